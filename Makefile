@@ -1,0 +1,59 @@
+# `make run` starts everything; `make test` proves it. Needs Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test bench soak lint format lock messages clean
+
+run: $(VENV)/.installed
+	$(BIN)/python manage.py quickstart
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.run
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.first_bar
+	$(BIN)/python -m benchmarks.cancel --rounds 0
+	$(BIN)/python -m benchmarks.load --latency 0.05 --stocks 500 --pairs 2
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.chaos --database sqlite --seconds 600
+	$(BIN)/python -m benchmarks.chaos --database postgresql --seconds 600
+	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/db/test_state_machine.py
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy tasks_app collector_site
+	$(BIN)/lint-imports
+	$(BIN)/djlint --lint --quiet templates
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python -m tests.translations
+	DJANGO_DEBUG=off DJANGO_ALLOWED_HOSTS=example.org \
+	DJANGO_SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
+		$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.installed-dev
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+messages: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.translations --update
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache staticfiles

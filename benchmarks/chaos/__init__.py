@@ -1,0 +1,1 @@
+"""Collections that are killed at random moments: `python -m benchmarks.chaos --help`."""

@@ -1,0 +1,83 @@
+"""Kill at random moments, then compare with an undisturbed result. Exit 1 when a promise was broken."""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.concurrency.machine import environment
+from tests.run import own_server
+
+SIMULATED = {
+    "COLLECTOR_SIMULATED_STOCKS": "1000000",
+    "COLLECTOR_SIMULATED_BARS": "20",
+    "COLLECTOR_SIMULATED_LATENCY": "0.1",
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
+    parser.add_argument(
+        "--database",
+        default="sqlite",
+        help="sqlite or postgresql (one of its own, gone afterwards), or the URL of an empty database",
+    )
+    parser.add_argument("--seconds", type=float, default=120, help="for how long to strike")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="the moments and victims")
+    parser.add_argument("--strikes", help="comma separated: these, in this order, instead of random ones")
+    parser.add_argument("--stocks", type=int, default=300, help="per collection")
+    parser.add_argument("--hold", type=float, default=20, help="seconds that SQLite's write lock is held")
+    parser.add_argument("--away", type=float, default=3, help="seconds that PostgreSQL is stopped")
+    parser.add_argument("--redis", default="", help="the URL of a Redis that may be flushed (else: files)")
+    parser.add_argument("--keep", action="store_true", help="keep the logs")
+    return parser.parse_args()
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[tuple[str, Any]]:
+    """The URL, and the server if it is ours to stop."""
+    if kind == "postgresql":
+        with own_server() as server:
+            yield server.get_uri(), server
+    else:
+        yield f"sqlite:///{folder / 'db.sqlite3'}" if kind == "sqlite" else kind, None
+
+
+@contextmanager
+def workplace(keep: bool) -> Iterator[Path]:
+    """A folder for the logs."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    yield folder
+    if keep:
+        print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder)
+
+
+def main() -> int:
+    """0 when every promise held."""
+    options = arguments()
+    with workplace(options.keep) as folder, database(options.database, folder) as (url, server):
+        log = str(folder / "requests")
+        extra = {**SIMULATED, "REDIS_URL": options.redis, "COLLECTOR_SIMULATED_LOG": log}
+        os.environ.update(environment(url, **extra))
+        import django
+
+        django.setup()
+        from benchmarks.chaos import drill, verdict
+        from benchmarks.chaos.site import Site
+
+        print(f"seed {options.seed}", flush=True)
+        with Site(folder, url, uuid.uuid4().hex, server) as site:
+            return verdict.tell(drill.Drill(site, options).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

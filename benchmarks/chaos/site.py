@@ -1,0 +1,207 @@
+"""What is broken: two worker machines and a web server on one database, restarted as systemd would."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.cache import cache
+
+from tasks_app.management import preparation, web
+from tasks_app.models import CollectionLane, CollectionTask
+from tests.concurrency.machine import ROOT, Machine, Roles, environment, eventually, marked
+
+ORPHAN_SECONDS = 10.0
+
+
+class Web:
+    """gunicorn on a socket that outlives it, as a service manager's."""
+
+    def __init__(self, folder: Path, url: str, mark: str) -> None:
+        self.listener = web.listen("127.0.0.1", 0)
+        self.environment = environment(url, MARK=mark, DJANGO_LOG_LEVEL="ERROR")
+        self.log_file = folder / "web.log"
+        self.token = preparation.token(preparation.admin()[0])
+        self.start()
+
+    def start(self) -> None:
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *web.command(self.listener)],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                pass_fds=[self.listener.fileno()],
+                start_new_session=True,
+            )
+
+    def post(self, path: str, key: str, body: dict[str, Any]) -> Any:
+        """The API's answer. Raises OSError when there is none."""
+        headers = {
+            "Authorization": f"Token {self.token}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+        }
+        url = web.url(self.listener, f"/api/data-collection/{path}")
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+class Site:
+    """Everything that may be killed. All its processes carry a mark; nothing else is ever signalled."""
+
+    def __init__(self, folder: Path, url: str, mark: str, server: Any) -> None:
+        self.folder, self.mark, self.server = folder, mark, server
+        self.log_file = folder / "requests"
+        preparation.migrate()
+        assert not CollectionTask.objects.exists(), "the database holds tasks: give me an empty one"
+        self.web = Web(folder, url, mark)
+        self.machines = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            self.machines.append(Machine(folder / name, url, MARK=mark))
+        self.restarts = 0
+        self.stray: dict[int, float] = {}
+
+    def __enter__(self) -> Self:
+        for machine in self.machines:
+            machine.start(wait=False)
+        for machine in self.machines:
+            eventually(machine.clusters, 30, "the cluster's start")
+        eventually(lambda: web.answers(self.web.listener), 30, "the web server's start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill(marked(self.mark))
+        for process in self._roots():
+            process.wait()
+        cache.clear()
+
+    def tend(self) -> None:
+        """Start again what died and is somebody's to start."""
+        for machine in self.machines:
+            if machine.supervisor and machine.supervisor.poll() is not None:
+                machine.start(wait=False)
+                self.restarts += 1
+        if self.web.process.poll() is not None:
+            self.web.start()
+            self.restarts += 1
+
+    def stop(self) -> list[int]:
+        """Ask everything to stop; what of it is left after 10 s."""
+        for process in self._roots():
+            process.terminate()
+        with suppress(AssertionError):
+            eventually(lambda: not self.living(), 10)
+        return self.living()
+
+    def living(self) -> list[int]:
+        for process in self._roots():
+            process.poll()  # else a dead one stays in the table
+        return marked(self.mark)
+
+    def kill(self, pids: Iterable[int]) -> int:
+        """SIGKILL those that are ours; how many."""
+        ours = set(marked(self.mark)) & set(pids)
+        for pid in ours:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return len(ours)
+
+    def clusters(self) -> list[Roles]:
+        """The complete ones that run now."""
+        alive = set(marked(self.mark))
+        latest = [self._present(machine) for machine in self.machines if machine.clusters()]
+        return [
+            roles
+            for roles in latest
+            if {roles.main, roles.sentinel, roles.monitor, roles.pusher} <= alive and self.workers(roles)
+        ]
+
+    def _present(self, machine: Machine) -> Roles:
+        """The last cluster as it is now."""
+        roles = machine.clusters()[-1]
+        return replace(roles, monitor=machine.heir(roles.monitor), pusher=machine.heir(roles.pusher))
+
+    def workers(self, roles: Roles) -> list[int]:
+        """The pool of a cluster as it is now, the replaced ones included."""
+        return sorted(set(children(roles.sentinel)) - {roles.monitor, roles.pusher})
+
+    def busy(self) -> list[int]:
+        """The workers that hold a lane."""
+        pools = {pid for roles in self.clusters() for pid in self.workers(roles)}
+        holders = CollectionLane.objects.filter(begun=True, lease_until__isnull=False)
+        found = {int(worker.rpartition(":")[2]) for worker in holders.values_list("worker", flat=True)}
+        return sorted(found & pools)
+
+    def idle(self) -> list[int]:
+        return sorted({pid for roles in self.clusters() for pid in self.workers(roles)} - set(self.busy()))
+
+    def family(self, machine: Machine) -> list[int]:
+        """A machine's supervisor and all below it."""
+        assert machine.supervisor
+        found, grown = {machine.supervisor.pid}, True
+        while grown:
+            more = {pid for pid in marked(self.mark) if parent(pid) in found} - found
+            grown = bool(more)
+            found |= more
+        return sorted(found)
+
+    def orphans(self) -> list[int]:
+        """Processes that have belonged to nobody for more than 10 s. To be called every few seconds."""
+        roots = {process.pid for process in self._roots()}
+        now, seen = time.monotonic(), {}
+        for pid in marked(self.mark):
+            if not ancestors(pid) & roots:
+                seen[pid] = self.stray.get(pid, now)
+        self.stray = seen
+        return [pid for pid, since in seen.items() if now - since > ORPHAN_SECONDS]
+
+    def requests(self) -> list[tuple[float, int, str]]:
+        """(unix time, pid, code) of every request to the source so far."""
+        if not self.log_file.exists():
+            return []
+        lines = [line.split() for line in self.log_file.read_text().splitlines()]
+        return [(float(at), int(pid), code) for at, pid, code in lines]
+
+    def slots(self) -> int:
+        """Stocks in flight at once."""
+        return int(settings.COLLECTOR.fan_out * settings.COLLECTOR.in_flight)
+
+    def _roots(self) -> list[subprocess.Popen[bytes]]:
+        return [machine.supervisor for machine in self.machines if machine.supervisor] + [self.web.process]
+
+
+def parent(pid: int) -> int:
+    """The parent's pid; 0 when the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def ancestors(pid: int) -> set[int]:
+    """The process itself and all above it."""
+    found = set()
+    while pid > 1:
+        found.add(pid)
+        pid = parent(pid)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

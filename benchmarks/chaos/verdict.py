@@ -1,0 +1,143 @@
+"""What a drill came to: the figures, and every promise that was broken."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from statistics import median
+
+from django.conf import settings
+
+from benchmarks.chaos import faults
+from benchmarks.chaos.drill import FIRST_DAY, LAST_DAY, MARKET, Log, Strike, again, finished
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar
+from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.simulated import SimulatedSource
+
+PROMISED = 30.0
+DYING_SECONDS = 0.2  # a kill of a parent reaches its children a moment later
+Row = tuple[object, ...]
+
+
+def tell(log: Log) -> int:
+    """Print it; 0 when every promise held."""
+    commits, requests = log.commits(), log.site.requests()
+    silences = [silence(log, commits, strike.until) for strike in log.strikes]
+    repeated, ends = again(log), finished()
+    most, slots = _most(log, repeated), log.site.slots()
+    longest = max(filter(None, silences), default=0.0)
+    results = {
+        "collections": CollectionTask.objects.count(),
+        "stocks": len(ends),
+        "bars": DailyBar.objects.count(),
+        "requests": len(requests),
+        "kills": sum(strike.kind in faults.KILLS for strike in log.strikes),
+        "losses": sum(strike.kind in faults.LOSSES for strike in log.strikes),
+        "restarts by the service manager": log.site.restarts,
+        "looks at the counters": log.looks,
+        "finished stocks fetched again": sum(at > ends.get(code, at) for _, at, code in repeated),
+        "stocks in flight fetched again": len(repeated),
+        "of these without a fault": sum(_cause(log, one, two) is None for one, two, _ in repeated),
+        "most for one fault": f"{most} of {slots} slots",
+        "longest silence after a fault": f"{longest:.1f} s",
+        "processes left after SIGTERM": len(log.left),
+        "checksum": checksum(stored())[:16],
+        "undisturbed": checksum(expected(ends))[:16],
+    }
+    _print_kinds(log, silences)
+    for name, value in results.items():
+        print(f"{name:>34}  {value}")
+    checks = {
+        "one fault cost more than one fetch per slot": most <= slots,
+        "not back at work within 30 s": longest <= PROMISED,
+        **_checks(results, log),
+    }
+    faulty = [*log.broken, *(name for name, held in checks.items() if not held)]
+    for fault in dict.fromkeys(faulty):
+        print(f"BROKEN: {fault}")
+    print("broken" if faulty else "every promise held")
+    return 1 if faulty else 0
+
+
+def _checks(results: dict[str, object], log: Log) -> dict[str, bool]:
+    """What the end must look like, and whether it does."""
+    ended = Counter(CollectionTask.objects.values_list("status", flat=True))
+    failed = CollectionItem.objects.exclude(state="succeeded").values_list("code", "state", "error_code")
+    return {
+        f"not all collections completed: {dict(ended)}": set(ended) == {"completed"},
+        f"stocks did not succeed: {list(failed[:5])}": not failed.exists(),
+        "the bars differ from the undisturbed ones": results["checksum"] == results["undisturbed"],
+        "finished stocks were fetched again": not results["finished stocks fetched again"],
+        "stocks were fetched again without a fault": not results["of these without a fault"],
+        f"processes outlived SIGTERM: {log.left}": not log.left,
+    }
+
+
+def silence(log: Log, commits: list[float], at: float) -> float | None:
+    """Seconds from a fault to the next stock; None when another fault came first or nothing was left."""
+    later = next((commit for commit in commits if commit > at), None)
+    overtaken = any(at < strike.at < (later or at) for strike in log.strikes)
+    return None if later is None or overtaken else later - at
+
+
+def _strength(log: Log, at: float) -> float | None:
+    """Seconds until as many processes asked the source as may; None when another fault came first."""
+    seen: set[int] = set()
+    for asked, pid, _ in log.site.requests():
+        if asked > at:
+            seen.add(pid)
+        if len(seen) >= log.site.slots():
+            return None if any(at < strike.at < asked for strike in log.strikes) else asked - at
+    return None
+
+
+def _print_kinds(log: Log, silences: list[float | None]) -> None:
+    by_kind: dict[str, list[Row]] = defaultdict(list)
+    for strike, first in zip(log.strikes, silences, strict=True):
+        by_kind[strike.kind].append((first, _strength(log, strike.until)))
+    print(
+        f"{'struck':>18} {'times':>5}  {'next stock after (median, max)':>30}  {'all slots again after':>22}"
+    )
+    for kind in sorted(by_kind, key=list(faults.FAULTS).index):
+        rows = by_kind[kind]
+        first, full = (_spread(column) for column in zip(*rows, strict=True))
+        print(f"{kind:>18} {len(rows):>5}  {first:>30}  {full:>22}")
+
+
+def _spread(values: Iterable[object]) -> str:
+    known = [value for value in values if isinstance(value, float)]
+    return f"{median(known):.1f} s, {max(known):.1f} s" if known else "-"
+
+
+def _cause(log: Log, first: float, second: float) -> Strike | None:
+    """The fault that came between the two requests, if there was one."""
+    between = (s for s in log.strikes if s.at < second and s.until + DYING_SECONDS > first)
+    return next(between, None)
+
+
+def _most(log: Log, repeated: list[tuple[float, float, str]]) -> int:
+    """The most stocks that were fetched again because of one fault."""
+    causes = [_cause(log, first, second) for first, second, _ in repeated]
+    return max(Counter(strike.at for strike in causes if strike).values(), default=0)
+
+
+def stored() -> Iterable[Row]:
+    """Every bar, in order, without its number and the time it was stored."""
+    return DailyBar.objects.order_by("market", "symbol", "adjust", "day").values_list(
+        "market", "symbol", "adjust", "source", *Bar._fields
+    )
+
+
+def expected(codes: Iterable[str]) -> Iterable[Row]:
+    """What the source answers for these stocks when nobody disturbs."""
+    source = SimulatedSource(replace(settings.COLLECTOR.simulated, latency=0.0, log=""))
+    for code in sorted(codes):
+        for bar in source.fetch(Request(MARKET, code, FIRST_DAY, LAST_DAY)):
+            yield (MARKET, code, "", source.name, *bar)
+
+
+def checksum(rows: Iterable[Row]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,256 @@
+"""The site's settings, all from the environment; the README's table lists them."""
+
+import hashlib
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+from environs import Env, EnvError, validate
+
+from collector_site import csp, queue, theme
+from tasks_app import conf
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+# A host that falls silent in mid-transaction must not hold its locks, and a silent database must be
+# noticed: both within ten seconds, not after the hours that TCP allows. Our transactions take milliseconds.
+LOST_HOSTS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,  # milliseconds
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "options": "-c idle_in_transaction_session_timeout=10s",
+}
+LOCAL_KEY = "only-for-localhost"
+env = Env()
+
+
+def _database(url: dict[str, Any]) -> dict[str, Any]:
+    """Connection options for correctness first.
+
+    SQLite ignores select_for_update: only BEGIN IMMEDIATE makes check-and-write safe there.
+    PostgreSQL: no pool, since a pool breaks when django-q2 forks.
+    """
+    if url["ENGINE"].endswith("sqlite3"):
+        url["OPTIONS"] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        }
+        url["CONN_MAX_AGE"] = 600
+    else:
+        url["CONN_MAX_AGE"] = 600
+        url["CONN_HEALTH_CHECKS"] = True
+        url["OPTIONS"] = {**LOST_HOSTS, **url.get("OPTIONS", {})}
+    return url
+
+
+def _fingerprint(database: dict[str, Any]) -> str:
+    """A folder name of its own for each database: two installations here must not see each other."""
+    place = "|".join(str(database[key]) for key in ("ENGINE", "HOST", "PORT", "NAME"))
+    return hashlib.sha256(place.encode()).hexdigest()[:12]
+
+
+try:
+    DEBUG = env.bool("DJANGO_DEBUG", True)
+    SECRET_KEY = (
+        env.str("DJANGO_SECRET_KEY", LOCAL_KEY)
+        if DEBUG
+        else env.str("DJANGO_SECRET_KEY", validate=validate.NoneOf(["", LOCAL_KEY]))
+    )
+    ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+    CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
+    DATABASES = {"default": _database(env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))}
+    REDIS_URL = env.str("REDIS_URL", "")
+    COLLECTOR = conf.read(env)
+    LOG_LEVEL = env.str("DJANGO_LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS))
+    TIME_ZONE = env.str("DJANGO_TIME_ZONE", "UTC")
+    HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
+    HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000)
+    PROXIES = env.int("DJANGO_PROXIES", 0, validate=validate.Range(0, 10))
+except EnvError as error:
+    sys.exit(f"Settings: {error}")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "axes",
+    "tasks_app",
+]
+
+# The first three put their headers on whatever those below answer, files and refusals included.
+MIDDLEWARE = [
+    "collector_site.csp.Policy",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "tasks_app.api.middleware.BodyLimit",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "collector_site.urls"
+WSGI_APPLICATION = "collector_site.wsgi.application"
+ASGI_APPLICATION = "collector_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# Ten failures of one user name from one address: 15 minutes of 429, whatever the password.
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever keeps trying locks the user out for good
+AXES_CLIENT_IP_CALLABLE = "collector_site.signin.client_address"
+AXES_LOCKOUT_CALLABLE = "collector_site.signin.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]  # people type passwords into the wrong field
+AXES_DISABLE_ACCESS_LOG = True  # a row for each login, for ever; failures are cleaned up
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.Policy grants pages more
+DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.reports.Discreet"
+
+# The cluster's heartbeats live in the cache, so all processes must share it: Redis, else files.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": BASE_DIR / ".cache" / _fingerprint(DATABASES["default"]),
+    }
+}
+Q_CLUSTER = queue.cluster_settings(COLLECTOR, "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING")
+UNFOLD = theme.unfold_settings()
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "tasks_app" / "locale"]
+USE_I18N = True
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = DEBUG  # else from STATIC_ROOT, which collectstatic fills
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+MAX_BODY_BYTES = 1_000_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "tasks_app.api.authentication.Token",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.ObjectParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "tasks_app.api.renderers.Json",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tasks_app.api.renderers.Negotiation",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "tasks_app.api.errors.handle",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Stock collector",
+    "DESCRIPTION": "Start, watch and stop the collection of stock-market history.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],  # open to all: they ask nobody, not even the database
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "TAGS": [
+        {"name": "tasks", "description": "Start, watch, cancel and retry collections."},
+        {"name": "quotes", "description": "What was collected."},
+        {"name": "health", "description": "Probes."},
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "TaskStatus": "tasks_app.models.tasks.TaskStatus",
+        "ItemState": "tasks_app.models.tasks.ItemState",
+        "Market": "tasks_app.models.quotes.Market",
+        "Adjust": "tasks_app.models.quotes.Adjust",
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "tasks_app": {"level": LOG_LEVEL},
+        "django": {"handlers": [], "level": "INFO"},  # its own console handler would double each line
+        "django.request": {"level": "ERROR"},  # a client's mistake is the client's to read
+    },
+}
+
+if HTTPS:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes speak plain HTTP from inside
+    SECURE_HSTS_SECONDS = HSTS_SECONDS
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+if not DEBUG:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    }

@@ -1,0 +1,25 @@
+"""WSGI entry point."""
+
+import os
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.core.wsgi import get_wsgi_application
+from django.utils.http import parse_header_parameters
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
+
+
+class Utf8Request(WSGIRequest):
+    """A request whose text is UTF-8, whatever it says.
+
+    Django adopts any charset that Python has a codec for, and fails before our first line on those
+    that are no text encodings ("charset=hex").
+    """
+
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
+
+
+application = get_wsgi_application()
+application.request_class = Utf8Request

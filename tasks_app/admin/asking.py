@@ -1,0 +1,91 @@
+"""What is asked before a task's verbs are done."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tasks_app.admin import confirm, pages, show
+from tasks_app.admin.crumbs import Crumb
+from tasks_app.models import CollectionTask
+
+ACTION = "cancel_selected"
+
+
+def cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
+    """Ask on the task's own page."""
+    return confirm.ask(
+        admin,
+        request,
+        title=_("Cancel the task"),
+        question=_("Cancel this task?"),
+        facts=_what_a_cancel_does(),
+        lines=[pages.line(task)],
+        yes=_("Yes, cancel it"),
+        back=_page(task.pk),
+        crumbs=_trail(task),
+    )
+
+
+def cancel_selected(
+    admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]
+) -> HttpResponse:
+    """Ask for the list's action, which the answer then repeats, confirmed."""
+    many = len(tasks)
+    return confirm.ask(
+        admin,
+        request,
+        title=_("Cancel selected tasks"),
+        question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
+        facts=[*_what_a_cancel_does(), _("A task that has ended stays as it is.")],
+        lines=[pages.line(task) for task in tasks],
+        yes=ngettext("Yes, cancel it", "Yes, cancel them", many),
+        back=show.url("collectiontask"),
+        crumbs=_trail(),
+        hidden={"action": ACTION, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
+    )
+
+
+def retry(
+    admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask, error_code: str
+) -> HttpResponse:
+    """Ask for a retry of all that is left, or of one kind of failure."""
+    question = _("Start a new task with all failed and unprocessed stocks of this one?")
+    if error_code:
+        question = _("Start a new task with the stocks of this one that failed with “%(code)s”?")
+    return confirm.ask(
+        admin,
+        request,
+        title=_("Retry the task"),
+        question=question % {"code": error_code},
+        facts=[
+            _("The new task has the same source, days and modes, and is linked to this one."),
+            _("This task stays as it is. Only one task runs at a time."),
+        ],
+        lines=[pages.line(task)],
+        yes=_("Yes, start it"),
+        back=_page(task.pk),
+        crumbs=_trail(task),
+        hidden={"error_code": error_code},
+        danger=False,
+    )
+
+
+def _what_a_cancel_does() -> list[str]:
+    return [
+        _("Collecting stops at once and for good: a cancelled task never goes on. A retry starts a new one."),
+        _("What is stored stays stored: not one bar is deleted."),
+    ]
+
+
+def _page(task_id: UUID) -> str:
+    return show.url("collectiontask", "change", task_id)
+
+
+def _trail(task: CollectionTask | None = None) -> list[Crumb]:
+    tasks = Crumb(pages.TASKS, show.url("collectiontask"))
+    return [tasks, Crumb(show.short(task.pk), _page(task.pk))] if task else [tasks]

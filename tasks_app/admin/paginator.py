@@ -1,0 +1,34 @@
+"""Pages of a long list, without counting the whole of it."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.utils.functional import cached_property
+
+
+class CappedPaginator(Paginator[Any]):
+    """Counts and pages through the first 10,000 rows; `capped` tells that there are more."""
+
+    limit = 10_000
+    template_name = "admin/tasks_app/pagination.html"
+
+    @cached_property
+    def counted(self) -> int:
+        """The rows, or `limit` + 1 for any number above the limit."""
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return rows.order_by()[: self.limit + 1].count()
+        return min(len(rows), self.limit + 1)
+
+    @cached_property
+    def count(self) -> int:
+        return min(self.counted, self.limit)
+
+    @property
+    def count_text(self) -> str:
+        return f"{self.count:,}"
+
+    @property
+    def capped(self) -> bool:
+        return self.counted > self.limit

@@ -1,0 +1,133 @@
+"""Cells: how values look in lists and on pages. A colour never says anything that the text does not."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import ItemState, TaskStatus
+
+NOTHING = "–"
+LOOKS: Mapping[str, tuple[str, str]] = {
+    TaskStatus.RUNNING: ("info", "sync"),
+    TaskStatus.COMPLETED: ("good", "check_circle"),
+    TaskStatus.FAILED: ("bad", "error"),
+    TaskStatus.CANCELLED: ("plain", "block"),
+    ItemState.PENDING: ("plain", "schedule"),
+    ItemState.CLAIMED: ("info", "sync"),
+    ItemState.SUCCEEDED: ("good", "check_circle"),
+    ItemState.SKIPPED: ("plain", "skip_next"),
+}
+
+
+def short(task_id: UUID) -> str:
+    """The first eight digits of an id, which the task list's search finds again."""
+    return str(task_id)[:8]
+
+
+def label(value: str, text: Any) -> SafeString:
+    """A status in its colour, with an icon and its name."""
+    tone, icon = LOOKS.get(value, ("plain", "help"))
+    return format_html(
+        '<span class="sc-label sc-{}">'
+        '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
+        tone,
+        icon,
+        text,
+    )
+
+
+def progress(task: CollectionTask) -> SafeString:
+    """A bar, the percentage, and how many stocks of how many."""
+    done = f"{number(task.processed_stocks)}/{number(task.total_stocks)}"
+    return format_html(
+        '<span class="sc-progress sc-{}"><progress max="100" value="{}" aria-label="{}"></progress>'
+        "<span><b>{}%</b> {}</span></span>",
+        LOOKS[task.status][0],
+        task.progress,
+        _("progress"),
+        task.progress,
+        done,
+    )
+
+
+def number(value: float | None, places: int = 0) -> str:
+    """A number with grouped thousands, in the notation that English and Chinese share in finance."""
+    return NOTHING if value is None else f"{value:,.{places}f}"
+
+
+def days(first: date, last: date) -> SafeString:
+    """A range of trading days, in ISO dates, which read the same everywhere."""
+    return format_html('<span class="sc-nowrap">{} – {}</span>', first, last)
+
+
+def moment(value: datetime | None, *, seconds: bool = True) -> SafeString | str:
+    """A point in time in the site's time zone, which its tooltip names."""
+    if value is None:
+        return NOTHING
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}" class="sc-nowrap">{}</time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S %Z}",
+        f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
+    )
+
+
+def two_lines(first: Any, second: Any) -> SafeString:
+    """A value, and below it in a quieter voice what belongs to it."""
+    lines = '<span class="sc-two"><span>{}</span><span class="sc-quiet">{}</span></span>'
+    return format_html(lines, first, second)
+
+
+def url(model: str, page: str = "changelist", *args: Any, **query: Any) -> str:
+    """The address of one of our pages, such as `url("dailybar", q="AAPL")`."""
+    address = reverse(f"admin:tasks_app_{model}_{page}", args=args)
+    return f"{address}?{urlencode(query)}" if query else address
+
+
+def link(address: str, text: Any) -> SafeString:
+    """A link that looks like one."""
+    return format_html('<a href="{}" class="sc-link">{}</a>', address, text)
+
+
+def task_link(task_id: UUID) -> SafeString:
+    """A link to the task, under its short id."""
+    return format_html(
+        '<a href="{}" class="sc-link sc-mono" title="{}">{}</a>',
+        url("collectiontask", "change", task_id),
+        task_id,
+        short(task_id),
+    )
+
+
+def unbroken(text: str) -> SafeString:
+    """Text that stays on one line."""
+    return format_html('<span class="sc-nowrap">{}</span>', text)
+
+
+def price(value: float | None) -> str:
+    """A price with at least two decimals, and no more than it has, up to four."""
+    if value is None:
+        return NOTHING
+    return number(value, max(2, len(f"{value:.4f}".rstrip("0").partition(".")[2])))
+
+
+def percent(value: float | None, *, signed: bool = False) -> str:
+    """A percentage; `signed` shows a plus, too, since colours mean opposite things in east and west."""
+    if value is None:
+        return NOTHING
+    return f"{'+' if signed and value > 0 else ''}{number(value, 2)}%"
+
+
+def mono(text: str) -> SafeString:
+    """Text in which each character counts."""
+    return format_html('<span class="sc-mono">{}</span>', text)

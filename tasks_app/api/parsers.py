@@ -1,0 +1,54 @@
+"""JSON as clients send it, refused with a sentence where it can't be meant or stored."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.utils.json import strict_constant
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class ObjectParser(JSONParser):
+    """One JSON object in UTF-8, without NUL or half characters, which PostgreSQL refuses."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        data = _load(stream.read())
+        if not isinstance(data, dict):
+            raise ParseError(_('The body must be a JSON object, such as {"start_date": "2024-01-01"}.'))
+        if _has_unstorable_text(data):
+            raise ParseError(_("The body holds a NUL or a lone surrogate, which is no character."))
+        return data
+
+
+def _load(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_constant=strict_constant)
+    except UnicodeDecodeError:
+        raise ParseError(_("The body is not UTF-8.")) from None
+    except RecursionError:
+        raise ParseError(_("The body is nested too deeply.")) from None
+    except ValueError as error:
+        raise ParseError(_("The body is not JSON: %(error)s.") % {"error": error}) from None
+
+
+def _has_unstorable_text(data: Any) -> bool:
+    todo = [data]
+    while todo:  # no recursion: the nesting is the sender's
+        value = todo.pop()
+        if isinstance(value, dict):
+            todo += [*value, *value.values()]
+        elif isinstance(value, list):
+            todo += value
+        elif isinstance(value, str) and _UNSTORABLE.search(value):
+            return True
+    return False

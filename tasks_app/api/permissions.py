@@ -1,0 +1,36 @@
+"""Who may: reading needs a login, each verb its own model permission besides."""
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+
+class May(BasePermission):
+    """Passes a user who holds `needed`."""
+
+    needed = ""
+    message: "StrPromise | str" = ""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.user.has_perm(self.needed)
+
+
+class MayStart(May):
+    needed = "tasks_app.start_task"
+    message = _("You lack the permission to start a collection.")
+
+
+class MayCancel(May):
+    needed = "tasks_app.cancel_task"
+    message = _("You lack the permission to cancel a collection.")
+
+
+class MayRetry(May):
+    needed = "tasks_app.retry_task"
+    message = _("You lack the permission to retry a collection.")

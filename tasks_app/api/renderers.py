@@ -1,0 +1,52 @@
+"""How answers are written: JSON with times that carry an offset, HTML for browsers, CSV for quotes."""
+
+from collections.abc import Iterable
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from tasks_app.wire import Encoder
+
+
+class Json(JSONRenderer):
+    encoder_class = Encoder
+
+
+class Csv(BaseRenderer):
+    """Stands for CSV when the form of an answer is negotiated, and renders nothing.
+
+    The quotes stream their CSV themselves, and answer what is no stream, such as errors, as JSON.
+    """
+
+    media_type = "text/csv"
+    format = "csv"
+
+
+class Negotiation(DefaultContentNegotiation):
+    """REST framework's, but an unknown `?format=` is a mistake in the request, not a missing page."""
+
+    def filter_renderers(
+        self,
+        renderers: Iterable[BaseRenderer],
+        format: str,  # noqa: A002
+    ) -> list[BaseRenderer]:
+        fitting = [renderer for renderer in renderers if renderer.format == format]
+        if not fitting:
+            known = ", ".join(renderer.format for renderer in renderers)
+            raise ValidationError(
+                {"format": [_("Unknown format. Known here: %(known)s.") % {"known": known}]}
+            )
+        return fitting
+
+
+class FirstOnly(DefaultContentNegotiation):
+    """JSON, whatever a probe says it accepts."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, first.media_type

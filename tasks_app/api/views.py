@@ -1,0 +1,118 @@
+"""The tasks and the stock list: authorise (urls.py says whom), call, answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import F
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
+
+from tasks_app import lifecycle, orders, selectors, wire
+from tasks_app.api import schema, serializers
+from tasks_app.api.pagination import ByPosition, NewestFirst
+from tasks_app.api.requests import actor, idempotency_key, known_id
+from tasks_app.api.serializers import checked
+from tasks_app.models import CollectionItem, CollectionTask, Stock
+from tasks_app.orders import Order
+
+ITEM = (
+    "position",
+    "code",
+    "attempts",
+    "rows_collected",
+    "rows_corrected",
+    "rows_skipped",
+    "rows_refused",
+    "error_code",
+    "error_message",
+    "started_at",
+    "finished_at",
+)
+STOCK = ("code", "name", "full_collection_completed", "full_collection_date")
+
+
+class Tasks(ViewSet):
+    """Start, watch, list, cancel and retry collections."""
+
+    @schema.START
+    def start(self, request: Request) -> Response:
+        order = Order(**checked(serializers.StartBody, request.data))
+        key = idempotency_key(request)
+        task = lifecycle.start(order, actor(request), today=orders.latest_today(), idempotency_key=key)
+        return Response(wire.started(task))
+
+    @schema.STATUS
+    def status(self, request: Request, task_id: str) -> Response:
+        task = selectors.get(known_id(task_id))
+        return Response(selectors.statuses([task])[0])
+
+    @schema.LIST
+    def list(self, request: Request) -> Response:
+        filters = checked(serializers.TaskQuery, request.query_params.dict())
+        tasks = CollectionTask.objects.filter(**filters)
+        return NewestFirst().answer(request, tasks, selectors.statuses)
+
+    @schema.CANCEL
+    def cancel(self, request: Request, task_id: str) -> Response:
+        task = lifecycle.cancel(known_id(task_id), actor(request))
+        return Response(wire.cancelled(task))
+
+    @schema.CURRENT
+    def current(self, request: Request) -> Response:
+        task = selectors.current()
+        if task is None:
+            return Response({"current_task": None})
+        told = {"task_id": str(task.pk), "status": task.status, "start_time": task.start_time}
+        return Response({"current_task": told})
+
+    @schema.ITEMS
+    def items(self, request: Request, task_id: str) -> Response:
+        filters = checked(serializers.ItemQuery, request.query_params.dict())
+        task = selectors.get(known_id(task_id))
+        items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM, status=F("state"))
+        return ByPosition().answer(request, items)
+
+    @schema.ERRORS
+    def errors(self, request: Request, task_id: str) -> Response:
+        task = selectors.get(known_id(task_id))
+        return Response(selectors.error_groups(task.pk))
+
+    @schema.RETRY
+    def retry(self, request: Request, task_id: str) -> Response:
+        in_query = checked(serializers.RetryBody, request.query_params.dict())
+        given = in_query | checked(serializers.RetryBody, request.data)
+        task = lifecycle.retry(known_id(task_id), actor(request), given.get("error_code", ""))
+        return Response(wire.started(task))
+
+
+class Stocks(ViewSet):
+    """The stocks that are known, and whose full history is stored."""
+
+    @schema.STOCKS
+    def stock_list(self, request: Request) -> Response:
+        query = checked(serializers.StockQuery, request.query_params.dict())
+        stocks = Stock.objects.order_by("market", "code")
+        if "market" in query:
+            stocks = stocks.filter(market=query["market"])
+        if query["only_uncompleted"]:
+            stocks = stocks.filter(full_collection_completed=False)
+        rows = list(stocks.values(*STOCK)[: query["limit"]])
+        answer = {"total": stocks.count(), "stocks": rows, "only_uncompleted": query["only_uncompleted"]}
+        return Response(answer)
+
+
+class Unknown(APIView):
+    """Any other path of the API."""
+
+    name = "API"  # in the breadcrumbs of the browsable pages
+    authentication_classes: Sequence[Any] = ()
+    permission_classes = (AllowAny,)
+    schema = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound

@@ -1,0 +1,15 @@
+"""The application."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+
+class TasksAppConfig(AppConfig):
+    name = "tasks_app"
+    verbose_name = _("Collection")
+
+    def ready(self) -> None:
+        from tasks_app import checks, guards  # noqa: F401
+
+        post_migrate.connect(guards.install, sender=self)

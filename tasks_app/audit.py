@@ -1,0 +1,37 @@
+"""Who did what: every verb leaves an event, in the verb's own transaction."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import User
+
+from tasks_app.models import TaskEvent
+from tasks_app.models.tasks import Channel, EventKind
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts and through which channel; `user` is None for workers and the terminal."""
+
+    channel: Channel
+    user: User | None = None
+
+    @property
+    def name(self) -> str:
+        return self.user.get_username() if self.user else ""
+
+
+WORKER = Actor(Channel.WORKER)
+
+
+def note(task_id: UUID, kind: EventKind, actor: Actor, **params: Any) -> None:
+    """Add an event. `params` must be JSON."""
+    TaskEvent.objects.create(
+        task_id=task_id,
+        kind=kind,
+        user=actor.user,
+        user_name=actor.name,
+        channel=actor.channel,
+        params=params,
+    )

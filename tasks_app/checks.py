@@ -1,0 +1,36 @@
+"""System checks: settings that contradict each other stop the program at its start."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from tasks_app.sources import registry
+
+
+@register
+def check_times(**_: Any) -> list[CheckMessage]:
+    """A lease must outlive several heartbeats, or healthy workers lose their work."""
+    conf = settings.COLLECTOR
+    if conf.lease >= 3 * conf.heartbeat:
+        return []
+    return [Error("COLLECTOR_LEASE must be at least three times COLLECTOR_HEARTBEAT.", id="collector.E001")]
+
+
+@register
+def check_sources(**_: Any) -> list[CheckMessage]:
+    """Every source loads, keeps the contract's shape, and the default one exists."""
+    conf = settings.COLLECTOR
+    try:
+        sources = registry.available(conf)
+    except (ImportError, AttributeError) as error:
+        return [Error(f"COLLECTOR_SOURCES: {error}", id="collector.E002")]
+    if conf.default_source in sources:
+        return []
+    known = ", ".join(sources)
+    return [
+        Error(
+            f"COLLECTOR_DEFAULT_SOURCE: there is no source “{conf.default_source}” in {known}.",
+            id="collector.E003",
+        )
+    ]

@@ -1,0 +1,1 @@
+"""The work itself: planning, slices, writing bars, the watchdog, the workers' supervisor."""

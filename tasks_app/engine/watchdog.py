@@ -1,0 +1,19 @@
+"""The watchdog: brings every running task forward, whatever was lost."""
+
+import logging
+
+from tasks_app import lifecycle, selectors
+from tasks_app.errors import LostFence
+
+logger = logging.getLogger(__name__)
+
+
+def tick() -> None:
+    """Rescue the running task, if there is one. Raises `django.db.Error` with the database away."""
+    task = selectors.current()
+    if task is None:
+        return
+    try:
+        lifecycle.rescue(task.pk)
+    except LostFence:
+        logger.debug("task %s ended by itself", task.pk)

@@ -1,0 +1,113 @@
+"""What the life cycle's verbs share: what a worker holds, the locks, and the moves of an item."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
+
+from tasks_app import errors
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
+from tasks_app.models.tasks import ItemState, TaskStatus
+
+RUNNING = TaskStatus.RUNNING
+PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED
+DUE = Q(state=PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
+BACK: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What a slice holds: its right to write lasts while `generation` is the lane's."""
+
+    task_id: UUID
+    number: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One stock in a slice's hands; `fence` is the number its writes must still find."""
+
+    lane: Lane
+    item_id: int
+    code: str
+    fence: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one stock ended: state, bars (written new, corrected, already there, refused), error."""
+
+    state: ItemState
+    collected: int = 0
+    corrected: int = 0
+    skipped: int = 0
+    refused: int = 0
+    error_code: str = ""
+    error_message: str = ""
+
+
+def lease() -> Any:
+    return Now() + timedelta(seconds=settings.COLLECTOR.lease)
+
+
+def items(task_id: UUID) -> QuerySet[CollectionItem]:
+    return CollectionItem.objects.filter(task_id=task_id)
+
+
+def lanes_of(lane: Lane) -> QuerySet[CollectionLane]:
+    return CollectionLane.objects.filter(task_id=lane.task_id, number=lane.number, generation=lane.generation)
+
+
+def claimed(claim: Claim) -> QuerySet[CollectionItem]:
+    return CollectionItem.objects.filter(pk=claim.item_id, fence=claim.fence, state=CLAIMED)
+
+
+def locked(task_id: UUID) -> CollectionTask:
+    """The task, its row locked. Not FOR UPDATE in full: that would block inserts that point to it."""
+    try:
+        return CollectionTask.objects.select_for_update(no_key=True).get(pk=task_id)
+    except CollectionTask.DoesNotExist:
+        raise errors.TaskNotFound(task_id=task_id) from None
+
+
+def hold_task(task_id: UUID) -> None:
+    if locked(task_id).status != RUNNING:
+        raise errors.LostFence(what=f"task {task_id}")
+
+
+def hold(lane: Lane) -> None:
+    """Lock the task, then prove that the lane is still ours and prolong it."""
+    hold_task(lane.task_id)
+    if not lanes_of(lane).filter(begun=True).update(lease_until=lease()):
+        raise errors.LostFence(what=str(lane))
+
+
+def add_items(task_id: UUID, codes: Sequence[str]) -> None:
+    items = (CollectionItem(task_id=task_id, position=n, code=code) for n, code in enumerate(codes))
+    CollectionItem.objects.bulk_create(items, batch_size=1000)
+    CollectionTask.objects.filter(pk=task_id).update(total_stocks=len(codes), planned_at=Now())
+
+
+def release(claimed: QuerySet[CollectionItem], outcome: Outcome) -> bool:
+    """Move a claimed item to its end; False when it is no longer held."""
+    return bool(
+        claimed.update(
+            state=outcome.state,
+            lane=None,
+            lease_until=None,
+            finished_at=Now(),
+            rows_collected=outcome.collected,
+            rows_corrected=outcome.corrected,
+            rows_skipped=outcome.skipped,
+            rows_refused=outcome.refused,
+            error_code=outcome.error_code,
+            error_message=outcome.error_message,
+        )
+    )

@@ -1,0 +1,111 @@
+"""Bringing running tasks forward: supplied with slices, ended when done, rescued when workers are lost."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from tasks_app import audit, dispatch
+from tasks_app.audit import WORKER
+from tasks_app.lifecycle.endings import end, finish_if_done, record
+from tasks_app.lifecycle.rows import (
+    BACK,
+    CLAIMED,
+    DUE,
+    PENDING,
+    Claim,
+    Lane,
+    Outcome,
+    claimed,
+    hold_task,
+    items,
+    lease,
+)
+from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+
+PLAN_TRIES = 10
+PLAN_LOST = "The worker was lost %d times while it read the stock list."
+NO_WORKER = "No worker has given a sign of work on this task for %g s."
+WORKER_LOST = "The worker was lost while it collected this stock."
+
+
+def rescue(task_id: UUID) -> None:
+    """Bring a running task forward, whatever was lost: ended, abandoned, or supplied with slices.
+
+    Calling it twice does nothing more. Raises `LostFence` when the task is not running.
+    """
+    with transaction.atomic():
+        hold_task(task_id)
+        if finish_if_done(task_id):
+            return
+        reason = _hopeless(task_id)
+        if reason:
+            _fail(task_id, *reason)
+            return
+        _reclaim(task_id)
+        if not finish_if_done(task_id):
+            supply(task_id)
+
+
+def fail(task_id: UUID, code: str, message: str) -> None:
+    """End a running task that can't go on. Raises `LostFence` when it is not running."""
+    with transaction.atomic():
+        hold_task(task_id)
+        _fail(task_id, code, message)
+
+
+def supply(task_id: UUID) -> None:
+    """Queue a slice for every free or lapsed lane that has work. The only way a slice comes to be."""
+    free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
+    lanes = CollectionLane.objects.filter(free, task_id=task_id).order_by("number")
+    for lane in lanes[: _work(task_id)]:
+        CollectionLane.objects.filter(pk=lane.pk).update(
+            generation=F("generation") + 1, begun=False, lease_until=lease(), worker=""
+        )
+        dispatch.queue_slice(task_id, lane.number, lane.generation + 1)
+
+
+def _work(task_id: UUID) -> int:
+    """How many lanes could work now: one to plan, then one for each due item."""
+    if CollectionTask.objects.filter(pk=task_id, planned_at__isnull=True).exists():
+        return 0 if CollectionLane.objects.filter(task_id=task_id, lease_until__gt=Now()).exists() else 1
+    return len(items(task_id).filter(DUE)[: settings.COLLECTOR.fan_out])
+
+
+def _fail(task_id: UUID, code: str, message: str) -> None:
+    end(task_id, TaskStatus.FAILED, code, message)
+    audit.note(task_id, EventKind.FAILED, WORKER, code=code)
+
+
+def _hopeless(task_id: UUID) -> tuple[str, str] | None:
+    """Why the task can't go on, as a code and a sentence; None when it can."""
+    conf = settings.COLLECTOR
+    task = CollectionTask.objects.filter(pk=task_id)
+    if items(task_id).filter(state=PENDING, not_before__gt=Now()).exists():
+        task.update(heartbeat_at=Now())  # nobody is lost: the source asked for a pause
+        return None
+    if task.filter(heartbeat_at__lt=Now() - timedelta(seconds=conf.abandon_after)).exists():
+        return "no_worker", NO_WORKER % conf.abandon_after
+    if task.filter(planned_at__isnull=True, lanes__generation__gt=PLAN_TRIES).exists():
+        return "plan_lost", PLAN_LOST % PLAN_TRIES
+    return None
+
+
+def _reclaim(task_id: UUID) -> None:
+    """Take lapsed items back from lost workers; one that was lost too often has failed."""
+    lapsed = items(task_id).filter(state=CLAIMED, lease_until__lt=Now())
+    rows = list(lapsed.values_list("pk", "code", "fence", "attempts"))
+    if not rows:
+        return
+    audit.note(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
+    lost = Outcome(ItemState.FAILED, error_code="worker_lost", error_message=WORKER_LOST)
+    for pk, code, fence, attempts in rows:
+        claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts)
+        if attempts >= settings.COLLECTOR.max_attempts:
+            record(claim, lost)
+        else:
+            claimed(claim).update(**BACK, error_code="worker_lost", error_message=WORKER_LOST)

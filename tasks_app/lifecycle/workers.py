@@ -1,0 +1,103 @@
+"""The verbs of a slice. Each raises `LostFence` once the task has ended or the lane is another's."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce, Now
+
+from tasks_app import audit, errors
+from tasks_app.audit import WORKER
+from tasks_app.lifecycle.endings import finish_if_done
+from tasks_app.lifecycle.rows import (
+    BACK,
+    CLAIMED,
+    DUE,
+    Claim,
+    Lane,
+    add_items,
+    claimed,
+    hold,
+    hold_task,
+    items,
+    lanes_of,
+    lease,
+)
+from tasks_app.lifecycle.upkeep import supply
+from tasks_app.models import CollectionItem, CollectionTask
+from tasks_app.models.tasks import EventKind
+
+
+def begin(task_id: UUID, number: int, generation: int, worker: str) -> Lane:
+    """Take up the lane for a queued slice. Raises `LostFence` for a copy of a job or a stale one."""
+    lane = Lane(task_id, number, generation)
+    with transaction.atomic():
+        hold_task(task_id)
+        begun = lanes_of(lane).filter(begun=False).update(begun=True, worker=worker, lease_until=lease())
+        if not begun:
+            raise errors.LostFence(what=str(lane))
+        CollectionTask.objects.filter(pk=task_id).update(heartbeat_at=Now())
+    return lane
+
+
+def plan(lane: Lane, codes: Sequence[str]) -> None:
+    """Give the task its items, and supply the other lanes. An empty plan ends the task at once."""
+    with transaction.atomic():
+        hold(lane)
+        add_items(lane.task_id, codes)
+        audit.note(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
+        supply(lane.task_id)
+        finish_if_done(lane.task_id)
+
+
+def claim(lane: Lane, limit: int) -> list[Claim]:
+    """Up to `limit` due items for this lane; their attempts are counted before anything is tried."""
+    with transaction.atomic():
+        hold(lane)
+        due = items(lane.task_id).filter(DUE).order_by("position")[:limit]
+        rows = list(due.values_list("pk", "code", "fence", "attempts"))
+        CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
+            state=CLAIMED,
+            lane=lane.number,
+            lease_until=lease(),
+            attempts=F("attempts") + 1,
+            fence=F("fence") + 1,
+            started_at=Coalesce("started_at", Now()),
+            not_before=None,
+        )
+    return [Claim(lane, pk, code, fence + 1, attempts + 1) for pk, code, fence, attempts in rows]
+
+
+def hand_back(claim: Claim, error_code: str, error_message: str, delay: float) -> None:
+    """Put a claimed stock back for another try in `delay` seconds. Raises `LostFence`."""
+    with transaction.atomic():
+        hold_task(claim.lane.task_id)
+        moved = claimed(claim).update(
+            **BACK,
+            not_before=Now() + timedelta(seconds=delay),
+            error_code=error_code,
+            error_message=error_message,
+        )
+    if not moved:
+        raise errors.LostFence(what=claim.code)
+
+
+def beat(lane: Lane) -> None:
+    """Prolong the lane's lease and those of its items. Raises `LostFence` once they are lost."""
+    with transaction.atomic():
+        hold(lane)
+        held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
+        held.update(lease_until=lease())
+        CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
+
+
+def close(lane: Lane) -> None:
+    """End the slice: hand back what it still holds, free the lane, queue the successors."""
+    with transaction.atomic():
+        hold(lane)
+        held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
+        held.update(**BACK, attempts=F("attempts") - 1)
+        lanes_of(lane).update(lease_until=None, worker="")
+        supply(lane.task_id)

@@ -1,0 +1,101 @@
+"""`manage.py collect`: the API's verbs for a terminal."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+from rich.console import Console
+
+from tasks_app import errors, lifecycle, orders, selectors, wire
+from tasks_app.audit import Actor
+from tasks_app.management import arguments, database, terminal, watching
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import Channel, TaskStatus
+
+ACTOR = Actor(Channel.COMMAND)
+
+
+class Command(BaseCommand):
+    help = "Start, list, watch, cancel and retry collections, as the API does."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        for verb, text, add in arguments.VERBS:
+            sub = verbs.add_parser(verb, help=text, description=text)
+            add(sub)
+            sub.add_argument("--json", action="store_true", help="print the API's JSON and nothing else")
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        terminal.speak()
+        self.json = options["json"]
+        self.console = terminal.console(self.stdout, options["no_color"])
+        try:
+            with database.answering():
+                getattr(self, verb)(options)
+        except errors.CollectorError as error:
+            if self.json:
+                self._print_json({"detail": str(error), "code": error.code})
+            raise CommandError(str(error)) from error
+
+    def start(self, options: dict[str, Any]) -> None:
+        order = arguments.order(options)
+        self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
+
+    def retry(self, options: dict[str, Any]) -> None:
+        task = lifecycle.retry(arguments.find(options["task"]), ACTOR, options["error_code"])
+        self._report_start(task, options["watch"])
+
+    def list(self, options: dict[str, Any]) -> None:
+        tasks = CollectionTask.objects.order_by("-start_time", "-id")
+        if options["status"]:
+            tasks = tasks.filter(status=options["status"])
+        newest = tasks[: options["limit"]]
+        if self.json:
+            self._print_json(selectors.statuses(newest))
+        else:
+            terminal.tabulate(newest, self.console)
+
+    def status(self, options: dict[str, Any]) -> None:
+        self._report(selectors.get(arguments.find(options["task"])))
+
+    def watch(self, options: dict[str, Any]) -> None:
+        self._watch(arguments.find(options["task"]))
+
+    def cancel(self, options: dict[str, Any]) -> None:
+        answer = wire.cancelled(lifecycle.cancel(arguments.find(options["task"]), ACTOR))
+        if self.json:
+            self._print_json(answer)
+        else:
+            self.console.print(answer["message"], answer["task_id"], soft_wrap=True)
+
+    def _report_start(self, task: CollectionTask, watch: bool) -> None:
+        answer = wire.started(task)
+        if not self.json:
+            hint = "" if watch else _("Follow it: python manage.py collect watch")
+            self.console.print(answer["message"], answer["task_id"], hint, sep="\n", soft_wrap=True)
+        elif not watch:
+            self._print_json(answer)
+        if watch:
+            self._watch(task.pk)
+
+    def _watch(self, task_id: UUID) -> None:
+        """Follow it, then report. Exits 1 unless it completed. With --json the bar goes to stderr."""
+        console = Console(stderr=True, markup=False, highlight=False) if self.json else self.console
+        try:
+            task = watching.Watch(console).until_end(task_id)
+        except KeyboardInterrupt:
+            console.print(watching.goes_on(task_id), soft_wrap=True)
+            raise SystemExit(1) from None
+        self._report(task)
+        if task.status != TaskStatus.COMPLETED:
+            raise SystemExit(1)
+
+    def _report(self, task: CollectionTask) -> None:
+        if self.json:
+            self._print_json(selectors.statuses([task])[0])
+        else:
+            terminal.summarise(task, self.console)
+
+    def _print_json(self, answer: object) -> None:
+        self.stdout.write(wire.dumps(answer), ending="\n")

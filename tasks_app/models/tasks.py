@@ -1,0 +1,244 @@
+"""A task, its items and lanes, the slot it holds, and the record of who did what."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app import states
+from tasks_app.models.quotes import Adjust, Market
+
+
+class TaskStatus(models.TextChoices):
+    RUNNING = states.TaskStatus.RUNNING.value, _("running")
+    COMPLETED = states.TaskStatus.COMPLETED.value, _("completed")
+    FAILED = states.TaskStatus.FAILED.value, _("failed")
+    CANCELLED = states.TaskStatus.CANCELLED.value, _("cancelled")
+
+
+class ItemState(models.TextChoices):
+    PENDING = states.ItemState.PENDING.value, _("pending")
+    CLAIMED = states.ItemState.CLAIMED.value, _("collecting")
+    SUCCEEDED = states.ItemState.SUCCEEDED.value, _("succeeded")
+    FAILED = states.ItemState.FAILED.value, _("failed")
+    SKIPPED = states.ItemState.SKIPPED.value, _("skipped")
+
+
+class Channel(models.TextChoices):
+    API = "api", _("API")
+    ADMIN = "admin", _("admin")
+    COMMAND = "command", _("command")
+    SCHEDULE = "schedule", _("schedule")
+    WORKER = "worker", _("worker")
+
+
+class EventKind(models.TextChoices):
+    STARTED = "started", _("started")
+    PLANNED = "planned", _("planned")
+    CANCELLED = "cancelled", _("cancelled")
+    COMPLETED = "completed", _("completed")
+    FAILED = "failed", _("failed")
+    RESCUED = "rescued", _("rescued")
+    RETRIED = "retried", _("retried")
+
+
+class CollectionTask(models.Model):
+    """One order: these stocks, these days, from this source. `lifecycle` alone changes it."""
+
+    id = models.UUIDField(_("task"), primary_key=True, default=uuid.uuid4, editable=False)
+    status = models.CharField(_("status"), max_length=9, choices=TaskStatus, default=TaskStatus.RUNNING)
+    market = models.CharField(_("market"), max_length=2, choices=Market)
+    source = models.CharField(_("source"), max_length=32)
+    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    start_date = models.DateField(_("first day"))
+    end_date = models.DateField(_("last day"))
+    stock_codes = models.JSONField(_("stock codes"), null=True, blank=True)
+    unknown_codes = models.JSONField(_("unknown codes"), default=list, blank=True)
+    test_mode = models.BooleanField(_("test mode"), default=False)
+    full_collection_mode = models.BooleanField(_("full collection mode"), default=False)
+    force_update = models.BooleanField(_("force update"), default=False)
+
+    total_stocks = models.PositiveIntegerField(_("stocks"), default=0)
+    processed_stocks = models.PositiveIntegerField(_("processed"), default=0)
+    success_count = models.PositiveIntegerField(_("succeeded"), default=0)
+    failed_count = models.PositiveIntegerField(_("failed"), default=0)
+    collected_count = models.PositiveBigIntegerField(_("bars collected"), default=0)
+    corrected_count = models.PositiveBigIntegerField(_("bars corrected"), default=0)
+    skipped_count = models.PositiveBigIntegerField(_("bars skipped"), default=0)
+    refused_count = models.PositiveBigIntegerField(_("bars refused"), default=0)
+
+    start_time = models.DateTimeField(_("started at"), db_default=Now(), editable=False)
+    planned_at = models.DateTimeField(_("planned at"), null=True, editable=False)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"), db_default=Now(), editable=False)
+    end_time = models.DateTimeField(_("ended at"), null=True, editable=False)
+    error_code = models.CharField(_("error code"), max_length=40, blank=True)
+    error_message = models.TextField(_("error"), blank=True)
+
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        verbose_name=_("started by"),
+        related_name="+",
+    )
+    retry_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, verbose_name=_("retry of"), related_name="retries"
+    )
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
+    idempotency_hash = models.CharField(max_length=64, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = _("task")
+        verbose_name_plural = _("tasks")
+        permissions = [
+            ("start_task", _("Can start a collection")),
+            ("cancel_task", _("Can cancel a collection")),
+            ("retry_task", _("Can retry a collection")),
+        ]
+        default_permissions = ("view", "delete")
+        indexes = [
+            models.Index(fields=["-start_time", "-id"], name="tasks_newest_first"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["status"],
+                condition=Q(status=states.TaskStatus.RUNNING.value),
+                name="one_running_task",
+            ),
+            models.UniqueConstraint(
+                fields=["created_by", "idempotency_key"], name="one_task_per_idempotency_key"
+            ),
+            models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="task_status_is_legal"),
+            models.CheckConstraint(condition=Q(market__in=Market.values), name="task_market_is_known"),
+            models.CheckConstraint(condition=Q(start_date__lte=F("end_date")), name="task_dates_in_order"),
+            models.CheckConstraint(
+                condition=Q(processed_stocks=F("success_count") + F("failed_count"))
+                & Q(processed_stocks__lte=F("total_stocks")),
+                name="task_counters_are_true",
+            ),
+            models.CheckConstraint(
+                condition=Q(status=states.TaskStatus.RUNNING.value, end_time__isnull=True)
+                | (~Q(status=states.TaskStatus.RUNNING.value) & Q(end_time__isnull=False)),
+                name="task_has_an_end_when_final",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def progress(self) -> int:
+        """Percent of the stocks processed, 0 to 100, rounded down."""
+        if not self.total_stocks:
+            return 0
+        return min(100, int(self.processed_stocks / self.total_stocks * 100))
+
+
+class CollectionItem(models.Model):
+    """One stock of a task. `fence` counts its claims: a write with an older number is refused."""
+
+    task = models.ForeignKey(CollectionTask, models.CASCADE, related_name="items", verbose_name=_("task"))
+    position = models.PositiveIntegerField(_("position"))
+    code = models.CharField(_("code"), max_length=16)
+    state = models.CharField(_("state"), max_length=9, choices=ItemState, default=ItemState.PENDING)
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    lane = models.PositiveSmallIntegerField(_("lane"), null=True, editable=False)
+    lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
+    fence = models.PositiveBigIntegerField(default=0, editable=False)
+    not_before = models.DateTimeField(_("not before"), null=True, editable=False)
+    rows_collected = models.PositiveIntegerField(_("bars collected"), default=0)
+    rows_corrected = models.PositiveIntegerField(_("bars corrected"), default=0)
+    rows_skipped = models.PositiveIntegerField(_("bars skipped"), default=0)
+    rows_refused = models.PositiveIntegerField(_("bars refused"), default=0)
+    error_code = models.CharField(_("error code"), max_length=40, blank=True)
+    error_message = models.TextField(_("error"), blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True, editable=False)
+    finished_at = models.DateTimeField(_("ended at"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("item")
+        verbose_name_plural = _("items")
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["task", "state", "position"], name="items_by_state")]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "code"], name="one_item_per_code"),
+            models.UniqueConstraint(fields=["task", "position"], name="one_item_per_position"),
+            models.CheckConstraint(condition=Q(state__in=ItemState.values), name="item_state_is_legal"),
+            models.CheckConstraint(
+                condition=Q(
+                    state=states.ItemState.CLAIMED.value, lease_until__isnull=False, lane__isnull=False
+                )
+                | (~Q(state=states.ItemState.CLAIMED.value) & Q(lease_until__isnull=True, lane__isnull=True)),
+                name="item_is_leased_while_claimed",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(s.value for s in states.OPEN_STATES), finished_at__isnull=True)
+                | Q(state__in=sorted(s.value for s in states.FINAL_STATES), finished_at__isnull=False),
+                name="item_has_an_end_when_final",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class CollectionLane(models.Model):
+    """A right to run one slice at a time. Only the slice that began `generation` may write."""
+
+    task = models.ForeignKey(CollectionTask, models.CASCADE, related_name="lanes", verbose_name=_("task"))
+    number = models.PositiveSmallIntegerField(_("lane"))
+    generation = models.PositiveBigIntegerField(default=0, editable=False)
+    begun = models.BooleanField(default=False, editable=False)
+    lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
+    worker = models.CharField(_("worker"), max_length=100, blank=True)
+
+    class Meta:
+        verbose_name = _("lane")
+        verbose_name_plural = _("lanes")
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["task", "number"], name="one_lane_per_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id}/{self.number}"
+
+
+class ExecutionSlot(models.Model):
+    """The one row that every start locks first. Its task holds it for as long as it is running."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    task = models.ForeignKey(CollectionTask, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="one_slot")]
+
+    def __str__(self) -> str:
+        return str(self.task_id or "")
+
+
+class TaskEvent(models.Model):
+    """Who did what to a task, when, through which channel, with which parameters."""
+
+    task = models.ForeignKey(CollectionTask, models.CASCADE, related_name="events", verbose_name=_("task"))
+    kind = models.CharField(_("event"), max_length=10, choices=EventKind)
+    at = models.DateTimeField(_("at"), db_default=Now(), editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("user"), related_name="+"
+    )
+    user_name = models.CharField(_("user name"), max_length=150, blank=True)
+    channel = models.CharField(_("channel"), max_length=10, choices=Channel)
+    params = models.JSONField(_("parameters"), default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        default_permissions = ("view",)
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.kind

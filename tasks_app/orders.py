@@ -1,0 +1,128 @@
+"""An order: what somebody asks to have collected, and whether it makes sense."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from tasks_app import errors
+from tasks_app.conf import MARKETS, Conf
+from tasks_app.models import CollectionTask, Stock, StockList
+from tasks_app.sources import registry
+from tasks_app.sources.base import Source
+
+MAX_CODES = 10_000
+TEST_MODE_STOCKS = 5
+_CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """These stocks (None: the source's whole list), these days. Empty `market` or `source`: by default."""
+
+    start_date: date
+    end_date: date
+    stock_codes: tuple[str, ...] | None = None
+    market: str = ""
+    source: str = ""
+    adjust: str = ""
+    test_mode: bool = False
+    full_collection_mode: bool = False
+    force_update: bool = False
+
+
+def latest_today() -> date:
+    """The date where it is latest on Earth: no day that has begun anywhere counts as future."""
+    return (datetime.now(UTC) + timedelta(hours=14)).date()
+
+
+def resolve(order: Order, today: date, conf: Conf) -> Order:
+    """The order with market, source and codes made definite. Raises `OrderError`."""
+    _check_dates(order, today)
+    market, source = _route(order, conf)
+    if order.adjust not in source.adjusts:
+        served = ", ".join(a or "none" for a in source.adjusts)
+        raise errors.AdjustNotServed(source=source.name, adjust=order.adjust or "none", adjusts=served)
+    return replace(order, market=market, source=source.name, stock_codes=clean_codes(order.stock_codes))
+
+
+def of(task: CollectionTask) -> Order:
+    """The order of a task again, without its codes."""
+    return Order(
+        start_date=task.start_date,
+        end_date=task.end_date,
+        market=task.market,
+        source=task.source,
+        adjust=task.adjust,
+        test_mode=task.test_mode,
+        full_collection_mode=task.full_collection_mode,
+        force_update=task.force_update,
+    )
+
+
+def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Trimmed, in upper case, each once; None when there are none. Raises for malformed or too many."""
+    if not codes:
+        return None
+    if len(codes) > MAX_CODES:
+        raise errors.TooManyCodes(count=len(codes), limit=MAX_CODES)
+    malformed = [code for code in codes if not _CODE.fullmatch(code.strip())]
+    if malformed:
+        raise errors.MalformedCodes(codes=_few(malformed))
+    return tuple(dict.fromkeys(code.strip().upper() for code in codes))
+
+
+def split_known(market: str, codes: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """(known, unknown) codes. Where no list of the market was ever synchronised, all pass as known.
+
+    Raises `UnknownCodes` when none is known.
+    """
+    if codes is None or not StockList.objects.filter(market=market).exists():
+        return codes, ()
+    listed = set(Stock.objects.filter(market=market, code__in=codes).values_list("code", flat=True))
+    known = tuple(code for code in codes if code in listed)
+    if not known:
+        raise errors.UnknownCodes(market=market, codes=_few(codes))
+    return known, tuple(code for code in codes if code not in listed)
+
+
+def narrow(order: Order, codes: Sequence[str]) -> list[str]:
+    """The codes that the order's modes leave of `codes`, in their order."""
+    if order.full_collection_mode:
+        done = Stock.objects.filter(market=order.market, full_collection_completed=True)
+        collected = set(done.values_list("code", flat=True))
+        codes = [code for code in codes if code not in collected]
+    return list(codes[:TEST_MODE_STOCKS] if order.test_mode else codes)
+
+
+def _few(codes: Sequence[str]) -> str:
+    shown = ", ".join(code[:40] for code in codes[:10])
+    return shown if len(codes) <= 10 else f"{shown}, … ({len(codes)})"
+
+
+def _check_dates(order: Order, today: date) -> None:
+    if order.end_date < order.start_date:
+        raise errors.ReversedDates(start=order.start_date, end=order.end_date)
+    if order.start_date > today:
+        raise errors.FutureStart(start=order.start_date)
+
+
+def _route(order: Order, conf: Conf) -> tuple[str, type[Source]]:
+    """Market and source. A market left out is CN, or the first one that the source serves."""
+    sources = registry.available(conf)
+    if order.market and order.market not in MARKETS:
+        raise errors.UnknownMarket(market=order.market, known=", ".join(MARKETS))
+    name = order.source or (registry.serving(order.market, conf) if order.market else conf.default_source)
+    if name is None:
+        raise errors.NoSourceForMarket(market=order.market, known=_described(sources))
+    if name not in sources:
+        raise errors.UnknownSource(source=name, known=", ".join(sources))
+    served = sources[name].markets
+    market = order.market or ("CN" if "CN" in served else served[0])
+    if market not in served:
+        raise errors.MarketNotServed(source=name, market=market, markets=", ".join(served))
+    return market, sources[name]
+
+
+def _described(sources: dict[str, type[Source]]) -> str:
+    return "; ".join(f"{name} ({', '.join(source.markets)})" for name, source in sources.items())

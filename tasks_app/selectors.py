@@ -1,0 +1,113 @@
+"""Reads: tasks, their state as the API and the terminal tell it, failures, errors by kind."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import Count, Max, Min, QuerySet, Window
+from django.db.models.functions import RowNumber
+from django.utils import timezone
+
+from tasks_app import errors
+from tasks_app.models import CollectionItem, CollectionTask
+from tasks_app.models.tasks import ItemState, TaskStatus
+
+DETAILS = 100
+SAMPLES = 5
+
+
+def get(task_id: UUID) -> CollectionTask:
+    """The task. Raises `TaskNotFound`."""
+    try:
+        return CollectionTask.objects.get(pk=task_id)
+    except CollectionTask.DoesNotExist:
+        raise errors.TaskNotFound(task_id=task_id) from None
+
+
+def current() -> CollectionTask | None:
+    """The one running task."""
+    return CollectionTask.objects.filter(status=TaskStatus.RUNNING).first()
+
+
+def is_unattended(task: CollectionTask) -> bool:
+    """A running task that no worker has given a sign of for too long. For display: by this host's clock."""
+    if task.status != TaskStatus.RUNNING:
+        return False
+    silence = timezone.now() - task.heartbeat_at
+    return bool(silence.total_seconds() > settings.COLLECTOR.no_worker_after)
+
+
+def failed_details(tasks: Iterable[CollectionTask]) -> dict[UUID, list[str]]:
+    """The first 100 failures of each task as "code: reason", in two queries at most, however many tasks."""
+    failing = [task.pk for task in tasks if task.failed_count]
+    details: dict[UUID, list[str]] = defaultdict(list)
+    if not failing:
+        return details
+    nth = Window(RowNumber(), partition_by="task_id", order_by="position")
+    items = CollectionItem.objects.filter(task_id__in=failing, state=ItemState.FAILED)
+    first = items.annotate(nth=nth).filter(nth__lte=DETAILS).order_by("task_id", "position")
+    for task_id, code, message in first.values_list("task_id", "code", "error_message"):
+        details[task_id].append(f"{code}: {message}")
+    return details
+
+
+def status_of(task: CollectionTask, details: list[str]) -> dict[str, Any]:
+    """A task as the contract's status answer, plus keys of ours."""
+    return {
+        "task_id": str(task.pk),
+        "status": task.status,
+        "progress": task.progress,
+        "total_stocks": task.total_stocks,
+        "processed_stocks": task.processed_stocks,
+        "success_count": task.success_count,
+        "failed_count": task.failed_count,
+        "collected_count": task.collected_count,
+        "skipped_count": task.skipped_count,
+        "start_time": task.start_time,
+        "end_time": task.end_time,
+        "error_message": task.error_message,
+        "failed_details": details,
+        "corrected_count": task.corrected_count,
+        "refused_count": task.refused_count,
+        "error_code": task.error_code,
+        "market": task.market,
+        "source": task.source,
+        "adjust": task.adjust,
+        "start_date": task.start_date,
+        "end_date": task.end_date,
+        "test_mode": task.test_mode,
+        "full_collection_mode": task.full_collection_mode,
+        "force_update": task.force_update,
+        "heartbeat_at": task.heartbeat_at,
+        "unattended": is_unattended(task),
+        "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
+    }
+
+
+def statuses(tasks: Iterable[CollectionTask]) -> list[dict[str, Any]]:
+    """`status_of` for many tasks, without a query for each."""
+    tasks = list(tasks)
+    details = failed_details(tasks)
+    return [status_of(task, details[task.pk]) for task in tasks]
+
+
+def error_groups(task_id: UUID) -> list[dict[str, Any]]:
+    """The task's failures by code, most frequent first, with a few codes as samples."""
+    failed = CollectionItem.objects.filter(task_id=task_id, state=ItemState.FAILED)
+    groups = failed.values("error_code").annotate(
+        message=Min("error_message"),
+        count=Count("pk"),
+        first_seen=Min("finished_at"),
+        last_seen=Max("finished_at"),
+    )
+    return [
+        {**group, "sample_codes": _samples(failed, group["error_code"])}
+        for group in groups.order_by("-count", "error_code")
+    ]
+
+
+def _samples(failed: QuerySet[CollectionItem], error_code: str) -> list[str]:
+    codes = failed.filter(error_code=error_code).order_by("position").values_list("code", flat=True)
+    return list(codes[:SAMPLES])

@@ -1,0 +1,108 @@
+"""The source contract: what a source promises, what it is asked, what it may raise."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from tasks_app.conf import Conf
+
+
+class Bar(NamedTuple):
+    """One session of one symbol. Prices in the market's currency, volume in shares.
+
+    `amount` in the currency; `amplitude`, `change_pct` and `turnover` in percent. What the
+    vendor does not send is None. `day` is the session's date in the market's time zone.
+    """
+
+    day: date
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+    prev_close: float | None = None
+    amount: float | None = None
+    amplitude: float | None = None
+    change: float | None = None
+    change_pct: float | None = None
+    turnover: float | None = None
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A line of a source's stock list."""
+
+    code: str
+    name: str = ""
+    exchange: str = ""
+    listed_on: date | None = None
+    delisted_on: date | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """Bars of one symbol from `start` to `end`, both days included."""
+
+    market: str
+    code: str
+    start: date
+    end: date
+    adjust: str = ""
+
+
+class SourceError(Exception):
+    """A source could not answer. `code` is stable, the message one English sentence."""
+
+    code = "source_error"
+
+    def __init__(self, message: str, *, code: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code or self.code
+        self.retry_after = retry_after
+
+
+class Transient(SourceError):
+    """It may work later: time-outs, refusals, throttling. `retry_after` in seconds, if known."""
+
+    code = "source_busy"
+
+
+class Permanent(SourceError):
+    """Asking again will not help."""
+
+    code = "source_refused"
+
+
+class UnknownStock(Permanent):
+    """The source does not know the code."""
+
+    code = "unknown_stock"
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A source of daily quotes.
+
+    `symbols` lists a market. `fetch` answers a request with its bars by rising day, and answers
+    with none only when there truly are none: an answer that is empty because the vendor throttles
+    is a `Transient`. Both may be called from several threads at once, may block, and raise only
+    `SourceError` for what can be foreseen; anything else counts as the source's fault, too.
+    """
+
+    name: ClassVar[str]
+    markets: ClassVar[tuple[str, ...]]
+    adjusts: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def from_conf(cls, conf: Conf) -> "Source": ...
+
+    def symbols(self, market: str) -> Sequence[Symbol]: ...
+
+    def fetch(self, request: Request) -> Sequence[Bar]: ...
+
+
+def is_number(value: float | None) -> bool:
+    """Neither missing, NaN nor infinite."""
+    return value is not None and math.isfinite(value)

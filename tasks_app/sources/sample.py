@@ -1,0 +1,77 @@
+"""Real quotes shipped with the code: five US stocks, 2000-03-01 to 2013-03-01, unadjusted."""
+
+import csv
+import gzip
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar, Self
+
+from tasks_app.conf import Conf
+from tasks_app.sources.base import Bar, Permanent, Request, Symbol, UnknownStock
+
+DATA = Path(__file__).parent / "data" / "sample_us_daily.csv.gz"
+# `listed_on` only where the data themselves begin with the first day of trading.
+SYMBOLS = (
+    Symbol("AAPL", "Apple", "NASDAQ"),
+    Symbol("FB", "Facebook", "NASDAQ", listed_on=date(2012, 5, 18)),
+    Symbol("GOOG", "Google (Alphabet)", "NASDAQ", listed_on=date(2004, 8, 19)),
+    Symbol("IBM", "IBM", "NYSE"),
+    Symbol("MSFT", "Microsoft", "NASDAQ"),
+)
+
+_day = attrgetter("day")
+
+
+def _bar(day: str, *values: str) -> Bar:
+    *prices, volume = values
+    opened, high, low, close = map(float, prices)
+    return Bar(date.fromisoformat(day), opened, high, low, close, int(volume))
+
+
+@cache
+def bars_by_code() -> MappingProxyType[str, tuple[Bar, ...]]:
+    """Every shipped bar, by code and rising day; read once per process (about 5 MB)."""
+    found: dict[str, list[Bar]] = {symbol.code: [] for symbol in SYMBOLS}
+    with gzip.open(DATA, "rt", encoding="ascii", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        for code, *values in rows:
+            found[code].append(_bar(*values))
+    return MappingProxyType({code: tuple(bars) for code, bars in found.items()})
+
+
+class SampleSource:
+    """AAPL, FB, GOOG, IBM and MSFT by day; public-domain data, see data/README.md. Never blocks."""
+
+    name: ClassVar[str] = "sample"
+    markets: ClassVar[tuple[str, ...]] = ("US",)
+    adjusts: ClassVar[tuple[str, ...]] = ("",)
+
+    @classmethod
+    def from_conf(cls, conf: Conf) -> Self:
+        """The source; there is nothing to set."""
+        return cls()
+
+    def symbols(self, market: str) -> Sequence[Symbol]:
+        """The five stocks. Raises `Permanent` for a market other than US."""
+        if market not in self.markets:
+            raise Permanent(f"The sample data cover the US market only, not {market}.")
+        return SYMBOLS
+
+    def fetch(self, request: Request) -> Sequence[Bar]:
+        """The bars from `start` to `end`; none outside 2000-03-01 to 2013-03-01."""
+        bars = self._series(request)
+        first = bisect_left(bars, request.start, key=_day)
+        return bars[first : bisect_right(bars, request.end, lo=first, key=_day)]
+
+    def _series(self, request: Request) -> tuple[Bar, ...]:
+        if request.market not in self.markets or request.code not in bars_by_code():
+            raise UnknownStock(f"The sample data hold no stock {request.code} in market {request.market}.")
+        if request.adjust not in self.adjusts:
+            raise Permanent(f"The sample data are unadjusted and cannot be had as {request.adjust}.")
+        return bars_by_code()[request.code]

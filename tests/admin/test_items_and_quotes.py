@@ -1,0 +1,149 @@
+"""The lists of items, bars and stocks."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tasks_app import lifecycle
+from tasks_app.lifecycle import Outcome
+from tasks_app.models import DailyBar, Stock
+from tasks_app.models.tasks import ItemState
+from tests.admin.site import ITEMS, superuser, text_of, url
+from tests.make import make_ended, make_lane, make_task
+
+pytestmark = pytest.mark.django_db
+BARS, STOCKS = "tasks_app_dailybar_changelist", "tasks_app_stock_changelist"
+
+
+def make_bar(symbol="AAPL", day="2024-01-02", **fields):
+    given = {"market": "US", "open": 10, "high": 12.5, "low": 9.25, "close": 11, "volume": 1234567}
+    return DailyBar.objects.create(symbol=symbol, day=day, source="sample", **{**given, **fields})
+
+
+def codes(answer):
+    return [item.code for item in answer.context["cl"].result_list]
+
+
+def items(client, task=None, **query):
+    return client.get(url(f"{ITEMS}_changelist"), {"task__id__exact": task.pk, **query} if task else query)
+
+
+def test_items_stand_in_their_task_s_order_with_state_and_error():
+    task = make_task()
+    bad = lifecycle.claim(make_lane(task), 1)[0]
+    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
+    answer = items(superuser(), task)
+    assert codes(answer) == ["000001", "000002", "000003"]
+    for words in ("failed", "pending", "timeout", "No answer."):
+        assert words in text_of(answer)
+
+
+def test_items_are_filtered_by_state_error_code_and_code():
+    task, client = make_task(), superuser()
+    slow, unknown = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.record(unknown, Outcome(ItemState.FAILED, error_code="unknown_stock"))
+    assert codes(items(client, task, state__exact="failed")) == ["000001", "000002"]
+    assert codes(items(client, task, error_code="timeout")) == ["000001"]
+    assert codes(items(client, task, state__in="pending,claimed")) == ["000003"]
+    assert codes(items(client, task, q="000002")) == ["000002"]
+    assert codes(items(client, task, q="00000")) == []
+
+
+def test_items_are_of_the_newest_task_unless_one_is_named():
+    old, client = make_ended("failed", stock_codes=("600000",)), superuser()
+    make_task()
+    assert codes(items(client)) == ["000001", "000002", "000003"]
+    assert codes(items(client, old)) == ["600000"]
+    assert codes(items(client, task__id__exact="nonsense")) == []
+
+
+def test_the_item_list_s_queries_do_not_grow_with_its_items():
+    client = superuser()
+    small, big = (
+        make_ended("failed"),
+        make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 61))),
+    )
+
+    def queries(task):
+        with CaptureQueriesContext(connection) as caught:
+            items(client, task)
+        return len(caught)
+
+    queries(small)  # what a process asks once only, such as the content types, is not counted
+    assert queries(small) == queries(big) <= 8
+
+
+def test_bars_stand_by_code_the_newest_day_first():
+    for symbol, day in (("MSFT", "2024-01-02"), ("AAPL", "2024-01-02"), ("AAPL", "2024-01-03")):
+        make_bar(symbol, day)
+    rows = superuser().get(url(BARS)).context["cl"].result_list
+    assert [(bar.symbol, bar.day.day) for bar in rows] == [("AAPL", 3), ("AAPL", 2), ("MSFT", 2)]
+
+
+def test_a_search_for_bars_takes_the_exact_code_in_any_case():
+    make_bar("AAPL")
+    make_bar("AAPLX")
+    client = superuser()
+    assert [bar.symbol for bar in client.get(url(BARS), {"q": " aapl "}).context["cl"].result_list] == [
+        "AAPL"
+    ]
+    assert not client.get(url(BARS), {"q": "AAP"}).context["cl"].result_list
+
+
+def test_bars_are_filtered_by_market_and_adjustment():
+    make_bar("000001", market="CN")
+    make_bar("000001", market="CN", adjust="qfq")
+    make_bar()
+    client = superuser()
+    assert client.get(url(BARS), {"market__exact": "CN"}).context["cl"].result_count == 2
+    for value, adjust in (("qfq", "qfq"), ("none", "")):
+        answer = client.get(url(BARS), {"q": "000001", "adjust__exact": value})
+        assert [bar.adjust for bar in answer.context["cl"].result_list] == [adjust]
+
+
+def test_the_adjustment_is_offered_beside_a_code_only():
+    client = superuser()
+    assert "By adjustment" in text_of(client.get(url(BARS), {"q": "AAPL"}))
+    assert "By adjustment" not in text_of(client.get(url(BARS)))
+
+
+def test_a_bar_shows_its_numbers_and_a_dash_for_what_the_source_did_not_send():
+    make_bar(change_pct=1.5, prev_close=None)
+    text = text_of(superuser().get(url(BARS)))
+    for words in ("10.00", "12.50", "9.25", "1,234,567", "+1.50%", "–"):
+        assert words in text
+
+
+def test_a_stock_leads_to_its_bars():
+    Stock.objects.create(market="US", code="AAPL", name="Apple", exchange="NASDAQ")
+    make_bar("AAPL")
+    make_bar("AAPL", market="HK")
+    client = superuser()
+    address = f"{url(BARS)}?market__exact=US&amp;q=AAPL"
+    assert address in client.get(url(STOCKS)).content.decode()
+    assert client.get(address.replace("&amp;", "&")).context["cl"].result_count == 1
+
+
+def test_stocks_are_found_by_code_and_name():
+    Stock.objects.create(market="US", code="AAPL", name="Apple")
+    Stock.objects.create(market="US", code="MSFT", name="Microsoft")
+    client = superuser()
+    for term in ("aap", "pple"):
+        assert codes(client.get(url(STOCKS), {"q": term})) == ["AAPL"]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's planner")
+@pytest.mark.parametrize("query", [{}, {"q": "A5"}, {"market__exact": "US"}])
+def test_a_page_of_bars_reads_the_unique_index(query):
+    same = {"market": "US", "source": "x", "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1}
+    DailyBar.objects.bulk_create(
+        DailyBar(symbol=f"A{n}", day=f"2024-01-{day:02d}", **same)
+        for n in range(1000)
+        for day in range(1, 29)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE tasks_app_dailybar")
+    plan = superuser().get(url(BARS), query).context["cl"].queryset[:100].explain()
+    assert "one_bar_per_day" in plan
+    assert "Seq Scan" not in plan

@@ -1,0 +1,133 @@
+"""Nothing here is edited by hand, whoever asks; and nobody sees a page without signing in."""
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock
+from tests.admin.site import signed_in, superuser, url
+from tests.make import make_task, make_user
+
+pytestmark = pytest.mark.django_db
+READ_ONLY = ["collectiontask", "collectionitem", "dailybar", "stock"]
+
+
+def make_row(model):
+    """One row of the model."""
+    if model == "stock":
+        return Stock.objects.create(market="US", code="AAPL")
+    if model == "dailybar":
+        prices = {"open": 1, "high": 2, "low": 1, "close": 2, "volume": 3}
+        return DailyBar.objects.create(
+            market="US", symbol="AAPL", day="2024-01-02", source="sample", **prices
+        )
+    task = make_task()
+    return task if model == "collectiontask" else task.items.first()
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_a_superuser_can_look_but_not_add_change_or_delete(model):
+    row, client = make_row(model), superuser()
+    page = f"tasks_app_{model}"
+    before = type(row).objects.filter(pk=row.pk).values().get()
+    assert client.get(url(f"{page}_changelist")).status_code == 200
+    assert client.get(url(f"{page}_change", row.pk)).status_code == 200
+    for address in (url(f"{page}_add"), url(f"{page}_delete", row.pk)):
+        assert client.get(address).status_code == 403
+        assert client.post(address, {"post": "yes"}).status_code == 403
+    assert client.post(url(f"{page}_change", row.pk), {"status": "completed"}).status_code == 403
+    assert type(row).objects.filter(pk=row.pk).values().get() == before
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_the_page_of_a_row_has_nothing_to_fill_in(model):
+    row = make_row(model)
+    body = superuser().get(url(f"tasks_app_{model}_change", row.pk)).content.decode()
+    main = body[body.index('id="content-main"') : body.index('id="modal-overlay"')]
+    assert "<input" not in main
+    assert "<form" not in main
+
+
+def test_the_delete_action_is_offered_nowhere():
+    task, client = make_task(), superuser()
+    data = {"action": "delete_selected", "index": "0", "_selected_action": [task.pk], "post": "yes"}
+    client.post(url("tasks_app_collectiontask_changelist"), data)
+    assert CollectionTask.objects.filter(pk=task.pk).exists()
+    assert CollectionItem.objects.filter(task=task).count() == 3
+
+
+def test_the_queue_its_results_lanes_slots_and_events_have_no_pages():
+    shown = {model._meta.label for model in admin.site._registry}
+    queue = {model._meta.label for model in apps.get_app_config("django_q").get_models()}
+    assert not shown & queue
+    assert {label for label in shown if label.startswith("tasks_app")} == {
+        "tasks_app.CollectionTask",
+        "tasks_app.CollectionItem",
+        "tasks_app.DailyBar",
+        "tasks_app.Stock",
+    }
+
+
+def test_a_visitor_is_led_to_the_login():
+    task = make_task()
+    pages = [url(f"tasks_app_{model}_changelist") for model in READ_ONLY]
+    pages += [url("index"), url("knox_authtoken_add"), url("tasks_app_collectiontask_cancel", task.pk)]
+    client = signed_in(name="gone")
+    client.logout()
+    for page in pages:
+        for answer in (client.get(page), client.post(page)):
+            assert (answer.status_code, answer.url) == (302, f"{url('login')}?next={page}")
+    assert CollectionTask.objects.get(pk=task.pk).status == "running"
+
+
+def test_staff_without_rights_see_no_rows_and_an_index_that_says_so():
+    client = signed_in()
+    for model in READ_ONLY:
+        assert client.get(url(f"tasks_app_{model}_changelist")).status_code == 403
+    body = client.get(url("index")).content.decode()
+    assert "have permission to view or edit anything" in body
+    assert url("tasks_app_dailybar_changelist") not in body
+
+
+def test_the_navigation_shows_what_one_may_see():
+    body = signed_in("view_dailybar").get(url("index")).content.decode()
+    assert url("tasks_app_dailybar_changelist") in body
+    assert url("tasks_app_collectiontask_changelist") not in body
+
+
+def test_a_user_is_made_through_the_theme_s_form():
+    answer = superuser().post(
+        url("auth_user_add"),
+        {
+            "username": "bob",
+            "password1": "a-long-pass-1",
+            "password2": "a-long-pass-1",
+            "usable_password": "true",
+        },
+    )
+    bob = User.objects.get(username="bob")
+    assert answer.url == url("auth_user_change", bob.pk)
+    assert bob.check_password("a-long-pass-1")
+
+
+def test_users_and_groups_are_listed():
+    make_user("ann")
+    client = superuser()
+    assert "ann" in client.get(url("auth_user_changelist")).content.decode()
+    assert client.get(url("auth_group_changelist")).status_code == 200
+    assert client.get(url("auth_group_add")).status_code == 200
+
+
+@pytest.mark.parametrize("language", ["en", "zh-hans"])
+def test_the_pages_render_in_each_language(language):
+    client, task = superuser(), make_task()
+    client.cookies["django_language"] = language
+    for page in (
+        url("index"),
+        url("tasks_app_collectiontask_changelist"),
+        url("tasks_app_collectiontask_change", task.pk),
+    ):
+        answer = client.get(page)
+        assert answer.status_code == 200
+        assert f'<html lang="{language}"' in answer.content.decode()

@@ -1,0 +1,189 @@
+"""The task list and the page of a task."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tasks_app import lifecycle
+from tasks_app.admin import durations
+from tasks_app.admin.paginator import CappedPaginator
+from tasks_app.lifecycle import Outcome
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import ItemState
+from tests.admin.site import ITEMS, TASKS, signed_in, superuser, text_of, url
+from tests.make import ACTOR, make_ended, make_lane, make_task
+
+pytestmark = pytest.mark.django_db
+
+
+def make_half_done() -> CollectionTask:
+    """Running: of three stocks one has succeeded, one has failed."""
+    task = make_task()
+    good, bad = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=12154))
+    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer in 30 s."))
+    task.refresh_from_db()
+    return task
+
+
+def test_the_list_shows_every_status_in_words_with_progress_and_counts():
+    for status in ("completed", "failed", "cancelled"):
+        make_ended(status)
+    task = make_half_done()
+    text = text_of(superuser().get(url(f"{TASKS}_changelist")))
+    for word in ("running", "completed", "failed", "cancelled", "66% 2/3", "12,154", str(task.pk)[:8]):
+        assert word in text
+    assert "2024-01-01 – 2024-12-31" in text
+
+
+def test_the_list_costs_as_many_queries_for_twenty_tasks_as_for_two():
+    client = superuser()
+
+    def queries():
+        with CaptureQueriesContext(connection) as caught:
+            client.get(url(f"{TASKS}_changelist"))
+        return len(caught)
+
+    make_ended("completed")
+    make_ended("failed")
+    queries()  # what a process asks once only, such as the content types, is not counted
+    few = queries()
+    for _ in range(18):
+        make_ended("cancelled")
+    assert queries() == few <= 5
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status__exact=failed", 1),
+        ("status__exact=running", 0),
+        ("market__exact=CN", 2),
+        ("market__exact=US", 0),
+        ("source=simulated", 2),
+        ("source=gone", 0),
+        ("start_time__gte=2001-01-01+00:00:00Z", 2),
+    ],
+)
+def test_the_list_is_filtered(query, found):
+    make_ended("failed")
+    make_ended("completed")
+    answer = superuser().get(f"{url(f'{TASKS}_changelist')}?{query}")
+    assert answer.context["cl"].result_count == found
+
+
+def test_a_search_finds_a_task_by_how_its_id_begins_and_nothing_else():
+    first, _ = make_ended("failed"), make_ended("completed")
+    client, page = superuser(), url(f"{TASKS}_changelist")
+    for term in (str(first.pk)[:8], str(first.pk), first.pk.hex.upper()):
+        assert [task.pk for task in client.get(page, {"q": term}).context["cl"].result_list] == [first.pk]
+    for term in ("zzzz", "abc", "' OR 1=1"):
+        assert not client.get(page, {"q": term}).context["cl"].result_list
+
+
+def test_a_list_can_not_be_sorted_by_hand():
+    answer = superuser().get(f"{url(f'{TASKS}_changelist')}?o=2.3")
+    assert answer.context["cl"].queryset.query.order_by == ("-start_time", "-id")
+
+
+def test_a_long_list_is_counted_up_to_the_cap_and_says_so(monkeypatch):
+    monkeypatch.setattr(CappedPaginator, "limit", 2)
+    for _ in range(3):
+        make_ended("failed")
+    assert "The first 2 of more tasks" in text_of(superuser().get(url(f"{TASKS}_changelist")))
+
+
+def test_the_page_of_a_task_tells_its_counts_failures_and_who_did_what():
+    task = make_half_done()
+    lifecycle.cancel(task.pk, ACTOR)
+    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    for words in (
+        str(task.pk),
+        "cancelled",
+        "66%",
+        "timeout",
+        "No answer in 30 s.",
+        "000002",
+        "command",
+        "12,154",
+    ):
+        assert words in text
+
+
+def test_the_page_of_a_failed_task_says_why_first():
+    task = make_ended("failed")
+    body = superuser().get(url(f"{TASKS}_change", task.pk)).content.decode()
+    assert "All 1 stocks failed" in body
+    assert body.index("All 1 stocks failed") < body.index("Who did what")
+
+
+def test_the_page_leads_to_the_items_of_its_task_only():
+    task = make_half_done()
+    client = superuser()
+    address = f"{url(f'{ITEMS}_changelist')}?task__id__exact={task.pk}"
+    assert f'href="{address}"' in client.get(url(f"{TASKS}_change", task.pk)).content.decode()
+    assert {item.task_id for item in client.get(address).context["cl"].result_list} == {task.pk}
+
+
+def test_the_page_links_a_retry_with_what_it_retries():
+    old = make_ended("failed")
+    new = lifecycle.retry(old.pk, ACTOR)
+    client = superuser()
+    assert url(f"{TASKS}_change", new.pk) in client.get(url(f"{TASKS}_change", old.pk)).content.decode()
+    assert url(f"{TASKS}_change", old.pk) in client.get(url(f"{TASKS}_change", new.pk)).content.decode()
+
+
+def test_the_page_costs_no_more_queries_with_more_items():
+    client = superuser()
+
+    def queries(task):
+        with CaptureQueriesContext(connection) as caught:
+            client.get(url(f"{TASKS}_change", task.pk))
+        return len(caught)
+
+    small = make_ended("failed")
+    big = make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 41)))
+    queries(small)  # what a process asks once only, such as the content types, is not counted
+    assert queries(small) == queries(big) <= 12
+
+
+def test_buttons_are_there_for_those_who_may_and_while_there_is_something_to_do():
+    running, looker = make_half_done(), signed_in("view_collectiontask")
+    client = superuser()
+    cancel, retry = url(f"{TASKS}_cancel", running.pk), url(f"{TASKS}_retry", running.pk)
+
+    def shown(browser):
+        body = browser.get(url(f"{TASKS}_change", running.pk)).content.decode()
+        return cancel in body, retry in body
+
+    assert shown(client) == (True, False)
+    assert shown(looker) == (False, False)
+    lifecycle.cancel(running.pk, ACTOR)
+    assert shown(client) == (False, True)
+    assert shown(looker) == (False, False)
+
+
+def test_the_page_of_an_unknown_task_leads_home():
+    answer = superuser().get(url(f"{TASKS}_change", "8" * 32))
+    assert (answer.status_code, answer.url) == (302, url("index"))
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(seconds=-3), "0 s"),
+        (timedelta(seconds=59.9), "59 s"),
+        (timedelta(minutes=5, seconds=12), "5 min 12 s"),
+        (timedelta(hours=3, minutes=5, seconds=9), "3 h 5 min"),
+        (timedelta(days=2, hours=3), "2 d 3 h"),
+    ],
+)
+def test_a_duration_is_told_in_its_two_largest_units(length, words):
+    assert durations.in_words(length) == words
+
+
+def test_a_running_task_lasts_until_now():
+    task = CollectionTask(start_time=datetime(2026, 1, 1, tzinfo=UTC))
+    assert durations.of(task, datetime(2026, 1, 1, 0, 1, tzinfo=UTC)) == timedelta(minutes=1)

@@ -1,0 +1,75 @@
+"""A task that no worker comes for says so on its page, and how long it will wait."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
+from tasks_app import lifecycle
+from tasks_app.models import CollectionTask
+from tests.admin.site import TASKS, superuser, text_of, url
+from tests.make import ACTOR, make_ended, make_lane, make_task
+
+pytestmark = pytest.mark.django_db
+SAID = "No worker is at work on this task"
+
+
+@pytest.fixture
+def page():
+    client = superuser()
+    return lambda task: text_of(client.get(url(f"{TASKS}_change", task.pk)))
+
+
+def forget(task: CollectionTask, seconds: float) -> None:
+    """Let the last sign of a worker be that much longer ago."""
+    earlier = F("heartbeat_at") - timedelta(seconds=seconds)
+    CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=earlier)
+
+
+def test_a_new_task_waits_in_silence_and_then_says_that_no_worker_comes(page, settings):
+    task = make_task()
+    assert SAID not in page(task)
+    forget(task, settings.COLLECTOR.no_worker_after + 1)
+    text = page(task)
+    assert SAID in text
+    assert "python manage.py worker" in text
+
+
+def test_the_page_names_the_bound_after_which_the_task_fails(page, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, abandon_after=5400.0)
+    task = make_task()
+    forget(task, 3600)
+    assert "Without a worker the task fails after 1 h 30 min." in page(task)
+
+
+def test_a_worker_that_comes_ends_the_warning(page):
+    task = make_task()
+    forget(task, 3600)
+    assert SAID in page(task)
+    make_lane(task)
+    assert SAID not in page(task)
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_an_ended_task_waits_for_nobody(page, status):
+    task = make_ended(status)
+    forget(task, 86_400)
+    assert SAID not in page(task)
+
+
+def test_a_task_that_nobody_attends_can_still_be_cancelled_from_its_page(page):
+    task = make_task()
+    forget(task, 3600)
+    assert "Cancel the task" in page(task)
+    assert lifecycle.cancel(task.pk, ACTOR).status == "cancelled"
+    assert SAID not in page(task)
+
+
+def test_a_task_abandoned_for_good_tells_the_reason_on_its_page(page, settings):
+    task = make_task()
+    forget(task, settings.COLLECTOR.abandon_after + 1)
+    lifecycle.rescue(task.pk)
+    text = page(task)
+    assert "Why it failed no_worker" in text
+    assert SAID not in text

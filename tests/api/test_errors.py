@@ -1,0 +1,205 @@
+"""Whatever is sent, the answer is a sentence, never a 500."""
+
+import json
+from io import BytesIO
+
+import pytest
+from django.db import DataError, OperationalError
+from django.test import RequestFactory
+from django.urls import include, path
+from rest_framework.views import APIView
+
+from tasks_app.api.middleware import BodyLimit
+from tests.api.world import BASE, client_of
+from tests.make import make_task, make_user
+
+pytestmark = pytest.mark.django_db
+START = f"{BASE}/historical"
+
+
+@pytest.fixture
+def client():
+    return client_of(make_user("root", is_superuser=True))
+
+
+def send(client, body, **headers):
+    content_type = headers.pop("content_type", "application/json")
+    return client.generic("POST", START, body, content_type=content_type, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        (b"{", "not JSON"),
+        (b"{'a': 1}", "not JSON"),
+        (b"[]", "object"),
+        (b"3", "object"),
+        (b"null", "object"),
+        (b'"x"', "object"),
+        (b'{"a": "\xff"}', "UTF-8"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-8"),
+        (b'{"market": "\\ud800"}', "surrogate"),
+        (b'{"stock_codes": ["\\ud800"]}', "surrogate"),
+        (b'{"\\udc00": 1}', "surrogate"),
+        (b'{"source": "a\\u0000b"}', "NUL"),
+        (b'{"a": NaN}', "not JSON"),
+        (b'{"a": -Infinity}', "not JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b"[" * 400_000, "nested"),
+        (b'{"a":' * 100_000, "nested"),
+        (b"", "required"),
+        (b"{}", "required"),
+    ],
+)
+def test_a_body_that_can_not_be_read_is_refused_with_a_sentence(client, body, part):
+    answer = send(client, body)
+    assert answer.status_code == 400
+    assert part in answer.json()["detail"]
+
+
+def test_a_byte_order_mark_does_no_harm(client):
+    assert send(client, b"\xef\xbb\xbf{}").json()["code"] == "invalid"
+
+
+def test_a_thousand_wrong_codes_make_a_short_answer(client):
+    order = {"start_date": "2024-01-01", "end_date": "2024-01-02", "stock_codes": ["é" * 90] * 1000}
+    assert len(client.post(START, order).content) < 2000
+
+
+@pytest.mark.parametrize("charset", ["hex", "utf-16", "rot13", "nonsense"])
+def test_another_charset_changes_nothing(client, charset):
+    answer = send(client, b'{"start_date": "x"}', content_type=f"application/json; charset={charset}")
+    assert answer.json()["errors"].keys() == {"start_date", "end_date"}
+
+
+def test_a_body_over_the_limit_is_refused(client, settings):
+    body = json.dumps({"start_date": "x" * settings.MAX_BODY_BYTES}).encode()
+    answer = send(client, body)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert str(settings.MAX_BODY_BYTES) in answer.json()["detail"]
+
+
+def _chunked(size):
+    request = RequestFactory().post(START, content_type="application/json")
+    del request.META["CONTENT_LENGTH"]
+    request.META |= {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "wsgi.input_terminated": True,
+        "wsgi.input": BytesIO(b"x" * size),
+    }
+    return request
+
+
+def test_a_chunked_body_over_the_limit_is_refused_and_not_read_further(settings):
+    request = _chunked(settings.MAX_BODY_BYTES + 500)
+    assert BodyLimit(lambda _: None)(request).status_code == 413
+    assert request.META["wsgi.input"].tell() == settings.MAX_BODY_BYTES + 1
+
+
+def test_a_chunked_body_within_the_limit_is_handed_on():
+    assert BodyLimit(lambda request: request.read())(_chunked(500)) == b"x" * 500
+
+
+def test_a_content_length_that_lies_low_cuts_the_body(client):
+    body = b'{"start_date": "2024-01-01"}'
+    answer = client.generic("POST", START, body, content_type="application/json", CONTENT_LENGTH="5")
+    assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
+def test_another_content_type_is_unsupported(client, content_type):
+    answer = send(client, b"x", content_type=content_type)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_an_accept_header_that_nothing_fits_is_not_acceptable(client):
+    answer = client.get(f"{BASE}/tasks", headers={"Accept": "image/png"})
+    assert (answer.status_code, answer.json()["code"]) == (406, "not_acceptable")
+
+
+@pytest.mark.parametrize(
+    ("method", "where", "allowed"),
+    [
+        ("put", "historical", "POST"),
+        ("get", "historical", "POST"),
+        ("post", "tasks", "GET"),
+        ("delete", "current-task", "GET"),
+        ("patch", "tasks/1", "DELETE"),
+    ],
+)
+def test_a_wrong_method_is_told_the_right_ones(client, method, where, allowed):
+    answer = getattr(client, method)(f"{BASE}/{where}")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert allowed in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    "where", ["/api", "/api/", "/api/nothing", f"{BASE}/tasks/", f"{BASE}/a%0Ab", "/api/x%00"]
+)
+@pytest.mark.parametrize("method", ["get", "post", "delete"])
+def test_an_unknown_path_is_not_found_in_json_whoever_asks(method, where):
+    answer = getattr(client_of(), method)(where)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_a_browser_gets_html_with_a_way_to_log_in():
+    answer = client_of().get(f"{BASE}/tasks", headers={"Accept": "text/html"})
+    assert answer.status_code == 401
+    assert "text/html" in answer.headers["Content-Type"]
+    assert b"/api/auth/login/?next=" in answer.content
+    assert client_of().get("/api/auth/login/").status_code == 200
+
+
+@pytest.mark.parametrize("where", ["tasks", "current-task", "stock-list", "historical"])
+def test_a_browser_gets_html(client, where):
+    make_task()
+    answer = client.get(f"{BASE}/{where}", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert "text/html" in answer.headers["Content-Type"]
+
+
+def test_an_error_is_told_in_the_language_asked_for():
+    def told(language):
+        return client_of().get(f"{BASE}/tasks", headers={"Accept-Language": language}).json()["detail"]
+
+    assert told("de, en;q=0.5") == "Authentication credentials were not provided."
+    assert told("zh-CN,zh;q=0.9") == "身份认证信息未提供。"
+
+
+class Broken(APIView):
+    """Fails as told."""
+
+    error: Exception = Exception()
+
+    def get(self, request):
+        raise self.error
+
+
+urlpatterns = [
+    path("api/away", Broken.as_view(error=OperationalError("gone"))),
+    path("api/unfit", Broken.as_view(error=DataError("unfit"))),
+    path("api/bug", Broken.as_view(error=ZeroDivisionError("bug"))),
+    path("", include("collector_site.urls")),
+]
+handler500 = "tasks_app.api.errors.server_error"
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("where", "status", "code"),
+    [("away", 503, "unavailable"), ("unfit", 400, "bad_request"), ("bug", 500, "error")],
+)
+def test_a_fault_of_ours_is_a_sentence_too(client, where, status, code):
+    client.raise_request_exception = False
+    answer = client.get(f"/api/{where}")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert "gone" not in answer.json()["detail"]
+
+
+def test_a_host_that_is_not_ours_is_refused_in_json(client):
+    answer = client.get(f"{BASE}/tasks", HTTP_HOST="evil.example")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+
+
+def test_too_many_parameters_are_refused(client):
+    answer = client.get(f"{BASE}/tasks?{'&'.join('a=1' for _ in range(1001))}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")

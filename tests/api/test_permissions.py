@@ -1,0 +1,115 @@
+"""Who may do what: nobody, somebody, and those with a permission."""
+
+import uuid
+
+import pytest
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from tests.api.world import BASE, client_of
+from tests.make import make_user
+
+pytestmark = pytest.mark.django_db
+ID = uuid.UUID(int=1)
+READS = [
+    f"status/{ID}",
+    "tasks",
+    "current-task",
+    "stock-list",
+    f"tasks/{ID}/items",
+    f"tasks/{ID}/errors",
+    "quotes/US/AAPL",
+]
+VERBS = [
+    ("post", "historical", "start_task"),
+    ("delete", f"tasks/{ID}", "cancel_task"),
+    ("post", f"tasks/{ID}/retry", "retry_task"),
+]
+PERMISSIONS = [permission for *_, permission in VERBS]
+
+
+@pytest.mark.parametrize("path", READS)
+def test_reading_needs_a_login_and_no_more(path):
+    answer = client_of().get(f"{BASE}/{path}")
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
+    assert answer.json() == {
+        "detail": "Authentication credentials were not provided.",
+        "code": "not_authenticated",
+    }
+    assert client_of(make_user()).get(f"{BASE}/{path}").status_code in {200, 404}
+
+
+@pytest.mark.parametrize(("method", "path", "permission"), VERBS)
+def test_each_verb_needs_its_own_permission(method, path, permission):
+    def answer(client):
+        return getattr(client, method)(f"{BASE}/{path}")
+
+    others = [name for name in PERMISSIONS if name != permission]
+    assert answer(client_of()).status_code == 401
+    refused = answer(client_of(make_user("plain", *others)))
+    assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    assert "permission" in refused.json()["detail"]
+    assert answer(client_of(make_user("operator", permission))).status_code in {400, 404}
+    assert answer(client_of(make_user("root", is_superuser=True))).status_code in {400, 404}
+
+
+@pytest.mark.parametrize("prefix", ["Token", "token", "Bearer", "BEARER"])
+def test_a_token_is_taken_behind_either_word(prefix):
+    _, token = AuthToken.objects.create(make_user())
+    client = APIClient(headers={"Authorization": f"{prefix} {token}"})
+    assert client.get(f"{BASE}/tasks").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Token",
+        "Token wrong",
+        "Token a b",
+        "Bearer \x00",
+        "Bearer a\x00b",
+        "Token ÿþ",
+        "Token \ud83d",
+        f"Token {'a' * 64}",
+        f"Token {'a' * 5000}",
+        "Basic YTpi",
+        "nonsense",
+        " ",
+    ],
+)
+def test_a_token_that_is_none_of_ours_is_unauthorised(header):
+    AuthToken.objects.create(make_user())
+    raw = header.encode("utf-8", "surrogatepass").decode("latin-1")
+    answer = APIClient().get(f"{BASE}/tasks", HTTP_AUTHORIZATION=raw)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
+    assert answer.json()["detail"]
+
+
+def test_a_token_of_somebody_who_left_is_unauthorised():
+    user = make_user()
+    _, token = AuthToken.objects.create(user)
+    user.is_active = False
+    user.save()
+    client = APIClient(headers={"Authorization": f"Token {token}"})
+    assert client.get(f"{BASE}/tasks").status_code == 401
+
+
+def test_a_session_needs_the_csrf_token_for_verbs_and_a_token_does_not():
+    user = make_user("root", is_superuser=True)
+    strict = APIClient(enforce_csrf_checks=True)
+    strict.force_login(user)
+    assert strict.post(f"{BASE}/historical").status_code == 403
+    _, token = AuthToken.objects.create(user)
+    client = APIClient(enforce_csrf_checks=True, headers={"Authorization": f"Token {token}"})
+    assert client.post(f"{BASE}/historical").status_code == 400
+
+
+def test_a_session_cookie_that_no_database_takes_is_no_login():
+    client = client_of()
+    client.cookies["sessionid"] = "abcdefgh\x00"
+    assert client.get(f"{BASE}/tasks").status_code in {400, 401}
+
+
+@pytest.mark.parametrize("path", ["/api/schema", "/api/docs", "/healthz", "/readyz"])
+def test_documents_and_probes_are_open(path):
+    assert client_of().get(path).status_code in {200, 503}

@@ -1,0 +1,146 @@
+"""The OpenAPI schema is valid, complete, and what the server really does."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from drf_spectacular.generators import SchemaGenerator
+from knox.models import AuthToken
+
+from tasks_app import lifecycle
+from tasks_app.errors import TaskNotRunning
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import ItemState
+from tests.api.world import client_of, make_bars, make_stock
+from tests.make import ACTOR, finish, make_ended, make_user
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+ST = Path(sys.executable).with_name("st")
+
+
+API = "/api/data-collection"
+OPERATIONS = {
+    ("post", f"{API}/historical"): {400, 401, 403, 413, 415},
+    ("get", f"{API}/status/{{task_id}}"): {401, 404},
+    ("get", f"{API}/tasks"): {400, 401},
+    ("delete", f"{API}/tasks/{{task_id}}"): {400, 401, 403, 404},
+    ("get", f"{API}/tasks/{{task_id}}/items"): {400, 401, 404},
+    ("get", f"{API}/tasks/{{task_id}}/errors"): {401, 404},
+    ("post", f"{API}/tasks/{{task_id}}/retry"): {400, 401, 403, 404, 413, 415},
+    ("get", f"{API}/current-task"): {401},
+    ("get", f"{API}/stock-list"): {400, 401},
+    ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
+    ("get", "/healthz"): set(),
+    ("get", "/readyz"): {503},
+}
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+def test_the_schema_is_valid_and_complete_without_a_warning(tmp_path):
+    call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yml"))
+
+
+def test_the_schema_holds_every_operation_with_its_errors_and_no_other(schema):
+    found = {
+        (method, path): told for path, methods in schema["paths"].items() for method, told in methods.items()
+    }
+    assert found.keys() == OPERATIONS.keys()
+    for key, errors in OPERATIONS.items():
+        assert {str(status) for status in (200, *errors)} <= found[key]["responses"].keys()
+        assert found[key]["summary"]
+
+
+def test_every_error_in_the_schema_has_an_example_of_its_shape(schema):
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                content = answer["content"]["application/json"]
+                if content["schema"].get("$ref", "").endswith("/ErrorAnswer"):
+                    assert status >= "400"
+                    (example,) = content["examples"].values()
+                    assert set(example["value"]) - {"errors"} == {"detail", "code"}
+
+
+@pytest.mark.django_db
+def test_no_answer_has_a_key_that_the_schema_lacks_nor_lacks_one_that_it_has(schema):
+    client = client_of(make_user("root", is_superuser=True))
+    make_bars(make_stock("US", "AAPL"), 1)
+    body = {
+        "start_date": "2024-01-01",
+        "end_date": "2024-01-02",
+        "source": "simulated",
+        "stock_codes": ["000001"],
+    }
+    started = client.post(f"{API}/historical", body).json()
+    task = CollectionTask.objects.get()
+    current = client.get(f"{API}/current-task").json()
+    finish(task, ItemState.FAILED, error_code="timeout")
+    stocks = client.get(f"{API}/stock-list").json()
+    answers = {
+        "StartedAnswer": started,
+        "RunningAnswer": current["current_task"],
+        "TaskAnswer": client.get(f"{API}/status/{task.pk}").json(),
+        "ItemAnswer": client.get(f"{API}/tasks/{task.pk}/items").json()[0],
+        "ErrorGroupAnswer": client.get(f"{API}/tasks/{task.pk}/errors").json()[0],
+        "StockListAnswer": stocks,
+        "StockAnswer": stocks["stocks"][0],
+        "BarAnswer": client.get(f"{API}/quotes/US/AAPL").json()[0],
+        "AliveAnswer": client.get("/healthz").json(),
+        "ReadyAnswer": client.get("/readyz").json(),
+    }
+    for name, answer in answers.items():
+        assert answer.keys() == schema["components"]["schemas"][name]["properties"].keys()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fuzzing_finds_no_answer_that_the_schema_does_not_promise(live_server, tmp_path):
+    task = make_ended("failed", stock_codes=("000001", "000002"))
+    make_bars(make_stock("US", "AAPL"), 3)
+    _, token = AuthToken.objects.create(make_user("root", is_superuser=True))
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG.read_text().replace("TASK_ID", str(task.pk)))
+    with (tmp_path / "out").open("w+") as out:
+        fuzzer = subprocess.Popen(
+            [
+                ST,
+                f"--config-file={config}",
+                "run",
+                f"{live_server.url}/api/schema?format=json",
+                f"--header=Authorization: Bearer {token}",
+                "--header=Connection: close",  # wsgiref: 40 ms a request else, by delayed acknowledgement
+                "--checks=all",
+                # Our one DELETE cancels a task and does not remove it: it is promised to stay readable.
+                "--exclude-checks=use_after_free",
+                "--max-examples=40",
+                "--continue-on-failure",
+                "--no-color",
+            ],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            code = _wait_freeing_the_slot(fuzzer, until=time.monotonic() + 240)
+        finally:
+            fuzzer.kill()
+        out.seek(0)
+        told = out.read()
+    print(told)
+    assert code == 0, told
+
+
+def _wait_freeing_the_slot(process, until):
+    """Cancel whatever runs, again and again, so that more than one start gets through."""
+    while process.poll() is None and time.monotonic() < until:
+        for task in CollectionTask.objects.filter(status="running"):
+            with contextlib.suppress(TaskNotRunning):
+                lifecycle.cancel(task.pk, ACTOR)
+        time.sleep(0.1)
+    return process.returncode

@@ -1,0 +1,35 @@
+"""Small makers of what the API's tests need."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tasks_app.models import DailyBar, Stock
+
+BASE = "/api/data-collection"
+
+
+def client_of(user: User | None = None) -> APIClient:
+    """A client that speaks JSON, logged in as `user` by session."""
+    client = APIClient()
+    if user:
+        client.force_login(user)
+    return client
+
+
+def make_stock(market: str, code: str, *, full: bool = False, **fields: Any) -> Stock:
+    """A listed stock."""
+    done = {"full_collection_completed": full, "full_collection_date": timezone.now() if full else None}
+    return Stock.objects.create(market=market, code=code, name=f"{code} Inc.", **done, **fields)
+
+
+def make_bars(stock: Stock, count: int, first: date = date(2024, 1, 1), **fields: Any) -> None:
+    """Bars of consecutive days."""
+    given = {"open": 1.5, "high": 2.0, "low": 1.0, "close": 1.75, "volume": 100, "source": "simulated"}
+    DailyBar.objects.bulk_create(
+        DailyBar(market=stock.market, symbol=stock.code, day=first + timedelta(n), **{**given, **fields})
+        for n in range(count)
+    )

@@ -1,0 +1,50 @@
+"""One collection on real workers, for the tests that break something meanwhile."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.concurrency.machine import eventually
+from tests.concurrency.own_database import manage
+
+BARS = 20
+STOCKS = 40
+
+
+class Collection:
+    """A task on real workers, driven from outside by the terminal's commands."""
+
+    def __init__(self, url: str, folder: Path, **extra: str) -> None:
+        self.url = url
+        self.log = folder / "requests"
+        self.extra = {
+            "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
+            "COLLECTOR_SIMULATED_BARS": str(BARS),
+            "COLLECTOR_SIMULATED_LATENCY": "0.2",
+            "COLLECTOR_SIMULATED_LOG": str(self.log),
+            "COLLECTOR_LEASE": "4",
+            **extra,
+        }
+        self.id = ""
+
+    def start(self) -> None:
+        order = ["--source", "simulated", "--start-date", "2024-01-01", "--end-date", "2024-12-31"]
+        self.id = json.loads(manage(self.url, "collect", "start", *order, "--json", **self.extra))["task_id"]
+
+    def status(self) -> Any:
+        return json.loads(manage(self.url, "collect", "status", self.id, "--json", **self.extra))
+
+    def requests(self) -> list[str]:
+        """The code of every request so far."""
+        if not self.log.exists():
+            return []
+        return [line.split()[2] for line in self.log.read_text().splitlines()]
+
+    def asking(self) -> list[int]:
+        """The processes that made the last few requests."""
+        return [int(line.split()[1]) for line in self.log.read_text().splitlines()[-2:]]
+
+    def ends(self, seconds: float) -> Any:
+        """The status once the task has ended."""
+        eventually(lambda: self.status()["status"] != "running", seconds, "the task's end")
+        return self.status()

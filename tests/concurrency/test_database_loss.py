@@ -1,0 +1,153 @@
+"""The database goes away, is locked or full: the task goes on by itself, or fails and says why."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.concurrency.collection import STOCKS, Collection
+from tests.concurrency.machine import Machine, eventually
+from tests.concurrency.own_database import manage, on_postgresql
+from tests.concurrency.striking import struck
+from tests.run import own_server
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+only_sqlite = pytest.mark.skipif(on_postgresql(), reason="SQLite's")
+only_postgresql = pytest.mark.skipif(not on_postgresql(), reason="PostgreSQL's")
+BARS = 250
+BARS_BY_STOCK = "SELECT count(*) FROM tasks_app_dailybar GROUP BY symbol"
+FULL = {
+    "COLLECTOR_SIMULATED_BARS": str(BARS),
+    "COLLECTOR_SIMULATED_LATENCY": "0.02",
+    "COLLECTOR_SLICE_SECONDS": "2",
+}
+
+
+@linux_only
+@only_postgresql
+def test_a_server_that_is_stopped_and_started_and_cut_connections_are_overcome() -> None:
+    told = struck("postgresql", "server restarted", "connections cut")
+    assert "losses  2" in told
+
+
+@linux_only
+@only_sqlite
+def test_a_write_lock_held_for_longer_than_a_lease_is_waited_for(database_url: str) -> None:
+    told = struck(database_url, "write lock held", hold="6")
+    assert "losses  1" in told
+
+
+@contextmanager
+def small_disk(size: str) -> Iterator[Path]:
+    """A file system of that size. Skips where we may not mount one."""
+    folder = Path(tempfile.mkdtemp(prefix="small-"))
+    folder.chmod(0o755)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        if done.returncode:
+            pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
+        shutil.rmtree(folder)
+
+
+def make_room(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
+@contextmanager
+def working(collection: Collection, folder: Path) -> Iterator[Machine]:
+    machine = Machine(folder, collection.url, **collection.extra)
+    machine.start()
+    try:
+        collection.start()
+        yield machine
+    finally:
+        machine.close()
+
+
+def finish(collection: Collection) -> Any:
+    """With room again, a failed task is tried again and a running one goes on; the status at the end."""
+    if collection.status()["status"] == "failed":
+        told = manage(collection.url, "collect", "retry", collection.id, "--json", **collection.extra)
+        collection.id = told.partition('"task_id": "')[2].partition('"')[0]
+    return collection.ends(60)
+
+
+def assert_whole(counts: list[int], stocks: int) -> None:
+    assert counts == [BARS] * stocks, "bars of a stock are stored all or none"
+
+
+@pytest.fixture
+def stock_counts() -> Callable[[str], list[int]]:
+    """The number of bars of each stock that has any."""
+
+    def ask(url: str) -> list[int]:
+        if url.startswith("sqlite"):
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+                return [row[0] for row in connection.execute(BARS_BY_STOCK)]
+        with psycopg.connect(url) as connection:
+            return [row[0] for row in connection.execute(BARS_BY_STOCK)]
+
+    return ask
+
+
+@only_sqlite
+def test_a_full_disk_under_sqlite_loses_nothing_and_work_goes_on_once_there_is_room(
+    template_url: str, tmp_path: Path, stock_counts: Callable[[str], list[int]]
+) -> None:
+    """Where not even the failure can be written, the task stays running and the log says why."""
+    with small_disk("2m") as disk:
+        shutil.copy(template_url.removeprefix("sqlite:///"), disk / "db.sqlite3")
+        collection = Collection(f"sqlite:///{disk / 'db.sqlite3'}", tmp_path, **FULL)
+        with working(collection, tmp_path) as machine:
+            eventually(lambda: "disk is full" in machine.log(), 30, "the full disk")
+            counts = stock_counts(collection.url)
+            assert 0 < len(counts) < STOCKS
+            assert_whole(counts, len(counts))
+            status = collection.status()
+            assert (status["status"], status["error_code"]) in {("running", ""), ("failed", "disk_full")}
+            make_room(disk)
+            status = finish(collection)
+        assert (status["status"], status["failed_count"]) == ("completed", 0)
+        assert_whole(stock_counts(collection.url), STOCKS)
+
+
+@only_postgresql
+def test_a_full_disk_under_postgresql_fails_the_task_clearly_and_a_retry_completes_it(
+    tmp_path: Path, stock_counts: Callable[[str], list[int]]
+) -> None:
+    with small_disk("1m") as disk, own_server() as server:
+        owner = os.stat(server.pgdata)
+        os.chown(disk, owner.st_uid, owner.st_gid)
+        collection = Collection(server.get_uri(), tmp_path, **FULL)
+        manage(collection.url, "migrate", "--verbosity", "0")
+        with psycopg.connect(collection.url, autocommit=True) as connection:
+            connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+            connection.execute("ALTER TABLE tasks_app_dailybar SET TABLESPACE small")
+        with working(collection, tmp_path):
+            status = collection.ends(30)
+            assert (status["status"], status["error_code"]) == ("failed", "disk_full")
+            assert "disk is full" in status["error_message"]
+            counts = stock_counts(collection.url)
+            assert 0 < len(counts) < STOCKS
+            assert_whole(counts, len(counts))
+            make_room(disk)
+            status = finish(collection)
+        assert (status["status"], status["failed_count"]) == ("completed", 0)
+        assert_whole(stock_counts(collection.url), STOCKS)

@@ -1,0 +1,125 @@
+"""The promises, with real processes on a real database: one task, final cancels, nothing lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.concurrency.collection import BARS, STOCKS, Collection
+from tests.concurrency.machine import ROOT, environment, eventually
+from tests.concurrency.own_database import manage
+
+
+def drill(url: str, name: str, *arguments: str) -> Any:
+    """Run one of tests.concurrency.actors; what it saw."""
+    command = [sys.executable, "-m", "tests.concurrency.actors", name, *arguments]
+    settings = environment(url, COLLECTOR_SIMULATED_STOCKS="6000", COLLECTOR_SIMULATED_BARS=str(BARS))
+    done = subprocess.run(
+        command, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_of_thirty_simultaneous_starts_exactly_one_wins(database_url: str) -> None:
+    seen = drill(database_url, "starts")
+    assert seen == {"answers": {"started": 1, "refused": 29}, "tasks": 1}
+
+
+def test_of_twenty_simultaneous_cancels_exactly_one_is_answered_yes(database_url: str) -> None:
+    seen = drill(database_url, "cancels")
+    assert seen == {"answers": {"cancelled": 1, "refused": 19}, "events": 1}
+
+
+def test_after_a_cancel_from_another_process_nothing_more_is_written(database_url: str) -> None:
+    seed = str(time.time_ns() % 10_000)
+    seen = drill(database_url, "cancel_while_writing", seed)
+    assert set(seen["rounds"]) <= {"kept", "ended before"}, f"seed {seed}: {seen}"
+    assert seen["rounds"]["kept"] >= 5, f"seed {seed}: too few cancels met a running task: {seen}"
+    assert seen["bars"] > 0
+
+
+def test_two_processes_share_a_task_without_losing_or_doubling_a_stock(database_url: str) -> None:
+    seen = drill(database_url, "whole")
+    assert seen == {"ended": ["done", "done"], "status": "completed", "success": 100, "bars": 100 * BARS}
+
+
+@contextmanager
+def worker(url: str, folder: Path, **extra: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker machine; whatever is left of it is killed at the end."""
+    command = [sys.executable, str(ROOT / "manage.py"), "worker", "--workers", "2"]
+    with (folder / "worker.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, env=environment(url, **extra), stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def collection(database_url: str, tmp_path: Path) -> Collection:
+    return Collection(database_url, tmp_path)
+
+
+def assert_complete(status: Any) -> None:
+    assert status["status"] == "completed"
+    assert (status["success_count"], status["failed_count"], status["total_stocks"]) == (STOCKS, 0, STOCKS)
+    assert status["collected_count"] + status["skipped_count"] == STOCKS * BARS
+
+
+def test_a_worker_killed_in_mid_slice_costs_only_what_it_had_in_hand(
+    collection: Collection, tmp_path: Path
+) -> None:
+    with worker(collection.url, tmp_path, **collection.extra):
+        collection.start()
+        eventually(lambda: len(collection.requests()) >= 6, 20, "some requests")
+        os.kill(collection.asking()[0], signal.SIGKILL)
+        status = collection.ends(60)
+    assert_complete(status)
+    assert status["collected_count"] == STOCKS * BARS
+    again = {code: n for code, n in Counter(collection.requests()).items() if n > 1}
+    assert len(again) <= 1, f"only the stock in the killed worker's hands is asked for again: {again}"
+
+
+def test_everything_killed_goes_on_when_workers_are_back(collection: Collection, tmp_path: Path) -> None:
+    with worker(collection.url, tmp_path, **collection.extra):
+        collection.start()
+        eventually(lambda: len(collection.requests()) >= 6, 20, "some requests")
+    before = len(collection.requests())
+    with worker(collection.url, tmp_path, **collection.extra):
+        eventually(lambda: len(collection.requests()) > before, 30, "the first request after the kill")
+        status = collection.ends(60)
+    assert_complete(status)
+    assert sum(n - 1 for n in Counter(collection.requests()).values()) <= 2
+
+
+def test_a_cancel_frees_workers_from_a_hung_source_within_five_seconds(
+    collection: Collection, tmp_path: Path
+) -> None:
+    extra = {**collection.extra, "COLLECTOR_SIMULATED_HANG_RATE": "1"}
+    with worker(collection.url, tmp_path, **extra):
+        collection.start()
+        eventually(lambda: len(collection.requests()) >= 2, 20, "two hung requests")
+        hung = collection.asking()
+        manage(collection.url, "collect", "cancel", collection.id)
+        eventually(lambda: not any(_alive(pid) for pid in hung), 5, "the hung processes' end")
+    assert collection.status()["status"] == "cancelled"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

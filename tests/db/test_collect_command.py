@@ -1,0 +1,232 @@
+"""`manage.py collect`: the API's verbs for a terminal, with its JSON."""
+
+import json
+from datetime import date, timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from rest_framework.test import APIClient
+from rich.console import Console
+
+from tasks_app import lifecycle, orders, wire
+from tasks_app.lifecycle import Outcome
+from tasks_app.management import arguments, watching
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import Channel, ItemState
+from tests.make import ACTOR, make_ended, make_lane, make_task, make_user, work
+
+pytestmark = pytest.mark.django_db
+SAMPLE = ("--source", "sample", "--start-date", "2000-01-01", "--end-date", "2013-12-31")
+
+
+START: dict[str, Any] = {
+    **dict.fromkeys(("market", "adjust"), ""),
+    **dict.fromkeys(("test_mode", "full", "force"), False),
+    "codes": [],
+    "start_date": date(2000, 1, 1),
+    "end_date": date(2013, 12, 31),
+}
+
+
+def collect(*words: str) -> str:
+    """What the command printed."""
+    out = StringIO()
+    call_command("collect", *words, stdout=out)
+    return out.getvalue()
+
+
+def collected_json(*words: str) -> Any:
+    return json.loads(collect(*words, "--json"))
+
+
+def refused(*words: str) -> dict[str, str]:
+    """The JSON of a command that failed; its sentence is the error's, too."""
+    out = StringIO()
+    with pytest.raises(CommandError) as error:
+        call_command("collect", *words, "--json", stdout=out)
+    answer = json.loads(out.getvalue())
+    assert str(error.value) == answer["detail"]
+    assert error.value.returncode == 1
+    return answer
+
+
+def api(path: str) -> Any:
+    """The API's own answer."""
+    client = APIClient()
+    client.force_authenticate(make_user("api", is_superuser=True))
+    return client.get(f"/api/data-collection/{path}").json()
+
+
+def test_start_answers_with_the_apis_json() -> None:
+    answer = collected_json("start", *SAMPLE, "--market", "us", "--test-mode", "--full", "--force")
+    task = CollectionTask.objects.get()
+    assert answer["task_id"] == str(task.pk)
+    assert answer["status"] == "started"
+    assert (answer["market"], answer["start_date"], answer["end_date"]) == ("US", "2000-01-01", "2013-12-31")
+    assert (task.test_mode, task.full_collection_mode, task.force_update) == (True, True, True)
+    assert answer == json.loads(wire.dumps(wire.started(task)))
+
+
+def test_start_is_recorded_as_the_terminals() -> None:
+    collect("start", *SAMPLE)
+    assert CollectionTask.objects.get().events.get().channel == Channel.COMMAND
+
+
+def test_the_days_default_to_the_last_year() -> None:
+    collect("start", "--source", "simulated")
+    task = CollectionTask.objects.get()
+    assert task.end_date == timezone.localdate()
+    assert task.end_date - task.start_date == timedelta(days=365)
+
+
+def test_codes_come_with_commas_spaces_repeated_and_from_a_file(tmp_path: Path) -> None:
+    listed = tmp_path / "codes.txt"
+    listed.write_text("000004,000005\n000006\n")
+    words = ["000001,000002", "000003", f"@{listed}"]
+    assert arguments.codes(words) == [f"00000{n}" for n in range(1, 7)]
+    answer = collected_json("start", "--source", "simulated", "--codes", *words[:2], "--codes", words[2])
+    assert answer["stock_codes"] == [f"00000{n}" for n in range(1, 7)]
+
+
+def test_a_file_of_codes_that_is_not_there_is_told() -> None:
+    assert refused("start", "--codes", "@/nowhere/codes")["code"] == "unreadable_codes"
+
+
+def test_a_refused_order_says_why() -> None:
+    answer = refused("start", "--start-date", "2024-02-01", "--end-date", "2024-01-01")
+    assert answer["code"] == "reversed_dates"
+    assert "2024-02-01" in answer["detail"]
+
+
+def test_a_second_start_is_refused() -> None:
+    task = make_task()
+    answer = refused("start", *SAMPLE)
+    assert answer["code"] == "task_running"
+    assert str(task.pk) in answer["detail"]
+
+
+@pytest.mark.parametrize("day", ["2024-13-01", "yesterday", "2024-W01-1"])
+def test_a_malformed_day_is_a_mistake_in_the_command(day: str) -> None:
+    with pytest.raises(CommandError, match="YYYY-MM-DD"):
+        collect("start", "--start-date", day)
+
+
+def test_status_prints_what_the_api_answers() -> None:
+    task = make_ended("failed")
+    assert collected_json("status", str(task.pk)) == api(f"status/{task.pk}")
+
+
+def test_list_prints_what_the_api_answers() -> None:
+    for status in ("completed", "failed", "cancelled"):
+        make_ended(status)
+    assert collected_json("list") == api("tasks")
+    assert [task["status"] for task in collected_json("list", "--status", "failed")] == ["failed"]
+    assert len(collected_json("list", "--limit", "2")) == 2
+
+
+def test_people_get_tables() -> None:
+    task = make_ended("completed")
+    assert task.pk.hex[:8] in collect("list")
+    assert str(task.pk) in collect("status", str(task.pk))
+    assert "no such tasks" in collect("list", "--status", "running")
+
+
+def test_a_message_from_a_source_is_no_markup() -> None:
+    task = make_task(stock_codes=("000001",))
+    lifecycle.fail(task.pk, "x", "[red]odd[/nonsense]")
+    assert "[red]odd[/nonsense]" in collect("status", str(task.pk))
+
+
+def test_cancel_ends_the_running_task() -> None:
+    task = make_task()
+    assert collected_json("cancel")["task_id"] == str(task.pk)
+    task.refresh_from_db()
+    assert task.status == "cancelled"
+    assert refused("cancel", str(task.pk))["code"] == "task_not_running"
+    assert refused("cancel")["code"] == "nothing_running"
+
+
+def test_retry_starts_a_linked_task() -> None:
+    old = make_ended("failed")
+    assert refused("retry", str(old.pk), "--error-code", "other")["code"] == "nothing_to_retry"
+    answer = collected_json("retry", str(old.pk))
+    assert answer["retry_of"] == str(old.pk)
+    assert answer["stock_codes"] == ["000001"]
+
+
+@pytest.mark.parametrize("length", [4, 8, 20, 32])
+def test_a_task_is_found_by_the_beginning_of_its_id(length: int) -> None:
+    task = make_ended("completed")
+    assert arguments.find(task.pk.hex[:length].upper()) == task.pk
+    assert arguments.find(str(task.pk)[:9]) == task.pk
+
+
+@pytest.mark.parametrize(
+    "text", ["abc", "nonsense", "zzzz", "0" * 33, "00000000-0000-0000-0000-000000000000"]
+)
+def test_an_unknown_or_malformed_id_is_no_task(text: str) -> None:
+    make_ended("completed")
+    assert refused("status", text)["code"] == "task_not_found"
+
+
+def test_a_beginning_that_two_tasks_share_is_refused() -> None:
+    day = {"market": "US", "source": "sample", "start_date": date(2024, 1, 1), "end_date": date(2024, 1, 2)}
+    for last in "12":
+        made = {"status": "completed", "end_time": timezone.now(), **day}
+        CollectionTask.objects.create(pk=f"abcd0000-0000-0000-0000-00000000000{last}", **made)
+    assert refused("status", "abcd")["code"] == "ambiguous_task"
+    assert collected_json("status", "abcd0000-0000-0000-0000-000000000001")["status"] == "completed"
+
+
+def test_watch_exits_by_how_the_task_ended() -> None:
+    completed, failed = make_ended("completed"), make_ended("failed")
+    assert collected_json("watch", str(completed.pk))["status"] == "completed"
+    with pytest.raises(SystemExit) as exit_:
+        collect("watch", str(failed.pk))
+    assert exit_.value.code == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_watching_shows_the_progress_up_to_the_end(terminal: bool) -> None:
+    task = lifecycle.start(arguments.order({**START, "source": "sample"}), ACTOR, today=orders.latest_today())
+    out = StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100)
+    ended = watching.Watch(console, tend=work).until_end(task.pk)
+    assert (ended.status, ended.collected_count) == ("completed", 12_154)
+    assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
+
+
+def test_watching_says_that_no_worker_is_alive() -> None:
+    task = make_task()
+    out = StringIO()
+    turns = iter(range(3))
+
+    def tend() -> None:
+        if next(turns) == 2:
+            lifecycle.cancel(task.pk, ACTOR)
+
+    watching.Watch(Console(file=out), tend, patience=0).until_end(task.pk)
+    assert out.getvalue().count("No worker is alive") == 1
+
+
+def test_the_pace_counts_from_the_first_look() -> None:
+    now = iter([100.0, 110.0, 120.0])
+    pace = watching.Pace(clock=lambda: next(now))
+    assert pace.rate(50) == 0
+    assert pace.rate(60) == 1
+    assert pace.rate(50 + 40) == 2
+
+
+def test_partly_failed_tasks_show_their_failures_by_kind() -> None:
+    task = make_task()
+    first, second, _ = lifecycle.claim(make_lane(task), 3)
+    failure = Outcome(ItemState.FAILED, error_code="unknown_stock", error_message="It is not listed.")
+    lifecycle.record(first, failure)
+    lifecycle.record(second, Outcome(ItemState.SUCCEEDED, collected=1234))
+    shown = collect("status", str(task.pk))
+    assert "1 × It is not listed. (000001)" in shown
+    assert "1,234" in shown

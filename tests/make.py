@@ -1,0 +1,83 @@
+"""Small makers of what tests need."""
+
+from datetime import date
+from typing import Any
+
+from django.contrib.auth.models import Permission, User
+from django_q.models import OrmQ
+
+from tasks_app import lifecycle
+from tasks_app.audit import Actor
+from tasks_app.engine import slice
+from tasks_app.lifecycle import Claim, Lane, Outcome
+from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models.tasks import Channel, ItemState
+from tasks_app.orders import Order
+
+TODAY = date(2026, 1, 2)
+ACTOR = Actor(Channel.COMMAND)
+
+
+def make_order(**fields: Any) -> Order:
+    """An order for three stocks of the simulated exchange, unless told otherwise."""
+    given: dict[str, Any] = {
+        "start_date": date(2024, 1, 1),
+        "end_date": date(2024, 12, 31),
+        "stock_codes": ("000001", "000002", "000003"),
+        "source": "simulated",
+    }
+    return Order(**{**given, **fields})
+
+
+def make_task(**fields: Any) -> CollectionTask:
+    """A running task, through the front door."""
+    return lifecycle.start(make_order(**fields), ACTOR, today=TODAY)
+
+
+def make_lane(task: CollectionTask, number: int = 0) -> Lane:
+    """The task's lane, begun as a worker would."""
+    row = CollectionLane.objects.get(task=task, number=number)
+    return lifecycle.begin(task.pk, number, row.generation, "test")
+
+
+def make_claim(task: CollectionTask) -> Claim:
+    """One claimed stock."""
+    return lifecycle.claim(make_lane(task), 1)[0]
+
+
+def make_ended(status: str, **fields: Any) -> CollectionTask:
+    """A task that has ended as `status`, through the verbs that lead there."""
+    task = make_task(**{"stock_codes": ("000001",), **fields})
+    if status == "cancelled":
+        lifecycle.cancel(task.pk, ACTOR)
+    else:
+        state = ItemState.SUCCEEDED if status == "completed" else ItemState.FAILED
+        finish(task, state)
+    task.refresh_from_db()
+    assert task.status == status
+    return task
+
+
+def finish(task: CollectionTask, state: ItemState = ItemState.SUCCEEDED, **outcome: Any) -> None:
+    """Record every stock of the task with the same outcome."""
+    lane = make_lane(task)
+    for claim in lifecycle.claim(lane, 10_000):
+        lifecycle.record(claim, Outcome(state, **outcome))
+
+
+def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:
+    """A user with some of the app's permissions, by codename."""
+    user = User.objects.create_user(name, password="pass-word-1", **fields)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
+
+
+def work(limit: int = 100) -> int:
+    """Run the queued slices in this process until none is left; how many there were."""
+    for count in range(limit):
+        job = OrmQ.objects.order_by("pk").first()
+        if job is None:
+            return count
+        job.delete()
+        slice.run(*job.task["args"])
+    raise AssertionError("the slices never end")

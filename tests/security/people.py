@@ -1,0 +1,37 @@
+"""The five kinds of people, and what they find."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from tasks_app.models import CollectionItem, DailyBar, Stock
+from tests.api.world import make_bars, make_stock
+from tests.make import make_ended, make_user
+
+VIEWS = [f"view_{model}" for model in ("collectiontask", "collectionitem", "stock", "dailybar")]
+VERBS = ["start_task", "cancel_task", "retry_task"]
+PEOPLE = ("anonymous", "plain", "reader", "operator", "superuser")
+
+
+def make_person(kind: str, **fields: Any) -> User | None:
+    """A user of this kind; nobody, for the anonymous."""
+    staff = {"is_staff": True, **fields}
+    return {
+        "anonymous": lambda: None,
+        "plain": lambda: make_user("plain", **fields),
+        "reader": lambda: make_user("reader", *VIEWS, **staff),
+        "operator": lambda: make_user("operator", *VIEWS, *VERBS, **staff),
+        "superuser": lambda: make_user("superuser", is_superuser=True, **staff),
+    }[kind]()
+
+
+def make_world() -> dict[str, Any]:
+    """A row of each model that has pages."""
+    task = make_ended("failed")
+    make_bars(make_stock("US", "AAPL"), 1)
+    return {
+        "collectiontask": task,
+        "collectionitem": CollectionItem.objects.first(),
+        "stock": Stock.objects.get(code="AAPL"),
+        "dailybar": DailyBar.objects.get(),
+    }

@@ -1,0 +1,72 @@
+"""What sources and people send is shown as text. The policy would allow its attributes to be evaluated."""
+
+import pytest
+
+from tasks_app import lifecycle
+from tasks_app.lifecycle import Outcome
+from tasks_app.models import CollectionItem
+from tasks_app.models.tasks import ItemState
+from tests.admin.site import superuser, url
+from tests.api.world import BASE, make_stock
+from tests.make import make_lane, make_task
+
+pytestmark = pytest.mark.django_db
+EVIL = '<img src=x onerror=alert(1)><b x-init="alert(2)">\'"{{7*7}}</script>'
+RAW = ("<img src=x", "<b x-init", '"alert(2)"', "'\"{{7*7}}")
+
+
+def test_a_stocks_name_is_text():
+    stock = make_stock("US", "AAPL")
+    type(stock).objects.update(name=EVIL)
+    client = superuser()
+    check(client, url("tasks_app_stock_changelist"), url("tasks_app_stock_change", stock.pk))
+    check(client, f"{BASE}/stock-list")
+
+
+def test_a_sources_error_is_text():
+    task = make_task()
+    failed = Outcome(ItemState.FAILED, error_code="odd", error_message=EVIL)
+    lifecycle.record(lifecycle.claim(make_lane(task), 1)[0], failed)
+    item, client = CollectionItem.objects.get(error_code="odd"), superuser()
+    check(client, url("tasks_app_collectiontask_change", task.pk), url("tasks_app_collectionitem_changelist"))
+    check(client, url("tasks_app_collectionitem_change", item.pk), f"{BASE}/tasks/{task.pk}/errors")
+    check(client, f"{BASE}/status/{task.pk}")
+
+
+def test_a_users_name_is_text_in_the_head_of_every_page():
+    client = superuser()
+    user = client.get(url("index")).wsgi_request.user
+    user.first_name = user.last_name = EVIL
+    user.save()
+    check(client, url("index"), url("auth_user_changelist"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/tasks_app/stock/?q={}",
+        "/admin/tasks_app/collectiontask/?q={}&source={}",
+        "/admin/tasks_app/collectionitem/?error_code={}&task__id__exact={}",
+        "/admin/login/?next={}",
+        "/api/auth/login/?next={}",
+        "/api/docs?lang={}",
+        "/api/docs?x={}",
+        "/api/docs?script=&lang={}",
+        "/api/data-collection/quotes/US/{}",
+        "/api/data-collection/tasks?status={}",
+        "/admin/no/{}",
+    ],
+)
+def test_an_address_is_text_on_the_page_that_repeats_it(path):
+    client = superuser()
+    if "login" in path:
+        client.logout()
+    check(client, path.replace("{}", "%3Cimg src=x%3E%3Cb x-init=%22alert(2)%22%3E"), present=False)
+
+
+def check(client, *paths, present=True):
+    for path in paths:
+        answer = client.get(path, headers={"Accept": "text/html"})
+        body = answer.content.decode()
+        assert not [raw for raw in RAW if raw in body], path
+        assert not present or "&lt;img src=x" in body or "\\u003cimg" in body, path
