@@ -19,6 +19,7 @@ FROZEN = (
     "corrected_count",
     "skipped_count",
     "refused_count",
+    "flagged_count",
 )
 TASK, ITEM = "tasks_app_collectiontask", "tasks_app_collectionitem"
 

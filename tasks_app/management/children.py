@@ -1,5 +1,6 @@
 """Programs that a command runs beside itself: started again when they die, stopped with it, never orphans."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,6 +66,7 @@ class Child:
 
     def start_again(self) -> None:
         """Raises `KeepsDying` when it has died within seconds, three times in a row."""
+        self._bury()
         quick = time.monotonic() - self.started < QUICK_SECONDS
         self.quick_deaths = self.quick_deaths + 1 if quick else 0
         if self.quick_deaths >= QUICK_DEATHS:
@@ -75,15 +77,21 @@ class Child:
         self.process.terminate()
 
     def wait(self) -> None:
-        """Until it has stopped; it is killed `bound` seconds from now."""
+        """Until it has stopped and nothing of it is left; it is killed `bound` seconds from now."""
         try:
             self.process.wait(self.bound)
         except subprocess.TimeoutExpired:
             self.kill()
             self.process.wait()
+        self._bury()
 
     def kill(self) -> None:
         self.process.kill()
+
+    def _bury(self) -> None:
+        """Kill what a killed one left in its session: a web worker notices only after a second."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Family:

@@ -1,6 +1,15 @@
 """The tables."""
 
-from tasks_app.models.quotes import DailyBar, Stock, StockList
+from tasks_app.models.quotes import (
+    CalendarDay,
+    Correction,
+    DailyBar,
+    Finding,
+    Series,
+    SourceGate,
+    Stock,
+    StockList,
+)
 from tasks_app.models.tasks import (
     CollectionItem,
     CollectionLane,
@@ -10,11 +19,16 @@ from tasks_app.models.tasks import (
 )
 
 __all__ = [
+    "CalendarDay",
     "CollectionItem",
     "CollectionLane",
     "CollectionTask",
+    "Correction",
     "DailyBar",
     "ExecutionSlot",
+    "Finding",
+    "Series",
+    "SourceGate",
     "Stock",
     "StockList",
     "TaskEvent",

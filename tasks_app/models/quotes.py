@@ -27,6 +27,8 @@ class Stock(models.Model):
     exchange = models.CharField(_("exchange"), max_length=16, blank=True)
     listed_on = models.DateField(_("listed on"), null=True, blank=True)
     delisted_on = models.DateField(_("delisted on"), null=True, blank=True)
+    # [{"name": …, "until": "YYYY-MM-DD"}, …], the oldest first.
+    former_names = models.JSONField(_("former names"), default=list, blank=True)
     full_collection_completed = models.BooleanField(_("full history collected"), default=False)
     full_collection_date = models.DateTimeField(_("full history collected at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
@@ -91,6 +93,17 @@ class DailyBar(models.Model):
     change_pct = models.FloatField(_("change %"), null=True)
     turnover = models.FloatField(_("turnover %"), null=True)
     source = models.CharField(_("source"), max_length=32)
+    # Which collection brought it. No constraint and no index: bars outlive pruned tasks, and nothing
+    # looks for bars by their item.
+    item = models.ForeignKey(
+        "tasks_app.CollectionItem",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("item"),
+    )
     collected_at = models.DateTimeField(_("collected at"), db_default=Now())
 
     class Meta:
@@ -110,3 +123,142 @@ class DailyBar(models.Model):
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.day}"
+
+
+class Series(models.Model):
+    """What is stored of one symbol under one adjustment, kept by the transactions that write its bars.
+
+    `covered` says which days a source has answered for, as rising, disjoint pairs of ISO days, both
+    ends included: [["2015-01-05", "2024-06-28"], …]. A session within them that has no bar had
+    none (suspended, not yet listed), and is not asked for again.
+    """
+
+    market = models.CharField(_("market"), max_length=2, choices=Market)
+    symbol = models.CharField(_("code"), max_length=16)
+    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    bars = models.PositiveIntegerField(_("bars"), default=0)
+    first_day = models.DateField(_("first bar"), null=True)
+    last_day = models.DateField(_("last bar"), null=True)
+    covered = models.JSONField(_("days answered"), default=list)
+    updated_at = models.DateTimeField(_("updated at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("series")
+        verbose_name_plural = _("series")
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["market", "adjust", "symbol"], name="one_series_per_symbol_and_adjustment"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.adjust}".strip()
+
+
+class Correction(models.Model):
+    """A stored bar that a source changed later: the values before and after, by column name.
+
+    An adjusted series that moved as a whole (a dividend, a split) is one correction without `before`
+    and `after`: `day` is then the first day that moved, `bars` how many did.
+    """
+
+    market = models.CharField(_("market"), max_length=2, choices=Market)
+    symbol = models.CharField(_("code"), max_length=16)
+    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    day = models.DateField(_("day"))
+    bars = models.PositiveIntegerField(_("bars"), default=1)
+    before = models.JSONField(_("before"), null=True)
+    after = models.JSONField(_("after"), null=True)
+    source = models.CharField(_("source"), max_length=32)
+    item = models.ForeignKey(
+        "tasks_app.CollectionItem",
+        models.SET_NULL,
+        null=True,
+        related_name="corrections",
+        verbose_name=_("item"),
+    )
+    corrected_at = models.DateTimeField(_("corrected at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("correction")
+        verbose_name_plural = _("corrections")
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["market", "symbol", "day"], name="corrections_by_symbol")]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.day}"
+
+
+class FindingKind(models.TextChoices):
+    REFUSED = "refused", _("refused")
+    FLAGGED = "flagged", _("flagged")
+
+
+class Finding(models.Model):
+    """What the checks said of one bar on its way in: refused (not stored) or flagged (stored, doubtful)."""
+
+    item = models.ForeignKey(
+        "tasks_app.CollectionItem", models.CASCADE, related_name="findings", verbose_name=_("item")
+    )
+    market = models.CharField(_("market"), max_length=2, choices=Market)
+    symbol = models.CharField(_("code"), max_length=16)
+    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    day = models.DateField(_("day"), null=True)
+    kind = models.CharField(_("kind"), max_length=7, choices=FindingKind)
+    code = models.CharField(_("error code"), max_length=40)
+    message = models.TextField(_("message"))
+    found_at = models.DateTimeField(_("found at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("finding")
+        verbose_name_plural = _("findings")
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["market", "symbol", "day"], name="findings_by_symbol")]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.day} {self.code}"
+
+
+class CalendarDay(models.Model):
+    """A correction of the trading calendar: this day is, or is not, a session of the market."""
+
+    market = models.CharField(_("market"), max_length=2, choices=Market)
+    day = models.DateField(_("day"))
+    is_session = models.BooleanField(_("trading day"))
+    note = models.CharField(_("note"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("calendar override")
+        verbose_name_plural = _("calendar overrides")
+        ordering = ["market", "-day"]
+        constraints = [
+            models.UniqueConstraint(fields=["market", "day"], name="one_override_per_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market} {self.day}"
+
+
+class SourceGate(models.Model):
+    """One source's door, for all workers and hosts: when the next request may pass, and why not yet.
+
+    `next_at` is handed out and moved on by one update, so the rate holds whatever the number of
+    processes. Refusals in a row open the breaker until `open_until`. All times are the database's.
+    """
+
+    source = models.CharField(_("source"), max_length=32, primary_key=True)
+    next_at = models.DateTimeField(_("next request"), null=True)
+    day = models.DateField(_("day"), null=True)
+    requests_today = models.PositiveIntegerField(_("requests today"), default=0)
+    refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
+    open_until = models.DateTimeField(_("paused until"), null=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("source gate")
+        verbose_name_plural = _("source gates")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.source

@@ -43,6 +43,7 @@ class EventKind(models.TextChoices):
     FAILED = "failed", _("failed")
     RESCUED = "rescued", _("rescued")
     RETRIED = "retried", _("retried")
+    WARNED = "warned", _("warned")
 
 
 class CollectionTask(models.Model):
@@ -52,6 +53,7 @@ class CollectionTask(models.Model):
     status = models.CharField(_("status"), max_length=9, choices=TaskStatus, default=TaskStatus.RUNNING)
     market = models.CharField(_("market"), max_length=2, choices=Market)
     source = models.CharField(_("source"), max_length=32)
+    fallbacks = models.JSONField(_("further sources"), default=list, blank=True)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
     start_date = models.DateField(_("first day"))
     end_date = models.DateField(_("last day"))
@@ -69,6 +71,7 @@ class CollectionTask(models.Model):
     corrected_count = models.PositiveBigIntegerField(_("bars corrected"), default=0)
     skipped_count = models.PositiveBigIntegerField(_("bars skipped"), default=0)
     refused_count = models.PositiveBigIntegerField(_("bars refused"), default=0)
+    flagged_count = models.PositiveBigIntegerField(_("bars flagged"), default=0)
 
     start_time = models.DateTimeField(_("started at"), db_default=Now(), editable=False)
     planned_at = models.DateTimeField(_("planned at"), null=True, editable=False)
@@ -153,6 +156,8 @@ class CollectionItem(models.Model):
     rows_corrected = models.PositiveIntegerField(_("bars corrected"), default=0)
     rows_skipped = models.PositiveIntegerField(_("bars skipped"), default=0)
     rows_refused = models.PositiveIntegerField(_("bars refused"), default=0)
+    rows_flagged = models.PositiveIntegerField(_("bars flagged"), default=0)
+    source = models.CharField(_("answered by"), max_length=32, blank=True)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)
     started_at = models.DateTimeField(_("started at"), null=True, editable=False)
