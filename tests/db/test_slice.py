@@ -163,7 +163,7 @@ def test_a_corrected_bar_is_stored_and_counted(odd):
 
 def test_a_cancel_during_a_fetch_throws_the_answer_away(odd, monkeypatch):
     task = make_task(source="odd", stock_codes=("GOOD",))
-    monkeypatch.setattr(slice.quality, "sift", _cancelling(task, slice.quality.sift))
+    monkeypatch.setattr(keeping.quality, "sift", _cancelling(task, keeping.quality.sift))
     work()
     task.refresh_from_db()
     assert (task.status, task.processed_stocks, DailyBar.objects.count()) == ("cancelled", 0, 0)

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import slice, writer
+from tasks_app.engine import keeping, writer
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
 from tasks_app.models.tasks import ItemState
@@ -245,7 +245,7 @@ class Life(RuleBasedStateMachine):
             self.pauses_end()
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(slice.quality, "sift", lambda bars, request, today: (_bars(), []))
+                patch.setattr(keeping.quality, "sift", lambda bars, request, today: (_bars(), []))
                 work()
         raise AssertionError("the task never ends")
 
