@@ -11,7 +11,7 @@ from django_q.models import OrmQ
 
 from tasks_app import dispatch, lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import draining, slice, watchdog
+from tasks_app.engine import draining, keeping, slice, watchdog
 from tasks_app.models import CollectionItem, DailyBar, Stock, StockList
 from tests.make import ACTOR, make_task, work
 from tests.oddities import Oddity, odd_conf
