@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import DataError, IntegrityError, transaction
 
-from tasks_app import lifecycle
+from tasks_app import lifecycle, turns
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.engine import quality, writer
 from tasks_app.lifecycle import Claim, Outcome
@@ -55,6 +55,7 @@ class Keeper:
 
     def _write(self, claim: Claim, request: Request, bars: Bars, outcome: Outcome) -> None:
         """One short transaction: the bars first, the task's row last, so that a cancel never waits."""
+        turns.let_ahead()
         with transaction.atomic():
             stored = writer.store(request, self.source, bars)
             if outcome.state == ItemState.SUCCEEDED:

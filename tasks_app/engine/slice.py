@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import OperationalError
 
 from tasks_app import dispatch, lifecycle, selectors
-from tasks_app.engine import draining, keeping, missing, planner, writer
+from tasks_app.engine import ballast, draining, keeping, missing, planner, writer
 from tasks_app.engine.fetcher import Call, Fetcher
 from tasks_app.engine.pulse import Pulse
 from tasks_app.errors import LostFence
@@ -43,6 +43,7 @@ def run(task_id: str, number: int, generation: int) -> None:
         if not writer.finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
+        ballast.drop()
         # If not even this can be written, the task stays running and goes on once there is space.
         with suppress(LostFence):
             lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)

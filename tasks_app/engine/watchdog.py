@@ -3,6 +3,7 @@
 import logging
 
 from tasks_app import lifecycle, selectors
+from tasks_app.engine import ballast
 from tasks_app.errors import LostFence
 
 logger = logging.getLogger(__name__)
@@ -10,6 +11,7 @@ logger = logging.getLogger(__name__)
 
 def tick() -> None:
     """Rescue the running task, if there is one. Raises `django.db.Error` with the database away."""
+    ballast.keep()
     task = selectors.current()
     if task is None:
         return

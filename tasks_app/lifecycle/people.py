@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
-from tasks_app import audit, errors, orders
+from tasks_app import audit, errors, orders, turns
 from tasks_app.audit import Actor
 from tasks_app.lifecycle.endings import end
 from tasks_app.lifecycle.rows import RUNNING, add_items, locked
@@ -66,7 +66,7 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
 
     Raises `TaskNotFound`, or `TaskNotRunning` with the status it has.
     """
-    with transaction.atomic():
+    with turns.ahead(), transaction.atomic():
         task = locked(task_id)
         if task.status != RUNNING:
             raise errors.TaskNotRunning(task_id=task_id, status=task.status)
@@ -79,7 +79,7 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
 @contextmanager
 def _slot() -> Iterator[ExecutionSlot]:
     """A transaction that holds the single-run slot: starts stand in line here."""
-    with transaction.atomic():
+    with turns.ahead(), transaction.atomic():
         yield ExecutionSlot.objects.select_for_update().get_or_create(pk=1)[0]
 
 

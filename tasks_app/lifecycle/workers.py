@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from tasks_app import audit, errors
+from tasks_app import audit, errors, turns
 from tasks_app.audit import WORKER
 from tasks_app.lifecycle.endings import finish_if_done
 from tasks_app.lifecycle.rows import (
@@ -54,6 +54,7 @@ def plan(lane: Lane, codes: Sequence[str]) -> None:
 
 def claim(lane: Lane, limit: int) -> list[Claim]:
     """Up to `limit` due items for this lane; their attempts are counted before anything is tried."""
+    turns.let_ahead()
     with transaction.atomic():
         hold(lane)
         due = items(lane.task_id).filter(DUE).order_by("position")[:limit]

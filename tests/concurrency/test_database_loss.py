@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,39 @@ def test_a_write_lock_held_for_longer_than_a_lease_is_waited_for(database_url: s
     assert "losses  1" in told
 
 
+@linux_only
+@only_postgresql
+def test_a_server_with_no_connection_left_is_waited_for(tmp_path: Path) -> None:
+    with own_server() as server, ExitStack() as taken:
+        collection = Collection(server.get_uri(), tmp_path)
+        manage(collection.url, "migrate", "--verbosity", "0")
+        with working(collection, tmp_path) as machine:
+            eventually(lambda: len(collection.requests()) > 4, 30, "a few stocks")
+            ours = take_all_connections(collection.url, taken)
+            eventually(lambda: "too many clients" in machine.log(), 30, "a refused connection")
+            assert all(connection.execute("SELECT 1").fetchone() for connection in ours)
+            taken.close()
+            status = collection.ends(60)
+        assert (status["status"], status["success_count"]) == ("completed", STOCKS)
+        assert len(set(collection.requests())) == STOCKS
+
+
+def take_all_connections(url: str, stack: ExitStack) -> list[psycopg.Connection[Any]]:
+    """Every connection that the server has, also those of whoever used it; held until the stack closes."""
+    ours: list[psycopg.Connection[Any]] = []
+    for _ in range(2):  # the second time for those that the first one cuts
+        with suppress(psycopg.OperationalError):
+            while True:
+                ours.append(stack.enter_context(psycopg.connect(url, autocommit=True)))
+        pids = [connection.info.backend_pid for connection in ours]
+        ours[0].execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND NOT pid = ANY(%s)",
+            [pids],
+        )
+    return ours
+
+
 @contextmanager
 def small_disk(size: str) -> Iterator[Path]:
     """A file system of that size. Skips where we may not mount one."""
@@ -64,6 +97,11 @@ def small_disk(size: str) -> Iterator[Path]:
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
         shutil.rmtree(folder)
+
+
+def fill(disk: Path) -> None:
+    """All but what a few stocks need."""
+    (disk / "filling").write_bytes(bytes(max(0, shutil.disk_usage(disk).free - 600_000)))
 
 
 def make_room(disk: Path) -> None:
@@ -108,20 +146,21 @@ def stock_counts() -> Callable[[str], list[int]]:
 
 
 @only_sqlite
-def test_a_full_disk_under_sqlite_loses_nothing_and_work_goes_on_once_there_is_room(
+def test_a_full_disk_under_sqlite_fails_the_task_clearly_and_a_retry_completes_it(
     template_url: str, tmp_path: Path, stock_counts: Callable[[str], list[int]]
 ) -> None:
-    """Where not even the failure can be written, the task stays running and the log says why."""
-    with small_disk("2m") as disk:
+    with small_disk("4m") as disk:
         shutil.copy(template_url.removeprefix("sqlite:///"), disk / "db.sqlite3")
         collection = Collection(f"sqlite:///{disk / 'db.sqlite3'}", tmp_path, **FULL)
-        with working(collection, tmp_path) as machine:
-            eventually(lambda: "disk is full" in machine.log(), 30, "the full disk")
+        with working(collection, tmp_path):
+            eventually((disk / "db.sqlite3-ballast").exists, 10, "room laid by")
+            fill(disk)
+            status = collection.ends(30)
+            assert (status["status"], status["error_code"]) == ("failed", "disk_full")
+            assert "disk is full" in status["error_message"]
             counts = stock_counts(collection.url)
             assert 0 < len(counts) < STOCKS
             assert_whole(counts, len(counts))
-            status = collection.status()
-            assert (status["status"], status["error_code"]) in {("running", ""), ("failed", "disk_full")}
             make_room(disk)
             status = finish(collection)
         assert (status["status"], status["failed_count"]) == ("completed", 0)

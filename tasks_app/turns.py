@@ -1,0 +1,71 @@
+"""Who writes next on SQLite: people before workers.
+
+SQLite has one write lock and no queue for it: who finds it taken sleeps for a while and looks again,
+so that two workers which write without a pause can keep a cancel waiting for a second. PostgreSQL
+needs none of this.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.db import connection
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there SQLite's own lottery decides
+    fcntl = None  # type: ignore[assignment]
+
+LONGEST_SECONDS = 1.0
+LOOK_SECONDS = 0.002
+
+
+@contextmanager
+def ahead() -> Iterator[None]:
+    """A person's write goes in here: workers begin no further one until it is over."""
+    name = _name()
+    if not name:
+        yield
+        return
+    descriptor = _open(name)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def let_ahead() -> None:
+    """A worker calls this before it writes: it returns when nobody is ahead, or after a second."""
+    name = _name()
+    if not name:
+        return
+    descriptor, deadline = _own(name, os.getpid()), time.monotonic() + LONGEST_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOOK_SECONDS)
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        return
+
+
+def _name() -> str:
+    """The file that is locked, beside the database; "" where there is no need or no file."""
+    database = str(connection.settings_dict["NAME"])
+    if fcntl is None or connection.vendor != "sqlite" or "memory" in database:
+        return ""
+    return f"{database}-turn"
+
+
+def _open(name: str) -> int:
+    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+
+
+@cache
+def _own(name: str, pid: int) -> int:
+    """This process's descriptor: one that was inherited would share its locks with the parent."""
+    return _open(name)

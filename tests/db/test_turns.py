@@ -1,0 +1,69 @@
+"""People write before workers on SQLite."""
+
+import threading
+import time
+
+import pytest
+from django.db import connection
+
+from tasks_app import turns
+
+pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs turns")
+
+
+@pytest.fixture
+def file_database(monkeypatch, tmp_path):
+    """As if the database were this file; nothing connects to it."""
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(tmp_path / "db.sqlite3"))
+
+
+class Person(threading.Thread):
+    """Is ahead from `start()` until `done` is set; the settings are a thread's own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.database, self.there, self.done = name, threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        connection.settings_dict["NAME"] = self.database
+        with turns.ahead():
+            self.there.set()
+            self.done.wait(10)
+
+
+@pytest.fixture
+def person(file_database):
+    person = Person(connection.settings_dict["NAME"])
+    person.start()
+    assert person.there.wait(10)
+    yield person
+    person.done.set()
+    person.join()
+
+
+def test_a_worker_waits_until_the_person_is_done(person):
+    threading.Timer(0.2, person.done.set).start()
+    turns.let_ahead()
+    assert person.done.is_set()
+
+
+def test_a_worker_waits_no_longer_than_a_second(person):
+    began = time.monotonic()
+    turns.let_ahead()
+    assert not person.done.is_set()
+    assert time.monotonic() - began >= turns.LONGEST_SECONDS
+
+
+def test_a_worker_goes_on_at_once_when_nobody_is_ahead(file_database):
+    turns.let_ahead()
+    with turns.ahead():
+        pass
+    turns.let_ahead()
+
+
+def test_a_database_in_memory_needs_no_turns(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(connection.settings_dict, "NAME", "file:memorydb_default?mode=memory&cache=shared")
+    with turns.ahead():
+        turns.let_ahead()
+    assert not list(tmp_path.iterdir())
