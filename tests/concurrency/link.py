@@ -19,9 +19,9 @@ class Link:
     Cut: both ends are told, and nobody gets through.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str) -> None:
         self.server = conninfo_to_dict(url)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((address, 0))
         self.open = True
         self.passing = threading.Event()
         self.passing.set()
@@ -32,11 +32,11 @@ class Link:
     @property
     def url(self) -> str:
         """The same database by way of this link; in plain text, so that `hold_after` can read along."""
-        port = self.listener.getsockname()[1]
+        address, port = self.listener.getsockname()
         user, name = self.server.get("user", "postgres"), self.server["dbname"]
         rest = {key: value for key, value in self.server.items() if key not in PLACE}
         options = urlencode({**rest, "sslmode": "disable"}, quote_via=quote)
-        return f"postgresql://{user}@127.0.0.1:{port}/{name}?{options}"
+        return f"postgresql://{user}@{address}:{port}/{name}?{options}"
 
     def hold(self) -> None:
         self.passing.clear()
@@ -104,9 +104,9 @@ def _close(end: socket.socket) -> None:
 
 
 @contextmanager
-def linked(url: str) -> Iterator[Link]:
-    """A link to the server that `url` names."""
-    link = Link(url)
+def linked(url: str, address: str = "127.0.0.1") -> Iterator[Link]:
+    """A link to the server that `url` names, reached at an address of ours."""
+    link = Link(url, address)
     try:
         yield link
     finally:

@@ -1,0 +1,97 @@
+"""A wire to the database that is pulled, on a network of its own: the kernel's time-outs, not a proxy's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from tests.concurrency.link import linked
+from tests.concurrency.machine import environment
+from tests.concurrency.own_database import on_postgresql
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's"),
+    pytest.mark.skipif(not on_postgresql(), reason="PostgreSQL's"),
+]
+OUR_END, FAR_END = "10.213.47.1", "10.213.47.2"
+BOUND_SECONDS = 30  # the settings say 10 to 11; TCP's own default is a quarter of an hour or more
+
+ASK = """
+import sys, django, time
+django.setup()
+from django.db import OperationalError, connection
+cursor = connection.cursor()
+cursor.execute("SELECT 1")
+print("connected", flush=True)
+if {waits}:
+    sys.stdin.readline()
+try:
+    cursor.execute("SELECT pg_sleep(600)")
+except OperationalError:
+    print("noticed", flush=True)
+"""
+
+
+def ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"needs a network of its own: ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+@contextmanager
+def far_host() -> Iterator[str]:
+    """A network namespace at the other end of a wire; its name."""
+    name = f"far{os.getpid()}"
+    ours, theirs = f"near{os.getpid()}", f"wire{os.getpid()}"
+    try:
+        ip("netns", "add", name)
+        ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
+        ip("addr", "add", f"{OUR_END}/30", "dev", ours)
+        ip("link", "set", ours, "up")
+        ip("-n", name, "addr", "add", f"{FAR_END}/30", "dev", theirs)
+        ip("-n", name, "link", "set", theirs, "up")
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def pull_the_wire() -> None:
+    """Nobody is told: what the far host sends is for an address that nobody has any more."""
+    ip("addr", "del", f"{OUR_END}/30", "dev", f"near{os.getpid()}")
+
+
+def client(stack: ExitStack, host: str, url: str, waits: bool) -> subprocess.Popen[str]:
+    """A connected client on the far host. It asks at once, or when it is told to."""
+    process = stack.enter_context(
+        subprocess.Popen(
+            ["ip", "netns", "exec", host, sys.executable, "-c", ASK.format(waits=waits)],
+            env=environment(url),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    )
+    stack.callback(process.kill)
+    assert process.stdout
+    assert process.stdout.readline() == "connected\n"
+    return process
+
+
+def test_a_pulled_wire_is_noticed_by_who_waits_for_an_answer_and_by_who_asks(database_url: str) -> None:
+    """By keep-alives when all was acknowledged, by tcp_user_timeout when something was not."""
+    if not os.access("/usr/sbin/ip", os.X_OK) and not os.access("/sbin/ip", os.X_OK):
+        pytest.skip("needs the command ip (Debian: iproute2)")
+    with ExitStack() as stack:
+        host = stack.enter_context(far_host())
+        url = stack.enter_context(linked(database_url, OUR_END)).url
+        waiting, asking = client(stack, host, url, False), client(stack, host, url, True)
+        pull_the_wire()
+        assert asking.stdin
+        asking.stdin.write("now\n")
+        asking.stdin.flush()
+        for process in (waiting, asking):
+            said, _ = process.communicate(timeout=BOUND_SECONDS)
+            assert said == "noticed\n"
