@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, QuerySet, Window
@@ -13,22 +13,33 @@ from django.utils import timezone
 from tasks_app import errors
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.prepared import Prepared
 
 DETAILS = 100
 SAMPLES = 5
+HEAVY = ("stock_codes", "unknown_codes")  # up to ten thousand codes each, and seldom looked at
+_LIGHT = [field.attname for field in CollectionTask._meta.concrete_fields if field.name not in HEAVY]
+_BY_ID = Prepared(lambda key: CollectionTask.objects.filter(pk=key), _LIGHT, uuid4())
+_BY_STATUS = Prepared(lambda key: CollectionTask.objects.filter(status=key), _LIGHT, TaskStatus.RUNNING.value)
 
 
 def get(task_id: UUID) -> CollectionTask:
-    """The task. Raises `TaskNotFound`."""
-    try:
-        return CollectionTask.objects.get(pk=task_id)
-    except CollectionTask.DoesNotExist:
-        raise errors.TaskNotFound(task_id=task_id) from None
+    """The task, its lists of codes deferred. Raises `TaskNotFound`."""
+    if (task := _BY_ID.instance(task_id)) is None:
+        raise errors.TaskNotFound(task_id=task_id)
+    return task
 
 
 def current() -> CollectionTask | None:
-    """The one running task."""
-    return CollectionTask.objects.filter(status=TaskStatus.RUNNING).first()
+    """The one running task, its lists of codes deferred."""
+    return _BY_STATUS.instance(TaskStatus.RUNNING.value)
+
+
+def current_answer() -> dict[str, Any]:
+    """What runs now, in the contract's three keys."""
+    task = current()
+    told = task and {"task_id": str(task.pk), "status": task.status, "start_time": task.start_time}
+    return {"current_task": told}
 
 
 def is_unattended(task: CollectionTask) -> bool:

@@ -5,13 +5,28 @@ import re
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.auth import TokenAuthentication
+from knox.crypto import hash_token
 from knox.models import AuthToken
 from rest_framework.authentication import get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from tasks_app.prepared import Prepared
+
 PREFIXES = (b"token", b"bearer")
 _TOKEN = re.compile(rb"[!-~]{1,256}")
+_HEADER = re.compile(r"\s*(?:token|bearer)\s+([!-~]{1,256})\s*", re.IGNORECASE | re.ASCII)
+_BY_DIGEST = Prepared(
+    lambda digest: AuthToken.objects.filter(digest=digest), ["expiry", "user__is_active"], "0" * 128
+)
+
+
+def is_valid(header: str) -> bool:
+    """Whether this `Authorization` names a token that is good now: what `Token` says, in one small query."""
+    if not (match := _HEADER.fullmatch(header)):
+        return False
+    row = _BY_DIGEST.row(hash_token(match[1]))
+    return row is not None and row[1] and (row[0] is None or row[0] >= timezone.now())
 
 
 class Token(TokenAuthentication):  # type: ignore[misc]

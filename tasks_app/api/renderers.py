@@ -1,6 +1,7 @@
 """How answers are written: JSON with times that carry an offset, HTML for browsers, CSV for quotes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
@@ -8,11 +9,22 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from tasks_app.wire import Encoder
+from tasks_app import wire
 
 
 class Json(JSONRenderer):
-    encoder_class = Encoder
+    """One line, or indented for whoever asks for it, as the browsable pages do."""
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        if data is None:
+            return b""
+        indent = self.get_indent(accepted_media_type or "", dict(renderer_context or {}))
+        return wire.encode(data, indent=bool(indent))
 
 
 class Csv(BaseRenderer):

@@ -63,11 +63,7 @@ class Tasks(ViewSet):
 
     @schema.CURRENT
     def current(self, request: Request) -> Response:
-        task = selectors.current()
-        if task is None:
-            return Response({"current_task": None})
-        told = {"task_id": str(task.pk), "status": task.status, "start_time": task.start_time}
-        return Response({"current_task": told})
+        return Response(selectors.current_answer())
 
     @schema.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
