@@ -2,9 +2,12 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +18,9 @@ Access = dict[str, str]
 
 
 @contextmanager
-def quickstart(url: str, **settings: str) -> Iterator[Access]:
+def quickstart(url: str, *options: str, **settings: str) -> Iterator[Access]:
     """Web server and two workers on this database, without a collection; what READY tells."""
-    command = [sys.executable, "manage.py", "quickstart", "--port", "0", "--no-collect"]
+    command = [sys.executable, "manage.py", "quickstart", "--port", "0", "--no-collect", *options]
     environment = {**os.environ, "DATABASE_URL": url, **settings}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
@@ -28,6 +31,25 @@ def quickstart(url: str, **settings: str) -> Iterator[Access]:
             yield json.loads(ready.removeprefix("READY "))
         finally:
             product.terminate()
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+def until_it_answers(address: str, seconds: float = 30.0) -> None:
+    """Raises the last error after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(address).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 @contextmanager
