@@ -2,18 +2,29 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The browser tests' own needs, fetched only where there is a Chromium (and an npm) to use them with.
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+AXE := .cache/axe/node_modules/.package-lock.json
+BROWSER := $(if $(CHROMIUM),$(VENV)/.installed-browser $(if $(shell command -v npm),$(AXE)))
 
-.PHONY: run test bench soak lint format lock messages clean
+.PHONY: run test browser screenshots bench soak lint format lock messages clean
 
 run: $(VENV)/.installed
 	$(BIN)/python manage.py quickstart
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.run
+
+browser: $(VENV)/.installed-dev $(BROWSER)
+	$(BIN)/python -m tests.browser
+
+screenshots: $(VENV)/.installed-dev $(BROWSER)
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.first_bar
 	$(BIN)/python -m benchmarks.cancel --rounds 0
+	$(BIN)/python -m benchmarks.kindness --seconds 12 --stocks 30
 	$(BIN)/python -m benchmarks.load --latency 0.05 --stocks 500 --pairs 2
 
 soak: $(VENV)/.installed-dev
@@ -39,7 +50,10 @@ format: $(VENV)/.installed-dev
 
 lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-akshare.in -o requirements-akshare.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-baostock.in -o requirements-baostock.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-browser.in -o requirements-browser.txt
 
 messages: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.translations --update
@@ -54,6 +68,15 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 $(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-browser: requirements-browser.txt | $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@ \
+		|| echo "The browser tests will be skipped: no playwright for this machine."
+
+$(AXE): tests/browser/package-lock.json
+	mkdir -p .cache/axe && cp tests/browser/package.json $< .cache/axe/
+	cd .cache/axe && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error \
+		|| echo "The tests with axe-core will be skipped: npm could not fetch it."
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache staticfiles

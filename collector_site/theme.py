@@ -1,5 +1,6 @@
 """The admin theme's settings: names, styles, the navigation, the language switch."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ def unfold_settings() -> dict[str, Any]:
         "SHOW_LANGUAGES": True,
         "SHOW_HISTORY": False,
         "SHOW_VIEW_ON_SITE": False,
+        "DASHBOARD_CALLBACK": "tasks_app.admin.dashboard.context",
         "SIDEBAR": {"navigation": _navigation()},
     }
 
@@ -32,11 +34,24 @@ def _navigation() -> list[dict[str, Any]]:
         {
             "title": _("Collection"),
             "items": [
+                {
+                    "title": _("Overview"),
+                    "icon": "dashboard",
+                    "link": reverse_lazy("admin:index"),
+                    "permission": _may_see("tasks_app", "collectiontask"),
+                },
+                {
+                    "title": _("Start a collection"),
+                    "icon": "play_circle",
+                    "link": reverse_lazy("admin:start"),
+                    "permission": lambda request: request.user.has_perm("tasks_app.start_task"),
+                },
                 # The pages of items belong to their task: both addresses begin so.
                 {
                     **_item(_("Tasks"), "checklist", "tasks_app", "collectiontask"),
-                    "active": lambda request: "/tasks_app/collection" in request.path,
+                    "active": lambda request: re.search("/tasks_app/collection(task|item)", request.path),
                 },
+                _item(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
             ],
         },
         {
@@ -44,6 +59,8 @@ def _navigation() -> list[dict[str, Any]]:
             "items": [
                 _item(_("Stocks"), "list_alt", "tasks_app", "stock"),
                 _item(_("Daily bars"), "candlestick_chart", "tasks_app", "dailybar"),
+                _item(_("Corrections"), "edit_note", "tasks_app", "correction"),
+                _item(_("Findings"), "flag", "tasks_app", "finding"),
             ],
         },
         {

@@ -1,7 +1,7 @@
 """The application."""
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -10,6 +10,8 @@ class TasksAppConfig(AppConfig):
     verbose_name = _("Collection")
 
     def ready(self) -> None:
-        from tasks_app import checks, guards  # noqa: F401
+        from tasks_app import checks, guards, roles  # noqa: F401
 
         post_migrate.connect(guards.install, sender=self)
+        pre_migrate.connect(roles.remember, sender=self)
+        post_migrate.connect(roles.install, sender=self)

@@ -18,6 +18,23 @@ def check_times(**_: Any) -> list[CheckMessage]:
 
 
 @register
+def check_chains(**_: Any) -> list[CheckMessage]:
+    """Every source that a setting names exists, here or where its dependency is installed."""
+    conf = settings.COLLECTOR
+    named = {
+        "COLLECTOR_FALLBACKS": {name for _, chain in conf.fallbacks for name in chain},
+        "COLLECTOR_RATES": {name for name, _ in conf.rates},
+        "COLLECTOR_DAILY_CAPS": {name for name, _ in conf.daily_caps},
+    }
+    known = {*registry.BUILT_IN, *dict(conf.sources)}
+    return [
+        Error(f"{setting}: there is no source “{name}” in {', '.join(sorted(known))}.", id="collector.E004")
+        for setting, names in named.items()
+        for name in sorted(names - known)
+    ]
+
+
+@register
 def check_sources(**_: Any) -> list[CheckMessage]:
     """Every source loads, keeps the contract's shape, and the default one exists."""
     conf = settings.COLLECTOR
@@ -27,10 +44,11 @@ def check_sources(**_: Any) -> list[CheckMessage]:
         return [Error(f"COLLECTOR_SOURCES: {error}", id="collector.E002")]
     if conf.default_source in sources:
         return []
-    known = ", ".join(sources)
+    known, setting = ", ".join(sources), registry.hidden(conf).get(conf.default_source)
+    hint = f" It needs {setting}." if setting else ""
     return [
         Error(
-            f"COLLECTOR_DEFAULT_SOURCE: there is no source “{conf.default_source}” in {known}.",
+            f"COLLECTOR_DEFAULT_SOURCE: there is no source “{conf.default_source}” in {known}.{hint}",
             id="collector.E003",
         )
     ]

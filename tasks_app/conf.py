@@ -1,6 +1,8 @@
 """The COLLECTOR_* settings: typed, read once at start, a malformed value stops the program by name."""
 
+import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from environs import Env, EnvError, validate
@@ -23,11 +25,17 @@ class Simulated:
     empty_rate: float = 0.0
     seed: int = 0
     log: str = ""
+    rate: float = 0.0
+    daily: int = 0
 
 
 @dataclass(frozen=True)
 class Conf:
-    """Everything that can be set; times in seconds. The README's table is held against this class."""
+    """Everything that can be set; times in seconds. The README's table is held against this class.
+
+    Rates are requests per second and daily caps requests per day, of one source over all workers and
+    hosts; 0 means no limit.
+    """
 
     default_source: str = "sample"
     sources: tuple[tuple[str, str], ...] = ()
@@ -44,6 +52,24 @@ class Conf:
     watchdog_interval: float = 2.0
     no_worker_after: float = 30.0
     abandon_after: float = 900.0
+    akshare_rate: float = 0.25
+    akshare_daily: int = 10_000
+    baostock_rate: float = 2.0
+    baostock_daily: int = 40_000
+    baostock_address: str = ""
+    csv_dir: str = ""
+    rates: tuple[tuple[str, float], ...] = ()
+    daily_caps: tuple[tuple[str, int], ...] = ()
+    no_throttle: bool = False
+    breaker_after: int = 5
+    breaker_pause: float = 60.0
+    breaker_pause_max: float = 3600.0
+    source_give_up: float = 86_400.0
+    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    fallback_after: float = 300.0
+    days_at_once: int = 5
+    by_day_from: int = 50
+    list_max_age: float = 86_400.0
     simulated: Simulated = Simulated()
 
 
@@ -54,6 +80,10 @@ _LOWEST = {
     "slice_seconds": 0.1,
     "fetch_timeout": 0.1,
     "watchdog_interval": 0.1,
+    "breaker_pause": 0.1,
+    "akshare_daily": 0,
+    "baostock_daily": 0,
+    "days_at_once": 0,
 }
 
 
@@ -66,6 +96,51 @@ def source_paths(value: str) -> tuple[tuple[str, str], ...]:
             raise EnvError(f"“{part}” is not name=package.module:Class")
         pairs.append((name.strip(), path.strip()))
     return tuple(pairs)
+
+
+def amounts(value: str) -> tuple[tuple[str, float], ...]:
+    """`name=number, …` as pairs; no number is negative."""
+    pairs = []
+    for part in filter(None, (p.strip() for p in value.split(","))):
+        name, _, number = (p.strip() for p in part.partition("="))
+        if not (name and re.fullmatch(r"[0-9]+(\.[0-9]+)?", number)):
+            raise EnvError(f"“{part}” is not name=number")
+        pairs.append((name, float(number)))
+    return tuple(pairs)
+
+
+def caps(value: str) -> tuple[tuple[str, int], ...]:
+    """`name=whole number, …` as pairs."""
+    if any(number % 1 for _, number in amounts(value)):
+        raise EnvError(f"“{value}” holds a number that is not whole")
+    return tuple((name, int(number)) for name, number in amounts(value))
+
+
+def chains(value: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """`CN=first>second>third, HK=…` as pairs of a market and its sources, in their order."""
+    pairs = []
+    for part in filter(None, (p.strip() for p in value.split(","))):
+        market, _, chain = (p.strip() for p in part.partition("="))
+        names = tuple(name.strip() for name in chain.split(">"))
+        if market not in MARKETS or not all(names):
+            raise EnvError(f"“{part}” is not MARKET=source>source, with a market of {', '.join(MARKETS)}")
+        pairs.append((market, names))
+    return tuple(pairs)
+
+
+def address(value: str) -> str:
+    """`host:port`, or nothing."""
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise EnvError(f"“{value}” is not host:port")
+    return value
+
+
+def folder(value: str) -> str:
+    """The absolute path of a folder that is there, or nothing."""
+    if value and not Path(value).is_dir():
+        raise EnvError(f"“{value}” is not a folder")
+    return str(Path(value).resolve()) if value else ""
 
 
 def _number(env: Env, default: Any, name: str, check: validate.Range) -> Any:
@@ -85,13 +160,20 @@ def _read_simulated(env: Env) -> Simulated:
 
 def read(env: Env) -> Conf:
     """The settings from the environment. Raises `EnvError`, which names the variable."""
-    env.add_parser("source_paths", source_paths)
+    for parse in (source_paths, amounts, caps, chains, address, folder):
+        env.add_parser(parse.__name__, parse)
     with env.prefixed("COLLECTOR_"):
         with env.prefixed("SIMULATED_"):
             simulated = _read_simulated(env)
         values: dict[str, Any] = {
             "default_source": env.str("DEFAULT_SOURCE", Conf.default_source),
             "sources": env.source_paths("SOURCES", ""),
+            "rates": env.amounts("RATES", ""),
+            "daily_caps": env.caps("DAILY_CAPS", ""),
+            "fallbacks": env.chains("FALLBACKS", ""),
+            "baostock_address": env.address("BAOSTOCK_ADDRESS", ""),
+            "csv_dir": env.folder("CSV_DIR", ""),
+            "no_throttle": env.bool("NO_THROTTLE", Conf.no_throttle),
             "simulated": simulated,
         }
         for field in fields(Conf):

@@ -3,6 +3,7 @@
 Only `api/errors.py` turns these into HTTP. What a source raises is in `sources/base.py`.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import get_language, gettext
@@ -54,6 +55,21 @@ class UnknownSource(OrderError):
     code = "unknown_source"
     field = "source"
     template = _("Unknown source “%(source)s”. Sources here: %(known)s.")
+
+
+class SourceNotInstalled(OrderError):
+    code = "source_not_installed"
+    field = "source"
+    template = _(
+        "The source “%(source)s” is not installed here: "
+        "python -m pip install -r requirements-%(source)s.txt adds it."
+    )
+
+
+class SourceNotSet(OrderError):
+    code = "source_not_set"
+    field = "source"
+    template = _("The source “%(source)s” can't be used before %(setting)s is set.")
 
 
 class NoSourceForMarket(OrderError):
@@ -147,29 +163,74 @@ class LostFence(CollectorError):
 # English, from sources and workers that know no reader's language.
 REASONS = {
     "all_failed": _("Every stock failed."),
+    "amount_outside_range": _("Amount ÷ volume lies outside the low and high of the session."),
     "bad_answer": _("The source's answer is not a list of bars."),
     "bad_day": _("A bar has no valid day."),
+    "bad_file": _("The stock's file can't be read as quotes."),
+    "bad_stock_list": _("The stock list holds lines that are no stocks."),
     "bad_volume": _("A volume is not a number of shares."),
+    "blacklisted": _("The source has blacklisted this address. It is lifted after hours, or a day."),
+    "captcha": _("The source asks for a captcha: it takes us for a robot."),
+    "client_outdated": _("The source wants a newer version of its client library."),
+    "columns_changed": _("The source's columns have changed: an update is needed."),
+    "connection_closed": _("The source closed the connection before its answer was complete."),
     "day_not_asked": _("A bar lies outside the days asked for."),
+    "day_not_offered": _("The source does not offer a whole day of this market or adjustment."),
     "disk_full": _("The database's disk is full. Make room, then retry."),
     "duplicate_day": _("The source sent one day twice."),
     "empty_answer": _("The source answered with nothing, as sources do that throttle."),
     "empty_stock_list": _("The source lists no stock of this market."),
     "future_day": _("A bar lies in the future."),
+    "jump_beyond_limit": _("The price moved further from the previous close than its board allows."),
+    "list_cut_short": _("The source's stock list broke off."),
+    "login_refused": _("The source refused the login."),
+    "negative_value": _("A value that can't be negative is."),
     "no_worker": _("No worker gave a sign of work for too long."),
     "not_a_number": _("A price or value is missing or not a number."),
+    "not_a_session": _("The market was closed that day, by its calendar."),
     "not_storable": _("The database refused the bars."),
     "plan_lost": _("The worker was lost again and again while it read the stock list."),
+    "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("Low, open, close and high of a bar are out of order."),
+    "series_cut": _("The source sent only part of an adjusted series that moved as a whole."),
+    "series_moved": _(
+        "The adjusted prices moved, as after a dividend or split: the series is asked for again as a whole."
+    ),
     "source_busy": _("The source was busy or out of reach."),
     "source_error": _("The source failed."),
+    "source_paused": _("The source is paused, since it refused again and again."),
     "source_raised": _("The source's program failed."),
     "source_refused": _("The source refused the request."),
+    "stock_list_shrank": _("The stock list is much shorter than the last one: pages may be missing."),
     "throttled": _("The source throttles: too many requests."),
     "timeout": _("The source did not answer in time."),
+    "units_changed": _("The source's volumes have changed their unit: an update is needed."),
     "unknown_stock": _("The source does not know this stock."),
     "worker_lost": _("The worker was lost while it collected this stock."),
 }
+
+
+# What workers warn of; the placeholders are the event's parameters.
+WARNINGS = {
+    "by_day_failed": _(
+        "Whole days could not be had from %(source)s, so it is asked stock by stock. %(reason)s"
+    ),
+    "calendar_ends": _(
+        "The trading calendar of %(market)s is known up to %(end)s: after that every weekday counts as a "
+        "trading day."
+    ),
+    "stock_list_kept": _(
+        "The stock list could not be read, so the stored one of %(stocks)s stocks is used. %(message)s"
+    ),
+}
+
+
+def warning(params: Mapping[str, Any]) -> str:
+    """A warning's sentence in the reader's language, from its event's parameters; "" for an unknown one."""
+    try:
+        return str(WARNINGS[params["code"]]) % params
+    except KeyError:  # of another version: the page shows the parameters instead
+        return ""
 
 
 def reason(code: str) -> str:

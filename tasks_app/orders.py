@@ -18,7 +18,11 @@ _CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")
 
 @dataclass(frozen=True)
 class Order:
-    """These stocks (None: the source's whole list), these days. Empty `market` or `source`: by default."""
+    """These stocks (None: the source's whole list), these days. Empty `market` or `source`: by default.
+
+    `fallbacks` are asked, in this order, for stocks that the source fails on; None: those of
+    COLLECTOR_FALLBACKS that follow the source.
+    """
 
     start_date: date
     end_date: date
@@ -29,6 +33,7 @@ class Order:
     test_mode: bool = False
     full_collection_mode: bool = False
     force_update: bool = False
+    fallbacks: tuple[str, ...] | None = None
 
 
 def latest_today() -> date:
@@ -40,10 +45,9 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
     """The order with market, source and codes made definite. Raises `OrderError`."""
     _check_dates(order, today)
     market, source = _route(order, conf)
-    if order.adjust not in source.adjusts:
-        served = ", ".join(a or "none" for a in source.adjusts)
-        raise errors.AdjustNotServed(source=source.name, adjust=order.adjust or "none", adjusts=served)
-    return replace(order, market=market, source=source.name, stock_codes=clean_codes(order.stock_codes))
+    _check_adjust(order, source)
+    order = replace(order, market=market, source=source.name, stock_codes=clean_codes(order.stock_codes))
+    return replace(order, fallbacks=_fallbacks(order, conf))
 
 
 def of(task: CollectionTask) -> Order:
@@ -57,7 +61,13 @@ def of(task: CollectionTask) -> Order:
         test_mode=task.test_mode,
         full_collection_mode=task.full_collection_mode,
         force_update=task.force_update,
+        fallbacks=tuple(task.fallbacks),
     )
+
+
+def is_code(text: str) -> bool:
+    """Whether it could be a stock's code."""
+    return bool(_CODE.fullmatch(text))
 
 
 def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -95,6 +105,11 @@ def narrow(order: Order, codes: Sequence[str]) -> list[str]:
     return list(codes[:TEST_MODE_STOCKS] if order.test_mode else codes)
 
 
+def source_of(market: str, name: str, conf: Conf) -> type[Source]:
+    """The source of that name, or the one that serves the market. Raises `OrderError` when there is none."""
+    return _route(Order(date.min, date.min, market=market, source=name), conf)[1]
+
+
 def _few(codes: Sequence[str]) -> str:
     shown = ", ".join(code[:40] for code in codes[:10])
     return shown if len(codes) <= 10 else f"{shown}, … ({len(codes)})"
@@ -115,13 +130,51 @@ def _route(order: Order, conf: Conf) -> tuple[str, type[Source]]:
     name = order.source or (registry.serving(order.market, conf) if order.market else conf.default_source)
     if name is None:
         raise errors.NoSourceForMarket(market=order.market, known=_described(sources))
+    source = _known(name, conf)
+    market = order.market or ("CN" if "CN" in source.markets else source.markets[0])
+    _check_market(market, source)
+    return market, source
+
+
+def _known(name: str, conf: Conf) -> type[Source]:
+    sources = registry.available(conf)
     if name not in sources:
-        raise errors.UnknownSource(source=name, known=", ".join(sources))
-    served = sources[name].markets
-    market = order.market or ("CN" if "CN" in served else served[0])
-    if market not in served:
-        raise errors.MarketNotServed(source=name, market=market, markets=", ".join(served))
-    return market, sources[name]
+        raise _absent(name, conf)
+    return sources[name]
+
+
+def _check_market(market: str, source: type[Source]) -> None:
+    if market not in source.markets:
+        raise errors.MarketNotServed(source=source.name, market=market, markets=", ".join(source.markets))
+
+
+def _check_adjust(order: Order, source: type[Source]) -> None:
+    if order.adjust not in source.adjusts:
+        served = ", ".join(a or "none" for a in source.adjusts)
+        raise errors.AdjustNotServed(source=source.name, adjust=order.adjust or "none", adjusts=served)
+
+
+def _fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
+    """The sources to try after the order's own. What is named must fit; of those set, what does."""
+    if order.fallbacks is None:
+        following = registry.after(order.source, order.market, conf)
+        sources = registry.available(conf)
+        return tuple(name for name in following if order.adjust in sources[name].adjusts)
+    named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
+    for name in named:
+        _check_market(order.market, source := _known(name, conf))
+        _check_adjust(order, source)
+    return named
+
+
+def _absent(name: str, conf: Conf) -> errors.OrderError:
+    """Why there is no such source here."""
+    lacking = registry.hidden(conf)
+    if name not in lacking:
+        return errors.UnknownSource(source=name, known=", ".join(registry.available(conf)))
+    if setting := lacking[name]:
+        return errors.SourceNotSet(source=name, setting=setting)
+    return errors.SourceNotInstalled(source=name)
 
 
 def _described(sources: dict[str, type[Source]]) -> str:

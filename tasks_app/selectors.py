@@ -1,16 +1,16 @@
 """Reads: tasks, their state as the API and the terminal tell it, failures, errors by kind."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, QuerySet, Window
+from django.db.models import Count, F, Max, Min, QuerySet, Sum, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from tasks_app import errors
+from tasks_app import errors, gates
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
 from tasks_app.prepared import Prepared
@@ -64,7 +64,34 @@ def failed_details(tasks: Iterable[CollectionTask]) -> dict[UUID, list[str]]:
     return details
 
 
-def status_of(task: CollectionTask, details: list[str]) -> dict[str, Any]:
+def answered_by(tasks: Iterable[CollectionTask]) -> dict[UUID, dict[str, dict[str, int]]]:
+    """Of each task that has more than one source: how many stocks and bars came from which.
+
+    One query for all of them, none when there is no such task.
+    """
+    chains = [task.pk for task in tasks if task.fallbacks]
+    shares: dict[UUID, dict[str, dict[str, int]]] = defaultdict(dict)
+    if not chains:
+        return shares
+    done = CollectionItem.objects.filter(task_id__in=chains, state=ItemState.SUCCEEDED).exclude(source="")
+    bars = Sum(F("rows_collected") + F("rows_corrected"))
+    counted = done.values("task_id", "source").annotate(stocks=Count("pk"), bars=bars)
+    for row in counted.order_by("task_id", "-stocks", "source"):
+        shares[row["task_id"]][row["source"]] = {"stocks": row["stocks"], "bars": row["bars"]}
+    return shares
+
+
+def _pause(task: CollectionTask) -> dict[str, Any]:
+    """Until when a running task's source takes no requests, and why; nulls when it does."""
+    gate = gates.gate_of(task.source) if task.status == TaskStatus.RUNNING else None
+    if gate is None or not gate.shut:
+        return {"source_paused_until": None, "source_message": None}
+    return {"source_paused_until": gate.paused_until, "source_message": gate.reason}
+
+
+def status_of(
+    task: CollectionTask, details: list[str], shares: Mapping[str, dict[str, int]] | None = None
+) -> dict[str, Any]:
     """A task as the contract's status answer, plus keys of ours."""
     return {
         "task_id": str(task.pk),
@@ -82,6 +109,7 @@ def status_of(task: CollectionTask, details: list[str]) -> dict[str, Any]:
         "failed_details": details,
         "corrected_count": task.corrected_count,
         "refused_count": task.refused_count,
+        "flagged_count": task.flagged_count,
         "error_code": task.error_code,
         "market": task.market,
         "source": task.source,
@@ -93,6 +121,9 @@ def status_of(task: CollectionTask, details: list[str]) -> dict[str, Any]:
         "force_update": task.force_update,
         "heartbeat_at": task.heartbeat_at,
         "unattended": is_unattended(task),
+        **_pause(task),
+        "fallbacks": task.fallbacks,
+        "sources": dict(shares or {}),
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
 
@@ -100,8 +131,8 @@ def status_of(task: CollectionTask, details: list[str]) -> dict[str, Any]:
 def statuses(tasks: Iterable[CollectionTask]) -> list[dict[str, Any]]:
     """`status_of` for many tasks, without a query for each."""
     tasks = list(tasks)
-    details = failed_details(tasks)
-    return [status_of(task, details[task.pk]) for task in tasks]
+    details, shares = failed_details(tasks), answered_by(tasks)
+    return [status_of(task, details[task.pk], shares[task.pk]) for task in tasks]
 
 
 def error_groups(task_id: UUID) -> list[dict[str, Any]]:

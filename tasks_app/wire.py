@@ -49,6 +49,7 @@ def started(task: CollectionTask) -> dict[str, Any]:
         "source": task.source,
         "adjust": task.adjust,
         "force_update": task.force_update,
+        "fallbacks": task.fallbacks,
         "unknown_codes": task.unknown_codes,
         "total_stocks": task.total_stocks,
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,

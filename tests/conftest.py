@@ -3,3 +3,5 @@
 import os
 
 os.environ["LC_ALL"] = "C.UTF-8"  # the commands answer in the terminal's language
+
+collect_ignore = ["browser"]  # a run of its own: `make browser`

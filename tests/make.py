@@ -1,16 +1,18 @@
 """Small makers of what tests need."""
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.audit import Actor
 from tasks_app.engine import slice
 from tasks_app.lifecycle import Claim, Lane, Outcome
-from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask
 from tasks_app.models.tasks import Channel, ItemState
 from tasks_app.orders import Order
 
@@ -81,3 +83,43 @@ def work(limit: int = 100) -> int:
         job.delete()
         slice.run(*job.task["args"])
     raise AssertionError("the slices never end")
+
+
+def make_run(
+    total: int, ages: Sequence[float], *, planned: float, failed: int = 0, now: datetime | None = None
+) -> CollectionTask:
+    """A running task as it looks in mid-run: planned `planned` seconds ago, its first stocks ended so
+    many seconds ago (`ages`); the first `failed` of them failed. The others are pending."""
+    now = now or timezone.now()
+    task = make_task(stock_codes=None)
+    ends = [now - timedelta(seconds=age) for age in ages]
+    items = [CollectionItem(task=task, position=n, code=f"{n + 1:06d}") for n in range(total)]
+    for number, (item, end) in enumerate(zip(items, ends, strict=False)):
+        item.state = ItemState.FAILED if number < failed else ItemState.SUCCEEDED
+        item.error_code = "timeout" if number < failed else ""
+        item.attempts, item.started_at, item.finished_at = 1, end - timedelta(seconds=1), end
+    CollectionItem.objects.bulk_create(items, batch_size=500)
+    CollectionTask.objects.filter(pk=task.pk).update(
+        total_stocks=total,
+        processed_stocks=len(ends),
+        success_count=len(ends) - failed,
+        failed_count=failed,
+        start_time=now - timedelta(seconds=planned),
+        planned_at=now - timedelta(seconds=planned),
+    )
+    task.refresh_from_db()
+    return task
+
+
+def make_plan(**fields: Any) -> CollectionPlan:
+    """A daily plan of three stocks of the simulated exchange, due for a minute."""
+    given = {
+        "name": "nightly",
+        "market": "CN",
+        "source": "simulated",
+        "stock_codes": ["000001", "000002", "000003"],
+        "at": time(18),
+        "rhythm": "daily",
+        "next_at": timezone.now() - timedelta(minutes=1),
+    }
+    return CollectionPlan.objects.create(**{**given, **fields})

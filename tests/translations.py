@@ -55,6 +55,8 @@ def extracted(folders: list[Path]) -> Iterator[tuple[Message, str]]:
 def _messages(source: str) -> Iterator[Message]:
     found = extract_python(io.BytesIO(source.encode()), list(KEYWORDS), (), {"encoding": "utf-8"})
     for _, name, arguments, _ in found:
+        if arguments is None:  # a variable, whose value is listed elsewhere
+            continue
         given = [arguments] if isinstance(arguments, str) else list(arguments)
         spec = KEYWORDS[name] or (1,)
         context = given[0] if isinstance(spec[0], tuple) else None

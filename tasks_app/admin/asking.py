@@ -12,8 +12,9 @@ from django.utils.translation import ngettext
 from tasks_app.admin import confirm, pages, show
 from tasks_app.admin.crumbs import Crumb
 from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import ItemState
 
-ACTION = "cancel_selected"
+CANCEL, RETRY = "cancel_selected", "retry_selected"
 
 
 def cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
@@ -23,7 +24,7 @@ def cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -
         request,
         title=_("Cancel the task"),
         question=_("Cancel this task?"),
-        facts=_what_a_cancel_does(),
+        facts=_what_this_cancel_does(task),
         lines=[pages.line(task)],
         yes=_("Yes, cancel it"),
         back=_page(task.pk),
@@ -46,7 +47,25 @@ def cancel_selected(
         yes=ngettext("Yes, cancel it", "Yes, cancel them", many),
         back=show.url("collectiontask"),
         crumbs=_trail(),
-        hidden={"action": ACTION, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
+        hidden={"action": CANCEL, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
+    )
+
+
+def retry_selected(admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]) -> HttpResponse:
+    """Ask for the list's action, which the answer then repeats, confirmed."""
+    many = len(tasks)
+    return confirm.ask(
+        admin,
+        request,
+        title=_("Retry selected tasks"),
+        question=ngettext("Retry %(many)d task?", "Retry %(many)d tasks?", many) % {"many": many},
+        facts=[*_what_a_retry_does(), _("Of several tasks the first that can be retried is.")],
+        lines=[pages.line(task) for task in tasks],
+        yes=_("Yes, start it"),
+        back=show.url("collectiontask"),
+        crumbs=_trail(),
+        hidden={"action": RETRY, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
+        danger=False,
     )
 
 
@@ -62,10 +81,7 @@ def retry(
         request,
         title=_("Retry the task"),
         question=question % {"code": error_code},
-        facts=[
-            _("The new task has the same source, days and modes, and is linked to this one."),
-            _("This task stays as it is. Only one task runs at a time."),
-        ],
+        facts=[*_how_many(task, error_code), *_what_a_retry_does()],
         lines=[pages.line(task)],
         yes=_("Yes, start it"),
         back=_page(task.pk),
@@ -79,6 +95,39 @@ def _what_a_cancel_does() -> list[str]:
     return [
         _("Collecting stops at once and for good: a cancelled task never goes on. A retry starts a new one."),
         _("What is stored stays stored: not one bar is deleted."),
+    ]
+
+
+def _what_this_cancel_does(task: CollectionTask) -> list[str]:
+    """What stops and what stays, in numbers; they are as of now, and workers go on while it is read."""
+    params = {
+        "done": show.number(task.processed_stocks),
+        "failed": show.number(task.failed_count),
+        "left": show.number(task.total_stocks - task.processed_stocks),
+        "bars": show.number(task.collected_count + task.corrected_count),
+    }
+    stops = _("Stops: the stocks not yet collected (%(left)s).")
+    stays = _(
+        "Stays: the stocks that are done (%(done)s, of which failed: %(failed)s) and the bars stored (%(bars)s)."
+    )
+    counted = [stops % params, stays % params] if task.planned_at else []
+    return [*counted, *_what_a_cancel_does()]
+
+
+def _how_many(task: CollectionTask, error_code: str) -> list[str]:
+    """How many stocks the retry collects; nothing for a task that never got its list."""
+    if not task.planned_at:
+        return []
+    failed = task.items.filter(state=ItemState.FAILED, error_code=error_code) if error_code else None
+    many = failed.count() if failed is not None else task.total_stocks - task.success_count
+    text = ngettext("It collects %(count)s stock.", "It collects %(count)s stocks.", many)
+    return [text % {"count": show.number(many)}]
+
+
+def _what_a_retry_does() -> list[str]:
+    return [
+        _("The new task has the same source, days and modes, and is linked to this one."),
+        _("This task stays as it is. Only one task runs at a time."),
     ]
 
 

@@ -3,9 +3,13 @@
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from tasks_app import keyset
+from tasks_app.admin import ways
 from tasks_app.admin.paginator import CappedPaginator
 
 _M = TypeVar("_M", bound=Model)
@@ -19,19 +23,44 @@ else:
 
 
 class BoundedList(ChangeList):
-    """A list in its admin's one order: a sort by hand (`?o=3`) could mean sorting millions of rows."""
+    """A list in its admin's one order, which an index serves, in pages by key.
+
+    A sort by hand (`?o=3`) could mean sorting millions of rows.
+    """
+
+    page: keyset.Page[Any]
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         return list(self.model_admin.get_ordering(request))
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Without the place, which is no filter: links to other filters and searches begin at the start."""
+        for name in (keyset.AFTER, keyset.BEFORE):
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
         heavy: tuple[str, ...] = getattr(self.model_admin, "list_defer", ())
         return super().get_queryset(*args, **kwargs).defer(*heavy)
 
     def get_results(self, request: HttpRequest) -> None:
-        """Tell the theme that nothing is hidden: it would offer "Show all" on every page."""
-        super().get_results(request)
-        self.full_result_count = self.result_count
+        self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        self.page = self._page(request)
+        self.result_list = self.page.rows
+        # The theme is told that nothing is hidden: it would offer "Show all" on every page.
+        self.result_count = self.full_result_count = self.paginator.count
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = True
+
+    def _page(self, request: HttpRequest) -> keyset.Page[Any]:
+        order = keyset.columns(self.model, self.get_ordering(request, self.queryset))
+        try:
+            at = keyset.place(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
+        except ValidationError as error:
+            raise IncorrectLookupParameters(error) from error
+        return keyset.page(self.queryset, order, at, self.list_per_page)
+
+    @property
+    def page_links(self) -> list[ways.Way]:
+        return ways.beside(self.page, lambda **place: self.get_query_string(place))
 
 
 class ReadOnlyAdmin(UnfoldAdmin[_M]):
@@ -51,6 +80,9 @@ class ReadOnlyAdmin(UnfoldAdmin[_M]):
     sortable_by = ()
     change_list_template = "admin/tasks_app/change_list.html"
     change_form_template = "admin/tasks_app/read_only.html"
+
+    class Media:
+        css = {"all": ["tasks_app/lists.css"]}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

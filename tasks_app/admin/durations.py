@@ -23,6 +23,17 @@ def in_words(length: timedelta) -> str:
     return _("%(seconds)d s") % {"seconds": seconds}
 
 
+def about(length: timedelta) -> str:
+    """An estimate, no more exact than it can be: "40 s", "12 min", "3 h 10 min", "2 d 4 h"."""
+    seconds = max(0, int(length.total_seconds()))
+    if seconds < 60:
+        return _("%(seconds)d s") % {"seconds": max(5, 5 * round(seconds / 5))}
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return _("%(minutes)d min") % {"minutes": minutes}
+    return in_words(timedelta(minutes=10 * round(minutes / 10)))
+
+
 def of(task: "CollectionTask", now: datetime | None = None) -> timedelta:
     """From the task's start to its end, or until now while it runs."""
     return (task.end_time or now or timezone.now()) - task.start_time

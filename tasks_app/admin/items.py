@@ -9,7 +9,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
-from tasks_app.admin import pages, show
+from tasks_app.admin import marks, pages, show
 from tasks_app.admin.base import ReadOnlyAdmin
 from tasks_app.admin.cells import cell, count, moment
 from tasks_app.admin.crumbs import Crumb
@@ -29,6 +29,10 @@ def _error(item: CollectionItem) -> Any:
     return show.two_lines(item.error_code, Truncator(sentence).chars(80))
 
 
+def _stock(item: CollectionItem, text: Any) -> Any:
+    return show.link(marks.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
+
+
 def _times(item: CollectionItem) -> Any:
     return show.two_lines(show.moment(item.started_at), show.moment(item.finished_at))
 
@@ -37,20 +41,24 @@ def _times(item: CollectionItem) -> Any:
 class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     """The items of one task at a time, in the task's own order, which its index serves."""
 
-    list_display = ["code", "of_task", "status", "attempts", "bars", "error", "times"]
+    list_display = ["code", "of_task", "status", "attempts", "bars", "error", "times", "chart"]
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
     list_per_page = 100
-    ordering = ["task_id", "position"]
+    list_select_related = ["task"]
+    list_defer = ("task__stock_codes", "task__unknown_codes", "task__error_message")
+    ordering = ["position"]
     search_fields = ["code"]
     search_help_text = _("Stock code")
     fieldsets = [
-        (None, {"fields": ["of_task", "code", "status", "attempts"]}),
-        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused"]}),
+        (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
+        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged", "answered"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
         (_("Times"), {"fields": ["began", "ended"]}),
     ]
 
     of_task = cell(_("task"), lambda item: show.task_link(item.task_id))
+    stock = cell(_("stock"), lambda item: _stock(item, item.code))
+    chart = cell(_("stock"), lambda item: _stock(item, _("Chart")))
     status = cell(_("state"), lambda item: show.label(item.state, item.get_state_display()))
     bars = cell(_("bars: collected / corrected / stored / refused"), _bars)
     error = cell(_("error"), _error)
@@ -59,6 +67,8 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     corrected = count(_("corrected"), "rows_corrected")
     skipped = count(_("already stored"), "rows_skipped")
     refused = count(_("refused"), "rows_refused")
+    flagged = count(_("flagged"), "rows_flagged")
+    answered = cell(_("answered by"), lambda item: item.source or show.NOTHING)
     began = moment(_("started at"), "started_at")
     ended = moment(_("ended at"), "finished_at")
 

@@ -1,4 +1,4 @@
-"""Pages of a long list, without counting the whole of it."""
+"""How many rows a long list has, without counting the whole of it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from django.utils.functional import cached_property
 
 
 class CappedPaginator(Paginator[Any]):
-    """Counts and pages through the first 10,000 rows; `capped` tells that there are more."""
+    """Counts up to 10,000 rows; `capped` tells that there are more. The pages go by `keyset`."""
 
     limit = 10_000
     template_name = "admin/tasks_app/pagination.html"

@@ -1,4 +1,4 @@
-"""The stored stocks and bars."""
+"""The stored bars, of all stocks."""
 
 from typing import Any
 
@@ -7,40 +7,24 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin import show
+from tasks_app.admin import marks, show
 from tasks_app.admin.base import ReadOnlyAdmin
 from tasks_app.admin.cells import cell, count, moment, percent, price
-from tasks_app.admin.filters import AdjustFilter
-from tasks_app.models import DailyBar, Stock
+from tasks_app.admin.filters import AdjustFilter, DayFilter
+from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market
-
-
-def _bars_link(stock: Stock) -> Any:
-    return show.link(show.url("dailybar", market__exact=stock.market, q=stock.code), _("Show bars"))
 
 
 def _code(bar: DailyBar) -> Any:
     return show.two_lines(bar.symbol, f"{bar.market} · {bar.get_adjust_display()}")
 
 
-@admin.register(Stock)
-class StockAdmin(ReadOnlyAdmin[Stock]):
-    """A market has some thousands of stocks: a search may read them all."""
+def _stock(bar: DailyBar) -> Any:
+    return show.link(marks.stock_url(bar.market, bar.symbol, adjust=bar.adjust), bar.symbol)
 
-    list_display = ["code", "name", "market", "exchange", "full_history", "bars"]
-    list_filter = ["market", "full_collection_completed"]
-    list_per_page = 100
-    ordering = ["market", "code"]
-    search_fields = ["code__istartswith", "name__icontains"]
-    search_help_text = _("Code or name")
-    fieldsets = [
-        (None, {"fields": ["code", "name", "market", "exchange", "bars"]}),
-        (_("Times"), {"fields": ["listed_on", "delisted_on", "full_history", "known_since"]}),
-    ]
 
-    full_history = moment(_("full history collected"), "full_collection_date")
-    known_since = moment(_("known since"), "created_at")
-    bars = cell(_("daily bars"), _bars_link)
+def _chart(bar: DailyBar) -> Any:
+    return show.link(marks.stock_url(bar.market, bar.symbol, adjust=bar.adjust), _("Chart"))
 
 
 @admin.register(DailyBar)
@@ -49,21 +33,23 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
 
     list_display = [
         *("code", "session", "opened", "highest", "lowest", "closed"),
-        *("moved", "shares", "money", "origin"),
+        *("moved", "shares", "money", "origin", "chart"),
     ]
-    list_filter = ["market", AdjustFilter]
+    list_filter = ["market", AdjustFilter, DayFilter]
     list_per_page = 100
     ordering = ["market", "symbol", "adjust", "-day"]
     search_fields = ["symbol"]
     search_help_text = _("Exact code")
     fieldsets = [
-        (None, {"fields": ["symbol", "market", "adjust", "session"]}),
+        (None, {"fields": ["stock", "market", "adjust", "session"]}),
         (_("Prices"), {"fields": ["opened", "highest", "lowest", "closed", "previous", "moved", "swing"]}),
         (_("Trade"), {"fields": ["shares", "money", "turned_over"]}),
         (_("Origin"), {"fields": ["source", "collected"]}),
     ]
 
     code = cell(_("code"), _code)
+    stock = cell(_("code"), _stock)
+    chart = cell(_("stock"), _chart)
     session = cell(_("day"), lambda bar: show.unbroken(bar.day.isoformat()))
     opened = price(_("open"), "open")
     highest = price(_("high"), "high")
@@ -81,6 +67,11 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DailyBar], search_term: str
     ) -> tuple[QuerySet[DailyBar], bool]:
-        """Bars of exactly this code. The index begins with the market, so all markets are named."""
-        code = search_term.strip().upper()
-        return (queryset.filter(market__in=Market.values, symbol=code) if code else queryset), False
+        """Bars of exactly this code."""
+        return of_code(queryset, search_term), False
+
+
+def of_code(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+    """The rows of exactly this code. Their indexes begin with the market, so all markets are named."""
+    code = term.strip().upper()
+    return rows.filter(market__in=Market.values, symbol=code) if code else rows

@@ -1,4 +1,4 @@
-"""Tasks: their list, the page of one, and the verbs cancel and retry."""
+"""Tasks: their list, the page of one with what refreshes it, and the verbs cancel and retry."""
 
 from typing import Any
 from uuid import UUID
@@ -6,15 +6,15 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin import asking, pages, show, verbs
+from tasks_app.admin import asking, feed, grid, pages, rights, show, taskpage, verbs
 from tasks_app.admin.base import ReadOnlyAdmin
-from tasks_app.admin.cells import cell, count, moment
-from tasks_app.admin.filters import SourceFilter
+from tasks_app.admin.cells import cell, count
+from tasks_app.admin.filters import SourceFilter, StartedFilter
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import TaskStatus
 
@@ -23,12 +23,12 @@ from tasks_app.models.tasks import TaskStatus
 class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     """Tasks to look at, to cancel and to retry; `lifecycle` alone changes them."""
 
-    actions = [asking.ACTION]
+    actions = [asking.CANCEL, asking.RETRY]
     list_display = [
         *("short_id", "state", "progress", "succeeded", "failed", "bars"),
         *("scope", "started", "duration"),
     ]
-    list_filter = ["status", "market", SourceFilter, "start_time"]
+    list_filter = ["status", "market", SourceFilter, "start_time", StartedFilter]
     list_select_related = ["created_by"]
     list_defer = ("stock_codes", "unknown_codes", "error_message")
     ordering = ["-start_time", "-id"]
@@ -37,7 +37,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     change_form_template = "admin/tasks_app/task.html"
     fieldsets = [
         (
-            _("Scope"),
+            _("Parameters"),
             {
                 "fields": [
                     *("market", "source", "adjust", "days", "codes", "unknown"),
@@ -45,8 +45,6 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
                 ]
             },
         ),
-        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused"]}),
-        (_("Times"), {"fields": ["began", "planned", "heartbeat", "ended", "duration"]}),
     ]
 
     short_id = cell(_("task"), lambda task: show.short(task.pk))
@@ -64,14 +62,6 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     unknown = cell(_("unknown codes"), lambda task: pages.few(task.unknown_codes))
     modes = cell(_("modes"), pages.modes)
     retried_from = cell(_("retry of"), pages.retried_from)
-    collected = count(_("collected"), "collected_count")
-    corrected = count(_("corrected"), "corrected_count")
-    skipped = count(_("already stored"), "skipped_count")
-    refused = count(_("refused"), "refused_count")
-    began = moment(_("started at"), "start_time")
-    planned = moment(_("planned at"), "planned_at")
-    heartbeat = moment(_("last heartbeat"), "heartbeat_at")
-    ended = moment(_("ended at"), "end_time")
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("tasks_app.cancel_task")
@@ -99,21 +89,36 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         return [
             path("<uuid:task_id>/cancel/", wrap(self.cancel_view), name="tasks_app_collectiontask_cancel"),
             path("<uuid:task_id>/retry/", wrap(self.retry_view), name="tasks_app_collectiontask_retry"),
+            path("<uuid:task_id>/live/", wrap(self.live_view), name="tasks_app_collectiontask_live"),
+            path("<uuid:task_id>/stocks/", wrap(self.stocks_view), name="tasks_app_collectiontask_stocks"),
             *super().get_urls(),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Refuse the action aloud: Django would drop it, and show the list as if nothing had been asked."""
-        if asking.ACTION in request.POST.getlist("action") and not self.has_cancel_permission(request):
-            raise PermissionDenied
+        """Refuse the actions aloud: Django would drop one, and show the list as if nothing had been asked."""
+        may = {asking.CANCEL: self.has_cancel_permission, asking.RETRY: self.has_retry_permission}
+        for action in request.POST.getlist("action"):
+            if action in may and not may[action](request):
+                raise PermissionDenied
         return super().changelist_view(request, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        task: CollectionTask = context["original"]
-        context |= pages.about(task)
-        context["may_cancel"] = task.status == TaskStatus.RUNNING and self.has_cancel_permission(request)
-        context["may_retry"] = pages.is_left(task) and self.has_retry_permission(request)
+        task = feed.rows(request.user).get(pk=context["original"].pk)
+        context |= taskpage.context(task, rights.of(request.user))
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def live_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """What changed on the task's page."""
+        return feed.answer(request, task_id)
+
+    def stocks_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """`?block=3`: what the cells 300 to 399 of the grid say, as a JSON array."""
+        if not request.user.has_perm("tasks_app.view_collectionitem"):
+            raise PermissionDenied
+        task = get_object_or_404(CollectionTask.objects.only("market"), pk=task_id)
+        block = request.GET.get("block", "")
+        found = grid.details(task, int(block)) if block.isdecimal() and len(block) < 6 else []
+        return JsonResponse(found, safe=False, json_dumps_params={"ensure_ascii": False})
 
     @admin.action(permissions=["cancel"], description=_("Cancel selected tasks"))
     def cancel_selected(
@@ -125,6 +130,15 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
             return asking.cancel_selected(self, request, tasks)
         by = verbs.actor(request.user)
         verbs.say_cancelled(request, [verbs.cancel(task.pk, by) for task in tasks])
+        return None
+
+    @admin.action(permissions=["retry"], description=_("Retry selected tasks"))
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[CollectionTask]) -> HttpResponse | None:
+        """Ask first; then retry them. One task runs at a time, so the message says which were refused."""
+        tasks = list(queryset[: self.list_per_page])
+        if "confirmed" not in request.POST:
+            return asking.retry_selected(self, request, tasks)
+        verbs.retry_each(request, [task.pk for task in tasks])
         return None
 
     def cancel_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:

@@ -1,10 +1,11 @@
 """Users and groups in the site's looks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 if TYPE_CHECKING:  # unfold is untyped; its classes are Django's with other looks
@@ -18,13 +19,28 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class StaffUserAdmin(UserAdmin[User], ModelAdmin[User]):
-    """Who may sign in, and what each may do."""
+    """Who may sign in, and what each may do. Superusers are made and changed by superusers alone."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, "is_superuser")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _in_reach(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _in_reach(request, obj)
+
 
 @admin.register(Group)
 class StaffGroupAdmin(GroupAdmin, ModelAdmin[Group]):
     """Permissions by role."""
+
+
+def _in_reach(request: HttpRequest, user: User | None) -> bool:
+    """A superuser's account, its password too, is not an administrator's to change."""
+    return request.user.is_superuser or user is None or not user.is_superuser

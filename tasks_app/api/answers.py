@@ -29,6 +29,9 @@ class OrderAnswer(Answer):
     test_mode = s.BooleanField()
     full_collection_mode = s.BooleanField()
     force_update = s.BooleanField()
+    fallbacks = s.ListField(
+        child=s.CharField(), help_text="Further sources, asked in this order for stocks that fail."
+    )
     retry_of = s.UUIDField(allow_null=True, help_text="The task that this one tries again.")
 
 
@@ -43,6 +46,11 @@ class StartedAnswer(OrderAnswer):
     total_stocks = s.IntegerField(min_value=0, help_text="0 until a worker has read the whole list.")
 
 
+class ShareAnswer(Answer):
+    stocks = s.IntegerField(min_value=0)
+    bars = s.IntegerField(min_value=0, help_text="Written or corrected.")
+
+
 class TaskAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(TaskStatus.choices)
@@ -55,10 +63,18 @@ class TaskAnswer(OrderAnswer):
     corrected_count = s.IntegerField(min_value=0, help_text="Bars that the source had changed.")
     skipped_count = s.IntegerField(min_value=0, help_text="Bars that were there already.")
     refused_count = s.IntegerField(min_value=0, help_text="Bars that made no sense.")
+    flagged_count = s.IntegerField(min_value=0, help_text="Bars that are stored, but doubtful.")
     start_time = s.DateTimeField()
     end_time = s.DateTimeField(allow_null=True)
     heartbeat_at = s.DateTimeField(help_text="When a worker last worked on it.")
     unattended = s.BooleanField(help_text="It runs, and no worker comes.")
+    source_paused_until = s.DateTimeField(
+        allow_null=True, help_text="It runs, and its source takes no requests until then."
+    )
+    source_message = s.CharField(allow_null=True, help_text="Why the source takes no requests.")
+    sources = s.DictField(
+        child=ShareAnswer(), help_text="What came from which source; empty for a task without fallbacks."
+    )
     error_code = s.CharField(allow_blank=True)
     error_message = s.CharField(allow_blank=True)
     failed_details = s.ListField(child=s.CharField(), help_text="“code: reason”, the first 100.")

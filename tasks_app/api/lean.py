@@ -15,7 +15,6 @@ from django.http.response import HttpResponseBase
 
 from tasks_app import errors, selectors, wire
 from tasks_app.api.authentication import is_valid
-from tasks_app.models import CollectionTask
 
 API = "/api/data-collection/"
 STATUS, CURRENT = f"{API}status/", f"{API}current-task"

@@ -84,6 +84,18 @@ class Codes(serializers.Field[Any, Any, Any, Any]):
         return tuple(data) or None
 
 
+@extend_schema_field({"type": "array", "items": {"type": "string", "maxLength": 32}, "maxItems": 10})
+class Names(serializers.Field[Any, Any, Any, Any]):
+    """A list of sources' names. An empty one asks for no other source at all."""
+
+    default_error_messages = {"not_names": _('Give a list of up to 10 names, such as ["csv"].')}
+
+    def to_internal_value(self, data: Any) -> tuple[str, ...]:
+        if not isinstance(data, list) or len(data) > 10 or not all(isinstance(name, str) for name in data):
+            self.fail("not_names")
+        return tuple(name[:32] for name in data)
+
+
 class Input(serializers.Serializer[Any]):
     """What a client sends. A null is the same as nothing, as old clients mean it."""
 
@@ -122,6 +134,11 @@ class StartBody(Input):
     )
     force_update = YesNo(
         required=False, allow_null=True, help_text="Fetch all days again, also those that are stored."
+    )
+    fallbacks = Names(
+        required=False,
+        allow_null=True,
+        help_text="Sources to ask, in this order, for stocks that fail; left out, those of the settings.",
     )
 
 

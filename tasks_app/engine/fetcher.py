@@ -17,19 +17,26 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class Call(Generic[Key, Answer]):
-    """One call: what it is for, when it began (monotonic seconds), and how it ended."""
+    """One call: what it is for, when it began (monotonic seconds, None: not yet), and how it ended.
+
+    `missed` means that its time was over when its thread woke up: the source was not asked.
+    """
 
     key: Key
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
+    took: float = 0.0
+    missed: bool = False
     answer: Answer | None = None
     error: SourceError | None = None
+    recalled: threading.Event = field(default_factory=threading.Event)
 
 
 class Fetcher(Generic[Key, Answer]):
     """Up to `limit` calls at once. A call that outlasts `timeout` seconds is given up as Transient.
 
-    A thread can't be stopped: the given-up ones live on until their own end, so `abandoned` tells
-    the caller to let the process be replaced.
+    A thread can't be stopped: those that are given up while the source is asked live on until their
+    own end, so `abandoned` tells the caller to let the process be replaced. Those that still wait for
+    their time never ask.
     """
 
     def __init__(self, limit: int, timeout: float) -> None:
@@ -38,23 +45,28 @@ class Fetcher(Generic[Key, Answer]):
         self.abandoned = 0
         self._open: dict[int, Call[Key, Answer]] = {}
         self._ended: SimpleQueue[Call[Key, Answer]] = SimpleQueue()
+        self._beginning = threading.Lock()
 
     def free(self) -> int:
         """How many more calls may be made now."""
-        return self.limit - len(self._open)
+        return max(self.limit - len(self._open), 0)
 
     def idle(self) -> bool:
         """Nothing is being asked."""
         return not self._open
 
-    def submit(self, key: Key, call: Callable[[], Answer]) -> None:
-        """Make the call in a new daemon thread."""
+    def submit(
+        self, key: Key, call: Callable[[], Answer], since: float = 0.0, until: float = float("inf")
+    ) -> None:
+        """Make the call in a new daemon thread, begun between two monotonic times or not at all."""
         entry: Call[Key, Answer] = Call(key)
         self._open[id(entry)] = entry
-        threading.Thread(target=self._run, args=(entry, call), daemon=True).start()
+        threading.Thread(target=self._run, args=(entry, call, since, until), daemon=True).start()
 
     def next(self, wait: float) -> Call[Key, Answer] | None:
         """A call that has ended, waiting up to `wait` seconds for one; None when none did."""
+        if late := self._overdue():
+            return late
         try:
             while True:
                 entry = self._ended.get(timeout=max(wait, 0.0))
@@ -63,21 +75,47 @@ class Fetcher(Generic[Key, Answer]):
         except Empty:
             return self._overdue()
 
+    def recall(self) -> list[Key]:
+        """Forget the calls that have not begun, so that they never will; their keys."""
+        with self._beginning:
+            waiting = [entry for entry in self._open.values() if entry.began is None and not entry.missed]
+            for entry in waiting:
+                entry.recalled.set()
+                del self._open[id(entry)]
+        return [entry.key for entry in waiting]
+
     def give_up(self) -> None:
         """Forget all open calls: their answers will not be looked at."""
-        self.abandoned += len(self._open)
+        self.recall()
+        self.abandoned += sum(entry.began is not None for entry in self._open.values())
         self._open.clear()
 
     def _overdue(self) -> Call[Key, Answer] | None:
         for entry in self._open.values():
-            if time.monotonic() - entry.began > self.timeout:
+            if entry.began is not None and time.monotonic() - entry.began > self.timeout:
                 del self._open[id(entry)]
                 self.abandoned += 1
                 late = Transient(f"The source did not answer within {self.timeout:g} s.", code="timeout")
-                return Call(entry.key, entry.began, error=late)
+                return Call(entry.key, entry.began, self.timeout, error=late)
         return None
 
-    def _run(self, entry: Call[Key, Answer], call: Callable[[], Answer]) -> None:
+    def _run(self, entry: Call[Key, Answer], call: Callable[[], Answer], since: float, until: float) -> None:
+        while (early := since - time.monotonic()) > 0 and not entry.recalled.wait(early):
+            continue
+        if self._begin(entry, until):
+            self._ask(entry, call)
+        self._ended.put(entry)
+
+    def _begin(self, entry: Call[Key, Answer], until: float) -> bool:
+        with self._beginning:
+            now = time.monotonic()
+            entry.missed = now > until
+            if entry.missed or entry.recalled.is_set():
+                return False
+            entry.began = now
+        return True
+
+    def _ask(self, entry: Call[Key, Answer], call: Callable[[], Answer]) -> None:
         try:
             entry.answer = call()
         except SourceError as error:
@@ -85,4 +123,4 @@ class Fetcher(Generic[Key, Answer]):
         except BaseException as error:  # whatever a vendor's library raises is that stock's failure
             logger.exception("the source raised something unforeseen")
             entry.error = Permanent(f"{type(error).__name__}: {error}", code="source_raised")
-        self._ended.put(entry)
+        entry.took = time.monotonic() - (entry.began or 0.0)

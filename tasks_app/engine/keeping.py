@@ -2,47 +2,68 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 
 from django.db import DataError, IntegrityError, transaction
 
-from tasks_app import lifecycle, turns
-from tasks_app.conf import MARKET_TIME_ZONES
-from tasks_app.engine import quality, writer
+from tasks_app import calendars, lifecycle
+from tasks_app.engine import adjusted, boards, days, missing, notes, quality, series, spans, writer
+from tasks_app.engine.missing import Known, Missing
+from tasks_app.engine.quality import Sifted
+from tasks_app.engine.spans import Span
+from tasks_app.engine.writer import Origin
 from tasks_app.lifecycle import Claim, Outcome
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionTask, Series
 from tasks_app.models.tasks import ItemState
 from tasks_app.sources.base import Bar, Request
 
 logger = logging.getLogger(__name__)
 Bars = Sequence[Bar]
+MOVED = "The adjusted prices moved, as after a dividend or split: the series is asked for again as a whole."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was asked, what the checks left of the answer, and where it came from."""
+
+    request: Request
+    sifted: Sifted
+    origin: Origin
 
 
 class Keeper:
     """Records how the stocks of a task ended. Every method raises `LostFence` once the claim is lost."""
 
-    def __init__(self, task: CollectionTask, source: str) -> None:
+    def __init__(self, task: CollectionTask, known: Missing) -> None:
         self.task = task
-        self.source = source
+        self.missing = known
+        self.days = known.days
+        self._newest: dict[str, date] = {}  # the newest bar that each source has sent to this keeper
 
-    def keep(self, claim: Claim, request: Request, answer: Bars) -> None:
-        """Check an answer and store what is good of it."""
-        today = datetime.now(ZoneInfo(MARKET_TIME_ZONES[self.task.market])).date()
+    def keep_nothing(self, claim: Claim) -> None:
+        """Record a stock of which nothing is missing: no source was asked."""
+        with transaction.atomic():
+            stored = missing.stored_within(self._known(claim).series, self.missing.window())
+            self._note_stock(claim)
+            lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=stored))
+
+    def keep(
+        self, claim: Claim, request: Request, answer: Bars, source: str, *, certain: bool = False
+    ) -> None:
+        """Check an answer of a source and store what is good of it.
+
+        `certain`: a day without a bar truly had none, since the answer held other stocks' bars of it.
+        An adjusted series that has moved is handed back, to be asked for as a whole at once.
+        """
         try:
-            good, refused = quality.sift(answer, request, today)
+            sifted = self._sift(claim, request, answer)
         except (TypeError, ValueError, AttributeError) as error:
             self.fail(claim, "bad_answer", f"The source's answer is no list of bars: {error}")
             return
-        outcome = Outcome(ItemState.FAILED if refused and not good else ItemState.SUCCEEDED)
-        if refused:
-            first = refused[0]
-            outcome = replace(
-                outcome, refused=len(refused), error_code=first.code, error_message=first.message
-            )
         try:
-            self._write(claim, request, good, outcome)
+            self._write(claim, Answer(request, sifted, Origin(source, claim.item_id)), certain=certain)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", claim.code)
             self.fail(claim, "not_storable", f"The database refused the bars: {error}")
@@ -53,14 +74,93 @@ class Keeper:
             outcome = Outcome(ItemState.FAILED, error_code=code[:40], error_message=clean(message))
             lifecycle.record(claim, outcome)
 
-    def _write(self, claim: Claim, request: Request, bars: Bars, outcome: Outcome) -> None:
+    def _sift(self, claim: Claim, request: Request, answer: Bars) -> Sifted:
+        known = self._known(claim)
+        context = quality.Context(
+            today=calendars.market_today(request.market),
+            strangers=self.days.strangers,
+            board=None if request.adjust else boards.of(request.market, request.code, known.stock),
+            previous_close=partial(series.close_before, request),
+            first_day=known.series.first_day if known.series else None,
+        )
+        return quality.sift(answer, request, context)
+
+    def _write(self, claim: Claim, answer: Answer, *, certain: bool) -> None:
         """One short transaction: the bars first, the task's row last, so that a cancel never waits."""
-        turns.let_ahead()
+        request, bars = answer.request, answer.sifted.bars
         with transaction.atomic():
-            stored = writer.store(request, self.source, bars)
+            held = self._known(claim).series
+            if held is None or not adjusted.has_moved(held, request, bars):
+                outcome = self._add(answer, held, certain=certain)
+            elif adjusted.is_whole(held, request):
+                outcome = self._replace(answer, held)
+            else:
+                series.tear(held)
+                self.missing.forget(claim)
+                lifecycle.hand_back(claim, "series_moved", MOVED, 0.0, claim.attempts - 1)
+                return
             if outcome.state == ItemState.SUCCEEDED:
-                writer.note_stock(request, self.task.full_collection_mode)
-            lifecycle.record(claim, replace(outcome, **vars(stored)))
+                self._note_stock(claim)
+            notes.find(request, answer.origin, answer.sifted)
+            lifecycle.record(claim, outcome)
+
+    def _add(self, answer: Answer, held: Series | None, *, certain: bool) -> Outcome:
+        """Store the bars beside those that are there; the outcome."""
+        request, bars = answer.request, answer.sifted.bars
+        before = missing.stored_within(held, self.missing.window())
+        stored = writer.store(request, answer.origin, bars)
+        notes.correct(request, answer.origin, stored.corrections)
+        outcome = self._outcome(answer)
+        if outcome.state == ItemState.SUCCEEDED:
+            series.keep(request, held, bars, stored, self._covered(answer, held, certain=certain))
+        skipped = max(stored.skipped, before - stored.corrected)
+        return replace(outcome, collected=stored.collected, corrected=stored.corrected, skipped=skipped)
+
+    def _replace(self, answer: Answer, held: Series) -> Outcome:
+        """Put a whole adjusted series in the place of the stored one; the outcome."""
+        request, bars, outcome = answer.request, answer.sifted.bars, self._outcome(answer)
+        if adjusted.is_short(held, bars):
+            message = f"The source sent {len(bars)} of {held.bars} bars of the series that moved."
+            return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
+        stored = writer.store(request, answer.origin, bars, anew=True)
+        gone = adjusted.drop_others(request, bars)
+        notes.moved(request, answer.origin, stored.corrections, gone)
+        series.keep(request, None, bars, stored, self._covered(answer, None, certain=False))
+        corrected = stored.corrected + len(gone)
+        return replace(outcome, collected=stored.collected, corrected=corrected, skipped=stored.skipped)
+
+    def _known(self, claim: Claim) -> Known:
+        """What was read of the stock when it was asked for: nobody but its claim's holder changes it."""
+        return self.missing.in_hand.get(claim.code) or Known()
+
+    def _note_stock(self, claim: Claim) -> None:
+        full = self.task.full_collection_mode
+        if full or self._known(claim).stock is None:
+            writer.note_stock(self.task.market, claim.code, full)
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        sifted = answer.sifted
+        state = ItemState.FAILED if sifted.refused and not sifted.bars else ItemState.SUCCEEDED
+        source = answer.origin.source
+        outcome = Outcome(state, refused=len(sifted.refused), flagged=sifted.flagged, source=source)
+        if not sifted.refused:
+            return outcome
+        first = sifted.refused[0]
+        return replace(outcome, error_code=first.code, error_message=clean(first.message))
+
+    def _covered(self, answer: Answer, held: Series | None, *, certain: bool) -> list[Span]:
+        """The days that count as answered, now that this answer is in."""
+        bars, source = answer.sifted.bars, answer.origin.source
+        newest = max(self._newest.get(source, date.min), bars[-1].day if bars else date.min)
+        self._newest[source] = newest
+        believed = series.believed(answer.request, held, answer.sifted, self.days, newest, certain=certain)
+        covered = spans.parse(held.covered) if held else []
+        span = answer.request.start, believed or date.min
+        if days.grows(source) and bars:  # its silence says nothing of what it will have
+            span = bars[0].day, bars[-1].day
+        elif days.grows(source) or believed is None or believed < answer.request.start:
+            return covered
+        return spans.add(covered, span, self.days.adjoin)
 
 
 def clean(message: str) -> str:

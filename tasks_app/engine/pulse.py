@@ -19,9 +19,12 @@ class Pulse:
         self.every = every
         self._due = time.monotonic() + every
 
-    def wait(self, fetcher: Fetcher[Key, Answer]) -> Call[Key, Answer] | None:
-        """A call that ended, or None at the next beat. Raises `LostFence` once the lane is lost."""
-        call = fetcher.next(self._due - time.monotonic())
+    def wait(self, fetcher: Fetcher[Key, Answer], at_most: float = float("inf")) -> Call[Key, Answer] | None:
+        """A call that ended, or None at the next beat, or after `at_most` seconds.
+
+        Raises `LostFence` once the lane is lost.
+        """
+        call = fetcher.next(min(self._due - time.monotonic(), at_most))
         if time.monotonic() >= self._due:
             lifecycle.beat(self.lane)
             self._due = time.monotonic() + self.every

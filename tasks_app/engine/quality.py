@@ -1,41 +1,110 @@
-"""Every bar is checked on its way in: refused bars are counted and named, never mended."""
+"""Every bar is checked on its way in: refused or flagged, counted and named, never mended.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date, datetime
+What can't be true is refused and not stored. What can be true, but seldom is, is flagged and stored.
+"""
 
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from tasks_app.engine.boards import Board
 from tasks_app.sources.base import Bar, Request, is_number
 
 MAX_VOLUME = 2**63 - 1
+INFINITY = math.inf
+MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's range, and vendors round
+LOT = 100  # some vendors send whole lots only
+TICK = 0.01
+FIRST_BARS = 5  # after a listing, with other limits or none
+LISTING_SEEN = timedelta(days=10)  # a first bar so long after the first day asked for is the listing's
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why one bar was refused: a stable code and one English sentence."""
+    """Why one bar was refused: a stable code, one English sentence, and its day if it has one."""
 
     code: str
     message: str
+    day: date | None = None
 
 
-def sift(bars: Iterable[Bar], request: Request, today: date) -> tuple[list[Bar], list[Refusal]]:
-    """The bars that may be stored, by rising day, and why the others may not.
+@dataclass(frozen=True)
+class Flag:
+    """What is doubtful about one stored bar: a stable code, one English sentence, its day."""
 
-    Of two bars of one day the first is kept.
+    code: str
+    message: str
+    day: date
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the checks need to know besides the bars.
+
+    `strangers` answers with the days on which the market was closed, `previous_close` with the stored
+    close before a day, None when there is none. `first_day` is the stored series' first, if any is.
     """
+
+    today: date
+    strangers: Callable[[Iterable[date]], list[date]] = lambda days: []
+    board: Board | None = None
+    previous_close: Callable[[date], float | None] = lambda day: None
+    first_day: date | None = None
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """The bars that may be stored, by rising day, and what was found."""
+
+    bars: list[Bar] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+
+    @property
+    def flagged(self) -> int:
+        """How many bars are flagged, whatever the number of reasons."""
+        return len({flag.day for flag in self.flags})
+
+
+def sift(bars: Iterable[Bar], request: Request, context: Context) -> Sifted:
+    """Sort an answer. Of two bars of one day the first is kept."""
     good: dict[date, Bar] = {}
     refused: list[Refusal] = []
+    last, floor = min(request.end, context.today), -INFINITY if request.adjust else 0.0
     for bar in bars:
-        refusal = _fault(bar, request, today) or _duplicate(bar, good)
-        if refusal:
+        if _fine(bar, request.start, last, floor) and bar.day not in good:
+            good[bar.day] = bar
+        elif refusal := _fault(bar, request, context.today) or _duplicate(bar, good):
             refused.append(refusal)
         else:
             good[bar.day] = bar
-    return [good[day] for day in sorted(good)], refused
+    kept = [good[day] for day in sorted(good)]
+    return Sifted(kept, refused, _flags(kept, request, context))
+
+
+def _fine(bar: Bar, first: date, last: date, floor: float) -> bool:
+    """All is well, told quickly, since it nearly always is; `_fault` looks closely at what is not."""
+    day, opened, high, low, close, volume, *rest = bar
+    try:
+        return (
+            type(day) is date
+            and first <= day <= last
+            and floor < low <= opened <= high < INFINITY
+            and low <= close <= high
+            and type(volume) is int
+            and 0 <= volume <= MAX_VOLUME
+            and (rest[1] or 0) >= 0 <= (rest[2] or 0)
+            and (rest[5] or 0) >= 0
+            and all([v is None or -INFINITY < v < INFINITY for v in rest])  # noqa: C419 - faster
+        )
+    except TypeError:
+        return False
 
 
 def _duplicate(bar: Bar, good: dict[date, Bar]) -> Refusal | None:
     if bar.day in good:
-        return Refusal("duplicate_day", f"{bar.day}: the source sent this day twice.")
+        return Refusal("duplicate_day", f"{bar.day}: the source sent this day twice.", bar.day)
     return None
 
 
@@ -43,23 +112,89 @@ def _fault(bar: Bar, request: Request, today: date) -> Refusal | None:
     if not isinstance(bar.day, date) or isinstance(bar.day, datetime):
         return Refusal("bad_day", f"{bar.day!r} is not a day.")
     if bar.day > today:
-        return Refusal("future_day", f"{bar.day}: the day is in the future.")
+        return Refusal("future_day", f"{bar.day}: the day is in the future.", bar.day)
     if not request.start <= bar.day <= request.end:
-        return Refusal("day_not_asked", f"{bar.day}: the day is outside the days asked for.")
-    return _bad_price(bar) or _bad_rest(bar)
+        return Refusal("day_not_asked", f"{bar.day}: the day is outside the days asked for.", bar.day)
+    return _bad_price(bar, request.adjust) or _bad_rest(bar)
 
 
-def _bad_price(bar: Bar) -> Refusal | None:
+def _bad_price(bar: Bar, adjust: str) -> Refusal | None:
+    day, opened, high, low, close = bar[:5]
     if not all(map(is_number, bar[1:5])):
-        return Refusal("not_a_number", f"{bar.day}: a price is missing or not a number.")
-    if not bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high:
-        return Refusal("prices_out_of_order", f"{bar.day}: low, open, close and high are out of order.")
+        return Refusal("not_a_number", f"{day}: a price is missing or not a number.", day)
+    if not low <= min(opened, close) <= max(opened, close) <= high:
+        return Refusal("prices_out_of_order", f"{day}: low, open, close and high are out of order.", day)
+    if low <= 0 and not adjust:  # adjusting subtracts dividends: old prices may well be negative then
+        return Refusal("price_not_positive", f"{day}: an unadjusted price is zero or negative.", day)
     return None
 
 
 def _bad_rest(bar: Bar) -> Refusal | None:
     if not isinstance(bar.volume, int) or not 0 <= bar.volume <= MAX_VOLUME:
-        return Refusal("bad_volume", f"{bar.day}: the volume {bar.volume!r} is not a number of shares.")
+        message = f"{bar.day}: the volume {bar.volume!r} is not a number of shares."
+        return Refusal("bad_volume", message, bar.day)
     if any(value is not None and not is_number(value) for value in bar[6:]):
-        return Refusal("not_a_number", f"{bar.day}: a value is not a number.")
+        return Refusal("not_a_number", f"{bar.day}: a value is not a number.", bar.day)
+    for name in ("amount", "amplitude", "turnover"):
+        if (getattr(bar, name) or 0) < 0:
+            return Refusal("negative_value", f"{bar.day}: the {name} is negative.", bar.day)
     return None
+
+
+def _flags(bars: list[Bar], request: Request, context: Context) -> list[Flag]:
+    flags = [_not_a_session(day) for day in context.strangers([bar.day for bar in bars])]
+    if request.adjust or not bars:
+        return flags
+    flags += [_amount_outside(bar) for bar in bars if not _amount_fits(bar)]
+    if context.board:
+        flags += _jumps(bars, request, context.board, context)
+    return sorted(flags, key=lambda flag: flag.day)
+
+
+def _not_a_session(day: date) -> Flag:
+    return Flag("not_a_session", f"{day}: the market was closed, by its calendar.", day)
+
+
+def _amount_fits(bar: Bar) -> bool:
+    """Whether the mean price, amount ÷ volume, lies between low and high, but for rounding."""
+    amount, volume = bar.amount, bar.volume
+    if amount is None or (not volume and not amount):
+        return True
+    slack = TICK + bar.high * MEAN_TOLERANCE
+    least, most = (bar.low - slack) * (volume - LOT), (bar.high + slack) * (volume + LOT)
+    return least <= amount <= most
+
+
+def _amount_outside(bar: Bar) -> Flag:
+    mean = f"{(bar.amount or 0) / bar.volume:.4f}" if bar.volume else "none"
+    message = f"{bar.day}: amount ÷ volume is {mean}, outside low {bar.low:g} to high {bar.high:g}."
+    return Flag("amount_outside_range", message, bar.day)
+
+
+def _jumps(bars: list[Bar], request: Request, board: Board, context: Context) -> list[Flag]:
+    """Bars further from the previous close than the board allows."""
+    flags: list[Flag] = []
+    oldest = context.first_day is None or bars[0].day <= context.first_day
+    close = None if _told(bars[0]) or oldest else context.previous_close(bars[0].day)
+    listing = board.listed_on is None and oldest and bars[0].day - request.start > LISTING_SEEN
+    for place, bar in enumerate(bars):
+        before = _told(bar) or close
+        close = bar.close
+        if not before or before <= 0 or (listing and place < FIRST_BARS):
+            continue
+        limit = board.limit(bar.day)
+        if limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
+            flags.append(_jump(bar, before, limit))
+    return flags
+
+
+def _told(bar: Bar) -> float | None:
+    """The previous close by the source's own word, which knows of dividends and splits."""
+    if bar.prev_close is not None:
+        return bar.prev_close
+    return None if bar.change is None else bar.close - bar.change
+
+
+def _jump(bar: Bar, before: float, limit: float) -> Flag:
+    message = f"{bar.day}: {bar.low:g} to {bar.high:g} is more than {limit:.0%} from {before:g}."
+    return Flag("jump_beyond_limit", message, bar.day)

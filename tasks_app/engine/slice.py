@@ -5,11 +5,11 @@ database work, beats while it waits, and drops everything the moment a fence is 
 """
 
 import logging
+import math
 import os
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -17,18 +17,20 @@ from django.conf import settings
 from django.db import OperationalError
 
 from tasks_app import dispatch, lifecycle, selectors
-from tasks_app.engine import ballast, draining, keeping, missing, planner, writer
-from tasks_app.engine.fetcher import Call, Fetcher
+from tasks_app.engine import asking, days, draining, keeping, missing, planner, writer
+from tasks_app.engine.asking import Door, Route
+from tasks_app.engine.desk import Desk
+from tasks_app.engine.gate import Pass, Shut
 from tasks_app.engine.pulse import Pulse
+from tasks_app.engine.settling import Settler
 from tasks_app.errors import LostFence
 from tasks_app.lifecycle import Claim, Lane
-from tasks_app.sources import registry
-from tasks_app.sources.base import Bar, Transient
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
+BATCH = 20  # stocks claimed at once where their bars are there already
+SHORTEST_WAIT = 0.005
 DISK_FULL = "The database's disk is full. Make room, then retry."
-Bars = Sequence[Bar]
 
 
 def run(task_id: str, number: int, generation: int) -> None:
@@ -43,7 +45,6 @@ def run(task_id: str, number: int, generation: int) -> None:
         if not writer.finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
-        ballast.drop()
         # If not even this can be written, the task stays running and goes on once there is space.
         with suppress(LostFence):
             lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)
@@ -55,63 +56,139 @@ class Slice:
     def __init__(self, lane: Lane) -> None:
         self.conf = settings.COLLECTOR
         self.lane = lane
-        self.task = selectors.get(lane.task_id)
-        self.source = registry.make(self.task.source, self.conf)
-        self.keeper = keeping.Keeper(self.task, self.source.name)
         self.pulse = Pulse(lane, self.conf.heartbeat)
-        self.ends = time.monotonic() + self.conf.slice_seconds
-        self.fetcher: Fetcher[Claim, Bars] = Fetcher(self.conf.in_flight, self.conf.fetch_timeout)
+        self.desk = Desk(self.conf)
+        # Not all slices at once: while one hands over, the others keep up the rate.
+        self.ends = time.monotonic() + self.conf.slice_seconds * random.uniform(0.75, 1.0)  # noqa: S311
+        self.more = True  # there may be stocks to claim
+        self.instant = False  # the last ones claimed needed no request
+        self.frugal = True  # while the source is shut, none was claimed that needs a request
+        self.patient = False  # the task was found to have patience with a source that is shut
+        self._read_task()
 
     def run(self) -> None:
         """Plan if need be, then collect until time or work is over. Raises `LostFence`."""
-        unplanned = self.task.planned_at is None
-        if unplanned and not planner.plan(self.task, self.lane, self.source, self.pulse, self.conf):
-            return
         try:
+            if self.task.planned_at is None and not self._plan():
+                return
             self._collect()
             lifecycle.close(self.lane)
         finally:
-            self.fetcher.give_up()
-            if self.fetcher.abandoned:
+            self.desk.fetcher.give_up()
+            if self.desk.fetcher.abandoned:
                 dispatch.retire_this_worker()
+
+    def _read_task(self) -> None:
+        self.task = selectors.get(self.lane.task_id)
+        self.route = Route(self.task, self.conf)
+        self.missing = missing.Missing(self.task, days.of(self.task.market, self.task.source))
+        self.keeper = keeping.Keeper(self.task, self.missing)
+        self.settler = Settler(self.lane, self.route, self.desk, self.keeper, self.conf)
+
+    def _plan(self) -> bool:
+        """Give the task its items; False when the slice was over first, or the task was ended."""
+        door = self.route.doors[0]
+        stored = planner.stored(self.task, door.source, self.conf) is not None
+        passed = Pass() if stored else self._stand_in_line(door)
+        if passed is None:
+            lifecycle.close(self.lane)
+            return False
+        if not planner.plan(self.task, self.lane, door.source, self.pulse, self.conf):
+            return False
+        door.gate.answered(passed)
+        self._read_task()
+        return True
+
+    def _stand_in_line(self, door: Door) -> Pass | None:
+        """Wait for the time of a request that is made elsewhere; None when the slice is over first."""
+        while isinstance(given := door.gate.reserve(1), Shut):
+            if self._over():
+                return None
+            self._lose_patience(given)
+            self.pulse.wait(self.desk.fetcher, look_after(given.seconds))
+        while (early := given[0].since - time.monotonic()) > 0:
+            self.pulse.wait(self.desk.fetcher, early)
+        return given[0]
 
     def _collect(self) -> None:
         while True:
-            self._fill()
-            if self.fetcher.idle() or self._drained():
+            wait = self._fill()
+            if self._done():
                 return
-            if call := self.pulse.wait(self.fetcher):
-                self._settle(call)
+            if call := self.pulse.wait(self.desk.fetcher, wait):
+                self.settler.settle(call)
 
-    def _fill(self) -> None:
-        """Claim as many stocks as can be asked for now: a claim is an attempt, so never more."""
-        if not self.fetcher.free() or time.monotonic() > self.ends or draining.requested():
-            return
-        for claim in lifecycle.claim(self.lane, self.fetcher.free()):
-            self.fetcher.submit(claim, self._asking(claim))
+    def _over(self) -> bool:
+        if draining.requested():
+            self.ends = min(self.ends, time.monotonic())
+        return time.monotonic() >= self.ends
 
-    def _asking(self, claim: Claim) -> Callable[[], Bars]:
-        request = missing.request(self.task, claim)
-        return lambda: self.source.fetch(request)
-
-    def _drained(self) -> bool:
+    def _done(self) -> bool:
         """A drain waits a little for what is in flight; what is not there by then is handed back."""
-        if not draining.requested():
-            return False
-        self.ends = min(self.ends, time.monotonic())
-        return time.monotonic() - self.ends > DRAIN_SECONDS
+        if draining.requested() and time.monotonic() - self.ends > DRAIN_SECONDS:
+            return True
+        return self.desk.is_clear() and (self._over() or not self.more)
 
-    def _settle(self, call: Call[Claim, Bars]) -> None:
-        """Record one answer, or hand its stock back for another try."""
-        claim, error = call.key, call.error
-        if isinstance(error, Transient) and claim.attempts < self.conf.max_attempts:
-            lifecycle.hand_back(claim, error.code[:40], keeping.clean(str(error)), self._pause(claim, error))
-        elif error is not None:
-            self.keeper.fail(claim, error.code, str(error))
+    def _fill(self) -> float:
+        """Claim stocks and ask for them; seconds after which to look again."""
+        if self._over():
+            if draining.requested():  # else what has its time reserved is still asked for
+                self.desk.recall()
+            self.settler.let_go()
+            return math.inf
+        door = self.route.first()
+        shut, resting = door.shut(), door.resting()
+        if shut:
+            self._lose_patience(shut)
+        if not resting and (not shut or self.frugal):
+            self._claim(door)
+        wait = min(self._send(each) for each in self.route.doors)
+        if shut or resting:
+            self.more = True
+            return min(wait, look_after(resting or math.inf))
+        return 0.0 if self.more and self.desk.is_clear() else wait
+
+    def _claim(self, door: Door) -> None:
+        """Claim as many stocks as can be asked for now: a claim is an attempt, so never more."""
+        room = (BATCH if self.instant else door.room()) - len(self.desk.asks)
+        if room <= 0:
+            return
+        claims = lifecycle.claim(self.lane, room)
+        for claim in claims:
+            self._take_up(claim)
+        self._keep_from_days(door)
+        self.more = bool(claims)
+        self.instant = self.more and not self.desk.asks
+
+    def _take_up(self, claim: Claim) -> None:
+        request = self.missing.request(claim)
+        if request is None:
+            self.keeper.keep_nothing(claim)
         else:
-            self.keeper.keep(claim, missing.request(self.task, claim), call.answer or ())
+            self.desk.asks.append(self.route.ask(claim, request))
 
-    def _pause(self, claim: Claim, error: Transient) -> float:
-        """Seconds before the next try: what the source asks for, else growing, with jitter."""
-        pause = error.retry_after or self.conf.backoff * 2 ** (claim.attempts - 1)
-        return min(pause, self.conf.backoff_max) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
+    def _keep_from_days(self, door: Door) -> None:
+        for ask, bars in self.desk.answered_by_days(door):
+            self.settler.keep(ask, bars, certain=True)
+
+    def _send(self, door: Door) -> float:
+        """Ask a source for what is in hand; seconds until it allows more."""
+        self._keep_from_days(door)
+        shut = self.desk.send(door)
+        if shut is None:
+            return math.inf
+        if shut.why:
+            self.frugal = False
+            self.settler.withdraw(door, shut)
+        return look_after(shut.seconds)
+
+    def _lose_patience(self, shut: Shut) -> None:
+        """End a task that has got nowhere for too long because its source is shut."""
+        if shut.why and not self.patient and asking.is_hopeless(self.task.pk, self.conf):
+            lifecycle.fail(self.task.pk, "source_paused", asking.GIVEN_UP % (self.task.source, shut.why))
+        self.patient = True
+
+
+def look_after(seconds: float) -> float:
+    """When to look again at what is to change in so many seconds: somebody may change it sooner."""
+    return max(min(seconds, asking.LOOK_SECONDS), SHORTEST_WAIT)

@@ -1,17 +1,23 @@
-"""The watchdog: brings every running task forward, whatever was lost."""
+"""The watchdog: brings every running task forward, whatever was lost, and starts the plans that are due."""
 
 import logging
 
 from tasks_app import lifecycle, selectors
-from tasks_app.engine import ballast
+from tasks_app.engine import ballast, scheduler
 from tasks_app.errors import LostFence
 
 logger = logging.getLogger(__name__)
 
 
 def tick() -> None:
-    """Rescue the running task, if there is one. Raises `django.db.Error` with the database away."""
+    """One round. Raises `django.db.Error` with the database away."""
     ballast.keep()
+    _rescue()
+    scheduler.start_due()
+
+
+def _rescue() -> None:
+    """Rescue the running task, if there is one."""
     task = selectors.current()
     if task is None:
         return

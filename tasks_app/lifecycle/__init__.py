@@ -12,7 +12,7 @@ from tasks_app.lifecycle.endings import record
 from tasks_app.lifecycle.people import cancel, retry, start
 from tasks_app.lifecycle.rows import Claim, Lane, Outcome
 from tasks_app.lifecycle.upkeep import fail, rescue
-from tasks_app.lifecycle.workers import beat, begin, claim, close, hand_back, plan
+from tasks_app.lifecycle.workers import beat, begin, claim, close, hand_back, plan, warn
 
 __all__ = [
     "Claim",
@@ -30,4 +30,5 @@ __all__ = [
     "rescue",
     "retry",
     "start",
+    "warn",
 ]

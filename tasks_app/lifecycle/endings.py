@@ -28,6 +28,7 @@ def record(claim: Claim, outcome: Outcome) -> None:
         corrected_count=F("corrected_count") + outcome.corrected,
         skipped_count=F("skipped_count") + outcome.skipped,
         refused_count=F("refused_count") + outcome.refused,
+        flagged_count=F("flagged_count") + outcome.flagged,
         heartbeat_at=Now(),
     )
     if not counted or not release(claimed(claim), outcome):

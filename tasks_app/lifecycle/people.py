@@ -21,6 +21,7 @@ from tasks_app.lifecycle.upkeep import rescue, supply
 from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 from tasks_app.orders import Order
+from tasks_app.sources import registry
 
 DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 
@@ -122,7 +123,7 @@ def _launch(
     )
     slot.task = task
     slot.save()
-    lanes = range(settings.COLLECTOR.fan_out)
+    lanes = range(registry.lanes((order.source, *(order.fallbacks or ())), settings.COLLECTOR))
     CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in lanes)
     audit.note(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:

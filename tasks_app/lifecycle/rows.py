@@ -42,13 +42,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one stock ended: state, bars (written new, corrected, already there, refused), error."""
+    """How one stock ended: state, bars (new, corrected, there already, refused, flagged), source, error."""
 
     state: ItemState
     collected: int = 0
     corrected: int = 0
     skipped: int = 0
     refused: int = 0
+    flagged: int = 0
+    source: str = ""
     error_code: str = ""
     error_message: str = ""
 
@@ -107,6 +109,8 @@ def release(claimed: QuerySet[CollectionItem], outcome: Outcome) -> bool:
             rows_corrected=outcome.corrected,
             rows_skipped=outcome.skipped,
             rows_refused=outcome.refused,
+            rows_flagged=outcome.flagged,
+            source=outcome.source,
             error_code=outcome.error_code,
             error_message=outcome.error_message,
         )

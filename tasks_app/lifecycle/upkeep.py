@@ -24,7 +24,7 @@ from tasks_app.lifecycle.rows import (
     items,
     lease,
 )
-from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models import CollectionLane, CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 
 PLAN_TRIES = 10
@@ -63,6 +63,8 @@ def supply(task_id: UUID) -> None:
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
     lanes = CollectionLane.objects.filter(free, task_id=task_id).order_by("number")
     for lane in lanes[: _work(task_id)]:
+        if lane.lease_until and not CollectionTask.objects.filter(pk=task_id, planned_at__isnull=False):
+            audit.note(task_id, EventKind.RESCUED, WORKER, lane=lane.number)
         CollectionLane.objects.filter(pk=lane.pk).update(
             generation=F("generation") + 1, begun=False, lease_until=lease(), worker=""
         )
@@ -90,7 +92,8 @@ def _hopeless(task_id: UUID) -> tuple[str, str] | None:
         return None
     if task.filter(heartbeat_at__lt=Now() - timedelta(seconds=conf.abandon_after)).exists():
         return "no_worker", NO_WORKER % conf.abandon_after
-    if task.filter(planned_at__isnull=True, lanes__generation__gt=PLAN_TRIES).exists():
+    lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
+    if task.filter(planned_at__isnull=True).exists() and lost.count() >= PLAN_TRIES:
         return "plan_lost", PLAN_LOST % PLAN_TRIES
     return None
 
@@ -102,10 +105,11 @@ def _reclaim(task_id: UUID) -> None:
     if not rows:
         return
     audit.note(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
+    sources = 1 + len(CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id))
     lost = Outcome(ItemState.FAILED, error_code="worker_lost", error_message=WORKER_LOST)
     for pk, code, fence, attempts in rows:
         claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts)
-        if attempts >= settings.COLLECTOR.max_attempts:
+        if attempts >= settings.COLLECTOR.max_attempts * sources:
             record(claim, lost)
         else:
             claimed(claim).update(**BACK, error_code="worker_lost", error_message=WORKER_LOST)

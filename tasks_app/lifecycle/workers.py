@@ -26,7 +26,7 @@ from tasks_app.lifecycle.rows import (
     lease,
 )
 from tasks_app.lifecycle.upkeep import supply
-from tasks_app.models import CollectionItem, CollectionTask
+from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
 
 
@@ -71,13 +71,19 @@ def claim(lane: Lane, limit: int) -> list[Claim]:
     return [Claim(lane, pk, code, fence + 1, attempts + 1) for pk, code, fence, attempts in rows]
 
 
-def hand_back(claim: Claim, error_code: str, error_message: str, delay: float) -> None:
-    """Put a claimed stock back for another try in `delay` seconds. Raises `LostFence`."""
+def hand_back(
+    claim: Claim, error_code: str, error_message: str, delay: float, attempts: int | None = None
+) -> None:
+    """Put a claimed stock back for another try in `delay` seconds. Raises `LostFence`.
+
+    `attempts` are then counted for it; as many as the claim says, when left out.
+    """
     with transaction.atomic():
         hold_task(claim.lane.task_id)
         moved = claimed(claim).update(
             **BACK,
             not_before=Now() + timedelta(seconds=delay),
+            attempts=claim.attempts if attempts is None else attempts,
             error_code=error_code,
             error_message=error_message,
         )
@@ -92,6 +98,18 @@ def beat(lane: Lane) -> None:
         held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
         held.update(lease_until=lease())
         CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
+
+
+def warn(lane: Lane, code: str, **params: str) -> None:
+    """Record something that people should know of the task, which goes on; of each code once.
+
+    Raises `LostFence`.
+    """
+    with transaction.atomic():
+        hold(lane)  # its lock: another worker's warning is seen
+        warnings = TaskEvent.objects.filter(task_id=lane.task_id, kind=EventKind.WARNED)
+        if not warnings.filter(params__code=code).exists():
+            audit.note(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
 
 
 def close(lane: Lane) -> None:

@@ -48,6 +48,7 @@ def order(options: dict[str, Any]) -> Order:
         test_mode=options["test_mode"],
         full_collection_mode=options["full"],
         force_update=options["force"],
+        fallbacks=options["fallbacks"],
     )
 
 
@@ -55,6 +56,11 @@ def codes(words: Iterable[str]) -> list[str]:
     """The codes in these words; a word @FILE stands for what the file holds."""
     texts = [_read(word[1:]) if word.startswith("@") else word for word in words]
     return [code for text in texts for code in re.split(r"[\s,]+", text) if code]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
 def find(text: str) -> UUID:
@@ -96,6 +102,12 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--market", default="", type=str.upper, help="CN, HK or US (default: the source's)")
     parser.add_argument(
         "--source", default="", help="default: COLLECTOR_DEFAULT_SOURCE, or one for the market"
+    )
+    parser.add_argument(
+        "--fallbacks",
+        type=names,
+        metavar="SOURCE,…",
+        help='sources to ask in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
     )
     parser.add_argument("--adjust", default="", help="qfq or hfq (default: unadjusted)")
     parser.add_argument(

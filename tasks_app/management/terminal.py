@@ -113,8 +113,17 @@ def _facts(task: CollectionTask) -> list[tuple[str, str]]:
         (_("bars corrected"), f"{task.corrected_count:,}"),
         (_("bars skipped"), f"{task.skipped_count:,}"),
         (_("bars refused"), f"{task.refused_count:,}"),
+        (_("bars flagged"), f"{task.flagged_count:,}"),
     ]
-    return facts + _troubles(task)
+    return facts + _shares(task) + _troubles(task)
+
+
+def _shares(task: CollectionTask) -> list[tuple[str, str]]:
+    """What came from which source, where there was more than one."""
+    shares = selectors.answered_by([task])[task.pk]
+    text = _("%(stocks)s stocks, %(bars)s bars")
+    counted = {name: {key: f"{number:,}" for key, number in share.items()} for name, share in shares.items()}
+    return [(name, text % share) for name, share in counted.items()]
 
 
 def _troubles(task: CollectionTask) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """The tables."""
 
+from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
     CalendarDay,
     Correction,
@@ -22,6 +23,7 @@ __all__ = [
     "CalendarDay",
     "CollectionItem",
     "CollectionLane",
+    "CollectionPlan",
     "CollectionTask",
     "Correction",
     "DailyBar",

@@ -214,7 +214,10 @@ class Finding(models.Model):
         verbose_name = _("finding")
         verbose_name_plural = _("findings")
         default_permissions = ("view",)
-        indexes = [models.Index(fields=["market", "symbol", "day"], name="findings_by_symbol")]
+        indexes = [
+            models.Index(fields=["market", "symbol", "day"], name="findings_by_symbol"),
+            models.Index(fields=["kind", "-id"], name="findings_by_kind"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.day} {self.code}"

@@ -104,6 +104,10 @@ class CollectionTask(models.Model):
         default_permissions = ("view", "delete")
         indexes = [
             models.Index(fields=["-start_time", "-id"], name="tasks_newest_first"),
+            # What is rare among a million is found at once, too: each list filter in the list's order.
+            models.Index(fields=["status", "-start_time", "-id"], name="tasks_by_status"),
+            models.Index(fields=["market", "-start_time", "-id"], name="tasks_by_market"),
+            models.Index(fields=["source", "-start_time", "-id"], name="tasks_by_source"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -1,7 +1,7 @@
 """The source contract: what a source promises, what it is asked, what it may raise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -89,6 +89,13 @@ class Source(Protocol):
     with none only when there truly are none: an answer that is empty because the vendor throttles
     is a `Transient`. Both may be called from several threads at once, may block, and raise only
     `SourceError` for what can be foreseen; anything else counts as the source's fault, too.
+
+    A source may also declare how it wants to be treated, as class attributes (`Limits` says what
+    they mean): `rate`, `daily`, `in_flight`, `most_workers`, `time_zone`. Settings win over `rate`
+    and `daily`. `calendar = False` says that its sessions are not those of the market's exchange:
+    missing days are then counted as plain days. `free_list = True`: asking for the list costs nothing,
+    so that a task never goes by a stored one. `grows = True`: it may have more of the past tomorrow (a
+    folder of files), so that only the days between its bars count as answered.
     """
 
     name: ClassVar[str]
@@ -101,6 +108,41 @@ class Source(Protocol):
     def symbols(self, market: str) -> Sequence[Symbol]: ...
 
     def fetch(self, request: Request) -> Sequence[Bar]: ...
+
+
+@runtime_checkable
+class DaySource(Protocol):
+    """What a source may offer besides `Source`: one day of a whole market in one request.
+
+    `fetch_day` answers with the bars by code; a stock that is not among them had no bar that day.
+    An answer without any bar counts as a failure, since only sessions are asked for. Raises as
+    `Source.fetch` does. `day_adjusts` says for which adjustments (all of `adjusts` when it is not
+    declared), `day_markets` likewise for which markets, and
+    `offers_day(market, day)` for which days (any session when it is not declared).
+    """
+
+    def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a source wants to be treated.
+
+    `rate` requests per second and `daily` requests per day over all workers and hosts, 0: no limit;
+    a day is one of `time_zone`. At most `in_flight` requests at once in a worker, 0: as many as the
+    rate needs. At most `most_workers` workers at once in a task, 0: any number.
+    """
+
+    rate: float = 0.0
+    daily: int = 0
+    in_flight: int = 0
+    most_workers: int = 0
+    time_zone: str = "UTC"
+
+    @property
+    def unlimited(self) -> bool:
+        """Nothing to keep to between two workers."""
+        return not self.rate and not self.daily
 
 
 def is_number(value: float | None) -> bool:

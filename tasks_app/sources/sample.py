@@ -51,6 +51,7 @@ class SampleSource:
     name: ClassVar[str] = "sample"
     markets: ClassVar[tuple[str, ...]] = ("US",)
     adjusts: ClassVar[tuple[str, ...]] = ("",)
+    free_list: ClassVar[bool] = True
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:

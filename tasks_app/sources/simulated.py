@@ -6,7 +6,7 @@ A pretend vendor answers, late or wrongly if told to; the source makes of it wha
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from itertools import count
 from typing import ClassVar, Self
@@ -47,16 +47,26 @@ class Vendor:
 
     def answer(self, request: Request, sessions: range) -> list[Bar]:
         """The bars of the sessions, or none at all at the empty rate. Raises `SourceError`."""
-        self._log(request.code)
-        if self._settings.latency:
-            self._sleep(self._settings.latency)
-        chance = self._misbehave()
-        if chance < self._settings.empty_rate:
+        if self._is_empty(request.code):
             return []
         index = index_of(request.market, request.code)
         if index is None or index >= self._settings.stocks:
             raise UnknownStock(f"The simulated {request.market} market lists no stock {request.code}.")
         return self._exchange.bars(request.market, request.code, sessions)
+
+    def answer_day(self, market: str, day: date, sessions: range) -> dict[str, Bar]:
+        """The bars of the day's session, if it is one, by code. Misbehaves as `answer` does."""
+        if self._is_empty(day.isoformat()):
+            return {}
+        codes = [symbol_at(market, index).code for index in range(self._settings.stocks)]
+        return {code: bar for code in codes for bar in self._exchange.bars(market, code, sessions)}
+
+    def _is_empty(self, asked: str) -> bool:
+        """Take a request: log it, wait, misbehave; whether it is to be answered with nothing."""
+        self._log(asked)
+        if self._settings.latency:
+            self._sleep(self._settings.latency)
+        return self._misbehave() < self._settings.empty_rate
 
     def _misbehave(self) -> float:
         """Let the request's chance strike; what is left of it, from 0, if it does not."""
@@ -80,7 +90,7 @@ class Vendor:
         raise Transient("The simulated vendor failed, as it was told to.", code="source_error")
 
     def _log(self, code: str) -> None:
-        """Append "unix_time pid code" in one write, which neither threads nor processes can mix up."""
+        """Append "unix_time pid code-or-day" in one write, which no threads or processes can mix up."""
         path = self._settings.log
         if not path:
             return
@@ -105,6 +115,8 @@ class SimulatedSource:
     name: ClassVar[str] = "simulated"
     markets: ClassVar[tuple[str, ...]] = MARKETS
     adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
+    calendar: ClassVar[bool] = False  # its sessions are made up
+    free_list: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -137,6 +149,15 @@ class SimulatedSource:
         bars = self._vendor.answer(request, sessions)
         if sessions and not bars:
             raise Transient(f"An empty answer for {request.code}, though it traded.", code="empty_answer")
+        return bars
+
+    def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
+        """The bars of all stocks on one day; one request. May block and raise as `fetch` does."""
+        self._check(market)
+        sessions = sessions_between(day, min(day, self._today(market)))
+        bars = self._vendor.answer_day(market, day, sessions)
+        if sessions and self._settings.stocks and not bars:
+            raise Transient(f"An empty answer for {day}, though it was a session.", code="empty_answer")
         return bars
 
     def _check(self, market: str) -> None:

@@ -64,7 +64,10 @@ def test_the_queue_its_results_lanes_slots_and_events_have_no_pages():
     assert {label for label in shown if label.startswith("tasks_app")} == {
         "tasks_app.CollectionTask",
         "tasks_app.CollectionItem",
+        "tasks_app.CollectionPlan",
+        "tasks_app.Correction",
         "tasks_app.DailyBar",
+        "tasks_app.Finding",
         "tasks_app.Stock",
     }
 

@@ -152,3 +152,48 @@ def test_the_message_of_the_action_escapes_nothing_of_ours_and_trusts_no_input()
     assert lifecycle.cancel(make_task().pk, ACTOR).status == "cancelled"
     answer = superuser().get(url(f"{TASKS}_retry", make_ended("failed").pk), {"error_code": "<script>x"})
     assert b"<script>x" not in answer.content
+
+
+def test_the_cancel_page_says_in_numbers_what_stops_and_what_stays():
+    running = make_task()
+    lane = make_lane(running)
+    good, bad = lifecycle.claim(lane, 2)
+    lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=720))
+    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
+    text = text_of(superuser().get(url(f"{TASKS}_cancel", running.pk)))
+    assert "Stops: the stocks not yet collected (1)." in text
+    assert "Stays: the stocks that are done (2, of which failed: 1) and the bars stored (720)." in text
+
+
+def test_the_retry_page_says_how_many_stocks_it_collects():
+    old = make_task()
+    for claim in lifecycle.claim(make_lane(old), 2):
+        lifecycle.record(claim, Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.cancel(old.pk, ACTOR)
+    client = superuser()
+    assert "It collects 3 stocks." in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
+    kind = client.get(url(f"{TASKS}_retry", old.pk), {"error_code": "timeout"})
+    assert "It collects 2 stocks." in text_of(kind)
+
+
+def retry(client, *tasks, **answer):
+    data = {"action": "retry_selected", "index": "0", "_selected_action": [task.pk for task in tasks]}
+    return client.post(url(LIST), {**data, **answer})
+
+
+def test_the_lists_retry_asks_then_retries_what_can_be_and_says_why_not_of_the_rest():
+    broken, done = make_ended("failed"), make_ended("completed")
+    client = superuser()
+    assert "Retry 2 tasks?" in text_of(retry(client, broken, done))
+    assert not CollectionTask.objects.filter(status="running").exists()
+    words = said(retry(client, broken, done, confirmed="yes"))
+    assert "Retry started: task" in words
+    assert "A task is already running" in words or "has no such failed or unprocessed stock left" in words
+    assert broken.retries.count() == 1
+
+
+def test_the_lists_retry_is_refused_without_the_permission():
+    broken, looker = make_ended("failed"), signed_in("view_collectiontask", "cancel_task")
+    assert "retry_selected" not in looker.get(url(LIST)).content.decode()
+    assert retry(looker, broken, confirmed="yes").status_code == 403
+    assert broken.retries.count() == 0

@@ -63,6 +63,7 @@ def test_a_start_answers_with_the_order_as_understood(client, user):
         "source": "simulated",
         "adjust": "",
         "force_update": False,
+        "fallbacks": [],
         "unknown_codes": [],
         "total_stocks": 2,
         "retry_of": None,

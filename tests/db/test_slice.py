@@ -156,7 +156,7 @@ def test_a_stock_list_that_can_not_be_had_fails_the_task_with_the_reason(odd, ma
 def test_a_corrected_bar_is_stored_and_counted(odd):
     run("GOOD")
     DailyBar.objects.update(close=10.0)
-    item = run("GOOD")
+    item = run("GOOD", force_update=True)
     assert (item.rows_collected, item.rows_corrected, item.rows_skipped) == (0, 1, 0)
     assert DailyBar.objects.get().close == 11.0
 

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import keeping, writer
+from tasks_app.engine import keeping, quality, writer
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
 from tasks_app.models.tasks import ItemState
@@ -245,7 +245,7 @@ class Life(RuleBasedStateMachine):
             self.pauses_end()
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(keeping.quality, "sift", lambda bars, request, today: (_bars(), []))
+                patch.setattr(keeping.quality, "sift", lambda bars, request, context: quality.Sifted(_bars()))
                 work()
         raise AssertionError("the task never ends")
 
@@ -259,8 +259,9 @@ def _write(claim: Claim, state: ItemState) -> None:
     stored = writer.Stored()
     if state == ItemState.SUCCEEDED:
         request = Request("CN", claim.code, DAYS[0], DAYS[-1])
-        stored = writer.store(request, "simulated", _bars())
-    lifecycle.record(claim, Outcome(state, **vars(stored)))
+        stored = writer.store(request, writer.Origin("simulated", claim.item_id), _bars())
+    counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
+    lifecycle.record(claim, Outcome(state, **counts))
 
 
 def _everything(task: CollectionTask) -> Any:

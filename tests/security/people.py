@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 
 from tasks_app.models import CollectionItem, DailyBar, Stock
 from tests.api.world import make_bars, make_stock
-from tests.make import make_ended, make_user
+from tests.make import make_ended, make_plan, make_user
 
 VIEWS = [f"view_{model}" for model in ("collectiontask", "collectionitem", "stock", "dailybar")]
 VERBS = ["start_task", "cancel_task", "retry_task"]
@@ -34,4 +34,5 @@ def make_world() -> dict[str, Any]:
         "collectionitem": CollectionItem.objects.first(),
         "stock": Stock.objects.get(code="AAPL"),
         "dailybar": DailyBar.objects.get(),
+        "collectionplan": make_plan(),
     }

@@ -11,6 +11,8 @@ import pytest
 from environs import Env, EnvError
 
 from tasks_app import checks, conf
+from tasks_app.sources import registry
+from tests.scripted import First
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +44,50 @@ def test_values_are_read_with_their_types(monkeypatch):
     assert (read_back.simulated.stocks, read_back.simulated.hang_rate) == (12, 0.5)
 
 
+def test_rates_caps_and_chains_are_read_by_name(monkeypatch):
+    read_back = read(
+        monkeypatch,
+        COLLECTOR_RATES="mine=0.5, other=3",
+        COLLECTOR_DAILY_CAPS="mine=5000",
+        COLLECTOR_FALLBACKS="CN=akshare > baostock>csv, HK=akshare",
+    )
+    assert read_back.rates == (("mine", 0.5), ("other", 3.0))
+    assert read_back.daily_caps == (("mine", 5000),)
+    assert read_back.fallbacks == (("CN", ("akshare", "baostock", "csv")), ("HK", ("akshare",)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate", "daily"),
+    [
+        ({}, 2.0, 100),
+        ({"rates": (("mine", 0.5),), "daily_caps": (("mine", 7),)}, 0.5, 7),
+        ({"rates": (("other", 0.5),)}, 2.0, 100),
+        ({"no_throttle": True, "rates": (("mine", 0.5),)}, 0.0, 0),
+    ],
+)
+def test_a_source_declares_its_limits_and_the_settings_win(monkeypatch, settings, rate, daily):
+    monkeypatch.setattr(First, "rate", 2.0)
+    monkeypatch.setattr(First, "daily", 100)
+    registry.limits.cache_clear()
+    limits = registry.limits("mine", conf.Conf(sources=(("mine", "tests.scripted:First"),), **settings))
+    registry.limits.cache_clear()
+    assert (limits.rate, limits.daily, limits.time_zone) == (rate, daily, "Asia/Shanghai")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("fallbacks", (("CN", ("simulated", "nowhere")),)),
+        ("rates", (("nowhere", 1.0),)),
+        ("daily_caps", (("nowhere", 1),)),
+    ],
+)
+def test_a_setting_that_names_a_source_that_is_not_there_is_an_error(settings, setting, value):
+    settings.COLLECTOR = replace(settings.COLLECTOR, **{setting: value})
+    (error,) = checks.check_chains()
+    assert (error.id, f"COLLECTOR_{setting.upper()}" in error.msg) == ("collector.E004", True)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -54,6 +100,15 @@ def test_values_are_read_with_their_types(monkeypatch):
         ("COLLECTOR_SOURCES", "mine=no_colon"),
         ("COLLECTOR_SIMULATED_FAILURE_RATE", "1.1"),
         ("COLLECTOR_SIMULATED_BARS", "many"),
+        ("COLLECTOR_AKSHARE_RATE", "-1"),
+        ("COLLECTOR_RATES", "mine"),
+        ("COLLECTOR_RATES", "mine=-1"),
+        ("COLLECTOR_DAILY_CAPS", "mine=0.5"),
+        ("COLLECTOR_FALLBACKS", "CN"),
+        ("COLLECTOR_FALLBACKS", "CN=a>>b"),
+        ("COLLECTOR_FALLBACKS", "XX=a>b"),
+        ("COLLECTOR_NO_THROTTLE", "perhaps"),
+        ("COLLECTOR_BREAKER_AFTER", "0"),
     ],
 )
 def test_a_malformed_value_is_an_error_that_names_the_variable(monkeypatch, name, value):

@@ -6,9 +6,11 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date, timedelta
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,20 @@ from tasks_app.sources.base import (
     Transient,
     UnknownStock,
 )
+from tasks_app.sources.csv_folder import CsvSource
 from tasks_app.sources.sample import SampleSource
 from tasks_app.sources.simulated import HANG_SECONDS, SimulatedSource, market_today
+from tests.standins import baostock
+from tests.standins.eastmoney import StandIn, listings, serving
 
 ROOT = Path(__file__).parents[2]
 TODAY = date(2024, 6, 14)  # a Friday
 WINDOWS = {
     "sample": (date(2012, 6, 1), date(2012, 9, 30)),
     "simulated": (date(2024, 1, 1), date(2024, 6, 30)),
+    "akshare": (date(2024, 1, 1), date(2024, 6, 30)),
+    "baostock": (date(2024, 1, 1), date(2024, 6, 30)),
+    "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
 SERVED = [("sample", "US"), ("simulated", "CN"), ("simulated", "HK"), ("simulated", "US")]
 
@@ -51,6 +59,59 @@ MAKERS: dict[str, Callable[[], Source]] = {
     "sample": SampleSource,
     "simulated": make_simulated,
 }
+if find_spec("akshare"):
+    MAKERS["akshare"] = registry.load(registry.BUILT_IN["akshare"])
+    SERVED += [("akshare", "CN"), ("akshare", "HK"), ("akshare", "US")]
+
+
+# Sources that need a server or a folder, which the fixtures below give them.
+STANDING: dict[str, Source] = {}
+if find_spec("baostock"):
+    MAKERS["baostock"] = lambda: STANDING["baostock"]
+    SERVED += [("baostock", "CN")]
+MAKERS["csv"] = lambda: STANDING["csv"]
+SERVED += [("csv", "CN"), ("csv", "HK"), ("csv", "US")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def baostock_server() -> Iterator[None]:
+    """BaoStock's stand-in, without the stock that was delisted before the window."""
+    if not find_spec("baostock"):
+        yield
+        return
+    from tasks_app.sources.baostock import BaostockSource
+
+    listed = {listing.code: listing for listing in baostock.LISTINGS if not listing.out}
+    with (
+        baostock.serving(listings=listed) as stand_in,
+        closing(BaostockSource(stand_in.address, timeout=60)) as made,
+    ):
+        STANDING["baostock"] = made
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A folder of files, written from the simulated exchange."""
+    folder = tmp_path_factory.mktemp("csv")
+    simulated = make_simulated(bars=120)
+    for market in simulated.markets:
+        (folder / market).mkdir()
+        for symbol in simulated.symbols(market):
+            bars = simulated.fetch(make_request(symbol.code, market))
+            rows = [",".join(Bar._fields), *(",".join(map(str, bar)) for bar in bars)]
+            (folder / market / f"{symbol.code}.csv").write_text("\n".join(rows))
+    STANDING["csv"] = CsvSource(folder)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eastmoney() -> Iterator[None]:
+    """Whoever asks Eastmoney here asks its stand-in, which lists few stocks: each is asked for."""
+    few = {name: listing for name, listing in listings().items() if not listing.code.startswith("SIM")}
+    with serving(StandIn(few)) as world, pytest.MonkeyPatch.context() as patch:
+        for name, value in world.environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 def make_request(code: str = "000001", market: str = "CN", **changes: Any) -> Request:
@@ -97,8 +158,8 @@ def test_listed_codes_are_unique_and_well_formed(name: str, market: str) -> None
     assert len({symbol.code for symbol in symbols}) == len(symbols) > 0
     for symbol in symbols:
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,16}", symbol.code)
-        assert symbol.name
-        assert symbol.exchange
+        assert symbol.name or name == "csv"  # files have none
+        assert symbol.exchange or (name, market) == ("csv", "US")
 
 
 @pytest.mark.parametrize(("name", "market"), SERVED)

@@ -25,7 +25,7 @@ from tasks_app.models.tasks import Channel, TaskStatus
 from tasks_app.orders import Order
 
 ACTOR = Actor(Channel.COMMAND)
-SAMPLE = Order(start_date=date(2000, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")
+SAMPLE = Order(date(2000, 1, 1), date(2013, 12, 31), market="US", source="sample", fallbacks=())
 READY_SECONDS = 60.0
 TURN_SECONDS = 0.1
 WEB_STOPS, WORKER_STOPS = web.GRACE_SECONDS + 5.0, 40.0  # bounds; the worker itself takes 30 s at most

@@ -1,0 +1,131 @@
+"""How a source is treated: `python -m benchmarks.kindness [URL]`, with a source that takes 200 ms to answer.
+
+1. Two workers at an allowed rate: achieved ÷ allowed, and the most requests in any window of one second
+   (for slower rates: of one request's time). Promised: at least 95 %, and never one too many.
+2. No rate: the speed-up by two and four slices, and by several requests in flight within one slice.
+3. By day: the requests and the time that bring 5,400 stocks up to date with two missing days.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.first_bar import call
+from benchmarks.product import MARKET, Access, a_database, quickstart
+from tasks_app.sources.simulated_exchange import symbol_at
+
+LATENCY = 0.2
+PROMISED = 0.95
+FEW_BARS = {"COLLECTOR_SIMULATED_BARS": "5"}
+TWO_DAYS = {**MARKET, "start_date": "2024-12-30", "end_date": "2024-12-31"}
+
+
+def some(stocks: int) -> dict[str, object]:
+    """An order for the market's first stocks, asked for one by one, whether they are stored or not."""
+    codes = [symbol_at("CN", number).code for number in range(stocks)]
+    return {**MARKET, "stock_codes": codes, "force_update": True}
+
+
+def collect(access: Access, order: dict[str, object]) -> float:
+    """Seconds that a collection took."""
+    began = time.perf_counter()
+    task_id = call(access, "POST", "historical", order)["task_id"]
+    while (status := call(access, "GET", f"status/{task_id}"))["status"] == "running":
+        time.sleep(0.2)
+    assert (status["status"], status["failed_count"]) == ("completed", 0), status["failed_details"][:3]
+    return time.perf_counter() - began
+
+
+def times(log: Path) -> list[float]:
+    """When each request to the simulated source began, in unix seconds."""
+    return sorted(float(line.split()[0]) for line in log.read_text().splitlines())
+
+
+def most_within(begun: list[float], seconds: float) -> int:
+    """The most requests in any window of so many seconds; one that begins at its end is outside."""
+    most = first = 0
+    for last, at in enumerate(begun):
+        while begun[first] <= at - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def tell_rate(url: str, folder: Path, rate: float, seconds: float, workers: int) -> bool:
+    """Whether the promise was kept."""
+    log = folder / f"requests-{rate:g}"
+    settings = {
+        **FEW_BARS,
+        "COLLECTOR_SIMULATED_LATENCY": str(LATENCY),
+        "COLLECTOR_SIMULATED_RATE": str(rate),
+        "COLLECTOR_SIMULATED_LOG": str(log),
+    }
+    with quickstart(url, *options(workers), **settings) as access:
+        collect(access, some(int(rate * seconds)))
+    begun = times(log)
+    achieved = (len(begun) - 1) / (begun[-1] - begun[0]) / rate
+    window = max(1.0, 1 / rate)
+    most, allowed = most_within(begun, window), max(1, int(rate * window))
+    verdict = f"{achieved:.1%} of it; at most {most} in {window:g} s, {allowed} allowed"
+    print(f"{rate:g}/s, {workers} workers, {len(begun)} requests: {verdict}", flush=True)
+    return achieved >= PROMISED and most <= allowed
+
+
+def options(workers: int) -> tuple[str, ...]:
+    return ("--workers", str(workers))
+
+
+def tell_speed_up(url: str, stocks: int) -> None:
+    settings = {**FEW_BARS, "COLLECTOR_SIMULATED_LATENCY": str(LATENCY)}
+    alone = 0.0
+    for workers, in_flight in ((1, 1), (2, 1), (4, 1), (1, 4)):
+        with quickstart(url, *options(workers), COLLECTOR_IN_FLIGHT=str(in_flight), **settings) as access:
+            took = collect(access, some(stocks))
+        alone = alone or took
+        print(
+            f"{workers} slices, {in_flight} in flight each: {took:.1f} s, {alone / took:.2f} times as fast",
+            flush=True,
+        )
+
+
+def tell_by_day(url: str, folder: Path, stocks: int) -> None:
+    log = folder / "by-day"
+    settings = {
+        "COLLECTOR_SIMULATED_STOCKS": str(stocks),
+        "COLLECTOR_SIMULATED_LATENCY": str(LATENCY),
+        "COLLECTOR_SIMULATED_LOG": str(log),
+    }
+    with quickstart(url, **settings) as access:
+        took = collect(access, TWO_DAYS)
+    days = Counter(line.split()[2] for line in log.read_text().splitlines())
+    print(
+        f"{stocks} stocks, 2 missing days: {days.total()} requests, {took:.1f} s ({dict(days)})", flush=True
+    )
+
+
+def main() -> int:
+    """1 when a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kindness", description=__doc__)
+    parser.add_argument(
+        "url", nargs="?", default="", help="an empty database; temporary SQLite files if none"
+    )
+    parser.add_argument("--rates", nargs="*", type=float, default=[20.0, 5.0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each rate")
+    parser.add_argument("--stocks", type=int, default=60, help="for the speed-up; 0: none")
+    parser.add_argument("--market", type=int, default=5400, help="stocks brought up to date by day; 0: none")
+    given = parser.parse_args()
+    with a_database(given.url) as url, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kept = [tell_rate(url, folder, rate, given.seconds, workers=2) for rate in given.rates]
+        if given.stocks:
+            tell_speed_up(url, given.stocks)
+        if given.market:
+            tell_by_day(url, folder, given.market)
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

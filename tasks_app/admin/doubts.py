@@ -1,0 +1,85 @@
+"""What sources changed later, and what the checks said of bars: two lists, the newest first."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app import errors
+from tasks_app.admin import marks, show, stockpage
+from tasks_app.admin.base import ReadOnlyAdmin
+from tasks_app.admin.cells import cell, moment
+from tasks_app.admin.quotes import of_code
+from tasks_app.models import Correction, Finding
+
+
+def _stock(row: Any) -> Any:
+    return show.link(marks.stock_url(row.market, row.symbol, adjust=row.adjust), _("Chart"))
+
+
+def _code(row: Any) -> Any:
+    return show.two_lines(row.symbol, f"{row.market} · {row.get_adjust_display()}")
+
+
+def _day(row: Any) -> Any:
+    return show.unbroken(row.day.isoformat()) if row.day else show.NOTHING
+
+
+def _task(row: Any) -> Any:
+    return show.task_link(row.item.task_id) if row.item else show.NOTHING
+
+
+def _why(row: Finding) -> Any:
+    sentence = errors.reason(row.code) or row.message
+    return show.two_lines(Truncator(sentence).chars(120), row.code)
+
+
+class _Doubts(ReadOnlyAdmin[Any]):
+    ordering = ["-id"]
+    list_per_page = 100
+    list_select_related = ["item"]
+    search_fields = ["symbol"]
+    search_help_text = _("Exact code")
+
+    code = cell(_("code"), _code)
+    session = cell(_("day"), _day)
+    task = cell(_("task"), _task)
+    stock = cell(_("stock"), _stock)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return of_code(queryset, search_term), False
+
+
+@admin.register(Correction)
+class CorrectionAdmin(_Doubts):
+    """By number, the newest first; of one code by its index."""
+
+    list_display = ["code", "session", "what", "source", "at", "task", "stock"]
+    fieldsets = [
+        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
+        (_("Origin"), {"fields": ["source", "at", "task"]}),
+    ]
+
+    what = cell(_("before and after"), stockpage.changed)
+    at = moment(_("corrected at"), "corrected_at")
+
+
+@admin.register(Finding)
+class FindingAdmin(_Doubts):
+    """By number, the newest first, all or those of a kind; of one code by its index."""
+
+    list_display = ["code", "session", "state", "why", "at", "task", "stock"]
+    list_filter = ["kind"]
+    fieldsets = [
+        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why"]}),
+        (_("Origin"), {"fields": ["at", "task"]}),
+    ]
+
+    state = cell(_("state"), stockpage.finding)
+    why = cell(_("reason"), _why)
+    at = moment(_("found at"), "found_at")

@@ -1,0 +1,98 @@
+"""The piece of the overview that tells what runs now, or how the last run ended."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tasks_app import errors, selectors
+from tasks_app.admin import durations, figures, health, pages, rights, show
+from tasks_app.admin.refusals import MissingRight
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import TaskStatus
+from tasks_app.pace import pace
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    """Three queries at most, besides the two that tell who asks. Raises `MissingRight`."""
+    live = health.clusters()
+    task = _current(request.user)
+    may = rights.read(task) if task else rights.of(request.user)
+    if not may.view:
+        raise MissingRight("tasks_app.view_collectiontask")
+    shown: dict[str, Any] = {"no_worker": not live, "may_start": may.start}
+    if task is None:
+        return {**shown, "state": "new"}
+    shown |= {"state": f"{show.short(task.pk)}-{task.status}", "task": task, **_about(task)}
+    if task.status == TaskStatus.RUNNING:
+        return {**shown, **_running(task, live), "may_cancel": may.cancel}
+    return {**shown, **_ended(task), "may_retry": pages.is_left(task) and may.retry}
+
+
+def _current(user: Any) -> CollectionTask | None:
+    """The task that runs, else the one that was started last; with what the user may do."""
+    tasks = CollectionTask.objects.annotate(**rights.columns(user)).defer(*selectors.HEAVY)
+    running = tasks.filter(status=TaskStatus.RUNNING).first()
+    return running or tasks.order_by("-start_time", "-id").first()
+
+
+def counted(task: CollectionTask) -> str:
+    """The honest line: "3,210 of 5,120 stocks (62 %), 14 failed"."""
+    if task.planned_at is None:
+        return _("The list of stocks was not read yet.")
+    text = ngettext(
+        "%(done)s of %(total)s stock (%(percent)s %%), %(failed)s failed",
+        "%(done)s of %(total)s stocks (%(percent)s %%), %(failed)s failed",
+        task.total_stocks,
+    )
+    return text % {
+        "done": show.number(task.processed_stocks),
+        "total": show.number(task.total_stocks),
+        "percent": task.progress,
+        "failed": show.number(task.failed_count),
+    }
+
+
+def _about(task: CollectionTask) -> dict[str, Any]:
+    return {
+        "running": task.status == TaskStatus.RUNNING,
+        "label": pages.label(task),
+        "link": show.task_link(task.pk),
+        "url": show.url("collectiontask", "change", task.pk),
+        "scope": pages.scope(task),
+        "counted": counted(task),
+        "bar": _bar(task),
+        "cancel_url": show.url("collectiontask", "cancel", task.pk),
+        "retry_url": show.url("collectiontask", "retry", task.pk),
+    }
+
+
+def _bar(task: CollectionTask) -> dict[str, str]:
+    """Where the parts of the bar begin and how wide they are, in percent of its width."""
+    total = max(task.total_stocks, 1)
+    good, bad = 100 * task.success_count / total, 100 * task.failed_count / total
+    return {"good": f"{good:.2f}%", "bad": f"{bad:.2f}%", "bad_from": f"{good:.2f}%"}
+
+
+def _running(task: CollectionTask, live: list[dict[str, Any]]) -> dict[str, Any]:
+    speed = pace(task)
+    return {
+        "rate": ""
+        if speed.per_minute is None
+        else f"{speed.per_minute:,.{0 if speed.per_minute >= 10 else 1}f}",
+        "left": figures.span(speed.low, speed.high),
+        "workers": health.hands(live),
+        "heartbeat": figures.ago(task.heartbeat_at),
+        "since": show.moment(task.start_time, seconds=False),
+        "unattended": selectors.is_unattended(task),
+    }
+
+
+def _ended(task: CollectionTask) -> dict[str, Any]:
+    return {
+        "ended": show.moment(task.end_time),
+        "duration": durations.in_words(durations.of(task)),
+        "bars": show.number(task.collected_count),
+        "reason": errors.reason(task.error_code) or task.error_message,
+    }

@@ -1,0 +1,127 @@
+"""`manage.py calendar`: a market's trading days, and their corrections by hand."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+from rich.box import SIMPLE
+from rich.table import Table
+
+from tasks_app import calendars, errors, wire
+from tasks_app.calendars import Calendar
+from tasks_app.conf import MARKETS
+from tasks_app.management import database, sheets, terminal
+from tasks_app.management.sheets import Sheet
+from tasks_app.models import CalendarDay
+
+KINDS = {"open": True, "closed": False, "开市": True, "休市": False}
+
+
+def _override(values: dict[str, str]) -> CalendarDay:
+    market, kind = values["market"].upper(), values["kind"].lower()
+    if market not in MARKETS:
+        known = ", ".join(MARKETS)
+        raise ValueError(_("“%(text)s” is none of %(known)s") % {"text": values["market"], "known": known})
+    if kind not in KINDS:
+        raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["kind"]})
+    day = sheets.day(values["day"])
+    return CalendarDay(market=market, day=day, is_session=KINDS[kind], note=values.get("note", "")[:200])
+
+
+OVERRIDES = Sheet(
+    {
+        "market": ("market", "市场"),
+        "day": ("day", "date", "日期"),
+        "kind": ("kind", "open|closed", "status", "state", "状态"),
+        "note": ("note", "备注"),
+    },
+    ("market", "day", "kind"),
+    _override,
+)
+
+
+class Command(BaseCommand):
+    help = "Show a market's trading calendar, or correct it from a CSV file: market,day,status,note."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        show = verbs.add_parser("show", help="a year's sessions and holidays, and what was corrected")
+        show.add_argument("--market", required=True, type=str.upper, choices=MARKETS)
+        show.add_argument("--year", type=int, help="default: this year")
+        show.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")
+        load.add_argument("file", type=Path, metavar="FILE", help="UTF-8 or GBK; status is open or closed")
+
+    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+        terminal.speak()
+        try:
+            with database.answering():
+                self._import(options["file"]) if verb == "import" else self._show(options)
+        except errors.CollectorError as error:
+            raise CommandError(str(error)) from error
+
+    def _import(self, path: Path) -> None:
+        days = {(row.market, row.day): row for row in OVERRIDES.rows(path)}
+        CalendarDay.objects.bulk_create(
+            days.values(),
+            update_conflicts=True,
+            unique_fields=["market", "day"],
+            update_fields=["is_session", "note"],
+        )
+        self.stdout.write(_("Days corrected: %(count)d.") % {"count": len(days)})
+
+    def _show(self, options: dict[str, Any]) -> None:
+        market = options["market"]
+        year = options["year"] or calendars.market_today(market).year
+        first, last = date(year, 1, 1), date(year, 12, 31)
+        calendar = calendars.of(market)
+        overrides = CalendarDay.objects.filter(market=market, day__range=(first, last)).order_by("day")
+        if options["json"]:
+            self.stdout.write(wire.dumps(_as_json(calendar, first, last, list(overrides))))
+        else:
+            self._print(calendar, first, last, list(overrides), options["no_color"])
+
+    def _print(
+        self, calendar: Calendar, first: date, last: date, overrides: Sequence[CalendarDay], plain: bool
+    ) -> None:
+        console = terminal.console(self.stdout, plain)
+        console.print(_heading(calendar, first, last), soft_wrap=True)
+        table = Table(box=SIMPLE)
+        for head in (_("month"), _("trading days"), _("closed on weekdays")):
+            table.add_column(head, justify="right" if head == _("trading days") else "left")
+        days = set(calendar.sessions(first, last).days)
+        for month in range(1, 13):
+            weekdays = [day for day in calendars.weekdays(first, last) if day.month == month]
+            closed = " ".join(f"{day:%d}" for day in weekdays if day not in days)
+            table.add_row(f"{first.year}-{month:02}", str(sum(day.month == month for day in days)), closed)
+        console.print(table)
+        for row in overrides:
+            kind = _("trading day") if row.is_session else _("closed")
+            console.print(_("corrected:"), row.day, kind, row.note, soft_wrap=True)
+
+
+def _heading(calendar: Calendar, first: date, last: date) -> str:
+    sessions = calendar.sessions(first, last)
+    text = _("%(market)s %(year)d: %(count)d trading days; the calendar is known up to %(end)s.") % {
+        "market": calendar.market,
+        "year": first.year,
+        "count": len(sessions.days),
+        "end": calendar.known.end,
+    }
+    beyond = _("After that every weekday counts as a trading day.")
+    return f"{text} {beyond}" if sessions.beyond else text
+
+
+def _as_json(calendar: Calendar, first: date, last: date, overrides: Sequence[CalendarDay]) -> dict[str, Any]:
+    sessions = calendar.sessions(first, last)
+    corrected = [{"day": o.day, "is_session": o.is_session, "note": o.note} for o in overrides]
+    return {
+        "market": calendar.market,
+        "known_to": calendar.known.end,
+        "beyond": sessions.beyond,
+        "sessions": sessions.days,
+        "corrected": corrected,
+    }

@@ -1,0 +1,44 @@
+"""`manage.py csvfolder preview`: what the source `csv` would make of a folder, before it is collected."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+
+from tasks_app import wire
+from tasks_app.conf import MARKETS
+from tasks_app.management import previewing, terminal
+from tasks_app.sources.csv_folder_layout import scan
+
+
+class Command(BaseCommand):
+    help = "Show what the source csv would make of a folder of files. Exits 1 when a file can't be read."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        sub = verbs.add_parser(
+            "preview", help="read every file and tell what is in it", description=self.help
+        )
+        sub.add_argument("folder", nargs="?", type=Path, help="the folder; COLLECTOR_CSV_DIR when left out")
+        sub.add_argument("--market", choices=MARKETS, help="only the files of this market")
+        sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+    def handle(self, *args: Any, folder: Path | None, market: str | None, **options: Any) -> None:
+        terminal.speak()
+        place = folder or Path(settings.COLLECTOR.csv_dir)
+        if not place.name and not folder:
+            raise CommandError(_("Which folder? Name it, or set COLLECTOR_CSV_DIR."))
+        try:
+            layout = scan(place)
+        except OSError as error:
+            raise CommandError(f"{place}: {error.strerror}") from error
+        previews = list(previewing.look(layout, market))
+        if options["json"]:
+            self.stdout.write(wire.dumps(previewing.as_json(place, previews, layout)))
+        else:
+            console = terminal.console(self.stdout, options["no_color"])
+            previewing.show(place, previews, layout, console)
+        if not all(preview.reading for preview in previews):
+            raise SystemExit(1)

@@ -1,0 +1,99 @@
+"""Collections that start by themselves, at a time of the market's day."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app.models.quotes import Adjust, Market
+
+LONGEST_DAYS = 20_000
+
+
+class Rhythm(models.TextChoices):
+    SESSIONS = "sessions", _("every trading day")
+    DAILY = "daily", _("every day")
+    WEEKLY = "weekly", _("every week")
+
+
+class Weekday(models.IntegerChoices):
+    """As Python counts."""
+
+    MONDAY = 0, _("Monday")
+    TUESDAY = 1, _("Tuesday")
+    WEDNESDAY = 2, _("Wednesday")
+    THURSDAY = 3, _("Thursday")
+    FRIDAY = 4, _("Friday")
+    SATURDAY = 5, _("Saturday")
+    SUNDAY = 6, _("Sunday")
+
+
+class CollectionPlan(models.Model):
+    """An order that is started again and again: `days` up to the day it starts on.
+
+    `next_at` is when it is due, by the database's clock; None while it is switched off. A plan that is
+    due while another task runs waits (`waiting_since`) and starts after it: once, however much it missed.
+    """
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    market = models.CharField(_("market"), max_length=2, choices=Market)
+    source = models.CharField(_("source"), max_length=32)
+    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    days = models.PositiveIntegerField(
+        _("days back"), default=30, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_DAYS)]
+    )
+    stock_codes = models.JSONField(_("stock codes"), null=True, blank=True)
+    full_collection_mode = models.BooleanField(_("full collection mode"), default=False)
+    force_update = models.BooleanField(_("force update"), default=False)
+
+    rhythm = models.CharField(_("how often"), max_length=8, choices=Rhythm, default=Rhythm.SESSIONS)
+    weekday = models.PositiveSmallIntegerField(_("day of the week"), choices=Weekday, default=Weekday.FRIDAY)
+    at = models.TimeField(_("time of day"))
+
+    next_at = models.DateTimeField(_("next run"), null=True, editable=False)
+    waiting_since = models.DateTimeField(_("waiting since"), null=True, editable=False)
+    last_at = models.DateTimeField(_("last run"), null=True, editable=False)
+    last_task = models.ForeignKey(
+        "tasks_app.CollectionTask",
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        verbose_name=_("last task"),
+        related_name="+",
+    )
+    late_runs = models.PositiveIntegerField(_("runs that had to wait"), default=0, editable=False)
+    error_code = models.CharField(_("error code"), max_length=40, blank=True, editable=False)
+    error_message = models.TextField(_("error"), blank=True, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        editable=False,
+        verbose_name=_("made by"),
+        related_name="+",
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("collection plan")
+        verbose_name_plural = _("collection plans")
+        ordering = ["name"]
+        indexes = [models.Index(fields=["next_at"], name="plans_by_next_run")]
+        constraints = [
+            models.CheckConstraint(condition=Q(market__in=Market.values), name="plan_market_is_known"),
+            models.CheckConstraint(condition=Q(rhythm__in=Rhythm.values), name="plan_rhythm_is_known"),
+            models.CheckConstraint(condition=Q(weekday__lte=6), name="plan_weekday_is_one"),
+            models.CheckConstraint(
+                condition=Q(days__gte=1, days__lte=LONGEST_DAYS), name="plan_days_are_some"
+            ),
+            models.CheckConstraint(
+                condition=Q(enabled=True, next_at__isnull=False) | Q(enabled=False, next_at__isnull=True),
+                name="plan_is_due_only_when_enabled",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

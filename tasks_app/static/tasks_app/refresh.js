@@ -1,0 +1,123 @@
+/* Asks the server again and again, kindly: not while the tab is hidden, less often while it fails.
+
+   A loop of our own rather than htmx's polling: that one sends no If-None-Match, says nothing when the
+   session or the server is gone, and swaps pieces without keeping focus and open details. */
+
+const STORE = "sc-refresh";
+const TIMEOUT = 10_000;
+const LONGEST = 60;
+const DEFAULT = 5;
+
+/** The chosen interval in seconds, 0 for "paused"; the same for all pages, remembered. */
+export function interval() {
+  const kept = Number(localStorage.getItem(STORE) ?? DEFAULT);
+  return Number.isFinite(kept) && kept >= 0 ? kept : DEFAULT;
+}
+
+export class Refresher {
+  /** `address()` is asked; `changed(data)` gets the JSON of a 200, `told(state)` each change of what is known.
+      A state is {kind, wait, status}: kind is ok, paused, lost, failing, signed_out, forbidden, gone or final. */
+  constructor({ address, changed, told }) {
+    Object.assign(this, { address, changed, told, etag: "", failures: 0, over: false, timer: 0, asking: null });
+    this.seen = performance.now();
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.resume()));
+    window.addEventListener("online", () => this.resume());
+    window.addEventListener("storage", (event) => event.key === STORE && this.resume());
+  }
+
+  get every() {
+    return interval();
+  }
+
+  set every(seconds) {
+    localStorage.setItem(STORE, String(seconds));
+    this.resume();
+  }
+
+  /** Seconds since the server last said how things are. */
+  get age() {
+    return (performance.now() - this.seen) / 1000;
+  }
+
+  /** Go on after a pause: at once, if it is time. */
+  resume() {
+    this.stop();
+    if (this.over) return;
+    if (!this.every) {
+      this.tell({ kind: "paused" });
+    } else if (!document.hidden) {
+      this.later(Math.max(0, this.every - this.age));
+    }
+  }
+
+  stop() {
+    clearTimeout(this.timer);
+  }
+
+  /** The task has ended, or is gone: never ask again. */
+  end(kind) {
+    this.over = true;
+    this.stop();
+    this.tell({ kind });
+  }
+
+  later(seconds) {
+    this.stop();
+    this.timer = setTimeout(() => this.ask(), seconds * 1000);
+  }
+
+  /** Ask once, now. Never twice at the same time. */
+  ask() {
+    this.stop();
+    this.asking ??= this.once().finally(() => (this.asking = null));
+    return this.asking;
+  }
+
+  async once() {
+    try {
+      await this.read(await this.fetch());
+    } catch (error) {
+      if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
+      this.failed("lost"); // no connection, or no answer in time
+    }
+  }
+
+  fetch() {
+    return fetch(this.address(), {
+      headers: { Accept: "application/json", ...(this.etag && { "If-None-Match": this.etag }) },
+      redirect: "manual",
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT),
+    });
+  }
+
+  async read(answer) {
+    if (answer.type === "opaqueredirect") return this.failed("signed_out");
+    if (answer.status === 403) return this.failed("forbidden");
+    if (answer.status === 404) return this.end("gone");
+    if (answer.status !== 200 && answer.status !== 304) return this.failed("failing", answer.status);
+    const data = answer.status === 200 ? await answer.json() : null;
+    this.etag = answer.headers.get("ETag") ?? "";
+    this.seen = performance.now();
+    this.failures = 0;
+    if (data) this.changed(data);
+    if (this.over) return undefined;
+    this.tell({ kind: this.every ? "ok" : "paused" });
+    if (this.every && !document.hidden) this.later(this.every);
+    return undefined;
+  }
+
+  /** Try again later, each time later, never all pages at once. */
+  failed(kind, status = 0) {
+    this.failures += 1;
+    const wait = Math.min(LONGEST, Math.max(this.every, 2) * 2 ** (this.failures - 1));
+    this.retryAt = performance.now() + wait * 1000;
+    this.tell({ kind, status });
+    if (this.every && !document.hidden) this.later(wait * (0.8 + 0.4 * Math.random()));
+  }
+
+  tell(state) {
+    this.state = state;
+    this.told(state);
+  }
+}

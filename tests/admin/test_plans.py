@@ -1,0 +1,108 @@
+"""The plans' pages: who makes one, what is refused, what the overview says."""
+
+from datetime import time, timedelta
+
+import pytest
+from django.utils import timezone
+
+from tasks_app import roles
+from tasks_app.models import CollectionPlan
+from tests.admin.site import superuser, text_of, url
+from tests.admin.test_roles import browser_of
+from tests.make import make_ended, make_plan
+
+pytestmark = pytest.mark.django_db
+PLANS = "tasks_app_collectionplan"
+
+
+def make_post(**fields):
+    given = {
+        "name": "nightly",
+        "enabled": "on",
+        "market": "CN",
+        "source": "simulated",
+        "adjust": "",
+        "days": "30",
+        "codes": "000001，000002",
+        "rhythm": "daily",
+        "weekday": "4",
+        "at": "18:00",
+    }
+    return {name: value for name, value in {**given, **fields}.items() if value is not None}
+
+
+def test_a_plan_that_is_saved_has_its_next_run_and_its_maker():
+    client = browser_of(roles.OPERATOR)
+    answer = client.post(url(f"{PLANS}_add"), make_post())
+    assert answer.status_code == 302
+    plan = CollectionPlan.objects.get()
+    assert timezone.now() < plan.next_at <= timezone.now() + timedelta(days=1)
+    assert (plan.created_by.username, plan.stock_codes, plan.at) == (
+        "operator",
+        ["000001", "000002"],
+        time(18),
+    )
+    text = text_of(client.get(url(f"{PLANS}_changelist")))
+    for words in ("nightly", "CN · simulated", "the last 30 days", "every day, 18:00", "Asia/Shanghai"):
+        assert words in text
+
+
+def test_a_plan_that_is_switched_off_is_not_due_and_on_again_it_is():
+    plan, client = make_plan(error_code="odd", error_message="Odd."), superuser()
+    client.post(url(f"{PLANS}_change", plan.pk), make_post(enabled=None))
+    plan.refresh_from_db()
+    assert (plan.enabled, plan.next_at) == (False, None)
+    client.post(url(f"{PLANS}_change", plan.pk), make_post())
+    plan.refresh_from_db()
+    assert plan.next_at > timezone.now()
+    assert plan.error_code == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"source": "sample"}, "market", "does not serve the market CN"),
+        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not serve the adjustment"),
+        ({"codes": "a/b"}, "codes", "Malformed stock codes"),
+        ({"days": "0"}, "days", "greater than or equal to 1"),
+        ({"at": "late"}, "at", "Enter a valid time"),
+        ({"name": ""}, "name", "required"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_beside_the_field(fields, field, words):
+    answer = superuser().post(url(f"{PLANS}_add"), make_post(**fields))
+    assert words in answer.context["adminform"].form.errors[field][0]
+    assert not CollectionPlan.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("role", "looks", "changes"),
+    [
+        ("nobody", 403, 403),
+        (roles.VIEWER, 200, 403),
+        (roles.OPERATOR, 200, 302),
+        (roles.ADMINISTRATOR, 200, 302),
+    ],
+)
+def test_plans_are_seen_and_changed_by_those_who_may(role, looks, changes):
+    plan, client = make_plan(), browser_of(role)
+    assert client.get(url(f"{PLANS}_changelist")).status_code == looks
+    assert client.get(url(f"{PLANS}_change", plan.pk)).status_code == looks
+    assert client.post(url(f"{PLANS}_change", plan.pk), make_post(name="other")).status_code == changes
+    assert client.post(url(f"{PLANS}_add"), make_post(name="more")).status_code == changes
+    assert client.post(url(f"{PLANS}_delete", plan.pk), {"post": "yes"}).status_code == changes
+
+
+def test_the_overview_names_the_next_runs_and_those_that_wait():
+    make_ended("completed")
+    make_plan(name="soon", next_at=timezone.now() + timedelta(hours=1))
+    make_plan(name="stuck", waiting_since=timezone.now())
+    make_plan(name="asleep", enabled=False, next_at=None)
+    text = text_of(superuser().get(url("index")))
+    assert text.index("stuck") < text.index("soon")
+    assert "waits its turn" in text
+    assert "asleep" not in text
+
+
+def test_the_overview_says_when_nothing_is_planned():
+    assert "Nothing starts by itself" in text_of(superuser().get(url("index")))

@@ -1,0 +1,379 @@
+"""The start form: what it holds, what it says before, what it starts, and what it keeps when it may not."""
+
+import json
+from datetime import date, timedelta
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tasks_app import codelists, estimates, lifecycle, orders
+from tasks_app.models import CollectionTask, Stock, StockList
+from tests.admin.site import TASKS, said, signed_in, superuser, text_of, url
+from tests.make import ACTOR, TODAY, make_ended, make_order, make_task
+
+pytestmark = pytest.mark.django_db
+
+
+def make_post(**fields):
+    """What a browser posts for three stocks of the simulated exchange."""
+    given = {
+        "market": "CN",
+        "source": "simulated",
+        "adjust": "",
+        "start_date": "2024-01-01",
+        "end_date": "2024-12-31",
+        "scope": "some",
+        "stock_codes": "000001 000002,000003",
+        "key": "a-key",
+        "start": "1",
+    }
+    return {name: value for name, value in {**given, **fields}.items() if value is not None}
+
+
+def make_list(size=30, market="CN", source="simulated"):
+    """A market whose list was read."""
+    Stock.objects.bulk_create(
+        Stock(market=market, code=f"{n:06d}", name=f"平安{n}", exchange="SZSE") for n in range(1, size + 1)
+    )
+    StockList.objects.create(market=market, source=source, size=size, synced_at="2024-01-01T00:00:00Z")
+
+
+def upload(content, name="codes.csv"):
+    return SimpleUploadedFile(name, content)
+
+
+def test_the_form_starts_what_it_says_and_leads_to_the_task():
+    client = superuser()
+    answer = client.post(url("start"), make_post(test_mode="on", force_update="on"))
+    task = CollectionTask.objects.get()
+    assert answer.url == url(f"{TASKS}_change", task.pk)
+    assert said(answer) == f"Task {str(task.pk)[:8]} was started. It collects 3 stocks."
+    assert (task.market, task.source, task.stock_codes) == ("CN", "simulated", ["000001", "000002", "000003"])
+    assert (task.start_date, task.end_date) == (date(2024, 1, 1), date(2024, 12, 31))
+    assert (task.test_mode, task.full_collection_mode, task.force_update) == (True, False, True)
+    event = task.events.first()
+    assert (event.kind, event.user_name, event.channel) == ("started", "root", "admin")
+
+
+def test_a_whole_market_is_started_and_says_that_the_list_comes_first():
+    answer = superuser().post(url("start"), make_post(scope="all", stock_codes="000001"))
+    assert CollectionTask.objects.get().stock_codes is None
+    assert "It reads the list of stocks first." in said(answer)
+
+
+def test_a_second_press_of_the_same_page_starts_nothing_more():
+    client = superuser()
+    first = client.post(url("start"), make_post())
+    second = client.post(url("start"), make_post())
+    assert first.url == second.url
+    assert CollectionTask.objects.count() == 1
+
+
+def test_the_same_page_with_other_values_asks_for_another_press():
+    client = superuser()
+    client.post(url("start"), make_post())
+    lifecycle.cancel(CollectionTask.objects.get().pk, ACTOR)
+    answer = client.post(url("start"), make_post(end_date="2024-06-30"))
+    assert "Press again for another one." in text_of(answer)
+    key = answer.context["form"]["key"].value()
+    assert key != "a-key"
+    assert client.post(url("start"), make_post(end_date="2024-06-30", key=key)).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "sentence"),
+    [
+        ({"end_date": "2023-01-01"}, "end_date", "The last day is before the first one."),
+        ({"start_date": "2199-01-01", "end_date": "2199-01-02"}, "start_date", "is in the future"),
+        ({"start_date": "soon"}, "start_date", "Enter a valid date"),
+        ({"source": "sample"}, "market", "does not serve the market CN"),
+        ({"source": "gone"}, "source", "is not one of the available choices"),
+        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not serve the adjustment"),
+        ({"stock_codes": "6000/0"}, "stock_codes", "Malformed stock codes: 6000/0"),
+        ({"stock_codes": " ,， \n"}, "stock_codes", "Name at least one stock"),
+    ],
+)
+def test_an_error_stands_beside_its_field_and_nothing_typed_is_lost(fields, field, sentence):
+    posted = make_post(**fields)
+    answer = superuser().post(url("start"), posted)
+    form = answer.context["form"]
+    assert answer.status_code == 200
+    assert sentence in form.errors[field][0]
+    assert sentence in text_of(answer).replace("&#x27;", "'")
+    assert {name: form[name].value() for name in posted if name != "start"} == {
+        name: value for name, value in posted.items() if name != "start"
+    }
+    assert not CollectionTask.objects.exists()
+
+
+def test_two_mistakes_are_shown_at_once():
+    answer = superuser().post(url("start"), make_post(start_date="soon", scope="some", stock_codes=""))
+    assert set(answer.context["form"].errors) == {"start_date", "stock_codes"}
+
+
+def test_codes_that_nobody_knows_are_refused_beside_the_field_by_the_verb_itself():
+    make_list()
+    answer = superuser().post(url("start"), make_post(stock_codes="999999"))
+    assert "None of the stock codes is known" in answer.context["form"].errors["stock_codes"][0]
+
+
+def test_unknown_codes_are_left_out_and_named():
+    make_list()
+    client = superuser()
+    answer = client.post(url("start"), make_post(stock_codes="000001 999999"))
+    assert "1 code is unknown in this market and left out: 999999" in said(answer)
+    assert CollectionTask.objects.get().stock_codes == ["000001"]
+
+
+def test_while_a_task_runs_the_page_names_it_and_offers_no_press():
+    running = make_task()
+    answer = superuser().get(url("start"))
+    assert url(f"{TASKS}_change", running.pk) in answer.content.decode()
+    assert "only one runs at a time" in text_of(answer)
+    assert answer.content.count(b"disabled aria-describedby") == 1
+
+
+def test_a_press_while_a_task_runs_is_refused_and_keeps_the_form():
+    running = make_task()
+    answer = superuser().post(url("start"), make_post())
+    assert f"A task is already running: {running.pk}" in text_of(answer)
+    assert answer.context["form"]["stock_codes"].value() == "000001 000002,000003"
+    assert CollectionTask.objects.count() == 1
+
+
+def test_a_press_without_a_csrf_token_is_refused():
+    client = superuser()
+    client.handler.enforce_csrf_checks = True
+    assert client.post(url("start"), make_post()).status_code == 403
+    assert not CollectionTask.objects.exists()
+
+
+@pytest.mark.parametrize("button", [{"check": "1"}, {"preset": "5y"}, {}])
+def test_only_the_start_button_starts(button):
+    answer = superuser().post(url("start"), {**make_post(start=None), **button})
+    assert answer.status_code == 200
+    assert not CollectionTask.objects.exists()
+
+
+def test_a_preset_fills_in_the_days_without_a_script():
+    form = superuser().post(url("start"), make_post(start=None, preset="all")).context["form"]
+    assert form["start_date"].value() == "1990-12-19"
+    assert form["stock_codes"].value() == "000001 000002,000003"
+
+
+# ---------------------------------------------------------------- what it holds to begin with
+
+
+def shown(client, query=""):
+    form = client.get(f"{url('start')}{query}").context["form"]
+    return {name: form[name].value() for name in form.fields}
+
+
+def test_a_new_site_s_form_is_for_the_default_source_and_all_days():
+    values = shown(superuser())
+    assert (values["source"], values["market"], values["scope"]) == ("sample", "US", "all")
+    assert values["end_date"] - values["start_date"] > timedelta(days=365 * 40)
+
+
+def test_later_it_is_like_the_newest_task_for_the_last_year():
+    make_ended("completed", adjust="qfq")
+    values = shown(superuser())
+    assert (values["source"], values["market"], values["adjust"]) == ("simulated", "CN", "qfq")
+    assert 364 <= (values["end_date"] - values["start_date"]).days <= 366
+
+
+def test_it_takes_the_parameters_of_an_earlier_task():
+    old = make_ended("failed", adjust="hfq", force_update=True)
+    values = shown(superuser(), f"?from={old.pk}")
+    assert (values["start_date"], values["end_date"]) == (date(2024, 1, 1), date(2024, 12, 31))
+    assert (values["adjust"], values["force_update"], values["test_mode"]) == ("hfq", True, False)
+    assert (values["scope"], values["stock_codes"]) == ("some", "000001")
+
+
+@pytest.mark.parametrize("query", ["?from=x", "?from=00000000-0000-4000-8000-000000000000"])
+def test_an_earlier_task_that_is_not_there_changes_nothing(query):
+    assert shown(superuser(), query)["source"] == "sample"
+
+
+def test_an_earlier_task_is_shown_only_to_those_who_may_see_tasks():
+    old = make_ended("failed")
+    assert shown(signed_in("start_task"), f"?from={old.pk}")["stock_codes"] == ""
+
+
+def test_codes_can_be_given_in_the_address():
+    values = shown(superuser(), "?market=CN&source=simulated&codes=600000,600519")
+    assert (values["market"], values["scope"], values["stock_codes"]) == ("CN", "some", "600000 600519")
+
+
+# ---------------------------------------------------------------- the file
+
+
+@pytest.mark.parametrize(
+    ("content", "codes"),
+    [
+        ("600000\n600519\n", ["600000", "600519"]),
+        ("600000, 600519，000001", ["600000", "600519", "000001"]),
+        ("code,name,price\n600000,浦发银行,10.2\n600519,贵州茅台,1700\n", ["600000", "600519"]),
+        ("名称\t证券代码\n浦发银行\t600000\n", ["600000"]),
+        ("600000,浦发银行\n600519,贵州茅台\n", ["600000", "600519"]),
+        ("AAPL;BRK.B;MSFT", ["AAPL", "BRK.B", "MSFT"]),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
+def test_a_file_of_codes_is_read(content, codes, encoding):
+    assert codelists.read(content.encode(encoding)) == codes
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", codelists.EmptyList),
+        (b" \n\n", codelists.EmptyList),
+        (b"PK\x03\x04\x00\x00", codelists.NotAList),
+        (b"\xff\xff\xff", codelists.NotAList),
+        (b"1" * (codelists.MAX_BYTES + 1), codelists.FileTooLarge),
+    ],
+)
+def test_a_file_that_is_no_list_is_refused(content, error):
+    with pytest.raises(error):
+        codelists.read(content)
+
+
+def test_a_file_is_enough_by_itself_whatever_was_chosen_beside_it():
+    file = upload("代码,名称\n600000,浦发银行\n".encode("gbk"))
+    superuser().post(url("start"), make_post(scope="all", stock_codes="", file=file))
+    assert CollectionTask.objects.get().stock_codes == ["600000"]
+
+
+def test_the_file_s_codes_are_kept_among_the_typed_ones_when_something_else_is_wrong():
+    file = upload(b"600000\n000001\n")
+    form = superuser().post(url("start"), make_post(end_date="2020-01-01", file=file)).context["form"]
+    assert form["stock_codes"].value() == "000001 000002 000003 600000"
+    assert form["scope"].value() == "some"
+
+
+def test_a_file_that_is_too_large_is_refused_beside_its_field():
+    file = upload(b"600000\n" * 80_000)
+    form = superuser().post(url("start"), make_post(file=file)).context["form"]
+    assert "larger than 500 kB" in form.errors["file"][0]
+
+
+def test_the_page_can_have_a_file_read_before_the_press():
+    client = superuser()
+    assert client.post(url("start_file"), {"file": upload(b"600000\n")}).json() == {"codes": ["600000"]}
+    refused = client.post(url("start_file"), {"file": upload(b"\x00")})
+    assert "Save the sheet as CSV" in refused.json()["problem"]
+    assert client.post(url("start_file")).json() == {"problem": "The file holds no stock code."}
+    assert client.get(url("start_file")).status_code == 405
+
+
+# ---------------------------------------------------------------- the search
+
+
+def search(client, **query):
+    return json.loads(client.get(url("start_stocks"), query).content)
+
+
+def test_stocks_are_found_by_how_the_code_begins_and_by_a_part_of_the_name():
+    make_list(2)
+    Stock.objects.create(market="CN", code="600000", name="浦发银行", exchange="SSE")
+    Stock.objects.create(market="CN", code="600519", name="含0000的名")
+    Stock.objects.create(market="HK", code="00001", name="长和")
+    client = superuser()
+    assert [stock["code"] for stock in search(client, market="CN", q="0000")["stocks"]] == [
+        "000001",
+        "000002",
+        "600519",
+    ]
+    assert search(client, market="CN", q="浦发") == {
+        "stocks": [{"code": "600000", "name": "浦发银行", "exchange": "SSE"}],
+        "more": False,
+    }
+
+
+@pytest.mark.parametrize("query", [{"market": "CN", "q": ""}, {"market": "XX", "q": "0"}, {"q": "0"}, {}])
+def test_a_search_for_nothing_finds_nothing(query):
+    make_list(3)
+    assert search(superuser(), **query) == {"stocks": [], "more": False}
+
+
+def test_a_search_is_bounded_and_says_that_there_is_more():
+    make_list(40)
+    found = search(superuser(), market="CN", q="0000")
+    assert (len(found["stocks"]), found["more"]) == (20, True)
+
+
+# ---------------------------------------------------------------- what it would mean
+
+
+def meaning(client, **fields):
+    return text_of(client.post(url("start_estimate"), make_post(start=None, **fields)))
+
+
+def test_without_a_list_and_a_pace_the_estimate_says_that_it_does_not_know():
+    words = meaning(superuser(), scope="all")
+    assert "known once the source’s list is read" in words
+    assert "Time unknown" in words
+    assert "its pace is not known" in words
+
+
+def test_codes_are_counted_before_the_press():
+    assert "Stocks 3 Requests up to about 3" in meaning(superuser())
+
+
+def test_a_market_s_list_is_counted_and_narrowed_by_the_modes():
+    make_list(30)
+    Stock.objects.filter(code__lte="000010").update(
+        full_collection_completed=True, full_collection_date="2024-01-01T00:00:00Z"
+    )
+    client = superuser()
+    assert "Stocks 30 Requests up to about 31" in meaning(client, scope="all")
+    assert "Stocks 20 " in meaning(client, scope="all", full_collection_mode="on")
+    assert "Stocks 5 " in meaning(client, scope="all", test_mode="on")
+
+
+def test_the_time_follows_the_pace_of_the_source_s_last_tasks():
+    done = make_ended("completed")
+    CollectionTask.objects.filter(pk=done.pk)
+    order = orders.resolve(make_order(stock_codes=("1", "2")), TODAY, make_conf())
+    estimate = estimates.of(order, make_conf())
+    assert estimate.tasks == 1
+    assert estimate.low < estimate.high
+
+
+def make_conf(**fields):
+    from tasks_app.conf import Conf
+
+    return Conf(**fields)
+
+
+def test_the_time_is_never_shorter_than_the_source_s_limits_allow():
+    conf = make_conf(rates=(("simulated", 0.5),))
+    order = orders.resolve(make_order(stock_codes=tuple(map(str, range(1, 101)))), TODAY, conf)
+    assert estimates.of(order, conf).low == timedelta(seconds=200)
+    capped = make_conf(daily_caps=(("simulated", 40),))
+    assert estimates.of(order, capped).low == timedelta(days=2)
+
+
+def test_what_is_wrong_is_said_before_the_press():
+    assert "The last day is before the first one." in meaning(superuser(), end_date="2020-01-01")
+
+
+def test_the_estimate_names_the_task_that_runs():
+    make_task()
+    assert "only one runs at a time" in meaning(superuser())
+
+
+def test_the_page_and_the_estimate_cost_a_bounded_number_of_queries():
+    make_list(30)
+    make_ended("completed")
+    client = superuser()
+    client.get(url("start"))
+    with CaptureQueriesContext(connection) as page:
+        client.get(url("start"))
+    with CaptureQueriesContext(connection) as estimate:
+        client.post(url("start_estimate"), make_post())
+    assert (len(page), len(estimate)) <= (10, 7)
+    assert len(estimate) <= 7

@@ -1,0 +1,31 @@
+"""Asks axe-core, from npm and fetched by `make browser`, what is wrong with a page for people with disabilities."""
+
+from functools import cache
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser import needs
+
+GRAVE = ("serious", "critical")
+
+
+@cache
+def _script() -> str:
+    if not needs.AXE.exists():
+        reason = "axe-core is not there: `make browser` fetches it with npm"
+        pytest.fail(reason) if needs.required() else pytest.skip(reason)
+    return needs.AXE.read_text()
+
+
+def violations(page: Page) -> list[str]:
+    """The serious and critical ones: rule, where, and what it says."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(_script())  # over the debugger: the page's own policy stays as it is
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary']}"
+        for rule in found
+        if rule["impact"] in GRAVE
+        for node in rule["nodes"][:3]
+    ]

@@ -1,0 +1,78 @@
+"""A site as it looks after a month, for the screenshots: `python -m tests.browser.demo`, on a migrated database.
+
+The quotes are the sample's, collected for real. The past tasks are rows and nothing else.
+"""
+
+import os
+import random
+from datetime import datetime, time, timedelta
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from tasks_app.models import CollectionTask, TaskEvent  # noqa: E402
+from tasks_app.models.tasks import Channel, EventKind, TaskStatus  # noqa: E402
+from tests.browser.seed import SAMPLE, make_people, start  # noqa: E402
+from tests.make import work  # noqa: E402
+
+RUNS = 64
+SIMULATED, STOCKS = "simulated", 1800
+ENDS = [TaskStatus.COMPLETED] * 17 + [TaskStatus.CANCELLED] * 2 + [TaskStatus.FAILED]
+
+
+def make_past(user: User, draw: random.Random) -> None:
+    """Two runs on each day before today, most of which went well."""
+    today = timezone.now().date()
+    days = [today - timedelta(days=1 + number // 2) for number in range(RUNS)]
+    evenings = [time(18, 5), time(8, 30)]
+    moments = [
+        datetime.combine(day, evenings[n % 2], timezone.get_current_timezone()) for n, day in enumerate(days)
+    ]
+    for at in reversed(moments):
+        task = CollectionTask.objects.create(**_past(at, user, draw))
+        for kind, when in ((EventKind.STARTED, at), (EventKind(task.status), task.end_time)):
+            TaskEvent.objects.create(task=task, kind=kind, at=when, user=user, channel=Channel.ADMIN)
+
+
+def _past(at: datetime, user: User, draw: random.Random) -> dict[str, Any]:
+    """The fields of a task that was started then, by the rules of the counters."""
+    status = draw.choice(ENDS)
+    share = 1.0 if status == TaskStatus.COMPLETED else draw.uniform(0.1, 0.8)
+    processed = round(STOCKS * share)
+    failed = processed if status == TaskStatus.FAILED else round(processed * draw.choice([0, 0, 0.002, 0.01]))
+    bars = (processed - failed) * draw.choice([1, 1, 1, 21])
+    return {
+        "status": status,
+        "market": "CN",
+        "source": SIMULATED,
+        "start_date": at.date() - timedelta(days=draw.choice([1, 1, 1, 30])),
+        "end_date": at.date(),
+        "start_time": at,
+        "planned_at": at + timedelta(seconds=2),
+        "heartbeat_at": at,
+        "end_time": at + timedelta(seconds=round(processed * draw.uniform(0.9, 1.3))),
+        "total_stocks": STOCKS,
+        "processed_stocks": processed,
+        "success_count": processed - failed,
+        "failed_count": failed,
+        "collected_count": bars,
+        "error_code": "all_failed" if status == TaskStatus.FAILED else "",
+        "created_by": user,
+    }
+
+
+def main() -> None:
+    people = make_people()
+    make_past(people["operator"], random.Random("a month"))
+    start(SAMPLE, people["operator"])
+    work()
+
+
+if __name__ == "__main__":
+    main()

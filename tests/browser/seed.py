@@ -1,0 +1,60 @@
+"""What the site of the browser tests holds at first: `python -m tests.browser.seed`, on a migrated database.
+
+People of each role, the sample's quotes, and one task of each final status, all through the front door.
+"""
+
+import os
+from dataclasses import replace
+from datetime import date, timedelta
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
+django.setup()
+
+from django.contrib.auth.models import Group, User  # noqa: E402
+
+from tasks_app import lifecycle, orders  # noqa: E402
+from tasks_app.audit import Actor  # noqa: E402
+from tasks_app.models import CollectionTask  # noqa: E402
+from tasks_app.models.tasks import Channel  # noqa: E402
+from tasks_app.orders import Order  # noqa: E402
+from tests.browser.people import PASSWORD, ROLES  # noqa: E402
+from tests.make import work  # noqa: E402
+
+TODAY = orders.latest_today()
+SAMPLE = Order(start_date=date(2000, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")
+YEAR = Order(
+    start_date=TODAY - timedelta(days=365), end_date=TODAY - timedelta(days=1), market="CN", source="drill"
+)
+
+
+def make_people() -> dict[str, User]:
+    """A staff user of each role, named after it. The administrator's group may do all that staff may."""
+    people = {}
+    for role in ROLES:
+        user = people[role] = User.objects.create_user(role, password=PASSWORD, is_staff=True)
+        user.groups.add(Group.objects.get(name=role))
+    return people
+
+
+def start(order: Order, user: User) -> CollectionTask:
+    return lifecycle.start(order, Actor(Channel.ADMIN, user), today=TODAY)
+
+
+def main() -> None:
+    people = make_people()
+    start(SAMPLE, people["administrator"])
+    work()
+    with_failures = start(YEAR, people["operator"])
+    work()
+    lifecycle.retry(with_failures.pk, Actor(Channel.ADMIN, people["operator"]))
+    work()
+    start(replace(YEAR, stock_codes=("000007",)), people["operator"])
+    work()
+    cancelled = start(YEAR, people["operator"])
+    lifecycle.cancel(cancelled.pk, Actor(Channel.ADMIN, people["administrator"]))
+
+
+if __name__ == "__main__":
+    main()

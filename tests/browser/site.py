@@ -1,0 +1,131 @@
+"""The site under test: `manage.py quickstart` with real workers, on a database of its own."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.browser.needs import ROOT
+from tests.concurrency.machine import environment, eventually, marked
+
+STOCKS = 60
+# Whatever the machine's own environment says: the drill's pace is such that a task lasts some seconds.
+SETTINGS = {
+    "COLLECTOR_SOURCES": "drill=tests.browser.drill:Drill",
+    "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
+    "COLLECTOR_SIMULATED_BARS": "250",
+    "COLLECTOR_WATCHDOG_INTERVAL": "0.5",
+    "COLLECTOR_NO_THROTTLE": "1",
+}
+LATENCY = {"COLLECTOR_SIMULATED_LATENCY": "0.15"}
+
+
+class Site:
+    """A migrated and seeded database, and from `start` to `stop` everything that serves it."""
+
+    def __init__(self, folder: Path, seed: str = "tests.browser.seed", **extra: str) -> None:
+        self.folder = folder
+        self.mark = f"site-{os.getpid()}-{time.monotonic_ns()}"
+        self.settings = {**SETTINGS, **extra, "MARK": self.mark}
+        self.database = f"sqlite:///{folder / 'site.sqlite3'}"
+        self._run("manage.py", "migrate", "--verbosity", "0")
+        self._run("-m", seed)
+
+    def start(self) -> None:
+        """Raises AssertionError with the log when it does not come up."""
+        self.log = self.folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), "quickstart", "--port", "0", "--no-collect"],
+                cwd=self.folder,
+                env=environment(self.database, **{**LATENCY, **self.settings}),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        eventually(lambda: self._ready() or self.process.poll() is not None, 60, "READY")
+        assert self._ready(), self.log.read_text()
+        self.access: dict[str, str] = json.loads(self._ready().removeprefix("READY "))
+        self.url = self.access["url"]
+
+    def stop(self) -> None:
+        """Nothing survives, however it went."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for pid in marked(self.mark) if sys.platform == "linux" else []:
+            os.kill(pid, signal.SIGKILL)
+
+    def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The API's answer to the administrator's token; None for a refusal."""
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}/api/data-collection/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            method=method,
+            headers={"Authorization": f"Token {self.access['token']}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code in (400, 404):
+                return None
+            raise
+
+    def start_task(self, **order: Any) -> str:
+        """The id of a task of the drill, started over the API."""
+        given = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "drill", **order}
+        answer = self.api("POST", "historical", given)
+        assert answer, f"not started: {given}"
+        return str(answer["task_id"])
+
+    def status(self, task_id: str) -> str:
+        return str(self.api("GET", f"status/{task_id}")["status"])
+
+    def become_idle(self) -> None:
+        """No task is running."""
+        while current := self.api("GET", "current-task")["current_task"]:
+            self.api("DELETE", f"tasks/{current['task_id']}")
+
+    def tasks(self, status: str) -> list[str]:
+        """The ids of tasks with that status, the newest first."""
+        return [task["task_id"] for task in self.api("GET", f"tasks?status={status}")]
+
+    def failed_task(self) -> str:
+        """The newest ended task that has failures, of several stocks."""
+        tasks = self.api("GET", "tasks")
+        return next(str(t["task_id"]) for t in tasks if t["status"] != "running" and t["failed_count"] > 1)
+
+    def stock(self, market: str, code: str) -> int:
+        """The number of a stock's page."""
+        with closing(sqlite3.connect(self.folder / "site.sqlite3")) as connection:
+            query = "SELECT id FROM tasks_app_stock WHERE market = ? AND code = ?"
+            return int(connection.execute(query, (market, code)).fetchone()[0])
+
+    def _ready(self) -> str:
+        lines = self.log.read_text().splitlines(keepends=True)
+        return next((line for line in lines if line.startswith("READY ") and line.endswith("\n")), "")
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment(self.database, **self.settings),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

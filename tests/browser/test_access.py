@@ -1,0 +1,63 @@
+"""The main pages for people who use a keyboard, a screen reader, the dark theme, or less motion."""
+
+import pytest
+
+from tests.browser import axe, survey
+from tests.browser.conftest import Open
+from tests.browser.places import NAMES, main_pages
+from tests.browser.site import Site
+
+LANGUAGES = ("en-US", "zh-CN")
+MOST_STOPS = 400
+
+
+def role_for(name: str) -> str | None:
+    return None if name == "sign-in" else "administrator"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", NAMES)
+def test_axe_finds_nothing_serious_in_light_and_dark(
+    open_as: Open, site: Site, name: str, language: str
+) -> None:
+    path = main_pages(site)[name]
+    found = {}
+    page = open_as(role_for(name), path, language, reduced_motion="reduce")
+    page.wait_for_function(survey.SETTLED)
+    found["light"] = axe.violations(page)
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    page.wait_for_function(survey.SETTLED)
+    assert page.evaluate("() => matchMedia('(prefers-color-scheme: dark)').matches")
+    found["dark"] = axe.violations(page)
+    assert found == {"light": [], "dark": []}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tab_key_reaches_every_control_and_shows_where_it_is(
+    open_as: Open, site: Site, name: str
+) -> None:
+    page = open_as(role_for(name), main_pages(site)[name], reduced_motion="reduce")
+    page.wait_for_function(survey.SETTLED)
+    wanted = set(range(survey.ask(page, "controls")))
+    assert wanted
+    reached: set[int] = set()
+    faults = []
+    page.evaluate("() => { document.activeElement.blur(); window.scrollTo(0, 0) }")
+    for _ in range(MOST_STOPS):
+        page.keyboard.press("Tab")
+        stop = survey.ask(page, "focused")
+        if stop is None or (stop["stop"] in reached and reached >= wanted):
+            break
+        if stop["stop"] is not None:
+            reached.add(stop["stop"])
+        if not (stop["visible"] and stop["onScreen"]):
+            faults.append(stop)
+    missed = [survey.control(page, number) for number in sorted(wanted - reached)]
+    assert (missed, faults) == ([], [])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_moves_for_people_who_asked_for_less_motion(open_as: Open, site: Site, name: str) -> None:
+    page = open_as(role_for(name), main_pages(site)[name], reduced_motion="reduce")
+    assert survey.ask(page, "moving") == []

@@ -1,0 +1,66 @@
+"""What holds on every page that an administrator can reach by links, in both languages."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, StorageState
+
+from tests.browser import english, survey
+from tests.browser.site import Site
+from tests.browser.survey import Seen
+from tests.browser.watch import Watch
+
+LANGUAGES = {"en-US": "en", "zh-CN": "zh-hans"}
+
+
+@pytest.fixture(scope="session", params=LANGUAGES)
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def pages(
+    site: Site, browser: Browser, signed_in: Callable[[str], StorageState], language: str
+) -> list[Seen]:
+    """All pages, walked through once."""
+    site.become_idle()
+    state = signed_in("administrator")
+    context = browser.new_context(
+        locale=language, viewport=survey.WIDE, storage_state=state, reduced_motion="reduce"
+    )
+    tasks = [site.tasks(status)[0] for status in ("completed", "failed", "cancelled")]
+    lists = [f"{site.url}/admin/", f"{site.url}/admin/tasks_app/collectiontask/"]
+    start = [*lists, *(f"{lists[1]}{task}/change/" for task in tasks)]
+    found = list(survey.walk(context, Watch(context), start, site.url))
+    context.close()
+    print("\n".join(page.url for page in found))
+    return found
+
+
+def test_all_of_them_were_found(pages: list[Seen]) -> None:
+    assert len(pages) > 20
+
+
+def test_no_page_reports_an_error_or_asks_for_what_is_not_there(pages: list[Seen]) -> None:
+    assert survey.faults(pages, lambda page: page.problems) == ""
+
+
+def test_every_page_says_which_language_it_is_in(pages: list[Seen], language: str) -> None:
+    assert {page.language for page in pages} == {LANGUAGES[language]}
+
+
+def test_no_english_is_left_on_chinese_pages(pages: list[Seen], language: str) -> None:
+    if language == "zh-CN":
+        assert survey.faults(pages, lambda page: list(english.left(page.texts))) == ""
+
+
+def test_no_page_is_wider_than_a_phone(pages: list[Seen]) -> None:
+    assert survey.faults(pages, lambda page: page.phone) == ""
+
+
+def test_no_page_is_wider_than_a_screen(pages: list[Seen]) -> None:
+    assert survey.faults(pages, lambda page: page.wide) == ""
+
+
+def test_nothing_reacts_to_a_mouse_alone(pages: list[Seen]) -> None:
+    assert survey.faults(pages, lambda page: page.mouse_only) == ""

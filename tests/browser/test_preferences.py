@@ -1,0 +1,54 @@
+"""What people choose for themselves, and keep: language and theme."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, Open
+
+
+def open_account(page: Page) -> None:
+    page.locator("#nav-sidebar button[aria-expanded]").last.click()
+
+
+def test_the_language_is_switched_and_stays(open_as: Open) -> None:
+    page = open_as("viewer", "/admin/tasks_app/collectiontask/")
+    open_account(page)
+    page.get_by_role("button", name="简体中文").click()
+    expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
+    expect(page).to_have_url(re.compile("/collectiontask/$"))
+    page.goto("/admin/tasks_app/stock/")
+    expect(page.get_by_role("link", name="任务", exact=True).first).to_be_visible()
+    open_account(page)
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+@pytest.mark.parametrize(("choice", "scheme"), [("Dark", "light"), ("Light", "dark")])
+def test_the_theme_is_switched_against_the_systems_and_stays(open_as: Open, choice: str, scheme: str) -> None:
+    page = open_as("viewer", "/admin/tasks_app/collectiontask/", color_scheme=scheme)
+    expect(page.locator("html")).to_have_class(re.compile("dark") if scheme == "dark" else re.compile("^$"))
+    open_account(page)
+    page.get_by_role("button", name=choice).click()
+    expect(page.locator("html")).to_have_class(choice.lower())
+    before = background(page)
+    page.goto("/admin/tasks_app/stock/")
+    expect(page.locator("html")).to_have_class(choice.lower())
+    assert background(page) == before
+
+
+def background(page: Page) -> str:
+    colour: str = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+def test_on_a_phone_the_navigation_opens_leads_on_and_closes(open_as: Open) -> None:
+    page = open_as("viewer", "/admin/", viewport=PHONE, has_touch=True, is_mobile=True)
+    links = page.locator("#nav-sidebar").get_by_role("link", name="Stocks", exact=True)
+    expect(links).not_to_be_in_viewport()
+    page.get_by_role("button", name="Show or hide the navigation").locator("visible=true").tap()
+    expect(links).to_be_in_viewport()
+    links.tap()
+    expect(page).to_have_url(re.compile("/stock/$"))
+    expect(page.locator("#nav-sidebar")).not_to_be_in_viewport()

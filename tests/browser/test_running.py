@@ -1,0 +1,206 @@
+"""A task's life as people see it: started from the form, watched, cancelled, retried."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, Open
+from tests.browser.places import TASKS, task_page
+from tests.browser.site import STOCKS, Site
+
+CODES = [f"{board}{number:04d}" for number in range(1, 6) for board in ("00", "30", "60")]
+REFUSED = "000007, 300007"
+DONE = re.compile(r"([\d,]+) of ([\d,]+) stocks")
+
+pytestmark = pytest.mark.usefixtures("idle")
+
+
+def sentence(page: Page) -> str:
+    return page.locator(".sc-bar p").inner_text()
+
+
+def processed(page: Page) -> int:
+    """The number in the sentence beside the bar."""
+    found = DONE.search(sentence(page))
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def width(page: Page) -> float:
+    """How far the bar is filled, of 1,000."""
+    return float(page.locator(".sc-bar rect.sc-done").get_attribute("width") or 0)
+
+
+def mark(page: Page) -> None:
+    """A reload would lose this."""
+    page.evaluate("() => { window.sameDocument = true }")
+
+
+def is_same_document(page: Page) -> bool:
+    return page.evaluate("() => window.sameDocument === true") is True
+
+
+def wait_for(page: Page, what: str, number: int) -> None:
+    """Until more than `number` stocks are said to be processed."""
+    page.wait_for_function(
+        r"""n => { const found = /([\d,]+) of/.exec(document.querySelector('.sc-bar p').textContent);
+                   return found && Number(found[1].replace(',', '')) > n }""",
+        arg=number,
+    )
+
+
+def status(page: Page, name: str) -> None:
+    """The label at the page's head comes to say this."""
+    expect(page.locator("[data-sc-part=head] .sc-label")).to_contain_text(name)
+
+
+def fill_in(page: Page, codes: str) -> None:
+    page.locator("input[name=source][value=drill]").check()
+    page.get_by_role("button", name="Last year").click()
+    page.locator("input[name=scope][value=some]").check()
+    page.locator("[name=stock_codes]").fill(codes)
+
+
+def test_an_operator_starts_from_the_form_and_sees_the_bar_move_to_the_end(open_as: Open, site: Site) -> None:
+    page = open_as("operator", "/admin/start/")
+    fill_in(page, " ".join([*CODES, REFUSED]))
+    expect(page.locator("#ss-estimate")).to_contain_text("17")
+    page.get_by_role("button", name="Start").last.click()
+    expect(page).to_have_url(re.compile(r"/collectiontask/[0-9a-f-]{36}/change/"))
+    expect(page.get_by_text(re.compile("was started. It collects 17 stocks"))).to_be_visible()
+    mark(page)
+    status(page, "running")
+    first, wide = processed(page), width(page)
+    wait_for(page, "progress", first)
+    assert width(page) > wide
+    status(page, "completed")
+    assert "17 of 17 stocks" in sentence(page)
+    assert "2 failed" in sentence(page)
+    expect(page.get_by_role("link", name="Retry the rest")).to_be_visible()
+    expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
+    assert is_same_document(page)
+
+
+def test_a_mistake_in_the_form_is_told_beside_its_field(open_as: Open) -> None:
+    page = open_as("operator", "/admin/start/")
+    fill_in(page, "no code!")
+    page.locator("[name=start_date]").fill("2024-02-01")
+    page.locator("[name=end_date]").fill("2024-01-01")
+    page.get_by_role("button", name="Start").last.click()
+    expect(page).to_have_url(re.compile("/admin/start/"))
+    wrong = page.locator("[aria-invalid=true]")
+    expect(wrong).not_to_have_count(0)
+    for field in wrong.all():
+        told = (field.get_attribute("aria-describedby") or "").split()
+        assert any(page.locator(f"#{name}").inner_text() for name in told)
+    assert page.locator("[name=stock_codes]").input_value() == "no code!"
+
+
+def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Site) -> None:
+    task = site.start_task()
+    page = open_as("operator", task_page(task))
+    wait_for(page, "progress", 0)
+    page.get_by_role("link", name="Cancel the task").click()
+    expect(page.get_by_text("Cancel this task?")).to_be_visible()
+    expect(page.get_by_text("What is stored stays stored")).to_be_visible()
+    assert site.status(task) == "running"
+    page.get_by_role("link", name="No, take me back").click()
+    status(page, "running")
+    page.get_by_role("link", name="Cancel the task").click()
+    page.get_by_role("button", name="Yes, cancel it").click()
+    expect(page).to_have_url(re.compile(task))
+    status(page, "cancelled")
+    assert site.status(task) == "cancelled"
+    assert 0 < processed(page) < STOCKS
+    expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
+    expect(page.get_by_role("link", name="Retry the rest")).to_be_visible()
+
+
+def test_a_cancel_by_somebody_else_shows_on_the_open_page(open_as: Open, site: Site) -> None:
+    task = site.start_task()
+    page = open_as("viewer", task_page(task))
+    mark(page)
+    status(page, "running")
+    site.api("DELETE", f"tasks/{task}")
+    status(page, "cancelled")
+    assert is_same_document(page)
+
+
+def test_one_group_of_failures_is_retried(open_as: Open, site: Site) -> None:
+    task = site.start_task(stock_codes=["000001", "000007", "300007", "600007"])
+    page = open_as("operator", task_page(task))
+    status(page, "completed")
+    page.get_by_role("link", name=re.compile("Retry these")).click()
+    page.get_by_role("button", name="Yes, start it").click()
+    expect(page).not_to_have_url(re.compile(task))
+    status(page, "failed")
+    assert "3 of 3 stocks" in sentence(page)
+    expect(page.get_by_role("link", name=task[:8]).first).to_be_visible()
+
+
+def test_the_list_cancels_what_runs_and_says_what_it_left_alone(open_as: Open, site: Site) -> None:
+    ended = site.tasks("completed")[0]
+    running = site.start_task()
+    page = open_as("operator", TASKS)
+    for task in (ended, running):
+        page.locator(f"input.action-select[value='{task}']").check()
+    page.locator("select[name=action]").select_option("cancel_selected")
+    page.get_by_role("button", name=re.compile("Run|Go")).click()
+    page.get_by_role("button", name="Yes, cancel them").click()
+    expect(page.get_by_text("1 cancelled, 1 was already completed")).to_be_visible()
+    assert (site.status(running), site.status(ended)) == ("cancelled", "completed")
+
+
+def test_a_viewer_sees_no_verb_and_is_refused_when_posting(open_as: Open, site: Site) -> None:
+    running = site.start_task()
+    failed = site.failed_task()
+    verbs = [f"{TASKS}{running}/cancel/", f"{TASKS}{failed}/retry/", "/admin/start/"]
+    for path in ("/admin/", TASKS, task_page(running), task_page(failed)):
+        page = open_as("viewer", path)
+        for verb in (*verbs, f"{TASKS}{failed}/cancel/"):
+            expect(page.locator(f"a[href^='{verb}'], form[action^='{verb}']")).to_have_count(0)
+        expect(page.locator("select[name=action] option[value=cancel_selected]")).to_have_count(0)
+    token = next(c["value"] for c in page.context.cookies() if c["name"] == "csrftoken")
+    for verb in verbs:
+        answer = page.request.post(verb, headers={"X-CSRFToken": token, "Referer": site.url})
+        assert answer.status == 403, verb
+    assert site.status(running) == "running"
+
+
+def test_the_refresh_can_be_paused_and_that_is_remembered(open_as: Open, site: Site) -> None:
+    task = site.start_task()
+    page = open_as("viewer", task_page(task))
+    every = page.get_by_label("Refresh every")
+    every.select_option("0")
+    page.reload()
+    expect(every).to_have_value("0")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    before = sentence(page)
+    page.wait_for_function("fetch('/healthz').then(() => document.querySelector('.sc-bar p').textContent)")
+    site.become_idle()
+    assert sentence(page) == before
+    page.get_by_role("button", name="Refresh now").click()
+    status(page, "cancelled")
+    assert len([url for url in asked if "/live/" in url]) == 1
+    every.select_option("1")
+
+
+def test_an_unchanged_task_costs_next_to_nothing_and_a_hidden_tab_nothing(open_as: Open, site: Site) -> None:
+    page = open_as("viewer", task_page(site.failed_task()))
+    every = page.get_by_label("Refresh every")
+    every.select_option("1")
+    with page.expect_response(re.compile("/live/")) as first:
+        page.get_by_role("button", name="Refresh now").click()
+    assert first.value.status in (200, 304)
+    assert len(first.value.body() if first.value.status == 200 else b"") < 5_000
+
+
+def test_the_task_page_is_used_on_a_phone(open_as: Open, site: Site) -> None:
+    task = site.start_task()
+    page = open_as("operator", task_page(task), viewport=PHONE, has_touch=True, is_mobile=True)
+    wait_for(page, "progress", 0)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    page.get_by_role("link", name="Cancel the task").tap()
+    page.get_by_role("button", name="Yes, cancel it").tap()
+    status(page, "cancelled")

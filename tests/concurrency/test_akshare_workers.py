@@ -1,0 +1,41 @@
+"""The real AKShare client in real worker processes, on a loopback Eastmoney."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
+
+from tests.concurrency.machine import Machine, eventually
+from tests.concurrency.own_database import manage
+from tests.standins.eastmoney import serving
+
+
+def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_when_told_to(
+    database_url: str, tmp_path: Path
+) -> None:
+    with serving() as world:
+        world.trouble = {"1.600000": ["429"]}  # with Retry-After: 7
+        patience = {"COLLECTOR_AKSHARE_RATE": "20", "COLLECTOR_BREAKER_PAUSE": "1", "COLLECTOR_FAN_OUT": "2"}
+        extra = {**world.environment, **patience}
+        machine = Machine(tmp_path, database_url, **extra)
+        try:
+            machine.start()
+            order = ["--source", "akshare", "--start-date", "2024-06-03", "--end-date", "2024-06-14"]
+            told = manage(
+                database_url, "collect", "start", *order, "--codes", "600000,300750,920002", "--json", **extra
+            )
+            task = json.loads(told)["task_id"]
+
+            def status() -> dict[str, object]:
+                told = manage(database_url, "collect", "status", task, "--json", **extra)
+                return dict(json.loads(told))
+
+            eventually(lambda: status()["status"] != "running", 60, "the task's end")
+            assert (status()["status"], status()["success_count"]) == ("completed", 3)
+        finally:
+            machine.close()
+        assert world.most_open == 1
+        assert world.count("kline", "1.600000") == 2
+        assert world.count("kline") == 4

@@ -1,0 +1,194 @@
+"""A source that answers a day for all stocks is asked by day, when few days of many stocks are missing."""
+
+import threading
+from datetime import date, timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django_q.conf import Conf as QConf
+
+from tasks_app.conf import Simulated
+from tasks_app.engine import daily, watchdog
+from tasks_app.models import CollectionItem, DailyBar, TaskEvent
+from tasks_app.sources.base import Transient
+from tests import scripted
+from tests.make import make_task, work
+from tests.scripted import ByDay
+
+pytestmark = pytest.mark.django_db
+FRIDAY, MONDAY = date(2024, 3, 1), date(2024, 3, 4)
+
+
+@pytest.fixture
+def script(settings, monkeypatch):
+    """A function that gives the source its script by day, and the settings their values."""
+    monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
+    daily._shelves.clear()
+
+    def give(days, **given):
+        monkeypatch.setattr(ByDay, "days", staticmethod(days))
+        settings.COLLECTOR = scripted.scripted(
+            settings.COLLECTOR, monkeypatch, **{"slice_seconds": 5.0, **given}
+        )
+
+    return give
+
+
+def make_increment(**fields):
+    """A task for the whole market of 60 stocks and two sessions."""
+    span = {"start_date": FRIDAY, "end_date": MONDAY}
+    return make_task(**{"source": "by_day", "stock_codes": None, **span, **fields})
+
+
+def collect(task):
+    for _ in range(10):
+        work()
+        CollectionItem.objects.filter(state="pending").update(not_before=Now())
+        watchdog.tick()
+    task.refresh_from_db()
+    return task
+
+
+def asked():
+    """The requests, but for the stock list."""
+    return [call for call in ByDay.calls if call != "list"]
+
+
+def test_two_missing_days_of_a_whole_market_cost_two_requests(script):
+    script(scripted.whole_market)
+    task = collect(make_increment())
+    assert sorted(asked()) == ["2024-03-01", "2024-03-04"]
+    assert (task.status, task.success_count, task.collected_count) == ("completed", 60, 120)
+    assert DailyBar.objects.filter(source="by_day").count() == 120
+    assert set(task.items.values_list("source", "attempts", "rows_collected")) == {("by_day", 1, 2)}
+
+
+def test_a_stock_that_is_absent_from_a_day_has_no_bar_on_it_and_is_not_asked_for_again(script):
+    def days(day):
+        market = scripted.whole_market(day)
+        if day == FRIDAY:
+            del market["000007"]
+        return market
+
+    script(days)
+    collect(make_increment())
+    assert DailyBar.objects.get(symbol="000007").day == MONDAY
+    ByDay.calls.clear()
+    again = collect(make_increment())
+    assert asked() == []
+    assert again.status == "completed"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"start_date": FRIDAY - timedelta(days=30)},
+        {"stock_codes": ("000001", "000002")},
+    ],
+)
+def test_many_days_or_few_stocks_are_asked_for_stock_by_stock(script, fields):
+    script(scripted.whole_market)
+    task = collect(make_increment(**fields))
+    assert set(asked()) == set(task.items.values_list("code", flat=True))
+
+
+def test_an_adjustment_that_days_do_not_come_in_is_asked_for_stock_by_stock(script, monkeypatch):
+    monkeypatch.setattr(ByDay, "day_adjusts", ("",), raising=False)
+    script(scripted.whole_market)
+    collect(make_increment(adjust="qfq"))
+    assert len(asked()) == 60
+    assert "2024-03-01" not in asked()
+
+
+def test_a_source_is_not_asked_for_days_that_it_does_not_offer(script, monkeypatch):
+    monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
+    script(scripted.whole_market)
+    collect(make_increment())
+    assert "2024-03-01" not in asked()
+    assert len(asked()) == 60
+
+
+def test_a_day_that_fails_in_passing_is_asked_for_again_and_no_stock_is_the_worse_for_it(script):
+    failed = []
+
+    def days(day):
+        if not failed:
+            failed.append(day)
+            raise Transient("Not now.")
+        return scripted.whole_market(day)
+
+    script(days)
+    task = collect(make_increment())
+    assert len(asked()) == 3
+    assert (task.success_count, task.failed_count) == (60, 0)
+    assert set(task.items.values_list("attempts", flat=True)) == {1}
+
+
+def busy(day):
+    raise Transient("Not now.")
+
+
+def crash(day):
+    raise ZeroDivisionError("a vendor's bug")
+
+
+@pytest.mark.parametrize(
+    ("days", "tries"),
+    [
+        (busy, 3),
+        (crash, 1),
+        (lambda day: {}, 3),
+        (lambda day: ["<html>"], 3),
+        (lambda day: None, 3),
+    ],
+)
+def test_days_that_can_not_be_had_are_given_up_with_a_warning_and_the_stocks_go_one_by_one(
+    script, days, tries
+):
+    script(days)
+    task = collect(make_increment())
+    assert (task.status, task.success_count) == ("completed", 60)
+    assert len([call for call in asked() if "-" in call]) == tries
+    assert len(set(asked())) >= 60
+    warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
+    assert warning.params["source"] == "by_day"
+    assert warning.params["reason"]
+
+
+def test_a_day_that_hangs_is_given_up_and_the_next_process_knows(script):
+    released = threading.Event()
+    script(lambda day: released.wait(30) and {}, fetch_timeout=0.2, heartbeat=0.05)
+    task = make_increment()
+    work()
+    daily._shelves.clear()  # as a new process would find it
+    collect(task)
+    released.set()
+    assert (task.status, task.success_count) == ("completed", 60)
+    assert len([call for call in asked() if "-" in call]) == 1
+    assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread goes on asking"
+
+
+def test_days_pass_the_gate_like_any_request(script):
+    script(scripted.whole_market, daily_caps=(("by_day", 3),))
+    task = collect(make_increment())
+    assert (task.status, len(ByDay.calls)) == ("completed", 3)
+
+
+def test_a_process_never_keeps_more_days_than_it_may_ask_at_once(script):
+    script(scripted.whole_market, days_at_once=2)
+    collect(make_increment())
+    collect(make_increment(start_date=MONDAY, end_date=MONDAY + timedelta(days=1), force_update=True))
+    assert len(daily._shelves) == 1
+    assert all(len(shelf.days) <= 2 for shelf in daily._shelves.values())
+
+
+def test_the_simulated_days_hold_the_same_bars_as_its_stocks(settings):
+    from tasks_app.sources.base import Request
+    from tasks_app.sources.simulated import SimulatedSource
+
+    source = SimulatedSource(Simulated(stocks=3))
+    day = source.fetch_day("CN", FRIDAY, "")
+    assert len(day) == 3
+    for code, bar in day.items():
+        assert [bar] == source.fetch(Request("CN", code, FRIDAY, FRIDAY))
+    assert source.fetch_day("CN", FRIDAY + timedelta(days=1), "") == {}

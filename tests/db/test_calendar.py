@@ -1,0 +1,136 @@
+"""The trading calendar: known sessions, corrections by hand, and what lies beyond."""
+
+import json
+import subprocess
+import sys
+from datetime import date
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tasks_app import calendars, exchanges
+from tasks_app.models import CalendarDay
+
+pytestmark = pytest.mark.django_db
+GOLDEN_WEEK = date(2024, 9, 30), date(2024, 10, 8)
+
+
+def test_holidays_are_no_sessions():
+    found = calendars.sessions("CN", *GOLDEN_WEEK)
+    assert (found.days, found.beyond) == ((date(2024, 9, 30), date(2024, 10, 8)), False)
+    assert len(calendars.sessions("HK", *GOLDEN_WEEK).days) == 6
+    assert len(calendars.sessions("US", *GOLDEN_WEEK).days) == 7
+
+
+def test_the_calendar_begins_with_the_exchange():
+    assert calendars.sessions("CN", date(1990, 1, 1), date(1990, 12, 20)).days[0] == date(1990, 12, 19)
+
+
+def test_the_shipped_quotes_are_of_the_exchange_s_sessions():
+    from tasks_app.sources.sample import bars_by_code
+
+    days = [bar.day for bar in bars_by_code()["IBM"]]
+    assert calendars.gaps("US", days[0], days[-1], set(days)) == []
+    assert set(days) == set(calendars.sessions("US", days[0], days[-1]).days)
+
+
+def test_gaps_are_the_sessions_that_are_not_there():
+    have = {date(2024, 3, 4), date(2024, 3, 6), date(2024, 3, 9)}
+    found = calendars.gaps("CN", date(2024, 3, 4), date(2024, 3, 10), have)
+    assert found == [date(2024, 3, 5), date(2024, 3, 7), date(2024, 3, 8)]
+
+
+def test_beyond_what_is_known_every_weekday_counts_and_the_answer_says_so():
+    end = calendars.of("CN").known.end
+    found = calendars.sessions("CN", date(end.year + 2, 1, 4), date(end.year + 2, 1, 10))
+    assert found.beyond
+    assert found.days == tuple(calendars.weekdays(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10)))
+    assert calendars.of("CN").is_session(date(end.year + 2, 1, 4)) is None
+
+
+def test_a_calendar_that_can_not_be_read_knows_nothing_and_closes_no_day(monkeypatch):
+    def broken(market):
+        raise subprocess.SubprocessError("no such library")
+
+    monkeypatch.setattr(exchanges, "ask", broken)
+    monkeypatch.setattr(calendars, "_read", calendars._read.__wrapped__)
+    monkeypatch.setattr(calendars.cache, "get", lambda key: None)
+    found = calendars.sessions("CN", *GOLDEN_WEEK)
+    assert (len(found.days), found.beyond) == (7, True)
+
+
+def test_corrections_win_in_both_directions():
+    CalendarDay.objects.create(market="CN", day=date(2024, 9, 30), is_session=False)
+    CalendarDay.objects.create(market="CN", day=date(2024, 10, 5), is_session=True)
+    CalendarDay.objects.create(market="HK", day=date(2024, 10, 8), is_session=False)
+    assert calendars.sessions("CN", *GOLDEN_WEEK).days == (date(2024, 10, 5), date(2024, 10, 8))
+    calendar = calendars.of("CN")
+    assert (calendar.is_session(date(2024, 9, 30)), calendar.is_session(date(2024, 10, 5))) == (False, True)
+
+
+def test_neither_a_worker_nor_the_web_imports_pandas():
+    script = """
+import django, sys
+django.setup()
+from datetime import date
+from tasks_app import calendars
+from tasks_app.engine import slice
+import collector_site.urls
+assert len(calendars.Calendar("CN", {}).sessions(date(2024, 1, 1), date(2024, 12, 31)).days) == 242
+sys.exit("pandas" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# The command.
+
+
+def run(capsys, *arguments):
+    call_command("calendar", *arguments)
+    return capsys.readouterr().out
+
+
+def sheet(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "calendar.csv"
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def test_the_command_shows_a_year(capsys):
+    out = run(capsys, "show", "--market", "CN", "--year", "2024")
+    assert "CN 2024: 242 trading days" in out
+    assert "2024-10" in out and "01 02 03 04 07" in out
+
+
+def test_the_command_says_where_the_calendar_ends(capsys):
+    end = calendars.of("CN").known.end
+    out = run(capsys, "show", "--market", "CN", "--year", str(end.year + 1))
+    assert f"known up to {end}" in out and "every weekday" in out
+
+
+def test_the_command_prints_json(capsys):
+    CalendarDay.objects.create(market="CN", day=date(2024, 9, 30), is_session=False, note="a typhoon")
+    answer = json.loads(run(capsys, "show", "--market", "CN", "--year", "2024", "--json"))
+    assert len(answer["sessions"]) == 241
+    assert answer["corrected"] == [{"day": "2024-09-30", "is_session": False, "note": "a typhoon"}]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gbk"])
+def test_corrections_are_imported_and_replace_older_ones(tmp_path, capsys, encoding):
+    text = "market,day,status,note\nCN,2027-01-01,closed,元旦\ncn,20270104,OPEN,\n"
+    for _ in range(2):
+        run(capsys, "import", sheet(tmp_path, text, encoding))
+    rows = set(CalendarDay.objects.values_list("market", "day", "is_session", "note"))
+    assert rows == {("CN", date(2027, 1, 1), False, "元旦"), ("CN", date(2027, 1, 4), True, "")}
+    run(capsys, "import", sheet(tmp_path, text.replace("closed", "open"), encoding))
+    assert CalendarDay.objects.get(day=date(2027, 1, 1)).is_session
+
+
+def test_mistakes_are_named_by_line_and_nothing_is_stored(tmp_path, capsys):
+    lines = ["market,day,status", "CN,2027-01-01,closed", "XX,2027-01-01,closed", "CN,2027-02-30,open"]
+    text = "\n".join([*lines, "CN,2027-03-01,ajar"])
+    with pytest.raises(CommandError) as refused:
+        run(capsys, "import", sheet(tmp_path, text))
+    for said in ("line 3: “XX”", "line 4: “2027-02-30”", "line 5: “ajar”"):
+        assert said in str(refused.value)
+    assert not CalendarDay.objects.exists()

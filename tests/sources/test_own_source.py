@@ -1,0 +1,139 @@
+"""The source in docs/adding-a-source.md, taken from the page and loaded by its dotted path as a user's is."""
+
+import json
+import re
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from django.db.models.functions import Now
+
+from tasks_app.conf import source_paths
+from tasks_app.engine import watchdog
+from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
+from tasks_app.sources import registry
+from tasks_app.sources.base import DaySource, Source
+from tests.make import make_task, work
+
+PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-source.md").read_text()
+EXAMPLE, DAYS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BARS = [
+    {"date": "2024-03-01", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 10},
+    {
+        "date": "2024-03-04",
+        "open": 11.0,
+        "high": 12.0,
+        "low": 10.0,
+        "close": 11.5,
+        "volume": 7,
+        "amount": 7700.0,
+    },
+]
+
+
+class Vendor(BaseHTTPRequestHandler):
+    """The vendor that the page makes up. BUSY is throttled once."""
+
+    asked: list[str] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        code = self.path.partition("?")[0].rpartition("/")[2]
+        if self.path == "/stocks":
+            self._send(200, [{"code": code, "name": f"{code} Inc."} for code in ("ACME", "BUSY")])
+        elif code == "BUSY" and len([path for path in self.asked if "BUSY" in path]) == 1:
+            self._send(429, [], retry_after="0.01")
+        elif code in ("ACME", "BUSY"):
+            self._send(200, BARS)
+        elif self.path.startswith("/days/"):
+            self._send(200, [{"code": "ACME", **row} for row in BARS if row["date"] == code])
+        else:
+            self._send(404, [])
+
+    def _send(self, status, answer, retry_after=None):
+        self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
+
+    def log_message(self, *arguments):
+        """Say nothing."""
+
+
+@contextmanager
+def vendor():
+    """The vendor's address."""
+    Vendor.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Vendor) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def own(settings, tmp_path, monkeypatch):
+    """The page's file where a user would have it: in a package of their own, found by its path."""
+    with vendor() as address:
+        (tmp_path / "my_package").mkdir()
+        text = EXAMPLE.replace("https://vendor.example", address)
+        (tmp_path / "my_package" / "vendor.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        paths = source_paths("vendor=my_package.vendor:Vendor")
+        settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths, backoff=0.0, no_throttle=True)
+        registry.available.cache_clear()
+        yield settings.COLLECTOR
+        registry.available.cache_clear()
+        registry.make.cache_clear()
+        for name in ("my_package", "my_package.vendor"):
+            sys.modules.pop(name, None)
+
+
+def test_it_is_one_file_of_less_than_sixty_lines():
+    assert len(EXAMPLE.splitlines()) < 60
+    compile(EXAMPLE, "vendor.py", "exec")
+
+
+def test_the_dotted_path_leads_to_a_source_with_its_limits(own):
+    assert isinstance(registry.make("vendor", own), Source)
+    assert registry.limits("vendor", replace(own, no_throttle=False)).rate == 5.0
+
+
+@pytest.mark.django_db
+def test_it_collects_through_the_whole_engine(own):
+    task = make_task(source="vendor", market="US", stock_codes=None, start_date=date(2024, 3, 1))
+    for _ in range(4):
+        work()
+        CollectionItem.objects.filter(state="pending").update(not_before=Now())
+        SourceGate.objects.update(open_until=None, next_at=None)
+        watchdog.tick()
+    task.refresh_from_db()
+    assert (task.status, task.success_count, task.collected_count) == ("completed", 2, 4)
+    assert Stock.objects.get(code="ACME").name == "ACME Inc."
+    bar = DailyBar.objects.get(symbol="ACME", day=date(2024, 3, 4))
+    assert (bar.volume, bar.amount, bar.source) == (700, 7700.0, "vendor")
+
+
+@pytest.mark.django_db
+def test_a_stock_it_does_not_know_fails_by_name(own):
+    task = make_task(source="vendor", market="US", stock_codes=("NONE",), start_date=date(2024, 3, 1))
+    work()
+    item = task.items.get()
+    assert (item.state, item.error_code) == ("failed", "unknown_stock")
+
+
+def test_with_the_pages_method_it_answers_a_whole_day(own):
+    made = registry.make("vendor", own)
+    assert not isinstance(made, DaySource)
+    module = sys.modules["my_package.vendor"]
+    names = {"ask": module.ask, "bar": module.bar, "date": date}
+    exec("from collections.abc import Mapping\nfrom tasks_app.sources.base import Bar\n", names)  # noqa: S102
+    exec("class Days:\n" + DAYS, names)  # noqa: S102
+    days = names["Days"]()
+    assert isinstance(days, DaySource)
+    assert days.fetch_day("US", date(2024, 3, 1), "")["ACME"].volume == 1000
