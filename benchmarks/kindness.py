@@ -20,7 +20,7 @@ from tasks_app.sources.simulated_exchange import symbol_at
 LATENCY = 0.2
 PROMISED = 0.95
 FEW_BARS = {"COLLECTOR_SIMULATED_BARS": "5"}
-TWO_DAYS = {**MARKET, "start_date": "2024-12-30", "end_date": "2024-12-31"}
+TWO_DAYS = {**MARKET, "force_update": False, "start_date": "2024-12-30", "end_date": "2024-12-31"}
 
 
 def some(stocks: int) -> dict[str, object]:

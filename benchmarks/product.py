@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKET = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
+YEAR = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
+MARKET = {**YEAR, "force_update": True}  # however often: what is stored is asked for again
 Access = dict[str, str]
 
 

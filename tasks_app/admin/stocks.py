@@ -65,7 +65,9 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         wrap = self.admin_site.admin_view
         return [
             path("of/<str:market>/<str:code>/", wrap(self.of_view), name="tasks_app_stock_of"),
-            path("<int:stock_id>/bars.json", wrap(self.data_view), name="tasks_app_stock_data"),
+            path(
+                "<int:stock_id>/bars.json", wrap(self.data_view, cacheable=True), name="tasks_app_stock_data"
+            ),
             path("<int:stock_id>/bars.csv", wrap(self.csv_view), name="tasks_app_stock_csv"),
             *super().get_urls(),
         ]

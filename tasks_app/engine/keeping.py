@@ -8,7 +8,7 @@ from functools import partial
 
 from django.db import DataError, IntegrityError, transaction
 
-from tasks_app import calendars, lifecycle
+from tasks_app import calendars, lifecycle, turns
 from tasks_app.engine import adjusted, boards, days, missing, notes, quality, series, spans, writer
 from tasks_app.engine.missing import Known, Missing
 from tasks_app.engine.quality import Sifted
@@ -88,6 +88,7 @@ class Keeper:
     def _write(self, claim: Claim, answer: Answer, *, certain: bool) -> None:
         """One short transaction: the bars first, the task's row last, so that a cancel never waits."""
         request, bars = answer.request, answer.sifted.bars
+        turns.let_ahead()
         with transaction.atomic():
             held = self._known(claim).series
             if held is None or not adjusted.has_moved(held, request, bars):

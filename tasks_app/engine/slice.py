@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import OperationalError
 
 from tasks_app import dispatch, lifecycle, selectors
-from tasks_app.engine import asking, days, draining, keeping, missing, planner, writer
+from tasks_app.engine import asking, ballast, days, draining, keeping, missing, planner, writer
 from tasks_app.engine.asking import Door, Route
 from tasks_app.engine.desk import Desk
 from tasks_app.engine.gate import Pass, Shut
@@ -45,6 +45,7 @@ def run(task_id: str, number: int, generation: int) -> None:
         if not writer.finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
+        ballast.drop()
         # If not even this can be written, the task stays running and goes on once there is space.
         with suppress(LostFence):
             lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
-from tasks_app.models import DailyBar, Stock
+from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.tasks import ItemState
 from tests.admin.site import ITEMS, superuser, text_of, url
 from tests.make import make_ended, make_lane, make_task
@@ -115,14 +115,68 @@ def test_a_bar_shows_its_numbers_and_a_dash_for_what_the_source_did_not_send():
         assert words in text
 
 
-def test_a_stock_leads_to_its_bars():
-    Stock.objects.create(market="US", code="AAPL", name="Apple", exchange="NASDAQ")
+def test_a_bar_and_an_item_lead_to_the_page_of_their_stock():
+    make_bar("000001", market="CN", adjust="qfq")
+    client, address = superuser(), url("tasks_app_stock_of", "CN", "000001")
+    assert f'href="{address}?adjust=qfq"' in client.get(url(BARS)).content.decode()
+    assert f'href="{address}"' in items(client, make_task(stock_codes=("000001",))).content.decode()
+
+
+def test_bars_of_a_code_are_filtered_by_days_and_without_a_code_none_are_found():
+    for day in ("2024-01-02", "2024-01-03", "2024-01-04"):
+        make_bar("AAPL", day)
+    client, span = superuser(), {"since": "2024-01-03", "until": "2024-01-03"}
+    assert client.get(url(BARS), {"q": "AAPL", **span}).context["cl"].result_count == 1
+    assert client.get(url(BARS), span).context["cl"].result_count == 0
+    assert client.get(url(BARS), {"adjust__exact": "none"}).context["cl"].result_count == 0
+    assert client.get(url(BARS), {"q": "AAPL", "since": "nonsense"}).status_code == 302
+
+
+def test_tasks_are_filtered_by_the_days_of_their_start():
+    task, client, page = make_task(), superuser(), url("tasks_app_collectiontask_changelist")
+    today = task.start_time.date().isoformat()
+    for query, count in (
+        ({"since": today, "until": today}, 1),
+        ({"since": "2999-01-01"}, 0),
+        ({"until": "2001-01-01"}, 0),
+        ({"since": "", "until": ""}, 1),
+    ):
+        assert client.get(page, query).context["cl"].result_count == count
+    for nonsense in ("x", "2024-02-30", "9999-12-31"):
+        assert client.get(page, {"until": nonsense}).status_code == 302
+
+
+def test_the_filter_by_days_keeps_the_other_filters_and_the_search():
     make_bar("AAPL")
-    make_bar("AAPL", market="HK")
+    body = (
+        superuser()
+        .get(url(BARS), {"q": "AAPL", "market__exact": "US", "since": "2024-01-01"})
+        .content.decode()
+    )
+    form = body[body.index("sc-period") :]
+    form = form[: form.index("</form>")]
+    for name, value in (("q", "AAPL"), ("market__exact", "US")):
+        assert f'<input type="hidden" name="{name}" value="{value}">' in form
+    assert '<input type="date" name="since" value="2024-01-01">' in form
+
+
+def test_corrections_and_findings_stand_newest_first_and_are_found_by_code():
+    item = make_task().items.first()
+    for code in ("000001", "000002"):
+        key = {"market": "CN", "symbol": code, "day": "2024-01-02", "item": item}
+        Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="sample")
+        Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
     client = superuser()
-    address = f"{url(BARS)}?market__exact=US&amp;q=AAPL"
-    assert address in client.get(url(STOCKS)).content.decode()
-    assert client.get(address.replace("&amp;", "&")).context["cl"].result_count == 1
+    for model in ("correction", "finding"):
+        page = url(f"tasks_app_{model}_changelist")
+        rows = client.get(page).context["cl"].result_list
+        assert [row.symbol for row in rows] == ["000002", "000001"]
+        assert [row.symbol for row in client.get(page, {"q": "000001"}).context["cl"].result_list] == [
+            "000001"
+        ]
+        assert client.get(url(f"tasks_app_{model}_change", rows[0].pk)).status_code == 200
+    kinds = client.get(url("tasks_app_finding_changelist"), {"kind__exact": "refused"})
+    assert not kinds.context["cl"].result_list
 
 
 def test_stocks_are_found_by_code_and_name():

@@ -1,14 +1,16 @@
 """The five kinds of people, and what they find."""
 
+from datetime import date
 from typing import Any
 
 from django.contrib.auth.models import User
 
-from tasks_app.models import CollectionItem, DailyBar, Stock
+from tasks_app.models import CollectionItem, Correction, DailyBar, Finding, Stock
 from tests.api.world import make_bars, make_stock
 from tests.make import make_ended, make_plan, make_user
 
-VIEWS = [f"view_{model}" for model in ("collectiontask", "collectionitem", "stock", "dailybar")]
+MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
+VIEWS = [f"view_{model}" for model in MODELS]
 VERBS = ["start_task", "cancel_task", "retry_task"]
 PEOPLE = ("anonymous", "plain", "reader", "operator", "superuser")
 
@@ -29,10 +31,13 @@ def make_world() -> dict[str, Any]:
     """A row of each model that has pages."""
     task = make_ended("failed")
     make_bars(make_stock("US", "AAPL"), 1)
+    item, bar = CollectionItem.objects.get(), {"market": "US", "symbol": "AAPL", "day": date(2024, 1, 2)}
     return {
         "collectiontask": task,
-        "collectionitem": CollectionItem.objects.first(),
+        "collectionitem": item,
         "stock": Stock.objects.get(code="AAPL"),
         "dailybar": DailyBar.objects.get(),
         "collectionplan": make_plan(),
+        "finding": Finding.objects.create(item=item, kind="flagged", code="jump", message="…", **bar),
+        "correction": Correction.objects.create(item=item, source="sample", **bar),
     }

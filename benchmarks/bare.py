@@ -1,0 +1,81 @@
+"""The best that a script without any promise does: the same bars into the same table, by the raw driver.
+
+One transaction per stock, as measured for each database: PostgreSQL takes a COPY into a staging table
+and one upsert from there, SQLite an upsert by `executemany`.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+from tasks_app.models import DailyBar
+from tasks_app.sources.base import Bar
+
+TABLE = DailyBar._meta.db_table
+COLUMNS = ", ".join(Bar._fields)
+KEY = "market, symbol, adjust, day"
+VALUES = Bar._fields[1:]
+NEW = ", ".join(f"{name} = excluded.{name}" for name in (*VALUES, "collected_at"))
+CHANGED = f"({', '.join(f'old.{v}' for v in VALUES)}) IS DISTINCT FROM ({', '.join(f'excluded.{v}' for v in VALUES)})"
+UPSERT = f"ON CONFLICT ({KEY}) DO UPDATE SET {NEW} WHERE {CHANGED}"
+STAGING = """CREATE TEMPORARY TABLE bare_bar (day date, open float8, high float8, low float8, close float8,
+    volume int8, prev_close float8, amount float8, amplitude float8, change float8, change_pct float8,
+    turnover float8) ON COMMIT DELETE ROWS"""
+TYPES = ["date", "float8", "float8", "float8", "float8", "int8", *["float8"] * 6]
+
+
+class PostgreSQL:
+    """Writes by COPY in the binary format."""
+
+    def __init__(self) -> None:
+        given = connection.get_connection_params()
+        wanted = {
+            name: given[name] for name in ("dbname", "user", "password", "host", "port") if name in given
+        }
+        self.connection = psycopg.connect(**wanted)
+        self.connection.execute(STAGING)
+        self.connection.commit()
+
+    def write(self, code: str, bars: Sequence[Bar]) -> None:
+        """One stock, one transaction."""
+        with self.connection.cursor() as cursor:
+            with cursor.copy(f"COPY bare_bar ({COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+                copy.set_types(TYPES)
+                for bar in bars:
+                    copy.write_row(bar)
+            cursor.execute(
+                f"""INSERT INTO {TABLE} AS old (market, symbol, adjust, source, collected_at, {COLUMNS})
+                SELECT 'CN', %s, '', 'bare', now(), {COLUMNS} FROM bare_bar {UPSERT}""",
+                [code],
+            )
+        self.connection.commit()
+
+
+class SQLite:
+    """Writes by `executemany`, with the product's own journal settings."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode=WAL")
+        self.connection.execute("PRAGMA synchronous=NORMAL")
+        marks = ", ".join("?" * len(Bar._fields))
+        self.insert = f"""INSERT INTO {TABLE} AS old (market, symbol, adjust, source, collected_at, {COLUMNS})
+            VALUES ('CN', ?, '', 'bare', ?, {marks})
+            {UPSERT.replace("IS DISTINCT FROM", "IS NOT")}"""
+
+    def write(self, code: str, bars: Sequence[Bar]) -> None:
+        """One stock, one transaction."""
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+        rows = [(code, now, bar.day.isoformat(), *bar[1:]) for bar in bars]
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.connection.executemany(self.insert, rows)
+        self.connection.execute("COMMIT")
+
+
+def writer() -> Any:
+    """One for the database that Django is set up with."""
+    return {"postgresql": PostgreSQL, "sqlite": SQLite}[connection.vendor]()

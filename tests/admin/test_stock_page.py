@@ -1,0 +1,354 @@
+"""The page of a stock: what is stored of it, its chart's data, its gaps, its bars as a table and a file."""
+
+import csv
+import json
+from datetime import date, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tasks_app import calendars
+from tasks_app.csvtext import COLUMNS
+from tasks_app.models import CalendarDay, CollectionItem, Correction, DailyBar, Finding, Series, Stock
+from tests.admin.site import signed_in, superuser, text_of, url
+from tests.make import make_task, make_user
+
+pytestmark = pytest.mark.django_db
+MONDAY = date(2024, 1, 8)  # the first of three plain weeks in New York, but for Monday the 15th
+
+
+def make_stock(code="AAPL", market="US", **fields):
+    return Stock.objects.create(market=market, code=code, **{"name": "Apple", **fields})
+
+
+def make_series(stock, *days, adjust="", covered=(), item=None, **values):
+    """Bars on these days, given as days after the Monday, and the row that sums them up."""
+    on = [MONDAY + timedelta(day) for day in sorted(days)]
+    given = {"open": 10, "high": 12.5, "low": 9.25, "close": 11, "volume": 1234567, **values}
+    key = {"market": stock.market, "symbol": stock.code, "adjust": adjust}
+    DailyBar.objects.bulk_create(DailyBar(day=day, source="sample", item=item, **key, **given) for day in on)
+    Series.objects.create(**key, bars=len(on), first_day=on[0], last_day=on[-1], covered=list(covered))
+
+
+def page(stock):
+    return url("tasks_app_stock_change", stock.pk)
+
+
+def data(client, stock, **query):
+    return client.get(url("tasks_app_stock_data", stock.pk), query)
+
+
+def days(steps):
+    """The days that the steps lead to."""
+    told, day = [], date(1970, 1, 1)
+    for step in steps:
+        day += timedelta(step)
+        told.append(day.isoformat())
+    return told
+
+
+def lines(answer):
+    return list(csv.reader(b"".join(answer.streaming_content).decode().splitlines()))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_tells_who_the_stock_is_and_how_its_bars_stand():
+    former = [{"name": "Apple Computer", "until": "2007-01-09"}]
+    stock = make_stock(exchange="NASDAQ", listed_on=date(1980, 12, 12), former_names=former)
+    make_series(stock, 0, 1)
+    text = text_of(superuser().get(page(stock)))
+    for words in (
+        "NASDAQ",
+        "1980-12-12",
+        "Apple Computer (until 2007-01-09)",
+        "behind",
+        "2024-01-08 – 2024-01-09",
+    ):
+        assert words in text
+
+
+def test_a_stock_without_bars_says_so_and_leads_to_the_start_form_with_its_code():
+    stock = make_stock()
+    body = superuser().get(page(stock)).content.decode()
+    assert "Nothing stored yet" in body
+    assert f'{url("start")}?market=US&amp;codes=AAPL"' in body
+
+
+def test_who_may_not_start_is_offered_no_start():
+    stock = make_stock()
+    body = signed_in("view_stock", "view_dailybar").get(page(stock)).content.decode()
+    assert "Nothing stored yet" in body
+    assert "codes=AAPL" not in body
+
+
+def test_the_page_opens_with_the_adjustment_that_is_stored():
+    stock, client = make_stock(), superuser()
+    make_series(stock, 0, adjust="hfq")
+    assert client.get(page(stock)).context["asked"].adjust == "hfq"
+    assert client.get(page(stock), {"adjust": "qfq"}).context["asked"].adjust == "qfq"
+    assert "No bars are stored that are forward adjusted" in text_of(
+        client.get(page(stock), {"adjust": "qfq"})
+    )
+
+
+@pytest.mark.parametrize(("language", "rising"), [("en", "green"), ("zh-hans", "red")])
+def test_what_rises_has_the_colour_of_the_reader_s_country_and_the_legend_says_it(language, rising):
+    stock = make_stock()
+    make_series(stock, 0)
+    answer = superuser().get(page(stock), headers={"Accept-Language": language})
+    assert answer.context["chart"]["rising"] == rising
+    legend = {"green": "rises: green, hollow", "red": "涨：红色空心"}[rising]
+    assert legend in text_of(answer)
+
+
+def test_the_page_has_nothing_inline_and_names_the_chart_s_makers():
+    stock = make_stock()
+    make_series(stock, 0)
+    body = superuser().get(page(stock)).content.decode()
+    main = body[body.index('id="content-main"') :]
+    assert 'href="https://www.tradingview.com/"' in main
+    assert " style=" not in main[: main.index("modal-overlay")]
+
+
+# ---------------------------------------------------------------- the chart's data
+
+
+def test_the_chart_gets_columns_by_rising_day_with_the_task_that_brought_each_bar():
+    stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
+    make_series(stock, 1, 0, 2, item=task.items.get(), change_pct=-1.5)
+    told = data(superuser(), stock).json()
+    assert days(told["steps"]) == ["2024-01-08", "2024-01-09", "2024-01-10"]
+    assert (told["close"], told["volume"][0], told["change_pct"][0]) == ([11.0] * 3, 1234567, -1.5)
+    assert (told["tasks"], told["by"]) == ([str(task.pk)], [0, 0, 0])
+
+
+def test_bars_of_pruned_tasks_are_of_no_task():
+    stock = make_stock()
+    make_series(stock, 0)
+    DailyBar.objects.update(item_id=987654321)
+    told = data(superuser(), stock).json()
+    assert (told["tasks"], told["by"]) == ([], [-1])
+    assert superuser_page_is_fine(stock)
+
+
+def superuser_page_is_fine(stock):
+    return signed_in(name="other", is_superuser=True).get(page(stock)).status_code == 200
+
+
+def test_sessions_without_a_bar_are_told_apart_by_what_was_asked_and_holidays_are_none():
+    stock = make_stock()
+    answered = [["2024-01-08", "2024-01-10"]]
+    make_series(stock, 0, 2, 4, 9, covered=answered)
+    told = data(superuser(), stock).json()
+    assert days(told["suspended"]) == ["2024-01-09"]
+    assert days(told["missing"]) == ["2024-01-11", "2024-01-16"]  # the 15th: Martin Luther King
+
+
+def test_a_corrected_calendar_corrects_the_gaps():
+    stock = make_stock()
+    make_series(stock, 0, 2)
+    client = superuser()
+    before = data(client, stock)
+    CalendarDay.objects.create(market="US", day=MONDAY + timedelta(1), is_session=False)
+    after = data(client, stock)
+    assert (days(before.json()["missing"]), days(after.json()["missing"])) == (["2024-01-09"], [])
+    assert before["ETag"] != after["ETag"]
+
+
+def test_the_table_of_gaps_tells_those_that_nobody_asked_for_first():
+    stock = make_stock(delisted_on=MONDAY + timedelta(4))
+    make_series(stock, 0, 2, 4, covered=[["2024-01-11", "2024-01-12"]])
+    gaps = superuser().get(page(stock)).context["gaps"]
+    assert [(row["days"], row["sessions"]) for row in gaps["rows"]] == [
+        ("2024-01-09", "1"),
+        ("2024-01-11", "1"),
+    ]
+    assert (gaps["missing"], gaps["suspended"], gaps["more"]) == ("1", "1", 0)
+
+
+def test_corrections_and_doubts_are_marked_in_the_chart_and_in_the_table():
+    stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
+    make_series(stock, 0, 1, 2)
+    key = {"market": "CN", "symbol": "000001"}
+    Correction.objects.create(
+        **key, day=MONDAY, before={"close": 11.5}, after={"close": 12}, source="sample", item=task.items.get()
+    )
+    Finding.objects.create(
+        **key, item=task.items.get(), day="2024-01-09", kind="flagged", code="odd", message="Odd."
+    )
+    Finding.objects.create(
+        **key, item=task.items.get(), day="2024-01-10", kind="refused", code="bad", message="Bad."
+    )
+    client = superuser()
+    told = data(client, stock).json()
+    assert (told["corrected"], told["flagged"]) == (["2024-01-08"], ["2024-01-09"])
+    answer = client.get(page(stock))
+    notes = {row["day"]: len(row["notes"]) for row in answer.context["table"]["rows"]}
+    assert notes == {"2024-01-08": 1, "2024-01-09": 1, "2024-01-10": 0}
+    assert "close: 11.5 → 12" in text_of(answer)
+
+
+def test_an_unchanged_chart_answers_304_and_a_changed_one_does_not():
+    stock, client = make_stock(), superuser()
+    make_series(stock, 0, 1)
+    first = data(client, stock)
+
+    def again():
+        return client.get(
+            url("tasks_app_stock_data", stock.pk), headers={"If-None-Match": first["ETag"]}
+        ).status_code
+
+    assert (again(), first["Cache-Control"]) == (304, "private, no-cache")
+    Series.objects.update(covered=[["2024-01-01", "2024-01-31"]])
+    assert again() == 200
+
+
+def test_the_chart_s_queries_do_not_grow_with_its_bars():
+    few, many = make_stock("FEW"), make_stock("MANY")
+    make_series(few, 0)
+    make_series(many, *range(500))
+    client = superuser()
+
+    def queries(fetch):
+        with CaptureQueriesContext(connection) as caught:
+            fetch()
+        return len(caught)
+
+    data(client, few)
+    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 15
+    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 20
+
+
+# ---------------------------------------------------------------- the table and the file
+
+
+def test_the_table_goes_by_key_through_all_bars_the_newest_first():
+    stock, client = make_stock(), superuser()
+    make_series(stock, *range(120))
+    met, address = [], page(stock)
+    while address:
+        table = client.get(address).context["table"]
+        met += [row["day"] for row in table["rows"]]
+        address = next(way.url for way in table["links"] if way.rel == "next").partition("#")[0]
+    assert met == [(MONDAY + timedelta(n)).isoformat() for n in reversed(range(120))]
+
+
+def test_the_table_shows_the_days_that_were_asked_for():
+    stock, client = make_stock(), superuser()
+    make_series(stock, *range(5))
+    table = client.get(page(stock), {"since": "2024-01-09", "until": "2024-01-10"}).context["table"]
+    assert [row["day"] for row in table["rows"]] == ["2024-01-10", "2024-01-09"]
+
+
+@pytest.mark.parametrize("query", [{"since": "x"}, {"until": "2024-13-01"}, {"after": "x"}, {"adjust": "x"}])
+def test_an_address_that_makes_no_sense_shows_the_page_all_the_same(query):
+    stock, client = make_stock(), superuser()
+    make_series(stock, 0)
+    assert client.get(page(stock), query).status_code == 200
+
+
+def test_the_file_holds_the_asked_days_of_the_asked_adjustment():
+    stock, client = make_stock(), superuser()
+    make_series(stock, *range(5))
+    make_series(stock, 0, 1, adjust="qfq")
+    address = url("tasks_app_stock_csv", stock.pk)
+    answer = client.get(address, {"adjust": "qfq", "since": "2024-01-09", "until": ""})
+    assert answer.streaming
+    assert answer["Content-Disposition"] == 'attachment; filename="US-AAPL-qfq.csv"'
+    rows = lines(answer)
+    assert (rows[0], len(rows)) == (list(COLUMNS), 2)
+    assert rows[1][:6] == ["US", "AAPL.US", "qfq", "2024-01-09", "10.0", "12.5"]
+    assert len(lines(client.get(address))) == 6
+
+
+@pytest.mark.parametrize(("code", "told"), [("000001", "000001.CN"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
+def test_a_spreadsheet_takes_a_code_neither_for_a_number_nor_for_a_formula(code, told):
+    stock = make_stock(code, "CN")
+    make_series(stock, 0)
+    assert lines(superuser().get(url("tasks_app_stock_csv", stock.pk)))[1][1] == told
+
+
+# ---------------------------------------------------------------- who may, and where from
+
+
+@pytest.mark.parametrize("part", ["data", "csv"])
+def test_bars_are_for_those_who_may_see_bars(part):
+    stock = make_stock()
+    make_series(stock, 0)
+    address = url(f"tasks_app_stock_{part}", stock.pk)
+    assert signed_in("view_stock").get(address).status_code == 403
+    assert signed_in("view_dailybar", name="reader").get(address).status_code == 200
+
+
+def test_who_may_see_stocks_only_sees_no_bars_and_who_may_not_see_tasks_no_tasks():
+    stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
+    make_series(stock, 0, item=CollectionItem.objects.get(task=task))
+    alone = text_of(signed_in("view_stock").get(page(stock)))
+    assert "may not see the stored bars" in alone
+    assert "9.25" not in alone
+    reader = signed_in("view_stock", "view_dailybar", name="reader")
+    assert str(task.pk)[:8] not in text_of(reader.get(page(stock)))
+    assert data(reader, stock).json()["tasks"] == []
+
+
+def test_a_code_leads_to_its_stock_and_an_unknown_one_to_the_search():
+    stock, client = make_stock("BRK.B"), superuser()
+    answer = client.get(url("tasks_app_stock_of", "US", "BRK.B"), {"adjust": "qfq"})
+    assert answer.url == f"{page(stock)}?adjust=qfq"
+    answer = client.get(url("tasks_app_stock_of", "US", "GONE"))
+    assert answer.url == f"{url('tasks_app_stock_changelist')}?market__exact=US&q=GONE"
+    make_user("nobody", is_staff=True)
+    assert signed_in(name="blind").get(url("tasks_app_stock_of", "US", "BRK.B")).status_code == 403
+
+
+# ---------------------------------------------------------------- the list
+
+
+def found(client, **query):
+    return [
+        stock.code for stock in client.get(url("tasks_app_stock_changelist"), query).context["cl"].result_list
+    ]
+
+
+def test_stocks_are_filtered_by_what_is_stored_and_by_listing():
+    latest = calendars.latest_session("US")
+    for code, last in {"LATE": MONDAY, "GOOD": latest, "GONE": MONDAY}.items():
+        make_stock(code, delisted_on=MONDAY if code == "GONE" else None)
+        Series.objects.create(market="US", symbol=code, bars=2, first_day=MONDAY, last_day=last)
+    make_stock("NONE")
+    Series.objects.create(market="US", symbol="NONE", bars=0)
+    client = superuser()
+    assert found(client, stored="behind") == ["LATE"]
+    assert found(client, stored="empty") == ["NONE"]
+    assert found(client, listing="delisted") == ["GONE"]
+    assert found(client, listing="listed") == ["GOOD", "LATE", "NONE"]
+    text = text_of(client.get(url("tasks_app_stock_changelist")))
+    for words in ("behind", "up to date", "delisted", "nothing stored", f"2024-01-08 – {latest}"):
+        assert words in text
+
+
+def test_the_stock_list_costs_as_many_queries_for_sixty_stocks_as_for_two():
+    client, address = superuser(), url("tasks_app_stock_changelist")
+
+    def queries():
+        with CaptureQueriesContext(connection) as caught:
+            client.get(address)
+        return len(caught)
+
+    for n in range(2):
+        make_series(make_stock(f"A{n}"), 0)
+    queries()
+    few = queries()
+    for n in range(2, 60):
+        make_series(make_stock(f"A{n}"), 0)
+    assert queries() == few <= 8
+
+
+def test_json_is_compact():
+    stock = make_stock()
+    make_series(stock, 0)
+    body = data(superuser(), stock).content.decode()
+    assert body == json.dumps(json.loads(body), separators=(",", ":"))
