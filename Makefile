@@ -40,6 +40,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python -m tests.translations
+	$(BIN)/python -m tests.vendored
 	DJANGO_DEBUG=off DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING

@@ -37,9 +37,11 @@ def prepare(url: str, stocks: int, sessions: int) -> None:
         "COLLECTOR_NO_THROTTLE": "on",
     }
     import django
+    from django.conf import settings
     from django.core.management import call_command
 
     django.setup()
+    settings.DEBUG = False  # as in the workers, whatever the site's setting
     call_command("migrate", verbosity=0)
 
 

@@ -44,7 +44,7 @@ class _Doubts(ReadOnlyAdmin[Any]):
     search_fields = ["symbol"]
     search_help_text = _("Exact code")
 
-    code = cell(_("code"), _code)
+    of_stock = cell(_("code"), _code)
     session = cell(_("day"), _day)
     task = cell(_("task"), _task)
     stock = cell(_("stock"), _stock)
@@ -59,7 +59,7 @@ class _Doubts(ReadOnlyAdmin[Any]):
 class CorrectionAdmin(_Doubts):
     """By number, the newest first; of one code by its index."""
 
-    list_display = ["code", "session", "what", "source", "at", "task", "stock"]
+    list_display = ["of_stock", "session", "what", "source", "at", "task", "stock"]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
         (_("Origin"), {"fields": ["source", "at", "task"]}),
@@ -73,7 +73,7 @@ class CorrectionAdmin(_Doubts):
 class FindingAdmin(_Doubts):
     """By number, the newest first, all or those of a kind; of one code by its index."""
 
-    list_display = ["code", "session", "state", "why", "at", "task", "stock"]
+    list_display = ["of_stock", "session", "state", "why", "at", "task", "stock"]
     list_filter = ["kind"]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why"]}),

@@ -22,6 +22,11 @@ class Board:
     listed_on: date | None = None
     special_since: date | None = None  # special treatment, as far as its name and renaming tell
 
+    @property
+    def narrowest(self) -> float:
+        """No limit of any day is narrower."""
+        return SPECIAL_LIMIT if self.special_since else MAIN
+
     def limit(self, day: date) -> float | None:
         """The share of the previous close that the price may move by; None when there is no limit."""
         if self.listed_on and day - self.listed_on <= NEW:

@@ -109,7 +109,7 @@ class Keeper:
         """Store the bars beside those that are there; the outcome."""
         request, bars = answer.request, answer.sifted.bars
         before = missing.stored_within(held, self.missing.window())
-        stored = writer.store(request, answer.origin, bars)
+        stored = writer.store(request, answer.origin, bars, first=held is None)
         notes.correct(request, answer.origin, stored.corrections)
         outcome = self._outcome(answer)
         if outcome.state == ItemState.SUCCEEDED:

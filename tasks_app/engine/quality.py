@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+from tasks_app.engine import glance
 from tasks_app.engine.boards import Board
 from tasks_app.sources.base import Bar, Request, is_number
 
 MAX_VOLUME = 2**63 - 1
-INFINITY = math.inf
 MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's range, and vendors round
 LOT = 100  # some vendors send whole lots only
 TICK = 0.01
@@ -69,37 +69,20 @@ class Sifted:
 
 def sift(bars: Iterable[Bar], request: Request, context: Context) -> Sifted:
     """Sort an answer. Of two bars of one day the first is kept."""
+    answer = list(bars)
+    last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
+    by_column = glance.columns(answer)
+    if by_column and glance.fine(by_column, request.start, last, floor, MAX_VOLUME):
+        return Sifted(answer, [], _flags(answer, request, context))
     good: dict[date, Bar] = {}
     refused: list[Refusal] = []
-    last, floor = min(request.end, context.today), -INFINITY if request.adjust else 0.0
-    for bar in bars:
-        if _fine(bar, request.start, last, floor) and bar.day not in good:
-            good[bar.day] = bar
-        elif refusal := _fault(bar, request, context.today) or _duplicate(bar, good):
+    for bar in answer:
+        if refusal := _fault(bar, request, context.today) or _duplicate(bar, good):
             refused.append(refusal)
         else:
             good[bar.day] = bar
     kept = [good[day] for day in sorted(good)]
     return Sifted(kept, refused, _flags(kept, request, context))
-
-
-def _fine(bar: Bar, first: date, last: date, floor: float) -> bool:
-    """All is well, told quickly, since it nearly always is; `_fault` looks closely at what is not."""
-    day, opened, high, low, close, volume, *rest = bar
-    try:
-        return (
-            type(day) is date
-            and first <= day <= last
-            and floor < low <= opened <= high < INFINITY
-            and low <= close <= high
-            and type(volume) is int
-            and 0 <= volume <= MAX_VOLUME
-            and (rest[1] or 0) >= 0 <= (rest[2] or 0)
-            and (rest[5] or 0) >= 0
-            and all([v is None or -INFINITY < v < INFINITY for v in rest])  # noqa: C419 - faster
-        )
-    except TypeError:
-        return False
 
 
 def _duplicate(bar: Bar, good: dict[date, Bar]) -> Refusal | None:
@@ -145,9 +128,12 @@ def _flags(bars: list[Bar], request: Request, context: Context) -> list[Flag]:
     flags = [_not_a_session(day) for day in context.strangers([bar.day for bar in bars])]
     if request.adjust or not bars:
         return flags
-    flags += [_amount_outside(bar) for bar in bars if not _amount_fits(bar)]
-    if context.board:
-        flags += _jumps(bars, request, context.board, context)
+    by_column = glance.columns(bars)
+    if not by_column or not glance.amounts_fit(by_column, TICK, MEAN_TOLERANCE, LOT):
+        flags += [_amount_outside(bar) for bar in bars if not _amount_fits(bar)]
+    board = context.board
+    if board and not (by_column and glance.calm(by_column, board.narrowest, TICK)):
+        flags += _jumps(bars, request, board, context)
     return sorted(flags, key=lambda flag: flag.day)
 
 

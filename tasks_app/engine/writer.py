@@ -1,12 +1,12 @@
 """The quote store's one writing path: it touches only what is new or changed."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
@@ -27,7 +27,10 @@ _STAGING = """CREATE TEMPORARY TABLE IF NOT EXISTS incoming_bar (
     day date, open float8, high float8, low float8, close float8, volume int8, prev_close float8,
     amount float8, amplitude float8, change float8, change_pct float8, turnover float8
 ) ON COMMIT DELETE ROWS"""
-_COPY = f"COPY incoming_bar ({_COLUMNS}) FROM STDIN"
+_TYPES = ("date", "float8", "float8", "float8", "float8", "int8", *["float8"] * 6)
+_COPY = f"COPY incoming_bar ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
+_KEY_TYPES = ("varchar", "varchar", "varchar", "varchar", "int8")
+_COPY_KEYED = f"COPY {TABLE} (market, symbol, adjust, source, item_id, {_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _DIFFERING = f"""SELECT old.source, {", ".join(f"old.{c}" for c in Bar._fields)}
     FROM incoming_bar JOIN {TABLE} AS old USING (day) WHERE {_SERIES}
     AND ({", ".join(f"old.{v}" for v in VALUES)})
@@ -66,19 +69,43 @@ class Stored:
         return len(self.corrections)
 
 
-def store(request: Request, origin: Origin, bars: Sequence[Bar], *, anew: bool = False) -> Stored:
+def store(
+    request: Request, origin: Origin, bars: Sequence[Bar], *, anew: bool = False, first: bool = False
+) -> Stored:
     """Write bars, by rising day and each day once, in the caller's transaction.
 
-    `anew` lets every value be replaced that differs, whoever it came from.
+    `anew` lets every value be replaced that differs, whoever it came from. `first` says that none of
+    the series is thought to be there, which saves work; it may be wrong.
     """
     if not bars:
         return Stored()
+    if first and connection.vendor == "postgresql" and _copied(request, origin, bars):
+        return Stored(len(bars))
     write = {"postgresql": _write_postgresql, "sqlite": _write_sqlite}[connection.vendor]
     with connection.cursor() as cursor:
         collected, differing = write(cursor, request, origin, bars)
         corrections = _corrections(differing, bars, origin.source, anew)
         _correct(cursor, request, origin, corrections)
     return Stored(collected, len(bars) - collected - len(corrections), tuple(corrections))
+
+
+def _copied(request: Request, origin: Origin, bars: Sequence[Bar]) -> bool:
+    """Copy the bars straight into the table; False, and nothing is done, when it has one of them."""
+    key = (request.market, request.code, request.adjust, origin.source, origin.item_id)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            _copy(cursor, _COPY_KEYED, (*_KEY_TYPES, *_TYPES), [key + bar for bar in bars])
+    except IntegrityError:
+        return False
+    return True
+
+
+def _copy(cursor: CursorWrapper, sql: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Rows by COPY in the binary format, whose columns must be of exactly these types."""
+    with connection.wrap_database_errors, cursor.cursor.copy(sql) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
 
 
 Differing = dict[date, tuple[str, Bar]]  # the stored bars that differ from the new ones, with their source
@@ -91,13 +118,13 @@ def _write_postgresql(
     key = (request.market, request.code, request.adjust)
     cursor.execute(_STAGING)
     cursor.execute("DELETE FROM incoming_bar")  # an earlier stock of the same transaction
-    with cursor.cursor.copy(_COPY) as copy:
-        for bar in bars:
-            copy.write_row(bar)
-    cursor.execute(_DIFFERING, key)
-    differing = {row[1]: (row[0], Bar(*row[1:])) for row in cursor.fetchall()}
+    _copy(cursor, _COPY, _TYPES, bars)
     cursor.execute(_INSERT, (*key, origin.source, origin.item_id))
-    return cursor.rowcount, differing
+    collected, differing = cursor.rowcount, {}
+    if collected < len(bars):
+        cursor.execute(_DIFFERING, key)
+        differing = {row[1]: (row[0], Bar(*row[1:])) for row in cursor.fetchall()}
+    return collected, differing
 
 
 def _write_sqlite(

@@ -44,6 +44,7 @@ class Child:
         self.pass_fds = pass_fds
         self.bound = bound
         self.quick_deaths = 0
+        self.sessions: list[int] = []  # of those that died
         self.start()
 
     def start(self) -> None:
@@ -66,7 +67,7 @@ class Child:
 
     def start_again(self) -> None:
         """Raises `KeepsDying` when it has died within seconds, three times in a row."""
-        self._bury()
+        self._ask_the_orphans()
         quick = time.monotonic() - self.started < QUICK_SECONDS
         self.quick_deaths = self.quick_deaths + 1 if quick else 0
         if self.quick_deaths >= QUICK_DEATHS:
@@ -88,10 +89,18 @@ class Child:
     def kill(self) -> None:
         self.process.kill()
 
+    def _ask_the_orphans(self) -> None:
+        """What a killed one left in its session may finish the request it serves, and no more."""
+        self._signal(self.process.pid, signal.SIGTERM)
+        self.sessions.append(self.process.pid)
+
     def _bury(self) -> None:
-        """Kill what a killed one left in its session: a web worker notices only after a second."""
+        for session in (*self.sessions, self.process.pid):
+            self._signal(session, signal.SIGKILL)
+
+    def _signal(self, session: int, signum: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+            os.killpg(session, signum)
 
 
 class Family:

@@ -175,6 +175,7 @@ def test_corrections_and_findings_stand_newest_first_and_are_found_by_code():
             "000001"
         ]
         assert client.get(url(f"tasks_app_{model}_change", rows[0].pk)).status_code == 200
+        assert "000002 CN · unadjusted" in text_of(client.get(page))
     kinds = client.get(url("tasks_app_finding_changelist"), {"kind__exact": "refused"})
     assert not kinds.context["cl"].result_list
 

@@ -201,3 +201,23 @@ def _sample(column):
     return {"start_time": "2026-01-01T00:00:00Z", "day": "2024-01-01", "market": "CN", "adjust": ""}.get(
         column.name, "8" * 32 if column.field.model is CollectionTask else 1
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({}, "tasks_newest_first"),
+        ({"status__exact": "cancelled"}, "tasks_by_status"),
+        ({"market__exact": "HK"}, "tasks_by_market"),
+        ({"source": "sample"}, "tasks_by_source"),
+    ],
+)
+def test_each_filter_of_the_tasks_is_served_by_an_index_in_the_list_s_order(query, index):
+    listed = superuser().get(url(TASK_LIST), query).context["cl"].queryset[:50]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            cursor.execute("SET LOCAL enable_sort = off")
+        plan = listed.explain()
+    assert index in plan
+    assert "TEMP B-TREE" not in plan

@@ -1,5 +1,6 @@
 """The database goes away, is locked or full: the task goes on by itself, or fails and says why."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -123,7 +124,7 @@ def finish(collection: Collection) -> Any:
     """With room again, a failed task is tried again and a running one goes on; the status at the end."""
     if collection.status()["status"] == "failed":
         told = manage(collection.url, "collect", "retry", collection.id, "--json", **collection.extra)
-        collection.id = told.partition('"task_id": "')[2].partition('"')[0]
+        collection.id = json.loads(told)["task_id"]
     return collection.ends(60)
 
 

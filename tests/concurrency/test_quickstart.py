@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,11 +78,13 @@ class Quickstart:
         eventually(lambda: not self.living(), 5, "the end of all processes")
 
     def child(self, words: str) -> int | None:
-        """The first process that was started with these words."""
+        """The command's own child that was started with these words, not a process of that one's."""
         for pid in sorted(self.living()):
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if words in line:
-                return pid
+            with suppress(OSError):  # it has just ended
+                line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+                parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+                if words in line and parent == self.process.pid:
+                    return pid
         return None
 
     def stop(self, signum: int = signal.SIGTERM) -> int:

@@ -1,0 +1,81 @@
+"""A glance at a whole answer, column by column: several times as fast as a close look at each bar.
+
+Nearly always all is well. Each function says so only when the close look would find nothing, either;
+whatever is unusual, if only by its type, gets the close look.
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import date
+from operator import le, lt, sub
+from typing import Any
+
+from tasks_app.sources.base import Bar
+
+INFINITY = math.inf
+Column = Sequence[Any]
+
+
+def columns(bars: Sequence[Bar]) -> list[Column] | None:
+    """The bars by column; None unless all are bars."""
+    return list(zip(*bars, strict=True)) if set(map(type, bars)) == {Bar} else None
+
+
+def fine(by_column: Sequence[Column], first: date, last: date, floor: float, most: int) -> bool:
+    """Whether every bar may be stored, and they come by rising day."""
+    days, opened, high, low, close, volume, *rest = by_column
+    try:
+        return (
+            set(map(type, days)) == {date}
+            and first <= days[0]
+            and days[-1] <= last
+            and all(map(lt, days, days[1:]))
+            and floor < min(low)
+            and max(high) < INFINITY
+            and all(
+                all(map(le, a, b)) for a, b in ((low, opened), (low, close), (opened, high), (close, high))
+            )
+            and set(map(type, volume)) == {int}
+            and min(volume) >= 0
+            and max(volume) <= most
+            and all(map(_finite, rest))
+            and all(min(_given(rest[place]), default=0) >= 0 for place in (1, 2, 5))
+        )
+    except TypeError:
+        return False
+
+
+def amounts_fit(by_column: Sequence[Column], tick: float, tolerance: float, lot: int) -> bool:
+    """Whether amount ÷ volume lies between low and high everywhere, but for rounding."""
+    _, _, high, low, _, volume, _, amount, *_ = by_column
+    if None in amount:
+        return False
+    return all(
+        [  # noqa: C419 - faster
+            (lo - tick - h * tolerance) * (v - lot) <= a <= (h + tick + h * tolerance) * (v + lot)
+            for h, lo, v, a in zip(high, low, volume, amount, strict=True)
+        ]
+    )
+
+
+def calm(by_column: Sequence[Column], limit: float, tick: float) -> bool:
+    """Whether no price is further from the previous close that the source tells than the limit."""
+    _, _, high, low, close, _, told, _, _, change, *_ = by_column
+    if None in told:
+        if set(told) != {None} or None in change:
+            return False
+        told = list(map(sub, close, change))
+    return min(told) > 0 and all(
+        [  # noqa: C419 - faster
+            h - before <= before * limit + tick >= before - lo
+            for h, lo, before in zip(high, low, told, strict=True)
+        ]
+    )
+
+
+def _given(column: Column) -> Column:
+    return [value for value in column if value is not None] if None in column else column
+
+
+def _finite(column: Column) -> bool:
+    return math.isfinite(sum(_given(column)))
