@@ -27,8 +27,8 @@ class Collection:
         }
         self.id = ""
 
-    def start(self) -> None:
-        order = ["--source", "simulated", "--start-date", "2024-01-01", "--end-date", "2024-12-31"]
+    def start(self, *options: str) -> None:
+        order = ["--source", "simulated", "--start-date", "2024-01-01", "--end-date", "2024-12-31", *options]
         self.id = json.loads(manage(self.url, "collect", "start", *order, "--json", **self.extra))["task_id"]
 
     def status(self) -> Any:

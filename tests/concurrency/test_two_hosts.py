@@ -169,7 +169,7 @@ def test_a_host_that_loses_the_database_neither_stalls_nor_doubles(
     print(f"{lose.__name__}: the task ended {pair.end(PROMISED):.1f} s later")
     pair.assert_exact(near, far, spare=2)  # what was in the two hosts' hands
     before = len(far.requests())
-    pair.collection.start()
+    pair.collection.start("--force")
     pair.link.mend()
     seconds = eventually(lambda: len(far.requests()) > before, PROMISED, "work on the host that is back")
     print(f"{lose.__name__}: back at work {seconds:.1f} s after the link was")
