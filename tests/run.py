@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.browser.__main__ import run as in_the_browser
 
+WITHOUT_DATABASE = ("unit", "sources", "security", "concurrency/test_supervisor.py")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -55,7 +56,7 @@ def main() -> int:
     What no database can change runs on SQLite only.
     """
     arguments = sys.argv[1:]
-    once = [] if arguments else ["--ignore=tests/unit", "--ignore=tests/concurrency/test_supervisor.py"]
+    once = [] if arguments else [f"--ignore=tests/{part}" for part in WITHOUT_DATABASE]
     with tempfile.TemporaryDirectory(prefix="collector-") as folder:
         failed = suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", arguments)
     with postgresql() as url:

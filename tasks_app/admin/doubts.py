@@ -9,7 +9,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
-from tasks_app.admin import marks, show, stockpage
+from tasks_app.admin import marks, odd, show
 from tasks_app.admin.base import ReadOnlyAdmin
 from tasks_app.admin.cells import cell, moment
 from tasks_app.admin.quotes import of_code
@@ -65,7 +65,7 @@ class CorrectionAdmin(_Doubts):
         (_("Origin"), {"fields": ["source", "at", "task"]}),
     ]
 
-    what = cell(_("before and after"), stockpage.changed)
+    what = cell(_("before and after"), odd.changed)
     at = moment(_("corrected at"), "corrected_at")
 
 
@@ -80,6 +80,6 @@ class FindingAdmin(_Doubts):
         (_("Origin"), {"fields": ["at", "task"]}),
     ]
 
-    state = cell(_("state"), stockpage.finding)
+    state = cell(_("state"), odd.finding)
     why = cell(_("reason"), _why)
     at = moment(_("found at"), "found_at")

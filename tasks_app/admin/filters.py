@@ -83,7 +83,7 @@ class ErrorCodeFilter(SimpleListFilter):
 
 
 class BesideCode(ListFilter):
-    """A choice that an index serves within one code only: offered beside a search, for all codes it finds none."""
+    """A choice that an index serves within one code only: offered beside a search, else it finds none."""
 
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(request, *args)

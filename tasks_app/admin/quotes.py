@@ -61,7 +61,9 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     shares = count(_("volume"), "volume")
     money = count(_("amount"), "amount")
     turned_over = percent(_("turnover %"), "turnover")
-    origin = cell(_("source"), lambda bar: show.two_lines(bar.source, show.moment(bar.collected_at)))
+    origin = cell(
+        _("source"), lambda bar: show.two_lines(bar.source, show.moment(bar.collected_at, seconds=False))
+    )
     collected = moment(_("collected at"), "collected_at")
 
     def get_search_results(

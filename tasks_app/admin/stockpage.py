@@ -10,19 +10,18 @@ from django.core.exceptions import ValidationError
 from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from tasks_app import errors, gaps, keyset, stored
-from tasks_app.admin import chartdata, marks, show, ways
+from tasks_app import keyset, stored
+from tasks_app.admin import chartdata, marks, odd, show, ways
 from tasks_app.admin.crumbs import Crumb
 from tasks_app.models import Correction, DailyBar, Finding, Series, Stock
 from tasks_app.models.quotes import Adjust, FindingKind
 
 ROWS = 50
-LISTED = 30  # of gaps, corrections and findings each
+FORMER = 30
 ADJUSTS: list[str] = list(Adjust.values)
 
 
@@ -94,7 +93,7 @@ def about(request: HttpRequest, stock: Stock) -> dict[str, Any]:
 
 def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
     """Pairs of a name and a value; what is not known is left out, but for what everybody looks for."""
-    former = _(", ").join(_former(name) for name in stock.former_names[-LISTED:])
+    former = _(", ").join(_former(name) for name in stock.former_names[-FORMER:])
     pairs = [
         (_("market"), stock.get_market_display()),
         (_("exchange"), stock.exchange),
@@ -144,9 +143,9 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "chart": _chart(stock, asked) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
         "table": table(request, rows.filter(**asked.days), page, asked),
-        "gaps": told_gaps(chartdata.find_gaps(stock, asked.adjust, days)),
-        "corrections": corrections(stock, asked.adjust),
-        "findings": findings(stock, asked.adjust),
+        "gaps": odd.gap_table(chartdata.find_gaps(stock, asked.adjust, days)),
+        "corrections": odd.corrections(stock, asked.adjust),
+        "findings": odd.findings(stock, asked.adjust),
     }
 
 
@@ -234,84 +233,3 @@ def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict
         "task": show.task_link(bar.task_id) if with_tasks and bar.task_id else show.NOTHING,
         "notes": [chip for name, chip in chips.items() if bar.day in notes[name]],
     }
-
-
-# ---------------------------------------------------------------- what is odd
-
-
-def told_gaps(found: list[gaps.Gap]) -> dict[str, Any]:
-    """The newest gaps, those that nobody asked for first, and how many sessions lack a bar in all."""
-    missing = [gap for gap in found if not gap.answered]
-    suspended = [gap for gap in found if gap.answered]
-    return {
-        "rows": [_gap(gap) for gap in [*missing, *suspended][:LISTED]],
-        "more": max(0, len(found) - LISTED),
-        "missing": show.number(sum(len(gap.days) for gap in missing)),
-        "suspended": show.number(sum(len(gap.days) for gap in suspended)),
-    }
-
-
-def _gap(gap: gaps.Gap) -> dict[str, Any]:
-    return {
-        "days": show.days(gap.first, gap.last) if len(gap.days) > 1 else gap.first.isoformat(),
-        "sessions": show.number(len(gap.days)),
-        "why": marks.chip("plain", "pause_circle", _("suspended"))
-        if gap.answered
-        else marks.chip("warn", "help", _("not asked for")),
-        "since": gap.first.isoformat(),
-    }
-
-
-def corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
-    """The newest corrections: what was, and what is."""
-    rows = Correction.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust)
-    return [
-        {
-            "day": row.day.isoformat(),
-            "what": changed(row),
-            "source": row.source,
-            "at": show.moment(row.corrected_at),
-        }
-        for row in rows.order_by("-day", "-id")[:LISTED]
-    ]
-
-
-def changed(row: Correction) -> SafeString | str:
-    """The columns that changed, before and after; of a series that moved as a whole, how many bars did."""
-    if not row.before or not row.after:
-        return _("%(count)s bars moved as a whole") % {"count": show.number(row.bars)}
-    pairs = [
-        _("%(name)s: %(before)s → %(after)s")
-        % {"name": _column(name), "before": _plain(before), "after": _plain(row.after.get(name))}
-        for name, before in row.before.items()
-    ]
-    return format_html('<span class="sc-changes">{}</span>', _("; ").join(pairs))
-
-
-def _column(name: str) -> str:
-    known = {field.name: field.verbose_name for field in DailyBar._meta.fields}
-    return str(known.get(name, name))
-
-
-def _plain(value: Any) -> str:
-    return show.NOTHING if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
-    """The newest doubts of the checks."""
-    rows = Finding.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust)
-    return [
-        {
-            "day": row.day.isoformat() if row.day else show.NOTHING,
-            "kind": finding(row),
-            "why": errors.reason(row.code) or row.message,
-            "at": show.moment(row.found_at),
-        }
-        for row in rows.order_by("-day", "-id")[:LISTED]
-    ]
-
-
-def finding(row: Finding) -> SafeString:
-    """Stored and doubtful, or not stored."""
-    tone, icon = ("warn", "flag") if row.kind == FindingKind.FLAGGED else ("bad", "block")
-    return marks.chip(tone, icon, row.get_kind_display())
