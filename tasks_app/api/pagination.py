@@ -3,7 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db import connection
+from django.db.models import QuerySet, TextField, Value
+from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 from rest_framework import fields
 from rest_framework.exceptions import NotFound, ValidationError
@@ -50,6 +52,34 @@ class NewestFirst(Keyset):
 
     ordering = ("-start_time", "-id")
     position = fields.DateTimeField()
+
+    def answer(
+        self,
+        request: Request,
+        queryset: QuerySet[Any, Any],
+        tell: Callable[[Sequence[Any]], list[Any]] = list,
+    ) -> Response:
+        """On SQLite a time is text, in as many digits as its writer used: there the text is the key."""
+        if _times_are_text():
+            queryset = queryset.annotate(start_text=Cast("start_time", TextField()))
+        return super().answer(request, queryset, tell)
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor = super().decode_cursor(request)
+        if cursor is None or cursor.position is None or not _times_are_text():
+            return cursor
+        given = CursorPagination.decode_cursor(self, request)
+        position: Any = Value(given and given.position, TextField())
+        return cursor._replace(position=position)
+
+    def _get_position_from_instance(self, instance: Any, ordering: Sequence[str]) -> str:
+        if _times_are_text():
+            return str(instance.start_text)
+        return super()._get_position_from_instance(instance, ordering)
+
+
+def _times_are_text() -> bool:
+    return connection.vendor == "sqlite"
 
 
 class ByPosition(Keyset):

@@ -91,6 +91,13 @@ def test_many_tasks_of_one_instant_are_walked_too(client):
     assert len({row["task_id"] for row in rows}) == len(rows) == 7
 
 
+def test_tasks_that_the_database_dated_are_walked_each_once(client):
+    for _ in range(7):
+        make_ended("cancelled")
+    rows, pages = walk(client, f"{BASE}/tasks?limit=2")
+    assert (len({row["task_id"] for row in rows}), len(rows), pages) == (7, 7, 4)
+
+
 def test_items_are_walked_in_their_order(client):
     task = make_task(stock_codes=tuple(f"{n:06}" for n in range(250)))
     rows, pages = walk(client, f"{BASE}/tasks/{task.pk}/items")
