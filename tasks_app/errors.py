@@ -198,7 +198,9 @@ REASONS = {
     ),
     "source_busy": _("The source was busy or out of reach."),
     "source_error": _("The source failed."),
-    "source_paused": _("The source is paused, since it refused again and again."),
+    "source_paused": _(
+        "The source is paused: it refused again and again, or its day's requests are used up."
+    ),
     "source_raised": _("The source's program failed."),
     "source_refused": _("The source refused the request."),
     "stock_list_shrank": _("The stock list is much shorter than the last one: pages may be missing."),

@@ -52,7 +52,10 @@ def _answer(request: HttpRequest) -> HttpResponse | None:
         task = selectors.get(UUID(path.removeprefix(STATUS)))
     except (ValueError, errors.TaskNotFound):
         return None
-    return _tell(request, wire.encode(selectors.statuses([task])[0]))
+    told = selectors.statuses([task])[0]
+    if told["source_message"]:  # in the reader's language, which nobody has asked for yet
+        return None
+    return _tell(request, wire.encode(told))
 
 
 def _is_plain(request: HttpRequest) -> bool:

@@ -6,7 +6,7 @@
 const STORE = "sc-refresh";
 const TIMEOUT = 10_000;
 const LONGEST = 60;
-const DEFAULT = 5;
+const DEFAULT = 2;
 
 /** The chosen interval in seconds, 0 for "paused"; the same for all pages, remembered. */
 export function interval() {
