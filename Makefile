@@ -22,6 +22,7 @@ screenshots: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.ingest --quick
 	$(BIN)/python -m benchmarks.first_bar
 	$(BIN)/python -m benchmarks.cancel --rounds 0
 	$(BIN)/python -m benchmarks.kindness --seconds 12 --stocks 30

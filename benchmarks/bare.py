@@ -6,7 +6,7 @@ and one upsert from there, SQLite an upsert by `executemany`.
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -20,7 +20,8 @@ COLUMNS = ", ".join(Bar._fields)
 KEY = "market, symbol, adjust, day"
 VALUES = Bar._fields[1:]
 NEW = ", ".join(f"{name} = excluded.{name}" for name in (*VALUES, "collected_at"))
-CHANGED = f"({', '.join(f'old.{v}' for v in VALUES)}) IS DISTINCT FROM ({', '.join(f'excluded.{v}' for v in VALUES)})"
+OLD, GIVEN = (", ".join(f"{row}.{name}" for name in VALUES) for row in ("old", "excluded"))
+CHANGED = f"({OLD}) IS DISTINCT FROM ({GIVEN})"
 UPSERT = f"ON CONFLICT ({KEY}) DO UPDATE SET {NEW} WHERE {CHANGED}"
 STAGING = """CREATE TEMPORARY TABLE bare_bar (day date, open float8, high float8, low float8, close float8,
     volume int8, prev_close float8, amount float8, amplitude float8, change float8, change_pct float8,
@@ -69,7 +70,7 @@ class SQLite:
 
     def write(self, code: str, bars: Sequence[Bar]) -> None:
         """One stock, one transaction."""
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f")
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
         rows = [(code, now, bar.day.isoformat(), *bar[1:]) for bar in bars]
         self.connection.execute("BEGIN IMMEDIATE")
         self.connection.executemany(self.insert, rows)

@@ -19,7 +19,7 @@ def unfold_settings() -> dict[str, Any]:
         "SITE_URL": None,
         "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("icon.svg")}],
         "STYLES": [_file("colors.css"), _file("admin.css")],
-        "SCRIPTS": [_file("strict.js")],
+        "SCRIPTS": [_file("strict.js"), _file("access.js")],
         "COLORS": lambda request: {},  # else the theme writes them into the page, as an inline style
         "SHOW_LANGUAGES": True,
         "SHOW_HISTORY": False,

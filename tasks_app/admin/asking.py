@@ -108,7 +108,8 @@ def _what_this_cancel_does(task: CollectionTask) -> list[str]:
     }
     stops = _("Stops: the stocks not yet collected (%(left)s).")
     stays = _(
-        "Stays: the stocks that are done (%(done)s, of which failed: %(failed)s) and the bars stored (%(bars)s)."
+        "Stays: the stocks that are done (%(done)s, of which failed: %(failed)s) and the bars stored "
+        "(%(bars)s)."
     )
     counted = [stops % params, stays % params] if task.planned_at else []
     return [*counted, *_what_a_cancel_does()]

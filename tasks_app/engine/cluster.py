@@ -1,5 +1,6 @@
 """One run of django-q2's cluster, started by the supervisor: `python -m tasks_app.engine.cluster PID`."""
 
+import gc
 import logging
 import os
 import signal
@@ -89,6 +90,7 @@ def main(parent: int) -> int:
     pre_execute.connect(_note_pick_up)
     post_execute.connect(_note_saved)
     post_spawn.connect(_let_jobs_stop_their_children)
+    gc.freeze()  # what is here stays: no collection need look at it, no fork copy it
     return Cluster().run()
 
 

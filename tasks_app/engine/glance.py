@@ -7,18 +7,19 @@ whatever is unusual, if only by its type, gets the close look.
 import math
 from collections.abc import Sequence
 from datetime import date
-from operator import le, lt, sub
+from operator import itemgetter, le, lt, sub
 from typing import Any
 
 from tasks_app.sources.base import Bar
 
 INFINITY = math.inf
+GETTERS = [itemgetter(place) for place in range(len(Bar._fields))]  # zip would wake the garbage collector
 Column = Sequence[Any]
 
 
 def columns(bars: Sequence[Bar]) -> list[Column] | None:
     """The bars by column; None unless all are bars."""
-    return list(zip(*bars, strict=True)) if set(map(type, bars)) == {Bar} else None
+    return [list(map(get, bars)) for get in GETTERS] if set(map(type, bars)) == {Bar} else None
 
 
 def fine(by_column: Sequence[Column], first: date, last: date, floor: float, most: int) -> bool:
@@ -41,7 +42,7 @@ def fine(by_column: Sequence[Column], first: date, last: date, floor: float, mos
             and all(map(_finite, rest))
             and all(min(_given(rest[place]), default=0) >= 0 for place in (1, 2, 5))
         )
-    except TypeError:
+    except (TypeError, OverflowError):
         return False
 
 
@@ -52,7 +53,7 @@ def amounts_fit(by_column: Sequence[Column], tick: float, tolerance: float, lot:
         return False
     return all(
         [  # noqa: C419 - faster
-            (lo - tick - h * tolerance) * (v - lot) <= a <= (h + tick + h * tolerance) * (v + lot)
+            (lo - (slack := tick + h * tolerance)) * (v - lot) <= a <= (h + slack) * (v + lot)
             for h, lo, v, a in zip(high, low, volume, amount, strict=True)
         ]
     )

@@ -59,7 +59,7 @@ class Keeper:
         """
         try:
             sifted = self._sift(claim, request, answer)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             self.fail(claim, "bad_answer", f"The source's answer is no list of bars: {error}")
             return
         try:

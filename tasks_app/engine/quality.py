@@ -73,7 +73,7 @@ def sift(bars: Iterable[Bar], request: Request, context: Context) -> Sifted:
     last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
     by_column = glance.columns(answer)
     if by_column and glance.fine(by_column, request.start, last, floor, MAX_VOLUME):
-        return Sifted(answer, [], _flags(answer, request, context))
+        return Sifted(answer, [], _flags(answer, by_column, request, context))
     good: dict[date, Bar] = {}
     refused: list[Refusal] = []
     for bar in answer:
@@ -82,7 +82,7 @@ def sift(bars: Iterable[Bar], request: Request, context: Context) -> Sifted:
         else:
             good[bar.day] = bar
     kept = [good[day] for day in sorted(good)]
-    return Sifted(kept, refused, _flags(kept, request, context))
+    return Sifted(kept, refused, _flags(kept, glance.columns(kept), request, context))
 
 
 def _duplicate(bar: Bar, good: dict[date, Bar]) -> Refusal | None:
@@ -124,11 +124,15 @@ def _bad_rest(bar: Bar) -> Refusal | None:
     return None
 
 
-def _flags(bars: list[Bar], request: Request, context: Context) -> list[Flag]:
-    flags = [_not_a_session(day) for day in context.strangers([bar.day for bar in bars])]
+def _flags(
+    bars: list[Bar], by_column: list[glance.Column] | None, request: Request, context: Context
+) -> list[Flag]:
+    flags = [
+        _not_a_session(day)
+        for day in context.strangers(by_column[0] if by_column else [bar.day for bar in bars])
+    ]
     if request.adjust or not bars:
         return flags
-    by_column = glance.columns(bars)
     if not by_column or not glance.amounts_fit(by_column, TICK, MEAN_TOLERANCE, LOT):
         flags += [_amount_outside(bar) for bar in bars if not _amount_fits(bar)]
     board = context.board

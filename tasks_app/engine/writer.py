@@ -44,7 +44,7 @@ _STORED = (
     f"SELECT source, day || '', {', '.join(VALUES)} FROM {TABLE} WHERE {_SERIES} AND day BETWEEN %s AND %s"
 )
 _INSERT_ONE = f"""INSERT INTO {TABLE} (market, symbol, adjust, source, item_id, collected_at, {_COLUMNS})
-    VALUES (%s, %s, %s, %s, %s, strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now'), {", ".join(["%s"] * 12)})"""
+    VALUES ({", ".join(["%s"] * 18)})"""
 _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
 
@@ -134,11 +134,16 @@ def _write_sqlite(
     key = (request.market, request.code, request.adjust)
     cursor.execute(_STORED, (*key, bars[0].day.isoformat(), bars[-1].day.isoformat()))
     stored = {row[1]: row for row in cursor.fetchall()}
+    cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")  # once, not for each bar
+    head = (*key, origin.source, origin.item_id, cursor.fetchone()[0])
+    if not stored:
+        cursor.executemany(_INSERT_ONE, [(*head, bar.day.isoformat(), *bar[1:]) for bar in bars])
+        return len(bars), {}
     new, differing = [], {}
     for bar in bars:
         day = bar.day.isoformat()
         if (row := stored.get(day)) is None:
-            new.append((*key, origin.source, origin.item_id, day, *bar[1:]))
+            new.append((*head, day, *bar[1:]))
         elif row[2:] != bar[1:]:
             differing[bar.day] = (row[0], Bar(bar.day, *row[2:]))
     if new:

@@ -20,15 +20,18 @@ def record(claim: Claim, outcome: Outcome) -> None:
     """
     task_id = claim.lane.task_id
     succeeded = outcome.state != ItemState.FAILED
+    more = {
+        "processed_stocks": 1,
+        "success_count": int(succeeded),
+        "failed_count": int(not succeeded),
+        "collected_count": outcome.collected,
+        "corrected_count": outcome.corrected,
+        "skipped_count": outcome.skipped,
+        "refused_count": outcome.refused,
+        "flagged_count": outcome.flagged,
+    }
     counted = CollectionTask.objects.filter(pk=task_id, status=RUNNING).update(
-        processed_stocks=F("processed_stocks") + 1,
-        success_count=F("success_count") + int(succeeded),
-        failed_count=F("failed_count") + int(not succeeded),
-        collected_count=F("collected_count") + outcome.collected,
-        corrected_count=F("corrected_count") + outcome.corrected,
-        skipped_count=F("skipped_count") + outcome.skipped,
-        refused_count=F("refused_count") + outcome.refused,
-        flagged_count=F("flagged_count") + outcome.flagged,
+        **{name: F(name) + number for name, number in more.items() if number},
         heartbeat_at=Now(),
     )
     if not counted or not release(claimed(claim), outcome):
@@ -40,15 +43,17 @@ def finish_if_done(task_id: UUID) -> bool:
     """End a task whose stocks are all processed: completed, or failed when not one succeeded."""
     task = CollectionTask.objects.filter(
         pk=task_id, status=RUNNING, planned_at__isnull=False, processed_stocks=F("total_stocks")
-    ).first()
-    if task is None:
+    )
+    counts = list(task.values_list("success_count", "total_stocks"))
+    if not counts:
         return False
-    if task.success_count or not task.total_stocks:
+    succeeded, total = counts[0]
+    if succeeded or not total:
         end(task_id, TaskStatus.COMPLETED)
         audit.note(task_id, EventKind.COMPLETED, WORKER)
         return True
     reason = items(task_id).order_by("position").values_list("code", "error_message").first()
-    message = f"All {task.total_stocks} stocks failed, the first one: {': '.join(reason or ())}"
+    message = f"All {total} stocks failed, the first one: {': '.join(reason or ())}"
     end(task_id, TaskStatus.FAILED, "all_failed", message)
     audit.note(task_id, EventKind.FAILED, WORKER, code="all_failed")
     return True

@@ -80,7 +80,8 @@ def locked(task_id: UUID) -> CollectionTask:
 
 
 def hold_task(task_id: UUID) -> None:
-    if locked(task_id).status != RUNNING:
+    task = CollectionTask.objects.select_for_update(no_key=True).filter(pk=task_id)
+    if list(task.values_list("status", flat=True)) != [RUNNING]:
         raise errors.LostFence(what=f"task {task_id}")
 
 

@@ -188,3 +188,14 @@ def test_a_forward_adjusted_price_may_be_negative_and_an_unadjusted_one_may_not(
     assert collect(adjust="qfq").rows_collected == len(bars)
     item = collect()
     assert (item.state, item.error_code, item.rows_refused) == ("failed", "price_not_positive", len(bars))
+
+
+def test_bars_that_nothing_is_noted_of_are_found_all_the_same():
+    write("600000", sessions(FIRST, LAST))
+    whole = collect().rows_collected
+    Series.objects.all().delete()
+    DailyBar.objects.filter(day=DAY).delete()
+    rewrite(day=date(2024, 3, 14), close=10.05)
+    item = collect()
+    assert (item.rows_collected, item.rows_corrected, item.rows_skipped) == (1, 1, whole - 2)
+    assert Series.objects.get().bars == whole == DailyBar.objects.count()

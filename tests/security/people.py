@@ -31,7 +31,10 @@ def make_world() -> dict[str, Any]:
     """A row of each model that has pages."""
     task = make_ended("failed")
     make_bars(make_stock("US", "AAPL"), 1)
-    item, bar = CollectionItem.objects.earliest("pk"), {"market": "US", "symbol": "AAPL", "day": date(2024, 1, 2)}
+    item, bar = (
+        CollectionItem.objects.earliest("pk"),
+        {"market": "US", "symbol": "AAPL", "day": date(2024, 1, 2)},
+    )
     return {
         "collectiontask": task,
         "collectionitem": item,

@@ -1,0 +1,16 @@
+/* What the theme leaves out for people who listen to a page. Runs before the theme's own scripts. */
+document.addEventListener("DOMContentLoaded", () => {
+  // An icon is a word of its font, which would be read out before the words beside it: "checklist Tasks".
+  for (const icon of document.querySelectorAll(".material-symbols-outlined:not([aria-hidden])")) {
+    const control = icon.closest("a, button, label, h1, h2, h3, th, td, li, p") ?? icon.parentElement;
+    const words = control.textContent.replace(icon.textContent, "").trim();
+    if (words || control.hasAttribute("aria-label")) icon.ariaHidden = "true";
+  }
+  // A box that scrolls is a region, which simplebar would name in English.
+  const site = document.querySelector("#nav-sidebar")?.textContent && document.title.split("|").at(-1).trim();
+  const page = document.querySelector("h1")?.textContent.replace(/chevron_right/g, " – ").replace(/\s+/g, " ").trim();
+  for (const box of document.querySelectorAll("[data-simplebar]")) {
+    const name = box.closest("#nav-sidebar") ? site : page;
+    if (name) box.dataset.simplebarAriaLabel = name;
+  }
+});
