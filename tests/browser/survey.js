@@ -1,4 +1,12 @@
-// Each function is given to page.evaluate by its name: what it returns is plain data.
+// Asked by survey.py, a function at a time: what each returns is plain data.
+
+// What may show that an element is focused; a box that holds it, or the label of a hidden one, may show it.
+const surveyLook = (element) =>
+  [element, element.parentElement, element.nextElementSibling].filter(Boolean).map((e) => {
+    const s = getComputedStyle(e);
+    return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow, s.borderColor, s.backgroundColor, s.color, s.textDecorationLine].join();
+  }).join("|");
+
 ({
   // What people read: visible texts and the attributes that are read out or shown. Code and what its author
   // marked as not to be translated is left out.
@@ -65,46 +73,38 @@
     return [...new Set(still)];
   },
 
-  // Every control that the Tab key should reach, marked with a number.
+  // Every control that the Tab key should reach, marked with a number. How each looks is kept.
   controls() {
     const all = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
     const groups = new Set();
     let count = 0;
+    document.activeElement.blur();
+    window.surveyLooks = new Map();
     for (const element of document.querySelectorAll(all)) {
       if (element.disabled || element.tabIndex < 0 || element.closest("[inert]")) continue;
-      if (!element.checkVisibility({ visibilityProperty: true, opacityProperty: false })) continue;
-      if (element.type === "radio") { // one stop for the group
+      if (!element.checkVisibility({ visibilityProperty: true })) continue;
+      let stop = element;
+      if (element.type === "radio") { // one stop for the group: the chosen one, if any
         if (groups.has(element.name)) continue;
         groups.add(element.name);
-        const chosen = document.querySelector(`input[type=radio][name="${element.name}"]:checked`);
-        (chosen || element).dataset.stop = count++;
-        continue;
+        stop = document.querySelector(`input[type=radio][name="${element.name}"]:checked`) ?? element;
       }
-      element.dataset.stop = count++;
+      stop.dataset.stop = count++;
+      window.surveyLooks.set(stop, surveyLook(stop));
     }
     return count;
   },
 
-  // The focused element: its number, its words, whether it looks focused, and whether it can be seen.
+  // The focused control: its number, its beginning, whether it looks focused and can be seen. Null for none.
   focused() {
     const element = document.activeElement;
     if (!element || element === document.body) return null;
-    const look = (e) => {
-      const s = getComputedStyle(e);
-      return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow, s.borderColor, s.backgroundColor, s.color, s.textDecorationLine].join();
-    };
-    // The ring may be drawn by an ancestor (:focus-within) or by a neighbour of a hidden box.
-    const near = [element, element.parentElement, element.nextElementSibling].filter(Boolean);
-    const before = near.map(look);
-    const options = { preventScroll: true };
-    element.blur();
-    const after = near.map(look);
-    element.focus({ ...options, focusVisible: true });
+    const before = window.surveyLooks.get(element);
     const box = element.getBoundingClientRect();
     return {
       stop: element.dataset.stop === undefined ? null : Number(element.dataset.stop),
       what: element.outerHTML.replace(/\s+/g, " ").slice(0, 140),
-      visible: before.some((one, n) => one !== after[n]),
+      visible: before === undefined || before !== surveyLook(element),
       onScreen: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
     };
   },

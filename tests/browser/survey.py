@@ -16,6 +16,7 @@ PHONE, WIDE = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
 # Signing out ends the walk, a file is no page, and what deletes is left alone.
 SKIPPED = re.compile(r"/logout/|/delete/|format=csv|\.csv\b|/i18n/")
 NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|\d{4}-\d\d-\d\d|\d+")
+BESIDE = {"_changelist_filters", "_facets", "_popup", "_to_field", "o"}  # shows what the page shows without it
 LONGEST = 90
 SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
 
@@ -31,11 +32,13 @@ class Seen:
     phone: str = ""
     wide: str = ""
     mouse_only: list[str] = field(default_factory=list)
+    moving: list[str] = field(default_factory=list)
 
 
 def ask(page: Page, question: str) -> Any:
     """The answer of one of survey.js's functions."""
-    return page.evaluate(f"() => ({SCRIPT}).{question}()")
+    helpers, functions = SCRIPT.split("\n({", 1)
+    return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{question}() }}")
 
 
 def kind(url: str) -> str:
@@ -45,8 +48,8 @@ def kind(url: str) -> str:
     """
     parts = urlsplit(url)
     path = re.sub(r"/(?:CN|HK|US)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
-    asked = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True)]
-    return f"{path}?{asked[0] if len(asked) == 1 else 'several' if asked else ''}"
+    asked = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - BESIDE
+    return f"{path}?{asked.pop() if len(asked) == 1 else ''}"
 
 
 def walk(context: BrowserContext, watch: Watch, start: Iterable[str], base: str) -> Iterator[Seen]:
@@ -74,6 +77,7 @@ def look(page: Page, watch: Watch, url: str) -> Seen:
     page.wait_for_function(SETTLED)
     seen = Seen(url, texts=ask(page, "texts"), language=page.locator("html").get_attribute("lang") or "")
     seen.wide, seen.mouse_only = ask(page, "overflow"), ask(page, "mouseOnly")
+    seen.moving = ask(page, "moving")
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     seen.phone = ask(page, "overflow")
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]

@@ -64,3 +64,7 @@ def test_no_page_is_wider_than_a_screen(pages: list[Seen]) -> None:
 
 def test_nothing_reacts_to_a_mouse_alone(pages: list[Seen]) -> None:
     assert survey.faults(pages, lambda page: page.mouse_only) == ""
+
+
+def test_nothing_moves_for_people_who_asked_for_less_motion(pages: list[Seen]) -> None:
+    assert survey.faults(pages, lambda page: page.moving) == ""

@@ -19,7 +19,7 @@ def test_the_language_is_switched_and_stays(open_as: Open) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
     expect(page).to_have_url(re.compile("/collectiontask/$"))
     page.goto("/admin/tasks_app/stock/")
-    expect(page.get_by_role("link", name="任务", exact=True).first).to_be_visible()
+    expect(page.locator("#nav-sidebar").get_by_role("link", name="任务", exact=True)).to_be_visible()
     open_account(page)
     page.get_by_role("button", name="English").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")

@@ -7,7 +7,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (words || control.hasAttribute("aria-label")) icon.ariaHidden = "true";
   }
   // A box that scrolls is a region, which simplebar would name in English.
-  const site = document.querySelector("#nav-sidebar")?.textContent && document.title.split("|").at(-1).trim();
+  const site = document.title.split("|").at(-1).trim();
   const page = document.querySelector("h1")?.textContent.replace(/chevron_right/g, " – ").replace(/\s+/g, " ").trim();
   for (const box of document.querySelectorAll("[data-simplebar]")) {
     const name = box.closest("#nav-sidebar") ? site : page;
