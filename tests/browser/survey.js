@@ -33,7 +33,8 @@ const surveyLook = (element) =>
   },
 
   // How far the page is wider than its window, and what sticks out.
-  overflow() {
+  async overflow() {
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); // a new size takes a moment
     const wide = document.documentElement.scrollWidth - window.innerWidth;
     if (wide <= 0) return "";
     const scrolls = (element) => {

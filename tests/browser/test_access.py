@@ -42,7 +42,7 @@ def test_the_tab_key_reaches_every_control_and_shows_where_it_is(
     wanted = set(range(survey.ask(page, "controls")))
     assert wanted
     reached: set[int] = set()
-    faults = []
+    faults: dict[int, str] = {}
     ends = 0  # of the page; it may begin somewhere in it, where the focus was set
     for _ in range(MOST_STOPS):
         page.keyboard.press("Tab")
@@ -50,9 +50,9 @@ def test_the_tab_key_reaches_every_control_and_shows_where_it_is(
         ends += stop is None
         if reached >= wanted or ends == 2:
             break
+        if stop and stop["stop"] not in reached and not (stop["visible"] and stop["onScreen"]):
+            faults[stop["stop"]] = stop["what"]  # once is enough: a date has four stops, and rings of its own
         if stop and stop["stop"] is not None:
             reached.add(stop["stop"])
-        if stop and not (stop["visible"] and stop["onScreen"]):
-            faults.append(stop)
     missed = [survey.control(page, number) for number in sorted(wanted - reached)]
-    assert (missed, faults) == ([], [])
+    assert (missed, faults) == ([], {})

@@ -198,7 +198,7 @@ def test_an_ended_task_is_not_asked_about(open_as: Open, site: Site) -> None:
     page = open_as("viewer", "/admin/")
     page.clock.install()
     page.goto(task_page(site.failed_task()))
-    expect(page.locator("#sc-refresh")).to_be_hidden()
+    expect(page.get_by_label("Refresh every")).to_be_hidden()
     assert asked_in_a_minute(page) == 0
 
 

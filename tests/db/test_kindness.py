@@ -63,7 +63,8 @@ def test_a_rate_is_kept_by_a_slice(script):
     assert time.monotonic() - began > 11 / 20
     task.refresh_from_db()
     assert (task.status, task.success_count) == ("completed", 12)
-    assert SourceGate.objects.get().requests_today >= 12  # who woke too late did not ask, and stood in line again
+    # Who woke too late did not ask, and stood in line again.
+    assert SourceGate.objects.get().requests_today >= 12
 
 
 def test_no_throttle_keeps_no_rate(script):
