@@ -26,6 +26,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.first_bar
 	$(BIN)/python -m benchmarks.cancel --rounds 0
 	$(BIN)/python -m benchmarks.kindness --seconds 12 --stocks 30
+	$(BIN)/python -m benchmarks.pages --seconds 20
 	$(BIN)/python -m benchmarks.load --latency 0.05 --stocks 500 --pairs 2
 
 soak: $(VENV)/.installed-dev

@@ -57,7 +57,7 @@ class OrderForm(forms.Form):
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
         for name, field in self.fields.items():
             if name not in ("market", "source", "adjust", "scope"):  # a list of radios is named by its legend
-                field.widget.attrs["aria-describedby"] = f"ss-{name}-more"
+                field.widget.attrs["aria-describedby"] = f"ss-{name}-more ss-{name}-error"
 
     def clean_file(self) -> list[str]:
         """The file's codes."""

@@ -98,7 +98,9 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         return {}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(request, {"crumbs": [Crumb(NAMES)], **(extra_context or {})})
+        return super().changelist_view(
+            request, {"crumbs": [Crumb(NAMES)], "title": NAMES, **(extra_context or {})}
+        )
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """There is no page of one token."""
