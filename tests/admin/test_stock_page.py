@@ -213,11 +213,14 @@ def test_the_chart_s_queries_do_not_grow_with_its_bars():
     client = superuser()
 
     def queries(fetch):
+        """The fewest of three: the calendar is looked up again now and then."""
+        return min(count(fetch) for _ in range(3))
+
+    def count(fetch):
         with CaptureQueriesContext(connection) as caught:
             fetch()
         return len(caught)
 
-    data(client, few)
     assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 15
     assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 20
 
