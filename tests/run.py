@@ -46,7 +46,9 @@ def suite(name: str, url: str, arguments: list[str]) -> int:
     """One run of pytest; its exit code."""
     print(f"\n=== the suite on {name} ===", flush=True)
     environment = {**os.environ, "DATABASE_URL": url}
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", *arguments]
+    # Tests of real processes wait for real time: what fails on a busy machine is tried once more, and told.
+    again = ["--reruns", "1", "-rR"]
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", *again, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 

@@ -15,7 +15,17 @@ def run(arguments: list[str]) -> int:
     if reason := needs.missing():
         print(f"SKIPPED: {reason}", flush=True)
         return int(needs.required())
-    command = [sys.executable, "-m", "pytest", "-c", str(FOLDER / "pytest.ini"), str(FOLDER), *arguments]
+    again = ["--reruns", "1", "-rR"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(FOLDER / "pytest.ini"),
+        *again,
+        str(FOLDER),
+        *arguments,
+    ]
     return subprocess.run(command, cwd=needs.ROOT, check=False).returncode
 
 
