@@ -1,4 +1,4 @@
-"""Asks axe-core, from npm and fetched by `make browser`, what is wrong with a page for people with disabilities."""
+"""Asks axe-core (from npm, fetched by `make browser`) what is wrong with a page for people with disabilities."""
 
 from functools import cache
 
@@ -18,11 +18,12 @@ def _script() -> str:
     return needs.AXE.read_text()
 
 
-def violations(page: Page) -> list[str]:
-    """The serious and critical ones: rule, where, and what it says."""
+def violations(page: Page, *rules: str) -> list[str]:
+    """The serious and critical ones of these rules (none: all): rule, where, and what it says."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(_script())  # over the debugger: the page's own policy stays as it is
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")["violations"]
+    options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary']}"
         for rule in found

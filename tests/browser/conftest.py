@@ -10,11 +10,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, StorageState, exp
 from tests.browser import needs
 from tests.browser.people import PASSWORD
 from tests.browser.site import Site
+from tests.browser.survey import PHONE, WIDE
 from tests.browser.watch import Watch
 
 PATIENCE = 15_000  # ms; a bound for what must happen, on a machine that has much else to do
-WIDE, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 Open = Callable[..., Page]
+__all__ = ["PHONE", "WIDE", "Open"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

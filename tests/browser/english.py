@@ -21,7 +21,8 @@ NAMES = (
     r"AAPL|FB|GOOG|IBM|MSFT|SIM\d+|Simulated \d+|[A-Z][\w.&' -]+ (?:Inc|Corp|Co)\.?",
     r"sample|simulated|drill|csv|akshare|baostock|python manage\.py worker",
     r"The drill refuses \w+\.|All \d+ stocks failed, the first one: .*",
-    r"[0-9a-f]{8} (?:CN|HK|US)|Lightweight Charts™|English|Authorization: Token \w*|Content-Type|Stock collector",
+    r"[0-9a-f]{8} (?:CN|HK|US)|Lightweight Charts™|English",
+    r"Authorization: Token \w*|Content-Type|Stock collector",
 )
 PHRASE = re.compile(r"[A-Za-z]{2,}(?:[ ’'-]+[A-Za-z]{2,})+")
 

@@ -27,3 +27,4 @@ def main_pages(site: Site) -> dict[str, str]:
 
 
 NAMES = ("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars")
+FIVE = ("dashboard", "start", "task", "stock", "tasks")

@@ -1,4 +1,4 @@
-"""Pictures of the main pages for the README: `python -m tests.browser.screenshots [folder]`, `make screenshots`.
+"""Pictures of the main pages for the README: `make screenshots`, or this module with a folder.
 
 On a demo site, with a task that runs while it is taken. English and Chinese, each page as NAME.en.png
 and NAME.zh.png.
@@ -41,8 +41,9 @@ def wait_for_share(site: Site, task: str, page: Page) -> None:
     """Until that much of the task is done, so that there is something to see."""
     page.goto(task_page(task))
     page.wait_for_function(
-        r"""share => { const found = /([\d,]+) of ([\d,]+)/.exec(document.querySelector('.sc-bar p').textContent);
-                       const [done, all] = found ? found.slice(1).map(n => Number(n.replace(',', ''))) : [0, 1];
+        r"""share => { const said = document.querySelector('.sc-bar p').textContent;
+                       const found = /([\d,]+) of ([\d,]+)/.exec(said) ?? [0, '0', '1'];
+                       const [done, all] = found.slice(1).map(n => Number(n.replace(',', '')));
                        return done / all >= share }""",
         arg=BEGIN,
         timeout=120_000,
@@ -79,12 +80,14 @@ def take(site: Site, browser: Browser, folder: Path) -> None:
                     page.goto(path)
                     save(page, folder / f"{name}{look}.{short}.png")
         assert site.status(task) == "running", "the task was over before its picture was taken"
+        site.become_idle()
         for short, language in LANGUAGES.items():
             for name, path in {"start": "/admin/start/", "stock": stock, "tasks": TASKS}.items():
                 page = window(language)
                 page.goto(path)
+                if name == "stock":
+                    page.locator("#st-ranges").wait_for()  # the chart is drawn
                 save(page, folder / f"{name}.{short}.png")
-        site.become_idle()
 
 
 def main() -> int:

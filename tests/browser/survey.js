@@ -33,8 +33,7 @@ const surveyLook = (element) =>
   },
 
   // How far the page is wider than its window, and what sticks out.
-  async overflow() {
-    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); // a new size takes a moment
+  overflow() {
     const wide = document.documentElement.scrollWidth - window.innerWidth;
     if (wide <= 0) return "";
     const scrolls = (element) => {
@@ -65,11 +64,9 @@ const surveyLook = (element) =>
     const still = [];
     for (const element of document.querySelectorAll("*")) {
       if (!element.checkVisibility()) continue;
-      for (const pseudo of [null, "::before", "::after"]) {
-        const style = getComputedStyle(element, pseudo);
-        const animated = style.animationName !== "none" && longest(style.animationDuration) > 10;
-        if (animated || longest(style.transitionDuration) > 10) still.push(`${element.tagName.toLowerCase()}.${element.className}`);
-      }
+      const style = getComputedStyle(element);
+      const animated = style.animationName !== "none" && longest(style.animationDuration) > 10;
+      if (animated || longest(style.transitionDuration) > 10) still.push(`${element.tagName.toLowerCase()}.${element.className}`);
     }
     return [...new Set(still)];
   },

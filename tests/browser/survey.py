@@ -1,5 +1,6 @@
 """Walks through every page of the site once, and notes what is wrong with each."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -7,16 +8,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, TimeoutError, ViewportSize
 
 from tests.browser.watch import Watch
 
 SCRIPT = (Path(__file__).parent / "survey.js").read_text()
-PHONE, WIDE = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1400, "height": 900}
 # Signing out ends the walk, a file is no page, and what deletes is left alone.
 SKIPPED = re.compile(r"/logout/|/delete/|format=csv|\.csv\b|/i18n/")
 NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|\d{4}-\d\d-\d\d|\d+")
-BESIDE = {"_changelist_filters", "_facets", "_popup", "_to_field", "o"}  # shows what the page shows without it
+BESIDE = {
+    "_changelist_filters",
+    "_facets",
+    "_popup",
+    "_to_field",
+    "o",
+}  # shows what the page shows without it
 LONGEST = 90
 SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
 
@@ -76,13 +84,19 @@ def look(page: Page, watch: Watch, url: str) -> Seen:
     page.goto(url)
     page.wait_for_function(SETTLED)
     seen = Seen(url, texts=ask(page, "texts"), language=page.locator("html").get_attribute("lang") or "")
-    seen.wide, seen.mouse_only = ask(page, "overflow"), ask(page, "mouseOnly")
-    seen.moving = ask(page, "moving")
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
-    seen.phone = ask(page, "overflow")
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    seen.mouse_only, seen.moving = ask(page, "mouseOnly"), ask(page, "moving")
+    seen.phone = overflow(page, PHONE)
+    seen.wide = overflow(page, WIDE)
     seen.problems = watch.problems[before:]
     return seen
+
+
+def overflow(page: Page, size: ViewportSize) -> str:
+    """What sticks out at that size for longer than a moment, in which scripts take in the new one."""
+    page.set_viewport_size(size)
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=1_000)
+    return str(ask(page, "overflow"))
 
 
 def faults(pages: Iterable[Seen], of: Callable[[Seen], Any]) -> str:

@@ -40,7 +40,7 @@ def is_same_document(page: Page) -> bool:
     return page.evaluate("() => window.sameDocument === true") is True
 
 
-def wait_for(page: Page, what: str, number: int) -> None:
+def wait_for(page: Page, number: int) -> None:
     """Until more than `number` stocks are said to be processed."""
     page.wait_for_function(
         r"""n => { const found = /([\d,]+) of/.exec(document.querySelector('.sc-bar p').textContent);
@@ -71,7 +71,7 @@ def test_an_operator_starts_from_the_form_and_sees_the_bar_move_to_the_end(open_
     mark(page)
     status(page, "running")
     first, wide = processed(page), width(page)
-    wait_for(page, "progress", first)
+    wait_for(page, first)
     assert width(page) > wide
     status(page, "completed")
     assert "17 of 17 stocks" in sentence(page)
@@ -99,7 +99,7 @@ def test_a_mistake_in_the_form_is_told_beside_its_field(open_as: Open) -> None:
 def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("operator", task_page(task))
-    wait_for(page, "progress", 0)
+    wait_for(page, 0)
     page.get_by_role("link", name="Cancel the task").click()
     expect(page.get_by_text("Cancel this task?")).to_be_visible()
     expect(page.get_by_text("What is stored stays stored")).to_be_visible()
@@ -114,6 +114,23 @@ def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Si
     assert 0 < processed(page) < STOCKS
     expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
     expect(page.get_by_role("link", name="Retry the rest")).to_be_visible()
+
+
+def test_the_overview_shows_what_runs_without_a_reload_and_leads_to_its_cancel(
+    open_as: Open, site: Site
+) -> None:
+    page = open_as("operator", "/admin/")
+    mark(page)
+    expect(page.get_by_role("heading", name="Running now")).to_have_count(0)
+    task = site.start_task()
+    expect(page.get_by_role("heading", name="Running now")).to_be_visible()
+    expect(page.get_by_role("link", name=task[:8]).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"[1-9]\d* of 60 stocks")).first).to_be_visible()
+    assert is_same_document(page)
+    page.get_by_role("link", name="Cancel the task").click()
+    page.get_by_role("button", name="Yes, cancel it").click()
+    expect(page.get_by_text(re.compile("cancelled")).first).to_be_visible()
+    assert site.status(task) == "cancelled"
 
 
 def test_a_cancel_by_somebody_else_shows_on_the_open_page(open_as: Open, site: Site) -> None:
@@ -224,7 +241,7 @@ def hide(page: Page, hidden: bool) -> None:
 def test_the_task_page_is_used_on_a_phone(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("operator", task_page(task), viewport=PHONE, has_touch=True, is_mobile=True)
-    wait_for(page, "progress", 0)
+    wait_for(page, 0)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="Cancel the task").tap()
     page.get_by_role("button", name="Yes, cancel it").tap()

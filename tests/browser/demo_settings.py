@@ -1,0 +1,11 @@
+"""How the demo site behaves: some failures in each hundred, at a pace that leaves time for the pictures."""
+
+SETTINGS = {
+    "COLLECTOR_SIMULATED_STOCKS": "1800",
+    "COLLECTOR_SIMULATED_LATENCY": "0.05",
+    "COLLECTOR_SIMULATED_FAILURE_RATE": "0.012",
+    "COLLECTOR_SIMULATED_THROTTLE_RATE": "0.004",
+    "COLLECTOR_MAX_ATTEMPTS": "1",
+    "COLLECTOR_SOURCES": "",
+    "COLLECTOR_NO_THROTTLE": "0",
+}
