@@ -1,4 +1,4 @@
-"""Asks axe-core (from npm, fetched by `make browser`) what is wrong with a page for people with disabilities."""
+"""Asks axe-core what is wrong with a page for people with disabilities; npm fetches it (`make browser`)."""
 
 from functools import cache
 
