@@ -30,9 +30,7 @@ class StaffUserAdmin(UserAdmin[User], ModelAdmin[User]):
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
-    def formfield_for_dbfield(
-        self, db_field: Field[Any, Any], request: HttpRequest | None, **kwargs: Any
-    ) -> Any:
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
         """Groups without the menu that adds one: it opens by mouse alone, and groups have a page."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "groups" and field is not None:
@@ -55,9 +53,7 @@ class StaffUserAdmin(UserAdmin[User], ModelAdmin[User]):
 class StaffGroupAdmin(GroupAdmin, ModelAdmin[Group]):
     """Permissions by role."""
 
-    def formfield_for_dbfield(
-        self, db_field: Field[Any, Any], request: HttpRequest | None, **kwargs: Any
-    ) -> Any:
+    def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         return _with_rights(field) if db_field.name == "permissions" else field
 

@@ -1,4 +1,4 @@
-"""Asks axe-core what is wrong with a page for people with disabilities; npm fetches it (`make browser`)."""
+"""Asks axe-core, which `make browser` fetches from npm, what is wrong with a page for disabled people."""
 
 from functools import cache
 

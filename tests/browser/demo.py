@@ -1,4 +1,4 @@
-"""A site as it looks after a month, for the screenshots: `python -m tests.browser.demo`, once migrated.
+"""A site as it looks after a month, for the screenshots: `tests.browser.demo`, on a migrated database.
 
 The quotes are the sample's, collected for real. The past tasks are rows and nothing else.
 """
