@@ -12,7 +12,6 @@ from typing import Any
 
 from tasks_app.sources.base import Bar
 
-INFINITY = math.inf
 GETTERS = [itemgetter(place) for place in range(len(Bar._fields))]  # zip would wake the garbage collector
 Column = Sequence[Any]
 
@@ -32,7 +31,8 @@ def fine(by_column: Sequence[Column], first: date, last: date, floor: float, mos
             and days[-1] <= last
             and all(map(lt, days, days[1:]))
             and floor < min(low)
-            and max(high) < INFINITY
+            and math.isfinite(min(low))
+            and math.isfinite(max(high))  # raises for an int beyond any float, as the close look does
             and all(
                 all(map(le, a, b)) for a, b in ((low, opened), (low, close), (opened, high), (close, high))
             )
