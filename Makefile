@@ -21,13 +21,8 @@ browser: $(VENV)/.installed-dev $(BROWSER)
 screenshots: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.browser.screenshots
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.ingest --quick
-	$(BIN)/python -m benchmarks.first_bar
-	$(BIN)/python -m benchmarks.cancel --rounds 0
-	$(BIN)/python -m benchmarks.kindness --seconds 12 --stocks 30
-	$(BIN)/python -m benchmarks.pages --seconds 20
-	$(BIN)/python -m benchmarks.load --latency 0.05 --stocks 500 --pairs 2
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.chaos --database sqlite --seconds 600
@@ -57,6 +52,7 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-baostock.in -o requirements-baostock.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-browser.in -o requirements-browser.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-bench.in -o requirements-bench.txt
 
 messages: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.translations --update
@@ -75,6 +71,10 @@ $(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(VENV)/bin/pyth
 $(VENV)/.installed-browser: requirements-browser.txt | $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@ \
 		|| echo "The browser tests will be skipped: no playwright for this machine."
+
+$(VENV)/.installed-bench: requirements-bench.txt | $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 $(AXE): tests/browser/package-lock.json
 	mkdir -p .cache/axe && cp tests/browser/package.json $< .cache/axe/

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from benchmarks.first_bar import call
+from benchmarks.client import running, start
 from benchmarks.peers.old_design import TASK_ID
-from benchmarks.product import ROOT, Access, a_database, free_port, quickstart, until_it_answers
+from benchmarks.product import ROOT, Access, a_database, arguments, free_port, quickstart, until_it_answers
 
 GUNICORN = ["-m", "gunicorn", "--workers=2", "--threads=4", "--worker-class=gthread", "--log-level=warning"]
 SEED = """
@@ -106,22 +106,21 @@ def tell(past: int, seen: dict[str, list[float]]) -> None:
 
 def a_task(access: Access) -> str:
     body: dict[str, Any] = {"start_date": "2010-01-01", "end_date": "2010-12-31", "source": "sample"}
-    task_id = str(call(access, "POST", "historical", {**body, "market": "US"})["task_id"])
-    while call(access, "GET", f"status/{task_id}")["status"] == "running":
+    task_id = start(access, {**body, "market": "US"})
+    while running(access, task_id):
         time.sleep(0.2)
     return task_id
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api", description=__doc__)
-    parser.add_argument("url", nargs="?", default="", help="an empty database; a temporary SQLite if none")
     parser.add_argument("--past", default="10,10000,1000000", help="numbers of past tasks")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
-    options = parser.parse_args()
+    options = arguments(parser, past="10,10000", rounds=1, seconds=1)
     if not shutil.which("wrk"):
-        print("wrk is not installed (Debian: apt-get install wrk)", file=sys.stderr)
-        return 2
+        print("SKIPPED: wrk is not installed (Debian: apt-get install wrk)", flush=True)
+        return 0
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(a_database(options.url))
         access = stack.enter_context(quickstart(url, DJANGO_DEBUG="off", **SERVED_PLAINLY))

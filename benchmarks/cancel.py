@@ -13,51 +13,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.first_bar import call
-from benchmarks.product import MARKET, ROOT, Access, a_database, quickstart, spread
+from benchmarks.client import MARKET, Order, cancel, first_bar, start, until, written
+from benchmarks.product import ROOT, Access, a_database, arguments, quickstart, spread
 
 SAMPLE = {**MARKET, "source": "sample", "market": "US", "stock_codes": ["IBM"], "start_date": "2000-01-01"}
 QUIET_SECONDS = 6.0
 HANGS = 5
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> float:
-    """The monotonic time at which it held."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(0.01)
-    return time.monotonic()
+def latencies(
+    access: Access, order: Order, rounds: int, chance: random.Random, longest: float = 0.3
+) -> tuple[list[float], list[float]]:
+    """Seconds to the first bars, and of the cancels, which met workers in the midst of writing.
 
-
-def written(access: Access, task_id: str) -> bool:
-    return bool(call(access, "GET", f"status/{task_id}")["success_count"])
-
-
-def start(access: Access, order: dict[str, object]) -> str:
-    return str(call(access, "POST", "historical", order)["task_id"])
-
-
-def cancel(access: Access, task_id: str) -> float:
-    """Seconds from the request to the answer."""
-    began = time.perf_counter()
-    call(access, "DELETE", f"tasks/{task_id}")
-    return time.perf_counter() - began
-
-
-def latencies(access: Access, rounds: int, chance: random.Random) -> list[float]:
-    """Of cancels that met workers in the midst of writing."""
-    seconds = []
+    A cancel comes at a random moment after the first bar, `longest` seconds at most.
+    """
+    firsts, cancels = [], []
     for _ in range(rounds):
-        task_id = start(access, MARKET)
-        until(lambda task_id=task_id: written(access, task_id), "a first stock")
-        time.sleep(chance.uniform(0.0, 0.3))
-        seconds.append(cancel(access, task_id))
-    return seconds
+        task_id, first = first_bar(access, order)
+        firsts.append(first)
+        time.sleep(chance.uniform(0.0, longest))
+        cancels.append(cancel(access, task_id))
+    return firsts, cancels
 
 
 class Hang:
@@ -94,7 +73,8 @@ def _lives(pid: int) -> bool:
 
 def tell_latency(url: str, rounds: int, chance: random.Random) -> None:
     with quickstart(url) as access:
-        print(f"request to answer, {rounds} cancels: {spread(latencies(access, rounds, chance))}", flush=True)
+        _, cancels = latencies(access, MARKET, rounds, chance)
+    print(f"request to answer, {rounds} cancels: {spread(cancels)}", flush=True)
 
 
 def tell_hang(url: str) -> None:
@@ -119,13 +99,10 @@ def storm(url: str, rounds: int, seed: int) -> int:
 def main() -> int:
     """1 when something was written after an answer."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cancel", description=__doc__)
-    parser.add_argument(
-        "url", nargs="?", default="", help="an empty database; a temporary SQLite file if none"
-    )
     parser.add_argument("--cancels", type=int, default=60, help="over HTTP")
     parser.add_argument("--rounds", type=int, default=10_000, help="of the storm; 0: none")
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
-    options = parser.parse_args()
+    options = arguments(parser, cancels=10, rounds=100)
     print(f"seed {options.seed}", flush=True)
     with a_database(options.url) as url:
         tell_latency(url, options.cancels, random.Random(options.seed))

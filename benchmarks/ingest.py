@@ -22,10 +22,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.product import ROOT, a_database
+from benchmarks.product import ROOT, a_database, arguments
 
 FIRST, LAST = date(2014, 1, 1), date(2024, 12, 31)
 SOURCE = "simulated"
+# Stocks: (the market?, quick?)
+SIZES = {(False, False): 200, (False, True): 40, (True, False): 5400, (True, True): 300}
 
 
 def prepare(url: str, stocks: int, sessions: int) -> None:
@@ -150,7 +152,8 @@ def compare(pairs: int) -> float:
 def worker() -> Iterator[int]:
     """`manage.py worker` with two workers; its process id."""
     command = [sys.executable, "manage.py", "worker", "--workers", "2"]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True) as process:
+    quiet = {**os.environ, "DJANGO_LOG_LEVEL": "WARNING"}
+    with subprocess.Popen(command, cwd=ROOT, env=quiet, start_new_session=True) as process:
         try:
             yield process.pid
         finally:
@@ -215,22 +218,18 @@ def tell_market() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
-    parser.add_argument(
-        "url", nargs="?", default="", help="a database to be emptied; a temporary SQLite file if none"
-    )
-    parser.add_argument("--stocks", type=int, help="200; of the market 5,400")
+    parser.add_argument("--stocks", type=int, help="200; of the market 5,400, with --quick 300")
     parser.add_argument("--sessions", type=int, default=2500)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="60 stocks, 3 pairs")
     parser.add_argument("--market", action="store_true", help="the whole market by two workers")
-    options = parser.parse_args()
-    few = 60 if options.quick else 200
+    options = arguments(parser, pairs=3)
+    usual = SIZES[options.market, options.quick]
     with a_database(options.url) as url:
-        prepare(url, options.stocks or (5400 if options.market else few), options.sessions)
+        prepare(url, options.stocks or usual, options.sessions)
         if options.market:
             tell_market()
             return
-        ratio = compare(3 if options.quick else options.pairs)
+        ratio = compare(options.pairs)
         print(f"engine ÷ bare, median: {ratio:.2f}")
 
 

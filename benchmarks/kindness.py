@@ -13,8 +13,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.first_bar import call
-from benchmarks.product import MARKET, Access, a_database, quickstart
+from benchmarks.client import MARKET, Order, start, status
+from benchmarks.product import Access, a_database, arguments, quickstart
 from tasks_app.sources.simulated_exchange import symbol_at
 
 LATENCY = 0.2
@@ -23,19 +23,19 @@ FEW_BARS = {"COLLECTOR_SIMULATED_BARS": "5"}
 TWO_DAYS = {**MARKET, "force_update": False, "start_date": "2024-12-30", "end_date": "2024-12-31"}
 
 
-def some(stocks: int) -> dict[str, object]:
+def some(stocks: int) -> Order:
     """An order for the market's first stocks, asked for one by one, whether they are stored or not."""
     codes = [symbol_at("CN", number).code for number in range(stocks)]
     return {**MARKET, "stock_codes": codes, "force_update": True}
 
 
-def collect(access: Access, order: dict[str, object]) -> float:
+def collect(access: Access, order: Order) -> float:
     """Seconds that a collection took."""
     began = time.perf_counter()
-    task_id = call(access, "POST", "historical", order)["task_id"]
-    while (status := call(access, "GET", f"status/{task_id}"))["status"] == "running":
-        time.sleep(0.2)
-    assert (status["status"], status["failed_count"]) == ("completed", 0), status["failed_details"][:3]
+    task_id = start(access, order)
+    while (now := status(access, task_id))["status"] == "running":
+        time.sleep(0.05)
+    assert (now["status"], now["failed_count"]) == ("completed", 0), now["failed_details"][:3]
     return time.perf_counter() - began
 
 
@@ -78,15 +78,18 @@ def options(workers: int) -> tuple[str, ...]:
     return ("--workers", str(workers))
 
 
-def tell_speed_up(url: str, stocks: int) -> None:
+def tell_speed_up(url: str, stocks: int, ways: list[tuple[int, int]]) -> None:
+    """Of each way: (slices, requests in flight in each); the first is what the others are compared with."""
     settings = {**FEW_BARS, "COLLECTOR_SIMULATED_LATENCY": str(LATENCY)}
     alone = 0.0
-    for workers, in_flight in ((1, 1), (2, 1), (4, 1), (1, 4)):
+    for workers, in_flight in ways:
         with quickstart(url, *options(workers), COLLECTOR_IN_FLIGHT=str(in_flight), **settings) as access:
             took = collect(access, some(stocks))
         alone = alone or took
+        share = stocks * LATENCY / took / (workers * in_flight)
         print(
-            f"{workers} slices, {in_flight} in flight each: {took:.1f} s, {alone / took:.2f} times as fast",
+            f"{workers} slices, {in_flight} in flight each: {took:.1f} s, {alone / took:.2f} times as fast; "
+            f"{share:.1%} of the requests that so many can make",
             flush=True,
         )
 
@@ -109,19 +112,20 @@ def tell_by_day(url: str, folder: Path, stocks: int) -> None:
 def main() -> int:
     """1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kindness", description=__doc__)
-    parser.add_argument(
-        "url", nargs="?", default="", help="an empty database; temporary SQLite files if none"
-    )
-    parser.add_argument("--rates", nargs="*", type=float, default=[20.0, 5.0])
+    parser.add_argument("--rates", default="20,5", help="requests a second, with commas; empty: none")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each rate")
-    parser.add_argument("--stocks", type=int, default=60, help="for the speed-up; 0: none")
+    parser.add_argument("--stocks", type=int, default=120, help="for the speed-up; 0: none")
+    parser.add_argument("--slices", default="1,2,4")
+    parser.add_argument("--in-flight", type=int, default=4, help="requests in one slice at once; 0: none")
     parser.add_argument("--market", type=int, default=5400, help="stocks brought up to date by day; 0: none")
-    given = parser.parse_args()
+    given = arguments(parser, rates="20", seconds=4.0, stocks=20, in_flight=0, market=0)
     with a_database(given.url) as url, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        kept = [tell_rate(url, folder, rate, given.seconds, workers=2) for rate in given.rates]
+        rates = map(float, filter(None, given.rates.split(",")))
+        kept = [tell_rate(url, folder, rate, given.seconds, workers=2) for rate in rates]
         if given.stocks:
-            tell_speed_up(url, given.stocks)
+            slices = [(int(number), 1) for number in given.slices.split(",")]
+            tell_speed_up(url, given.stocks, [*slices, *([(1, given.in_flight)] if given.in_flight else [])])
         if given.market:
             tell_by_day(url, folder, given.market)
     return 0 if all(kept) else 1

@@ -9,16 +9,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.product import ROOT, a_database
+
 BARS_OF_A_STOCK = 2500
 RARE = 110  # rows that are as many at any size, at the far end: a full page
 STAFF = "reader"
@@ -217,29 +215,6 @@ def _explain(statements: list[str]) -> None:
 # ---------------------------------------------------------------- the comparison
 
 
-@contextmanager
-def two_databases(kind: str) -> Iterator[tuple[str, str]]:
-    """The addresses of two new, empty databases."""
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="collector-lists-") as folder:
-            yield f"sqlite:///{folder}/small.sqlite3", f"sqlite:///{folder}/big.sqlite3"
-        return
-    import psycopg
-
-    from tests.run import postgresql
-
-    with postgresql() as server, psycopg.connect(server, autocommit=True) as admin:
-        names = [f"lists_{size}_{os.getpid()}" for size in ("small", "big")]
-        try:
-            for name in names:
-                admin.execute(f"CREATE DATABASE {name}")
-            small, big = (urlsplit(server)._replace(path=f"/{name}").geturl() for name in names)
-            yield small, big
-        finally:
-            for name in names:
-                admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
 def run(part: str, url: str, *arguments: str) -> Any:
     """One part in a process of its own, since the address of a database is read once."""
     command = [sys.executable, "-m", "benchmarks.lists", "--part", part, *arguments]
@@ -276,7 +251,8 @@ def compare(given: argparse.Namespace, small: str, big: str) -> None:
 def main() -> None:
     given = read_arguments()
     if not given.part:
-        with two_databases(given.database) as (small, big):
+        kind = "postgresql" if given.database == "postgresql" else ""
+        with a_database(kind) as small, a_database(kind) as big:
             compare(given, small, big)
         return
     import django

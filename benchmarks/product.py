@@ -1,20 +1,23 @@
-"""The product as a user starts it, for benchmarks over HTTP."""
+"""The product as a user starts it, on which database, and what the benchmarks' commands share."""
 
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 ROOT = Path(__file__).resolve().parent.parent
-YEAR = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
-MARKET = {**YEAR, "force_update": True}  # however often: what is stored is asked for again
 Access = dict[str, str]
 
 
@@ -28,7 +31,9 @@ def quickstart(url: str, *options: str, **settings: str) -> Iterator[Access]:
     ) as product:
         assert product.stdout
         try:
-            ready = next(line for line in product.stdout if line.startswith("READY "))
+            ready = next((line for line in product.stdout if line.startswith("READY ")), None)
+            if ready is None:
+                raise RuntimeError("quickstart ended before it was ready")
             yield json.loads(ready.removeprefix("READY "))
         finally:
             product.terminate()
@@ -55,13 +60,48 @@ def until_it_answers(address: str, seconds: float = 30.0) -> None:
 
 @contextmanager
 def a_database(url: str) -> Iterator[str]:
-    """The one that was given, else a temporary SQLite file."""
+    """The one that was given; for "postgresql" or nothing a temporary one, the latter an SQLite file."""
+    if url == "postgresql":
+        with _on_postgresql() as made:
+            yield made
+        return
     with tempfile.TemporaryDirectory() as folder:
         yield url or f"sqlite:///{folder}/db.sqlite3"
 
 
+@contextmanager
+def _on_postgresql() -> Iterator[str]:
+    """On the tests' server: TEST_DATABASE_URL's, else one of its own."""
+    import psycopg
+
+    from tests.run import postgresql
+
+    name = f"bench_{uuid4().hex[:12]}"
+    with postgresql() as server, psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        try:
+            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def arguments(parser: ArgumentParser, **quick: Any) -> Namespace:
+    """The parser's and those of every benchmark; with --quick, `quick` are the defaults."""
+    parser.add_argument(
+        "url", nargs="?", default="", help="a database; postgresql: a temporary one; else a temporary SQLite"
+    )
+    told = ", ".join(f"{name} {value}" for name, value in quick.items())
+    parser.add_argument("--quick", action="store_true", help=f"small: {told}")
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(**quick)
+    return parser.parse_args()
+
+
+def p99(seconds: Sequence[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
 def spread(seconds: Sequence[float]) -> str:
     """The median, the 99th percentile and the slowest, in milliseconds."""
-    ordered = sorted(seconds)
-    picked = {"p50": len(ordered) // 2, "p99": int(len(ordered) * 0.99), "max": len(ordered) - 1}
-    return ", ".join(f"{name} {ordered[index] * 1000:.0f} ms" for name, index in picked.items())
+    picked = {"p50": statistics.median(seconds), "p99": p99(seconds), "max": max(seconds)}
+    return ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in picked.items())

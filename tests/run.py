@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.browser.__main__ import run as in_the_browser
 
-WITHOUT_DATABASE = ("unit", "sources", "security", "concurrency/test_supervisor.py")
+WITHOUT_DATABASE = ("unit", "sources", "security")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -58,7 +58,8 @@ def main() -> int:
     What no database can change runs on SQLite only.
     """
     arguments = sys.argv[1:]
-    once = [] if arguments else [f"--ignore=tests/{part}" for part in WITHOUT_DATABASE]
+    ignored = [f"--ignore=tests/{part}" for part in WITHOUT_DATABASE]
+    once = [] if arguments else ["-m", "not any_database", *ignored]
     with tempfile.TemporaryDirectory(prefix="collector-") as folder:
         failed = suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", arguments)
     with postgresql() as url:

@@ -100,6 +100,7 @@ def test_no_answer_has_a_key_that_the_schema_lacks_nor_lacks_one_that_it_has(sch
         assert answer.keys() == schema["components"]["schemas"][name]["properties"].keys()
 
 
+@pytest.mark.any_database
 @pytest.mark.django_db(transaction=True)
 def test_fuzzing_finds_no_answer_that_the_schema_does_not_promise(live_server, tmp_path):
     task = make_ended("failed", stock_codes=("000001", "000002"))

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.concurrency.machine import eventually
-from tests.concurrency.own_database import manage
+from tests.concurrency.own_database import manage, rows
 
 BARS = 20
 STOCKS = 40
+RUNNING = "SELECT 1 FROM tasks_app_collectiontask WHERE status = 'running'"
 
 
 class Collection:
@@ -46,5 +47,5 @@ class Collection:
 
     def ends(self, seconds: float) -> Any:
         """The status once the task has ended."""
-        eventually(lambda: self.status()["status"] != "running", seconds, "the task's end")
+        eventually(lambda: not rows(self.url, RUNNING), seconds, "the task's end")
         return self.status()

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
@@ -25,6 +27,17 @@ def manage(url: str, *arguments: str, **extra: str) -> str:
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     done = subprocess.run(command, env=environment(url, **extra), check=True, capture_output=True, text=True)
     return done.stdout
+
+
+def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """What a database answers. Asked directly: a command would be a second of the processor each time."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            return connection.execute(statement).fetchall()
+    import psycopg
+
+    with psycopg.connect(url) as server:
+        return server.execute(statement).fetchall()
 
 
 def _sql(statement: str) -> None:

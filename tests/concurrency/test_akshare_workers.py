@@ -7,11 +7,12 @@ import pytest
 
 pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
 
-from tests.concurrency.machine import Machine, eventually
+from tests.concurrency.machine import Machine
 from tests.concurrency.own_database import manage
 from tests.standins.eastmoney import serving
 
 
+@pytest.mark.any_database
 def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_when_told_to(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -27,13 +28,9 @@ def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_
                 database_url, "collect", "start", *order, "--codes", "600000,300750,920002", "--json", **extra
             )
             task = json.loads(told)["task_id"]
-
-            def status() -> dict[str, object]:
-                told = manage(database_url, "collect", "status", task, "--json", **extra)
-                return dict(json.loads(told))
-
-            eventually(lambda: status()["status"] != "running", 60, "the task's end")
-            assert (status()["status"], status()["success_count"]) == ("completed", 3)
+            manage(database_url, "collect", "watch", task, **extra)
+            ended = json.loads(manage(database_url, "collect", "status", task, "--json", **extra))
+            assert (ended["status"], ended["success_count"]) == ("completed", 3)
         finally:
             machine.close()
         assert world.most_open == 1

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.concurrency.machine import ROOT, Machine, environment, eventually
-from tests.concurrency.own_database import manage
+from tests.concurrency.own_database import manage, rows
 
 SOON = 5.0
+SUCCEEDED = "SELECT 1 FROM tasks_app_collectiontask WHERE success_count > 0"
 MARKET = {"COLLECTOR_SIMULATED_STOCKS": "1000000", "COLLECTOR_SIMULATED_BARS": "20"}
 DAYS = ["--start-date", "2000-01-01", "--end-date", "2024-12-31"]
 
@@ -67,11 +68,7 @@ def test_a_cancel_frees_the_workers_from_a_hung_source_and_the_next_task_has_the
     answered = time.time()
     order = ["--source", "sample", "--market", "US", "--codes", "IBM", *DAYS]
     manage(hung.url, "collect", "start", *order)
-    next_task = eventually(lambda: _latest(hung.url)["success_count"], SOON, "the next task's first stock")
+    next_task = eventually(lambda: rows(hung.url, SUCCEEDED), SOON, "the next task's first stock")
     ended = eventually(lambda: not victims & set(hung.living()), SOON, "the end of the hung requests")
     print(f"after {time.time() - answered:.1f} s: {next_task=:.1f} {ended=:.1f}")
     assert len(requests(hung)) == 2
-
-
-def _latest(url: str) -> Any:
-    return json.loads(manage(url, "collect", "list", "--json"))[0]

@@ -3,12 +3,11 @@
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from tests.concurrency.collection import STOCKS, Collection
 from tests.concurrency.machine import Machine, eventually
-from tests.concurrency.own_database import manage, on_postgresql
+from tests.concurrency.own_database import manage, on_postgresql, rows
 from tests.concurrency.striking import struck
 from tests.run import own_server
 
@@ -132,23 +131,14 @@ def assert_whole(counts: list[int], stocks: int) -> None:
     assert counts == [BARS] * stocks, "bars of a stock are stored all or none"
 
 
-@pytest.fixture
-def stock_counts() -> Callable[[str], list[int]]:
+def stock_counts(url: str) -> list[int]:
     """The number of bars of each stock that has any."""
-
-    def ask(url: str) -> list[int]:
-        if url.startswith("sqlite"):
-            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-                return [row[0] for row in connection.execute(BARS_BY_STOCK)]
-        with psycopg.connect(url) as connection:
-            return [row[0] for row in connection.execute(BARS_BY_STOCK)]
-
-    return ask
+    return [count for (count,) in rows(url, BARS_BY_STOCK)]
 
 
 @only_sqlite
 def test_a_full_disk_under_sqlite_fails_the_task_clearly_and_a_retry_completes_it(
-    template_url: str, tmp_path: Path, stock_counts: Callable[[str], list[int]]
+    template_url: str, tmp_path: Path
 ) -> None:
     with small_disk("4m") as disk:
         shutil.copy(template_url.removeprefix("sqlite:///"), disk / "db.sqlite3")
@@ -169,9 +159,7 @@ def test_a_full_disk_under_sqlite_fails_the_task_clearly_and_a_retry_completes_i
 
 
 @only_postgresql
-def test_a_full_disk_under_postgresql_fails_the_task_clearly_and_a_retry_completes_it(
-    tmp_path: Path, stock_counts: Callable[[str], list[int]]
-) -> None:
+def test_a_full_disk_under_postgresql_fails_the_task_clearly_and_a_retry_completes_it(tmp_path: Path) -> None:
     with small_disk("1m") as disk, own_server() as server:
         owner = os.stat(server.pgdata)
         os.chown(disk, owner.st_uid, owner.st_gid)

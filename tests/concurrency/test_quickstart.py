@@ -139,6 +139,7 @@ def test_once_collects_the_sample_and_a_second_time_finds_everything_there(
         run.leaves_nothing()
 
 
+@pytest.mark.any_database
 def test_once_takes_up_what_a_killed_run_left_behind(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
@@ -151,6 +152,7 @@ def test_once_takes_up_what_a_killed_run_left_behind(
     assert (latest(database_url)["task_id"], latest(database_url)["status"]) == (left["task_id"], "completed")
 
 
+@pytest.mark.any_database
 def test_once_lets_another_task_end_first(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
     manage(database_url, "collect", "start", "--source", "simulated", "--codes", "000001,000002")
     other = latest(database_url)["task_id"]
@@ -162,6 +164,7 @@ def test_once_lets_another_task_end_first(database_url: str, tmp_path: Path, run
     assert (task["source"], task["collected_count"]) == ("sample", BARS)
 
 
+@pytest.mark.any_database
 def test_once_that_is_interrupted_leaves_the_task_to_the_next_one(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
@@ -200,6 +203,7 @@ def test_ready_tells_a_working_address_user_and_token_and_sigterm_stops_everythi
     run.leaves_nothing()
 
 
+@pytest.mark.any_database
 def test_the_password_can_be_given_and_no_collection_wished(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
@@ -211,6 +215,7 @@ def test_the_password_can_be_given_and_no_collection_wished(
     assert ask(access, "tasks") == []
 
 
+@pytest.mark.any_database
 def test_a_taken_port_is_told_before_anything_starts(
     empty_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
@@ -223,6 +228,7 @@ def test_a_taken_port_is_told_before_anything_starts(
     assert run.out.read_text() == ""
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize("option", ["--once", "--no-collect"])
 def test_a_database_that_does_not_answer_is_told_without_its_password(
     option: str, tmp_path: Path, runs: list[Quickstart]
@@ -236,6 +242,7 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(
     assert "Traceback" not in said
 
 
+@pytest.mark.any_database
 @linux_only
 def test_a_killed_quickstart_leaves_no_orphans(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
@@ -248,6 +255,7 @@ def test_a_killed_quickstart_leaves_no_orphans(
     eventually(lambda: not run.living(), 20, "the end of all processes")
 
 
+@pytest.mark.any_database
 @linux_only
 @pytest.mark.parametrize("words", ["manage.py worker", "-m gunicorn"])
 def test_a_killed_child_is_started_again(
@@ -265,6 +273,7 @@ def test_a_killed_child_is_started_again(
     run.leaves_nothing()
 
 
+@pytest.mark.any_database
 def test_ctrl_c_ends_only_the_watching(database_url: str) -> None:
     manage(database_url, "collect", "start", "--source", "simulated", "--codes", "000001")
     command = [sys.executable, str(ROOT / "manage.py"), "collect", "watch"]

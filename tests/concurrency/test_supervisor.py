@@ -1,37 +1,25 @@
 """`manage.py worker` with real processes: whatever is killed, work goes on."""
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.concurrency.machine import ROOT, Machine, Roles, environment, eventually
+from tests.concurrency.machine import Machine, Roles, eventually
 
+pytestmark = pytest.mark.any_database
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="children die with their parent on Linux only"
 )
 PROMISED = 30.0
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database with all tables, made once and copied for each test."""
-    database = tmp_path_factory.mktemp("database") / "db.sqlite3"
-    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
-    subprocess.run(command, env=environment(f"sqlite:///{database}"), check=True)
-    return database
-
-
 @pytest.fixture
-def machine(tmp_path: Path, migrated: Path) -> Iterator[Machine]:
-    database = tmp_path / "db.sqlite3"
-    shutil.copy(migrated, database)
-    machine = Machine(tmp_path, f"sqlite:///{database}")
+def machine(tmp_path: Path, database_url: str) -> Iterator[Machine]:
+    machine = Machine(tmp_path, database_url)
     yield machine
     machine.close()
 

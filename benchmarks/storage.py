@@ -1,0 +1,338 @@
+"""Would BRIN or partitions pay? `python -m benchmarks.storage postgresql://… [--quick] [--explain]`.
+
+Stores the same bars in several ways, each in a schema of its own, runs the product's own queries and writes
+on each in turns, and prints medians and quartiles. Most bars are stored series by series, as a first
+collection does it, the last year's day by day over all series, as daily collecting does. Give it an empty
+database on a server with nothing else to log: its schemas are dropped at the end, the product's empty tables
+stay. 30 million bars take 22 GB and 15 minutes.
+"""
+
+import argparse
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from statistics import quantiles
+from typing import Any
+
+from benchmarks import ingest
+
+SESSIONS, LATEST = 5560, 244  # of a series; the last of them are stored day by day
+FIRST = date(2003, 1, 6)  # a Monday; every weekday is a session
+NEW, MANY = 2500, 500  # bars of a new series; series that get a new day
+FEW = 3  # rounds of what takes seconds
+BARS, SERIES, STOCKS = "tasks_app_dailybar", "tasks_app_series", "tasks_app_stock"
+
+ALIKE = "CREATE TABLE {0} (LIKE public.{0} INCLUDING ALL)"
+PLAIN = f"CREATE TABLE {BARS} (LIKE public.{BARS} INCLUDING ALL EXCLUDING INDEXES)"
+BY_YEAR = f"{PLAIN} PARTITION BY RANGE (day)"
+YEARS = [
+    f"CREATE TABLE of_{year} PARTITION OF {BARS} FOR VALUES FROM ('{year}-01-01') TO ('{year + 1}-01-01')"
+    for year in range(FIRST.year, FIRST.year + 24)
+]
+KEY = f"ALTER TABLE {BARS} ADD PRIMARY KEY (id)"
+YEARS_KEY = f"ALTER TABLE {BARS} ADD PRIMARY KEY (id, day)"  # must hold what the table is divided by
+UNIQUE = f"ALTER TABLE {BARS} ADD CONSTRAINT one_bar UNIQUE (market, symbol, adjust, day)"
+BRIN = f"CREATE INDEX bars_by_day ON {BARS} USING brin (day)"
+INSTEAD = (
+    f"ALTER TABLE {BARS} DROP CONSTRAINT one_bar",
+    f"CREATE INDEX bars_by_series ON {BARS} USING brin (symbol, day)",
+)
+
+FILL = f"""INSERT INTO {BARS} (market, symbol, adjust, day, open, high, low, close, prev_close, volume,
+    amount, amplitude, change, change_pct, turnover, source, item_id)
+    SELECT 'CN', lpad(code::text, 6, '0'), '', date '{FIRST}' + n / 5 * 7 + n % 5, price,
+    price * 1.02::float8, price * 0.98::float8, price * 1.01::float8, price, 1000000 + n, price * 1e6, 4,
+    price * 0.01::float8, 1, 0.5, 'simulated', code
+    FROM generate_series({{}}) AS {{}}, LATERAL (
+        SELECT *, 10 + (code * 31 + n * 17) % 997 / 100::float8 AS price
+        FROM generate_series({{}}) AS {{}} OFFSET 0) AS inner_loop"""
+FILL_STOCKS = f"""INSERT INTO {STOCKS} (market, code, name, exchange, former_names, full_collection_completed)
+    SELECT 'CN', lpad(code::text, 6, '0'), '', '', '[]', false FROM generate_series(0, %s - 1) AS code"""
+FILL_SERIES = f"""INSERT INTO {SERIES} (market, symbol, adjust, bars, first_day, last_day, covered)
+    SELECT 'CN', code, '', %s, %s, %s, '[]' FROM {STOCKS}"""
+SIZES = f"""SELECT CASE WHEN c.relkind = 'r' THEN 'table' WHEN a.amname = 'brin' THEN 'BRIN'
+        WHEN i.indisprimary THEN 'index of the id' ELSE 'unique index' END, sum(pg_relation_size(c.oid)) / 1e6
+    FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_am a ON a.oid = c.relam
+    WHERE c.relnamespace = %s::regnamespace AND c.relkind IN ('r', 'i')
+        AND coalesce(i.indrelid, c.oid) NOT IN ('{SERIES}'::regclass, '{STOCKS}'::regclass)
+    GROUP BY 1 ORDER BY 2 DESC"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way to store so many bars: how its table is made, and its indexes."""
+
+    name: str
+    codes: int
+    sessions: int = SESSIONS
+    table: Sequence[str] = (PLAIN,)
+    indexes: Sequence[str] = (KEY, UNIQUE)
+
+    @property
+    def earlier(self) -> int:
+        """The sessions stored series by series."""
+        return self.sessions - LATEST
+
+
+def layouts(bars: int) -> list[Layout]:
+    codes = max(MANY, bars // SESSIONS)
+    return [
+        Layout("of_thousand", 1, sessions=1000),
+        Layout("of_million", 180),
+        Layout("product", codes),
+        Layout("brin", codes, indexes=(KEY, UNIQUE, BRIN)),
+        Layout("by_year", codes, table=(BY_YEAR, *YEARS), indexes=(YEARS_KEY, UNIQUE)),
+    ]
+
+
+def session(number: int) -> date:
+    return FIRST + timedelta(number // 5 * 7 + number % 5)
+
+
+def ask(statement: str, *given: Any) -> list[tuple[Any, ...]]:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+# ---------------------------------------------------------------- the tables
+
+
+@contextmanager
+def built(wanted: Sequence[Layout]) -> Iterator[None]:
+    try:
+        for layout in wanted:
+            build(layout)
+        ask("CHECKPOINT")
+        yield
+    finally:
+        for layout in wanted:
+            ask(f"DROP SCHEMA IF EXISTS {layout.name} CASCADE")
+
+
+def build(layout: Layout) -> None:
+    """Make and fill its tables, and leave nothing to autovacuum, which may be off."""
+    ask(f"CREATE SCHEMA {layout.name}")
+    use(layout)
+    for statement in (ALIKE.format(STOCKS), ALIKE.format(SERIES), *layout.table):
+        ask(statement)
+    ask(FILL_STOCKS, layout.codes)
+    ask(FILL_SERIES, layout.sessions, FIRST, session(layout.sessions - 1))
+    codes, latest = f"0, {layout.codes - 1}", f"{layout.earlier}, {layout.sessions - 1}"
+    seconds = [
+        _seconds(ask, FILL.format(codes, "code", f"0, {layout.earlier - 1}", "n")),
+        _seconds(lambda: [ask(statement) for statement in layout.indexes]),
+        _seconds(ask, FILL.format(latest, "n", codes, "code")),
+        _seconds(ask, f"VACUUM (ANALYZE) {STOCKS}, {SERIES}, {BARS}"),
+    ]
+    parts = zip(
+        ("series by series", "its indexes", "the last year day by day", "vacuum"), seconds, strict=True
+    )
+    print(f"{layout.name}:", ", ".join(f"{part} {took:.0f} s" for part, took in parts), flush=True)
+
+
+def use(layout: Layout) -> None:
+    """The product's tables are this layout's from now on."""
+    ask(f"SET search_path TO {layout.name}, public")
+
+
+# ---------------------------------------------------------------- what is measured
+
+
+def queries(layout: Layout, code: str) -> dict[str, Any]:
+    """The product's queries of bars, as it puts them, and one that it doesn't have."""
+    from tasks_app import csvtext
+    from tasks_app.engine.missing import bars_of
+    from tasks_app.models import DailyBar
+
+    rows, bars = csvtext.bars("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
+    year, latest = (date(2004, 1, 1), date(2004, 12, 31)), session(layout.earlier)
+    whole = {
+        "one series, all years": rows,
+        "the days of one series, for its gaps": bars.order_by("day").values_list("day", flat=True),
+    }
+    known = {
+        "one series, a year stored at once": rows.filter(day__range=year),
+        "one series, the last year, stored day by day": rows.filter(day__gte=latest),
+        "a page of 100 of its bars": rows.filter(day__gt=year[0])[:101],
+        "the last close before a day": bars.filter(day__lt=year[1]).order_by("-day").values_list("close")[:1],
+        "a page of the list of all bars": DailyBar.objects.order_by("market", "symbol", "adjust", "-day")[
+            :101
+        ],
+        "one bar by its id": DailyBar.objects.filter(pk=layout.codes * layout.earlier // 2),
+    }
+    return known if layout.sessions < SESSIONS else known | whole
+
+
+def one_day(layout: Layout) -> dict[str, Any]:
+    """What only an index or a partition by day could help with. The product never asks it."""
+    from tasks_app.models import DailyBar
+
+    closes = DailyBar.objects.filter(market="CN", adjust="").values_list("symbol", "close")
+    return {
+        "**not asked by the product:** an early day, all codes": closes.filter(day=session(300)),
+        "**not asked by the product:** a day of the last year, all codes": closes.filter(
+            day=session(layout.earlier + LATEST // 2)
+        ),
+    }
+
+
+def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
+    from django.db.models import Count, Max
+
+    from tasks_app import coverage
+    from tasks_app.engine.missing import bars_of
+
+    bars = bars_of("CN", code, "")
+    known = {
+        "bars of one series counted within a year": bars.filter(day__year=2004).count,
+        "coverage of the market (reads no bar)": coverage.of_markets,
+    }
+    version = partial(bars.aggregate, Count("pk"), Max("pk"), Max("collected_at"))
+    return known if layout.sessions < SESSIONS else known | {"version of one series' chart": version}
+
+
+def writes(layout: Layout, code: str, number: int) -> dict[str, Callable[[], Any]]:
+    """The product's writer, a transaction for each series."""
+    from tasks_app.engine.missing import bars_of
+    from tasks_app.sources.base import Bar
+
+    held = bars_of("CN", code, "").order_by("-day").values_list(*Bar._fields)[:NEW]
+    stored = [Bar(*row) for row in held][::-1]
+    series, day = made(SESSIONS - NEW, NEW), made(layout.sessions + number, 1)
+    known = {
+        f"write a new series of {NEW:,} bars, by COPY": lambda: store(f"A{number}", series, NEW, first=True),
+        "the same by way of the staging table": lambda: store(f"B{number}", series, NEW),
+        f"write one new day of {MANY} series": lambda: [store(f"{one:06}", day, 1) for one in range(MANY)],
+    }
+    again = {f"compare {NEW:,} stored bars, nothing new": lambda: store(code, stored, 0)}
+    return known if layout.sessions < SESSIONS else known | again
+
+
+def made(start: int, count: int) -> list[Any]:
+    from tasks_app.sources.base import Bar
+
+    days = map(session, range(start, start + count))
+    return [Bar(day, 10.0, 12.0, 9.0, 11.0, 1000, 10.0, 1e6, 4.0, 1.0, 10.0, 0.5) for day in days]
+
+
+def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> None:
+    from django.db import transaction
+
+    from tasks_app.engine import writer
+    from tasks_app.sources.base import Request
+
+    asked = Request("CN", code, bars[0].day, bars[-1].day)
+    with transaction.atomic():
+        stored = writer.store(asked, writer.Origin("simulated", 1), bars, first=first)
+    assert (stored.collected, stored.corrected) == (new, 0), stored
+
+
+# ---------------------------------------------------------------- measuring, telling
+
+Taken = dict[str, dict[str, list[float]]]  # by what was measured, with its unit, and where
+
+
+def compare(wanted: Sequence[Layout], rounds: int, *, plans: bool) -> None:
+    taken: Taken = defaultdict(lambda: defaultdict(list))
+    told = {layout.name: dict(ask(SIZES, layout.name)) for layout in wanted}
+    for number in range(rounds):
+        for layout in random.sample(wanted, len(wanted)):
+            use(layout)
+            code = f"{random.randrange(layout.codes):06}"
+            read(layout.name, queries(layout, code), sums(layout, code), taken)
+            if number < FEW and layout.sessions == SESSIONS:
+                read(layout.name, one_day(layout), {}, taken)
+            for name, write in writes(layout, code, number).items():
+                before = _logged()
+                taken[f"{name}, ms"][layout.name].append(_seconds(write) * 1000)
+                taken[f"{name}, MB of WAL"][layout.name].append(_logged() - before)
+    if plans:
+        for layout in wanted:
+            explain(layout)
+    without_the_unique_index(next(one for one in wanted if one.name == "brin"), told, taken)
+    tell(told, taken)
+
+
+def without_the_unique_index(layout: Layout, told: dict[str, Any], taken: Taken) -> None:
+    """Reads only: without it nothing keeps a bar from being stored twice, and the upsert is refused."""
+    use(layout)
+    for statement in (*INSTEAD, f"VACUUM (ANALYZE) {BARS}"):
+        ask(statement)
+    told["brin_only"] = dict(ask(SIZES, layout.name))
+    for _ in range(FEW):
+        code = f"{random.randrange(layout.codes):06}"
+        read("brin_only", queries(layout, code), sums(layout, code), taken)
+
+
+def read(where: str, found: dict[str, Any], others: dict[str, Callable[[], Any]], taken: Taken) -> None:
+    """Each twice, the second time by the clock: how fast the disk is does not matter here."""
+    for name, query in found.items():
+        list(query.all())
+        taken[f"{name}, ms"][where].append(_seconds(lambda query=query: list(query.all())) * 1000)
+    for name, action in others.items():
+        action()
+        taken[f"{name}, ms"][where].append(_seconds(action) * 1000)
+
+
+def _seconds(action: Callable[..., Any], *given: Any) -> float:
+    began = time.perf_counter()
+    action(*given)
+    return time.perf_counter() - began
+
+
+def _logged() -> float:
+    """The server's write-ahead log so far, in MB."""
+    return float(ask("SELECT (pg_current_wal_insert_lsn() - '0/0') / 1e6")[0][0])
+
+
+def explain(layout: Layout) -> None:
+    use(layout)
+    found = queries(layout, f"{layout.codes // 2:06}")
+    for name, query in (found | (one_day(layout) if layout.sessions == SESSIONS else {})).items():
+        plan = query.explain(analyze=True, buffers=True, costs=False, timing=False, summary=True)
+        print(f"\n## {layout.name}: {name}\n{plan}", flush=True)
+
+
+def tell(told: dict[str, dict[str, Any]], taken: Taken) -> None:
+    """A table in Markdown."""
+    places = [*told]
+    print("\n|", *(f"| {place} " for place in places), "|\n", "|---" * (len(places) + 1), "|", sep="")
+    for name in dict.fromkeys(name for sizes in told.values() for name in sizes):
+        print(f"| {name}, MB |", " | ".join(f"{told[place].get(name, 0):,.1f}" for place in places), "|")
+    for name, by_place in taken.items():
+        print(f"| {name} |", " | ".join(_cell(by_place.get(place, ())) for place in places), "|")
+
+
+def _cell(values: Sequence[float]) -> str:
+    """The median, and the quartiles in brackets."""
+    if len(values) < 2:
+        return f"{values[0]:,.1f}" if values else "–"
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return f"{middle:,.1f} ({low:,.1f}–{high:,.1f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.storage", description=__doc__)
+    parser.add_argument("url", help="an empty database on PostgreSQL")
+    parser.add_argument("--bars", type=int, default=30_000_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="3 million bars, 5 rounds")
+    parser.add_argument("--explain", action="store_true", help="the plans of the queries, too")
+    options = parser.parse_args()
+    ingest.prepare(options.url, 1, 1)
+    bars, rounds = (3_000_000, 5) if options.quick else (options.bars, options.rounds)
+    wanted = layouts(bars)
+    with built(wanted):
+        compare(wanted, rounds, plans=options.explain)
+
+
+if __name__ == "__main__":
+    main()
