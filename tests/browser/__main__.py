@@ -15,17 +15,9 @@ def run(arguments: list[str]) -> int:
     if reason := needs.missing():
         print(f"SKIPPED: {reason}", flush=True)
         return int(needs.required())
-    again = ["--reruns", "1", "-rR"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-c",
-        str(FOLDER / "pytest.ini"),
-        *again,
-        str(FOLDER),
-        *arguments,
-    ]
+    twice = ["-n", "2", "--dist", "loadfile", "--reruns", "1", "-rR"]  # two sites, two browsers
+    configuration = ["-c", str(FOLDER / "pytest.ini")]
+    command = [sys.executable, "-m", "pytest", *configuration, *twice, str(FOLDER), *arguments]
     return subprocess.run(command, cwd=needs.ROOT, check=False).returncode
 
 

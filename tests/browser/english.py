@@ -18,7 +18,7 @@ THEIRS = [
 # What may be English anywhere: names of people, sources, groups and programs, and what they typed or said.
 NAMES = (
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",  # a task's id may look like words
-    r"viewer|operator|administrator|admin",
+    r"viewer|operator|administrator|[Aa]dmin",
     r"AAPL|FB|GOOG|IBM|MSFT|SIM\d+|Simulated \d+|[A-Z][\w.&' -]+ (?:Inc|Corp|Co)\.?",
     r"sample|simulated|drill|csv|akshare|baostock|python manage\.py worker",
     r"The drill refuses \w+\.|All \d+ stocks failed, the first one: .*",

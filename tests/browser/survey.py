@@ -95,7 +95,7 @@ def overflow(page: Page, size: ViewportSize) -> str:
     """What sticks out at that size for longer than a moment, in which scripts take in the new one."""
     page.set_viewport_size(size)
     with contextlib.suppress(TimeoutError):
-        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=1_000)
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=5_000)
     return str(ask(page, "overflow"))
 
 
