@@ -1,28 +1,34 @@
 """Pruning a million items, and what readers feel of it: `python -m benchmarks.retention [postgresql]`.
 
-Prints the median time of a batch in the first and the last tenth, and the task list's p99 in another
-process: at rest, while batches follow one another without a pause, and once the list is empty of old tasks.
+Prints how long a batch takes, in the first and in the last tenth of them, and how long the task list takes
+in another process while batches follow one another, and while nothing is pruned: by turns.
 """
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.product import ROOT, a_database, arguments, spread
 
 ITEMS_OF_A_TASK = 5000
+YOUNG = 50
 DAYS = 30
-PAGES = {"the task list": "/admin/tasks_app/collectiontask/", "the API's": "/api/data-collection/tasks?limit=50"}
+PAGES = {
+    "the task list": "/admin/tasks_app/collectiontask/",
+    "the API's": "/api/data-collection/tasks?limit=50",
+}
 READER = "reader"
 
 
 def fill(tasks: int) -> None:
-    """Old tasks with their items, and as many young ones, a minute apart."""
+    """Old tasks and a page of young ones, a minute apart, each with its items."""
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from django.db import connection
@@ -31,7 +37,7 @@ def fill(tasks: int) -> None:
     User.objects.create_superuser(READER, password=None)
     with connection.cursor() as cursor:
         for statement in STATEMENTS[connection.vendor]:
-            cursor.execute(statement.format(tasks=tasks, items=ITEMS_OF_A_TASK))
+            cursor.execute(statement.format(tasks=tasks, young=YOUNG, items=ITEMS_OF_A_TASK))
         cursor.execute("ANALYZE")
 
 
@@ -47,7 +53,7 @@ def _statements(series: str, uuid: str, at: str) -> list[str]:
             idempotency_hash)
             SELECT {uuid}, 'completed', 'CN', 'simulated', '[]', '', '2024-01-01', '2024-12-31', '[]', false,
             false, false, {{items}}, 0, {none}, {at}, {at}, {at}, '', '', ''
-            FROM {rows(n="2 * {tasks}")}""",
+            FROM {rows(n="{tasks} + {young}")}""",
         f"""INSERT INTO tasks_app_collectionitem (task_id, position, code, state, attempts, fence,
             rows_collected, rows_corrected, rows_skipped, rows_refused, rows_flagged, source, error_code,
             error_message, finished_at)
@@ -71,33 +77,37 @@ STATEMENTS = {
 }
 
 
-def prune() -> list[float]:
-    """Seconds of each batch until nothing is left."""
+def prune(every: float) -> dict[str, Any]:
+    """Until nothing is left: each batch's seconds; begin and end of the turns, between rests as long."""
     from tasks_app.lifecycle import retention
 
-    taken, gone = [], 1
+    turn, batches, turns, gone = max(1.0, 5 * every), [], [], 1
     while gone:
-        began = time.perf_counter()
-        gone = retention.prune(DAYS).rows
-        taken.append(time.perf_counter() - began)
-    return taken[:-1]
+        first = began = time.monotonic()
+        while gone and began < first + turn:
+            gone = retention.prune(DAYS).rows
+            batches.append(time.monotonic() - began)
+            time.sleep(every)
+            began = time.monotonic()
+        turns.append((first, began))
+        time.sleep(turn)
+    return {"batches": batches[:-1], "turns": turns}
 
 
-def read(seconds: float) -> dict[str, list[float]]:
-    """Seconds of each page, opened again and again for so long, in this process: no server, no network."""
+def read(until: str) -> dict[str, list[tuple[float, float]]]:
+    """Begin and end of each look at the pages, until there is that file: no server, no network."""
     from django.contrib.auth.models import User
     from django.test import Client
 
-    client, until = Client(), time.monotonic() + seconds
+    client, taken = Client(), {name: [] for name in PAGES}
     client.force_login(User.objects.get(username=READER))
-    taken: dict[str, list[float]] = {name: [] for name in PAGES}
     for address in PAGES.values():
         client.get(address)  # what a process asks once only
-    while time.monotonic() < until:
+    while not os.path.exists(until):
         for name, address in PAGES.items():
-            began = time.perf_counter()
+            began = time.monotonic()
             assert client.get(address).status_code == 200, address
-            taken[name].append(time.perf_counter() - began)
+            taken[name].append((began, time.monotonic()))
             time.sleep(0.01)
     return taken
 
@@ -115,31 +125,43 @@ def result(process: "subprocess.Popen[str]") -> Any:
     return json.loads(out or "null")
 
 
-def compare(url: str, tasks: int, seconds: float) -> None:
-    options = ("--tasks", str(tasks), "--seconds", str(seconds))
-    result(start(url, "fill", *options))
-    rest = result(start(url, "read", *options))
-    pruner, reader = start(url, "prune"), start(url, "read", *options)
-    busy, batches = result(reader), result(pruner)
-    after = result(start(url, "read", *options))
-    tenth = max(1, len(batches) // 10)
-    print(f"{tasks * ITEMS_OF_A_TASK:,} items in {len(batches):,} batches, {sum(batches):.1f} s: {spread(batches)}")
-    first, last = median(batches[:tenth]), median(batches[-tenth:])
+def compare(url: str, tasks: int, every: float) -> None:
+    result(start(url, "fill", "--tasks", str(tasks)))
+    with tempfile.TemporaryDirectory() as folder:
+        over = Path(folder, "over")
+        reader = start(url, "read", "--until", str(over))
+        pruned = result(start(url, "prune", "--every", str(every)))
+        over.touch()
+        pages = result(reader)
+    tell(tasks, pruned["batches"])
+    for name, looks in pages.items():
+        for when, busy in (("pruning", True), ("resting", False)):
+            taken = [end - began for began, end in looks if within(began, pruned["turns"]) == busy]
+            print(f"{name:<14} {when:<8} {spread(taken)}, {len(taken):,} looks")
+
+
+def tell(tasks: int, taken: list[float]) -> None:
+    """How long batches took, and whether the last ones took longer than the first ones."""
+    print(f"{tasks * ITEMS_OF_A_TASK:,} items, {len(taken):,} batches in {sum(taken):.1f} s: {spread(taken)}")
+    tenth = max(1, len(taken) // 10)
+    first, last = median(taken[:tenth]), median(taken[-tenth:])
     print(f"first tenth {first * 1000:.1f} ms, last {last * 1000:.1f} ms, ratio {last / first:.2f}")
-    for name in PAGES:
-        for when, taken in (("at rest", rest), ("pruning", busy), ("after", after)):
-            print(f"{name:<14} {when:<8} {spread(taken[name])}")
+
+
+def within(at: float, turns: list[tuple[float, float]]) -> bool:
+    return any(first <= at < last for first, last in turns)
 
 
 def main() -> None:
     parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tasks", type=int, default=200, help=f"of {ITEMS_OF_A_TASK:,} items each")
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each reading")
-    parser.add_argument("--part", choices=("fill", "prune", "read"))
-    given = arguments(parser, tasks=20, seconds=3.0)
+    parser.add_argument("--part", choices=("fill", "prune", "read"), help=SUPPRESS)
+    parser.add_argument("--until", default="", help=SUPPRESS)
+    parser.add_argument("--every", type=float, default=0.0, help="seconds between batches; the watchdog's: 2")
+    given = arguments(parser, tasks=20)
     if not given.part:
         with a_database(given.url) as url:
-            compare(url, given.tasks, given.seconds)
+            compare(url, given.tasks, given.every)
         return
     import django
 
@@ -148,7 +170,11 @@ def main() -> None:
     from django.conf import settings
 
     settings.ALLOWED_HOSTS = ["testserver"]
-    parts = {"fill": lambda: fill(given.tasks), "prune": prune, "read": lambda: read(given.seconds)}
+    parts = {
+        "fill": lambda: fill(given.tasks),
+        "prune": lambda: prune(given.every),
+        "read": lambda: read(given.until),
+    }
     print(json.dumps(parts[given.part]()))
 
 

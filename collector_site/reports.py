@@ -1,5 +1,6 @@
-"""What Django's debug pages and error mails may show: Django hides much, but not all that is secret here."""
+"""What debug pages, error mails and the log may show: Django hides much, but not all that is secret here."""
 
+import logging
 import re
 from collections.abc import ItemsView
 from types import FrameType
@@ -33,3 +34,11 @@ class Discreet(SafeExceptionReporterFilter):
     ) -> ItemsView[str, Any]:
         found = super().get_traceback_frame_variables(request, tb_frame)
         return {name: self.cleanse_setting(name, value) for name, value in found}.items()
+
+
+class Brief(logging.Filter):
+    """Leaves out where in the program it happened: anybody can send a request that is logged so."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        return True

@@ -10,7 +10,7 @@ import django_stubs_ext
 from environs import Env, EnvError, validate
 
 from collector_site import csp, queue, theme
-from tasks_app import conf
+from tasks_app import conf, values
 
 django_stubs_ext.monkeypatch()
 
@@ -26,16 +26,22 @@ LOST_HOSTS = {
     "keepalives_count": 3,
     "options": "-c idle_in_transaction_session_timeout=10s",
 }
+ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 LOCAL_KEY = "only-for-localhost"
 env = Env()
+env.add_parser("time_zone", values.time_zone)
+env.add_parser("redis", values.redis)
 
 
 def _database(url: dict[str, Any]) -> dict[str, Any]:
-    """Connection options for correctness first.
+    """Connection options for correctness first. Raises `EnvError` for a database that won't do.
 
-    SQLite ignores select_for_update: only BEGIN IMMEDIATE makes check-and-write safe there.
-    PostgreSQL: no pool, since a pool breaks when django-q2 forks.
+    One in memory won't: other processes would see another one. SQLite ignores select_for_update: only
+    BEGIN IMMEDIATE makes check-and-write safe there. PostgreSQL: no pool, since a pool breaks when
+    django-q2 forks.
     """
+    if url["ENGINE"] not in ENGINES or url["NAME"] in ("", ":memory:"):
+        raise EnvError("DATABASE_URL is neither sqlite:///path nor postgresql://user:password@host/name")
     if url["ENGINE"].endswith("sqlite3"):
         url["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
@@ -66,12 +72,12 @@ try:
     ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
     CSRF_TRUSTED_ORIGINS: list[str] = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [])
     DATABASES = {"default": _database(env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))}
-    REDIS_URL = env.str("REDIS_URL", "")
+    REDIS_URL = env.redis("REDIS_URL", "")
     COLLECTOR = conf.read(env)
     LOG_LEVEL = env.str("DJANGO_LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS))
-    TIME_ZONE = env.str("DJANGO_TIME_ZONE", "UTC")
+    TIME_ZONE = env.time_zone("DJANGO_TIME_ZONE", "UTC")
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
-    HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000)
+    HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000, validate=validate.Range(0, 315_360_000))
     PROXIES = env.int("DJANGO_PROXIES", 0, validate=validate.Range(0, 10))
 except EnvError as error:
     sys.exit(f"Settings: {error}")
@@ -95,8 +101,9 @@ INSTALLED_APPS = [
     "tasks_app",
 ]
 
-# The first three put their headers on whatever those below answer, files and refusals included.
+# Three put their headers on whatever those below answer, files and refusals included.
 MIDDLEWARE = [
+    "collector_site.head.Bodiless",
     "collector_site.csp.Policy",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -192,7 +199,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tasks_app.api.authentication.Token",
-        "rest_framework.authentication.SessionAuthentication",
+        "tasks_app.api.authentication.Session",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.ObjectParser"],
@@ -232,12 +239,14 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"brief": {"()": "collector_site.reports.Brief"}},
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "tasks_app": {"level": LOG_LEVEL},
         "django": {"handlers": [], "level": "INFO"},  # its own console handler would double each line
+        "django.security.DisallowedHost": {"filters": ["brief"]},
         "django.request": {"level": "ERROR"},  # a client's mistake is the client's to read
     },
 }

@@ -100,11 +100,6 @@ def latest_session(market: str, now: datetime | None = None) -> date:
     return of(market).latest_session(now)
 
 
-def gaps(market: str, first: date, last: date, have: Collection[date]) -> list[date]:
-    """The market's trading days from `first` to `last` that `have` lacks, rising."""
-    return of(market).gaps(first, last, have)
-
-
 def market_today(market: str) -> date:
     """Today in the market's time zone."""
     return datetime.now(ZoneInfo(MARKET_TIME_ZONES[market])).date()

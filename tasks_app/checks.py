@@ -38,10 +38,12 @@ def check_chains(**_: Any) -> list[CheckMessage]:
 def check_sources(**_: Any) -> list[CheckMessage]:
     """Every source loads, keeps the contract's shape, and the default one exists."""
     conf = settings.COLLECTOR
-    try:
-        sources = registry.available(conf)
-    except (ImportError, AttributeError) as error:
-        return [Error(f"COLLECTOR_SOURCES: {error}", id="collector.E002")]
+    faults = registry.broken(conf)
+    if faults:
+        return [
+            Error(f"COLLECTOR_SOURCES: {name}: {what}.", id="collector.E002") for name, what in faults.items()
+        ]
+    sources = registry.available(conf)
     if conf.default_source in sources:
         return []
     known, setting = ", ".join(sources), registry.hidden(conf).get(conf.default_source)

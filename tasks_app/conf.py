@@ -1,13 +1,13 @@
 """The COLLECTOR_* settings: typed, read once at start, a malformed value stops the program by name."""
 
-import re
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from environs import Env, EnvError, validate
+from environs import Env, validate
 
-MARKETS = ("CN", "HK", "US")
+from tasks_app import values
+
+MARKETS = values.MARKETS
 MARKET_TIME_ZONES = {"CN": "Asia/Shanghai", "HK": "Asia/Hong_Kong", "US": "America/New_York"}
 ADJUSTS = ("", "qfq", "hfq")
 
@@ -70,10 +70,11 @@ class Conf:
     days_at_once: int = 5
     by_day_from: int = 50
     list_max_age: float = 86_400.0
+    retention_days: int = 0
     simulated: Simulated = Simulated()
 
 
-_RATE = validate.Range(min=0, max=1)
+_DAY, _YEAR, _MILLION, _BILLION = 86_400, 31_536_000, 1_000_000, 1_000_000_000
 _LOWEST = {
     "heartbeat": 0.05,
     "lease": 1,
@@ -84,88 +85,41 @@ _LOWEST = {
     "akshare_daily": 0,
     "baostock_daily": 0,
     "days_at_once": 0,
+    "retention_days": 0,
+}
+# What is not here: a year of seconds, or a million.
+_HIGHEST = {
+    **dict.fromkeys(("heartbeat", "lease", "slice_seconds", "fetch_timeout", "watchdog_interval"), _DAY),
+    **dict.fromkeys(("workers", "fan_out", "in_flight"), 1000),
+    **dict.fromkeys(("akshare_daily", "baostock_daily", "daily", "seed"), _BILLION),
+    "retention_days": 36_500,  # a century: beyond it dates come to their end
 }
 
 
-def source_paths(value: str) -> tuple[tuple[str, str], ...]:
-    """`name=package.module:Class, …` as pairs."""
-    pairs = []
-    for part in filter(None, (p.strip() for p in value.split(","))):
-        name, equals, path = part.partition("=")
-        if not (name.strip() and equals and ":" in path):
-            raise EnvError(f"“{part}” is not name=package.module:Class")
-        pairs.append((name.strip(), path.strip()))
-    return tuple(pairs)
-
-
-def amounts(value: str) -> tuple[tuple[str, float], ...]:
-    """`name=number, …` as pairs; no number is negative."""
-    pairs = []
-    for part in filter(None, (p.strip() for p in value.split(","))):
-        name, _, number = (p.strip() for p in part.partition("="))
-        if not (name and re.fullmatch(r"[0-9]+(\.[0-9]+)?", number)):
-            raise EnvError(f"“{part}” is not name=number")
-        pairs.append((name, float(number)))
-    return tuple(pairs)
-
-
-def caps(value: str) -> tuple[tuple[str, int], ...]:
-    """`name=whole number, …` as pairs."""
-    if any(number % 1 for _, number in amounts(value)):
-        raise EnvError(f"“{value}” holds a number that is not whole")
-    return tuple((name, int(number)) for name, number in amounts(value))
-
-
-def chains(value: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """`CN=first>second>third, HK=…` as pairs of a market and its sources, in their order."""
-    pairs = []
-    for part in filter(None, (p.strip() for p in value.split(","))):
-        market, _, chain = (p.strip() for p in part.partition("="))
-        names = tuple(name.strip() for name in chain.split(">"))
-        if market not in MARKETS or not all(names):
-            raise EnvError(f"“{part}” is not MARKET=source>source, with a market of {', '.join(MARKETS)}")
-        pairs.append((market, names))
-    return tuple(pairs)
-
-
-def address(value: str) -> str:
-    """`host:port`, or nothing."""
-    host, _, port = value.rpartition(":")
-    if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise EnvError(f"“{value}” is not host:port")
-    return value
-
-
-def folder(value: str) -> str:
-    """The absolute path of a folder that is there, or nothing."""
-    if value and not Path(value).is_dir():
-        raise EnvError(f"“{value}” is not a folder")
-    return str(Path(value).resolve()) if value else ""
-
-
-def _number(env: Env, default: Any, name: str, check: validate.Range) -> Any:
+def _number(env: Env, default: Any, name: str, lowest: float, highest: float | None = None) -> Any:
     """A setting of the default's own type."""
-    kind = env.float if isinstance(default, float) else env.int
-    return kind(name, default, validate=check)
+    kind, usual = (env.float, _YEAR) if isinstance(default, float) else (env.int, _MILLION)
+    highest = _HIGHEST.get(name, usual) if highest is None else highest
+    return kind(name.upper(), default, validate=validate.Range(lowest, highest))
 
 
 def _read_simulated(env: Env) -> Simulated:
-    values: dict[str, Any] = {"log": env.str("LOG", "")}
+    given: dict[str, Any] = {"log": env.log_file("LOG", "")}
     for field in fields(Simulated):
-        if field.name not in values:
-            check = _RATE if field.name.endswith("_rate") else validate.Range(min=0)
-            values[field.name] = _number(env, field.default, field.name.upper(), check)
-    return Simulated(**values)
+        if field.name not in given:
+            highest = 1.0 if field.name.endswith("_rate") else None
+            given[field.name] = _number(env, field.default, field.name, 0, highest)
+    return Simulated(**given)
 
 
 def read(env: Env) -> Conf:
     """The settings from the environment. Raises `EnvError`, which names the variable."""
-    for parse in (source_paths, amounts, caps, chains, address, folder):
-        env.add_parser(parse.__name__, parse)
+    for name in ("source_paths", "amounts", "caps", "chains", "address", "folder", "log_file"):
+        env.add_parser(name, getattr(values, name))
     with env.prefixed("COLLECTOR_"):
         with env.prefixed("SIMULATED_"):
             simulated = _read_simulated(env)
-        values: dict[str, Any] = {
+        given: dict[str, Any] = {
             "default_source": env.str("DEFAULT_SOURCE", Conf.default_source),
             "sources": env.source_paths("SOURCES", ""),
             "rates": env.amounts("RATES", ""),
@@ -177,8 +131,7 @@ def read(env: Env) -> Conf:
             "simulated": simulated,
         }
         for field in fields(Conf):
-            if field.name not in values:
+            if field.name not in given:
                 lowest = _LOWEST.get(field.name, 1 if isinstance(field.default, int) else 0)
-                check = validate.Range(min=lowest)
-                values[field.name] = _number(env, field.default, field.name.upper(), check)
-    return Conf(**values)
+                given[field.name] = _number(env, field.default, field.name, lowest)
+    return Conf(**given)

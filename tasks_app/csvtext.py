@@ -1,7 +1,7 @@
 """Stored bars as CSV, streamed: the one place that makes it."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db.models import F, QuerySet
@@ -41,8 +41,12 @@ def download(
     A spreadsheet reads 000001 as the number 1: for those the code is told with its market, 000001.CN.
     """
     ordered = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
-    told = (_qualified(row) for row in ordered) if for_spreadsheets else ordered
-    answer = StreamingHttpResponse(_lines(told), content_type="text/csv; charset=utf-8")
+    return as_file((_qualified(row) for row in ordered) if for_spreadsheets else ordered, name)
+
+
+def as_file(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
+    """These rows."""
+    answer = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
@@ -58,7 +62,7 @@ def _qualified(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "code": f"{row['code']}.{row['market']}"}
 
 
-def _lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield writer.writerow(COLUMNS)
     for row in rows:

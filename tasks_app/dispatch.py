@@ -2,15 +2,18 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from django.utils import timezone
+from django.db.models.functions import Now
+from django_q.brokers import get_broker
 from django_q.conf import Conf
-from django_q.models import OrmQ
+from django_q.models import Failure
 from django_q.status import Stat
 from django_q.tasks import async_task
 
 SLICE = "tasks_app.engine.slice.run"
+FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
 
@@ -50,6 +53,15 @@ def clusters() -> list[Cluster]:
     return [Cluster(s.host, s.pid, str(s.status), len(s.workers), s.task_q_size) for s in stats]
 
 
+def prune_failures(batch: int = 1000) -> int:
+    """Delete up to `batch` of django-q2's old notes of failed jobs, which it keeps for ever; how many.
+
+    For diagnosis only: nobody's work hangs on them.
+    """
+    old = Failure.objects.filter(stopped__lt=Now() - FAILURES_KEPT).order_by()
+    return int(Failure.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:batch])).delete()[0])
+
+
 def waiting_jobs() -> int:
     """Jobs in the queue that no cluster has taken yet."""
-    return int(OrmQ.objects.filter(lock__lte=timezone.now()).count())
+    return int(get_broker().queue_size())

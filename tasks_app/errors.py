@@ -72,10 +72,19 @@ class SourceNotSet(OrderError):
     template = _("The source “%(source)s” can't be used before %(setting)s is set.")
 
 
+class SourceBroken(OrderError):
+    code = "source_broken"
+    field = "source"
+    template = _("The source “%(source)s” of COLLECTOR_SOURCES can't be used: %(reason)s.")
+
+
 class NoSourceForMarket(OrderError):
     code = "no_source_for_market"
     field = "market"
-    template = _("No source here serves the market %(market)s. Sources here: %(known)s.")
+    template = _(
+        "No source of real quotes here serves the market %(market)s. Sources here: %(known)s. "
+        "Made-up quotes come only from a source that is named: %(made_up)s."
+    )
 
 
 class MarketNotServed(OrderError):
@@ -198,6 +207,10 @@ REASONS = {
     ),
     "source_busy": _("The source was busy or out of reach."),
     "source_error": _("The source failed."),
+    "source_missing": _(
+        "No worker that can use the source gave a sign of work for too long: on others it is not "
+        "installed or not set."
+    ),
     "source_paused": _(
         "The source is paused: it refused again and again, or its day's requests are used up."
     ),
@@ -220,6 +233,10 @@ WARNINGS = {
     "calendar_ends": _(
         "The trading calendar of %(market)s is known up to %(end)s: after that every weekday counts as a "
         "trading day."
+    ),
+    "source_not_here": _(
+        "The workers on %(host)s can't use the source “%(source)s”, which is not installed or not set there: "
+        "they leave this task to others."
     ),
     "stock_list_kept": _(
         "The stock list could not be read, so the stored one of %(stocks)s stocks is used. %(message)s"

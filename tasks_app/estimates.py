@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from statistics import quantiles
 from typing import Any
 
 from tasks_app import orders
@@ -11,7 +12,7 @@ from tasks_app.orders import Order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 
-LOOKED_AT, USED = 50, 5  # of the source's tasks, the newest first
+LOOKED_AT, USED = 50, 10  # of the source's tasks, the newest first
 TELLING = 50  # stocks: a task with fewer tells little of the pace, and counts only when there is no other
 SLACK = 1.25
 
@@ -20,8 +21,8 @@ SLACK = 1.25
 class Estimate:
     """None: not known. `stocks` is the most it can be: what is stored already is not asked for again.
 
-    `low` to `high` is how long, by the pace of the last `tasks` tasks of the source, and by its
-    `limits`.
+    `low` to `high` is how long, by the middle half of the paces of the last `tasks` tasks of the source,
+    so that a single odd one does not widen it, and by its `limits`.
     """
 
     stocks: int | None = None
@@ -48,8 +49,17 @@ def _range(stocks: int, requests: int, paces: list[float], limits: Limits) -> tu
     least = _least(requests, limits)
     if not stocks or not (paces or least):
         return None, None
-    low, high = (stocks / max(paces) / SLACK, stocks / min(paces) * SLACK) if paces else (least, least * 2)
+    slow, fast = _middle_half(paces)
+    low, high = (stocks / fast / SLACK, stocks / slow * SLACK) if paces else (least, least * 2)
     return timedelta(seconds=max(low, least)), timedelta(seconds=max(high, least * SLACK))
+
+
+def _middle_half(paces: list[float]) -> tuple[float, float]:
+    """The first and the third quartile."""
+    if len(paces) < 2:
+        return min(paces, default=0.0), max(paces, default=0.0)
+    first, _, third = quantiles(paces, n=4, method="inclusive")
+    return first, third
 
 
 def _least(requests: int, limits: Limits) -> float:

@@ -1,7 +1,8 @@
 """The promises that a CHECK can't express, as triggers: they hold against any program.
 
-A final task stays as it is, counters never fall, and no item of a final task changes. Installed
-after every `migrate`, since SQLite drops a table's triggers when a migration rebuilds the table.
+A final task stays as it is, a running one never has fewer processed stocks than before, and no item of
+a final task changes. Installed after every `migrate`, since SQLite drops a table's triggers when a
+migration rebuilds the table.
 """
 
 from typing import Any
@@ -58,7 +59,7 @@ def statements(vendor: str) -> list[str]:
     make, differs = {"sqlite": (_sqlite, "IS NOT"), "postgresql": (_postgresql, "IS DISTINCT FROM")}[vendor]
     broken = _TASK_BROKEN.format(changed=_changed(differs))
     return [
-        *make(TASK, "tasks_app_task_is_final", broken, "a final task does not change, counters do not fall"),
+        *make(TASK, "tasks_app_task_is_final", broken, "final tasks do not change, processed never falls"),
         *make(ITEM, "tasks_app_item_is_final", _ITEM_BROKEN, "an ended item or task does not change"),
     ]
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from django.utils.translation import gettext as _
+
 from tasks_app import errors
 from tasks_app.conf import MARKETS, Conf
 from tasks_app.models import CollectionTask, Stock, StockList
@@ -76,10 +78,20 @@ def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     if len(codes) > MAX_CODES:
         raise errors.TooManyCodes(count=len(codes), limit=MAX_CODES)
-    malformed = [code for code in codes if not _CODE.fullmatch(code.strip())]
+    malformed = [f"“{code[:24]}”" for code in codes if not _CODE.fullmatch(code.strip())]
     if malformed:
         raise errors.MalformedCodes(codes=_few(malformed))
-    return tuple(dict.fromkeys(code.strip().upper() for code in codes))
+    return tuple(dict.fromkeys(clean_code(code) for code in codes))
+
+
+def clean_code(code: str) -> str:
+    """The code as an order takes it."""
+    return code.strip().upper()
+
+
+def spellings(code: str) -> set[str]:
+    """What a code that somebody gives may stand for: a source's own list may hold small letters."""
+    return {code, clean_code(code)}
 
 
 def split_known(market: str, codes: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
@@ -111,7 +123,7 @@ def source_of(market: str, name: str, conf: Conf) -> type[Source]:
 
 
 def _few(codes: Sequence[str]) -> str:
-    shown = ", ".join(code[:40] for code in codes[:10])
+    shown = ", ".join(codes[:10])
     return shown if len(codes) <= 10 else f"{shown}, … ({len(codes)})"
 
 
@@ -129,7 +141,7 @@ def _route(order: Order, conf: Conf) -> tuple[str, type[Source]]:
         raise errors.UnknownMarket(market=order.market, known=", ".join(MARKETS))
     name = order.source or (registry.serving(order.market, conf) if order.market else conf.default_source)
     if name is None:
-        raise errors.NoSourceForMarket(market=order.market, known=_described(sources))
+        raise errors.NoSourceForMarket(market=order.market, **_described(sources))
     source = _known(name, conf)
     market = order.market or ("CN" if "CN" in source.markets else source.markets[0])
     _check_market(market, source)
@@ -150,8 +162,8 @@ def _check_market(market: str, source: type[Source]) -> None:
 
 def _check_adjust(order: Order, source: type[Source]) -> None:
     if order.adjust not in source.adjusts:
-        served = ", ".join(a or "none" for a in source.adjusts)
-        raise errors.AdjustNotServed(source=source.name, adjust=order.adjust or "none", adjusts=served)
+        served = ", ".join(f"“{adjust}”" if adjust else _("“” (unadjusted)") for adjust in source.adjusts)
+        raise errors.AdjustNotServed(source=source.name, adjust=order.adjust, adjusts=served)
 
 
 def _fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
@@ -161,14 +173,20 @@ def _fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
         sources = registry.available(conf)
         return tuple(name for name in following if order.adjust in sources[name].adjusts)
     named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
-    for name in named:
-        _check_market(order.market, source := _known(name, conf))
-        _check_adjust(order, source)
+    try:
+        for name in named:
+            _check_market(order.market, source := _known(name, conf))
+            _check_adjust(order, source)
+    except errors.OrderError as error:
+        error.field = "fallbacks"  # it is they that don't fit
+        raise
     return named
 
 
 def _absent(name: str, conf: Conf) -> errors.OrderError:
     """Why there is no such source here."""
+    if name in (broken := registry.broken(conf)):
+        return errors.SourceBroken(source=name, reason=broken[name])
     lacking = registry.hidden(conf)
     if name not in lacking:
         return errors.UnknownSource(source=name, known=", ".join(registry.available(conf)))
@@ -177,5 +195,10 @@ def _absent(name: str, conf: Conf) -> errors.OrderError:
     return errors.SourceNotInstalled(source=name)
 
 
-def _described(sources: dict[str, type[Source]]) -> str:
-    return "; ".join(f"{name} ({', '.join(source.markets)})" for name, source in sources.items())
+def _described(sources: dict[str, type[Source]]) -> dict[str, str]:
+    """The sources with their markets: the real ones, and those that serve only who names them."""
+    told = {name: f"{name} ({', '.join(source.markets)})" for name, source in sources.items()}
+    return {
+        "known": "; ".join(text for name, text in told.items() if name not in registry.MADE_UP),
+        "made_up": "; ".join(text for name, text in told.items() if name in registry.MADE_UP),
+    }

@@ -30,10 +30,15 @@ def upcoming(limit: int) -> QuerySet[CollectionPlan]:
 
 
 def order_of(plan: CollectionPlan, now: datetime) -> Order:
-    """What the plan orders when it starts at `now` (aware): its days up to the market's today."""
-    today = now.astimezone(ZoneInfo(MARKET_TIME_ZONES[plan.market])).date()
+    """What the plan orders when it starts at `now` (aware): its days up to the market's today.
+
+    They are counted back from the day it was due: one that was held up leaves out none of them.
+    """
+    zone = ZoneInfo(MARKET_TIME_ZONES[plan.market])
+    today = now.astimezone(zone).date()
+    due = min(plan.next_at or now, now).astimezone(zone).date()
     return Order(
-        start_date=today - timedelta(days=plan.days - 1),
+        start_date=due - timedelta(days=plan.days - 1),
         end_date=today,
         market=plan.market,
         source=plan.source,

@@ -15,6 +15,7 @@ from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
 from tasks_app.prepared import Prepared
 
+Shares = dict[str, dict[str, int]]
 DETAILS = 100
 SAMPLES = 5
 HEAVY = ("stock_codes", "unknown_codes")  # up to ten thousand codes each, and seldom looked at
@@ -56,29 +57,36 @@ def failed_details(tasks: Iterable[CollectionTask]) -> dict[UUID, list[str]]:
     details: dict[UUID, list[str]] = defaultdict(list)
     if not failing:
         return details
-    nth = Window(RowNumber(), partition_by="task_id", order_by="position")
     items = CollectionItem.objects.filter(task_id__in=failing, state=ItemState.FAILED)
-    first = items.annotate(nth=nth).filter(nth__lte=DETAILS).order_by("task_id", "position")
+    if len(failing) == 1:  # a database before PostgreSQL 15 would number all its failures
+        first = items.order_by("position")[:DETAILS]
+    else:
+        nth = Window(RowNumber(), partition_by="task_id", order_by="position")
+        first = items.annotate(nth=nth).filter(nth__lte=DETAILS).order_by("task_id", "position")
     for task_id, code, message in first.values_list("task_id", "code", "error_message"):
         details[task_id].append(f"{code}: {message}")
     return details
 
 
-def answered_by(tasks: Iterable[CollectionTask]) -> dict[UUID, dict[str, dict[str, int]]]:
+def answered_by(tasks: Iterable[CollectionTask]) -> dict[UUID, Shares]:
     """Of each task that has more than one source: how many stocks and bars came from which.
 
-    One query for all of them, none when there is no such task.
+    Counted of the one that runs; those that have ended carry it.
     """
-    chains = [task.pk for task in tasks if task.fallbacks]
-    shares: dict[UUID, dict[str, dict[str, int]]] = defaultdict(dict)
-    if not chains:
-        return shares
-    done = CollectionItem.objects.filter(task_id__in=chains, state=ItemState.SUCCEEDED).exclude(source="")
-    bars = Sum(F("rows_collected") + F("rows_corrected"))
-    counted = done.values("task_id", "source").annotate(stocks=Count("pk"), bars=bars)
-    for row in counted.order_by("task_id", "-stocks", "source"):
-        shares[row["task_id"]][row["source"]] = {"stocks": row["stocks"], "bars": row["bars"]}
+    shares: dict[UUID, Shares] = defaultdict(dict)
+    for task in tasks:
+        if task.fallbacks:
+            found = shares_of(task.pk) if task.shares is None else task.shares
+            shares[task.pk] = dict(sorted(found.items(), key=lambda share: (-share[1]["stocks"], share[0])))
     return shares
+
+
+def shares_of(task_id: UUID) -> Shares:
+    """How many stocks and bars of a task came from which source, counted over its items."""
+    done = CollectionItem.objects.filter(task_id=task_id, state=ItemState.SUCCEEDED).exclude(source="")
+    bars = Sum(F("rows_collected") + F("rows_corrected"))
+    counted = done.values_list("source").annotate(stocks=Count("pk"), bars=bars)
+    return {source: {"stocks": stocks, "bars": bars} for source, stocks, bars in counted}
 
 
 def _pause(task: CollectionTask) -> dict[str, Any]:
@@ -126,6 +134,20 @@ def status_of(
         "sources": dict(shares or {}),
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
+
+
+def outline(task: CollectionTask) -> dict[str, Any]:
+    """The status answer without what costs queries of its own.
+
+    What is left out changes only together with the counters, so an equal outline is an equal answer.
+    """
+    return status_of(task, [])
+
+
+def complete(outline: dict[str, Any], task: CollectionTask) -> dict[str, Any]:
+    """The whole answer of an outline."""
+    details, shares = failed_details([task])[task.pk], answered_by([task])[task.pk]
+    return outline | {"failed_details": details, "sources": dict(shares)}
 
 
 def statuses(tasks: Iterable[CollectionTask]) -> list[dict[str, Any]]:

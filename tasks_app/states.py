@@ -1,4 +1,4 @@
-"""Statuses of tasks and items, and the only edges between them. No ORM in here."""
+"""Statuses of tasks and items, and the only edges between those of tasks. No ORM in here."""
 
 from enum import StrEnum
 
@@ -26,15 +26,6 @@ TASK_EDGES: dict[tuple[TaskStatus, TaskStatus], str] = {
     (TaskStatus.RUNNING, TaskStatus.COMPLETED): "every item was processed and at least one succeeded",
     (TaskStatus.RUNNING, TaskStatus.FAILED): "no item succeeded, or the task can't go on",
     (TaskStatus.RUNNING, TaskStatus.CANCELLED): "somebody cancelled it",
-}
-
-ITEM_EDGES: dict[tuple[ItemState, ItemState], str] = {
-    (ItemState.PENDING, ItemState.CLAIMED): "a slice claimed it",
-    (ItemState.PENDING, ItemState.SKIPPED): "there is nothing to fetch for it",
-    (ItemState.CLAIMED, ItemState.SUCCEEDED): "its bars are stored",
-    (ItemState.CLAIMED, ItemState.FAILED): "the source or the checks refused it for good",
-    (ItemState.CLAIMED, ItemState.SKIPPED): "there was nothing to fetch for it",
-    (ItemState.CLAIMED, ItemState.PENDING): "handed back: a passing fault, a cancel, or its worker was lost",
 }
 
 FINAL_STATUSES = frozenset(TaskStatus) - {TaskStatus.RUNNING}

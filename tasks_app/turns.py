@@ -10,8 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING, cast
 
 from django.db import connection
+
+if TYPE_CHECKING:
+    from django.db.backends.sqlite3.base import DatabaseWrapper
 
 try:
     import fcntl
@@ -24,8 +28,12 @@ LOOK_SECONDS = 0.002
 
 @contextmanager
 def ahead() -> Iterator[None]:
-    """A person's write goes in here: workers begin no further one until it is over."""
-    name = _name()
+    """A person's write goes in here: workers begin no further one until it is over.
+
+    Within a transaction there is nothing to wait for: it holds the write lock already, which those who
+    are ahead may be waiting for.
+    """
+    name = "" if connection.in_atomic_block else _lock()
     if not name:
         yield
         return
@@ -39,7 +47,7 @@ def ahead() -> Iterator[None]:
 
 def let_ahead() -> None:
     """A worker calls this before it writes: it returns when nobody is ahead, or after a second."""
-    name = _name()
+    name = _lock()
     if not name:
         return
     descriptor, deadline = _own(name, os.getpid()), time.monotonic() + LONGEST_SECONDS
@@ -53,12 +61,17 @@ def let_ahead() -> None:
         return
 
 
-def _name() -> str:
-    """The file that is locked, beside the database; "" where there is no need or no file."""
-    database = str(connection.settings_dict["NAME"])
-    if fcntl is None or connection.vendor != "sqlite" or "memory" in database:
+def database_file() -> str:
+    """The path of the SQLite database; "" where the database is no file."""
+    if connection.vendor != "sqlite" or cast("DatabaseWrapper", connection).is_in_memory_db():
         return ""
-    return f"{database}-turn"
+    return str(connection.settings_dict["NAME"])
+
+
+def _lock() -> str:
+    """The file that is locked, beside the database; "" where there is no need or no file."""
+    name = database_file() if fcntl else ""
+    return f"{name}-turn" if name else ""
 
 
 def _open(name: str) -> int:

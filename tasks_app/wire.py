@@ -26,7 +26,7 @@ def dumps(answer: object) -> str:
 
 def _plain(value: object) -> Any:
     if isinstance(value, datetime):
-        return timezone.localtime(value).isoformat()
+        return value.astimezone(timezone.get_default_timezone()).isoformat()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Promise):

@@ -29,7 +29,9 @@ def _day(row: Any) -> Any:
 
 
 def _task(row: Any) -> Any:
-    return show.task_link(row.item.task_id) if row.item else show.NOTHING
+    if row.item_id is None:
+        return show.NOTHING
+    return show.task_link(row.item.task_id) if row.item else show.gone_task()
 
 
 def _why(row: Finding) -> Any:
@@ -40,7 +42,6 @@ def _why(row: Finding) -> Any:
 class _Doubts(ReadOnlyAdmin[Any]):
     ordering = ["-id"]
     list_per_page = 100
-    list_select_related = ["item"]
     search_fields = ["symbol"]
     search_help_text = _("Exact code")
 
@@ -48,6 +49,10 @@ class _Doubts(ReadOnlyAdmin[Any]):
     session = cell(_("day"), _day)
     task = cell(_("task"), _task)
     stock = cell(_("stock"), _stock)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the items there still are: of one that was pruned, its row has the number only."""
+        return super().get_queryset(request).select_related("item")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

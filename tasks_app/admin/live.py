@@ -3,11 +3,9 @@
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from tasks_app import errors, selectors
-from tasks_app.admin import durations, figures, health, pages, rights, show
+from tasks_app.admin import durations, figures, health, pages, panels, rights, show
 from tasks_app.admin.refusals import MissingRight
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import TaskStatus
@@ -37,23 +35,6 @@ def _current(user: Any) -> CollectionTask | None:
     return running or tasks.order_by("-start_time", "-id").first()
 
 
-def counted(task: CollectionTask) -> str:
-    """The honest line: "3,210 of 5,120 stocks (62 %), 14 failed"."""
-    if task.planned_at is None:
-        return _("The list of stocks was not read yet.")
-    text = ngettext(
-        "%(done)s of %(total)s stock (%(percent)s %%), %(failed)s failed",
-        "%(done)s of %(total)s stocks (%(percent)s %%), %(failed)s failed",
-        task.total_stocks,
-    )
-    return text % {
-        "done": show.number(task.processed_stocks),
-        "total": show.number(task.total_stocks),
-        "percent": task.progress,
-        "failed": show.number(task.failed_count),
-    }
-
-
 def _about(task: CollectionTask) -> dict[str, Any]:
     return {
         "running": task.status == TaskStatus.RUNNING,
@@ -61,7 +42,7 @@ def _about(task: CollectionTask) -> dict[str, Any]:
         "link": show.task_link(task.pk),
         "url": show.url("collectiontask", "change", task.pk),
         "scope": pages.scope(task),
-        "counted": counted(task),
+        "counted": panels.sentence(task),
         "bar": _bar(task),
         "cancel_url": show.url("collectiontask", "cancel", task.pk),
         "retry_url": show.url("collectiontask", "retry", task.pk),

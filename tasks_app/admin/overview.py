@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from tasks_app import coverage, plans
-from tasks_app.admin import durations, health, live, planwords, show
+from tasks_app.admin import durations, health, panels, planwords, show
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.tasks import TaskStatus
 
@@ -57,7 +57,7 @@ def _run(task: CollectionTask, longest: float) -> dict[str, Any]:
         "top": HEIGHT - height,
         "when": show.moment(task.start_time, seconds=False),
         "what": f"{task.market} · {task.source}",
-        "stocks": "" if running else live.counted(task),
+        "stocks": "" if running else panels.sentence(task),
         "took": "" if running else durations.in_words(durations.of(task)),
     }
 

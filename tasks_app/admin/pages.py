@@ -66,7 +66,11 @@ def modes(task: CollectionTask) -> str:
 
 
 def retried_from(task: CollectionTask) -> SafeString | str:
-    return show.task_link(task.retry_of_id) if task.retry_of_id else show.NOTHING
+    """The task that this one tries again, which may have been pruned meanwhile."""
+    if not task.retry_of_id:
+        return show.NOTHING
+    is_kept = CollectionTask.objects.filter(pk=task.retry_of_id).exists()
+    return show.task_link(task.retry_of_id) if is_kept else show.gone_task(task.retry_of_id)
 
 
 def line(task: CollectionTask) -> SafeString:

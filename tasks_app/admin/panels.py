@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from tasks_app import errors, gates, pace, selectors
 from tasks_app.admin import chart, durations, happenings, pages, show
 from tasks_app.admin.rights import Rights
+from tasks_app.lifecycle import retention
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 from tasks_app.pace import Pace
@@ -223,6 +224,9 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
     if task.error_code or task.error_message:
         sentences = filter(None, (errors.reason(task.error_code), task.error_message))
         yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
+    if retention.is_going(task):
+        text = _("It ended longer ago than tasks are kept. What it collected stays.")
+        yield Notice("warn", _("This task is being deleted"), text)
     if selectors.is_unattended(task):
         bound = durations.in_words(timedelta(seconds=settings.COLLECTOR.abandon_after))
         text = _("Start one with “python manage.py worker”. Without a worker the task fails after %(bound)s.")

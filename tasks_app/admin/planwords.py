@@ -29,7 +29,7 @@ def result(plan: CollectionPlan) -> SafeString | str:
     if plan.error_code:
         return show.two_lines(show.label("failed", _("refused")), plan.error_message)
     if plan.last_task is None:
-        return show.NOTHING
+        return show.gone_task(plan.last_task_id) if plan.last_task_id else show.NOTHING
     return show.two_lines(pages.label(plan.last_task), show.task_link(plan.last_task.pk))
 
 

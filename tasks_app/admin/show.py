@@ -109,6 +109,13 @@ def task_link(task_id: UUID) -> SafeString:
     )
 
 
+def gone_task(task_id: UUID | None = None) -> SafeString:
+    """In the place of a link to a task that was pruned; its id where it is still known."""
+    text = _("%(task)s, no longer kept") % {"task": short(task_id)} if task_id else _("no longer kept")
+    title = _("The task was old and has been deleted; what it collected stays.")
+    return format_html('<span class="sc-quiet" title="{}">{}</span>', title, text)
+
+
 def unbroken(text: str) -> SafeString:
     """Text that stays on one line."""
     return format_html('<span class="sc-nowrap">{}</span>', text)

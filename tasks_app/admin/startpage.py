@@ -6,13 +6,15 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tasks_app import codelists, errors, estimates, selectors
+from tasks_app import codelists, errors, estimates, gates, selectors
 from tasks_app.admin import figures, pages, prefill, show
 from tasks_app.admin.crumbs import Crumb
 from tasks_app.admin.orderform import MODES, OrderForm
+from tasks_app.gates import Gate
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust
 from tasks_app.sources import registry
@@ -79,6 +81,7 @@ def _words(estimate: estimates.Estimate) -> dict[str, Any]:
 def _sources(form: OrderForm) -> list[dict[str, Any]]:
     """The sources as choices that say what they can do."""
     conf, chosen = settings.COLLECTOR, form["source"].value()
+    pauses = {gate.source: _pause(gate) for gate in gates.gates() if gate.shut}
     return [
         {
             "name": name,
@@ -86,11 +89,17 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjusts": source.adjusts,
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
             "rate": limit_of(registry.limits(name, conf)),
+            "pause": pauses.get(name, ""),
             "made_up": name in registry.MADE_UP,
             "checked": name == chosen,
         }
         for name, source in registry.available(conf).items()
     ]
+
+
+def _pause(gate: Gate) -> str:
+    until = f"{timezone.localtime(gate.paused_until):%Y-%m-%d %H:%M:%S}"
+    return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": gate.reason}
 
 
 def limit_of(limits: Limits) -> str:

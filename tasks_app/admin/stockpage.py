@@ -218,6 +218,10 @@ def _notes(adjust: str, bars: list[Any]) -> dict[str, set[date | None]]:
     }
 
 
+def _task(bar: Any) -> SafeString:
+    return show.task_link(bar.task_id) if bar.task_id else show.gone_task()
+
+
 def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict[str, Any]:
     chips = {
         "corrected": marks.chip("info", "edit", _("corrected")),
@@ -230,6 +234,6 @@ def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict
         "volume": show.number(bar.volume),
         "amount": show.number(bar.amount),
         "source": bar.source,
-        "task": show.task_link(bar.task_id) if with_tasks and bar.task_id else show.NOTHING,
+        "task": _task(bar) if with_tasks and bar.item_id else show.NOTHING,
         "notes": [chip for name, chip in chips.items() if bar.day in notes[name]],
     }

@@ -1,5 +1,6 @@
 """Who calls: a knox token behind `Token` or `Bearer`."""
 
+import logging
 import re
 
 from django.utils import timezone
@@ -7,12 +8,13 @@ from django.utils.translation import gettext_lazy as _
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from knox.models import AuthToken
-from rest_framework.authentication import get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authentication import SessionAuthentication, get_authorization_header
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from tasks_app.prepared import Prepared
 
+logger = logging.getLogger(__name__)
 PREFIXES = (b"token", b"bearer")
 _TOKEN = re.compile(rb"[!-~]{1,256}")
 _HEADER = re.compile(r"\s*(?:token|bearer)\s+([!-~]{1,256})\s*", re.IGNORECASE | re.ASCII)
@@ -45,3 +47,15 @@ class Token(TokenAuthentication):  # type: ignore[misc]
     def _cleanup_token(self, auth_token: AuthToken) -> bool:
         """Whether it has expired. knox would read all other tokens of its user, too, at every request."""
         return bool(auth_token.expiry and auth_token.expiry < timezone.now())
+
+
+class Session(SessionAuthentication):
+    """A browser's session; without its form's token it is told so in the reader's language."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as refused:
+            logger.warning("%s", refused)  # which origin or cookie: for whoever runs the site
+            told = _("The CSRF token is missing or wrong. Load the page again, or use an API token.")
+            raise PermissionDenied(told) from None

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from rest_framework import views
 from rest_framework.response import Response
 
+from tasks_app import tables
 from tasks_app.errors import CollectorError, OrderError, TaskNotFound
 
 API = "/api/"
@@ -33,6 +34,12 @@ _TECHNICAL: dict[tuple[type[Exception], ...], tuple[int, str, Any]] = {
         _("The request can't be understood."),
     ),
 }
+
+_UNMIGRATED = (
+    503,
+    "unmigrated",
+    _("Tables are missing in the database. Whoever runs this site has to run: python manage.py migrate"),
+)
 
 
 def body(detail: Any, code: str, fields: dict[str, list[Any]] | None = None) -> dict[str, Any]:
@@ -53,13 +60,14 @@ def _refused(exc: CollectorError) -> Response:
 
 
 def _technical(exc: Exception) -> Response | None:
-    for kinds, (status, code, detail) in _TECHNICAL.items():
-        if isinstance(exc, kinds):
-            logger.warning("%s: %s", code, exc)
-            return Response(
-                body(detail, code), status, headers={"Retry-After": "5"} if status == 503 else None
-            )
-    return None
+    told = next((told for kinds, told in _TECHNICAL.items() if isinstance(exc, kinds)), None)
+    if isinstance(exc, DatabaseError) and tables.are_missing(exc):
+        told = _UNMIGRATED
+    if told is None:
+        return None
+    status, code, detail = told
+    logger.warning("%s: %s", code, exc)
+    return Response(body(detail, code), status, headers={"Retry-After": "5"} if status == 503 else None)
 
 
 def _foreseen(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -7,7 +7,6 @@ tests hold both ways to the same answers.
 
 from collections.abc import Callable
 from hashlib import blake2b
-from uuid import UUID
 
 from django.db import Error
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
@@ -15,6 +14,7 @@ from django.http.response import HttpResponseBase
 
 from tasks_app import errors, selectors, wire
 from tasks_app.api.authentication import is_valid
+from tasks_app.api.requests import known_id
 
 API = "/api/data-collection/"
 STATUS, CURRENT = f"{API}status/", f"{API}current-task"
@@ -47,15 +47,17 @@ def _answer(request: HttpRequest) -> HttpResponse | None:
         return None
     request.get_host()  # refuses a foreign one
     if path == CURRENT:
-        return _tell(request, wire.encode(selectors.current_answer()))
+        told = wire.encode(selectors.current_answer())
+        return _unchanged(request, told) or _tell(told, told)
     try:
-        task = selectors.get(UUID(path.removeprefix(STATUS)))
-    except (ValueError, errors.TaskNotFound):
+        task = selectors.get(known_id(path.removeprefix(STATUS)))
+    except errors.TaskNotFound:
         return None
-    told = selectors.statuses([task])[0]
-    if told["source_message"]:  # in the reader's language, which nobody has asked for yet
+    outline = selectors.outline(task)
+    if outline["source_message"]:  # in the reader's language, which nobody has asked for yet
         return None
-    return _tell(request, wire.encode(told))
+    version = wire.encode(outline)
+    return _unchanged(request, version) or _tell(wire.encode(selectors.complete(outline, task)), version)
 
 
 def _is_plain(request: HttpRequest) -> bool:
@@ -71,10 +73,17 @@ def _is_plain(request: HttpRequest) -> bool:
     )
 
 
-def _tell(request: HttpRequest, body: bytes) -> HttpResponse:
-    tag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
-    headers = {**HEADERS, "ETag": tag}
-    if tag in request.META.get("HTTP_IF_NONE_MATCH", ""):
-        return HttpResponseNotModified(headers=headers)
-    headers["Content-Length"] = str(len(body))
+def _unchanged(request: HttpRequest, version: bytes) -> HttpResponse | None:
+    """A 304, where the client has this version."""
+    if (tag := _tag(version)) not in request.META.get("HTTP_IF_NONE_MATCH", ""):
+        return None
+    return HttpResponseNotModified(headers={**HEADERS, "ETag": tag})
+
+
+def _tell(body: bytes, version: bytes) -> HttpResponse:
+    headers = {**HEADERS, "ETag": _tag(version), "Content-Length": str(len(body))}
     return HttpResponse(body, content_type="application/json", headers=headers)
+
+
+def _tag(version: bytes) -> str:
+    return f'W/"{blake2b(version, digest_size=12).hexdigest()}"'

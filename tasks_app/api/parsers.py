@@ -37,8 +37,11 @@ def _load(body: bytes) -> Any:
         raise ParseError(_("The body is not UTF-8.")) from None
     except RecursionError:
         raise ParseError(_("The body is nested too deeply.")) from None
-    except ValueError as error:
-        raise ParseError(_("The body is not JSON: %(error)s.") % {"error": error}) from None
+    except json.JSONDecodeError as error:
+        place = {"line": error.lineno, "column": error.colno}
+        raise ParseError(_("The body is not JSON: line %(line)d, column %(column)d.") % place) from None
+    except ValueError:
+        raise ParseError(_("The body is not JSON: one of its numbers can't be read.")) from None
 
 
 def _has_unstorable_text(data: Any) -> bool:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
@@ -18,20 +19,21 @@ from tasks_app.api.renderers import Csv, Json
 from tasks_app.api.serializers import CODE, QuoteQuery, checked
 from tasks_app.conf import MARKETS
 from tasks_app.models import Stock
+from tasks_app.orders import spellings
 
 
 class Quotes(ViewSet):
-    """The stored bars of one stock, by rising day. `?format=csv` sends all of them."""
+    """The stored bars of one stock, by rising day. or as a file."""
 
     renderer_classes = (Json, BrowsableAPIRenderer, Csv)
 
     @schema.QUOTES
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
         filters = checked(QuoteQuery, request.query_params.dict())
-        _require_stock(market, code)
+        code = _stored(market, code)
         rows = csvtext.bars(market, code, **filters)
         if isinstance(request.accepted_renderer, Csv):
-            return csvtext.download(rows, f"{market}-{code}.csv")
+            return _csv(request, rows, f"{market}-{code}.csv")
         return ByDay().answer(request, rows)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -42,7 +44,21 @@ class Quotes(ViewSet):
         return answer
 
 
-def _require_stock(market: str, code: str) -> None:
-    well_formed = market in MARKETS and re.fullmatch(CODE, code)
-    if not well_formed or not Stock.objects.filter(market=market, code=code).exists():
-        raise NotFound(_("There is no such stock."))
+def _csv(request: Request, rows: QuerySet[Any, dict[str, Any]], name: str) -> HttpResponseBase:
+    """All rows that a file may hold; one page of them for who asks for pages."""
+    if not {"limit", "cursor"} & request.query_params.keys():
+        return csvtext.download(rows, name)
+    page = ByDay().answer(request, rows)
+    answer = csvtext.as_file(page.data, name)
+    if "Link" in page:
+        answer["Link"] = page["Link"]
+    return answer
+
+
+def _stored(market: str, code: str) -> str:
+    """The code as it is stored: as it was given, else as an order would take it. Raises `NotFound`."""
+    if market in MARKETS and re.fullmatch(CODE, code):
+        stocks = Stock.objects.filter(market=market, code__in=spellings(code))
+        if found := set(stocks.values_list("code", flat=True)):
+            return code if code in found else found.pop()
+    raise NotFound(_("There is no such stock."))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
@@ -12,6 +13,7 @@ from tasks_app.api import answers, serializers
 from tasks_app.api.requests import KEY, KEY_HEADER
 from tasks_app.api.serializers import CODE
 from tasks_app.conf import MARKETS
+from tasks_app.csvtext import MAX_ROWS
 
 F = TypeVar("F", bound=Callable[..., Any])
 JSON = "application/json"
@@ -24,6 +26,14 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "description": "Also as `Authorization: Token …`."}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "tasks_app.api.authentication.Session"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
 
 
 def _problem(description: str, detail: str, code: str, field: str = "") -> OpenApiResponse:
@@ -72,7 +82,26 @@ NEXT = OpenApiParameter(
     description='The next page, `<…>; rel="next"`; absent on the last one.',
     response=[200],
 )
-FORMAT = OpenApiParameter("format", str, enum=["json", "csv"], description="csv: all rows, as one stream.")
+VERSION = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    description="This version of the answer; for clients with a token that ask for JSON.",
+    response=[200, 304],
+)
+KNOWN = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag of the answer that the client has: while nothing changed, 304 says so.",
+)
+UNCHANGED = {304: OpenApiResponse(description="Unchanged since the version that the client has")}
+FORMAT = OpenApiParameter(
+    "format",
+    str,
+    enum=["json", "csv"],
+    description=f"csv: one stream of up to {MAX_ROWS:,} rows, or of one page where limit or cursor is given.",
+)
 IDEMPOTENCY = OpenApiParameter(
     KEY_HEADER,
     {"type": "string", "pattern": f"^{KEY}$", "maxLength": 255},
@@ -118,7 +147,14 @@ START = _documented(
         )
     ],
 )
-STATUS = _documented("status", "One task", answers.TaskAnswer, UNKNOWN, parameters=[TASK_ID])
+STATUS = _documented(
+    "status",
+    "One task",
+    answers.TaskAnswer,
+    UNKNOWN,
+    parameters=[TASK_ID, KNOWN, VERSION],
+    more=UNCHANGED,
+)
 LIST = _documented(
     "tasks",
     "All tasks, newest first",
@@ -137,7 +173,13 @@ CANCEL = _documented(
     description="Final and at once: nothing more is written for the task.",
     parameters=[TASK_ID],
 )
-CURRENT = _documented("current_task", "The running task, if any", answers.CurrentAnswer)
+CURRENT = _documented(
+    "current_task",
+    "The running task, if any",
+    answers.CurrentAnswer,
+    parameters=[KNOWN, VERSION],
+    more=UNCHANGED,
+)
 ITEMS = _documented(
     "items",
     "The stocks of a task",

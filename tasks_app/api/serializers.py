@@ -11,7 +11,7 @@ from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.conf import ADJUSTS, MARKETS
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.tasks import ItemState, TaskStatus
-from tasks_app.orders import MAX_CODES
+from tasks_app.orders import MAX_CODES, spellings
 
 CODE = r"[A-Za-z0-9._-]{1,16}"
 WORDS = {"true": True, "false": False}
@@ -96,6 +96,20 @@ class Names(serializers.Field[Any, Any, Any, Any]):
         return tuple(name[:32] for name in data)
 
 
+class Code(serializers.CharField):
+    """A stock's code, in letters of any size."""
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return spellings(super().run_validation(data))
+
+
+class Moment(serializers.DateTimeField):
+    """ISO 8601. A + that was not escaped in a query arrives as a blank: our own times, pasted, hold one."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        return super().to_internal_value(re.sub(r"(:[0-9.]+) ([0-9]{2}:?[0-9]{2})$", r"\1+\2", str(value)))
+
+
 class Input(serializers.Serializer[Any]):
     """What a client sends. A null is the same as nothing, as old clients mean it."""
 
@@ -171,17 +185,17 @@ class TaskQuery(Page):
     status = serializers.ChoiceField(TaskStatus.choices, required=False)
     market = serializers.ChoiceField(Market.choices, required=False)
     source = serializers.CharField(required=False, max_length=32)  # type: ignore[assignment]
-    started_after = serializers.DateTimeField(
+    started_after = Moment(
         required=False, source="start_time__gte", help_text="Started then or later, ISO 8601."
     )
-    started_before = serializers.DateTimeField(
+    started_before = Moment(
         required=False, source="start_time__lt", help_text="Started before then, ISO 8601."
     )
 
 
 class ItemQuery(Page):
     status = serializers.ChoiceField(ItemState.choices, required=False, source="state")
-    code = serializers.CharField(required=False, max_length=16)
+    code = Code(required=False, max_length=16, source="code__in")
     error_code = serializers.CharField(required=False, max_length=40)
 
 

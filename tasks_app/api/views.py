@@ -16,6 +16,7 @@ from tasks_app.api import schema, serializers
 from tasks_app.api.pagination import ByPosition, NewestFirst
 from tasks_app.api.requests import actor, idempotency_key, known_id
 from tasks_app.api.serializers import checked
+from tasks_app.errors import reason
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import Order
 
@@ -75,7 +76,7 @@ class Tasks(ViewSet):
     @schema.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:
         task = selectors.get(known_id(task_id))
-        return Response(selectors.error_groups(task.pk))
+        return Response([_in_our_words(group) for group in selectors.error_groups(task.pk)])
 
     @schema.RETRY
     def retry(self, request: Request, task_id: str) -> Response:
@@ -83,6 +84,11 @@ class Tasks(ViewSet):
         given = in_query | checked(serializers.RetryBody, request.data)
         task = lifecycle.retry(known_id(task_id), actor(request), given.get("error_code", ""))
         return Response(wire.started(task))
+
+
+def _in_our_words(group: dict[str, Any]) -> dict[str, Any]:
+    """What is recorded is English. A code of ours can be told in the reader's language."""
+    return group | {"message": reason(group["error_code"]) or group["message"]}
 
 
 class Stocks(ViewSet):
@@ -104,7 +110,7 @@ class Stocks(ViewSet):
 class Unknown(APIView):
     """Any other path of the API."""
 
-    name = "API"  # in the breadcrumbs of the browsable pages
+    name, description = "API", ""  # on a browser's page
     authentication_classes: Sequence[Any] = ()
     permission_classes = (AllowAny,)
     schema = None

@@ -4,7 +4,7 @@ An increment is asked for together with some stored bars. Where those have moved
 for again as a whole and put in the place of the stored one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 
 from tasks_app.engine.missing import bars_of
@@ -13,7 +13,7 @@ from tasks_app.sources.base import Bar, Request
 
 # Between two answers to the same question: far below what the smallest dividend moves.
 ROUNDING, RELATIVE = 0.0011, 1e-4
-SHORT = 0.5
+MOST_LOST = 0.05  # of the stored days
 
 
 def has_moved(held: Series, request: Request, bars: Sequence[Bar]) -> bool:
@@ -31,15 +31,25 @@ def is_whole(held: Series, request: Request) -> bool:
     return (held.first_day or date.max) >= request.start and request.end >= (held.last_day or date.min)
 
 
-def is_short(held: Series, bars: Sequence[Bar]) -> bool:
-    """So few bars that the answer must be cut off: it is no whole series to put in the stored one's place."""
-    return len(bars) < SHORT * held.bars
+def lost_days(request: Request, bars: Sequence[Bar]) -> list[date]:
+    """The stored days that the answer has no bar of, rising."""
+    stored = bars_of(request.market, request.code, request.adjust).values_list("day", flat=True)
+    return sorted(set(stored) - {bar.day for bar in bars})
 
 
-def drop_others(request: Request, bars: Sequence[Bar]) -> list[date]:
-    """Delete the stored bars of days that the whole series does not have; those days."""
+def is_cut(held: Series, bars: Sequence[Bar], lost: Collection[date]) -> bool:
+    """Whether the answer to a whole request is too little to be put in the stored series' place.
+
+    Judged by the stored days that it lacks: one is allowed before its first bar or after its last, for
+    sources differ by the day of a listing or the newest one, and 5 % in all, but always one. More is a
+    page that was cut off, or a source with less of the past: a stock that fails costs no history.
+    """
+    outside = sum(not bars[0].day <= day <= bars[-1].day for day in lost)
+    return outside > 1 or len(lost) > max(1, MOST_LOST * held.bars)
+
+
+def drop(request: Request, days: Sequence[date]) -> None:
+    """Delete the stored bars of these days."""
     stored = bars_of(request.market, request.code, request.adjust)
-    gone = sorted(set(stored.values_list("day", flat=True)) - {bar.day for bar in bars})
-    for first in range(0, len(gone), 500):
-        DailyBar.objects.filter(pk__in=stored.filter(day__in=gone[first : first + 500])).delete()
-    return gone
+    for first in range(0, len(days), 500):
+        DailyBar.objects.filter(pk__in=stored.filter(day__in=days[first : first + 500])).delete()

@@ -5,7 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
-from django.db import connection
+from tasks_app import turns
 
 logger = logging.getLogger("tasks_app.worker")
 SIZE = 1 << 20
@@ -15,16 +15,12 @@ FREE = 2 * SIZE  # with less than this left, it would itself be what fills the d
 def keep() -> None:
     """Lay by a megabyte beside the database, unless it lies there already or there is no room."""
     path = _path()
-    if path is None or path.exists() or shutil.disk_usage(path.parent).free < FREE:
+    if path is None:
         return
     try:
-        with path.open("xb") as file:
-            file.write(bytes(SIZE))  # written, not only promised: file systems may give holes
-            os.fsync(file.fileno())
-    except FileExistsError:
-        return
+        if not path.exists() and shutil.disk_usage(path.parent).free >= FREE:
+            _write(path)
     except OSError as error:
-        path.unlink(missing_ok=True)
         logger.warning("no room could be laid by for a full disk: %s", error)
 
 
@@ -34,9 +30,20 @@ def drop() -> None:
         path.unlink(missing_ok=True)
 
 
+def _write(path: Path) -> None:
+    """Whole or not at all. Raises OSError."""
+    try:
+        with path.open("xb") as file:
+            file.write(bytes(SIZE))  # written, not only promised: file systems may give holes
+            os.fsync(file.fileno())
+    except FileExistsError:  # another process was first
+        return
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def _path() -> Path | None:
     """The file beside the database; None where the database is no file of ours."""
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor != "sqlite" or "memory" in name:
-        return None
-    return Path(f"{name}-ballast")
+    name = turns.database_file()
+    return Path(f"{name}-ballast") if name else None

@@ -8,16 +8,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from typing import cast
+from itertools import count
+from typing import Any, cast
 from uuid import UUID
 
 from tasks_app.conf import Conf
 from tasks_app.engine import days
-from tasks_app.models import CollectionTask, TaskEvent
+from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.sources.base import Bar, DaySource, Request, Source
 
 FAILED = "by_day_failed"
+FEW = 0.8  # of the stocks that traded before: a day's answer with fewer was cut off
 Day = Mapping[str, Bar]
 
 
@@ -45,7 +47,7 @@ class Daily:
     """Whether and how a task asks one of its sources by day."""
 
     def __init__(self, task: CollectionTask, name: str, source: Source, conf: Conf) -> None:
-        self.name, self.source, self.conf = name, source, conf
+        self.task, self.name, self.source, self.conf = task, name, source, conf
         self.market, self.adjust = task.market, task.adjust
         self.shelf = shelf_of(task.pk, name)
         self.asking: set[date] = set()
@@ -77,6 +79,20 @@ class Daily:
         source = cast(DaySource, self.source)  # `pays` has seen to it
         return source.fetch_day(self.market, day, self.adjust)
 
+    def fault(self, day: date, answer: Any) -> str:
+        """Why the answer is no whole day of the market; empty if it is one. Costs a query.
+
+        It must have most of those of the task's stocks that are stored up to the session before. So a
+        first collection, of which nothing is stored, has nothing to be measured by.
+        """
+        if not isinstance(answer, Mapping) or not answer:
+            return "an answer without any bar"
+        known = self._known(min(self.shelf.wanted, default=day))
+        came = sum(code in answer for code in known)
+        if came < FEW * len(known):
+            return f"an answer with bars of {came:,} of {len(known):,} stocks that traded the session before"
+        return ""
+
     def keep(self, day: date, answer: Day) -> None:
         """The day was answered."""
         self.shelf.days[day] = answer
@@ -97,6 +113,14 @@ class Daily:
         """The stock's bars on these days, rising."""
         found = (self.shelf.days[day].get(code) for day in sorted(sessions))
         return [bar for bar in found if bar is not None]
+
+    def _known(self, first: date) -> list[str]:
+        """The task's stocks whose stored bars reach over the last session before `first`."""
+        earlier = (first - timedelta(days=n) for n in count(1))
+        before = next(day for day in earlier if self._trades(day))
+        codes = CollectionItem.objects.filter(task=self.task).values("code")
+        held = Series.objects.filter(market=self.market, adjust=self.adjust, symbol__in=codes)
+        return list(held.filter(first_day__lte=before, last_day__gte=before).values_list("symbol", flat=True))
 
     @cached_property
     def _calendar(self) -> days.Days:

@@ -17,12 +17,16 @@ class Desk:
     """Sends the requests for `asks` through the sources' gates. A stock under way is not among them."""
 
     def __init__(self, conf: Conf) -> None:
-        self.fetcher: Fetcher[Errand, Any] = Fetcher(asking.MOST_IN_FLIGHT, conf.fetch_timeout)
+        self.fetcher: Fetcher[Errand, Any] = Fetcher(conf.fetch_timeout)
         self.asks: list[Ask] = []
 
     def is_clear(self) -> bool:
         """Nothing is in hand or under way."""
         return self.fetcher.idle() and not self.asks
+
+    def room(self, door: Door) -> int:
+        """How many more stocks could be asked for here at once: a claim is an attempt, so never more."""
+        return max(door.room() - len(self.asks), 0)
 
     def at(self, door: Door) -> list[Ask]:
         """The stocks to ask this source for."""

@@ -19,37 +19,34 @@ Answer = TypeVar("Answer")
 class Call(Generic[Key, Answer]):
     """One call: what it is for, when it began (monotonic seconds, None: not yet), and how it ended.
 
-    `missed` means that its time was over when its thread woke up: the source was not asked.
+    `ended` means that its thread is done: whenever somebody looks, it is late no more. `missed` means
+    that its time was over when its thread woke up: the source was not asked.
     """
 
     key: Key
     began: float | None = None
     took: float = 0.0
     missed: bool = False
+    ended: bool = False
     answer: Answer | None = None
     error: SourceError | None = None
     recalled: threading.Event = field(default_factory=threading.Event)
 
 
 class Fetcher(Generic[Key, Answer]):
-    """Up to `limit` calls at once. A call that outlasts `timeout` seconds is given up as Transient.
+    """Calls under way. One that outlasts `timeout` seconds is given up as Transient.
 
     A thread can't be stopped: those that are given up while the source is asked live on until their
     own end, so `abandoned` tells the caller to let the process be replaced. Those that still wait for
     their time never ask.
     """
 
-    def __init__(self, limit: int, timeout: float) -> None:
-        self.limit = limit
+    def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.abandoned = 0
         self._open: dict[int, Call[Key, Answer]] = {}
         self._ended: SimpleQueue[Call[Key, Answer]] = SimpleQueue()
         self._beginning = threading.Lock()
-
-    def free(self) -> int:
-        """How many more calls may be made now."""
-        return max(self.limit - len(self._open), 0)
 
     def idle(self) -> bool:
         """Nothing is being asked."""
@@ -87,12 +84,14 @@ class Fetcher(Generic[Key, Answer]):
     def give_up(self) -> None:
         """Forget all open calls: their answers will not be looked at."""
         self.recall()
-        self.abandoned += sum(entry.began is not None for entry in self._open.values())
+        self.abandoned += sum(entry.began is not None and not entry.ended for entry in self._open.values())
         self._open.clear()
 
     def _overdue(self) -> Call[Key, Answer] | None:
         for entry in self._open.values():
-            if entry.began is not None and time.monotonic() - entry.began > self.timeout:
+            if entry.began is None or entry.ended:
+                continue
+            if time.monotonic() - entry.began > self.timeout:
                 del self._open[id(entry)]
                 self.abandoned += 1
                 late = Transient(f"The source did not answer within {self.timeout:g} s.", code="timeout")
@@ -104,6 +103,7 @@ class Fetcher(Generic[Key, Answer]):
             continue
         if self._begin(entry, until):
             self._ask(entry, call)
+        entry.ended = True
         self._ended.put(entry)
 
     def _begin(self, entry: Call[Key, Answer], until: float) -> bool:

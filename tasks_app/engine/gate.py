@@ -58,7 +58,7 @@ class Shut:
 
 
 class OpenGate:
-    """The gate of a source without limits: it costs nothing."""
+    """The gate of a source that needs none: it costs nothing."""
 
     def reserve(self, count: int) -> list[Pass] | Shut:
         """Passes for the next requests, `count` or fewer; or why there are none now."""
@@ -80,7 +80,7 @@ class OpenGate:
 
 
 class Gate(OpenGate):
-    """The gate of a source with a rate or a daily cap."""
+    """The gate of a source that somebody else serves, with its rate and daily cap if there are any."""
 
     def __init__(self, source: str, limits: Limits, conf: Conf) -> None:
         self.source, self.limits, self.conf = source, limits, conf

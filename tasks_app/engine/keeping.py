@@ -13,7 +13,7 @@ from tasks_app.engine import adjusted, boards, days, missing, notes, quality, se
 from tasks_app.engine.missing import Known, Missing
 from tasks_app.engine.quality import Sifted
 from tasks_app.engine.spans import Span
-from tasks_app.engine.writer import Origin
+from tasks_app.engine.writer import Origin, Stored
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.models import CollectionTask, Series
 from tasks_app.models.tasks import ItemState
@@ -46,13 +46,20 @@ class Keeper:
         """Record a stock of which nothing is missing: no source was asked."""
         with transaction.atomic():
             stored = missing.stored_within(self._known(claim).series, self.missing.window())
-            self._note_stock(claim)
+            self._note_stock(claim, full=self.task.full_collection_mode)
             lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=stored))
 
     def keep(
-        self, claim: Claim, request: Request, answer: Bars, source: str, *, certain: bool = False
-    ) -> None:
-        """Check an answer of a source and store what is good of it.
+        self,
+        claim: Claim,
+        request: Request,
+        answer: Bars,
+        source: str,
+        *,
+        certain: bool = False,
+        more: int = 0,
+    ) -> list[Claim]:
+        """Check an answer of a source and store what is good of it; up to `more` stocks claimed with it.
 
         `certain`: a day without a bar truly had none, since the answer held other stocks' bars of it.
         An adjusted series that has moved is handed back, to be asked for as a whole at once.
@@ -61,12 +68,14 @@ class Keeper:
             sifted = self._sift(claim, request, answer)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             self.fail(claim, "bad_answer", f"The source's answer is no list of bars: {error}")
-            return
+            return []
         try:
-            self._write(claim, Answer(request, sifted, Origin(source, claim.item_id)), certain=certain)
+            told = Answer(request, sifted, Origin(source, claim.item_id))
+            return self._write(claim, told, certain=certain, more=more)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", claim.code)
             self.fail(claim, "not_storable", f"The database refused the bars: {error}")
+            return []
 
     def fail(self, claim: Claim, code: str, message: str) -> None:
         """Record a stock that failed for good."""
@@ -85,27 +94,25 @@ class Keeper:
         )
         return quality.sift(answer, request, context)
 
-    def _write(self, claim: Claim, answer: Answer, *, certain: bool) -> None:
+    def _write(self, claim: Claim, answer: Answer, *, certain: bool, more: int) -> list[Claim]:
         """One short transaction: the bars first, the task's row last, so that a cancel never waits."""
         request, bars = answer.request, answer.sifted.bars
         turns.let_ahead()
         with transaction.atomic():
             held = self._known(claim).series
             if held is None or not adjusted.has_moved(held, request, bars):
-                outcome = self._add(answer, held, certain=certain)
+                outcome = self._add(claim, answer, held, certain=certain)
             elif adjusted.is_whole(held, request):
-                outcome = self._replace(answer, held)
+                outcome = self._replace(claim, answer, held)
             else:
                 series.tear(held)
                 self.missing.forget(claim)
                 lifecycle.hand_back(claim, "series_moved", MOVED, 0.0, claim.attempts - 1)
-                return
-            if outcome.state == ItemState.SUCCEEDED:
-                self._note_stock(claim)
+                return []
             notes.find(request, answer.origin, answer.sifted)
-            lifecycle.record(claim, outcome)
+            return lifecycle.record_and_claim(claim, outcome, more)
 
-    def _add(self, answer: Answer, held: Series | None, *, certain: bool) -> Outcome:
+    def _add(self, claim: Claim, answer: Answer, held: Series | None, *, certain: bool) -> Outcome:
         """Store the bars beside those that are there; the outcome."""
         request, bars = answer.request, answer.sifted.bars
         before = missing.stored_within(held, self.missing.window())
@@ -113,29 +120,47 @@ class Keeper:
         notes.correct(request, answer.origin, stored.corrections)
         outcome = self._outcome(answer)
         if outcome.state == ItemState.SUCCEEDED:
-            series.keep(request, held, bars, stored, self._covered(answer, held, certain=certain))
+            self._remember(claim, answer, held, stored, certain=certain)
         skipped = max(stored.skipped, before - stored.corrected)
         return replace(outcome, collected=stored.collected, corrected=stored.corrected, skipped=skipped)
 
-    def _replace(self, answer: Answer, held: Series) -> Outcome:
-        """Put a whole adjusted series in the place of the stored one; the outcome."""
+    def _replace(self, claim: Claim, answer: Answer, held: Series) -> Outcome:
+        """Put a whole adjusted series in the place of the stored one, or fail and leave it; the outcome."""
         request, bars, outcome = answer.request, answer.sifted.bars, self._outcome(answer)
-        if adjusted.is_short(held, bars):
-            message = f"The source sent {len(bars)} of {held.bars} bars of the series that moved."
+        lost = adjusted.lost_days(request, bars)
+        if adjusted.is_cut(held, bars, lost):
+            series.tear(held)
+            message = f"The source's answer lacks {len(lost)} of {held.bars} days of the series that moved."
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
         stored = writer.store(request, answer.origin, bars, anew=True)
-        gone = adjusted.drop_others(request, bars)
-        notes.moved(request, answer.origin, stored.corrections, gone)
-        series.keep(request, None, bars, stored, self._covered(answer, None, certain=False))
-        corrected = stored.corrected + len(gone)
+        adjusted.drop(request, lost)
+        notes.moved(request, answer.origin, stored.corrections, lost)
+        self._remember(claim, answer, None, stored, certain=False)
+        corrected = stored.corrected + len(lost)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=stored.skipped)
 
     def _known(self, claim: Claim) -> Known:
         """What was read of the stock when it was asked for: nobody but its claim's holder changes it."""
         return self.missing.in_hand.get(claim.code) or Known()
 
-    def _note_stock(self, claim: Claim) -> None:
-        full = self.task.full_collection_mode
+    def _remember(
+        self, claim: Claim, answer: Answer, held: Series | None, stored: Stored, *, certain: bool
+    ) -> None:
+        """Note what is stored of the stock now, and which days count as answered."""
+        covered = self._covered(answer, held, certain=certain)
+        series.keep(answer.request, held, answer.sifted.bars, stored, covered)
+        full = self.task.full_collection_mode and self._is_full(claim, answer, covered)
+        self._note_stock(claim, full=full)
+
+    def _is_full(self, claim: Claim, answer: Answer, covered: Sequence[Span]) -> bool:
+        """Whether nothing of the task's days is missing; of a source that may grow, what it has is all."""
+        if days.grows(answer.origin.source):
+            return bool(answer.sifted.bars)
+        window = missing.listed(self.missing.window(), self._known(claim).stock)
+        return self.days.lacking(window, covered) is None
+
+    def _note_stock(self, claim: Claim, *, full: bool) -> None:
+        """Make sure the stock is known, and that its history is full, if it is."""
         if full or self._known(claim).stock is None:
             writer.note_stock(self.task.market, claim.code, full)
 

@@ -6,18 +6,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from tasks_app import lifecycle
+from tasks_app import lifecycle, states
 from tasks_app.engine import spans
 from tasks_app.engine.days import Days
 from tasks_app.engine.spans import Span
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Series, Stock
-from tasks_app.models.tasks import ItemState
 from tasks_app.sources.base import Request
 
 OVERLAP = 5  # stored bars that an increment of an adjusted series is asked with again
 FAR = 500  # stocks to read ahead at most
-OPEN = (ItemState.PENDING, ItemState.CLAIMED)  # claimed, too: a slice may claim several at once
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,8 @@ class Missing:
 
     def _next(self, claim: Claim) -> list[str]:
         """The codes of this claim and of the next stocks in line, more of them each time."""
-        due = CollectionItem.objects.filter(task_id=self.task.pk, state__in=OPEN)
+        # Claimed, too: a slice may claim several at once.
+        due = CollectionItem.objects.filter(task_id=self.task.pk, state__in=states.OPEN_STATES)
         codes = due.order_by("position").values_list("code", flat=True)[: self._ahead - 1]
         self._ahead = min(FAR, self._ahead * 8)
         return [claim.code, *codes]

@@ -1,28 +1,38 @@
-"""From an order for a whole market to its items: the source's stock list, kept and narrowed."""
+"""From an order for a whole market to its items: the source's stock list, asked for, kept and narrowed."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from tasks_app import lifecycle, orders
 from tasks_app.calendars import market_today
 from tasks_app.conf import Conf
-from tasks_app.engine import stocklist
-from tasks_app.engine.fetcher import Fetcher
-from tasks_app.engine.pulse import Pulse
+from tasks_app.engine import gate, stocklist
+from tasks_app.engine.fetcher import Call, Fetcher
+from tasks_app.engine.gate import OpenGate, Pass, Shut
 from tasks_app.lifecycle import Lane
 from tasks_app.models import CollectionTask
-from tasks_app.sources.base import Source, SourceError, Symbol
+from tasks_app.sources import registry
+from tasks_app.sources.base import Source, SourceError, Symbol, Transient
+
+# A moment's wait: in the line of a gate that is shut, else for the answer, which it returns.
+Wait = Callable[[Shut | None], Call[Any, Any] | None]
 
 
-def plan(task: CollectionTask, lane: Lane, source: Source, pulse: Pulse, conf: Conf) -> bool:
+def plan(
+    task: CollectionTask, lane: Lane, source: Source, ask: Callable[[], Sequence[Symbol]], conf: Conf
+) -> bool:
     """Give the task its items; False when its list can't be had and the task was ended as failed.
 
-    A list that can't be had now, but was had before, is used as it is stored: the task is warned.
-    Raises `LostFence` when the task ends meanwhile.
+    `ask` asks for the list, where the stored one is too old. One that can't be had now, but was had
+    before, is used as it is stored: the task is warned. Raises `LostFence` when the task ends meanwhile,
+    and what `ask` raises beside `SourceError`.
     """
     try:
-        codes = stored(task, source, conf) or _asked(task, source, pulse, conf)
+        codes = _fresh(task, source, conf) or _stored(task, source, ask())
     except SourceError as error:
-        codes = stocklist.known(task.market, source.name)
+        codes = stocklist.known(task.market, task.source)
         if not codes:
             lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
             return False
@@ -32,31 +42,60 @@ def plan(task: CollectionTask, lane: Lane, source: Source, pulse: Pulse, conf: C
     return True
 
 
-def stored(task: CollectionTask, source: Source, conf: Conf) -> list[str] | None:
+def ask(
+    source: Source, market: str, door: OpenGate, fetcher: Fetcher[Any, Any], wait: Wait
+) -> Sequence[Symbol]:
+    """A source's list of a market, asked for behind the source's gate.
+
+    Raises `SourceError`, and whatever `wait` raises to leave.
+    """
+    while (call := _call(partial(source.symbols, market), door, fetcher, wait)).missed:
+        door.missed(call.key)
+    if isinstance(call.error, Transient):
+        door.refused(call.key, call.error)
+    else:
+        door.answered(call.key)
+    if call.error:
+        raise call.error
+    return () if call.answer is None else call.answer
+
+
+def ask_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
+    """The same for somebody who waits: a paused source is an error, a slow one is not."""
+    fetcher: Fetcher[Pass, Sequence[Symbol]] = Fetcher(math.inf)
+
+    def wait(shut: Shut | None) -> Call[Pass, Sequence[Symbol]] | None:
+        if shut and shut.why:
+            raise Transient(shut.why, code="source_paused")
+        return fetcher.next(min(shut.seconds, 1.0) if shut else 1.0)
+
+    return ask(registry.make(name, conf), market, gate.of(name, conf), fetcher, wait)
+
+
+def _call(
+    question: Callable[[], Sequence[Symbol]], door: OpenGate, fetcher: Fetcher[Any, Any], wait: Wait
+) -> Call[Any, Any]:
+    """Stand in line, then ask; a call that has ended."""
+    while isinstance(given := door.reserve(1), Shut):
+        wait(given)
+    fetcher.submit(given[0], question, given[0].since, given[0].until)
+    try:
+        while (call := wait(None)) is None:
+            continue
+        return call
+    finally:
+        for passed in fetcher.recall():  # who leaves before the time has come
+            door.missed(passed)
+
+
+def _fresh(task: CollectionTask, source: Source, conf: Conf) -> list[str] | None:
     """The codes of a list that is new enough not to be asked for again; None when there is none."""
     if getattr(source, "free_list", False):
         return None
-    return stocklist.fresh(task.market, source.name, conf.list_max_age)
+    return stocklist.fresh(task.market, task.source, conf.list_max_age)
 
 
-def _asked(task: CollectionTask, source: Source, pulse: Pulse, conf: Conf) -> list[str]:
-    """The codes of the source's list, asked for and stored. Raises `SourceError`."""
-    fetcher: Fetcher[None, Sequence[Symbol]] = Fetcher(1, conf.fetch_timeout)
-    try:
-        symbols = _symbols(task.market, source, fetcher, pulse)
-    finally:
-        fetcher.give_up()
-    stocklist.store(task.market, source.name, symbols, today=market_today(task.market))
+def _stored(task: CollectionTask, source: Source, symbols: Sequence[Symbol]) -> list[str]:
+    """The codes of the list, which is stored. Raises `SourceError` for one that is none."""
+    stocklist.store(task.market, task.source, symbols, today=market_today(task.market))
     return list(dict.fromkeys(symbol.code for symbol in symbols))
-
-
-def _symbols(
-    market: str, source: Source, fetcher: Fetcher[None, Sequence[Symbol]], pulse: Pulse
-) -> Sequence[Symbol]:
-    """The source's list, waited for with a beating lane. Raises `SourceError`."""
-    fetcher.submit(None, lambda: source.symbols(market))
-    while (call := pulse.wait(fetcher)) is None:
-        continue
-    if call.error:
-        raise call.error
-    return call.answer or ()

@@ -32,9 +32,10 @@ def start_due() -> None:
 
 def _start(plan: CollectionPlan, now: datetime) -> None:
     """Start it, or note why it can't be. Of several hosts that try, one does."""
+    following = plans.next_run(plan, now)  # before the write lock: a cold calendar asks a child process
     try:
         with transaction.atomic():
-            if not _take(plan, now):
+            if not _take(plan, following):
                 return
             actor = Actor(Channel.SCHEDULE, plan.created_by)
             task = lifecycle.start(plans.order_of(plan, now), actor, today=orders.latest_today())
@@ -43,16 +44,13 @@ def _start(plan: CollectionPlan, now: datetime) -> None:
     except errors.TaskAlreadyRunning:
         _wait(plan)
     except errors.OrderError as error:
-        _note_refusal(plan, now, error)
+        _note_refusal(plan, following, error)
 
 
-def _take(plan: CollectionPlan, now: datetime) -> bool:
-    """Move the plan on to its next time; False when another host was first, or somebody changed it."""
+def _take(plan: CollectionPlan, following: datetime) -> bool:
+    """Move the plan on to its following time; False when another host was first, or somebody changed it."""
     late = {"late_runs": F("late_runs") + 1} if plan.waiting_since else {}
-    moved = _as_seen(plan).update(
-        next_at=plans.next_run(plan, now), last_at=Now(), waiting_since=None, **late
-    )
-    return bool(moved)
+    return bool(_as_seen(plan).update(next_at=following, last_at=Now(), waiting_since=None, **late))
 
 
 def _wait(plan: CollectionPlan) -> None:
@@ -60,10 +58,10 @@ def _wait(plan: CollectionPlan) -> None:
     _as_seen(plan).filter(waiting_since__isnull=True).update(waiting_since=Now())
 
 
-def _note_refusal(plan: CollectionPlan, now: datetime, error: errors.OrderError) -> None:
+def _note_refusal(plan: CollectionPlan, following: datetime, error: errors.OrderError) -> None:
     """Its order makes no sense any more: say so on the plan, and try again the next time."""
     logger.warning("plan %s was refused: %s", plan.name, error)
-    if _take(plan, now):
+    if _take(plan, following):
         _row(plan).update(error_code=error.code, error_message=str(error))
 
 

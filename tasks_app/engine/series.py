@@ -36,11 +36,11 @@ def believed(
     and of a stock that never had a bar only when it says so for the second time.
     """
     end = min(request.end, days.closed)
-    if certain:
-        return end
     recent = [one.day for one in sifted.refused if one.day and one.day > days.settled]
     if recent:  # a refused bar may be put right by the source while it is new
         end = min(end, min(recent) - spans.DAY)
+    if certain:
+        return end
     if sifted.bars:
         return min(end, max(sifted.bars[-1].day, newest, days.settled))
     if held is None:

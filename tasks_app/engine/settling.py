@@ -1,7 +1,6 @@
 """What becomes of an answer: kept, tried again, passed on to the next source, or recorded as a failure."""
 
 import random
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -13,7 +12,7 @@ from tasks_app.engine.desk import Desk
 from tasks_app.engine.fetcher import Call
 from tasks_app.engine.gate import Shut
 from tasks_app.engine.keeping import Keeper, clean
-from tasks_app.lifecycle import Lane
+from tasks_app.lifecycle import Claim, Lane
 from tasks_app.sources.base import SourceError, Transient
 
 
@@ -23,12 +22,12 @@ class Settler:
     def __init__(self, lane: Lane, route: Route, desk: Desk, keeper: Keeper, conf: Conf) -> None:
         self.lane, self.route, self.desk, self.keeper, self.conf = lane, route, desk, keeper, conf
 
-    def settle(self, call: Call[Errand, Any]) -> None:
-        """Settle a call that has ended."""
+    def settle(self, call: Call[Errand, Any], *, more: bool) -> list[Claim]:
+        """Settle a call that has ended. With `more`, stocks to ask for next are claimed in its commit."""
         errand, error, door = call.key, call.error, call.key.door
         self.desk.end(errand, unmade=call.missed)
         if call.missed:
-            return
+            return []
         door.took(call.took)
         blamed = False
         if isinstance(error, Transient):
@@ -36,14 +35,19 @@ class Settler:
             self._hold_back(door, error)
         else:
             door.gate.answered(errand.passed)
-        if errand.ask:
-            self._settle_stock(errand.ask, call.answer, error, blamed)
         if errand.day:
             self._settle_day(door, errand.day, call.answer, error, blamed)
+        if errand.ask and error is None:
+            room = self.desk.room(self.route.first()) if more else 0
+            # Not `or`: what a vendor sends may have no truth, such as a table.
+            return self.keep(errand.ask, () if call.answer is None else call.answer, more=room)
+        if errand.ask and error:
+            self._settle_failure(errand.ask, error, blamed)
+        return []
 
-    def keep(self, ask: Ask, answer: Any, *, certain: bool = False) -> None:
-        """Keep an answer; `certain` as the keeper says."""
-        self.keeper.keep(ask.claim, ask.request, answer, ask.door.name, certain=certain)
+    def keep(self, ask: Ask, answer: Any, *, certain: bool = False, more: int = 0) -> list[Claim]:
+        """Keep an answer; `certain` and `more` as the keeper says."""
+        return self.keeper.keep(ask.claim, ask.request, answer, ask.door.name, certain=certain, more=more)
 
     def withdraw(self, door: Door, shut: Shut) -> None:
         """The source was found shut: the stocks for it go back, and it costs them no attempt."""
@@ -66,11 +70,9 @@ class Settler:
         if door.shut() or error.retry_after:
             self.desk.recall()
 
-    def _settle_stock(self, ask: Ask, answer: Any, error: SourceError | None, blamed: bool) -> None:
+    def _settle_failure(self, ask: Ask, error: SourceError, blamed: bool) -> None:
         """`blamed`: the trouble is the whole source's, so it costs the stock no attempt."""
-        if error is None:
-            self.keep(ask, answer or ())
-        elif isinstance(error, Transient) and (blamed or ask.tries_here < self.conf.max_attempts):
+        if isinstance(error, Transient) and (blamed or ask.tries_here < self.conf.max_attempts):
             self._hand_back(ask, error, ask.attempts - blamed)
         elif self.route.turn(ask, str(error), error.code):
             self.desk.asks.append(ask)
@@ -82,14 +84,15 @@ class Settler:
         self, door: Door, day: date, answer: Any, error: SourceError | None, blamed: bool
     ) -> None:
         """Keep the answer, else ask again after a pause, or nothing more by day."""
-        if error is None and isinstance(answer, Mapping) and answer:
+        fault = door.daily.fault(day, answer) if error is None else str(error)
+        if error is None and not fault:
             door.daily.keep(day, answer)
             return
         passing = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if blamed or door.daily.bear(passing):
             door.rest(self._pause(max(door.daily.failures, 1), error))
             return
-        why = clean(f"{day}: {error or 'an answer without any bar'}")
+        why = clean(f"{day}: {fault}")
         lifecycle.warn(self.lane, daily.FAILED, source=door.name, reason=why)
 
     def _hand_back(self, ask: Ask, error: SourceError, attempts: int) -> None:

@@ -11,6 +11,8 @@ import random
 import socket
 import time
 from contextlib import suppress
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -20,11 +22,13 @@ from tasks_app import dispatch, lifecycle, selectors
 from tasks_app.engine import asking, ballast, days, draining, keeping, missing, planner, writer
 from tasks_app.engine.asking import Door, Route
 from tasks_app.engine.desk import Desk
-from tasks_app.engine.gate import Pass, Shut
+from tasks_app.engine.fetcher import Call
+from tasks_app.engine.gate import Shut
 from tasks_app.engine.pulse import Pulse
 from tasks_app.engine.settling import Settler
 from tasks_app.errors import LostFence
 from tasks_app.lifecycle import Claim, Lane
+from tasks_app.sources import registry
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
@@ -38,7 +42,8 @@ def run(task_id: str, number: int, generation: int) -> None:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
-        Slice(lane).run()
+        if not _leave_to_others(lane):
+            Slice(lane).run()
     except LostFence as lost:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, lost)
     except OperationalError as error:
@@ -49,6 +54,21 @@ def run(task_id: str, number: int, generation: int) -> None:
         # If not even this can be written, the task stays running and goes on once there is space.
         with suppress(LostFence):
             lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)
+
+
+def _leave_to_others(lane: Lane) -> bool:
+    """Decline where this host can't use the task's source: another one may. Raises `LostFence`."""
+    source = selectors.get(lane.task_id).source
+    if source in registry.available(settings.COLLECTOR):
+        return False
+    logger.warning("task %s is left to other hosts: the source %s can't be used here", lane.task_id, source)
+    lifecycle.warn(lane, "source_not_here", source=source, host=socket.gethostname())
+    lifecycle.decline(lane)
+    return True
+
+
+class TimeIsUp(Exception):
+    """The slice is over before the stock list is there."""
 
 
 class Slice:
@@ -89,27 +109,24 @@ class Slice:
     def _plan(self) -> bool:
         """Give the task its items; False when the slice was over first, or the task was ended."""
         door = self.route.doors[0]
-        stored = planner.stored(self.task, door.source, self.conf) is not None
-        passed = Pass() if stored else self._stand_in_line(door)
-        if passed is None:
+        listed = self.task.market, door.gate, self.desk.fetcher, self._wait_for_list
+        ask = partial(planner.ask, door.source, *listed)
+        try:
+            planned = planner.plan(self.task, self.lane, door.source, ask, self.conf)
+        except TimeIsUp:
             lifecycle.close(self.lane)
             return False
-        if not planner.plan(self.task, self.lane, door.source, self.pulse, self.conf):
-            return False
-        door.gate.answered(passed)
-        self._read_task()
-        return True
+        if planned:
+            self._read_task()
+        return planned
 
-    def _stand_in_line(self, door: Door) -> Pass | None:
-        """Wait for the time of a request that is made elsewhere; None when the slice is over first."""
-        while isinstance(given := door.gate.reserve(1), Shut):
-            if self._over():
-                return None
-            self._lose_patience(given)
-            self.pulse.wait(self.desk.fetcher, look_after(given.seconds))
-        while (early := given[0].since - time.monotonic()) > 0:
-            self.pulse.wait(self.desk.fetcher, early)
-        return given[0]
+    def _wait_for_list(self, shut: Shut | None) -> Call[Any, Any] | None:
+        """Wait in the source's line, or for its answer, which may outlast the slice but no drain."""
+        if draining.requested() or (shut and self._over()):
+            raise TimeIsUp
+        if shut:
+            self._lose_patience(shut)
+        return self.pulse.wait(self.desk.fetcher, look_after(shut.seconds if shut else math.inf))
 
     def _collect(self) -> None:
         while True:
@@ -117,7 +134,8 @@ class Slice:
             if self._done():
                 return
             if call := self.pulse.wait(self.desk.fetcher, wait):
-                self.settler.settle(call)
+                for claim in self.settler.settle(call, more=self._wants_more()):
+                    self._take_up(claim)
 
     def _over(self) -> bool:
         if draining.requested():
@@ -149,9 +167,14 @@ class Slice:
             return min(wait, look_after(resting or math.inf))
         return 0.0 if self.more and self.desk.is_clear() else wait
 
+    def _wants_more(self) -> bool:
+        """Whether stocks are to be claimed for the source that is asked now, and no other."""
+        door = self.route.first()
+        return self.more and not (self._over() or door.place or door.shut() or door.resting())
+
     def _claim(self, door: Door) -> None:
-        """Claim as many stocks as can be asked for now: a claim is an attempt, so never more."""
-        room = (BATCH if self.instant else door.room()) - len(self.desk.asks)
+        """Claim as many stocks as can be asked for now."""
+        room = BATCH - len(self.desk.asks) if self.instant else self.desk.room(door)
         if room <= 0:
             return
         claims = lifecycle.claim(self.lane, room)

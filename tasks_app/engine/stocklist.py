@@ -4,7 +4,6 @@ Nothing is ever taken away: a stock that a list no longer has stays, and is deli
 says so. What a list leaves open (no name, no date) does not overwrite what is known.
 """
 
-import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from tasks_app import orders
-from tasks_app.conf import Conf
-from tasks_app.engine import gate
-from tasks_app.engine.gate import Shut
 from tasks_app.models import Stock, StockList
-from tasks_app.sources import registry
-from tasks_app.sources.base import Permanent, Symbol, Transient
+from tasks_app.sources.base import Permanent, Symbol
 
 SHRINK = 0.9  # of the last list's length
 KEPT = 7 * 24 * 3600  # seconds in the cache
@@ -38,23 +33,6 @@ class Synced:
     added: int = 0
     renamed: int = 0
     delisted: int = 0
-
-
-def ask(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
-    """A source's list of a market, asked for here and now behind the source's gate. Raises `SourceError`."""
-    source, door = registry.make(name, conf), gate.of(name, conf)
-    while isinstance(given := door.reserve(1), Shut):
-        if given.why:
-            raise Transient(given.why, code="source_paused")
-        time.sleep(min(given.seconds, 1.0))
-    time.sleep(max(given[0].since - time.monotonic(), 0.0))
-    try:
-        symbols = source.symbols(market)
-    except Transient as error:
-        door.refused(given[0], error)
-        raise
-    door.answered(given[0])
-    return symbols
 
 
 def store(

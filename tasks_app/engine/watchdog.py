@@ -3,7 +3,7 @@
 import logging
 
 from tasks_app import lifecycle, selectors
-from tasks_app.engine import ballast, scheduler
+from tasks_app.engine import ballast, cleaning, scheduler
 from tasks_app.errors import LostFence
 
 logger = logging.getLogger(__name__)
@@ -11,9 +11,10 @@ logger = logging.getLogger(__name__)
 
 def tick() -> None:
     """One round. Raises `django.db.Error` with the database away."""
-    ballast.keep()
     _rescue()
     scheduler.start_due()
+    cleaning.clean()
+    ballast.keep()  # last: nothing waits for the disk
 
 
 def _rescue() -> None:

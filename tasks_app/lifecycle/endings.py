@@ -1,19 +1,20 @@
 """How stocks and tasks end: the only writers of a task's counters and of its final status."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F
 from django.db.models.functions import Now
 
-from tasks_app import audit, errors
+from tasks_app import audit, errors, selectors
 from tasks_app.audit import WORKER
 from tasks_app.lifecycle.rows import BACK, CLAIMED, RUNNING, Claim, Outcome, claimed, items, release
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 
 
-def record(claim: Claim, outcome: Outcome) -> None:
-    """Write one stock's end and the task's counters; the last stock ends the task.
+def record(claim: Claim, outcome: Outcome) -> bool:
+    """Write one stock's end and the task's counters; the last stock ends the task: then True.
 
     Call it last in the transaction that wrote the bars. Raises `LostFence` when the task is no
     longer running or the claim is no longer held: that transaction must roll back.
@@ -36,7 +37,7 @@ def record(claim: Claim, outcome: Outcome) -> None:
     )
     if not counted or not release(claimed(claim), outcome):
         raise errors.LostFence(what=claim.code)
-    finish_if_done(task_id)
+    return finish_if_done(task_id)
 
 
 def finish_if_done(task_id: UUID) -> bool:
@@ -63,8 +64,14 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
     """The one way out of `running`. Claimed items go back first: a final task's items are frozen."""
     items(task_id).filter(state=CLAIMED).update(**BACK)
     moved = CollectionTask.objects.filter(pk=task_id, status=RUNNING).update(
-        status=status, end_time=Now(), error_code=code, error_message=message
+        status=status, end_time=Now(), error_code=code, error_message=message, shares=_shares(task_id)
     )
     if not moved:
         raise errors.LostFence(what=f"task {task_id}")
     CollectionLane.objects.filter(task_id=task_id).update(lease_until=None, begun=False, worker="")
+
+
+def _shares(task_id: UUID) -> dict[str, Any] | None:
+    """What came from which source, where there were several. The task's row must be locked."""
+    fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
+    return selectors.shares_of(task_id) if fallbacks else None

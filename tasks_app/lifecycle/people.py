@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from tasks_app import audit, errors, orders, turns
 from tasks_app.audit import Actor
+from tasks_app.lifecycle import retention
 from tasks_app.lifecycle.endings import end
 from tasks_app.lifecycle.rows import RUNNING, add_items, locked
 from tasks_app.lifecycle.upkeep import rescue, supply
@@ -47,12 +48,16 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
     """Start a new task with exactly the failed and unprocessed stocks of an ended one.
 
     `error_code` narrows it to the failures with that code. Raises `TaskNotFound`,
-    `TaskStillRunning`, `TaskAlreadyRunning` or `NothingToRetry`.
+    `TaskStillRunning`, `TaskAlreadyRunning` or `NothingToRetry`; `OrderError` when the task's source is
+    not to be had here any more.
     """
     with _slot() as slot:
         old = locked(task_id)
         if old.status == RUNNING:
             raise errors.TaskStillRunning(task_id=task_id)
+        if retention.is_going(old):
+            raise errors.TaskNotFound(task_id=task_id)
+        orders.source_of(old.market, old.source, settings.COLLECTOR)
         left = Q(state=ItemState.FAILED, error_code=error_code) if error_code else ~DONE
         codes = tuple(old.items.filter(left).order_by("position").values_list("code", flat=True))
         if not codes and (old.planned_at or error_code):
@@ -100,7 +105,8 @@ def _require_free_slot() -> None:
     """Raise `TaskAlreadyRunning`, unless the one that runs turns out to be at its end."""
     running = CollectionTask.objects.filter(status=RUNNING)
     for task_id in running.values_list("pk", flat=True):
-        rescue(task_id)
+        with suppress(errors.LostFence):  # it has just ended by itself
+            rescue(task_id)
     if (task := running.first()) is not None:
         raise errors.TaskAlreadyRunning(task_id=task.pk)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from tasks_app import errors
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
@@ -88,8 +88,29 @@ def hold_task(task_id: UUID) -> None:
 def hold(lane: Lane) -> None:
     """Lock the task, then prove that the lane is still ours and prolong it."""
     hold_task(lane.task_id)
-    if not lanes_of(lane).filter(begun=True).update(lease_until=lease()):
+    if not prolong(lane):
         raise errors.LostFence(what=str(lane))
+
+
+def prolong(lane: Lane) -> bool:
+    """Prolong the lane; False when it is no longer ours. The task's row must be locked."""
+    return bool(lanes_of(lane).filter(begun=True).update(lease_until=lease()))
+
+
+def take(lane: Lane, limit: int) -> list[Claim]:
+    """Claim up to `limit` due items for a lane that was just prolonged."""
+    due = items(lane.task_id).filter(DUE).order_by("position")[:limit]
+    rows = list(due.values_list("pk", "code", "fence", "attempts"))
+    CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
+        state=CLAIMED,
+        lane=lane.number,
+        lease_until=lease(),
+        attempts=F("attempts") + 1,
+        fence=F("fence") + 1,
+        started_at=Coalesce("started_at", Now()),
+        not_before=None,
+    )
+    return [Claim(lane, pk, code, fence + 1, attempts + 1) for pk, code, fence, attempts in rows]
 
 
 def add_items(task_id: UUID, codes: Sequence[str]) -> None:

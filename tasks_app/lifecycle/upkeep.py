@@ -30,6 +30,8 @@ from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 PLAN_TRIES = 10
 PLAN_LOST = "The worker was lost %d times while it read the stock list."
 NO_WORKER = "No worker has given a sign of work on this task for %g s."
+NOT_HERE = "source_not_here"  # the warning of a host that lacks the task's source
+SOURCE_MISSING = "No worker that can use the source %s has given a sign of work for %g s; %s can't."
 WORKER_LOST = "The worker was lost while it collected this stock."
 
 
@@ -63,7 +65,8 @@ def supply(task_id: UUID) -> None:
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
     lanes = CollectionLane.objects.filter(free, task_id=task_id).order_by("number")
     for lane in lanes[: _work(task_id)]:
-        if lane.lease_until and not CollectionTask.objects.filter(pk=task_id, planned_at__isnull=False):
+        lost = lane.begun and lane.lease_until  # one that never began was nobody's to lose
+        if lost and not CollectionTask.objects.filter(pk=task_id, planned_at__isnull=False):
             audit.note(task_id, EventKind.RESCUED, WORKER, lane=lane.number)
         CollectionLane.objects.filter(pk=lane.pk).update(
             generation=F("generation") + 1, begun=False, lease_until=lease(), worker=""
@@ -91,11 +94,20 @@ def _hopeless(task_id: UUID) -> tuple[str, str] | None:
         task.update(heartbeat_at=Now())  # nobody is lost: the source asked for a pause
         return None
     if task.filter(heartbeat_at__lt=Now() - timedelta(seconds=conf.abandon_after)).exists():
-        return "no_worker", NO_WORKER % conf.abandon_after
+        return _unattended(task_id)
     lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
     if task.filter(planned_at__isnull=True).exists() and lost.count() >= PLAN_TRIES:
         return "plan_lost", PLAN_LOST % PLAN_TRIES
     return None
+
+
+def _unattended(task_id: UUID) -> tuple[str, str]:
+    """Why nobody works on the task: there are no workers, or none that can use its source."""
+    declined = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED, params__code=NOT_HERE)
+    seconds = settings.COLLECTOR.abandon_after
+    if params := declined.values_list("params", flat=True).first():
+        return "source_missing", SOURCE_MISSING % (params["source"], seconds, params["host"])
+    return "no_worker", NO_WORKER % seconds
 
 
 def _reclaim(task_id: UUID) -> None:

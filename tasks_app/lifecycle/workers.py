@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from tasks_app import audit, errors, turns
 from tasks_app.audit import WORKER
-from tasks_app.lifecycle.endings import finish_if_done
+from tasks_app.lifecycle.endings import finish_if_done, record
 from tasks_app.lifecycle.rows import (
     BACK,
     CLAIMED,
-    DUE,
     Claim,
     Lane,
+    Outcome,
     add_items,
     claimed,
     hold,
@@ -24,22 +25,35 @@ from tasks_app.lifecycle.rows import (
     items,
     lanes_of,
     lease,
+    prolong,
+    take,
 )
 from tasks_app.lifecycle.upkeep import supply
-from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
+from tasks_app.models import CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
+
+MOST_JITTER = 1.5
 
 
 def begin(task_id: UUID, number: int, generation: int, worker: str) -> Lane:
-    """Take up the lane for a queued slice. Raises `LostFence` for a copy of a job or a stale one."""
+    """Take up the lane for a queued slice. Raises `LostFence` for a copy of a job or a stale one.
+
+    It is no sign of work yet: a slice that dies at once each time must not keep its task alive.
+    """
     lane = Lane(task_id, number, generation)
     with transaction.atomic():
         hold_task(task_id)
         begun = lanes_of(lane).filter(begun=False).update(begun=True, worker=worker, lease_until=lease())
         if not begun:
             raise errors.LostFence(what=str(lane))
-        CollectionTask.objects.filter(pk=task_id).update(heartbeat_at=Now())
     return lane
+
+
+def decline(lane: Lane) -> None:
+    """Leave the lane to others: the watchdog's next round queues it anew. Raises `LostFence`."""
+    with transaction.atomic():
+        hold(lane)
+        lanes_of(lane).update(lease_until=None, worker="")
 
 
 def plan(lane: Lane, codes: Sequence[str]) -> None:
@@ -57,18 +71,18 @@ def claim(lane: Lane, limit: int) -> list[Claim]:
     turns.let_ahead()
     with transaction.atomic():
         hold(lane)
-        due = items(lane.task_id).filter(DUE).order_by("position")[:limit]
-        rows = list(due.values_list("pk", "code", "fence", "attempts"))
-        CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
-            state=CLAIMED,
-            lane=lane.number,
-            lease_until=lease(),
-            attempts=F("attempts") + 1,
-            fence=F("fence") + 1,
-            started_at=Coalesce("started_at", Now()),
-            not_before=None,
-        )
-    return [Claim(lane, pk, code, fence + 1, attempts + 1) for pk, code, fence, attempts in rows]
+        return take(lane, limit)
+
+
+def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
+    """Record a stock's end, and claim up to `limit` further ones in the same commit: one instead of two.
+
+    As with `record`, call it last in the transaction that wrote the bars. Raises `LostFence`. A lane
+    that was lost costs only the further ones.
+    """
+    if record(claim, outcome) or limit <= 0 or not prolong(claim.lane):
+        return []
+    return take(claim.lane, limit)
 
 
 def hand_back(
@@ -76,8 +90,10 @@ def hand_back(
 ) -> None:
     """Put a claimed stock back for another try in `delay` seconds. Raises `LostFence`.
 
-    `attempts` are then counted for it; as many as the claim says, when left out.
+    It waits for COLLECTOR_BACKOFF_MAX and its jitter at most: as long as stocks wait, nobody expects a
+    sign of a worker. `attempts` are then counted for it; as many as the claim says, when left out.
     """
+    delay = min(delay, settings.COLLECTOR.backoff_max * MOST_JITTER)
     with transaction.atomic():
         hold_task(claim.lane.task_id)
         moved = claimed(claim).update(

@@ -128,7 +128,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=TaskStatus.values, help="only tasks with this status")
-    parser.add_argument("--limit", type=_limit, default=20, metavar="N", help="1 to 1000 (default: 20)")
+    parser.add_argument(
+        "--limit", type=whole(1, 1000), default=20, metavar="N", help="1 to 1000 (default: 20)"
+    )
 
 
 def _add_task(parser: argparse.ArgumentParser) -> None:
@@ -167,14 +169,15 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"“{text}” is not a day as YYYY-MM-DD") from None
 
 
-def _limit(text: str) -> int:
-    if not 1 <= (number := int(text)) <= 1000:
-        raise argparse.ArgumentTypeError("must be 1 to 1000")
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """For argparse: a whole number within these."""
+
+    def number(text: str) -> int:
+        if not (re.fullmatch(r"[0-9]{1,9}", text) and lowest <= int(text) <= highest):
+            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number from {lowest} to {highest}")
+        return int(text)
+
     return number
 
 
-def positive(text: str) -> int:
-    """For argparse: a whole number from 1."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+WORKERS = whole(1, 1000)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from django.db import Error, connection
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app import tables
 from tasks_app.errors import CollectorError
 
 
@@ -14,12 +15,19 @@ class DatabaseAway(CollectorError):
     template = _("The database %(name)s does not answer: %(reason)s")
 
 
+class TablesMissing(CollectorError):
+    code = "unmigrated"
+    template = _("Tables are missing in the database %(name)s. Run: python manage.py migrate")
+
+
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turns whatever the database raises into `DatabaseAway`."""
+    """Turns whatever the database raises into `DatabaseAway` or `TablesMissing`."""
     try:
         yield
     except Error as error:
+        if tables.are_missing(error):
+            raise TablesMissing(name=name()) from error
         raise DatabaseAway(name=name(), reason=one_line(error)) from error
 
 

@@ -70,20 +70,15 @@ def summarise(task: CollectionTask, console: Console) -> None:
 
 
 def tabulate(tasks: Collection[CollectionTask], console: Console) -> None:
-    """A line for each task."""
-    heads = (_("task"), _("status"), _("started at"), _("order"), _("stocks"), _("bars"), _("failed"))
-    table = Table(box=SIMPLE)
-    for head in heads:
-        table.add_column(head, no_wrap=True)
+    """Two lines for each task: 80 columns hold the whole id, which people copy, beside little else."""
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    for head in (_("task"), _("status"), _("started at")):
+        table.add_column(head, no_wrap=head != _("started at"), overflow="fold")
     for task in tasks:
         table.add_row(
-            short(task.pk),
+            f"{task.pk}\n  {counts(task)}",
             Text(status(task), style=COLOURS.get(task.status, "")),
-            moment(task),
-            Text(f"{task.market} {task.source}"),
-            f"{task.processed_stocks:,}/{task.total_stocks:,}",
-            f"{task.collected_count:,}",
-            f"{task.failed_count:,}",
+            Text(f"{moment(task)}\n{task.market} {task.source}"),
         )
     console.print(table if tasks else _("There are no such tasks."))
 

@@ -1,5 +1,6 @@
 """The web server that `quickstart` runs: its socket, its program, and whether it answers."""
 
+import errno
 import http.client
 import os
 import socket
@@ -19,18 +20,29 @@ class AddressTaken(CollectorError):
     template = _("Can't listen on %(host)s:%(port)s: %(reason)s. Choose another one with --port (0: any).")
 
 
+class NotOurAddress(CollectorError):
+    code = "not_our_address"
+    template = _(
+        "Can't listen on %(host)s: %(reason)s. --host takes an address of this machine: 127.0.0.1 for itself "
+        "alone, 0.0.0.0 for others, too."
+    )
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `AddressTaken`.
+    """A listening socket; port 0 takes a free one. Raises `AddressTaken` or `NotOurAddress`.
 
     It is opened before anything else starts, and held: a web server that is started again misses no request.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        number = getattr(error, "errno", None)
-        reason = os.strerror(number) if number and number > 0 else str(error)
-        raise AddressTaken(host=host, port=port, reason=reason) from error
+    except UnicodeError as error:  # from a name that can be none
+        raise NotOurAddress(host=host, reason=error) from error
+    except OSError as error:
+        number, (said, *_) = error.errno or 0, str(error.strerror).split(" (while")
+        reason = os.strerror(number) if number > 0 else said
+        unknown = number < 0 or number == errno.EADDRNOTAVAIL  # below zero: the name can't be resolved
+        raise (NotOurAddress if unknown else AddressTaken)(host=host, port=port, reason=reason) from error
 
 
 def command(listener: socket.socket) -> list[str]:

@@ -31,7 +31,7 @@ class Weekday(models.IntegerChoices):
 
 
 class CollectionPlan(models.Model):
-    """An order that is started again and again: `days` up to the day it starts on.
+    """An order that is started again and again: `days` counted back from the day it is due, up to today.
 
     `next_at` is when it is due, by the database's clock; None while it is switched off. A plan that is
     due while another task runs waits (`waiting_since`) and starts after it: once, however much it missed.
@@ -58,8 +58,9 @@ class CollectionPlan(models.Model):
     last_at = models.DateTimeField(_("last run"), null=True, editable=False)
     last_task = models.ForeignKey(
         "tasks_app.CollectionTask",
-        models.SET_NULL,
+        models.DO_NOTHING,  # it may be pruned
         null=True,
+        db_constraint=False,
         editable=False,
         verbose_name=_("last task"),
         related_name="+",

@@ -173,8 +173,10 @@ class Correction(models.Model):
     source = models.CharField(_("source"), max_length=32)
     item = models.ForeignKey(
         "tasks_app.CollectionItem",
-        models.SET_NULL,
+        models.DO_NOTHING,  # it may be pruned
         null=True,
+        db_constraint=False,
+        db_index=False,
         related_name="corrections",
         verbose_name=_("item"),
     )
@@ -199,7 +201,13 @@ class Finding(models.Model):
     """What the checks said of one bar on its way in: refused (not stored) or flagged (stored, doubtful)."""
 
     item = models.ForeignKey(
-        "tasks_app.CollectionItem", models.CASCADE, related_name="findings", verbose_name=_("item")
+        "tasks_app.CollectionItem",
+        models.DO_NOTHING,  # it may be pruned
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="findings",
+        verbose_name=_("item"),
     )
     market = models.CharField(_("market"), max_length=2, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)

@@ -73,6 +73,9 @@ class CollectionTask(models.Model):
     refused_count = models.PositiveBigIntegerField(_("bars refused"), default=0)
     flagged_count = models.PositiveBigIntegerField(_("bars flagged"), default=0)
 
+    # What came from which source, written when a task with fallbacks ends: {name: {"stocks", "bars"}, …}.
+    shares = models.JSONField(null=True, editable=False)
+
     start_time = models.DateTimeField(_("started at"), db_default=Now(), editable=False)
     planned_at = models.DateTimeField(_("planned at"), null=True, editable=False)
     heartbeat_at = models.DateTimeField(_("last heartbeat"), db_default=Now(), editable=False)
@@ -84,11 +87,18 @@ class CollectionTask(models.Model):
         settings.AUTH_USER_MODEL,
         models.SET_NULL,
         null=True,
+        db_index=False,
         verbose_name=_("started by"),
         related_name="+",
     )
+    # Like all that outlives a pruned task, it keeps the id, so that pages can say what is gone.
     retry_of = models.ForeignKey(
-        "self", models.SET_NULL, null=True, verbose_name=_("retry of"), related_name="retries"
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        verbose_name=_("retry of"),
+        related_name="retries",
     )
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     idempotency_hash = models.CharField(max_length=64, blank=True, editable=False)
@@ -147,7 +157,9 @@ class CollectionTask(models.Model):
 class CollectionItem(models.Model):
     """One stock of a task. `fence` counts its claims: a write with an older number is refused."""
 
-    task = models.ForeignKey(CollectionTask, models.CASCADE, related_name="items", verbose_name=_("task"))
+    task = models.ForeignKey(
+        CollectionTask, models.CASCADE, db_index=False, related_name="items", verbose_name=_("task")
+    )
     position = models.PositiveIntegerField(_("position"))
     code = models.CharField(_("code"), max_length=16)
     state = models.CharField(_("state"), max_length=9, choices=ItemState, default=ItemState.PENDING)
@@ -197,7 +209,9 @@ class CollectionItem(models.Model):
 class CollectionLane(models.Model):
     """A right to run one slice at a time. Only the slice that began `generation` may write."""
 
-    task = models.ForeignKey(CollectionTask, models.CASCADE, related_name="lanes", verbose_name=_("task"))
+    task = models.ForeignKey(
+        CollectionTask, models.CASCADE, db_index=False, related_name="lanes", verbose_name=_("task")
+    )
     number = models.PositiveSmallIntegerField(_("lane"))
     generation = models.PositiveBigIntegerField(default=0, editable=False)
     begun = models.BooleanField(default=False, editable=False)
@@ -220,7 +234,9 @@ class ExecutionSlot(models.Model):
     """The one row that every start locks first. Its task holds it for as long as it is running."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    task = models.ForeignKey(CollectionTask, models.SET_NULL, null=True, related_name="+")
+    task = models.ForeignKey(
+        CollectionTask, models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
 
     class Meta:
         default_permissions = ()

@@ -94,7 +94,8 @@ class Source(Protocol):
     they mean): `rate`, `daily`, `in_flight`, `most_workers`, `time_zone`. Settings win over `rate`
     and `daily`. `calendar = False` says that its sessions are not those of the market's exchange:
     missing days are then counted as plain days. `free_list = True`: asking for the list costs nothing,
-    so that a task never goes by a stored one. `grows = True`: it may have more of the past tomorrow (a
+    so that a task never goes by a stored one. `local = True`: nobody is asked, so that there is nobody to
+    be kind to and a failure pauses nothing. `grows = True`: it may have more of the past tomorrow (a
     folder of files), so that only the days between its bars count as answered.
     """
 
@@ -130,7 +131,8 @@ class Limits:
 
     `rate` requests per second and `daily` requests per day over all workers and hosts, 0: no limit;
     a day is one of `time_zone`. At most `in_flight` requests at once in a worker, 0: as many as the
-    rate needs. At most `most_workers` workers at once in a task, 0: any number.
+    rate needs. At most `most_workers` workers at once in a task, 0: any number. `breaker`: it is paused
+    after many refusals.
     """
 
     rate: float = 0.0
@@ -138,11 +140,12 @@ class Limits:
     in_flight: int = 0
     most_workers: int = 0
     time_zone: str = "UTC"
+    breaker: bool = False
 
     @property
     def unlimited(self) -> bool:
         """Nothing to keep to between two workers."""
-        return not self.rate and not self.daily
+        return not (self.rate or self.daily or self.breaker)
 
 
 def is_number(value: float | None) -> bool:

@@ -26,6 +26,7 @@ class CsvSource:
     markets: ClassVar[tuple[str, ...]] = MARKETS
     adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
     free_list: ClassVar[bool] = True
+    local: ClassVar[bool] = True
     grows: ClassVar[bool] = True
     needs: ClassVar[str] = "csv_dir"
 

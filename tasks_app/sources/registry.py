@@ -1,14 +1,18 @@
 """The sources by name: the built-in ones and those of COLLECTOR_SOURCES.
 
 A source is known by its dotted path until it is needed, so that an optional dependency that is
-not installed hides its source and nothing else.
+not installed hides its source and nothing else; so does what is wrong with a source of somebody's own,
+which stops the commands at their start.
+
+A source's name is the one that it is registered by, whatever its class says.
 """
 
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
+from typing import Any
 
-from tasks_app.conf import MARKET_TIME_ZONES, Conf
+from tasks_app.conf import ADJUSTS, MARKET_TIME_ZONES, MARKETS, Conf
 from tasks_app.sources.base import Limits, Source
 
 BUILT_IN = {
@@ -19,20 +23,68 @@ BUILT_IN = {
     "csv": "tasks_app.sources.csv_folder:CsvSource",
 }
 MADE_UP = frozenset({"simulated"})
+METHODS = ("from_conf", "symbols", "fetch")
+
+
+class NoSource(Exception):
+    """What a path leads to is no source; the message says what it lacks."""
 
 
 def load(path: str) -> type[Source]:
-    """The class at `package.module:Class`. Raises ImportError or AttributeError."""
+    """The class at `package.module:Class`. Raises `NoSource`, and whatever its module raises."""
     module, _, name = path.partition(":")
-    return getattr(import_module(module), name)  # type: ignore[no-any-return]
+    found = getattr(import_module(module), name)
+    if lacking := _lacks(found):
+        raise NoSource(f"{path} is no source: it lacks {', '.join(lacking)}")
+    return found  # type: ignore[no-any-return]
+
+
+def _lacks(found: Any) -> list[str]:
+    """What a source must have and this has not."""
+    if not isinstance(found, type):
+        return ["a class"]
+    lists = {"markets": MARKETS, "adjusts": ADJUSTS}
+    lacking = [] if isinstance(getattr(found, "name", None), str) else ["name"]
+    lacking += [
+        f"{name} (some of {', '.join(map(repr, known))})"
+        for name, known in lists.items()
+        if not _is_some_of(getattr(found, name, None), known)
+    ]
+    return lacking + [f"{name}()" for name in METHODS if not callable(getattr(found, name, None))]
+
+
+def _is_some_of(values: Any, known: tuple[str, ...]) -> bool:
+    return isinstance(values, tuple | list) and bool(values) and all(value in known for value in values)
 
 
 @cache
 def available(conf: Conf) -> dict[str, type[Source]]:
     """The sources that can be used here, by name."""
-    lacking = hidden(conf)
     paths = {**BUILT_IN, **dict(conf.sources)}
-    return {name: load(path) for name, path in paths.items() if name not in lacking}
+    unfit = hidden(conf).keys() | broken(conf).keys()
+    return {name: _named(name, load(path)) for name, path in paths.items() if name not in unfit}
+
+
+def _named(name: str, source: type[Source]) -> type[Source]:
+    """The class under this name: a class that is registered twice makes two sources."""
+    return source if source.name == name else type(source.__name__, (source,), {"name": name})
+
+
+@cache
+def broken(conf: Conf) -> dict[str, str]:
+    """The sources of COLLECTOR_SOURCES that can't be used, each with what is wrong with it."""
+    faults = {name: _fault(path) for name, path in conf.sources}
+    return {name: fault for name, fault in faults.items() if fault}
+
+
+def _fault(path: str) -> str:
+    try:
+        load(path)
+    except NoSource as error:
+        return str(error)
+    except Exception as error:  # a module of somebody's own may raise anything
+        return f"{path} can't be loaded: {type(error).__name__}: {error}"
+    return ""
 
 
 @cache
@@ -61,7 +113,10 @@ def _lacking(path: str, conf: Conf) -> str | None:
 @cache
 def make(name: str, conf: Conf) -> Source:
     """The source, made once per process. Raises KeyError for a name that is not available."""
-    return available(conf)[name].from_conf(conf)
+    made = available(conf)[name].from_conf(conf)
+    if made.name != name:  # its from_conf does not ask for the class that it is called on
+        made.name = name  # type: ignore[misc]
+    return made
 
 
 @cache
@@ -79,6 +134,7 @@ def limits(name: str, conf: Conf) -> Limits:
         in_flight=getattr(source, "in_flight", 0),
         most_workers=getattr(source, "most_workers", 0),
         time_zone=getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]]),
+        breaker=not (conf.no_throttle or getattr(source, "local", False)),
     )
 
 

@@ -52,6 +52,7 @@ class SampleSource:
     markets: ClassVar[tuple[str, ...]] = ("US",)
     adjusts: ClassVar[tuple[str, ...]] = ("",)
     free_list: ClassVar[bool] = True
+    local: ClassVar[bool] = True
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:

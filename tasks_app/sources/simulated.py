@@ -117,6 +117,7 @@ class SimulatedSource:
     adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
     calendar: ClassVar[bool] = False  # its sessions are made up
     free_list: ClassVar[bool] = True
+    local: ClassVar[bool] = True
 
     def __init__(
         self,

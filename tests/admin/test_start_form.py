@@ -1,15 +1,18 @@
 """The start form: what it holds, what it says before, what it starts, and what it keeps when it may not."""
 
 import json
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from html import unescape
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone, translation
 
 from tasks_app import codelists, estimates, lifecycle, orders
-from tasks_app.models import CollectionTask, Stock, StockList
+from tasks_app.models import CollectionTask, SourceGate, Stock, StockList
 from tests.admin.site import TASKS, said, signed_in, superuser, text_of, url
 from tests.make import ACTOR, TODAY, make_ended, make_order, make_task
 
@@ -91,7 +94,7 @@ def test_the_same_page_with_other_values_asks_for_another_press():
         ({"source": "sample"}, "market", "does not serve the market CN"),
         ({"source": "gone"}, "source", "is not one of the available choices"),
         ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not serve the adjustment"),
-        ({"stock_codes": "6000/0"}, "stock_codes", "Malformed stock codes: 6000/0"),
+        ({"stock_codes": "6000/0"}, "stock_codes", "Malformed stock codes: “6000/0”"),
         ({"stock_codes": " ,， \n"}, "stock_codes", "Name at least one stock"),
     ],
 )
@@ -341,6 +344,41 @@ def test_the_time_follows_the_pace_of_the_source_s_last_tasks():
     estimate = estimates.of(order, make_conf())
     assert estimate.tasks == 1
     assert estimate.low < estimate.high
+
+
+def test_one_odd_task_does_not_widen_the_time():
+    ended = timezone.now()
+    for seconds in (100, 100, 110, 110, 10_000):
+        start = ended - timedelta(seconds=seconds)
+        done = {"total_stocks": 100, "processed_stocks": 100, "success_count": 100, "status": "completed"}
+        when = {"start_time": start, "planned_at": start, "end_time": ended}
+        order = {"source": "simulated", "market": "CN", "start_date": "2024-01-01", "end_date": "2024-01-02"}
+        CollectionTask.objects.create(**order, **done, **when)
+    order = orders.resolve(make_order(stock_codes=tuple(map(str, range(1, 101)))), TODAY, make_conf())
+    estimate = estimates.of(order, make_conf())
+    assert (estimate.tasks, estimate.low) == (5, timedelta(seconds=80))
+    assert estimate.high == timedelta(seconds=137.5)
+    assert "As the middle half of the last 5 tasks of this source went." in meaning(superuser())
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "Paused until 2999-01-02 03:04:05: too many <requests>"),
+        ("zh-hans", "暂停至 2999-01-02 03:04:05：too many <requests>"),
+    ],
+)
+def test_a_paused_source_says_until_when_and_why(settings, language, told):
+    settings.COLLECTOR = replace(settings.COLLECTOR, rates=(("simulated", 0.5),), no_throttle=False)
+    until = datetime(2999, 1, 2, 3, 4, 5, tzinfo=UTC)
+    SourceGate.objects.create(source="simulated", open_until=until, reason="too many <requests>")
+    with translation.override(None):  # it would stay for the tests after this one
+        page = superuser().get(url("start"), headers={"Accept-Language": language})
+    assert told in unescape(text_of(page))
+
+
+def test_a_source_that_is_not_paused_says_nothing_of_it():
+    assert "Paused until" not in text_of(superuser().get(url("start")))
 
 
 def make_conf(**fields):

@@ -47,7 +47,7 @@ def test_a_worker_that_comes_ends_the_warning(page):
     task = make_task()
     forget(task, 3600)
     assert SAID in page(task)
-    make_lane(task)
+    lifecycle.beat(make_lane(task))
     assert SAID not in page(task)
 
 

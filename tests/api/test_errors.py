@@ -1,17 +1,20 @@
 """Whatever is sent, the answer is a sentence, never a 500."""
 
 import json
+import re
 from io import BytesIO
 
 import pytest
-from django.db import DataError, OperationalError
-from django.test import RequestFactory
+from django.db import DatabaseError, DataError, OperationalError, connection, transaction
+from django.test import Client, RequestFactory
 from django.urls import include, path
 from rest_framework.views import APIView
 
+from tasks_app.api.errors import handle
 from tasks_app.api.middleware import BodyLimit
+from tasks_app.models.tasks import ItemState
 from tests.api.world import BASE, client_of
-from tests.make import make_task, make_user
+from tests.make import finish, make_ended, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 START = f"{BASE}/historical"
@@ -165,6 +168,71 @@ def test_an_error_is_told_in_the_language_asked_for():
     assert told("zh-CN,zh;q=0.9") == "身份认证信息未提供。"
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"a": 1,}', "请求正文不是 JSON：第 1 行第 9 列。"),
+        (b'{"a": NaN}', "请求正文不是 JSON：其中有数字无法读取。"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_told_in_chinese_too(client, body, told):
+    assert send(client, body, **{"Accept-Language": "zh-CN"}).json()["detail"] == told
+
+
+def test_a_session_without_its_csrf_token_is_refused_in_the_reader_s_language():
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_user("ann", is_superuser=True))
+    answer = send(client, b"{}", **{"Accept-Language": "zh-CN"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")
+    assert answer.json()["detail"] == "CSRF 令牌缺失或有误。请重新加载页面，或改用 API 令牌。"
+
+
+def test_kinds_of_failure_are_told_in_the_reader_s_language_and_as_recorded_in_english(client):
+    task = make_task()
+    finish(task, ItemState.FAILED, error_code="timeout", error_message="No answer within 30 s.")
+
+    def told(language):
+        answer = client.get(f"{BASE}/tasks/{task.pk}/errors", headers={"Accept-Language": language})
+        return answer.json()[0]["message"]
+
+    assert (told("en"), told("zh-CN")) == ("No answer within 30 s.", "数据源响应超时。")
+
+
+def test_a_kind_of_failure_that_is_not_ours_is_told_as_recorded(client):
+    task = make_task()
+    finish(task, ItemState.FAILED, error_code="theirs", error_message="Their own sentence.")
+    answer = client.get(f"{BASE}/tasks/{task.pk}/errors", headers={"Accept-Language": "zh-CN"})
+    assert answer.json()[0]["message"] == "Their own sentence."
+
+
+ENGLISH = re.compile("Log in|Log out|Are you sure|Media type|Content:|Framework|request on the|Any other")
+
+
+@pytest.mark.parametrize(
+    ("where", "title"),
+    [
+        ("historical", "启动采集"),
+        ("status/{task}", "任务"),
+        ("tasks", "任务"),
+        ("tasks/{task}", "取消任务"),
+        ("tasks/{task}/items", "条目"),
+        ("tasks/{task}/errors", "失败分类"),
+        ("tasks/{task}/retry", "重试"),
+        ("current-task", "当前运行"),
+        ("stock-list", "股票"),
+        ("quotes/CN/000001", "日K线"),
+        ("../", "API"),
+    ],
+)
+def test_a_browser_s_pages_are_in_the_reader_s_language(client, where, title):
+    path = f"{BASE}/{where.format(task=make_ended('failed').pk)}"
+    for reader in (client, client_of()):
+        page = reader.get(path, headers={"Accept": "text/html", "Accept-Language": "zh-CN"}).content.decode()
+        assert f"<h1>{title}</h1>" in page
+        assert '<html lang="zh-hans">' in page
+        assert not ENGLISH.search(page)
+
+
 class Broken(APIView):
     """Fails as told."""
 
@@ -177,6 +245,7 @@ class Broken(APIView):
 urlpatterns = [
     path("api/away", Broken.as_view(error=OperationalError("gone"))),
     path("api/unfit", Broken.as_view(error=DataError("unfit"))),
+    path("api/bare", Broken.as_view(error=OperationalError("no such table: tasks_app_collectiontask"))),
     path("api/bug", Broken.as_view(error=ZeroDivisionError("bug"))),
     path("", include("collector_site.urls")),
 ]
@@ -186,13 +255,27 @@ handler500 = "tasks_app.api.errors.server_error"
 @pytest.mark.urls(__name__)
 @pytest.mark.parametrize(
     ("where", "status", "code"),
-    [("away", 503, "unavailable"), ("unfit", 400, "bad_request"), ("bug", 500, "error")],
+    [
+        ("away", 503, "unavailable"),
+        ("bare", 503, "unmigrated"),
+        ("unfit", 400, "bad_request"),
+        ("bug", 500, "error"),
+    ],
 )
 def test_a_fault_of_ours_is_a_sentence_too(client, where, status, code):
     client.raise_request_exception = False
     answer = client.get(f"/api/{where}")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "gone" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM nowhere", "SELECT lacking FROM auth_user"])
+def test_what_was_never_migrated_is_told_as_such_on_every_database(query):
+    with pytest.raises(DatabaseError) as error, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(query)
+    answer = handle(error.value, {})
+    assert (answer.status_code, answer.data["code"]) == (503, "unmigrated")
+    assert "python manage.py migrate" in answer.data["detail"]
 
 
 def test_a_host_that_is_not_ours_is_refused_in_json(client):

@@ -8,11 +8,15 @@ from django.test import Client
 from django.utils import timezone
 from knox.models import AuthToken
 
+from tasks_app import lifecycle
 from tasks_app.api import lean
-from tests.make import make_task
+from tasks_app.lifecycle import Outcome
+from tasks_app.models.tasks import ItemState
+from tests.make import make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 ORDINARY = {"HTTP_ACCEPT": "text/plain, application/json"}  # the short way leaves lists to the other one
+FAILURE = Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer.")
 ERRING = {"status/{}".format("0" * 36), "status/417ace0f-e54c-4028-808b-a31ca5afde97", "status/", "status/x"}
 
 
@@ -63,6 +67,21 @@ def test_an_unchanged_state_is_answered_with_304(ask, paths):
         assert ask(path, HTTP_IF_NONE_MATCH='W/"another"').status_code == 200
 
 
+def test_an_unchanged_task_with_failures_is_not_read_again(ask, django_assert_num_queries):
+    task = make_task(stock_codes=("000001", "000002", "000003"))
+    first, second, third = lifecycle.claim(make_lane(task), 3)
+    lifecycle.record(first, FAILURE)
+    path = f"status/{task.pk}"
+    tag = ask(path).headers["ETag"]
+    with django_assert_num_queries(2):
+        assert ask(path, HTTP_IF_NONE_MATCH=tag).status_code == 304
+    for claim, outcome in ((second, FAILURE), (third, Outcome(ItemState.SUCCEEDED))):
+        lifecycle.record(claim, outcome)
+        answer = ask(path, HTTP_IF_NONE_MATCH=tag)
+        assert (answer.status_code, answer.json()) == (200, ask(path, **ORDINARY).json())
+        tag = answer.headers["ETag"]
+
+
 def test_bearer_is_as_good_as_token(ask, token, paths):
     assert is_lean(ask(paths[0], HTTP_AUTHORIZATION=f"bearer  {token[1]}"))
 
@@ -86,6 +105,13 @@ def test_a_token_ends_with_its_expiry_its_user_and_its_deletion(ask, token, path
     assert is_lean(ask(path))
     row.delete()
     assert ask(path).status_code == 401
+
+
+@pytest.mark.parametrize("form", ["{{{}}}", "urn:uuid:{}", "-{}-"])
+def test_an_id_in_another_form_than_ours_is_not_found_either_way(ask, form):
+    path = f"status/{form.format(make_task().pk)}"
+    for answer in (ask(path), ask(path, **ORDINARY)):
+        assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
 
 
 @pytest.mark.parametrize("path", sorted(ERRING))

@@ -137,6 +137,9 @@ def test_a_made_up_cursor_is_refused(client, path, cursor):
         ("source=sample", 1),
         ("started_after=2024-06-01T00:00:00Z", 1),
         ("started_before=2024-06-01T00:00:00%2B08:00", 2),
+        ("started_before=2024-06-01T00:00:00+08:00", 2),
+        ("started_before=2024-06-01T00:00:00.123456+0800", 2),
+        ("started_before=2024-06-01+08:00", 2),  # a blank between day and time is one
         ("status=failed&market=US", 0),
     ],
 )
@@ -172,6 +175,12 @@ def test_items_are_filtered(client):
     for query in ("status=failed", "code=000001", "error_code=timeout"):
         assert [row["code"] for row in client.get(f"{items}?{query}").json()] == ["000001"]
     assert client.get(f"{items}?status=running").status_code == 400
+
+
+def test_a_code_is_found_in_letters_of_any_size(client):
+    task = make_task(market="US", source="sample", stock_codes=("AAPL", "IBM"))
+    rows = client.get(f"{BASE}/tasks/{task.pk}/items?code=aapl").json()
+    assert [row["code"] for row in rows] == ["AAPL"]
 
 
 @pytest.mark.parametrize("tasks", [1, 12])

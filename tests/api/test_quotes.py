@@ -75,6 +75,14 @@ def test_the_bars_of_a_stock_by_day_and_adjustment(client):
     assert len(client.get(f"{BASE}/quotes/US/AAPL?adjust=qfq").json()) == 1
 
 
+def test_a_code_is_taken_in_letters_of_any_size_and_one_of_small_letters_for_itself(client):
+    make_bars(make_stock("US", "AAPL"), 1)
+    assert [row["code"] for row in client.get(f"{BASE}/quotes/US/aapl").json()] == ["AAPL"]
+    assert "US-AAPL.csv" in client.get(f"{BASE}/quotes/US/aapl?format=csv").headers["Content-Disposition"]
+    make_bars(make_stock("US", "aapl"), 2)
+    assert len(client.get(f"{BASE}/quotes/US/aapl").json()) == 2
+
+
 @pytest.mark.parametrize("path", ["US/MSFT", "XX/AAPL", "US/%00", "US/AA%20PL", "U%00/AAPL", "CN/AAPL"])
 def test_an_unknown_or_malformed_stock_is_not_found(client, path):
     make_stock("US", "AAPL")
@@ -101,6 +109,24 @@ def test_csv_streams_all_bars_whatever_the_page_would_hold(client, how):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="US-AAPL.csv"'
     rows = read(answer)
     assert (len(rows), rows[0]["day"], rows[0]["code"], rows[0]["amount"]) == (1200, "2024-01-01", "AAPL", "")
+
+
+def test_csv_comes_in_pages_for_who_asks_for_them(client):
+    make_bars(make_stock("US", "AAPL"), 5)
+    url, days = f"{BASE}/quotes/US/AAPL?format=csv&limit=2", []
+    while url:
+        answer = client.get(url)
+        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+        days.append([row["day"][-1] for row in read(answer)])
+        url = answer.headers.get("Link", "<").split(">")[0][1:]
+    assert days == [["1", "2"], ["3", "4"], ["5"]]
+
+
+@pytest.mark.parametrize("query", ["limit=1001", "cursor=x"])
+def test_a_page_of_csv_that_can_not_be_had_is_refused_in_json(client, query):
+    make_stock("US", "AAPL")
+    answer = client.get(f"{BASE}/quotes/US/AAPL?format=csv&{query}")
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, [query.split("=")[0]])
 
 
 def test_a_code_that_a_spreadsheet_would_run_is_disarmed_and_numbers_are_not(client):

@@ -1,6 +1,7 @@
 """The task endpoints, to the letter of the contract."""
 
 import uuid
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -9,6 +10,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask, StockList
 from tasks_app.models.tasks import EventKind, ItemState
+from tasks_app.sources import registry
 from tests.api.world import BASE, client_of, make_stock
 from tests.make import finish, make_claim, make_ended, make_lane, make_task, make_user
 
@@ -102,6 +104,10 @@ def test_codes_that_the_market_does_not_list_are_named_and_left_out(client):
         ({"source": "nowhere"}, "source", "simulated"),
         ({"source": "sample", "market": "CN"}, "market", "US"),
         ({"adjust": "xfq"}, "adjust", "qfq"),
+        ({"adjust": "none", "source": "sample", "market": "US"}, "adjust", "only: “” (unadjusted)."),
+        ({"fallbacks": ["nowhere"]}, "fallbacks", "nowhere"),
+        ({"fallbacks": ["sample"]}, "fallbacks", "only US"),
+        ({"stock_codes": [""]}, "stock_codes", "Malformed stock codes: “”."),
         ({"stock_codes": ["60 05"]}, "stock_codes", "60 05"),
         ({"stock_codes": "600519"}, "stock_codes", "list of strings"),
         ({"stock_codes": {"a": 1}}, "stock_codes", "list of strings"),
@@ -121,6 +127,30 @@ def test_an_order_that_makes_no_sense_is_refused_with_a_sentence_at_its_field(cl
     assert part in told["detail"]
     assert part in told["errors"][field][0]
     assert not CollectionTask.objects.exists()
+
+
+def test_a_market_that_only_made_up_quotes_serve_is_refused_and_says_how_to_have_them(client, monkeypatch):
+    found = {name: registry.load(registry.BUILT_IN[name]) for name in ("sample", "simulated")}
+    monkeypatch.setattr(registry, "available", lambda conf: found)
+    told = start(client, market="CN", source="").json()
+    assert told["code"] == "no_source_for_market"
+    assert "Sources here: sample (US)." in told["detail"]
+    assert told["detail"].endswith("only from a source that is named: simulated (CN, HK, US).")
+
+
+def test_a_source_that_is_none_is_refused_with_what_it_lacks_and_harms_no_other(client, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=(("mine", "tests.api.world:BASE"),))
+    answer = start(client, source="mine")
+    assert (answer.status_code, answer.json()["code"]) == (400, "source_broken")
+    assert "lacks a class" in answer.json()["errors"]["source"][0]
+    assert start(client).status_code == 200
+
+
+def test_an_orders_source_is_the_name_that_it_was_registered_by(client, settings):
+    paths = (("foo", "tests.scripted:First"), ("bar", "tests.scripted:First"))
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
+    told = start(client, source="foo", market="CN", fallbacks=["bar"]).json()
+    assert (told["source"], told["fallbacks"]) == ("foo", ["bar"])
 
 
 def test_a_start_while_a_task_runs_is_refused_and_says_which(client):
@@ -211,6 +241,13 @@ def test_an_unknown_or_malformed_id_is_not_found(client, method, path, bad):
     assert answer.status_code == 404
     assert answer.json()["code"] == "task_not_found"
     assert len(answer.json()["detail"]) < 100
+
+
+@pytest.mark.parametrize("form", ["{{{}}}", "urn:uuid:{}", "-{}-"])
+def test_an_id_in_another_form_than_ours_is_not_found(client, form):
+    task = make_ended("failed")
+    answer = client.get(f"{BASE}/status/{form.format(task.pk)}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
 
 
 def test_a_cancel_answers_only_when_the_task_was_running(client, user):

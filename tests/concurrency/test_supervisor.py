@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.concurrency.machine import Machine, Roles, eventually
+from tests.concurrency.own_database import on_postgresql
 
-pytestmark = pytest.mark.any_database
+pytestmark = [
+    pytest.mark.any_database,
+    pytest.mark.skipif(on_postgresql(), reason="the machine looks into SQLite's own file"),
+]
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="children die with their parent on Linux only"
 )

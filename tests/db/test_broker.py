@@ -9,6 +9,7 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from tasks_app import dispatch
 from tasks_app.broker import COURTESY, Broker
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +46,13 @@ def test_what_any_host_has_taken_is_not_taken_again(broker, clock, monkeypatch):
     monkeypatch.undo()
     assert broker.dequeue() == []
     assert OrmQ.objects.filter(lock__gt=Now() + timedelta(seconds=Conf.RETRY - 5)).exists()
+
+
+def test_the_jobs_that_wait_are_counted_by_the_database_s_clock(broker, clock):
+    broker.enqueue("job")
+    assert dispatch.waiting_jobs() == 1
+    broker.dequeue()
+    assert dispatch.waiting_jobs() == 0
 
 
 def test_a_job_is_due_again_when_nobody_has_acknowledged_it_in_time(broker, clock):

@@ -4,9 +4,12 @@ import threading
 from datetime import date, timedelta
 
 import pytest
+from django.db import connection
 from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
 from django_q.conf import Conf as QConf
 
+from tasks_app import calendars
 from tasks_app.conf import Simulated
 from tasks_app.engine import daily, watchdog
 from tasks_app.models import CollectionItem, DailyBar, TaskEvent
@@ -153,6 +156,95 @@ def test_days_that_can_not_be_had_are_given_up_with_a_warning_and_the_stocks_go_
     warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
     assert warning.params["source"] == "by_day"
     assert warning.params["reason"]
+
+
+SPAN = {"start_date": MONDAY, "end_date": MONDAY}
+
+
+def each(request):
+    """A stock's bars as it has them when it is asked for by itself."""
+    return [scripted.bar(day=day) for day in (FRIDAY, MONDAY) if request.start <= day <= request.end]
+
+
+def page(size):
+    """The first page of the market's list, and no more."""
+    return lambda day: dict(list(scripted.whole_market(day).items())[:size])
+
+
+def make_stored(script, size=60):
+    """The Friday of so many stocks, which then are known to trade."""
+    script(page(size), by_day=each)
+    collect(make_increment(end_date=FRIDAY))
+    daily._shelves.clear()
+    ByDay.calls.clear()
+
+
+def test_a_day_that_lacks_most_stocks_was_cut_off_and_they_are_asked_for_one_by_one(script):
+    make_stored(script)
+    script(page(1), by_day=each)
+    task = collect(make_increment(**SPAN))
+    assert (task.status, task.collected_count) == ("completed", 60)
+    assert asked().count(MONDAY.isoformat()) == 3
+    assert len(asked()) == 63
+    warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
+    assert "1 of 60 stocks" in warning.params["reason"]
+
+
+def test_a_day_that_was_cut_off_in_passing_is_asked_for_again(script):
+    make_stored(script)
+    sizes = [60, 3]
+
+    def days(day):
+        return page(sizes.pop())(day)
+
+    script(days)
+    task = collect(make_increment(**SPAN))
+    assert asked() == [MONDAY.isoformat()] * 2
+    assert (task.success_count, task.collected_count) == (60, 60)
+    assert not task.events.filter(kind="warned").exists()
+
+
+def test_the_second_of_two_days_is_measured_like_the_first(script):
+    make_stored(script)
+    script(lambda day: page(60 if day == MONDAY else 1)(day), by_day=each)
+    task = collect(make_increment(start_date=MONDAY, end_date=MONDAY + timedelta(days=1)))
+    assert task.events.filter(kind="warned").count() == 1
+    assert DailyBar.objects.filter(day=MONDAY).count() == 60
+
+
+def test_a_few_stocks_may_be_absent_from_a_day_and_those_that_traded_no_more_are_not_expected(script):
+    make_stored(script, size=20)
+    script(page(17))
+    task = collect(make_increment(**SPAN))
+    assert asked() == [MONDAY.isoformat()]
+    assert (task.success_count, task.collected_count) == (60, 17)
+
+
+def test_each_day_is_measured_by_one_query(script):
+    make_stored(script)
+    script(scripted.whole_market)
+    with CaptureQueriesContext(connection) as caught:
+        collect(make_increment(**SPAN))
+    assert sum('"first_day" <=' in query["sql"] for query in caught.captured_queries) == 1
+
+
+def test_a_refused_bar_of_the_last_days_is_asked_for_again_though_its_day_was_answered(script, monkeypatch):
+    monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: MONDAY)
+
+    def days(day):
+        market = scripted.whole_market(day)
+        if day == MONDAY:
+            market["000007"] = market["000007"]._replace(high=1.0)
+        return market
+
+    script(days)
+    assert collect(make_increment()).items.get(code="000007").rows_refused == 1
+    daily._shelves.clear()
+    ByDay.calls.clear()
+    script(scripted.whole_market)
+    task = collect(make_increment())
+    assert asked() == [MONDAY.isoformat()]
+    assert task.collected_count == 1
 
 
 def test_a_day_that_hangs_is_given_up_and_the_next_process_knows(script):

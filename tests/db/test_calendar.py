@@ -30,14 +30,7 @@ def test_the_shipped_quotes_are_of_the_exchange_s_sessions():
     from tasks_app.sources.sample import bars_by_code
 
     days = [bar.day for bar in bars_by_code()["IBM"]]
-    assert calendars.gaps("US", days[0], days[-1], set(days)) == []
     assert set(days) == set(calendars.sessions("US", days[0], days[-1]).days)
-
-
-def test_gaps_are_the_sessions_that_are_not_there():
-    have = {date(2024, 3, 4), date(2024, 3, 6), date(2024, 3, 9)}
-    found = calendars.gaps("CN", date(2024, 3, 4), date(2024, 3, 10), have)
-    assert found == [date(2024, 3, 5), date(2024, 3, 7), date(2024, 3, 8)]
 
 
 def test_beyond_what_is_known_every_weekday_counts_and_the_answer_says_so():
@@ -124,6 +117,11 @@ def test_corrections_are_imported_and_replace_older_ones(tmp_path, capsys, encod
     assert rows == {("CN", date(2027, 1, 1), False, "元旦"), ("CN", date(2027, 1, 4), True, "")}
     run(capsys, "import", sheet(tmp_path, text.replace("closed", "open"), encoding))
     assert CalendarDay.objects.get(day=date(2027, 1, 1)).is_session
+
+
+def test_a_column_that_is_missing_is_named_as_the_help_names_it(tmp_path, capsys):
+    with pytest.raises(CommandError, match="no column market, day, status; there are: a, b"):
+        run(capsys, "import", sheet(tmp_path, "a,b\n"))
 
 
 def test_mistakes_are_named_by_line_and_nothing_is_stored(tmp_path, capsys):

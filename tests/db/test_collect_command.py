@@ -1,13 +1,20 @@
 """`manage.py collect`: the API's verbs for a terminal, with its JSON."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 from rest_framework.test import APIClient
 from rich.console import Console
@@ -15,6 +22,8 @@ from rich.console import Console
 from tasks_app import lifecycle, orders, wire
 from tasks_app.lifecycle import Outcome
 from tasks_app.management import arguments, watching
+from tasks_app.management.commands.collect import Command
+from tasks_app.management.commands.quickstart import Command as Quickstart
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import Channel, ItemState
 from tests.make import ACTOR, make_ended, make_lane, make_task, make_user, work
@@ -131,9 +140,89 @@ def test_list_prints_what_the_api_answers() -> None:
 
 def test_people_get_tables() -> None:
     task = make_ended("completed")
-    assert task.pk.hex[:8] in collect("list")
     assert str(task.pk) in collect("status", str(task.pk))
     assert "no such tasks" in collect("list", "--status", "running")
+
+
+def test_a_list_of_eighty_columns_shows_whole_ids_and_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    day = {
+        "market": "CN",
+        "source": "simulated",
+        "start_date": date(2024, 1, 1),
+        "end_date": date(2024, 1, 2),
+    }
+    counted = {"processed_stocks": 12_345, "success_count": 12_345, "total_stocks": 12_345}
+    ended = {"status": "completed", "planned_at": timezone.now(), "end_time": timezone.now()}
+    task = CollectionTask.objects.create(**day, **counted, **ended, collected_count=123_456_789)
+    shown = collect("list")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for said in (str(task.pk), "completed", "CN simulated", "12,345/12,345 stocks  123,456,789 bars"):
+        assert said in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("worker", "--workers", "x"), "“x” is not a whole number from 1 to 1000"),
+        (("collect", "list", "--limit", "x"), "“x” is not a whole number from 1 to 1000"),
+        (("quickstart", "--port", "99999"), "“99999” is not a whole number from 0 to 65535"),
+        (("calendar", "show", "--market", "CN", "--year", "0"), "“0” is not a whole number from 1900"),
+        (("quickstart", "--host", "a..b"), "--host takes an address of this machine"),
+        (("quickstart", "--host", "192.0.2.1"), "--host takes an address of this machine"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_with_a_sentence(
+    words: tuple[str, ...], said: str, own_signals: None
+) -> None:
+    with pytest.raises(CommandError, match=re.escape(said)):
+        call_command(*words, stdout=StringIO())
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """quickstart takes the signals of its process."""
+    kept = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for signum, handler in kept.items():
+        signal.signal(signum, handler)
+
+
+def test_tables_that_are_missing_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Command, options: dict[str, Any]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM nowhere")
+
+    monkeypatch.setattr(Command, "list", broken)
+    with pytest.raises(CommandError, match=r"Tables are missing .* python manage.py migrate"):
+        collect("list")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which signals a program takes")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_quickstart_ends_cleanly_when_it_is_stopped_before_it_has_begun(signum: signal.Signals) -> None:
+    command = [sys.executable, "manage.py", "quickstart", "--no-collect", "--port", "0"]
+    with subprocess.Popen(command, cwd=settings.BASE_DIR, stderr=subprocess.PIPE) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        while not _takes(status.read_text(), signal.SIGTERM):
+            assert process.poll() is None
+        process.send_signal(signum)
+        assert (process.wait(30), process.stderr and process.stderr.read()) == (0, b"")
+
+
+def _takes(status: str, signum: int) -> bool:
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signum - 1) & 1)
+
+
+def test_who_has_debug_off_is_told_that_the_addresses_lead_to_https(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    out = StringIO()
+    command = Quickstart(stdout=out)
+    command.console = Console(file=out, width=200)
+    command.announce(dict.fromkeys(("url", "admin_url", "user", "password", "token"), "x"))
+    assert "DJANGO_HTTPS=off" in out.getvalue()
 
 
 def test_a_message_from_a_source_is_no_markup() -> None:

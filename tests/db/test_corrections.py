@@ -171,6 +171,59 @@ def test_a_whole_series_that_comes_back_cut_off_replaces_nothing():
     assert set(DailyBar.objects.values_list("close", flat=True)) == {9.5}
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param(slice(20, None), id="its last page only"),
+        pytest.param(slice(2, None), id="two days too late"),
+        pytest.param(slice(0, -3), id="not up to its end"),
+    ],
+)
+def test_a_part_of_a_moved_series_costs_no_stored_day(left):
+    days = sessions(date(2023, 11, 1), LAST)
+    write("600000", days, "qfq")
+    collect(adjust="qfq", first=days[0])
+    write("600000", days[left], "qfq", close=9.5)
+    item = collect(adjust="qfq", first=days[0], force_update=True)
+    assert (item.state, item.error_code, item.rows_corrected) == ("failed", "series_cut", 0)
+    assert list(DailyBar.objects.values_list("close", flat=True)) == [10.0] * len(days)
+    assert Series.objects.get().covered == [], "it is still to be asked for as a whole"
+
+
+def test_a_moved_series_with_a_hole_costs_no_stored_day():
+    days = sessions(date(2023, 11, 1), LAST)
+    write("600000", days, "qfq")
+    collect(adjust="qfq", first=days[0])
+    write("600000", [*days[:30], *days[40:]], "qfq", close=9.5)
+    assert collect(adjust="qfq", first=days[0], force_update=True).error_code == "series_cut"
+    assert DailyBar.objects.count() == len(days)
+
+
+def test_a_part_of_a_moved_series_leaves_nothing_that_counts_as_answered():
+    days = sessions(date(2024, 1, 2), date(2024, 4, 30))
+    stored = [day for day in days if day <= LAST]
+    write("600000", days, "qfq")
+    collect(adjust="qfq", first=days[0])
+    write("600000", days[-40:], "qfq", close=9.5)
+    item = collect(adjust="qfq", last=days[-1])
+    assert (
+        item.error_message
+        == f"The source's answer lacks {len(days) - 40} of {len(stored)} days of the series that moved."
+    )
+    assert (Series.objects.get().covered, Series.objects.get().bars) == ([], len(stored))
+    assert DailyBar.objects.filter(close=10.0).count() == len(stored)
+
+
+def test_a_moved_series_may_lack_the_day_of_its_listing():
+    days = sessions(FIRST, LAST)
+    write("600000", days, "qfq")
+    collect(adjust="qfq")
+    write("600000", days[1:], "qfq", close=9.5)
+    item = collect(adjust="qfq", force_update=True)
+    assert (item.state, item.rows_corrected) == ("succeeded", len(days))
+    assert list(DailyBar.objects.values_list("close", flat=True)) == [9.5] * (len(days) - 1)
+
+
 def test_days_that_a_moved_series_no_longer_has_do_not_stay_on_the_old_basis():
     days = sessions(FIRST, date(2024, 4, 30))
     write("600000", days[:-1], "qfq")

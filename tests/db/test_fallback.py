@@ -3,18 +3,22 @@
 import time
 from dataclasses import replace
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle, selectors, wire
 from tasks_app.engine import slice, watchdog
-from tasks_app.models import CollectionItem, DailyBar, SourceGate
+from tasks_app.lifecycle import Outcome
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
+from tasks_app.models.tasks import ItemState
 from tasks_app.sources.base import Transient
 from tests import scripted
-from tests.make import ACTOR, make_task, work
+from tests.make import ACTOR, make_lane, make_task, work
 from tests.scripted import First, Second, Third
 
 pytestmark = pytest.mark.django_db
@@ -199,9 +203,37 @@ def test_the_task_says_how_many_stocks_and_bars_came_from_which(script):
     assert (told["fallbacks"], told["source_paused_until"]) == (["second", "third"], None)
 
 
+@pytest.mark.parametrize("end", ["finished", "cancelled"])
+def test_an_ended_task_carries_what_came_from_which_and_reads_no_item_for_it(
+    script, django_assert_num_queries, end
+):
+    script()
+    task = make_task(source="first", stock_codes=("000001", "000002"))
+    lane = make_lane(task)
+    for number, claim in enumerate(lifecycle.claim(lane, 1 if end == "cancelled" else 2)):
+        lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=3, source=["first", "second"][number]))
+    if end == "cancelled":
+        lifecycle.cancel(task.pk, ACTOR)
+    ended = selectors.get(task.pk)
+    with django_assert_num_queries(0):
+        (told,) = selectors.statuses([ended])
+    first, second = {"first": {"stocks": 1, "bars": 3}}, {"second": {"stocks": 1, "bars": 3}}
+    assert told["sources"] == (first if end == "cancelled" else first | second)
+
+
+def test_tasks_that_ended_before_they_carried_it_are_given_it_by_the_migration(script):
+    script()
+    task = make_task(source="first", stock_codes=("000001",))
+    work()
+    CollectionTask.objects.update(shares=None)
+    fill = import_module("tasks_app.migrations.0006_what_came_from_which_source").fill
+    fill(apps, None)
+    assert CollectionTask.objects.get(pk=task.pk).shares == {"first": {"stocks": 1, "bars": 1}}
+
+
 def test_a_task_without_fallbacks_costs_no_query_for_them(script, django_assert_num_queries):
     script(fallbacks=())
-    task = make_task(source="first", stock_codes=("000001",))
+    task = make_task(source="simulated", stock_codes=("000001",))
     with django_assert_num_queries(0):
         (told,) = selectors.statuses([task])
     assert (told["fallbacks"], told["sources"]) == ([], {})

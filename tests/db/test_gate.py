@@ -13,7 +13,9 @@ from tasks_app.conf import Simulated
 from tasks_app.engine import gate
 from tasks_app.engine.gate import Pass, Shut
 from tasks_app.models import SourceGate
+from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
+from tests import scripted
 
 pytestmark = pytest.mark.django_db
 BUSY = Transient("Too many requests.", code="throttled")
@@ -50,7 +52,7 @@ def taken(door, count):
     return given
 
 
-def test_a_source_without_limits_has_no_row_and_costs_no_query(limited, django_assert_num_queries):
+def test_a_local_source_without_limits_has_no_row_and_costs_no_query(limited, django_assert_num_queries):
     with django_assert_num_queries(0):
         door = limited()
         assert door.reserve(3) == [Pass()] * 3
@@ -64,6 +66,28 @@ def test_a_source_without_limits_has_no_row_and_costs_no_query(limited, django_a
 def test_no_throttle_switches_every_limit_off(limited):
     door = limited(rate=0.001, daily=1, no_throttle=True)
     assert door.reserve(100) == [Pass()] * 100
+
+
+@pytest.fixture
+def third_party(settings, monkeypatch):
+    """Settings with sources of a third party that declare no limits."""
+    settings.COLLECTOR = scripted.scripted(settings.COLLECTOR, monkeypatch, breaker_after=2)
+    return settings.COLLECTOR
+
+
+def test_a_source_without_limits_that_refuses_is_paused_too(third_party):
+    door = gate.of("first", third_party)
+    assert len(taken(door, 100)) == 100
+    assert [door.refused(Pass(), BUSY) for _ in range(2)] == [False, True]
+    assert isinstance(door.reserve(1), Shut)
+    assert gates.gate_of("first").state == "paused"
+
+
+def test_a_source_that_asks_nobody_is_never_paused(third_party, monkeypatch):
+    monkeypatch.setattr(scripted.First, "local", True, raising=False)
+    registry.limits.cache_clear()
+    assert type(gate.of("first", third_party)) is gate.OpenGate
+    registry.limits.cache_clear()
 
 
 def test_requests_are_spaced_as_the_rate_says_whoever_reserves_them(limited):
@@ -85,7 +109,7 @@ def test_nobody_reserves_further_ahead_than_a_moment(limited):
     while not isinstance(given := door.reserve(5), Shut):
         assert max(passed.since for passed in given) < time.monotonic() + 2.5
     assert not given.why
-    assert 0 < given.seconds < 2
+    assert 0 <= given.seconds < 2  # the queue has been getting shorter since
 
 
 def test_a_slow_rate_is_not_reserved_ahead_at_all(limited):

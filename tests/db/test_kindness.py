@@ -6,12 +6,14 @@ from datetime import timedelta
 
 import pytest
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle, selectors
 from tasks_app.engine import draining, slice
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate, TaskEvent
+from tasks_app.sources.base import Symbol, Transient
 from tests import scripted
 from tests.make import ACTOR, make_task, work
 from tests.scripted import First
@@ -200,6 +202,86 @@ def test_a_whole_market_waits_for_its_stock_list_at_the_gate_too(script):
     assert task.total_stocks == 60
 
 
+def refused_list(script, monkeypatch):
+    """A function that runs a task for a market whose stock list is refused with a ban; its gate then."""
+    script(rates=(("first", 1000.0),), list_max_age=0.0)
+
+    def ban(self, market):
+        First.calls.append("list")
+        raise Transient("Banned.", code="blacklisted", retry_after=36_000)
+
+    def run():
+        monkeypatch.setattr(First, "symbols", ban)
+        First.calls.clear()
+        task = make_first(stock_codes=None, force_update=True)
+        one_slice()
+        task.refresh_from_db()
+        return task, SourceGate.objects.get()
+
+    return run
+
+
+def test_a_refused_stock_list_counts_as_a_refusal(script, monkeypatch):
+    task, door = refused_list(script, monkeypatch)()
+    assert (task.status, task.error_code) == ("failed", "blacklisted")
+    assert (door.open_until is not None, door.reason) == (True, "Banned.")
+
+
+def test_a_refused_probe_for_the_list_keeps_the_breaker_open_though_the_stored_list_will_do(
+    script, monkeypatch
+):
+    run = refused_list(script, monkeypatch)
+    make_first(stock_codes=None)
+    work()
+    SourceGate.objects.update(open_until=Now() - timedelta(seconds=1), refusals=9, reason="Banned.")
+    task, door = run()
+    assert (task.status, task.total_stocks) == ("running", 60)
+    assert First.calls == ["list"], "no stock is asked for while it is paused"
+    assert (door.refusals, door.open_until > timezone.now()) == (10, True)
+
+
+def reading_the_list(monkeypatch, meanwhile):
+    """The list hangs, and then something happens at the lane's beat; what ends the hang."""
+    asked, end = threading.Event(), threading.Event()
+
+    def hang(self, market):
+        First.calls.append("list")
+        asked.set()
+        end.wait(20)
+        return [Symbol("000001")]
+
+    beat = lifecycle.beat
+
+    def beaten(lane):
+        if asked.is_set():
+            meanwhile()
+        beat(lane)
+
+    monkeypatch.setattr(First, "symbols", hang)
+    monkeypatch.setattr(lifecycle, "beat", beaten)
+    return end
+
+
+def test_a_drain_does_not_wait_for_the_stock_list(script, monkeypatch):
+    script()
+    end = reading_the_list(monkeypatch, lambda: monkeypatch.setattr(draining, "requested", lambda: True))
+    task = make_first(stock_codes=None)
+    assert one_slice() < 5
+    end.set()
+    task.refresh_from_db()
+    assert (task.status, task.planned_at, First.calls) == ("running", None, ["list"])
+    assert OrmQ.objects.count() == 1, "its successor"
+
+
+def test_a_cancel_while_the_stock_list_is_read_has_the_worker_replaced(script, monkeypatch):
+    script()
+    task = make_first(stock_codes=None)
+    end = reading_the_list(monkeypatch, lambda: cancel(task))
+    assert one_slice() < 5
+    end.set()
+    assert QConf.MAX_RSS == 1
+
+
 def waiting_at_the_gate(script):
     """A task whose next request is a minute away, though it was reserved."""
     script(rates=(("first", 1000.0),), slice_seconds=5.0)
@@ -283,7 +365,7 @@ def test_a_plan_lost_again_and_again_is_still_noticed(script):
     script()
     task = make_first(stock_codes=None)
     for _ in range(11):
-        task.lanes.update(lease_until=Now() - timedelta(seconds=1))
+        task.lanes.update(begun=True, lease_until=Now() - timedelta(seconds=1))
         lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert task.error_code == "plan_lost"

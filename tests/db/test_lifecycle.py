@@ -1,5 +1,6 @@
 """Every transition of a task, legal and illegal, and the fences around them."""
 
+from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -9,7 +10,7 @@ from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle, selectors, states
 from tasks_app.audit import Actor
-from tasks_app.lifecycle import Lane, Outcome
+from tasks_app.lifecycle import Lane, Outcome, people
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 from tests.make import (
@@ -23,6 +24,7 @@ from tests.make import (
     make_task,
     make_user,
 )
+from tests.oddities import odd_conf
 
 pytestmark = pytest.mark.django_db
 ENDED = ("completed", "failed", "cancelled")
@@ -206,6 +208,13 @@ def test_a_stock_handed_back_waits_for_its_time():
     assert lifecycle.claim(lane, 1)[0].attempts == 2
 
 
+def test_no_stock_is_handed_back_for_longer_than_the_longest_back_off(settings):
+    task = make_task(stock_codes=("000001",))
+    lifecycle.hand_back(make_claim(task), "busy", "later", delay=24 * 3600)
+    longest = Now() + timedelta(seconds=settings.COLLECTOR.backoff_max * 1.5)
+    assert task.items.filter(not_before__gt=Now(), not_before__lte=longest).exists()
+
+
 def test_a_rescue_returns_lapsed_items_and_arms_the_lane_again():
     task = make_task()
     claim = make_claim(task)
@@ -286,11 +295,59 @@ def test_a_plan_without_stocks_completes_at_once():
 
 def test_a_plan_whose_worker_is_lost_again_and_again_fails_with_that_reason():
     task = make_task(stock_codes=None)
-    for _ in range(11):
+    for _ in range(10):
+        make_lane(task)
         _lapse(task)
         lifecycle.rescue(task.pk)
+    lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "plan_lost")
+
+
+def test_a_plan_that_no_worker_ever_began_has_lost_none():
+    task = make_task(stock_codes=None)
+    for _ in range(12):
+        _lapse(task)
+        lifecycle.rescue(task.pk)
+    assert CollectionTask.objects.get().status == "running"
+    assert not task.events.filter(kind=EventKind.RESCUED).exists()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lifecycle.rescue(task.pk)
+    assert CollectionTask.objects.get().error_code == "no_worker"
+
+
+def test_to_begin_a_slice_is_no_sign_of_work_but_its_beat_is():
+    task = make_task()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lane = make_lane(task)
+    assert CollectionTask.objects.get().heartbeat_at.year == 2020
+    lifecycle.beat(lane)
+    assert CollectionTask.objects.get().heartbeat_at.year > 2020
+
+
+def test_a_start_goes_on_when_the_running_task_ends_by_itself_meanwhile(monkeypatch):
+    old, rescue = make_task(), people.rescue
+
+    def late(task_id):
+        finish(old)
+        rescue(task_id)
+
+    monkeypatch.setattr(people, "rescue", late)
+    new = make_task()
+    old.refresh_from_db()
+    assert (old.status, new.status) == ("completed", "running")
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [(CollectionItem, "task_id"), (CollectionLane, "task_id"), (CollectionTask, "created_by_id")],
+)
+def test_what_points_to_a_task_or_user_is_found_by_an_index_that_begins_with_it(model, column):
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    firsts = [one["columns"][0] for one in found.values() if one["index"] or one["unique"]]
+    assert column in firsts
+    assert [column] not in [one["columns"] for one in found.values() if one["index"]]
 
 
 def test_a_retry_takes_exactly_the_failed_and_unprocessed_stocks():
@@ -324,6 +381,18 @@ def test_a_retry_is_refused_while_anything_runs_or_nothing_is_left():
         lifecycle.retry(failed.pk, ACTOR)
     with pytest.raises(errors.TaskStillRunning):
         lifecycle.retry(running.pk, ACTOR)
+
+
+def test_a_retry_from_a_source_that_is_gone_is_refused_with_the_sentence_of_a_start(settings):
+    plain = settings.COLLECTOR
+    settings.COLLECTOR = odd_conf(plain)
+    old = make_ended("failed", source="odd")
+    settings.COLLECTOR = plain
+    with pytest.raises(errors.UnknownSource) as start:
+        make_task(source="odd")
+    with pytest.raises(errors.UnknownSource) as retry:
+        lifecycle.retry(old.pk, ACTOR)
+    assert str(retry.value) == str(start.value)
 
 
 def test_the_same_idempotency_key_answers_with_the_same_task():

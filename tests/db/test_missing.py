@@ -129,6 +129,49 @@ def test_a_permanently_empty_stock_is_believed_the_second_time_and_never_asked_a
     assert asked() == [("600009", FIRST, LAST)]
 
 
+def is_full(code="600000"):
+    return Stock.objects.get(code=code).full_collection_completed
+
+
+def test_a_history_is_full_once_every_day_of_it_was_answered():
+    write("600000", sessions(FIRST, LAST))
+    collect("600000")
+    assert not is_full(), "nobody asked for the full history"
+    collect("600000", last=date(2024, 4, 3), full_collection_mode=True)
+    assert is_full()
+
+
+def test_an_empty_answer_in_full_mode_is_no_full_history_before_it_is_believed():
+    collect("600009", full_collection_mode=True)
+    assert not is_full("600009")
+    collect("600009", full_collection_mode=True)
+    assert is_full("600009")
+
+
+def test_a_full_history_lacks_nothing_of_the_newest_days_either():
+    days = sessions(date(2024, 6, 3), CLOSED)
+    write("600000", days[:-1])
+    collect("600000", first=days[0], last=CLOSED, full_collection_mode=True)
+    assert not is_full()
+    write("600000", days)
+    collect("600000", first=days[0], last=CLOSED, full_collection_mode=True)
+    assert is_full()
+
+
+def test_a_full_history_begins_with_the_listing():
+    Stock.objects.create(market="CN", code="600001", listed_on=date(2024, 3, 18))
+    write("600001", sessions(date(2024, 3, 18), LAST))
+    collect("600001", full_collection_mode=True)
+    assert is_full("600001")
+
+
+def test_the_bars_of_a_source_that_may_grow_are_its_full_history_for_now():
+    write("600000", sessions(FIRST, LAST)[3:10])
+    collect("600000", "600001", source="folder", full_collection_mode=True)
+    assert is_full("600000")
+    assert not is_full("600001")
+
+
 def test_force_update_asks_for_everything():
     write("600000", sessions(FIRST, LAST))
     collect("600000")

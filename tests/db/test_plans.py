@@ -1,15 +1,18 @@
 """Plans: when they are due, how they start, and what becomes of those that can't."""
 
-from datetime import UTC, datetime, time, timedelta
+import shutil
+from datetime import UTC, date, datetime, time, timedelta
 from threading import Barrier, Thread
+from time import monotonic
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import IntegrityError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_app import lifecycle, plans
-from tasks_app.engine import scheduler, watchdog
+from tasks_app import errors, lifecycle, plans, turns
+from tasks_app.engine import ballast, scheduler, watchdog
 from tasks_app.models import CollectionPlan, CollectionTask
 from tests.make import ACTOR, make_ended, make_plan, make_task, make_user
 
@@ -38,9 +41,25 @@ def test_the_next_run_is_the_first_of_its_rhythm_in_the_market_s_time(fields, af
     assert plans.next_run(plan, at(after)) == at(due)
 
 
+@pytest.mark.parametrize(
+    ("days", "due", "started", "first", "last"),
+    [
+        (1, "2026-03-13 10:00", "2026-03-13 10:01", date(2026, 3, 13), date(2026, 3, 13)),
+        (1, "2026-03-13 10:00", "2026-03-13 17:00", date(2026, 3, 13), date(2026, 3, 14)),  # past midnight
+        (5, "2026-03-11 10:00", "2026-03-13 10:00", date(2026, 3, 7), date(2026, 3, 13)),
+        (1, None, "2026-03-13 10:00", date(2026, 3, 13), date(2026, 3, 13)),  # a plan that is only tried
+    ],
+)
+def test_a_plan_that_was_held_up_orders_the_days_of_the_run_it_missed_too(days, due, started, first, last):
+    plan = make_plan(days=days, next_at=due and at(due), enabled=bool(due))
+    order = plans.order_of(plan, at(started))
+    assert (order.start_date, order.end_date) == (first, last)
+
+
 def test_a_due_plan_starts_its_order_and_is_due_again_later():
     user = make_user("ann")
     plan = make_plan(created_by=user, days=10, force_update=True, adjust="qfq")
+    due = plan.next_at.astimezone(ZoneInfo("Asia/Shanghai")).date()
     watchdog.tick()
     plan.refresh_from_db()
     task = CollectionTask.objects.get()
@@ -48,7 +67,7 @@ def test_a_due_plan_starts_its_order_and_is_due_again_later():
     assert plan.next_at > timezone.now()
     assert plan.late_runs == 0
     assert (task.market, task.source, task.adjust, task.force_update) == ("CN", "simulated", "qfq", True)
-    assert (task.end_date - task.start_date).days == 9
+    assert (due - task.start_date).days == 9
     assert task.stock_codes == ["000001", "000002", "000003"]
     event = task.events.first()
     assert (event.kind, event.channel, event.user_name) == ("started", "schedule", "ann")
@@ -134,8 +153,76 @@ def test_a_round_without_a_due_plan_costs_one_query():
 def test_a_plan_outlives_its_last_task():
     plan = make_plan(last_task=make_ended("failed"))
     CollectionTask.objects.all().delete()
-    plan.refresh_from_db()
-    assert plan.last_task is None
+    (left,) = CollectionPlan.objects.select_related("last_task")
+    assert (left, left.last_task) == (plan, None)
+
+
+def test_a_disk_that_can_not_be_read_stops_neither_tasks_nor_plans(monkeypatch, tmp_path, caplog):
+    def broken(path):
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(ballast, "_path", lambda: tmp_path / "ballast")
+    monkeypatch.setattr(shutil, "disk_usage", broken)
+    make_plan()
+    watchdog.tick()
+    assert CollectionTask.objects.get().status == "running"
+    assert "Input/output error" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_run_is_looked_up_before_anything_is_locked(monkeypatch):
+    plan, next_run, locked = make_plan(), plans.next_run, []
+
+    def look_up(plan, after):
+        locked.append(connection.in_atomic_block)
+        return next_run(plan, after)
+
+    monkeypatch.setattr(plans, "next_run", look_up)
+    scheduler._start(plan, timezone.now())
+    assert (CollectionTask.objects.count(), locked) == (1, [False])
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs turns")
+@pytest.mark.django_db(transaction=True)
+def test_a_plan_that_starts_and_a_person_do_not_wait_for_each_other(monkeypatch):
+    ended, _ = make_ended("completed"), make_plan()
+    lock, take, refused = f"{turns.database_file()}-turn", scheduler._take, []
+
+    def cancel():
+        try:
+            lifecycle.cancel(ended.pk, ACTOR)
+        except errors.TaskNotRunning as error:
+            refused.append(error)
+        finally:
+            connections.close_all()
+
+    person = Thread(target=cancel)
+
+    def take_while_a_person_comes(plan, following):
+        taken = take(plan, following)  # from here on the write lock is held
+        person.start()
+        until_locked(lock)
+        return taken
+
+    monkeypatch.setattr(scheduler, "_take", take_while_a_person_comes)
+    scheduler.start_due()
+    person.join()
+    assert CollectionTask.objects.filter(status="running").exists()
+    assert len(refused) == 1
+
+
+def until_locked(path):
+    """Wait for somebody to lock the file."""
+    fcntl = pytest.importorskip("fcntl")
+    deadline = monotonic() + 10
+    with open(path, "a") as file:
+        while monotonic() < deadline:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)
+    raise TimeoutError(path)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,9 +2,10 @@
 
 import threading
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
+from django.db.models import F
 from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
@@ -12,7 +13,7 @@ from django_q.models import OrmQ
 from tasks_app import dispatch, lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import draining, keeping, slice, watchdog
-from tasks_app.models import CollectionItem, DailyBar, Stock, StockList
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock, StockList
 from tests.make import ACTOR, make_task, work
 from tests.oddities import Oddity, odd_conf
 
@@ -101,6 +102,7 @@ def test_full_collection_mode_marks_stocks_and_leaves_them_out_next_time(small):
         ("BUSY", "throttled"),
         ("NUL", "source_refused"),
         ("TEXT", "bad_answer"),
+        ("TABLE", "bad_answer"),
         ("NAN", "not_a_number"),
         ("LOW", "prices_out_of_order"),
         ("HUGE", "bad_volume"),
@@ -231,6 +233,39 @@ def test_lost_jobs_are_made_again_by_the_watchdog(small):
     work()
     task.refresh_from_db()
     assert task.status == "completed"
+
+
+def test_a_host_without_the_source_leaves_the_task_to_one_that_has_it(settings, caplog):
+    lacking, having = settings.COLLECTOR, odd_conf(settings.COLLECTOR)
+    settings.COLLECTOR = having
+    task = make_task(source="odd", stock_codes=("GOOD",))
+    settings.COLLECTOR = lacking
+    assert work() == 1, "it does not take up at once what it has declined"
+    assert "odd can't be used here" in caplog.text
+    watchdog.tick()
+    settings.COLLECTOR = having
+    work()
+    task.refresh_from_db()
+    assert (task.status, task.items.get().attempts) == ("completed", 1)
+    assert [event.params["source"] for event in task.events.filter(kind="warned")] == ["odd"]
+
+
+@pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
+def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(settings, codes):
+    plain = settings.COLLECTOR
+    settings.COLLECTOR = odd_conf(plain)
+    task = make_task(source="odd", stock_codes=codes)
+    CollectionTask.objects.update(heartbeat_at=Now() - timedelta(seconds=plain.abandon_after - 60))
+    settings.COLLECTOR = plain
+    for _ in range(15):
+        work()
+        watchdog.tick()
+    assert CollectionTask.objects.get().status == "running"
+    CollectionTask.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(seconds=61))
+    watchdog.tick()
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "source_missing")
+    assert "odd" in task.error_message
 
 
 def _cancel(task):

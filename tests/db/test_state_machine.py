@@ -153,9 +153,12 @@ class Life(RuleBasedStateMachine):
         lane = (UUID(task_id), number, generation)
         self.attempt(lambda: self.workers.append(Worker(lifecycle.begin(*lane, "w"))))
 
-    def record(self, claim: Claim, state: ItemState) -> None:
+    def record(self, worker: Worker, claim: Claim, state: ItemState, more: int = 0) -> None:
         stale = CollectionItem.objects.get(pk=claim.item_id).fence != claim.fence
-        assert not (self.attempt(lambda: _write(claim, state)) and stale)
+        claims: list[Claim] = []
+        recorded = self.attempt(lambda: claims.extend(_write(claim, state, more)))
+        assert not (recorded and stale)
+        worker.hand.extend(claims)
 
     def leases_lapse(self) -> None:
         CollectionItem.objects.filter(state="claimed").update(lease_until=PAST)
@@ -166,8 +169,9 @@ class Life(RuleBasedStateMachine):
         paused.update(not_before=PAST)
 
     STEPS = {
-        "succeed": lambda self, worker, claim: self.record(claim, ItemState.SUCCEEDED),
-        "fail": lambda self, worker, claim: self.record(claim, ItemState.FAILED),
+        "succeed": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED),
+        "succeed and claim": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED, 2),
+        "fail": lambda self, worker, claim: self.record(worker, claim, ItemState.FAILED),
         "try again": lambda self, worker, claim: self.attempt(
             lambda: lifecycle.hand_back(claim, "busy", "later", 0)
         ),
@@ -254,14 +258,14 @@ def _bars() -> list[Bar]:
     return [Bar(day, 10.0, 12.0, 9.0, 11.0, 100) for day in DAYS]
 
 
-def _write(claim: Claim, state: ItemState) -> None:
-    """As a slice writes: bars, then the record, in one transaction."""
+def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
+    """As a slice writes: bars, the record and the next claims, in one transaction."""
     stored = writer.Stored()
     if state == ItemState.SUCCEEDED:
         request = Request("CN", claim.code, DAYS[0], DAYS[-1])
         stored = writer.store(request, writer.Origin("simulated", claim.item_id), _bars())
     counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
-    lifecycle.record(claim, Outcome(state, **counts))
+    return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
 
 
 def _everything(task: CollectionTask) -> Any:

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from tasks_app import turns
 
@@ -59,6 +59,20 @@ def test_a_worker_goes_on_at_once_when_nobody_is_ahead(file_database):
     with turns.ahead():
         pass
     turns.let_ahead()
+
+
+def test_within_a_transaction_nobody_waits_for_a_turn(person, monkeypatch):
+    monkeypatch.setattr(connections["default"], "in_atomic_block", True)
+    with turns.ahead():
+        assert person.is_alive()
+
+
+def test_a_database_whose_path_speaks_of_memory_is_a_file_all_the_same(monkeypatch, tmp_path):
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(tmp_path / "memory" / "db.sqlite3"))
+    with turns.ahead():
+        pass
+    assert (tmp_path / "memory" / "db.sqlite3-turn").exists()
 
 
 def test_a_database_in_memory_needs_no_turns(monkeypatch, tmp_path):

@@ -93,6 +93,23 @@ def test_a_setting_that_names_a_source_that_is_not_there_is_an_error(settings, s
     [
         ("COLLECTOR_LEASE", "soon"),
         ("COLLECTOR_LEASE", "0"),
+        ("COLLECTOR_LEASE", "1e300"),
+        ("COLLECTOR_FETCH_TIMEOUT", "1e300"),
+        ("COLLECTOR_FETCH_TIMEOUT", "inf"),
+        ("COLLECTOR_FETCH_TIMEOUT", "nan"),
+        ("COLLECTOR_BACKOFF_MAX", "1e9"),
+        ("COLLECTOR_MAX_ATTEMPTS", "9" * 30),
+        ("COLLECTOR_WORKERS", "1001"),
+        ("COLLECTOR_SIMULATED_LOG", "/no/such/folder/log"),
+        ("COLLECTOR_SIMULATED_LOG", "/"),
+        ("COLLECTOR_SIMULATED_SEED", "1" * 20),
+        ("COLLECTOR_SOURCES", "mine=a:A, mine=b:B"),
+        ("COLLECTOR_SOURCES", "x" * 33 + "=a:A"),
+        ("COLLECTOR_RATES", "mine=1,mine=2"),
+        ("COLLECTOR_RATES", "mine=" + "9" * 400),
+        ("COLLECTOR_DAILY_CAPS", "mine=1,mine=1"),
+        ("COLLECTOR_FALLBACKS", "CN=a>b,CN=c"),
+        ("COLLECTOR_FALLBACKS", "CN=a>b>a"),
         ("COLLECTOR_FAN_OUT", "0"),
         ("COLLECTOR_FAN_OUT", "1.5"),
         ("COLLECTOR_WORKERS", "-1"),
@@ -109,6 +126,9 @@ def test_a_setting_that_names_a_source_that_is_not_there_is_an_error(settings, s
         ("COLLECTOR_FALLBACKS", "XX=a>b"),
         ("COLLECTOR_NO_THROTTLE", "perhaps"),
         ("COLLECTOR_BREAKER_AFTER", "0"),
+        ("COLLECTOR_RETENTION_DAYS", "-1"),
+        ("COLLECTOR_RETENTION_DAYS", "36501"),
+        ("COLLECTOR_RETENTION_DAYS", "a month"),
     ],
 )
 def test_a_malformed_value_is_an_error_that_names_the_variable(monkeypatch, name, value):
@@ -121,6 +141,13 @@ def test_a_malformed_value_is_an_error_that_names_the_variable(monkeypatch, name
     [
         ("COLLECTOR_LEASE", "soon", "COLLECTOR_LEASE"),
         ("DATABASE_URL", "nonsense://", "DATABASE_URL"),
+        ("DATABASE_URL", "mysql://x/y", "DATABASE_URL"),
+        ("DATABASE_URL", "sqlite://:memory:", "DATABASE_URL"),
+        ("DATABASE_URL", "postgresql://host/", "DATABASE_URL"),
+        ("REDIS_URL", "foo", "REDIS_URL"),
+        ("REDIS_URL", "redis://host:port/0", "REDIS_URL"),
+        ("DJANGO_TIME_ZONE", "Mars/X", "DJANGO_TIME_ZONE"),
+        ("DJANGO_HSTS_SECONDS", "-1", "DJANGO_HSTS_SECONDS"),
         ("DJANGO_DEBUG", "off", "DJANGO_SECRET_KEY"),
         ("DJANGO_DEBUG", "perhaps", "DJANGO_DEBUG"),
     ],
@@ -133,7 +160,15 @@ def test_a_bad_environment_stops_the_program_in_one_line(name, value, said):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_redis_that_does_not_answer_is_no_malformed_setting():
+    environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "manage.py", "check"]
+    assert (
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0
+    )
 
 
 def test_a_lease_shorter_than_three_heartbeats_is_an_error(settings):
@@ -145,6 +180,46 @@ def test_a_lease_shorter_than_three_heartbeats_is_an_error(settings):
 def test_a_source_that_does_not_load_is_an_error(settings, sources):
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=sources)
     assert [error.id for error in checks.check_sources()] == ["collector.E002"]
+
+
+class Shapeless:
+    """Some of a source."""
+
+    name = "shapeless"
+    markets = "US"
+
+    def fetch(self, request): ...
+
+
+def test_a_class_that_is_no_source_is_an_error_that_names_what_it_lacks(settings):
+    paths = (("mine", f"{__name__}:Shapeless"), ("other", f"{__name__}:ROOT"))
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
+    first, second = checks.check_sources()
+    assert first.msg.startswith("COLLECTOR_SOURCES: mine: ")
+    known = "markets (some of 'CN', 'HK', 'US'), adjusts (some of '', 'qfq', 'hfq')"
+    assert first.msg.endswith(f"it lacks {known}, from_conf(), symbols().")
+    assert second.msg.endswith("it lacks a class.")
+    assert {"mine", "other"}.isdisjoint(registry.available(settings.COLLECTOR))
+
+
+class Explicit(First):
+    """Names its class itself."""
+
+    @classmethod
+    def from_conf(cls, conf):
+        return Explicit()
+
+
+def test_a_source_is_known_by_the_name_that_it_is_registered_by_also_two_of_one_class():
+    paths = (
+        ("one", "tests.scripted:First"),
+        ("two", "tests.scripted:First"),
+        ("own", f"{__name__}:Explicit"),
+    )
+    known = conf.Conf(sources=paths)
+    for name, _ in paths:
+        assert registry.available(known)[name].name == registry.make(name, known).name == name
+    assert First.name == "first"
 
 
 def test_a_default_source_that_is_not_there_is_an_error(settings):

@@ -13,32 +13,32 @@ from rich.table import Table
 from tasks_app import calendars, errors, wire
 from tasks_app.calendars import Calendar
 from tasks_app.conf import MARKETS
-from tasks_app.management import database, sheets, terminal
+from tasks_app.management import arguments, database, sheets, terminal
 from tasks_app.management.sheets import Sheet
 from tasks_app.models import CalendarDay
 
-KINDS = {"open": True, "closed": False, "开市": True, "休市": False}
+STATUSES = {"open": True, "closed": False, "开市": True, "休市": False}
 
 
 def _override(values: dict[str, str]) -> CalendarDay:
-    market, kind = values["market"].upper(), values["kind"].lower()
+    market, status = values["market"].upper(), values["status"].lower()
     if market not in MARKETS:
         known = ", ".join(MARKETS)
         raise ValueError(_("“%(text)s” is none of %(known)s") % {"text": values["market"], "known": known})
-    if kind not in KINDS:
-        raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["kind"]})
+    if status not in STATUSES:
+        raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["status"]})
     day = sheets.day(values["day"])
-    return CalendarDay(market=market, day=day, is_session=KINDS[kind], note=values.get("note", "")[:200])
+    return CalendarDay(market=market, day=day, is_session=STATUSES[status], note=values.get("note", "")[:200])
 
 
 OVERRIDES = Sheet(
     {
         "market": ("market", "市场"),
         "day": ("day", "date", "日期"),
-        "kind": ("kind", "open|closed", "status", "state", "状态"),
+        "status": ("status", "kind", "open|closed", "state", "状态"),
         "note": ("note", "备注"),
     },
-    ("market", "day", "kind"),
+    ("market", "day", "status"),
     _override,
 )
 
@@ -50,10 +50,11 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         show = verbs.add_parser("show", help="a year's sessions and holidays, and what was corrected")
         show.add_argument("--market", required=True, type=str.upper, choices=MARKETS)
-        show.add_argument("--year", type=int, help="default: this year")
+        show.add_argument("--year", type=arguments.whole(1900, 9000), help="default: this year")
         show.add_argument("--json", action="store_true", help="print JSON and nothing else")
         load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")
-        load.add_argument("file", type=Path, metavar="FILE", help="UTF-8 or GBK; status is open or closed")
+        columns = "CSV with the columns market, day, status (open or closed) and note, which may be left out"
+        load.add_argument("file", type=Path, metavar="FILE", help=f"{columns}; UTF-8 or GBK")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         terminal.speak()

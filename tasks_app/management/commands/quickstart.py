@@ -41,10 +41,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0 takes a free one")
+        port, workers = arguments.whole(0, 65_535), settings.COLLECTOR.workers
         parser.add_argument(
-            "--workers", type=arguments.positive, default=settings.COLLECTOR.workers, metavar="N"
+            "--port", type=port, default=8000, help="default: %(default)s; 0 takes a free one"
         )
+        parser.add_argument("--workers", type=arguments.WORKERS, default=workers, metavar="N")
         parser.add_argument("--no-collect", action="store_true", help="do not start the sample collection")
         parser.add_argument("--once", action="store_true", help="only run one sample collection, then end")
 
@@ -106,6 +107,10 @@ class Command(BaseCommand):
         self.say("")
         for key, label in labels.items():
             self.say(f"  {set_cell_size(label, 10)} {access[key] or known}")
+        if settings.SECURE_SSL_REDIRECT:
+            self.say(
+                "\n" + _("These addresses lead to HTTPS: have a proxy speak it, or set DJANGO_HTTPS=off.")
+            )
         self.say("\n" + _("Ctrl-C stops everything."))
         self.stdout.write(f"READY {json.dumps(access)}\n")
         self.stdout.flush()

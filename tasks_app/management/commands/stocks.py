@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from tasks_app import calendars, errors, orders
 from tasks_app.conf import MARKETS
-from tasks_app.engine import stocklist
+from tasks_app.engine import planner, stocklist
 from tasks_app.engine.stocklist import Synced
 from tasks_app.management import database, sheets, terminal
 from tasks_app.management.sheets import Sheet
@@ -80,7 +80,7 @@ class Command(BaseCommand):
     def _sync(self, options: dict[str, Any]) -> Synced:
         conf, market = settings.COLLECTOR, options["market"]
         source = orders.source_of(market, options["source"], conf).name
-        symbols = stocklist.ask(source, market, conf)
+        symbols = planner.ask_now(source, market, conf)
         return self._store(source, symbols, options)
 
     def _import(self, options: dict[str, Any]) -> Synced:

@@ -1,26 +1,20 @@
 """`manage.py worker`: one worker machine."""
 
-import argparse
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from tasks_app.engine.supervisor import Supervisor
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+from tasks_app.management import arguments
 
 
 class Command(BaseCommand):
     help = "Run the workers under a supervisor until SIGTERM or Ctrl-C; the second one stops at once."
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--workers", type=_positive, default=settings.COLLECTOR.workers, metavar="N")
+    def add_arguments(self, parser: CommandParser) -> None:
+        default = settings.COLLECTOR.workers
+        parser.add_argument("--workers", type=arguments.WORKERS, default=default, metavar="N")
 
     def handle(self, *args: Any, workers: int, **options: Any) -> None:
         settings.DEBUG = False  # else Django keeps the watchdog's last 9,000 queries in memory

@@ -11,6 +11,8 @@
   const prices = new Intl.NumberFormat(config.language, { minimumFractionDigits: 2, maximumFractionDigits: 4 });
   const scale = new Intl.NumberFormat(config.language, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
+  const dates = new Intl.DateTimeFormat(config.language, { month: "short", day: "numeric", timeZone: "UTC" });
+
   const iso = (day) => new Date(day * 86400000).toISOString().slice(0, 10);
   const summed = (steps) => { let day = 0; return steps.map((step) => (day += step)); };
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--st-${name}`).trim();
@@ -49,12 +51,17 @@
     return n;
   }
 
+  /* A day's mark may stand where there was no room for its month's: so it names the month. */
+  function tick(time, kind) {
+    return kind === LightweightCharts.TickMarkType.DayOfMonth ? dates.format(new Date(`${time}T00:00:00Z`)) : null;
+  }
+
   function looks() {
     return {
       layout: { background: { color: color("back") }, textColor: color("quiet"), attributionLogo: false, fontFamily: "inherit", panes: { separatorColor: color("grid"), separatorHoverColor: color("grid") } },
       grid: { vertLines: { color: color("grid") }, horzLines: { color: color("grid") } },
       rightPriceScale: { borderColor: color("grid") },
-      timeScale: { borderColor: color("grid"), minBarSpacing: 0.05, rightOffset: 2 },
+      timeScale: { borderColor: color("grid"), minBarSpacing: 0.05, rightOffset: 2, tickMarkMaxCharacterLength: 6, tickMarkFormatter: tick },
       crosshair: { mode: LightweightCharts.CrosshairMode.Normal },
       handleScroll: { vertTouchDrag: false },
       localization: { locale: config.language, dateFormat: "yyyy-MM-dd" },
