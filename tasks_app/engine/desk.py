@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from tasks_app.conf import Conf
-from tasks_app.engine import asking
 from tasks_app.engine.asking import Ask, Door, Errand
 from tasks_app.engine.fetcher import Fetcher
 from tasks_app.engine.gate import Pass, Shut
