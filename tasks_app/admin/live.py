@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from tasks_app import errors, selectors
+from tasks_app import errors, lifecycle, selectors
 from tasks_app.admin import durations, figures, health, pages, panels, rights, show
 from tasks_app.admin.refusals import MissingRight
 from tasks_app.models import CollectionTask
@@ -16,6 +16,8 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """Three queries at most, besides the two that tell who asks. Raises `MissingRight`."""
     live = health.clusters()
     task = _current(request.user)
+    if task and lifecycle.give_up(task):
+        task = _current(request.user)
     may = rights.read(task) if task else rights.of(request.user)
     if not may.view:
         raise MissingRight("tasks_app.view_collectiontask")

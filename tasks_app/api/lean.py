@@ -46,15 +46,25 @@ def _answer(request: HttpRequest) -> HttpResponse | None:
     if not (_is_plain(request) and is_valid(request.META.get("HTTP_AUTHORIZATION", ""))):
         return None
     request.get_host()  # refuses a foreign one
-    if path == CURRENT:
-        told = wire.encode(selectors.current_answer())
-        return _unchanged(request, told) or _tell(told, told)
+    return _current(request) if path == CURRENT else _status(request, path.removeprefix(STATUS))
+
+
+def _current(request: HttpRequest) -> HttpResponse | None:
+    task = selectors.current()
+    if task and selectors.is_unattended(task):  # it may have to end now
+        return None
+    told = wire.encode(selectors.current_answer(task))
+    return _unchanged(request, told) or _tell(told, told)
+
+
+def _status(request: HttpRequest, text: str) -> HttpResponse | None:
     try:
-        task = selectors.get(known_id(path.removeprefix(STATUS)))
+        task = selectors.get(known_id(text))
     except errors.TaskNotFound:
         return None
     outline = selectors.outline(task)
-    if outline["source_message"]:  # in the reader's language, which nobody has asked for yet
+    # The second is in the reader's language, which nobody has asked for yet.
+    if outline["unattended"] or outline["source_message"]:
         return None
     version = wire.encode(outline)
     return _unchanged(request, version) or _tell(wire.encode(selectors.complete(outline, task)), version)

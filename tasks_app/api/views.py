@@ -49,6 +49,8 @@ class Tasks(ViewSet):
     @schema.STATUS
     def status(self, request: Request, task_id: str) -> Response:
         task = selectors.get(known_id(task_id))
+        if lifecycle.give_up(task):
+            task = selectors.get(task.pk)
         return Response(selectors.statuses([task])[0])
 
     @schema.LIST
@@ -64,7 +66,9 @@ class Tasks(ViewSet):
 
     @schema.CURRENT
     def current(self, request: Request) -> Response:
-        return Response(selectors.current_answer())
+        task = selectors.current()
+        ended = task and lifecycle.give_up(task)
+        return Response(selectors.current_answer(None if ended else task))
 
     @schema.ITEMS
     def items(self, request: Request, task_id: str) -> Response:

@@ -11,7 +11,7 @@ times are the database's, since hosts disagree.
 from tasks_app.lifecycle.endings import record
 from tasks_app.lifecycle.people import cancel, retry, start
 from tasks_app.lifecycle.rows import Claim, Lane, Outcome
-from tasks_app.lifecycle.upkeep import fail, rescue
+from tasks_app.lifecycle.upkeep import fail, give_up, rescue
 from tasks_app.lifecycle.workers import (
     beat,
     begin,
@@ -35,6 +35,7 @@ __all__ = [
     "close",
     "decline",
     "fail",
+    "give_up",
     "hand_back",
     "plan",
     "record",

@@ -1,5 +1,6 @@
 """Bringing running tasks forward: supplied with slices, ended when done, rescued when workers are lost."""
 
+import math
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from tasks_app import audit, dispatch
+from tasks_app import audit, dispatch, errors, selectors, turns
 from tasks_app.audit import WORKER
 from tasks_app.lifecycle.endings import end, finish_if_done, record
 from tasks_app.lifecycle.rows import (
@@ -35,22 +36,41 @@ SOURCE_MISSING = "No worker that can use the source %s has given a sign of work 
 WORKER_LOST = "The worker was lost while it collected this stock."
 
 
-def rescue(task_id: UUID) -> None:
+def rescue(task_id: UUID, watched: float = math.inf) -> None:
     """Bring a running task forward, whatever was lost: ended, abandoned, or supplied with slices.
 
-    Calling it twice does nothing more. Raises `LostFence` when the task is not running.
+    `watched` is for how many seconds the caller has seen no sign of work on it: a silence from before,
+    when workers or the database were away, is no reason to give up now. Calling it twice does nothing
+    more. Raises `LostFence` when the task is not running.
     """
     with transaction.atomic():
         hold_task(task_id)
         if finish_if_done(task_id):
             return
-        reason = _hopeless(task_id)
+        reason = _hopeless(task_id, watched)
         if reason:
             _fail(task_id, *reason)
             return
         _reclaim(task_id)
         if not finish_if_done(task_id):
             supply(task_id)
+
+
+def give_up(task: CollectionTask) -> bool:
+    """End a task that nobody has worked on for too long, for whoever looks at it; whether it has ended.
+
+    Nothing happens while a worker lives: its watchdog decides.
+    """
+    if not selectors.is_unattended(task) or dispatch.clusters():
+        return False
+    try:
+        with turns.ahead(), transaction.atomic():
+            hold_task(task.pk)
+            if reason := _abandoned(task.pk):
+                _fail(task.pk, *reason)
+            return bool(reason)
+    except errors.LostFence:
+        return True
 
 
 def fail(task_id: UUID, code: str, message: str) -> None:
@@ -86,25 +106,27 @@ def _fail(task_id: UUID, code: str, message: str) -> None:
     audit.note(task_id, EventKind.FAILED, WORKER, code=code)
 
 
-def _hopeless(task_id: UUID) -> tuple[str, str] | None:
+def _hopeless(task_id: UUID, watched: float) -> tuple[str, str] | None:
     """Why the task can't go on, as a code and a sentence; None when it can."""
-    conf = settings.COLLECTOR
     task = CollectionTask.objects.filter(pk=task_id)
     if items(task_id).filter(state=PENDING, not_before__gt=Now()).exists():
         task.update(heartbeat_at=Now())  # nobody is lost: the source asked for a pause
         return None
-    if task.filter(heartbeat_at__lt=Now() - timedelta(seconds=conf.abandon_after)).exists():
-        return _unattended(task_id)
+    if watched >= settings.COLLECTOR.abandon_after and (reason := _abandoned(task_id)):
+        return reason
     lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
     if task.filter(planned_at__isnull=True).exists() and lost.count() >= PLAN_TRIES:
         return "plan_lost", PLAN_LOST % PLAN_TRIES
     return None
 
 
-def _unattended(task_id: UUID) -> tuple[str, str]:
-    """Why nobody works on the task: there are no workers, or none that can use its source."""
-    declined = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED, params__code=NOT_HERE)
+def _abandoned(task_id: UUID) -> tuple[str, str] | None:
+    """Why nobody has worked on it for too long: no workers, or none that can use its source. Else None."""
     seconds = settings.COLLECTOR.abandon_after
+    silent = Now() - timedelta(seconds=seconds)
+    if not CollectionTask.objects.filter(pk=task_id, heartbeat_at__lt=silent).exists():
+        return None
+    declined = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED, params__code=NOT_HERE)
     if params := declined.values_list("params", flat=True).first():
         return "source_missing", SOURCE_MISSING % (params["source"], seconds, params["host"])
     return "no_worker", NO_WORKER % seconds

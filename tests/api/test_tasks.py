@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from tasks_app import lifecycle
+from tasks_app import dispatch, lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask, StockList
 from tasks_app.models.tasks import EventKind, ItemState
@@ -344,3 +344,21 @@ def test_an_item_tells_how_its_stock_went(client):
         "error_message": "",
     }
     assert (second["status"], second["finished_at"]) == ("pending", None)
+
+
+@pytest.mark.parametrize("path", ["status", "current-task"])
+def test_who_asks_for_a_task_that_no_worker_came_for_is_told_that_it_failed(client, path, monkeypatch):
+    alive = [object()]
+    monkeypatch.setattr(dispatch, "clusters", lambda: alive)
+    task = make_task()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    address = f"{BASE}/status/{task.pk}" if path == "status" else f"{BASE}/current-task"
+    client.get(address)
+    task.refresh_from_db()
+    assert task.status == "running", "its worker's watchdog decides"
+    alive.clear()
+    told = client.get(address).json()
+    assert told.get("current_task") is None
+    assert (told.get("status", "failed"), told.get("error_code", "no_worker")) == ("failed", "no_worker")
+    task.refresh_from_db()
+    assert task.error_code == "no_worker"

@@ -10,6 +10,7 @@ from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle, selectors, states
 from tasks_app.audit import Actor
+from tasks_app.engine import watchdog
 from tasks_app.lifecycle import Lane, Outcome, people
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
@@ -256,6 +257,29 @@ def test_a_task_that_no_worker_touches_fails_with_that_reason_and_frees_the_slot
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "no_worker")
     assert "900" in task.error_message
+
+
+def test_workers_that_come_back_after_a_long_silence_go_on_with_the_task():
+    task = make_task()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lifecycle.rescue(task.pk, watched=899.0)
+    task.refresh_from_db()
+    assert task.status == "running"
+    lifecycle.rescue(task.pk, watched=900.0)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "no_worker")
+
+
+def test_a_watchdog_counts_only_the_silence_that_it_heard(monkeypatch):
+    task, silence, clock = make_task(), watchdog.Silence(), [1000.0]
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: clock[0])
+    heard = []
+    for passed in (0, 2, 2, 3600):  # the database was away for an hour
+        clock[0] += passed
+        heard.append(silence.of(task))
+    assert heard == [0.0, 2.0, 4.0, 4.0 + watchdog.LONGEST_ROUND]
+    task.heartbeat_at += timedelta(seconds=1)
+    assert silence.of(task) == 0.0
 
 
 def test_a_task_that_waits_for_a_pause_of_the_source_is_not_abandoned():

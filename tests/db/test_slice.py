@@ -1,5 +1,6 @@
 """Slices at work in this process, on well-behaved and odd sources."""
 
+import math
 import threading
 from dataclasses import replace
 from datetime import date, timedelta
@@ -251,7 +252,8 @@ def test_a_host_without_the_source_leaves_the_task_to_one_that_has_it(settings, 
 
 
 @pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
-def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(settings, codes):
+def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(settings, codes, monkeypatch):
+    monkeypatch.setattr(watchdog.silence, "of", lambda task: math.inf)  # it has watched all the time
     plain = settings.COLLECTOR
     settings.COLLECTOR = odd_conf(plain)
     task = make_task(source="odd", stock_codes=codes)
