@@ -13,6 +13,6 @@ collect_ignore = ["browser"]  # a run of its own: `make browser`
 
 @pytest.fixture(autouse=True)
 def language() -> Iterator[None]:
-    """A request's language stays with its thread, which the tests after it share."""
-    with translation.override(translation.get_language()):
+    """Every test begins in English: a request's language stays with its thread, which tests share."""
+    with translation.override("en"):
         yield

@@ -48,7 +48,7 @@ def suite(name: str, url: str, arguments: list[str]) -> int:
     environment = {**os.environ, "DATABASE_URL": url}
     # Tests of real processes wait for real time: what fails on a busy machine is tried once more, and told.
     again = ["--reruns", "1", "-rR"]
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", *again, *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadgroup", *again, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
