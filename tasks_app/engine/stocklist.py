@@ -99,7 +99,8 @@ def _check(market: str, listed: dict[str, Symbol]) -> None:
 
 def _merge(market: str, listed: dict[str, Symbol], today: date) -> Synced:
     stored = {stock.code: stock for stock in Stock.objects.filter(market=market)}
-    added = [_new(market, symbol) for code, symbol in listed.items() if code not in stored]
+    new = (symbol for code, symbol in listed.items() if code not in stored)
+    added = [Stock(market=market, code=symbol.code, **_told(symbol)) for symbol in new]
     changed, renamed, delisted = [], 0, 0
     for stock, symbol in _pairs(stored, listed):
         values = _news(stock, symbol)
@@ -121,24 +122,24 @@ def _pairs(stored: dict[str, Stock], listed: dict[str, Symbol]) -> Iterable[tupl
     return ((stored[code], symbol) for code, symbol in listed.items() if code in stored)
 
 
-def _new(market: str, symbol: Symbol) -> Stock:
-    return Stock(
-        market=market,
-        code=symbol.code,
-        name=symbol.name.strip()[:100],
-        exchange=symbol.exchange.strip()[:16],
-        listed_on=symbol.listed_on,
-        delisted_on=symbol.delisted_on,
-    )
+def _told(symbol: Symbol) -> dict[str, Any]:
+    """What the list says of a stock, as it is stored."""
+    told = symbol.name.strip()[:100], symbol.exchange.strip()[:16], symbol.listed_on, symbol.delisted_on
+    return dict(zip(FIELDS, told, strict=True))
 
 
 def _news(stock: Stock, symbol: Symbol) -> dict[str, Any]:
     """What the list knows better of a stock."""
-    new = _new(stock.market, symbol)
-    values = {name: getattr(new, name) for name in FIELDS}
-    if is_same_name(stock.name, new.name) and not _is_decorated(stock.name, new.name):
-        values.pop("name")
-    return {name: value for name, value in values.items() if value and value != getattr(stock, name)}
+    told = _told(symbol)
+    news = {name: value for name, value in told.items() if value and value != getattr(stock, name)}
+    if "name" in news and not _is_news(stock.name, told["name"]):
+        news.pop("name")
+    return news
+
+
+def _is_news(old: str, new: str) -> bool:
+    """Whether a name says more than the stored one does."""
+    return not is_same_name(old, new) or _is_decorated(old, new)
 
 
 def is_same_name(old: str, new: str) -> bool:

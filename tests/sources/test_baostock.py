@@ -362,7 +362,7 @@ def test_requests_keep_their_distance_pages_and_log_in_included(server, stand_in
         ask(source)
     gaps = [later - earlier for earlier, later in zip(stand_in.times, stand_in.times[1:], strict=False)]
     assert len(gaps) == 4
-    assert min(gaps) > 0.19
+    assert min(gaps) > 0.15  # of 0.2: the stand-in looks at its clock when it gets to it
 
 
 def test_closing_leaves_no_process(server, stand_in):
