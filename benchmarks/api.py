@@ -16,13 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import Request, urlopen
 
-from benchmarks.client import running, start
+from benchmarks.client import MARKET, Order, running, start
 from benchmarks.peers.old_design import TASK_ID
 from benchmarks.product import ROOT, Access, a_database, arguments, free_port, quickstart, until_it_answers
 
+PAUSE_SECONDS = 4.0
 GUNICORN = ["-m", "gunicorn", "--workers=2", "--threads=4", "--worker-class=gthread", "--log-level=warning"]
 SEED = """
 import sys, django
@@ -48,7 +48,12 @@ def serving(command: list[str], path: str, url: str) -> Iterator[str]:
 
 
 def per_second(address: str, seconds: int, *headers: str) -> float:
-    """Requests a second that wrk got answered; fails when one was not answered with 2xx or 3xx."""
+    """Requests a second that wrk got answered; fails when one was not answered with 2xx or 3xx.
+
+    The pause lets a server close the connections of the run before: while one of its workers is at that,
+    the other takes all the new ones, and half of the machine idles.
+    """
+    time.sleep(PAUSE_SECONDS)
     given = [word for header in headers for word in ("-H", header)]
     told = subprocess.run(
         ["wrk", "-t1", "-c16", f"-d{seconds}s", *given, address], capture_output=True, text=True, check=True
@@ -68,13 +73,18 @@ def tag(address: str, *headers: str) -> str:
 class Duel:
     """Our paths and the peers', in turns."""
 
-    def __init__(self, access: Access, task_id: str, old: str, bare: str, seconds: int) -> None:
+    def __init__(self, access: Access, tasks: tuple[str, str], old: str, bare: str, seconds: int) -> None:
+        task_id, failing = tasks
         ours, token = f"{access['url']}/api/data-collection", f"Authorization: Token {access['token']}"
         etag = tag(f"{ours}/status/{task_id}", token)
+        failures = f"{ours}/status/{failing}"
+        known = f"If-None-Match: {tag(failures, token)}"
         old, path = f"{old}/api/data-collection", f"status/{task_id}"
         self.asks: dict[str, Callable[[], float]] = {
             "status": lambda: per_second(f"{ours}/{path}", seconds, token),
             "status, 304": lambda: per_second(f"{ours}/{path}", seconds, token, f"If-None-Match: {etag}"),
+            "100 failures": lambda: per_second(failures, seconds, token),
+            "100 failures, 304": lambda: per_second(failures, seconds, token, known),
             "current-task": lambda: per_second(f"{ours}/current-task", seconds, token),
             "tasks": lambda: per_second(f"{ours}/tasks", seconds, token),
             "bare DRF": lambda: per_second(f"{bare}/api/data-collection/{path}", seconds),
@@ -93,20 +103,28 @@ def tell(past: int, seen: dict[str, list[float]]) -> None:
     """Medians of the rates, and of the ratios round by round."""
     print(f"\n{past:,} past tasks")
     for name, rates in seen.items():
-        print(f"  {name:14} {statistics.median(rates):8,.0f} requests/s")
+        print(f"  {name:18} {statistics.median(rates):8,.0f} requests/s")
     for above, below in (
         ("status", "bare DRF"),
         ("status", "FastAPI dict"),
         ("status, 304", "status"),
+        ("100 failures, 304", "100 failures"),
         ("current-task", "FastAPI dict"),
     ):
         ratios = [one / other for one, other in zip(seen[above], seen[below], strict=True)]
         print(f"  {above} ÷ {below}: {statistics.median(ratios):.2f}", flush=True)
 
 
-def a_task(access: Access) -> str:
-    body: dict[str, Any] = {"start_date": "2010-01-01", "end_date": "2010-12-31", "source": "sample"}
-    task_id = start(access, {**body, "market": "US"})
+SAMPLE: Order = {"start_date": "2010-01-01", "end_date": "2010-12-31", "source": "sample", "market": "US"}
+FAILING = {  # half of the market's stocks fail, at once
+    "COLLECTOR_SIMULATED_STOCKS": "300",
+    "COLLECTOR_SIMULATED_FAILURE_RATE": "0.5",
+    "COLLECTOR_MAX_ATTEMPTS": "1",
+}
+
+
+def a_task(access: Access, order: Order) -> str:
+    task_id = start(access, order)
     while running(access, task_id):
         time.sleep(0.2)
     return task_id
@@ -123,13 +141,13 @@ def main() -> int:
         return 0
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(a_database(options.url))
-        access = stack.enter_context(quickstart(url, DJANGO_DEBUG="off", **SERVED_PLAINLY))
-        task_id = a_task(access)
+        access = stack.enter_context(quickstart(url, DJANGO_DEBUG="off", **SERVED_PLAINLY, **FAILING))
+        task_id, failing = a_task(access, SAMPLE), a_task(access, MARKET)
         uvicorn = ["-m", "uvicorn", "--port={port}", "--log-level=warning", "benchmarks.peers.old_design:app"]
         bare = [*GUNICORN, "--bind=127.0.0.1:{port}", "benchmarks.peers.bare_drf:application"]
         old_address = stack.enter_context(serving(uvicorn, "/api/data-collection/current-task", url))
         bare_address = stack.enter_context(serving(bare, f"/api/data-collection/status/{task_id}", url))
-        duel, there = Duel(access, task_id, old_address, bare_address, options.seconds), 0
+        duel, there = Duel(access, (task_id, failing), old_address, bare_address, options.seconds), 0
         for past in map(int, options.past.split(",")):
             seed(url, past - there)
             there = past
