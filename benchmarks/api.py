@@ -130,7 +130,7 @@ def main() -> int:
     parser.add_argument("--past", default="10,10000,1000000", help="numbers of past tasks")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
-    options = arguments(parser, past="10,10000", rounds=1, seconds=1)
+    options = arguments(parser, past="10000", rounds=1, seconds=1)
     if not shutil.which("wrk"):
         print("SKIPPED: wrk is not installed (Debian: apt-get install wrk)", flush=True)
         return 0
