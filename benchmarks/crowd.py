@@ -55,7 +55,7 @@ class Crowd:
 
     def request(self, number: int, turn: int) -> tuple[str, dict[str, str]]:
         """The path and the headers of a client's request."""
-        raise NotImplementedError
+        raise NotImplementedError("each crowd asks for something else")
 
     def take(self, number: int, answer: Answer) -> None:
         """What a client keeps of it."""

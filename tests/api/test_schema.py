@@ -161,5 +161,6 @@ def _wait_freeing_the_slot(process, until):
         for task in CollectionTask.objects.filter(status="running"):
             with contextlib.suppress(TaskNotRunning):
                 lifecycle.cancel(task.pk, ACTOR)
-        time.sleep(0.1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
     return process.returncode

@@ -117,7 +117,7 @@ def cancel_while_writing() -> Any:
         task = make_task(stock_codes=codes)
         barrier, processes, answers = spawn(2, work_off)
         barrier.wait()
-        time.sleep(chance.uniform(0.0, 0.25))
+        time.sleep(chance.uniform(0.0, 0.25))  # the cancel's random moment is what is tried
         try:
             lifecycle.cancel(task.pk, ACTOR)
         except errors.TaskNotRunning:

@@ -18,7 +18,7 @@ def note(path: str, text: str) -> None:
 
 
 def linger(path: str, seconds: float) -> None:
-    """Busy for a while; says when it begins and when it ends."""
+    """Busy for a while, as a request is; says when it begins and when it ends."""
     note(path, "begun")
     time.sleep(seconds)
     note(path, "ended")
