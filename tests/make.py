@@ -1,10 +1,12 @@
 """Small makers of what tests need."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
+from threading import Barrier, Thread
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -123,3 +125,24 @@ def make_plan(**fields: Any) -> CollectionPlan:
         "next_at": timezone.now() - timedelta(minutes=1),
     }
     return CollectionPlan.objects.create(**{**given, **fields})
+
+
+def on_hosts(count: int, act: Callable[[], object]) -> list[Exception]:
+    """Act on so many hosts at the same moment, each with a connection of its own; what they raised."""
+    barrier, raised = Barrier(count), []
+
+    def host() -> None:
+        try:
+            barrier.wait()
+            act()
+        except Exception as error:
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    hosts = [Thread(target=host) for _ in range(count)]
+    for one in hosts:
+        one.start()
+    for one in hosts:
+        one.join()
+    return raised

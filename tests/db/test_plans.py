@@ -2,7 +2,7 @@
 
 import shutil
 from datetime import UTC, date, datetime, time, timedelta
-from threading import Barrier, Thread
+from threading import Thread
 from time import monotonic
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ from django.utils import timezone
 from tasks_app import errors, lifecycle, plans, turns
 from tasks_app.engine import ballast, scheduler, watchdog
 from tasks_app.models import CollectionPlan, CollectionTask
-from tests.make import ACTOR, make_ended, make_plan, make_task, make_user
+from tests.make import ACTOR, make_ended, make_plan, make_task, make_user, on_hosts
 
 pytestmark = pytest.mark.django_db
 
@@ -227,24 +227,9 @@ def until_locked(path):
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_hosts_one_starts_the_run():
-    plan, barrier, raised = make_plan(), Barrier(4), []
-
-    def host():
-        try:
-            barrier.wait()
-            scheduler.start_due()
-        except Exception as error:
-            raised.append(error)
-        finally:
-            connections.close_all()
-
-    hosts = [Thread(target=host) for _ in range(4)]
-    for one in hosts:
-        one.start()
-    for one in hosts:
-        one.join()
+    plan = make_plan()
+    assert not on_hosts(4, scheduler.start_due)
     plan.refresh_from_db()
-    assert not raised
     assert CollectionTask.objects.count() == 1
     assert plan.last_task is not None
     assert plan.waiting_since is None

@@ -4,12 +4,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
-from threading import Barrier, Thread
 from unittest.mock import patch
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -32,7 +31,7 @@ from tasks_app.models import (
     TaskEvent,
 )
 from tests.admin.site import superuser, text_of, url
-from tests.make import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, work
+from tests.make import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, on_hosts, work
 
 pytestmark = pytest.mark.django_db
 CODES = ("000001", "000002", "000003")
@@ -195,23 +194,8 @@ def test_several_hosts_at_once_do_each_row_once():
     for days in range(40, 48):
         make_old(days=days)
     items = CollectionItem.objects.count()
-    barrier, gone, raised = Barrier(4), [], []
-
-    def host():
-        try:
-            barrier.wait()
-            gone.extend(prune_all(30, batch=2))
-        except Exception as error:
-            raised.append(error)
-        finally:
-            connections.close_all()
-
-    hosts = [Thread(target=host) for _ in range(4)]
-    for one in hosts:
-        one.start()
-    for one in hosts:
-        one.join()
-    assert not raised
+    gone = []
+    assert not on_hosts(4, lambda: gone.extend(prune_all(30, batch=2)))
     gone.extend(prune_all(30))  # a host that finds the last task taken is content
     assert (sum(batch.tasks for batch in gone), sum(batch.items for batch in gone)) == (8, items)
     assert not ids()
