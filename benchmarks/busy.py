@@ -24,7 +24,7 @@ from benchmarks.cancel import latencies
 from benchmarks.client import Order, Run, first_bar, running, until
 from benchmarks.load import Watchers, slowed
 from benchmarks.product import Access, a_database, arguments, p99, quickstart, spread
-from tasks_app.sources.simulated_exchange import symbol_at
+from tasks_app.sources.simulated.exchange import symbol_at
 
 DECADE: Order = {
     "start_date": "2014-01-01",

@@ -76,9 +76,9 @@ def empty() -> None:
 def start() -> Any:
     """A task for the whole simulated market."""
     from tasks_app import lifecycle
-    from tasks_app.audit import Actor
+    from tasks_app.lifecycle.events import Actor
     from tasks_app.models.tasks import Channel
-    from tasks_app.orders import Order
+    from tasks_app.orders.order import Order
 
     order = Order(start_date=FIRST, end_date=LAST, source=SOURCE)
     return lifecycle.start(order, Actor(Channel.COMMAND), today=date.today())

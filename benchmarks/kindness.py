@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.client import MARKET, Order, start, status
 from benchmarks.product import Access, a_database, arguments, quickstart
-from tasks_app.sources.simulated_exchange import symbol_at
+from tasks_app.sources.simulated.exchange import symbol_at
 
 LATENCY = 0.2
 PROMISED = 0.95

@@ -148,11 +148,11 @@ def use(layout: Layout) -> None:
 
 def queries(layout: Layout, code: str) -> dict[str, Any]:
     """The product's queries of bars, as it puts them, and one that it doesn't have."""
-    from tasks_app import csvtext
-    from tasks_app.engine.missing import bars_of
+    from tasks_app.engine.request_planner import bars_of
     from tasks_app.models import DailyBar
+    from tasks_app.quotes import csv_export
 
-    rows, bars = csvtext.bars("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
+    rows, bars = csv_export.bars("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
     year, latest = (date(2004, 1, 1), date(2004, 12, 31)), session(layout.earlier)
     whole = {
         "one series, all years": rows,
@@ -187,8 +187,8 @@ def one_day(layout: Layout) -> dict[str, Any]:
 def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
     from django.db.models import Count, Max
 
-    from tasks_app import coverage
-    from tasks_app.engine.missing import bars_of
+    from tasks_app.engine.request_planner import bars_of
+    from tasks_app.quotes import coverage
 
     bars = bars_of("CN", code, "")
     known = {
@@ -201,7 +201,7 @@ def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
 
 def writes(layout: Layout, code: str, number: int) -> dict[str, Callable[[], Any]]:
     """The product's writer, a transaction for each series."""
-    from tasks_app.engine.missing import bars_of
+    from tasks_app.engine.request_planner import bars_of
     from tasks_app.sources.base import Bar
 
     held = bars_of("CN", code, "").order_by("-day").values_list(*Bar._fields)[:NEW]
@@ -226,12 +226,12 @@ def made(start: int, count: int) -> list[Any]:
 def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> None:
     from django.db import transaction
 
-    from tasks_app.engine import writer
+    from tasks_app.quotes import upsert
     from tasks_app.sources.base import Request
 
     asked = Request("CN", code, bars[0].day, bars[-1].day)
     with transaction.atomic():
-        stored = writer.store(asked, writer.Origin("simulated", 1), bars, first=first)
+        stored = upsert.store(asked, upsert.Origin("simulated", 1), bars, first=first)
     assert (stored.collected, stored.corrected) == (new, 0), stored
 
 

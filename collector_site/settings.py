@@ -9,7 +9,7 @@ from typing import Any
 import django_stubs_ext
 from environs import Env, EnvError, validate
 
-from collector_site import csp, queue, theme
+from collector_site import admin_theme, csp, q_cluster
 from tasks_app import conf, values
 
 django_stubs_ext.monkeypatch()
@@ -103,12 +103,12 @@ INSTALLED_APPS = [
 
 # Three put their headers on whatever those below answer, files and refusals included.
 MIDDLEWARE = [
-    "collector_site.head.Bodiless",
+    "collector_site.middleware.Bodiless",
     "collector_site.csp.Policy",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tasks_app.api.lean.Lean",
+    "tasks_app.api.status_fast_path.Lean",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "tasks_app.api.middleware.BodyLimit",
@@ -159,15 +159,15 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever keeps trying locks the user out for good
-AXES_CLIENT_IP_CALLABLE = "collector_site.signin.client_address"
-AXES_LOCKOUT_CALLABLE = "collector_site.signin.locked_out"
+AXES_CLIENT_IP_CALLABLE = "collector_site.login_throttling.client_address"
+AXES_LOCKOUT_CALLABLE = "collector_site.login_throttling.locked_out"
 AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]  # people type passwords into the wrong field
 AXES_DISABLE_ACCESS_LOG = True  # a row for each login, for ever; failures are cleaned up
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.Policy grants pages more
-DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.reports.Discreet"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.Discreet"
 
 # The cluster's heartbeats live in the cache, so all processes must share it: Redis, else files.
 CACHES = {
@@ -178,8 +178,8 @@ CACHES = {
         "LOCATION": BASE_DIR / ".cache" / _fingerprint(DATABASES["default"]),
     }
 }
-Q_CLUSTER = queue.cluster_settings(COLLECTOR, "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING")
-UNFOLD = theme.unfold_settings()
+Q_CLUSTER = q_cluster.cluster_settings(COLLECTOR, "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING")
+UNFOLD = admin_theme.unfold_settings()
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
@@ -239,7 +239,7 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"brief": {"()": "collector_site.reports.Brief"}},
+    "filters": {"brief": {"()": "collector_site.error_reporting.Brief"}},
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},

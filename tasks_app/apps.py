@@ -10,8 +10,9 @@ class TasksAppConfig(AppConfig):
     verbose_name = _("Collection")
 
     def ready(self) -> None:
-        from tasks_app import checks, guards, roles  # noqa: F401
+        from tasks_app import checks, roles  # noqa: F401
+        from tasks_app.db import triggers
 
-        post_migrate.connect(guards.install, sender=self)
+        post_migrate.connect(triggers.install, sender=self)
         pre_migrate.connect(roles.remember, sender=self)
         post_migrate.connect(roles.install, sender=self)

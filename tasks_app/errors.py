@@ -6,8 +6,7 @@ Only `api/errors.py` turns these into HTTP. What a source raises is in `sources/
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import get_language, gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import get_language, gettext, gettext_lazy as _
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

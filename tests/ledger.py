@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
-from tasks_app import calendars
 from tasks_app.conf import ADJUSTS, MARKETS, Conf
+from tasks_app.market import calendars
 from tasks_app.sources.base import Bar, Request, SourceError, Symbol
 
 

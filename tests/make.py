@@ -11,12 +11,12 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle
-from tasks_app.audit import Actor
 from tasks_app.engine import slice
 from tasks_app.lifecycle import Claim, Lane, Outcome
+from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask
 from tasks_app.models.tasks import Channel, ItemState
-from tasks_app.orders import Order
+from tasks_app.orders.order import Order
 
 TODAY = date(2026, 1, 2)
 ACTOR = Actor(Channel.COMMAND)

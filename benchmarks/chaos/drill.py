@@ -15,7 +15,7 @@ from benchmarks.chaos import faults
 from benchmarks.chaos.faults import Blow
 from benchmarks.chaos.site import Site
 from tasks_app.models import CollectionItem, CollectionTask
-from tasks_app.sources.simulated_exchange import symbol_at
+from tasks_app.sources.simulated.exchange import symbol_at
 
 MARKET = "US"  # its simulated codes never run out
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)

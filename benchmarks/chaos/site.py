@@ -16,7 +16,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.cache import cache
 
-from tasks_app.management import preparation, web
+from tasks_app.management import bootstrap, web_server
 from tasks_app.models import CollectionLane, CollectionTask
 from tests.concurrency.machine import ROOT, Machine, Roles, environment, eventually, marked
 
@@ -27,16 +27,16 @@ class Web:
     """gunicorn on a socket that outlives it, as a service manager's."""
 
     def __init__(self, folder: Path, url: str, mark: str) -> None:
-        self.listener = web.listen("127.0.0.1", 0)
+        self.listener = web_server.listen("127.0.0.1", 0)
         self.environment = environment(url, MARK=mark, DJANGO_LOG_LEVEL="ERROR")
         self.log_file = folder / "web.log"
-        self.token = preparation.token(preparation.admin()[0])
+        self.token = bootstrap.token(bootstrap.admin()[0])
         self.start()
 
     def start(self) -> None:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *web.command(self.listener)],
+                [sys.executable, *web_server.command(self.listener)],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -52,7 +52,7 @@ class Web:
             "Content-Type": "application/json",
             "Idempotency-Key": key,
         }
-        url = web.url(self.listener, f"/api/data-collection/{path}")
+        url = web_server.url(self.listener, f"/api/data-collection/{path}")
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
@@ -64,7 +64,7 @@ class Site:
     def __init__(self, folder: Path, url: str, mark: str, server: Any) -> None:
         self.folder, self.mark, self.server = folder, mark, server
         self.log_file = folder / "requests"
-        preparation.migrate()
+        bootstrap.migrate()
         assert not CollectionTask.objects.exists(), "the database holds tasks: give me an empty one"
         self.web = Web(folder, url, mark)
         self.machines = []
@@ -79,7 +79,7 @@ class Site:
             machine.start(wait=False)
         for machine in self.machines:
             eventually(machine.clusters, 30, "the cluster's start")
-        eventually(lambda: web.answers(self.web.listener), 30, "the web server's start")
+        eventually(lambda: web_server.answers(self.web.listener), 30, "the web server's start")
         return self
 
     def __exit__(self, *_: object) -> None:

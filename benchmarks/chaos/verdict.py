@@ -12,7 +12,7 @@ from benchmarks.chaos import faults
 from benchmarks.chaos.drill import FIRST_DAY, LAST_DAY, MARKET, Log, Strike, again, finished
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar
 from tasks_app.sources.base import Bar, Request
-from tasks_app.sources.simulated import SimulatedSource
+from tasks_app.sources.simulated.source import SimulatedSource
 
 PROMISED = 30.0
 DYING_SECONDS = 0.2  # a kill of a parent reaches its children a moment later

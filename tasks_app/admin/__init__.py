@@ -5,27 +5,20 @@ from typing import Any
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin import (
-    dashboard,
-    doubts,
-    items,
-    plans,
-    queue,
-    quotes,
-    start,
-    stocks,
-    tasks,
-    tokens,
-    users,
-)
+from tasks_app.admin import plans, queue
+from tasks_app.admin.access import tokens, users
+from tasks_app.admin.dashboard import views as dashboard
+from tasks_app.admin.start import views as start
+from tasks_app.admin.stocks import admin as stocks, bars, corrections
+from tasks_app.admin.tasks import admin as tasks, items
 
 __all__ = [
+    "bars",
+    "corrections",
     "dashboard",
-    "doubts",
     "items",
     "plans",
     "queue",
-    "quotes",
     "start",
     "stocks",
     "tasks",

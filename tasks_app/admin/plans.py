@@ -10,12 +10,14 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from tasks_app import codelists, errors, orders, plans
-from tasks_app.admin import planwords, show
-from tasks_app.admin.cells import cell
-from tasks_app.admin.paginator import CappedPaginator
+from tasks_app import errors
+from tasks_app.admin import planwords
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.columns import cell
+from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.models import CollectionPlan
 from tasks_app.models.quotes import Market
+from tasks_app.orders import code_lists, order as orders, plans
 from tasks_app.sources import registry
 
 if TYPE_CHECKING:  # unfold is untyped; its classes are Django's with other looks
@@ -64,7 +66,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         """Refuse what `orders` refuses, beside the field."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
-            self.instance.stock_codes = codelists.split(data["codes"]) or None
+            self.instance.stock_codes = code_lists.split(data["codes"]) or None
             self._resolve(data)
         return data
 
@@ -111,8 +113,8 @@ class PlanAdmin(ModelAdmin[CollectionPlan]):
     state = cell(_("status"), planwords.state)
     what = cell(_("scope"), planwords.scope)
     when = cell(_("when"), planwords.rhythm)
-    following = cell(_("next run"), lambda plan: show.moment(plan.next_at, seconds=False))
-    latest = cell(_("last run"), lambda plan: show.moment(plan.last_at, seconds=False))
+    following = cell(_("next run"), lambda plan: formatting.moment(plan.next_at, seconds=False))
+    latest = cell(_("last run"), lambda plan: formatting.moment(plan.last_at, seconds=False))
     result = cell(_("last result"), planwords.result)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionPlan]:

@@ -3,7 +3,8 @@
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from tasks_app.admin import pages, show
+from tasks_app.admin.common import formatting
+from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
@@ -12,28 +13,28 @@ from tasks_app.models.plans import Rhythm
 def state(plan: CollectionPlan) -> SafeString:
     """On, off, or waiting for another task to end."""
     if not plan.enabled:
-        return show.label("cancelled", _("off"))
+        return formatting.label("cancelled", _("off"))
     if plan.waiting_since:
-        return show.label("pending", _("waits its turn"))
-    return show.label("completed", _("on"))
+        return formatting.label("pending", _("waits its turn"))
+    return formatting.label("completed", _("on"))
 
 
 def rhythm(plan: CollectionPlan) -> SafeString:
     """How often, and when in which time zone."""
     often = plan.get_weekday_display() if plan.rhythm == Rhythm.WEEKLY else plan.get_rhythm_display()
-    return show.two_lines(f"{often}, {plan.at:%H:%M}", MARKET_TIME_ZONES[plan.market])
+    return formatting.two_lines(f"{often}, {plan.at:%H:%M}", MARKET_TIME_ZONES[plan.market])
 
 
 def result(plan: CollectionPlan) -> SafeString | str:
     """The last task and how it stands, or why none was started."""
     if plan.error_code:
-        return show.two_lines(show.label("failed", _("refused")), plan.error_message)
+        return formatting.two_lines(formatting.label("failed", _("refused")), plan.error_message)
     if plan.last_task is None:
-        return show.gone_task(plan.last_task_id) if plan.last_task_id else show.NOTHING
-    return show.two_lines(pages.label(plan.last_task), show.task_link(plan.last_task.pk))
+        return formatting.gone_task(plan.last_task_id) if plan.last_task_id else formatting.NOTHING
+    return formatting.two_lines(columns.label(plan.last_task), formatting.task_link(plan.last_task.pk))
 
 
 def scope(plan: CollectionPlan) -> SafeString:
     """Market, source and how many days."""
-    span = _("the last %(days)s days") % {"days": show.number(plan.days)}
-    return show.two_lines(f"{plan.market} · {plan.source}", span)
+    span = _("the last %(days)s days") % {"days": formatting.number(plan.days)}
+    return formatting.two_lines(f"{plan.market} · {plan.source}", span)

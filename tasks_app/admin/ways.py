@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
-from tasks_app import keyset
+from tasks_app.db import keyset
 
 
 class Way(NamedTuple):

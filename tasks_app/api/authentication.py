@@ -12,7 +12,7 @@ from rest_framework.authentication import SessionAuthentication, get_authorizati
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from tasks_app.prepared import Prepared
+from tasks_app.db.compiled_queries import Prepared
 
 logger = logging.getLogger(__name__)
 PREFIXES = (b"token", b"bearer")

@@ -16,7 +16,7 @@ from django.views import defaults
 from rest_framework import views
 from rest_framework.response import Response
 
-from tasks_app import tables
+from tasks_app.db import errors
 from tasks_app.errors import CollectorError, OrderError, TaskNotFound
 
 API = "/api/"
@@ -61,7 +61,7 @@ def _refused(exc: CollectorError) -> Response:
 
 def _technical(exc: Exception) -> Response | None:
     told = next((told for kinds, told in _TECHNICAL.items() if isinstance(exc, kinds)), None)
-    if isinstance(exc, DatabaseError) and tables.are_missing(exc):
+    if isinstance(exc, DatabaseError) and errors.are_missing(exc):
         told = _UNMIGRATED
     if told is None:
         return None

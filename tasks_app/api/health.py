@@ -14,9 +14,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tasks_app import dispatch
-from tasks_app.api import schema
+from tasks_app.api import openapi
 from tasks_app.api.renderers import FirstOnly, Json
+from tasks_app.queue import dispatch
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -30,7 +30,7 @@ class Probe(APIView):
 class Alive(Probe):
     """This process answers. Asks nothing of anybody else."""
 
-    @schema.ALIVE
+    @openapi.ALIVE
     def get(self, request: Request) -> Response:
         return Response({"alive": True})
 
@@ -38,7 +38,7 @@ class Alive(Probe):
 class Ready(Probe):
     """Work can be taken on: 200 when all is well, else 503 and what is missing."""
 
-    @schema.READY
+    @openapi.READY
     def get(self, request: Request) -> Response:
         found = {name: _holds(check) for name, check in CHECKS.items()}
         ready = all(found.values())

@@ -12,14 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app import csvtext
-from tasks_app.api import schema
+from tasks_app.api import openapi
 from tasks_app.api.pagination import ByDay
 from tasks_app.api.renderers import Csv, Json
 from tasks_app.api.serializers import CODE, QuoteQuery, checked
 from tasks_app.conf import MARKETS
 from tasks_app.models import Stock
-from tasks_app.orders import spellings
+from tasks_app.orders.order import spellings
+from tasks_app.quotes import csv_export
 
 
 class Quotes(ViewSet):
@@ -27,11 +27,11 @@ class Quotes(ViewSet):
 
     renderer_classes = (Json, BrowsableAPIRenderer, Csv)
 
-    @schema.QUOTES
+    @openapi.QUOTES
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
         filters = checked(QuoteQuery, request.query_params.dict())
         code = _stored(market, code)
-        rows = csvtext.bars(market, code, **filters)
+        rows = csv_export.bars(market, code, **filters)
         if isinstance(request.accepted_renderer, Csv):
             return _csv(request, rows, f"{market}-{code}.csv")
         return ByDay().answer(request, rows)
@@ -47,9 +47,9 @@ class Quotes(ViewSet):
 def _csv(request: Request, rows: QuerySet[Any, dict[str, Any]], name: str) -> HttpResponseBase:
     """All rows that a file may hold; one page of them for who asks for pages."""
     if not {"limit", "cursor"} & request.query_params.keys():
-        return csvtext.download(rows, name)
+        return csv_export.download(rows, name)
     page = ByDay().answer(request, rows)
-    answer = csvtext.as_file(page.data, name)
+    answer = csv_export.as_file(page.data, name)
     if "Link" in page:
         answer["Link"] = page["Link"]
     return answer

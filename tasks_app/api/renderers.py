@@ -9,7 +9,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from tasks_app import wire
+from tasks_app.lifecycle import payloads
 
 
 class Json(JSONRenderer):
@@ -24,7 +24,7 @@ class Json(JSONRenderer):
         if data is None:
             return b""
         indent = self.get_indent(accepted_media_type or "", dict(renderer_context or {}))
-        return wire.encode(data, indent=bool(indent))
+        return payloads.encode(data, indent=bool(indent))
 
 
 class Csv(BaseRenderer):

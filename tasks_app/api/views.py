@@ -11,14 +11,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from tasks_app import lifecycle, orders, selectors, wire
-from tasks_app.api import schema, serializers
+from tasks_app import lifecycle
+from tasks_app.api import openapi as schema, serializers
 from tasks_app.api.pagination import ByPosition, NewestFirst
-from tasks_app.api.requests import actor, idempotency_key, known_id
+from tasks_app.api.request_data import actor, idempotency_key, known_id
 from tasks_app.api.serializers import checked
 from tasks_app.errors import reason
+from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, Stock
-from tasks_app.orders import Order
+from tasks_app.orders import order as orders
+from tasks_app.orders.order import Order
 
 ITEM = (
     "position",
@@ -44,7 +46,7 @@ class Tasks(ViewSet):
         order = Order(**checked(serializers.StartBody, request.data))
         key = idempotency_key(request)
         task = lifecycle.start(order, actor(request), today=orders.latest_today(), idempotency_key=key)
-        return Response(wire.started(task))
+        return Response(payloads.started(task))
 
     @schema.STATUS
     def status(self, request: Request, task_id: str) -> Response:
@@ -62,7 +64,7 @@ class Tasks(ViewSet):
     @schema.CANCEL
     def cancel(self, request: Request, task_id: str) -> Response:
         task = lifecycle.cancel(known_id(task_id), actor(request))
-        return Response(wire.cancelled(task))
+        return Response(payloads.cancelled(task))
 
     @schema.CURRENT
     def current(self, request: Request) -> Response:
@@ -87,7 +89,7 @@ class Tasks(ViewSet):
         in_query = checked(serializers.RetryBody, request.query_params.dict())
         given = in_query | checked(serializers.RetryBody, request.data)
         task = lifecycle.retry(known_id(task_id), actor(request), given.get("error_code", ""))
-        return Response(wire.started(task))
+        return Response(payloads.started(task))
 
 
 def _in_our_words(group: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import time
 
 from django.conf import settings
 
-from tasks_app import dispatch
 from tasks_app.lifecycle import retention
+from tasks_app.queue import dispatch
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3600.0

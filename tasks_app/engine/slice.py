@@ -18,17 +18,26 @@ from uuid import UUID
 from django.conf import settings
 from django.db import OperationalError
 
-from tasks_app import dispatch, lifecycle, selectors
-from tasks_app.engine import asking, ballast, days, draining, keeping, missing, planner, writer
-from tasks_app.engine.asking import Door, Route
-from tasks_app.engine.desk import Desk
-from tasks_app.engine.fetcher import Call
-from tasks_app.engine.gate import Shut
-from tasks_app.engine.pulse import Pulse
-from tasks_app.engine.settling import Settler
+from tasks_app import lifecycle
+from tasks_app.db import disk_reserve
+from tasks_app.engine import (
+    item_planner,
+    recorder,
+    request_planner,
+    source_router,
+)
+from tasks_app.engine.call_pool import Call
+from tasks_app.engine.heartbeat import Pulse
+from tasks_app.engine.outcomes import Settler
+from tasks_app.engine.request_queue import Desk
+from tasks_app.engine.source_router import Door, Route
 from tasks_app.errors import LostFence
-from tasks_app.lifecycle import Claim, Lane
+from tasks_app.lifecycle import Claim, Lane, selectors
+from tasks_app.queue import dispatch
+from tasks_app.quotes import trading_days, upsert
 from tasks_app.sources import registry
+from tasks_app.throttle.limiter import Shut
+from tasks_app.workers import drain_flag
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
@@ -47,10 +56,10 @@ def run(task_id: str, number: int, generation: int) -> None:
     except LostFence as lost:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, lost)
     except OperationalError as error:
-        if not writer.finds_no_space(error):
+        if not upsert.finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
-        ballast.drop()
+        disk_reserve.drop()
         # If not even this can be written, the task stays running and goes on once there is space.
         with suppress(LostFence):
             lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)
@@ -102,17 +111,17 @@ class Slice:
     def _read_task(self) -> None:
         self.task = selectors.get(self.lane.task_id)
         self.route = Route(self.task, self.conf)
-        self.missing = missing.Missing(self.task, days.of(self.task.market, self.task.source))
-        self.keeper = keeping.Keeper(self.task, self.missing)
+        self.missing = request_planner.Missing(self.task, trading_days.of(self.task.market, self.task.source))
+        self.keeper = recorder.Keeper(self.task, self.missing)
         self.settler = Settler(self.lane, self.route, self.desk, self.keeper, self.conf)
 
     def _plan(self) -> bool:
         """Give the task its items; False when the slice was over first, or the task was ended."""
         door = self.route.doors[0]
         listed = self.task.market, door.gate, self.desk.fetcher, self._wait_for_list
-        ask = partial(planner.ask, door.source, *listed)
+        ask = partial(item_planner.ask, door.source, *listed)
         try:
-            planned = planner.plan(self.task, self.lane, door.source, ask, self.conf)
+            planned = item_planner.plan(self.task, self.lane, door.source, ask, self.conf)
         except TimeIsUp:
             lifecycle.close(self.lane)
             return False
@@ -122,7 +131,7 @@ class Slice:
 
     def _wait_for_list(self, shut: Shut | None) -> Call[Any, Any] | None:
         """Wait in the source's line, or for its answer, which may outlast the slice but no drain."""
-        if draining.requested() or (shut and self._over()):
+        if drain_flag.requested() or (shut and self._over()):
             raise TimeIsUp
         if shut:
             self._lose_patience(shut)
@@ -138,20 +147,20 @@ class Slice:
                     self._take_up(claim)
 
     def _over(self) -> bool:
-        if draining.requested():
+        if drain_flag.requested():
             self.ends = min(self.ends, time.monotonic())
         return time.monotonic() >= self.ends
 
     def _done(self) -> bool:
         """A drain waits a little for what is in flight; what is not there by then is handed back."""
-        if draining.requested() and time.monotonic() - self.ends > DRAIN_SECONDS:
+        if drain_flag.requested() and time.monotonic() - self.ends > DRAIN_SECONDS:
             return True
         return self.desk.is_clear() and (self._over() or not self.more)
 
     def _fill(self) -> float:
         """Claim stocks and ask for them; seconds after which to look again."""
         if self._over():
-            if draining.requested():  # else what has its time reserved is still asked for
+            if drain_flag.requested():  # else what has its time reserved is still asked for
                 self.desk.recall()
             self.settler.let_go()
             return math.inf
@@ -208,11 +217,13 @@ class Slice:
 
     def _lose_patience(self, shut: Shut) -> None:
         """End a task that has got nowhere for too long because its source is shut."""
-        if shut.why and not self.patient and asking.is_hopeless(self.task.pk, self.conf):
-            lifecycle.fail(self.task.pk, "source_paused", asking.GIVEN_UP % (self.task.source, shut.why))
+        if shut.why and not self.patient and source_router.is_hopeless(self.task.pk, self.conf):
+            lifecycle.fail(
+                self.task.pk, "source_paused", source_router.GIVEN_UP % (self.task.source, shut.why)
+            )
         self.patient = True
 
 
 def look_after(seconds: float) -> float:
     """When to look again at what is to change in so many seconds: somebody may change it sooner."""
-    return max(min(seconds, asking.LOOK_SECONDS), SHORTEST_WAIT)
+    return max(min(seconds, source_router.LOOK_SECONDS), SHORTEST_WAIT)

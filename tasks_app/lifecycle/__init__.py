@@ -8,11 +8,11 @@ Every write takes the task's row lock first, then lanes, then items: one order, 
 times are the database's, since hosts disagree.
 """
 
-from tasks_app.lifecycle.endings import record
-from tasks_app.lifecycle.people import cancel, retry, start
-from tasks_app.lifecycle.rows import Claim, Lane, Outcome
-from tasks_app.lifecycle.upkeep import fail, give_up, rescue
-from tasks_app.lifecycle.workers import (
+from tasks_app.lifecycle.claims import Claim, Lane, Outcome
+from tasks_app.lifecycle.completion import record
+from tasks_app.lifecycle.recovery import fail, give_up, rescue
+from tasks_app.lifecycle.user_actions import cancel, retry, start
+from tasks_app.lifecycle.worker_actions import (
     beat,
     begin,
     claim,

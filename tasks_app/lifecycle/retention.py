@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from tasks_app import turns
-from tasks_app.lifecycle.rows import RUNNING
+from tasks_app.db import sqlite_priority
+from tasks_app.lifecycle.claims import RUNNING
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
 
 BATCH = 1000  # rows, so that nobody waits for long
@@ -47,7 +47,7 @@ def prune(days: int, batch: int = BATCH) -> Pruned:
 
     Of several hosts each takes another task, or finds none.
     """
-    turns.let_ahead()
+    sqlite_priority.let_ahead()
     with transaction.atomic():
         oldest = expired(days).select_for_update(skip_locked=True).values_list("pk", flat=True).first()
         return _prune(oldest, batch) if oldest else Pruned()

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app import states
+from tasks_app.models import states
 from tasks_app.models.quotes import Adjust, Market
 
 

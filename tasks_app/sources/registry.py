@@ -17,10 +17,10 @@ from tasks_app.sources.base import Limits, Source
 
 BUILT_IN = {
     "sample": "tasks_app.sources.sample:SampleSource",
-    "simulated": "tasks_app.sources.simulated:SimulatedSource",
-    "akshare": "tasks_app.sources.akshare:AkshareSource",
-    "baostock": "tasks_app.sources.baostock:BaostockSource",
-    "csv": "tasks_app.sources.csv_folder:CsvSource",
+    "simulated": "tasks_app.sources.simulated.source:SimulatedSource",
+    "akshare": "tasks_app.sources.akshare.source:AkshareSource",
+    "baostock": "tasks_app.sources.baostock.source:BaostockSource",
+    "csv": "tasks_app.sources.csv_folder.source:CsvSource",
 }
 MADE_UP = frozenset({"simulated"})
 METHODS = ("from_conf", "symbols", "fetch")

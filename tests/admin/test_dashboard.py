@@ -7,12 +7,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_app import calendars, coverage, dispatch, lifecycle
+from tasks_app import lifecycle
 from tasks_app.admin import figures
-from tasks_app.dispatch import Cluster
 from tasks_app.lifecycle import Outcome
+from tasks_app.market import calendars
 from tasks_app.models import Series, SourceGate, Stock
 from tasks_app.models.tasks import ItemState
+from tasks_app.queue import dispatch
+from tasks_app.queue.dispatch import Cluster
+from tasks_app.quotes import coverage
 from tests.admin.site import TASKS, signed_in, superuser, text_of, url
 from tests.make import ACTOR, make_ended, make_lane, make_task
 
@@ -115,7 +118,7 @@ def test_the_strip_shows_every_run_and_what_it_was():
 
 
 def test_the_strip_ends_with_the_newest_sixty(monkeypatch):
-    monkeypatch.setattr("tasks_app.admin.overview.RUNS", 2)
+    monkeypatch.setattr("tasks_app.admin.dashboard.overview.RUNS", 2)
     tasks = [make_ended("cancelled") for _ in range(3)]
     body = superuser().get(url("dashboard_overview")).content.decode()
     assert [str(task.pk) in body for task in tasks] == [False, True, True]

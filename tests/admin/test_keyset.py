@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_app import keyset
-from tasks_app.admin.base import ReadOnlyAdmin
+from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.db import keyset
 from tasks_app.models import CollectionTask, DailyBar, Stock
 from tests.admin.site import TASKS, superuser, text_of, url
 from tests.make import make_ended

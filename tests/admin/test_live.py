@@ -10,12 +10,19 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_app import gates, lifecycle
-from tasks_app.admin import chart, feed, grid, panels, rights
+from tasks_app import lifecycle
+from tasks_app.admin.access import permissions
+from tasks_app.admin.tasks import (
+    grid,
+    live_updates,
+    panels,
+    throughput_chart,
+)
 from tasks_app.lifecycle import Outcome
+from tasks_app.lifecycle.progress import Bucket
 from tasks_app.models import CollectionTask, Stock
 from tasks_app.models.tasks import EventKind, ItemState
-from tasks_app.pace import Bucket
+from tasks_app.throttle import status
 from tests.admin.site import TASKS, signed_in, superuser, text_of, url
 from tests.make import ACTOR, make_ended, make_lane, make_run, make_task, make_user
 
@@ -25,9 +32,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def turn(monkeypatch):
     """Nothing is drawn yet, and the ten seconds in which a drawing is good do not end by themselves."""
-    feed.KEEPER.found.clear()
+    live_updates.KEEPER.found.clear()
     now = [timezone.now()]
-    monkeypatch.setattr(feed, "_turn", lambda: now[0])
+    monkeypatch.setattr(live_updates, "_turn", lambda: now[0])
 
     def end():
         now[0] += timedelta(seconds=10)
@@ -58,8 +65,8 @@ class Reader:
 
 def grow_old():
     """Let a second pass, as far as drawings are concerned."""
-    for key, kept in feed.KEEPER.found.items():
-        feed.KEEPER.found[key] = feed.Snapshot(**{**vars(kept), "drawn": kept.drawn - 2})
+    for key, kept in live_updates.KEEPER.found.items():
+        live_updates.KEEPER.found[key] = live_updates.Snapshot(**{**vars(kept), "drawn": kept.drawn - 2})
 
 
 def whole_size(answer):
@@ -157,15 +164,15 @@ def test_two_web_processes_draw_alike(ended):
     """Else a page whose requests reach both in turn would be sent its parts again and again."""
     task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
     reader = Reader(superuser(), task)
-    feed.KEEPER.found.clear()
+    live_updates.KEEPER.found.clear()
     assert reader.ask().status_code == 304
 
 
 def pause(monkeypatch):
     """Shut every source's gate; until when."""
     until = timezone.now() + timedelta(hours=1)
-    paused = gates.Gate("simulated", gates.GateState.PAUSED, paused_until=until, reason="429 five times.")
-    monkeypatch.setattr(gates, "gate_of", lambda source: paused)
+    paused = status.Gate("simulated", status.GateState.PAUSED, paused_until=until, reason="429 five times.")
+    monkeypatch.setattr(status, "gate_of", lambda source: paused)
     return until
 
 
@@ -204,10 +211,12 @@ def test_rights_read_within_the_query_are_those_of_has_perm(through):
     for name in ("view_collectiontask", "retry_task"):
         holder.add(_permission(name))
     user = type(user).objects.get(pk=user.pk)
-    assert rights.read(feed.row(user, task.pk)) == rights.of(user)
-    assert rights.of(user) == rights.Rights(view=True, cancel=False, retry=True, start=False)
+    assert permissions.read(live_updates.row(user, task.pk)) == permissions.of(user)
+    assert permissions.of(user) == permissions.Rights(view=True, cancel=False, retry=True, start=False)
     user.is_active = False
-    assert rights.read(feed.rows(user).get(pk=task.pk)) == rights.Rights(False, False, False, False)
+    assert permissions.read(live_updates.rows(user).get(pk=task.pk)) == permissions.Rights(
+        False, False, False, False
+    )
 
 
 def _permission(name):
@@ -322,13 +331,13 @@ def test_events_are_told_by_the_names_of_their_parameters():
 def test_the_chart_stands_on_a_round_scale_and_has_its_numbers_in_a_table():
     width = timedelta(seconds=5)
     began = timezone.now()
-    drawn = chart.of([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
+    drawn = throughput_chart.of([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
     assert (drawn.top, drawn.most, len(drawn.rows)) == ("30", "22", 3)
     assert drawn.succeeded.count("M") == 3
     assert drawn.failed.count("M") == 2
-    assert chart.of([]) is None
+    assert throughput_chart.of([]) is None
 
 
 @pytest.mark.parametrize(("count", "top"), [(0, 1), (1, 1), (7, 8), (11, 20), (253, 300), (1001, 2000)])
 def test_a_scale_ends_at_a_round_number(count, top):
-    assert chart.round_up(count) == top
+    assert throughput_chart.round_up(count) == top

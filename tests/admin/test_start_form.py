@@ -11,8 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
-from tasks_app import codelists, estimates, lifecycle, orders
+from tasks_app import lifecycle
 from tasks_app.models import CollectionTask, SourceGate, Stock, StockList
+from tasks_app.orders import code_lists, estimates, order as orders
 from tests.admin.site import TASKS, said, signed_in, superuser, text_of, url
 from tests.make import ACTOR, TODAY, make_ended, make_order, make_task
 
@@ -226,22 +227,22 @@ def test_codes_can_be_given_in_the_address():
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
 def test_a_file_of_codes_is_read(content, codes, encoding):
-    assert codelists.read(content.encode(encoding)) == codes
+    assert code_lists.read(content.encode(encoding)) == codes
 
 
 @pytest.mark.parametrize(
     ("content", "error"),
     [
-        (b"", codelists.EmptyList),
-        (b" \n\n", codelists.EmptyList),
-        (b"PK\x03\x04\x00\x00", codelists.NotAList),
-        (b"\xff\xff\xff", codelists.NotAList),
-        (b"1" * (codelists.MAX_BYTES + 1), codelists.FileTooLarge),
+        (b"", code_lists.EmptyList),
+        (b" \n\n", code_lists.EmptyList),
+        (b"PK\x03\x04\x00\x00", code_lists.NotAList),
+        (b"\xff\xff\xff", code_lists.NotAList),
+        (b"1" * (code_lists.MAX_BYTES + 1), code_lists.FileTooLarge),
     ],
 )
 def test_a_file_that_is_no_list_is_refused(content, error):
     with pytest.raises(error):
-        codelists.read(content)
+        code_lists.read(content)
 
 
 def test_a_file_is_enough_by_itself_whatever_was_chosen_beside_it():

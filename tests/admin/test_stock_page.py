@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_app import calendars
-from tasks_app.csvtext import COLUMNS
+from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, CollectionItem, Correction, DailyBar, Finding, Series, Stock
+from tasks_app.quotes.csv_export import COLUMNS
 from tests.admin.site import signed_in, superuser, text_of, url
 from tests.make import make_task, make_user
 

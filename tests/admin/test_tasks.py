@@ -7,8 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app import lifecycle
-from tasks_app.admin import durations, feed
-from tasks_app.admin.paginator import CappedPaginator
+from tasks_app.admin.common import durations
+from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.tasks import live_updates
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState
@@ -140,7 +141,7 @@ def test_the_page_costs_no_more_queries_with_more_items():
     client = superuser()
 
     def queries(task):
-        feed.KEEPER.found.clear()
+        live_updates.KEEPER.found.clear()
         with CaptureQueriesContext(connection) as caught:
             client.get(url(f"{TASKS}_change", task.pk))
         return len(caught)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from tasks_app import lifecycle
-from tasks_app.api import lean
+from tasks_app.api import status_fast_path
 from tasks_app.lifecycle import Outcome
 from tasks_app.models.tasks import ItemState
 from tests.make import make_lane, make_task
@@ -30,7 +30,7 @@ def token():
 def ask(token):
     def ask(path: str, **headers: str):
         headers.setdefault("HTTP_AUTHORIZATION", f"Token {token[1]}")
-        return Client().get(f"{lean.API}{path}", **headers)
+        return Client().get(f"{status_fast_path.API}{path}", **headers)
 
     return ask
 
@@ -124,7 +124,7 @@ def test_what_does_not_exist_gets_its_sentence_from_the_ordinary_way(ask, path):
 def test_browsers_and_other_methods_go_the_ordinary_way(ask, paths, token):
     for path in paths:
         assert "text/html" in ask(path, HTTP_ACCEPT="text/html,*/*")["Content-Type"]
-        head = Client().head(f"{lean.API}{path}", HTTP_AUTHORIZATION=f"Token {token[1]}")
+        head = Client().head(f"{status_fast_path.API}{path}", HTTP_AUTHORIZATION=f"Token {token[1]}")
         assert (head.status_code, is_lean(head)) == (200, False)
     assert not is_lean(ask("current-task?format=json"))
 

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from tasks_app.csvtext import safe
+from tasks_app.quotes.csv_export import safe
 from tests.api.world import BASE, client_of, make_bars, make_stock
 from tests.make import make_user
 

@@ -6,10 +6,11 @@ from datetime import datetime
 
 import pytest
 
-from tasks_app import dispatch, lifecycle
+from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask, StockList
 from tasks_app.models.tasks import EventKind, ItemState
+from tasks_app.queue import dispatch
 from tasks_app.sources import registry
 from tests.api.world import BASE, client_of, make_stock
 from tests.make import finish, make_claim, make_ended, make_lane, make_task, make_user
@@ -162,7 +163,7 @@ def test_a_start_while_a_task_runs_is_refused_and_says_which(client):
 
 
 def test_a_day_that_has_begun_somewhere_on_earth_is_not_future(client):
-    from tasks_app.orders import latest_today
+    from tasks_app.orders.order import latest_today
 
     today = latest_today().isoformat()
     assert start(client, start_date=today, end_date=today).status_code == 200

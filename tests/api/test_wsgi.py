@@ -6,7 +6,7 @@ import pytest
 from django.http import StreamingHttpResponse
 from django.test.client import RequestFactory
 
-from collector_site.head import Bodiless
+from collector_site.middleware import Bodiless
 from collector_site.wsgi import Utf8Request, application
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tasks_app.sources.base import Bar, Permanent, Request
-from tasks_app.sources.simulated import SimulatedSource
+from tasks_app.sources.simulated.source import SimulatedSource
 
 REFUSED = "7"
 

@@ -14,11 +14,12 @@ django.setup()
 
 from django.contrib.auth.models import Group, User  # noqa: E402
 
-from tasks_app import lifecycle, orders  # noqa: E402
-from tasks_app.audit import Actor  # noqa: E402
+from tasks_app import lifecycle  # noqa: E402
+from tasks_app.lifecycle.events import Actor  # noqa: E402
 from tasks_app.models import CollectionTask  # noqa: E402
 from tasks_app.models.tasks import Channel  # noqa: E402
-from tasks_app.orders import Order  # noqa: E402
+from tasks_app.orders import order as orders  # noqa: E402
+from tasks_app.orders.order import Order  # noqa: E402
 from tests.browser.people import PASSWORD, ROLES  # noqa: E402
 from tests.make import work  # noqa: E402
 

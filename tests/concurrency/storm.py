@@ -23,7 +23,7 @@ from django.db.models import Count, Max, Sum  # isort: skip
 
 from tasks_app import errors, lifecycle  # isort: skip
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar  # isort: skip
-from tasks_app.sources.simulated_exchange import symbol_at  # isort: skip
+from tasks_app.sources.simulated.exchange import symbol_at  # isort: skip
 from tests.admin import site  # isort: skip
 from tests.make import ACTOR, make_task  # isort: skip
 

@@ -9,8 +9,8 @@ from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
-from tasks_app import dispatch
-from tasks_app.broker import COURTESY, Broker
+from tasks_app.queue import dispatch
+from tasks_app.queue.broker import COURTESY, Broker
 
 pytestmark = pytest.mark.django_db
 TEN_MINUTES = timedelta(minutes=10)

@@ -9,11 +9,12 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django_q.conf import Conf as QConf
 
-from tasks_app import calendars
 from tasks_app.conf import Simulated
-from tasks_app.engine import daily, watchdog
+from tasks_app.engine import day_fetches
+from tasks_app.market import calendars
 from tasks_app.models import CollectionItem, DailyBar, TaskEvent
 from tasks_app.sources.base import Transient
+from tasks_app.workers import watchdog
 from tests import scripted
 from tests.make import make_task, work
 from tests.scripted import ByDay
@@ -26,7 +27,7 @@ FRIDAY, MONDAY = date(2024, 3, 1), date(2024, 3, 4)
 def script(settings, monkeypatch):
     """A function that gives the source its script by day, and the settings their values."""
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
-    daily._shelves.clear()
+    day_fetches._shelves.clear()
 
     def give(days, **given):
         monkeypatch.setattr(ByDay, "days", staticmethod(days))
@@ -175,7 +176,7 @@ def make_stored(script, size=60):
     """The Friday of so many stocks, which then are known to trade."""
     script(page(size), by_day=each)
     collect(make_increment(end_date=FRIDAY))
-    daily._shelves.clear()
+    day_fetches._shelves.clear()
     ByDay.calls.clear()
 
 
@@ -239,7 +240,7 @@ def test_a_refused_bar_of_the_last_days_is_asked_for_again_though_its_day_was_an
 
     script(days)
     assert collect(make_increment()).items.get(code="000007").rows_refused == 1
-    daily._shelves.clear()
+    day_fetches._shelves.clear()
     ByDay.calls.clear()
     script(scripted.whole_market)
     task = collect(make_increment())
@@ -252,7 +253,7 @@ def test_a_day_that_hangs_is_given_up_and_the_next_process_knows(script):
     script(lambda day: released.wait(30) and {}, fetch_timeout=0.2, heartbeat=0.05)
     task = make_increment()
     work()
-    daily._shelves.clear()  # as a new process would find it
+    day_fetches._shelves.clear()  # as a new process would find it
     collect(task)
     released.set()
     assert (task.status, task.success_count) == ("completed", 60)
@@ -270,13 +271,13 @@ def test_a_process_never_keeps_more_days_than_it_may_ask_at_once(script):
     script(scripted.whole_market, days_at_once=2)
     collect(make_increment())
     collect(make_increment(start_date=MONDAY, end_date=MONDAY + timedelta(days=1), force_update=True))
-    assert len(daily._shelves) == 1
-    assert all(len(shelf.days) <= 2 for shelf in daily._shelves.values())
+    assert len(day_fetches._shelves) == 1
+    assert all(len(shelf.days) <= 2 for shelf in day_fetches._shelves.values())
 
 
 def test_the_simulated_days_hold_the_same_bars_as_its_stocks(settings):
     from tasks_app.sources.base import Request
-    from tasks_app.sources.simulated import SimulatedSource
+    from tasks_app.sources.simulated.source import SimulatedSource
 
     source = SimulatedSource(Simulated(stocks=3))
     day = source.fetch_day("CN", FRIDAY, "")

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from django.core.management import CommandError, call_command
 
-from tasks_app import calendars, exchanges
+from tasks_app.market import calendars, exchange_sessions
 from tasks_app.models import CalendarDay
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def test_a_calendar_that_can_not_be_read_knows_nothing_and_closes_no_day(monkeyp
     def broken(market):
         raise subprocess.SubprocessError("no such library")
 
-    monkeypatch.setattr(exchanges, "ask", broken)
+    monkeypatch.setattr(exchange_sessions, "ask", broken)
     monkeypatch.setattr(calendars, "_read", calendars._read.__wrapped__)
     monkeypatch.setattr(calendars.cache, "get", lambda key: None)
     found = calendars.sessions("CN", *GOLDEN_WEEK)

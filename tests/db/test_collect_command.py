@@ -19,13 +19,14 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 from rich.console import Console
 
-from tasks_app import lifecycle, orders, wire
-from tasks_app.lifecycle import Outcome
-from tasks_app.management import arguments, watching
+from tasks_app import lifecycle
+from tasks_app.lifecycle import Outcome, payloads
+from tasks_app.management import cli_arguments, progress_view
 from tasks_app.management.commands.collect import Command
 from tasks_app.management.commands.quickstart import Command as Quickstart
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import Channel, ItemState
+from tasks_app.orders import order
 from tests.make import ACTOR, make_ended, make_lane, make_task, make_user, work
 
 pytestmark = pytest.mark.django_db
@@ -78,7 +79,7 @@ def test_start_answers_with_the_apis_json() -> None:
     assert answer["status"] == "started"
     assert (answer["market"], answer["start_date"], answer["end_date"]) == ("US", "2000-01-01", "2013-12-31")
     assert (task.test_mode, task.full_collection_mode, task.force_update) == (True, True, True)
-    assert answer == json.loads(wire.dumps(wire.started(task)))
+    assert answer == json.loads(payloads.dumps(payloads.started(task)))
 
 
 def test_start_is_recorded_as_the_terminals() -> None:
@@ -97,7 +98,7 @@ def test_codes_come_with_commas_spaces_repeated_and_from_a_file(tmp_path: Path) 
     listed = tmp_path / "codes.txt"
     listed.write_text("000004,000005\n000006\n")
     words = ["000001,000002", "000003", f"@{listed}"]
-    assert arguments.codes(words) == [f"00000{n}" for n in range(1, 7)]
+    assert cli_arguments.codes(words) == [f"00000{n}" for n in range(1, 7)]
     answer = collected_json("start", "--source", "simulated", "--codes", *words[:2], "--codes", words[2])
     assert answer["stock_codes"] == [f"00000{n}" for n in range(1, 7)]
 
@@ -251,8 +252,8 @@ def test_retry_starts_a_linked_task() -> None:
 @pytest.mark.parametrize("length", [4, 8, 20, 32])
 def test_a_task_is_found_by_the_beginning_of_its_id(length: int) -> None:
     task = make_ended("completed")
-    assert arguments.find(task.pk.hex[:length].upper()) == task.pk
-    assert arguments.find(str(task.pk)[:9]) == task.pk
+    assert cli_arguments.find(task.pk.hex[:length].upper()) == task.pk
+    assert cli_arguments.find(str(task.pk)[:9]) == task.pk
 
 
 @pytest.mark.parametrize(
@@ -282,10 +283,12 @@ def test_watch_exits_by_how_the_task_ended() -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_watching_shows_the_progress_up_to_the_end(terminal: bool) -> None:
-    task = lifecycle.start(arguments.order({**START, "source": "sample"}), ACTOR, today=orders.latest_today())
+    task = lifecycle.start(
+        cli_arguments.order({**START, "source": "sample"}), ACTOR, today=order.latest_today()
+    )
     out = StringIO()
     console = Console(file=out, force_terminal=terminal, width=100)
-    ended = watching.Watch(console, tend=work).until_end(task.pk)
+    ended = progress_view.Watch(console, tend=work).until_end(task.pk)
     assert (ended.status, ended.collected_count) == ("completed", 12_154)
     assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
 
@@ -299,13 +302,13 @@ def test_watching_says_that_no_worker_is_alive() -> None:
         if next(turns) == 2:
             lifecycle.cancel(task.pk, ACTOR)
 
-    watching.Watch(Console(file=out), tend, patience=0).until_end(task.pk)
+    progress_view.Watch(Console(file=out), tend, patience=0).until_end(task.pk)
     assert out.getvalue().count("No worker is alive") == 1
 
 
 def test_the_pace_counts_from_the_first_look() -> None:
     now = iter([100.0, 110.0, 120.0])
-    pace = watching.Pace(clock=lambda: next(now))
+    pace = progress_view.Pace(clock=lambda: next(now))
     assert pace.rate(50) == 0
     assert pace.rate(60) == 1
     assert pace.rate(50 + 40) == 2

@@ -11,12 +11,13 @@ from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
-from tasks_app import errors, lifecycle, selectors, wire
-from tasks_app.engine import slice, watchdog
-from tasks_app.lifecycle import Outcome
+from tasks_app import errors, lifecycle
+from tasks_app.engine import slice
+from tasks_app.lifecycle import Outcome, payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
 from tasks_app.models.tasks import ItemState
 from tasks_app.sources.base import Transient
+from tasks_app.workers import watchdog
 from tests import scripted
 from tests.make import ACTOR, make_lane, make_task, work
 from tests.scripted import First, Second, Third
@@ -82,7 +83,7 @@ def test_a_market_s_chain_names_its_usual_source(script):
 def test_an_order_may_name_its_own_fallbacks_or_none(script):
     script()
     task = make_task(source="first", stock_codes=("000001",), fallbacks=("third", "first", "third"))
-    assert wire.started(task)["fallbacks"] == ["third"]
+    assert payloads.started(task)["fallbacks"] == ["third"]
     lifecycle.cancel(task.pk, ACTOR)
     assert make_task(source="first", stock_codes=("000001",), fallbacks=()).fallbacks == []
 

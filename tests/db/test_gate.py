@@ -8,13 +8,12 @@ from itertools import pairwise
 import pytest
 from django.db.models.functions import Now
 
-from tasks_app import gates
 from tasks_app.conf import Simulated
-from tasks_app.engine import gate
-from tasks_app.engine.gate import Pass, Shut
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
+from tasks_app.throttle import limiter, status
+from tasks_app.throttle.limiter import Pass, Shut
 from tests import scripted
 
 pytestmark = pytest.mark.django_db
@@ -29,13 +28,13 @@ def limited(settings):
         settings.COLLECTOR = replace(
             settings.COLLECTOR, simulated=Simulated(rate=rate, daily=daily), **{"breaker_pause": 60.0, **conf}
         )
-        return gate.of("simulated", settings.COLLECTOR)
+        return limiter.of("simulated", settings.COLLECTOR)
 
     return limit
 
 
 def seen():
-    return gates.gate_of("simulated")
+    return status.gate_of("simulated")
 
 
 def pass_time(door, seconds):
@@ -76,22 +75,22 @@ def third_party(settings, monkeypatch):
 
 
 def test_a_source_without_limits_that_refuses_is_paused_too(third_party):
-    door = gate.of("first", third_party)
+    door = limiter.of("first", third_party)
     assert len(taken(door, 100)) == 100
     assert [door.refused(Pass(), BUSY) for _ in range(2)] == [False, True]
     assert isinstance(door.reserve(1), Shut)
-    assert gates.gate_of("first").state == "paused"
+    assert status.gate_of("first").state == "paused"
 
 
 def test_a_source_that_asks_nobody_is_never_paused(third_party, monkeypatch):
     monkeypatch.setattr(scripted.First, "local", True, raising=False)
     registry.limits.cache_clear()
-    assert type(gate.of("first", third_party)) is gate.OpenGate
+    assert type(limiter.of("first", third_party)) is limiter.OpenGate
     registry.limits.cache_clear()
 
 
 def test_requests_are_spaced_as_the_rate_says_whoever_reserves_them(limited):
-    one, other = limited(rate=20), gate.of("simulated", limited(rate=20).conf)
+    one, other = limited(rate=20), limiter.of("simulated", limited(rate=20).conf)
     times = sorted(passed.since for door in (one, other, one) for passed in taken(door, 4))
     assert len(times) == 12
     gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -101,7 +100,7 @@ def test_requests_are_spaced_as_the_rate_says_whoever_reserves_them(limited):
 
 def test_a_pass_is_void_when_its_time_is_over(limited):
     (passed,) = taken(limited(rate=1), 1)
-    assert 0 < passed.until - passed.since <= gate.SPARE
+    assert 0 < passed.until - passed.since <= limiter.SPARE
 
 
 def test_nobody_reserves_further_ahead_than_a_moment(limited):
@@ -232,7 +231,7 @@ def test_a_short_retry_after_holds_back_everybody(limited):
     assert 17 < given.seconds < 20
 
 
-@pytest.mark.parametrize("code", sorted(gate.DOUBTFUL))
+@pytest.mark.parametrize("code", sorted(limiter.DOUBTFUL))
 def test_what_may_be_the_stock_s_own_trouble_is_never_blamed_on_the_source(limited, code):
     door = limited(rate=100, breaker_after=1)
     assert not door.refused(Pass(), Transient("Hm.", code=code))
@@ -242,7 +241,7 @@ def test_what_may_be_the_stock_s_own_trouble_is_never_blamed_on_the_source(limit
 def test_all_gates_are_read_in_one_query(limited, django_assert_num_queries):
     limited(rate=5)
     with django_assert_num_queries(1):
-        told = {one.source: one for one in gates.gates()}
+        told = {one.source: one for one in status.gates()}
     assert (told["sample"].state, told["simulated"].state) == ("unlimited", "open")
     assert told["simulated"].rate == 5
 

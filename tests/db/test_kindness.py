@@ -10,10 +10,12 @@ from django.utils import timezone
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
-from tasks_app import lifecycle, selectors
-from tasks_app.engine import draining, slice
+from tasks_app import lifecycle
+from tasks_app.engine import slice
+from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
+from tasks_app.workers import drain_flag
 from tests import scripted
 from tests.make import ACTOR, make_task, work
 from tests.scripted import First
@@ -264,7 +266,7 @@ def reading_the_list(monkeypatch, meanwhile):
 
 def test_a_drain_does_not_wait_for_the_stock_list(script, monkeypatch):
     script()
-    end = reading_the_list(monkeypatch, lambda: monkeypatch.setattr(draining, "requested", lambda: True))
+    end = reading_the_list(monkeypatch, lambda: monkeypatch.setattr(drain_flag, "requested", lambda: True))
     task = make_first(stock_codes=None)
     assert one_slice() < 5
     end.set()
@@ -311,7 +313,7 @@ def test_a_drain_does_not_wait_for_the_gate(script, monkeypatch):
     beat = lifecycle.beat
 
     def drained(lane):
-        monkeypatch.setattr(draining, "requested", lambda: True)
+        monkeypatch.setattr(drain_flag, "requested", lambda: True)
         beat(lane)
 
     monkeypatch.setattr(lifecycle, "beat", drained)

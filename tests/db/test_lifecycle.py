@@ -8,12 +8,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 
-from tasks_app import errors, lifecycle, selectors, states
-from tasks_app.audit import Actor
-from tasks_app.engine import watchdog
-from tasks_app.lifecycle import Lane, Outcome, people
-from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
+from tasks_app import errors, lifecycle
+from tasks_app.lifecycle import Lane, Outcome, selectors, user_actions
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent, states
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+from tasks_app.workers import watchdog
 from tests.make import (
     ACTOR,
     TODAY,
@@ -350,13 +350,13 @@ def test_to_begin_a_slice_is_no_sign_of_work_but_its_beat_is():
 
 
 def test_a_start_goes_on_when_the_running_task_ends_by_itself_meanwhile(monkeypatch):
-    old, rescue = make_task(), people.rescue
+    old, rescue = make_task(), user_actions.rescue
 
     def late(task_id):
         finish(old)
         rescue(task_id)
 
-    monkeypatch.setattr(people, "rescue", late)
+    monkeypatch.setattr(user_actions, "rescue", late)
     new = make_task()
     old.refresh_from_db()
     assert (old.status, new.status) == ("completed", "running")
@@ -457,9 +457,9 @@ def test_the_database_refuses_a_counter_that_falls():
 
 
 def test_the_triggers_are_there_after_every_migrate():
-    from tasks_app import guards
+    from tasks_app.db import triggers
 
-    guards.install()
+    triggers.install()
     with connection.cursor() as cursor:
         catalogue = "sqlite_master WHERE type = 'trigger'" if connection.vendor == "sqlite" else "pg_trigger"
         name = "name" if connection.vendor == "sqlite" else "tgname"

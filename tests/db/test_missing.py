@@ -7,8 +7,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_app import calendars, exchanges, lifecycle
-from tasks_app.audit import Actor
+from tasks_app import lifecycle
+from tasks_app.lifecycle.events import Actor
+from tasks_app.market import calendars, exchange_sessions
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.tasks import Channel, EventKind
 from tests.ledger import Ledger, ledger_conf, sessions, write
@@ -283,9 +284,11 @@ def test_a_day_that_was_imported_as_closed_is_not_missing():
 
 
 def test_beyond_the_calendar_weekdays_count_and_the_task_is_warned_once(settings, monkeypatch):
-    known = exchanges.ask("CN")[1]
+    known = exchange_sessions.ask("CN")[1]
     end = date(2024, 3, 15)
-    monkeypatch.setattr(exchanges, "ask", lambda market: (end, tuple(day for day in known if day <= end)))
+    monkeypatch.setattr(
+        exchange_sessions, "ask", lambda market: (end, tuple(day for day in known if day <= end))
+    )
     monkeypatch.setattr(calendars, "_read", calendars._read.__wrapped__)
     monkeypatch.setattr(calendars.cache, "get", lambda key: None)
     monkeypatch.setattr(calendars.cache, "set", lambda *args: None)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from django.utils import timezone
 
-from tasks_app import pace
+from tasks_app.lifecycle import progress
 from tasks_app.models import CollectionTask
 from tests.make import make_ended, make_run, make_task
 
@@ -21,7 +21,7 @@ def minutes(length: timedelta | None) -> float:
 def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
     now = timezone.now()
     task = make_run(total=1000, ages=[n * 0.6 for n in range(500)], planned=300, now=now)
-    found = pace.pace(task, now)
+    found = progress.pace(task, now)
     assert found.per_minute == pytest.approx(100)
     assert minutes(found.low) < 5 < minutes(found.high)
     assert minutes(found.high) - minutes(found.low) < 2
@@ -30,7 +30,7 @@ def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
 def test_a_run_that_slowed_down_has_a_wide_range():
     now = timezone.now()
     ages = [600 + n * 0.1 for n in range(500)] + [n * 6.0 for n in range(50)]
-    found = pace.pace(make_run(total=1100, ages=ages, planned=660, now=now), now)
+    found = progress.pace(make_run(total=1100, ages=ages, planned=660, now=now), now)
     assert found.per_minute == pytest.approx(10)
     assert minutes(found.low) < 550 / 50
     assert minutes(found.high) > 550 / 10
@@ -38,23 +38,23 @@ def test_a_run_that_slowed_down_has_a_wide_range():
 
 def test_the_end_is_unknown_before_the_first_stock_and_after_a_long_silence():
     now = timezone.now()
-    assert pace.pace(make_task(), now) == pace.UNKNOWN
+    assert progress.pace(make_task(), now) == progress.UNKNOWN
     CollectionTask.objects.all().delete()
-    silent = pace.pace(make_run(total=10, ages=[400.0], planned=500, now=now), now)
-    assert silent == pace.Pace(0.0, None, None)
+    silent = progress.pace(make_run(total=10, ages=[400.0], planned=500, now=now), now)
+    assert silent == progress.Pace(0.0, None, None)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_an_ended_task_has_no_pace_and_asks_nothing(status, django_assert_num_queries):
     task = make_ended(status)
     with django_assert_num_queries(0):
-        assert pace.pace(task) == pace.UNKNOWN
+        assert progress.pace(task) == progress.UNKNOWN
 
 
 def test_the_pace_costs_one_query(django_assert_num_queries):
     task = make_run(total=50, ages=[1.0] * 20, planned=60)
     with django_assert_num_queries(1):
-        pace.pace(task)
+        progress.pace(task)
 
 
 @pytest.mark.parametrize(("hours", "width"), [(0.01, 1), (0.45, 30), (29, 1800), (24 * 90, 172_800)])
@@ -62,7 +62,7 @@ def test_a_run_of_any_length_has_at_most_sixty_intervals_of_one_width(hours, wid
     now = timezone.now()
     span = hours * 3600
     task = make_run(total=200, ages=[span * n / 100 for n in range(100)], planned=span, failed=30, now=now)
-    found = pace.throughput(task.pk, now=now)
+    found = progress.throughput(task.pk, now=now)
     assert 10 < len(found) <= 60
     assert {bucket.width.total_seconds() for bucket in found} == {width}
     assert [later.at - earlier.at for earlier, later in pairwise(found)] == [timedelta(seconds=width)] * (
@@ -75,9 +75,9 @@ def test_a_run_of_any_length_has_at_most_sixty_intervals_of_one_width(hours, wid
 def test_the_intervals_of_many_stocks_cost_two_queries(django_assert_num_queries):
     task = make_run(total=300, ages=[float(n) for n in range(300)], planned=300)
     with django_assert_num_queries(2):
-        pace.throughput(task.pk)
+        progress.throughput(task.pk)
 
 
 def test_a_task_of_which_nothing_ended_has_no_intervals():
-    assert pace.throughput(make_task().pk) == []
-    assert pace.throughput(CollectionTask(pk="0" * 32).pk) == []
+    assert progress.throughput(make_task().pk) == []
+    assert progress.throughput(CollectionTask(pk="0" * 32).pk) == []

@@ -11,9 +11,11 @@ from django.db import IntegrityError, connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_app import errors, lifecycle, plans, turns
-from tasks_app.engine import ballast, scheduler, watchdog
+from tasks_app import errors, lifecycle
+from tasks_app.db import disk_reserve, sqlite_priority
 from tasks_app.models import CollectionPlan, CollectionTask
+from tasks_app.orders import plans
+from tasks_app.workers import plan_scheduler, watchdog
 from tests.make import ACTOR, make_ended, make_plan, make_task, make_user, on_hosts
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +136,7 @@ def test_a_plan_that_somebody_switches_off_meanwhile_does_not_start():
     plan = make_plan()
     plan.now = timezone.now()
     CollectionPlan.objects.update(enabled=False, next_at=None)
-    scheduler._start(plan, plan.now)
+    plan_scheduler._start(plan, plan.now)
     assert not CollectionTask.objects.exists()
 
 
@@ -146,7 +148,7 @@ def test_the_database_refuses_a_plan_that_is_on_but_never_due():
 def test_a_round_without_a_due_plan_costs_one_query():
     make_plan(next_at=timezone.now() + timedelta(days=1))
     with CaptureQueriesContext(connection) as caught:
-        scheduler.start_due()
+        plan_scheduler.start_due()
     assert len(caught) == 1
 
 
@@ -161,7 +163,7 @@ def test_a_disk_that_can_not_be_read_stops_neither_tasks_nor_plans(monkeypatch, 
     def broken(path):
         raise OSError("Input/output error")
 
-    monkeypatch.setattr(ballast, "_path", lambda: tmp_path / "ballast")
+    monkeypatch.setattr(disk_reserve, "_path", lambda: tmp_path / "ballast")
     monkeypatch.setattr(shutil, "disk_usage", broken)
     make_plan()
     watchdog.tick()
@@ -178,7 +180,7 @@ def test_the_next_run_is_looked_up_before_anything_is_locked(monkeypatch):
         return next_run(plan, after)
 
     monkeypatch.setattr(plans, "next_run", look_up)
-    scheduler._start(plan, timezone.now())
+    plan_scheduler._start(plan, timezone.now())
     assert (CollectionTask.objects.count(), locked) == (1, [False])
 
 
@@ -186,7 +188,7 @@ def test_the_next_run_is_looked_up_before_anything_is_locked(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_a_plan_that_starts_and_a_person_do_not_wait_for_each_other(monkeypatch):
     ended, _ = make_ended("completed"), make_plan()
-    lock, take, refused = f"{turns.database_file()}-turn", scheduler._take, []
+    lock, take, refused = f"{sqlite_priority.database_file()}-turn", plan_scheduler._take, []
 
     def cancel():
         try:
@@ -204,8 +206,8 @@ def test_a_plan_that_starts_and_a_person_do_not_wait_for_each_other(monkeypatch)
         until_locked(lock)
         return taken
 
-    monkeypatch.setattr(scheduler, "_take", take_while_a_person_comes)
-    scheduler.start_due()
+    monkeypatch.setattr(plan_scheduler, "_take", take_while_a_person_comes)
+    plan_scheduler.start_due()
     person.join()
     assert CollectionTask.objects.filter(status="running").exists()
     assert len(refused) == 1
@@ -228,7 +230,7 @@ def until_locked(path):
 @pytest.mark.django_db(transaction=True)
 def test_of_many_hosts_one_starts_the_run():
     plan = make_plan()
-    assert not on_hosts(4, scheduler.start_due)
+    assert not on_hosts(4, plan_scheduler.start_due)
     plan.refresh_from_db()
     assert CollectionTask.objects.count() == 1
     assert plan.last_task is not None

@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from tasks_app import calendars, lifecycle
+from tasks_app import lifecycle
+from tasks_app.market import calendars
 from tasks_app.models import DailyBar, Finding, Stock
 from tests.ledger import Ledger, ledger_conf, make_bar, sessions, write
 from tests.make import ACTOR, TODAY, make_order, work

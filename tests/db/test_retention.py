@@ -16,8 +16,8 @@ from django.utils import timezone
 from django_q.models import Failure, Success
 
 from tasks_app import errors, lifecycle
-from tasks_app.engine import cleaning, watchdog
-from tasks_app.lifecycle import endings, retention
+from tasks_app.engine import cleaning
+from tasks_app.lifecycle import completion, retention
 from tasks_app.lifecycle.retention import Pruned, prune
 from tasks_app.models import (
     CollectionItem,
@@ -30,6 +30,7 @@ from tasks_app.models import (
     Stock,
     TaskEvent,
 )
+from tasks_app.workers import watchdog
 from tests.admin.site import superuser, text_of, url
 from tests.make import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, on_hosts, work
 
@@ -55,7 +56,7 @@ def keep(settings):
 def ending(days):
     """Whatever ends in here ended so many days ago."""
     began = set(CollectionTask.objects.values_list("pk", flat=True))
-    with patch.object(endings, "Now", lambda: Now() - timedelta(days=days)):
+    with patch.object(completion, "Now", lambda: Now() - timedelta(days=days)):
         yield
     fresh = CollectionTask.objects.exclude(pk__in=began)
     fresh.update(start_time=F("start_time") - timedelta(days=days))

@@ -11,10 +11,12 @@ from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
-from tasks_app import dispatch, lifecycle
+from tasks_app import lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import draining, keeping, slice, watchdog
+from tasks_app.engine import recorder, slice
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock, StockList
+from tasks_app.queue import dispatch
+from tasks_app.workers import drain_flag, watchdog
 from tests.make import ACTOR, make_task, work
 from tests.oddities import Oddity, odd_conf
 
@@ -166,7 +168,7 @@ def test_a_corrected_bar_is_stored_and_counted(odd):
 
 def test_a_cancel_during_a_fetch_throws_the_answer_away(odd, monkeypatch):
     task = make_task(source="odd", stock_codes=("GOOD",))
-    monkeypatch.setattr(keeping.quality, "sift", _cancelling(task, keeping.quality.sift))
+    monkeypatch.setattr(recorder.quality, "sift", _cancelling(task, recorder.quality.sift))
     work()
     task.refresh_from_db()
     assert (task.status, task.processed_stocks, DailyBar.objects.count()) == ("cancelled", 0, 0)
@@ -198,7 +200,7 @@ def test_a_request_that_hangs_too_long_is_given_up_as_a_passing_fault(odd, setti
 
 def test_a_drained_slice_hands_back_and_leaves_a_successor(small, monkeypatch):
     task = make_task(stock_codes=("000001", "000002"))
-    monkeypatch.setattr(draining, "requested", lambda: True)
+    monkeypatch.setattr(drain_flag, "requested", lambda: True)
     job = OrmQ.objects.order_by("pk").first()
     job.delete()
     slice.run(*job.task["args"])

@@ -14,8 +14,7 @@ import pytest
 from django.db import transaction
 from django.db.models import Sum
 from django_q.models import OrmQ
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -26,10 +25,11 @@ from hypothesis.stateful import (
 
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import keeping, quality, writer
+from tasks_app.engine import recorder
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
 from tasks_app.models.tasks import ItemState
+from tasks_app.quotes import upsert, validation
 from tasks_app.sources.base import Bar, Request
 from tests.make import ACTOR, TODAY, make_order, work
 
@@ -249,7 +249,9 @@ class Life(RuleBasedStateMachine):
             self.pauses_end()
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(keeping.quality, "sift", lambda bars, request, context: quality.Sifted(_bars()))
+                patch.setattr(
+                    recorder.quality, "sift", lambda bars, request, context: validation.Sifted(_bars())
+                )
                 work()
         raise AssertionError("the task never ends")
 
@@ -260,10 +262,10 @@ def _bars() -> list[Bar]:
 
 def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
     """As a slice writes: bars, the record and the next claims, in one transaction."""
-    stored = writer.Stored()
+    stored = upsert.Stored()
     if state == ItemState.SUCCEEDED:
         request = Request("CN", claim.code, DAYS[0], DAYS[-1])
-        stored = writer.store(request, writer.Origin("simulated", claim.item_id), _bars())
+        stored = upsert.store(request, upsert.Origin("simulated", claim.item_id), _bars())
     counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
     return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
 

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 from django.core.management import CommandError, call_command
 
-from tasks_app.engine import stocklist
+from tasks_app.market import stock_list
 from tasks_app.models import Stock, StockList, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.sources.base import Permanent, Symbol, Transient
@@ -24,7 +24,7 @@ def ledger(settings):
 
 
 def store(*symbols, source="ledger", **options):
-    return stocklist.store("CN", source, symbols, today=TODAY, **options)
+    return stock_list.store("CN", source, symbols, today=TODAY, **options)
 
 
 def numbered(count):
@@ -123,7 +123,7 @@ def test_a_task_goes_by_a_fresh_list_instead_of_asking_again(settings):
 def test_a_fresh_list_that_the_cache_has_lost_is_asked_for_again(settings):
     Ledger.listed = numbered(3)
     plan()
-    stocklist.cache.delete("stock-list:CN:ledger")
+    stock_list.cache.delete("stock-list:CN:ledger")
     plan()
     assert Ledger.lists_asked == 2
 

@@ -13,7 +13,7 @@ from django.core.serializers import serialize
 from django.test import Client
 from knox.models import AuthToken
 
-from tasks_app import selectors
+from tasks_app.lifecycle import selectors
 from tests.api.world import BASE
 from tests.make import make_user
 

@@ -9,7 +9,7 @@ from django.core.serializers import serialize
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from collector_site.signin import NOBODY, client_address
+from collector_site.login_throttling import NOBODY, client_address
 from tests.make import make_user
 
 pytestmark = pytest.mark.django_db

@@ -19,12 +19,19 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 
 from tasks_app.conf import Conf
-from tasks_app.engine import slice, watchdog
+from tasks_app.engine import slice
 from tasks_app.models import CollectionItem, Correction, DailyBar, SourceGate, Stock
-from tasks_app.sources import akshare_calls, akshare_codes, akshare_frames, akshare_lists, registry
-from tasks_app.sources.akshare import AkshareSource, any_weekday
-from tasks_app.sources.akshare_probe import TRUSTED_SECONDS, TRUSTED_TIMES, Probe
+from tasks_app.sources import registry
+from tasks_app.sources.akshare import (
+    calls,
+    codes as akshare_codes,
+    frames,
+    stock_lists,
+)
+from tasks_app.sources.akshare.source import AkshareSource, any_weekday
+from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, Probe
 from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
+from tasks_app.workers import watchdog
 from tests.make import make_task, work
 from tests.standins.eastmoney import LAST, Listing, serving, sessions
 
@@ -176,15 +183,13 @@ def test_the_previous_close_of_an_ex_dividend_day_knows_the_dividend(stand_in, a
 
 def frame(**changes):
     """A table as the client makes it."""
-    row = dict(zip(akshare_frames.NEEDED, ("2024-05-06", 1, 2, 1, 2, 5, 750.0, 1, 1, 1, 1), strict=True))
+    row = dict(zip(frames.NEEDED, ("2024-05-06", 1, 2, 1, 2, 5, 750.0, 1, 1, 1, 1), strict=True))
     return pd.DataFrame([{**row, **changes}])
 
 
 def test_columns_are_read_by_name_whatever_their_order_and_one_more_does_no_harm():
     table = frame(股票代码="600000", 新列=1)
-    assert akshare_frames.bars(table, 100, True) == akshare_frames.bars(
-        table[sorted(table.columns)], 100, True
-    )
+    assert frames.bars(table, 100, True) == frames.bars(table[sorted(table.columns)], 100, True)
 
 
 def test_a_missing_column_is_named_with_those_that_came_instead():
@@ -192,29 +197,29 @@ def test_a_missing_column_is_named_with_those_that_came_instead():
     with pytest.raises(
         Permanent, match="missing columns: 开盘, 成交量; unexpected columns: 今开, 量"
     ) as caught:
-        akshare_frames.bars(renamed, 100, True)
+        frames.bars(renamed, 100, True)
     assert caught.value.code == "columns_changed"
 
 
 def test_what_the_vendor_leaves_out_is_none_and_a_bad_volume_is_left_for_the_engine_to_refuse():
-    bar = akshare_frames.bars(frame(成交额=float("nan"), 换手率="-", 涨跌额=None), 100, True)[0]
+    bar = frames.bars(frame(成交额=float("nan"), 换手率="-", 涨跌额=None), 100, True)[0]
     assert (bar.amount, bar.turnover, bar.change, bar.prev_close) == (None, None, None, None)
-    assert akshare_frames.bars(frame(成交量="-"), 100, True)[0].volume == "-"
+    assert frames.bars(frame(成交量="-"), 100, True)[0].volume == "-"
 
 
 @pytest.mark.parametrize(
     "day", ["2024-05-06", date(2024, 5, 6), datetime(2024, 5, 6), pd.Timestamp("2024-05-06")]
 )
 def test_a_day_is_a_date_however_it_came(day):
-    assert akshare_frames.day(day) == date(2024, 5, 6)
-    assert type(akshare_frames.day(day)) is date
+    assert frames.day(day) == date(2024, 5, 6)
+    assert type(frames.day(day)) is date
 
 
 @pytest.mark.parametrize("day", ["-", "", None, pd.NaT, float("nan")])
 def test_a_day_that_is_none_is_told(day):
-    assert akshare_frames.day_or_none(day) is None
+    assert frames.day_or_none(day) is None
     with pytest.raises(Permanent):
-        akshare_frames.day(day)
+        frames.day(day)
 
 
 # Refusals, told apart.
@@ -299,7 +304,7 @@ def test_a_session_is_bounded_within_a_watch_only_and_notices_nothing_outside(st
     address = "https://82.push2.eastmoney.com/api/qt/clist/get?fs=m:0+t:6&pn=1&fields=f12"
     assert requests.get(address, timeout=9).json()["data"]["total"] > 0
     stand_in.trouble = {"clist": "hang"}
-    with akshare_calls.watch(0.3) as watching, pytest.raises(requests.Timeout):
+    with calls.watch(0.3) as watching, pytest.raises(requests.Timeout):
         requests.get(address)  # noqa: S113 - the watch has to bound it
     assert watching.answers == []
     with pytest.raises(requests.Timeout):
@@ -310,23 +315,23 @@ def test_a_session_is_bounded_within_a_watch_only_and_notices_nothing_outside(st
     ("given", "left", "used"), [(None, 7.0, 7.0), (15, 7.0, 7.0), (3, 7.0, 3.0), ((3, 5), 7.0, 7.0)]
 )
 def test_a_time_out_is_the_clients_own_or_what_is_left(given, left, used):
-    assert akshare_calls.shortened(given, left) == used
+    assert calls.shortened(given, left) == used
 
 
 def test_a_call_outside_of_a_watch_is_a_mistake():
     with pytest.raises(RuntimeError):
-        akshare_calls.call(print)
+        calls.call(print)
 
 
 def test_a_failure_of_the_client_that_nobody_foresaw_is_told_as_it_is():
-    with akshare_calls.watch(1.0), pytest.raises(Permanent, match="ZeroDivisionError") as caught:
-        akshare_calls.call(lambda: 1 / 0)
+    with calls.watch(1.0), pytest.raises(Permanent, match="ZeroDivisionError") as caught:
+        calls.call(lambda: 1 / 0)
     assert caught.value.code == "source_raised"
 
 
 def test_no_request_is_made_once_the_time_is_up():
-    with akshare_calls.watch(0.0), pytest.raises(Transient) as caught:
-        akshare_calls.call(pytest.fail)
+    with calls.watch(0.0), pytest.raises(Transient) as caught:
+        calls.call(pytest.fail)
     assert caught.value.code == "timeout"
 
 
@@ -464,10 +469,10 @@ def test_us_stocks_come_page_by_page_with_their_exchanges(stand_in):
 
 
 def test_pages_are_read_at_the_clients_pace_or_as_fast_as_the_time_allows():
-    assert 0.5 <= akshare_lists.pause(10, 0.2, 60.0) <= 1.5
-    assert akshare_lists.pause(57, 0.1, 27.0) == pytest.approx(27.0 / 57 - 0.1)
+    assert 0.5 <= stock_lists.pause(10, 0.2, 60.0) <= 1.5
+    assert stock_lists.pause(57, 0.1, 27.0) == pytest.approx(27.0 / 57 - 0.1)
     with pytest.raises(Permanent, match="set COLLECTOR_FETCH_TIMEOUT to 1"):
-        akshare_lists.pause(130, 0.1, 27.0)
+        stock_lists.pause(130, 0.1, 27.0)
 
 
 # A day of the whole market.

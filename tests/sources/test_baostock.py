@@ -15,11 +15,11 @@ import pytest
 from django.db.models.functions import Now
 
 from tasks_app.conf import Conf
-from tasks_app.engine import watchdog
 from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
-from tasks_app.sources.baostock import BaostockSource, error_of, vendor_code
+from tasks_app.sources.baostock.source import BaostockSource, error_of, vendor_code
 from tasks_app.sources.base import DaySource, Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.workers import watchdog
 from tests.make import make_task, work
 from tests.standins.baostock import LISTINGS, PAGE, Listing, serving
 

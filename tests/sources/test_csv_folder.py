@@ -13,15 +13,17 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
 
-from tasks_app import errors, orders
+from tasks_app import errors
 from tasks_app.conf import Conf
-from tasks_app.management import previewing
+from tasks_app.management import csv_preview
 from tasks_app.models import DailyBar, Stock
-from tasks_app.sources import csv_folder_problems, csv_folder_table, registry
+from tasks_app.orders import order
+from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, SourceError, UnknownStock
-from tasks_app.sources.csv_folder import CsvSource, read
-from tasks_app.sources.csv_folder_layout import name_of, scan
-from tasks_app.sources.csv_folder_problems import Unreadable
+from tasks_app.sources.csv_folder import problems, tables
+from tasks_app.sources.csv_folder.layout import name_of, scan
+from tasks_app.sources.csv_folder.problems import Unreadable
+from tasks_app.sources.csv_folder.source import CsvSource, read
 from tests.make import make_order, make_task, work
 
 ROOT = Path(__file__).parents[2]
@@ -428,7 +430,7 @@ def test_other_encodings_are_named_as_such(tmp_path, content):
 
 def test_a_huge_file_is_refused_before_it_fills_the_memory(tmp_path):
     with put(tmp_path, "600000.csv").open("ab") as file:
-        file.truncate(csv_folder_table.MAX_BYTES + 1)
+        file.truncate(tables.MAX_BYTES + 1)
     assert "larger than 16 MB" in str(failure(tmp_path))
 
 
@@ -455,7 +457,7 @@ def test_strange_names_raise_nothing_else(stem):
 
 
 def test_files_are_read_without_pandas_or_django():
-    check = "import sys, tasks_app.sources.csv_folder as s; "
+    check = "import sys, tasks_app.sources.csv_folder.source as s; "
     check += "sys.exit(bool({'pandas', 'django', 'pyarrow'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
@@ -529,7 +531,7 @@ def test_without_a_folder_the_source_is_hidden_and_an_order_for_it_says_what_to_
     assert "csv" not in registry.available(settings.COLLECTOR)
     assert registry.hidden(Conf())["csv"] == "COLLECTOR_CSV_DIR"
     with pytest.raises(errors.SourceNotSet, match="COLLECTOR_CSV_DIR"):
-        orders._route(make_order(source="csv", market="CN"), settings.COLLECTOR)
+        order._route(make_order(source="csv", market="CN"), settings.COLLECTOR)
 
 
 # The preview.
@@ -595,12 +597,12 @@ def test_a_preview_needs_a_folder(settings, tmp_path):
 
 def test_every_problem_has_its_sentence_for_translators():
     with translation.override("en"):
-        told = {code: str(sentence) for code, sentence in previewing.SENTENCES.items()}
-    assert told == csv_folder_problems.SENTENCES
+        told = {code: str(sentence) for code, sentence in csv_preview.SENTENCES.items()}
+    assert told == problems.SENTENCES
     with translation.override("zh-hans"):
-        assert not [code for code, sentence in previewing.SENTENCES.items() if str(sentence) == told[code]]
+        assert not [code for code, sentence in csv_preview.SENTENCES.items() if str(sentence) == told[code]]
 
 
 def test_spans_of_lines_are_told_in_short():
-    assert previewing.spans([2, 3, 4, 6, 8, 9]) == "2–4, 6, 8–9"
-    assert previewing.spans([0]) == ""
+    assert csv_preview.spans([2, 3, 4, 6, 8, 9]) == "2–4, 6, 8–9"
+    assert csv_preview.spans([0]) == ""

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
-from tasks_app.engine import watchdog
 from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
 from tasks_app.sources.base import DaySource, Source
 from tasks_app.values import source_paths
+from tasks_app.workers import watchdog
 from tests.make import make_task, work
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-source.md").read_text()

@@ -4,12 +4,12 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from tasks_app.engine import boards, changes, quality, spans
-from tasks_app.engine.quality import Context
+from tasks_app.market import price_limits
 from tasks_app.models import Stock
+from tasks_app.quotes import corrections, date_ranges, validation
+from tasks_app.quotes.validation import Context
 from tasks_app.sources.base import Bar, Request
 
 DAY = date(2024, 3, 1)
@@ -26,7 +26,7 @@ def held(found, day):
 def collected(given_spans):
     merged = []
     for span in given_spans:
-        merged = spans.add(merged, span, lambda end, start: False)
+        merged = date_ranges.add(merged, span, lambda end, start: False)
     return merged
 
 
@@ -37,7 +37,7 @@ def test_merged_spans_hold_the_same_days_and_are_rising_and_disjoint(given_spans
         day = date.fromordinal(DAY.toordinal() + n)
         assert held(merged, day) == held(given_spans, day)
     assert all(a[1] < b[0] for a, b in pairwise(merged))
-    assert spans.parse(spans.dump(merged)) == merged
+    assert date_ranges.parse(date_ranges.dump(merged)) == merged
 
 
 @given(SPANS, st.sets(DAYS))
@@ -45,22 +45,24 @@ def test_what_lacks_reaches_from_the_first_to_the_last_missing_day(given_spans, 
     merged, days = collected(given_spans), sorted(days)
     missing = [day for day in days if not held(merged, day)]
     expected = (missing[0], missing[-1]) if missing else None
-    assert spans.lacking(days, merged) == expected
+    assert date_ranges.lacking(days, merged) == expected
 
 
 @given(SPANS)
 def test_the_same_holds_where_every_day_counts(given_spans):
     merged = collected(given_spans)
     window = [date.fromordinal(DAY.toordinal() + n) for n in range(10, 40)]
-    assert spans.lacking_days((window[0], window[-1]), merged) == spans.lacking(window, merged)
+    assert date_ranges.lacking_days((window[0], window[-1]), merged) == date_ranges.lacking(window, merged)
 
 
 def test_so_many_spans_are_remembered_and_the_shortest_forgotten():
     merged = []
-    for n in range(spans.MOST + 20):
+    for n in range(date_ranges.MOST + 20):
         first = date.fromordinal(DAY.toordinal() + 10 * n)
-        merged = spans.add(merged, (first, date.fromordinal(first.toordinal() + (n % 5))), lambda a, b: False)
-    assert len(merged) == spans.MOST
+        merged = date_ranges.add(
+            merged, (first, date.fromordinal(first.toordinal() + (n % 5))), lambda a, b: False
+        )
+    assert len(merged) == date_ranges.MOST
     assert merged == sorted(merged)
 
 
@@ -80,21 +82,21 @@ def test_so_many_spans_are_remembered_and_the_shortest_forgotten():
     ],
 )
 def test_each_board_has_its_limit(code, day, limit):
-    assert boards.Board(code).limit(day) == limit
+    assert price_limits.Board(code).limit(day) == limit
 
 
 def test_special_treatment_is_measured_narrowly_since_its_renaming():
     stock = Stock(
         market="CN", code="600001", name="*ST邯钢", former_names=[{"name": "邯钢", "until": "2024-02-01"}]
     )
-    board = boards.of("CN", "600001", stock)
+    board = price_limits.of("CN", "600001", stock)
     assert (board.limit(date(2024, 1, 31)), board.limit(date(2024, 2, 1))) == (0.10, 0.05)
     stock.former_names = []
-    assert boards.of("CN", "600001", stock).limit(DAY) == 0.10, "nobody knows since when"
+    assert price_limits.of("CN", "600001", stock).limit(DAY) == 0.10, "nobody knows since when"
 
 
 def test_other_markets_have_no_limit():
-    assert boards.of("US", "AAPL", None) is boards.of("HK", "00700", None) is None
+    assert price_limits.of("US", "AAPL", None) is price_limits.of("HK", "00700", None) is None
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_other_markets_have_no_limit():
     ],
 )
 def test_the_same_source_is_held_to_every_digit(fields, differs):
-    assert (changes.of(BAR, BAR._replace(**fields), same_source=True) is not None) == differs
+    assert (corrections.of(BAR, BAR._replace(**fields), same_source=True) is not None) == differs
 
 
 @pytest.mark.parametrize(
@@ -126,11 +128,11 @@ def test_the_same_source_is_held_to_every_digit(fields, differs):
 def test_another_source_is_held_to_what_rounding_does_not_explain(fields, differs):
     old = BAR._replace(amount=10_000.0, turnover=1.0)
     new = BAR._replace(**{"amount": 10_000.0, **fields})
-    assert (changes.of(old, new, same_source=False) is not None) == differs
+    assert (corrections.of(old, new, same_source=False) is not None) == differs
 
 
 def sift(*bars, **context):
-    return quality.sift(bars, ASKED, Context(today=date(2024, 12, 31), **context))
+    return validation.sift(bars, ASKED, Context(today=date(2024, 12, 31), **context))
 
 
 def test_the_mean_price_lies_between_low_and_high_but_for_rounding():
@@ -145,13 +147,13 @@ def test_the_mean_price_lies_between_low_and_high_but_for_rounding():
 
 def test_limits_are_rounded_to_the_cent_as_exchanges_do():
     bar = Bar(DAY, 1.15, 1.16, 1.15, 1.16, 1_000, prev_close=1.05)  # 10.5 %, the limit at this price
-    assert not sift(bar, board=boards.Board("600000")).flags
+    assert not sift(bar, board=price_limits.Board("600000")).flags
 
 
 def test_the_previous_close_is_taken_from_the_change_that_a_source_sends():
     bar = Bar(DAY, 5.0, 5.1, 4.9, 5.0, 1_000, change=0.1)
     assert not sift(
-        bar, board=boards.Board("600000"), first_day=ASKED.start, previous_close=lambda day: 10.0
+        bar, board=price_limits.Board("600000"), first_day=ASKED.start, previous_close=lambda day: 10.0
     ).flags
 
 
@@ -178,4 +180,4 @@ def test_whatever_is_sent_is_either_stored_soundly_or_refused(bars):
     assert len(sifted.bars) + len(sifted.refused) == len(bars)
     for bar in sifted.bars:
         assert 0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high < float("inf")
-        assert 0 <= bar.volume <= quality.MAX_VOLUME
+        assert 0 <= bar.volume <= validation.MAX_VOLUME

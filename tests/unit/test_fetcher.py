@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tasks_app.engine.fetcher import Fetcher
+from tasks_app.engine.call_pool import Fetcher
 from tasks_app.sources.base import Permanent, Transient
 
 

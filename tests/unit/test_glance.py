@@ -3,11 +3,10 @@
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from tasks_app.engine import glance, quality
-from tasks_app.engine.boards import Board
+from tasks_app.market.price_limits import Board
+from tasks_app.quotes import column_checks, validation
 from tasks_app.sources.base import Bar, Request
 
 FIRST = date(2024, 3, 1)
@@ -27,9 +26,9 @@ def make_bar(place):
 def sift(bars, adjust, special):
     """What is found, or the error that is raised."""
     board = Board("600000", special_since=FIRST if special else None)
-    context = quality.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
+    context = validation.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
     try:
-        return repr(quality.sift(bars, ASKED[adjust], context))
+        return repr(validation.sift(bars, ASKED[adjust], context))
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         return type(error)
 
@@ -48,22 +47,22 @@ def test_a_glance_and_the_close_look_find_the_same(oddities, adjust, special, le
     for place, column, value in oddities:
         bars[place] = Bar._make(value if n == column else v for n, v in enumerate(bars[place]))
     seen = sift(bars, adjust, special)
-    columns, glance.columns = glance.columns, lambda bars: None
+    columns, column_checks.columns = column_checks.columns, lambda bars: None
     try:
         assert seen == sift(bars, adjust, special)
     finally:
-        glance.columns = columns
+        column_checks.columns = columns
 
 
 def test_a_plain_answer_needs_no_close_look():
     bars = [make_bar(place) for place in range(6)]
-    by_column = glance.columns(bars)
-    assert glance.fine(by_column, FIRST, TODAY, 0.0, quality.MAX_VOLUME)
-    assert glance.amounts_fit(by_column, quality.TICK, quality.MEAN_TOLERANCE, quality.LOT)
-    assert glance.calm(by_column, 0.1, quality.TICK)
-    assert not glance.calm(by_column, 0.01, quality.TICK)
+    by_column = column_checks.columns(bars)
+    assert column_checks.fine(by_column, FIRST, TODAY, 0.0, validation.MAX_VOLUME)
+    assert column_checks.amounts_fit(by_column, validation.TICK, validation.MEAN_TOLERANCE, validation.LOT)
+    assert column_checks.calm(by_column, 0.1, validation.TICK)
+    assert not column_checks.calm(by_column, 0.01, validation.TICK)
 
 
 def test_what_is_no_list_of_bars_is_not_glanced_at():
-    assert glance.columns([]) is None
-    assert glance.columns([tuple(make_bar(0))]) is None
+    assert column_checks.columns([]) is None
+    assert column_checks.columns([tuple(make_bar(0))]) is None

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tasks_app.conf import Conf, Simulated
-from tasks_app.sources import registry, sample, simulated_exchange
+from tasks_app.sources import registry, sample
 from tasks_app.sources.base import (
     Bar,
     Permanent,
@@ -28,9 +28,10 @@ from tasks_app.sources.base import (
     Transient,
     UnknownStock,
 )
-from tasks_app.sources.csv_folder import CsvSource
+from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
-from tasks_app.sources.simulated import HANG_SECONDS, SimulatedSource, market_today
+from tasks_app.sources.simulated import exchange
+from tasks_app.sources.simulated.source import HANG_SECONDS, SimulatedSource, market_today
 from tests.standins import baostock
 from tests.standins.eastmoney import StandIn, listings, serving
 
@@ -79,7 +80,7 @@ def baostock_server() -> Iterator[None]:
     if not find_spec("baostock"):
         yield
         return
-    from tasks_app.sources.baostock import BaostockSource
+    from tasks_app.sources.baostock.source import BaostockSource
 
     listed = {listing.code: listing for listing in baostock.LISTINGS if not listing.out}
     with (
@@ -298,9 +299,9 @@ def test_the_shipped_file_is_the_one_that_make_sample_made() -> None:
 
 @pytest.mark.parametrize("market", ["CN", "HK", "US"])
 def test_any_number_of_codes_is_listed_and_found_again(market: str) -> None:
-    codes = [simulated_exchange.symbol_at(market, index).code for index in range(20_000)]
+    codes = [exchange.symbol_at(market, index).code for index in range(20_000)]
     assert len(set(codes)) == 20_000
-    assert [simulated_exchange.index_of(market, code) for code in codes] == list(range(20_000))
+    assert [exchange.index_of(market, code) for code in codes] == list(range(20_000))
 
 
 def test_codes_look_like_those_of_their_market() -> None:
@@ -328,8 +329,8 @@ def test_sessions_are_the_weekdays_of_any_window() -> None:
         for length in range(-2, 20):
             begin, end = start + timedelta(days=first), start + timedelta(days=first + length)
             wanted = [begin + timedelta(days=n) for n in range(length + 1)]
-            sessions = simulated_exchange.sessions_between(begin, end)
-            assert list(simulated_exchange.days_of(sessions)) == [day for day in wanted if day.weekday() < 5]
+            sessions = exchange.sessions_between(begin, end)
+            assert list(exchange.days_of(sessions)) == [day for day in wanted if day.weekday() < 5]
 
 
 def test_no_session_lies_in_the_future_of_the_market() -> None:
@@ -500,6 +501,8 @@ def test_processes_do_not_mix_up_their_lines(tmp_path: Path) -> None:
 
 
 def test_sources_know_nothing_of_django() -> None:
-    check = "import sys, tasks_app.sources.simulated, tasks_app.sources.sample as s; s.bars_by_code(); "
+    check = (
+        "import sys, tasks_app.sources.simulated.source, tasks_app.sources.sample as s; s.bars_by_code(); "
+    )
     check += "sys.exit('django' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)

@@ -10,11 +10,18 @@ from django.utils.translation import gettext as _
 from rich.box import SIMPLE
 from rich.table import Table
 
-from tasks_app import calendars, errors, wire
-from tasks_app.calendars import Calendar
+from tasks_app import errors
 from tasks_app.conf import MARKETS
-from tasks_app.management import arguments, database, sheets, terminal
-from tasks_app.management.sheets import Sheet
+from tasks_app.lifecycle import payloads
+from tasks_app.management import (
+    cli_arguments,
+    cli_errors,
+    csv_import,
+    output,
+)
+from tasks_app.management.csv_import import Sheet
+from tasks_app.market import calendars
+from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
 
 STATUSES = {"open": True, "closed": False, "开市": True, "休市": False}
@@ -27,7 +34,7 @@ def _override(values: dict[str, str]) -> CalendarDay:
         raise ValueError(_("“%(text)s” is none of %(known)s") % {"text": values["market"], "known": known})
     if status not in STATUSES:
         raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["status"]})
-    day = sheets.day(values["day"])
+    day = csv_import.day(values["day"])
     return CalendarDay(market=market, day=day, is_session=STATUSES[status], note=values.get("note", "")[:200])
 
 
@@ -50,16 +57,16 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         show = verbs.add_parser("show", help="a year's sessions and holidays, and what was corrected")
         show.add_argument("--market", required=True, type=str.upper, choices=MARKETS)
-        show.add_argument("--year", type=arguments.whole(1900, 9000), help="default: this year")
+        show.add_argument("--year", type=cli_arguments.whole(1900, 9000), help="default: this year")
         show.add_argument("--json", action="store_true", help="print JSON and nothing else")
         load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")
         columns = "CSV with the columns market, day, status (open or closed) and note, which may be left out"
         load.add_argument("file", type=Path, metavar="FILE", help=f"{columns}; UTF-8 or GBK")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        terminal.speak()
+        output.speak()
         try:
-            with database.answering():
+            with cli_errors.answering():
                 self._import(options["file"]) if verb == "import" else self._show(options)
         except errors.CollectorError as error:
             raise CommandError(str(error)) from error
@@ -81,14 +88,14 @@ class Command(BaseCommand):
         calendar = calendars.of(market)
         overrides = CalendarDay.objects.filter(market=market, day__range=(first, last)).order_by("day")
         if options["json"]:
-            self.stdout.write(wire.dumps(_as_json(calendar, first, last, list(overrides))))
+            self.stdout.write(payloads.dumps(_as_json(calendar, first, last, list(overrides))))
         else:
             self._print(calendar, first, last, list(overrides), options["no_color"])
 
     def _print(
         self, calendar: Calendar, first: date, last: date, overrides: Sequence[CalendarDay], plain: bool
     ) -> None:
-        console = terminal.console(self.stdout, plain)
+        console = output.console(self.stdout, plain)
         console.print(_heading(calendar, first, last), soft_wrap=True)
         table = Table(box=SIMPLE)
         for head in (_("month"), _("trading days"), _("closed on weekdays")):

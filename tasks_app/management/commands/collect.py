@@ -7,11 +7,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 from rich.console import Console
 
-from tasks_app import errors, lifecycle, orders, selectors, wire
-from tasks_app.audit import Actor
-from tasks_app.management import arguments, database, terminal, watching
+from tasks_app import errors, lifecycle
+from tasks_app.lifecycle import payloads, selectors
+from tasks_app.lifecycle.events import Actor
+from tasks_app.management import (
+    cli_arguments,
+    cli_errors,
+    output,
+    progress_view,
+)
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import Channel, TaskStatus
+from tasks_app.orders import order as orders
 
 ACTOR = Actor(Channel.COMMAND)
 
@@ -21,17 +28,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        for verb, text, add in arguments.VERBS:
+        for verb, text, add in cli_arguments.VERBS:
             sub = verbs.add_parser(verb, help=text, description=text)
             add(sub)
             sub.add_argument("--json", action="store_true", help="print the API's JSON and nothing else")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        terminal.speak()
+        output.speak()
         self.json = options["json"]
-        self.console = terminal.console(self.stdout, options["no_color"])
+        self.console = output.console(self.stdout, options["no_color"])
         try:
-            with database.answering():
+            with cli_errors.answering():
                 getattr(self, verb)(options)
         except errors.CollectorError as error:
             if self.json:
@@ -39,11 +46,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def start(self, options: dict[str, Any]) -> None:
-        order = arguments.order(options)
+        order = cli_arguments.order(options)
         self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
 
     def retry(self, options: dict[str, Any]) -> None:
-        task = lifecycle.retry(arguments.find(options["task"]), ACTOR, options["error_code"])
+        task = lifecycle.retry(cli_arguments.find(options["task"]), ACTOR, options["error_code"])
         self._report_start(task, options["watch"])
 
     def list(self, options: dict[str, Any]) -> None:
@@ -54,23 +61,23 @@ class Command(BaseCommand):
         if self.json:
             self._print_json(selectors.statuses(newest))
         else:
-            terminal.tabulate(newest, self.console)
+            output.tabulate(newest, self.console)
 
     def status(self, options: dict[str, Any]) -> None:
-        self._report(selectors.get(arguments.find(options["task"])))
+        self._report(selectors.get(cli_arguments.find(options["task"])))
 
     def watch(self, options: dict[str, Any]) -> None:
-        self._watch(arguments.find(options["task"]))
+        self._watch(cli_arguments.find(options["task"]))
 
     def cancel(self, options: dict[str, Any]) -> None:
-        answer = wire.cancelled(lifecycle.cancel(arguments.find(options["task"]), ACTOR))
+        answer = payloads.cancelled(lifecycle.cancel(cli_arguments.find(options["task"]), ACTOR))
         if self.json:
             self._print_json(answer)
         else:
             self.console.print(answer["message"], answer["task_id"], soft_wrap=True)
 
     def _report_start(self, task: CollectionTask, watch: bool) -> None:
-        answer = wire.started(task)
+        answer = payloads.started(task)
         if not self.json:
             hint = "" if watch else _("Follow it: python manage.py collect watch")
             self.console.print(answer["message"], answer["task_id"], hint, sep="\n", soft_wrap=True)
@@ -83,9 +90,9 @@ class Command(BaseCommand):
         """Follow it, then report. Exits 1 unless it completed. With --json the bar goes to stderr."""
         console = Console(stderr=True, markup=False, highlight=False) if self.json else self.console
         try:
-            task = watching.Watch(console).until_end(task_id)
+            task = progress_view.Watch(console).until_end(task_id)
         except KeyboardInterrupt:
-            console.print(watching.goes_on(task_id), soft_wrap=True)
+            console.print(progress_view.goes_on(task_id), soft_wrap=True)
             raise SystemExit(1) from None
         self._report(task)
         if task.status != TaskStatus.COMPLETED:
@@ -95,7 +102,7 @@ class Command(BaseCommand):
         if self.json:
             self._print_json(selectors.statuses([task])[0])
         else:
-            terminal.summarise(task, self.console)
+            output.summarise(task, self.console)
 
     def _print_json(self, answer: object) -> None:
-        self.stdout.write(wire.dumps(answer), ending="\n")
+        self.stdout.write(payloads.dumps(answer), ending="\n")

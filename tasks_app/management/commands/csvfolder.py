@@ -7,10 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from tasks_app import wire
 from tasks_app.conf import MARKETS
-from tasks_app.management import previewing, terminal
-from tasks_app.sources.csv_folder_layout import scan
+from tasks_app.lifecycle import payloads
+from tasks_app.management import csv_preview, output
+from tasks_app.sources.csv_folder.layout import scan
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
     def handle(self, *args: Any, folder: Path | None, market: str | None, **options: Any) -> None:
-        terminal.speak()
+        output.speak()
         place = folder or Path(settings.COLLECTOR.csv_dir)
         if not place.name and not folder:
             raise CommandError(_("Which folder? Name it, or set COLLECTOR_CSV_DIR."))
@@ -34,11 +34,11 @@ class Command(BaseCommand):
             layout = scan(place)
         except OSError as error:
             raise CommandError(f"{place}: {error.strerror}") from error
-        previews = list(previewing.look(layout, market))
+        previews = list(csv_preview.look(layout, market))
         if options["json"]:
-            self.stdout.write(wire.dumps(previewing.as_json(place, previews, layout)))
+            self.stdout.write(payloads.dumps(csv_preview.as_json(place, previews, layout)))
         else:
-            console = terminal.console(self.stdout, options["no_color"])
-            previewing.show(place, previews, layout, console)
+            console = output.console(self.stdout, options["no_color"])
+            csv_preview.show(place, previews, layout, console)
         if not all(preview.reading for preview in previews):
             raise SystemExit(1)

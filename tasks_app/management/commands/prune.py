@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from tasks_app.errors import CollectorError
 from tasks_app.lifecycle import retention
 from tasks_app.lifecycle.retention import Pruned
-from tasks_app.management import database, terminal
+from tasks_app.management import cli_errors, output
 from tasks_app.models import CollectionItem
 
 CENTURY = 36_500
@@ -32,14 +32,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would go, and delete nothing")
 
     def handle(self, *args: Any, days: int | None, dry_run: bool, no_color: bool, **options: Any) -> None:
-        terminal.speak()
-        console = terminal.console(self.stdout, no_color)
+        output.speak()
+        console = output.console(self.stdout, no_color)
         days = days or settings.COLLECTOR.retention_days
         if not days:
             console.print(_("Every task is kept. Set COLLECTOR_RETENTION_DAYS, or give --days."))
             return
         try:
-            with database.answering():
+            with cli_errors.answering():
                 _run(console, days, dry_run)
         except CollectorError as error:
             raise CommandError(str(error)) from error

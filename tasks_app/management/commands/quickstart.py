@@ -10,25 +10,34 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 from rich.cells import set_cell_size
 
-from tasks_app import dispatch, lifecycle, orders, selectors
-from tasks_app.audit import Actor
+from tasks_app import lifecycle
 from tasks_app.errors import CollectorError, TaskAlreadyRunning
-from tasks_app.management import arguments, database, preparation, terminal, watching, web
-from tasks_app.management.children import Child, Family
+from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle.events import Actor
+from tasks_app.management import (
+    bootstrap,
+    cli_arguments,
+    cli_errors,
+    output,
+    progress_view,
+    web_server,
+)
+from tasks_app.management.processes import Child, Family
 from tasks_app.management.stopping import StopSignals
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import Channel, TaskStatus
-from tasks_app.orders import Order
+from tasks_app.orders import order
+from tasks_app.orders.order import Order
+from tasks_app.queue import dispatch
 
 ACTOR = Actor(Channel.COMMAND)
 SAMPLE = Order(date(2000, 1, 1), date(2013, 12, 31), market="US", source="sample", fallbacks=())
 READY_SECONDS = 60.0
 TURN_SECONDS = 0.1
-WEB_STOPS, WORKER_STOPS = web.GRACE_SECONDS + 5.0, 40.0  # bounds; the worker itself takes 30 s at most
+WEB_STOPS, WORKER_STOPS = web_server.GRACE_SECONDS + 5.0, 40.0  # bounds; the worker itself takes 30 s at most
 
 
 class NotReady(CollectorError):
@@ -41,23 +50,23 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        port, workers = arguments.whole(0, 65_535), settings.COLLECTOR.workers
+        port, workers = cli_arguments.whole(0, 65_535), settings.COLLECTOR.workers
         parser.add_argument(
             "--port", type=port, default=8000, help="default: %(default)s; 0 takes a free one"
         )
-        parser.add_argument("--workers", type=arguments.WORKERS, default=workers, metavar="N")
+        parser.add_argument("--workers", type=cli_arguments.WORKERS, default=workers, metavar="N")
         parser.add_argument("--no-collect", action="store_true", help="do not start the sample collection")
         parser.add_argument("--once", action="store_true", help="only run one sample collection, then end")
 
     def handle(self, *args: Any, once: bool, **options: Any) -> None:
         """Exits 0 when stopped by Ctrl-C or SIGTERM; with --once, when the collection completed."""
-        terminal.speak()
-        self.console = terminal.console(self.stdout, options["no_color"])
+        output.speak()
+        self.console = output.console(self.stdout, options["no_color"])
         self.stop = StopSignals()
         # As many slices at once as there are workers, in every process that starts a task.
         os.environ.setdefault("COLLECTOR_FAN_OUT", str(options["workers"]))
         try:
-            with database.answering():
+            with cli_errors.answering():
                 self.once(options) if once else self.serve(options)
         except KeyboardInterrupt:
             self.say(_("Stopped."))
@@ -68,10 +77,13 @@ class Command(BaseCommand):
 
     def serve(self, options: dict[str, Any]) -> None:
         """Until it is interrupted. Raises `CollectorError` for what stops it otherwise."""
-        with web.listen(options["host"], options["port"]) as listener, Family(self.say, self.stop) as family:
-            preparation.static_files()
+        with (
+            web_server.listen(options["host"], options["port"]) as listener,
+            Family(self.say, self.stop) as family,
+        ):
+            bootstrap.static_files()
             family.add(_web(listener))  # it needs no tables before its first request
-            preparation.migrate()
+            bootstrap.migrate()
             known = _clusters()
             family.add(_worker(options["workers"]))
             access = self.prepare(listener, options["no_collect"])
@@ -83,15 +95,15 @@ class Command(BaseCommand):
 
     def prepare(self, listener: socket.socket, no_collect: bool) -> dict[str, str | None]:
         """What can be done while the children start: the user, the token, the first collection."""
-        user, password = preparation.admin()
+        user, password = bootstrap.admin()
         if not no_collect and not CollectionTask.objects.exists():
-            lifecycle.start(SAMPLE, ACTOR, today=orders.latest_today())
+            lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
         return {
-            "url": web.url(listener),
-            "admin_url": web.url(listener, reverse("admin:index")),
+            "url": web_server.url(listener),
+            "admin_url": web_server.url(listener, reverse("admin:index")),
             "user": user.get_username(),
             "password": password,
-            "token": preparation.token(user),
+            "token": bootstrap.token(user),
         }
 
     def announce(self, access: dict[str, str | None]) -> None:
@@ -117,28 +129,28 @@ class Command(BaseCommand):
 
     def once(self, options: dict[str, Any]) -> None:
         """One sample collection on real workers. Exits 1 unless it completed."""
-        preparation.migrate()
+        bootstrap.migrate()
         with Family(self.say, self.stop) as family:
             family.add(_worker(options["workers"]))
-            task = self.collect(watching.Watch(self.console, family.tend))
-        terminal.summarise(task, self.console)
+            task = self.collect(progress_view.Watch(self.console, family.tend))
+        output.summarise(task, self.console)
         if task.status != TaskStatus.COMPLETED:
             raise SystemExit(1)
 
-    def collect(self, watch: watching.Watch) -> CollectionTask:
+    def collect(self, watch: progress_view.Watch) -> CollectionTask:
         """The ended collection. A task that is in the way is followed first; one of ours is taken up."""
         while True:
             try:
-                task = selectors.current() or lifecycle.start(SAMPLE, ACTOR, today=orders.latest_today())
+                task = selectors.current() or lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
             except TaskAlreadyRunning:
                 continue
-            ours = orders.of(task) == SAMPLE
+            ours = order.of(task) == SAMPLE
             if not ours:
                 self.say(_("Another task is running. Waiting for its end: %(task)s") % {"task": task.pk})
             ended = watch.until_end(task.pk)
             if ours:
                 return ended
-            terminal.summarise(ended, self.console)
+            output.summarise(ended, self.console)
 
     def say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
@@ -150,7 +162,7 @@ def _worker(workers: int) -> Child:
 
 
 def _web(listener: socket.socket) -> Child:
-    return Child(_("web server"), web.command(listener), bound=WEB_STOPS, pass_fds=[listener.fileno()])
+    return Child(_("web server"), web_server.command(listener), bound=WEB_STOPS, pass_fds=[listener.fileno()])
 
 
 def _clusters() -> set[tuple[str, int]]:
@@ -160,7 +172,7 @@ def _clusters() -> set[tuple[str, int]]:
 def _wait_until_ready(family: Family, listener: socket.socket, known: set[tuple[str, int]]) -> None:
     """Until the web server answers and a cluster lives that is not `known`: heartbeats outlive clusters."""
     deadline = time.monotonic() + READY_SECONDS
-    while not (_clusters() - known and web.answers(listener)):
+    while not (_clusters() - known and web_server.answers(listener)):
         family.tend()
         if time.monotonic() > deadline:
             raise NotReady(seconds=READY_SECONDS)

@@ -8,19 +8,21 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from tasks_app import calendars, errors, orders
+from tasks_app import errors
 from tasks_app.conf import MARKETS
-from tasks_app.engine import planner, stocklist
-from tasks_app.engine.stocklist import Synced
-from tasks_app.management import database, sheets, terminal
-from tasks_app.management.sheets import Sheet
+from tasks_app.engine import item_planner
+from tasks_app.management import cli_errors, csv_import, output
+from tasks_app.management.csv_import import Sheet
+from tasks_app.market import calendars, stock_list
+from tasks_app.market.stock_list import Synced
+from tasks_app.orders import order
 from tasks_app.sources.base import SourceError, Symbol
 
 FILE = "file"  # what stands for the source of a list from a file
 
 
 def _symbol(values: dict[str, str]) -> Symbol:
-    if not orders.is_code(values["code"].upper()):
+    if not order.is_code(values["code"].upper()):
         raise ValueError(_("“%(text)s” is no stock code") % {"text": values["code"]})
     return Symbol(
         values["code"].upper(),
@@ -32,7 +34,7 @@ def _symbol(values: dict[str, str]) -> Symbol:
 
 
 def _day(text: str) -> date | None:
-    return sheets.day(text) if text else None
+    return csv_import.day(text) if text else None
 
 
 STOCKS = Sheet(
@@ -65,9 +67,9 @@ class Command(BaseCommand):
             sub.add_argument("--accept-shrink", action="store_true", help=text)
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        terminal.speak()
+        output.speak()
         try:
-            with database.answering():
+            with cli_errors.answering():
                 synced = self._import(options) if verb == "import" else self._sync(options)
         except errors.CollectorError as error:
             raise CommandError(str(error)) from error
@@ -79,8 +81,8 @@ class Command(BaseCommand):
 
     def _sync(self, options: dict[str, Any]) -> Synced:
         conf, market = settings.COLLECTOR, options["market"]
-        source = orders.source_of(market, options["source"], conf).name
-        symbols = planner.ask_now(source, market, conf)
+        source = order.source_of(market, options["source"], conf).name
+        symbols = item_planner.ask_now(source, market, conf)
         return self._store(source, symbols, options)
 
     def _import(self, options: dict[str, Any]) -> Synced:
@@ -89,7 +91,7 @@ class Command(BaseCommand):
     def _store(self, source: str, symbols: Any, options: dict[str, Any]) -> Synced:
         market, accept = options["market"], options["accept_shrink"]
         today = calendars.market_today(market)
-        return stocklist.store(market, source, symbols, today=today, accept_shrink=accept)
+        return stock_list.store(market, source, symbols, today=today, accept_shrink=accept)
 
     def _told(self, error: SourceError) -> str:
         hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""

@@ -5,8 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from tasks_app.engine.supervisor import Supervisor
-from tasks_app.management import arguments
+from tasks_app.management import cli_arguments
+from tasks_app.workers.supervisor import Supervisor
 
 
 class Command(BaseCommand):
@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         default = settings.COLLECTOR.workers
-        parser.add_argument("--workers", type=arguments.WORKERS, default=default, metavar="N")
+        parser.add_argument("--workers", type=cli_arguments.WORKERS, default=default, metavar="N")
 
     def handle(self, *args: Any, workers: int, **options: Any) -> None:
         settings.DEBUG = False  # else Django keeps the watchdog's last 9,000 queries in memory

@@ -1,0 +1,37 @@
+"""django-q2's settings: a set that survives its traps (docs/operations.md says which)."""
+
+import math
+from typing import Any
+
+from tasks_app.conf import Conf
+
+QUEUE_LIMIT = 2  # 0 would mean unlimited
+
+
+def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
+    """Q_CLUSTER for these settings.
+
+    A job outlasts neither its own time-out nor, with its wait in the prefetch queue, `retry`:
+    retry > timeout × (2 + (queue_limit + 1) / workers).
+    """
+    timeout = math.ceil(conf.slice_seconds + conf.fetch_timeout) + 20
+    return {
+        "name": "collector",
+        "orm": "default",  # the application's alias, so that queueing is transactional
+        "broker_class": "tasks_app.queue.broker.Broker",  # by the database's clock: hosts disagree
+        "cache": "default",
+        "workers": conf.workers,
+        "timeout": timeout,
+        "retry": timeout * (3 + QUEUE_LIMIT),
+        "queue_limit": QUEUE_LIMIT,
+        "bulk": 1,
+        "poll": 0.2,
+        "ack_failures": True,  # a failed slice is never redelivered: the watchdog re-arms its lane
+        "max_attempts": 1,
+        "recycle": 200,
+        "max_rss": 400_000,  # kilobytes
+        "save_limit": 100,
+        "catch_up": False,
+        "guard_cycle": 0.5,  # 0.2 never hard-kills
+        "log_level": log_level,
+    }

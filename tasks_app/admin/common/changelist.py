@@ -1,0 +1,97 @@
+"""What the read-only pages share: no way to write, and a cost that does not grow with the tables."""
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.contrib.admin import ShowFacets
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from tasks_app.admin import ways
+from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.db import keyset
+
+_M = TypeVar("_M", bound=Model)
+
+if TYPE_CHECKING:  # unfold is untyped; its classes are Django's with other looks
+    from django.contrib.admin import ModelAdmin as UnfoldAdmin
+    from django.contrib.admin.views.main import ChangeList
+else:
+    from unfold.admin import ModelAdmin as UnfoldAdmin
+    from unfold.views import ChangeList
+
+
+class BoundedList(ChangeList):
+    """A list in its admin's one order, which an index serves, in pages by key.
+
+    A sort by hand (`?o=3`) could mean sorting millions of rows.
+    """
+
+    page: keyset.Page[Any]
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        return list(self.model_admin.get_ordering(request))
+
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        """Without the place, which is no filter: links to other filters and searches begin at the start."""
+        for name in (keyset.AFTER, keyset.BEFORE):
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
+        heavy: tuple[str, ...] = getattr(self.model_admin, "list_defer", ())
+        return super().get_queryset(*args, **kwargs).defer(*heavy)
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
+        self.page = self._page(request)
+        self.result_list = self.page.rows
+        # The theme is told that nothing is hidden: it would offer "Show all" on every page.
+        self.result_count = self.full_result_count = self.paginator.count
+        self.show_full_result_count = self.can_show_all = self.multi_page = False
+        self.show_admin_actions = True
+
+    def _page(self, request: HttpRequest) -> keyset.Page[Any]:
+        order = keyset.columns(self.model, self.get_ordering(request, self.queryset))
+        try:
+            at = keyset.place(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
+        except ValidationError as error:
+            raise IncorrectLookupParameters(error) from error
+        return keyset.page(self.queryset, order, at, self.list_per_page)
+
+    @property
+    def page_links(self) -> list[ways.Way]:
+        return ways.beside(self.page, lambda **place: self.get_query_string(place))
+
+
+class ReadOnlyAdmin(UnfoldAdmin[_M]):
+    """Pages to look at. Nobody adds, changes or deletes here, the superuser neither.
+
+    An admin names an order that an index serves, and searches that an index answers.
+    """
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # they would count every choice of every filter
+    list_per_page = 50
+    list_max_show_all = 0
+    list_disable_select_all = True
+    names: tuple[Any, Any] | None = None  # what to call one row and many, if not as the model does
+    list_defer: tuple[str, ...] = ()
+    sortable_by = ()
+    change_list_template = "admin/tasks_app/change_list.html"
+    change_form_template = "admin/tasks_app/read_only.html"
+
+    class Media:
+        css = {"all": ["tasks_app/lists.css"]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BoundedList

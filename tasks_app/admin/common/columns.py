@@ -1,0 +1,43 @@
+"""Columns and fields in one line each: a title, and how to draw the row's value."""
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from django.contrib import admin
+
+from tasks_app.admin.common import formatting
+
+
+def cell(title: Any, draw: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A column or a field for the body of an admin class."""
+
+    @admin.display(description=title)
+    def shown(self: Any, row: Any) -> Any:
+        return draw(row)
+
+    return shown
+
+
+def count(title: Any, name: str) -> Callable[[Any, Any], Any]:
+    """A whole number of the row."""
+    get = attrgetter(name)
+    return cell(title, lambda row: formatting.number(get(row)))
+
+
+def moment(title: Any, name: str) -> Callable[[Any, Any], Any]:
+    """A point in time."""
+    get = attrgetter(name)
+    return cell(title, lambda row: formatting.moment(get(row)))
+
+
+def price(title: Any, name: str) -> Callable[[Any, Any], Any]:
+    """A price in the market's currency."""
+    get = attrgetter(name)
+    return cell(title, lambda row: formatting.price(get(row)))
+
+
+def percent(title: Any, name: str, *, signed: bool = False) -> Callable[[Any, Any], Any]:
+    """A percentage."""
+    get = attrgetter(name)
+    return cell(title, lambda row: formatting.percent(get(row), signed=signed))

@@ -1,0 +1,233 @@
+"""The choices beside the lists. None of them reads through a large table to find its choices."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.admin import ListFilter, ModelAdmin, SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app.admin.common import formatting
+from tasks_app.lifecycle import selectors
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock
+from tasks_app.models.quotes import Adjust
+from tasks_app.quotes import summary
+from tasks_app.sources import registry
+
+TASK = "task__id__exact"
+
+
+class SourceFilter(SimpleListFilter):
+    """The sources that can be used here; one that is gone is still found by `?source=`."""
+
+    title = _("source")
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        names = dict.fromkeys([*registry.available(settings.COLLECTOR), *filter(None, [self.value()])])
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(source=self.value()) if self.value() else queryset
+
+
+class TaskFilter(SimpleListFilter):
+    """Items of one task, by default the newest: its index then serves whatever else is asked."""
+
+    title = _("task")
+    parameter_name = TASK
+    recent = 10
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
+        tasks = list(CollectionTask.objects.order_by("-start_time", "-id")[: self.recent])
+        asked = asked_task(request)
+        if asked and asked not in [task.pk for task in tasks]:
+            tasks += CollectionTask.objects.filter(pk=asked)
+        self.newest = tasks[0].pk if tasks else None
+        return [(str(task.pk), f"{formatting.short(task.pk)} {task.market} {task.source}") for task in tasks]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset.filter(task_id=self.newest)
+        return queryset.filter(task_id=asked_task(request)) if asked_task(request) else queryset.none()
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        default, *others = super().choices(changelist)
+        yield {**default, "display": _("Newest")}
+        yield from others
+
+
+class ErrorCodeFilter(SimpleListFilter):
+    """The kinds of failure that the shown task has."""
+
+    title = _("error code")
+    parameter_name = "error_code"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
+        newest_first = CollectionTask.objects.order_by("-start_time", "-id")
+        task = asked_task(request) or newest_first.values_list("pk", flat=True).first()
+        found = [group["error_code"] for group in selectors.error_groups(task)] if task else []
+        return [(code, code) for code in dict.fromkeys([*found, *filter(None, [self.value()])]) if code]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[CollectionItem]) -> QuerySet[CollectionItem]:
+        return queryset.filter(error_code=self.value()) if self.value() else queryset
+
+
+class BesideCode(ListFilter):
+    """A choice that an index serves within one code only: offered beside a search, else it finds none."""
+
+    def __init__(self, request: HttpRequest, *args: Any) -> None:
+        super().__init__(request, *args)
+        self.has_code = bool(request.GET.get(SEARCH_VAR, "").strip())
+
+    def has_output(self) -> bool:
+        return self.has_code or bool(self.used_parameters)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.used_parameters and not self.has_code:
+            return queryset.none()
+        narrowed: QuerySet[Any] = super().queryset(request, queryset)  # type: ignore[assignment]
+        return narrowed
+
+
+class _AdjustFilter(SimpleListFilter):
+    title = _("adjustment")
+    parameter_name = "adjust__exact"
+    as_sent = "none"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
+        return [(value or self.as_sent, name) for value, name in Adjust.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[DailyBar]) -> QuerySet[DailyBar]:
+        if not self.value():
+            return queryset
+        return queryset.filter(adjust="" if self.value() == self.as_sent else self.value())
+
+
+class AdjustFilter(BesideCode, _AdjustFilter):
+    """The adjustment of a code's bars."""
+
+
+class PeriodFilter(ListFilter):
+    """From one day to another, both included, each of them optional."""
+
+    template = "admin/tasks_app/period.html"
+    title = _("period")
+    parameters = ("since", "until")
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: ModelAdmin[Any]
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        given = {name: params.pop(name)[-1] for name in self.parameters if name in params}
+        self.used_parameters = {name: value for name, value in given.items() if value}
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.parameters]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        since, until = (self._day(name) for name in self.parameters)
+        return self.between(queryset, since, until)
+
+    def between(self, queryset: QuerySet[Any], since: date | None, until: date | None) -> QuerySet[Any]:
+        """The rows of these days."""
+        raise NotImplementedError("each filter of days knows its own column")
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """One: what the filter's own form sends, and the other filters that it keeps."""
+        others = [(name, value) for name, values in changelist.filter_params.items() for value in values]
+        yield {
+            "days": [
+                ("since", _("From"), self.used_parameters.get("since", "")),
+                ("until", _("To"), self.used_parameters.get("until", "")),
+            ],
+            "others": [(name, value) for name, value in others if name not in self.parameters],
+            "clear": changelist.get_query_string(remove=[*self.parameters]) if self.used_parameters else "",
+        }
+
+    def _day(self, name: str) -> date | None:
+        text = self.used_parameters.get(name)
+        try:
+            return date.fromisoformat(str(text)) if text else None
+        except ValueError as error:
+            raise IncorrectLookupParameters(error) from error
+
+
+class StartedFilter(PeriodFilter):
+    """Tasks by the days of their start, in the site's time zone."""
+
+    title = _("days of the start")
+
+    def between(self, queryset: QuerySet[Any], since: date | None, until: date | None) -> QuerySet[Any]:
+        if since:
+            queryset = queryset.filter(start_time__gte=_midnight(since))
+        return queryset.filter(start_time__lt=_midnight(until, after=True)) if until else queryset
+
+
+class _DayFilter(PeriodFilter):
+    title = _("day")
+
+    def between(self, queryset: QuerySet[Any], since: date | None, until: date | None) -> QuerySet[Any]:
+        queryset = queryset.filter(day__gte=since) if since else queryset
+        return queryset.filter(day__lte=until) if until else queryset
+
+
+class DayFilter(BesideCode, _DayFilter):
+    """The days of a code's bars."""
+
+
+class StoredFilter(SimpleListFilter):
+    """What is stored of a stock."""
+
+    title = _("stored bars")
+    parameter_name = "stored"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
+        return [("behind", _("behind the market")), ("empty", _("nothing stored"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Stock]) -> QuerySet[Stock]:
+        wanted = {"behind": summary.is_behind, "empty": summary.is_empty}.get(self.value() or "")
+        return queryset.filter(wanted()) if wanted else queryset
+
+
+class ListingFilter(SimpleListFilter):
+    """Whether a stock is still traded."""
+
+    title = _("listing")
+    parameter_name = "listing"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
+        return [("listed", _("listed")), ("delisted", _("delisted"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Stock]) -> QuerySet[Stock]:
+        wanted = {"listed": True, "delisted": False}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(delisted_on__isnull=wanted)
+
+
+def _midnight(day: date, *, after: bool = False) -> datetime:
+    """The beginning of the day, or its end."""
+    try:
+        return timezone.make_aware(datetime.combine(day + timedelta(days=after), time.min))
+    except OverflowError as error:
+        raise IncorrectLookupParameters(error) from error
+
+
+def asked_task(request: HttpRequest) -> UUID | None:
+    """The task that the address names, None when there is none or it is malformed."""
+    try:
+        return UUID(request.GET.get(TASK, ""))
+    except ValueError:
+        return None

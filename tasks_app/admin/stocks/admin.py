@@ -1,0 +1,117 @@
+"""Stocks: their list, the page of one with its chart, its bars as JSON and as a file."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app.admin.access.forbidden import require
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.changelist import BoundedList, ReadOnlyAdmin
+from tasks_app.admin.common.columns import cell, moment
+from tasks_app.admin.common.filters import ListingFilter, StoredFilter
+from tasks_app.admin.stocks import chart_data, detail
+from tasks_app.models import Stock
+from tasks_app.quotes import csv_export, summary
+
+BARS = "tasks_app.view_dailybar"
+
+
+class StockList(BoundedList):
+    """Each row with what is stored of it, as `summary`."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        summaries = summary.of(self.result_list)
+        for stock in self.result_list:
+            stock.summary = summaries[stock.pk]
+
+
+def _bars(stock: Any) -> str:
+    return formatting.number(stock.summary.bars)
+
+
+def _days(stock: Any) -> Any:
+    first, last = stock.summary.first, stock.summary.last
+    return formatting.days(first, last) if first and last else formatting.NOTHING
+
+
+@admin.register(Stock)
+class StockAdmin(ReadOnlyAdmin[Stock]):
+    """A market has some thousands of stocks: a search, or a filter by what is stored, may read them all."""
+
+    list_display = ["code", "name", "market", "exchange", "state", "bars", "days", "full_history"]
+    list_filter = ["market", StoredFilter, ListingFilter, "full_collection_completed"]
+    list_per_page = 100
+    ordering = ["market", "code"]
+    search_fields = ["code__istartswith", "name__icontains"]
+    search_help_text = _("Code or name")
+    change_form_template = "admin/tasks_app/stock.html"
+    fieldsets = [(None, {"fields": ["code"]})]
+
+    full_history = moment(_("full history collected"), "full_collection_date")
+    state = cell(_("state"), lambda stock: detail.state(stock, stock.summary))
+    bars = cell(_("bars"), _bars)
+    days = cell(_("first and last day"), _days)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
+        return StockList
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("of/<str:market>/<str:code>/", wrap(self.of_view), name="tasks_app_stock_of"),
+            path(
+                "<int:stock_id>/bars.json", wrap(self.data_view, cacheable=True), name="tasks_app_stock_data"
+            ),
+            path("<int:stock_id>/bars.csv", wrap(self.csv_view), name="tasks_app_stock_csv"),
+            *super().get_urls(),
+        ]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        context |= detail.about(request, context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def of_view(self, request: HttpRequest, market: str, code: str) -> HttpResponse:
+        """To the page of the stock with this code; to the search for it, where the list lacks it."""
+        require(request, "tasks_app.view_stock")
+        found = Stock.objects.filter(market=market, code=code).values_list("pk", flat=True).first()
+        query = request.GET.dict()
+        if found is None:
+            return redirect(formatting.url("stock", market__exact=market, q=code))
+        return redirect(formatting.url("stock", "change", found, **query))
+
+    def data_view(self, request: HttpRequest, stock_id: int) -> HttpResponse:
+        """The bars of one adjustment for the chart; 304 while nothing has changed."""
+        stock = self._stock(request, stock_id)
+        with_tasks = request.user.has_perm("tasks_app.view_collectiontask")
+        return chart_data.answer(request, stock, detail.asked_adjust(request), with_tasks=with_tasks)
+
+    def csv_view(self, request: HttpRequest, stock_id: int) -> HttpResponseBase:
+        """The bars of one adjustment and a span of days as a file for a spreadsheet."""
+        stock = self._stock(request, stock_id)
+        asked = detail.Asked.read(request)
+        if asked is None:
+            return redirect(formatting.url("stock", "change", stock.pk))
+        return _file(stock, asked)
+
+    def _stock(self, request: HttpRequest, stock_id: int) -> Stock:
+        require(request, BARS)
+        return get_object_or_404(Stock, pk=stock_id)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Stock], search_term: str
+    ) -> tuple[QuerySet[Stock], bool]:
+        found, _duplicates = super().get_search_results(request, queryset, search_term)
+        return found, False
+
+
+def _file(stock: Stock, asked: detail.Asked) -> StreamingHttpResponse:
+    rows = csv_export.bars(stock.market, stock.code, adjust=asked.adjust, **asked.days)
+    name = "-".join(filter(None, [stock.market, stock.code, asked.adjust]))
+    return csv_export.download(rows, f"{name}.csv", for_spreadsheets=True)

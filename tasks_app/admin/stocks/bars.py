@@ -1,0 +1,87 @@
+"""The stored bars, of all stocks."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app.admin import marks
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.columns import (
+    cell,
+    count,
+    moment,
+    percent,
+    price,
+)
+from tasks_app.admin.common.filters import AdjustFilter, DayFilter
+from tasks_app.models import DailyBar
+from tasks_app.models.quotes import Market
+
+
+def _code(bar: DailyBar) -> Any:
+    return formatting.two_lines(bar.symbol, f"{bar.market} · {bar.get_adjust_display()}")
+
+
+def _stock(bar: DailyBar) -> Any:
+    return formatting.link(marks.stock_url(bar.market, bar.symbol, adjust=bar.adjust), bar.symbol)
+
+
+def _chart(bar: DailyBar) -> Any:
+    return formatting.link(marks.stock_url(bar.market, bar.symbol, adjust=bar.adjust), _("Chart"))
+
+
+@admin.register(DailyBar)
+class BarAdmin(ReadOnlyAdmin[DailyBar]):
+    """Bars by market and code, the newest day first: the unique index delivers them in that order."""
+
+    list_display = [
+        *("code", "session", "opened", "highest", "lowest", "closed"),
+        *("moved", "shares", "money", "origin", "chart"),
+    ]
+    list_filter = ["market", AdjustFilter, DayFilter]
+    list_per_page = 100
+    ordering = ["market", "symbol", "adjust", "-day"]
+    search_fields = ["symbol"]
+    search_help_text = _("Exact code")
+    fieldsets = [
+        (None, {"fields": ["stock", "market", "adjust", "session"]}),
+        (_("Prices"), {"fields": ["opened", "highest", "lowest", "closed", "previous", "moved", "swing"]}),
+        (_("Trade"), {"fields": ["shares", "money", "turned_over"]}),
+        (_("Origin"), {"fields": ["source", "collected"]}),
+    ]
+
+    code = cell(_("code"), _code)
+    stock = cell(_("code"), _stock)
+    chart = cell(_("stock"), _chart)
+    session = cell(_("day"), lambda bar: formatting.unbroken(bar.day.isoformat()))
+    opened = price(_("open"), "open")
+    highest = price(_("high"), "high")
+    lowest = price(_("low"), "low")
+    closed = price(_("close"), "close")
+    previous = price(_("previous close"), "prev_close")
+    moved = percent(_("change %"), "change_pct", signed=True)
+    swing = percent(_("amplitude %"), "amplitude")
+    shares = count(_("volume"), "volume")
+    money = count(_("amount"), "amount")
+    turned_over = percent(_("turnover %"), "turnover")
+    origin = cell(
+        _("source"),
+        lambda bar: formatting.two_lines(bar.source, formatting.moment(bar.collected_at, seconds=False)),
+    )
+    collected = moment(_("collected at"), "collected_at")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DailyBar], search_term: str
+    ) -> tuple[QuerySet[DailyBar], bool]:
+        """Bars of exactly this code."""
+        return of_code(queryset, search_term), False
+
+
+def of_code(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+    """The rows of exactly this code. Their indexes begin with the market, so all markets are named."""
+    code = term.strip().upper()
+    return rows.filter(market__in=Market.values, symbol=code) if code else rows

@@ -1,0 +1,92 @@
+"""What sources changed later, and what the checks said of bars: two lists, the newest first."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app import errors
+from tasks_app.admin import marks
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.columns import cell, moment
+from tasks_app.admin.stocks import data_quality
+from tasks_app.admin.stocks.bars import of_code
+from tasks_app.models import Correction, Finding
+
+
+def _stock(row: Any) -> Any:
+    return formatting.link(marks.stock_url(row.market, row.symbol, adjust=row.adjust), _("Chart"))
+
+
+def _code(row: Any) -> Any:
+    return formatting.two_lines(row.symbol, f"{row.market} · {row.get_adjust_display()}")
+
+
+def _day(row: Any) -> Any:
+    return formatting.unbroken(row.day.isoformat()) if row.day else formatting.NOTHING
+
+
+def _task(row: Any) -> Any:
+    if row.item_id is None:
+        return formatting.NOTHING
+    return formatting.task_link(row.item.task_id) if row.item else formatting.gone_task()
+
+
+def _why(row: Finding) -> Any:
+    sentence = errors.reason(row.code) or row.message
+    return formatting.two_lines(Truncator(sentence).chars(120), row.code)
+
+
+class _Doubts(ReadOnlyAdmin[Any]):
+    ordering = ["-id"]
+    list_per_page = 100
+    search_fields = ["symbol"]
+    search_help_text = _("Exact code")
+
+    of_stock = cell(_("code"), _code)
+    session = cell(_("day"), _day)
+    task = cell(_("task"), _task)
+    stock = cell(_("stock"), _stock)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the items there still are: of one that was pruned, its row has the number only."""
+        return super().get_queryset(request).select_related("item")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return of_code(queryset, search_term), False
+
+
+@admin.register(Correction)
+class CorrectionAdmin(_Doubts):
+    """By number, the newest first; of one code by its index."""
+
+    list_display = ["of_stock", "session", "what", "source", "at", "task", "stock"]
+    fieldsets = [
+        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
+        (_("Origin"), {"fields": ["source", "at", "task"]}),
+    ]
+
+    what = cell(_("before and after"), data_quality.changed)
+    at = moment(_("corrected at"), "corrected_at")
+
+
+@admin.register(Finding)
+class FindingAdmin(_Doubts):
+    """By number, the newest first, all or those of a kind; of one code by its index."""
+
+    list_display = ["of_stock", "session", "state", "why", "at", "task", "stock"]
+    list_filter = ["kind"]
+    fieldsets = [
+        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why"]}),
+        (_("Origin"), {"fields": ["at", "task"]}),
+    ]
+
+    state = cell(_("state"), data_quality.finding)
+    why = cell(_("reason"), _why)
+    at = moment(_("found at"), "found_at")

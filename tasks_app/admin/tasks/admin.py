@@ -1,0 +1,179 @@
+"""Tasks: their list, the page of one with what refreshes it, and the verbs cancel and retry."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app.admin.access import permissions
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.columns import cell, count
+from tasks_app.admin.common.filters import SourceFilter, StartedFilter
+from tasks_app.admin.tasks import (
+    actions as verbs,
+    columns,
+    confirmations,
+    detail,
+    grid,
+    live_updates,
+)
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import TaskStatus
+
+
+@admin.register(CollectionTask)
+class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
+    """Tasks to look at, to cancel and to retry; `lifecycle` alone changes them."""
+
+    actions = [confirmations.CANCEL, confirmations.RETRY]
+    list_display = [
+        *("short_id", "state", "progress", "succeeded", "failed", "bars"),
+        *("scope", "started", "duration"),
+    ]
+    list_filter = ["status", "market", SourceFilter, "start_time", StartedFilter]
+    list_select_related = ["created_by"]
+    list_defer = ("stock_codes", "unknown_codes", "error_message")
+    ordering = ["-start_time", "-id"]
+    search_fields = ["id"]
+    search_help_text = _("Task id, or how it begins")
+    change_form_template = "admin/tasks_app/task.html"
+    fieldsets = [
+        (
+            _("Parameters"),
+            {
+                "fields": [
+                    *("market", "source", "adjust", "days", "codes", "unknown"),
+                    *("modes", "retried_from", "created_by"),
+                ]
+            },
+        ),
+    ]
+
+    short_id = cell(_("task"), lambda task: formatting.short(task.pk))
+    state = cell(_("status"), columns.label)
+    progress = cell(_("progress"), formatting.progress)
+    succeeded = count(_("succeeded"), "success_count")
+    failed = cell(_("failed"), columns.failed)
+    bars = count(_("bars"), "collected_count")
+    scope = cell(_("scope"), columns.scope)
+    started = cell(_("started"), columns.started)
+    duration = cell(_("duration"), columns.duration)
+
+    days = cell(_("days"), lambda task: formatting.days(task.start_date, task.end_date))
+    codes = cell(_("stock codes"), columns.codes)
+    unknown = cell(_("unknown codes"), lambda task: columns.few(task.unknown_codes))
+    modes = cell(_("modes"), columns.modes)
+    retried_from = cell(_("retry of"), columns.retried_from)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tasks_app.cancel_task")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tasks_app.retry_task")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionTask]:
+        return super().get_queryset(request).select_related("created_by")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[CollectionTask], search_term: str
+    ) -> tuple[QuerySet[CollectionTask], bool]:
+        """Tasks whose id begins with the term: a range of the primary key."""
+        if not search_term:
+            return queryset, False
+        digits = search_term.strip().replace("-", "").lower()
+        if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
+            return queryset.none(), False
+        ends = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        return queryset.filter(id__range=ends), False
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:task_id>/cancel/", wrap(self.cancel_view), name="tasks_app_collectiontask_cancel"),
+            path("<uuid:task_id>/retry/", wrap(self.retry_view), name="tasks_app_collectiontask_retry"),
+            path("<uuid:task_id>/live/", wrap(self.live_view), name="tasks_app_collectiontask_live"),
+            path("<uuid:task_id>/stocks/", wrap(self.stocks_view), name="tasks_app_collectiontask_stocks"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Refuse the actions aloud: Django would drop one, and show the list as if nothing had been asked."""
+        may = {
+            confirmations.CANCEL: self.has_cancel_permission,
+            confirmations.RETRY: self.has_retry_permission,
+        }
+        for action in request.POST.getlist("action"):
+            if action in may and not may[action](request):
+                raise PermissionDenied
+        return super().changelist_view(request, extra_context)
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        task = live_updates.rows(request.user).get(pk=context["original"].pk)
+        context |= detail.context(task, permissions.of(request.user))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def live_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """What changed on the task's page."""
+        return live_updates.answer(request, task_id)
+
+    def stocks_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """`?block=3`: what the cells 300 to 399 of the grid say, as a JSON array."""
+        if not request.user.has_perm("tasks_app.view_collectionitem"):
+            raise PermissionDenied
+        task = get_object_or_404(CollectionTask.objects.only("market"), pk=task_id)
+        block = request.GET.get("block", "")
+        found = grid.details(task, int(block)) if block.isdecimal() and len(block) < 6 else []
+        return JsonResponse(found, safe=False, json_dumps_params={"ensure_ascii": False})
+
+    @admin.action(permissions=["cancel"], description=_("Cancel selected tasks"))
+    def cancel_selected(
+        self, request: HttpRequest, queryset: QuerySet[CollectionTask]
+    ) -> HttpResponse | None:
+        """Ask first; then cancel the selected tasks of the page, and say what happened to each."""
+        tasks = list(queryset[: self.list_per_page])
+        if "confirmed" not in request.POST:
+            return confirmations.cancel_selected(self, request, tasks)
+        by = verbs.actor(request.user)
+        verbs.say_cancelled(request, [verbs.cancel(task.pk, by) for task in tasks])
+        return None
+
+    @admin.action(permissions=["retry"], description=_("Retry selected tasks"))
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[CollectionTask]) -> HttpResponse | None:
+        """Ask first; then retry them. One task runs at a time, so the message says which were refused."""
+        tasks = list(queryset[: self.list_per_page])
+        if "confirmed" not in request.POST:
+            return confirmations.retry_selected(self, request, tasks)
+        verbs.retry_each(request, [task.pk for task in tasks])
+        return None
+
+    def cancel_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """GET asks, POST cancels."""
+        if not self.has_cancel_permission(request):
+            raise PermissionDenied
+        page = formatting.url("collectiontask", "change", task_id)
+        if request.method == "POST":
+            verbs.say_cancelled(request, [verbs.cancel(task_id, verbs.actor(request.user))])
+            return redirect(page)
+        task = get_object_or_404(self.get_queryset(request), pk=task_id)
+        if task.status == TaskStatus.RUNNING:
+            return confirmations.cancel(self, request, task)
+        text = _("There is nothing to cancel: the task is %(status)s.")
+        messages.warning(request, text % {"status": task.get_status_display()})
+        return redirect(page)
+
+    def retry_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """GET asks, POST starts the retry and leads to the new task."""
+        if not self.has_retry_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            new = verbs.retry(request, task_id, request.POST.get("error_code", ""))
+            return redirect(formatting.url("collectiontask", "change", new.pk if new else task_id))
+        task = get_object_or_404(self.get_queryset(request), pk=task_id)
+        return confirmations.retry(self, request, task, request.GET.get("error_code", ""))

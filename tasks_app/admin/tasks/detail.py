@@ -1,0 +1,56 @@
+"""The page of a task around its moving parts: addresses, the grid's legend, and the words of its script."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from tasks_app.admin.access.permissions import Rights
+from tasks_app.admin.common import formatting
+from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.tasks import columns, grid, live_updates
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import ItemState
+
+INTERVALS = (1, 2, 5, 10, 30)
+
+
+def context(task: CollectionTask, may: Rights) -> dict[str, Any]:
+    """All of the page. The task comes from `feed.rows`."""
+    return {
+        "crumbs": [Crumb(columns.TASKS, formatting.url("collectiontask")), Crumb(formatting.short(task.pk))],
+        "live_url": formatting.url("collectiontask", "live", task.pk),
+        "stocks_url": formatting.url("collectiontask", "stocks", task.pk),
+        "items_url": columns.items_url(task),
+        "intervals": INTERVALS,
+        "states": [(grid.LETTERS[state], state.label) for state in ItemState],
+        "words": words(),
+        **live_updates.context(task, may),
+    }
+
+
+def words() -> dict[str, Any]:
+    """What the script says. `{…}` are its placeholders."""
+    return {
+        "units": {"d": _("{n} d"), "h": _("{n} h"), "min": _("{n} min"), "s": _("{n} s")},
+        "ago": _("{time} ago"),
+        "updated": _("Updated {time} ago"),
+        "paused": _("The refresh is paused."),
+        "final": _("The task has ended; nothing changes any more."),
+        "lost": _("No connection to the server: what you see is {time} old. Next try in {wait}."),
+        "failing": _("The server reports an error ({status}). Next try in {wait}."),
+        "signed_out": _("You are signed out."),
+        "sign_in": _("Sign in again"),
+        "forbidden": _("You may no longer see this task."),
+        "gone": _("This task no longer exists."),
+        "planning": _("The stock list is being read; the cells appear when the plan is made."),
+        "no_stocks": _("There are no stocks."),
+        "none_such": _("No stock is in this state."),
+        "loading": _("loading …"),
+        "attempts": _("attempts"),
+        "rows": _("bars"),
+        "refused": _("refused"),
+        "took": _("took"),
+        "error": _("error"),
+        "cells": _("{count} stocks"),
+        "states": {grid.LETTERS[state]: str(state.label) for state in ItemState},
+    }

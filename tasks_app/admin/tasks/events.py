@@ -1,0 +1,80 @@
+"""Who did what to a task, readable: the parameters by their names, an order in one line."""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext as _, gettext_lazy
+
+from tasks_app import errors
+from tasks_app.admin.common import formatting
+from tasks_app.admin.tasks import columns
+from tasks_app.models import TaskEvent
+from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.tasks import EventKind
+
+LOOKS = {
+    EventKind.STARTED: ("info", "play_arrow"),
+    EventKind.PLANNED: ("info", "list_alt"),
+    EventKind.CANCELLED: ("plain", "block"),
+    EventKind.COMPLETED: ("good", "check_circle"),
+    EventKind.FAILED: ("bad", "error"),
+    EventKind.RESCUED: ("plain", "healing"),
+    EventKind.RETRIED: ("info", "replay"),
+    EventKind.WARNED: ("bad", "warning"),
+}
+NAMES = {
+    "market": gettext_lazy("market"),
+    "source": gettext_lazy("source"),
+    "fallbacks": gettext_lazy("further sources"),
+    "adjust": gettext_lazy("adjustment"),
+    "days": gettext_lazy("days"),
+    "stock_codes": gettext_lazy("stock codes"),
+    "stocks": gettext_lazy("stocks"),
+    "codes": gettext_lazy("stock codes"),
+    "code": gettext_lazy("reason"),
+    "error_code": gettext_lazy("only the error"),
+    "by": gettext_lazy("new task"),
+    "message": gettext_lazy("message"),
+    **columns.MODES,
+}
+
+
+def told(event: TaskEvent) -> dict[str, Any]:
+    """An event for the page: when, what, by whom, through which channel, with which parameters."""
+    tone, icon = LOOKS.get(EventKind(event.kind), ("plain", "help"))
+    return {
+        "at": formatting.moment(event.at),
+        "kind": event.get_kind_display(),
+        "tone": tone,
+        "icon": icon,
+        "user": event.user_name or formatting.NOTHING,
+        "channel": event.get_channel_display(),
+        "params": warned(event) or parameters(event.params),
+    }
+
+
+def warned(event: TaskEvent) -> list[tuple[str, Any]]:
+    """A warning's sentence, in the place of its parameters."""
+    sentence = errors.warning(event.params) if event.kind == EventKind.WARNED else ""
+    return [("", sentence)] if sentence else []
+
+
+def parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
+    """(name, value) of those that say something, an order's unwrapped."""
+    flat = {**params.get("order", {}), **{key: value for key, value in params.items() if key != "order"}}
+    if {"start_date", "end_date"} <= flat.keys():
+        flat["days"] = formatting.days(flat.pop("start_date"), flat.pop("end_date"))
+    told = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
+    return [(str(NAMES.get(key, key)), _value(key, value)) for key, value in told.items()]
+
+
+def _value(key: str, value: Any) -> Any:
+    if key == "by":
+        return formatting.task_link(UUID(value))
+    if isinstance(value, bool):
+        return _("yes")
+    if isinstance(value, list):
+        return columns.few([str(part) for part in value])
+    if isinstance(value, int):
+        return formatting.number(value)
+    return {**dict(Market.choices), **dict(Adjust.choices)}.get(value, value)

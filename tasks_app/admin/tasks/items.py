@@ -1,0 +1,90 @@
+"""The stocks of a task and what became of each."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app import errors
+from tasks_app.admin import marks
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.columns import cell, count, moment
+from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, asked_task
+from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.tasks import columns
+from tasks_app.models import CollectionItem
+
+
+def _bars(item: CollectionItem) -> str:
+    rows = (item.rows_collected, item.rows_corrected, item.rows_skipped, item.rows_refused)
+    return " / ".join(map(formatting.number, rows))
+
+
+def _error(item: CollectionItem) -> Any:
+    if not item.error_code:
+        return formatting.NOTHING
+    sentence = errors.reason(item.error_code) or item.error_message
+    return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
+
+
+def _stock(item: CollectionItem, text: Any) -> Any:
+    return formatting.link(marks.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
+
+
+def _times(item: CollectionItem) -> Any:
+    return formatting.two_lines(formatting.moment(item.started_at), formatting.moment(item.finished_at))
+
+
+@admin.register(CollectionItem)
+class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
+    """The items of one task at a time, in the task's own order, which its index serves."""
+
+    list_display = ["code", "of_task", "status", "attempts", "bars", "error", "times", "chart"]
+    list_filter = [TaskFilter, "state", ErrorCodeFilter]
+    list_per_page = 100
+    list_select_related = ["task"]
+    list_defer = ("task__stock_codes", "task__unknown_codes", "task__error_message")
+    ordering = ["position"]
+    search_fields = ["code"]
+    search_help_text = _("Stock code")
+    fieldsets = [
+        (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
+        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged", "answered"]}),
+        (_("Failure"), {"fields": ["error_code", "error_message"]}),
+        (_("Times"), {"fields": ["began", "ended"]}),
+    ]
+
+    of_task = cell(_("task"), lambda item: formatting.task_link(item.task_id))
+    stock = cell(_("stock"), lambda item: _stock(item, item.code))
+    chart = cell(_("stock"), lambda item: _stock(item, _("Chart")))
+    status = cell(_("state"), lambda item: formatting.label(item.state, item.get_state_display()))
+    bars = cell(_("bars: collected / corrected / stored / refused"), _bars)
+    error = cell(_("error"), _error)
+    times = cell(_("started and ended"), _times)
+    collected = count(_("collected"), "rows_collected")
+    corrected = count(_("corrected"), "rows_corrected")
+    skipped = count(_("already stored"), "rows_skipped")
+    refused = count(_("refused"), "rows_refused")
+    flagged = count(_("flagged"), "rows_flagged")
+    answered = cell(_("answered by"), lambda item: item.source or formatting.NOTHING)
+    began = moment(_("started at"), "started_at")
+    ended = moment(_("ended at"), "finished_at")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        task = asked_task(request)
+        trail = (
+            [Crumb(formatting.short(task), formatting.url("collectiontask", "change", task))] if task else []
+        )
+        crumbs = [Crumb(columns.TASKS, formatting.url("collectiontask")), *trail, Crumb(_("Items"))]
+        return super().changelist_view(request, {"crumbs": crumbs, **(extra_context or {})})
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[CollectionItem], search_term: str
+    ) -> tuple[QuerySet[CollectionItem], bool]:
+        """The item of exactly this code, which the unique index finds."""
+        code = search_term.strip().upper()
+        return (queryset.filter(code=code) if code else queryset), False

@@ -1,0 +1,41 @@
+"""What a request says beside its body: who, which task, and the idempotency key."""
+
+import re
+from typing import cast
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+
+from tasks_app.errors import TaskNotFound
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models.tasks import Channel
+
+KEY_HEADER = "Idempotency-Key"
+ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+KEY = r"[!-~]([ -~]{0,253}[!-~])?"
+
+
+def actor(request: Request) -> Actor:
+    """The user, through the API. Only behind a permission that needs a login."""
+    return Actor(Channel.API, cast(User, request.user))
+
+
+def known_id(text: str) -> UUID:
+    """The task id as such. Raises `TaskNotFound` for text that can't be one.
+
+    Python would also take one in braces, behind urn:uuid:, or with dashes anywhere.
+    """
+    if not re.fullmatch(ID, text):
+        raise TaskNotFound(task_id=f"“{text[:40]}”")
+    return UUID(text)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The key that makes a repeated request harmless. Raises `ValidationError` for an unfit one."""
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not re.fullmatch(KEY, key):
+        raise ValidationError({KEY_HEADER: [_("Give 1 to 255 printable ASCII characters.")]})
+    return key

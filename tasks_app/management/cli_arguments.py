@@ -1,0 +1,184 @@
+"""What `manage.py collect` is told: its options, and what they mean as an order or a task."""
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app import errors
+from tasks_app.lifecycle import selectors
+from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import TaskStatus
+from tasks_app.orders.order import Order
+
+YEAR = timedelta(days=365)
+
+
+class NothingRunning(errors.CollectorError):
+    code = "nothing_running"
+    template = _("No task is running.")
+
+
+class AmbiguousTask(errors.CollectorError):
+    code = "ambiguous_task"
+    template = _("More than one task begins with %(prefix)s. Give more of the id.")
+
+
+class UnreadableCodes(errors.OrderError):
+    code = "unreadable_codes"
+    field = "stock_codes"
+    template = _("The file of codes can't be read: %(reason)s")
+
+
+def order(options: dict[str, Any]) -> Order:
+    """The order that the options of `start` describe. Raises `UnreadableCodes`."""
+    end = options["end_date"] or timezone.localdate()
+    return Order(
+        start_date=options["start_date"] or end - YEAR,
+        end_date=end,
+        stock_codes=tuple(codes(options["codes"])) or None,
+        market=options["market"],
+        source=options["source"],
+        adjust=options["adjust"],
+        test_mode=options["test_mode"],
+        full_collection_mode=options["full"],
+        force_update=options["force"],
+        fallbacks=options["fallbacks"],
+    )
+
+
+def codes(words: Iterable[str]) -> list[str]:
+    """The codes in these words; a word @FILE stands for what the file holds."""
+    texts = [_read(word[1:]) if word.startswith("@") else word for word in words]
+    return [code for text in texts for code in re.split(r"[\s,]+", text) if code]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def find(text: str) -> UUID:
+    """The one task whose id begins so; without text the running one.
+
+    Raises `TaskNotFound`, `AmbiguousTask` or `NothingRunning`.
+    """
+    if not text:
+        return _running()
+    digits = text.replace("-", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{4,32}", digits):
+        raise errors.TaskNotFound(task_id=text)
+    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+    found = CollectionTask.objects.filter(pk__gte=first, pk__lte=last).values_list("pk", flat=True)[:2]
+    if len(found) > 1:
+        raise AmbiguousTask(prefix=text)
+    if not found:
+        raise errors.TaskNotFound(task_id=text)
+    return found[0]
+
+
+def _running() -> UUID:
+    if (task := selectors.current()) is None:
+        raise NothingRunning
+    return task.pk
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableCodes(reason=error) from error
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    day: dict[str, Any] = {"type": _day, "metavar": "YYYY-MM-DD"}
+    parser.add_argument("--start-date", **day, help="first day (default: one year before the last one)")
+    parser.add_argument("--end-date", **day, help="last day (default: today)")
+    parser.add_argument("--market", default="", type=str.upper, help="CN, HK or US (default: the source's)")
+    parser.add_argument(
+        "--source", default="", help="default: COLLECTOR_DEFAULT_SOURCE, or one for the market"
+    )
+    parser.add_argument(
+        "--fallbacks",
+        type=names,
+        metavar="SOURCE,…",
+        help='sources to ask in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
+    )
+    parser.add_argument("--adjust", default="", help="qfq or hfq (default: unadjusted)")
+    parser.add_argument(
+        "--codes",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CODE",
+        help="only these, separated by commas or spaces; @FILE reads them from a file (default: all)",
+    )
+    parser.add_argument("--test-mode", action="store_true", help="the first 5 stocks only")
+    parser.add_argument(
+        "--full", action="store_true", help="only stocks whose full history is not stored yet"
+    )
+    parser.add_argument("--force", action="store_true", help="ask for days that are stored, too")
+    _add_watch_flag(parser)
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--status", choices=TaskStatus.values, help="only tasks with this status")
+    parser.add_argument(
+        "--limit", type=whole(1, 1000), default=20, metavar="N", help="1 to 1000 (default: 20)"
+    )
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="ID", help="the task's id, or its first characters (at least 4)")
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    text = "the task's id, or its first characters (default: the running one)"
+    parser.add_argument("task", metavar="ID", nargs="?", default="", help=text)
+
+
+def _add_retry(parser: argparse.ArgumentParser) -> None:
+    _add_task(parser)
+    parser.add_argument("--error-code", default="", metavar="CODE", help="only failures with this code")
+    _add_watch_flag(parser)
+
+
+def _add_watch_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="follow it to its end")
+
+
+VERBS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = (
+    ("start", "Start a collection.", _add_start),
+    ("list", "The newest tasks.", _add_list),
+    ("status", "How far a task is.", _add_running),
+    ("watch", "Follow a task to its end; exit code 0 when it completed, else 1.", _add_running),
+    ("cancel", "End a task for good.", _add_running),
+    ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
+)
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a day as YYYY-MM-DD") from None
+
+
+def whole(lowest: int, highest: int) -> Callable[[str], int]:
+    """For argparse: a whole number within these."""
+
+    def number(text: str) -> int:
+        if not (re.fullmatch(r"[0-9]{1,9}", text) and lowest <= int(text) <= highest):
+            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return number
+
+
+WORKERS = whole(1, 1000)

@@ -1,0 +1,69 @@
+"""What is written down beside the bars: findings of the checks, corrections by the sources.
+
+All are counted; of one item so many are listed, that a source gone mad fills no table.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+from tasks_app.models import Correction, Finding
+from tasks_app.models.quotes import FindingKind
+from tasks_app.quotes.corrections import Change
+from tasks_app.quotes.upsert import Origin
+from tasks_app.quotes.validation import Flag, Refusal, Sifted
+from tasks_app.sources.base import Request
+
+MOST_FINDINGS = 20
+MOST_CORRECTIONS = 500
+
+
+def find(request: Request, origin: Origin, sifted: Sifted) -> None:
+    """List what the checks said: of the refused bars and of the flagged ones the first 20 each."""
+    rows = [_finding(origin, request, FindingKind.REFUSED, one) for one in sifted.refused[:MOST_FINDINGS]]
+    rows += [_finding(origin, request, FindingKind.FLAGGED, one) for one in sifted.flags[:MOST_FINDINGS]]
+    if rows:
+        Finding.objects.bulk_create(rows)
+
+
+def correct(request: Request, origin: Origin, corrections: Sequence[Change]) -> None:
+    """List corrected bars with what changed; past 500 of an item one line tells how many more there were."""
+    rows = [
+        _correction(request, origin, one.new.day, before=one.before(), after=one.after())
+        for one in corrections[:MOST_CORRECTIONS]
+    ]
+    if more := corrections[MOST_CORRECTIONS:]:
+        rows.append(_correction(request, origin, more[0].new.day, bars=len(more)))
+    if rows:
+        Correction.objects.bulk_create(rows)
+
+
+def moved(request: Request, origin: Origin, corrections: Sequence[Change], gone: Sequence[date]) -> None:
+    """List an adjusted series that moved as a whole: one line."""
+    days = sorted([*(one.new.day for one in corrections), *gone])
+    if days:
+        _correction(request, origin, days[0], bars=len(days)).save()
+
+
+def _finding(origin: Origin, request: Request, kind: FindingKind, one: Refusal | Flag) -> Finding:
+    return Finding(
+        item_id=origin.item_id,
+        market=request.market,
+        symbol=request.code,
+        adjust=request.adjust,
+        day=one.day,
+        kind=kind,
+        code=one.code,
+        message=one.message.replace("\0", "")[:500],
+    )
+
+
+def _correction(request: Request, origin: Origin, day: date, **fields: object) -> Correction:
+    return Correction(
+        item_id=origin.item_id,
+        market=request.market,
+        symbol=request.code,
+        adjust=request.adjust,
+        day=day,
+        source=origin.source,
+        **fields,
+    )
