@@ -148,9 +148,9 @@ def use(layout: Layout) -> None:
 
 def queries(layout: Layout, code: str) -> dict[str, Any]:
     """The product's queries of bars, as it puts them, and one that it doesn't have."""
-    from tasks_app.engine.request_planner import bars_of
     from tasks_app.models import DailyBar
     from tasks_app.quotes import csv_export
+    from tasks_app.quotes.series import bars_of
 
     rows, bars = csv_export.bars("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
     year, latest = (date(2004, 1, 1), date(2004, 12, 31)), session(layout.earlier)
@@ -187,8 +187,8 @@ def one_day(layout: Layout) -> dict[str, Any]:
 def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
     from django.db.models import Count, Max
 
-    from tasks_app.engine.request_planner import bars_of
     from tasks_app.quotes import coverage
+    from tasks_app.quotes.series import bars_of
 
     bars = bars_of("CN", code, "")
     known = {
@@ -201,7 +201,7 @@ def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
 
 def writes(layout: Layout, code: str, number: int) -> dict[str, Callable[[], Any]]:
     """The product's writer, a transaction for each series."""
-    from tasks_app.engine.request_planner import bars_of
+    from tasks_app.quotes.series import bars_of
     from tasks_app.sources.base import Bar
 
     held = bars_of("CN", code, "").order_by("-day").values_list(*Bar._fields)[:NEW]

@@ -15,6 +15,7 @@ from tasks_app.admin import planwords
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.db.functions import database_now
 from tasks_app.models import CollectionPlan
 from tasks_app.models.quotes import Market
 from tasks_app.orders import code_lists, order as orders, plans
@@ -74,7 +75,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         names = ("market", "source", "adjust", "days", "full_collection_mode", "force_update")
         tried = CollectionPlan(**{name: data[name] for name in names}, stock_codes=self.instance.stock_codes)
         try:
-            order = plans.order_of(tried, plans.database_now())
+            order = plans.order_of(tried, database_now())
             resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
         except errors.OrderError as error:
             field = "codes" if error.field == "stock_codes" else error.field

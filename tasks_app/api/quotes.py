@@ -17,8 +17,8 @@ from tasks_app.api.pagination import ByDay
 from tasks_app.api.renderers import Csv, Json
 from tasks_app.api.serializers import CODE, QuoteQuery, checked
 from tasks_app.conf import MARKETS
+from tasks_app.market.codes import spellings
 from tasks_app.models import Stock
-from tasks_app.orders.order import spellings
 from tasks_app.quotes import csv_export
 
 

@@ -26,6 +26,7 @@ from tasks_app.quotes import (
     validation,
 )
 from tasks_app.quotes.date_ranges import Span
+from tasks_app.quotes.series import stored_within
 from tasks_app.quotes.upsert import Origin, Stored
 from tasks_app.quotes.validation import Sifted
 from tasks_app.sources.base import Bar, Request
@@ -56,7 +57,7 @@ class Keeper:
     def keep_nothing(self, claim: Claim) -> None:
         """Record a stock of which nothing is missing: no source was asked."""
         with transaction.atomic():
-            stored = request_planner.stored_within(self._known(claim).series, self.missing.window())
+            stored = stored_within(self._known(claim).series, self.missing.window())
             self._note_stock(claim, full=self.task.full_collection_mode)
             lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=stored))
 
@@ -126,7 +127,7 @@ class Keeper:
     def _add(self, claim: Claim, answer: Answer, held: Series | None, *, certain: bool) -> Outcome:
         """Store the bars beside those that are there; the outcome."""
         request, bars = answer.request, answer.sifted.bars
-        before = request_planner.stored_within(held, self.missing.window())
+        before = stored_within(held, self.missing.window())
         stored = upsert.store(request, answer.origin, bars, first=held is None)
         findings.correct(request, answer.origin, stored.corrections)
         outcome = self._outcome(answer)

@@ -4,13 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
-
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane
-from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Series, Stock, states
+from tasks_app.models import CollectionItem, CollectionTask, Series, Stock, states
 from tasks_app.quotes import date_ranges
 from tasks_app.quotes.date_ranges import Span
+from tasks_app.quotes.series import bars_of, is_torn
 from tasks_app.quotes.trading_days import Days
 from tasks_app.sources.base import Request
 
@@ -109,11 +108,6 @@ def listed(window: Span, stock: Stock | None) -> Span:
     return first, last
 
 
-def is_torn(series: Series) -> bool:
-    """An adjusted series that was found to have moved: it is to be asked for again as a whole."""
-    return bool(series.adjust and series.bars and not series.covered)
-
-
 def overlapping(span: Span, series: Series) -> Span:
     """The span prolonged to the nearest stored bars, which tell whether an adjusted series has moved."""
     first, last = span
@@ -122,19 +116,3 @@ def overlapping(span: Span, series: Series) -> Span:
         return before[-1], last
     after = list(bars.filter(day__gt=last).order_by("day")[:OVERLAP])
     return (first, after[-1]) if after else span
-
-
-def stored_within(series: Series | None, window: Span) -> int:
-    """How many bars of the series are stored within the window; a query only where it cuts the series."""
-    if series is None or not series.bars or series.first_day is None or series.last_day is None:
-        return 0
-    if window[0] <= series.first_day and series.last_day <= window[1]:
-        return series.bars
-    if series.last_day < window[0] or window[1] < series.first_day:
-        return 0
-    return bars_of(series.market, series.symbol, series.adjust).filter(day__range=window).count()
-
-
-def bars_of(market: str, symbol: str, adjust: str) -> QuerySet[DailyBar]:
-    """The stored bars of one series."""
-    return DailyBar.objects.filter(market=market, symbol=symbol, adjust=adjust)

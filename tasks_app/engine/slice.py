@@ -20,6 +20,7 @@ from django.db import OperationalError
 
 from tasks_app import lifecycle
 from tasks_app.db import disk_reserve
+from tasks_app.db.errors import finds_no_space
 from tasks_app.engine import (
     item_planner,
     recorder,
@@ -34,7 +35,7 @@ from tasks_app.engine.source_router import Door, Route
 from tasks_app.errors import LostFence
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
-from tasks_app.quotes import trading_days, upsert
+from tasks_app.quotes import trading_days
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Shut
 from tasks_app.workers import drain_flag
@@ -56,7 +57,7 @@ def run(task_id: str, number: int, generation: int) -> None:
     except LostFence as lost:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, lost)
     except OperationalError as error:
-        if not upsert.finds_no_space(error):
+        if not finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
         disk_reserve.drop()

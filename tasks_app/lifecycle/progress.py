@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import sqrt
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Func, IntegerField, Q
+from django.db.models import Count, F, Q
 from django.utils import timezone
 
+from tasks_app.db.functions import Epoch
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
 
@@ -77,22 +77,6 @@ def throughput(task_id: UUID, buckets: int = 60, now: datetime | None = None) ->
         )
         for n in range(many)
     ]
-
-
-class Epoch(Func):
-    """A time as whole seconds since 1970."""
-
-    output_field = IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(
-            compiler, connection, template="CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)"
-        )
-
-    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(
-            compiler, connection, template="FLOOR(EXTRACT(EPOCH FROM %(expressions)s))::bigint"
-        )
 
 
 def _counted(task_id: UUID, first: int, width: int) -> dict[int, tuple[int, int]]:

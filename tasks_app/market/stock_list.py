@@ -14,8 +14,8 @@ from django.core.cache import cache
 from django.db import transaction
 from django.db.models.functions import Now
 
+from tasks_app.market import codes
 from tasks_app.models import Stock, StockList
-from tasks_app.orders import order
 from tasks_app.sources.base import Permanent, Symbol
 
 SHRINK = 0.9  # of the last list's length
@@ -91,7 +91,7 @@ def _key(market: str, source: str) -> str:
 def _check(market: str, listed: dict[str, Symbol]) -> None:
     if not listed:
         raise Permanent(f"The source lists no stock of the market {market}.", code="empty_stock_list")
-    malformed = [code for code in listed if not order.is_code(code)]
+    malformed = [code for code in listed if not codes.is_code(code)]
     if malformed:
         few = ", ".join(repr(code)[:40] for code in malformed[:5])
         raise Permanent(f"{len(malformed):,} of the list's codes are none: {few}.", code="bad_stock_list")

@@ -1,6 +1,5 @@
 """An order: what somebody asks to have collected, and whether it makes sense."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,13 +8,13 @@ from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.conf import MARKETS, Conf
+from tasks_app.market.codes import clean_code, is_code
 from tasks_app.models import CollectionTask, Stock, StockList
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source
 
 MAX_CODES = 10_000
 TEST_MODE_STOCKS = 5
-_CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")
 
 
 @dataclass(frozen=True)
@@ -67,31 +66,16 @@ def of(task: CollectionTask) -> Order:
     )
 
 
-def is_code(text: str) -> bool:
-    """Whether it could be a stock's code."""
-    return bool(_CODE.fullmatch(text))
-
-
 def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
     """Trimmed, in upper case, each once; None when there are none. Raises for malformed or too many."""
     if not codes:
         return None
     if len(codes) > MAX_CODES:
         raise errors.TooManyCodes(count=len(codes), limit=MAX_CODES)
-    malformed = [f"“{code[:24]}”" for code in codes if not _CODE.fullmatch(code.strip())]
+    malformed = [f"“{code[:24]}”" for code in codes if not is_code(code.strip())]
     if malformed:
         raise errors.MalformedCodes(codes=_few(malformed))
     return tuple(dict.fromkeys(clean_code(code) for code in codes))
-
-
-def clean_code(code: str) -> str:
-    """The code as an order takes it."""
-    return code.strip().upper()
-
-
-def spellings(code: str) -> set[str]:
-    """What a code that somebody gives may stand for: a source's own list may hold small letters."""
-    return {code, clean_code(code)}
 
 
 def split_known(market: str, codes: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:

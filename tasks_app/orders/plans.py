@@ -3,10 +3,10 @@
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.db.functions import database_now
 from tasks_app.market import calendars
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
@@ -53,14 +53,6 @@ def set_clock(plan: CollectionPlan) -> None:
     """Give the changed plan, not saved yet, its next run by the database's clock; none if it is off."""
     plan.next_at = next_run(plan, database_now()) if plan.enabled else None
     plan.waiting_since, plan.error_code, plan.error_message = None, "", ""
-
-
-def database_now() -> datetime:
-    """The database's time, aware."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT CURRENT_TIMESTAMP")
-        told = cursor.fetchone()[0]
-    return told if isinstance(told, datetime) else datetime.fromisoformat(told).replace(tzinfo=UTC)
 
 
 def _days(plan: CollectionPlan, first: date, last: date) -> list[date]:

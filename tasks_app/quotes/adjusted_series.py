@@ -7,8 +7,8 @@ for again as a whole and put in the place of the stored one.
 from collections.abc import Collection, Sequence
 from datetime import date
 
-from tasks_app.engine.request_planner import bars_of
 from tasks_app.models import DailyBar, Series
+from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import Bar, Request
 
 # Between two answers to the same question: far below what the smallest dividend moves.

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, QuerySet
 from django.db.models.functions import Now
 
-from tasks_app.engine.request_planner import bars_of
-from tasks_app.models import Series
+from tasks_app.models import DailyBar, Series
 from tasks_app.quotes import date_ranges
 from tasks_app.quotes.date_ranges import Span
 from tasks_app.quotes.trading_days import Days
@@ -81,3 +80,24 @@ def _sums(held: Series | None, bars: Sequence[Bar], stored: Stored) -> dict[str,
 def _counted(request: Request) -> dict[str, Any]:
     bars = bars_of(request.market, request.code, request.adjust)
     return bars.aggregate(bars=Count("pk"), first_day=Min("day"), last_day=Max("day"))
+
+
+def is_torn(series: Series) -> bool:
+    """An adjusted series that was found to have moved: it is to be asked for again as a whole."""
+    return bool(series.adjust and series.bars and not series.covered)
+
+
+def stored_within(series: Series | None, window: Span) -> int:
+    """How many bars of the series are stored within the window; a query only where it cuts the series."""
+    if series is None or not series.bars or series.first_day is None or series.last_day is None:
+        return 0
+    if window[0] <= series.first_day and series.last_day <= window[1]:
+        return series.bars
+    if series.last_day < window[0] or window[1] < series.first_day:
+        return 0
+    return bars_of(series.market, series.symbol, series.adjust).filter(day__range=window).count()
+
+
+def bars_of(market: str, symbol: str, adjust: str) -> QuerySet[DailyBar]:
+    """The stored bars of one series."""
+    return DailyBar.objects.filter(market=market, symbol=symbol, adjust=adjust)

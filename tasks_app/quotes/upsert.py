@@ -1,12 +1,11 @@
 """The quote store's one writing path: it touches only what is new or changed."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
@@ -17,7 +16,6 @@ from tasks_app.sources.base import Bar, Request
 
 TABLE = DailyBar._meta.db_table
 VALUES = Bar._fields[1:]
-POSTGRESQL_FULL = "53100"  # SQLSTATE disk_full
 _COLUMNS = ", ".join(Bar._fields)
 _KEY = "(market, symbol, adjust, day)"
 _SERIES = "market = %s AND symbol = %s AND adjust = %s"
@@ -173,12 +171,6 @@ def _correct(cursor: CursorWrapper, request: Request, origin: Origin, correction
         for change in corrections
     ]
     cursor.executemany(update, rows)
-
-
-def finds_no_space(error: OperationalError) -> bool:
-    """Whether the database refused a write because its disk is full."""
-    full = getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return full or getattr(error.__cause__, "sqlstate", None) == POSTGRESQL_FULL
 
 
 def note_stock(market: str, code: str, full_history: bool) -> None:

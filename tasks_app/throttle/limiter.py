@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Case, Expression, F, PositiveIntegerField, Q, Value, When
-from django.db.models.functions import Coalesce, Greatest, Now, TruncDate
+from django.db.models.functions import Coalesce, Greatest, TruncDate
 
 from tasks_app.conf import Conf
+from tasks_app.db.functions import Clock
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Transient
@@ -29,14 +30,6 @@ AHEAD_SECONDS = 1.0
 CLOCK_GRAIN = 0.002  # SQLite tells milliseconds
 # What may well be one stock's own trouble. Every other refusal speaks of the source as a whole.
 DOUBTFUL = frozenset({"timeout", "empty_answer", "source_error"})
-
-
-class Clock(Now):
-    """The database's time at this very moment. PostgreSQL's `Now` is the statement's beginning,
-    which lies in the past for an update that had to wait for the row."""
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **context)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,19 @@
 import logging
 import time
 
+from django.conf import settings
+
 from tasks_app import lifecycle
 from tasks_app.db import disk_reserve
-from tasks_app.engine import cleaning
 from tasks_app.errors import LostFence
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
+from tasks_app.queue import dispatch
 from tasks_app.workers import plan_scheduler
 
 logger = logging.getLogger(__name__)
+LOOK_SECONDS = 3600.0
+_next_look = 0.0  # by this process's own clock
 LONGEST_ROUND = 10.0
 
 
@@ -19,7 +23,7 @@ def tick() -> None:
     """One round. Raises `django.db.Error` with the database away."""
     _rescue()
     plan_scheduler.start_due()
-    cleaning.clean()
+    _clean()
     disk_reserve.keep()  # last: nothing waits for the disk
 
 
@@ -51,3 +55,16 @@ def _rescue() -> None:
         lifecycle.rescue(task.pk, silence.of(task))
     except LostFence:
         logger.debug("task %s ended by itself", task.pk)
+
+
+def _clean() -> None:
+    """One batch, or nothing. Raises `django.db.Error` with the database away."""
+    global _next_look
+    if time.monotonic() < _next_look:
+        return
+    days = settings.COLLECTOR.retention_days
+    gone = retention.prune(days)
+    if gone.tasks:
+        logger.info("a task that ended more than %d days ago was pruned", days)
+    if not (gone.rows or dispatch.prune_failures()):
+        _next_look = time.monotonic() + LOOK_SECONDS

@@ -16,7 +16,6 @@ from django.utils import timezone
 from django_q.models import Failure, Success
 
 from tasks_app import errors, lifecycle
-from tasks_app.engine import cleaning
 from tasks_app.lifecycle import completion, retention
 from tasks_app.lifecycle.retention import Pruned, prune
 from tasks_app.models import (
@@ -41,7 +40,7 @@ CODES = ("000001", "000002", "000003")
 @pytest.fixture(autouse=True)
 def a_fresh_process(monkeypatch):
     """That has not looked yet."""
-    monkeypatch.setattr(cleaning, "_next_look", 0.0)
+    monkeypatch.setattr(watchdog, "_next_look", 0.0)
 
 
 @pytest.fixture
@@ -219,13 +218,13 @@ def test_the_watchdog_prunes_a_batch_a_round_while_there_is_something(keep):
 def test_with_nothing_to_prune_the_watchdog_looks_once_an_hour(keep, monkeypatch):
     keep(30)
     now = 1_000_000.0
-    monkeypatch.setattr(cleaning.time, "monotonic", lambda: now)
-    cleaning.clean()
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now)
+    watchdog._clean()
     make_old()
-    cleaning.clean()
+    watchdog._clean()
     assert len(ids()) == 1
-    now += cleaning.LOOK_SECONDS
-    cleaning.clean()
+    now += watchdog.LOOK_SECONDS
+    watchdog._clean()
     assert not ids()
 
 
@@ -235,7 +234,7 @@ def test_old_failures_of_django_q2_go_whatever_is_kept():
         Success.objects.create(
             id=name, name=name, func="f", started=stopped, stopped=stopped, success=success
         )
-    cleaning.clean()
+    watchdog._clean()
     assert list(Failure.objects.values_list("pk", flat=True)) == ["b"]
     assert list(Success.objects.values_list("pk", flat=True)) == ["c"]
 

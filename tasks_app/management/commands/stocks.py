@@ -13,7 +13,7 @@ from tasks_app.conf import MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management import cli_errors, csv_import, output
 from tasks_app.management.csv_import import Sheet
-from tasks_app.market import calendars, stock_list
+from tasks_app.market import calendars, codes, stock_list
 from tasks_app.market.stock_list import Synced
 from tasks_app.orders import order
 from tasks_app.sources.base import SourceError, Symbol
@@ -22,7 +22,7 @@ FILE = "file"  # what stands for the source of a list from a file
 
 
 def _symbol(values: dict[str, str]) -> Symbol:
-    if not order.is_code(values["code"].upper()):
+    if not codes.is_code(values["code"].upper()):
         raise ValueError(_("“%(text)s” is no stock code") % {"text": values["code"]})
     return Symbol(
         values["code"].upper(),

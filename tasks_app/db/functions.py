@@ -1,0 +1,40 @@
+"""Database functions and expressions that Django lacks."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Func, IntegerField
+from django.db.models.functions import Now
+
+
+class Clock(Now):
+    """The database's time at this very moment. PostgreSQL's `Now` is the statement's beginning,
+    which lies in the past for an update that had to wait for the row."""
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **context)
+
+
+class Epoch(Func):
+    """A time as whole seconds since 1970."""
+
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)"
+        )
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="FLOOR(EXTRACT(EPOCH FROM %(expressions)s))::bigint"
+        )
+
+
+def database_now() -> datetime:
+    """The database's time, aware."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CURRENT_TIMESTAMP")
+        told = cursor.fetchone()[0]
+    return told if isinstance(told, datetime) else datetime.fromisoformat(told).replace(tzinfo=UTC)
