@@ -36,8 +36,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python -m tests.translations
-	$(BIN)/python -m tests.vendored
+	$(BIN)/python -m tools.translations
+	$(BIN)/python -m tools.vendored_files
 	DJANGO_DEBUG=off DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
@@ -55,7 +55,7 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-bench.in -o requirements-bench.txt
 
 messages: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.translations --update
+	$(BIN)/python -m tools.translations --update
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

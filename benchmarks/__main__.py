@@ -6,7 +6,7 @@ import sys
 import time
 
 from benchmarks.product import ROOT
-from tests.run import postgresql
+from tools.postgresql import postgresql
 
 PARTS = {
     "ingest, SQLite: engine ÷ bare writer": ["ingest"],

@@ -88,8 +88,8 @@ def tell_hang(url: str) -> None:
 
 
 def storm(url: str, rounds: int, seed: int) -> int:
-    """Run tests.concurrency.storm on a migrated database; its exit code."""
-    command = [sys.executable, "-m", "tests.concurrency.storm", f"--rounds={rounds}", f"--seed={seed}"]
+    """Run tests.concurrency.cancel_storm on a migrated database; its exit code."""
+    command = [sys.executable, "-m", "tests.concurrency.cancel_storm", f"--rounds={rounds}", f"--seed={seed}"]
     settings = {"DJANGO_SETTINGS_MODULE": "collector_site.settings", "DATABASE_URL": url}
     market = {"COLLECTOR_SIMULATED_STOCKS": "1000000", "COLLECTOR_SIMULATED_BARS": "20"}
     environment = {**os.environ, **settings, **market}

@@ -92,11 +92,11 @@ def check(task: Any) -> None:
 
 def engine() -> tuple[int, float]:
     """Collect the market in this process; the bars, and the seconds from start to completed."""
-    from tests import make
+    from tools.in_process import work
 
     began = time.perf_counter()
     task = start()
-    make.work(10_000)
+    work(10_000)
     seconds = time.perf_counter() - began
     task.refresh_from_db()
     check(task)

@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.client import MARKET, Order, start, status
 from benchmarks.product import Access, a_database, arguments, quickstart
 from tasks_app.sources.simulated.exchange import symbol_at
+from tools.request_rate import most_within
 
 LATENCY = 0.2
 PROMISED = 0.95
@@ -42,16 +43,6 @@ def collect(access: Access, order: Order) -> float:
 def times(log: Path) -> list[float]:
     """When each request to the simulated source began, in unix seconds."""
     return sorted(float(line.split()[0]) for line in log.read_text().splitlines())
-
-
-def most_within(begun: list[float], seconds: float) -> int:
-    """The most requests in any window of so many seconds; one that begins at its end is outside."""
-    most = first = 0
-    for last, at in enumerate(begun):
-        while begun[first] <= at - seconds:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
 
 
 def tell_rate(url: str, folder: Path, rate: float, seconds: float, workers: int) -> bool:

@@ -74,7 +74,7 @@ def _on_postgresql() -> Iterator[str]:
     """On the tests' server: TEST_DATABASE_URL's, else one of its own."""
     import psycopg
 
-    from tests.run import postgresql
+    from tools.postgresql import postgresql
 
     name = f"bench_{uuid4().hex[:12]}"
     with postgresql() as server, psycopg.connect(server, autocommit=True) as admin:

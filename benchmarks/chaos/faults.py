@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from benchmarks.chaos.site import Site
-from tests.concurrency.machine import marked
+from tools.worker_machine import marked
 
 UNTAKEN_SECONDS = 15.0
 COPIES = 10

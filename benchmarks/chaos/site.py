@@ -18,7 +18,14 @@ from django.core.cache import cache
 
 from tasks_app.management import bootstrap, web_server
 from tasks_app.models import CollectionLane, CollectionTask
-from tests.concurrency.machine import ROOT, Machine, Roles, environment, eventually, marked
+from tools.worker_machine import (
+    ROOT,
+    Machine,
+    Roles,
+    environment,
+    eventually,
+    marked,
+)
 
 ORPHAN_SECONDS = 10.0
 

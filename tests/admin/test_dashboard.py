@@ -16,8 +16,19 @@ from tasks_app.models.tasks import ItemState
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import Cluster
 from tasks_app.quotes import coverage
-from tests.admin.site import TASKS, signed_in, superuser, text_of, url
-from tests.make import ACTOR, make_ended, make_lane, make_task
+from tests.admin.helpers import (
+    TASKS,
+    signed_in,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import (
+    ACTOR,
+    make_ended,
+    make_lane,
+    make_task,
+)
 
 pytestmark = pytest.mark.django_db
 

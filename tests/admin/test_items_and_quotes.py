@@ -8,8 +8,13 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.tasks import ItemState
-from tests.admin.site import ITEMS, superuser, text_of, url
-from tests.make import make_ended, make_lane, make_task
+from tests.admin.helpers import (
+    ITEMS,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 BARS, STOCKS = "tasks_app_dailybar_changelist", "tasks_app_stock_changelist"

@@ -12,8 +12,13 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.db import keyset
 from tasks_app.models import CollectionTask, DailyBar, Stock
-from tests.admin.site import TASKS, superuser, text_of, url
-from tests.make import make_ended
+from tests.admin.helpers import (
+    TASKS,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import make_ended
 
 pytestmark = pytest.mark.django_db
 BARS = ["market", "symbol", "adjust", "-day"]

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from tasks_app import roles
 from tasks_app.models import CollectionPlan
-from tests.admin.site import superuser, text_of, url
+from tests.admin.helpers import superuser, text_of, url
 from tests.admin.test_roles import browser_of
-from tests.make import make_ended, make_plan
+from tests.factories import make_ended, make_plan
 
 pytestmark = pytest.mark.django_db
 PLANS = "tasks_app_collectionplan"

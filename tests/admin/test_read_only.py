@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock
-from tests.admin.site import signed_in, superuser, url
-from tests.make import make_task, make_user
+from tests.admin.helpers import signed_in, superuser, url
+from tests.factories import make_task, make_user
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = ["collectiontask", "collectionitem", "dailybar", "stock"]

@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.test import Client
 
 from tasks_app import roles
-from tests.admin.site import TASKS, text_of, url
-from tests.make import make_ended, make_task, make_user
+from tests.admin.helpers import TASKS, text_of, url
+from tests.factories import make_ended, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 NOBODY = "nobody"

@@ -11,8 +11,13 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, CollectionItem, Correction, DailyBar, Finding, Series, Stock
 from tasks_app.quotes.csv_export import COLUMNS
-from tests.admin.site import signed_in, superuser, text_of, url
-from tests.make import make_task, make_user
+from tests.admin.helpers import (
+    signed_in,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import make_task, make_user
 
 pytestmark = pytest.mark.django_db
 MONDAY = date(2024, 1, 8)  # the first of three plain weeks in New York, but for Monday the 15th

@@ -13,8 +13,20 @@ from tasks_app.admin.tasks import live_updates
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState
-from tests.admin.site import ITEMS, TASKS, signed_in, superuser, text_of, url
-from tests.make import ACTOR, make_ended, make_lane, make_task
+from tests.admin.helpers import (
+    ITEMS,
+    TASKS,
+    signed_in,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import (
+    ACTOR,
+    make_ended,
+    make_lane,
+    make_task,
+)
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,14 @@ from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed
 
-from tests.admin.site import said, signed_in, superuser, text_of, url
-from tests.make import make_user
+from tests.admin.helpers import (
+    said,
+    signed_in,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 LIST, ADD = "knox_authtoken_changelist", "knox_authtoken_add"

@@ -4,8 +4,13 @@ import pytest
 
 from tasks_app import lifecycle
 from tasks_app.models.tasks import EventKind
-from tests.admin.site import TASKS, superuser, text_of, url
-from tests.make import make_lane, make_task
+from tests.admin.helpers import (
+    TASKS,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 

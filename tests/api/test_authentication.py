@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from knox.models import AuthToken
 
-from tests.make import make_user
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 CURRENT = "/api/data-collection/current-task"

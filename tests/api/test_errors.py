@@ -13,8 +13,13 @@ from rest_framework.views import APIView
 from tasks_app.api.errors import handle
 from tasks_app.api.middleware import BodyLimit
 from tasks_app.models.tasks import ItemState
-from tests.api.world import BASE, client_of
-from tests.make import finish, make_ended, make_task, make_user
+from tests.api.factories import BASE, client_of
+from tests.factories import (
+    finish,
+    make_ended,
+    make_task,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 START = f"{BASE}/historical"

@@ -8,9 +8,9 @@ from django.core.management import call_command
 
 from tasks_app import lifecycle
 from tasks_app.models import CollectionTask
-from tests import scripted
-from tests.api.world import client_of
-from tests.make import ACTOR, make_user
+from tests.api.factories import client_of
+from tests.factories import ACTOR, make_user
+from tests.fakes import scripted_sources
 
 pytestmark = pytest.mark.django_db
 URL = "/api/data-collection"
@@ -19,7 +19,7 @@ BODY = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "first",
 
 @pytest.fixture
 def client(settings, monkeypatch):
-    settings.COLLECTOR = scripted.scripted(
+    settings.COLLECTOR = scripted_sources.scripted(
         settings.COLLECTOR, monkeypatch, fallbacks=(("CN", ("first", "second")),)
     )
     return client_of(make_user("root", is_superuser=True))

@@ -13,7 +13,7 @@ from django_q.brokers import get_broker
 from django_q.signing import SignedPackage
 from django_q.status import Stat, Status
 
-from tests.api.world import client_of
+from tests.api.factories import client_of
 
 
 @pytest.fixture(autouse=True)

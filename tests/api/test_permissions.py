@@ -6,8 +6,8 @@ import pytest
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
-from tests.api.world import BASE, client_of
-from tests.make import make_user
+from tests.api.factories import BASE, client_of
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 ID = uuid.UUID(int=1)

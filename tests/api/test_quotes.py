@@ -5,8 +5,13 @@ import csv
 import pytest
 
 from tasks_app.quotes.csv_export import safe
-from tests.api.world import BASE, client_of, make_bars, make_stock
-from tests.make import make_user
+from tests.api.factories import (
+    BASE,
+    client_of,
+    make_bars,
+    make_stock,
+)
+from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
 

@@ -12,8 +12,15 @@ from tasks_app.models import CollectionTask, StockList
 from tasks_app.models.tasks import EventKind, ItemState
 from tasks_app.queue import dispatch
 from tasks_app.sources import registry
-from tests.api.world import BASE, client_of, make_stock
-from tests.make import finish, make_claim, make_ended, make_lane, make_task, make_user
+from tests.api.factories import BASE, client_of, make_stock
+from tests.factories import (
+    finish,
+    make_claim,
+    make_ended,
+    make_lane,
+    make_task,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 ORDER = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
@@ -140,7 +147,7 @@ def test_a_market_that_only_made_up_quotes_serve_is_refused_and_says_how_to_have
 
 
 def test_a_source_that_is_none_is_refused_with_what_it_lacks_and_harms_no_other(client, settings):
-    settings.COLLECTOR = replace(settings.COLLECTOR, sources=(("mine", "tests.api.world:BASE"),))
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=(("mine", "tests.api.factories:BASE"),))
     answer = start(client, source="mine")
     assert (answer.status_code, answer.json()["code"]) == (400, "source_broken")
     assert "lacks a class" in answer.json()["errors"]["source"][0]
@@ -148,7 +155,7 @@ def test_a_source_that_is_none_is_refused_with_what_it_lacks_and_harms_no_other(
 
 
 def test_an_orders_source_is_the_name_that_it_was_registered_by(client, settings):
-    paths = (("foo", "tests.scripted:First"), ("bar", "tests.scripted:First"))
+    paths = (("foo", "tests.fakes.scripted_sources:First"), ("bar", "tests.fakes.scripted_sources:First"))
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
     told = start(client, source="foo", market="CN", fallbacks=["bar"]).json()
     assert (told["source"], told["fallbacks"]) == ("foo", ["bar"])

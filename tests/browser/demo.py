@@ -19,7 +19,7 @@ from django.utils import timezone  # noqa: E402
 from tasks_app.models import CollectionTask, TaskEvent  # noqa: E402
 from tasks_app.models.tasks import Channel, EventKind, TaskStatus  # noqa: E402
 from tests.browser.seed import SAMPLE, make_people, start  # noqa: E402
-from tests.make import work  # noqa: E402
+from tools.in_process import work  # noqa: E402
 
 RUNS = 64
 SIMULATED, STOCKS = "simulated", 1800

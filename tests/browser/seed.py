@@ -21,7 +21,7 @@ from tasks_app.models.tasks import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
 from tests.browser.people import PASSWORD, ROLES  # noqa: E402
-from tests.make import work  # noqa: E402
+from tools.in_process import work  # noqa: E402
 
 TODAY = orders.latest_today()
 SAMPLE = Order(start_date=date(2000, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")

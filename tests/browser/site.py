@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.needs import ROOT
-from tests.concurrency.machine import environment, eventually, marked
+from tools.worker_machine import environment, eventually, marked
 
 STOCKS = 60
 # Whatever the machine's own environment says: the drill's pace is such that a task lasts some seconds.

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.concurrency.machine import eventually
 from tests.concurrency.own_database import manage, rows
+from tools.worker_machine import eventually
 
 BARS = 20
 STOCKS = 40

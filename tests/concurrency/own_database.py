@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 
-from tests.concurrency.machine import ROOT, environment
+from tools.worker_machine import ROOT, environment
 
 
 def on_postgresql() -> bool:

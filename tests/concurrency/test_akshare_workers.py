@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
 
-from tests.concurrency.machine import Machine
 from tests.concurrency.own_database import manage
-from tests.standins.eastmoney import serving
+from tests.fakes.eastmoney_server import serving
+from tools.worker_machine import Machine
 
 
 @pytest.mark.any_database

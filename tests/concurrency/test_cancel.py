@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.concurrency.machine import ROOT, Machine, environment, eventually
 from tests.concurrency.own_database import manage, rows
+from tools.worker_machine import (
+    ROOT,
+    Machine,
+    environment,
+    eventually,
+)
 
 SOON = 5.0
 SUCCEEDED = "SELECT 1 FROM tasks_app_collectiontask WHERE success_count > 0"
@@ -20,9 +25,9 @@ DAYS = ["--start-date", "2000-01-01", "--end-date", "2024-12-31"]
 
 
 def storm(url: str, by: str, rounds: int) -> Any:
-    """What tests.concurrency.storm saw."""
+    """What tests.concurrency.cancel_storm saw."""
     seed = time.time_ns() % 10_000
-    command = [sys.executable, "-m", "tests.concurrency.storm"]
+    command = [sys.executable, "-m", "tests.concurrency.cancel_storm"]
     command += [f"--by={by}", f"--rounds={rounds}", f"--seed={seed}"]
     settings = environment(url, DJANGO_ALLOWED_HOSTS="testserver", DJANGO_LOG_LEVEL="ERROR", **MARKET)
     done = subprocess.run(

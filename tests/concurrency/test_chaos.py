@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.concurrency.striking import struck
+from tests.concurrency.chaos_runner import struck
 
 KILLS = ("busy worker", "monitor", "web", "idle worker", "whole lot")
 LOSSES = ("queue tenfold", "cache flushed", "queue lost")

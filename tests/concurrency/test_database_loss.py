@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.concurrency.chaos_runner import struck
 from tests.concurrency.collection import STOCKS, Collection
-from tests.concurrency.machine import Machine, eventually
 from tests.concurrency.own_database import manage, on_postgresql, rows
-from tests.concurrency.striking import struck
-from tests.run import own_server
+from tools.postgresql import own_server
+from tools.worker_machine import Machine, eventually
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 only_sqlite = pytest.mark.skipif(on_postgresql(), reason="SQLite's")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kindness import most_within
 from tests.concurrency.collection import Collection
-from tests.concurrency.machine import Machine, eventually
 from tests.concurrency.own_database import manage
+from tools.request_rate import most_within
+from tools.worker_machine import Machine, eventually
 
 RATE = 20
 STOCKS = 120

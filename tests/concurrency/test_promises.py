@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from tests.concurrency.collection import BARS, STOCKS, Collection
-from tests.concurrency.machine import ROOT, environment, eventually
 from tests.concurrency.own_database import manage
+from tools.worker_machine import ROOT, environment, eventually
 
 
 def drill(url: str, name: str, *arguments: str) -> Any:
-    """Run one of tests.concurrency.actors; what it saw."""
-    command = [sys.executable, "-m", "tests.concurrency.actors", name, *arguments]
+    """Run one of tests.concurrency.processes; what it saw."""
+    command = [sys.executable, "-m", "tests.concurrency.processes", name, *arguments]
     settings = environment(url, COLLECTOR_SIMULATED_STOCKS="6000", COLLECTOR_SIMULATED_BARS=str(BARS))
     done = subprocess.run(
         command, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.concurrency.link import linked
-from tests.concurrency.machine import environment
 from tests.concurrency.own_database import on_postgresql
+from tests.concurrency.tcp_proxy import linked
+from tools.worker_machine import environment
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.concurrency.machine import Machine, Roles, eventually
 from tests.concurrency.own_database import on_postgresql
+from tools.worker_machine import Machine, Roles, eventually
 
 pytestmark = [
     pytest.mark.any_database,

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.concurrency.link import Link, linked
-from tests.concurrency.machine import Machine, eventually
 from tests.concurrency.own_database import manage, on_postgresql
+from tests.concurrency.tcp_proxy import Link, linked
 from tests.concurrency.test_promises import BARS, STOCKS, Collection, assert_complete
+from tools.worker_machine import Machine, eventually
 
 pytestmark = pytest.mark.skipif(not on_postgresql(), reason="SQLite is for one host")
 TEN_MINUTES = 600.0
@@ -24,7 +24,7 @@ LANES = {"COLLECTOR_FAN_OUT": "2", "COLLECTOR_SLICE_SECONDS": "0.5"}
 def elsewhere(name: str, ahead: float) -> dict[str, str]:
     """The environment of a host with this name, its clock ahead by some seconds."""
     return {
-        "DJANGO_SETTINGS_MODULE": "tests.concurrency.elsewhere",
+        "DJANGO_SETTINGS_MODULE": "tests.concurrency.other_host_settings",
         "ELSEWHERE_HOST": name,
         "ELSEWHERE_CLOCK": str(ahead),
     }

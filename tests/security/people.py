@@ -6,8 +6,8 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from tasks_app.models import CollectionItem, Correction, DailyBar, Finding, Stock
-from tests.api.world import make_bars, make_stock
-from tests.make import make_ended, make_plan, make_user
+from tests.api.factories import make_bars, make_stock
+from tests.factories import make_ended, make_plan, make_user
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
 VIEWS = [f"view_{model}" for model in MODELS]

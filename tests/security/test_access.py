@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from knox.models import AuthToken
 
-from tests.api.world import client_of
-from tests.make import make_user
+from tests.api.factories import client_of
+from tests.factories import make_user
 from tests.security.paths import ADMIN, REST
 from tests.security.people import PEOPLE, make_person, make_world
 

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from tests.make import make_task
+from tests.factories import make_task
 from tests.security.test_access import ID, REST, RULES, address, addresses, contents
 
 pytestmark = pytest.mark.django_db

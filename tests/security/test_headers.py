@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from collector_site import csp
-from tests.api.world import make_bars, make_stock
-from tests.make import make_ended
+from tests.api.factories import make_bars, make_stock
+from tests.factories import make_ended
 from tests.security.paths import REST
 from tests.security.people import make_person
 from tests.security.test_access import RULES, address, addresses

@@ -6,9 +6,9 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionItem
 from tasks_app.models.tasks import ItemState
-from tests.admin.site import superuser, url
-from tests.api.world import BASE, make_stock
-from tests.make import make_lane, make_task
+from tests.admin.helpers import superuser, url
+from tests.api.factories import BASE, make_stock
+from tests.factories import make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 EVIL = '<img src=x onerror=alert(1)><b x-init="alert(2)">\'"{{7*7}}</script>'

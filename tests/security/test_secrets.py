@@ -14,8 +14,8 @@ from django.test import Client
 from knox.models import AuthToken
 
 from tasks_app.lifecycle import selectors
-from tests.api.world import BASE
-from tests.make import make_user
+from tests.api.factories import BASE
+from tests.factories import make_user
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY, PASSWORD, CACHE, TOKEN = "k3y-" * 16, "pg-s3cret-word", "redis-s3cret-word", "t0ken" * 12

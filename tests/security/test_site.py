@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from tests.make import make_user
+from tests.factories import make_user
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = [

@@ -32,8 +32,14 @@ from tasks_app.sources.akshare.source import AkshareSource, any_weekday
 from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, Probe
 from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
-from tests.make import make_task, work
-from tests.standins.eastmoney import LAST, Listing, serving, sessions
+from tests.factories import make_task
+from tests.fakes.eastmoney_server import (
+    LAST,
+    Listing,
+    serving,
+    sessions,
+)
+from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
 MAY = (date(2024, 5, 6), date(2024, 5, 31))

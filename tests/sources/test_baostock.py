@@ -20,8 +20,14 @@ from tasks_app.sources import registry
 from tasks_app.sources.baostock.source import BaostockSource, error_of, vendor_code
 from tasks_app.sources.base import DaySource, Permanent, Request, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
-from tests.make import make_task, work
-from tests.standins.baostock import LISTINGS, PAGE, Listing, serving
+from tests.factories import make_task
+from tests.fakes.baostock_server import (
+    LISTINGS,
+    PAGE,
+    Listing,
+    serving,
+)
+from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
 KLINES, BASIC, DAY = "query_history_k_data_plus", "query_stock_basic", "query_daily_history_k_AStock"

@@ -24,7 +24,8 @@ from tasks_app.sources.csv_folder import problems, tables
 from tasks_app.sources.csv_folder.layout import name_of, scan
 from tasks_app.sources.csv_folder.problems import Unreadable
 from tasks_app.sources.csv_folder.source import CsvSource, read
-from tests.make import make_order, make_task, work
+from tests.factories import make_order, make_task
+from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
 AKSHARE = "日期,股票代码,开盘,收盘,最高,最低,成交量,成交额,振幅,涨跌幅,涨跌额,换手率"

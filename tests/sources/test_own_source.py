@@ -18,7 +18,8 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import DaySource, Source
 from tasks_app.values import source_paths
 from tasks_app.workers import watchdog
-from tests.make import make_task, work
+from tests.factories import make_task
+from tools.in_process import work
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-source.md").read_text()
 EXAMPLE, DAYS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

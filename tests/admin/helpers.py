@@ -1,0 +1,38 @@
+"""Small helpers for the staff pages' tests."""
+
+import re
+from typing import Any
+
+from django.contrib.messages import get_messages
+from django.test import Client
+from django.urls import reverse
+
+from tests.factories import make_user
+
+TASKS = "tasks_app_collectiontask"
+ITEMS = "tasks_app_collectionitem"
+
+
+def signed_in(*permissions: str, **fields: Any) -> Client:
+    """A browser of a staff user with these permissions."""
+    client = Client()
+    client.force_login(make_user(fields.pop("name", "staff"), *permissions, is_staff=True, **fields))
+    return client
+
+
+def superuser() -> Client:
+    return signed_in(name="root", is_superuser=True)
+
+
+def url(page: str, *args: Any) -> str:
+    return reverse(f"admin:{page}", args=args)
+
+
+def text_of(answer: Any) -> str:
+    """The page's text, without tags and runs of blanks."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+
+
+def said(answer: Any) -> str:
+    """The messages that the answer, not followed, leaves for the next page."""
+    return " | ".join(re.sub(r"<[^>]+>", " ", str(m)) for m in get_messages(answer.wsgi_request))

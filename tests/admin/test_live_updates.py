@@ -1,0 +1,356 @@
+"""What the page of a task asks for again and again: little, cheap, and never more than one may see."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db import connection
+from django.db.models import F
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tasks_app import lifecycle
+from tasks_app.admin.access import permissions
+from tasks_app.admin.tasks import (
+    grid,
+    live_updates,
+    panels,
+    throughput_chart,
+)
+from tasks_app.lifecycle import Outcome
+from tasks_app.lifecycle.progress import Bucket
+from tasks_app.models import CollectionTask, Stock
+from tasks_app.models.tasks import EventKind, ItemState
+from tasks_app.throttle import status
+from tests.admin.helpers import (
+    TASKS,
+    signed_in,
+    superuser,
+    text_of,
+    url,
+)
+from tests.factories import (
+    ACTOR,
+    make_ended,
+    make_lane,
+    make_run,
+    make_task,
+    make_user,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def turn(monkeypatch):
+    """Nothing is drawn yet, and the ten seconds in which a drawing is good do not end by themselves."""
+    live_updates.KEEPER.found.clear()
+    now = [timezone.now()]
+    monkeypatch.setattr(live_updates, "_turn", lambda: now[0])
+
+    def end():
+        now[0] += timedelta(seconds=10)
+
+    return end
+
+
+class Reader:
+    """A browser that shows the task's page: it has a version and parts, and asks what changed."""
+
+    def __init__(self, client, task):
+        self.client, self.address = client, url(f"{TASKS}_live", task.pk)
+        self.page = client.get(url(f"{TASKS}_change", task.pk))
+        begin = self.page.context["begin"]
+        self.etag, self.have = begin["etag"], dict(part.split(".") for part in begin["have"])
+
+    def ask(self):
+        have = ",".join(f"{name}.{digest}" for name, digest in self.have.items())
+        answer = self.client.get(self.address, {"have": have}, headers={"If-None-Match": self.etag})
+        if answer.status_code == 200:
+            body = json.loads(answer.content)
+            self.have |= {name: digest for name, (digest, _) in body["parts"].items()}
+            if "cells" in body:
+                self.have["cells"] = body["cells"][0]
+        self.etag = answer.headers["ETag"]
+        return answer
+
+
+def grow_old():
+    """Let a second pass, as far as drawings are concerned."""
+    for key, kept in live_updates.KEEPER.found.items():
+        live_updates.KEEPER.found[key] = live_updates.Snapshot(**{**vars(kept), "drawn": kept.drawn - 2})
+
+
+def whole_size(answer):
+    """The bytes of the answer over HTTP: status line, headers and body."""
+    return len(answer.content) + sum(len(f"{name}: {value}\r\n") for name, value in answer.items()) + 30
+
+
+def record(task, state=ItemState.SUCCEEDED, **outcome):
+    lane = make_lane(task)
+    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(state, **outcome))
+    lifecycle.close(lane)
+
+
+@pytest.mark.parametrize("kind", ["superuser", "viewer", "operator"])
+def test_a_refresh_of_an_unchanged_page_is_a_304_of_three_queries_and_less_than_a_kilobyte(kind):
+    task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600, failed=200)
+    client = superuser() if kind == "superuser" else signed_in(name=kind)
+    client.get("/admin/").wsgi_request.user.groups.set(Group.objects.filter(name=kind))
+    reader = Reader(client, task)
+    assert reader.ask().status_code == 304
+    with CaptureQueriesContext(connection) as caught:
+        answer = reader.ask()
+    assert answer.status_code == 304
+    assert not answer.content
+    assert len(caught) <= 3
+    assert whole_size(answer) < 1000
+
+
+def test_a_heartbeat_alone_brings_a_few_bytes_and_no_part():
+    task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600)
+    reader = Reader(superuser(), task)
+    CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=F("heartbeat_at") + timedelta(seconds=1))
+    with CaptureQueriesContext(connection) as caught:
+        answer = reader.ask()
+    body = json.loads(answer.content)
+    assert (body["parts"], "cells" in body, body["final"]) == ({}, False, False)
+    assert len(caught) <= 3
+    assert whole_size(answer) < 1500
+
+
+def test_a_stock_that_ends_brings_only_the_parts_that_changed():
+    task = make_task()
+    reader = Reader(superuser(), task)
+    record(task, collected=5)
+    grow_old()
+    body = json.loads(reader.ask().content)
+    assert {"head", "chart"} <= body["parts"].keys() <= {"head", "chart", "events"}
+    assert body["cells"][1] == "1s2p"
+    assert body["said"] == "1 of 3 stocks (33 %), 0 failed"
+    assert reader.ask().status_code == 304
+
+
+def test_counters_that_move_within_a_second_are_drawn_once_for_all_readers():
+    task, client = make_run(total=500, ages=[1.0] * 100, planned=100), superuser()
+    readers = [Reader(client, task) for _ in range(3)]
+    grow_old()
+    CollectionTask.objects.filter(pk=task.pk).update(collected_count=1)
+    assert readers[0].ask().status_code == 200
+    CollectionTask.objects.filter(pk=task.pk).update(collected_count=2)
+    for reader in readers:
+        with CaptureQueriesContext(connection) as caught:
+            reader.ask()
+        assert len(caught) <= 3
+
+
+def test_the_end_shows_at_once_with_its_buttons_and_says_that_it_is_final():
+    task = make_task()
+    reader = Reader(superuser(), task)
+    lifecycle.cancel(task.pk, ACTOR)
+    body = json.loads(reader.ask().content)
+    assert body["final"]
+    assert url(f"{TASKS}_retry", task.pk) in body["parts"]["head"][1]
+    assert url(f"{TASKS}_cancel", task.pk) not in body["parts"]["head"][1]
+    assert reader.ask().status_code == 304
+
+
+def test_what_changes_by_time_alone_shows_within_ten_seconds(monkeypatch, turn):
+    reader = Reader(superuser(), make_task())
+    pause(monkeypatch)
+    assert reader.ask().status_code == 304
+    turn()
+    assert "429 five times." in json.loads(reader.ask().content)["parts"]["notices"][1]
+
+
+def test_an_ended_task_is_never_drawn_again(turn):
+    reader = Reader(superuser(), make_ended("failed"))
+    turn()
+    with CaptureQueriesContext(connection) as caught:
+        assert reader.ask().status_code == 304
+    assert len(caught) <= 3
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_two_web_processes_draw_alike(ended):
+    """Else a page whose requests reach both in turn would be sent its parts again and again."""
+    task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
+    reader = Reader(superuser(), task)
+    live_updates.KEEPER.found.clear()
+    assert reader.ask().status_code == 304
+
+
+def pause(monkeypatch):
+    """Shut every source's gate; until when."""
+    until = timezone.now() + timedelta(hours=1)
+    paused = status.Gate("simulated", status.GateState.PAUSED, paused_until=until, reason="429 five times.")
+    monkeypatch.setattr(status, "gate_of", lambda source: paused)
+    return until
+
+
+def test_buttons_are_drawn_by_each_readers_own_rights():
+    task = make_task()
+    heads = {
+        name: json.loads(signed_in(*names, name=name).get(url(f"{TASKS}_live", task.pk)).content)["parts"][
+            "head"
+        ][1]
+        for name, names in {
+            "viewer": ["view_collectiontask"],
+            "operator": ["view_collectiontask", "cancel_task", "retry_task", "start_task"],
+        }.items()
+    }
+    assert "/cancel/" in heads["operator"]
+    assert "/cancel/" not in heads["viewer"]
+    lifecycle.cancel(task.pk, ACTOR)
+    ended = signed_in("view_collectiontask", "start_task", name="starter").get(url(f"{TASKS}_live", task.pk))
+    head = json.loads(ended.content)["parts"]["head"][1]
+    assert f"?from={task.pk}" in head
+    assert "/retry/" not in head
+
+
+def test_a_refresh_without_the_right_to_look_is_refused_and_of_a_task_that_is_gone_not_found():
+    task = make_task()
+    assert signed_in("cancel_task").get(url(f"{TASKS}_live", task.pk)).status_code == 403
+    assert superuser().get(url(f"{TASKS}_live", "00000000-0000-4000-8000-000000000000")).status_code == 404
+
+
+@pytest.mark.parametrize("through", ["user", "group"])
+def test_rights_read_within_the_query_are_those_of_has_perm(through):
+    task, user = make_task(), make_user("ann", is_staff=True)
+    holder = user.user_permissions if through == "user" else Group.objects.create(name="some").permissions
+    if through == "group":
+        user.groups.add(Group.objects.get(name="some"))
+    for name in ("view_collectiontask", "retry_task"):
+        holder.add(_permission(name))
+    user = type(user).objects.get(pk=user.pk)
+    assert permissions.read(live_updates.row(user, task.pk)) == permissions.of(user)
+    assert permissions.of(user) == permissions.Rights(view=True, cancel=False, retry=True, start=False)
+    user.is_active = False
+    assert permissions.read(live_updates.rows(user).get(pk=task.pk)) == permissions.Rights(
+        False, False, False, False
+    )
+
+
+def _permission(name):
+    return Permission.objects.get(content_type__app_label="tasks_app", codename=name)
+
+
+# ---------------------------------------------------------------- the grid
+
+
+def test_the_cells_are_all_states_in_the_tasks_order_as_runs():
+    task = make_task()
+    done, lost = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(done, Outcome(ItemState.SKIPPED))
+    assert grid.cells(task.pk) == "1k1c1p"
+    lifecycle.record(lost, Outcome(ItemState.FAILED, error_code="timeout"))
+    assert grid.cells(task.pk) == "1k1f1p"
+
+
+def test_the_cells_of_six_thousand_stocks_are_one_query_and_a_few_bytes(django_assert_num_queries):
+    task = make_run(total=6000, ages=[1.0] * 3000, planned=60, failed=300)
+    with django_assert_num_queries(1):
+        assert grid.cells(task.pk) == "300f2700s3000p"
+
+
+def test_a_cell_says_code_name_attempts_bars_duration_and_error():
+    task = make_task()
+    Stock.objects.create(market="CN", code="000002", name="Vanke")
+    claims = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(claims[0], Outcome(ItemState.SUCCEEDED, collected=5, corrected=2, skipped=1, refused=3))
+    lifecycle.record(claims[1], Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
+    first, second, third = superuser().get(url(f"{TASKS}_stocks", task.pk), {"block": "0"}).json()
+    assert (first["code"], first["rows"], first["refused"], first["state"]) == ("000001", 8, 3, "s")
+    assert first["ms"] >= 0
+    assert (second["name"], second["error_code"], second["error"]) == ("Vanke", "timeout", "No answer.")
+    assert second["url"] == url("tasks_app_collectionitem_change", claims[1].item_id)
+    assert (third["state"], third["ms"], third["attempts"]) == ("p", None, 0)
+
+
+def test_a_block_of_cells_is_a_hundred_and_costs_as_much_anywhere(django_assert_max_num_queries):
+    task, client = make_run(total=1000, ages=[1.0], planned=9), superuser()
+    with django_assert_max_num_queries(6):
+        found = client.get(url(f"{TASKS}_stocks", task.pk), {"block": "7"}).json()
+    assert [detail["position"] for detail in found] == list(range(700, 800))
+    for odd in ("", "-1", "x", "99999999999"):
+        assert client.get(url(f"{TASKS}_stocks", task.pk), {"block": odd}).json() == []
+
+
+def test_what_cells_say_is_for_those_who_may_see_items():
+    task = make_task()
+    assert signed_in("view_collectiontask").get(url(f"{TASKS}_stocks", task.pk)).status_code == 403
+
+
+# ---------------------------------------------------------------- the head
+
+
+def test_the_way_of_a_task_has_a_time_for_each_station_it_reached():
+    task = make_run(total=100, ages=[float(n) for n in range(50)], planned=50)
+    stages = [(step.name, step.stage) for step in panels.steps(task, panels.pace.pace(task), timezone.now())]
+    assert stages == [("started", "done"), ("planned", "done"), ("collecting", "now"), ("end", "ahead")]
+    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    assert "50 of 100 stocks (50 %), 0 failed" in text
+    assert "stocks/min" in text
+
+
+def test_a_task_that_reads_its_list_says_so():
+    text = text_of(superuser().get(url(f"{TASKS}_change", make_task(stock_codes=None).pk)))
+    assert "Reading the stock list …" in text
+
+
+def test_a_paused_source_is_said_with_its_reason_and_the_time_it_goes_on(monkeypatch):
+    until = pause(monkeypatch)
+    text = text_of(superuser().get(url(f"{TASKS}_change", make_task().pk)))
+    assert "The source “simulated” is paused" in text
+    assert "429 five times." in text
+    assert f"{timezone.localtime(until):%H:%M:%S}" in text
+
+
+def test_unknown_codes_and_bars_refused_or_doubtful_are_said():
+    task = make_task()
+    CollectionTask.objects.filter(pk=task.pk).update(
+        unknown_codes=["999999"], refused_count=2, flagged_count=1
+    )
+    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    for words in ("1 code is unknown", "999999", "2 bars were refused", "1 bar is doubtful"):
+        assert words in text
+
+
+def test_each_kind_of_failure_has_its_times_and_its_own_retry():
+    task = make_task()
+    claims = lifecycle.claim(make_lane(task), 3)
+    for claim, code in zip(claims, ("timeout", "timeout", "unknown_stock"), strict=True):
+        lifecycle.record(claim, Outcome(ItemState.FAILED, error_code=code, error_message="Odd."))
+    body = superuser().get(url(f"{TASKS}_change", task.pk)).content.decode()
+    assert "Retry these 2" in body
+    assert "Retry this one" in body
+    assert f"{url(f'{TASKS}_retry', task.pk)}?error_code=timeout" in body
+
+
+def test_events_are_told_by_the_names_of_their_parameters():
+    task = make_ended("failed")
+    new = lifecycle.retry(task.pk, ACTOR, "")
+    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    assert "market China A-shares" in text
+    assert "days 2024-01-01 – 2024-12-31" in text
+    assert f"new task {str(new.pk)[:8]}" in text
+    assert task.events.filter(kind=EventKind.RETRIED).exists()
+
+
+# ---------------------------------------------------------------- the chart
+
+
+def test_the_chart_stands_on_a_round_scale_and_has_its_numbers_in_a_table():
+    width = timedelta(seconds=5)
+    began = timezone.now()
+    drawn = throughput_chart.of([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
+    assert (drawn.top, drawn.most, len(drawn.rows)) == ("30", "22", 3)
+    assert drawn.succeeded.count("M") == 3
+    assert drawn.failed.count("M") == 2
+    assert throughput_chart.of([]) is None
+
+
+@pytest.mark.parametrize(("count", "top"), [(0, 1), (1, 1), (7, 8), (11, 20), (253, 300), (1001, 2000)])
+def test_a_scale_ends_at_a_round_number(count, top):
+    assert throughput_chart.round_up(count) == top

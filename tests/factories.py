@@ -1,0 +1,135 @@
+"""Small makers of what tests need."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from threading import Barrier, Thread
+from typing import Any
+
+from django.contrib.auth.models import Permission, User
+from django.db import connections
+from django.utils import timezone
+
+from tasks_app import lifecycle
+from tasks_app.lifecycle import Claim, Lane, Outcome
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask
+from tasks_app.models.tasks import Channel, ItemState
+from tasks_app.orders.order import Order
+
+TODAY = date(2026, 1, 2)
+ACTOR = Actor(Channel.COMMAND)
+
+
+def make_order(**fields: Any) -> Order:
+    """An order for three stocks of the simulated exchange, unless told otherwise."""
+    given: dict[str, Any] = {
+        "start_date": date(2024, 1, 1),
+        "end_date": date(2024, 12, 31),
+        "stock_codes": ("000001", "000002", "000003"),
+        "source": "simulated",
+    }
+    return Order(**{**given, **fields})
+
+
+def make_task(**fields: Any) -> CollectionTask:
+    """A running task, through the front door."""
+    return lifecycle.start(make_order(**fields), ACTOR, today=TODAY)
+
+
+def make_lane(task: CollectionTask, number: int = 0) -> Lane:
+    """The task's lane, begun as a worker would."""
+    row = CollectionLane.objects.get(task=task, number=number)
+    return lifecycle.begin(task.pk, number, row.generation, "test")
+
+
+def make_claim(task: CollectionTask) -> Claim:
+    """One claimed stock."""
+    return lifecycle.claim(make_lane(task), 1)[0]
+
+
+def make_ended(status: str, **fields: Any) -> CollectionTask:
+    """A task that has ended as `status`, through the verbs that lead there."""
+    task = make_task(**{"stock_codes": ("000001",), **fields})
+    if status == "cancelled":
+        lifecycle.cancel(task.pk, ACTOR)
+    else:
+        state = ItemState.SUCCEEDED if status == "completed" else ItemState.FAILED
+        finish(task, state)
+    task.refresh_from_db()
+    assert task.status == status
+    return task
+
+
+def finish(task: CollectionTask, state: ItemState = ItemState.SUCCEEDED, **outcome: Any) -> None:
+    """Record every stock of the task with the same outcome."""
+    lane = make_lane(task)
+    for claim in lifecycle.claim(lane, 10_000):
+        lifecycle.record(claim, Outcome(state, **outcome))
+
+
+def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:
+    """A user with some of the app's permissions, by codename."""
+    user = User.objects.create_user(name, password="pass-word-1", **fields)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    return user
+
+
+def make_run(
+    total: int, ages: Sequence[float], *, planned: float, failed: int = 0, now: datetime | None = None
+) -> CollectionTask:
+    """A running task as it looks in mid-run: planned `planned` seconds ago, its first stocks ended so
+    many seconds ago (`ages`); the first `failed` of them failed. The others are pending."""
+    now = now or timezone.now()
+    task = make_task(stock_codes=None)
+    ends = [now - timedelta(seconds=age) for age in ages]
+    items = [CollectionItem(task=task, position=n, code=f"{n + 1:06d}") for n in range(total)]
+    for number, (item, end) in enumerate(zip(items, ends, strict=False)):
+        item.state = ItemState.FAILED if number < failed else ItemState.SUCCEEDED
+        item.error_code = "timeout" if number < failed else ""
+        item.attempts, item.started_at, item.finished_at = 1, end - timedelta(seconds=1), end
+    CollectionItem.objects.bulk_create(items, batch_size=500)
+    CollectionTask.objects.filter(pk=task.pk).update(
+        total_stocks=total,
+        processed_stocks=len(ends),
+        success_count=len(ends) - failed,
+        failed_count=failed,
+        start_time=now - timedelta(seconds=planned),
+        planned_at=now - timedelta(seconds=planned),
+    )
+    task.refresh_from_db()
+    return task
+
+
+def make_plan(**fields: Any) -> CollectionPlan:
+    """A daily plan of three stocks of the simulated exchange, due for a minute."""
+    given = {
+        "name": "nightly",
+        "market": "CN",
+        "source": "simulated",
+        "stock_codes": ["000001", "000002", "000003"],
+        "at": time(18),
+        "rhythm": "daily",
+        "next_at": timezone.now() - timedelta(minutes=1),
+    }
+    return CollectionPlan.objects.create(**{**given, **fields})
+
+
+def on_hosts(count: int, act: Callable[[], object]) -> list[Exception]:
+    """Act on so many hosts at the same moment, each with a connection of its own; what they raised."""
+    barrier, raised = Barrier(count), []
+
+    def host() -> None:
+        try:
+            barrier.wait()
+            act()
+        except Exception as error:
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    hosts = [Thread(target=host) for _ in range(count)]
+    for one in hosts:
+        one.start()
+    for one in hosts:
+        one.join()
+    return raised

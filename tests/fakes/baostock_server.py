@@ -1,0 +1,314 @@
+"""A loopback server that speaks BaoStock's protocol, with made-up quotes and misbehaviour on demand.
+
+A request is `header + body + \\x01 + CRC32 + \\n`: a header of 21 bytes (version, type, length of the
+body) and fields with \\x01 between them. An answer ends with `<![CDATA[]]>\\n`; K-lines are compressed
+with zlib. `python -m tests.fakes.baostock_server` serves until Ctrl-C, for trying things out.
+"""
+
+import json
+import random
+import socket
+import socketserver
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+SPLIT, END = "\1", b"<![CDATA[]]>\n"
+VERSION, HEADER = "00.9.40", 21
+PAGE = 2000
+LOGIN, KLINES, DAY, BASIC = "00", "95", "98", "45"
+EXCEPTION = "04"
+ANSWERS = {EXCEPTION: EXCEPTION, LOGIN: "01", KLINES: "96", DAY: "99", BASIC: "46"}
+COMPRESSED = {KLINES, DAY}
+FIELDS = (
+    "date,code,open,high,low,close,preclose,volume,amount,adjustflag,turn,tradestatus,pctChg,"
+    "peTTM,pbMRQ,psTTM,pcfNcfTTM,isST"
+)
+BASIC_FIELDS = "code,code_name,ipoDate,outDate,type,status"
+TODAY = date(2024, 6, 14)  # a Friday, the last day that there are quotes of
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A security of the made-up exchange. A dividend divides the price by its factor from its day on."""
+
+    code: str
+    name: str = ""
+    ipo: date = date(2020, 1, 2)
+    out: date | None = None
+    kind: str = "1"  # 1 stock, 2 index
+    suspended: frozenset[date] = frozenset()
+    dividends: tuple[tuple[date, float], ...] = ()
+
+    def divisor(self, day: date, flag: str) -> float:
+        """What the price without any dividend is divided by: flag 1 hfq, 2 qfq, 3 unadjusted."""
+        paid = [factor for since, factor in self.dividends if flag == "2" or since <= day]
+        product = 1.0
+        for factor in paid:
+            product *= factor
+        return 1.0 if flag == "1" else product
+
+    def has(self, day: date) -> bool:
+        """Whether there is a row for the day: a weekday while listed, suspended ones included."""
+        return self.ipo <= day <= min(self.out or TODAY, TODAY) and day.weekday() < 5
+
+    def days(self) -> Iterator[date]:
+        """The days that there are rows for."""
+        for number in range(self.ipo.toordinal(), min(self.out or TODAY, TODAY).toordinal() + 1):
+            if self.has(day := date.fromordinal(number)):
+                yield day
+
+    def row(self, day: date, flag: str) -> dict[str, str]:
+        """The day as the vendor sends it: text, four decimals."""
+        before, opened, high, low, close = self._prices(day)
+        divisor = self.divisor(day, flag)
+        draw = random.Random(f"{self.code}/{day}/volume")
+        volume = draw.randrange(100_000, 9_000_000)
+        amount = volume * (high + low) / 2 / self.divisor(day, "3")
+        if day in self.suspended:
+            opened = high = low = close = before
+            volume, amount = 0, 0.0
+        priced = {"open": opened, "high": high, "low": low, "close": close, "preclose": before}
+        told = {name: f"{price / divisor:.4f}" for name, price in priced.items()}
+        trading = volume > 0
+        return {
+            **told,
+            "date": day.isoformat(),
+            "code": self.code,
+            "volume": str(volume),
+            "amount": f"{amount:.4f}",
+            "adjustflag": flag,
+            "turn": f"{volume / 1e8:.6f}" if trading else "",
+            "tradestatus": "1" if trading else "0",
+            "pctChg": f"{(close / before - 1) * 100:.6f}",
+            "isST": "0",
+            **dict.fromkeys(("peTTM", "pbMRQ", "psTTM", "pcfNcfTTM"), "12.345600"),
+        }
+
+    def _prices(self, day: date) -> tuple[float, float, float, float, float]:
+        """Previous close, open, high, low, close without any dividend; of a suspended day the last close."""
+        last = day - timedelta(days=1)
+        while last in self.suspended or last.weekday() > 4:
+            last -= timedelta(days=1)
+        draw = random.Random(f"{self.code}/{day}")
+        before, close = self._close(last), self._close(day)
+        opened = before * draw.uniform(0.99, 1.01)
+        return before, opened, max(opened, close) * 1.005, min(opened, close) * 0.995, close
+
+    def _close(self, day: date) -> float:
+        base = 5 + random.Random(self.code).random() * 40
+        return base * random.Random(f"{self.code}/{day}/close").uniform(0.96, 1.04)
+
+
+LISTINGS = (
+    Listing("sh.600000", "浦发银行"),
+    Listing("sz.000001", "平安银行", suspended=frozenset({date(2024, 3, 5), date(2024, 3, 6)})),
+    Listing("sz.300750", "宁德时代", dividends=((date(2024, 4, 25), 1.8),)),
+    Listing("sh.600001", "邯郸钢铁", ipo=date(2020, 1, 2), out=date(2022, 6, 30)),
+    Listing("sz.301999", "新股", ipo=date(2024, 6, 3)),
+    Listing("sh.600519", "贵州茅台", ipo=date(2001, 8, 27)),
+    Listing("bj.920002", "万达轴承", ipo=date(2024, 5, 30)),
+    Listing("sh.000001", "上证综合指数", kind="2"),
+)
+
+
+@dataclass
+class StandIn:
+    """The server's state: what it lists, what it does wrong, and who asked what.
+
+    `trouble` maps the name of a request ("login", "query_stock_basic", …) or a code to a mode:
+    an error code of eight digits, `hang`, `close` (in mid-answer), `gone` (no answer), `reset` (the
+    connection, rudely), `cut` (reset at the second page), `renamed` (a field), `empty`, or `nonsense`
+    (no protocol at all). A list is used up one by one.
+    """
+
+    listings: dict[str, Listing] = field(default_factory=lambda: {x.code: x for x in LISTINGS})
+    trouble: dict[str, str | list[str]] = field(default_factory=dict)
+    requests: list[list[str]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    open: list["Connection"] = field(default_factory=list)
+    most_open: int = 0
+    address: str = ""
+    released: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, name: str) -> int:
+        """How many requests of that name there were, pages counted one by one."""
+        return sum(request[0] == name for request in self.requests)
+
+    def hang_up(self) -> None:
+        """Close every connection, as the vendor does with idle ones."""
+        with self.lock:
+            for connection in self.open:
+                connection.connection.shutdown(socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """Behave again, let go of whoever hangs, and forget who asked what."""
+        self.trouble = {}
+        self.released.set()
+        self.released = threading.Event()
+        self.requests.clear()
+        self.times.clear()
+
+    def mode(self, *keys: str) -> str:
+        """What goes wrong with a request that goes by these keys."""
+        with self.lock:
+            for key in keys:
+                mode = self.trouble.get(key, "")
+                if isinstance(mode, list):
+                    mode = mode.pop(0) if mode else ""
+                if mode:
+                    return mode
+        return ""
+
+
+class Connection(socketserver.StreamRequestHandler):
+    """One client's connection."""
+
+    server: "Server"
+
+    def handle(self) -> None:
+        self.stand_in = self.server.stand_in
+        with self.stand_in.lock:
+            self.stand_in.open.append(self)
+            self.stand_in.most_open = max(self.stand_in.most_open, len(self.stand_in.open))
+        try:
+            while line := self.rfile.readline():
+                if not self._answer(line):
+                    return
+        except ConnectionError:
+            pass
+        finally:
+            with self.stand_in.lock:
+                self.stand_in.open.remove(self)
+
+    def _answer(self, line: bytes) -> bool:
+        """Answer one request; False to close the connection."""
+        kind, arguments = self._read(line)
+        self.stand_in.requests.append(arguments)
+        self.stand_in.times.append(time.time())
+        code = arguments[4] if kind in (KLINES, BASIC) else ""
+        mode = self.stand_in.mode(code, arguments[0])
+        if mode == "cut":
+            mode = "reset" if arguments[2] != "1" else ""
+        if mode == "hang":
+            self.stand_in.released.wait(60)
+        if mode == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if mode in ("gone", "hang", "reset"):
+            return False
+        if mode == "nonsense":
+            self.wfile.write(b"502 Bad Gateway" + END)
+            return True
+        if mode.isdigit():
+            told = {"10001011": "黑名单用户", "10004012": "无效的指标"}.get(mode, "出错了")
+            return self._send(EXCEPTION, SPLIT.join([mode, told]), mode)
+        return self._send(kind, self._body(kind, arguments, mode), mode)
+
+    def _read(self, line: bytes) -> tuple[str, list[str]]:
+        """Type and fields of a request; the client's own header and checksum are held to the protocol."""
+        message, _, checksum = line.decode().rstrip("\n").rpartition(SPLIT)
+        assert zlib.crc32(message.encode()) == int(checksum)
+        version, kind, length = message[:HEADER].split(SPLIT)
+        body = message[HEADER:]
+        assert (version, int(length)) == (VERSION, len(body))
+        return kind, body.split(SPLIT)
+
+    def _body(self, kind: str, arguments: list[str], mode: str) -> str:
+        ok = ["0", "success", *arguments[:2]]
+        if kind == LOGIN:
+            return SPLIT.join(ok)
+        records, fields = {KLINES: self._klines, DAY: self._day, BASIC: self._basic}[kind](arguments)
+        if mode == "empty":
+            records = []
+        if mode == "renamed":
+            fields = fields.replace("volume", "vol").replace("ipoDate", "listDate")
+        if kind == DAY:
+            return SPLIT.join([*ok, json.dumps({"record": records}), fields])
+        page = int(arguments[2])
+        shown = records[(page - 1) * PAGE : page * PAGE]
+        # An empty answer has no JSON at all.
+        record = json.dumps({"record": shown}, ensure_ascii=False) if shown else ""
+        rest = [arguments[4], fields, *arguments[6:10]] if kind == KLINES else [*arguments[4:6], fields]
+        return SPLIT.join([*ok, str(page), str(PAGE), record, *rest])
+
+    def _klines(self, arguments: list[str]) -> tuple[list[list[str]], str]:
+        code, fields, start, end, frequency, flag = arguments[4:10]
+        assert frequency == "d"
+        listing = self.stand_in.listings.get(code)
+        days = [day for day in listing.days() if start <= day.isoformat() <= end] if listing else []
+        return [_picked(listing.row(day, flag), fields) for day in days if listing], fields
+
+    def _day(self, arguments: list[str]) -> tuple[list[list[str]], str]:
+        day = date.fromisoformat(arguments[2])
+        stocks = [x for x in self.stand_in.listings.values() if x.kind == "1" and x.has(day)]
+        return [_picked(stock.row(day, "3"), FIELDS) for stock in stocks], FIELDS
+
+    def _basic(self, arguments: list[str]) -> tuple[list[list[str]], str]:
+        asked = arguments[4]
+        return [
+            [
+                x.code,
+                x.name,
+                x.ipo.isoformat(),
+                x.out.isoformat() if x.out else "",
+                x.kind,
+                "0" if x.out else "1",
+            ]
+            for x in self.stand_in.listings.values()
+            if asked in ("", x.code)
+        ], BASIC_FIELDS
+
+    def _send(self, kind: str, body: str, mode: str) -> bool:
+        sent = body.encode()
+        packed = zlib.compress(sent) if kind in COMPRESSED else sent
+        head = SPLIT.join([VERSION, ANSWERS[kind], f"{len(packed):010}"]).encode()
+        checksum = str(zlib.crc32(head + sent)).encode()
+        message = head + packed + SPLIT.encode() + checksum + END
+        self.wfile.write(message[: len(message) // 2] if mode == "close" else message)
+        return mode != "close"
+
+
+def _picked(row: dict[str, str], fields: str) -> list[str]:
+    return [row[name] for name in fields.split(",")]
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+    def __init__(self, stand_in: StandIn, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Connection)
+        self.stand_in = stand_in
+        host, at = self.server_address[:2]
+        stand_in.address = f"{host!s}:{at}"
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close without saying goodbye first, or a reset would be none."""
+        self.close_request(request)
+
+
+@contextmanager
+def serving(**state: Any) -> Iterator[StandIn]:
+    """A stand-in at work in threads of this process."""
+    stand_in = StandIn(**state)
+    with Server(stand_in) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield stand_in
+        finally:
+            stand_in.released.set()
+            server.shutdown()
+
+
+if __name__ == "__main__":
+    with Server(StandIn(), 10030) as forever:
+        print(f"COLLECTOR_BAOSTOCK_ADDRESS={forever.stand_in.address}", flush=True)
+        forever.serve_forever()

@@ -1,0 +1,83 @@
+"""How fast a task goes, when it may end, and how it went over time."""
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from django.utils import timezone
+
+from tasks_app.lifecycle import progress
+from tasks_app.models import CollectionTask
+from tests.factories import make_ended, make_run, make_task
+
+pytestmark = pytest.mark.django_db
+
+
+def minutes(length: timedelta | None) -> float:
+    assert length is not None
+    return length.total_seconds() / 60
+
+
+def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
+    now = timezone.now()
+    task = make_run(total=1000, ages=[n * 0.6 for n in range(500)], planned=300, now=now)
+    found = progress.pace(task, now)
+    assert found.per_minute == pytest.approx(100)
+    assert minutes(found.low) < 5 < minutes(found.high)
+    assert minutes(found.high) - minutes(found.low) < 2
+
+
+def test_a_run_that_slowed_down_has_a_wide_range():
+    now = timezone.now()
+    ages = [600 + n * 0.1 for n in range(500)] + [n * 6.0 for n in range(50)]
+    found = progress.pace(make_run(total=1100, ages=ages, planned=660, now=now), now)
+    assert found.per_minute == pytest.approx(10)
+    assert minutes(found.low) < 550 / 50
+    assert minutes(found.high) > 550 / 10
+
+
+def test_the_end_is_unknown_before_the_first_stock_and_after_a_long_silence():
+    now = timezone.now()
+    assert progress.pace(make_task(), now) == progress.UNKNOWN
+    CollectionTask.objects.all().delete()
+    silent = progress.pace(make_run(total=10, ages=[400.0], planned=500, now=now), now)
+    assert silent == progress.Pace(0.0, None, None)
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_an_ended_task_has_no_pace_and_asks_nothing(status, django_assert_num_queries):
+    task = make_ended(status)
+    with django_assert_num_queries(0):
+        assert progress.pace(task) == progress.UNKNOWN
+
+
+def test_the_pace_costs_one_query(django_assert_num_queries):
+    task = make_run(total=50, ages=[1.0] * 20, planned=60)
+    with django_assert_num_queries(1):
+        progress.pace(task)
+
+
+@pytest.mark.parametrize(("hours", "width"), [(0.01, 1), (0.45, 30), (29, 1800), (24 * 90, 172_800)])
+def test_a_run_of_any_length_has_at_most_sixty_intervals_of_one_width(hours, width):
+    now = timezone.now()
+    span = hours * 3600
+    task = make_run(total=200, ages=[span * n / 100 for n in range(100)], planned=span, failed=30, now=now)
+    found = progress.throughput(task.pk, now=now)
+    assert 10 < len(found) <= 60
+    assert {bucket.width.total_seconds() for bucket in found} == {width}
+    assert [later.at - earlier.at for earlier, later in pairwise(found)] == [timedelta(seconds=width)] * (
+        len(found) - 1
+    )
+    assert sum(bucket.failed for bucket in found) == 30
+    assert sum(bucket.succeeded for bucket in found) == 70
+
+
+def test_the_intervals_of_many_stocks_cost_two_queries(django_assert_num_queries):
+    task = make_run(total=300, ages=[float(n) for n in range(300)], planned=300)
+    with django_assert_num_queries(2):
+        progress.throughput(task.pk)
+
+
+def test_a_task_of_which_nothing_ended_has_no_intervals():
+    assert progress.throughput(make_task().pk) == []
+    assert progress.throughput(CollectionTask(pk="0" * 32).pk) == []

@@ -1,0 +1,396 @@
+"""Old tasks go as a whole, in small batches; stored bars stay, and pages say what is gone."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from io import StringIO
+from unittest.mock import patch
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Now
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_q.models import Failure, Success
+
+from tasks_app import errors, lifecycle
+from tasks_app.lifecycle import completion, retention
+from tasks_app.lifecycle.retention import Pruned, prune
+from tasks_app.models import (
+    CollectionItem,
+    CollectionLane,
+    CollectionTask,
+    Correction,
+    DailyBar,
+    Finding,
+    Series,
+    Stock,
+    TaskEvent,
+)
+from tasks_app.workers import watchdog
+from tests.admin.helpers import superuser, text_of, url
+from tests.factories import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, on_hosts
+from tools.in_process import work
+
+pytestmark = pytest.mark.django_db
+CODES = ("000001", "000002", "000003")
+
+
+@pytest.fixture(autouse=True)
+def a_fresh_process(monkeypatch):
+    """That has not looked yet."""
+    monkeypatch.setattr(watchdog, "_next_look", 0.0)
+
+
+@pytest.fixture
+def keep(settings):
+    def days(number):
+        settings.COLLECTOR = replace(settings.COLLECTOR, retention_days=number)
+
+    return days
+
+
+@contextmanager
+def ending(days):
+    """Whatever ends in here ended so many days ago."""
+    began = set(CollectionTask.objects.values_list("pk", flat=True))
+    with patch.object(completion, "Now", lambda: Now() - timedelta(days=days)):
+        yield
+    fresh = CollectionTask.objects.exclude(pk__in=began)
+    fresh.update(start_time=F("start_time") - timedelta(days=days))
+
+
+def make_old(status="completed", days=100, **fields):
+    with ending(days):
+        return make_ended(status, **{"stock_codes": CODES, **fields})
+
+
+def make_collected(days=100):
+    """A task that really collected its bars."""
+    with ending(days):
+        task = make_task(stock_codes=CODES)
+        work()
+    task.refresh_from_db()
+    return task
+
+
+def prune_all(days, batch=retention.BATCH):
+    """Every batch, as its rows."""
+    batches = []
+    while (gone := prune(days, batch)).rows:
+        batches.append(gone)
+    return batches
+
+
+def ids():
+    return set(CollectionTask.objects.values_list("pk", flat=True))
+
+
+def command(*words):
+    out = StringIO()
+    call_command("prune", *words, stdout=out)
+    return out.getvalue()
+
+
+# ---------------------------------------------------------------- what goes, and what stays
+
+
+def test_by_default_every_task_is_kept():
+    task = make_old(days=10_000)
+    assert prune(0) == Pruned()
+    watchdog.tick()
+    assert ids() == {task.pk}
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_an_old_task_goes_with_its_items_lanes_and_events(status):
+    make_old(status)
+    assert (prune(30).tasks, prune(30)) == (1, Pruned())
+    for model in (CollectionTask, CollectionItem, CollectionLane, TaskEvent):
+        assert not model.objects.exists()
+
+
+def test_only_what_ended_longer_ago_goes():
+    old, young = make_old(days=31), make_old(days=29)
+    prune_all(30)
+    assert ids() == {young.pk}
+    assert young.items.count() == young.total_stocks
+    assert old.pk != young.pk
+
+
+def test_a_task_that_began_long_ago_and_ended_lately_stays():
+    task = make_old(days=1)
+    CollectionTask.objects.update(start_time=F("start_time") - timedelta(days=100))
+    assert prune(30) == Pruned()
+    assert ids() == {task.pk}
+
+
+def test_a_running_task_never_goes():
+    make_task()
+    CollectionTask.objects.update(start_time=F("start_time") - timedelta(days=10_000))
+    assert prune(1) == Pruned()
+    assert CollectionItem.objects.count() == len(CODES)
+
+
+def test_what_is_stored_of_the_market_stays_as_it_is():
+    task = make_collected()
+    item = task.items.first()
+    key = {"market": "CN", "symbol": item.code, "day": "2024-01-02", "item": item}
+    Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="simulated")
+    Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
+    kept = (DailyBar, Series, Stock, Correction, Finding)
+    before = [list(model.objects.order_by("pk").values()) for model in kept]
+    prune_all(30)
+    assert not CollectionItem.objects.exists()
+    assert all(before)
+    assert [list(model.objects.order_by("pk").values()) for model in kept] == before
+
+
+# ---------------------------------------------------------------- how
+
+
+def test_no_batch_is_larger_than_asked_and_the_task_goes_last():
+    task = make_old(stock_codes=tuple(f"{n:06d}" for n in range(1, 26)))
+    rows = sum(getattr(task, name).count() for name in ("items", "events", "lanes"))
+    batches = prune_all(30, batch=10)
+    assert [gone.rows for gone in batches[:-1]] == [10] * (rows // 10)
+    assert [gone.tasks for gone in batches] == [0] * (rows // 10) + [1]
+    assert (sum(gone.items for gone in batches), sum(gone.others for gone in batches)) == (25, rows - 25)
+
+
+def test_the_oldest_task_goes_first():
+    young, old = make_old(days=40), make_old(days=50)
+    prune(30)
+    assert (ids(), old.pk in ids()) == ({young.pk}, False)
+
+
+def test_a_batch_costs_as_many_queries_whatever_is_left():
+    for days in (60, 50, 40):
+        make_old(days=days)
+    counts = []
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as caught:
+            prune(30)
+        counts.append(len(caught))
+    assert counts[0] == counts[2]
+
+
+def test_the_oldest_task_is_found_by_an_index():
+    """SQLite says so itself; PostgreSQL would not bother for a few rows, unless it is told to."""
+    make_old()
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_sort = off")
+        plan = retention.expired(30)[:1].explain()
+    assert "tasks_newest_first" in plan
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.django_db(transaction=True)
+def test_several_hosts_at_once_do_each_row_once():
+    for days in range(40, 48):
+        make_old(days=days)
+    items = CollectionItem.objects.count()
+    gone = []
+    assert not on_hosts(4, lambda: gone.extend(prune_all(30, batch=2)))
+    gone.extend(prune_all(30))  # a host that finds the last task taken is content
+    assert (sum(batch.tasks for batch in gone), sum(batch.items for batch in gone)) == (8, items)
+    assert not ids()
+
+
+# ---------------------------------------------------------------- when
+
+
+def test_the_watchdog_prunes_a_batch_a_round_while_there_is_something(keep):
+    keep(30)
+    for days in (40, 50):
+        make_old(days=days)
+    left = []
+    for _ in range(3):
+        watchdog.tick()
+        left.append(len(ids()))
+    assert left == [1, 0, 0]
+
+
+def test_with_nothing_to_prune_the_watchdog_looks_once_an_hour(keep, monkeypatch):
+    keep(30)
+    now = 1_000_000.0
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now)
+    watchdog._clean()
+    make_old()
+    watchdog._clean()
+    assert len(ids()) == 1
+    now += watchdog.LOOK_SECONDS
+    watchdog._clean()
+    assert not ids()
+
+
+def test_old_failures_of_django_q2_go_whatever_is_kept():
+    old, young = timezone.now() - timedelta(days=31), timezone.now() - timedelta(days=29)
+    for name, success, stopped in (("a", False, old), ("b", False, young), ("c", True, old)):
+        Success.objects.create(
+            id=name, name=name, func="f", started=stopped, stopped=stopped, success=success
+        )
+    watchdog._clean()
+    assert list(Failure.objects.values_list("pk", flat=True)) == ["b"]
+    assert list(Success.objects.values_list("pk", flat=True)) == ["c"]
+
+
+# ---------------------------------------------------------------- what people meet afterwards
+
+
+def test_an_idempotency_key_of_a_pruned_task_starts_a_new_one():
+    with ending(days=100):
+        first = lifecycle.start(make_order(), ACTOR, today=TODAY, idempotency_key="k")
+        lifecycle.cancel(first.pk, ACTOR)
+    prune_all(30)
+    again = lifecycle.start(make_order(), ACTOR, today=TODAY, idempotency_key="k")
+    assert again.pk != first.pk
+
+
+def test_a_task_that_has_lost_stocks_already_is_not_retried():
+    task = make_old("failed")
+    prune(30, batch=2)
+    with pytest.raises(errors.TaskNotFound):
+        lifecycle.retry(task.pk, ACTOR)
+    assert ids() == {task.pk}
+
+
+def test_the_page_of_a_task_that_is_going_says_so():
+    going, next_one = make_old(days=50), make_old(days=40)
+    prune(30, batch=2)
+    client, said = superuser(), "This task is being deleted"
+    assert said in text_of(client.get(url("tasks_app_collectiontask_change", going.pk)))
+    assert said not in text_of(client.get(url("tasks_app_collectiontask_change", next_one.pk)))
+
+
+def test_a_task_that_never_had_stocks_is_not_taken_for_one_that_is_going():
+    with ending(days=1):
+        task = make_task(stock_codes=None)
+        lifecycle.cancel(task.pk, ACTOR)
+    task.refresh_from_db()
+    assert not retention.is_going(task)
+
+
+def test_a_retry_says_that_the_first_task_is_no_longer_kept():
+    old = make_old("failed")
+    new = lifecycle.retry(old.pk, ACTOR)
+    page, client = url("tasks_app_collectiontask_change", new.pk), superuser()
+    assert url("tasks_app_collectiontask_change", old.pk) in client.get(page).content.decode()
+    prune_all(30)
+    answer = client.get(page)
+    assert f"{str(old.pk)[:8]}, no longer kept" in text_of(answer)
+    assert url("tasks_app_collectiontask_change", old.pk) not in answer.content.decode()
+
+
+def test_the_api_tells_of_a_pruned_task_that_there_is_none_and_of_its_retry_what_it_retried(client):
+    old = make_old("failed")
+    new = lifecycle.retry(old.pk, ACTOR)
+    prune_all(30)
+    client.force_login(make_user("ann", "view_collectiontask"))
+    api = "/api/data-collection/status"
+    gone, told = client.get(f"{api}/{old.pk}"), client.get(f"{api}/{new.pk}")
+    assert (gone.status_code, gone.json()["code"]) == (404, "task_not_found")
+    assert (told.status_code, told.json()["retry_of"]) == (200, str(old.pk))
+
+
+def test_the_page_of_a_pruned_task_leads_on_with_a_sentence():
+    task = make_old()
+    prune_all(30)
+    answer = superuser().get(url("tasks_app_collectiontask_change", task.pk), follow=True)
+    assert answer.status_code == 200
+    assert "doesn’t exist. Perhaps it was deleted?" in text_of(answer)
+
+
+@pytest.mark.parametrize("model", ["correction", "finding"])
+def test_corrections_and_findings_say_that_their_task_is_no_longer_kept(model):
+    item = make_old().items.first()
+    key = {"market": "CN", "symbol": item.code, "day": "2024-01-02", "item": item}
+    Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="simulated")
+    Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
+    prune_all(30)
+    client = superuser()
+    answer = client.get(url(f"tasks_app_{model}_changelist"))
+    (row,) = answer.context["cl"].result_list
+    assert "no longer kept" in text_of(answer)
+    assert "no longer kept" in text_of(client.get(url(f"tasks_app_{model}_change", row.pk)))
+
+
+def test_a_stock_s_page_and_chart_do_without_the_task_of_its_bars():
+    task = make_collected()
+    stock, client = Stock.objects.get(code=CODES[0]), superuser()
+    page, data = (url(f"tasks_app_stock_{name}", stock.pk) for name in ("change", "data"))
+    assert str(task.pk) in client.get(page).content.decode()
+    prune_all(30)
+    assert "no longer kept" in text_of(client.get(page))
+    told = client.get(data).json()
+    assert (told["tasks"], set(told["by"])) == ([], {-1})
+    assert client.get(url("tasks_app_dailybar_changelist")).status_code == 200
+
+
+def test_a_plan_says_that_its_last_task_is_no_longer_kept():
+    task = make_old()
+    make_plan(last_task=task, next_at=timezone.now() + timedelta(days=1))
+    prune_all(30)
+    answer = superuser().get(url("tasks_app_collectionplan_changelist"))
+    assert f"{str(task.pk)[:8]}, no longer kept" in text_of(answer)
+
+
+def test_every_page_of_the_overview_opens_when_the_last_task_is_gone():
+    make_old()
+    prune_all(30)
+    client = superuser()
+    for page in ("index", "dashboard_live", "dashboard_overview", "start"):
+        assert client.get(url(page)).status_code == 200
+    assert make_task().pk in ids()  # the slot is free
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_prunes_as_the_setting_says_and_tells_how_much(keep):
+    keep(30)
+    make_old(days=40)
+    kept = make_old(days=20)
+    said = command()
+    assert "Tasks that ended more than 30 days ago: 1; their items: 3." in said
+    assert "Deleted tasks: 1; items: 3." in said
+    assert ids() == {kept.pk}
+
+
+def test_the_command_s_days_win_over_the_setting(keep):
+    keep(365)
+    make_old(days=40)
+    command("--days", "30")
+    assert not ids()
+
+
+def test_a_dry_run_deletes_nothing(keep):
+    keep(30)
+    task = make_old(days=40)
+    said = command("--dry-run")
+    assert "30 days ago: 1; their items: 3." in said
+    assert "Deleted" not in said
+    assert ids() == {task.pk}
+
+
+def test_without_days_the_command_says_that_everything_is_kept():
+    task = make_old(days=10_000)
+    assert "COLLECTOR_RETENTION_DAYS" in command()
+    assert ids() == {task.pk}
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "36501", "some"])
+def test_days_that_make_no_sense_are_refused(days):
+    with pytest.raises(CommandError):
+        command("--days", days)
+
+
+def test_the_command_answers_in_the_terminal_s_language(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    make_old(days=40)
+    assert "已删除" in command("--days", "30")

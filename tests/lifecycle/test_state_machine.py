@@ -1,0 +1,295 @@
+"""The life cycle under every interleaving that hypothesis can think of: promises 1 to 5 and 7.
+
+Each rule is one committed step of a person, a worker, the watchdog or misfortune. A worker that lost
+its lease lives on as a zombie and keeps trying to write, as a worker cut off from the database would.
+"""
+
+import os
+from dataclasses import replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from django.db.models import Sum
+from django_q.models import OrmQ
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tasks_app import errors, lifecycle
+from tasks_app.conf import Simulated
+from tasks_app.engine import recorder
+from tasks_app.lifecycle import Claim, Lane, Outcome
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
+from tasks_app.models.tasks import ItemState
+from tasks_app.quotes import upsert, validation
+from tasks_app.sources.base import Bar, Request
+from tests.factories import ACTOR, TODAY, make_order
+from tools.in_process import work
+
+CODES = tuple(f"{n:06d}" for n in range(1, 4))
+DAYS = [date(2024, 3, n) for n in (1, 4, 5)]
+COUNTERS = ("collected", "corrected", "skipped", "refused")
+PAST = "2020-01-01T00:00:00Z"
+TURNS = (
+    *["a_worker_takes_a_step"] * 8,
+    *["a_worker_begins"] * 3,
+    *["the_watchdog_comes"] * 2,
+    *["misfortune_strikes"] * 2,
+    "a_person_acts",
+)
+
+
+class Worker:
+    """A slice in somebody's hands, and the stocks it has claimed."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.hand: list[Claim] = []
+
+
+class Life(RuleBasedStateMachine):
+    @initialize()
+    def empty(self) -> None:
+        self.world = transaction.atomic()
+        self.world.__enter__()
+        self.workers: list[Worker] = []
+        self.jobs: list[OrmQ] = []
+        self.ended: dict[Any, Any] = {}
+        self.processed: dict[Any, int] = {}
+        lifecycle.start(make_order(stock_codes=CODES), ACTOR, today=TODAY)
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.everybody_dies_and_the_task_still_ends()
+            transaction.set_rollback(True)
+            self.world.__exit__(None, None, None)
+
+    # One rule with weighted turns: hypothesis draws rules unevenly, and with a rule for each verb the
+    # workers had next to no turns, so nothing interesting was ever in anybody's hands.
+
+    @rule(turn=st.sampled_from(TURNS), data=st.data())
+    def somebody_has_a_turn(self, turn: str, data: st.DataObject) -> None:
+        getattr(self, turn)(data)
+
+    def a_worker_begins(self, data: st.DataObject) -> None:
+        """It takes the newest job off the queue."""
+        job = OrmQ.objects.order_by("pk").last()
+        if job is None:
+            return
+        OrmQ.objects.filter(pk=job.pk).delete()
+        self.jobs = [*self.jobs[-3:], job]
+        self.begin_with(job)
+
+    def a_worker_takes_a_step(self, data: st.DataObject) -> None:
+        if not self.workers:
+            return
+        worker = data.draw(st.sampled_from(self.workers))
+        if self.is_unplanned(worker):
+            self.attempt(lambda: lifecycle.plan(worker.lane, data.draw(st.permutations(CODES))))
+        elif not worker.hand:
+            self.attempt(
+                lambda: worker.hand.extend(lifecycle.claim(worker.lane, data.draw(st.integers(1, 3))))
+            )
+        else:
+            claim = data.draw(st.sampled_from(worker.hand))
+            self.STEPS[data.draw(st.sampled_from(list(self.STEPS)))](self, worker, claim)
+
+    def the_watchdog_comes(self, data: st.DataObject) -> None:
+        """Perhaps after a time in which no worker beat."""
+        if data.draw(st.booleans()):
+            self.leases_lapse()
+        if running := self.running():
+            lifecycle.rescue(running.pk)
+
+    def misfortune_strikes(self, data: st.DataObject) -> None:
+        kind = data.draw(st.sampled_from(["a copy", "a death", "lapse", "pauses end", "queue lost"]))
+        if kind == "a copy" and self.jobs:
+            self.begin_with(data.draw(st.sampled_from(self.jobs)))
+        elif kind == "a death" and self.workers:
+            self.workers.remove(data.draw(st.sampled_from(self.workers)))
+        elif kind == "lapse":
+            self.leases_lapse()
+        elif kind == "pauses end":
+            self.pauses_end()
+        elif kind == "queue lost":
+            OrmQ.objects.all().delete()
+
+    def a_person_acts(self, data: st.DataObject) -> None:
+        running = self.running()
+        if running and data.draw(st.integers(0, 3)) == 0:
+            lifecycle.cancel(running.pk, ACTOR)
+        elif self.ended and data.draw(st.booleans()):
+            self.retry(data.draw(st.sampled_from(list(self.ended))))
+        else:
+            self.start(data.draw(st.sampled_from([None, CODES])), running)
+
+    def start(self, codes: tuple[str, ...] | None, running: CollectionTask | None) -> None:
+        try:
+            lifecycle.start(make_order(stock_codes=codes), ACTOR, today=TODAY)
+            assert running is None
+        except errors.TaskAlreadyRunning:
+            assert running is not None
+
+    def retry(self, old: Any) -> None:
+        with pytest.raises(errors.TaskNotRunning):
+            lifecycle.cancel(old, ACTOR)
+        unfinished = CollectionItem.objects.filter(task_id=old).exclude(state="succeeded")
+        left = set(unfinished.values_list("code", flat=True))
+        try:
+            new = lifecycle.retry(old, ACTOR)
+        except (errors.NothingToRetry, errors.TaskAlreadyRunning):
+            return
+        assert set(new.items.values_list("code", flat=True)) == left
+
+    def begin_with(self, job: OrmQ) -> None:
+        task_id, number, generation = job.task["args"]
+        lane = (UUID(task_id), number, generation)
+        self.attempt(lambda: self.workers.append(Worker(lifecycle.begin(*lane, "w"))))
+
+    def record(self, worker: Worker, claim: Claim, state: ItemState, more: int = 0) -> None:
+        stale = CollectionItem.objects.get(pk=claim.item_id).fence != claim.fence
+        claims: list[Claim] = []
+        recorded = self.attempt(lambda: claims.extend(_write(claim, state, more)))
+        assert not (recorded and stale)
+        worker.hand.extend(claims)
+
+    def leases_lapse(self) -> None:
+        CollectionItem.objects.filter(state="claimed").update(lease_until=PAST)
+        CollectionLane.objects.filter(lease_until__isnull=False).update(lease_until=PAST)
+
+    def pauses_end(self) -> None:
+        paused = CollectionItem.objects.filter(not_before__isnull=False, task__status="running")
+        paused.update(not_before=PAST)
+
+    STEPS = {
+        "succeed": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED),
+        "succeed and claim": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED, 2),
+        "fail": lambda self, worker, claim: self.record(worker, claim, ItemState.FAILED),
+        "try again": lambda self, worker, claim: self.attempt(
+            lambda: lifecycle.hand_back(claim, "busy", "later", 0)
+        ),
+        "try much later": lambda self, worker, claim: self.attempt(
+            lambda: lifecycle.hand_back(claim, "busy", "later", 3600)
+        ),
+        "claim more": lambda self, worker, claim: self.attempt(
+            lambda: worker.hand.extend(lifecycle.claim(worker.lane, 1))
+        ),
+        "beat": lambda self, worker, claim: self.attempt(lambda: lifecycle.beat(worker.lane)),
+        "close": lambda self, worker, claim: self.attempt(lambda: lifecycle.close(worker.lane)),
+    }
+
+    # what must hold after each step
+
+    @invariant()
+    def one_task_runs_at_most(self) -> None:
+        assert CollectionTask.objects.filter(status="running").count() <= 1
+
+    @invariant()
+    def ended_tasks_never_change(self) -> None:
+        for task in CollectionTask.objects.exclude(status="running"):
+            now = _everything(task)
+            assert self.ended.setdefault(task.pk, now) == now
+
+    @invariant()
+    def counters_are_the_sums_over_the_items_and_never_fall(self) -> None:
+        for task in CollectionTask.objects.all():
+            states = list(task.items.values_list("state", flat=True))
+            assert task.success_count == states.count("succeeded")
+            assert task.failed_count == states.count("failed")
+            assert task.processed_stocks == task.success_count + task.failed_count <= task.total_stocks
+            assert task.processed_stocks >= self.processed.get(task.pk, 0)
+            self.processed[task.pk] = task.processed_stocks
+            for name in COUNTERS:
+                total = task.items.aggregate(n=Sum(f"rows_{name}"))["n"] or 0
+                assert getattr(task, f"{name}_count") == total, name
+
+    @invariant()
+    def stored_bars_are_those_of_the_stocks_that_succeeded_each_once(self) -> None:
+        succeeded = set(CollectionItem.objects.filter(state="succeeded").values_list("code", flat=True))
+        stored = DailyBar.objects.values_list("symbol", "day")
+        assert sorted(stored) == sorted((code, day) for code in succeeded for day in DAYS)
+
+    # helpers
+
+    def running(self) -> CollectionTask | None:
+        return CollectionTask.objects.filter(status="running").first()
+
+    def is_unplanned(self, worker: Worker) -> bool:
+        return CollectionTask.objects.filter(
+            pk=worker.lane.task_id, status="running", planned_at__isnull=True
+        ).exists()
+
+    def attempt(self, step: Any) -> bool:
+        """A worker's step, and whether it was let; losing the fence must leave no trace."""
+        before = [_everything(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
+        try:
+            with transaction.atomic():
+                step()
+            return True
+        except errors.LostFence:
+            after = [_everything(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
+            assert after == before
+            return False
+
+    def everybody_dies_and_the_task_still_ends(self) -> None:
+        """Promises 5 and 6: whatever happened before, the watchdog and fresh workers end the task."""
+        self.workers.clear()
+        for _ in range(10):
+            running = self.running()
+            if running is None:
+                return
+            self.leases_lapse()
+            self.pauses_end()
+            lifecycle.rescue(running.pk)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(
+                    recorder.quality, "sift", lambda bars, request, context: validation.Sifted(_bars())
+                )
+                work()
+        raise AssertionError("the task never ends")
+
+
+def _bars() -> list[Bar]:
+    return [Bar(day, 10.0, 12.0, 9.0, 11.0, 100) for day in DAYS]
+
+
+def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
+    """As a slice writes: bars, the record and the next claims, in one transaction."""
+    stored = upsert.Stored()
+    if state == ItemState.SUCCEEDED:
+        request = Request("CN", claim.code, DAYS[0], DAYS[-1])
+        stored = upsert.store(request, upsert.Origin("simulated", claim.item_id), _bars())
+    counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
+    return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
+
+
+def _everything(task: CollectionTask) -> Any:
+    """All of a task that may not move once it has ended, its retries' events apart."""
+    items = list(task.items.order_by("pk").values_list("pk", "state", "fence", "attempts", "rows_collected"))
+    row = CollectionTask.objects.filter(pk=task.pk).values().get()
+    return row, items
+
+
+@pytest.mark.django_db
+def test_no_interleaving_breaks_a_promise(small: None) -> None:
+    quiet = settings(
+        max_examples=int(os.environ.get("SOAK_EXAMPLES", "15")),
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+    run_state_machine_as_test(Life, settings=quiet)
+
+
+@pytest.fixture
+def small(settings: Any) -> None:
+    settings.COLLECTOR = replace(settings.COLLECTOR, simulated=Simulated(stocks=3, bars=3))

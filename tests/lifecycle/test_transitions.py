@@ -1,0 +1,513 @@
+"""Every transition of a task, legal and illegal, and the fences around them."""
+
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+
+from tasks_app import errors, lifecycle
+from tasks_app.lifecycle import Lane, Outcome, selectors, user_actions
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent, states
+from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+from tasks_app.workers import watchdog
+from tests.factories import (
+    ACTOR,
+    TODAY,
+    finish,
+    make_claim,
+    make_ended,
+    make_lane,
+    make_order,
+    make_task,
+    make_user,
+)
+from tests.fakes.broken_sources import odd_conf
+
+pytestmark = pytest.mark.django_db
+ENDED = ("completed", "failed", "cancelled")
+
+
+def test_a_start_makes_a_running_task_with_its_items_lanes_and_jobs():
+    task = make_task()
+    assert task.status == "running"
+    assert task.total_stocks == 3
+    assert list(task.items.values_list("code", flat=True).order_by("position")) == [
+        "000001",
+        "000002",
+        "000003",
+    ]
+    assert CollectionLane.objects.filter(task=task, generation=1).count() == 2
+    assert OrmQ.objects.count() == 2
+    assert ExecutionSlot.objects.get().task == task
+    assert task.events.get().kind == EventKind.STARTED
+
+
+def test_a_second_start_is_refused_while_one_runs():
+    task = make_task()
+    with pytest.raises(errors.TaskAlreadyRunning, match=str(task.pk)):
+        make_task()
+    assert CollectionTask.objects.count() == 1
+
+
+def test_a_rolled_back_start_leaves_no_job_behind():
+    with pytest.raises(RuntimeError), transaction.atomic():
+        make_task()
+        raise RuntimeError
+    assert not OrmQ.objects.exists()
+
+
+@pytest.mark.parametrize("status", ENDED)
+def test_a_start_after_an_ended_task_runs(status):
+    make_ended(status)
+    assert make_task().status == "running"
+
+
+def test_every_edge_that_the_table_lacks_is_refused_by_the_database():
+    for old, new in product(states.TaskStatus, states.TaskStatus):
+        if (old, new) in states.TASK_EDGES or old == new:
+            continue
+        task = make_ended(old.value)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            end = None if new == states.TaskStatus.RUNNING else Now()
+            CollectionTask.objects.filter(pk=task.pk).update(status=new.value, end_time=end)
+        task.refresh_from_db()
+        assert task.status == old.value
+
+
+def test_the_table_of_edges_leads_from_running_only():
+    assert {old for old, _ in states.TASK_EDGES} == {states.TaskStatus.RUNNING}
+    assert {new for _, new in states.TASK_EDGES} == states.FINAL_STATUSES
+
+
+@pytest.mark.parametrize("status", ENDED)
+@pytest.mark.parametrize(
+    "verb", ["cancel", "fail", "rescue", "begin", "claim", "record", "hand_back", "beat", "close"]
+)
+def test_no_verb_moves_an_ended_task(status, verb):
+    task = make_task(stock_codes=("000001", "000002"))
+    lane = make_lane(task)
+    claim = lifecycle.claim(lane, 1)[0]
+    _end(task, status)
+    before = _snapshot(task)
+    call = {
+        "cancel": lambda: lifecycle.cancel(task.pk, ACTOR),
+        "fail": lambda: lifecycle.fail(task.pk, "x", "x"),
+        "rescue": lambda: lifecycle.rescue(task.pk),
+        "begin": lambda: lifecycle.begin(task.pk, 0, lane.generation, "w"),
+        "claim": lambda: lifecycle.claim(lane, 1),
+        "record": lambda: _atomic(lambda: lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=5))),
+        "hand_back": lambda: lifecycle.hand_back(claim, "x", "x", 0),
+        "beat": lambda: lifecycle.beat(lane),
+        "close": lambda: lifecycle.close(lane),
+    }[verb]
+    with pytest.raises((errors.LostFence, errors.TaskNotRunning)):
+        call()
+    assert _snapshot(task) == before
+
+
+def test_a_cancel_hands_claimed_items_back_and_stands_in_the_record():
+    user = make_user()
+    task = make_task()
+    make_claim(task)
+    cancelled = lifecycle.cancel(task.pk, Actor(ACTOR.channel, user))
+    assert cancelled.status == "cancelled"
+    assert cancelled.end_time is not None
+    assert set(task.items.values_list("state", flat=True)) == {"pending"}
+    event = task.events.get(kind=EventKind.CANCELLED)
+    assert (event.user, event.user_name, event.channel) == (user, "ann", "command")
+
+
+def test_the_last_stock_completes_the_task_in_its_own_transaction():
+    task = make_task()
+    finish(task, collected=10, skipped=1)
+    task.refresh_from_db()
+    assert (task.status, task.processed_stocks, task.success_count) == ("completed", 3, 3)
+    assert (task.collected_count, task.skipped_count) == (30, 3)
+    assert task.events.filter(kind=EventKind.COMPLETED).exists()
+
+
+def test_a_task_whose_every_stock_failed_has_failed_and_says_why():
+    task = make_task()
+    finish(task, ItemState.FAILED, error_code="unknown_stock", error_message="no such stock")
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "all_failed")
+    assert "000001: no such stock" in task.error_message
+
+
+def test_a_task_with_one_success_completes():
+    task = make_task(stock_codes=("000001", "000002"))
+    bad, good = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(bad, Outcome(ItemState.FAILED))
+    lifecycle.record(good, Outcome(ItemState.SUCCEEDED))
+    task.refresh_from_db()
+    assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
+
+
+def test_a_record_with_a_stale_fence_writes_nothing():
+    task = make_task()
+    claim = make_claim(task)
+    CollectionItem.objects.filter(pk=claim.item_id).update(fence=claim.fence + 1)
+    with pytest.raises(errors.LostFence):
+        _atomic(lambda: lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=9)))
+    task.refresh_from_db()
+    assert (task.processed_stocks, task.collected_count) == (0, 0)
+
+
+def test_a_stock_is_recorded_once():
+    task = make_task()
+    claim = make_claim(task)
+    lifecycle.record(claim, Outcome(ItemState.SUCCEEDED))
+    with pytest.raises(errors.LostFence):
+        _atomic(lambda: lifecycle.record(claim, Outcome(ItemState.SUCCEEDED)))
+    task.refresh_from_db()
+    assert task.processed_stocks == 1
+
+
+def test_a_job_delivered_twice_begins_once():
+    task = make_task()
+    lane = make_lane(task)
+    with pytest.raises(errors.LostFence):
+        lifecycle.begin(task.pk, lane.number, lane.generation, "copy")
+
+
+def test_a_job_of_an_older_generation_does_nothing():
+    task = make_task()
+    lane = make_lane(task)
+    lifecycle.close(lane)
+    with pytest.raises(errors.LostFence):
+        lifecycle.begin(task.pk, lane.number, lane.generation, "late")
+
+
+def test_a_close_hands_back_what_was_not_tried_and_queues_one_successor():
+    task = make_task()
+    lane = make_lane(task)
+    lifecycle.claim(lane, 2)
+    jobs = OrmQ.objects.count()
+    lifecycle.close(lane)
+    assert set(task.items.values_list("state", "attempts")) == {("pending", 0)}
+    assert OrmQ.objects.count() == jobs + 1
+
+
+def test_two_lanes_never_claim_the_same_stock():
+    task = make_task()
+    first = lifecycle.claim(make_lane(task, 0), 2)
+    second = lifecycle.claim(make_lane(task, 1), 2)
+    assert {c.code for c in first} | {c.code for c in second} == {"000001", "000002", "000003"}
+    assert len(first) + len(second) == 3
+
+
+def test_a_stock_handed_back_waits_for_its_time():
+    task = make_task(stock_codes=("000001",))
+    lane = make_lane(task)
+    lifecycle.hand_back(lifecycle.claim(lane, 1)[0], "busy", "later", delay=60)
+    assert lifecycle.claim(lane, 1) == []
+    CollectionItem.objects.update(not_before=Now())
+    assert lifecycle.claim(lane, 1)[0].attempts == 2
+
+
+def test_no_stock_is_handed_back_for_longer_than_the_longest_back_off(settings):
+    task = make_task(stock_codes=("000001",))
+    lifecycle.hand_back(make_claim(task), "busy", "later", delay=24 * 3600)
+    longest = Now() + timedelta(seconds=settings.COLLECTOR.backoff_max * 1.5)
+    assert task.items.filter(not_before__gt=Now(), not_before__lte=longest).exists()
+
+
+def test_a_rescue_returns_lapsed_items_and_arms_the_lane_again():
+    task = make_task()
+    claim = make_claim(task)
+    _lapse(task)
+    lifecycle.rescue(task.pk)
+    item = CollectionItem.objects.get(pk=claim.item_id)
+    assert (item.state, item.error_code, item.attempts) == ("pending", "worker_lost", 1)
+    assert CollectionLane.objects.get(task=task, number=0).generation == claim.lane.generation + 1
+    assert TaskEvent.objects.get(kind=EventKind.RESCUED).params == {"codes": [claim.code]}
+
+
+def test_a_rescue_called_twice_does_nothing_more():
+    task = make_task()
+    _lapse(task)
+    lifecycle.rescue(task.pk)
+    jobs, lanes = OrmQ.objects.count(), _lanes(task)
+    lifecycle.rescue(task.pk)
+    assert (OrmQ.objects.count(), _lanes(task)) == (jobs, lanes)
+
+
+def test_a_stock_whose_worker_died_three_times_has_failed_and_the_rest_goes_on():
+    task = make_task(stock_codes=("000001", "000002"))
+    for _ in range(3):
+        claim = make_claim(task)
+        assert claim.code == "000001"
+        _lapse(task)
+        lifecycle.rescue(task.pk)
+    item = CollectionItem.objects.get(pk=claim.item_id)
+    assert (item.state, item.error_code) == ("failed", "worker_lost")
+    finish(task)
+    task.refresh_from_db()
+    assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
+
+
+def test_a_task_that_no_worker_touches_fails_with_that_reason_and_frees_the_slot():
+    task = make_task()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    assert make_task(stock_codes=("000009",)).status == "running"
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "no_worker")
+    assert "900" in task.error_message
+
+
+def test_workers_that_come_back_after_a_long_silence_go_on_with_the_task():
+    task = make_task()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lifecycle.rescue(task.pk, watched=899.0)
+    task.refresh_from_db()
+    assert task.status == "running"
+    lifecycle.rescue(task.pk, watched=900.0)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "no_worker")
+
+
+def test_a_watchdog_counts_only_the_silence_that_it_heard(monkeypatch):
+    task, silence, clock = make_task(), watchdog.Silence(), [1000.0]
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: clock[0])
+    heard = []
+    for passed in (0, 2, 2, 3600):  # the database was away for an hour
+        clock[0] += passed
+        heard.append(silence.of(task))
+    assert heard == [0.0, 2.0, 4.0, 4.0 + watchdog.LONGEST_ROUND]
+    task.heartbeat_at += timedelta(seconds=1)
+    assert silence.of(task) == 0.0
+
+
+def test_a_task_that_waits_for_a_pause_of_the_source_is_not_abandoned():
+    task = make_task(stock_codes=("000001",))
+    lifecycle.hand_back(make_claim(task), "busy", "later", delay=3600)
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lifecycle.rescue(task.pk)
+    task.refresh_from_db()
+    assert task.status == "running"
+    assert not selectors.is_unattended(task)
+
+
+def test_a_task_without_a_sign_of_a_worker_says_so():
+    task = make_task()
+    assert not selectors.is_unattended(task)
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    task.refresh_from_db()
+    assert selectors.is_unattended(task)
+
+
+def test_an_order_for_a_whole_market_is_planned_by_one_slice():
+    task = make_task(stock_codes=None)
+    assert (task.total_stocks, task.planned_at, OrmQ.objects.count()) == (0, None, 1)
+    lane = make_lane(task)
+    lifecycle.plan(lane, ["000001", "000002", "000003"])
+    task.refresh_from_db()
+    assert task.total_stocks == 3
+    assert OrmQ.objects.count() == 2
+
+
+def test_a_plan_without_stocks_completes_at_once():
+    task = make_task(stock_codes=None)
+    lifecycle.plan(make_lane(task), [])
+    task.refresh_from_db()
+    assert task.status == "completed"
+
+
+def test_a_plan_whose_worker_is_lost_again_and_again_fails_with_that_reason():
+    task = make_task(stock_codes=None)
+    for _ in range(10):
+        make_lane(task)
+        _lapse(task)
+        lifecycle.rescue(task.pk)
+    lifecycle.rescue(task.pk)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "plan_lost")
+
+
+def test_a_plan_that_no_worker_ever_began_has_lost_none():
+    task = make_task(stock_codes=None)
+    for _ in range(12):
+        _lapse(task)
+        lifecycle.rescue(task.pk)
+    assert CollectionTask.objects.get().status == "running"
+    assert not task.events.filter(kind=EventKind.RESCUED).exists()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lifecycle.rescue(task.pk)
+    assert CollectionTask.objects.get().error_code == "no_worker"
+
+
+def test_to_begin_a_slice_is_no_sign_of_work_but_its_beat_is():
+    task = make_task()
+    CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
+    lane = make_lane(task)
+    assert CollectionTask.objects.get().heartbeat_at.year == 2020
+    lifecycle.beat(lane)
+    assert CollectionTask.objects.get().heartbeat_at.year > 2020
+
+
+def test_a_start_goes_on_when_the_running_task_ends_by_itself_meanwhile(monkeypatch):
+    old, rescue = make_task(), user_actions.rescue
+
+    def late(task_id):
+        finish(old)
+        rescue(task_id)
+
+    monkeypatch.setattr(user_actions, "rescue", late)
+    new = make_task()
+    old.refresh_from_db()
+    assert (old.status, new.status) == ("completed", "running")
+
+
+@pytest.mark.parametrize(
+    ("model", "column"),
+    [(CollectionItem, "task_id"), (CollectionLane, "task_id"), (CollectionTask, "created_by_id")],
+)
+def test_what_points_to_a_task_or_user_is_found_by_an_index_that_begins_with_it(model, column):
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    firsts = [one["columns"][0] for one in found.values() if one["index"] or one["unique"]]
+    assert column in firsts
+    assert [column] not in [one["columns"] for one in found.values() if one["index"]]
+
+
+def test_a_retry_takes_exactly_the_failed_and_unprocessed_stocks():
+    task = make_task()
+    good, bad = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(good, Outcome(ItemState.SUCCEEDED))
+    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.cancel(task.pk, ACTOR)
+    new = lifecycle.retry(task.pk, ACTOR)
+    assert list(new.items.values_list("code", flat=True)) == ["000002", "000003"]
+    assert new.retry_of == task
+    assert task.events.get(kind=EventKind.RETRIED).params["by"] == str(new.pk)
+
+
+def test_a_retry_of_one_kind_of_failure_takes_only_those():
+    task = make_task()
+    first, second, third = lifecycle.claim(make_lane(task), 3)
+    lifecycle.record(first, Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.record(second, Outcome(ItemState.FAILED, error_code="unknown_stock"))
+    lifecycle.record(third, Outcome(ItemState.SUCCEEDED))
+    assert list(lifecycle.retry(task.pk, ACTOR, "timeout").items.values_list("code", flat=True)) == ["000001"]
+
+
+def test_a_retry_is_refused_while_anything_runs_or_nothing_is_left():
+    done = make_ended("completed")
+    with pytest.raises(errors.NothingToRetry):
+        lifecycle.retry(done.pk, ACTOR)
+    failed = make_ended("failed")
+    running = make_task()
+    with pytest.raises(errors.TaskAlreadyRunning):
+        lifecycle.retry(failed.pk, ACTOR)
+    with pytest.raises(errors.TaskStillRunning):
+        lifecycle.retry(running.pk, ACTOR)
+
+
+def test_a_retry_from_a_source_that_is_gone_is_refused_with_the_sentence_of_a_start(settings):
+    plain = settings.COLLECTOR
+    settings.COLLECTOR = odd_conf(plain)
+    old = make_ended("failed", source="odd")
+    settings.COLLECTOR = plain
+    with pytest.raises(errors.UnknownSource) as start:
+        make_task(source="odd")
+    with pytest.raises(errors.UnknownSource) as retry:
+        lifecycle.retry(old.pk, ACTOR)
+    assert str(retry.value) == str(start.value)
+
+
+def test_the_same_idempotency_key_answers_with_the_same_task():
+    actor = Actor(ACTOR.channel, make_user())
+    first = lifecycle.start(make_order(), actor, today=TODAY, idempotency_key="k")
+    assert lifecycle.start(make_order(), actor, today=TODAY, idempotency_key="k") == first
+    with pytest.raises(errors.IdempotencyConflict):
+        lifecycle.start(make_order(test_mode=True), actor, today=TODAY, idempotency_key="k")
+
+
+def test_the_database_refuses_a_second_running_task():
+    make_task()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CollectionTask.objects.create(start_date=TODAY, end_date=TODAY, market="CN", source="simulated")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "paused", "end_time": Now()},
+        {"success_count": 1},
+        {"processed_stocks": 4, "success_count": 4},
+        {"end_time": Now()},
+        {"start_date": "2030-01-01"},
+    ],
+)
+def test_the_database_refuses_an_insane_task(change):
+    task = make_task()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CollectionTask.objects.filter(pk=task.pk).update(**change)
+
+
+def test_the_database_refuses_a_counter_that_falls():
+    task = make_task()
+    lifecycle.record(make_claim(task), Outcome(ItemState.SUCCEEDED))
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CollectionTask.objects.filter(pk=task.pk).update(processed_stocks=0, success_count=0)
+
+
+def test_the_triggers_are_there_after_every_migrate():
+    from tasks_app.db import triggers
+
+    triggers.install()
+    with connection.cursor() as cursor:
+        catalogue = "sqlite_master WHERE type = 'trigger'" if connection.vendor == "sqlite" else "pg_trigger"
+        name = "name" if connection.vendor == "sqlite" else "tgname"
+        cursor.execute(f"SELECT {name} FROM {catalogue}")
+        found = {row[0] for row in cursor.fetchall()}
+    assert {"tasks_app_task_is_final", "tasks_app_item_is_final"} <= found
+
+
+def _atomic(call):
+    with transaction.atomic():
+        call()
+
+
+def _end(task, status):
+    if status == "cancelled":
+        lifecycle.cancel(task.pk, ACTOR)
+    elif status == "failed":
+        lifecycle.fail(task.pk, "broken", "It is broken.")
+    else:
+        lane = Lane(task.pk, 0, CollectionLane.objects.get(task=task, number=0).generation)
+        CollectionItem.objects.filter(task=task, state="claimed").update(
+            state="pending", lane=None, lease_until=None
+        )
+        for claim in lifecycle.claim(lane, 10):
+            lifecycle.record(claim, Outcome(ItemState.SUCCEEDED))
+
+
+def _snapshot(task):
+    return (
+        CollectionTask.objects.filter(pk=task.pk).values().get(),
+        list(task.items.order_by("pk").values()),
+        task.events.count(),
+    )
+
+
+def _lapse(task):
+    """Let every lease of the task be past."""
+    past = "2020-01-01T00:00:00Z"
+    CollectionItem.objects.filter(task=task, state="claimed").update(lease_until=past)
+    CollectionLane.objects.filter(task=task, lease_until__isnull=False).update(lease_until=past)
+
+
+def _lanes(task):
+    return list(
+        CollectionLane.objects.filter(task=task).order_by("number").values_list("number", "generation")
+    )
+
+
+def test_status_enums_agree_with_the_plain_ones():
+    assert set(TaskStatus.values) == {s.value for s in states.TaskStatus}
+    assert set(ItemState.values) == {s.value for s in states.ItemState}

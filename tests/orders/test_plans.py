@@ -1,0 +1,244 @@
+"""Plans: when they are due, how they start, and what becomes of those that can't."""
+
+import shutil
+from datetime import UTC, date, datetime, time, timedelta
+from threading import Thread
+from time import monotonic
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.db import IntegrityError, connection, connections
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tasks_app import errors, lifecycle
+from tasks_app.db import disk_reserve, sqlite_priority
+from tasks_app.models import CollectionPlan, CollectionTask
+from tasks_app.orders import plans
+from tasks_app.workers import plan_scheduler, watchdog
+from tests.factories import (
+    ACTOR,
+    make_ended,
+    make_plan,
+    make_task,
+    make_user,
+    on_hosts,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def at(text):
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "after", "due"),
+    [
+        ({"rhythm": "daily"}, "2026-03-10 09:59", "2026-03-10 10:00"),
+        ({"rhythm": "daily"}, "2026-03-10 10:00", "2026-03-11 10:00"),
+        ({"rhythm": "daily", "at": time(6)}, "2026-03-10 22:30", "2026-03-11 22:00"),
+        ({"rhythm": "weekly", "weekday": 4}, "2026-03-10 09:59", "2026-03-13 10:00"),
+        ({"rhythm": "weekly", "weekday": 4}, "2026-03-13 10:00", "2026-03-20 10:00"),
+        ({"rhythm": "sessions"}, "2026-03-13 10:00", "2026-03-16 10:00"),  # over a week-end
+        ({"rhythm": "sessions"}, "2025-09-30 10:00", "2025-10-09 10:00"),  # over the golden week
+        ({"rhythm": "daily", "market": "US", "at": time(18)}, "2026-03-07 23:00", "2026-03-08 22:00"),
+    ],
+)
+def test_the_next_run_is_the_first_of_its_rhythm_in_the_market_s_time(fields, after, due):
+    plan = make_plan(**fields)
+    assert plans.next_run(plan, at(after)) == at(due)
+
+
+@pytest.mark.parametrize(
+    ("days", "due", "started", "first", "last"),
+    [
+        (1, "2026-03-13 10:00", "2026-03-13 10:01", date(2026, 3, 13), date(2026, 3, 13)),
+        (1, "2026-03-13 10:00", "2026-03-13 17:00", date(2026, 3, 13), date(2026, 3, 14)),  # past midnight
+        (5, "2026-03-11 10:00", "2026-03-13 10:00", date(2026, 3, 7), date(2026, 3, 13)),
+        (1, None, "2026-03-13 10:00", date(2026, 3, 13), date(2026, 3, 13)),  # a plan that is only tried
+    ],
+)
+def test_a_plan_that_was_held_up_orders_the_days_of_the_run_it_missed_too(days, due, started, first, last):
+    plan = make_plan(days=days, next_at=due and at(due), enabled=bool(due))
+    order = plans.order_of(plan, at(started))
+    assert (order.start_date, order.end_date) == (first, last)
+
+
+def test_a_due_plan_starts_its_order_and_is_due_again_later():
+    user = make_user("ann")
+    plan = make_plan(created_by=user, days=10, force_update=True, adjust="qfq")
+    due = plan.next_at.astimezone(ZoneInfo("Asia/Shanghai")).date()
+    watchdog.tick()
+    plan.refresh_from_db()
+    task = CollectionTask.objects.get()
+    assert plan.last_task == task
+    assert plan.next_at > timezone.now()
+    assert plan.late_runs == 0
+    assert (task.market, task.source, task.adjust, task.force_update) == ("CN", "simulated", "qfq", True)
+    assert (due - task.start_date).days == 9
+    assert task.stock_codes == ["000001", "000002", "000003"]
+    event = task.events.first()
+    assert (event.kind, event.channel, event.user_name) == ("started", "schedule", "ann")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"next_at": None, "enabled": False}, {"next_at": timezone.now() + timedelta(hours=1)}]
+)
+def test_a_plan_that_is_off_or_not_due_does_not_start(fields):
+    make_plan(**fields)
+    watchdog.tick()
+    assert not CollectionTask.objects.exists()
+
+
+def test_a_plan_that_is_due_while_a_task_runs_waits_and_starts_after_it():
+    running, plan = make_task(), make_plan()
+    watchdog.tick()
+    plan.refresh_from_db()
+    first = plan.waiting_since
+    assert first is not None
+    watchdog.tick()
+    plan.refresh_from_db()
+    assert (plan.waiting_since, plan.last_task) == (first, None)
+    lifecycle.cancel(running.pk, ACTOR)
+    watchdog.tick()
+    plan.refresh_from_db()
+    assert plan.last_task.status == "running"
+    assert (plan.waiting_since, plan.late_runs) == (None, 1)
+
+
+def test_a_plan_that_missed_many_runs_starts_once():
+    make_plan(next_at=timezone.now() - timedelta(days=9))
+    watchdog.tick()
+    lifecycle.cancel(CollectionTask.objects.get().pk, ACTOR)
+    watchdog.tick()
+    assert CollectionTask.objects.count() == 1
+
+
+def test_of_two_plans_that_are_due_the_later_one_waits():
+    make_plan(name="early", next_at=timezone.now() - timedelta(minutes=9))
+    late = make_plan(name="late")
+    watchdog.tick()
+    late.refresh_from_db()
+    assert late.waiting_since is not None
+    assert CollectionPlan.objects.get(name="early").last_task is not None
+
+
+def test_an_order_that_makes_no_sense_any_more_is_noted_and_tried_again_the_next_time():
+    plan = make_plan(source="gone")
+    watchdog.tick()
+    plan.refresh_from_db()
+    assert plan.error_code == "unknown_source"
+    assert "gone" in plan.error_message
+    assert plan.next_at > timezone.now()
+    assert not CollectionTask.objects.exists()
+    CollectionPlan.objects.update(source="simulated", next_at=timezone.now() - timedelta(minutes=1))
+    watchdog.tick()
+    plan.refresh_from_db()
+    assert (plan.error_code, plan.error_message) == ("", "")
+    assert plan.last_task is not None
+
+
+def test_a_plan_that_somebody_switches_off_meanwhile_does_not_start():
+    plan = make_plan()
+    plan.now = timezone.now()
+    CollectionPlan.objects.update(enabled=False, next_at=None)
+    plan_scheduler._start(plan, plan.now)
+    assert not CollectionTask.objects.exists()
+
+
+def test_the_database_refuses_a_plan_that_is_on_but_never_due():
+    with pytest.raises(IntegrityError):
+        make_plan(next_at=None)
+
+
+def test_a_round_without_a_due_plan_costs_one_query():
+    make_plan(next_at=timezone.now() + timedelta(days=1))
+    with CaptureQueriesContext(connection) as caught:
+        plan_scheduler.start_due()
+    assert len(caught) == 1
+
+
+def test_a_plan_outlives_its_last_task():
+    plan = make_plan(last_task=make_ended("failed"))
+    CollectionTask.objects.all().delete()
+    (left,) = CollectionPlan.objects.select_related("last_task")
+    assert (left, left.last_task) == (plan, None)
+
+
+def test_a_disk_that_can_not_be_read_stops_neither_tasks_nor_plans(monkeypatch, tmp_path, caplog):
+    def broken(path):
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(disk_reserve, "_path", lambda: tmp_path / "ballast")
+    monkeypatch.setattr(shutil, "disk_usage", broken)
+    make_plan()
+    watchdog.tick()
+    assert CollectionTask.objects.get().status == "running"
+    assert "Input/output error" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_run_is_looked_up_before_anything_is_locked(monkeypatch):
+    plan, next_run, locked = make_plan(), plans.next_run, []
+
+    def look_up(plan, after):
+        locked.append(connection.in_atomic_block)
+        return next_run(plan, after)
+
+    monkeypatch.setattr(plans, "next_run", look_up)
+    plan_scheduler._start(plan, timezone.now())
+    assert (CollectionTask.objects.count(), locked) == (1, [False])
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs turns")
+@pytest.mark.django_db(transaction=True)
+def test_a_plan_that_starts_and_a_person_do_not_wait_for_each_other(monkeypatch):
+    ended, _ = make_ended("completed"), make_plan()
+    lock, take, refused = f"{sqlite_priority.database_file()}-turn", plan_scheduler._take, []
+
+    def cancel():
+        try:
+            lifecycle.cancel(ended.pk, ACTOR)
+        except errors.TaskNotRunning as error:
+            refused.append(error)
+        finally:
+            connections.close_all()
+
+    person = Thread(target=cancel)
+
+    def take_while_a_person_comes(plan, following):
+        taken = take(plan, following)  # from here on the write lock is held
+        person.start()
+        until_locked(lock)
+        return taken
+
+    monkeypatch.setattr(plan_scheduler, "_take", take_while_a_person_comes)
+    plan_scheduler.start_due()
+    person.join()
+    assert CollectionTask.objects.filter(status="running").exists()
+    assert len(refused) == 1
+
+
+def until_locked(path):
+    """Wait for somebody to lock the file."""
+    fcntl = pytest.importorskip("fcntl")
+    deadline = monotonic() + 10
+    with open(path, "a") as file:
+        while monotonic() < deadline:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            fcntl.flock(file, fcntl.LOCK_UN)
+    raise TimeoutError(path)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_hosts_one_starts_the_run():
+    plan = make_plan()
+    assert not on_hosts(4, plan_scheduler.start_due)
+    plan.refresh_from_db()
+    assert CollectionTask.objects.count() == 1
+    assert plan.last_task is not None
+    assert plan.waiting_since is None

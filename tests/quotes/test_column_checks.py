@@ -1,0 +1,71 @@
+"""The quick glance at an answer never says that all is well where the close look finds something."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from tasks_app.market.price_limits import Board
+from tasks_app.quotes import column_checks, validation
+from tasks_app.sources.base import Bar, Request
+
+pytestmark = pytest.mark.any_database
+
+FIRST = date(2024, 3, 1)
+TODAY = date(2024, 3, 20)
+ASKED = {adjust: Request("CN", "600000", FIRST, date(2024, 12, 31), adjust) for adjust in ("", "qfq")}
+NUMBERS = (float("nan"), float("inf"), -float("inf"), 0, 0.0, -1.0, 1e308, 2**63, 10**400, 10, 10.2, 12_000.0)
+DATES = (FIRST, FIRST - timedelta(days=1), TODAY, TODAY + timedelta(days=1), datetime(2024, 3, 5))
+ODD = st.sampled_from([None, True, "", "10", Decimal("10.1"), 9.4, 11.6, *NUMBERS, *DATES])
+
+
+def make_bar(place):
+    return Bar(
+        FIRST + timedelta(days=place), 10.0, 10.5, 9.5, 10.2, 1_000, 10.1, 10_100.0, 9.0, 0.1, 1.0, 0.5
+    )
+
+
+def sift(bars, adjust, special):
+    """What is found, or the error that is raised."""
+    board = Board("600000", special_since=FIRST if special else None)
+    context = validation.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
+    try:
+        return repr(validation.sift(bars, ASKED[adjust], context))
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        return type(error)
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 11), ODD), max_size=3),
+    st.sampled_from(["", "qfq"]),
+    st.booleans(),
+    st.sampled_from([None, 6, 7, 9]),
+)
+def test_a_glance_and_the_close_look_find_the_same(oddities, adjust, special, left_out):
+    bars = [make_bar(place) for place in range(6)]
+    if left_out:
+        bars = [Bar._make(None if n == left_out else v for n, v in enumerate(bar)) for bar in bars]
+    for place, column, value in oddities:
+        bars[place] = Bar._make(value if n == column else v for n, v in enumerate(bars[place]))
+    seen = sift(bars, adjust, special)
+    columns, column_checks.columns = column_checks.columns, lambda bars: None
+    try:
+        assert seen == sift(bars, adjust, special)
+    finally:
+        column_checks.columns = columns
+
+
+def test_a_plain_answer_needs_no_close_look():
+    bars = [make_bar(place) for place in range(6)]
+    by_column = column_checks.columns(bars)
+    assert column_checks.fine(by_column, FIRST, TODAY, 0.0, validation.MAX_VOLUME)
+    assert column_checks.amounts_fit(by_column, validation.TICK, validation.MEAN_TOLERANCE, validation.LOT)
+    assert column_checks.calm(by_column, 0.1, validation.TICK)
+    assert not column_checks.calm(by_column, 0.01, validation.TICK)
+
+
+def test_what_is_no_list_of_bars_is_not_glanced_at():
+    assert column_checks.columns([]) is None
+    assert column_checks.columns([tuple(make_bar(0))]) is None

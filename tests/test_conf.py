@@ -1,0 +1,246 @@
+"""Settings come from the environment, typed, and a bad one stops the program by its name."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from environs import Env, EnvError
+
+from tasks_app import checks, conf
+from tasks_app.sources import registry
+from tests.fakes.scripted_sources import First
+
+pytestmark = pytest.mark.any_database
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def read(monkeypatch, **variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return conf.read(Env())
+
+
+def test_the_defaults_stand_in_the_class(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("COLLECTOR_"):
+            monkeypatch.delenv(name)
+    assert conf.read(Env()) == conf.Conf()
+
+
+def test_values_are_read_with_their_types(monkeypatch):
+    read_back = read(
+        monkeypatch,
+        COLLECTOR_LEASE="20.5",
+        COLLECTOR_FAN_OUT="4",
+        COLLECTOR_SOURCES="mine=my.module:Mine, other=o:O",
+        COLLECTOR_SIMULATED_STOCKS="12",
+        COLLECTOR_SIMULATED_HANG_RATE="0.5",
+    )
+    assert (read_back.lease, read_back.fan_out) == (20.5, 4)
+    assert read_back.sources == (("mine", "my.module:Mine"), ("other", "o:O"))
+    assert (read_back.simulated.stocks, read_back.simulated.hang_rate) == (12, 0.5)
+
+
+def test_rates_caps_and_chains_are_read_by_name(monkeypatch):
+    read_back = read(
+        monkeypatch,
+        COLLECTOR_RATES="mine=0.5, other=3",
+        COLLECTOR_DAILY_CAPS="mine=5000",
+        COLLECTOR_FALLBACKS="CN=akshare > baostock>csv, HK=akshare",
+    )
+    assert read_back.rates == (("mine", 0.5), ("other", 3.0))
+    assert read_back.daily_caps == (("mine", 5000),)
+    assert read_back.fallbacks == (("CN", ("akshare", "baostock", "csv")), ("HK", ("akshare",)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate", "daily"),
+    [
+        ({}, 2.0, 100),
+        ({"rates": (("mine", 0.5),), "daily_caps": (("mine", 7),)}, 0.5, 7),
+        ({"rates": (("other", 0.5),)}, 2.0, 100),
+        ({"no_throttle": True, "rates": (("mine", 0.5),)}, 0.0, 0),
+    ],
+)
+def test_a_source_declares_its_limits_and_the_settings_win(monkeypatch, settings, rate, daily):
+    monkeypatch.setattr(First, "rate", 2.0)
+    monkeypatch.setattr(First, "daily", 100)
+    registry.limits.cache_clear()
+    limits = registry.limits(
+        "mine", conf.Conf(sources=(("mine", "tests.fakes.scripted_sources:First"),), **settings)
+    )
+    registry.limits.cache_clear()
+    assert (limits.rate, limits.daily, limits.time_zone) == (rate, daily, "Asia/Shanghai")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("fallbacks", (("CN", ("simulated", "nowhere")),)),
+        ("rates", (("nowhere", 1.0),)),
+        ("daily_caps", (("nowhere", 1),)),
+    ],
+)
+def test_a_setting_that_names_a_source_that_is_not_there_is_an_error(settings, setting, value):
+    settings.COLLECTOR = replace(settings.COLLECTOR, **{setting: value})
+    (error,) = checks.check_chains()
+    assert (error.id, f"COLLECTOR_{setting.upper()}" in error.msg) == ("collector.E004", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("COLLECTOR_LEASE", "soon"),
+        ("COLLECTOR_LEASE", "0"),
+        ("COLLECTOR_LEASE", "1e300"),
+        ("COLLECTOR_FETCH_TIMEOUT", "1e300"),
+        ("COLLECTOR_FETCH_TIMEOUT", "inf"),
+        ("COLLECTOR_FETCH_TIMEOUT", "nan"),
+        ("COLLECTOR_BACKOFF_MAX", "1e9"),
+        ("COLLECTOR_MAX_ATTEMPTS", "9" * 30),
+        ("COLLECTOR_WORKERS", "1001"),
+        ("COLLECTOR_SIMULATED_LOG", "/no/such/folder/log"),
+        ("COLLECTOR_SIMULATED_LOG", "/"),
+        ("COLLECTOR_SIMULATED_SEED", "1" * 20),
+        ("COLLECTOR_SOURCES", "mine=a:A, mine=b:B"),
+        ("COLLECTOR_SOURCES", "x" * 33 + "=a:A"),
+        ("COLLECTOR_RATES", "mine=1,mine=2"),
+        ("COLLECTOR_RATES", "mine=" + "9" * 400),
+        ("COLLECTOR_DAILY_CAPS", "mine=1,mine=1"),
+        ("COLLECTOR_FALLBACKS", "CN=a>b,CN=c"),
+        ("COLLECTOR_FALLBACKS", "CN=a>b>a"),
+        ("COLLECTOR_FAN_OUT", "0"),
+        ("COLLECTOR_FAN_OUT", "1.5"),
+        ("COLLECTOR_WORKERS", "-1"),
+        ("COLLECTOR_SOURCES", "mine"),
+        ("COLLECTOR_SOURCES", "mine=no_colon"),
+        ("COLLECTOR_SIMULATED_FAILURE_RATE", "1.1"),
+        ("COLLECTOR_SIMULATED_BARS", "many"),
+        ("COLLECTOR_AKSHARE_RATE", "-1"),
+        ("COLLECTOR_RATES", "mine"),
+        ("COLLECTOR_RATES", "mine=-1"),
+        ("COLLECTOR_DAILY_CAPS", "mine=0.5"),
+        ("COLLECTOR_FALLBACKS", "CN"),
+        ("COLLECTOR_FALLBACKS", "CN=a>>b"),
+        ("COLLECTOR_FALLBACKS", "XX=a>b"),
+        ("COLLECTOR_NO_THROTTLE", "perhaps"),
+        ("COLLECTOR_BREAKER_AFTER", "0"),
+        ("COLLECTOR_RETENTION_DAYS", "-1"),
+        ("COLLECTOR_RETENTION_DAYS", "36501"),
+        ("COLLECTOR_RETENTION_DAYS", "a month"),
+    ],
+)
+def test_a_malformed_value_is_an_error_that_names_the_variable(monkeypatch, name, value):
+    with pytest.raises(EnvError, match=name):
+        read(monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("COLLECTOR_LEASE", "soon", "COLLECTOR_LEASE"),
+        ("DATABASE_URL", "nonsense://", "DATABASE_URL"),
+        ("DATABASE_URL", "mysql://x/y", "DATABASE_URL"),
+        ("DATABASE_URL", "sqlite://:memory:", "DATABASE_URL"),
+        ("DATABASE_URL", "postgresql://host/", "DATABASE_URL"),
+        ("REDIS_URL", "foo", "REDIS_URL"),
+        ("REDIS_URL", "redis://host:port/0", "REDIS_URL"),
+        ("DJANGO_TIME_ZONE", "Mars/X", "DJANGO_TIME_ZONE"),
+        ("DJANGO_HSTS_SECONDS", "-1", "DJANGO_HSTS_SECONDS"),
+        ("DJANGO_DEBUG", "off", "DJANGO_SECRET_KEY"),
+        ("DJANGO_DEBUG", "perhaps", "DJANGO_DEBUG"),
+    ],
+)
+def test_a_bad_environment_stops_the_program_in_one_line(name, value, said):
+    environment = {**os.environ, name: value}
+    environment.pop("DJANGO_SECRET_KEY", None)
+    environment["DJANGO_SETTINGS_MODULE"] = "collector_site.settings"
+    command = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_redis_that_does_not_answer_is_no_malformed_setting():
+    environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "manage.py", "check"]
+    assert (
+        subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0
+    )
+
+
+def test_a_lease_shorter_than_three_heartbeats_is_an_error(settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, lease=2, heartbeat=1)
+    assert [error.id for error in checks.check_times()] == ["collector.E001"]
+
+
+@pytest.mark.parametrize("sources", [(("mine", "no.such:Thing"),), (("mine", "tests.factories:Nothing"),)])
+def test_a_source_that_does_not_load_is_an_error(settings, sources):
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=sources)
+    assert [error.id for error in checks.check_sources()] == ["collector.E002"]
+
+
+class Shapeless:
+    """Some of a source."""
+
+    name = "shapeless"
+    markets = "US"
+
+    def fetch(self, request): ...
+
+
+def test_a_class_that_is_no_source_is_an_error_that_names_what_it_lacks(settings):
+    paths = (("mine", f"{__name__}:Shapeless"), ("other", f"{__name__}:ROOT"))
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
+    first, second = checks.check_sources()
+    assert first.msg.startswith("COLLECTOR_SOURCES: mine: ")
+    known = "markets (some of 'CN', 'HK', 'US'), adjusts (some of '', 'qfq', 'hfq')"
+    assert first.msg.endswith(f"it lacks {known}, from_conf(), symbols().")
+    assert second.msg.endswith("it lacks a class.")
+    assert {"mine", "other"}.isdisjoint(registry.available(settings.COLLECTOR))
+
+
+class Explicit(First):
+    """Names its class itself."""
+
+    @classmethod
+    def from_conf(cls, conf):
+        return Explicit()
+
+
+def test_a_source_is_known_by_the_name_that_it_is_registered_by_also_two_of_one_class():
+    paths = (
+        ("one", "tests.fakes.scripted_sources:First"),
+        ("two", "tests.fakes.scripted_sources:First"),
+        ("own", f"{__name__}:Explicit"),
+    )
+    known = conf.Conf(sources=paths)
+    for name, _ in paths:
+        assert registry.available(known)[name].name == registry.make(name, known).name == name
+    assert First.name == "first"
+
+
+def test_a_default_source_that_is_not_there_is_an_error(settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, default_source="nowhere")
+    assert [error.id for error in checks.check_sources()] == ["collector.E003"]
+
+
+def test_retry_is_longer_than_a_job_can_take(settings):
+    q = settings.Q_CLUSTER
+    assert q["retry"] > q["timeout"] * (2 + (q["queue_limit"] + 1) / q["workers"])
+    assert q["timeout"] > settings.COLLECTOR.slice_seconds + settings.COLLECTOR.fetch_timeout
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_readme_lists_every_setting_with_its_default(page):
+    text = (ROOT / page).read_text()
+    names = [f"COLLECTOR_{f.name.upper()}" for f in fields(conf.Conf) if f.name != "simulated"]
+    names += [f"COLLECTOR_SIMULATED_{f.name.upper()}" for f in fields(conf.Simulated)]
+    missing = [name for name in names if not re.search(rf"`{name}`", text)]
+    assert not missing

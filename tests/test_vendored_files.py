@@ -1,0 +1,16 @@
+"""The files of others that are kept here are the very ones that were published."""
+
+import pytest
+
+from tools import vendored_files
+
+pytestmark = pytest.mark.any_database
+
+
+def test_every_vendored_file_is_as_pinned():
+    assert vendored_files.differing() == []
+
+
+def test_each_comes_with_its_licence():
+    for package in vendored_files.PACKAGES:
+        assert any(ours.endswith("LICENSE") for ours, _digest in package.files.values())

@@ -1,0 +1,11 @@
+"""The rate of requests, from the times at which they began."""
+
+
+def most_within(begun: list[float], seconds: float) -> int:
+    """The most requests in any window of so many seconds; one that begins at its end is outside."""
+    most = first = 0
+    for last, at in enumerate(begun):
+        while begun[first] <= at - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

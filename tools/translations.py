@@ -1,0 +1,158 @@
+"""Every sentence in 简体中文: `python -m tools.translations` says what is missing, `--update` adds it.
+
+Reads our own sources and the admin theme's, which has no Chinese of its own. Needs no GNU gettext.
+"""
+
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import unfold
+from babel.messages import pofile
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_python
+from babel.messages.mofile import write_mo
+
+ROOT = Path(__file__).resolve().parent.parent
+CATALOGUE = ROOT / "tasks_app" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
+OURS = [ROOT / name for name in ("collector_site", "tasks_app", "templates")]
+THEME = [Path(unfold.__file__).parent / "templates", Path(unfold.__file__).parent]
+KEYWORDS = {
+    "_": None,
+    "gettext": None,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext": (1, 2),
+    "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2),
+    "pgettext_lazy": ((1, "c"), 2),
+    "npgettext": ((1, "c"), 2, 3),
+}
+STRING = r"""u?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+# Django turns a template into something that xgettext reads, but no Python: only its calls are looked at.
+CALL = re.compile(rf"\b(?:{'|'.join(KEYWORDS)})\(\s*{STRING}(?:\s*,\s*{STRING})*")
+Message = tuple[str | None, str, str | None]
+
+
+def extracted(folders: list[Path]) -> Iterator[tuple[Message, str]]:
+    """(context, singular, plural) of each translatable string, and the file it stands in."""
+    from django.utils.translation.template import templatize
+
+    for path in sorted({p for folder in folders for p in folder.rglob("*") if p.suffix in (".py", ".html")}):
+        if "migrations" in path.parts:
+            continue
+        source = path.read_text()
+        if path.suffix == ".html":
+            calls = CALL.findall(templatize(source, origin=str(path)))
+            source = "\n".join(f"{call})" for call in calls)
+        for message in _messages(source):
+            yield message, path.name
+
+
+def _messages(source: str) -> Iterator[Message]:
+    found = extract_python(io.BytesIO(source.encode()), list(KEYWORDS), (), {"encoding": "utf-8"})
+    for _, name, arguments, _ in found:
+        if arguments is None:  # a variable, whose value is listed elsewhere
+            continue
+        given = [arguments] if isinstance(arguments, str) else list(arguments)
+        spec = KEYWORDS[name] or (1,)
+        context = given[0] if isinstance(spec[0], tuple) else None
+        texts = [given[n - 1] for n in spec if isinstance(n, int) and n <= len(given)]
+        if texts and texts[0]:
+            yield context, texts[0], texts[1] if len(texts) > 1 else None
+
+
+def is_translated(message: Message) -> bool:
+    """Whether Django finds Chinese for it, in our catalogue or in another app's."""
+    from django.utils import translation
+
+    context, singular, plural = message
+    with translation.override("zh-hans"):
+        if plural is not None:
+            return str(translation.ngettext(singular, plural, 2)) != plural
+        if context:
+            return str(translation.pgettext(context, singular)) != singular
+        return str(translation.gettext(singular)) != singular
+
+
+def load() -> Catalog:
+    """Our catalogue."""
+    with CATALOGUE.open("rb") as file:
+        return pofile.read_po(file, locale="zh_Hans")
+
+
+def problems(catalogue: Catalog) -> Iterator[str]:
+    """Fuzzy, empty, missing and no longer used messages, and a compiled catalogue that is out of date."""
+    used = {(message[0], message[1]): message for message, _ in extracted(OURS + THEME)}
+    ours = {(context, singular) for (context, singular, _), _ in extracted(OURS)}
+    for message in catalogue:
+        if message.id and (message.fuzzy or not all(_strings(message.string))):
+            yield f"not translated: {message.id}"
+        if message.id and _key(message) not in used:
+            yield f"no longer used: {message.id}"
+    known = {_key(message) for message in catalogue}
+    for key, message in used.items():
+        if key not in known and (key in ours or not is_translated(message)) and not is_plain(message[1]):
+            yield f"missing: {message[1]!r}"
+    if compiled(catalogue) != CATALOGUE.with_suffix(".mo").read_bytes():
+        yield "django.mo is out of date: run python -m tools.translations --update"
+
+
+def is_plain(text: str) -> bool:
+    """Nothing to translate: no letters outside placeholders."""
+    return not re.search(r"[A-Za-z]", re.sub(r"%\(\w+\)[sd]|%[sd]|\{\w*\}", "", text))
+
+
+def _key(message: object) -> tuple[str | None, str]:
+    identity = message.id[0] if isinstance(message.id, tuple) else message.id  # type: ignore[attr-defined]
+    return message.context, identity  # type: ignore[attr-defined]
+
+
+def _strings(string: object) -> tuple[object, ...]:
+    return string if isinstance(string, tuple) else (string,)
+
+
+def compiled(catalogue: Catalog) -> bytes:
+    """The catalogue as gettext reads it."""
+    target = io.BytesIO()
+    write_mo(target, catalogue)
+    return target.getvalue()
+
+
+def update(catalogue: Catalog) -> None:
+    """Add what is missing, drop what is no longer used, compile."""
+    used: dict[tuple[str | None, str], Message] = {}
+    ours = {(context, singular) for (context, singular, _), _ in extracted(OURS)}
+    for message, _ in extracted(OURS + THEME):
+        key = (message[0], message[1])
+        if key not in used or message[2]:  # a message used both ways is kept with its plural
+            used[key] = message
+    for message in [m for m in catalogue if m.id and _key(m) not in used]:
+        catalogue.delete(message.id, message.context)
+    for key, (context, singular, plural) in used.items():
+        wanted = key in ours or not is_translated((context, singular, plural))
+        if wanted and not is_plain(singular) and catalogue.get(singular, context) is None:
+            catalogue.add((singular, plural) if plural else singular, context=context)
+    with CATALOGUE.open("wb") as file:
+        pofile.write_po(file, catalogue, width=110, sort_output=True, omit_header=False)
+    CATALOGUE.with_suffix(".mo").write_bytes(compiled(load()))
+
+
+def main() -> int:
+    """0 when nothing is missing."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
+    import django
+
+    django.setup()
+    if "--update" in sys.argv:
+        update(load())
+    found = list(problems(load()))
+    print("\n".join(found) or "every sentence is translated")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

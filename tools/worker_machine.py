@@ -1,0 +1,180 @@
+"""One worker machine for a test: `manage.py worker`, its jobs and its processes."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINE = re.compile(r"cluster (\d+): sentinel (\d+), workers ([\d ]+), monitor (\d+), pusher (\d+)")
+REPLACED = re.compile(r"[a-z]+-(\d+) replaces [a-z]+-(\d+)")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The processes of one cluster, as its log line names them."""
+
+    main: int
+    sentinel: int
+    workers: tuple[int, ...]
+    monitor: int
+    pusher: int
+
+
+def environment(url: str, **extra: str) -> dict[str, str]:
+    """As a shell would give it, for this database, and with the repository importable from anywhere."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    site = {"DJANGO_SETTINGS_MODULE": "collector_site.settings", "DATABASE_URL": url, "PYTHONPATH": path}
+    return {**os.environ, **site, **extra}
+
+
+def marked(mark: str) -> list[int]:
+    """Every process that was started with `MARK=mark`, however far down: the environment is inherited."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"MARK={mark}\0".encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def eventually(condition: Callable[[], object], seconds: float, what: str = "") -> float:
+    """Seconds until the condition held; fails the test after `seconds`."""
+    began = time.monotonic()
+    while not condition():
+        waited = time.monotonic() - began
+        assert waited < seconds, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+class Machine:
+    """A supervisor and its cluster. `folder` holds the log and the jobs' notes."""
+
+    def __init__(self, folder: Path, url: str, **extra: str) -> None:
+        self.folder, self.url = folder, url
+        self.environment = environment(url, DJANGO_LOG_LEVEL="INFO", **extra)
+        self.log_file, self.notes_file = folder / "log", folder / "notes"
+        self.supervisor: subprocess.Popen[bytes] | None = None
+        self.queuer: subprocess.Popen[str] | None = None
+
+    def start(self, workers: int = 2, wait: bool = True) -> None:
+        command = [sys.executable, str(ROOT / "manage.py"), "worker", "--workers", str(workers)]
+        with self.log_file.open("ab") as log:
+            self.supervisor = subprocess.Popen(
+                command,
+                cwd=self.folder,  # nothing may depend on the working directory
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if wait:
+            eventually(self.clusters, 30, "the cluster's start")
+
+    @property
+    def database(self) -> Path:
+        """SQLite's file."""
+        return Path(self.url.removeprefix("sqlite:///"))
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def clusters(self) -> list[Roles]:
+        """All that were started so far, the last one last."""
+        found = []
+        for main, sentinel, workers, monitor, pusher in LINE.findall(self.log()):
+            pool = tuple(int(pid) for pid in workers.split())
+            found.append(Roles(int(main), int(sentinel), pool, int(monitor), int(pusher)))
+        return found
+
+    def heir(self, pid: int) -> int:
+        """The process that has taken over from this one, or itself."""
+        heirs = {int(old): int(new) for new, old in REPLACED.findall(self.log())}
+        while pid in heirs:
+            pid = heirs[pid]
+        return pid
+
+    def queue(self, function: str, *arguments: object, **options: object) -> None:
+        """Queue one of tests.concurrency.jobs; the notes' path is given as its first argument."""
+        if self.queuer is None:
+            command = [sys.executable, "-m", "tests.concurrency.jobs"]
+            pipe = subprocess.PIPE
+            self.queuer = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=self.environment)
+        assert self.queuer.stdin and self.queuer.stdout
+        print(
+            json.dumps([function, [str(self.notes_file), *arguments], options]),
+            file=self.queuer.stdin,
+            flush=True,
+        )
+        assert self.queuer.stdout.readline() == "queued\n"
+
+    def notes(self) -> list[tuple[int, str]]:
+        """(pid, text) of every note so far."""
+        if not self.notes_file.exists():
+            return []
+        lines = self.notes_file.read_text().splitlines()
+        return [(int(pid), text) for pid, _, text in (line.partition(" ") for line in lines)]
+
+    def said(self, text: str) -> int | None:
+        """The process that left this note."""
+        return next((pid for pid, said in self.notes() if said == text), None)
+
+    def prove_alive(self, text: str = "alive") -> None:
+        """A job runs."""
+        self.queue("note", text)
+        eventually(lambda: self.said(text), 30, "a job")
+
+    def become_idle(self) -> None:
+        """All jobs are done and acknowledged: every process waits for the next one."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            count = "SELECT count(*) FROM django_q_ormq"
+            eventually(lambda: connection.execute(count).fetchone() == (0,), 10, "an empty queue")
+
+    def seconds_until_new_workers_work(self, old: Roles) -> float:
+        """Keeps queueing until a process that was not in the old pool has done a job."""
+        before = len(self.notes())
+
+        def probe() -> bool:
+            self.queue("note", "probe")
+            time.sleep(0.1)
+            return any(text == "probe" and pid not in old.workers for pid, text in self.notes()[before:])
+
+        return eventually(probe, 30, "a job in a new process")
+
+    def living(self) -> list[int]:
+        """All processes of all clusters that still live, the replaced ones, too."""
+        groups = {roles.main for roles in self.clusters()}
+        table = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
+        rows = [line.split() for line in table.stdout.splitlines()]
+        return [int(pid) for pid, group, state in rows if int(group) in groups and state[0] != "Z"]
+
+    def signal(self, signum: int) -> None:
+        assert self.supervisor
+        self.supervisor.send_signal(signum)
+
+    def wait(self, seconds: float) -> int:
+        """The supervisor's exit code."""
+        assert self.supervisor
+        return self.supervisor.wait(seconds)
+
+    def close(self) -> None:
+        """Nothing survives a test."""
+        if self.supervisor and self.supervisor.poll() is None:
+            self.supervisor.kill()
+            self.supervisor.wait()
+        for pid in self.living():
+            os.kill(pid, signal.SIGKILL)
+        if self.queuer:
+            self.queuer.kill()
+            self.queuer.communicate()
