@@ -231,7 +231,7 @@ def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> N
 
     asked = Request("CN", code, bars[0].day, bars[-1].day)
     with transaction.atomic():
-        stored = upsert.store(asked, upsert.Origin("simulated", 1), bars, first=first)
+        stored = upsert.store(asked, upsert.Provenance("simulated", 1), bars, first=first)
     assert (stored.collected, stored.corrected) == (new, 0), stored
 
 

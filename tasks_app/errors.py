@@ -160,7 +160,7 @@ class NothingToRetry(CollectorError):
     template = _("The task %(task_id)s has no such failed or unprocessed stock left to retry.")
 
 
-class LostFence(CollectorError):
+class StaleClaim(CollectorError):
     """The writer's claim is no longer its own: its data must be thrown away."""
 
     code = "lost_fence"

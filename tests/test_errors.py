@@ -12,13 +12,13 @@ pytestmark = pytest.mark.any_database
 
 ROOT = Path(errors.__file__).parent
 CODES = re.compile(
-    r"""(?:code=|code: |Refusal\(|Flag\(|_failure\(|return )"([a-z]+_[a-z_]+|timeout|throttled)",?"""
+    r"""(?:code=|code: |Rejection\(|Flag\(|_failure\(|return )"([a-z]+_[a-z_]+|timeout|throttled)",?"""
 )
 
 
 def test_every_code_that_a_stock_or_task_can_fail_with_is_explained():
-    rooms = [ROOT / "sources", ROOT / "engine", ROOT / "lifecycle"]
-    texts = [path.read_text() for room in rooms for path in room.glob("*.py")]
+    rooms = [ROOT / name for name in ("sources", "engine", "lifecycle", "quotes", "throttle")]
+    texts = [path.read_text() for room in rooms for path in room.rglob("*.py")]
     written = {code for text in texts for code in CODES.findall(text)}
     assert {"timeout", "worker_lost", "prices_out_of_order", "no_worker"} <= written
     assert not written - errors.REASONS.keys()

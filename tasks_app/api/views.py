@@ -51,7 +51,7 @@ class Tasks(ViewSet):
     @schema.STATUS
     def status(self, request: Request, task_id: str) -> Response:
         task = selectors.get(known_id(task_id))
-        if lifecycle.give_up(task):
+        if lifecycle.abandon_if_unattended(task):
             task = selectors.get(task.pk)
         return Response(selectors.statuses([task])[0])
 
@@ -69,7 +69,7 @@ class Tasks(ViewSet):
     @schema.CURRENT
     def current(self, request: Request) -> Response:
         task = selectors.current()
-        ended = task and lifecycle.give_up(task)
+        ended = task and lifecycle.abandon_if_unattended(task)
         return Response(selectors.current_answer(None if ended else task))
 
     @schema.ITEMS

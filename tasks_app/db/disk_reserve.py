@@ -12,7 +12,7 @@ SIZE = 1 << 20
 FREE = 2 * SIZE  # with less than this left, it would itself be what fills the disk
 
 
-def keep() -> None:
+def reserve() -> None:
     """Lay by a megabyte beside the database, unless it lies there already or there is no room."""
     path = _path()
     if path is None:
@@ -24,7 +24,7 @@ def keep() -> None:
         logger.warning("no room could be laid by for a full disk: %s", error)
 
 
-def drop() -> None:
+def release() -> None:
     """Give the room back, for the few pages that say why the task ended."""
     if path := _path():
         path.unlink(missing_ok=True)

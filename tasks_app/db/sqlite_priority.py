@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.002
 
 
 @contextmanager
-def ahead() -> Iterator[None]:
+def interactive_write() -> Iterator[None]:
     """A person's write goes in here: workers begin no further one until it is over.
 
     Within a transaction there is nothing to wait for: it holds the write lock already, which those who
@@ -45,7 +45,7 @@ def ahead() -> Iterator[None]:
         os.close(descriptor)
 
 
-def let_ahead() -> None:
+def yield_to_interactive() -> None:
     """A worker calls this before it writes: it returns when nobody is ahead, or after a second."""
     name = _lock()
     if not name:

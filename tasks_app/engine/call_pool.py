@@ -33,7 +33,7 @@ class Call(Generic[Key, Answer]):
     recalled: threading.Event = field(default_factory=threading.Event)
 
 
-class Fetcher(Generic[Key, Answer]):
+class CallPool(Generic[Key, Answer]):
     """Calls under way. One that outlasts `timeout` seconds is given up as Transient.
 
     A thread can't be stopped: those that are given up while the source is asked live on until their

@@ -24,7 +24,7 @@ Day = Mapping[str, Bar]
 
 
 @dataclass
-class Shelf:
+class DayCache:
     """The days that this process has of one task and source; never more than COLLECTOR_DAYS_AT_ONCE."""
 
     days: dict[date, Day] = field(default_factory=dict)
@@ -33,23 +33,23 @@ class Shelf:
     given_up: bool = False
 
 
-_shelves: dict[tuple[UUID, str], Shelf] = {}
+_shelves: dict[tuple[UUID, str], DayCache] = {}
 
 
-def shelf_of(task_id: UUID, source: str) -> Shelf:
+def day_cache(task_id: UUID, source: str) -> DayCache:
     """What this process keeps for the task and source. Whatever was kept for other tasks is dropped."""
     for key in [key for key in _shelves if key[0] != task_id]:
         del _shelves[key]
-    return _shelves.setdefault((task_id, source), Shelf())
+    return _shelves.setdefault((task_id, source), DayCache())
 
 
-class Daily:
+class DayFetcher:
     """Whether and how a task asks one of its sources by day."""
 
     def __init__(self, task: CollectionTask, name: str, source: Source, conf: Conf) -> None:
         self.task, self.name, self.source, self.conf = task, name, source, conf
         self.market, self.adjust = task.market, task.adjust
-        self.shelf = shelf_of(task.pk, name)
+        self.shelf = day_cache(task.pk, name)
         self.asking: set[date] = set()
         self.pays = task.total_stocks >= conf.by_day_from and serves(source, task.market, task.adjust)
         if self.pays and not self.shelf.given_up:
@@ -124,7 +124,7 @@ class Daily:
 
     @cached_property
     def _calendar(self) -> days.Days:
-        return days.of(self.market, self.name)
+        return days.trading_days_for(self.market, self.name)
 
     def _trades(self, day: date) -> bool:
         known = self._calendar.is_session(day)

@@ -4,14 +4,14 @@ import time
 from typing import TypeVar
 
 from tasks_app import lifecycle
-from tasks_app.engine.call_pool import Call, Fetcher
+from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.lifecycle import Lane
 
 Key = TypeVar("Key")
 Answer = TypeVar("Answer")
 
 
-class Pulse:
+class Heartbeat:
     """Beats for a lane every `every` seconds, from the thread that waits."""
 
     def __init__(self, lane: Lane, every: float) -> None:
@@ -19,10 +19,10 @@ class Pulse:
         self.every = every
         self._due = time.monotonic() + every
 
-    def wait(self, fetcher: Fetcher[Key, Answer], at_most: float = float("inf")) -> Call[Key, Answer] | None:
+    def wait(self, fetcher: CallPool[Key, Answer], at_most: float = float("inf")) -> Call[Key, Answer] | None:
         """A call that ended, or None at the next beat, or after `at_most` seconds.
 
-        Raises `LostFence` once the lane is lost.
+        Raises `StaleClaim` once the lane is lost.
         """
         call = fetcher.next(min(self._due - time.monotonic(), at_most))
         if time.monotonic() >= self._due:

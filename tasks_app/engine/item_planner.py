@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
-from tasks_app.engine.call_pool import Call, Fetcher
+from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.lifecycle import Lane
 from tasks_app.market import stock_list
 from tasks_app.market.calendars import market_today
@@ -16,10 +16,10 @@ from tasks_app.orders import order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source, SourceError, Symbol, Transient
 from tasks_app.throttle import limiter
-from tasks_app.throttle.limiter import OpenGate, Pass, Shut
+from tasks_app.throttle.limiter import Blocked, NoLimit, Permit
 
 # A moment's wait: in the line of a gate that is shut, else for the answer, which it returns.
-Wait = Callable[[Shut | None], Call[Any, Any] | None]
+Wait = Callable[[Blocked | None], Call[Any, Any] | None]
 
 
 def plan(
@@ -28,7 +28,7 @@ def plan(
     """Give the task its items; False when its list can't be had and the task was ended as failed.
 
     `ask` asks for the list, where the stored one is too old. One that can't be had now, but was had
-    before, is used as it is stored: the task is warned. Raises `LostFence` when the task ends meanwhile,
+    before, is used as it is stored: the task is warned. Raises `StaleClaim` when the task ends meanwhile,
     and what `ask` raises beside `SourceError`.
     """
     try:
@@ -40,12 +40,12 @@ def plan(
             return False
         told = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
         lifecycle.warn(lane, "stock_list_kept", **told)
-    lifecycle.plan(lane, order.narrow(order.of(task), codes))
+    lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes))
     return True
 
 
 def ask(
-    source: Source, market: str, door: OpenGate, fetcher: Fetcher[Any, Any], wait: Wait
+    source: Source, market: str, door: NoLimit, fetcher: CallPool[Any, Any], wait: Wait
 ) -> Sequence[Symbol]:
     """A source's list of a market, asked for behind the source's gate.
 
@@ -64,21 +64,21 @@ def ask(
 
 def ask_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
     """The same for somebody who waits: a paused source is an error, a slow one is not."""
-    fetcher: Fetcher[Pass, Sequence[Symbol]] = Fetcher(math.inf)
+    fetcher: CallPool[Permit, Sequence[Symbol]] = CallPool(math.inf)
 
-    def wait(shut: Shut | None) -> Call[Pass, Sequence[Symbol]] | None:
+    def wait(shut: Blocked | None) -> Call[Permit, Sequence[Symbol]] | None:
         if shut and shut.why:
             raise Transient(shut.why, code="source_paused")
         return fetcher.next(min(shut.seconds, 1.0) if shut else 1.0)
 
-    return ask(registry.make(name, conf), market, limiter.of(name, conf), fetcher, wait)
+    return ask(registry.make(name, conf), market, limiter.limiter_for(name, conf), fetcher, wait)
 
 
 def _call(
-    question: Callable[[], Sequence[Symbol]], door: OpenGate, fetcher: Fetcher[Any, Any], wait: Wait
+    question: Callable[[], Sequence[Symbol]], door: NoLimit, fetcher: CallPool[Any, Any], wait: Wait
 ) -> Call[Any, Any]:
     """Stand in line, then ask; a call that has ended."""
-    while isinstance(given := door.reserve(1), Shut):
+    while isinstance(given := door.reserve(1), Blocked):
         wait(given)
     fetcher.submit(given[0], question, given[0].since, given[0].until)
     try:

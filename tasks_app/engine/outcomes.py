@@ -8,26 +8,28 @@ from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
 from tasks_app.engine.call_pool import Call
-from tasks_app.engine.recorder import Keeper, clean
-from tasks_app.engine.request_queue import Desk
+from tasks_app.engine.recorder import Recorder, clean
+from tasks_app.engine.request_queue import RequestQueue
 from tasks_app.engine.source_router import (
-    Ask,
-    Door,
-    Errand,
-    Route,
+    SourceCall,
+    SourceRouter,
+    SourceState,
+    StockRequest,
 )
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.sources.base import SourceError, Transient
-from tasks_app.throttle.limiter import Shut
+from tasks_app.throttle.limiter import Blocked
 
 
-class Settler:
-    """Settles the calls of a slice. Every method raises `LostFence` once a claim is lost."""
+class OutcomeHandler:
+    """Settles the calls of a slice. Every method raises `StaleClaim` once a claim is lost."""
 
-    def __init__(self, lane: Lane, route: Route, desk: Desk, keeper: Keeper, conf: Conf) -> None:
+    def __init__(
+        self, lane: Lane, route: SourceRouter, desk: RequestQueue, keeper: Recorder, conf: Conf
+    ) -> None:
         self.lane, self.route, self.desk, self.keeper, self.conf = lane, route, desk, keeper, conf
 
-    def settle(self, call: Call[Errand, Any], *, more: bool) -> list[Claim]:
+    def settle(self, call: Call[SourceCall, Any], *, more: bool) -> list[Claim]:
         """Settle a call that has ended. With `more`, stocks to ask for next are claimed in its commit."""
         errand, error, door = call.key, call.error, call.key.door
         self.desk.end(errand, unmade=call.missed)
@@ -50,32 +52,32 @@ class Settler:
             self._settle_failure(errand.ask, error, blamed)
         return []
 
-    def keep(self, ask: Ask, answer: Any, *, certain: bool = False, more: int = 0) -> list[Claim]:
+    def keep(self, ask: StockRequest, answer: Any, *, certain: bool = False, more: int = 0) -> list[Claim]:
         """Keep an answer; `certain` and `more` as the keeper says."""
         return self.keeper.keep(ask.claim, ask.request, answer, ask.door.name, certain=certain, more=more)
 
-    def withdraw(self, door: Door, shut: Shut) -> None:
+    def withdraw(self, door: SourceState, shut: Blocked) -> None:
         """The source was found shut: the stocks for it go back, and it costs them no attempt."""
         door.note(shut)
         delay = 0.0 if door is self.route.first() else shut.seconds
         for ask in self.desk.at(door):
             self.desk.asks.remove(ask)
-            lifecycle.hand_back(ask.claim, ask.code, ask.told, delay, ask.attempts - 1)
+            lifecycle.requeue(ask.claim, ask.code, ask.told, delay, ask.attempts - 1)
 
     def let_go(self) -> None:
         """Put down what is in hand: closing hands it back, but a stock that was passed on stays so."""
         for ask in self.desk.asks:
             if ask.attempts > ask.claim.attempts:
-                lifecycle.hand_back(ask.claim, ask.code, ask.told, 0.0, ask.attempts - 1)
+                lifecycle.requeue(ask.claim, ask.code, ask.told, 0.0, ask.attempts - 1)
         self.desk.asks.clear()
 
-    def _hold_back(self, door: Door, error: Transient) -> None:
+    def _hold_back(self, door: SourceState, error: Transient) -> None:
         """A source that has refused and wants a pause is not asked by those who were about to."""
         door.note(door.gate.look())
         if door.shut() or error.retry_after:
             self.desk.recall()
 
-    def _settle_failure(self, ask: Ask, error: SourceError, blamed: bool) -> None:
+    def _settle_failure(self, ask: StockRequest, error: SourceError, blamed: bool) -> None:
         """`blamed`: the trouble is the whole source's, so it costs the stock no attempt."""
         if isinstance(error, Transient) and (blamed or ask.tries_here < self.conf.max_attempts):
             self._hand_back(ask, error, ask.attempts - blamed)
@@ -86,7 +88,7 @@ class Settler:
             self.keeper.fail(ask.claim, ask.code, told)
 
     def _settle_day(
-        self, door: Door, day: date, answer: Any, error: SourceError | None, blamed: bool
+        self, door: SourceState, day: date, answer: Any, error: SourceError | None, blamed: bool
     ) -> None:
         """Keep the answer, else ask again after a pause, or nothing more by day."""
         fault = door.daily.fault(day, answer) if error is None else str(error)
@@ -100,9 +102,9 @@ class Settler:
         why = clean(f"{day}: {fault}")
         lifecycle.warn(self.lane, day_fetches.FAILED, source=door.name, reason=why)
 
-    def _hand_back(self, ask: Ask, error: SourceError, attempts: int) -> None:
+    def _hand_back(self, ask: StockRequest, error: SourceError, attempts: int) -> None:
         pause, told = self._pause(ask.tries_here, error), clean(ask.said(str(error)))
-        lifecycle.hand_back(ask.claim, (ask.code or error.code)[:40], told, pause, attempts)
+        lifecycle.requeue(ask.claim, (ask.code or error.code)[:40], told, pause, attempts)
 
     def _pause(self, tries: int, error: SourceError | None) -> float:
         """Seconds before the next try: what the source asks for, else growing, with jitter."""

@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError, transaction
 from tasks_app import lifecycle
 from tasks_app.db import sqlite_priority
 from tasks_app.engine import request_planner
-from tasks_app.engine.request_planner import Known, Missing
+from tasks_app.engine.request_planner import RequestPlanner, StoredState
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import calendars, price_limits
 from tasks_app.models import CollectionTask, Series
@@ -27,8 +27,8 @@ from tasks_app.quotes import (
 )
 from tasks_app.quotes.date_ranges import Span
 from tasks_app.quotes.series import stored_within
-from tasks_app.quotes.upsert import Origin, Stored
-from tasks_app.quotes.validation import Sifted
+from tasks_app.quotes.upsert import Provenance, Stored
+from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources.base import Bar, Request
 
 logger = logging.getLogger(__name__)
@@ -41,14 +41,14 @@ class Answer:
     """What was asked, what the checks left of the answer, and where it came from."""
 
     request: Request
-    sifted: Sifted
-    origin: Origin
+    sifted: ValidationResult
+    origin: Provenance
 
 
-class Keeper:
-    """Records how the stocks of a task ended. Every method raises `LostFence` once the claim is lost."""
+class Recorder:
+    """Records how the stocks of a task ended. Every method raises `StaleClaim` once the claim is lost."""
 
-    def __init__(self, task: CollectionTask, known: Missing) -> None:
+    def __init__(self, task: CollectionTask, known: RequestPlanner) -> None:
         self.task = task
         self.missing = known
         self.days = known.days
@@ -82,7 +82,7 @@ class Keeper:
             self.fail(claim, "bad_answer", f"The source's answer is no list of bars: {error}")
             return []
         try:
-            told = Answer(request, sifted, Origin(source, claim.item_id))
+            told = Answer(request, sifted, Provenance(source, claim.item_id))
             return self._write(claim, told, certain=certain, more=more)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", claim.code)
@@ -95,33 +95,35 @@ class Keeper:
             outcome = Outcome(ItemState.FAILED, error_code=code[:40], error_message=clean(message))
             lifecycle.record(claim, outcome)
 
-    def _sift(self, claim: Claim, request: Request, answer: Bars) -> Sifted:
+    def _sift(self, claim: Claim, request: Request, answer: Bars) -> ValidationResult:
         known = self._known(claim)
         context = validation.Context(
             today=calendars.market_today(request.market),
             strangers=self.days.strangers,
-            board=None if request.adjust else price_limits.of(request.market, request.code, known.stock),
+            board=None
+            if request.adjust
+            else price_limits.price_limit_for(request.market, request.code, known.stock),
             previous_close=partial(series.close_before, request),
             first_day=known.series.first_day if known.series else None,
         )
-        return validation.sift(answer, request, context)
+        return validation.validate(answer, request, context)
 
     def _write(self, claim: Claim, answer: Answer, *, certain: bool, more: int) -> list[Claim]:
         """One short transaction: the bars first, the task's row last, so that a cancel never waits."""
         request, bars = answer.request, answer.sifted.bars
-        sqlite_priority.let_ahead()
+        sqlite_priority.yield_to_interactive()
         with transaction.atomic():
             held = self._known(claim).series
-            if held is None or not adjusted_series.has_moved(held, request, bars):
+            if held is None or not adjusted_series.is_rebased(held, request, bars):
                 outcome = self._add(claim, answer, held, certain=certain)
             elif adjusted_series.is_whole(held, request):
                 outcome = self._replace(claim, answer, held)
             else:
-                series.tear(held)
+                series.mark_for_refetch(held)
                 self.missing.forget(claim)
-                lifecycle.hand_back(claim, "series_moved", MOVED, 0.0, claim.attempts - 1)
+                lifecycle.requeue(claim, "series_moved", MOVED, 0.0, claim.attempts - 1)
                 return []
-            findings.find(request, answer.origin, answer.sifted)
+            findings.record_findings(request, answer.origin, answer.sifted)
             return lifecycle.record_and_claim(claim, outcome, more)
 
     def _add(self, claim: Claim, answer: Answer, held: Series | None, *, certain: bool) -> Outcome:
@@ -129,7 +131,7 @@ class Keeper:
         request, bars = answer.request, answer.sifted.bars
         before = stored_within(held, self.missing.window())
         stored = upsert.store(request, answer.origin, bars, first=held is None)
-        findings.correct(request, answer.origin, stored.corrections)
+        findings.record_corrections(request, answer.origin, stored.corrections)
         outcome = self._outcome(answer)
         if outcome.state == ItemState.SUCCEEDED:
             self._remember(claim, answer, held, stored, certain=certain)
@@ -140,20 +142,20 @@ class Keeper:
         """Put a whole adjusted series in the place of the stored one, or fail and leave it; the outcome."""
         request, bars, outcome = answer.request, answer.sifted.bars, self._outcome(answer)
         lost = adjusted_series.lost_days(request, bars)
-        if adjusted_series.is_cut(held, bars, lost):
-            series.tear(held)
+        if adjusted_series.is_truncated(held, bars, lost):
+            series.mark_for_refetch(held)
             message = f"The source's answer lacks {len(lost)} of {held.bars} days of the series that moved."
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
         stored = upsert.store(request, answer.origin, bars, anew=True)
         adjusted_series.drop(request, lost)
-        findings.moved(request, answer.origin, stored.corrections, lost)
+        findings.record_rebase(request, answer.origin, stored.corrections, lost)
         self._remember(claim, answer, None, stored, certain=False)
         corrected = stored.corrected + len(lost)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=stored.skipped)
 
-    def _known(self, claim: Claim) -> Known:
+    def _known(self, claim: Claim) -> StoredState:
         """What was read of the stock when it was asked for: nobody but its claim's holder changes it."""
-        return self.missing.in_hand.get(claim.code) or Known()
+        return self.missing.in_hand.get(claim.code) or StoredState()
 
     def _remember(
         self, claim: Claim, answer: Answer, held: Series | None, stored: Stored, *, certain: bool
@@ -191,7 +193,9 @@ class Keeper:
         bars, source = answer.sifted.bars, answer.origin.source
         newest = max(self._newest.get(source, date.min), bars[-1].day if bars else date.min)
         self._newest[source] = newest
-        believed = series.believed(answer.request, held, answer.sifted, self.days, newest, certain=certain)
+        believed = series.answered_until(
+            answer.request, held, answer.sifted, self.days, newest, certain=certain
+        )
         covered = date_ranges.parse(held.covered) if held else []
         span = answer.request.start, believed or date.min
         if trading_days.grows(source) and bars:  # its silence says nothing of what it will have

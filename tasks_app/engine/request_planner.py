@@ -9,7 +9,7 @@ from tasks_app.lifecycle import Claim, Lane
 from tasks_app.models import CollectionItem, CollectionTask, Series, Stock, states
 from tasks_app.quotes import date_ranges
 from tasks_app.quotes.date_ranges import Span
-from tasks_app.quotes.series import bars_of, is_torn
+from tasks_app.quotes.series import bars_of, needs_refetch
 from tasks_app.quotes.trading_days import Days
 from tasks_app.sources.base import Request
 
@@ -18,14 +18,14 @@ FAR = 500  # stocks to read ahead at most
 
 
 @dataclass(frozen=True)
-class Known:
+class StoredState:
     """What is stored of one stock of the task; None where there is nothing."""
 
     series: Series | None = None
     stock: Stock | None = None
 
 
-class Missing:
+class RequestPlanner:
     """Says what to ask for each stock of a task. Reads ahead, so that a stock costs no query of its own.
 
     What was read ahead stays true: only one task runs, and in it each stock is written once.
@@ -35,15 +35,15 @@ class Missing:
     def __init__(self, task: CollectionTask, days: Days) -> None:
         self.task = task
         self.days = days
-        self.in_hand: dict[str, Known] = {}
-        self._read: dict[str, Known] = {}
+        self.in_hand: dict[str, StoredState] = {}
+        self._read: dict[str, StoredState] = {}
         self._ahead = 1
         self._warned = False
 
     def request(self, claim: Claim) -> Request | None:
         """The request for one stock of the task; None when nothing of it is missing.
 
-        Raises `LostFence` once the task has ended.
+        Raises `StaleClaim` once the task has ended.
         """
         self._warn(claim.lane)
         if claim.code not in self._read:
@@ -69,9 +69,9 @@ class Missing:
         if end and self.window()[1] > end:
             lifecycle.warn(lane, "calendar_ends", market=self.task.market, end=end.isoformat())
 
-    def _span(self, known: Known) -> Span | None:
+    def _span(self, known: StoredState) -> Span | None:
         series, window = known.series, self.window()
-        if series and is_torn(series):
+        if series and needs_refetch(series):
             return min(window[0], series.first_day or window[0]), max(window[1], series.last_day or window[1])
         if not self.task.force_update:
             window = listed(window, known.stock)
@@ -95,7 +95,7 @@ class Missing:
         series = Series.objects.filter(**of_market, adjust=self.task.adjust, symbol__in=codes)
         stocks = Stock.objects.filter(**of_market, code__in=codes)
         found = {one.symbol: one for one in series}, {one.code: one for one in stocks}
-        self._read |= {code: Known(found[0].get(code), found[1].get(code)) for code in codes}
+        self._read |= {code: StoredState(found[0].get(code), found[1].get(code)) for code in codes}
 
 
 def listed(window: Span, stock: Stock | None) -> Span:

@@ -28,16 +28,16 @@ from tasks_app.engine import (
     source_router,
 )
 from tasks_app.engine.call_pool import Call
-from tasks_app.engine.heartbeat import Pulse
-from tasks_app.engine.outcomes import Settler
-from tasks_app.engine.request_queue import Desk
-from tasks_app.engine.source_router import Door, Route
-from tasks_app.errors import LostFence
+from tasks_app.engine.heartbeat import Heartbeat
+from tasks_app.engine.outcomes import OutcomeHandler
+from tasks_app.engine.request_queue import RequestQueue
+from tasks_app.engine.source_router import SourceRouter, SourceState
+from tasks_app.errors import StaleClaim
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes import trading_days
 from tasks_app.sources import registry
-from tasks_app.throttle.limiter import Shut
+from tasks_app.throttle.limiter import Blocked
 from tasks_app.workers import drain_flag
 
 logger = logging.getLogger(__name__)
@@ -54,20 +54,20 @@ def run(task_id: str, number: int, generation: int) -> None:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
         if not _leave_to_others(lane):
             Slice(lane).run()
-    except LostFence as lost:
+    except StaleClaim as lost:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, lost)
     except OperationalError as error:
         if not finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
-        disk_reserve.drop()
+        disk_reserve.release()
         # If not even this can be written, the task stays running and goes on once there is space.
-        with suppress(LostFence):
+        with suppress(StaleClaim):
             lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)
 
 
 def _leave_to_others(lane: Lane) -> bool:
-    """Decline where this host can't use the task's source: another one may. Raises `LostFence`."""
+    """Decline where this host can't use the task's source: another one may. Raises `StaleClaim`."""
     source = selectors.get(lane.task_id).source
     if source in registry.available(settings.COLLECTOR):
         return False
@@ -87,8 +87,8 @@ class Slice:
     def __init__(self, lane: Lane) -> None:
         self.conf = settings.COLLECTOR
         self.lane = lane
-        self.pulse = Pulse(lane, self.conf.heartbeat)
-        self.desk = Desk(self.conf)
+        self.pulse = Heartbeat(lane, self.conf.heartbeat)
+        self.desk = RequestQueue(self.conf)
         # Not all slices at once: while one hands over, the others keep up the rate.
         self.ends = time.monotonic() + self.conf.slice_seconds * random.uniform(0.75, 1.0)  # noqa: S311
         self.more = True  # there may be stocks to claim
@@ -98,7 +98,7 @@ class Slice:
         self._read_task()
 
     def run(self) -> None:
-        """Plan if need be, then collect until time or work is over. Raises `LostFence`."""
+        """Plan if need be, then collect until time or work is over. Raises `StaleClaim`."""
         try:
             if self.task.planned_at is None and not self._plan():
                 return
@@ -111,10 +111,12 @@ class Slice:
 
     def _read_task(self) -> None:
         self.task = selectors.get(self.lane.task_id)
-        self.route = Route(self.task, self.conf)
-        self.missing = request_planner.Missing(self.task, trading_days.of(self.task.market, self.task.source))
-        self.keeper = recorder.Keeper(self.task, self.missing)
-        self.settler = Settler(self.lane, self.route, self.desk, self.keeper, self.conf)
+        self.route = SourceRouter(self.task, self.conf)
+        self.missing = request_planner.RequestPlanner(
+            self.task, trading_days.trading_days_for(self.task.market, self.task.source)
+        )
+        self.keeper = recorder.Recorder(self.task, self.missing)
+        self.settler = OutcomeHandler(self.lane, self.route, self.desk, self.keeper, self.conf)
 
     def _plan(self) -> bool:
         """Give the task its items; False when the slice was over first, or the task was ended."""
@@ -130,7 +132,7 @@ class Slice:
             self._read_task()
         return planned
 
-    def _wait_for_list(self, shut: Shut | None) -> Call[Any, Any] | None:
+    def _wait_for_list(self, shut: Blocked | None) -> Call[Any, Any] | None:
         """Wait in the source's line, or for its answer, which may outlast the slice but no drain."""
         if drain_flag.requested() or (shut and self._over()):
             raise TimeIsUp
@@ -182,7 +184,7 @@ class Slice:
         door = self.route.first()
         return self.more and not (self._over() or door.place or door.shut() or door.resting())
 
-    def _claim(self, door: Door) -> None:
+    def _claim(self, door: SourceState) -> None:
         """Claim as many stocks as can be asked for now."""
         room = BATCH - len(self.desk.asks) if self.instant else self.desk.room(door)
         if room <= 0:
@@ -201,11 +203,11 @@ class Slice:
         else:
             self.desk.asks.append(self.route.ask(claim, request))
 
-    def _keep_from_days(self, door: Door) -> None:
+    def _keep_from_days(self, door: SourceState) -> None:
         for ask, bars in self.desk.answered_by_days(door):
             self.settler.keep(ask, bars, certain=True)
 
-    def _send(self, door: Door) -> float:
+    def _send(self, door: SourceState) -> float:
         """Ask a source for what is in hand; seconds until it allows more."""
         self._keep_from_days(door)
         shut = self.desk.send(door)
@@ -216,7 +218,7 @@ class Slice:
             self.settler.withdraw(door, shut)
         return look_after(shut.seconds)
 
-    def _lose_patience(self, shut: Shut) -> None:
+    def _lose_patience(self, shut: Blocked) -> None:
         """End a task that has got nowhere for too long because its source is shut."""
         if shut.why and not self.patient and source_router.is_hopeless(self.task.pk, self.conf):
             lifecycle.fail(

@@ -16,13 +16,13 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Coalesce, Now
 
 from tasks_app.conf import Conf
-from tasks_app.engine.day_fetches import Daily
+from tasks_app.engine.day_fetches import DayFetcher
 from tasks_app.lifecycle import Claim
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.sources import registry
 from tasks_app.sources.base import Request
 from tasks_app.throttle import limiter
-from tasks_app.throttle.limiter import Pass, Shut
+from tasks_app.throttle.limiter import Blocked, Permit
 
 GIVEN_UP = "Nothing could be collected for too long: the source %s is paused. %s"
 MOST_IN_FLIGHT = 16
@@ -31,19 +31,19 @@ GUESS_SECONDS = 0.5  # that a source takes to answer, until it is known
 WEIGHT = 0.3  # of the newest answer in the average time
 
 
-class Door:
+class SourceState:
     """One of the task's sources, as a slice sees it."""
 
     def __init__(self, task: CollectionTask, name: str, place: int, conf: Conf) -> None:
         self.name, self.place, self.conf = name, place, conf
         self.limits = registry.limits(name, conf)
         self.source = registry.make(name, conf)
-        self.gate = limiter.of(name, conf)
-        self.daily = Daily(task, name, self.source, conf)
+        self.gate = limiter.limiter_for(name, conf)
+        self.daily = DayFetcher(task, name, self.source, conf)
         self.in_flight = 0
         self.resting_until = 0.0
         self._seconds = GUESS_SECONDS
-        self._shut: Shut | None = None
+        self._shut: Blocked | None = None
         self._looked = -math.inf
 
     def room(self) -> int:
@@ -56,13 +56,13 @@ class Door:
         """An answer took so long."""
         self._seconds += WEIGHT * (seconds - self._seconds)
 
-    def shut(self) -> Shut | None:
+    def shut(self) -> Blocked | None:
         """Why nothing passes here; looked up about once a second."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self.note(self.gate.look())
         return self._shut
 
-    def note(self, shut: Shut | None) -> None:
+    def note(self, shut: Blocked | None) -> None:
         """The gate was just found so."""
         self._shut, self._looked = shut, time.monotonic()
 
@@ -75,7 +75,7 @@ class Door:
         return shut.seconds if (shut := self.shut()) else 0.0
 
     def rest(self, seconds: float) -> None:
-        """Ask nothing here for a while."""
+        """StockRequest nothing here for a while."""
         self.resting_until = time.monotonic() + seconds
 
     def resting(self) -> float:
@@ -83,26 +83,26 @@ class Door:
         return max(self.resting_until - time.monotonic(), 0.0)
 
 
-class Route:
+class SourceRouter:
     """The task's sources in their order."""
 
     def __init__(self, task: CollectionTask, conf: Conf) -> None:
         known = registry.available(conf)
         names = [task.source, *(name for name in task.fallbacks if name in known)]
         self.conf = conf
-        self.doors = [Door(task, name, place, conf) for place, name in enumerate(names)]
+        self.doors = [SourceState(task, name, place, conf) for place, name in enumerate(names)]
 
-    def first(self) -> Door:
+    def first(self) -> SourceState:
         """The source to ask now: the first one that is not shut for long, else the one shut the shortest."""
         for door in self.doors:
             if not door.shut_for_long():
                 return door
-        return min(self.doors, key=Door.shut_seconds)
+        return min(self.doors, key=SourceState.shut_seconds)
 
-    def ask(self, claim: Claim, request: Request) -> "Ask":
+    def ask(self, claim: Claim, request: Request) -> "StockRequest":
         """A claimed stock at the source that its attempts have reached, or the first one that is open."""
         place = min((claim.attempts - 1) // self.conf.max_attempts, len(self.doors) - 1)
-        ask = Ask(claim, request, self.doors[place])
+        ask = StockRequest(claim, request, self.doors[place])
         if place:
             ask.recall()
         first = self.first()
@@ -111,7 +111,7 @@ class Route:
             ask.door = first
         return ask
 
-    def turn(self, ask: "Ask", why: str, code: str) -> bool:
+    def turn(self, ask: "StockRequest", why: str, code: str) -> bool:
         """Turn to the next open source after this one failed; False when there is none.
 
         The failure is noted in any case.
@@ -126,18 +126,18 @@ class Route:
             self._pass_by(ask, following[count : count + 1])
         return False
 
-    def _pass_by(self, ask: "Ask", doors: Sequence[Door]) -> None:
+    def _pass_by(self, ask: "StockRequest", doors: Sequence[SourceState]) -> None:
         """Note of sources that they were not asked, and why."""
         ask.notes += [f"{door.name}: {shut.why}" for door in doors if (shut := door.shut())]
 
 
 @dataclass
-class Ask:
+class StockRequest:
     """A claimed stock in a slice's hands: what to ask, of whom, and what others said before."""
 
     claim: Claim
     request: Request
-    door: Door
+    door: SourceState
     notes: list[str] = field(default_factory=list)
     code: str = ""
 
@@ -173,14 +173,14 @@ class Ask:
 
 
 @dataclass
-class Errand:
+class SourceCall:
     """One request to a source: a stock's, or a day's for all stocks."""
 
-    door: Door
+    door: SourceState
     call: Callable[[], Any]
-    ask: Ask | None = None
+    ask: StockRequest | None = None
     day: date | None = None
-    passed: Pass = field(default_factory=Pass)
+    passed: Permit = field(default_factory=Permit)
 
 
 def is_hopeless(task_id: UUID, conf: Conf) -> bool:

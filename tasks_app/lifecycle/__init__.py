@@ -10,7 +10,7 @@ times are the database's, since hosts disagree.
 
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome
 from tasks_app.lifecycle.completion import record
-from tasks_app.lifecycle.recovery import fail, give_up, rescue
+from tasks_app.lifecycle.recovery import abandon_if_unattended, fail, rescue
 from tasks_app.lifecycle.user_actions import cancel, retry, start
 from tasks_app.lifecycle.worker_actions import (
     beat,
@@ -18,9 +18,9 @@ from tasks_app.lifecycle.worker_actions import (
     claim,
     close,
     decline,
-    hand_back,
     plan,
     record_and_claim,
+    requeue,
     warn,
 )
 
@@ -28,6 +28,7 @@ __all__ = [
     "Claim",
     "Lane",
     "Outcome",
+    "abandon_if_unattended",
     "beat",
     "begin",
     "cancel",
@@ -35,11 +36,10 @@ __all__ = [
     "close",
     "decline",
     "fail",
-    "give_up",
-    "hand_back",
     "plan",
     "record",
     "record_and_claim",
+    "requeue",
     "rescue",
     "retry",
     "start",

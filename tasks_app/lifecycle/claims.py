@@ -19,7 +19,7 @@ from tasks_app.models.tasks import ItemState, TaskStatus
 RUNNING = TaskStatus.RUNNING
 PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED
 DUE = Q(state=PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
-BACK: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
+RELEASED: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
 _BLANK = {  # what an item begins with, column by column
     **dict.fromkeys(("attempts", "fence"), "0"),
     **{f"rows_{what}": "0" for what in ("collected", "corrected", "skipped", "refused", "flagged")},
@@ -95,17 +95,17 @@ def locked(task_id: UUID) -> CollectionTask:
         raise errors.TaskNotFound(task_id=task_id) from None
 
 
-def hold_task(task_id: UUID) -> None:
+def lock_running_task(task_id: UUID) -> None:
     task = CollectionTask.objects.select_for_update(no_key=True).filter(pk=task_id)
     if list(task.values_list("status", flat=True)) != [RUNNING]:
-        raise errors.LostFence(what=f"task {task_id}")
+        raise errors.StaleClaim(what=f"task {task_id}")
 
 
-def hold(lane: Lane) -> None:
+def lock_lane(lane: Lane) -> None:
     """Lock the task, then prove that the lane is still ours and prolong it."""
-    hold_task(lane.task_id)
+    lock_running_task(lane.task_id)
     if not prolong(lane):
-        raise errors.LostFence(what=str(lane))
+        raise errors.StaleClaim(what=str(lane))
 
 
 def prolong(lane: Lane) -> bool:
@@ -113,7 +113,7 @@ def prolong(lane: Lane) -> bool:
     return bool(lanes_of(lane).filter(begun=True).update(lease_until=lease()))
 
 
-def take(lane: Lane, limit: int) -> list[Claim]:
+def claim_items(lane: Lane, limit: int) -> list[Claim]:
     """Claim up to `limit` due items for a lane that was just prolonged."""
     due = items(lane.task_id).filter(DUE).order_by("position")[:limit]
     rows = list(due.values_list("pk", "code", "fence", "attempts"))

@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from tasks_app import errors
 from tasks_app.lifecycle import events, selectors
 from tasks_app.lifecycle.claims import (
-    BACK,
     CLAIMED,
+    RELEASED,
     RUNNING,
     Claim,
     Outcome,
@@ -26,7 +26,7 @@ from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
 def record(claim: Claim, outcome: Outcome) -> bool:
     """Write one stock's end and the task's counters; the last stock ends the task: then True.
 
-    Call it last in the transaction that wrote the bars. Raises `LostFence` when the task is no
+    Call it last in the transaction that wrote the bars. Raises `StaleClaim` when the task is no
     longer running or the claim is no longer held: that transaction must roll back.
     """
     task_id = claim.lane.task_id
@@ -46,7 +46,7 @@ def record(claim: Claim, outcome: Outcome) -> bool:
         heartbeat_at=Now(),
     )
     if not counted or not release(claimed(claim), outcome):
-        raise errors.LostFence(what=claim.code)
+        raise errors.StaleClaim(what=claim.code)
     return finish_if_done(task_id)
 
 
@@ -61,23 +61,23 @@ def finish_if_done(task_id: UUID) -> bool:
     succeeded, total = counts[0]
     if succeeded or not total:
         end(task_id, TaskStatus.COMPLETED)
-        events.note(task_id, EventKind.COMPLETED, WORKER)
+        events.record_event(task_id, EventKind.COMPLETED, WORKER)
         return True
     reason = items(task_id).order_by("position").values_list("code", "error_message").first()
     message = f"All {total} stocks failed, the first one: {': '.join(reason or ())}"
     end(task_id, TaskStatus.FAILED, "all_failed", message)
-    events.note(task_id, EventKind.FAILED, WORKER, code="all_failed")
+    events.record_event(task_id, EventKind.FAILED, WORKER, code="all_failed")
     return True
 
 
 def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") -> None:
     """The one way out of `running`. Claimed items go back first: a final task's items are frozen."""
-    items(task_id).filter(state=CLAIMED).update(**BACK)
+    items(task_id).filter(state=CLAIMED).update(**RELEASED)
     moved = CollectionTask.objects.filter(pk=task_id, status=RUNNING).update(
         status=status, end_time=Now(), error_code=code, error_message=message, shares=_shares(task_id)
     )
     if not moved:
-        raise errors.LostFence(what=f"task {task_id}")
+        raise errors.StaleClaim(what=f"task {task_id}")
     CollectionLane.objects.filter(task_id=task_id).update(lease_until=None, begun=False, worker="")
 
 

@@ -25,7 +25,7 @@ class Actor:
 WORKER = Actor(Channel.WORKER)
 
 
-def note(task_id: UUID, kind: EventKind, actor: Actor, **params: Any) -> None:
+def record_event(task_id: UUID, kind: EventKind, actor: Actor, **params: Any) -> None:
     """Add an event. `params` must be JSON."""
     TaskEvent.objects.create(
         task_id=task_id,

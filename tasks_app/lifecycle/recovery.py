@@ -13,17 +13,17 @@ from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events, selectors
 from tasks_app.lifecycle.claims import (
-    BACK,
     CLAIMED,
     DUE,
     PENDING,
+    RELEASED,
     Claim,
     Lane,
     Outcome,
     claimed,
-    hold_task,
     items,
     lease,
+    lock_running_task,
 )
 from tasks_app.lifecycle.completion import end, finish_if_done, record
 from tasks_app.lifecycle.events import WORKER
@@ -44,10 +44,10 @@ def rescue(task_id: UUID, watched: float = math.inf) -> None:
 
     `watched` is for how many seconds the caller has seen no sign of work on it: a silence from before,
     when workers or the database were away, is no reason to give up now. Calling it twice does nothing
-    more. Raises `LostFence` when the task is not running.
+    more. Raises `StaleClaim` when the task is not running.
     """
     with transaction.atomic():
-        hold_task(task_id)
+        lock_running_task(task_id)
         if finish_if_done(task_id):
             return
         reason = _hopeless(task_id, watched)
@@ -59,7 +59,7 @@ def rescue(task_id: UUID, watched: float = math.inf) -> None:
             supply(task_id)
 
 
-def give_up(task: CollectionTask) -> bool:
+def abandon_if_unattended(task: CollectionTask) -> bool:
     """End a task that nobody has worked on for too long, for whoever looks at it; whether it has ended.
 
     Nothing happens while a worker lives: its watchdog decides.
@@ -67,19 +67,19 @@ def give_up(task: CollectionTask) -> bool:
     if not selectors.is_unattended(task) or dispatch.clusters():
         return False
     try:
-        with sqlite_priority.ahead(), transaction.atomic():
-            hold_task(task.pk)
+        with sqlite_priority.interactive_write(), transaction.atomic():
+            lock_running_task(task.pk)
             if reason := _abandoned(task.pk):
                 _fail(task.pk, *reason)
             return bool(reason)
-    except errors.LostFence:
+    except errors.StaleClaim:
         return True
 
 
 def fail(task_id: UUID, code: str, message: str) -> None:
-    """End a running task that can't go on. Raises `LostFence` when it is not running."""
+    """End a running task that can't go on. Raises `StaleClaim` when it is not running."""
     with transaction.atomic():
-        hold_task(task_id)
+        lock_running_task(task_id)
         _fail(task_id, code, message)
 
 
@@ -90,7 +90,7 @@ def supply(task_id: UUID) -> None:
     for lane in lanes[: _work(task_id)]:
         lost = lane.begun and lane.lease_until  # one that never began was nobody's to lose
         if lost and not CollectionTask.objects.filter(pk=task_id, planned_at__isnull=False):
-            events.note(task_id, EventKind.RESCUED, WORKER, lane=lane.number)
+            events.record_event(task_id, EventKind.RESCUED, WORKER, lane=lane.number)
         CollectionLane.objects.filter(pk=lane.pk).update(
             generation=F("generation") + 1, begun=False, lease_until=lease(), worker=""
         )
@@ -106,7 +106,7 @@ def _work(task_id: UUID) -> int:
 
 def _fail(task_id: UUID, code: str, message: str) -> None:
     end(task_id, TaskStatus.FAILED, code, message)
-    events.note(task_id, EventKind.FAILED, WORKER, code=code)
+    events.record_event(task_id, EventKind.FAILED, WORKER, code=code)
 
 
 def _hopeless(task_id: UUID, watched: float) -> tuple[str, str] | None:
@@ -141,7 +141,7 @@ def _reclaim(task_id: UUID) -> None:
     rows = list(lapsed.values_list("pk", "code", "fence", "attempts"))
     if not rows:
         return
-    events.note(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
+    events.record_event(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
     sources = 1 + len(CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id))
     lost = Outcome(ItemState.FAILED, error_code="worker_lost", error_message=WORKER_LOST)
     for pk, code, fence, attempts in rows:
@@ -149,4 +149,4 @@ def _reclaim(task_id: UUID) -> None:
         if attempts >= settings.COLLECTOR.max_attempts * sources:
             record(claim, lost)
         else:
-            claimed(claim).update(**BACK, error_code="worker_lost", error_message=WORKER_LOST)
+            claimed(claim).update(**RELEASED, error_code="worker_lost", error_message=WORKER_LOST)

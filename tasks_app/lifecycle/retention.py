@@ -47,7 +47,7 @@ def prune(days: int, batch: int = BATCH) -> Pruned:
 
     Of several hosts each takes another task, or finds none.
     """
-    sqlite_priority.let_ahead()
+    sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         oldest = expired(days).select_for_update(skip_locked=True).values_list("pk", flat=True).first()
         return _prune(oldest, batch) if oldest else Pruned()

@@ -91,7 +91,7 @@ def shares_of(task_id: UUID) -> Shares:
 
 def _pause(task: CollectionTask) -> dict[str, Any]:
     """Until when a running task's source takes no requests, and why; nulls when it does."""
-    gate = status.gate_of(task.source) if task.status == TaskStatus.RUNNING else None
+    gate = status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
     if gate is None or not gate.shut:
         return {"source_paused_until": None, "source_message": None}
     return {"source_paused_until": gate.paused_until, "source_message": gate.reason}

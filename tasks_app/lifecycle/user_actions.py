@@ -64,8 +64,8 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
         codes = tuple(old.items.filter(left).order_by("position").values_list("code", flat=True))
         if not codes and (old.planned_at or error_code):
             raise errors.NothingToRetry(task_id=task_id)
-        new = _launch(orders.of(old), actor, slot, codes or old.stock_codes, (), retry_of=old)
-        events.note(old.pk, EventKind.RETRIED, actor, by=str(new.pk), error_code=error_code)
+        new = _launch(orders.order_from_task(old), actor, slot, codes or old.stock_codes, (), retry_of=old)
+        events.record_event(old.pk, EventKind.RETRIED, actor, by=str(new.pk), error_code=error_code)
         return new
 
 
@@ -74,12 +74,12 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
 
     Raises `TaskNotFound`, or `TaskNotRunning` with the status it has.
     """
-    with sqlite_priority.ahead(), transaction.atomic():
+    with sqlite_priority.interactive_write(), transaction.atomic():
         task = locked(task_id)
         if task.status != RUNNING:
             raise errors.TaskNotRunning(task_id=task_id, status=task.status)
         end(task_id, TaskStatus.CANCELLED)
-        events.note(task_id, EventKind.CANCELLED, actor)
+        events.record_event(task_id, EventKind.CANCELLED, actor)
         task.refresh_from_db()
         return task
 
@@ -87,7 +87,7 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
 @contextmanager
 def _slot() -> Iterator[ExecutionSlot]:
     """A transaction that holds the single-run slot: starts stand in line here."""
-    with sqlite_priority.ahead(), transaction.atomic():
+    with sqlite_priority.interactive_write(), transaction.atomic():
         yield ExecutionSlot.objects.select_for_update().get_or_create(pk=1)[0]
 
 
@@ -107,7 +107,7 @@ def _require_free_slot() -> None:
     """Raise `TaskAlreadyRunning`, unless the one that runs turns out to be at its end."""
     running = CollectionTask.objects.filter(status=RUNNING)
     for task_id in running.values_list("pk", flat=True):
-        with suppress(errors.LostFence):  # it has just ended by itself
+        with suppress(errors.StaleClaim):  # it has just ended by itself
             rescue(task_id)
     if (task := running.first()) is not None:
         raise errors.TaskAlreadyRunning(task_id=task.pk)
@@ -133,7 +133,7 @@ def _launch(
     slot.save()
     lanes = range(registry.lanes((order.source, *(order.fallbacks or ())), settings.COLLECTOR))
     CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in lanes)
-    events.note(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
+    events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:
         add_items(task.pk, codes)
     supply(task.pk)

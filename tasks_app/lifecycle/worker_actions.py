@@ -1,4 +1,4 @@
-"""The verbs of a slice. Each raises `LostFence` once the task has ended or the lane is another's."""
+"""The verbs of a slice. Each raises `StaleClaim` once the task has ended or the lane is another's."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,20 +13,20 @@ from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events
 from tasks_app.lifecycle.claims import (
-    BACK,
     CLAIMED,
+    RELEASED,
     Claim,
     Lane,
     Outcome,
     add_items,
+    claim_items,
     claimed,
-    hold,
-    hold_task,
     items,
     lanes_of,
     lease,
+    lock_lane,
+    lock_running_task,
     prolong,
-    take,
 )
 from tasks_app.lifecycle.completion import finish_if_done, record
 from tasks_app.lifecycle.events import WORKER
@@ -38,81 +38,81 @@ MOST_JITTER = 1.5
 
 
 def begin(task_id: UUID, number: int, generation: int, worker: str) -> Lane:
-    """Take up the lane for a queued slice. Raises `LostFence` for a copy of a job or a stale one.
+    """Take up the lane for a queued slice. Raises `StaleClaim` for a copy of a job or a stale one.
 
     It is no sign of work yet: a slice that dies at once each time must not keep its task alive.
     """
     lane = Lane(task_id, number, generation)
     with transaction.atomic():
-        hold_task(task_id)
+        lock_running_task(task_id)
         begun = lanes_of(lane).filter(begun=False).update(begun=True, worker=worker, lease_until=lease())
         if not begun:
-            raise errors.LostFence(what=str(lane))
+            raise errors.StaleClaim(what=str(lane))
     return lane
 
 
 def decline(lane: Lane) -> None:
-    """Leave the lane to others: the watchdog's next round queues it anew. Raises `LostFence`."""
+    """Leave the lane to others: the watchdog's next round queues it anew. Raises `StaleClaim`."""
     with transaction.atomic():
-        hold(lane)
+        lock_lane(lane)
         lanes_of(lane).update(lease_until=None, worker="")
 
 
 def plan(lane: Lane, codes: Sequence[str]) -> None:
     """Give the task its items, and supply the other lanes. An empty plan ends the task at once."""
     with transaction.atomic():
-        hold(lane)
+        lock_lane(lane)
         add_items(lane.task_id, codes)
-        events.note(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
+        events.record_event(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
         supply(lane.task_id)
         finish_if_done(lane.task_id)
 
 
 def claim(lane: Lane, limit: int) -> list[Claim]:
     """Up to `limit` due items for this lane; their attempts are counted before anything is tried."""
-    sqlite_priority.let_ahead()
+    sqlite_priority.yield_to_interactive()
     with transaction.atomic():
-        hold(lane)
-        return take(lane, limit)
+        lock_lane(lane)
+        return claim_items(lane, limit)
 
 
 def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
     """Record a stock's end, and claim up to `limit` further ones in the same commit: one instead of two.
 
-    As with `record`, call it last in the transaction that wrote the bars. Raises `LostFence`. A lane
+    As with `record`, call it last in the transaction that wrote the bars. Raises `StaleClaim`. A lane
     that was lost costs only the further ones.
     """
     if record(claim, outcome) or limit <= 0 or not prolong(claim.lane):
         return []
-    return take(claim.lane, limit)
+    return claim_items(claim.lane, limit)
 
 
-def hand_back(
+def requeue(
     claim: Claim, error_code: str, error_message: str, delay: float, attempts: int | None = None
 ) -> None:
-    """Put a claimed stock back for another try in `delay` seconds. Raises `LostFence`.
+    """Put a claimed stock back for another try in `delay` seconds. Raises `StaleClaim`.
 
     It waits for COLLECTOR_BACKOFF_MAX and its jitter at most: as long as stocks wait, nobody expects a
     sign of a worker. `attempts` are then counted for it; as many as the claim says, when left out.
     """
     delay = min(delay, settings.COLLECTOR.backoff_max * MOST_JITTER)
     with transaction.atomic():
-        hold_task(claim.lane.task_id)
+        lock_running_task(claim.lane.task_id)
         moved = claimed(claim).update(
-            **BACK,
+            **RELEASED,
             not_before=Now() + timedelta(seconds=delay),
             attempts=claim.attempts if attempts is None else attempts,
             error_code=error_code,
             error_message=error_message,
         )
     if not moved:
-        raise errors.LostFence(what=claim.code)
+        raise errors.StaleClaim(what=claim.code)
 
 
 def beat(lane: Lane) -> None:
-    """Prolong the lane's lease and those of its items. Raises `LostFence` once they are lost."""
+    """Prolong the lane's lease and those of its items. Raises `StaleClaim` once they are lost."""
     with transaction.atomic():
-        hold(lane)
+        lock_lane(lane)
         held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
         held.update(lease_until=lease())
         CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
@@ -121,20 +121,20 @@ def beat(lane: Lane) -> None:
 def warn(lane: Lane, code: str, **params: str) -> None:
     """Record something that people should know of the task, which goes on; of each code once.
 
-    Raises `LostFence`.
+    Raises `StaleClaim`.
     """
     with transaction.atomic():
-        hold(lane)  # its lock: another worker's warning is seen
+        lock_lane(lane)  # its lock: another worker's warning is seen
         warnings = TaskEvent.objects.filter(task_id=lane.task_id, kind=EventKind.WARNED)
         if not warnings.filter(params__code=code).exists():
-            events.note(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
+            events.record_event(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
 
 
 def close(lane: Lane) -> None:
     """End the slice: hand back what it still holds, free the lane, queue the successors."""
     with transaction.atomic():
-        hold(lane)
+        lock_lane(lane)
         held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
-        held.update(**BACK, attempts=F("attempts") - 1)
+        held.update(**RELEASED, attempts=F("attempts") - 1)
         lanes_of(lane).update(lease_until=None, worker="")
         supply(lane.task_id)

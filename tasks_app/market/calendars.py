@@ -84,7 +84,7 @@ class Calendar:
         return [day for day in self.sessions(first, last).days if day not in have]
 
 
-def of(market: str) -> Calendar:
+def load_calendar(market: str) -> Calendar:
     """The market's calendar as of now. One query; the calendar itself is read when it is first asked."""
     rows = CalendarDay.objects.filter(market=market).values_list("day", "is_session")
     return Calendar(market, dict(rows))
@@ -92,12 +92,12 @@ def of(market: str) -> Calendar:
 
 def sessions(market: str, first: date, last: date) -> Sessions:
     """The trading days of a market from `first` to `last`, both included."""
-    return of(market).sessions(first, last)
+    return load_calendar(market).sessions(first, last)
 
 
 def latest_session(market: str, now: datetime | None = None) -> date:
     """The market's last trading day whose trade is over at `now` (aware; default: the clock)."""
-    return of(market).latest_session(now)
+    return load_calendar(market).latest_session(now)
 
 
 def market_today(market: str) -> date:

@@ -37,7 +37,7 @@ class Board:
         return wide or MAIN
 
 
-def of(market: str, code: str, stock: Stock | None) -> Board | None:
+def price_limit_for(market: str, code: str, stock: Stock | None) -> Board | None:
     """The board of a stock; None in a market without limits."""
     if market != "CN":
         return None

@@ -34,7 +34,7 @@ class Estimate:
     unknown: tuple[str, ...] = ()
 
 
-def of(order: Order, conf: Conf) -> Estimate:
+def estimate(order: Order, conf: Conf) -> Estimate:
     """The estimate for a resolved order, by a bounded number of queries. Raises `OrderError`."""
     known, unknown = orders.split_known(order.market, order.stock_codes)
     stocks = len(orders.narrow(order, known)) if known else _listed(order)

@@ -51,7 +51,7 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
     return replace(order, fallbacks=_fallbacks(order, conf))
 
 
-def of(task: CollectionTask) -> Order:
+def order_from_task(task: CollectionTask) -> Order:
     """The order of a task again, without its codes."""
     return Order(
         start_date=task.start_date,
@@ -183,6 +183,6 @@ def _described(sources: dict[str, type[Source]]) -> dict[str, str]:
     """The sources with their markets: the real ones, and those that serve only who names them."""
     told = {name: f"{name} ({', '.join(source.markets)})" for name, source in sources.items()}
     return {
-        "known": "; ".join(text for name, text in told.items() if name not in registry.MADE_UP),
-        "made_up": "; ".join(text for name, text in told.items() if name in registry.MADE_UP),
+        "known": "; ".join(text for name, text in told.items() if name not in registry.SYNTHETIC),
+        "made_up": "; ".join(text for name, text in told.items() if name in registry.SYNTHETIC),
     }

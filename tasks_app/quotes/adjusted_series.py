@@ -16,7 +16,7 @@ ROUNDING, RELATIVE = 0.0011, 1e-4
 MOST_LOST = 0.05  # of the stored days
 
 
-def has_moved(held: Series, request: Request, bars: Sequence[Bar]) -> bool:
+def is_rebased(held: Series, request: Request, bars: Sequence[Bar]) -> bool:
     """Whether the new bars can't stand beside the stored ones: other closes, or not one day in common."""
     if not request.adjust or not held.bars or not bars:
         return False
@@ -37,7 +37,7 @@ def lost_days(request: Request, bars: Sequence[Bar]) -> list[date]:
     return sorted(set(stored) - {bar.day for bar in bars})
 
 
-def is_cut(held: Series, bars: Sequence[Bar], lost: Collection[date]) -> bool:
+def is_truncated(held: Series, bars: Sequence[Bar], lost: Collection[date]) -> bool:
     """Whether the answer to a whole request is too little to be put in the stored series' place.
 
     Judged by the stored days that it lacks: one is allowed before its first bar or after its last, for

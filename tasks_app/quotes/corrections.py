@@ -21,7 +21,7 @@ TRADE = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
-class Change:
+class BarDiff:
     """A stored bar and what it becomes."""
 
     old: Bar
@@ -42,13 +42,13 @@ class Change:
         return {name: getattr(self.new, name) for name in self.columns}
 
 
-def of(old: Bar, new: Bar, *, same_source: bool) -> Change | None:
+def diff_bars(old: Bar, new: Bar, *, same_source: bool) -> BarDiff | None:
     """What storing `new` over `old` changes; None when it changes nothing."""
     if not same_source and not contradict(old, new):
         return None
     if all(_same(getattr(old, name), getattr(new, name)) for name in TRADE):
         new = Bar._make(before if after is None else after for before, after in zip(old, new, strict=True))
-    change = Change(old, new)
+    change = BarDiff(old, new)
     return change if change.columns else None
 
 

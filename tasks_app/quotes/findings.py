@@ -8,16 +8,16 @@ from datetime import date
 
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes.corrections import Change
-from tasks_app.quotes.upsert import Origin
-from tasks_app.quotes.validation import Flag, Refusal, Sifted
+from tasks_app.quotes.corrections import BarDiff
+from tasks_app.quotes.upsert import Provenance
+from tasks_app.quotes.validation import Flag, Rejection, ValidationResult
 from tasks_app.sources.base import Request
 
 MOST_FINDINGS = 20
 MOST_CORRECTIONS = 500
 
 
-def find(request: Request, origin: Origin, sifted: Sifted) -> None:
+def record_findings(request: Request, origin: Provenance, sifted: ValidationResult) -> None:
     """List what the checks said: of the refused bars and of the flagged ones the first 20 each."""
     rows = [_finding(origin, request, FindingKind.REFUSED, one) for one in sifted.refused[:MOST_FINDINGS]]
     rows += [_finding(origin, request, FindingKind.FLAGGED, one) for one in sifted.flags[:MOST_FINDINGS]]
@@ -25,7 +25,7 @@ def find(request: Request, origin: Origin, sifted: Sifted) -> None:
         Finding.objects.bulk_create(rows)
 
 
-def correct(request: Request, origin: Origin, corrections: Sequence[Change]) -> None:
+def record_corrections(request: Request, origin: Provenance, corrections: Sequence[BarDiff]) -> None:
     """List corrected bars with what changed; past 500 of an item one line tells how many more there were."""
     rows = [
         _correction(request, origin, one.new.day, before=one.before(), after=one.after())
@@ -37,14 +37,16 @@ def correct(request: Request, origin: Origin, corrections: Sequence[Change]) -> 
         Correction.objects.bulk_create(rows)
 
 
-def moved(request: Request, origin: Origin, corrections: Sequence[Change], gone: Sequence[date]) -> None:
+def record_rebase(
+    request: Request, origin: Provenance, corrections: Sequence[BarDiff], gone: Sequence[date]
+) -> None:
     """List an adjusted series that moved as a whole: one line."""
     days = sorted([*(one.new.day for one in corrections), *gone])
     if days:
         _correction(request, origin, days[0], bars=len(days)).save()
 
 
-def _finding(origin: Origin, request: Request, kind: FindingKind, one: Refusal | Flag) -> Finding:
+def _finding(origin: Provenance, request: Request, kind: FindingKind, one: Rejection | Flag) -> Finding:
     return Finding(
         item_id=origin.item_id,
         market=request.market,
@@ -57,7 +59,7 @@ def _finding(origin: Origin, request: Request, kind: FindingKind, one: Refusal |
     )
 
 
-def _correction(request: Request, origin: Origin, day: date, **fields: object) -> Correction:
+def _correction(request: Request, origin: Provenance, day: date, **fields: object) -> Correction:
     return Correction(
         item_id=origin.item_id,
         market=request.market,

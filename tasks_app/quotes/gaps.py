@@ -26,7 +26,7 @@ class Gap:
         return self.days[-1]
 
 
-def of(stock: Stock, have: Sequence[date], covered: Iterable[Sequence[Any]]) -> list[Gap]:
+def find_gaps(stock: Stock, have: Sequence[date], covered: Iterable[Sequence[Any]]) -> list[Gap]:
     """The gaps of a stock's bars on these rising days, the newest first.
 
     From its first bar to the market's latest session, or to the end of its listing. `covered` as in
@@ -34,7 +34,7 @@ def of(stock: Stock, have: Sequence[date], covered: Iterable[Sequence[Any]]) -> 
     """
     if not have:
         return []
-    calendar = calendars.of(stock.market)
+    calendar = calendars.load_calendar(stock.market)
     until = min(stock.delisted_on or date.max, calendar.latest_session())
     lacking = set(calendar.gaps(have[0], until, set(have)))
     sessions = calendar.sessions(have[0], until).days

@@ -12,7 +12,7 @@ from tasks_app.quotes import date_ranges
 from tasks_app.quotes.date_ranges import Span
 from tasks_app.quotes.trading_days import Days
 from tasks_app.quotes.upsert import Stored
-from tasks_app.quotes.validation import Sifted
+from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources.base import Bar, Request
 
 KEPT = ["bars", "first_day", "last_day", "covered", "updated_at"]
@@ -24,8 +24,14 @@ def close_before(request: Request, day: date) -> float | None:
     return bars.values_list("close", flat=True).first()
 
 
-def believed(
-    request: Request, held: Series | None, sifted: Sifted, days: Days, newest: date, *, certain: bool
+def answered_until(
+    request: Request,
+    held: Series | None,
+    sifted: ValidationResult,
+    days: Days,
+    newest: date,
+    *,
+    certain: bool,
 ) -> date | None:
     """The last day for which the answer is believed, days without a bar included; None for no day at all.
 
@@ -61,7 +67,7 @@ def keep(
     )
 
 
-def tear(held: Series) -> None:
+def mark_for_refetch(held: Series) -> None:
     """Note that an adjusted series has moved: nothing of it counts as answered any more."""
     Series.objects.filter(pk=held.pk).update(covered=[], updated_at=Now())
 
@@ -82,7 +88,7 @@ def _counted(request: Request) -> dict[str, Any]:
     return bars.aggregate(bars=Count("pk"), first_day=Min("day"), last_day=Max("day"))
 
 
-def is_torn(series: Series) -> bool:
+def needs_refetch(series: Series) -> bool:
     """An adjusted series that was found to have moved: it is to be asked for again as a whole."""
     return bool(series.adjust and series.bars and not series.covered)
 

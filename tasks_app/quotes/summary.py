@@ -23,7 +23,7 @@ class Summary(NamedTuple):
     is_behind: bool = False
 
 
-def of(stocks: Iterable[Stock]) -> dict[int, Summary]:
+def summarize(stocks: Iterable[Stock]) -> dict[int, Summary]:
     """The summary of each stock, by its id. One query, and one for each market's calendar."""
     stocks = list(stocks)
     codes = {stock.code for stock in stocks}

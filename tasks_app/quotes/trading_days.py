@@ -101,12 +101,12 @@ class SessionDays:
         return self.calendar.sessions(first, last).days
 
 
-def of(market: str, source: str) -> Days:
+def trading_days_for(market: str, source: str) -> Days:
     """The days that count for a source of the market. One query, unless the source has no calendar."""
     made_of = registry.available(settings.COLLECTOR).get(source)
     if not getattr(made_of, "calendar", True):
         return PlainDays(market)
-    return SessionDays(calendars.of(market))
+    return SessionDays(calendars.load_calendar(market))
 
 
 def grows(source: str) -> bool:

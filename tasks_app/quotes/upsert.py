@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from tasks_app.models import DailyBar, Stock
 from tasks_app.quotes import corrections as changes
-from tasks_app.quotes.corrections import Change
+from tasks_app.quotes.corrections import BarDiff
 from tasks_app.sources.base import Bar, Request
 
 TABLE = DailyBar._meta.db_table
@@ -47,7 +47,7 @@ _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d 
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Who answered, and for which item."""
 
     source: str
@@ -60,7 +60,7 @@ class Stored:
 
     collected: int = 0
     skipped: int = 0
-    corrections: tuple[Change, ...] = ()
+    corrections: tuple[BarDiff, ...] = ()
 
     @property
     def corrected(self) -> int:
@@ -68,7 +68,7 @@ class Stored:
 
 
 def store(
-    request: Request, origin: Origin, bars: Sequence[Bar], *, anew: bool = False, first: bool = False
+    request: Request, origin: Provenance, bars: Sequence[Bar], *, anew: bool = False, first: bool = False
 ) -> Stored:
     """Write bars, by rising day and each day once, in the caller's transaction.
 
@@ -87,7 +87,7 @@ def store(
     return Stored(collected, len(bars) - collected - len(corrections), tuple(corrections))
 
 
-def _copied(request: Request, origin: Origin, bars: Sequence[Bar]) -> bool:
+def _copied(request: Request, origin: Provenance, bars: Sequence[Bar]) -> bool:
     """Copy the bars straight into the table; False, and nothing is done, when it has one of them."""
     key = (request.market, request.code, request.adjust, origin.source, origin.item_id)
     try:
@@ -110,7 +110,7 @@ Differing = dict[date, tuple[str, Bar]]  # the stored bars that differ from the 
 
 
 def _write_postgresql(
-    cursor: CursorWrapper, request: Request, origin: Origin, bars: Sequence[Bar]
+    cursor: CursorWrapper, request: Request, origin: Provenance, bars: Sequence[Bar]
 ) -> tuple[int, Differing]:
     """Insert the new ones; how many there were, and the stored ones that differ."""
     key = (request.market, request.code, request.adjust)
@@ -126,7 +126,7 @@ def _write_postgresql(
 
 
 def _write_sqlite(
-    cursor: CursorWrapper, request: Request, origin: Origin, bars: Sequence[Bar]
+    cursor: CursorWrapper, request: Request, origin: Provenance, bars: Sequence[Bar]
 ) -> tuple[int, Differing]:
     """The same. Reading the stored bars and comparing them here costs less than letting SQLite do it."""
     key = (request.market, request.code, request.adjust)
@@ -149,18 +149,22 @@ def _write_sqlite(
     return len(new), differing
 
 
-def _corrections(differing: Differing, bars: Sequence[Bar], source: str, anew: bool) -> list[Change]:
+def _corrections(differing: Differing, bars: Sequence[Bar], source: str, anew: bool) -> list[BarDiff]:
     if not differing:
         return []
     found = []
     for bar in bars:
         if bar.day in differing:
             origin, old = differing[bar.day]
-            found.append(Change(old, bar) if anew else changes.of(old, bar, same_source=origin == source))
+            found.append(
+                BarDiff(old, bar) if anew else changes.diff_bars(old, bar, same_source=origin == source)
+            )
     return [change for change in found if change is not None and change.columns]
 
 
-def _correct(cursor: CursorWrapper, request: Request, origin: Origin, corrections: Sequence[Change]) -> None:
+def _correct(
+    cursor: CursorWrapper, request: Request, origin: Provenance, corrections: Sequence[BarDiff]
+) -> None:
     if not corrections:
         return
     key = (request.market, request.code, request.adjust)

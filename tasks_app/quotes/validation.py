@@ -21,7 +21,7 @@ LISTING_SEEN = timedelta(days=10)  # a first bar so long after the first day ask
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """Why one bar was refused: a stable code, one English sentence, and its day if it has one."""
 
     code: str
@@ -54,11 +54,11 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Sifted:
+class ValidationResult:
     """The bars that may be stored, by rising day, and what was found."""
 
     bars: list[Bar] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[Rejection] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
 
     @property
@@ -67,60 +67,60 @@ class Sifted:
         return len({flag.day for flag in self.flags})
 
 
-def sift(bars: Iterable[Bar], request: Request, context: Context) -> Sifted:
+def validate(bars: Iterable[Bar], request: Request, context: Context) -> ValidationResult:
     """Sort an answer. Of two bars of one day the first is kept."""
     answer = list(bars)
     last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
     by_column = column_checks.columns(answer)
     if by_column and column_checks.fine(by_column, request.start, last, floor, MAX_VOLUME):
-        return Sifted(answer, [], _flags(answer, by_column, request, context))
+        return ValidationResult(answer, [], _flags(answer, by_column, request, context))
     good: dict[date, Bar] = {}
-    refused: list[Refusal] = []
+    refused: list[Rejection] = []
     for bar in answer:
         if refusal := _fault(bar, request, context.today) or _duplicate(bar, good):
             refused.append(refusal)
         else:
             good[bar.day] = bar
     kept = [good[day] for day in sorted(good)]
-    return Sifted(kept, refused, _flags(kept, column_checks.columns(kept), request, context))
+    return ValidationResult(kept, refused, _flags(kept, column_checks.columns(kept), request, context))
 
 
-def _duplicate(bar: Bar, good: dict[date, Bar]) -> Refusal | None:
+def _duplicate(bar: Bar, good: dict[date, Bar]) -> Rejection | None:
     if bar.day in good:
-        return Refusal("duplicate_day", f"{bar.day}: the source sent this day twice.", bar.day)
+        return Rejection("duplicate_day", f"{bar.day}: the source sent this day twice.", bar.day)
     return None
 
 
-def _fault(bar: Bar, request: Request, today: date) -> Refusal | None:
+def _fault(bar: Bar, request: Request, today: date) -> Rejection | None:
     if not isinstance(bar.day, date) or isinstance(bar.day, datetime):
-        return Refusal("bad_day", f"{bar.day!r} is not a day.")
+        return Rejection("bad_day", f"{bar.day!r} is not a day.")
     if bar.day > today:
-        return Refusal("future_day", f"{bar.day}: the day is in the future.", bar.day)
+        return Rejection("future_day", f"{bar.day}: the day is in the future.", bar.day)
     if not request.start <= bar.day <= request.end:
-        return Refusal("day_not_asked", f"{bar.day}: the day is outside the days asked for.", bar.day)
+        return Rejection("day_not_asked", f"{bar.day}: the day is outside the days asked for.", bar.day)
     return _bad_price(bar, request.adjust) or _bad_rest(bar)
 
 
-def _bad_price(bar: Bar, adjust: str) -> Refusal | None:
+def _bad_price(bar: Bar, adjust: str) -> Rejection | None:
     day, opened, high, low, close = bar[:5]
     if not all(map(is_number, bar[1:5])):
-        return Refusal("not_a_number", f"{day}: a price is missing or not a number.", day)
+        return Rejection("not_a_number", f"{day}: a price is missing or not a number.", day)
     if not low <= min(opened, close) <= max(opened, close) <= high:
-        return Refusal("prices_out_of_order", f"{day}: low, open, close and high are out of order.", day)
+        return Rejection("prices_out_of_order", f"{day}: low, open, close and high are out of order.", day)
     if low <= 0 and not adjust:  # adjusting subtracts dividends: old prices may well be negative then
-        return Refusal("price_not_positive", f"{day}: an unadjusted price is zero or negative.", day)
+        return Rejection("price_not_positive", f"{day}: an unadjusted price is zero or negative.", day)
     return None
 
 
-def _bad_rest(bar: Bar) -> Refusal | None:
+def _bad_rest(bar: Bar) -> Rejection | None:
     if not isinstance(bar.volume, int) or not 0 <= bar.volume <= MAX_VOLUME:
         message = f"{bar.day}: the volume {bar.volume!r} is not a number of shares."
-        return Refusal("bad_volume", message, bar.day)
+        return Rejection("bad_volume", message, bar.day)
     if any(value is not None and not is_number(value) for value in bar[6:]):
-        return Refusal("not_a_number", f"{bar.day}: a value is not a number.", bar.day)
+        return Rejection("not_a_number", f"{bar.day}: a value is not a number.", bar.day)
     for name in ("amount", "amplitude", "turnover"):
         if (getattr(bar, name) or 0) < 0:
-            return Refusal("negative_value", f"{bar.day}: the {name} is negative.", bar.day)
+            return Rejection("negative_value", f"{bar.day}: the {name} is negative.", bar.day)
     return None
 
 

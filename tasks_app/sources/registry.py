@@ -22,7 +22,7 @@ BUILT_IN = {
     "baostock": "tasks_app.sources.baostock.source:BaostockSource",
     "csv": "tasks_app.sources.csv_folder.source:CsvSource",
 }
-MADE_UP = frozenset({"simulated"})
+SYNTHETIC = frozenset({"simulated"})
 METHODS = ("from_conf", "symbols", "fetch")
 
 
@@ -157,6 +157,6 @@ def serving(market: str, conf: Conf) -> str | None:
     sources = available(conf)
     chosen = (*dict(conf.fallbacks).get(market, ()), conf.default_source)
     for name in (*chosen, *sources):
-        if name in sources and market in sources[name].markets and (name in chosen or name not in MADE_UP):
+        if name in sources and market in sources[name].markets and (name in chosen or name not in SYNTHETIC):
             return name
     return None

@@ -33,7 +33,7 @@ DOUBTFUL = frozenset({"timeout", "empty_answer", "source_error"})
 
 
 @dataclass(frozen=True)
-class Pass:
+class Permit:
     """The right to begin one request between `since` and `until`, both monotonic seconds of this host."""
 
     since: float = 0.0
@@ -43,36 +43,36 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Shut:
+class Blocked:
     """No request may be reserved for `seconds`. `why` is empty when others are merely ahead in the queue."""
 
     seconds: float
     why: str = ""
 
 
-class OpenGate:
+class NoLimit:
     """The gate of a source that needs none: it costs nothing."""
 
-    def reserve(self, count: int) -> list[Pass] | Shut:
+    def reserve(self, count: int) -> list[Permit] | Blocked:
         """Passes for the next requests, `count` or fewer; or why there are none now."""
-        return [Pass()] * count
+        return [Permit()] * count
 
-    def look(self) -> Shut | None:
+    def look(self) -> Blocked | None:
         """Why no request would pass now, without reserving one; a queue is no reason."""
         return None
 
-    def missed(self, passed: Pass) -> None:
+    def missed(self, passed: Permit) -> None:
         """The request was not made after all."""
 
-    def answered(self, passed: Pass) -> None:
+    def answered(self, passed: Permit) -> None:
         """The source has answered, be it that it knows no such stock."""
 
-    def refused(self, passed: Pass, error: Transient) -> bool:
+    def refused(self, passed: Permit, error: Transient) -> bool:
         """The source has refused; True when that is the source's trouble and not the stock's."""
         return False
 
 
-class Gate(OpenGate):
+class SourceLimiter(NoLimit):
     """The gate of a source that somebody else serves, with its rate and daily cap if there are any."""
 
     def __init__(self, source: str, limits: Limits, conf: Conf) -> None:
@@ -83,32 +83,32 @@ class Gate(OpenGate):
         if not self.row.exists():
             SourceGate.objects.bulk_create([SourceGate(source=source)], ignore_conflicts=True)
 
-    def reserve(self, count: int) -> list[Pass] | Shut:
+    def reserve(self, count: int) -> list[Permit] | Blocked:
         with transaction.atomic():
             taken, probe = self._take_some(count)
             if not taken:
-                return self.look() or Shut(self._queue_seconds())
+                return self.look() or Blocked(self._queue_seconds())
             asked = time.monotonic()
             row = self._read()
             heard = time.monotonic()
-        given = Pass(probe=probe, after_refusals=row.refusals > 0)
+        given = Permit(probe=probe, after_refusals=row.refusals > 0)
         wait = (row.next_at - row.now - taken * self.step).total_seconds()
         return [self._pass(given, asked, heard, wait + n * self.step.total_seconds()) for n in range(taken)]
 
-    def look(self) -> Shut | None:
-        gate = status.gate_of(self.source)
-        return Shut(gate.seconds, gate.reason) if gate.shut else None
+    def look(self) -> Blocked | None:
+        gate = status.status_of(self.source)
+        return Blocked(gate.seconds, gate.reason) if gate.shut else None
 
-    def missed(self, passed: Pass) -> None:
+    def missed(self, passed: Permit) -> None:
         if passed.probe:
             self._pause(0.0)  # somebody else may probe
 
-    def answered(self, passed: Pass) -> None:
+    def answered(self, passed: Permit) -> None:
         if passed.probe or passed.after_refusals:
             row = self.row if passed.probe else self.row.filter(open_until__isnull=True)
             row.update(refusals=0, open_until=None, reason="")
 
-    def refused(self, passed: Pass, error: Transient) -> bool:
+    def refused(self, passed: Permit, error: Transient) -> bool:
         with transaction.atomic():
             # While it is paused, only the probe counts: the others had begun before.
             row = self.row if passed.probe else self.row.filter(open_until__isnull=True)
@@ -145,7 +145,7 @@ class Gate(OpenGate):
     def _read(self) -> Any:
         return self.row.annotate(now=Clock()).get()
 
-    def _pass(self, given: Pass, asked: float, heard: float, wait: float) -> Pass:
+    def _pass(self, given: Permit, asked: float, heard: float, wait: float) -> Permit:
         """The database's "now" lay between `asked` and `heard`, so nobody begins before its time."""
         late = SPARE * max(self.interval, 1.0) - CLOCK_GRAIN if self.interval else float("inf")
         jitter = random.uniform(0.0, JITTER * self.interval)  # noqa: S311
@@ -157,7 +157,7 @@ class Gate(OpenGate):
         row = self._read()
         return max((row.next_at - row.now).total_seconds() - AHEAD_SECONDS, 0.0) if row.next_at else 0.0
 
-    def _open_breaker(self, passed: Pass, error: Transient) -> bool:
+    def _open_breaker(self, passed: Permit, error: Transient) -> bool:
         """Pause the source after too many refusals in a row; whether it is paused now."""
         row, conf = self._read(), self.conf
         if row.open_until and not passed.probe:
@@ -179,7 +179,7 @@ class Gate(OpenGate):
         self.row.update(next_at=Greatest(Coalesce("next_at", until), until))
 
 
-def of(source: str, conf: Conf) -> OpenGate:
+def limiter_for(source: str, conf: Conf) -> NoLimit:
     """The gate of a source."""
     limits = registry.limits(source, conf)
-    return OpenGate() if limits.unlimited else Gate(source, limits, conf)
+    return NoLimit() if limits.unlimited else SourceLimiter(source, limits, conf)

@@ -15,7 +15,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 
 
-class GateState(StrEnum):
+class LimiterState(StrEnum):
     """`OPEN`: requests pass at the rate. `PAUSED`: the breaker is open. `CAPPED`: the day is used up.
     `UNLIMITED`: nothing is counted."""
 
@@ -26,7 +26,7 @@ class GateState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Gate:
+class LimiterStatus:
     """A source's gate. `rate` in requests per second, 0: no limit, as for `daily_cap`.
 
     `paused_until` (with its offset), `seconds` until then, and `reason`, one sentence, are set while
@@ -34,7 +34,7 @@ class Gate:
     """
 
     source: str
-    state: GateState
+    state: LimiterState
     rate: float = 0.0
     daily_cap: int = 0
     requests_today: int = 0
@@ -49,7 +49,7 @@ class Gate:
         return self.paused_until is not None
 
 
-def gates() -> list[Gate]:
+def all_statuses() -> list[LimiterStatus]:
     """The gates of all sources that can be used here, by name, in one query."""
     conf = settings.COLLECTOR
     rows = {row.source: row for row in _rows()}
@@ -57,7 +57,7 @@ def gates() -> list[Gate]:
     return [_gate(name, registry.limits(name, conf), rows.get(name)) for name in names]
 
 
-def gate_of(source: str) -> Gate:
+def status_of(source: str) -> LimiterStatus:
     """One source's gate: a query, or none for a source without limits. An unknown one is unlimited."""
     conf = settings.COLLECTOR
     limits = registry.limits(source, conf) if source in registry.available(conf) else Limits()
@@ -69,22 +69,24 @@ def _rows() -> Any:
     return SourceGate.objects.annotate(now=Now())
 
 
-def _gate(source: str, limits: Limits, row: Any) -> Gate:
+def _gate(source: str, limits: Limits, row: Any) -> LimiterStatus:
     """`row` is a SourceGate with the database's time as `now`, or None where no request was ever made."""
     if limits.unlimited:
-        return Gate(source, GateState.UNLIMITED)
+        return LimiterStatus(source, LimiterState.UNLIMITED)
     told: dict[str, Any] = {"source": source, "rate": limits.rate, "daily_cap": limits.daily}
     if row is None:
-        return Gate(state=GateState.OPEN, **told)
+        return LimiterStatus(state=LimiterState.OPEN, **told)
     today = local_day(row.now, limits)
     told |= {"requests_today": row.requests_today if row.day == today else 0, "refusals": row.refusals}
     if row.open_until and row.open_until > row.now:
-        return Gate(state=GateState.PAUSED, **told, **_until(row.open_until, row.now), reason=row.reason)
+        return LimiterStatus(
+            state=LimiterState.PAUSED, **told, **_until(row.open_until, row.now), reason=row.reason
+        )
     if limits.daily and told["requests_today"] >= limits.daily:
         reason = _("The day's %(count)d requests are used up.") % {"count": limits.daily}
         tomorrow = _until(_midnight_after(today, limits), row.now)
-        return Gate(state=GateState.CAPPED, **told, **tomorrow, reason=reason)
-    return Gate(state=GateState.OPEN, **told)
+        return LimiterStatus(state=LimiterState.CAPPED, **told, **tomorrow, reason=reason)
+    return LimiterStatus(state=LimiterState.OPEN, **told)
 
 
 def _until(end: datetime, now: datetime) -> dict[str, Any]:

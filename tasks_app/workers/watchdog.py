@@ -7,7 +7,7 @@ from django.conf import settings
 
 from tasks_app import lifecycle
 from tasks_app.db import disk_reserve
-from tasks_app.errors import LostFence
+from tasks_app.errors import StaleClaim
 from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
@@ -24,7 +24,7 @@ def tick() -> None:
     _rescue()
     plan_scheduler.start_due()
     _clean()
-    disk_reserve.keep()  # last: nothing waits for the disk
+    disk_reserve.reserve()  # last: nothing waits for the disk
 
 
 class Silence:
@@ -53,7 +53,7 @@ def _rescue() -> None:
         return
     try:
         lifecycle.rescue(task.pk, silence.of(task))
-    except LostFence:
+    except StaleClaim:
         logger.debug("task %s ended by itself", task.pk)
 
 

@@ -184,8 +184,10 @@ def test_two_web_processes_draw_alike(ended):
 def pause(monkeypatch):
     """Shut every source's gate; until when."""
     until = timezone.now() + timedelta(hours=1)
-    paused = status.Gate("simulated", status.GateState.PAUSED, paused_until=until, reason="429 five times.")
-    monkeypatch.setattr(status, "gate_of", lambda source: paused)
+    paused = status.LimiterStatus(
+        "simulated", status.LimiterState.PAUSED, paused_until=until, reason="429 five times."
+    )
+    monkeypatch.setattr(status, "status_of", lambda source: paused)
     return until
 
 
@@ -224,8 +226,10 @@ def test_rights_read_within_the_query_are_those_of_has_perm(through):
     for name in ("view_collectiontask", "retry_task"):
         holder.add(_permission(name))
     user = type(user).objects.get(pk=user.pk)
-    assert permissions.read(live_updates.row(user, task.pk)) == permissions.of(user)
-    assert permissions.of(user) == permissions.Rights(view=True, cancel=False, retry=True, start=False)
+    assert permissions.read(live_updates.row(user, task.pk)) == permissions.permissions_of(user)
+    assert permissions.permissions_of(user) == permissions.Rights(
+        view=True, cancel=False, retry=True, start=False
+    )
     user.is_active = False
     assert permissions.read(live_updates.rows(user).get(pk=task.pk)) == permissions.Rights(
         False, False, False, False
@@ -344,11 +348,11 @@ def test_events_are_told_by_the_names_of_their_parameters():
 def test_the_chart_stands_on_a_round_scale_and_has_its_numbers_in_a_table():
     width = timedelta(seconds=5)
     began = timezone.now()
-    drawn = throughput_chart.of([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
+    drawn = throughput_chart.build_chart([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
     assert (drawn.top, drawn.most, len(drawn.rows)) == ("30", "22", 3)
     assert drawn.succeeded.count("M") == 3
     assert drawn.failed.count("M") == 2
-    assert throughput_chart.of([]) is None
+    assert throughput_chart.build_chart([]) is None
 
 
 @pytest.mark.parametrize(("count", "top"), [(0, 1), (1, 1), (7, 8), (11, 20), (253, 300), (1001, 2000)])

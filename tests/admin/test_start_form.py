@@ -355,7 +355,7 @@ def test_the_time_follows_the_pace_of_the_source_s_last_tasks():
     done = make_ended("completed")
     CollectionTask.objects.filter(pk=done.pk)
     order = orders.resolve(make_order(stock_codes=("1", "2")), TODAY, make_conf())
-    estimate = estimates.of(order, make_conf())
+    estimate = estimates.estimate(order, make_conf())
     assert estimate.tasks == 1
     assert estimate.low < estimate.high
 
@@ -369,7 +369,7 @@ def test_one_odd_task_does_not_widen_the_time():
         order = {"source": "simulated", "market": "CN", "start_date": "2024-01-01", "end_date": "2024-01-02"}
         CollectionTask.objects.create(**order, **done, **when)
     order = orders.resolve(make_order(stock_codes=tuple(map(str, range(1, 101)))), TODAY, make_conf())
-    estimate = estimates.of(order, make_conf())
+    estimate = estimates.estimate(order, make_conf())
     assert (estimate.tasks, estimate.low) == (5, timedelta(seconds=80))
     assert estimate.high == timedelta(seconds=137.5)
     assert "As the middle half of the last 5 tasks of this source went." in meaning(superuser())
@@ -404,9 +404,9 @@ def make_conf(**fields):
 def test_the_time_is_never_shorter_than_the_source_s_limits_allow():
     conf = make_conf(rates=(("simulated", 0.5),))
     order = orders.resolve(make_order(stock_codes=tuple(map(str, range(1, 101)))), TODAY, conf)
-    assert estimates.of(order, conf).low == timedelta(seconds=200)
+    assert estimates.estimate(order, conf).low == timedelta(seconds=200)
     capped = make_conf(daily_caps=(("simulated", 40),))
-    assert estimates.of(order, capped).low == timedelta(days=2)
+    assert estimates.estimate(order, capped).low == timedelta(days=2)
 
 
 def test_what_is_wrong_is_said_before_the_press():

@@ -201,4 +201,4 @@ def test_a_duration_is_told_in_its_two_largest_units(length, words):
 
 def test_a_running_task_lasts_until_now():
     task = CollectionTask(start_time=datetime(2026, 1, 1, tzinfo=UTC))
-    assert durations.of(task, datetime(2026, 1, 1, 0, 1, tzinfo=UTC)) == timedelta(minutes=1)
+    assert durations.task_duration(task, datetime(2026, 1, 1, 0, 1, tzinfo=UTC)) == timedelta(minutes=1)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tasks_app.engine.call_pool import Fetcher
+from tasks_app.engine.call_pool import CallPool
 from tasks_app.sources.base import Permanent, Transient
 
 pytestmark = pytest.mark.any_database
@@ -16,7 +16,7 @@ def soon(seconds):
 
 
 def test_a_call_begins_no_sooner_than_its_time():
-    fetcher = Fetcher(5.0)
+    fetcher = CallPool(5.0)
     since = soon(0.1)
     fetcher.submit("a", time.monotonic, since)
     call = fetcher.next(2.0)
@@ -25,14 +25,14 @@ def test_a_call_begins_no_sooner_than_its_time():
 
 
 def test_a_call_whose_time_is_over_is_never_made():
-    fetcher, made = Fetcher(5.0), []
+    fetcher, made = CallPool(5.0), []
     fetcher.submit("a", lambda: made.append(1), since=0.0, until=soon(-0.1))
     call = fetcher.next(2.0)
     assert (call.key, call.missed, made) == ("a", True, [])
 
 
 def test_calls_that_wait_can_be_recalled_and_those_that_ask_can_not():
-    fetcher, asked, released = Fetcher(5.0), threading.Event(), threading.Event()
+    fetcher, asked, released = CallPool(5.0), threading.Event(), threading.Event()
     fetcher.submit("asking", lambda: asked.set() or released.wait(5))
     fetcher.submit("waiting", lambda: pytest.fail("it was recalled"), soon(0.2))
     assert asked.wait(2)
@@ -44,7 +44,7 @@ def test_calls_that_wait_can_be_recalled_and_those_that_ask_can_not():
 
 
 def test_only_calls_that_ask_are_abandoned_when_all_are_given_up():
-    fetcher, asked, released = Fetcher(5.0), threading.Event(), threading.Event()
+    fetcher, asked, released = CallPool(5.0), threading.Event(), threading.Event()
     fetcher.submit("asking", lambda: asked.set() or released.wait(5))
     fetcher.submit("waiting", lambda: pytest.fail("it was given up"), soon(0.2))
     assert asked.wait(2)
@@ -55,7 +55,7 @@ def test_only_calls_that_ask_are_abandoned_when_all_are_given_up():
 
 
 def test_the_time_at_the_gate_does_not_count_as_the_source_s():
-    fetcher = Fetcher(0.2)
+    fetcher = CallPool(0.2)
     fetcher.submit("a", lambda: "late", soon(0.4))
     call = fetcher.next(0.3) or fetcher.next(2.0)
     assert (call.answer, call.error) == ("late", None)
@@ -63,7 +63,7 @@ def test_the_time_at_the_gate_does_not_count_as_the_source_s():
 
 
 def test_a_call_that_hangs_is_given_up_though_others_end_all_the_time():
-    fetcher, released = Fetcher(0.2), threading.Event()
+    fetcher, released = CallPool(0.2), threading.Event()
     fetcher.submit("hung", lambda: released.wait(10))
     ended = []
     while "hung" not in ended and len(ended) < 1000:
@@ -82,7 +82,7 @@ def ended(fetcher):
 
 
 def test_an_answer_that_is_there_is_never_late_however_late_somebody_looks():
-    fetcher = Fetcher(timeout=0.0)
+    fetcher = CallPool(timeout=0.0)
     fetcher.submit("a", lambda: "answer")
     ended(fetcher)
     call = fetcher.next(0.0)
@@ -90,7 +90,7 @@ def test_an_answer_that_is_there_is_never_late_however_late_somebody_looks():
 
 
 def test_an_answer_that_nobody_looks_at_leaves_no_thread_behind():
-    fetcher = Fetcher(5.0)
+    fetcher = CallPool(5.0)
     fetcher.submit("a", lambda: "answer")
     ended(fetcher)
     fetcher.give_up()
@@ -98,7 +98,7 @@ def test_an_answer_that_nobody_looks_at_leaves_no_thread_behind():
 
 
 def test_whatever_a_source_raises_is_told():
-    fetcher = Fetcher(5.0)
+    fetcher = CallPool(5.0)
     fetcher.submit("a", lambda: 1 / 0)
     error = fetcher.next(2.0).error
     assert isinstance(error, Permanent)

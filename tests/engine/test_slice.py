@@ -169,7 +169,7 @@ def test_a_corrected_bar_is_stored_and_counted(odd):
 
 def test_a_cancel_during_a_fetch_throws_the_answer_away(odd, monkeypatch):
     task = make_task(source="odd", stock_codes=("GOOD",))
-    monkeypatch.setattr(recorder.quality, "sift", _cancelling(task, recorder.quality.sift))
+    monkeypatch.setattr(recorder.validation, "validate", _cancelling(task, recorder.validation.validate))
     work()
     task.refresh_from_db()
     assert (task.status, task.processed_stocks, DailyBar.objects.count()) == ("cancelled", 0, 0)

@@ -174,10 +174,10 @@ class Life(RuleBasedStateMachine):
         "succeed and claim": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED, 2),
         "fail": lambda self, worker, claim: self.record(worker, claim, ItemState.FAILED),
         "try again": lambda self, worker, claim: self.attempt(
-            lambda: lifecycle.hand_back(claim, "busy", "later", 0)
+            lambda: lifecycle.requeue(claim, "busy", "later", 0)
         ),
         "try much later": lambda self, worker, claim: self.attempt(
-            lambda: lifecycle.hand_back(claim, "busy", "later", 3600)
+            lambda: lifecycle.requeue(claim, "busy", "later", 3600)
         ),
         "claim more": lambda self, worker, claim: self.attempt(
             lambda: worker.hand.extend(lifecycle.claim(worker.lane, 1))
@@ -234,7 +234,7 @@ class Life(RuleBasedStateMachine):
             with transaction.atomic():
                 step()
             return True
-        except errors.LostFence:
+        except errors.StaleClaim:
             after = [_everything(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
             assert after == before
             return False
@@ -251,7 +251,9 @@ class Life(RuleBasedStateMachine):
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(
-                    recorder.quality, "sift", lambda bars, request, context: validation.Sifted(_bars())
+                    recorder.validation,
+                    "validate",
+                    lambda bars, request, context: validation.ValidationResult(_bars()),
                 )
                 work()
         raise AssertionError("the task never ends")
@@ -266,7 +268,7 @@ def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
     stored = upsert.Stored()
     if state == ItemState.SUCCEEDED:
         request = Request("CN", claim.code, DAYS[0], DAYS[-1])
-        stored = upsert.store(request, upsert.Origin("simulated", claim.item_id), _bars())
+        stored = upsert.store(request, upsert.Provenance("simulated", claim.item_id), _bars())
     counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
     return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
 

@@ -100,11 +100,11 @@ def test_no_verb_moves_an_ended_task(status, verb):
         "begin": lambda: lifecycle.begin(task.pk, 0, lane.generation, "w"),
         "claim": lambda: lifecycle.claim(lane, 1),
         "record": lambda: _atomic(lambda: lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=5))),
-        "hand_back": lambda: lifecycle.hand_back(claim, "x", "x", 0),
+        "hand_back": lambda: lifecycle.requeue(claim, "x", "x", 0),
         "beat": lambda: lifecycle.beat(lane),
         "close": lambda: lifecycle.close(lane),
     }[verb]
-    with pytest.raises((errors.LostFence, errors.TaskNotRunning)):
+    with pytest.raises((errors.StaleClaim, errors.TaskNotRunning)):
         call()
     assert _snapshot(task) == before
 
@@ -151,7 +151,7 @@ def test_a_record_with_a_stale_fence_writes_nothing():
     task = make_task()
     claim = make_claim(task)
     CollectionItem.objects.filter(pk=claim.item_id).update(fence=claim.fence + 1)
-    with pytest.raises(errors.LostFence):
+    with pytest.raises(errors.StaleClaim):
         _atomic(lambda: lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=9)))
     task.refresh_from_db()
     assert (task.processed_stocks, task.collected_count) == (0, 0)
@@ -161,7 +161,7 @@ def test_a_stock_is_recorded_once():
     task = make_task()
     claim = make_claim(task)
     lifecycle.record(claim, Outcome(ItemState.SUCCEEDED))
-    with pytest.raises(errors.LostFence):
+    with pytest.raises(errors.StaleClaim):
         _atomic(lambda: lifecycle.record(claim, Outcome(ItemState.SUCCEEDED)))
     task.refresh_from_db()
     assert task.processed_stocks == 1
@@ -170,7 +170,7 @@ def test_a_stock_is_recorded_once():
 def test_a_job_delivered_twice_begins_once():
     task = make_task()
     lane = make_lane(task)
-    with pytest.raises(errors.LostFence):
+    with pytest.raises(errors.StaleClaim):
         lifecycle.begin(task.pk, lane.number, lane.generation, "copy")
 
 
@@ -178,7 +178,7 @@ def test_a_job_of_an_older_generation_does_nothing():
     task = make_task()
     lane = make_lane(task)
     lifecycle.close(lane)
-    with pytest.raises(errors.LostFence):
+    with pytest.raises(errors.StaleClaim):
         lifecycle.begin(task.pk, lane.number, lane.generation, "late")
 
 
@@ -203,7 +203,7 @@ def test_two_lanes_never_claim_the_same_stock():
 def test_a_stock_handed_back_waits_for_its_time():
     task = make_task(stock_codes=("000001",))
     lane = make_lane(task)
-    lifecycle.hand_back(lifecycle.claim(lane, 1)[0], "busy", "later", delay=60)
+    lifecycle.requeue(lifecycle.claim(lane, 1)[0], "busy", "later", delay=60)
     assert lifecycle.claim(lane, 1) == []
     CollectionItem.objects.update(not_before=Now())
     assert lifecycle.claim(lane, 1)[0].attempts == 2
@@ -211,7 +211,7 @@ def test_a_stock_handed_back_waits_for_its_time():
 
 def test_no_stock_is_handed_back_for_longer_than_the_longest_back_off(settings):
     task = make_task(stock_codes=("000001",))
-    lifecycle.hand_back(make_claim(task), "busy", "later", delay=24 * 3600)
+    lifecycle.requeue(make_claim(task), "busy", "later", delay=24 * 3600)
     longest = Now() + timedelta(seconds=settings.COLLECTOR.backoff_max * 1.5)
     assert task.items.filter(not_before__gt=Now(), not_before__lte=longest).exists()
 
@@ -284,7 +284,7 @@ def test_a_watchdog_counts_only_the_silence_that_it_heard(monkeypatch):
 
 def test_a_task_that_waits_for_a_pause_of_the_source_is_not_abandoned():
     task = make_task(stock_codes=("000001",))
-    lifecycle.hand_back(make_claim(task), "busy", "later", delay=3600)
+    lifecycle.requeue(make_claim(task), "busy", "later", delay=3600)
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
     lifecycle.rescue(task.pk)
     task.refresh_from_db()

@@ -34,11 +34,11 @@ def test_the_shipped_quotes_are_of_the_exchange_s_sessions():
 
 
 def test_beyond_what_is_known_every_weekday_counts_and_the_answer_says_so():
-    end = calendars.of("CN").known.end
+    end = calendars.load_calendar("CN").known.end
     found = calendars.sessions("CN", date(end.year + 2, 1, 4), date(end.year + 2, 1, 10))
     assert found.beyond
     assert found.days == tuple(calendars.weekdays(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10)))
-    assert calendars.of("CN").is_session(date(end.year + 2, 1, 4)) is None
+    assert calendars.load_calendar("CN").is_session(date(end.year + 2, 1, 4)) is None
 
 
 def test_a_calendar_that_can_not_be_read_knows_nothing_and_closes_no_day(monkeypatch):
@@ -57,7 +57,7 @@ def test_corrections_win_in_both_directions():
     CalendarDay.objects.create(market="CN", day=date(2024, 10, 5), is_session=True)
     CalendarDay.objects.create(market="HK", day=date(2024, 10, 8), is_session=False)
     assert calendars.sessions("CN", *GOLDEN_WEEK).days == (date(2024, 10, 5), date(2024, 10, 8))
-    calendar = calendars.of("CN")
+    calendar = calendars.load_calendar("CN")
     assert (calendar.is_session(date(2024, 9, 30)), calendar.is_session(date(2024, 10, 5))) == (False, True)
 
 
@@ -66,7 +66,7 @@ def test_neither_a_worker_nor_the_web_imports_pandas():
 import django, sys
 django.setup()
 from datetime import date
-from tasks_app import calendars
+from tasks_app.market import calendars
 from tasks_app.engine import slice
 import collector_site.urls
 assert len(calendars.Calendar("CN", {}).sessions(date(2024, 1, 1), date(2024, 12, 31)).days) == 242
@@ -96,7 +96,7 @@ def test_the_command_shows_a_year(capsys):
 
 
 def test_the_command_says_where_the_calendar_ends(capsys):
-    end = calendars.of("CN").known.end
+    end = calendars.load_calendar("CN").known.end
     out = run(capsys, "show", "--market", "CN", "--year", str(end.year + 1))
     assert f"known up to {end}" in out and "every weekday" in out
 

@@ -91,14 +91,18 @@ def test_special_treatment_is_measured_narrowly_since_its_renaming():
     stock = Stock(
         market="CN", code="600001", name="*ST邯钢", former_names=[{"name": "邯钢", "until": "2024-02-01"}]
     )
-    board = price_limits.of("CN", "600001", stock)
+    board = price_limits.price_limit_for("CN", "600001", stock)
     assert (board.limit(date(2024, 1, 31)), board.limit(date(2024, 2, 1))) == (0.10, 0.05)
     stock.former_names = []
-    assert price_limits.of("CN", "600001", stock).limit(DAY) == 0.10, "nobody knows since when"
+    assert price_limits.price_limit_for("CN", "600001", stock).limit(DAY) == 0.10, "nobody knows since when"
 
 
 def test_other_markets_have_no_limit():
-    assert price_limits.of("US", "AAPL", None) is price_limits.of("HK", "00700", None) is None
+    assert (
+        price_limits.price_limit_for("US", "AAPL", None)
+        is price_limits.price_limit_for("HK", "00700", None)
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +116,7 @@ def test_other_markets_have_no_limit():
     ],
 )
 def test_the_same_source_is_held_to_every_digit(fields, differs):
-    assert (corrections.of(BAR, BAR._replace(**fields), same_source=True) is not None) == differs
+    assert (corrections.diff_bars(BAR, BAR._replace(**fields), same_source=True) is not None) == differs
 
 
 @pytest.mark.parametrize(
@@ -130,11 +134,11 @@ def test_the_same_source_is_held_to_every_digit(fields, differs):
 def test_another_source_is_held_to_what_rounding_does_not_explain(fields, differs):
     old = BAR._replace(amount=10_000.0, turnover=1.0)
     new = BAR._replace(**{"amount": 10_000.0, **fields})
-    assert (corrections.of(old, new, same_source=False) is not None) == differs
+    assert (corrections.diff_bars(old, new, same_source=False) is not None) == differs
 
 
 def sift(*bars, **context):
-    return validation.sift(bars, ASKED, Context(today=date(2024, 12, 31), **context))
+    return validation.validate(bars, ASKED, Context(today=date(2024, 12, 31), **context))
 
 
 def test_the_mean_price_lies_between_low_and_high_but_for_rounding():

@@ -31,7 +31,7 @@ def sift(bars, adjust, special):
     board = Board("600000", special_since=FIRST if special else None)
     context = validation.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
     try:
-        return repr(validation.sift(bars, ASKED[adjust], context))
+        return repr(validation.validate(bars, ASKED[adjust], context))
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         return type(error)
 

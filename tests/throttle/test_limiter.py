@@ -13,7 +13,7 @@ from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
 from tasks_app.throttle import limiter, status
-from tasks_app.throttle.limiter import Pass, Shut
+from tasks_app.throttle.limiter import Blocked, Permit
 from tests.fakes import scripted_sources
 
 pytestmark = pytest.mark.django_db
@@ -28,13 +28,13 @@ def limited(settings):
         settings.COLLECTOR = replace(
             settings.COLLECTOR, simulated=Simulated(rate=rate, daily=daily), **{"breaker_pause": 60.0, **conf}
         )
-        return limiter.of("simulated", settings.COLLECTOR)
+        return limiter.limiter_for("simulated", settings.COLLECTOR)
 
     return limit
 
 
 def seen():
-    return status.gate_of("simulated")
+    return status.status_of("simulated")
 
 
 def pass_time(door, seconds):
@@ -47,16 +47,16 @@ def pass_time(door, seconds):
 
 def taken(door, count):
     given = door.reserve(count)
-    assert not isinstance(given, Shut), given
+    assert not isinstance(given, Blocked), given
     return given
 
 
 def test_a_local_source_without_limits_has_no_row_and_costs_no_query(limited, django_assert_num_queries):
     with django_assert_num_queries(0):
         door = limited()
-        assert door.reserve(3) == [Pass()] * 3
-        door.answered(Pass())
-        door.refused(Pass(), BUSY)
+        assert door.reserve(3) == [Permit()] * 3
+        door.answered(Permit())
+        door.refused(Permit(), BUSY)
         assert door.look() is None
         assert seen().state == "unlimited"
     assert not SourceGate.objects.exists()
@@ -64,7 +64,7 @@ def test_a_local_source_without_limits_has_no_row_and_costs_no_query(limited, dj
 
 def test_no_throttle_switches_every_limit_off(limited):
     door = limited(rate=0.001, daily=1, no_throttle=True)
-    assert door.reserve(100) == [Pass()] * 100
+    assert door.reserve(100) == [Permit()] * 100
 
 
 @pytest.fixture
@@ -75,22 +75,22 @@ def third_party(settings, monkeypatch):
 
 
 def test_a_source_without_limits_that_refuses_is_paused_too(third_party):
-    door = limiter.of("first", third_party)
+    door = limiter.limiter_for("first", third_party)
     assert len(taken(door, 100)) == 100
-    assert [door.refused(Pass(), BUSY) for _ in range(2)] == [False, True]
-    assert isinstance(door.reserve(1), Shut)
-    assert status.gate_of("first").state == "paused"
+    assert [door.refused(Permit(), BUSY) for _ in range(2)] == [False, True]
+    assert isinstance(door.reserve(1), Blocked)
+    assert status.status_of("first").state == "paused"
 
 
 def test_a_source_that_asks_nobody_is_never_paused(third_party, monkeypatch):
     monkeypatch.setattr(scripted_sources.First, "local", True, raising=False)
     registry.limits.cache_clear()
-    assert type(limiter.of("first", third_party)) is limiter.OpenGate
+    assert type(limiter.limiter_for("first", third_party)) is limiter.NoLimit
     registry.limits.cache_clear()
 
 
 def test_requests_are_spaced_as_the_rate_says_whoever_reserves_them(limited):
-    one, other = limited(rate=20), limiter.of("simulated", limited(rate=20).conf)
+    one, other = limited(rate=20), limiter.limiter_for("simulated", limited(rate=20).conf)
     times = sorted(passed.since for door in (one, other, one) for passed in taken(door, 4))
     assert len(times) == 12
     gaps = [later - earlier for earlier, later in pairwise(times)]
@@ -105,7 +105,7 @@ def test_a_pass_is_void_when_its_time_is_over(limited):
 
 def test_nobody_reserves_further_ahead_than_a_moment(limited):
     door = limited(rate=10)
-    while not isinstance(given := door.reserve(5), Shut):
+    while not isinstance(given := door.reserve(5), Blocked):
         assert max(passed.since for passed in given) < time.monotonic() + 2.5
     assert not given.why
     assert 0 <= given.seconds < 2  # the queue has been getting shorter since
@@ -115,7 +115,7 @@ def test_a_slow_rate_is_not_reserved_ahead_at_all(limited):
     door = limited(rate=0.1)
     assert len(taken(door, 5)) == 1
     given = door.reserve(1)
-    assert isinstance(given, Shut)
+    assert isinstance(given, Blocked)
     assert 8 < given.seconds < 10
 
 
@@ -123,7 +123,7 @@ def test_the_day_s_cap_closes_the_gate_until_tomorrow(limited):
     door = limited(daily=5)
     assert [len(taken(door, 3)), len(taken(door, 1)), len(taken(door, 1))] == [3, 1, 1]
     given = door.reserve(1)
-    assert isinstance(given, Shut)
+    assert isinstance(given, Blocked)
     assert "5 requests are used up" in given.why
     assert 0 < given.seconds <= 24 * 3600
     assert (seen().state, seen().requests_today, seen().shut) == ("capped", 5, True)
@@ -141,9 +141,9 @@ def test_what_is_left_of_the_day_is_given_though_more_was_asked_for(limited):
 
 def test_the_breaker_opens_after_so_many_refusals_in_a_row_and_says_so(limited):
     door = limited(rate=100, breaker_after=3)
-    assert [door.refused(Pass(), BUSY) for _ in range(3)] == [False, False, True]
+    assert [door.refused(Permit(), BUSY) for _ in range(3)] == [False, False, True]
     given = door.reserve(1)
-    assert isinstance(given, Shut)
+    assert isinstance(given, Blocked)
     assert given.why == "Too many requests."
     assert 55 < given.seconds < 67
     told = seen()
@@ -154,30 +154,30 @@ def test_the_breaker_opens_after_so_many_refusals_in_a_row_and_says_so(limited):
 def test_an_answer_between_refusals_starts_the_count_anew(limited):
     door = limited(rate=100, breaker_after=3)
     for _ in range(2):
-        door.refused(Pass(), BUSY)
+        door.refused(Permit(), BUSY)
     (passed,) = taken(door, 1)
     door.answered(passed)
     for _ in range(2):
-        assert not door.refused(Pass(), BUSY)
+        assert not door.refused(Permit(), BUSY)
     assert seen().state == "open"
 
 
 def test_refusals_that_were_on_their_way_when_it_opened_do_not_prolong_the_pause(limited):
     door = limited(rate=100, breaker_after=2)
     for _ in range(6):
-        door.refused(Pass(), BUSY)
+        door.refused(Permit(), BUSY)
     assert seen().refusals == 2
     assert seen().seconds < 67
 
 
 def test_after_the_pause_exactly_one_request_probes(limited):
     door = limited(rate=100, breaker_after=1)
-    door.refused(Pass(), BUSY)
+    door.refused(Permit(), BUSY)
     pass_time(door, 70)
     assert not door.look()
     (probe,) = taken(door, 5)
     assert probe.probe
-    assert isinstance(door.reserve(1), Shut)
+    assert isinstance(door.reserve(1), Blocked)
     door.answered(probe)
     assert (seen().state, seen().refusals) == ("open", 0)
     assert len(taken(door, 5)) == 5
@@ -186,7 +186,7 @@ def test_after_the_pause_exactly_one_request_probes(limited):
 def test_each_refused_probe_doubles_the_pause_up_to_the_longest(limited):
     door = limited(rate=100, breaker_after=1, breaker_pause_max=200.0)
     pauses = []
-    refused = Pass()
+    refused = Permit()
     for _ in range(4):
         assert door.refused(refused, BUSY)
         pauses.append(seen().seconds)
@@ -198,7 +198,7 @@ def test_each_refused_probe_doubles_the_pause_up_to_the_longest(limited):
 
 def test_a_probe_that_was_never_made_leaves_the_next_one_to_others(limited):
     door = limited(rate=100, breaker_after=1)
-    door.refused(Pass(), BUSY)
+    door.refused(Permit(), BUSY)
     pass_time(door, 70)
     (probe,) = taken(door, 1)
     door.missed(probe)
@@ -207,26 +207,26 @@ def test_a_probe_that_was_never_made_leaves_the_next_one_to_others(limited):
 
 def test_a_probe_whose_worker_is_lost_is_made_again_later(limited):
     door = limited(rate=100, breaker_after=1, fetch_timeout=30.0)
-    door.refused(Pass(), BUSY)
+    door.refused(Permit(), BUSY)
     pass_time(door, 70)
     taken(door, 1)
-    assert isinstance(door.reserve(1), Shut)
+    assert isinstance(door.reserve(1), Blocked)
     pass_time(door, 32)
     assert taken(door, 1)[0].probe
 
 
 def test_a_ban_of_hours_opens_the_breaker_at_once_for_as_long_as_it_lasts(limited):
     door = limited(rate=100)
-    assert door.refused(Pass(), Transient("Banned.", code="banned", retry_after=5 * 3600))
+    assert door.refused(Permit(), Transient("Banned.", code="banned", retry_after=5 * 3600))
     assert seen().state == "paused"
     assert 5 * 3600 - 1 < seen().seconds < 5.6 * 3600
 
 
 def test_a_short_retry_after_holds_back_everybody(limited):
     door = limited(rate=100)
-    assert not door.refused(Pass(), Transient("Slowly.", code="throttled", retry_after=20))
+    assert not door.refused(Permit(), Transient("Slowly.", code="throttled", retry_after=20))
     given = door.reserve(1)
-    assert isinstance(given, Shut)
+    assert isinstance(given, Blocked)
     assert not given.why
     assert 17 < given.seconds < 20
 
@@ -234,14 +234,14 @@ def test_a_short_retry_after_holds_back_everybody(limited):
 @pytest.mark.parametrize("code", sorted(limiter.DOUBTFUL))
 def test_what_may_be_the_stock_s_own_trouble_is_never_blamed_on_the_source(limited, code):
     door = limited(rate=100, breaker_after=1)
-    assert not door.refused(Pass(), Transient("Hm.", code=code))
+    assert not door.refused(Permit(), Transient("Hm.", code=code))
     assert seen().state == "paused"
 
 
 def test_all_gates_are_read_in_one_query(limited, django_assert_num_queries):
     limited(rate=5)
     with django_assert_num_queries(1):
-        told = {one.source: one for one in status.gates()}
+        told = {one.source: one for one in status.all_statuses()}
     assert (told["sample"].state, told["simulated"].state) == ("unlimited", "open")
     assert told["simulated"].rate == 5
 
@@ -251,5 +251,5 @@ def test_the_gate_goes_by_the_database_s_clock(limited, monkeypatch):
     SourceGate.objects.update(open_until=Now() + timedelta(seconds=30))
     monkeypatch.setattr(time, "time", lambda: 0.0)
     given = door.reserve(1)
-    assert isinstance(given, Shut)
+    assert isinstance(given, Blocked)
     assert 28 < given.seconds <= 30

@@ -25,7 +25,7 @@ class Rights:
     start: bool
 
 
-def of(user: Any) -> Rights:
+def permissions_of(user: Any) -> Rights:
     """By `has_perm`: two queries, unless the user's permissions were asked for before."""
     return Rights(**{verb: user.has_perm(f"tasks_app.{name}") for verb, name in NAMES.items()})
 

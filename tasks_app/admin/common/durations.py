@@ -34,6 +34,6 @@ def about(length: timedelta) -> str:
     return in_words(timedelta(minutes=10 * round(minutes / 10)))
 
 
-def of(task: "CollectionTask", now: datetime | None = None) -> timedelta:
+def task_duration(task: "CollectionTask", now: datetime | None = None) -> timedelta:
     """From the task's start to its end, or until now while it runs."""
     return (task.end_time or now or timezone.now()) - task.start_time

@@ -21,9 +21,9 @@ def context(request: HttpRequest) -> dict[str, Any]:
     """Three queries at most, besides the two that tell who asks. Raises `MissingRight`."""
     live = system_status.clusters()
     task = _current(request.user)
-    if task and lifecycle.give_up(task):
+    if task and lifecycle.abandon_if_unattended(task):
         task = _current(request.user)
-    may = permissions.read(task) if task else permissions.of(request.user)
+    may = permissions.read(task) if task else permissions.permissions_of(request.user)
     if not may.view:
         raise MissingRight("tasks_app.view_collectiontask")
     shown: dict[str, Any] = {"no_worker": not live, "may_start": may.start}
@@ -80,7 +80,7 @@ def _running(task: CollectionTask, live: list[dict[str, Any]]) -> dict[str, Any]
 def _ended(task: CollectionTask) -> dict[str, Any]:
     return {
         "ended": formatting.moment(task.end_time),
-        "duration": durations.in_words(durations.of(task)),
+        "duration": durations.in_words(durations.task_duration(task)),
         "bars": formatting.number(task.collected_count),
         "reason": errors.reason(task.error_code) or task.error_message,
     }

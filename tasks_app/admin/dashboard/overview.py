@@ -44,7 +44,7 @@ def runs() -> list[dict[str, Any]]:
 
 
 def _seconds(task: CollectionTask) -> float:
-    return max(1.0, durations.of(task).total_seconds())
+    return max(1.0, durations.task_duration(task).total_seconds())
 
 
 def _run(task: CollectionTask, longest: float) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _run(task: CollectionTask, longest: float) -> dict[str, Any]:
         "when": formatting.moment(task.start_time, seconds=False),
         "what": f"{task.market} · {task.source}",
         "stocks": "" if running else panels.sentence(task),
-        "took": "" if running else durations.in_words(durations.of(task)),
+        "took": "" if running else durations.in_words(durations.task_duration(task)),
     }
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from tasks_app.admin.common import formatting
 from tasks_app.queue import dispatch
 from tasks_app.throttle import status
-from tasks_app.throttle.status import Gate, GateState
+from tasks_app.throttle.status import LimiterState, LimiterStatus
 
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
@@ -34,15 +34,15 @@ def machinery() -> dict[str, Any]:
 
 def sources() -> list[dict[str, Any]]:
     """The sources' gates, in one query: whether requests pass, and if not, until when and why."""
-    return [_gate(gate) for gate in status.gates()]
+    return [_gate(gate) for gate in status.all_statuses()]
 
 
-def _gate(gate: Gate) -> dict[str, Any]:
+def _gate(gate: LimiterStatus) -> dict[str, Any]:
     words = {
-        GateState.OPEN: ("good", "check_circle", _("requests pass")),
-        GateState.PAUSED: ("bad", "pause_circle", _("paused")),
-        GateState.CAPPED: ("bad", "block", _("day used up")),
-        GateState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
+        LimiterState.OPEN: ("good", "check_circle", _("requests pass")),
+        LimiterState.PAUSED: ("bad", "pause_circle", _("paused")),
+        LimiterState.CAPPED: ("bad", "block", _("day used up")),
+        LimiterState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
     }
     tone, icon, name = words[gate.state]
     return {

@@ -28,7 +28,9 @@ def values(request: HttpRequest) -> dict[str, Any]:
     """
     again = _task(request)
     if again:
-        return initial(replace(order.of(again), stock_codes=tuple(again.stock_codes or ()) or None))
+        return initial(
+            replace(order.order_from_task(again), stock_codes=tuple(again.stock_codes or ()) or None)
+        )
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
     market, source = _route(request, newest)
     span = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]

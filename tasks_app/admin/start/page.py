@@ -23,7 +23,7 @@ from tasks_app.orders import code_lists, estimates
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle import status
-from tasks_app.throttle.status import Gate
+from tasks_app.throttle.status import LimiterStatus
 
 NAMED = 10
 
@@ -58,7 +58,7 @@ def meaning(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     if not form.is_valid():
         return {**shown, "problems": [problem for found in form.errors.values() for problem in found]}
     try:
-        words = _words(estimates.of(form.order, settings.COLLECTOR))
+        words = _words(estimates.estimate(form.order, settings.COLLECTOR))
         return {**shown, **words, "fallbacks": ", ".join(form.order.fallbacks or ())}
     except errors.OrderError as error:
         return {**shown, "problems": [str(error)]}
@@ -89,7 +89,7 @@ def _words(estimate: estimates.Estimate) -> dict[str, Any]:
 def _sources(form: OrderForm) -> list[dict[str, Any]]:
     """The sources as choices that say what they can do."""
     conf, chosen = settings.COLLECTOR, form["source"].value()
-    pauses = {gate.source: _pause(gate) for gate in status.gates() if gate.shut}
+    pauses = {gate.source: _pause(gate) for gate in status.all_statuses() if gate.shut}
     return [
         {
             "name": name,
@@ -98,14 +98,14 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
             "rate": limit_of(registry.limits(name, conf)),
             "pause": pauses.get(name, ""),
-            "made_up": name in registry.MADE_UP,
+            "made_up": name in registry.SYNTHETIC,
             "checked": name == chosen,
         }
         for name, source in registry.available(conf).items()
     ]
 
 
-def _pause(gate: Gate) -> str:
+def _pause(gate: LimiterStatus) -> str:
     until = f"{timezone.localtime(gate.paused_until):%Y-%m-%d %H:%M:%S}"
     return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": gate.reason}
 

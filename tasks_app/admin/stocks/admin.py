@@ -27,7 +27,7 @@ class StockList(BoundedList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        summaries = summary.of(self.result_list)
+        summaries = summary.summarize(self.result_list)
         for stock in self.result_list:
             stock.summary = summaries[stock.pk]
 

@@ -59,7 +59,7 @@ def columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, Any]:
 def find_gaps(stock: Stock, adjust: str, days: Sequence[date]) -> list[gaps.Gap]:
     """The gaps between these rising days, told apart by what was asked."""
     series = Series.objects.filter(**_key(stock, adjust)).values_list("covered", flat=True)
-    return gaps.of(stock, days, series.first() or ())
+    return gaps.find_gaps(stock, days, series.first() or ())
 
 
 def _key(stock: Stock, adjust: str) -> Key:

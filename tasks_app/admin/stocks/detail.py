@@ -79,7 +79,7 @@ def state(stock: Stock, summary: stored.Summary) -> SafeString:
 
 def about(request: HttpRequest, stock: Stock) -> dict[str, Any]:
     """The context of the page. Bounded, whatever is stored."""
-    summary = stored.of([stock])[stock.pk]
+    summary = stored.summarize([stock])[stock.pk]
     may = {"bars": request.user.has_perm("tasks_app.view_dailybar")}
     context = {
         "crumbs": [Crumb(_("Stocks"), formatting.url("stock")), Crumb(stock.code)],

@@ -116,7 +116,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         task = live_updates.rows(request.user).get(pk=context["original"].pk)
-        context |= detail.context(task, permissions.of(request.user))
+        context |= detail.context(task, permissions.permissions_of(request.user))
         return super().render_change_form(request, context, *args, **kwargs)
 
     def live_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:

@@ -49,7 +49,7 @@ def started(task: CollectionTask) -> SafeString:
 
 
 def duration(task: CollectionTask) -> SafeString:
-    return formatting.unbroken(durations.in_words(durations.of(task)))
+    return formatting.unbroken(durations.in_words(durations.task_duration(task)))
 
 
 def codes(task: CollectionTask) -> str:

@@ -136,12 +136,14 @@ def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
     without the right to look.
     """
     task = row(request.user, task_id)
-    if task and lifecycle.give_up(task):
+    if task and lifecycle.abandon_if_unattended(task):
         task = row(request.user, task_id)
     if task is None:
         return JsonResponse({}, status=404)
     may = permissions.read(task)
-    if not may.view and not (may := permissions.of(request.user)).view:  # another backend may grant it
+    if (
+        not may.view and not (may := permissions.permissions_of(request.user)).view
+    ):  # another backend may grant it
         return JsonResponse({}, status=403)
     snapshot = KEEPER.get(task, may)
     etag = _etag(task, snapshot)

@@ -65,11 +65,11 @@ def about(task: CollectionTask, may: Rights, now: datetime) -> dict[str, Any]:
         "left": left(speed),
         "lanes": lanes(task) if running else [],
         "waiting": formatting.number(task.total_stocks - task.processed_stocks),
-        "lasted": durations.in_words(durations.of(task)) if task.end_time else "",
+        "lasted": durations.in_words(durations.task_duration(task)) if task.end_time else "",
         "ended_by": next((e.user_name for e in events if e.kind == EventKind.CANCELLED), ""),
         "reason": errors.reason(task.error_code),
         "notices": list(notices(task)),
-        "chart": throughput_chart.of(progress.throughput(task.pk, now=now)),
+        "chart": throughput_chart.build_chart(progress.throughput(task.pk, now=now)),
         "groups": [group(task, found) for found in selectors.error_groups(task.pk)],
         "events": [happenings.told(event) for event in events],
         "retries": [columns.line(retry) for retry in task.retries.order_by("-start_time")[:RETRIES]],
@@ -148,7 +148,7 @@ def _last(task: CollectionTask, speed: Pace, now: datetime) -> Step:
     if task.end_time is None:
         expected = _("expected") if speed.low is not None else ""
         return Step(_("end"), ends(speed, now), expected, "ahead", "flag")
-    lasted = _("after %(time)s") % {"time": durations.in_words(durations.of(task))}
+    lasted = _("after %(time)s") % {"time": durations.in_words(durations.task_duration(task))}
     icon = formatting.LOOKS[task.status][1]
     return Step(task.get_status_display(), formatting.moment(task.end_time), lasted, "done", icon)
 
@@ -237,7 +237,7 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
 
 
 def _of_the_source(task: CollectionTask) -> Iterator[Notice]:
-    if task.status != TaskStatus.RUNNING or not (gate := status.gate_of(task.source)).shut:
+    if task.status != TaskStatus.RUNNING or not (gate := status.status_of(task.source)).shut:
         return
     name = _("The source “%(source)s” is paused") % {"source": task.source}
     until = f"{timezone.localtime(gate.paused_until):%Y-%m-%d %H:%M:%S}"

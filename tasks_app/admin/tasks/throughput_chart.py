@@ -30,7 +30,7 @@ class Chart:
     most: str
 
 
-def of(buckets: list[Bucket]) -> Chart | None:
+def build_chart(buckets: list[Bucket]) -> Chart | None:
     """The drawing of these intervals; None of none."""
     if not buckets:
         return None

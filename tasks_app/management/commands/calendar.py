@@ -85,7 +85,7 @@ class Command(BaseCommand):
         market = options["market"]
         year = options["year"] or calendars.market_today(market).year
         first, last = date(year, 1, 1), date(year, 12, 31)
-        calendar = calendars.of(market)
+        calendar = calendars.load_calendar(market)
         overrides = CalendarDay.objects.filter(market=market, day__range=(first, last)).order_by("day")
         if options["json"]:
             self.stdout.write(payloads.dumps(_as_json(calendar, first, last, list(overrides))))

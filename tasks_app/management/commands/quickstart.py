@@ -144,7 +144,7 @@ class Command(BaseCommand):
                 task = selectors.current() or lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
             except TaskAlreadyRunning:
                 continue
-            ours = order.of(task) == SAMPLE
+            ours = order.order_from_task(task) == SAMPLE
             if not ours:
                 self.say(_("Another task is running. Waiting for its end: %(task)s") % {"task": task.pk})
             ended = watch.until_end(task.pk)
