@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The browser tests' own needs, fetched only where there is a Chromium (and an npm) to use them with.
+# What the browser tests need is fetched only where there is a Chromium (and an npm) to use it with.
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 AXE := .cache/axe/node_modules/.package-lock.json
 BROWSER := $(if $(CHROMIUM),$(VENV)/.installed-browser $(if $(shell command -v npm),$(AXE)))
 
-.PHONY: run test browser screenshots bench soak lint format lock messages clean
+.PHONY: run test browser screenshots bench soak lint lint-python lint-types lint-imports lint-templates \
+	lint-migrations lint-translations lint-vendored lint-deploy hooks format lock messages clean
 
 run: $(VENV)/.installed
 	$(BIN)/python manage.py quickstart
@@ -27,17 +28,34 @@ bench: $(VENV)/.installed-bench
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.chaos --database sqlite --seconds 600
 	$(BIN)/python -m benchmarks.chaos --database postgresql --seconds 600
-	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/db/test_state_machine.py
+	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/lifecycle/test_state_machine.py
 
-lint: $(VENV)/.installed-dev
+# Each check is a target of its own, so that .pre-commit-config.yaml runs the very same commands.
+lint: lint-python lint-types lint-imports lint-templates lint-migrations lint-translations lint-vendored lint-deploy
+
+lint-python: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+lint-types: $(VENV)/.installed-dev
 	$(BIN)/mypy tasks_app collector_site
+
+lint-imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
+
+lint-templates: $(VENV)/.installed-dev
 	$(BIN)/djlint --lint --quiet templates
+
+lint-migrations: $(VENV)/.installed-dev
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+lint-translations: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.translations
+
+lint-vendored: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.vendored_files
+
+lint-deploy: $(VENV)/.installed-dev
 	DJANGO_DEBUG=off DJANGO_ALLOWED_HOSTS=example.org \
 	DJANGO_SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
@@ -45,6 +63,10 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	-$(BIN)/djlint --reformat --quiet templates
+
+hooks: $(VENV)/.installed-dev
+	$(BIN)/pre-commit install
 
 lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
