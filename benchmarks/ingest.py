@@ -111,7 +111,7 @@ def bare() -> tuple[int, float, float]:
     from tasks_app.sources import registry
     from tasks_app.sources.base import Request
 
-    source, writer = registry.make(SOURCE, settings.COLLECTOR), script.writer()
+    source, writer = registry.get_source(SOURCE, settings.COLLECTOR), script.writer()
     count, writing, making = 0, 0.0, 0.0
     for symbol in source.symbols("CN"):
         began = time.perf_counter()

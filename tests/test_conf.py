@@ -70,11 +70,11 @@ def test_rates_caps_and_chains_are_read_by_name(monkeypatch):
 def test_a_source_declares_its_limits_and_the_settings_win(monkeypatch, settings, rate, daily):
     monkeypatch.setattr(First, "rate", 2.0)
     monkeypatch.setattr(First, "daily", 100)
-    registry.limits.cache_clear()
+    registry.traits.cache_clear()
     limits = registry.limits(
         "mine", conf.Conf(sources=(("mine", "tests.fakes.scripted_sources:First"),), **settings)
     )
-    registry.limits.cache_clear()
+    registry.traits.cache_clear()
     assert (limits.rate, limits.daily, limits.time_zone) == (rate, daily, "Asia/Shanghai")
 
 
@@ -222,7 +222,7 @@ def test_a_source_is_known_by_the_name_that_it_is_registered_by_also_two_of_one_
     )
     known = conf.Conf(sources=paths)
     for name, _ in paths:
-        assert registry.available(known)[name].name == registry.make(name, known).name == name
+        assert registry.available(known)[name].name == registry.get_source(name, known).name == name
     assert First.name == "first"
 
 

@@ -60,7 +60,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         super().__init__(*args, **kwargs)
         names: Any = self.fields["source"]
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
-        self.fields["source"].initial = registry.serving(Market.CN, settings.COLLECTOR)
+        self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR)
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())
 
     def clean(self) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from tasks_app.conf import Conf
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
-from tasks_app.sources.base import Bar, DaySource, Request, Source
+from tasks_app.sources import registry
+from tasks_app.sources.base import Bar, DaySource, Request, SelectiveDaySource, Source
 
 FAILED = "by_day_failed"
 FEW = 0.8  # of the stocks that traded before: a day's answer with fewer was cut off
@@ -51,7 +52,8 @@ class DayFetcher:
         self.market, self.adjust = task.market, task.adjust
         self.shelf = day_cache(task.pk, name)
         self.asking: set[date] = set()
-        self.pays = task.total_stocks >= conf.by_day_from and serves(source, task.market, task.adjust)
+        traits = registry.traits(name, conf)
+        self.pays = task.total_stocks >= conf.by_day_from and traits.serves_days(task.market, task.adjust)
         if self.pays and not self.shelf.given_up:
             warned = TaskEvent.objects.filter(task=task, kind=EventKind.WARNED, params__code=FAILED)
             self.shelf.given_up = warned.exists()
@@ -64,8 +66,9 @@ class DayFetcher:
         sessions = [day for day in span(request) if self._trades(day)]
         if not sessions or len(self.shelf.wanted.union(sessions)) > most:
             return ()
-        offers = getattr(self.source, "offers_day", None)
-        if offers and not all(offers(self.market, day) for day in sessions):
+        if isinstance(self.source, SelectiveDaySource) and not all(
+            self.source.offers_day(self.market, day) for day in sessions
+        ):
             return ()
         self.shelf.wanted.update(sessions)
         return tuple(sessions)
@@ -129,13 +132,6 @@ class DayFetcher:
     def _trades(self, day: date) -> bool:
         known = self._calendar.is_session(day)
         return day.weekday() < 5 if known is None else known
-
-
-def serves(source: Source, market: str, adjust: str) -> bool:
-    """Whether the source answers by day for the market and adjustment."""
-    markets = getattr(source, "day_markets", source.markets)
-    adjusts = getattr(source, "day_adjusts", source.adjusts)
-    return isinstance(source, DaySource) and market in markets and adjust in adjusts
 
 
 def span(request: Request) -> list[date]:

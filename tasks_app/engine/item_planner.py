@@ -22,9 +22,7 @@ from tasks_app.throttle.limiter import Blocked, NoLimit, Permit
 Wait = Callable[[Blocked | None], Call[Any, Any] | None]
 
 
-def plan(
-    task: CollectionTask, lane: Lane, source: Source, ask: Callable[[], Sequence[Symbol]], conf: Conf
-) -> bool:
+def plan(task: CollectionTask, lane: Lane, ask: Callable[[], Sequence[Symbol]], conf: Conf) -> bool:
     """Give the task its items; False when its list can't be had and the task was ended as failed.
 
     `ask` asks for the list, where the stored one is too old. One that can't be had now, but was had
@@ -32,7 +30,7 @@ def plan(
     and what `ask` raises beside `SourceError`.
     """
     try:
-        codes = _fresh(task, source, conf) or _stored(task, source, ask())
+        codes = _fresh(task, conf) or _stored(task, ask())
     except SourceError as error:
         codes = stock_list.known(task.market, task.source)
         if not codes:
@@ -71,7 +69,7 @@ def ask_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
             raise Transient(shut.why, code="source_paused")
         return fetcher.next(min(shut.seconds, 1.0) if shut else 1.0)
 
-    return ask(registry.make(name, conf), market, limiter.limiter_for(name, conf), fetcher, wait)
+    return ask(registry.get_source(name, conf), market, limiter.limiter_for(name, conf), fetcher, wait)
 
 
 def _call(
@@ -90,14 +88,14 @@ def _call(
             door.missed(passed)
 
 
-def _fresh(task: CollectionTask, source: Source, conf: Conf) -> list[str] | None:
+def _fresh(task: CollectionTask, conf: Conf) -> list[str] | None:
     """The codes of a list that is new enough not to be asked for again; None when there is none."""
-    if getattr(source, "free_list", False):
+    if registry.traits(task.source, conf).list_is_free:
         return None
     return stock_list.fresh(task.market, task.source, conf.list_max_age)
 
 
-def _stored(task: CollectionTask, source: Source, symbols: Sequence[Symbol]) -> list[str]:
+def _stored(task: CollectionTask, symbols: Sequence[Symbol]) -> list[str]:
     """The codes of the list, which is stored. Raises `SourceError` for one that is none."""
     stock_list.store(task.market, task.source, symbols, today=market_today(task.market))
     return list(dict.fromkeys(symbol.code for symbol in symbols))

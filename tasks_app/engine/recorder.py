@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
+from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 
 from tasks_app import lifecycle
@@ -21,7 +22,6 @@ from tasks_app.quotes import (
     date_ranges,
     findings,
     series,
-    trading_days,
     upsert,
     validation,
 )
@@ -29,6 +29,7 @@ from tasks_app.quotes.date_ranges import Span
 from tasks_app.quotes.series import stored_within
 from tasks_app.quotes.upsert import Provenance, Stored
 from tasks_app.quotes.validation import ValidationResult
+from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Request
 
 logger = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ class Recorder:
 
     def _is_full(self, claim: Claim, answer: Answer, covered: Sequence[Span]) -> bool:
         """Whether nothing of the task's days is missing; of a source that may grow, what it has is all."""
-        if trading_days.grows(answer.origin.source):
+        if registry.traits(answer.origin.source, settings.COLLECTOR).history_may_grow:
             return bool(answer.sifted.bars)
         window = request_planner.listed(self.missing.window(), self._known(claim).stock)
         return self.days.lacking(window, covered) is None
@@ -198,9 +199,10 @@ class Recorder:
         )
         covered = date_ranges.parse(held.covered) if held else []
         span = answer.request.start, believed or date.min
-        if trading_days.grows(source) and bars:  # its silence says nothing of what it will have
+        history_may_grow = registry.traits(source, settings.COLLECTOR).history_may_grow
+        if history_may_grow and bars:  # its silence says nothing of what it will have
             span = bars[0].day, bars[-1].day
-        elif trading_days.grows(source) or believed is None or believed < answer.request.start:
+        elif history_may_grow or believed is None or believed < answer.request.start:
             return covered
         return date_ranges.add(covered, span, self.days.adjoin)
 

@@ -124,7 +124,7 @@ class Slice:
         listed = self.task.market, door.gate, self.desk.fetcher, self._wait_for_list
         ask = partial(item_planner.ask, door.source, *listed)
         try:
-            planned = item_planner.plan(self.task, self.lane, door.source, ask, self.conf)
+            planned = item_planner.plan(self.task, self.lane, ask, self.conf)
         except TimeIsUp:
             lifecycle.close(self.lane)
             return False

@@ -37,7 +37,7 @@ class SourceState:
     def __init__(self, task: CollectionTask, name: str, place: int, conf: Conf) -> None:
         self.name, self.place, self.conf = name, place, conf
         self.limits = registry.limits(name, conf)
-        self.source = registry.make(name, conf)
+        self.source = registry.get_source(name, conf)
         self.gate = limiter.limiter_for(name, conf)
         self.daily = DayFetcher(task, name, self.source, conf)
         self.in_flight = 0

@@ -131,7 +131,7 @@ def _launch(
     )
     slot.task = task
     slot.save()
-    lanes = range(registry.lanes((order.source, *(order.fallbacks or ())), settings.COLLECTOR))
+    lanes = range(registry.lane_count((order.source, *(order.fallbacks or ())), settings.COLLECTOR))
     CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in lanes)
     events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:

@@ -120,12 +120,13 @@ def _check_dates(order: Order, today: date) -> None:
 
 def _route(order: Order, conf: Conf) -> tuple[str, type[Source]]:
     """Market and source. A market left out is CN, or the first one that the source serves."""
-    sources = registry.available(conf)
     if order.market and order.market not in MARKETS:
         raise errors.UnknownMarket(market=order.market, known=", ".join(MARKETS))
-    name = order.source or (registry.serving(order.market, conf) if order.market else conf.default_source)
+    name = order.source or (
+        registry.choose_source(order.market, conf) if order.market else conf.default_source
+    )
     if name is None:
-        raise errors.NoSourceForMarket(market=order.market, **_described(sources))
+        raise errors.NoSourceForMarket(market=order.market, **_described(conf))
     source = _known(name, conf)
     market = order.market or ("CN" if "CN" in source.markets else source.markets[0])
     _check_market(market, source)
@@ -153,7 +154,7 @@ def _check_adjust(order: Order, source: type[Source]) -> None:
 def _fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
     """The sources to try after the order's own. What is named must fit; of those set, what does."""
     if order.fallbacks is None:
-        following = registry.after(order.source, order.market, conf)
+        following = registry.fallbacks_after(order.source, order.market, conf)
         sources = registry.available(conf)
         return tuple(name for name in following if order.adjust in sources[name].adjusts)
     named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
@@ -179,10 +180,10 @@ def _absent(name: str, conf: Conf) -> errors.OrderError:
     return errors.SourceNotInstalled(source=name)
 
 
-def _described(sources: dict[str, type[Source]]) -> dict[str, str]:
-    """The sources with their markets: the real ones, and those that serve only who names them."""
-    told = {name: f"{name} ({', '.join(source.markets)})" for name, source in sources.items()}
-    return {
-        "known": "; ".join(text for name, text in told.items() if name not in registry.SYNTHETIC),
-        "made_up": "; ".join(text for name, text in told.items() if name in registry.SYNTHETIC),
-    }
+def _described(conf: Conf) -> dict[str, str]:
+    """Lists the sources with their markets: those of real quotes, and the synthetic ones."""
+    listed: dict[str, list[str]] = {"known": [], "made_up": []}
+    for name, source in registry.available(conf).items():
+        kind = "made_up" if registry.traits(name, conf).is_synthetic else "known"
+        listed[kind].append(f"{name} ({', '.join(source.markets)})")
+    return {kind: "; ".join(texts) for kind, texts in listed.items()}

@@ -103,13 +103,6 @@ class SessionDays:
 
 def trading_days_for(market: str, source: str) -> Days:
     """The days that count for a source of the market. One query, unless the source has no calendar."""
-    made_of = registry.available(settings.COLLECTOR).get(source)
-    if not getattr(made_of, "calendar", True):
+    if not registry.traits(source, settings.COLLECTOR).follows_exchange:
         return PlainDays(market)
     return SessionDays(calendars.load_calendar(market))
-
-
-def grows(source: str) -> bool:
-    """Whether the source may have more of the past tomorrow: then only its bars count as answers."""
-    made_of = registry.available(settings.COLLECTOR).get(source)
-    return bool(getattr(made_of, "grows", False))

@@ -83,20 +83,13 @@ class UnknownStock(Permanent):
 
 @runtime_checkable
 class Source(Protocol):
-    """A source of daily quotes.
+    """A source of daily quotes. Any class of this shape is one; no base class is needed.
 
-    `symbols` lists a market. `fetch` answers a request with its bars by rising day, and answers
-    with none only when there truly are none: an answer that is empty because the vendor throttles
-    is a `Transient`. Both may be called from several threads at once, may block, and raise only
-    `SourceError` for what can be foreseen; anything else counts as the source's fault, too.
+    The engine makes one source per worker process and calls it from several threads at once. Its methods may
+    block. They raise only `SourceError` for what can be foreseen; any other exception counts as a fault of
+    the source and fails the stock.
 
-    A source may also declare how it wants to be treated, as class attributes (`Limits` says what
-    they mean): `rate`, `daily`, `in_flight`, `most_workers`, `time_zone`. Settings win over `rate`
-    and `daily`. `calendar = False` says that its sessions are not those of the market's exchange:
-    missing days are then counted as plain days. `free_list = True`: asking for the list costs nothing,
-    so that a task never goes by a stored one. `local = True`: nobody is asked, so that there is nobody to
-    be kind to and a failure pauses nothing. `grows = True`: it may have more of the past tomorrow (a
-    folder of files), so that only the days between its bars count as answered.
+    A source may declare further class attributes: see `tasks_app.sources.traits.SourceTraits`.
     """
 
     name: ClassVar[str]
@@ -104,25 +97,42 @@ class Source(Protocol):
     adjusts: ClassVar[tuple[str, ...]]
 
     @classmethod
-    def from_conf(cls, conf: Conf) -> "Source": ...
+    def from_conf(cls, conf: Conf) -> "Source":
+        """Returns the source for these settings."""
 
-    def symbols(self, market: str) -> Sequence[Symbol]: ...
+    def symbols(self, market: str) -> Sequence[Symbol]:
+        """Returns the stock list of one of the source's markets."""
 
-    def fetch(self, request: Request) -> Sequence[Bar]: ...
+    def fetch(self, request: Request) -> Sequence[Bar]:
+        """Returns the bars of the request's days in ascending date order.
+
+        An empty answer means that there truly are none. An answer that is empty because the vendor throttles
+        is a `Transient`; a code that the vendor does not know is an `UnknownStock`.
+        """
 
 
 @runtime_checkable
 class DaySource(Protocol):
-    """What a source may offer besides `Source`: one day of a whole market in one request.
+    """A `Source` that can also fetch one day of a whole market in one request.
 
-    `fetch_day` answers with the bars by code; a stock that is not among them had no bar that day.
-    An answer without any bar counts as a failure, since only sessions are asked for. Raises as
-    `Source.fetch` does. `day_adjusts` says for which adjustments (all of `adjusts` when it is not
-    declared), `day_markets` likewise for which markets, and
-    `offers_day(market, day)` for which days (any session when it is not declared).
+    `day_markets` and `day_adjusts` name the markets and adjustments for which it can; by default all of its
+    own.
     """
 
-    def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]: ...
+    def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
+        """Returns the day's bars by code. A stock that is missing had no bar on that day.
+
+        Only sessions are requested, so an answer without any bar counts as a failure. Raises as
+        `Source.fetch` does.
+        """
+
+
+@runtime_checkable
+class SelectiveDaySource(DaySource, Protocol):
+    """A `DaySource` that can fetch only some days."""
+
+    def offers_day(self, market: str, day: date) -> bool:
+        """Returns whether `fetch_day` can fetch this session."""
 
 
 @dataclass(frozen=True)

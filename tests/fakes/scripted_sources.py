@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from tasks_app.conf import Conf
+from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock
 
 DAY = date(2024, 3, 1)
@@ -100,6 +101,7 @@ KINDS: tuple[type[First], ...] = (First, Second, Third, ByDay)
 
 def scripted(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
     """The settings with these sources in them and no patience; `first=…` gives a source its script."""
+    registry.traits.cache_clear()  # tests patch the sources' class attributes
     for kind in KINDS:
         kind.calls.clear()
         if kind.name in scripts:

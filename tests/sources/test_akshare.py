@@ -518,7 +518,7 @@ def test_a_list_that_still_has_yesterdays_quotes_is_no_answer(stand_in):
 
 def test_listing_the_sources_imports_neither_akshare_nor_pandas():
     check = "import sys; from tasks_app.conf import Conf; from tasks_app.sources import registry\n"
-    check += "source = registry.make('akshare', Conf())\n"
+    check += "source = registry.get_source('akshare', Conf())\n"
     check += "print(sorted({'akshare', 'pandas', 'requests'} & set(sys.modules)), source.name)"
     told = subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True, capture_output=True, text=True)
     assert told.stdout == "[] akshare\n"
@@ -542,7 +542,7 @@ def test_it_is_kind_by_itself_and_made_from_the_settings():
 
 
 def test_it_serves_chinese_stocks_where_no_source_is_named():
-    assert registry.serving("CN", Conf()) == registry.serving("HK", Conf()) == "akshare"
+    assert registry.choose_source("CN", Conf()) == registry.choose_source("HK", Conf()) == "akshare"
 
 
 # Through the whole engine.
@@ -552,9 +552,9 @@ def test_it_serves_chinese_stocks_where_no_source_is_named():
 def engine(settings, stand_in):
     """The engine on the stand-in, without patience, and with a source that remembers nothing."""
     settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=True, backoff=0.0, max_attempts=2)
-    registry.make.cache_clear()
+    registry.get_source.cache_clear()
     yield settings
-    registry.make.cache_clear()
+    registry.get_source.cache_clear()
 
 
 def collect(*codes, rounds=4, **order):

@@ -391,7 +391,7 @@ WORKER = """
 import sys, time
 from datetime import date
 from tasks_app.sources.base import Request
-from tasks_app.sources.baostock import BaostockSource
+from tasks_app.sources.baostock.source import BaostockSource
 source = BaostockSource(sys.argv[1], timeout=60)
 def ask(code):
     return source.fetch(Request("CN", code, date(2024, 6, 3), date(2024, 6, 14)))
@@ -452,7 +452,7 @@ def engine(settings, stand_in):
         settings.COLLECTOR, baostock_address=stand_in.address, no_throttle=True, backoff=0.0, max_attempts=2
     )
     yield settings
-    registry.make("baostock", settings.COLLECTOR).close()
+    registry.get_source("baostock", settings.COLLECTOR).close()
 
 
 def collect(*codes, **order):
@@ -516,7 +516,7 @@ def test_one_stock_in_trouble_does_not_stop_the_rest(engine, stand_in, mode, cod
 @pytest.mark.django_db
 def test_a_hanging_server_fails_its_stock_as_timeout(engine, stand_in):
     engine.COLLECTOR = replace(engine.COLLECTOR, fetch_timeout=5.0, max_attempts=1)
-    warm(registry.make("baostock", engine.COLLECTOR))
+    warm(registry.get_source("baostock", engine.COLLECTOR))
     stand_in.trouble = {"sz.000001": "hang"}
     task = collect("000001", "600000")
     assert (task.success_count, task.failed_count) == (1, 1)

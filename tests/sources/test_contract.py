@@ -482,7 +482,7 @@ import sys
 from datetime import date
 from tasks_app.conf import Simulated
 from tasks_app.sources.base import Request
-from tasks_app.sources.simulated import SimulatedSource
+from tasks_app.sources.simulated.source import SimulatedSource
 source = SimulatedSource(Simulated(bars=1, log=sys.argv[1]))
 for _ in range(300):
     source.fetch(Request("CN", "000001", date(2024, 1, 1), date(2024, 1, 31)))

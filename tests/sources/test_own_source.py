@@ -90,7 +90,7 @@ def own(settings, tmp_path, monkeypatch):
         registry.available.cache_clear()
         yield settings.COLLECTOR
         registry.available.cache_clear()
-        registry.make.cache_clear()
+        registry.get_source.cache_clear()
         for name in ("my_package", "my_package.vendor"):
             sys.modules.pop(name, None)
 
@@ -101,7 +101,7 @@ def test_it_is_one_file_of_less_than_sixty_lines():
 
 
 def test_the_dotted_path_leads_to_a_source_with_its_limits(own):
-    assert isinstance(registry.make("vendor", own), Source)
+    assert isinstance(registry.get_source("vendor", own), Source)
     assert registry.limits("vendor", replace(own, no_throttle=False)).rate == 5.0
 
 
@@ -129,7 +129,7 @@ def test_a_stock_it_does_not_know_fails_by_name(own):
 
 
 def test_with_the_pages_method_it_answers_a_whole_day(own):
-    made = registry.make("vendor", own)
+    made = registry.get_source("vendor", own)
     assert not isinstance(made, DaySource)
     module = sys.modules["my_package.vendor"]
     names = {"ask": module.ask, "bar": module.bar, "date": date}

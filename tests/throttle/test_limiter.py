@@ -84,9 +84,9 @@ def test_a_source_without_limits_that_refuses_is_paused_too(third_party):
 
 def test_a_source_that_asks_nobody_is_never_paused(third_party, monkeypatch):
     monkeypatch.setattr(scripted_sources.First, "local", True, raising=False)
-    registry.limits.cache_clear()
+    registry.traits.cache_clear()
     assert type(limiter.limiter_for("first", third_party)) is limiter.NoLimit
-    registry.limits.cache_clear()
+    registry.traits.cache_clear()
 
 
 def test_requests_are_spaced_as_the_rate_says_whoever_reserves_them(limited):

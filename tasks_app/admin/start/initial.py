@@ -85,7 +85,7 @@ def _route(request: HttpRequest, newest: CollectionTask | None) -> tuple[str, st
     if not source and newest and market in ("", newest.market):
         market, source = newest.market, newest.source
     if source not in sources:
-        source = (registry.serving(market, conf) if market in MARKETS else None) or conf.default_source
+        source = (registry.choose_source(market, conf) if market in MARKETS else None) or conf.default_source
     served = sources[source].markets
     if market in served:
         return market, source

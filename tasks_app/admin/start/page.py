@@ -98,7 +98,7 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
             "rate": limit_of(registry.limits(name, conf)),
             "pause": pauses.get(name, ""),
-            "made_up": name in registry.SYNTHETIC,
+            "made_up": registry.traits(name, conf).is_synthetic,
             "checked": name == chosen,
         }
         for name, source in registry.available(conf).items()

@@ -123,6 +123,7 @@ class SimulatedSource:
     calendar: ClassVar[bool] = False  # its sessions are made up
     free_list: ClassVar[bool] = True
     local: ClassVar[bool] = True
+    synthetic: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,0 +1,106 @@
+"""A source's traits: what its class attributes declare about how it is to be used.
+
+Third parties write plain class attributes, listed in docs/adding-a-source.md. Only this module reads them.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tasks_app.conf import ADJUSTS, MARKET_TIME_ZONES, MARKETS
+from tasks_app.sources.base import Source
+
+METHODS = ("from_conf", "symbols", "fetch")
+
+
+class InvalidSource(Exception):
+    """A class is not a source; the message says what it lacks."""
+
+
+@dataclass(frozen=True)
+class SourceTraits:
+    """What a source declares; the defaults stand for what it leaves out.
+
+    Where a field is named differently from the class attribute, its comment names the attribute.
+    """
+
+    rate: float = 0.0  # requests per second over all workers and hosts; 0: no limit
+    daily: int = 0  # requests per day over all workers and hosts; 0: no limit
+    in_flight: int = 0  # requests at once in one worker; 0: as many as the rate needs
+    most_workers: int = 0  # workers at once in a task; 0: any number
+    time_zone: str = "UTC"  # in which a day of `daily` begins; by default that of the first market
+    follows_exchange: bool = True  # `calendar`: its sessions are those of the market's exchange
+    list_is_free: bool = False  # `free_list`: the stock list costs no request, so it is read for every task
+    is_local: bool = False  # `local`: no vendor is asked, so that failures never pause it
+    history_may_grow: bool = False  # `grows`: it may have more of the past tomorrow
+    is_synthetic: bool = False  # `synthetic`: made-up data, used only where it is named
+    required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
+    day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
+    day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
+
+    def serves_days(self, market: str, adjust: str) -> bool:
+        """Whether one request returns a day of the whole market in this adjustment."""
+        return market in self.day_markets and adjust in self.day_adjusts
+
+
+def check_source(source: Any) -> None:
+    """Raises `InvalidSource` unless `source` is a class with everything that a source must have."""
+    if not isinstance(source, type):
+        raise InvalidSource("it lacks a class")
+    missing = [] if isinstance(getattr(source, "name", None), str) else ["name"]
+    for attribute, known in (("markets", MARKETS), ("adjusts", ADJUSTS)):
+        values = getattr(source, attribute, None)
+        if not (isinstance(values, tuple | list) and values and all(value in known for value in values)):
+            missing.append(f"{attribute} (some of {', '.join(map(repr, known))})")
+    missing += [f"{method}()" for method in METHODS if not callable(getattr(source, method, None))]
+    if missing:
+        raise InvalidSource(f"it lacks {', '.join(missing)}")
+
+
+def read_traits(source: type[Source]) -> SourceTraits:
+    """Returns the traits of a class that passed `check_source`. Raises `InvalidSource` for a bad one."""
+    serves_days = callable(getattr(source, "fetch_day", None))
+    return SourceTraits(
+        rate=_number(source, "rate"),
+        daily=int(_number(source, "daily")),
+        in_flight=int(_number(source, "in_flight")),
+        most_workers=int(_number(source, "most_workers")),
+        time_zone=_time_zone(source),
+        follows_exchange=bool(getattr(source, "calendar", True)),
+        list_is_free=bool(getattr(source, "free_list", False)),
+        is_local=bool(getattr(source, "local", False)),
+        history_may_grow=bool(getattr(source, "grows", False)),
+        is_synthetic=bool(getattr(source, "synthetic", False)),
+        required_setting=str(getattr(source, "needs", "")),
+        day_markets=_some_of(source, "day_markets", source.markets, MARKETS) if serves_days else (),
+        day_adjusts=_some_of(source, "day_adjusts", source.adjusts, ADJUSTS) if serves_days else (),
+    )
+
+
+def _number(source: type[Source], attribute: str) -> float:
+    try:
+        value = float(getattr(source, attribute, 0))
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise InvalidSource(f"its {attribute} must be a number from 0 up")
+    return value
+
+
+def _time_zone(source: type[Source]) -> str:
+    name = getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]])
+    try:
+        return ZoneInfo(name).key
+    except (TypeError, ValueError, OSError, KeyError) as error:
+        raise InvalidSource(f"its time_zone must be the name of a time zone, not {name!r}") from error
+
+
+def _some_of(
+    source: type[Source], attribute: str, default: Collection[str], known: tuple[str, ...]
+) -> tuple[str, ...]:
+    values = getattr(source, attribute, default)
+    if not isinstance(values, Collection) or not set(values) <= set(known):
+        raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, known))}")
+    return tuple(values)

@@ -1,0 +1,109 @@
+"""Traits are read from plain class attributes, with defaults for those left out."""
+
+import pytest
+
+from tasks_app.conf import Conf
+from tasks_app.sources import registry, traits
+from tasks_app.sources.traits import InvalidSource, SourceTraits, read_traits
+
+
+class Plain:
+    """A source that declares nothing."""
+
+    name = "plain"
+    markets = ("HK", "CN")
+    adjusts = ("", "qfq")
+
+    @classmethod
+    def from_conf(cls, conf): ...
+
+    def symbols(self, market): ...
+
+    def fetch(self, request): ...
+
+
+class ByDay(Plain):
+    def fetch_day(self, market, day, adjust): ...
+
+
+def make_class(base=Plain, **attributes):
+    return type("Made", (base,), attributes)
+
+
+def test_a_plain_class_has_the_defaults():
+    assert read_traits(Plain) == SourceTraits(time_zone="Asia/Hong_Kong")
+
+
+def test_documented_attributes_are_read():
+    made = make_class(
+        rate=5,
+        daily=1e4,
+        in_flight=2,
+        most_workers=1,
+        time_zone="Europe/Paris",
+        calendar=False,
+        free_list=True,
+        local=True,
+        grows=True,
+        synthetic=True,
+        needs="csv_dir",
+    )
+    assert read_traits(made) == SourceTraits(
+        rate=5.0,
+        daily=10_000,
+        in_flight=2,
+        most_workers=1,
+        time_zone="Europe/Paris",
+        follows_exchange=False,
+        list_is_free=True,
+        is_local=True,
+        history_may_grow=True,
+        is_synthetic=True,
+        required_setting="csv_dir",
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "attributes", "served"),
+    [
+        (Plain, {"day_markets": ("CN",)}, set()),
+        (ByDay, {}, {("CN", ""), ("CN", "qfq"), ("HK", ""), ("HK", "qfq")}),
+        (ByDay, {"day_markets": {"CN"}, "day_adjusts": [""]}, {("CN", "")}),
+        (ByDay, {"day_markets": ()}, set()),
+    ],
+)
+def test_days_are_served_for_the_declared_markets(base, attributes, served):
+    made = read_traits(make_class(base, **attributes))
+    pairs = [(market, adjust) for market in ("CN", "HK", "US") for adjust in ("", "qfq", "hfq")]
+    assert {pair for pair in pairs if made.serves_days(*pair)} == served
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"rate": "fast"}, "its rate must be a number from 0 up"),
+        ({"rate": float("nan")}, "its rate must be"),
+        ({"daily": -1}, "its daily must be"),
+        ({"in_flight": None}, "its in_flight must be"),
+        ({"most_workers": float("inf")}, "its most_workers must be"),
+        ({"time_zone": "Nowhere/City"}, "its time_zone must be the name of a time zone, not 'Nowhere/City'"),
+        ({"time_zone": 8}, "its time_zone must be"),
+        ({"day_markets": "CN"}, "its day_markets must be some of 'CN', 'HK', 'US'"),
+        ({"day_adjusts": ("raw",)}, "its day_adjusts must be some of '', 'qfq', 'hfq'"),
+    ],
+)
+def test_malformed_trait_breaks_the_source_by_name(monkeypatch, attributes, message):
+    malformed = make_class(ByDay, **attributes)
+    with pytest.raises(InvalidSource, match=message):
+        read_traits(malformed)
+    monkeypatch.setattr(traits, "Malformed", malformed, raising=False)
+    path = "tasks_app.sources.traits:Malformed"
+    conf = Conf(sources=(("mine", path),), default_source=message)  # a settings object of its own: no cache
+    assert registry.broken(conf)["mine"].startswith(f"{path} is not a source: {message}")
+    assert "mine" not in registry.available(conf)
+
+
+def test_unavailable_source_has_the_default_traits():
+    assert registry.traits("nowhere", Conf()) == SourceTraits()
+    with pytest.raises(KeyError):
+        registry.limits("nowhere", Conf())
