@@ -1,104 +1,87 @@
-"""Small tables that people bring as CSV: read strictly, with every mistake named by its line."""
+"""CSV files that commands import: parsed strictly, with every mistake named by its line."""
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app.errors import CollectorError
+from tasks_app.sources.csv_folder import tables
+from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
 
 Row = TypeVar("Row")
-ENCODINGS = ("utf-8-sig", "gb18030")
-NAMED = 10  # mistakes in a sentence
-DAY_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d")
+MAX_NAMED = 10  # mistakes in a sentence
 
 
-class BadSheet(CollectorError):
-    """A file that is not what it should be; not one of its lines was stored."""
+class InvalidCsv(CollectorError):
+    """A file can't be imported; not one of its lines was stored."""
 
     code = "bad_sheet"
     template = gettext_lazy("Nothing was stored of %(path)s:\n%(problems)s")
 
 
 @dataclass(frozen=True)
-class Sheet(Generic[Row]):
-    """How to read one kind of table.
+class CsvSchema(Generic[Row]):
+    """How to parse one kind of file.
 
-    `columns` has each column's names, in lower case, English first; `needed` says which can't be left
-    out. `read` makes a row of a line's values by column, and raises ValueError with one sentence.
+    `columns` has each column's names in lower case, English first; `required` lists those that can't be left
+    out. `parse` turns a line's values by column into a row, and raises `ValueError` with one sentence.
     """
 
     columns: Mapping[str, Sequence[str]]
-    needed: Sequence[str]
-    read: Callable[[dict[str, str]], Row]
+    required: Sequence[str]
+    parse: Callable[[dict[str, str]], Row]
 
     def rows(self, path: Path) -> list[Row]:
-        """All rows of the file. Raises `BadSheet`, which names the first mistakes by line."""
-        lines = csv.reader(io.StringIO(_text(path), newline=""))
-        try:
-            places = self._places(next(lines, []), path)
-            found = [(lines.line_num, line) for line in lines if any(cell.strip() for cell in line)]
-        except csv.Error as error:
-            raise BadSheet(path=path, problems=_at(lines.line_num, str(error))) from error
+        """Returns all rows of the file. Raises `InvalidCsv`, which names the first mistakes by line."""
         rows, problems = [], []
-        for number, line in found:
-            try:
-                rows.append(self.read(_values(line, places)))
-            except ValueError as error:
-                problems.append(_at(number, str(error)))
+        try:
+            table = tables.parse_csv(path.read_bytes())
+            positions = self._positions(table.header)
+            for line, fields in table.rows:
+                values = {
+                    column: fields[at].strip() if at < len(fields) else "" for column, at in positions.items()
+                }
+                try:
+                    rows.append(self.parse(values))
+                except ValueError as error:
+                    problems.append(_at_line(line, str(error)))
+        except OSError as error:
+            raise InvalidCsv(path=path, problems=error.strerror) from error
+        except UnreadableFile as error:
+            problem = error.problems[0]
+            raise InvalidCsv(path=path, problems=_at_line(problem.line, problem.describe(_))) from error
+        if len(problems) > MAX_NAMED:
+            problems[MAX_NAMED:] = [_("… and %(count)d more") % {"count": len(problems) - MAX_NAMED}]
+        if not rows and not problems:
+            problems = [_("the file has no line below its header")]
         if problems:
-            more = [_("… and %(count)d more") % {"count": len(problems) - NAMED}] * (len(problems) > NAMED)
-            raise BadSheet(path=path, problems="\n".join([*problems[:NAMED], *more]))
-        if not rows:
-            raise BadSheet(path=path, problems=_("the file has no line besides its header"))
+            raise InvalidCsv(path=path, problems="\n".join(problems))
         return rows
 
-    def _places(self, header: Sequence[str], path: Path) -> dict[str, int]:
-        heads = [cell.strip().lower() for cell in header]
-        places = {
-            column: heads.index(name)
+    def _positions(self, header: Sequence[str]) -> dict[str, int]:
+        headings = [cell.strip().lower() for cell in header]
+        positions = {
+            column: headings.index(name)
             for column, names in self.columns.items()
             for name in names
-            if name in heads
+            if name in headings
         }
-        if missing := [column for column in self.needed if column not in places]:
-            text = _("no column %(missing)s; there are: %(columns)s")
-            problem = text % {"missing": ", ".join(missing), "columns": ", ".join(heads) or "–"}
-            raise BadSheet(path=path, problems=_at(1, problem))
-        return places
+        if missing := [column for column in self.required if column not in positions]:
+            raise file_error("column_missing", 1, missing=", ".join(missing), columns=", ".join(headings))
+        return positions
 
 
-def day(text: str) -> date:
-    """2024-01-31, 20240131 or 2024/01/31. Raises ValueError with a sentence."""
-    for shape in DAY_FORMATS:
-        try:
-            return datetime.strptime(text, shape).date()
-        except ValueError:
-            continue
-    raise ValueError(_("“%(text)s” is no day as YYYY-MM-DD") % {"text": text})
-
-
-def _text(path: Path) -> str:
+def parse_day(text: str) -> date:
+    """Returns the day of 2024-01-31, 20240131 or 2024/01/31. Raises `ValueError` with a sentence."""
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadSheet(path=path, problems=str(error.strerror)) from error
-    for encoding in ENCODINGS:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise BadSheet(path=path, problems=_("the text is neither UTF-8 nor GBK; save it as UTF-8"))
+        return tables.parse_day(text)
+    except ValueError:
+        raise ValueError(_("“%(text)s” is not a date (YYYY-MM-DD)") % {"text": text}) from None
 
 
-def _values(line: Sequence[str], places: Mapping[str, int]) -> dict[str, str]:
-    return {column: line[place].strip() if place < len(line) else "" for column, place in places.items()}
-
-
-def _at(number: int, problem: str) -> str:
-    return _("line %(number)d: %(problem)s") % {"number": number, "problem": problem}
+def _at_line(line: int, problem: str) -> str:
+    return _("line %(number)d: %(problem)s") % {"number": line, "problem": problem} if line else problem

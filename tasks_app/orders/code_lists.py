@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
+from tasks_app.sources.text_encoding import decode_text
 
 MAX_BYTES = 500_000
 HEADINGS = frozenset({"code", "codes", "symbol", "ticker", "stock_code", "代码", "证券代码", "股票代码"})
@@ -44,22 +45,14 @@ def read(content: bytes) -> list[str]:
     """
     if len(content) > MAX_BYTES:
         raise FileTooLarge(limit=MAX_BYTES // 1000)
-    text = _decoded(content)
+    try:
+        text, _encoding = decode_text(content)
+    except ValueError as error:
+        raise NotAList() from error
     codes = _column(_rows(text))
     if not codes:
         raise EmptyList()
     return codes
-
-
-def _decoded(content: bytes) -> str:
-    if b"\0" in content:
-        raise NotAList()
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise NotAList()
 
 
 def _rows(text: str) -> list[list[str]]:

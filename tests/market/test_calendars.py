@@ -120,7 +120,7 @@ def test_corrections_are_imported_and_replace_older_ones(tmp_path, capsys, encod
 
 
 def test_a_column_that_is_missing_is_named_as_the_help_names_it(tmp_path, capsys):
-    with pytest.raises(CommandError, match="no column market, day, status; there are: a, b"):
+    with pytest.raises(CommandError, match="no column for market, day, status; there are: a, b"):
         run(capsys, "import", sheet(tmp_path, "a,b\n"))
 
 

@@ -203,14 +203,19 @@ def test_mistakes_in_a_file_are_named_by_line_and_nothing_is_stored(tmp_path, ca
     text = "code,name,exchange,listed_on\n600519,a,,\n6005 19,b,,\n600520,c,,soon\n"
     with pytest.raises(CommandError) as refused:
         run(capsys, "import", sheet(tmp_path, text), "--market", "CN")
-    assert "line 3: “6005 19” is no stock code" in str(refused.value)
-    assert "line 4: “soon” is no day" in str(refused.value)
+    assert "line 3: “6005 19” is not a stock code" in str(refused.value)
+    assert "line 4: “soon” is not a date" in str(refused.value)
     assert not Stock.objects.exists()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "line 1"), ("name\nx\n", "no column code"), ("code\n", "no line"), ("code\n\0\xff", "line 2")],
+    [
+        ("", "the file is empty"),
+        ("name\nx\n", "line 1: no column for code"),
+        ("code\n", "no line"),
+        ("code\n\0\xff", "neither UTF-8 nor GBK"),
+    ],
 )
 def test_a_file_that_is_no_list_is_told_so(tmp_path, capsys, text, said):
     with pytest.raises(CommandError, match=said):

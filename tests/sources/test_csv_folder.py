@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import translation
+from django.utils.translation import gettext
 
 from tasks_app import errors
 from tasks_app.conf import Conf
@@ -21,9 +22,9 @@ from tasks_app.orders import order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, SourceError, UnknownStock
 from tasks_app.sources.csv_folder import problems, tables
-from tasks_app.sources.csv_folder.layout import name_of, scan
-from tasks_app.sources.csv_folder.problems import Unreadable
-from tasks_app.sources.csv_folder.source import CsvSource, read
+from tasks_app.sources.csv_folder.layout import parse_stem, scan_folder
+from tasks_app.sources.csv_folder.problems import UnreadableFile
+from tasks_app.sources.csv_folder.source import CsvSource, read_file
 from tests.factories import make_order, make_task
 from tools.in_process import work
 
@@ -102,7 +103,7 @@ def test_english_columns_are_found_whatever_their_case(tmp_path):
     put(tmp_path, "AAPL.csv", english())
     bars = ask(tmp_path, "AAPL", "US")
     assert bars[0] == Bar(FIRST, 10.0, 11.0, 9.5, 10.5, 100_000)
-    assert read(scan(tmp_path).files["US", "", "AAPL"]).unused == ["Adj Close"]
+    assert read_file(scan_folder(tmp_path).files["US", "", "AAPL"]).unused_columns == ["Adj Close"]
 
 
 def test_our_own_export_can_be_read_back(tmp_path):
@@ -118,14 +119,14 @@ def test_our_own_export_can_be_read_back(tmp_path):
 def test_akshares_hong_kong_volumes_are_shares_already(tmp_path):
     put(tmp_path, "00700.csv", akshare("00700", unit=1))
     assert ask(tmp_path, "00700", "HK")[0].volume == 100_000
-    assert read(scan(tmp_path).files["HK", "", "00700"]).proof == "amount"
+    assert read_file(scan_folder(tmp_path).files["HK", "", "00700"]).unit_known_by == "amount"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030"])
 def test_chinese_headings_are_read_in_their_encodings(tmp_path, encoding):
     put(tmp_path, "600000.csv", encoding=encoding)
     assert len(ask(tmp_path)) == 6
-    told = read(scan(tmp_path).files["CN", "", "600000"]).encoding
+    told = read_file(scan_folder(tmp_path).files["CN", "", "600000"]).encoding
     assert told == ("UTF-8" if encoding.startswith("utf") else "GBK")
 
 
@@ -201,8 +202,8 @@ def test_what_is_missing_stays_missing_for_the_engine_to_judge(tmp_path):
 
 def test_the_amount_wins_over_the_columns_and_it_is_told(tmp_path):
     put(tmp_path, "600000.csv", akshare(unit=1))
-    reading = read(scan(tmp_path).files["CN", "", "600000"])
-    assert (reading.unit, reading.proof) == (1, "against")
+    reading = read_file(scan_folder(tmp_path).files["CN", "", "600000"])
+    assert (reading.shares_per_volume, reading.unit_known_by) == (1, "against")
     assert reading.bars[0].volume == 100_000
 
 
@@ -226,8 +227,8 @@ def test_a_file_in_two_units_fails(tmp_path):
 
 def test_without_an_amount_the_columns_decide(tmp_path):
     put(tmp_path, "600000.csv", "日期,开盘,收盘,最高,最低,成交量\n2024-01-02,10,10,11,9,7\n")
-    reading = read(scan(tmp_path).files["CN", "", "600000"])
-    assert (reading.unit, reading.proof, reading.bars[0].volume) == (100, "columns", 700)
+    reading = read_file(scan_folder(tmp_path).files["CN", "", "600000"])
+    assert (reading.shares_per_volume, reading.unit_known_by, reading.bars[0].volume) == (100, "columns", 700)
 
 
 def test_odd_lots_of_shares_are_kept_and_a_share_in_pieces_is_left_to_be_refused(tmp_path):
@@ -267,7 +268,7 @@ def test_odd_lots_of_shares_are_kept_and_a_share_in_pieces_is_left_to_be_refused
 )
 def test_the_place_and_name_of_a_file_tell_its_stock(tmp_path, name, key):
     put(tmp_path, name)
-    assert list(scan(tmp_path).files) == [key]
+    assert list(scan_folder(tmp_path).files) == [key]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_the_place_and_name_of_a_file_tell_its_stock(tmp_path, name, key):
 )
 def test_other_files_are_left_aside_with_the_reason(tmp_path, name, code):
     put(tmp_path, name)
-    layout = scan(tmp_path)
+    layout = scan_folder(tmp_path)
     assert not layout.files
     assert [problem.code for _, problem in layout.ignored] == [code]
 
@@ -295,7 +296,7 @@ def test_folders_without_a_meaning_and_links_are_not_followed(tmp_path):
     put(inside, "backup/600001.csv")
     (inside / "600000.csv").symlink_to(outside)
     (inside / "CN").symlink_to(outside.parent)
-    layout = scan(inside)
+    layout = scan_folder(inside)
     assert not layout.files
     assert {path.name: problem.code for path, problem in layout.ignored} == {
         "600000.csv": "not_a_file",
@@ -383,28 +384,28 @@ ROW = "2024-01-03,600000,10.0,10.5,11.0,9.5,1000,1020000,15.0,5.0,0.5,0.8"
             "600000.csv, line 1: no column for high, low, volume; there are: 日期, 开盘, 收盘.",
         ),
         (AKSHARE + ",收盘价\n", "600000.csv, line 1: two columns for close: 收盘, 收盘价."),
-        (changed(3, "2024-01-03,600000,10.0"), "600000.csv, line 3: 3 fields, where the header has 12."),
+        (changed(3, "2024-01-03,600000,10.0"), "600000.csv, line 3: 3 fields, but the header has 12."),
         (
             changed(4, ROW.replace("10.5", "abc")),
-            "600000.csv, line 4: “abc” in the column 收盘 is no number.",
+            "600000.csv, line 4: “abc” in the column 收盘 is not a number.",
         ),
         (
             changed(4, ROW.replace("10.5", "1_0")),
-            "600000.csv, line 4: “1_0” in the column 收盘 is no number.",
+            "600000.csv, line 4: “1_0” in the column 收盘 is not a number.",
         ),
         (
             changed(2, ROW.replace("2024-01-03", "2024-13-03")),
-            "600000.csv, line 2: “2024-13-03” in the column 日期 is no day.",
+            "600000.csv, line 2: “2024-13-03” in the column 日期 is not a date.",
         ),
         (
             changed(2, ROW.replace("2024-01-03", "2024-01-03 09:35")),
-            "600000.csv, line 2: “2024-01-03 09:35” in the column 日期 is no day.",
+            "600000.csv, line 2: “2024-01-03 09:35” in the column 日期 is not a date.",
         ),
         (
             changed(5, ROW.replace("600000", "600001")),
-            "600000.csv, line 5: the code “600001”, where the file's name says 600000.",
+            "600000.csv, line 5: the code is “600001”, but the file's name says 600000.",
         ),
-        (baostock(flag="2"), "600000.csv, line 2: the adjustment “qfq”, where the folder's is “”"),
+        (baostock(flag="2"), "600000.csv, line 2: the adjustment is “qfq”, but the folder's is “”"),
         (changed(3, ROW + '"x'), "600000.csv, line 3"),
     ],
 )
@@ -418,7 +419,7 @@ def test_an_error_names_the_file_the_line_and_the_cause(tmp_path, content, said)
 def test_every_bad_line_is_counted_and_the_first_ones_are_named(tmp_path):
     lines = [AKSHARE, *(f"{day(n)},600000,x" for n in range(100))]
     put(tmp_path, "600000.csv", "\n".join(lines))
-    assert str(failure(tmp_path)).endswith("line 4: 3 fields, where the header has 12; and 97 more.")
+    assert str(failure(tmp_path)).endswith("line 4: 3 fields, but the header has 12; and 97 more.")
 
 
 @pytest.mark.parametrize(
@@ -453,8 +454,8 @@ def test_a_folder_that_is_gone_is_passing(tmp_path):
 
 @pytest.mark.parametrize("stem", ["", ".", "-", "CN-", "sh.", "x" * 40])
 def test_strange_names_raise_nothing_else(stem):
-    with pytest.raises(Unreadable):
-        name_of(stem)
+    with pytest.raises(UnreadableFile):
+        parse_stem(stem)
 
 
 def test_files_are_read_without_pandas_or_django():
@@ -509,7 +510,7 @@ def test_a_bad_file_fails_its_stock_with_its_line_and_the_rest_goes_on(folder):
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
     item = task.items.get(state="failed")
     assert (item.code, item.error_code) == ("600001", "bad_file")
-    assert item.error_message == "600001.csv, line 2: “ten” in the column 收盘 is no number."
+    assert item.error_message == "600001.csv, line 2: “ten” in the column 收盘 is not a number."
 
 
 @pytest.mark.django_db
@@ -596,14 +597,11 @@ def test_a_preview_needs_a_folder(settings, tmp_path):
         call_command("csvfolder", "preview", str(tmp_path / "gone"))
 
 
-def test_every_problem_has_its_sentence_for_translators():
-    with translation.override("en"):
-        told = {code: str(sentence) for code, sentence in csv_preview.SENTENCES.items()}
-    assert told == problems.SENTENCES
+def test_every_problem_has_a_chinese_sentence():
     with translation.override("zh-hans"):
-        assert not [code for code, sentence in csv_preview.SENTENCES.items() if str(sentence) == told[code]]
+        assert not [code for code, text in problems.TEMPLATES.items() if gettext(text) == text]
 
 
 def test_spans_of_lines_are_told_in_short():
-    assert csv_preview.spans([2, 3, 4, 6, 8, 9]) == "2–4, 6, 8–9"
-    assert csv_preview.spans([0]) == ""
+    assert csv_preview.line_ranges([2, 3, 4, 6, 8, 9]) == "2–4, 6, 8–9"
+    assert csv_preview.line_ranges([0]) == ""

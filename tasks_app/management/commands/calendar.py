@@ -19,7 +19,7 @@ from tasks_app.management import (
     csv_import,
     output,
 )
-from tasks_app.management.csv_import import Sheet
+from tasks_app.management.csv_import import CsvSchema
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
@@ -34,11 +34,11 @@ def _override(values: dict[str, str]) -> CalendarDay:
         raise ValueError(_("“%(text)s” is none of %(known)s") % {"text": values["market"], "known": known})
     if status not in STATUSES:
         raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["status"]})
-    day = csv_import.day(values["day"])
+    day = csv_import.parse_day(values["day"])
     return CalendarDay(market=market, day=day, is_session=STATUSES[status], note=values.get("note", "")[:200])
 
 
-OVERRIDES = Sheet(
+OVERRIDES = CsvSchema(
     {
         "market": ("market", "市场"),
         "day": ("day", "date", "日期"),

@@ -1,4 +1,4 @@
-"""`manage.py csvfolder preview`: what the source `csv` would make of a folder, before it is collected."""
+"""`manage.py csvfolder preview`: how the source `csv` would read a folder, before it is collected."""
 
 from pathlib import Path
 from typing import Any
@@ -10,35 +10,33 @@ from django.utils.translation import gettext as _
 from tasks_app.conf import MARKETS
 from tasks_app.lifecycle import payloads
 from tasks_app.management import csv_preview, output
-from tasks_app.sources.csv_folder.layout import scan
+from tasks_app.sources.csv_folder.layout import scan_folder
 
 
 class Command(BaseCommand):
-    help = "Show what the source csv would make of a folder of files. Exits 1 when a file can't be read."
+    help = "Show how the source csv would read a folder of files. Exits 1 when a file can't be read."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        sub = verbs.add_parser(
-            "preview", help="read every file and tell what is in it", description=self.help
-        )
-        sub.add_argument("folder", nargs="?", type=Path, help="the folder; COLLECTOR_CSV_DIR when left out")
+        sub = verbs.add_parser("preview", help="read every file and show its content", description=self.help)
+        sub.add_argument("folder", nargs="?", type=Path, help="default: COLLECTOR_CSV_DIR")
         sub.add_argument("--market", choices=MARKETS, help="only the files of this market")
         sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
     def handle(self, *args: Any, folder: Path | None, market: str | None, **options: Any) -> None:
         output.speak()
-        place = folder or Path(settings.COLLECTOR.csv_dir)
-        if not place.name and not folder:
-            raise CommandError(_("Which folder? Name it, or set COLLECTOR_CSV_DIR."))
+        path = folder or Path(settings.COLLECTOR.csv_dir)
+        if not path.name and not folder:
+            raise CommandError(_("Which folder? Name one, or set COLLECTOR_CSV_DIR."))
         try:
-            layout = scan(place)
+            layout = scan_folder(path)
         except OSError as error:
-            raise CommandError(f"{place}: {error.strerror}") from error
-        previews = list(csv_preview.look(layout, market))
+            raise CommandError(f"{path}: {error.strerror}") from error
+        previews = list(csv_preview.preview_files(layout, market))
         if options["json"]:
-            self.stdout.write(payloads.dumps(csv_preview.as_json(place, previews, layout)))
+            self.stdout.write(payloads.dumps(csv_preview.as_json(path, previews, layout)))
         else:
             console = output.console(self.stdout, options["no_color"])
-            csv_preview.show(place, previews, layout, console)
-        if not all(preview.reading for preview in previews):
+            csv_preview.print_preview(path, previews, layout, console)
+        if not all(preview.content for preview in previews):
             raise SystemExit(1)

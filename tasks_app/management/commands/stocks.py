@@ -1,6 +1,6 @@
-"""`manage.py stocks`: the list of a market's stocks, from a source or from a file."""
+"""`manage.py stocks`: a market's stock list, from a source or from a file."""
 
-from datetime import date
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +12,26 @@ from tasks_app import errors
 from tasks_app.conf import MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management import cli_errors, csv_import, output
-from tasks_app.management.csv_import import Sheet
+from tasks_app.management.csv_import import CsvSchema
 from tasks_app.market import calendars, codes, stock_list
-from tasks_app.market.stock_list import Synced
 from tasks_app.orders import order
 from tasks_app.sources.base import SourceError, Symbol
 
-FILE = "file"  # what stands for the source of a list from a file
+IMPORTED = "file"  # stands for the source of a list that was imported
 
 
-def _symbol(values: dict[str, str]) -> Symbol:
-    if not codes.is_code(values["code"].upper()):
-        raise ValueError(_("“%(text)s” is no stock code") % {"text": values["code"]})
-    return Symbol(
-        values["code"].upper(),
-        values.get("name", ""),
-        values.get("exchange", ""),
-        _day(values.get("listed_on", "")),
-        _day(values.get("delisted_on", "")),
+def _parse_symbol(values: dict[str, str]) -> Symbol:
+    code = values["code"].upper()
+    if not codes.is_code(code):
+        raise ValueError(_("“%(text)s” is not a stock code") % {"text": values["code"]})
+    listed_on, delisted_on = (
+        csv_import.parse_day(text) if (text := values.get(column, "")) else None
+        for column in ("listed_on", "delisted_on")
     )
+    return Symbol(code, values.get("name", ""), values.get("exchange", ""), listed_on, delisted_on)
 
 
-def _day(text: str) -> date | None:
-    return csv_import.day(text) if text else None
-
-
-STOCKS = Sheet(
+STOCKS = CsvSchema(
     {
         "code": ("code", "symbol", "ts_code", "代码", "证券代码", "股票代码"),
         "name": ("name", "名称", "证券简称", "证券名称", "股票名称"),
@@ -46,7 +40,7 @@ STOCKS = Sheet(
         "delisted_on": ("delisted_on", "delisting_date", "outdate", "退市日期"),
     },
     ("code",),
-    _symbol,
+    _parse_symbol,
 )
 
 
@@ -55,7 +49,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        sync = verbs.add_parser("sync", help="ask a source for its list")
+        sync = verbs.add_parser("sync", help="read the list of a source")
         sync.add_argument("--source", default="", help="default: the one that serves the market")
         load = verbs.add_parser(
             "import", help="read code,name,exchange,listed_on,delisted_on from a CSV file"
@@ -66,33 +60,25 @@ class Command(BaseCommand):
             text = "store the list even if it is over a tenth shorter than the last one"
             sub.add_argument("--accept-shrink", action="store_true", help=text)
 
-    def handle(self, *args: Any, verb: str, **options: Any) -> None:
+    def handle(self, *args: Any, verb: str, market: str, accept_shrink: bool, **options: Any) -> None:
         output.speak()
         try:
             with cli_errors.answering():
-                synced = self._import(options) if verb == "import" else self._sync(options)
+                if verb == "import":
+                    source = IMPORTED
+                    symbols: Sequence[Symbol] = STOCKS.rows(options["file"])
+                else:
+                    conf = settings.COLLECTOR
+                    source = order.source_of(market, options["source"], conf).name
+                    symbols = item_planner.ask_now(source, market, conf)
+                today = calendars.market_today(market)
+                synced = stock_list.store(market, source, symbols, today=today, accept_shrink=accept_shrink)
         except errors.CollectorError as error:
             raise CommandError(str(error)) from error
         except SourceError as error:
-            raise CommandError(self._told(error)) from error
+            hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
+            text = " ".join(filter(None, (errors.reason(error.code), str(error), hint)))
+            raise CommandError(text) from error
         counts = {name: f"{count:,}" for name, count in vars(synced).items()}
         text = _("Stocks listed: %(size)s; new: %(added)s, renamed: %(renamed)s, delisted: %(delisted)s.")
         self.stdout.write(text % counts)
-
-    def _sync(self, options: dict[str, Any]) -> Synced:
-        conf, market = settings.COLLECTOR, options["market"]
-        source = order.source_of(market, options["source"], conf).name
-        symbols = item_planner.ask_now(source, market, conf)
-        return self._store(source, symbols, options)
-
-    def _import(self, options: dict[str, Any]) -> Synced:
-        return self._store(FILE, STOCKS.rows(options["file"]), options)
-
-    def _store(self, source: str, symbols: Any, options: dict[str, Any]) -> Synced:
-        market, accept = options["market"], options["accept_shrink"]
-        today = calendars.market_today(market)
-        return stock_list.store(market, source, symbols, today=today, accept_shrink=accept)
-
-    def _told(self, error: SourceError) -> str:
-        hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
-        return " ".join(filter(None, (errors.reason(error.code), str(error), hint)))

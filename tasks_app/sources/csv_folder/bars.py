@@ -1,24 +1,23 @@
 """From a table of text to bars: columns by their names, volume in shares, problems by line.
 
-A line that can't be read (a field missing, text where a number belongs, no day) fails the whole file: it
-is not what it says it is, and its owner can mend it. A line that can be read but makes no sense, a high
-under its low or a missing price, becomes a bar as it stands, which the engine refuses, counts and names.
+A line that can't be read (a missing field, text where a number belongs, no date) fails the whole file: it
+is not what it claims to be, and its owner can repair it. A line that can be read but makes no sense, such as
+a high below its low or a missing price, becomes a bar as it stands; the engine rejects and counts it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 
 from tasks_app.sources.base import Bar
-from tasks_app.sources.csv_folder.layout import File
-from tasks_app.sources.csv_folder.problems import Problem, Unreadable, trouble
-from tasks_app.sources.csv_folder.tables import Table
+from tasks_app.sources.csv_folder.layout import QuoteFile
+from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
+from tasks_app.sources.csv_folder.tables import Table, parse_day
 
 LOT = 100
-SLACK = 0.01  # of the price: prices are rounded
-MANY_PROBLEMS = 20
-NAMES = {
+TOLERANCE = 0.01  # of the price: prices are rounded
+MAX_PROBLEMS = 20
+COLUMN_NAMES = {
     "day": ("日期", "交易日期", "date", "day", "trade_date", "datetime", "time"),
     "open": ("开盘", "开盘价", "open"),
     "high": ("最高", "最高价", "high"),
@@ -36,182 +35,178 @@ NAMES = {
     "adjustflag": ("adjustflag",),
     "adjust": ("adjust",),
 }
-MEANING = {name: column for column, names in NAMES.items() for name in names}
-NEEDED = ("day", "open", "high", "low", "close", "volume")
-NUMBERS = ("open", "high", "low", "close", "volume", *Bar._fields[6:])
-FLAGS = {"3": "", "2": "qfq", "1": "hfq"}
+COLUMN_OF_NAME = {name: column for column, names in COLUMN_NAMES.items() for name in names}
+REQUIRED_NUMBERS = ("open", "high", "low", "close", "volume")
+NUMBERS = (*REQUIRED_NUMBERS, *Bar._fields[6:])
+ADJUST_OF_FLAG = {"3": "", "2": "qfq", "1": "hfq"}  # BaoStock's
 MISSING = {"", "-", "--", "nan", "none", "null", "n/a", "<na>"}
 
 
 @dataclass
-class Reading:
-    """A file that can be collected. `unit` is the number of shares in one of its volumes.
+class ParsedFile:
+    """The content of a file that can be collected.
 
-    `proof` says how the unit is known: `amount` (it fits), `against` (the amount proves it, though the
-    columns suggest another one) or `columns` (there was nothing to check by).
+    `format` says whose columns it has: AKShare, BaoStock or English. `unit_known_by` says how the unit of its
+    volumes is known: `amount` (it fits), `against` (the amount proves it, though the columns suggest another
+    unit) or `columns` (there was nothing to check it by).
     """
 
-    style: str
+    format: str
     encoding: str
-    unused: list[str]
-    unit: int = 1
-    proof: str = "columns"
-    suspended: int = 0
+    unused_columns: list[str]
+    shares_per_volume: int = 1
+    unit_known_by: str = "columns"
+    suspended: int = 0  # days
     bars: list[Bar] = field(default_factory=list)
 
 
-class Reader:
-    """Reads one file's rows, collecting problems rather than stopping at the first."""
+class BarParser:
+    """Parses the rows of one file, collecting problems rather than stopping at the first."""
 
-    def __init__(self, file: File, table: Table) -> None:
+    def __init__(self, file: QuoteFile, table: Table) -> None:
         self.file, self.table = file, table
-        self.places = _places(table.header)
-        self.problems: list[Problem] = []
-        self.count = 0
-        self.lines: list[int] = []
+        self.positions = _column_positions(table.header)
 
-    def read(self) -> Reading:
-        """The bars by rising day. Raises `Unreadable` with every line that is at fault."""
-        used = set(self.places.values())
-        unused = [name for place, name in enumerate(self.table.header) if place not in used]
-        reading = Reading(self._style(), self.table.encoding, unused)
+    def parse(self) -> ParsedFile:
+        """Returns the file's content, its bars in ascending date order.
+
+        Raises `UnreadableFile` with the first `MAX_PROBLEMS` lines that can't be read.
+        """
+        used = set(self.positions.values())
+        unused = [name for position, name in enumerate(self.table.header) if position not in used]
+        parsed = ParsedFile(_format_of(self.table.header), self.table.encoding, unused)
+        bars: dict[int, Bar] = {}  # by line
+        problems: list[Problem] = []
+        problem_count = 0
         for line, fields in self.table.rows:
-            self._take(line, fields, reading)
-        if self.count:
-            raise Unreadable(self.problems, self.count)
-        reading.unit, reading.proof = self._unit(reading)
-        reading.bars = sorted(
-            (_in_shares(bar, reading.unit) for bar in reading.bars), key=lambda bar: bar.day
-        )
-        return reading
+            try:
+                if len(fields) != len(self.table.header):
+                    expected = len(self.table.header)
+                    raise file_error("field_count", line, fields=len(fields), expected=expected)
+                values = {column: fields[at].strip() for column, at in self.positions.items()}
+                self._check_identity(line, values)
+                bar = self._bar(line, values)
+            except UnreadableFile as error:
+                problem_count += 1
+                problems += error.problems[: MAX_PROBLEMS - len(problems)]
+                continue
+            if values.get("tradestatus") == "0":
+                parsed.suspended += 1
+            else:
+                bars[line] = bar
+        if problem_count:
+            raise UnreadableFile(problems, problem_count)
+        unit, parsed.unit_known_by = self._unit(parsed.format, bars)
+        parsed.shares_per_volume = unit
+        parsed.bars = sorted((_in_shares(bar, unit) for bar in bars.values()), key=lambda bar: bar.day)
+        return parsed
 
-    def _style(self) -> str:
-        names = {name.strip().lower() for name in self.table.header}
-        if "日期" in names:
-            return "AKShare"
-        return "BaoStock" if names & {"preclose", "tradestatus", "pctchg"} else "English"
-
-    def _take(self, line: int, fields: list[str], reading: Reading) -> None:
-        try:
-            if len(fields) != len(self.table.header):
-                raise trouble("field_count", line, found=len(fields), wanted=len(self.table.header))
-            told = {column: fields[place].strip() for column, place in self.places.items()}
-            self._check_identity(line, told)
-            bar = self._bar(line, told)
-        except Unreadable as error:
-            self.count += 1
-            self.problems += error.problems[: MANY_PROBLEMS - len(self.problems)]
-            return
-        if told.get("tradestatus") == "0":
-            reading.suspended += 1
-            return
-        reading.bars.append(bar)
-        self.lines.append(line)
-
-    def _check_identity(self, line: int, told: Mapping[str, str]) -> None:
-        """The line is of this file's stock and adjustment."""
-        code = told.get("code", "")
-        if code and not _same_code(code, self.file.code):
-            raise trouble("other_code", line, value=code, wanted=self.file.code)
-        flag = told.get("adjustflag", "")
-        adjust = FLAGS.get(flag, flag) if flag else told.get("adjust", self.file.adjust)
+    def _check_identity(self, line: int, values: Mapping[str, str]) -> None:
+        """Raises `UnreadableFile` for a line of another stock or adjustment than the file's."""
+        code = values.get("code", "")
+        if code and not _is_same_code(code, self.file.code):
+            raise file_error("other_code", line, value=code, expected=self.file.code)
+        adjust = values.get("adjust", self.file.adjust)
+        if flag := values.get("adjustflag", ""):
+            adjust = ADJUST_OF_FLAG.get(flag, flag)
         if adjust != self.file.adjust:
-            raise trouble("other_adjustment", line, value=adjust, wanted=self.file.adjust)
+            raise file_error("other_adjustment", line, value=adjust, expected=self.file.adjust)
 
-    def _bar(self, line: int, told: Mapping[str, str]) -> Bar:
-        """The line as a bar, its volume still in the file's unit and perhaps no whole number."""
-        day = _day(told["day"])
-        if day is None:
-            raise trouble("not_a_day", line, value=told["day"][:40], column=self._heading("day"))
-        values: dict[str, float | None] = {}
+    def _bar(self, line: int, values: Mapping[str, str]) -> Bar:
+        """Returns the line as a bar. Its volume is still in the file's unit, and may be fractional."""
+
+        def invalid(code: str, column: str) -> UnreadableFile:
+            heading = self.table.header[self.positions[column]]
+            return file_error(code, line, value=values[column][:40], column=heading)
+
+        try:
+            day = parse_day(values["day"])
+        except ValueError as error:
+            raise invalid("not_a_day", "day") from error
+        numbers: dict[str, float | None] = {}
         for column in NUMBERS:
-            if column in told:
+            if column in values:
                 try:
-                    values[column] = _number(told[column])
+                    numbers[column] = _parse_number(values[column])
                 except ValueError as error:
-                    value, heading = told[column][:40], self._heading(column)
-                    raise trouble("not_a_number", line, value=value, column=heading) from error
-        for column in NEEDED[1:]:
-            if values[column] is None:
-                values[column] = math.nan
-        return Bar(day, **values)  # type: ignore[arg-type]
+                    raise invalid("not_a_number", column) from error
+        for column in REQUIRED_NUMBERS:
+            if numbers[column] is None:
+                numbers[column] = math.nan
+        return Bar(day, **numbers)  # type: ignore[arg-type]
 
-    def _heading(self, column: str) -> str:
-        return self.table.header[self.places[column]]
+    def _unit(self, file_format: str, bars: Mapping[int, Bar]) -> tuple[int, str]:
+        """Returns the shares in one volume and how they are known.
 
-    def _unit(self, reading: Reading) -> tuple[int, str]:
-        """Shares in one volume, and the proof: amount ÷ volume must be a price of the day."""
-        declared = LOT if reading.style == "AKShare" and self.file.market == "CN" else 1
+        Amount ÷ volume must be a price of the day. Raises `UnreadableFile` where it is in neither unit.
+        """
+        declared = LOT if file_format == "AKShare" and self.file.market == "CN" else 1
         other = LOT if declared == 1 else 1
         checks = [
-            (line, _agrees(bar, declared), _agrees(bar, other))
-            for line, bar in zip(self.lines, reading.bars, strict=True)
+            (line, _price_fits(bar, declared), _price_fits(bar, other))
+            for line, bar in bars.items()
             if not self.file.adjust and bar.amount and bar.volume > 0
         ]
-        as_declared = sum(first for _, first, _ in checks)
-        as_other = sum(second for _, _, second in checks)
         if not checks:
             return declared, "columns"
+        as_declared = sum(fits for _, fits, _ in checks)
+        as_other = sum(fits for _, _, fits in checks)
         # A few odd lines are the engine's to flag; more of them are a file in two units.
         if as_declared * 2 >= len(checks) and as_other * 20 <= len(checks):
             return declared, "amount"
         if as_other * 20 >= len(checks) * 19:
             return other, "against"
-        raise trouble("unit_unclear", next(line for line, first, _ in checks if not first))
+        raise file_error("unit_unclear", next(line for line, fits, _ in checks if not fits))
 
 
-def _places(header: Sequence[str]) -> dict[str, int]:
-    """Where each column that we know is. Raises `Unreadable` when one is missing or there twice."""
+def _format_of(header: Sequence[str]) -> str:
+    names = {name.strip().lower() for name in header}
+    if "日期" in names:
+        return "AKShare"
+    return "BaoStock" if names & {"preclose", "tradestatus", "pctchg"} else "English"
+
+
+def _column_positions(header: Sequence[str]) -> dict[str, int]:
+    """Returns where each known column is. Raises `UnreadableFile` for a missing or doubled one."""
     names = [name.strip().lower().replace(" ", "_") for name in header]
-    places: dict[str, int] = {}
-    for place, name in enumerate(names):
-        column = MEANING.get(name)
+    positions: dict[str, int] = {}
+    for position, name in enumerate(names):
+        column = COLUMN_OF_NAME.get(name)
         # Sina's turnover, which comes with this column, is a fraction and not a percentage.
         if column is None or (column == "turnover" and "outstanding_share" in names):
             continue
-        if column in places:
-            both = f"{header[places[column]]}, {header[place]}"
-            raise trouble("column_twice", 1, column=column, columns=both)
-        places[column] = place
-    if missing := [column for column in NEEDED if column not in places]:
-        raise trouble("column_missing", 1, missing=", ".join(missing), columns=", ".join(header)[:300])
-    return places
+        if column in positions:
+            both = f"{header[positions[column]]}, {header[position]}"
+            raise file_error("column_twice", 1, column=column, columns=both)
+        positions[column] = position
+    if missing := [column for column in ("day", *REQUIRED_NUMBERS) if column not in positions]:
+        raise file_error("column_missing", 1, missing=", ".join(missing), columns=", ".join(header)[:300])
+    return positions
 
 
-def _agrees(bar: Bar, unit: int) -> bool:
+def _price_fits(bar: Bar, unit: int) -> bool:
     price = (bar.amount or 0.0) / bar.volume / unit
-    return bar.low * (1 - SLACK) <= price <= bar.high * (1 + SLACK)
+    return bar.low * (1 - TOLERANCE) <= price <= bar.high * (1 + TOLERANCE)
 
 
 def _in_shares(bar: Bar, unit: int) -> Bar:
-    """Whole shares; a volume that is not stays what it is, for the engine to refuse."""
+    """Returns the bar with whole shares. A fractional volume stays, so that the engine rejects the bar."""
     shares = bar.volume * unit
-    whole = round(shares, 4) % 1 == 0
-    return bar._replace(volume=round(shares) if whole else shares)
+    is_whole = round(shares, 4) % 1 == 0
+    return bar._replace(volume=round(shares) if is_whole else shares)
 
 
-def _same_code(told: str, code: str) -> bool:
-    """600000, sh.600000, 600000.SH; 1 for 000001, as spreadsheets leave it."""
-    digits = "".join(filter(str.isdigit, told)) if code.isdigit() else told.upper()
-    return digits.zfill(len(code)) == code if code.isdigit() else digits == code
+def _is_same_code(written: str, code: str) -> bool:
+    """600000, sh.600000 and 600000.SH are the same; so is 1 for 000001, as spreadsheets leave it."""
+    if not code.isdigit():
+        return written.upper() == code
+    return "".join(filter(str.isdigit, written)).zfill(len(code)) == code
 
 
-def _number(text: str) -> float | None:
-    """A number, None for a missing one. Raises ValueError."""
+def _parse_number(text: str) -> float | None:
+    """Returns None for a missing number. Raises `ValueError`."""
     if text.lower() in MISSING:
         return None
-    if "_" in text:
+    if "_" in text:  # Python would read 1_000
         raise ValueError(text)
     return float(text)
-
-
-def _day(text: str) -> date | None:
-    """2024-01-02, 20240102, 2024/1/2, or midnight of a day; None for anything else."""
-    try:
-        if "/" in text:
-            year, month, day = map(int, text.partition(" ")[0].split("/"))
-            return date(year, month, day)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.date() if moment.time() == moment.time().min else None

@@ -2,139 +2,118 @@
 
 A file lies in the folder itself or in CN, HK, US, and there in qfq or hfq if it is adjusted; its name
 carries the code: 600000.csv, sh.600000.csv, 600000_SH.csv, CN-600000.csv, 00700.parquet, AAPL.csv.
-Without a folder or a mark, six digits are CN, five HK, and anything with a letter US.
+Without a market's folder or prefix, six digits are CN, five HK, and anything with a letter US.
 """
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tasks_app.conf import ADJUSTS, MARKETS
 from tasks_app.sources.cn_codes import SHORT, exchange_of
-from tasks_app.sources.csv_folder.problems import Problem, Unreadable, trouble
+from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
 
-KINDS = (".csv", ".parquet")
+SUFFIXES = (".csv", ".parquet")
 STEM = re.compile(
     r"(?:(?P<market>CN|HK|US)[-_])?(?:(?P<before>sh|sz|bj|hk|us)[-_.]?(?=[0-9]))?"
     r"(?P<code>[A-Z0-9](?:[A-Z0-9._-]{0,14}?[A-Z0-9])??)(?:[-_.](?P<after>sh|ss|sz|bj|hk|us))?",
     re.IGNORECASE | re.ASCII,
 )
+# Yahoo writes Shanghai as "ss".
 MARKET_OF_MARK = {"hk": "HK", "us": "US", "ss": "CN", **dict.fromkeys(SHORT.values(), "CN")}
 EXCHANGE_OF_MARK = {"ss": "SSE", **{mark: exchange for exchange, mark in SHORT.items()}}
 
-Key = tuple[str, str, str]
-
 
 @dataclass(frozen=True)
-class File:
-    """One stock under one adjustment. `twins` hold the same one: nobody can tell which is right."""
+class QuoteFile:
+    """The file of one stock under one adjustment.
+
+    `duplicates` are other files of the same. A file that has any is not read: nothing tells which is right.
+    """
 
     path: Path
     market: str
     adjust: str
     code: str
-    twins: tuple[Path, ...] = ()
-
-    @property
-    def key(self) -> Key:
-        """Market, adjustment and code."""
-        return self.market, self.adjust, self.code
+    duplicates: tuple[Path, ...] = ()
 
     @property
     def exchange(self) -> str:
-        """Where it is traded, as far as the code tells."""
+        """SSE, SZSE, BSE or HKEX; "" where the code does not tell."""
         return {"CN": exchange_of(self.code), "HK": "HKEX"}.get(self.market, "")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The files by market, adjustment and code, in the order of their names, and what was left aside."""
+    """The files by (market, adjustment, code) in the order of their names, and the ignored entries."""
 
-    files: dict[Key, File]
-    ignored: list[tuple[Path, Problem]]
-
-
-def scan(folder: Path) -> Layout:
-    """What the folder holds now. Raises OSError when it can't be listed."""
-    files: dict[Key, File] = {}
-    ignored: list[tuple[Path, Problem]] = []
-    for path, place, adjust, problem in _walk(folder, "", ""):
-        try:
-            if problem:
-                raise Unreadable([problem])
-            market, code = name_of(path.stem, place)
-        except Unreadable as error:
-            ignored.append((path, error.problems[0]))
-            continue
-        file = File(path, market, adjust, code)
-        first = files.setdefault(file.key, file)
-        if first is not file:
-            files[file.key] = File(first.path, market, adjust, code, (*first.twins, path))
-    return Layout(files, ignored)
+    files: dict[tuple[str, str, str], QuoteFile] = field(default_factory=dict)
+    ignored: list[tuple[Path, Problem]] = field(default_factory=list)
 
 
-def _walk(folder: Path, market: str, adjust: str) -> Iterator[tuple[Path, str, str, Problem | None]]:
-    """Every entry with the market and adjustment of its folder; links are never followed."""
-    with os.scandir(folder) as found:
-        entries = sorted(
-            (entry for entry in found if entry.name[0] not in ".~"), key=lambda entry: entry.name
-        )
+def scan_folder(folder: Path) -> Layout:
+    """Returns what the folder holds now. Raises `OSError` when it can't be listed."""
+    layout = Layout()
+    _scan_into(layout, folder, "", "")
+    return layout
+
+
+def _scan_into(layout: Layout, folder: Path, market: str, adjust: str) -> None:
+    """Adds every entry of a folder for this market and adjustment; links are never followed."""
+    with os.scandir(folder) as scanned:
+        entries = sorted((e for e in scanned if e.name[0] not in ".~"), key=lambda entry: entry.name)
     for entry in entries:
-        path, inner = Path(entry.path), _meaning(entry.name, market, adjust)
-        if entry.is_dir(follow_symlinks=False):
-            if inner:
-                yield from _walk(path, *inner)
-            else:
-                yield path, market, adjust, Problem("not_a_folder")
-        elif not entry.is_file(follow_symlinks=False):
-            yield path, market, adjust, Problem("not_a_file")
+        path = Path(entry.path)
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                _scan_into(layout, path, *_folder_meaning(entry.name, market, adjust))
+                continue
+            if not entry.is_file(follow_symlinks=False):
+                raise file_error("not_a_file")
+            if path.suffix.lower() not in SUFFIXES:
+                raise file_error("not_known_here")
+            file_market, code = parse_stem(path.stem, market)
+        except UnreadableFile as error:
+            layout.ignored.append((path, error.problems[0]))
+            continue
+        key = (file_market, adjust, code)
+        if first := layout.files.get(key):
+            layout.files[key] = replace(first, duplicates=(*first.duplicates, path))
         else:
-            known = path.suffix.lower() in KINDS
-            yield path, market, adjust, None if known else Problem("not_known_here")
+            layout.files[key] = QuoteFile(path, file_market, adjust, code)
 
 
-def _meaning(name: str, market: str, adjust: str) -> tuple[str, str] | None:
-    """Market and adjustment within a folder of that name; None for a folder without a meaning."""
+def _folder_meaning(name: str, market: str, adjust: str) -> tuple[str, str]:
+    """Returns the market and adjustment of the files in a subfolder. Raises `UnreadableFile`."""
     if name.upper() in MARKETS and not market and not adjust:
         return name.upper(), ""
     if name.lower() in filter(None, ADJUSTS) and not adjust:
         return market, name.lower()
-    return None
+    raise file_error("not_a_folder")
 
 
-def name_of(stem: str, market: str = "") -> tuple[str, str]:
-    """Market and code that a file's name stands for, within a market's folder or none.
+def parse_stem(stem: str, folder_market: str = "") -> tuple[str, str]:
+    """Returns the market and code that a file's name stands for, within a market's folder if any.
 
-    Raises `Unreadable` for a name that is none, or that contradicts itself: sh.000001 is an index, and
-    000001 a stock of Shenzhen.
+    Raises `UnreadableFile` for a name without a code, or one that contradicts itself: sh.000001 is an
+    index, and 000001 a stock of Shenzhen.
     """
     parts = STEM.fullmatch(stem)
     if not parts:
-        raise trouble("not_a_code")
-    mark = (parts["before"] or parts["after"] or "").lower()
-    told = {m for m in (market, (parts["market"] or "").upper(), MARKET_OF_MARK.get(mark, "")) if m}
-    code = parts["code"].upper()
-    market = min(told, default=_market_by_shape(code))
-    if market == "HK" and code.isdigit():
-        code = code.zfill(5) if mark else code
-    if len(told) > 1 or not _fits(market, code):
-        raise trouble("not_a_code")
-    wanted, named = exchange_of(code), EXCHANGE_OF_MARK.get(mark)
-    if market == "CN" and named not in (None, wanted):
-        raise trouble("other_exchange", named=named, wanted=wanted)
-    return market, code
-
-
-def _market_by_shape(code: str) -> str:
+        raise file_error("not_a_code")
+    code, mark = parts["code"].upper(), (parts["before"] or parts["after"] or "").lower()
+    named = {folder_market, (parts["market"] or "").upper(), MARKET_OF_MARK.get(mark, "")} - {""}
     if code.isdigit():
-        return {6: "CN", 5: "HK"}.get(len(code), "")
-    return "US"
-
-
-def _fits(market: str, code: str) -> bool:
-    digits = code.isdigit()
-    tests: dict[str, Any] = {"CN": exchange_of(code), "HK": digits and len(code) == 5, "US": not digits}
-    return bool(tests.get(market))
+        market = min(named, default={6: "CN", 5: "HK"}.get(len(code), ""))
+        if market == "HK" and mark:
+            code = code.zfill(5)
+    else:
+        market = min(named, default="US")
+    exchange = exchange_of(code)
+    fits = {"CN": bool(exchange), "HK": code.isdigit() and len(code) == 5, "US": not code.isdigit()}
+    if len(named) > 1 or not fits.get(market):
+        raise file_error("not_a_code")
+    if market == "CN" and EXCHANGE_OF_MARK.get(mark, exchange) != exchange:
+        raise file_error("other_exchange", named=EXCHANGE_OF_MARK[mark], expected=exchange)
+    return market, code
