@@ -42,7 +42,7 @@ def policy_for(path: str, content_type: str) -> Directives:
     return next((policy for place, policy in PLACES.items() if path.startswith(place)), PAGE)
 
 
-class Policy(CSPMiddleware):
+class CspMiddleware(CSPMiddleware):
     """django-csp's, with a policy that depends on the place. Django's debug pages go without, as there."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

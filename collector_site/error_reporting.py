@@ -12,7 +12,7 @@ from django.views.debug import SafeExceptionReporterFilter
 _IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)[^/@\s]+(?=@)")
 
 
-class Discreet(SafeExceptionReporterFilter):
+class RedactingReporterFilter(SafeExceptionReporterFilter):
     """Hides passwords within addresses (DATABASE_URL, REDIS_URL), and those that frames hold.
 
     The frames of a failed connection to PostgreSQL have its parameters as variables, those of a failed
@@ -36,7 +36,7 @@ class Discreet(SafeExceptionReporterFilter):
         return {name: self.cleanse_setting(name, value) for name, value in found}.items()
 
 
-class Brief(logging.Filter):
+class StripTracebackFilter(logging.Filter):
     """Leaves out where in the program it happened: anybody can send a request that is logged so."""
 
     def filter(self, record: logging.LogRecord) -> bool:

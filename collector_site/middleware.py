@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 
-class Bodiless:
+class StripHeadBodyMiddleware:
     """Middleware, outside all others: what answers HEAD has the headers of GET and no body."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

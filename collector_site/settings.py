@@ -103,15 +103,15 @@ INSTALLED_APPS = [
 
 # Three put their headers on whatever those below answer, files and refusals included.
 MIDDLEWARE = [
-    "collector_site.middleware.Bodiless",
-    "collector_site.csp.Policy",
+    "collector_site.middleware.StripHeadBodyMiddleware",
+    "collector_site.csp.CspMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "tasks_app.api.status_fast_path.Lean",
+    "tasks_app.api.status_fast_path.StatusFastPath",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "tasks_app.api.middleware.BodyLimit",
+    "tasks_app.api.middleware.BodyLimitMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -166,8 +166,8 @@ AXES_DISABLE_ACCESS_LOG = True  # a row for each login, for ever; failures are c
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
-CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.Policy grants pages more
-DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.Discreet"
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.CspMiddleware grants pages more
+DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.RedactingReporterFilter"
 
 # The cluster's heartbeats live in the cache, so all processes must share it: Redis, else files.
 CACHES = {
@@ -198,18 +198,18 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "tasks_app.api.authentication.Token",
-        "tasks_app.api.authentication.Session",
+        "tasks_app.api.authentication.TokenAuthentication",
+        "tasks_app.api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["tasks_app.api.parsers.ObjectParser"],
     "DEFAULT_RENDERER_CLASSES": [
-        "tasks_app.api.renderers.Json",
+        "tasks_app.api.renderers.ApiJSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tasks_app.api.renderers.Negotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tasks_app.api.renderers.ApiContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "tasks_app.api.errors.handle",
+    "EXCEPTION_HANDLER": "tasks_app.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -239,14 +239,14 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"brief": {"()": "collector_site.error_reporting.Brief"}},
+    "filters": {"strip_traceback": {"()": "collector_site.error_reporting.StripTracebackFilter"}},
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "tasks_app": {"level": LOG_LEVEL},
         "django": {"handlers": [], "level": "INFO"},  # its own console handler would double each line
-        "django.security.DisallowedHost": {"filters": ["brief"]},
+        "django.security.DisallowedHost": {"filters": ["strip_traceback"]},
         "django.request": {"level": "ERROR"},  # a client's mistake is the client's to read
     },
 }

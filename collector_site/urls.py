@@ -4,14 +4,14 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from tasks_app.api.health import Alive, Ready
+from tasks_app.api.health import LivenessView, ReadinessView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
-    path("healthz", Alive.as_view()),
-    path("readyz", Ready.as_view()),
+    path("healthz", LivenessView.as_view()),
+    path("readyz", ReadinessView.as_view()),
     path("", include("tasks_app.api.urls")),
 ]
 handler400 = "tasks_app.api.errors.bad_request"

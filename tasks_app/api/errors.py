@@ -42,12 +42,12 @@ _UNMIGRATED = (
 )
 
 
-def body(detail: Any, code: str, fields: dict[str, list[Any]] | None = None) -> dict[str, Any]:
+def error_body(detail: Any, code: str, fields: dict[str, list[Any]] | None = None) -> dict[str, Any]:
     """The one shape of an error."""
     return {"detail": detail, "code": code, **({"errors": fields} if fields else {})}
 
 
-def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's hook: the answer to an exception, None for one that nobody foresaw."""
     if isinstance(exc, CollectorError):
         return _refused(exc)
@@ -56,7 +56,7 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
 
 def _refused(exc: CollectorError) -> Response:
     fields = {exc.field: [str(exc)]} if isinstance(exc, OrderError) else None
-    return Response(body(str(exc), exc.code, fields), 404 if isinstance(exc, TaskNotFound) else 400)
+    return Response(error_body(str(exc), exc.code, fields), 404 if isinstance(exc, TaskNotFound) else 400)
 
 
 def _technical(exc: Exception) -> Response | None:
@@ -67,7 +67,7 @@ def _technical(exc: Exception) -> Response | None:
         return None
     status, code, detail = told
     logger.warning("%s: %s", code, exc)
-    return Response(body(detail, code), status, headers={"Retry-After": "5"} if status == 503 else None)
+    return Response(error_body(detail, code), status, headers={"Retry-After": "5"} if status == 503 else None)
 
 
 def _foreseen(exc: Exception, context: dict[str, Any]) -> Response | None:
@@ -76,7 +76,7 @@ def _foreseen(exc: Exception, context: dict[str, Any]) -> Response | None:
         return None
     detail = answer.data.get("detail") if isinstance(answer.data, dict) else None
     if isinstance(detail, str):
-        answer.data = body(detail, getattr(detail, "code", "error"))
+        answer.data = error_body(detail, getattr(detail, "code", "error"))
     else:
         answer.data = _invalid(answer.data)
     return answer
@@ -86,7 +86,7 @@ def _invalid(detail: Any) -> dict[str, Any]:
     """A validation error's body; the first field's first sentence speaks for all."""
     fields = {name: _sentences(found) for name, found in detail.items()}
     name, sentences = next(iter(fields.items()))
-    return body(f"{name}: {sentences[0]}", "invalid", fields)
+    return error_body(f"{name}: {sentences[0]}", "invalid", fields)
 
 
 def _sentences(found: Any) -> list[str]:
@@ -100,18 +100,18 @@ def _sentences(found: Any) -> list[str]:
 def body_too_large(limit: int) -> JsonResponse:
     """413."""
     detail = _("The body is larger than %(limit)d bytes.") % {"limit": limit}
-    return JsonResponse(body(detail, "body_too_large"), status=413)
+    return JsonResponse(error_body(detail, "body_too_large"), status=413)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's 400, which for the API is JSON, too."""
     if request.path.startswith(API):
-        return JsonResponse(body(_("The request can't be understood."), "bad_request"), status=400)
+        return JsonResponse(error_body(_("The request can't be understood."), "bad_request"), status=400)
     return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's 500, which for the API is JSON, too."""
     if request.path.startswith(API):
-        return JsonResponse(body(_("Something went wrong here; it was logged."), "error"), status=500)
+        return JsonResponse(error_body(_("Something went wrong here; it was logged."), "error"), status=500)
     return defaults.server_error(request)

@@ -15,19 +15,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tasks_app.api import openapi
-from tasks_app.api.renderers import FirstOnly, Json
+from tasks_app.api.renderers import ApiJSONRenderer, JSONOnlyNegotiation
 from tasks_app.queue import dispatch
 
 
 @method_decorator(never_cache, name="dispatch")
-class Probe(APIView):
+class ProbeView(APIView):
     authentication_classes: Sequence[Any] = ()
     permission_classes = (AllowAny,)
-    renderer_classes = (Json,)
-    content_negotiation_class = FirstOnly
+    renderer_classes = (ApiJSONRenderer,)
+    content_negotiation_class = JSONOnlyNegotiation
 
 
-class Alive(Probe):
+class LivenessView(ProbeView):
     """This process answers. Asks nothing of anybody else."""
 
     @openapi.ALIVE
@@ -35,7 +35,7 @@ class Alive(Probe):
         return Response({"alive": True})
 
 
-class Ready(Probe):
+class ReadinessView(ProbeView):
     """Work can be taken on: 200 when all is well, else 503 and what is missing."""
 
     @openapi.READY

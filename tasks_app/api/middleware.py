@@ -14,7 +14,7 @@ CHUNK = 65_536
 DRAIN_CHUNKS = 160  # read and thrown away so that the sender, still sending, can hear the answer
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Answers 413 to an API body over `settings.MAX_BODY_BYTES`, whatever its Content-Length says."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 
-class May(BasePermission):
+class HasAppPermission(BasePermission):
     """Passes a user who holds `needed`."""
 
     needed = ""
@@ -21,16 +21,16 @@ class May(BasePermission):
         return request.user.has_perm(self.needed)
 
 
-class MayStart(May):
+class CanStart(HasAppPermission):
     needed = "tasks_app.start_task"
     message = _("You lack the permission to start a collection.")
 
 
-class MayCancel(May):
+class CanCancel(HasAppPermission):
     needed = "tasks_app.cancel_task"
     message = _("You lack the permission to cancel a collection.")
 
 
-class MayRetry(May):
+class CanRetry(HasAppPermission):
     needed = "tasks_app.retry_task"
     message = _("You lack the permission to retry a collection.")

@@ -14,33 +14,36 @@ from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi
 from tasks_app.api.pagination import ByDay
-from tasks_app.api.renderers import Csv, Json
-from tasks_app.api.serializers import CODE, QuoteQuery, checked
+from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
+from tasks_app.api.serializers import CODE, QuoteQuery, validated
 from tasks_app.conf import MARKETS
 from tasks_app.market.codes import spellings
 from tasks_app.models import Stock
 from tasks_app.quotes import csv_export
 
 
-class Quotes(ViewSet):
+class QuoteViewSet(ViewSet):
     """The stored bars of one stock, by rising day. or as a file."""
 
-    renderer_classes = (Json, BrowsableAPIRenderer, Csv)
+    renderer_classes = (ApiJSONRenderer, BrowsableAPIRenderer, CSVRenderer)
 
     @openapi.QUOTES
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
-        filters = checked(QuoteQuery, request.query_params.dict())
+        filters = validated(QuoteQuery, request.query_params.dict())
         code = _stored(market, code)
         rows = csv_export.bars(market, code, **filters)
-        if isinstance(request.accepted_renderer, Csv):
+        if isinstance(request.accepted_renderer, CSVRenderer):
             return _csv(request, rows, f"{market}-{code}.csv")
         return ByDay().answer(request, rows)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Only bars are told in CSV; whatever else there is to say, errors above all, in JSON."""
         answer = super().finalize_response(request, response, *args, **kwargs)
-        if isinstance(answer, Response) and isinstance(answer.accepted_renderer, Csv):
-            answer.accepted_renderer, answer.accepted_media_type = Json(), Json.media_type
+        if isinstance(answer, Response) and isinstance(answer.accepted_renderer, CSVRenderer):
+            answer.accepted_renderer, answer.accepted_media_type = (
+                ApiJSONRenderer(),
+                ApiJSONRenderer.media_type,
+            )
         return answer
 
 

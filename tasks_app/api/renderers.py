@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from tasks_app.lifecycle import payloads
 
 
-class Json(JSONRenderer):
+class ApiJSONRenderer(JSONRenderer):
     """One line, or indented for whoever asks for it, as the browsable pages do."""
 
     def render(
@@ -27,7 +27,7 @@ class Json(JSONRenderer):
         return payloads.encode(data, indent=bool(indent))
 
 
-class Csv(BaseRenderer):
+class CSVRenderer(BaseRenderer):
     """Stands for CSV when the form of an answer is negotiated, and renders nothing.
 
     The quotes stream their CSV themselves, and answer what is no stream, such as errors, as JSON.
@@ -37,7 +37,7 @@ class Csv(BaseRenderer):
     format = "csv"
 
 
-class Negotiation(DefaultContentNegotiation):
+class ApiContentNegotiation(DefaultContentNegotiation):
     """REST framework's, but an unknown `?format=` is a mistake in the request, not a missing page."""
 
     def filter_renderers(
@@ -54,7 +54,7 @@ class Negotiation(DefaultContentNegotiation):
         return fitting
 
 
-class FirstOnly(DefaultContentNegotiation):
+class JSONOnlyNegotiation(DefaultContentNegotiation):
     """JSON, whatever a probe says it accepts."""
 
     def select_renderer(

@@ -18,12 +18,12 @@ ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 KEY = r"[!-~]([ -~]{0,253}[!-~])?"
 
 
-def actor(request: Request) -> Actor:
+def get_actor(request: Request) -> Actor:
     """The user, through the API. Only behind a permission that needs a login."""
     return Actor(Channel.API, cast(User, request.user))
 
 
-def known_id(text: str) -> UUID:
+def parse_task_id(text: str) -> UUID:
     """The task id as such. Raises `TaskNotFound` for text that can't be one.
 
     Python would also take one in braces, behind urn:uuid:, or with dashes anywhere.
@@ -33,7 +33,7 @@ def known_id(text: str) -> UUID:
     return UUID(text)
 
 
-def idempotency_key(request: Request) -> str | None:
+def get_idempotency_key(request: Request) -> str | None:
     """The key that makes a repeated request harmless. Raises `ValidationError` for an unfit one."""
     key = request.headers.get(KEY_HEADER)
     if key is not None and not re.fullmatch(KEY, key):

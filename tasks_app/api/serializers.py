@@ -18,7 +18,7 @@ CODE = r"[A-Za-z0-9._-]{1,16}"
 WORDS = {"true": True, "false": False}
 
 
-def checked(kind: "type[Input]", data: Any) -> dict[str, Any]:
+def validated(kind: "type[InputSerializer]", data: Any) -> dict[str, Any]:
     """The valid, typed values of `data`. Raises `ValidationError`."""
     given = kind(data=data)
     given.is_valid(raise_exception=True)
@@ -26,7 +26,7 @@ def checked(kind: "type[Input]", data: Any) -> dict[str, Any]:
 
 
 @extend_schema_field({"type": "string", "format": "date"})
-class Day(serializers.DateField):
+class StrictDateField(serializers.DateField):
     """YYYY-MM-DD and no other of ISO 8601's many forms."""
 
     def to_internal_value(self, value: Any) -> Any:
@@ -36,7 +36,7 @@ class Day(serializers.DateField):
 
 
 @extend_schema_field({"type": "integer"})
-class WholeNumber(serializers.IntegerField):
+class StrictIntegerField(serializers.IntegerField):
     """Plain digits; Python would also take 1_0 and digits of any script."""
 
     def to_internal_value(self, data: Any) -> int:
@@ -48,7 +48,7 @@ class WholeNumber(serializers.IntegerField):
 @extend_schema_field(
     {"oneOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false", "True", "False"]}]}
 )
-class YesNo(serializers.BooleanField):
+class StrictBooleanField(serializers.BooleanField):
     """A JSON boolean, or the word for it."""
 
     def to_internal_value(self, data: Any) -> bool:
@@ -66,7 +66,7 @@ class YesNo(serializers.BooleanField):
         "example": ["600519", "000001"],
     }
 )
-class Codes(serializers.Field[Any, Any, Any, Any]):
+class StockCodesField(serializers.Field[Any, Any, Any, Any]):
     """A list of strings. An empty one asks for all stocks."""
 
     default_error_messages = {
@@ -86,7 +86,7 @@ class Codes(serializers.Field[Any, Any, Any, Any]):
 
 
 @extend_schema_field({"type": "array", "items": {"type": "string", "maxLength": 32}, "maxItems": 10})
-class Names(serializers.Field[Any, Any, Any, Any]):
+class SourceNamesField(serializers.Field[Any, Any, Any, Any]):
     """A list of sources' names. An empty one asks for no other source at all."""
 
     default_error_messages = {"not_names": _('Give a list of up to 10 names, such as ["csv"].')}
@@ -97,33 +97,35 @@ class Names(serializers.Field[Any, Any, Any, Any]):
         return tuple(name[:32] for name in data)
 
 
-class Code(serializers.CharField):
+class StockCodeField(serializers.CharField):
     """A stock's code, in letters of any size."""
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         return spellings(super().run_validation(data))
 
 
-class Moment(serializers.DateTimeField):
+class QueryDateTimeField(serializers.DateTimeField):
     """ISO 8601. A + that was not escaped in a query arrives as a blank: our own times, pasted, hold one."""
 
     def to_internal_value(self, value: Any) -> Any:
         return super().to_internal_value(re.sub(r"(:[0-9.]+) ([0-9]{2}:?[0-9]{2})$", r"\1+\2", str(value)))
 
 
-class Input(serializers.Serializer[Any]):
+class InputSerializer(serializers.Serializer[Any]):
     """What a client sends. A null is the same as nothing, as old clients mean it."""
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value({name: value for name, value in data.items() if value is not None})
 
 
-class StartBody(Input):
-    start_date = Day(help_text="First day, YYYY-MM-DD.")
-    end_date = Day(help_text="Last day, YYYY-MM-DD.")
-    stock_codes = Codes(required=False, allow_null=True, help_text="These stocks; all when left out.")
-    test_mode = YesNo(required=False, allow_null=True, help_text="Only the first five stocks.")
-    full_collection_mode = YesNo(
+class StartBody(InputSerializer):
+    start_date = StrictDateField(help_text="First day, YYYY-MM-DD.")
+    end_date = StrictDateField(help_text="Last day, YYYY-MM-DD.")
+    stock_codes = StockCodesField(
+        required=False, allow_null=True, help_text="These stocks; all when left out."
+    )
+    test_mode = StrictBooleanField(required=False, allow_null=True, help_text="Only the first five stocks.")
+    full_collection_mode = StrictBooleanField(
         required=False, allow_null=True, help_text="Only stocks whose full history is not stored yet."
     )
     market = serializers.CharField(
@@ -147,17 +149,17 @@ class StartBody(Input):
         max_length=32,
         help_text=f"One of {', '.join(repr(adjust) for adjust in ADJUSTS)}.",
     )
-    force_update = YesNo(
+    force_update = StrictBooleanField(
         required=False, allow_null=True, help_text="Fetch all days again, also those that are stored."
     )
-    fallbacks = Names(
+    fallbacks = SourceNamesField(
         required=False,
         allow_null=True,
         help_text="Sources to ask, in this order, for stocks that fail; left out, those of the settings.",
     )
 
 
-class RetryBody(Input):
+class RetryBody(InputSerializer):
     error_code = serializers.CharField(
         required=False,
         allow_null=True,
@@ -167,8 +169,8 @@ class RetryBody(Input):
     )
 
 
-class Page(Input):
-    limit = WholeNumber(
+class PageQuery(InputSerializer):
+    limit = StrictIntegerField(
         required=False, min_value=1, max_value=MAX_PAGE, help_text=f"Rows in a page, {PAGE} when left out."
     )
     cursor = serializers.CharField(
@@ -182,33 +184,33 @@ class Page(Input):
         return {name: value for name, value in attrs.items() if name not in {"limit", "cursor"}}
 
 
-class TaskQuery(Page):
+class TaskQuery(PageQuery):
     status = serializers.ChoiceField(TaskStatus.choices, required=False)
     market = serializers.ChoiceField(Market.choices, required=False)
     source = serializers.CharField(required=False, max_length=32)  # type: ignore[assignment]
-    started_after = Moment(
+    started_after = QueryDateTimeField(
         required=False, source="start_time__gte", help_text="Started then or later, ISO 8601."
     )
-    started_before = Moment(
+    started_before = QueryDateTimeField(
         required=False, source="start_time__lt", help_text="Started before then, ISO 8601."
     )
 
 
-class ItemQuery(Page):
+class ItemQuery(PageQuery):
     status = serializers.ChoiceField(ItemState.choices, required=False, source="state")
-    code = Code(required=False, max_length=16, source="code__in")
+    code = StockCodeField(required=False, max_length=16, source="code__in")
     error_code = serializers.CharField(required=False, max_length=40)
 
 
-class StockQuery(Input):
-    only_uncompleted = YesNo(
+class StockQuery(InputSerializer):
+    only_uncompleted = StrictBooleanField(
         required=False, default=False, help_text="Only stocks whose full history is not stored yet."
     )
     market = serializers.ChoiceField(Market.choices, required=False, help_text="All markets when left out.")
-    limit = WholeNumber(required=False, default=PAGE, min_value=1, max_value=MAX_CODES)
+    limit = StrictIntegerField(required=False, default=PAGE, min_value=1, max_value=MAX_CODES)
 
 
-class QuoteQuery(Page):
-    start = Day(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
-    end = Day(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
+class QuoteQuery(PageQuery):
+    start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
+    end = StrictDateField(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
     adjust = serializers.ChoiceField(Adjust.choices, required=False, default="", allow_blank=True)

@@ -1,77 +1,68 @@
-"""The polled answers, given before anything that they do not need: the state of a task, and what runs.
+"""Answers the two polled endpoints, a task's status and the current task, before REST framework is reached.
 
-Hundreds of watchers ask for these every second or two. Only the plain case is answered here: a valid
-token, a task that exists, JSON. Everything else goes the ordinary way and gets its errors there;
-tests hold both ways to the same answers.
+Hundreds of clients ask for these every second or two, and REST framework takes three quarters of the CPU time
+of such a request. Only the plain case is answered here: JSON for a valid token, without an error. Everything
+else goes on to the views, which call the same functions.
+
+A middleware rather than a plain view, because a view comes after the middleware for sessions, languages and
+messages, none of which this needs: as views these two cost half as much CPU time again (0.52 ms instead of
+0.34 ms).
 """
 
 from collections.abc import Callable
-from hashlib import blake2b
+from typing import Any
 
 from django.db import Error
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from tasks_app import errors
-from tasks_app.api.authentication import is_valid
-from tasks_app.api.request_data import known_id
+from tasks_app.api.authentication import has_valid_token
+from tasks_app.api.request_data import parse_task_id
+from tasks_app.errors import TaskNotFound
+from tasks_app.http.conditional import conditional_response, etag_for
 from tasks_app.lifecycle import payloads, selectors
 
 API = "/api/data-collection/"
 STATUS, CURRENT = f"{API}status/", f"{API}current-task"
-HEADERS = {
-    "Allow": "GET, HEAD, OPTIONS",
-    "Vary": "Accept, Accept-Language",
-    "Cache-Control": "private, no-cache",
-}
 
 
-class Lean:
-    """Middleware: answers what is polled, passes on the rest."""
+class StatusFastPath:
+    """Middleware that answers polls and passes on everything else."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        try:
-            answer = _answer(request)
-        except Error:  # the ordinary way meets it again, and has the words for it
-            answer = None
-        return answer or self.get_response(request)
+        response = None
+        if request.path_info == CURRENT or request.path_info.startswith(STATUS):
+            try:
+                response = _respond(request)
+            except (Error, TaskNotFound):  # the view runs into it again, and has the words for it
+                response = None
+        return response or self.get_response(request)
 
 
-def _answer(request: HttpRequest) -> HttpResponse | None:
-    path = request.path_info
-    if path != CURRENT and not path.startswith(STATUS):
+def _respond(request: HttpRequest) -> HttpResponse | None:
+    """Returns the response, or None where the view has to give it."""
+    if not _is_plain(request) or not has_valid_token(request):
         return None
-    if not (_is_plain(request) and is_valid(request.META.get("HTTP_AUTHORIZATION", ""))):
-        return None
-    request.get_host()  # refuses a foreign one
-    return _current(request) if path == CURRENT else _status(request, path.removeprefix(STATUS))
-
-
-def _current(request: HttpRequest) -> HttpResponse | None:
-    task = selectors.current()
-    if task and selectors.is_unattended(task):  # it may have to end now
-        return None
-    told = payloads.encode(selectors.current_answer(task))
-    return _unchanged(request, told) or _tell(told, told)
-
-
-def _status(request: HttpRequest, text: str) -> HttpResponse | None:
-    try:
-        task = selectors.get(known_id(text))
-    except errors.TaskNotFound:
-        return None
+    request.get_host()  # rejects a foreign one
+    if request.path_info == CURRENT:
+        task = selectors.current()
+        if task and selectors.is_unattended(task):  # the view may have to end it
+            return None
+        payload = selectors.current_answer(task)
+        return _conditional(request, payload, lambda: payload)
+    task = selectors.get(parse_task_id(request.path_info.removeprefix(STATUS)))
     outline = selectors.outline(task)
-    # The second is in the reader's language, which nobody has asked for yet.
+    # The message is in the reader's language, which is known only behind LocaleMiddleware.
     if outline["unattended"] or outline["source_message"]:
         return None
-    version = payloads.encode(outline)
-    return _unchanged(request, version) or _tell(payloads.encode(selectors.complete(outline, task)), version)
+    return _conditional(request, outline, lambda: selectors.complete(outline, task))
 
 
 def _is_plain(request: HttpRequest) -> bool:
+    """Whether it is a GET without query string and body that takes JSON."""
     meta = request.META
     accept = meta.get("HTTP_ACCEPT", "*/*")
     return (
@@ -84,17 +75,14 @@ def _is_plain(request: HttpRequest) -> bool:
     )
 
 
-def _unchanged(request: HttpRequest, version: bytes) -> HttpResponse | None:
-    """A 304, where the client has this version."""
-    if (tag := _tag(version)) not in request.META.get("HTTP_IF_NONE_MATCH", ""):
-        return None
-    return HttpResponseNotModified(headers={**HEADERS, "ETag": tag})
+def _conditional(request: HttpRequest, version: Any, payload: Callable[[], Any]) -> HttpResponse:
+    """The payload as JSON, or a 304, with the headers that REST framework and the middleware would set."""
 
+    def build() -> HttpResponse:
+        body = payloads.encode(payload())
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        return HttpResponse(body, headers=headers)
 
-def _tell(body: bytes, version: bytes) -> HttpResponse:
-    headers = {**HEADERS, "ETag": _tag(version), "Content-Length": str(len(body))}
-    return HttpResponse(body, content_type="application/json", headers=headers)
-
-
-def _tag(version: bytes) -> str:
-    return f'W/"{blake2b(version, digest_size=12).hexdigest()}"'
+    response = conditional_response(request, etag_for(payloads.encode(version)), build)
+    response["Allow"], response["Vary"] = "GET, HEAD, OPTIONS", "Accept, Accept-Language"
+    return response

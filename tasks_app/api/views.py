@@ -14,8 +14,8 @@ from rest_framework.viewsets import ViewSet
 from tasks_app import lifecycle
 from tasks_app.api import openapi as schema, serializers
 from tasks_app.api.pagination import ByPosition, NewestFirst
-from tasks_app.api.request_data import actor, idempotency_key, known_id
-from tasks_app.api.serializers import checked
+from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
+from tasks_app.api.serializers import validated
 from tasks_app.errors import reason
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, Stock
@@ -38,32 +38,32 @@ ITEM = (
 STOCK = ("code", "name", "full_collection_completed", "full_collection_date")
 
 
-class Tasks(ViewSet):
+class TaskViewSet(ViewSet):
     """Start, watch, list, cancel and retry collections."""
 
     @schema.START
     def start(self, request: Request) -> Response:
-        order = Order(**checked(serializers.StartBody, request.data))
-        key = idempotency_key(request)
-        task = lifecycle.start(order, actor(request), today=orders.latest_today(), idempotency_key=key)
+        order = Order(**validated(serializers.StartBody, request.data))
+        key = get_idempotency_key(request)
+        task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
         return Response(payloads.started(task))
 
     @schema.STATUS
     def status(self, request: Request, task_id: str) -> Response:
-        task = selectors.get(known_id(task_id))
+        task = selectors.get(parse_task_id(task_id))
         if lifecycle.abandon_if_unattended(task):
             task = selectors.get(task.pk)
         return Response(selectors.statuses([task])[0])
 
     @schema.LIST
     def list(self, request: Request) -> Response:
-        filters = checked(serializers.TaskQuery, request.query_params.dict())
+        filters = validated(serializers.TaskQuery, request.query_params.dict())
         tasks = CollectionTask.objects.filter(**filters)
         return NewestFirst().answer(request, tasks, selectors.statuses)
 
     @schema.CANCEL
     def cancel(self, request: Request, task_id: str) -> Response:
-        task = lifecycle.cancel(known_id(task_id), actor(request))
+        task = lifecycle.cancel(parse_task_id(task_id), get_actor(request))
         return Response(payloads.cancelled(task))
 
     @schema.CURRENT
@@ -74,21 +74,21 @@ class Tasks(ViewSet):
 
     @schema.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
-        filters = checked(serializers.ItemQuery, request.query_params.dict())
-        task = selectors.get(known_id(task_id))
+        filters = validated(serializers.ItemQuery, request.query_params.dict())
+        task = selectors.get(parse_task_id(task_id))
         items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM, status=F("state"))
         return ByPosition().answer(request, items)
 
     @schema.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:
-        task = selectors.get(known_id(task_id))
+        task = selectors.get(parse_task_id(task_id))
         return Response([_in_our_words(group) for group in selectors.error_groups(task.pk)])
 
     @schema.RETRY
     def retry(self, request: Request, task_id: str) -> Response:
-        in_query = checked(serializers.RetryBody, request.query_params.dict())
-        given = in_query | checked(serializers.RetryBody, request.data)
-        task = lifecycle.retry(known_id(task_id), actor(request), given.get("error_code", ""))
+        in_query = validated(serializers.RetryBody, request.query_params.dict())
+        given = in_query | validated(serializers.RetryBody, request.data)
+        task = lifecycle.retry(parse_task_id(task_id), get_actor(request), given.get("error_code", ""))
         return Response(payloads.started(task))
 
 
@@ -97,12 +97,12 @@ def _in_our_words(group: dict[str, Any]) -> dict[str, Any]:
     return group | {"message": reason(group["error_code"]) or group["message"]}
 
 
-class Stocks(ViewSet):
+class StockViewSet(ViewSet):
     """The stocks that are known, and whose full history is stored."""
 
     @schema.STOCKS
     def stock_list(self, request: Request) -> Response:
-        query = checked(serializers.StockQuery, request.query_params.dict())
+        query = validated(serializers.StockQuery, request.query_params.dict())
         stocks = Stock.objects.order_by("market", "code")
         if "market" in query:
             stocks = stocks.filter(market=query["market"])
@@ -113,7 +113,7 @@ class Stocks(ViewSet):
         return Response(answer)
 
 
-class Unknown(APIView):
+class NotFoundView(APIView):
     """Any other path of the API."""
 
     name, description = "API", ""  # on a browser's page

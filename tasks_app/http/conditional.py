@@ -32,7 +32,7 @@ def conditional_response(request: HttpRequest, etag: str, build: Callable[[], Ht
     drops the body. Other methods are never answered with 304. `If-Match` is ignored, unlike in
     `django.utils.cache.get_conditional_response`, which answers it with an empty 412.
     """
-    client_etags = parse_etags(request.headers.get("If-None-Match", ""))
+    client_etags = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
     is_current = "*" in client_etags or _opaque(etag) in map(_opaque, client_etags)
     if is_current and request.method in ("GET", "HEAD"):
         response: HttpResponse = HttpResponseNotModified()

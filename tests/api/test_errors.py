@@ -10,8 +10,8 @@ from django.test import Client, RequestFactory
 from django.urls import include, path
 from rest_framework.views import APIView
 
-from tasks_app.api.errors import handle
-from tasks_app.api.middleware import BodyLimit
+from tasks_app.api.errors import exception_handler
+from tasks_app.api.middleware import BodyLimitMiddleware
 from tasks_app.models.tasks import ItemState
 from tests.api.factories import BASE, client_of
 from tests.factories import (
@@ -100,12 +100,12 @@ def _chunked(size):
 
 def test_a_chunked_body_over_the_limit_is_refused_and_not_read_further(settings):
     request = _chunked(settings.MAX_BODY_BYTES + 500)
-    assert BodyLimit(lambda _: None)(request).status_code == 413
+    assert BodyLimitMiddleware(lambda _: None)(request).status_code == 413
     assert request.META["wsgi.input"].tell() == settings.MAX_BODY_BYTES + 1
 
 
 def test_a_chunked_body_within_the_limit_is_handed_on():
-    assert BodyLimit(lambda request: request.read())(_chunked(500)) == b"x" * 500
+    assert BodyLimitMiddleware(lambda request: request.read())(_chunked(500)) == b"x" * 500
 
 
 def test_a_content_length_that_lies_low_cuts_the_body(client):
@@ -278,7 +278,7 @@ def test_a_fault_of_ours_is_a_sentence_too(client, where, status, code):
 def test_what_was_never_migrated_is_told_as_such_on_every_database(query):
     with pytest.raises(DatabaseError) as error, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(query)
-    answer = handle(error.value, {})
+    answer = exception_handler(error.value, {})
     assert (answer.status_code, answer.data["code"]) == (503, "unmigrated")
     assert "python manage.py migrate" in answer.data["detail"]
 

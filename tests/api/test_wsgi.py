@@ -6,7 +6,7 @@ import pytest
 from django.http import StreamingHttpResponse
 from django.test.client import RequestFactory
 
-from collector_site.middleware import Bodiless
+from collector_site.middleware import StripHeadBodyMiddleware
 from collector_site.wsgi import Utf8Request, application
 
 
@@ -44,7 +44,7 @@ def test_an_answer_to_head_has_no_body_and_the_headers_of_get(path):
 def test_a_stream_that_head_asks_for_is_not_begun():
     begun = []
     answer = StreamingHttpResponse(begun.append(n) or b"x" for n in range(3))
-    assert b"".join(Bodiless(lambda request: answer)(RequestFactory().head("/"))) == b""
+    assert b"".join(StripHeadBodyMiddleware(lambda request: answer)(RequestFactory().head("/"))) == b""
     assert not begun
 
 
