@@ -1,11 +1,11 @@
-"""The short form of the benchmarks: `python -m benchmarks`, in less than two minutes."""
+"""Runs the short form of every benchmark in less than two minutes: `python -m benchmarks`."""
 
 import os
 import subprocess
 import sys
 import time
 
-from benchmarks.product import ROOT
+from benchmarks.harness import ROOT
 from tools.postgresql import postgresql
 
 PARTS = {
@@ -13,20 +13,23 @@ PARTS = {
     "ingest, PostgreSQL: engine ÷ bare writer": ["ingest", "postgresql"],
     "market, PostgreSQL: two workers, then again with nothing new": ["ingest", "postgresql", "--market"],
     "api, SQLite: ÷ bare DRF view, ÷ FastAPI and a dict": ["api"],
-    "busy, PostgreSQL: cancel, start, pages and 1,000 watchers during a market run": ["busy", "postgresql"],
-    "kindness, SQLite: achieved ÷ allowed, speed-up by slices": ["kindness"],
+    "under load, PostgreSQL: cancel, start, pages and 1,000 clients during a market run": [
+        "under_load",
+        "postgresql",
+    ],
+    "request rate, SQLite: achieved ÷ allowed, speed-up by slices": ["request_rate"],
 }
 
 
 def run(words: list[str]) -> int:
-    """One benchmark's exit code."""
+    """Runs one benchmark; returns its exit code."""
     name, *others = words
     command = [sys.executable, "-m", f"benchmarks.{name}", *others, "--quick"]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def main() -> int:
-    """1 when a benchmark said so; the others run nevertheless."""
+    """Returns 1 if a benchmark failed or missed its target; the others run all the same."""
     missed = []
     with postgresql() as server:
         os.environ["TEST_DATABASE_URL"] = server
@@ -37,7 +40,7 @@ def main() -> int:
                 missed.append(title)
             print(f"--- {time.monotonic() - began:.0f} s", flush=True)
     for title in missed:
-        print(f"A promise was missed, or it failed: {title}", flush=True)
+        print(f"Failed or missed a target: {title}", flush=True)
     return 1 if missed else 0
 
 

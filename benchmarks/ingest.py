@@ -1,12 +1,15 @@
-"""How fast bars are stored: `python -m benchmarks.ingest [URL] [--quick] [--market]`. Empties the database!
+"""Measures how fast bars are stored: `python -m benchmarks.ingest [URL] [--quick] [--market]`.
 
-Without `--market`: the engine on the simulated source, one slice at a time in this process, against
-`benchmarks.bare`, which writes the same bars into the same table from this process, too. In turns, medians.
-The bare script's clock runs while it writes; the engine's, from start to completed, while its source makes
-the bars, too. The figure in brackets puts that on the bare script's clock as well.
+Empties the database!
 
-With `--market`: 5,400 stocks of 2,500 sessions by `manage.py worker` with two workers, from start to
-completed, then again with nothing new; the peak memory of each worker, and its course.
+Without `--market` the engine, one slice at a time in this process on the simulated source, is compared with
+`benchmarks.bare_writer`, which writes the same bars into the same table from this process. The two alternate;
+medians are printed. Only the bare writer's writing is timed; the engine is timed from start to completed,
+which includes making the bars. For the figure in brackets the bare writer's time includes that as well.
+
+With `--market` two workers of `manage.py worker` collect 5,400 stocks of 2,500 sessions, timed from start to
+completed, then again with nothing new; prints each worker's memory at the 100th stock, at the end
+and at peak.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.product import ROOT, a_database, arguments
+from benchmarks.harness import ROOT, parse_arguments, temporary_database
 
 FIRST, LAST = date(2014, 1, 1), date(2024, 12, 31)
 SOURCE = "simulated"
@@ -31,7 +34,7 @@ SIZES = {(False, False): 200, (False, True): 40, (True, False): 5400, (True, Tru
 
 
 def prepare(url: str, stocks: int, sessions: int) -> None:
-    """Set Django up with this database, migrated."""
+    """Sets Django up with this database and migrates it."""
     os.environ |= {
         "DATABASE_URL": url,
         "DJANGO_SETTINGS_MODULE": "collector_site.settings",
@@ -45,20 +48,20 @@ def prepare(url: str, stocks: int, sessions: int) -> None:
     from django.core.management import call_command
 
     django.setup()
-    settings.DEBUG = False  # as in the workers, whatever the site's setting
+    settings.DEBUG = False  # as in the workers
     call_command("migrate", verbosity=0)
     gc.freeze()  # as the workers do
 
 
-def empty() -> None:
-    """Nothing is stored, and nothing is left for the database to do about it."""
+def empty_database() -> None:
+    """Deletes everything, and leaves the database no clean-up work for later."""
     from django.core.cache import cache
     from django.db import connection
     from django_q.models import OrmQ
 
     from tasks_app.models import CollectionTask, DailyBar, Series, Stock, StockList
 
-    cache.clear()  # it has the stock list
+    cache.clear()  # holds the stock list
     StockList.objects.all().delete()
     CollectionTask.objects.all().delete()
     OrmQ.objects.all().delete()
@@ -74,24 +77,24 @@ def empty() -> None:
 
 
 def start() -> Any:
-    """A task for the whole simulated market."""
+    """Starts a task for the whole simulated market."""
     from tasks_app import lifecycle
     from tasks_app.lifecycle.events import Actor
     from tasks_app.models.tasks import Channel
     from tasks_app.orders.order import Order
 
-    order = Order(start_date=FIRST, end_date=LAST, source=SOURCE)
-    return lifecycle.start(order, Actor(Channel.COMMAND), today=date.today())
+    request = Order(start_date=FIRST, end_date=LAST, source=SOURCE)
+    return lifecycle.start(request, Actor(Channel.COMMAND), today=date.today())
 
 
-def check(task: Any) -> None:
-    """It has ended well, without a failure."""
-    told = f"{task.status}, {task.failed_count} failed: {task.error_message}"
-    assert (task.status, task.failed_count) == ("completed", 0), told
+def require_completed(task: Any) -> None:
+    """Fails unless the task completed without a failure."""
+    summary = f"{task.status}, {task.failed_count} failed: {task.error_message}"
+    assert (task.status, task.failed_count) == ("completed", 0), summary
 
 
-def engine() -> tuple[int, float]:
-    """Collect the market in this process; the bars, and the seconds from start to completed."""
+def run_engine() -> tuple[int, float]:
+    """Collects the market in this process; returns bars and seconds from start to completed."""
     from tools.in_process import work
 
     began = time.perf_counter()
@@ -99,19 +102,19 @@ def engine() -> tuple[int, float]:
     work(10_000)
     seconds = time.perf_counter() - began
     task.refresh_from_db()
-    check(task)
+    require_completed(task)
     return task.collected_count, seconds
 
 
-def bare() -> tuple[int, float, float]:
-    """The same by a bare script: the bars, the seconds of writing and those of making them."""
+def run_bare_writer() -> tuple[int, float, float]:
+    """Does the same with the bare writer; returns bars, seconds of writing and seconds of making them."""
     from django.conf import settings
 
-    from benchmarks import bare as script
+    from benchmarks import bare_writer
     from tasks_app.sources import registry
     from tasks_app.sources.base import Request
 
-    source, writer = registry.get_source(SOURCE, settings.COLLECTOR), script.writer()
+    source, writer = registry.get_source(SOURCE, settings.COLLECTOR), bare_writer.writer()
     count, writing, making = 0, 0.0, 0.0
     for symbol in source.symbols("CN"):
         began = time.perf_counter()
@@ -124,25 +127,31 @@ def bare() -> tuple[int, float, float]:
     return count, writing, making
 
 
-def fresh(run: Callable[[], Any]) -> Any:
-    empty()
+def on_empty_database(run: Callable[[], Any]) -> Any:
+    empty_database()
     return run()
 
 
 def compare(pairs: int) -> float:
-    """Print both rates of each pair; the median of the engine's rate ÷ the bare script's."""
-    fresh(engine), fresh(bare)  # the first of anything is slower
+    """Prints both rates of each pair; returns the median of engine ÷ bare writer."""
+    on_empty_database(run_engine), on_empty_database(run_bare_writer)  # the first of anything is slower
     ratios = []
     for number in range(pairs):
         if number % 2:
-            (there, writing, making), (stored, seconds) = fresh(bare), fresh(engine)
+            (there, writing, making), (stored, seconds) = (
+                on_empty_database(run_bare_writer),
+                on_empty_database(run_engine),
+            )
         else:
-            (stored, seconds), (there, writing, making) = fresh(engine), fresh(bare)
+            (stored, seconds), (there, writing, making) = (
+                on_empty_database(run_engine),
+                on_empty_database(run_bare_writer),
+            )
         assert stored == there, f"{stored} and {there} bars"
         ratios.append(writing / seconds)
         print(
             f"engine {stored / seconds:,.0f} bars/s, bare {there / writing:,.0f} bars/s: {ratios[-1]:.2f}"
-            f" (with the making of its bars {(writing + making) / seconds:.2f})",
+            f" (if both include making the bars {(writing + making) / seconds:.2f})",
             flush=True,
         )
     return statistics.median(ratios)
@@ -150,31 +159,31 @@ def compare(pairs: int) -> float:
 
 @contextmanager
 def worker() -> Iterator[int]:
-    """`manage.py worker` with two workers; its process id."""
+    """Runs `manage.py worker` with two workers; yields its process id."""
     command = [sys.executable, "manage.py", "worker", "--workers", "2"]
-    quiet = {**os.environ, "DJANGO_LOG_LEVEL": "WARNING"}
-    with subprocess.Popen(command, cwd=ROOT, env=quiet, start_new_session=True) as process:
+    environment = {**os.environ, "DJANGO_LOG_LEVEL": "WARNING"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True) as process:
         try:
             yield process.pid
         finally:
             process.terminate()
 
 
-def family(pid: int) -> Iterator[int]:
-    """The process's descendants."""
+def descendants(pid: int) -> Iterator[int]:
+    """Yields the ids of the process's descendants."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return
     for child in map(int, children):
         yield child
-        yield from family(child)
+        yield from descendants(child)
 
 
-def memory(pid: int) -> dict[int, tuple[int, int]]:
-    """Of each descendant the memory now and at its peak, in MB."""
+def memory_of_descendants(pid: int) -> dict[int, tuple[int, int]]:
+    """Returns (resident, peak) memory in MB of each descendant."""
     found = {}
-    for child in family(pid):
+    for child in descendants(pid):
         try:
             lines = Path(f"/proc/{child}/status").read_text().splitlines()
         except OSError:
@@ -187,32 +196,33 @@ def memory(pid: int) -> dict[int, tuple[int, int]]:
     return found
 
 
-def market(pid: int) -> tuple[int, float]:
-    """Collect the market; the bars, and the seconds by the database's clock. Prints the memory."""
-    task, seen, at_100 = start(), {}, {}
+def collect_market(pid: int) -> tuple[int, float]:
+    """Collects the market; returns bars and seconds by the database's clock. Prints the memory."""
+    task, latest, at_100 = start(), {}, {}
     while task.status == "running":
         time.sleep(0.5)
-        now = memory(pid)
-        seen = {child: now.get(child, (0, 0)) for child in {*seen, *now}} | now
+        now = memory_of_descendants(pid)
+        latest = {child: now.get(child, (0, 0)) for child in {*latest, *now}} | now
         task.refresh_from_db()
         if not at_100 and task.processed_stocks >= 100:
             at_100 = now
-    check(task)
+    require_completed(task)
     for child, (resident, peak) in sorted(now.items(), key=lambda one: -one[1][1])[:2]:
         before = at_100.get(child, (0, 0))[0]
         print(f"  worker {child}: {before} MB at the 100th stock, {resident} MB at the last, peak {peak} MB")
     return task.collected_count, (task.end_time - task.start_time).total_seconds()
 
 
-def tell_market() -> None:
-    empty()
+def report_market() -> None:
+    empty_database()
     with worker() as pid:
-        bars, seconds = market(pid)
+        bars, seconds = collect_market(pid)
         print(f"{bars:,} bars in {seconds:.0f} s: {bars / seconds:,.0f} bars/s", flush=True)
-        again, little = market(pid)
-        assert not again
+        new_bars, repeat_seconds = collect_market(pid)
+        assert not new_bars
+        speed_up = seconds / repeat_seconds
         print(
-            f"the same again, nothing new: {little:.0f} s, {seconds / little:.1f} times as fast", flush=True
+            f"the same again, nothing new: {repeat_seconds:.0f} s, {speed_up:.1f} times as fast", flush=True
         )
 
 
@@ -222,12 +232,12 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=2500)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--market", action="store_true", help="the whole market by two workers")
-    options = arguments(parser, pairs=3)
-    usual = SIZES[options.market, options.quick]
-    with a_database(options.url) as url:
-        prepare(url, options.stocks or usual, options.sessions)
+    options = parse_arguments(parser, pairs=3)
+    default_stocks = SIZES[options.market, options.quick]
+    with temporary_database(options.url) as url:
+        prepare(url, options.stocks or default_stocks, options.sessions)
         if options.market:
-            tell_market()
+            report_market()
             return
         ratio = compare(options.pairs)
         print(f"engine ÷ bare, median: {ratio:.2f}")

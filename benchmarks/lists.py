@@ -1,7 +1,7 @@
-"""The admin's lists at two sizes: `python -m benchmarks.lists [--database postgresql|sqlite]`.
+"""Compares the admin's lists at two table sizes: `python -m benchmarks.lists [--database postgresql|sqlite]`.
 
-Fills a small and a big database of its own by SQL, opens the same pages in both by turns, and prints
-each page's median time in both and their ratio. `--explain` prints the big database's plans instead.
+Fills a small and a big temporary database with SQL, opens the same pages in both alternately, and prints each
+page's median time in both and the ratio. `--explain` prints the query plans of the big database instead.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
-from benchmarks.product import ROOT, a_database
+from benchmarks.harness import ROOT, temporary_database
 
 BARS_OF_A_STOCK = 2500
-RARE = 110  # rows that are as many at any size, at the far end: a full page
+RARE = 110  # rows at the far end of a list, the same number at any size: a full page
 STAFF = "reader"
 
 
@@ -38,7 +38,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def fill(tasks: int, bars: int) -> None:
-    """Tables of this size, with a few rare rows at the far end of each list."""
+    """Fills tables to this size, with a few rare rows at the far end of each list."""
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from django.db import connection
@@ -54,7 +54,7 @@ def fill(tasks: int, bars: int) -> None:
 
 
 def _statements(series: str, uuid: str, at: str, day: str) -> list[str]:
-    """`series(n)`: a table of n = 1 … n. `at`, `day`: an instant n minutes, a day n days on."""
+    """`series(n)` is a table of n = 1 … n; `at` and `day` are SQL for n minutes and n days later."""
     rows = series.format
     rare = "CASE WHEN n <= {rare} THEN '%s' ELSE '%s' END"
     ended = "CASE WHEN n <= {rare} THEN 'cancelled' WHEN n % 10 = 0 THEN 'failed' ELSE 'completed' END"
@@ -116,7 +116,7 @@ STATEMENTS = {
 
 
 def pages() -> dict[str, str]:
-    """The address of each page, by its name. A deep page begins in the middle of its list."""
+    """Returns the address of each page by name. A deep page begins in the middle of its list."""
     from django.db import connection
     from django.urls import reverse
 
@@ -132,7 +132,7 @@ def pages() -> dict[str, str]:
         "admin:tasks_app_stock_change", args=[Stock.objects.get(market=bar.market, code=bar.symbol).pk]
     )
     began = some.start_time.isoformat()
-    if connection.vendor == "sqlite":  # where a key holds the text
+    if connection.vendor == "sqlite":  # where keys hold the stored text
         began = str(some.start_time.replace(tzinfo=None))
     deep = _link({"after": json.dumps([began, str(some.pk)], separators=(",", ":"))})
     return {
@@ -174,40 +174,40 @@ def _key(bar: Any) -> Iterator[str]:
 
 
 def open_pages(explain: bool) -> dict[str, float]:
-    """Seconds for each page, its answer read, in this process: no server, no network."""
+    """Returns the seconds per page, measured in this process: no server, no network."""
     from django.contrib.auth.models import User
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
-    client, taken = Client(), {}
+    client, times = Client(), {}
     client.force_login(User.objects.get(username=STAFF))
     for name, address in pages().items():
-        _read(client, address)  # what a process asks once only
+        _read(client, address)  # warms up what a process loads once
         with CaptureQueriesContext(connection) as caught:
             began = time.perf_counter()
             _read(client, address)
-            taken[name] = time.perf_counter() - began
+            times[name] = time.perf_counter() - began
         if explain:
-            print(f"\n## {name}: {taken[name] * 1000:.0f} ms", file=sys.stderr)
+            print(f"\n## {name}: {times[name] * 1000:.0f} ms", file=sys.stderr)
             _explain([query["sql"] for query in caught if "tasks_app_" in query["sql"]])
-    return taken
+    return times
 
 
 def _read(client: Any, address: str) -> None:
-    answer = client.get(address)
-    assert answer.status_code == 200, (address, answer.status_code)
+    response = client.get(address)
+    assert response.status_code == 200, (address, response.status_code)
 
 
 def _explain(statements: list[str]) -> None:
     from django.db import connection
 
-    how = "EXPLAIN (ANALYZE, COSTS OFF)" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+    explain = "EXPLAIN (ANALYZE, COSTS OFF)" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
     with connection.cursor() as cursor:
         for statement in statements:
             if not statement.lstrip().startswith("SELECT"):
                 continue
-            cursor.execute(f"{how} {statement}")
+            cursor.execute(f"{explain} {statement}")
             print(statement[:160], file=sys.stderr)
             print(*(f"    {row[-1]}" for row in cursor.fetchall()), sep="\n", file=sys.stderr)
 
@@ -216,7 +216,7 @@ def _explain(statements: list[str]) -> None:
 
 
 def run(part: str, url: str, *arguments: str) -> Any:
-    """One part in a process of its own, since the address of a database is read once."""
+    """Runs one part in a separate process, because a process reads the database URL once."""
     command = [sys.executable, "-m", "benchmarks.lists", "--part", part, *arguments]
     done = subprocess.run(
         command,
@@ -233,27 +233,27 @@ def sized(tasks: int, bars: int) -> list[str]:
     return ["--tasks", str(tasks), "--bars", str(bars)]
 
 
-def compare(given: argparse.Namespace, small: str, big: str) -> None:
-    run("fill", small, *sized(given.small, given.small))
+def compare(options: argparse.Namespace, small: str, big: str) -> None:
+    run("fill", small, *sized(options.small, options.small))
     began = time.perf_counter()
-    run("fill", big, *sized(given.tasks, given.bars))
-    print(f"{given.database}: filled in {time.perf_counter() - began:.0f} s", flush=True)
-    if given.explain:
+    run("fill", big, *sized(options.tasks, options.bars))
+    print(f"{options.database}: filled in {time.perf_counter() - began:.0f} s", flush=True)
+    if options.explain:
         run("open", big, "--explain")
         return
-    rounds = [(run("open", small), run("open", big)) for _ in range(given.rounds)]
-    print(f"{'page':<28}{given.small:>12,}{given.tasks:>12,}   ratio")
+    rounds = [(run("open", small), run("open", big)) for _ in range(options.rounds)]
+    print(f"{'page':<28}{options.small:>12,}{options.tasks:>12,}   ratio")
     for name in rounds[0][0]:
         few, many = (median(one[side][name] for one in rounds) for side in (0, 1))
         print(f"{name:<28}{few * 1000:>9.1f} ms{many * 1000:>9.1f} ms{many / few:>8.2f}")
 
 
 def main() -> None:
-    given = read_arguments()
-    if not given.part:
-        kind = "postgresql" if given.database == "postgresql" else ""
-        with a_database(kind) as small, a_database(kind) as big:
-            compare(given, small, big)
+    options = read_arguments()
+    if not options.part:
+        kind = "postgresql" if options.database == "postgresql" else ""
+        with temporary_database(kind) as small, temporary_database(kind) as big:
+            compare(options, small, big)
         return
     import django
 
@@ -262,10 +262,10 @@ def main() -> None:
     from django.conf import settings
 
     settings.ALLOWED_HOSTS = ["testserver"]
-    if given.part == "fill":
-        fill(given.tasks, given.bars)
+    if options.part == "fill":
+        fill(options.tasks, options.bars)
     else:
-        print(json.dumps(open_pages(given.explain)))
+        print(json.dumps(open_pages(options.explain)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Pruning a million items, and what readers feel of it: `python -m benchmarks.retention [postgresql]`.
+"""Measures pruning a million items, and readers meanwhile: `python -m benchmarks.retention [postgresql]`.
 
-Prints how long a batch takes, in the first and in the last tenth of them, and how long the task list takes
-in another process while batches follow one another, and while nothing is pruned: by turns.
+Prints how long a batch takes, in the first and in the last tenth of all batches, and how long the task list
+takes in another process while batches run and, alternately, while nothing is pruned.
 """
 
 import json
@@ -15,10 +15,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.product import ROOT, a_database, arguments, spread
+from benchmarks.harness import (
+    ROOT,
+    format_spread,
+    parse_arguments,
+    temporary_database,
+)
 
 ITEMS_OF_A_TASK = 5000
-YOUNG = 50
+RECENT_TASKS = 50
 DAYS = 30
 PAGES = {
     "the task list": "/admin/tasks_app/collectiontask/",
@@ -28,7 +33,7 @@ READER = "reader"
 
 
 def fill(tasks: int) -> None:
-    """Old tasks and a page of young ones, a minute apart, each with its items."""
+    """Creates old tasks and a page of recent ones, a minute apart, each with its items."""
     from django.contrib.auth.models import User
     from django.core.management import call_command
     from django.db import connection
@@ -37,12 +42,12 @@ def fill(tasks: int) -> None:
     User.objects.create_superuser(READER, password=None)
     with connection.cursor() as cursor:
         for statement in STATEMENTS[connection.vendor]:
-            cursor.execute(statement.format(tasks=tasks, young=YOUNG, items=ITEMS_OF_A_TASK))
+            cursor.execute(statement.format(tasks=tasks, young=RECENT_TASKS, items=ITEMS_OF_A_TASK))
         cursor.execute("ANALYZE")
 
 
 def _statements(series: str, uuid: str, at: str) -> list[str]:
-    """`at`: an instant n minutes after one that is 100 days ago, or 1 day for those above {tasks}."""
+    """`at` is SQL for n minutes after 100 days ago, or after 1 day ago for n > {tasks}."""
     rows = series.format
     none = "0, 0, 0, 0, 0, 0, 0"
     return [
@@ -78,7 +83,7 @@ STATEMENTS = {
 
 
 def prune(every: float) -> dict[str, Any]:
-    """Until nothing is left: each batch's seconds; begin and end of the turns, between rests as long."""
+    """Prunes everything; returns the seconds per batch, and the periods of pruning between equal pauses."""
     from tasks_app.lifecycle import retention
 
     turn, batches, turns, gone = max(1.0, 5 * every), [], [], 1
@@ -95,25 +100,25 @@ def prune(every: float) -> dict[str, Any]:
 
 
 def read(until: str) -> dict[str, list[tuple[float, float]]]:
-    """Begin and end of each look at the pages, until there is that file: no server, no network."""
+    """Opens the pages until the file `until` exists; returns begin and end of each request."""
     from django.contrib.auth.models import User
     from django.test import Client
 
-    client, taken = Client(), {name: [] for name in PAGES}
+    client, requests = Client(), {name: [] for name in PAGES}
     client.force_login(User.objects.get(username=READER))
     for address in PAGES.values():
-        client.get(address)  # what a process asks once only
+        client.get(address)  # warms up what a process loads once
     while not os.path.exists(until):
         for name, address in PAGES.items():
             began = time.monotonic()
             assert client.get(address).status_code == 200, address
-            taken[name].append((began, time.monotonic()))
+            requests[name].append((began, time.monotonic()))
             time.sleep(0.01)
-    return taken
+    return requests
 
 
 def start(url: str, part: str, *options: str) -> "subprocess.Popen[str]":
-    """A part in a process of its own."""
+    """Starts a part in a separate process."""
     command = [sys.executable, "-m", "benchmarks.retention", url, "--part", part, *options]
     environment = {**os.environ, "DATABASE_URL": url}
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
@@ -133,22 +138,23 @@ def compare(url: str, tasks: int, every: float) -> None:
         pruned = result(start(url, "prune", "--every", str(every)))
         over.touch()
         pages = result(reader)
-    tell(tasks, pruned["batches"])
-    for name, looks in pages.items():
+    report(tasks, pruned["batches"])
+    for name, requests in pages.items():
         for when, busy in (("pruning", True), ("resting", False)):
-            taken = [end - began for began, end in looks if within(began, pruned["turns"]) == busy]
-            print(f"{name:<14} {when:<8} {spread(taken)}, {len(taken):,} looks")
+            times = [end - began for began, end in requests if is_within(began, pruned["turns"]) == busy]
+            print(f"{name:<14} {when:<8} {format_spread(times)}, {len(times):,} requests")
 
 
-def tell(tasks: int, taken: list[float]) -> None:
-    """How long batches took, and whether the last ones took longer than the first ones."""
-    print(f"{tasks * ITEMS_OF_A_TASK:,} items, {len(taken):,} batches in {sum(taken):.1f} s: {spread(taken)}")
-    tenth = max(1, len(taken) // 10)
-    first, last = median(taken[:tenth]), median(taken[-tenth:])
+def report(tasks: int, times: list[float]) -> None:
+    """Prints the seconds per batch, and the ratio of the last tenth to the first."""
+    items = tasks * ITEMS_OF_A_TASK
+    print(f"{items:,} items, {len(times):,} batches in {sum(times):.1f} s: {format_spread(times)}")
+    tenth = max(1, len(times) // 10)
+    first, last = median(times[:tenth]), median(times[-tenth:])
     print(f"first tenth {first * 1000:.1f} ms, last {last * 1000:.1f} ms, ratio {last / first:.2f}")
 
 
-def within(at: float, turns: list[tuple[float, float]]) -> bool:
+def is_within(at: float, turns: list[tuple[float, float]]) -> bool:
     return any(first <= at < last for first, last in turns)
 
 
@@ -158,10 +164,10 @@ def main() -> None:
     parser.add_argument("--part", choices=("fill", "prune", "read"), help=SUPPRESS)
     parser.add_argument("--until", default="", help=SUPPRESS)
     parser.add_argument("--every", type=float, default=0.0, help="seconds between batches; the watchdog's: 2")
-    given = arguments(parser, tasks=20)
-    if not given.part:
-        with a_database(given.url) as url:
-            compare(url, given.tasks, given.every)
+    options = parse_arguments(parser, tasks=20)
+    if not options.part:
+        with temporary_database(options.url) as url:
+            compare(url, options.tasks, options.every)
         return
     import django
 
@@ -171,11 +177,11 @@ def main() -> None:
 
     settings.ALLOWED_HOSTS = ["testserver"]
     parts = {
-        "fill": lambda: fill(given.tasks),
-        "prune": lambda: prune(given.every),
-        "read": lambda: read(given.until),
+        "fill": lambda: fill(options.tasks),
+        "prune": lambda: prune(options.every),
+        "read": lambda: read(options.until),
     }
-    print(json.dumps(parts[given.part]()))
+    print(json.dumps(parts[options.part]()))
 
 
 if __name__ == "__main__":

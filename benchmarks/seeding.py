@@ -1,4 +1,4 @@
-"""A past: as many ended tasks as one wishes, made by the database itself from one that there is."""
+"""Creates any number of ended tasks in SQL, as copies of an existing one."""
 
 from django.db import connection
 
@@ -19,7 +19,7 @@ DIALECT = {
 
 
 def past_tasks(count: int) -> None:
-    """Copies of the newest ended task, each a minute older than the other."""
+    """Inserts `count` copies of the newest ended task, each a minute older than the one before."""
     if count < 1:
         return
     table = CollectionTask._meta.db_table

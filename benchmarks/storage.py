@@ -1,10 +1,10 @@
-"""Would BRIN or partitions pay? `python -m benchmarks.storage postgresql://… [--quick] [--explain]`.
+"""Compares BRIN indexes and partitions with today's table: `python -m benchmarks.storage postgresql://…`.
 
-Stores the same bars in several ways, each in a schema of its own, runs the product's own queries and writes
-on each in turns, and prints medians and quartiles. Most bars are stored series by series, as a first
-collection does it, the last year's day by day over all series, as daily collecting does. Give it an empty
-database on a server with nothing else to log: its schemas are dropped at the end, the product's empty tables
-stay. 30 million bars take 22 GB and 15 minutes.
+Stores the same bars in several layouts, each in a separate schema, runs the product's own queries and writes
+on each alternately, and prints medians and quartiles. Most bars are stored series by series, as a first
+collection does, and the last year day by day over all series, as daily collections do. Needs an empty
+database on an otherwise idle server; drops its schemas at the end and keeps the product's empty tables.
+30 million bars take 22 GB and 15 minutes.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from typing import Any
 
 from benchmarks import ingest
 
-SESSIONS, LATEST = 5560, 244  # of a series; the last of them are stored day by day
+SESSIONS, LATEST = 5560, 244  # sessions of a series; the last ones are stored day by day
 FIRST = date(2003, 1, 6)  # a Monday; every weekday is a session
 NEW, MANY = 2500, 500  # bars of a new series; series that get a new day
-FEW = 3  # rounds of what takes seconds
+FEW = 3  # rounds of what takes seconds each
 BARS, SERIES, STOCKS = "tasks_app_dailybar", "tasks_app_series", "tasks_app_stock"
 
 ALIKE = "CREATE TABLE {0} (LIKE public.{0} INCLUDING ALL)"
@@ -35,7 +35,7 @@ YEARS = [
     for year in range(FIRST.year, FIRST.year + 24)
 ]
 KEY = f"ALTER TABLE {BARS} ADD PRIMARY KEY (id)"
-YEARS_KEY = f"ALTER TABLE {BARS} ADD PRIMARY KEY (id, day)"  # must hold what the table is divided by
+YEARS_KEY = f"ALTER TABLE {BARS} ADD PRIMARY KEY (id, day)"  # must contain the partition key
 UNIQUE = f"ALTER TABLE {BARS} ADD CONSTRAINT one_bar UNIQUE (market, symbol, adjust, day)"
 BRIN = f"CREATE INDEX bars_by_day ON {BARS} USING brin (day)"
 INSTEAD = (
@@ -65,7 +65,7 @@ SIZES = f"""SELECT CASE WHEN c.relkind = 'r' THEN 'table' WHEN a.amname = 'brin'
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to store so many bars: how its table is made, and its indexes."""
+    """One way to store the bars: the statements that create its table and indexes."""
 
     name: str
     codes: int
@@ -75,7 +75,7 @@ class Layout:
 
     @property
     def earlier(self) -> int:
-        """The sessions stored series by series."""
+        """The number of sessions that are stored series by series."""
         return self.sessions - LATEST
 
 
@@ -94,11 +94,11 @@ def session(number: int) -> date:
     return FIRST + timedelta(number // 5 * 7 + number % 5)
 
 
-def ask(statement: str, *given: Any) -> list[tuple[Any, ...]]:
+def execute(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     from django.db import connection
 
     with connection.cursor() as cursor:
-        cursor.execute(statement, given or None)
+        cursor.execute(statement, parameters or None)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -110,27 +110,27 @@ def built(wanted: Sequence[Layout]) -> Iterator[None]:
     try:
         for layout in wanted:
             build(layout)
-        ask("CHECKPOINT")
+        execute("CHECKPOINT")
         yield
     finally:
         for layout in wanted:
-            ask(f"DROP SCHEMA IF EXISTS {layout.name} CASCADE")
+            execute(f"DROP SCHEMA IF EXISTS {layout.name} CASCADE")
 
 
 def build(layout: Layout) -> None:
-    """Make and fill its tables, and leave nothing to autovacuum, which may be off."""
-    ask(f"CREATE SCHEMA {layout.name}")
+    """Creates, fills and vacuums its tables, since autovacuum may be off."""
+    execute(f"CREATE SCHEMA {layout.name}")
     use(layout)
     for statement in (ALIKE.format(STOCKS), ALIKE.format(SERIES), *layout.table):
-        ask(statement)
-    ask(FILL_STOCKS, layout.codes)
-    ask(FILL_SERIES, layout.sessions, FIRST, session(layout.sessions - 1))
+        execute(statement)
+    execute(FILL_STOCKS, layout.codes)
+    execute(FILL_SERIES, layout.sessions, FIRST, session(layout.sessions - 1))
     codes, latest = f"0, {layout.codes - 1}", f"{layout.earlier}, {layout.sessions - 1}"
     seconds = [
-        _seconds(ask, FILL.format(codes, "code", f"0, {layout.earlier - 1}", "n")),
-        _seconds(lambda: [ask(statement) for statement in layout.indexes]),
-        _seconds(ask, FILL.format(latest, "n", codes, "code")),
-        _seconds(ask, f"VACUUM (ANALYZE) {STOCKS}, {SERIES}, {BARS}"),
+        _seconds(execute, FILL.format(codes, "code", f"0, {layout.earlier - 1}", "n")),
+        _seconds(lambda: [execute(statement) for statement in layout.indexes]),
+        _seconds(execute, FILL.format(latest, "n", codes, "code")),
+        _seconds(execute, f"VACUUM (ANALYZE) {STOCKS}, {SERIES}, {BARS}"),
     ]
     parts = zip(
         ("series by series", "its indexes", "the last year day by day", "vacuum"), seconds, strict=True
@@ -139,15 +139,15 @@ def build(layout: Layout) -> None:
 
 
 def use(layout: Layout) -> None:
-    """The product's tables are this layout's from now on."""
-    ask(f"SET search_path TO {layout.name}, public")
+    """Makes the product's queries use this layout's tables."""
+    execute(f"SET search_path TO {layout.name}, public")
 
 
 # ---------------------------------------------------------------- what is measured
 
 
 def queries(layout: Layout, code: str) -> dict[str, Any]:
-    """The product's queries of bars, as it puts them, and one that it doesn't have."""
+    """Returns the product's queries of bars by name."""
     from tasks_app.models import DailyBar
     from tasks_app.quotes import csv_export
     from tasks_app.quotes.series import bars_of
@@ -172,13 +172,13 @@ def queries(layout: Layout, code: str) -> dict[str, Any]:
 
 
 def one_day(layout: Layout) -> dict[str, Any]:
-    """What only an index or a partition by day could help with. The product never asks it."""
+    """Returns queries that only an index or partition by day could serve. The product has none of them."""
     from tasks_app.models import DailyBar
 
     closes = DailyBar.objects.filter(market="CN", adjust="").values_list("symbol", "close")
     return {
-        "**not asked by the product:** an early day, all codes": closes.filter(day=session(300)),
-        "**not asked by the product:** a day of the last year, all codes": closes.filter(
+        "**not a query of the product:** an early day, all codes": closes.filter(day=session(300)),
+        "**not a query of the product:** a day of the last year, all codes": closes.filter(
             day=session(layout.earlier + LATEST // 2)
         ),
     }
@@ -200,13 +200,13 @@ def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
 
 
 def writes(layout: Layout, code: str, number: int) -> dict[str, Callable[[], Any]]:
-    """The product's writer, a transaction for each series."""
+    """Returns the product's writes by name, one transaction per series."""
     from tasks_app.quotes.series import bars_of
     from tasks_app.sources.base import Bar
 
     held = bars_of("CN", code, "").order_by("-day").values_list(*Bar._fields)[:NEW]
     stored = [Bar(*row) for row in held][::-1]
-    series, day = made(SESSIONS - NEW, NEW), made(layout.sessions + number, 1)
+    series, day = make_bars(SESSIONS - NEW, NEW), make_bars(layout.sessions + number, 1)
     known = {
         f"write a new series of {NEW:,} bars, by COPY": lambda: store(f"A{number}", series, NEW, first=True),
         "the same by way of the staging table": lambda: store(f"B{number}", series, NEW),
@@ -216,7 +216,7 @@ def writes(layout: Layout, code: str, number: int) -> dict[str, Callable[[], Any
     return known if layout.sessions < SESSIONS else known | again
 
 
-def made(start: int, count: int) -> list[Any]:
+def make_bars(start: int, count: int) -> list[Any]:
     from tasks_app.sources.base import Bar
 
     days = map(session, range(start, start + count))
@@ -229,68 +229,70 @@ def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> N
     from tasks_app.quotes import upsert
     from tasks_app.sources.base import Request
 
-    asked = Request("CN", code, bars[0].day, bars[-1].day)
+    request = Request("CN", code, bars[0].day, bars[-1].day)
     with transaction.atomic():
-        stored = upsert.store(asked, upsert.Provenance("simulated", 1), bars, first=first)
+        stored = upsert.store(request, upsert.Provenance("simulated", 1), bars, first=first)
     assert (stored.collected, stored.corrected) == (new, 0), stored
 
 
-# ---------------------------------------------------------------- measuring, telling
+# ---------------------------------------------------------------- measuring and reporting
 
-Taken = dict[str, dict[str, list[float]]]  # by what was measured, with its unit, and where
+Timings = dict[str, dict[str, list[float]]]  # by measurement with its unit, then by layout
 
 
 def compare(wanted: Sequence[Layout], rounds: int, *, plans: bool) -> None:
-    taken: Taken = defaultdict(lambda: defaultdict(list))
-    told = {layout.name: dict(ask(SIZES, layout.name)) for layout in wanted}
+    timings: Timings = defaultdict(lambda: defaultdict(list))
+    sizes_by_layout = {layout.name: dict(execute(SIZES, layout.name)) for layout in wanted}
     for number in range(rounds):
         for layout in random.sample(wanted, len(wanted)):
             use(layout)
             code = f"{random.randrange(layout.codes):06}"
-            read(layout.name, queries(layout, code), sums(layout, code), taken)
+            read(layout.name, queries(layout, code), sums(layout, code), timings)
             if number < FEW and layout.sessions == SESSIONS:
-                read(layout.name, one_day(layout), {}, taken)
+                read(layout.name, one_day(layout), {}, timings)
             for name, write in writes(layout, code, number).items():
-                before = _logged()
-                taken[f"{name}, ms"][layout.name].append(_seconds(write) * 1000)
-                taken[f"{name}, MB of WAL"][layout.name].append(_logged() - before)
+                before = _wal_megabytes()
+                timings[f"{name}, ms"][layout.name].append(_seconds(write) * 1000)
+                timings[f"{name}, MB of WAL"][layout.name].append(_wal_megabytes() - before)
     if plans:
         for layout in wanted:
             explain(layout)
-    without_the_unique_index(next(one for one in wanted if one.name == "brin"), told, taken)
-    tell(told, taken)
+    without_the_unique_index(next(one for one in wanted if one.name == "brin"), sizes_by_layout, timings)
+    report(sizes_by_layout, timings)
 
 
-def without_the_unique_index(layout: Layout, told: dict[str, Any], taken: Taken) -> None:
-    """Reads only: without it nothing keeps a bar from being stored twice, and the upsert is refused."""
+def without_the_unique_index(layout: Layout, sizes_by_layout: dict[str, Any], timings: Timings) -> None:
+    """Measures reads only: without that index a bar could be stored twice, and the upsert is impossible."""
     use(layout)
     for statement in (*INSTEAD, f"VACUUM (ANALYZE) {BARS}"):
-        ask(statement)
-    told["brin_only"] = dict(ask(SIZES, layout.name))
+        execute(statement)
+    sizes_by_layout["brin_only"] = dict(execute(SIZES, layout.name))
     for _ in range(FEW):
         code = f"{random.randrange(layout.codes):06}"
-        read("brin_only", queries(layout, code), sums(layout, code), taken)
+        read("brin_only", queries(layout, code), sums(layout, code), timings)
 
 
-def read(where: str, found: dict[str, Any], others: dict[str, Callable[[], Any]], taken: Taken) -> None:
-    """Each twice, the second time by the clock: how fast the disk is does not matter here."""
-    for name, query in found.items():
+def read(
+    layout: str, querysets: dict[str, Any], others: dict[str, Callable[[], Any]], timings: Timings
+) -> None:
+    """Runs each query twice and times the second run, so that the disk does not matter."""
+    for name, query in querysets.items():
         list(query.all())
-        taken[f"{name}, ms"][where].append(_seconds(lambda query=query: list(query.all())) * 1000)
+        timings[f"{name}, ms"][layout].append(_seconds(lambda query=query: list(query.all())) * 1000)
     for name, action in others.items():
         action()
-        taken[f"{name}, ms"][where].append(_seconds(action) * 1000)
+        timings[f"{name}, ms"][layout].append(_seconds(action) * 1000)
 
 
-def _seconds(action: Callable[..., Any], *given: Any) -> float:
+def _seconds(action: Callable[..., Any], *arguments: Any) -> float:
     began = time.perf_counter()
-    action(*given)
+    action(*arguments)
     return time.perf_counter() - began
 
 
-def _logged() -> float:
-    """The server's write-ahead log so far, in MB."""
-    return float(ask("SELECT (pg_current_wal_insert_lsn() - '0/0') / 1e6")[0][0])
+def _wal_megabytes() -> float:
+    """Returns the size of the server's write-ahead log so far in MB."""
+    return float(execute("SELECT (pg_current_wal_insert_lsn() - '0/0') / 1e6")[0][0])
 
 
 def explain(layout: Layout) -> None:
@@ -301,18 +303,22 @@ def explain(layout: Layout) -> None:
         print(f"\n## {layout.name}: {name}\n{plan}", flush=True)
 
 
-def tell(told: dict[str, dict[str, Any]], taken: Taken) -> None:
-    """A table in Markdown."""
-    places = [*told]
-    print("\n|", *(f"| {place} " for place in places), "|\n", "|---" * (len(places) + 1), "|", sep="")
-    for name in dict.fromkeys(name for sizes in told.values() for name in sizes):
-        print(f"| {name}, MB |", " | ".join(f"{told[place].get(name, 0):,.1f}" for place in places), "|")
-    for name, by_place in taken.items():
-        print(f"| {name} |", " | ".join(_cell(by_place.get(place, ())) for place in places), "|")
+def report(sizes_by_layout: dict[str, dict[str, Any]], timings: Timings) -> None:
+    """Prints a Markdown table."""
+    columns = [*sizes_by_layout]
+    print("\n|", *(f"| {column} " for column in columns), "|\n", "|---" * (len(columns) + 1), "|", sep="")
+    for name in dict.fromkeys(name for sizes in sizes_by_layout.values() for name in sizes):
+        print(
+            f"| {name}, MB |",
+            " | ".join(f"{sizes_by_layout[column].get(name, 0):,.1f}" for column in columns),
+            "|",
+        )
+    for name, by_layout in timings.items():
+        print(f"| {name} |", " | ".join(_cell(by_layout.get(column, ())) for column in columns), "|")
 
 
 def _cell(values: Sequence[float]) -> str:
-    """The median, and the quartiles in brackets."""
+    """Returns the median with the quartiles in brackets."""
     if len(values) < 2:
         return f"{values[0]:,.1f}" if values else "–"
     low, middle, high = quantiles(values, n=4, method="inclusive")
@@ -325,7 +331,7 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=30_000_000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="3 million bars, 5 rounds")
-    parser.add_argument("--explain", action="store_true", help="the plans of the queries, too")
+    parser.add_argument("--explain", action="store_true", help="print the query plans, too")
     options = parser.parse_args()
     ingest.prepare(options.url, 1, 1)
     bars, rounds = (3_000_000, 5) if options.quick else (options.bars, options.rounds)

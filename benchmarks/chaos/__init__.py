@@ -1,1 +1,1 @@
-"""Collections that are killed at random moments: `python -m benchmarks.chaos --help`."""
+"""Fault injection: collections whose processes are killed at random moments. See `--help`."""

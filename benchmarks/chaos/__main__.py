@@ -1,4 +1,4 @@
-"""Kill at random moments, then compare with an undisturbed result. Exit 1 when a promise was broken."""
+"""Kills at random moments and compares with an undisturbed result. Exits with 1 if a promise was broken."""
 
 import argparse
 import os
@@ -27,11 +27,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--database",
         default="sqlite",
-        help="sqlite or postgresql (one of its own, gone afterwards), or the URL of an empty database",
+        help="sqlite or postgresql (temporary), or the URL of an empty database",
     )
-    parser.add_argument("--seconds", type=float, default=120, help="for how long to strike")
-    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="the moments and victims")
-    parser.add_argument("--strikes", help="comma separated: these, in this order, instead of random ones")
+    parser.add_argument("--seconds", type=float, default=120, help="how long faults are injected")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10_000), help="of the random moments and victims"
+    )
+    parser.add_argument("--strikes", help="faults to inject, comma separated, instead of random ones")
     parser.add_argument("--stocks", type=int, default=300, help="per collection")
     parser.add_argument("--hold", type=float, default=20, help="seconds that SQLite's write lock is held")
     parser.add_argument("--away", type=float, default=3, help="seconds that PostgreSQL is stopped")
@@ -42,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 @contextmanager
 def database(kind: str, folder: Path) -> Iterator[tuple[str, Any]]:
-    """The URL, and the server if it is ours to stop."""
+    """Yields the URL, and the server if we may stop it."""
     if kind == "postgresql":
         with own_server() as server:
             yield server.get_uri(), server
@@ -51,8 +53,8 @@ def database(kind: str, folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def workplace(keep: bool) -> Iterator[Path]:
-    """A folder for the logs."""
+def log_folder(keep: bool) -> Iterator[Path]:
+    """Yields a folder for the logs; deletes it afterwards unless `keep`."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     yield folder
     if keep:
@@ -62,21 +64,21 @@ def workplace(keep: bool) -> Iterator[Path]:
 
 
 def main() -> int:
-    """0 when every promise held."""
+    """Returns 0 if every promise held."""
     options = arguments()
-    with workplace(options.keep) as folder, database(options.database, folder) as (url, server):
+    with log_folder(options.keep) as folder, database(options.database, folder) as (url, server):
         log = str(folder / "requests")
         extra = {**SIMULATED, "REDIS_URL": options.redis, "COLLECTOR_SIMULATED_LOG": log}
         os.environ.update(environment(url, **extra))
         import django
 
         django.setup()
-        from benchmarks.chaos import drill, verdict
+        from benchmarks.chaos import drill, report
         from benchmarks.chaos.site import Site
 
         print(f"seed {options.seed}", flush=True)
         with Site(folder, url, uuid.uuid4().hex, server) as site:
-            return verdict.tell(drill.Drill(site, options).run())
+            return report.report(drill.Drill(site, options).run())
 
 
 if __name__ == "__main__":

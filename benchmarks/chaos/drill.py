@@ -1,4 +1,4 @@
-"""Collections one after another, struck at random moments, watched all the time."""
+"""Runs collections one after another, injects faults at random moments and checks the invariants."""
 
 import argparse
 import random
@@ -12,15 +12,15 @@ from django.db import Error, connection
 from django.db.models import Count, F, Q, Sum
 
 from benchmarks.chaos import faults
-from benchmarks.chaos.faults import Blow
+from benchmarks.chaos.faults import FaultContext
 from benchmarks.chaos.site import Site
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.sources.simulated.exchange import symbol_at
 
 MARKET = "US"  # its simulated codes never run out
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
-PATIENCE = 90.0  # a promise is broken after 30 s; this is for the end of the drill
-LOOK_SECONDS = 0.5
+GIVE_UP_SECONDS = 90.0  # the promise is 30 s; after this long the drill gives up
+CHECK_SECONDS = 0.5
 BY_ITEMS = {
     "total_stocks": Count("items"),
     "success_count": Count("items", Q(items__state__in=["succeeded", "skipped"])),
@@ -31,8 +31,8 @@ BY_ITEMS = {
 
 
 @dataclass
-class Strike:
-    """One fault: unix times of its beginning and end."""
+class InjectedFault:
+    """A fault and the unix times of its beginning and end."""
 
     kind: str
     at: float
@@ -41,91 +41,91 @@ class Strike:
 
 @dataclass
 class Log:
-    """What a drill has seen."""
+    """What a drill has recorded."""
 
     site: Site
-    strikes: list[Strike] = field(default_factory=list)
+    faults: list[InjectedFault] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    looks: int = 0
+    checks: int = 0
     left: list[int] = field(default_factory=list)
 
     def commits(self) -> list[float]:
-        """The unix times at which stocks were finished, by rising time."""
-        found = CollectionItem.objects.filter(finished_at__isnull=False).values_list("finished_at", flat=True)
-        return sorted(at.timestamp() for at in found)
+        """Returns the unix times at which stocks were finished, ascending."""
+        times = CollectionItem.objects.filter(finished_at__isnull=False).values_list("finished_at", flat=True)
+        return sorted(at.timestamp() for at in times)
 
 
 class Drill:
-    """One run over a site."""
+    """One run against a site."""
 
     def __init__(self, site: Site, options: argparse.Namespace) -> None:
         self.site, self.options = site, options
-        self.chance = random.Random(options.seed)
+        self.rng = random.Random(options.seed)
         self.log = Log(site)
         self.numbers = count()
         self.processed: dict[object, int] = {}
-        self.next_look = 0.0
+        self.next_check = 0.0
 
     def run(self) -> Log:
-        """Strike until the time or the list is over, then let the last collection end."""
+        """InjectedFault until the time or the list is over, then let the last collection end."""
         self._begin()
-        self._until(lambda: self._commits_since(0.0), "the first stock")
-        for kind in self._kinds():
-            self._strike(kind)
-            at = self.log.strikes[-1].until
-            self._until(lambda at=at: self._commits_since(at), f"a stock after “{kind}”")
-            if not self.options.strikes and self.chance.random() < 0.5:
-                self._until(lambda at=at: self._full_strength(at), f"full strength after “{kind}”")
-        self._until(lambda: not self._running(), "the end of the last collection", begin=False)
+        self._wait_until(lambda: self._commits_since(0.0), "the first stock")
+        for kind in self._next_faults():
+            self._inject(kind)
+            at = self.log.faults[-1].until
+            self._wait_until(lambda at=at: self._commits_since(at), f"a stock after “{kind}”")
+            if not self.options.strikes and self.rng.random() < 0.5:
+                self._wait_until(lambda at=at: self._full_strength(at), f"full strength after “{kind}”")
+        self._wait_until(lambda: not self._running(), "the end of the last collection", begin=False)
         self.log.left = self.site.stop()
         return self.log
 
-    def _kinds(self) -> Iterator[str]:
-        """What to do next, each at a random moment."""
+    def _next_faults(self) -> Iterator[str]:
+        """Yields the next fault to inject, each at a random moment."""
         if self.options.strikes:
-            pause, given = 0.5, iter(self.options.strikes.split(","))
+            pause, faults_to_inject = 0.5, iter(self.options.strikes.split(","))
         else:
-            pause, given = 4.0, iter(lambda: faults.draw(self.chance, self.site), "")
+            pause, faults_to_inject = 4.0, iter(lambda: faults.draw(self.rng, self.site), "")
         end = time.monotonic() + self.options.seconds
-        for kind in given:
-            moment = time.monotonic() + self.chance.uniform(0.0, pause)
-            self._until(lambda moment=moment: time.monotonic() > moment, "a moment")
+        for kind in faults_to_inject:
+            moment = time.monotonic() + self.rng.uniform(0.0, pause)
+            self._wait_until(lambda moment=moment: time.monotonic() > moment, "a moment")
             if time.monotonic() > end:
                 return
             yield kind.strip()
 
-    def _strike(self, kind: str) -> None:
-        """Break it as soon as there is something to break."""
-        blow = Blow(self.site, self.chance, self.options)
+    def _inject(self, kind: str) -> None:
+        """Injects the fault as soon as it has something to break."""
+        context = FaultContext(self.site, self.rng, self.options)
 
-        def struck() -> bool:
+        def injected() -> bool:
             at = time.time()
-            if not faults.FAULTS[kind](blow):
+            if not faults.FAULTS[kind](context):
                 return False
-            self.log.strikes.append(Strike(kind, at, time.time()))
+            self.log.faults.append(InjectedFault(kind, at, time.time()))
             with (self.site.folder / "strikes").open("a") as file:
-                print(self.log.strikes[-1], file=file)
+                print(self.log.faults[-1], file=file)
             return True
 
-        self._until(struck, f"something to break by “{kind}”")
+        self._wait_until(injected, f"something to break by “{kind}”")
 
-    def _until(self, condition: Callable[[], object], what: str, begin: bool = True) -> None:
-        """Keep the site going and look at it, until the condition holds; note when it never does."""
-        deadline = time.monotonic() + PATIENCE
-        while not self._asked(condition):
+    def _wait_until(self, condition: Callable[[], object], what: str, begin: bool = True) -> None:
+        """Keeps the site running and checked until the condition holds; records a timeout as broken."""
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while not self._evaluate(condition):
             if time.monotonic() > deadline:
-                self.log.broken.append(f"waited {PATIENCE:.0f} s in vain for {what}")
+                self.log.broken.append(f"waited {GIVE_UP_SECONDS:.0f} s in vain for {what}")
                 return
-            self.site.tend()
-            if begin and self._asked(self._running) is False:
+            self.site.restart_dead()
+            if begin and self._evaluate(self._running) is False:
                 self._begin()
-            self._look()
+            self._check()
             time.sleep(0.05)
 
-    def _asked(self, question: Callable[[], object]) -> object:
-        """The answer; None while the database is away."""
+    def _evaluate(self, condition: Callable[[], object]) -> object:
+        """Returns the result, or None while the database is unavailable."""
         try:
-            return question()
+            return condition()
         except Error:
             connection.close()
             return None
@@ -134,18 +134,18 @@ class Drill:
         return CollectionTask.objects.filter(status="running").exists()
 
     def _begin(self) -> None:
-        """Start the next collection over the web, as often as it takes; the key makes it one."""
+        """Starts the next collection over HTTP, retrying; the idempotency key makes it one task."""
         number, size = next(self.numbers), self.options.stocks
         codes = [symbol_at(MARKET, n).code for n in range(number * size, (number + 1) * size)]
         days = {"start_date": str(FIRST_DAY), "end_date": str(LAST_DAY)}
         order = {**days, "market": MARKET, "source": "simulated", "stock_codes": codes}
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + GIVE_UP_SECONDS
         while True:
-            self.site.tend()
+            self.site.restart_dead()
             try:
                 self.site.web.post("historical", f"{self.site.mark}-{number}", order)
                 return
-            except OSError as error:  # refused, too
+            except OSError as error:  # includes refused connections
                 if time.monotonic() > deadline:
                     raise TimeoutError("no collection can be started") from error
                 time.sleep(0.1)
@@ -155,15 +155,15 @@ class Drill:
         return CollectionItem.objects.filter(finished_at__gt=since).exists()
 
     def _full_strength(self, at: float) -> bool:
-        """As many processes ask the source as may."""
-        return len({pid for asked, pid, _ in self.site.requests() if asked > at}) >= self.site.slots()
+        """Whether as many processes send requests as may."""
+        return len({pid for sent, pid, _ in self.site.requests() if sent > at}) >= self.site.slots()
 
-    def _look(self) -> None:
-        """Twice a second: the counters are the sums, they never fall, nobody is an orphan."""
-        if time.monotonic() < self.next_look:
+    def _check(self) -> None:
+        """Checks twice a second: counters equal the sums and never fall, and no process is orphaned."""
+        if time.monotonic() < self.next_check:
             return
-        self.next_look = time.monotonic() + LOOK_SECONDS
-        self._asked(self._check_counters)
+        self.next_check = time.monotonic() + CHECK_SECONDS
+        self._evaluate(self._check_counters)
         if orphans := self.site.orphans():
             self.log.broken.append(f"orphans: {orphans}")
             self.site.kill(orphans)
@@ -171,9 +171,9 @@ class Drill:
     def _check_counters(self) -> None:
         sums = {f"sum_{name}": sums for name, sums in BY_ITEMS.items()}
         task = CollectionTask.objects.annotate(**sums).latest("start_time")  # one statement: one instant
-        self.log.looks += 1
-        told = {name: (getattr(task, name), getattr(task, f"sum_{name}")) for name in BY_ITEMS}
-        wrong = {name: pair for name, pair in told.items() if pair[0] != pair[1]}
+        self.log.checks += 1
+        pairs = {name: (getattr(task, name), getattr(task, f"sum_{name}")) for name in BY_ITEMS}
+        wrong = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
         if wrong or task.processed_stocks != task.success_count + task.failed_count:
             self.log.broken.append(f"counters differ from the items: {wrong}")
         if task.processed_stocks < self.processed.get(task.pk, 0):
@@ -181,8 +181,8 @@ class Drill:
         self.processed[task.pk] = task.processed_stocks
 
 
-def again(log: Log) -> list[tuple[float, float, str]]:
-    """(first, second, code) of each repeated request."""
+def repeated_requests(log: Log) -> list[tuple[float, float, str]]:
+    """Returns (first time, second time, code) of each repeated request."""
     last: dict[str, float] = {}
     repeated = []
     for at, _, code in log.site.requests():
@@ -192,7 +192,7 @@ def again(log: Log) -> list[tuple[float, float, str]]:
     return repeated
 
 
-def finished() -> dict[str, float]:
-    """When each stock was finished, in unix time."""
+def finish_times() -> dict[str, float]:
+    """Returns the unix time at which each stock was finished."""
     rows = CollectionItem.objects.filter(finished_at__isnull=False).values_list("code", F("finished_at"))
     return {code: at.timestamp() for code, at in rows}

@@ -1,4 +1,4 @@
-"""What can be done to a site. Each fault returns whether it found something to break."""
+"""The faults. Each function returns whether it found something to break."""
 
 import argparse
 import random
@@ -30,47 +30,49 @@ time.sleep(float(sys.argv[2]))
 
 
 @dataclass
-class Blow:
-    """Where it lands, and the choices it has."""
+class FaultContext:
+    """What a fault works on: the site, a random generator and the options."""
 
     site: Site
-    chance: random.Random
+    rng: random.Random
     options: argparse.Namespace
 
     def kill_one(self, pids: list[int]) -> bool:
-        return bool(pids) and self.site.kill([self.chance.choice(pids)]) == 1
+        return bool(pids) and self.site.kill([self.rng.choice(pids)]) == 1
 
 
-def busy_worker(blow: Blow) -> bool:
-    return blow.kill_one(blow.site.busy())
+def busy_worker(context: FaultContext) -> bool:
+    return context.kill_one(context.site.busy())
 
 
-def idle_worker(blow: Blow) -> bool:
-    return blow.kill_one(blow.site.idle())
+def idle_worker(context: FaultContext) -> bool:
+    return context.kill_one(context.site.idle())
 
 
-def role(name: str, blow: Blow) -> bool:
-    return blow.kill_one([getattr(roles, name) for roles in blow.site.clusters()])
+def role(name: str, context: FaultContext) -> bool:
+    return context.kill_one([getattr(roles, name) for roles in context.site.clusters()])
 
 
-def supervisor(blow: Blow) -> bool:
-    return blow.kill_one([machine.supervisor.pid for machine in blow.site.machines if machine.supervisor])
+def supervisor(context: FaultContext) -> bool:
+    return context.kill_one(
+        [machine.supervisor.pid for machine in context.site.machines if machine.supervisor]
+    )
 
 
-def one_machine(blow: Blow) -> bool:
-    return blow.site.kill(blow.site.family(blow.chance.choice(blow.site.machines))) > 0
+def one_machine(context: FaultContext) -> bool:
+    return context.site.kill(context.site.family(context.rng.choice(context.site.machines))) > 0
 
 
-def whole_lot(blow: Blow) -> bool:
-    return blow.site.kill(marked(blow.site.mark)) > 0
+def whole_lot(context: FaultContext) -> bool:
+    return context.site.kill(marked(context.site.mark)) > 0
 
 
-def web(blow: Blow) -> bool:
-    return blow.site.kill([blow.site.web.process.pid]) == 1
+def web(context: FaultContext) -> bool:
+    return context.site.kill([context.site.web.process.pid]) == 1
 
 
-def queue_lost(blow: Blow) -> bool:
-    """Delete every row, and wait for one that no cluster has taken yet: its slice is lost."""
+def queue_lost(context: FaultContext) -> bool:
+    """Deletes every queue row, at a moment when one is not taken yet, so that its slice is lost."""
     deadline = time.monotonic() + UNTAKEN_SECONDS
     while time.monotonic() < deadline:
         if OrmQ.objects.filter(lock__lte=timezone.now()).delete()[0]:
@@ -80,8 +82,8 @@ def queue_lost(blow: Blow) -> bool:
     return OrmQ.objects.all().delete()[0] > 0
 
 
-def queue_tenfold(blow: Blow) -> bool:
-    """Ten copies of every row, for the taking at once."""
+def queue_tenfold(context: FaultContext) -> bool:
+    """Adds ten copies of every queue row, due at once."""
     rows = list(OrmQ.objects.all())
     copies = [
         OrmQ(key=row.key, payload=row.payload, lock=timezone.now()) for row in rows for _ in range(COPIES)
@@ -90,15 +92,15 @@ def queue_tenfold(blow: Blow) -> bool:
     return bool(rows)
 
 
-def cache_flushed(blow: Blow) -> bool:
-    """With files, the folder goes, too."""
+def cache_flushed(context: FaultContext) -> bool:
+    """Clears the cache; of a file cache also its folder."""
     cache.clear()
     if folder := settings.CACHES["default"]["LOCATION"]:
         shutil.rmtree(folder, ignore_errors=True)
     return True
 
 
-def connections_cut(blow: Blow) -> bool:
+def connections_cut(context: FaultContext) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
@@ -107,22 +109,22 @@ def connections_cut(blow: Blow) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def server_restarted(blow: Blow) -> bool:
-    """Fast, as `systemctl stop` does: everybody's transaction is rolled back."""
+def server_restarted(context: FaultContext) -> bool:
+    """Stops the server in fast mode, as `systemctl stop` does: all transactions are rolled back."""
     connection.close()
-    blow.site.server.stop()
-    time.sleep(blow.options.away)
-    blow.site.server.ensure_postgres_running()
+    context.site.server.stop()
+    time.sleep(context.options.away)
+    context.site.server.ensure_postgres_running()
     return True
 
 
-def write_lock_held(blow: Blow) -> bool:
+def write_lock_held(context: FaultContext) -> bool:
     database = str(settings.DATABASES["default"]["NAME"])
-    subprocess.run([sys.executable, "-c", HOLD, database, str(blow.options.hold)], check=True)
+    subprocess.run([sys.executable, "-c", HOLD, database, str(context.options.hold)], check=True)
     return True
 
 
-KILLS: dict[str, Callable[[Blow], bool]] = {
+KILLS: dict[str, Callable[[FaultContext], bool]] = {
     "busy worker": busy_worker,
     "idle worker": idle_worker,
     "monitor": partial(role, "monitor"),
@@ -134,7 +136,7 @@ KILLS: dict[str, Callable[[Blow], bool]] = {
     "whole lot": whole_lot,
     "web": web,
 }
-LOSSES: dict[str, Callable[[Blow], bool]] = {
+LOSSES: dict[str, Callable[[FaultContext], bool]] = {
     "queue lost": queue_lost,
     "queue tenfold": queue_tenfold,
     "cache flushed": cache_flushed,
@@ -153,6 +155,6 @@ def possible(site: Site) -> list[str]:
     return [name for name in LOSSES if name not in lacking]
 
 
-def draw(chance: random.Random, site: Site) -> str:
+def draw(rng: random.Random, site: Site) -> str:
     """A kill, or one time in eight a loss."""
-    return chance.choice(possible(site) if chance.random() < 1 / 8 else list(KILLS))
+    return rng.choice(possible(site) if rng.random() < 1 / 8 else list(KILLS))

@@ -1,4 +1,4 @@
-"""What is broken: two worker machines and a web server on one database, restarted as systemd would."""
+"""The system under test: two worker machines and a web server on one database, restarted as by systemd."""
 
 import json
 import os
@@ -31,7 +31,7 @@ ORPHAN_SECONDS = 10.0
 
 
 class Web:
-    """gunicorn on a socket that outlives it, as a service manager's."""
+    """gunicorn on a socket that outlives it, as a service manager provides it."""
 
     def __init__(self, folder: Path, url: str, mark: str) -> None:
         self.listener = web_server.listen("127.0.0.1", 0)
@@ -53,7 +53,7 @@ class Web:
             )
 
     def post(self, path: str, key: str, body: dict[str, Any]) -> Any:
-        """The API's answer. Raises OSError when there is none."""
+        """Returns the API's response. Raises OSError without one."""
         headers = {
             "Authorization": f"Token {self.token}",
             "Content-Type": "application/json",
@@ -66,7 +66,7 @@ class Web:
 
 
 class Site:
-    """Everything that may be killed. All its processes carry a mark; nothing else is ever signalled."""
+    """Everything that may be killed. All its processes carry a mark; no other process is signalled."""
 
     def __init__(self, folder: Path, url: str, mark: str, server: Any) -> None:
         self.folder, self.mark, self.server = folder, mark, server
@@ -95,8 +95,8 @@ class Site:
             process.wait()
         cache.clear()
 
-    def tend(self) -> None:
-        """Start again what died and is somebody's to start."""
+    def restart_dead(self) -> None:
+        """Restarts what died and what a service manager would restart."""
         for machine in self.machines:
             if machine.supervisor and machine.supervisor.poll() is not None:
                 machine.start(wait=False)
@@ -106,7 +106,7 @@ class Site:
             self.restarts += 1
 
     def stop(self) -> list[int]:
-        """Ask everything to stop; what of it is left after 10 s."""
+        """Sends SIGTERM to everything; returns the processes left after 10 s."""
         for process in self._roots():
             process.terminate()
         with suppress(AssertionError):
@@ -119,7 +119,7 @@ class Site:
         return marked(self.mark)
 
     def kill(self, pids: Iterable[int]) -> int:
-        """SIGKILL those that are ours; how many."""
+        """Sends SIGKILL to those that are ours; returns how many."""
         ours = set(marked(self.mark)) & set(pids)
         for pid in ours:
             with suppress(ProcessLookupError):
@@ -127,7 +127,7 @@ class Site:
         return len(ours)
 
     def clusters(self) -> list[Roles]:
-        """The complete ones that run now."""
+        """Returns the complete clusters that run now."""
         alive = set(marked(self.mark))
         latest = [self._present(machine) for machine in self.machines if machine.clusters()]
         return [
@@ -137,16 +137,16 @@ class Site:
         ]
 
     def _present(self, machine: Machine) -> Roles:
-        """The last cluster as it is now."""
+        """Returns the machine's last cluster as it is now."""
         roles = machine.clusters()[-1]
         return replace(roles, monitor=machine.heir(roles.monitor), pusher=machine.heir(roles.pusher))
 
     def workers(self, roles: Roles) -> list[int]:
-        """The pool of a cluster as it is now, the replaced ones included."""
+        """Returns a cluster's current worker processes, replacements included."""
         return sorted(set(children(roles.sentinel)) - {roles.monitor, roles.pusher})
 
     def busy(self) -> list[int]:
-        """The workers that hold a lane."""
+        """Returns the workers that hold a lane."""
         pools = {pid for roles in self.clusters() for pid in self.workers(roles)}
         holders = CollectionLane.objects.filter(begun=True, lease_until__isnull=False)
         found = {int(worker.rpartition(":")[2]) for worker in holders.values_list("worker", flat=True)}
@@ -156,7 +156,7 @@ class Site:
         return sorted({pid for roles in self.clusters() for pid in self.workers(roles)} - set(self.busy()))
 
     def family(self, machine: Machine) -> list[int]:
-        """A machine's supervisor and all below it."""
+        """Returns a machine's supervisor and its descendants."""
         assert machine.supervisor
         found, grown = {machine.supervisor.pid}, True
         while grown:
@@ -166,24 +166,24 @@ class Site:
         return sorted(found)
 
     def orphans(self) -> list[int]:
-        """Processes that have belonged to nobody for more than 10 s. To be called every few seconds."""
+        """Returns processes without a parent of ours for more than 10 s. Call it every few seconds."""
         roots = {process.pid for process in self._roots()}
-        now, seen = time.monotonic(), {}
+        now, orphaned_since = time.monotonic(), {}
         for pid in marked(self.mark):
             if not ancestors(pid) & roots:
-                seen[pid] = self.stray.get(pid, now)
-        self.stray = seen
-        return [pid for pid, since in seen.items() if now - since > ORPHAN_SECONDS]
+                orphaned_since[pid] = self.stray.get(pid, now)
+        self.stray = orphaned_since
+        return [pid for pid, since in orphaned_since.items() if now - since > ORPHAN_SECONDS]
 
     def requests(self) -> list[tuple[float, int, str]]:
-        """(unix time, pid, code) of every request to the source so far."""
+        """Returns (unix time, pid, code) of every request to the source so far."""
         if not self.log_file.exists():
             return []
         lines = [line.split() for line in self.log_file.read_text().splitlines()]
         return [(float(at), int(pid), code) for at, pid, code in lines]
 
     def slots(self) -> int:
-        """Stocks in flight at once."""
+        """Returns how many stocks may be in flight at once."""
         return int(settings.COLLECTOR.fan_out * settings.COLLECTOR.in_flight)
 
     def _roots(self) -> list[subprocess.Popen[bytes]]:
@@ -191,7 +191,7 @@ class Site:
 
 
 def parent(pid: int) -> int:
-    """The parent's pid; 0 when the process is gone."""
+    """Returns the parent's pid, or 0 if the process is gone."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
@@ -199,7 +199,7 @@ def parent(pid: int) -> int:
 
 
 def ancestors(pid: int) -> set[int]:
-    """The process itself and all above it."""
+    """Returns the process and its ancestors."""
     found = set()
     while pid > 1:
         found.add(pid)

@@ -1,4 +1,4 @@
-"""The least that Django REST framework can do for a task: a ModelSerializer, no middleware, no login."""
+"""A minimal REST framework view of a task: a ModelSerializer without middleware or authentication."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The script that the product replaces, rebuilt small: FastAPI, and tasks in a dict of one process."""
+"""A small copy of the script that the product replaces: FastAPI, and tasks in a dict of one process."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The product as a user starts it, on which database, and what the benchmarks' commands share."""
+"""What benchmarks share: the running product, temporary databases, arguments, formatting."""
 
 import json
 import os
@@ -23,7 +23,7 @@ Access = dict[str, str]
 
 @contextmanager
 def quickstart(url: str, *options: str, **settings: str) -> Iterator[Access]:
-    """Web server and two workers on this database, without a collection; what READY tells."""
+    """Runs the web server and two workers on this database; yields the fields of quickstart's READY line."""
     command = [sys.executable, "manage.py", "quickstart", "--port", "0", "--no-collect", *options]
     environment = {**os.environ, "DATABASE_URL": url, **settings}
     with subprocess.Popen(
@@ -40,13 +40,13 @@ def quickstart(url: str, *options: str, **settings: str) -> Iterator[Access]:
 
 
 def free_port() -> int:
-    """One that nobody listens on now."""
+    """Returns a TCP port that is not in use."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
-def until_it_answers(address: str, seconds: float = 30.0) -> None:
-    """Raises the last error after so many seconds."""
+def wait_until_reachable(address: str, seconds: float = 30.0) -> None:
+    """Returns once the address responds; raises the last error after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -59,8 +59,8 @@ def until_it_answers(address: str, seconds: float = 30.0) -> None:
 
 
 @contextmanager
-def a_database(url: str) -> Iterator[str]:
-    """The one that was given; for "postgresql" or nothing a temporary one, the latter an SQLite file."""
+def temporary_database(url: str) -> Iterator[str]:
+    """Yields `url`, or a temporary database: PostgreSQL for "postgresql", an SQLite file for ""."""
     if url == "postgresql":
         with _on_postgresql() as made:
             yield made
@@ -71,7 +71,7 @@ def a_database(url: str) -> Iterator[str]:
 
 @contextmanager
 def _on_postgresql() -> Iterator[str]:
-    """On the tests' server: TEST_DATABASE_URL's, else one of its own."""
+    """Creates a database on the server at TEST_DATABASE_URL, else on a server of its own."""
     import psycopg
 
     from tools.postgresql import postgresql
@@ -85,23 +85,24 @@ def _on_postgresql() -> Iterator[str]:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def arguments(parser: ArgumentParser, **quick: Any) -> Namespace:
-    """The parser's and those of every benchmark; with --quick, `quick` are the defaults."""
+def parse_arguments(parser: ArgumentParser, **quick: Any) -> Namespace:
+    """Adds the arguments of every benchmark and parses; with --quick, `quick` are the defaults."""
     parser.add_argument(
         "url", nargs="?", default="", help="a database; postgresql: a temporary one; else a temporary SQLite"
     )
-    told = ", ".join(f"{name} {value}" for name, value in quick.items())
-    parser.add_argument("--quick", action="store_true", help=f"small: {told}")
+    defaults = ", ".join(f"{name} {value}" for name, value in quick.items())
+    parser.add_argument("--quick", action="store_true", help=f"a small run: {defaults}")
     if parser.parse_known_args()[0].quick:
         parser.set_defaults(**quick)
     return parser.parse_args()
 
 
 def p99(seconds: Sequence[float]) -> float:
+    """Returns the 99th percentile."""
     return sorted(seconds)[int(len(seconds) * 0.99)]
 
 
-def spread(seconds: Sequence[float]) -> str:
-    """The median, the 99th percentile and the slowest, in milliseconds."""
+def format_spread(seconds: Sequence[float]) -> str:
+    """Returns the median, the 99th percentile and the maximum as text, in milliseconds."""
     picked = {"p50": statistics.median(seconds), "p99": p99(seconds), "max": max(seconds)}
     return ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in picked.items())

@@ -1,7 +1,7 @@
-"""The best that a script without any promise does: the same bars into the same table, by the raw driver.
+"""The fastest plain script: writes the same bars into the same table with the raw database driver.
 
-One transaction per stock, as measured for each database: PostgreSQL takes a COPY into a staging table
-and one upsert from there, SQLite an upsert by `executemany`.
+One transaction per stock, with the fastest method measured for each database: on PostgreSQL a COPY into a
+staging table and one upsert from there, on SQLite an upsert by `executemany`.
 """
 
 import sqlite3
@@ -20,8 +20,8 @@ COLUMNS = ", ".join(Bar._fields)
 KEY = "market, symbol, adjust, day"
 VALUES = Bar._fields[1:]
 NEW = ", ".join(f"{name} = excluded.{name}" for name in (*VALUES, "collected_at"))
-OLD, GIVEN = (", ".join(f"{row}.{name}" for name in VALUES) for row in ("old", "excluded"))
-CHANGED = f"({OLD}) IS DISTINCT FROM ({GIVEN})"
+OLD, EXCLUDED = (", ".join(f"{row}.{name}" for name in VALUES) for row in ("old", "excluded"))
+CHANGED = f"({OLD}) IS DISTINCT FROM ({EXCLUDED})"
 UPSERT = f"ON CONFLICT ({KEY}) DO UPDATE SET {NEW} WHERE {CHANGED}"
 STAGING = """CREATE TEMPORARY TABLE bare_bar (day date, open float8, high float8, low float8, close float8,
     volume int8, prev_close float8, amount float8, amplitude float8, change float8, change_pct float8,
@@ -30,19 +30,18 @@ TYPES = ["date", "float8", "float8", "float8", "float8", "int8", *["float8"] * 6
 
 
 class PostgreSQL:
-    """Writes by COPY in the binary format."""
+    """Writes with binary COPY."""
 
     def __init__(self) -> None:
-        given = connection.get_connection_params()
-        wanted = {
-            name: given[name] for name in ("dbname", "user", "password", "host", "port") if name in given
-        }
+        parameters = connection.get_connection_params()
+        names = ("dbname", "user", "password", "host", "port")
+        wanted = {name: parameters[name] for name in names if name in parameters}
         self.connection = psycopg.connect(**wanted)
         self.connection.execute(STAGING)
         self.connection.commit()
 
     def write(self, code: str, bars: Sequence[Bar]) -> None:
-        """One stock, one transaction."""
+        """Writes one stock in one transaction."""
         with self.connection.cursor() as cursor:
             with cursor.copy(f"COPY bare_bar ({COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
                 copy.set_types(TYPES)
@@ -57,7 +56,7 @@ class PostgreSQL:
 
 
 class SQLite:
-    """Writes by `executemany`, with the product's own journal settings."""
+    """Writes with `executemany` and the product's journal settings."""
 
     def __init__(self) -> None:
         self.connection = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
@@ -69,7 +68,7 @@ class SQLite:
             {UPSERT.replace("IS DISTINCT FROM", "IS NOT")}"""
 
     def write(self, code: str, bars: Sequence[Bar]) -> None:
-        """One stock, one transaction."""
+        """Writes one stock in one transaction."""
         now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
         rows = [(code, now, bar.day.isoformat(), *bar[1:]) for bar in bars]
         self.connection.execute("BEGIN IMMEDIATE")
@@ -78,5 +77,5 @@ class SQLite:
 
 
 def writer() -> Any:
-    """One for the database that Django is set up with."""
+    """Returns the writer for Django's default database."""
     return {"postgresql": PostgreSQL, "sqlite": SQLite}[connection.vendor]()

@@ -1,4 +1,4 @@
-"""A browser that has signed in as the quickstart's user, and an open task page that keeps itself fresh."""
+"""A signed-in browser session, and an open task page that refreshes itself."""
 
 import http.client
 import json
@@ -8,51 +8,51 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from benchmarks.product import Access
+from benchmarks.harness import Access
 
 LOGIN = "/admin/login/"
-# A second product on the same database does not tell the password again, so it is given.
+# quickstart shows a random password only once per database, so it is set here.
 PASSWORD = "only-for-benchmarks-1"  # noqa: S105
 SETTINGS = {"DJANGO_SUPERUSER_PASSWORD": PASSWORD}
 
 
 @dataclass
-class Page:
-    """One open task page: its version, and the parts that it has."""
+class TaskPage:
+    """An open task page: the ETag and the digests of the parts that it shows."""
 
     task_id: str
     etag: str = ""
-    have: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
-        """Of its refresh."""
-        have = ",".join(f"{name}.{digest}" for name, digest in self.have.items())
-        return f"/admin/tasks_app/collectiontask/{self.task_id}/live/?{urlencode({'have': have})}"
+        """The address of its refresh."""
+        digests = ",".join(f"{name}.{digest}" for name, digest in self.digests.items())
+        return f"/admin/tasks_app/collectiontask/{self.task_id}/live/?{urlencode({'have': digests})}"
 
     @property
     def headers(self) -> dict[str, str]:
         return {"If-None-Match": self.etag} if self.etag else {}
 
-    def take(self, headers: Any, body: bytes) -> None:
+    def update(self, headers: Any, body: bytes) -> None:
         self.etag = headers["etag"]
         if body:
             answer = json.loads(body)
-            self.have.update({name: digest for name, (digest, _) in answer["parts"].items()})
+            self.digests.update({name: digest for name, (digest, _) in answer["parts"].items()})
             if "cells" in answer:
-                self.have["cells"] = answer["cells"][0]
+                self.digests["cells"] = answer["cells"][0]
 
 
 class Browser:
-    """One kept connection; `cookie` is the session's."""
+    """A keep-alive connection with a session `cookie`."""
 
     def __init__(self, access: Access) -> None:
-        place = urlsplit(access["url"])
-        self.connection = http.client.HTTPConnection(place.hostname or "", place.port)
+        address = urlsplit(access["url"])
+        self.connection = http.client.HTTPConnection(address.hostname or "", address.port)
         self.cookie = self._sign_in(access)
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[float, Any, bytes]:
-        """The seconds that it took, the answer and its body, which is good, unchanged or empty."""
+        """Returns seconds, response and body; the status must be 200, 204, 302 or 304."""
         began = time.perf_counter()
         self.connection.request("GET", path, headers={"Cookie": self.cookie, **(headers or {})})
         answer = self.connection.getresponse()

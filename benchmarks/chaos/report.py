@@ -1,4 +1,4 @@
-"""What a drill came to: the figures, and every promise that was broken."""
+"""Reports a drill: its figures and every broken promise."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -9,21 +9,29 @@ from statistics import median
 from django.conf import settings
 
 from benchmarks.chaos import faults
-from benchmarks.chaos.drill import FIRST_DAY, LAST_DAY, MARKET, Log, Strike, again, finished
+from benchmarks.chaos.drill import (
+    FIRST_DAY,
+    LAST_DAY,
+    MARKET,
+    InjectedFault,
+    Log,
+    finish_times,
+    repeated_requests,
+)
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar
 from tasks_app.sources.base import Bar, Request
 from tasks_app.sources.simulated.source import SimulatedSource
 
-PROMISED = 30.0
+TARGET_SECONDS = 30.0
 DYING_SECONDS = 0.2  # a kill of a parent reaches its children a moment later
 Row = tuple[object, ...]
 
 
-def tell(log: Log) -> int:
-    """Print it; 0 when every promise held."""
+def report(log: Log) -> int:
+    """Prints the report; returns 0 if every promise held."""
     commits, requests = log.commits(), log.site.requests()
-    silences = [silence(log, commits, strike.until) for strike in log.strikes]
-    repeated, ends = again(log), finished()
+    silences = [silence(log, commits, fault.until) for fault in log.faults]
+    repeated, ends = repeated_requests(log), finish_times()
     most, slots = _most(log, repeated), log.site.slots()
     longest = max(filter(None, silences), default=0.0)
     results = {
@@ -31,10 +39,10 @@ def tell(log: Log) -> int:
         "stocks": len(ends),
         "bars": DailyBar.objects.count(),
         "requests": len(requests),
-        "kills": sum(strike.kind in faults.KILLS for strike in log.strikes),
-        "losses": sum(strike.kind in faults.LOSSES for strike in log.strikes),
+        "kills": sum(fault.kind in faults.KILLS for fault in log.faults),
+        "losses": sum(fault.kind in faults.LOSSES for fault in log.faults),
         "restarts by the service manager": log.site.restarts,
-        "looks at the counters": log.looks,
+        "checks of the counters": log.checks,
         "finished stocks fetched again": sum(at > ends.get(code, at) for _, at, code in repeated),
         "stocks in flight fetched again": len(repeated),
         "of these without a fault": sum(_cause(log, one, two) is None for one, two, _ in repeated),
@@ -49,7 +57,7 @@ def tell(log: Log) -> int:
         print(f"{name:>34}  {value}")
     checks = {
         "one fault cost more than one fetch per slot": most <= slots,
-        "not back at work within 30 s": longest <= PROMISED,
+        "not back at work within 30 s": longest <= TARGET_SECONDS,
         **_checks(results, log),
     }
     faulty = [*log.broken, *(name for name, held in checks.items() if not held)]
@@ -60,7 +68,7 @@ def tell(log: Log) -> int:
 
 
 def _checks(results: dict[str, object], log: Log) -> dict[str, bool]:
-    """What the end must look like, and whether it does."""
+    """Returns each expectation of the end state, and whether it holds."""
     ended = Counter(CollectionTask.objects.values_list("status", flat=True))
     failed = CollectionItem.objects.exclude(state="succeeded").values_list("code", "state", "error_code")
     return {
@@ -74,27 +82,27 @@ def _checks(results: dict[str, object], log: Log) -> dict[str, bool]:
 
 
 def silence(log: Log, commits: list[float], at: float) -> float | None:
-    """Seconds from a fault to the next stock; None when another fault came first or nothing was left."""
+    """Returns the seconds from a fault to the next stock; None if another fault or the end came first."""
     later = next((commit for commit in commits if commit > at), None)
-    overtaken = any(at < strike.at < (later or at) for strike in log.strikes)
+    overtaken = any(at < fault.at < (later or at) for fault in log.faults)
     return None if later is None or overtaken else later - at
 
 
 def _strength(log: Log, at: float) -> float | None:
-    """Seconds until as many processes asked the source as may; None when another fault came first."""
-    seen: set[int] = set()
-    for asked, pid, _ in log.site.requests():
-        if asked > at:
-            seen.add(pid)
-        if len(seen) >= log.site.slots():
-            return None if any(at < strike.at < asked for strike in log.strikes) else asked - at
+    """Returns the seconds until all slots send requests again; None if another fault came first."""
+    pids: set[int] = set()
+    for sent, pid, _ in log.site.requests():
+        if sent > at:
+            pids.add(pid)
+        if len(pids) >= log.site.slots():
+            return None if any(at < fault.at < sent for fault in log.faults) else sent - at
     return None
 
 
 def _print_kinds(log: Log, silences: list[float | None]) -> None:
     by_kind: dict[str, list[Row]] = defaultdict(list)
-    for strike, first in zip(log.strikes, silences, strict=True):
-        by_kind[strike.kind].append((first, _strength(log, strike.until)))
+    for fault, first in zip(log.faults, silences, strict=True):
+        by_kind[fault.kind].append((first, _strength(log, fault.until)))
     print(
         f"{'struck':>18} {'times':>5}  {'next stock after (median, max)':>30}  {'all slots again after':>22}"
     )
@@ -105,31 +113,31 @@ def _print_kinds(log: Log, silences: list[float | None]) -> None:
 
 
 def _spread(values: Iterable[object]) -> str:
-    known = [value for value in values if isinstance(value, float)]
-    return f"{median(known):.1f} s, {max(known):.1f} s" if known else "-"
+    numbers = [value for value in values if isinstance(value, float)]
+    return f"{median(numbers):.1f} s, {max(numbers):.1f} s" if numbers else "-"
 
 
-def _cause(log: Log, first: float, second: float) -> Strike | None:
-    """The fault that came between the two requests, if there was one."""
-    between = (s for s in log.strikes if s.at < second and s.until + DYING_SECONDS > first)
+def _cause(log: Log, first: float, second: float) -> InjectedFault | None:
+    """Returns the fault between the two requests, if there was one."""
+    between = (s for s in log.faults if s.at < second and s.until + DYING_SECONDS > first)
     return next(between, None)
 
 
 def _most(log: Log, repeated: list[tuple[float, float, str]]) -> int:
-    """The most stocks that were fetched again because of one fault."""
+    """Returns the most stocks fetched again because of one fault."""
     causes = [_cause(log, first, second) for first, second, _ in repeated]
-    return max(Counter(strike.at for strike in causes if strike).values(), default=0)
+    return max(Counter(fault.at for fault in causes if fault).values(), default=0)
 
 
 def stored() -> Iterable[Row]:
-    """Every bar, in order, without its number and the time it was stored."""
+    """Returns every stored bar in order, without its id and time of storage."""
     return DailyBar.objects.order_by("market", "symbol", "adjust", "day").values_list(
         "market", "symbol", "adjust", "source", *Bar._fields
     )
 
 
 def expected(codes: Iterable[str]) -> Iterable[Row]:
-    """What the source answers for these stocks when nobody disturbs."""
+    """Returns the bars that an undisturbed collection of these stocks stores."""
     source = SimulatedSource(replace(settings.COLLECTOR.simulated, latency=0.0, log=""))
     for code in sorted(codes):
         for bar in source.fetch(Request(MARKET, code, FIRST_DAY, LAST_DAY)):

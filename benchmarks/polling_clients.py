@@ -1,4 +1,4 @@
-"""Many clients at once: asyncio on raw sockets, a new connection for each request, as a script would."""
+"""Many concurrent HTTP clients: asyncio on raw sockets, a new connection per request, as scripts do."""
 
 import asyncio
 import threading
@@ -9,60 +9,60 @@ from contextlib import contextmanager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from benchmarks.product import Access
+from benchmarks.harness import Access
 
-PATIENCE = 30.0
-GOOD = {"200", "304"}
+TIMEOUT = 30.0
+EXPECTED_STATUSES = {"200", "304"}
 
 
-class Answer(NamedTuple):
-    """All of it has come."""
+class Response(NamedTuple):
+    """A complete HTTP response."""
 
     status: str
     headers: dict[str, str]
     body: bytes
 
     @classmethod
-    def read(cls, answer: bytes) -> "Answer":
-        """Raises ValueError for one that was cut short."""
-        head, _, body = answer.partition(b"\r\n\r\n")
+    def parse(cls, raw: bytes) -> "Response":
+        """Raises ValueError for a truncated response or an unexpected status."""
+        head, _, body = raw.partition(b"\r\n\r\n")
         first, *rest = head.decode().split("\r\n")
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in rest)}
         code = first.split(" ")[1] if first.startswith("HTTP/1.1 ") else "none"
-        if code not in GOOD or (code == "200" and len(body) != int(headers["content-length"])):
+        if code not in EXPECTED_STATUSES or (code == "200" and len(body) != int(headers["content-length"])):
             raise ValueError(code)
         return cls(code, headers, body)
 
 
-class Crowd:
-    """Clients in a thread of their own, each asking every so many seconds.
+class PollingClients:
+    """Clients in a separate thread, each sending a request every `every` seconds.
 
-    `seconds` and `sizes` of every answer; `statuses` counts the answers, `errors` every other end.
-    A kind of client says what its `request` is, and may `take` the answer.
+    `seconds` and `sizes` hold one value per response; `statuses` counts responses, `errors` everything else.
+    A subclass defines `request` and may override `handle`.
     """
 
     def __init__(self, access: Access, clients: int, every: float) -> None:
-        self.place = urlsplit(access["url"])
+        self.address = urlsplit(access["url"])
         self.clients, self.every = clients, every
         self.stop = threading.Event()
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.seconds: list[float] = []
         self.sizes: list[int] = []
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
 
     def request(self, number: int, turn: int) -> tuple[str, dict[str, str]]:
-        """The path and the headers of a client's request."""
-        raise NotImplementedError("each crowd asks for something else")
+        """Returns the path and the headers of a client's next request."""
+        raise NotImplementedError("each kind of client defines its own request")
 
-    def take(self, number: int, answer: Answer) -> None:
-        """What a client keeps of it."""
+    def handle(self, number: int, response: Response) -> None:
+        """Receives each response."""
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """They ask meanwhile, all of them from the first `every` seconds on."""
+    def polling(self) -> Iterator[None]:
+        """Polls while the block runs; after the first `every` seconds all clients take part."""
         self.stop.clear()
         thread = threading.Thread(target=lambda: asyncio.run(self._all()))
         thread.start()
@@ -81,24 +81,24 @@ class Crowd:
         while not self.stop.is_set():
             began = time.perf_counter()
             try:
-                await asyncio.wait_for(self._ask(number, turn, began), PATIENCE)
+                await asyncio.wait_for(self._send(number, turn, began), TIMEOUT)
             except (OSError, TimeoutError, ValueError) as error:
                 self.errors[f"{type(error).__name__} {error}".strip()] += 1
             turn += 1
             await asyncio.sleep(max(0.0, self.every - (time.perf_counter() - began)))
 
-    async def _ask(self, number: int, turn: int, began: float) -> None:
+    async def _send(self, number: int, turn: int, began: float) -> None:
         path, headers = self.request(number, turn)
-        headers = {**headers, "Host": self.place.netloc, "Connection": "close"}
+        headers = {**headers, "Host": self.address.netloc, "Connection": "close"}
         lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        reader, writer = await asyncio.open_connection(self.place.hostname, self.place.port)
+        reader, writer = await asyncio.open_connection(self.address.hostname, self.address.port)
         try:
             writer.write("\r\n".join([*lines, "", ""]).encode())
-            came = await reader.read(-1)
+            raw = await reader.read(-1)
         finally:
             writer.close()
-        answer = Answer.read(came)
+        response = Response.parse(raw)
         self.seconds.append(time.perf_counter() - began)
-        self.sizes.append(len(came))
-        self.statuses[answer.status] += 1
-        self.take(number, answer)
+        self.sizes.append(len(raw))
+        self.statuses[response.status] += 1
+        self.handle(number, response)
