@@ -6,8 +6,8 @@ from django.http import HttpRequest
 
 from tasks_app import errors, lifecycle
 from tasks_app.admin import figures
-from tasks_app.admin.access import permissions
 from tasks_app.admin.access.forbidden import MissingRight
+from tasks_app.admin.access.permissions import VIEW, TaskPermissions
 from tasks_app.admin.common import durations, formatting
 from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import columns, panels
@@ -20,12 +20,12 @@ from tasks_app.models.tasks import TaskStatus
 def context(request: HttpRequest) -> dict[str, Any]:
     """Three queries at most, besides the two that tell who asks. Raises `MissingRight`."""
     live = system_status.clusters()
-    task = _current(request.user)
-    if task and lifecycle.abandon_if_unattended(task):
-        task = _current(request.user)
-    may = permissions.read(task) if task else permissions.permissions_of(request.user)
+    may = TaskPermissions.for_user(request.user)
     if not may.view:
-        raise MissingRight("tasks_app.view_collectiontask")
+        raise MissingRight(VIEW)
+    task = _current()
+    if task and lifecycle.abandon_if_unattended(task):
+        task = _current()
     shown: dict[str, Any] = {"no_worker": not live, "may_start": may.start}
     if task is None:
         return {**shown, "state": "new"}
@@ -35,9 +35,9 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {**shown, **_ended(task), "may_retry": columns.is_left(task) and may.retry}
 
 
-def _current(user: Any) -> CollectionTask | None:
-    """The task that runs, else the one that was started last; with what the user may do."""
-    tasks = CollectionTask.objects.annotate(**permissions.columns(user)).defer(*selectors.HEAVY)
+def _current() -> CollectionTask | None:
+    """The task that runs, else the one that was started last."""
+    tasks = CollectionTask.objects.defer(*selectors.HEAVY)
     running = tasks.filter(status=TaskStatus.RUNNING).first()
     return running or tasks.order_by("-start_time", "-id").first()
 

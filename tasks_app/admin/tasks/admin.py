@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin.access import permissions
+from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count
@@ -115,8 +115,8 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         return super().changelist_view(request, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        task = live_updates.rows(request.user).get(pk=context["original"].pk)
-        context |= detail.context(task, permissions.permissions_of(request.user))
+        task = live_updates.rows().get(pk=context["original"].pk)
+        context |= detail.context(task, TaskPermissions.for_user(request.user))
         return super().render_change_form(request, context, *args, **kwargs)
 
     def live_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:

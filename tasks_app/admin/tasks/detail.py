@@ -4,7 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tasks_app.admin.access.permissions import Rights
+from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.crumbs import Crumb
 from tasks_app.admin.tasks import columns, grid, live_updates
@@ -14,7 +14,7 @@ from tasks_app.models.tasks import ItemState
 INTERVALS = (1, 2, 5, 10, 30)
 
 
-def context(task: CollectionTask, may: Rights) -> dict[str, Any]:
+def context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
     """All of the page. The task comes from `feed.rows`."""
     return {
         "crumbs": [Crumb(columns.TASKS, formatting.url("collectiontask")), Crumb(formatting.short(task.pk))],

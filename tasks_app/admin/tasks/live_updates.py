@@ -1,10 +1,11 @@
 """The task page's refresh: what changed since the reader's version, at three queries while nothing did.
 
 The queries are the session's, the user's and one that reads the task's row together with all else
-that makes a version: the last event, the stocks in hand, the reader's rights. The heartbeat alone,
-which moves each second, is an answer of two hundred bytes. What the page shows is drawn once per
-version, and not more than once a second, in each web process: two hundred readers cost the drawing
-of one. What changes by time alone (a rate, a source's pause, a lost lane) shows within ten seconds.
+that makes a version: the last event and the stocks in hand. Two more read the permissions of a reader
+who is not a superuser. The heartbeat alone, which moves each second, is an answer of two hundred
+bytes. What the page shows is drawn once per version, and not more than once a second, in each web
+process: two hundred readers cost the drawing of one. What changes by time alone (a rate, a source's
+pause, a lost lane) shows within ten seconds.
 """
 
 import json
@@ -18,7 +19,6 @@ from threading import Lock
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
@@ -28,8 +28,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
 from tasks_app import lifecycle
-from tasks_app.admin.access import permissions
-from tasks_app.admin.access.permissions import Rights
+from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.tasks import grid, panels
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
@@ -78,7 +77,7 @@ class Kept:
         self.lock = Lock()
         self.found: dict[tuple[Any, ...], Snapshot] = {}
 
-    def get(self, task: CollectionTask, may: Rights) -> Snapshot:
+    def get(self, task: CollectionTask, may: TaskPermissions) -> Snapshot:
         """The task's parts as of now, or as of at most a second ago if only counters moved since."""
         key = (task.pk, get_language(), may)
         version, slow = _version(task, may), _slow(task)
@@ -94,34 +93,31 @@ class Kept:
 
 
 KEEPER = Kept()
-NOBODY = User(pk=-1, is_active=True)
 SOME_TASK = UUID(int=1)
 
 
-def rows(user: AbstractBaseUser | AnonymousUser) -> QuerySet[CollectionTask]:
-    """Tasks with all that makes a version of their page, for this reader."""
+def rows() -> QuerySet[CollectionTask]:
+    """Tasks with all that makes a version of their page."""
     events = TaskEvent.objects.filter(task=OuterRef("pk")).order_by("-id")
     held = CollectionItem.objects.filter(task=OuterRef("pk"), state=ItemState.CLAIMED)
     return CollectionTask.objects.defer("stock_codes", "unknown_codes").annotate(
         last_event=Subquery(events.values("id")[:1]),
         in_hand=Subquery(held.values("task").annotate(sum=Sum("position")).values("sum")),
-        **permissions.columns(user),
     )
 
 
-def row(user: AbstractBaseUser | AnonymousUser, task_id: UUID) -> CollectionTask | None:
+def row(task_id: UUID) -> CollectionTask | None:
     """The task of `rows`, its SQL kept: to build it would take ten times as long as to run it."""
-    sql, params = _statement(connection.vendor, permissions.needs_tables(user))
-    given = {_prepared(SOME_TASK): _prepared(task_id), NOBODY.pk: user.pk}
+    sql, params = _statement(connection.vendor)
+    given = {_prepared(SOME_TASK): _prepared(task_id)}
     found = CollectionTask.objects.raw(sql, [given.get(value, value) for value in params])
     return next(iter(found), None)
 
 
 @cache
-def _statement(vendor: str, asks_tables: bool) -> tuple[str, tuple[Any, ...]]:
-    """The SQL of `rows` for one task and user, with stand-ins for both among its parameters."""
-    user = NOBODY if asks_tables else User(pk=NOBODY.pk, is_superuser=True)
-    sql, params = rows(user).filter(pk=SOME_TASK).query.sql_with_params()
+def _statement(vendor: str) -> tuple[str, tuple[Any, ...]]:
+    """The SQL of `rows` for one task, with a stand-in for it among its parameters."""
+    sql, params = rows().filter(pk=SOME_TASK).query.sql_with_params()
     return sql, tuple(params)
 
 
@@ -135,15 +131,13 @@ def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
     `?have=head.1a2b3c,…` names the parts that the reader has. 404 for a task that is gone, 403
     without the right to look.
     """
-    task = row(request.user, task_id)
+    task = row(task_id)
     if task and lifecycle.abandon_if_unattended(task):
-        task = row(request.user, task_id)
+        task = row(task_id)
     if task is None:
         return JsonResponse({}, status=404)
-    may = permissions.read(task)
-    if (
-        not may.view and not (may := permissions.permissions_of(request.user)).view
-    ):  # another backend may grant it
+    may = TaskPermissions.for_user(request.user)
+    if not may.view:
         return JsonResponse({}, status=403)
     snapshot = KEEPER.get(task, may)
     etag = _etag(task, snapshot)
@@ -153,7 +147,7 @@ def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
     return HttpResponse(_json(body), content_type="application/json", headers={"ETag": etag})
 
 
-def context(task: CollectionTask, may: Rights) -> dict[str, Any]:
+def context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
     """What the page itself begins with: the same parts, drawn as a refresh draws them."""
     snapshot = KEEPER.get(task, may)
     have = [f"{name}.{digest}" for name, (digest, _) in snapshot.parts.items()]
@@ -193,7 +187,7 @@ def _etag(task: CollectionTask, snapshot: Snapshot) -> str:
     return f'"{snapshot.digest}-{_milliseconds(task.heartbeat_at):x}"'
 
 
-def _draw(task: CollectionTask, may: Rights, version: str, slow: tuple[Any, ...]) -> Snapshot:
+def _draw(task: CollectionTask, may: TaskPermissions, version: str, slow: tuple[Any, ...]) -> Snapshot:
     turn = _turn()
     young = task.planned_at is None or turn - task.planned_at < YOUNG
     about = panels.about(task, may, timezone.now() if young else turn)
@@ -215,7 +209,7 @@ def _slow(task: CollectionTask) -> tuple[Any, ...]:
     return (*(getattr(task, name) for name in SLOW), selectors.is_unattended(task))
 
 
-def _version(task: CollectionTask, may: Rights) -> str:
+def _version(task: CollectionTask, may: TaskPermissions) -> str:
     fast = tuple(getattr(task, name) for name in FAST)
     return _digest(repr((_slow(task), fast, may, get_language())))
 

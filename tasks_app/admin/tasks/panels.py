@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors
-from tasks_app.admin.access.permissions import Rights
+from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import durations, formatting
 from tasks_app.admin.tasks import columns, events as happenings, throughput_chart
 from tasks_app.lifecycle import progress, retention, selectors
@@ -44,7 +44,7 @@ class Notice:
     code: str = ""
 
 
-def about(task: CollectionTask, may: Rights, now: datetime) -> dict[str, Any]:
+def about(task: CollectionTask, may: TaskPermissions, now: datetime) -> dict[str, Any]:
     """What the parts' templates draw, as of `now`.
 
     Bounded: 50 events, 20 retries, as many groups as kinds of failure.
@@ -77,7 +77,7 @@ def about(task: CollectionTask, may: Rights, now: datetime) -> dict[str, Any]:
     }
 
 
-def verbs(task: CollectionTask, may: Rights) -> dict[str, Any]:
+def verbs(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
     """The addresses of what may be done now; an empty one for what may not."""
     running = task.status == TaskStatus.RUNNING
     again = may.start and not running
