@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi
-from tasks_app.api.pagination import ByDay
+from tasks_app.api.pagination import page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
 from tasks_app.api.serializers import CODE, QuoteQuery, validated
 from tasks_app.conf import MARKETS
@@ -34,7 +34,7 @@ class QuoteViewSet(ViewSet):
         rows = csv_export.bars(market, code, **filters)
         if isinstance(request.accepted_renderer, CSVRenderer):
             return _csv(request, rows, f"{market}-{code}.csv")
-        return ByDay().answer(request, rows)
+        return page_response(request, rows, ["day"])
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Only bars are told in CSV; whatever else there is to say, errors above all, in JSON."""
@@ -51,7 +51,7 @@ def _csv(request: Request, rows: QuerySet[Any, dict[str, Any]], name: str) -> Ht
     """All rows that a file may hold; one page of them for who asks for pages."""
     if not {"limit", "cursor"} & request.query_params.keys():
         return csv_export.download(rows, name)
-    page = ByDay().answer(request, rows)
+    page = page_response(request, rows, ["day"])
     answer = csv_export.as_file(page.data, name)
     if "Link" in page:
         answer["Link"] = page["Link"]

@@ -13,7 +13,7 @@ from rest_framework.viewsets import ViewSet
 
 from tasks_app import lifecycle
 from tasks_app.api import openapi as schema, serializers
-from tasks_app.api.pagination import ByPosition, NewestFirst
+from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.serializers import validated
 from tasks_app.errors import reason
@@ -59,7 +59,7 @@ class TaskViewSet(ViewSet):
     def list(self, request: Request) -> Response:
         filters = validated(serializers.TaskQuery, request.query_params.dict())
         tasks = CollectionTask.objects.filter(**filters)
-        return NewestFirst().answer(request, tasks, selectors.statuses)
+        return page_response(request, tasks, ["-start_time", "-id"], selectors.statuses)
 
     @schema.CANCEL
     def cancel(self, request: Request, task_id: str) -> Response:
@@ -77,7 +77,7 @@ class TaskViewSet(ViewSet):
         filters = validated(serializers.ItemQuery, request.query_params.dict())
         task = selectors.get(parse_task_id(task_id))
         items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM, status=F("state"))
-        return ByPosition().answer(request, items)
+        return page_response(request, items, ["position"])
 
     @schema.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:

@@ -7,6 +7,7 @@ page holds still while rows come and go elsewhere, and no database counts its wa
 import json
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from functools import partial
 from itertools import groupby
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -156,8 +157,10 @@ def _beyond(order: Sequence[Column], key: Key) -> Iterator[tuple[dict[str, Any],
 # ---------------------------------------------------------------- keys in addresses
 
 
-def _write(order: Sequence[Column], row: Model) -> str:
-    return _text([getattr(row, column.told) for column in order])
+def _write(order: Sequence[Column], row: Model | dict[str, Any]) -> str:
+    """The key of a row: of a model, or of a query's `values()`."""
+    get = row.__getitem__ if isinstance(row, dict) else partial(getattr, row)
+    return _text([get(column.told) for column in order])
 
 
 def _text(key: Sequence[Any]) -> str:

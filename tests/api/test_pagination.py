@@ -34,6 +34,7 @@ CURSORS = [
     "cD0=",
     "====",
     "A" * 5000,
+    # keys of the form that the API used to send
     *(
         b64encode(raw).decode()
         for raw in (
@@ -51,6 +52,23 @@ CURSORS = [
             b"\xff\xfe",
         )
     ),
+    "[]",
+    "{}",
+    "null",
+    "[null]",
+    "[true]",
+    "[-1]",
+    "[1.5]",
+    "[99999999999999999999]",
+    "[1,2,3]",
+    "[[1]]",
+    "[" * 400,
+    '["2024-13-45"]',
+    '["2024-1-1"]',
+    '["\\u0000"]',
+    '["2024-01-01T00:00:00+00:00"]',
+    '["2024-01-01T00:00:00+00:00","x"]',
+    '["yesterday","417ace0f-e54c-4028-808b-a31ca5afde97"]',
 ]
 
 
@@ -207,3 +225,10 @@ def test_pages_of_items_bars_and_stocks_take_few_queries(client, django_assert_n
     for path, queries in ((f"tasks/{task.pk}/items", 4), ("quotes/US/AAPL", 4), ("stock-list", 4)):
         with django_assert_num_queries(queries):
             client.get(f"{BASE}/{path}")
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_cursor_beyond_every_task_is_no_500(client, instant):
+    make_past(2)
+    cursor = quote(f'["{instant}","417ace0f-e54c-4028-808b-a31ca5afde97"]')
+    assert client.get(f"{BASE}/tasks?cursor={cursor}").status_code in {200, 400}  # PostgreSQL: no such zone
