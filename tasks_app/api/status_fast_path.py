@@ -48,17 +48,17 @@ def _respond(request: HttpRequest) -> HttpResponse | None:
         return None
     request.get_host()  # rejects a foreign one
     if request.path_info == CURRENT:
-        task = selectors.current()
+        task = selectors.get_running_task()
         if task and selectors.is_unattended(task):  # the view may have to end it
             return None
-        payload = selectors.current_answer(task)
+        payload = payloads.current_task(task)
         return _conditional(request, payload, lambda: payload)
-    task = selectors.get(parse_task_id(request.path_info.removeprefix(STATUS)))
-    outline = selectors.outline(task)
+    task = selectors.get_task(parse_task_id(request.path_info.removeprefix(STATUS)))
+    outline = payloads.task_status_summary(task)
     # The message is in the reader's language, which is known only behind LocaleMiddleware.
     if outline["unattended"] or outline["source_message"]:
         return None
-    return _conditional(request, outline, lambda: selectors.complete(outline, task))
+    return _conditional(request, outline, lambda: payloads.complete_status(outline, task))
 
 
 def _is_plain(request: HttpRequest) -> bool:

@@ -46,42 +46,42 @@ class TaskViewSet(ViewSet):
         order = Order(**validated(serializers.StartBody, request.data))
         key = get_idempotency_key(request)
         task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
-        return Response(payloads.started(task))
+        return Response(payloads.task_started(task))
 
     @schema.STATUS
     def status(self, request: Request, task_id: str) -> Response:
-        task = selectors.get(parse_task_id(task_id))
+        task = selectors.get_task(parse_task_id(task_id))
         if lifecycle.abandon_if_unattended(task):
-            task = selectors.get(task.pk)
-        return Response(selectors.statuses([task])[0])
+            task = selectors.get_task(task.pk)
+        return Response(payloads.task_statuses([task])[0])
 
     @schema.LIST
     def list(self, request: Request) -> Response:
         filters = validated(serializers.TaskQuery, request.query_params.dict())
         tasks = CollectionTask.objects.filter(**filters)
-        return page_response(request, tasks, ["-start_time", "-id"], selectors.statuses)
+        return page_response(request, tasks, ["-start_time", "-id"], payloads.task_statuses)
 
     @schema.CANCEL
     def cancel(self, request: Request, task_id: str) -> Response:
         task = lifecycle.cancel(parse_task_id(task_id), get_actor(request))
-        return Response(payloads.cancelled(task))
+        return Response(payloads.task_cancelled(task))
 
     @schema.CURRENT
     def current(self, request: Request) -> Response:
-        task = selectors.current()
+        task = selectors.get_running_task()
         ended = task and lifecycle.abandon_if_unattended(task)
-        return Response(selectors.current_answer(None if ended else task))
+        return Response(payloads.current_task(None if ended else task))
 
     @schema.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
         filters = validated(serializers.ItemQuery, request.query_params.dict())
-        task = selectors.get(parse_task_id(task_id))
+        task = selectors.get_task(parse_task_id(task_id))
         items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM, status=F("state"))
         return page_response(request, items, ["position"])
 
     @schema.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:
-        task = selectors.get(parse_task_id(task_id))
+        task = selectors.get_task(parse_task_id(task_id))
         return Response([_in_our_words(group) for group in selectors.error_groups(task.pk)])
 
     @schema.RETRY
@@ -89,7 +89,7 @@ class TaskViewSet(ViewSet):
         in_query = validated(serializers.RetryBody, request.query_params.dict())
         given = in_query | validated(serializers.RetryBody, request.data)
         task = lifecycle.retry(parse_task_id(task_id), get_actor(request), given.get("error_code", ""))
-        return Response(payloads.started(task))
+        return Response(payloads.task_started(task))
 
 
 def _in_our_words(group: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def run(task_id: str, number: int, generation: int) -> None:
 
 def _leave_to_others(lane: Lane) -> bool:
     """Decline where this host can't use the task's source: another one may. Raises `StaleClaim`."""
-    source = selectors.get(lane.task_id).source
+    source = selectors.get_task(lane.task_id).source
     if source in registry.available(settings.COLLECTOR):
         return False
     logger.warning("task %s is left to other hosts: the source %s can't be used here", lane.task_id, source)
@@ -110,7 +110,7 @@ class Slice:
                 dispatch.retire_this_worker()
 
     def _read_task(self) -> None:
-        self.task = selectors.get(self.lane.task_id)
+        self.task = selectors.get_task(self.lane.task_id)
         self.route = SourceRouter(self.task, self.conf)
         self.missing = request_planner.RequestPlanner(
             self.task, trading_days.trading_days_for(self.task.market, self.task.source)

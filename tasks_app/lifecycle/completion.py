@@ -84,4 +84,4 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
 def _shares(task_id: UUID) -> dict[str, Any] | None:
     """What came from which source, where there were several. The task's row must be locked."""
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
-    return selectors.shares_of(task_id) if fallbacks else None
+    return selectors.count_shares(task_id) if fallbacks else None

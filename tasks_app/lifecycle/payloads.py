@@ -1,5 +1,6 @@
-"""What the verbs answer, over HTTP and with `--json`: the same JSON, times with their offset."""
+"""JSON payloads of the API, which `--json` prints as well. Times carry their UTC offset."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -8,64 +9,121 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
+from tasks_app.models.tasks import TaskStatus
+from tasks_app.throttle import status as limiter_status
 
 CODES_NAMED = 10
+# Keys that are the task's columns: those of the contract, then ours.
+CONTRACT_COLUMNS = (
+    *("status", "progress", "total_stocks", "processed_stocks", "success_count", "failed_count"),
+    *("collected_count", "skipped_count", "start_time", "end_time", "error_message"),
+)
+FURTHER_COLUMNS = (
+    *("corrected_count", "refused_count", "flagged_count", "error_code", "market", "source", "adjust"),
+    *("start_date", "end_date", "test_mode", "full_collection_mode", "force_update", "heartbeat_at"),
+)
+STARTED_COLUMNS = (
+    *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),
+    *("adjust", "force_update", "fallbacks", "unknown_codes", "total_stocks"),
+)
 
 
-def encode(answer: object, *, indent: bool = False) -> bytes:
-    """JSON in UTF-8; times in the site's time zone, as 2024-01-31T09:30:00+08:00."""
-    form = orjson.OPT_PASSTHROUGH_DATETIME | (orjson.OPT_INDENT_2 if indent else 0)
-    return orjson.dumps(answer, default=_plain, option=form)
+def encode(payload: object, *, indent: bool = False) -> bytes:
+    """Returns JSON in UTF-8; times in the site's time zone, as 2024-01-31T09:30:00+08:00."""
+    option = orjson.OPT_PASSTHROUGH_DATETIME | (orjson.OPT_INDENT_2 if indent else 0)
+    return orjson.dumps(payload, default=_encode_value, option=option)
 
 
-def dumps(answer: object) -> str:
-    """One line of JSON."""
-    return encode(answer).decode()
+def dumps(payload: object) -> str:
+    """Returns one line of JSON."""
+    return encode(payload).decode()
 
 
-def _plain(value: object) -> Any:
+def _encode_value(value: object) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(timezone.get_default_timezone()).isoformat()
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Promise):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"{type(value).__name__} can't be encoded as JSON")
 
 
-def started(task: CollectionTask) -> dict[str, Any]:
-    """The answer to a start or a retry: the order as it was understood."""
-    return {
-        "task_id": str(task.pk),
-        "status": "started",
-        "message": _message(task),
-        "start_date": task.start_date,
-        "end_date": task.end_date,
-        "stock_codes": task.stock_codes,
-        "test_mode": task.test_mode,
-        "full_collection_mode": task.full_collection_mode,
-        "market": task.market,
-        "source": task.source,
-        "adjust": task.adjust,
-        "force_update": task.force_update,
-        "fallbacks": task.fallbacks,
-        "unknown_codes": task.unknown_codes,
-        "total_stocks": task.total_stocks,
-        "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
+def task_started(task: CollectionTask) -> dict[str, Any]:
+    """Returns the response to a start or a retry: the order as it was understood."""
+    message = _("The collection was started: %(start)s to %(end)s.") % {
+        "start": task.start_date,
+        "end": task.end_date,
     }
-
-
-def cancelled(task: CollectionTask) -> dict[str, Any]:
-    """The answer to a cancel."""
-    return {"message": _("The task was cancelled."), "task_id": str(task.pk)}
-
-
-def _message(task: CollectionTask) -> str:
-    days = {"start": task.start_date, "end": task.end_date}
-    message = _("The collection was started: %(start)s to %(end)s.") % days
     if task.unknown_codes:
         more = ", …" if len(task.unknown_codes) > CODES_NAMED else ""
         unknown = ", ".join(task.unknown_codes[:CODES_NAMED]) + more
         message += " " + _("Unknown codes, left out: %(codes)s.") % {"codes": unknown}
-    return message
+    return {
+        "task_id": str(task.pk),
+        "status": "started",
+        "message": message,
+        **_columns(task, STARTED_COLUMNS),
+        "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
+    }
+
+
+def task_cancelled(task: CollectionTask) -> dict[str, Any]:
+    """Returns the response to a cancel."""
+    return {"message": _("The task was cancelled."), "task_id": str(task.pk)}
+
+
+def current_task(task: CollectionTask | None) -> dict[str, Any]:
+    """Returns the running task, or null, in exactly the contract's three keys."""
+    keys = task and {"task_id": str(task.pk), "status": task.status, "start_time": task.start_time}
+    return {"current_task": keys}
+
+
+def task_statuses(tasks: Iterable[CollectionTask]) -> list[dict[str, Any]]:
+    """Returns the status payloads of many tasks, without further queries for each ended task."""
+    tasks = list(tasks)
+    details, shares = selectors.failed_details(tasks), selectors.shares_by_source(tasks)
+    return [_status(task, details[task.pk], shares[task.pk]) for task in tasks]
+
+
+def task_status_summary(task: CollectionTask) -> dict[str, Any]:
+    """Returns the status payload without `failed_details` and `sources`, which cost queries of their own.
+
+    Both change only together with the counters, so an equal summary means an equal payload.
+    """
+    return _status(task, [], {})
+
+
+def complete_status(summary: dict[str, Any], task: CollectionTask) -> dict[str, Any]:
+    """Returns the whole status payload of a summary."""
+    details, shares = selectors.failed_details([task]), selectors.shares_by_source([task])
+    return summary | {"failed_details": details[task.pk], "sources": dict(shares[task.pk])}
+
+
+def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the contract's status payload, plus keys of ours."""
+    return {
+        "task_id": str(task.pk),
+        **_columns(task, CONTRACT_COLUMNS),
+        "failed_details": details,
+        **_columns(task, FURTHER_COLUMNS),
+        "unattended": selectors.is_unattended(task),
+        **_source_pause(task),
+        "fallbacks": task.fallbacks,
+        "sources": dict(shares),
+        "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
+    }
+
+
+def _source_pause(task: CollectionTask) -> dict[str, Any]:
+    """Until when a running task's source takes no requests, and why; nulls while it takes them."""
+    limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
+    if limiter is None or not limiter.shut:
+        return {"source_paused_until": None, "source_message": None}
+    return {"source_paused_until": limiter.paused_until, "source_message": limiter.reason}
+
+
+def _columns(task: CollectionTask, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(task, name) for name in names}

@@ -84,7 +84,7 @@ def find(text: str) -> UUID:
 
 
 def _running() -> UUID:
-    if (task := selectors.current()) is None:
+    if (task := selectors.get_running_task()) is None:
         raise NothingRunning
     return task.pk
 

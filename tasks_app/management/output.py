@@ -116,7 +116,7 @@ def _facts(task: CollectionTask) -> list[tuple[str, str]]:
 
 def _shares(task: CollectionTask) -> list[tuple[str, str]]:
     """What came from which source, where there was more than one."""
-    shares = selectors.answered_by([task])[task.pk]
+    shares = selectors.shares_by_source([task])[task.pk]
     text = _("%(stocks)s stocks, %(bars)s bars")
     counted = {name: {key: f"{number:,}" for key, number in share.items()} for name, share in shares.items()}
     return [(name, text % share) for name, share in counted.items()]

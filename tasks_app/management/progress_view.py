@@ -139,7 +139,7 @@ class Watch:
     def _read(self, task_id: UUID) -> CollectionTask | None:
         """The task as it is now; None while the database is away, which is said once."""
         try:
-            task = selectors.get(task_id)
+            task = selectors.get_task(task_id)
         except Error:
             connections.close_all()
             self._say(_("The database does not answer. Waiting for it."))

@@ -26,7 +26,7 @@ def start_due() -> None:
     """
     due = CollectionPlan.objects.filter(enabled=True, next_at__lte=Now()).annotate(now=Now())
     for plan in due.select_related("created_by").order_by("next_at", "pk")[:AT_ONCE]:
-        if selectors.current():
+        if selectors.get_running_task():
             _wait(plan)
         else:
             _start(plan, plan.now)

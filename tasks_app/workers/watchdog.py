@@ -48,7 +48,7 @@ silence = Silence()
 
 def _rescue() -> None:
     """Rescue the running task, if there is one."""
-    task = selectors.current()
+    task = selectors.get_running_task()
     if task is None:
         return
     try:

@@ -84,7 +84,7 @@ def test_a_market_s_chain_names_its_usual_source(script):
 def test_an_order_may_name_its_own_fallbacks_or_none(script):
     script()
     task = make_task(source="first", stock_codes=("000001",), fallbacks=("third", "first", "third"))
-    assert payloads.started(task)["fallbacks"] == ["third"]
+    assert payloads.task_started(task)["fallbacks"] == ["third"]
     lifecycle.cancel(task.pk, ACTOR)
     assert make_task(source="first", stock_codes=("000001",), fallbacks=()).fallbacks == []
 
@@ -203,7 +203,7 @@ def test_the_task_says_how_many_stocks_and_bars_came_from_which(script):
     script(first=some)
     task = make_task(source="first", stock_codes=("000001", "000002", "000003"))
     work()
-    told = selectors.statuses([selectors.get(task.pk)])[0]
+    told = payloads.task_statuses([selectors.get_task(task.pk)])[0]
     assert told["sources"] == {"first": {"stocks": 2, "bars": 2}, "second": {"stocks": 1, "bars": 1}}
     assert (told["fallbacks"], told["source_paused_until"]) == (["second", "third"], None)
 
@@ -219,9 +219,9 @@ def test_an_ended_task_carries_what_came_from_which_and_reads_no_item_for_it(
         lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=3, source=["first", "second"][number]))
     if end == "cancelled":
         lifecycle.cancel(task.pk, ACTOR)
-    ended = selectors.get(task.pk)
+    ended = selectors.get_task(task.pk)
     with django_assert_num_queries(0):
-        (told,) = selectors.statuses([ended])
+        (told,) = payloads.task_statuses([ended])
     first, second = {"first": {"stocks": 1, "bars": 3}}, {"second": {"stocks": 1, "bars": 3}}
     assert told["sources"] == (first if end == "cancelled" else first | second)
 
@@ -240,7 +240,7 @@ def test_a_task_without_fallbacks_costs_no_query_for_them(script, django_assert_
     script(fallbacks=())
     task = make_task(source="simulated", stock_codes=("000001",))
     with django_assert_num_queries(0):
-        (told,) = selectors.statuses([task])
+        (told,) = payloads.task_statuses([task])
     assert (told["fallbacks"], told["sources"]) == ([], {})
 
 

@@ -12,7 +12,7 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.engine import slice
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
 from tasks_app.workers import drain_flag
@@ -88,7 +88,7 @@ def test_a_day_that_is_used_up_pauses_the_task_and_burns_no_attempt(script):
     assert len(First.calls) == 1
     assert task.items.filter(state="succeeded").count() == 1
     assert task.items.filter(state="pending", attempts=0).count() == 2
-    told = selectors.statuses([selectors.get(task.pk)])[0]
+    told = payloads.task_statuses([selectors.get_task(task.pk)])[0]
     assert told["source_paused_until"] is not None
     assert "used up" in told["source_message"]
     assert not told["unattended"]
@@ -146,7 +146,7 @@ def test_a_ban_pauses_at_once_and_costs_the_stock_nothing(script):
     one_slice()
     assert len(First.calls) == 1
     assert states(task) == [("pending", 0)]
-    told = selectors.statuses([selectors.get(task.pk)])[0]
+    told = payloads.task_statuses([selectors.get_task(task.pk)])[0]
     assert told["source_message"] == "Come back in an hour."
 
 

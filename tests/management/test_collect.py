@@ -80,7 +80,7 @@ def test_start_answers_with_the_apis_json() -> None:
     assert answer["status"] == "started"
     assert (answer["market"], answer["start_date"], answer["end_date"]) == ("US", "2000-01-01", "2013-12-31")
     assert (task.test_mode, task.full_collection_mode, task.force_update) == (True, True, True)
-    assert answer == json.loads(payloads.dumps(payloads.started(task)))
+    assert answer == json.loads(payloads.dumps(payloads.task_started(task)))
 
 
 def test_start_is_recorded_as_the_terminals() -> None:

@@ -94,7 +94,7 @@ def test_an_error_nobody_foresaw_shows_neither_token_nor_cookie(monkeypatch, set
         raise RuntimeError("unforeseen")
 
     settings.DEBUG = debug
-    monkeypatch.setattr(selectors, "current", fails)
+    monkeypatch.setattr(selectors, "get_running_task", fails)
     user = make_user()
     token = AuthToken.objects.create(user)[1]
     client = Client(raise_request_exception=False, headers={"Accept": "text/html"})

@@ -37,7 +37,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
 
 def _current() -> CollectionTask | None:
     """The task that runs, else the one that was started last."""
-    tasks = CollectionTask.objects.defer(*selectors.HEAVY)
+    tasks = CollectionTask.objects.defer(*selectors.HEAVY_COLUMNS)
     running = tasks.filter(status=TaskStatus.RUNNING).first()
     return running or tasks.order_by("-start_time", "-id").first()
 

@@ -49,7 +49,7 @@ def context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
 
 def meaning(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     """What the form would mean, or what is still in its way; and what runs already."""
-    running = selectors.current()
+    running = selectors.get_running_task()
     may_look = request.user.has_perm("tasks_app.view_collectiontask")
     shown: dict[str, Any] = {
         "running": running,

@@ -100,7 +100,7 @@ def rows() -> QuerySet[CollectionTask]:
     """Tasks with all that makes a version of their page."""
     events = TaskEvent.objects.filter(task=OuterRef("pk")).order_by("-id")
     held = CollectionItem.objects.filter(task=OuterRef("pk"), state=ItemState.CLAIMED)
-    return CollectionTask.objects.defer("stock_codes", "unknown_codes").annotate(
+    return CollectionTask.objects.defer(*selectors.HEAVY_COLUMNS).annotate(
         last_event=Subquery(events.values("id")[:1]),
         in_hand=Subquery(held.values("task").annotate(sum=Sum("position")).values("sum")),
     )

@@ -59,25 +59,25 @@ class Command(BaseCommand):
             tasks = tasks.filter(status=options["status"])
         newest = tasks[: options["limit"]]
         if self.json:
-            self._print_json(selectors.statuses(newest))
+            self._print_json(payloads.task_statuses(newest))
         else:
             output.tabulate(newest, self.console)
 
     def status(self, options: dict[str, Any]) -> None:
-        self._report(selectors.get(cli_arguments.find(options["task"])))
+        self._report(selectors.get_task(cli_arguments.find(options["task"])))
 
     def watch(self, options: dict[str, Any]) -> None:
         self._watch(cli_arguments.find(options["task"]))
 
     def cancel(self, options: dict[str, Any]) -> None:
-        answer = payloads.cancelled(lifecycle.cancel(cli_arguments.find(options["task"]), ACTOR))
+        answer = payloads.task_cancelled(lifecycle.cancel(cli_arguments.find(options["task"]), ACTOR))
         if self.json:
             self._print_json(answer)
         else:
             self.console.print(answer["message"], answer["task_id"], soft_wrap=True)
 
     def _report_start(self, task: CollectionTask, watch: bool) -> None:
-        answer = payloads.started(task)
+        answer = payloads.task_started(task)
         if not self.json:
             hint = "" if watch else _("Follow it: python manage.py collect watch")
             self.console.print(answer["message"], answer["task_id"], hint, sep="\n", soft_wrap=True)
@@ -100,7 +100,7 @@ class Command(BaseCommand):
 
     def _report(self, task: CollectionTask) -> None:
         if self.json:
-            self._print_json(selectors.statuses([task])[0])
+            self._print_json(payloads.task_statuses([task])[0])
         else:
             output.summarise(task, self.console)
 

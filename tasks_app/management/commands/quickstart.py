@@ -141,7 +141,9 @@ class Command(BaseCommand):
         """The ended collection. A task that is in the way is followed first; one of ours is taken up."""
         while True:
             try:
-                task = selectors.current() or lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
+                task = selectors.get_running_task() or lifecycle.start(
+                    SAMPLE, ACTOR, today=order.latest_today()
+                )
             except TaskAlreadyRunning:
                 continue
             ours = order.order_from_task(task) == SAMPLE
