@@ -152,7 +152,7 @@ def queries(layout: Layout, code: str) -> dict[str, Any]:
     from tasks_app.quotes import csv_export
     from tasks_app.quotes.series import bars_of
 
-    rows, bars = csv_export.bars("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
+    rows, bars = csv_export.bar_rows("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
     year, latest = (date(2004, 1, 1), date(2004, 12, 31)), session(layout.earlier)
     whole = {
         "one series, all years": rows,
@@ -193,7 +193,7 @@ def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
     bars = bars_of("CN", code, "")
     known = {
         "bars of one series counted within a year": bars.filter(day__year=2004).count,
-        "coverage of the market (reads no bar)": coverage.of_markets,
+        "coverage of the market (reads no bar)": coverage.compute_coverage,
     }
     version = partial(bars.aggregate, Count("pk"), Max("pk"), Max("collected_at"))
     return known if layout.sessions < SESSIONS else known | {"version of one series' chart": version}
@@ -231,7 +231,7 @@ def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> N
 
     request = Request("CN", code, bars[0].day, bars[-1].day)
     with transaction.atomic():
-        stored = upsert.store(request, upsert.Provenance("simulated", 1), bars, first=first)
+        stored = upsert.upsert_bars(request, upsert.Provenance("simulated", 1), bars, expect_new=first)
     assert (stored.collected, stored.corrected) == (new, 0), stored
 
 

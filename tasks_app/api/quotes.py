@@ -31,7 +31,7 @@ class QuoteViewSet(ViewSet):
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
         filters = validated(QuoteQuery, request.query_params.dict())
         code = _stored(market, code)
-        rows = csv_export.bars(market, code, **filters)
+        rows = csv_export.bar_rows(market, code, **filters)
         if isinstance(request.accepted_renderer, CSVRenderer):
             return _csv(request, rows, f"{market}-{code}.csv")
         return page_response(request, rows, ["day"])
@@ -50,9 +50,9 @@ class QuoteViewSet(ViewSet):
 def _csv(request: Request, rows: QuerySet[Any, dict[str, Any]], name: str) -> HttpResponseBase:
     """All rows that a file may hold; one page of them for who asks for pages."""
     if not {"limit", "cursor"} & request.query_params.keys():
-        return csv_export.download(rows, name)
+        return csv_export.download_response(rows, name)
     page = page_response(request, rows, ["day"])
-    answer = csv_export.as_file(page.data, name)
+    answer = csv_export.csv_response(page.data, name)
     if "Link" in page:
         answer["Link"] = page["Link"]
     return answer

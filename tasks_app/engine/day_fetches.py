@@ -126,7 +126,7 @@ class DayFetcher:
         return list(held.filter(first_day__lte=before, last_day__gte=before).values_list("symbol", flat=True))
 
     @cached_property
-    def _calendar(self) -> days.Days:
+    def _calendar(self) -> days.TradingDays:
         return days.trading_days_for(self.market, self.name)
 
     def _trades(self, day: date) -> bool:

@@ -32,7 +32,7 @@ def plan(task: CollectionTask, lane: Lane, ask: Callable[[], Sequence[Symbol]], 
     try:
         codes = _fresh(task, conf) or _stored(task, ask())
     except SourceError as error:
-        codes = stock_list.known(task.market, task.source)
+        codes = stock_list.stored_codes(task.market, task.source)
         if not codes:
             lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
             return False
@@ -92,10 +92,10 @@ def _fresh(task: CollectionTask, conf: Conf) -> list[str] | None:
     """The codes of a list that is new enough not to be asked for again; None when there is none."""
     if registry.traits(task.source, conf).list_is_free:
         return None
-    return stock_list.fresh(task.market, task.source, conf.list_max_age)
+    return stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
 
 
 def _stored(task: CollectionTask, symbols: Sequence[Symbol]) -> list[str]:
     """The codes of the list, which is stored. Raises `SourceError` for one that is none."""
-    stock_list.store(task.market, task.source, symbols, today=market_today(task.market))
+    stock_list.sync(task.market, task.source, symbols, today=market_today(task.market))
     return list(dict.fromkeys(symbol.code for symbol in symbols))

@@ -25,9 +25,9 @@ from tasks_app.quotes import (
     upsert,
     validation,
 )
-from tasks_app.quotes.date_ranges import Span
-from tasks_app.quotes.series import stored_within
-from tasks_app.quotes.upsert import Provenance, Stored
+from tasks_app.quotes.date_ranges import DateRange
+from tasks_app.quotes.series import count_bars_within
+from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Request
@@ -58,7 +58,7 @@ class Recorder:
     def keep_nothing(self, claim: Claim) -> None:
         """Record a stock of which nothing is missing: no source was asked."""
         with transaction.atomic():
-            stored = stored_within(self._known(claim).series, self.missing.window())
+            stored = count_bars_within(self._known(claim).series, self.missing.window())
             self._note_stock(claim, full=self.task.full_collection_mode)
             lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=stored))
 
@@ -100,8 +100,8 @@ class Recorder:
         known = self._known(claim)
         context = validation.Context(
             today=calendars.market_today(request.market),
-            strangers=self.days.strangers,
-            board=None
+            non_sessions=self.days.non_sessions,
+            price_limits=None
             if request.adjust
             else price_limits.price_limit_for(request.market, request.code, known.stock),
             previous_close=partial(series.close_before, request),
@@ -117,7 +117,7 @@ class Recorder:
             held = self._known(claim).series
             if held is None or not adjusted_series.is_rebased(held, request, bars):
                 outcome = self._add(claim, answer, held, certain=certain)
-            elif adjusted_series.is_whole(held, request):
+            elif adjusted_series.spans_series(held, request):
                 outcome = self._replace(claim, answer, held)
             else:
                 series.mark_for_refetch(held)
@@ -130,8 +130,8 @@ class Recorder:
     def _add(self, claim: Claim, answer: Answer, held: Series | None, *, certain: bool) -> Outcome:
         """Store the bars beside those that are there; the outcome."""
         request, bars = answer.request, answer.sifted.bars
-        before = stored_within(held, self.missing.window())
-        stored = upsert.store(request, answer.origin, bars, first=held is None)
+        before = count_bars_within(held, self.missing.window())
+        stored = upsert.upsert_bars(request, answer.origin, bars, expect_new=held is None)
         findings.record_corrections(request, answer.origin, stored.corrections)
         outcome = self._outcome(answer)
         if outcome.state == ItemState.SUCCEEDED:
@@ -147,8 +147,8 @@ class Recorder:
             series.mark_for_refetch(held)
             message = f"The source's answer lacks {len(lost)} of {held.bars} days of the series that moved."
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
-        stored = upsert.store(request, answer.origin, bars, anew=True)
-        adjusted_series.drop(request, lost)
+        stored = upsert.upsert_bars(request, answer.origin, bars, overwrite=True)
+        adjusted_series.delete_days(request, lost)
         findings.record_rebase(request, answer.origin, stored.corrections, lost)
         self._remember(claim, answer, None, stored, certain=False)
         corrected = stored.corrected + len(lost)
@@ -159,37 +159,37 @@ class Recorder:
         return self.missing.in_hand.get(claim.code) or StoredState()
 
     def _remember(
-        self, claim: Claim, answer: Answer, held: Series | None, stored: Stored, *, certain: bool
+        self, claim: Claim, answer: Answer, held: Series | None, stored: UpsertResult, *, certain: bool
     ) -> None:
         """Note what is stored of the stock now, and which days count as answered."""
         covered = self._covered(answer, held, certain=certain)
-        series.keep(answer.request, held, answer.sifted.bars, stored, covered)
+        series.update_series(answer.request, held, answer.sifted.bars, stored, covered)
         full = self.task.full_collection_mode and self._is_full(claim, answer, covered)
         self._note_stock(claim, full=full)
 
-    def _is_full(self, claim: Claim, answer: Answer, covered: Sequence[Span]) -> bool:
+    def _is_full(self, claim: Claim, answer: Answer, covered: Sequence[DateRange]) -> bool:
         """Whether nothing of the task's days is missing; of a source that may grow, what it has is all."""
         if registry.traits(answer.origin.source, settings.COLLECTOR).history_may_grow:
             return bool(answer.sifted.bars)
         window = request_planner.listed(self.missing.window(), self._known(claim).stock)
-        return self.days.lacking(window, covered) is None
+        return self.days.missing_range(window, covered) is None
 
     def _note_stock(self, claim: Claim, *, full: bool) -> None:
         """Make sure the stock is known, and that its history is full, if it is."""
         if full or self._known(claim).stock is None:
-            upsert.note_stock(self.task.market, claim.code, full)
+            upsert.save_stock(self.task.market, claim.code, full)
 
     def _outcome(self, answer: Answer) -> Outcome:
         sifted = answer.sifted
-        state = ItemState.FAILED if sifted.refused and not sifted.bars else ItemState.SUCCEEDED
+        state = ItemState.FAILED if sifted.rejected and not sifted.bars else ItemState.SUCCEEDED
         source = answer.origin.source
-        outcome = Outcome(state, refused=len(sifted.refused), flagged=sifted.flagged, source=source)
-        if not sifted.refused:
+        outcome = Outcome(state, refused=len(sifted.rejected), flagged=sifted.flagged_count, source=source)
+        if not sifted.rejected:
             return outcome
-        first = sifted.refused[0]
+        first = sifted.rejected[0]
         return replace(outcome, error_code=first.code, error_message=clean(first.message))
 
-    def _covered(self, answer: Answer, held: Series | None, *, certain: bool) -> list[Span]:
+    def _covered(self, answer: Answer, held: Series | None, *, certain: bool) -> list[DateRange]:
         """The days that count as answered, now that this answer is in."""
         bars, source = answer.sifted.bars, answer.origin.source
         newest = max(self._newest.get(source, date.min), bars[-1].day if bars else date.min)
@@ -204,7 +204,7 @@ class Recorder:
             span = bars[0].day, bars[-1].day
         elif history_may_grow or believed is None or believed < answer.request.start:
             return covered
-        return date_ranges.add(covered, span, self.days.adjoin)
+        return date_ranges.add_range(covered, span, self.days.contiguous)
 
 
 def clean(message: str) -> str:

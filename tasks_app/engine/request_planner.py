@@ -8,9 +8,9 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.models import CollectionItem, CollectionTask, Series, Stock, states
 from tasks_app.quotes import date_ranges
-from tasks_app.quotes.date_ranges import Span
+from tasks_app.quotes.date_ranges import DateRange
 from tasks_app.quotes.series import bars_of, needs_refetch
-from tasks_app.quotes.trading_days import Days
+from tasks_app.quotes.trading_days import TradingDays
 from tasks_app.sources.base import Request
 
 OVERLAP = 5  # stored bars that an increment of an adjusted series is asked with again
@@ -32,7 +32,7 @@ class RequestPlanner:
     `in_hand` has what was known of the stocks that were asked about.
     """
 
-    def __init__(self, task: CollectionTask, days: Days) -> None:
+    def __init__(self, task: CollectionTask, days: TradingDays) -> None:
         self.task = task
         self.days = days
         self.in_hand: dict[str, StoredState] = {}
@@ -58,18 +58,18 @@ class RequestPlanner:
         """Read the stock again, should it be claimed again."""
         self._read.pop(claim.code, None)
 
-    def window(self) -> Span:
+    def window(self) -> DateRange:
         """The task's days, up to the last one whose bars are final; empty if its end is before its start."""
-        return self.task.start_date, min(self.task.end_date, self.days.closed)
+        return self.task.start_date, min(self.task.end_date, self.days.last_closed)
 
     def _warn(self, lane: Lane) -> None:
         """Say that the task goes beyond what the calendar knows, if it does."""
-        end = None if self._warned else self.days.known_to
+        end = None if self._warned else self.days.calendar_end
         self._warned = True
         if end and self.window()[1] > end:
             lifecycle.warn(lane, "calendar_ends", market=self.task.market, end=end.isoformat())
 
-    def _span(self, known: StoredState) -> Span | None:
+    def _span(self, known: StoredState) -> DateRange | None:
         series, window = known.series, self.window()
         if series and needs_refetch(series):
             return min(window[0], series.first_day or window[0]), max(window[1], series.last_day or window[1])
@@ -79,7 +79,7 @@ class RequestPlanner:
             return None
         if self.task.force_update or series is None or not series.covered:
             return window
-        span = self.days.lacking(window, date_ranges.parse(series.covered))
+        span = self.days.missing_range(window, date_ranges.parse(series.covered))
         return overlapping(span, series) if span and series.adjust and series.bars else span
 
     def _next(self, claim: Claim) -> list[str]:
@@ -98,7 +98,7 @@ class RequestPlanner:
         self._read |= {code: StoredState(found[0].get(code), found[1].get(code)) for code in codes}
 
 
-def listed(window: Span, stock: Stock | None) -> Span:
+def listed(window: DateRange, stock: Stock | None) -> DateRange:
     """The days of the window on which the stock was listed, as far as its dates are known."""
     first, last = window
     if stock and stock.listed_on:
@@ -108,7 +108,7 @@ def listed(window: Span, stock: Stock | None) -> Span:
     return first, last
 
 
-def overlapping(span: Span, series: Series) -> Span:
+def overlapping(span: DateRange, series: Series) -> DateRange:
     """The span prolonged to the nearest stored bars, which tell whether an adjusted series has moved."""
     first, last = span
     bars = bars_of(series.market, series.symbol, series.adjust).values_list("day", flat=True)

@@ -17,7 +17,7 @@ TIMEOUT = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def ask(market: str) -> tuple[date, tuple[date, ...]]:
+def load_sessions(market: str) -> tuple[date, tuple[date, ...]]:
     """The last day that the calendar knows, and its sessions up to there, read by a child process.
 
     Raises `subprocess.SubprocessError` or OSError when the child can't tell.
@@ -28,7 +28,7 @@ def ask(market: str) -> tuple[date, tuple[date, ...]]:
     return date.fromordinal(end), tuple(map(date.fromordinal, ordinals))
 
 
-def read(market: str) -> tuple[date, tuple[date, ...]]:
+def compute_sessions(market: str) -> tuple[date, tuple[date, ...]]:
     """What `ask` answers, read in this process. To the end of next year, or where the library ends."""
     import exchange_calendars
 
@@ -43,7 +43,7 @@ def read(market: str) -> tuple[date, tuple[date, ...]]:
 
 def main() -> None:
     """Print the days as ordinals, the calendar's end first."""
-    end, days = read(sys.argv[1])
+    end, days = compute_sessions(sys.argv[1])
     print(json.dumps([end.toordinal(), *(day.toordinal() for day in days)]))
 
 

@@ -15,7 +15,7 @@ MAIN, GROWTH, BEIJING, SPECIAL_LIMIT = 0.10, 0.20, 0.30, 0.05
 
 
 @dataclass(frozen=True)
-class Board:
+class PriceLimits:
     """What is known of a stock that its limits depend on."""
 
     code: str
@@ -37,13 +37,13 @@ class Board:
         return wide or MAIN
 
 
-def price_limit_for(market: str, code: str, stock: Stock | None) -> Board | None:
+def price_limit_for(market: str, code: str, stock: Stock | None) -> PriceLimits | None:
     """The board of a stock; None in a market without limits."""
     if market != "CN":
         return None
     if stock is None:
-        return Board(code)
-    return Board(code, stock.listed_on, _special_since(stock))
+        return PriceLimits(code)
+    return PriceLimits(code, stock.listed_on, _special_since(stock))
 
 
 def _wide(code: str, day: date) -> float | None:

@@ -26,7 +26,7 @@ DECORATIONS = ("XD", "XR", "DR", "N", "C", "U", "W", "V")
 
 
 @dataclass(frozen=True)
-class Synced:
+class SyncResult:
     """What a list changed: its length, stocks added, renamed, delisted."""
 
     size: int
@@ -35,9 +35,9 @@ class Synced:
     delisted: int = 0
 
 
-def store(
+def sync(
     market: str, source: str, symbols: Sequence[Symbol], *, today: date, accept_shrink: bool = False
-) -> Synced:
+) -> SyncResult:
     """Add and update the listed stocks, in one transaction.
 
     Raises `Permanent` for a list that is empty, holds what is no code, or is over a tenth shorter than
@@ -61,7 +61,7 @@ def store(
     return synced
 
 
-def fresh(market: str, source: str, max_age: float) -> list[str] | None:
+def fresh_codes(market: str, source: str, max_age: float) -> list[str] | None:
     """The codes of the source's list, in its order, if it was synchronised in the last `max_age` seconds.
 
     None, too, when the shared cache has dropped them: the list is then to be asked for again.
@@ -74,7 +74,7 @@ def fresh(market: str, source: str, max_age: float) -> list[str] | None:
     return kept[1] if kept and kept[0] == stamp else None
 
 
-def known(market: str, source: str) -> list[str]:
+def stored_codes(market: str, source: str) -> list[str]:
     """The codes to go on with when the source's list can't be had; none when it was never read."""
     if not StockList.objects.filter(market=market, source=source).exists():
         return []
@@ -97,7 +97,7 @@ def _check(market: str, listed: dict[str, Symbol]) -> None:
         raise Permanent(f"{len(malformed):,} of the list's codes are none: {few}.", code="bad_stock_list")
 
 
-def _merge(market: str, listed: dict[str, Symbol], today: date) -> Synced:
+def _merge(market: str, listed: dict[str, Symbol], today: date) -> SyncResult:
     stored = {stock.code: stock for stock in Stock.objects.filter(market=market)}
     new = (symbol for code, symbol in listed.items() if code not in stored)
     added = [Stock(market=market, code=symbol.code, **_told(symbol)) for symbol in new]
@@ -115,7 +115,7 @@ def _merge(market: str, listed: dict[str, Symbol], today: date) -> Synced:
         changed.append(stock)
     Stock.objects.bulk_create(added, ignore_conflicts=True, batch_size=1000)
     Stock.objects.bulk_update(changed, [*FIELDS, "former_names"], batch_size=500)
-    return Synced(len(listed), len(added), renamed, delisted)
+    return SyncResult(len(listed), len(added), renamed, delisted)
 
 
 def _pairs(stored: dict[str, Stock], listed: dict[str, Symbol]) -> Iterable[tuple[Stock, Symbol]]:

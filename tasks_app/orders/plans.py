@@ -58,7 +58,7 @@ def set_clock(plan: CollectionPlan) -> None:
 def _days(plan: CollectionPlan, first: date, last: date) -> list[date]:
     """The days of the plan's rhythm from `first` to `last`."""
     if plan.rhythm == Rhythm.SESSIONS:
-        return list(calendars.sessions(plan.market, first, last).days)
+        return list(calendars.load_calendar(plan.market).sessions(first, last).days)
     days = [first + n * DAY for n in range((last - first).days + 1)]
     return days if plan.rhythm == Rhythm.DAILY else [day for day in days if day.weekday() == plan.weekday]
 

@@ -26,7 +26,7 @@ def is_rebased(held: Series, request: Request, bars: Sequence[Bar]) -> bool:
     return not common or any(abs(a - b) > max(ROUNDING, RELATIVE * abs(a)) for a, b in common)
 
 
-def is_whole(held: Series, request: Request) -> bool:
+def spans_series(held: Series, request: Request) -> bool:
     """Whether the request reaches over all that is stored."""
     return (held.first_day or date.max) >= request.start and request.end >= (held.last_day or date.min)
 
@@ -48,7 +48,7 @@ def is_truncated(held: Series, bars: Sequence[Bar], lost: Collection[date]) -> b
     return outside > 1 or len(lost) > max(1, MOST_LOST * held.bars)
 
 
-def drop(request: Request, days: Sequence[date]) -> None:
+def delete_days(request: Request, days: Sequence[date]) -> None:
     """Delete the stored bars of these days."""
     stored = bars_of(request.market, request.code, request.adjust)
     for first in range(0, len(days), 500):

@@ -16,12 +16,12 @@ GETTERS = [itemgetter(place) for place in range(len(Bar._fields))]  # zip would 
 Column = Sequence[Any]
 
 
-def columns(bars: Sequence[Bar]) -> list[Column] | None:
+def to_columns(bars: Sequence[Bar]) -> list[Column] | None:
     """The bars by column; None unless all are bars."""
     return [list(map(get, bars)) for get in GETTERS] if set(map(type, bars)) == {Bar} else None
 
 
-def fine(by_column: Sequence[Column], first: date, last: date, floor: float, most: int) -> bool:
+def all_valid(by_column: Sequence[Column], first: date, last: date, floor: float, most: int) -> bool:
     """Whether every bar may be stored, and they come by rising day."""
     days, opened, high, low, close, volume, *rest = by_column
     try:
@@ -46,7 +46,7 @@ def fine(by_column: Sequence[Column], first: date, last: date, floor: float, mos
         return False
 
 
-def amounts_fit(by_column: Sequence[Column], tick: float, tolerance: float, lot: int) -> bool:
+def amounts_consistent(by_column: Sequence[Column], tick: float, tolerance: float, lot: int) -> bool:
     """Whether amount ÷ volume lies between low and high everywhere, but for rounding."""
     _, _, high, low, _, volume, _, amount, *_ = by_column
     if None in amount:
@@ -59,7 +59,7 @@ def amounts_fit(by_column: Sequence[Column], tick: float, tolerance: float, lot:
     )
 
 
-def calm(by_column: Sequence[Column], limit: float, tick: float) -> bool:
+def within_price_limit(by_column: Sequence[Column], limit: float, tick: float) -> bool:
     """Whether no price is further from the previous close that the source tells than the limit."""
     _, _, high, low, close, _, told, _, _, change, *_ = by_column
     if None in told:

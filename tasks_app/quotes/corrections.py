@@ -44,7 +44,7 @@ class BarDiff:
 
 def diff_bars(old: Bar, new: Bar, *, same_source: bool) -> BarDiff | None:
     """What storing `new` over `old` changes; None when it changes nothing."""
-    if not same_source and not contradict(old, new):
+    if not same_source and not conflicts(old, new):
         return None
     if all(_same(getattr(old, name), getattr(new, name)) for name in TRADE):
         new = Bar._make(before if after is None else after for before, after in zip(old, new, strict=True))
@@ -52,7 +52,7 @@ def diff_bars(old: Bar, new: Bar, *, same_source: bool) -> BarDiff | None:
     return change if change.columns else None
 
 
-def contradict(old: Bar, new: Bar) -> bool:
+def conflicts(old: Bar, new: Bar) -> bool:
     """Whether two sources tell different things of a day, beyond what rounding explains."""
     prices = zip(old[1:5], new[1:5], strict=True)
     if any(abs(a - b) > min(HALF_A_CENT, HALF_A_PERCENT * abs(a)) for a, b in prices):

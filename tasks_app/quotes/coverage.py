@@ -1,4 +1,4 @@
-"""What is stored, by market and adjustment: counted over series, never over bars."""
+"""Totals of the stored bars by market and adjustment, counted over `Series`, never over bars."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -14,12 +14,16 @@ from tasks_app.market import calendars
 from tasks_app.models import Series, Stock
 from tasks_app.models.quotes import Adjust, Market
 
-SECONDS = 60
+CACHE_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Covered:
-    """`stocks` have bars, of `listed` that trade; `behind` of them end before the last session, `session`."""
+class MarketCoverage:
+    """What is stored of one market under one adjustment.
+
+    `stocks` have bars; `behind` of them end before `session`, the market's latest session. `listed` stocks of
+    the market are not delisted.
+    """
 
     market: str
     adjust: str
@@ -40,30 +44,43 @@ class Covered:
         return str(Adjust(self.adjust).label)
 
 
-def cached() -> list[Covered]:
-    """`of_markets`, at most a minute old."""
-    return list(cache.get_or_set(_key(), of_markets, SECONDS) or [])
+def cache_key() -> str:
+    """Returns the key of `cached_coverage`: each database has its own, as several may share a cache."""
+    return f"coverage-{sha256(str(connection.settings_dict['NAME']).encode()).hexdigest()}"
 
 
-def forget() -> None:
-    """Count anew the next time."""
-    cache.delete(_key())
+def cached_coverage() -> list[MarketCoverage]:
+    """Returns `compute_coverage()`, at most a minute old."""
+    return list(cache.get_or_set(cache_key(), compute_coverage, CACHE_SECONDS) or [])
 
 
-def of_markets() -> list[Covered]:
-    """One for each market and adjustment with bars, by three queries and each calendar's."""
+def compute_coverage() -> list[MarketCoverage]:
+    """Returns one row per market and adjustment with bars, in that order.
+
+    Takes three queries, and one for each market's calendar.
+    """
     series = Series.objects.filter(bars__gt=0)
-    sums = list(
+    totals = list(
         series.values("market", "adjust")
         .annotate(stocks=Count("pk"), all=Sum("bars"), first=Min("first_day"), latest=Max("last_day"))
         .order_by("market", "adjust")
     )
-    if not sums:
+    if not totals:
         return []
-    sessions = {row["market"]: calendars.latest_session(row["market"]) for row in sums}
-    behind, listed = _behind(sessions), _listed()
+    sessions = {
+        market: calendars.load_calendar(market).latest_session()
+        for market in {row["market"] for row in totals}
+    }
+    listed = dict(Stock.objects.filter(delisted_on__isnull=True).values_list("market").annotate(Count("pk")))
+    is_short = reduce(or_, (Q(market=market, last_day__lt=day) for market, day in sessions.items()))
+    # The series of a delisted stock is complete.
+    delisted = Stock.objects.filter(
+        market=OuterRef("market"), code=OuterRef("symbol"), delisted_on__isnull=False
+    )
+    short = series.filter(is_short, ~Exists(delisted)).values_list("market", "adjust")
+    behind = {(market, adjust): count for market, adjust, count in short.annotate(Count("pk"))}
     return [
-        Covered(
+        MarketCoverage(
             row["market"],
             row["adjust"],
             stocks=row["stocks"],
@@ -74,24 +91,5 @@ def of_markets() -> list[Covered]:
             session=sessions[row["market"]],
             behind=behind.get((row["market"], row["adjust"]), 0),
         )
-        for row in sums
+        for row in totals
     ]
-
-
-def _behind(sessions: dict[str, date]) -> dict[tuple[str, str], int]:
-    """How many series end before their market's last session; those of delisted stocks are complete."""
-    short = (Q(market=market, last_day__lt=last) for market, last in sessions.items())
-    gone = Stock.objects.filter(market=OuterRef("market"), code=OuterRef("symbol"), delisted_on__isnull=False)
-    rows = Series.objects.filter(reduce(or_, short), ~Exists(gone), bars__gt=0)
-    counts = rows.values_list("market", "adjust").annotate(Count("pk"))
-    return {(market, adjust): many for market, adjust, many in counts}
-
-
-def _listed() -> dict[str, int]:
-    trading = Stock.objects.filter(delisted_on__isnull=True)
-    return dict(trading.values_list("market").annotate(Count("pk")))
-
-
-def _key() -> str:
-    """Databases that share a cache each have their own."""
-    return f"coverage-{sha256(str(connection.settings_dict['NAME']).encode()).hexdigest()}"

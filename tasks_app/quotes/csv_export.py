@@ -26,14 +26,14 @@ class _Line:
         return text
 
 
-def bars(market: str, code: str, **filters: Any) -> QuerySet[DailyBar, dict[str, Any]]:
+def bar_rows(market: str, code: str, **filters: Any) -> QuerySet[DailyBar, dict[str, Any]]:
     """A stock's bars as rows of `COLUMNS`."""
     found = DailyBar.objects.filter(market=market, symbol=code, **filters)
     rows: QuerySet[DailyBar, dict[str, Any]] = found.values(*AFTER, "market", "adjust", code=F("symbol"))
     return rows
 
 
-def download(
+def download_response(
     rows: QuerySet[Any, dict[str, Any]], name: str, *, for_spreadsheets: bool = False
 ) -> StreamingHttpResponse:
     """At most MAX_ROWS rows by rising day, as a file: memory does not grow with them.
@@ -41,17 +41,17 @@ def download(
     A spreadsheet reads 000001 as the number 1: for those the code is told with its market, 000001.CN.
     """
     ordered = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
-    return as_file((_qualified(row) for row in ordered) if for_spreadsheets else ordered, name)
+    return csv_response((_qualified(row) for row in ordered) if for_spreadsheets else ordered, name)
 
 
-def as_file(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
+def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
     """These rows."""
     answer = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return answer
 
 
-def safe(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula gets a leading '. Numbers stay numbers."""
     if isinstance(value, str) and value.startswith(FORMULA):
         return f"'{value}"
@@ -66,4 +66,4 @@ def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield writer.writerow(COLUMNS)
     for row in rows:
-        yield writer.writerow([safe(row[column]) for column in COLUMNS])
+        yield writer.writerow([escape_formula(row[column]) for column in COLUMNS])

@@ -5,37 +5,39 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-Span = tuple[date, date]
+DateRange = tuple[date, date]
 DAY = timedelta(days=1)
-MOST = 100  # spans that are remembered of one series; what is forgotten is merely asked again
+MAX_RANGES = 100  # spans that are remembered of one series; what is forgotten is merely asked again
 
 
-def parse(stored: Iterable[Sequence[str]]) -> list[Span]:
+def parse(stored: Iterable[Sequence[str]]) -> list[DateRange]:
     """The spans of a `Series.covered`."""
     return [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in stored]
 
 
-def dump(spans: Iterable[Span]) -> list[Any]:
+def dump(spans: Iterable[DateRange]) -> list[Any]:
     """The spans as `Series.covered` keeps them."""
     return [[first.isoformat(), last.isoformat()] for first, last in spans]
 
 
-def add(spans: Iterable[Span], new: Span, adjoin: Callable[[date, date], bool]) -> list[Span]:
+def add_range(
+    spans: Iterable[DateRange], new: DateRange, adjoin: Callable[[date, date], bool]
+) -> list[DateRange]:
     """The spans with one more; those between which `adjoin` sees nothing become one.
 
     `adjoin(a, b)` tells whether no session lies between the end `a` and the beginning `b`.
     """
-    merged: list[Span] = []
+    merged: list[DateRange] = []
     for span in sorted([*spans, new]):
         if merged and (span[0] <= merged[-1][1] + DAY or adjoin(merged[-1][1], span[0])):
             merged[-1] = (merged[-1][0], max(merged[-1][1], span[1]))
         else:
             merged.append(span)
-    longest = sorted(merged, key=lambda span: span[1] - span[0], reverse=True)[:MOST]
+    longest = sorted(merged, key=lambda span: span[1] - span[0], reverse=True)[:MAX_RANGES]
     return sorted(longest)
 
 
-def lacking(days: Sequence[date], spans: Iterable[Span]) -> Span | None:
+def missing_range(days: Sequence[date], spans: Iterable[DateRange]) -> DateRange | None:
     """From the first to the last of the rising days that no span holds; None when all are held."""
     first, last = 0, len(days)
     for start, end in spans:
@@ -47,7 +49,7 @@ def lacking(days: Sequence[date], spans: Iterable[Span]) -> Span | None:
     return (days[first], days[last - 1]) if first < last else None
 
 
-def lacking_days(window: Span, spans: Iterable[Span]) -> Span | None:
+def missing_calendar_range(window: DateRange, spans: Iterable[DateRange]) -> DateRange | None:
     """The same of all days from the window's first to its last."""
     first, last = window
     for start, end in spans:

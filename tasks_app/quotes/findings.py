@@ -13,14 +13,14 @@ from tasks_app.quotes.upsert import Provenance
 from tasks_app.quotes.validation import Flag, Rejection, ValidationResult
 from tasks_app.sources.base import Request
 
-MOST_FINDINGS = 20
-MOST_CORRECTIONS = 500
+MAX_FINDINGS = 20
+MAX_CORRECTIONS = 500
 
 
 def record_findings(request: Request, origin: Provenance, sifted: ValidationResult) -> None:
     """List what the checks said: of the refused bars and of the flagged ones the first 20 each."""
-    rows = [_finding(origin, request, FindingKind.REFUSED, one) for one in sifted.refused[:MOST_FINDINGS]]
-    rows += [_finding(origin, request, FindingKind.FLAGGED, one) for one in sifted.flags[:MOST_FINDINGS]]
+    rows = [_finding(origin, request, FindingKind.REFUSED, one) for one in sifted.rejected[:MAX_FINDINGS]]
+    rows += [_finding(origin, request, FindingKind.FLAGGED, one) for one in sifted.flags[:MAX_FINDINGS]]
     if rows:
         Finding.objects.bulk_create(rows)
 
@@ -29,9 +29,9 @@ def record_corrections(request: Request, origin: Provenance, corrections: Sequen
     """List corrected bars with what changed; past 500 of an item one line tells how many more there were."""
     rows = [
         _correction(request, origin, one.new.day, before=one.before(), after=one.after())
-        for one in corrections[:MOST_CORRECTIONS]
+        for one in corrections[:MAX_CORRECTIONS]
     ]
-    if more := corrections[MOST_CORRECTIONS:]:
+    if more := corrections[MAX_CORRECTIONS:]:
         rows.append(_correction(request, origin, more[0].new.day, bars=len(more)))
     if rows:
         Correction.objects.bulk_create(rows)

@@ -1,18 +1,20 @@
-"""Trading days without a bar: those that a source was asked for and had none, and those nobody asked for."""
+"""Sessions without a bar: a source answered that there was none, or the days were never requested."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from tasks_app.market import calendars
 from tasks_app.models import Stock
+from tasks_app.quotes import date_ranges
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Trading days in a row without a bar. `answered`: the source said that there was none (suspended)."""
+    """Consecutive sessions without a bar. `answered`: a source said that there was none (suspension)."""
 
     days: tuple[date, ...]
     answered: bool
@@ -26,38 +28,23 @@ class Gap:
         return self.days[-1]
 
 
-def find_gaps(stock: Stock, have: Sequence[date], covered: Iterable[Sequence[Any]]) -> list[Gap]:
-    """The gaps of a stock's bars on these rising days, the newest first.
+def find_gaps(stock: Stock, bar_days: Sequence[date], covered: Iterable[Sequence[Any]]) -> list[Gap]:
+    """Returns the gaps between a stock's bars, newest first.
 
-    From its first bar to the market's latest session, or to the end of its listing. `covered` as in
-    `Series.covered`. Without a bar there is nothing to have gaps.
+    `bar_days` are ascending, `covered` is a `Series.covered`. Gaps lie between the first bar and the market's
+    latest session, or the stock's delisting. Without a bar there are none.
     """
-    if not have:
+    if not bar_days:
         return []
     calendar = calendars.load_calendar(stock.market)
-    until = min(stock.delisted_on or date.max, calendar.latest_session())
-    lacking = set(calendar.gaps(have[0], until, set(have)))
-    sessions = calendar.sessions(have[0], until).days
-    return list(_runs(sessions, lacking, [tuple(map(date.fromisoformat, span)) for span in covered]))[::-1]
+    end = min(stock.delisted_on or date.max, calendar.latest_session())
+    with_bar, answered_ranges = set(bar_days), date_ranges.parse(covered)
 
+    def is_answered(day: date) -> bool | None:
+        if day in with_bar:
+            return None
+        place = bisect_right(answered_ranges, day, key=lambda one: one[0])
+        return place > 0 and day <= answered_ranges[place - 1][1]
 
-def _runs(sessions: Iterable[date], lacking: set[date], spans: list[Any]) -> Iterable[Gap]:
-    """Neighbouring sessions that lack a bar for the same reason, together."""
-    run: list[date] = []
-    answered = False
-    for day in sessions:
-        known = day in lacking and _within(day, spans)
-        if run and (day not in lacking or known != answered):
-            yield Gap(tuple(run), answered)
-            run = []
-        if day in lacking:
-            run.append(day)
-            answered = known
-    if run:
-        yield Gap(tuple(run), answered)
-
-
-def _within(day: date, spans: list[Any]) -> bool:
-    """Whether one of the rising, disjoint spans holds the day."""
-    place = bisect_right(spans, day, key=lambda span: span[0])
-    return place > 0 and day <= spans[place - 1][1]
+    runs = groupby(calendar.sessions(bar_days[0], end).days, key=is_answered)
+    return [Gap(tuple(days), answered) for answered, days in runs if answered is not None][::-1]

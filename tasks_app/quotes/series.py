@@ -9,13 +9,13 @@ from django.db.models.functions import Now
 
 from tasks_app.models import DailyBar, Series
 from tasks_app.quotes import date_ranges
-from tasks_app.quotes.date_ranges import Span
-from tasks_app.quotes.trading_days import Days
-from tasks_app.quotes.upsert import Stored
+from tasks_app.quotes.date_ranges import DateRange
+from tasks_app.quotes.trading_days import TradingDays
+from tasks_app.quotes.upsert import UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources.base import Bar, Request
 
-KEPT = ["bars", "first_day", "last_day", "covered", "updated_at"]
+UPDATED_FIELDS = ["bars", "first_day", "last_day", "covered", "updated_at"]
 
 
 def close_before(request: Request, day: date) -> float | None:
@@ -28,7 +28,7 @@ def answered_until(
     request: Request,
     held: Series | None,
     sifted: ValidationResult,
-    days: Days,
+    days: TradingDays,
     newest: date,
     *,
     certain: bool,
@@ -40,21 +40,25 @@ def answered_until(
     An answer without a single bar may be a throttled one: only what is long past is believed of it,
     and of a stock that never had a bar only when it says so for the second time.
     """
-    end = min(request.end, days.closed)
-    recent = [one.day for one in sifted.refused if one.day and one.day > days.settled]
+    end = min(request.end, days.last_closed)
+    recent = [one.day for one in sifted.rejected if one.day and one.day > days.final_until]
     if recent:  # a refused bar may be put right by the source while it is new
         end = min(end, min(recent) - date_ranges.DAY)
     if certain:
         return end
     if sifted.bars:
-        return min(end, max(sifted.bars[-1].day, newest, days.settled))
+        return min(end, max(sifted.bars[-1].day, newest, days.final_until))
     if held is None:
         return None
-    return min(end, days.settled)
+    return min(end, days.final_until)
 
 
-def keep(
-    request: Request, held: Series | None, bars: Sequence[Bar], stored: Stored, covered: Sequence[Span]
+def update_series(
+    request: Request,
+    held: Series | None,
+    bars: Sequence[Bar],
+    stored: UpsertResult,
+    covered: Sequence[DateRange],
 ) -> None:
     """Note what has just been stored, and the days answered. Without `held` other bars are counted anew."""
     row = Series(market=request.market, symbol=request.code, adjust=request.adjust, updated_at=Now())
@@ -63,7 +67,10 @@ def keep(
     for name, value in (_sums(held, bars, stored) if known else _counted(request)).items():
         setattr(row, name, value)
     Series.objects.bulk_create(
-        [row], update_conflicts=True, unique_fields=["market", "adjust", "symbol"], update_fields=KEPT
+        [row],
+        update_conflicts=True,
+        unique_fields=["market", "adjust", "symbol"],
+        update_fields=UPDATED_FIELDS,
     )
 
 
@@ -72,7 +79,7 @@ def mark_for_refetch(held: Series) -> None:
     Series.objects.filter(pk=held.pk).update(covered=[], updated_at=Now())
 
 
-def _sums(held: Series | None, bars: Sequence[Bar], stored: Stored) -> dict[str, Any]:
+def _sums(held: Series | None, bars: Sequence[Bar], stored: UpsertResult) -> dict[str, Any]:
     days = [bars[0].day, bars[-1].day] if bars else []
     if held and held.first_day and held.last_day:
         days += [held.first_day, held.last_day]
@@ -93,7 +100,7 @@ def needs_refetch(series: Series) -> bool:
     return bool(series.adjust and series.bars and not series.covered)
 
 
-def stored_within(series: Series | None, window: Span) -> int:
+def count_bars_within(series: Series | None, window: DateRange) -> int:
     """How many bars of the series are stored within the window; a query only where it cuts the series."""
     if series is None or not series.bars or series.first_day is None or series.last_day is None:
         return 0

@@ -33,7 +33,9 @@ def summarize(stocks: Iterable[Stock]) -> dict[int, Summary]:
     found: dict[tuple[str, str], list[Series]] = {}
     for row in rows.filter(bars__gt=0):
         found.setdefault((row.market, row.symbol), []).append(row)
-    latest = {market: calendars.latest_session(market) for market in {market for market, _ in found}}
+    latest = {
+        market: calendars.load_calendar(market).latest_session() for market in {market for market, _ in found}
+    }
     return {s.pk: _summary(s, found.get((s.market, s.code), []), latest.get(s.market)) for s in stocks}
 
 
@@ -56,7 +58,7 @@ def is_behind() -> Q:
     """Stocks with bars, but none of their market's latest session, though they are still listed."""
     some = Q()
     for market in Market.values:
-        late = ~Exists(_series().filter(last_day__gte=calendars.latest_session(market)))
+        late = ~Exists(_series().filter(last_day__gte=calendars.load_calendar(market).latest_session()))
         some |= Q(market=market) & Q(late)
     return Q(delisted_on__isnull=True) & Q(Exists(_series().filter(bars__gt=0))) & some
 

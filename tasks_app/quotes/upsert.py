@@ -1,4 +1,4 @@
-"""The quote store's one writing path: it touches only what is new or changed."""
+"""The only code that writes bars: it inserts new ones, updates changed ones and leaves equal ones alone."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
 from tasks_app.models import DailyBar, Stock
-from tasks_app.quotes import corrections as changes
-from tasks_app.quotes.corrections import BarDiff
+from tasks_app.quotes.corrections import BarDiff, diff_bars
 from tasks_app.sources.base import Bar, Request
 
 TABLE = DailyBar._meta.db_table
@@ -37,7 +36,7 @@ _INSERT = f"""INSERT INTO {TABLE} (market, symbol, adjust, source, item_id, coll
     SELECT %s, %s, %s, %s, %s, statement_timestamp(), {_COLUMNS} FROM incoming_bar
     ON CONFLICT {_KEY} DO NOTHING"""
 
-# The day as text: Python's sqlite3 would make a date of each, slowly.
+# The day as text: Python's sqlite3 would convert each to a date, slowly.
 _STORED = (
     f"SELECT source, day || '', {', '.join(VALUES)} FROM {TABLE} WHERE {_SERIES} AND day BETWEEN %s AND %s"
 )
@@ -45,18 +44,21 @@ _INSERT_ONE = f"""INSERT INTO {TABLE} (market, symbol, adjust, source, item_id, 
     VALUES ({", ".join(["%s"] * 18)})"""
 _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
+Key = tuple[str, str, str]  # market, code, adjust
+Differing = dict[date, tuple[str, Bar]]  # stored bars that differ from the new ones, with their source
+
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who answered, and for which item."""
+    """The source that bars came from, and the item that they were requested for."""
 
     source: str
     item_id: int
 
 
 @dataclass(frozen=True)
-class Stored:
-    """How many bars were new and how many were there already; what was corrected, by rising day."""
+class UpsertResult:
+    """The numbers of bars that were new and unchanged (`skipped`), and the corrections in date order."""
 
     collected: int = 0
     skipped: int = 0
@@ -67,55 +69,73 @@ class Stored:
         return len(self.corrections)
 
 
-def store(
-    request: Request, origin: Provenance, bars: Sequence[Bar], *, anew: bool = False, first: bool = False
-) -> Stored:
-    """Write bars, by rising day and each day once, in the caller's transaction.
+def upsert_bars(
+    request: Request,
+    origin: Provenance,
+    bars: Sequence[Bar],
+    *,
+    overwrite: bool = False,
+    expect_new: bool = False,
+) -> UpsertResult:
+    """Writes bars, in ascending date order and one per day, in the caller's transaction.
 
-    `anew` lets every value be replaced that differs, whoever it came from. `first` says that none of
-    the series is thought to be there, which saves work; it may be wrong.
+    `overwrite`: every value that differs is replaced, whatever source it came from. `expect_new`: none of the
+    bars is expected to be stored, which saves work; the expectation may be wrong.
     """
     if not bars:
-        return Stored()
-    if first and connection.vendor == "postgresql" and _copied(request, origin, bars):
-        return Stored(len(bars))
-    write = {"postgresql": _write_postgresql, "sqlite": _write_sqlite}[connection.vendor]
+        return UpsertResult()
+    key = (request.market, request.code, request.adjust)
+    is_postgresql = connection.vendor == "postgresql"
+    if expect_new and is_postgresql and _copy_new(key, origin, bars):
+        return UpsertResult(len(bars))
     with connection.cursor() as cursor:
-        collected, differing = write(cursor, request, origin, bars)
-        corrections = _corrections(differing, bars, origin.source, anew)
-        _correct(cursor, request, origin, corrections)
-    return Stored(collected, len(bars) - collected - len(corrections), tuple(corrections))
+        insert_new = _insert_new_postgresql if is_postgresql else _insert_new_sqlite
+        collected, differing = insert_new(cursor, key, origin, bars)
+        corrections: list[BarDiff] = []
+        for bar in bars if differing else ():
+            if bar.day not in differing:
+                continue
+            source, old = differing[bar.day]
+            diff = (
+                BarDiff(old, bar) if overwrite else diff_bars(old, bar, same_source=source == origin.source)
+            )
+            if diff and diff.columns:
+                corrections.append(diff)
+        if corrections:
+            update = f"UPDATE {TABLE} SET {_SET}, collected_at = {_NOW[connection.vendor]}"
+            rows: list[tuple[Any, ...]] = [
+                (*diff.new[1:], origin.source, origin.item_id, *key, diff.new.day.isoformat())
+                for diff in corrections
+            ]
+            cursor.executemany(f"{update} WHERE {_SERIES} AND day = %s", rows)
+    return UpsertResult(collected, len(bars) - collected - len(corrections), tuple(corrections))
 
 
-def _copied(request: Request, origin: Provenance, bars: Sequence[Bar]) -> bool:
-    """Copy the bars straight into the table; False, and nothing is done, when it has one of them."""
-    key = (request.market, request.code, request.adjust, origin.source, origin.item_id)
+def _copy_new(key: Key, origin: Provenance, bars: Sequence[Bar]) -> bool:
+    """Copies the bars straight into the table. Returns False, without effect, if one is stored already."""
+    fixed = (*key, origin.source, origin.item_id)
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            _copy(cursor, _COPY_KEYED, (*_KEY_TYPES, *_TYPES), [key + bar for bar in bars])
+            _copy(cursor, _COPY_KEYED, (*_KEY_TYPES, *_TYPES), [fixed + bar for bar in bars])
     except IntegrityError:
         return False
     return True
 
 
 def _copy(cursor: CursorWrapper, sql: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Rows by COPY in the binary format, whose columns must be of exactly these types."""
+    """Writes rows with COPY in the binary format, whose columns must be of exactly these types."""
     with connection.wrap_database_errors, cursor.cursor.copy(sql) as copy:
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
 
 
-Differing = dict[date, tuple[str, Bar]]  # the stored bars that differ from the new ones, with their source
-
-
-def _write_postgresql(
-    cursor: CursorWrapper, request: Request, origin: Provenance, bars: Sequence[Bar]
+def _insert_new_postgresql(
+    cursor: CursorWrapper, key: Key, origin: Provenance, bars: Sequence[Bar]
 ) -> tuple[int, Differing]:
-    """Insert the new ones; how many there were, and the stored ones that differ."""
-    key = (request.market, request.code, request.adjust)
+    """Inserts the new bars; returns their number, and the stored bars that differ from the others."""
     cursor.execute(_STAGING)
-    cursor.execute("DELETE FROM incoming_bar")  # an earlier stock of the same transaction
+    cursor.execute("DELETE FROM incoming_bar")  # left by an earlier stock of the same transaction
     _copy(cursor, _COPY, _TYPES, bars)
     cursor.execute(_INSERT, (*key, origin.source, origin.item_id))
     collected, differing = cursor.rowcount, {}
@@ -125,23 +145,22 @@ def _write_postgresql(
     return collected, differing
 
 
-def _write_sqlite(
-    cursor: CursorWrapper, request: Request, origin: Provenance, bars: Sequence[Bar]
+def _insert_new_sqlite(
+    cursor: CursorWrapper, key: Key, origin: Provenance, bars: Sequence[Bar]
 ) -> tuple[int, Differing]:
-    """The same. Reading the stored bars and comparing them here costs less than letting SQLite do it."""
-    key = (request.market, request.code, request.adjust)
+    """The same on SQLite, where comparing in Python is cheaper than comparing in SQL."""
     cursor.execute(_STORED, (*key, bars[0].day.isoformat(), bars[-1].day.isoformat()))
     stored = {row[1]: row for row in cursor.fetchall()}
-    cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")  # once, not for each bar
-    head = (*key, origin.source, origin.item_id, cursor.fetchone()[0])
+    cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")  # once, not per bar
+    fixed = (*key, origin.source, origin.item_id, cursor.fetchone()[0])
     if not stored:
-        cursor.executemany(_INSERT_ONE, [(*head, bar.day.isoformat(), *bar[1:]) for bar in bars])
+        cursor.executemany(_INSERT_ONE, [(*fixed, bar.day.isoformat(), *bar[1:]) for bar in bars])
         return len(bars), {}
     new, differing = [], {}
     for bar in bars:
         day = bar.day.isoformat()
         if (row := stored.get(day)) is None:
-            new.append((*head, day, *bar[1:]))
+            new.append((*fixed, day, *bar[1:]))
         elif row[2:] != bar[1:]:
             differing[bar.day] = (row[0], Bar(bar.day, *row[2:]))
     if new:
@@ -149,36 +168,8 @@ def _write_sqlite(
     return len(new), differing
 
 
-def _corrections(differing: Differing, bars: Sequence[Bar], source: str, anew: bool) -> list[BarDiff]:
-    if not differing:
-        return []
-    found = []
-    for bar in bars:
-        if bar.day in differing:
-            origin, old = differing[bar.day]
-            found.append(
-                BarDiff(old, bar) if anew else changes.diff_bars(old, bar, same_source=origin == source)
-            )
-    return [change for change in found if change is not None and change.columns]
-
-
-def _correct(
-    cursor: CursorWrapper, request: Request, origin: Provenance, corrections: Sequence[BarDiff]
-) -> None:
-    if not corrections:
-        return
-    key = (request.market, request.code, request.adjust)
-    now = _NOW[connection.vendor]
-    update = f"UPDATE {TABLE} SET {_SET}, collected_at = {now} WHERE {_SERIES} AND day = %s"
-    rows: list[tuple[Any, ...]] = [
-        (*change.new[1:], origin.source, origin.item_id, *key, change.new.day.isoformat())
-        for change in corrections
-    ]
-    cursor.executemany(update, rows)
-
-
-def note_stock(market: str, code: str, full_history: bool) -> None:
-    """Make sure the stock is known, and remember that its full history is stored."""
+def save_stock(market: str, code: str, full_history: bool) -> None:
+    """Inserts the stock unless it exists, and with `full_history` marks its full history as collected."""
     stock = Stock(market=market, code=code)
     Stock.objects.bulk_create([stock], ignore_conflicts=True)
     if full_history:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from tasks_app.market.price_limits import Board
+from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
 from tasks_app.sources.base import Bar, Request, is_number
 
@@ -42,13 +42,13 @@ class Flag:
 class Context:
     """What the checks need to know besides the bars.
 
-    `strangers` answers with the days on which the market was closed, `previous_close` with the stored
+    `non_sessions` answers with the days on which the market was closed, `previous_close` with the stored
     close before a day, None when there is none. `first_day` is the stored series' first, if any is.
     """
 
     today: date
-    strangers: Callable[[Iterable[date]], list[date]] = lambda days: []
-    board: Board | None = None
+    non_sessions: Callable[[Iterable[date]], list[date]] = lambda days: []
+    price_limits: PriceLimits | None = None
     previous_close: Callable[[date], float | None] = lambda day: None
     first_day: date | None = None
 
@@ -58,11 +58,11 @@ class ValidationResult:
     """The bars that may be stored, by rising day, and what was found."""
 
     bars: list[Bar] = field(default_factory=list)
-    refused: list[Rejection] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
 
     @property
-    def flagged(self) -> int:
+    def flagged_count(self) -> int:
         """How many bars are flagged, whatever the number of reasons."""
         return len({flag.day for flag in self.flags})
 
@@ -71,8 +71,8 @@ def validate(bars: Iterable[Bar], request: Request, context: Context) -> Validat
     """Sort an answer. Of two bars of one day the first is kept."""
     answer = list(bars)
     last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
-    by_column = column_checks.columns(answer)
-    if by_column and column_checks.fine(by_column, request.start, last, floor, MAX_VOLUME):
+    by_column = column_checks.to_columns(answer)
+    if by_column and column_checks.all_valid(by_column, request.start, last, floor, MAX_VOLUME):
         return ValidationResult(answer, [], _flags(answer, by_column, request, context))
     good: dict[date, Bar] = {}
     refused: list[Rejection] = []
@@ -82,7 +82,7 @@ def validate(bars: Iterable[Bar], request: Request, context: Context) -> Validat
         else:
             good[bar.day] = bar
     kept = [good[day] for day in sorted(good)]
-    return ValidationResult(kept, refused, _flags(kept, column_checks.columns(kept), request, context))
+    return ValidationResult(kept, refused, _flags(kept, column_checks.to_columns(kept), request, context))
 
 
 def _duplicate(bar: Bar, good: dict[date, Bar]) -> Rejection | None:
@@ -129,14 +129,14 @@ def _flags(
 ) -> list[Flag]:
     flags = [
         _not_a_session(day)
-        for day in context.strangers(by_column[0] if by_column else [bar.day for bar in bars])
+        for day in context.non_sessions(by_column[0] if by_column else [bar.day for bar in bars])
     ]
     if request.adjust or not bars:
         return flags
-    if not by_column or not column_checks.amounts_fit(by_column, TICK, MEAN_TOLERANCE, LOT):
+    if not by_column or not column_checks.amounts_consistent(by_column, TICK, MEAN_TOLERANCE, LOT):
         flags += [_amount_outside(bar) for bar in bars if not _amount_fits(bar)]
-    board = context.board
-    if board and not (by_column and column_checks.calm(by_column, board.narrowest, TICK)):
+    board = context.price_limits
+    if board and not (by_column and column_checks.within_price_limit(by_column, board.narrowest, TICK)):
         flags += _jumps(bars, request, board, context)
     return sorted(flags, key=lambda flag: flag.day)
 
@@ -161,7 +161,7 @@ def _amount_outside(bar: Bar) -> Flag:
     return Flag("amount_outside_range", message, bar.day)
 
 
-def _jumps(bars: list[Bar], request: Request, board: Board, context: Context) -> list[Flag]:
+def _jumps(bars: list[Bar], request: Request, board: PriceLimits, context: Context) -> list[Flag]:
     """Bars further from the previous close than the board allows."""
     flags: list[Flag] = []
     oldest = context.first_day is None or bars[0].day <= context.first_day

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def clusters(monkeypatch):
     """The clusters that are heard of; and nothing remembered of other tests' rows."""
-    coverage.forget()
+    cache.delete(coverage.cache_key())
     heard = [Cluster("alpha", 71, "Idle", 2, 0)]
     monkeypatch.setattr(dispatch, "clusters", lambda: heard)
     return heard
@@ -143,7 +144,7 @@ def test_a_paused_source_says_until_when_and_why(settings):
 
 
 def test_stored_data_are_counted_by_market_and_adjustment_with_those_behind():
-    last = calendars.latest_session("CN")
+    last = calendars.load_calendar("CN").latest_session()
     Stock.objects.create(market="CN", code="000001")
     Stock.objects.create(market="CN", code="000003", delisted_on=date(2025, 1, 2))
     make_series("000001", last)
@@ -151,7 +152,7 @@ def test_stored_data_are_counted_by_market_and_adjustment_with_those_behind():
     make_series("000003", date(2025, 1, 2))
     make_series("000001", last, adjust="qfq")
     make_series("000009", None, bars=0)
-    plain, qfq = coverage.of_markets()
+    plain, qfq = coverage.compute_coverage()
     assert (plain.stocks, plain.bars, plain.latest, plain.listed, plain.behind) == (3, 300, last, 1, 1)
     assert (qfq.adjust, qfq.stocks, qfq.behind) == ("qfq", 1, 0)
     text = text_of(superuser().get(url("index")))
@@ -160,9 +161,9 @@ def test_stored_data_are_counted_by_market_and_adjustment_with_those_behind():
 
 def test_stored_data_are_counted_once_a_minute():
     make_series("000001", date(2024, 12, 31))
-    coverage.cached()
+    coverage.cached_coverage()
     with CaptureQueriesContext(connection) as caught:
-        coverage.cached()
+        coverage.cached_coverage()
     assert len(caught) == 0
 
 
@@ -233,7 +234,7 @@ def test_the_page_and_its_pieces_cost_a_bounded_number_of_queries():
     make_half_done()
     make_series("000001", date(2024, 12, 31))
     client = superuser()
-    coverage.forget()
+    cache.delete(coverage.cache_key())
     with CaptureQueriesContext(connection) as first:
         client.get(url("index"))
     assert len(first) <= 15

@@ -322,7 +322,7 @@ def found(client, **query):
 
 
 def test_stocks_are_filtered_by_what_is_stored_and_by_listing():
-    latest = calendars.latest_session("US")
+    latest = calendars.load_calendar("US").latest_session()
     for code, last in {"LATE": MONDAY, "GOOD": latest, "GONE": MONDAY}.items():
         make_stock(code, delisted_on=MONDAY if code == "GONE" else None)
         Series.objects.create(market="US", symbol=code, bars=2, first_day=MONDAY, last_day=last)

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from tasks_app.quotes.csv_export import safe
+from tasks_app.quotes.csv_export import escape_formula
 from tests.api.factories import (
     BASE,
     client_of,
@@ -142,9 +142,9 @@ def test_a_code_that_a_spreadsheet_would_run_is_disarmed_and_numbers_are_not(cli
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_text_that_starts_a_formula_gets_a_quote(text):
-    assert safe(text) == f"'{text}"
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("value", [-1, -0.5, None, "AAPL", ""])
 def test_other_values_stay_as_they_are(value):
-    assert safe(value) == value
+    assert escape_formula(value) == value

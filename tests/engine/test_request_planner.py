@@ -232,10 +232,12 @@ def test_today_is_not_asked_for_before_the_market_has_closed(monkeypatch):
     monkeypatch.undo()
     before = datetime(2024, 6, 28, 6, 59, tzinfo=UTC)  # 14:59 in Shanghai
     after = datetime(2024, 6, 28, 7, 31, tzinfo=UTC)
-    assert calendars.latest_session("CN", before) == date(2024, 6, 27)
-    assert calendars.latest_session("CN", after) == date(2024, 6, 28)
-    assert calendars.latest_session("US", after) == date(2024, 6, 27)
-    assert calendars.latest_session("CN", datetime(2024, 6, 30, 12, tzinfo=UTC)) == date(2024, 6, 28)
+    assert calendars.load_calendar("CN").latest_session(before) == date(2024, 6, 27)
+    assert calendars.load_calendar("CN").latest_session(after) == date(2024, 6, 28)
+    assert calendars.load_calendar("US").latest_session(after) == date(2024, 6, 27)
+    assert calendars.load_calendar("CN").latest_session(datetime(2024, 6, 30, 12, tzinfo=UTC)) == date(
+        2024, 6, 28
+    )
 
 
 def test_a_morning_run_neither_asks_for_today_nor_remembers_it_as_empty(settings, monkeypatch):
@@ -290,12 +292,12 @@ def test_a_day_that_was_imported_as_closed_is_not_missing():
 
 
 def test_beyond_the_calendar_weekdays_count_and_the_task_is_warned_once(settings, monkeypatch):
-    known = exchange_sessions.ask("CN")[1]
+    known = exchange_sessions.load_sessions("CN")[1]
     end = date(2024, 3, 15)
     monkeypatch.setattr(
-        exchange_sessions, "ask", lambda market: (end, tuple(day for day in known if day <= end))
+        exchange_sessions, "load_sessions", lambda market: (end, tuple(day for day in known if day <= end))
     )
-    monkeypatch.setattr(calendars, "_read", calendars._read.__wrapped__)
+    monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
     monkeypatch.setattr(calendars.cache, "get", lambda key: None)
     monkeypatch.setattr(calendars.cache, "set", lambda *args: None)
     write("600000", sessions(FIRST, LAST))
@@ -304,7 +306,7 @@ def test_beyond_the_calendar_weekdays_count_and_the_task_is_warned_once(settings
     warning = TaskEvent.objects.get(task=task, kind=EventKind.WARNED)
     assert warning.params == {"code": "calendar_ends", "market": "CN", "end": "2024-03-15"}
     assert not collect("600000", last=end).events.filter(kind=EventKind.WARNED).exists()
-    found = calendars.sessions("CN", date(2024, 3, 14), date(2024, 3, 19))
+    found = calendars.load_calendar("CN").sessions(date(2024, 3, 14), date(2024, 3, 19))
     assert (len(found.days), found.beyond) == (4, True)
 
 

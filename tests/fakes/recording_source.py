@@ -68,4 +68,4 @@ def write(code: str, days: Iterable[date], adjust: str = "", close: float = 10.0
 
 def sessions(first: date, last: date, market: str = "CN") -> list[date]:
     """The market's trading days."""
-    return list(calendars.sessions(market, first, last).days)
+    return list(calendars.load_calendar(market).sessions(first, last).days)

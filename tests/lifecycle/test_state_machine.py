@@ -265,10 +265,10 @@ def _bars() -> list[Bar]:
 
 def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
     """As a slice writes: bars, the record and the next claims, in one transaction."""
-    stored = upsert.Stored()
+    stored = upsert.UpsertResult()
     if state == ItemState.SUCCEEDED:
         request = Request("CN", claim.code, DAYS[0], DAYS[-1])
-        stored = upsert.store(request, upsert.Provenance("simulated", claim.item_id), _bars())
+        stored = upsert.upsert_bars(request, upsert.Provenance("simulated", claim.item_id), _bars())
     counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
     return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
 

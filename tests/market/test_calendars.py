@@ -16,26 +16,28 @@ GOLDEN_WEEK = date(2024, 9, 30), date(2024, 10, 8)
 
 
 def test_holidays_are_no_sessions():
-    found = calendars.sessions("CN", *GOLDEN_WEEK)
+    found = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
     assert (found.days, found.beyond) == ((date(2024, 9, 30), date(2024, 10, 8)), False)
-    assert len(calendars.sessions("HK", *GOLDEN_WEEK).days) == 6
-    assert len(calendars.sessions("US", *GOLDEN_WEEK).days) == 7
+    assert len(calendars.load_calendar("HK").sessions(*GOLDEN_WEEK).days) == 6
+    assert len(calendars.load_calendar("US").sessions(*GOLDEN_WEEK).days) == 7
 
 
 def test_the_calendar_begins_with_the_exchange():
-    assert calendars.sessions("CN", date(1990, 1, 1), date(1990, 12, 20)).days[0] == date(1990, 12, 19)
+    assert calendars.load_calendar("CN").sessions(date(1990, 1, 1), date(1990, 12, 20)).days[0] == date(
+        1990, 12, 19
+    )
 
 
 def test_the_shipped_quotes_are_of_the_exchange_s_sessions():
     from tasks_app.sources.sample import bars_by_code
 
     days = [bar.day for bar in bars_by_code()["IBM"]]
-    assert set(days) == set(calendars.sessions("US", days[0], days[-1]).days)
+    assert set(days) == set(calendars.load_calendar("US").sessions(days[0], days[-1]).days)
 
 
 def test_beyond_what_is_known_every_weekday_counts_and_the_answer_says_so():
-    end = calendars.load_calendar("CN").known.end
-    found = calendars.sessions("CN", date(end.year + 2, 1, 4), date(end.year + 2, 1, 10))
+    end = calendars.load_calendar("CN").published.end
+    found = calendars.load_calendar("CN").sessions(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10))
     assert found.beyond
     assert found.days == tuple(calendars.weekdays(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10)))
     assert calendars.load_calendar("CN").is_session(date(end.year + 2, 1, 4)) is None
@@ -45,10 +47,10 @@ def test_a_calendar_that_can_not_be_read_knows_nothing_and_closes_no_day(monkeyp
     def broken(market):
         raise subprocess.SubprocessError("no such library")
 
-    monkeypatch.setattr(exchange_sessions, "ask", broken)
-    monkeypatch.setattr(calendars, "_read", calendars._read.__wrapped__)
+    monkeypatch.setattr(exchange_sessions, "load_sessions", broken)
+    monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
     monkeypatch.setattr(calendars.cache, "get", lambda key: None)
-    found = calendars.sessions("CN", *GOLDEN_WEEK)
+    found = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
     assert (len(found.days), found.beyond) == (7, True)
 
 
@@ -56,7 +58,7 @@ def test_corrections_win_in_both_directions():
     CalendarDay.objects.create(market="CN", day=date(2024, 9, 30), is_session=False)
     CalendarDay.objects.create(market="CN", day=date(2024, 10, 5), is_session=True)
     CalendarDay.objects.create(market="HK", day=date(2024, 10, 8), is_session=False)
-    assert calendars.sessions("CN", *GOLDEN_WEEK).days == (date(2024, 10, 5), date(2024, 10, 8))
+    assert calendars.load_calendar("CN").sessions(*GOLDEN_WEEK).days == (date(2024, 10, 5), date(2024, 10, 8))
     calendar = calendars.load_calendar("CN")
     assert (calendar.is_session(date(2024, 9, 30)), calendar.is_session(date(2024, 10, 5))) == (False, True)
 
@@ -96,7 +98,7 @@ def test_the_command_shows_a_year(capsys):
 
 
 def test_the_command_says_where_the_calendar_ends(capsys):
-    end = calendars.load_calendar("CN").known.end
+    end = calendars.load_calendar("CN").published.end
     out = run(capsys, "show", "--market", "CN", "--year", str(end.year + 1))
     assert f"known up to {end}" in out and "every weekday" in out
 

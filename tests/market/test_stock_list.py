@@ -25,7 +25,7 @@ def ledger(settings):
 
 
 def store(*symbols, source="ledger", **options):
-    return stock_list.store("CN", source, symbols, today=TODAY, **options)
+    return stock_list.sync("CN", source, symbols, today=TODAY, **options)
 
 
 def numbered(count):

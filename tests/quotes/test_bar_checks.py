@@ -28,7 +28,7 @@ def held(found, day):
 def collected(given_spans):
     merged = []
     for span in given_spans:
-        merged = date_ranges.add(merged, span, lambda end, start: False)
+        merged = date_ranges.add_range(merged, span, lambda end, start: False)
     return merged
 
 
@@ -47,24 +47,26 @@ def test_what_lacks_reaches_from_the_first_to_the_last_missing_day(given_spans, 
     merged, days = collected(given_spans), sorted(days)
     missing = [day for day in days if not held(merged, day)]
     expected = (missing[0], missing[-1]) if missing else None
-    assert date_ranges.lacking(days, merged) == expected
+    assert date_ranges.missing_range(days, merged) == expected
 
 
 @given(SPANS)
 def test_the_same_holds_where_every_day_counts(given_spans):
     merged = collected(given_spans)
     window = [date.fromordinal(DAY.toordinal() + n) for n in range(10, 40)]
-    assert date_ranges.lacking_days((window[0], window[-1]), merged) == date_ranges.lacking(window, merged)
+    assert date_ranges.missing_calendar_range((window[0], window[-1]), merged) == date_ranges.missing_range(
+        window, merged
+    )
 
 
 def test_so_many_spans_are_remembered_and_the_shortest_forgotten():
     merged = []
-    for n in range(date_ranges.MOST + 20):
+    for n in range(date_ranges.MAX_RANGES + 20):
         first = date.fromordinal(DAY.toordinal() + 10 * n)
-        merged = date_ranges.add(
+        merged = date_ranges.add_range(
             merged, (first, date.fromordinal(first.toordinal() + (n % 5))), lambda a, b: False
         )
-    assert len(merged) == date_ranges.MOST
+    assert len(merged) == date_ranges.MAX_RANGES
     assert merged == sorted(merged)
 
 
@@ -84,7 +86,7 @@ def test_so_many_spans_are_remembered_and_the_shortest_forgotten():
     ],
 )
 def test_each_board_has_its_limit(code, day, limit):
-    assert price_limits.Board(code).limit(day) == limit
+    assert price_limits.PriceLimits(code).limit(day) == limit
 
 
 def test_special_treatment_is_measured_narrowly_since_its_renaming():
@@ -153,20 +155,23 @@ def test_the_mean_price_lies_between_low_and_high_but_for_rounding():
 
 def test_limits_are_rounded_to_the_cent_as_exchanges_do():
     bar = Bar(DAY, 1.15, 1.16, 1.15, 1.16, 1_000, prev_close=1.05)  # 10.5 %, the limit at this price
-    assert not sift(bar, board=price_limits.Board("600000")).flags
+    assert not sift(bar, price_limits=price_limits.PriceLimits("600000")).flags
 
 
 def test_the_previous_close_is_taken_from_the_change_that_a_source_sends():
     bar = Bar(DAY, 5.0, 5.1, 4.9, 5.0, 1_000, change=0.1)
     assert not sift(
-        bar, board=price_limits.Board("600000"), first_day=ASKED.start, previous_close=lambda day: 10.0
+        bar,
+        price_limits=price_limits.PriceLimits("600000"),
+        first_day=ASKED.start,
+        previous_close=lambda day: 10.0,
     ).flags
 
 
 def test_one_bar_with_two_flags_counts_once():
     bar = BAR._replace(volume=100_000, amount=1.0)
-    sifted = sift(bar, strangers=lambda days: [DAY])
-    assert (len(sifted.flags), sifted.flagged) == (2, 1)
+    sifted = sift(bar, non_sessions=lambda days: [DAY])
+    assert (len(sifted.flags), sifted.flagged_count) == (2, 1)
 
 
 @given(
@@ -183,7 +188,7 @@ def test_one_bar_with_two_flags_counts_once():
 )
 def test_whatever_is_sent_is_either_stored_soundly_or_refused(bars):
     sifted = sift(*bars)
-    assert len(sifted.bars) + len(sifted.refused) == len(bars)
+    assert len(sifted.bars) + len(sifted.rejected) == len(bars)
     for bar in sifted.bars:
         assert 0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high < float("inf")
         assert 0 <= bar.volume <= validation.MAX_VOLUME

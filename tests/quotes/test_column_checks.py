@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tasks_app.market.price_limits import Board
+from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks, validation
 from tasks_app.sources.base import Bar, Request
 
@@ -28,7 +28,7 @@ def make_bar(place):
 
 def sift(bars, adjust, special):
     """What is found, or the error that is raised."""
-    board = Board("600000", special_since=FIRST if special else None)
+    board = PriceLimits("600000", special_since=FIRST if special else None)
     context = validation.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
     try:
         return repr(validation.validate(bars, ASKED[adjust], context))
@@ -50,22 +50,24 @@ def test_a_glance_and_the_close_look_find_the_same(oddities, adjust, special, le
     for place, column, value in oddities:
         bars[place] = Bar._make(value if n == column else v for n, v in enumerate(bars[place]))
     seen = sift(bars, adjust, special)
-    columns, column_checks.columns = column_checks.columns, lambda bars: None
+    columns, column_checks.to_columns = column_checks.to_columns, lambda bars: None
     try:
         assert seen == sift(bars, adjust, special)
     finally:
-        column_checks.columns = columns
+        column_checks.to_columns = columns
 
 
 def test_a_plain_answer_needs_no_close_look():
     bars = [make_bar(place) for place in range(6)]
-    by_column = column_checks.columns(bars)
-    assert column_checks.fine(by_column, FIRST, TODAY, 0.0, validation.MAX_VOLUME)
-    assert column_checks.amounts_fit(by_column, validation.TICK, validation.MEAN_TOLERANCE, validation.LOT)
-    assert column_checks.calm(by_column, 0.1, validation.TICK)
-    assert not column_checks.calm(by_column, 0.01, validation.TICK)
+    by_column = column_checks.to_columns(bars)
+    assert column_checks.all_valid(by_column, FIRST, TODAY, 0.0, validation.MAX_VOLUME)
+    assert column_checks.amounts_consistent(
+        by_column, validation.TICK, validation.MEAN_TOLERANCE, validation.LOT
+    )
+    assert column_checks.within_price_limit(by_column, 0.1, validation.TICK)
+    assert not column_checks.within_price_limit(by_column, 0.01, validation.TICK)
 
 
 def test_what_is_no_list_of_bars_is_not_glanced_at():
-    assert column_checks.columns([]) is None
-    assert column_checks.columns([tuple(make_bar(0))]) is None
+    assert column_checks.to_columns([]) is None
+    assert column_checks.to_columns([tuple(make_bar(0))]) is None

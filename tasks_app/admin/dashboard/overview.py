@@ -27,7 +27,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         **system_status.machinery(),
     }
     if request.user.has_perm("tasks_app.view_series") or request.user.has_perm("tasks_app.view_dailybar"):
-        shown["coverage"] = [_covered(row) for row in coverage.cached()]
+        shown["coverage"] = [_covered(row) for row in coverage.cached_coverage()]
     if request.user.has_perm("tasks_app.view_collectionplan"):
         shown["plans"] = [_plan(plan) for plan in plans.upcoming(PLANS)]
         shown["plans_url"] = formatting.url("collectionplan")
@@ -66,7 +66,7 @@ def _run(task: CollectionTask, longest: float) -> dict[str, Any]:
     }
 
 
-def _covered(row: coverage.Covered) -> dict[str, Any]:
+def _covered(row: coverage.MarketCoverage) -> dict[str, Any]:
     return {
         "market": row.market_name,
         "adjust": row.adjust_name,

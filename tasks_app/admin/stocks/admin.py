@@ -112,6 +112,6 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
 
 
 def _file(stock: Stock, asked: detail.Asked) -> StreamingHttpResponse:
-    rows = csv_export.bars(stock.market, stock.code, adjust=asked.adjust, **asked.days)
+    rows = csv_export.bar_rows(stock.market, stock.code, adjust=asked.adjust, **asked.days)
     name = "-".join(filter(None, [stock.market, stock.code, asked.adjust]))
-    return csv_export.download(rows, f"{name}.csv", for_spreadsheets=True)
+    return csv_export.download_response(rows, f"{name}.csv", for_spreadsheets=True)

@@ -117,7 +117,7 @@ def _heading(calendar: Calendar, first: date, last: date) -> str:
         "market": calendar.market,
         "year": first.year,
         "count": len(sessions.days),
-        "end": calendar.known.end,
+        "end": calendar.published.end,
     }
     beyond = _("After that every weekday counts as a trading day.")
     return f"{text} {beyond}" if sessions.beyond else text
@@ -128,7 +128,7 @@ def _as_json(calendar: Calendar, first: date, last: date, overrides: Sequence[Ca
     corrected = [{"day": o.day, "is_session": o.is_session, "note": o.note} for o in overrides]
     return {
         "market": calendar.market,
-        "known_to": calendar.known.end,
+        "known_to": calendar.published.end,
         "beyond": sessions.beyond,
         "sessions": sessions.days,
         "corrected": corrected,

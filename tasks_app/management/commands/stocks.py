@@ -72,7 +72,7 @@ class Command(BaseCommand):
                     source = order.source_of(market, options["source"], conf).name
                     symbols = item_planner.ask_now(source, market, conf)
                 today = calendars.market_today(market)
-                synced = stock_list.store(market, source, symbols, today=today, accept_shrink=accept_shrink)
+                synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
         except errors.CollectorError as error:
             raise CommandError(str(error)) from error
         except SourceError as error:
