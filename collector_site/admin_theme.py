@@ -24,7 +24,7 @@ def unfold_settings() -> dict[str, Any]:
         "SHOW_LANGUAGES": True,
         "SHOW_HISTORY": False,
         "SHOW_VIEW_ON_SITE": False,
-        "DASHBOARD_CALLBACK": "tasks_app.admin.dashboard.views.context",
+        "DASHBOARD_CALLBACK": "tasks_app.admin.dashboard.views.build_index_context",
         "SIDEBAR": {"navigation": _navigation()},
     }
 

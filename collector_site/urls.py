@@ -15,5 +15,5 @@ urlpatterns = [
     path("", include("tasks_app.api.urls")),
 ]
 handler400 = "tasks_app.api.errors.bad_request"
-handler403 = "tasks_app.admin.access.forbidden.forbidden"
+handler403 = "tasks_app.admin.access.forbidden.permission_denied"
 handler500 = "tasks_app.api.errors.server_error"

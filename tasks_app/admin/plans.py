@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from tasks_app import errors
 from tasks_app.admin import planwords
+from tasks_app.admin.access.permissions import START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.paginator import CappedPaginator
@@ -25,8 +26,6 @@ if TYPE_CHECKING:  # unfold is untyped; its classes are Django's with other look
     from django.contrib.admin import ModelAdmin
 else:
     from unfold.admin import ModelAdmin
-
-START = "tasks_app.start_task"
 
 
 class PlanForm(forms.ModelForm[CollectionPlan]):
@@ -114,18 +113,18 @@ class PlanAdmin(ModelAdmin[CollectionPlan]):
     state = cell(_("status"), planwords.state)
     what = cell(_("scope"), planwords.scope)
     when = cell(_("when"), planwords.rhythm)
-    following = cell(_("next run"), lambda plan: formatting.moment(plan.next_at, seconds=False))
-    latest = cell(_("last run"), lambda plan: formatting.moment(plan.last_at, seconds=False))
+    following = cell(_("next run"), lambda plan: formatting.timestamp(plan.next_at, seconds=False))
+    latest = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False))
     result = cell(_("last result"), planwords.result)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionPlan]:
         return super().get_queryset(request).select_related("last_task")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return super().has_add_permission(request) and request.user.has_perm(START)
+        return super().has_add_permission(request) and request.user.has_perm(START_TASK)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and request.user.has_perm(START)
+        return super().has_change_permission(request, obj) and request.user.has_perm(START_TASK)
 
     def save_model(self, request: HttpRequest, obj: CollectionPlan, form: Any, change: bool) -> None:
         """Save it with its next run; who saved it last is who its runs are recorded for."""

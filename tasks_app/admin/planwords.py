@@ -13,10 +13,10 @@ from tasks_app.models.plans import Rhythm
 def state(plan: CollectionPlan) -> SafeString:
     """On, off, or waiting for another task to end."""
     if not plan.enabled:
-        return formatting.label("cancelled", _("off"))
+        return formatting.status_badge("cancelled", _("off"))
     if plan.waiting_since:
-        return formatting.label("pending", _("waits its turn"))
-    return formatting.label("completed", _("on"))
+        return formatting.status_badge("pending", _("waits its turn"))
+    return formatting.status_badge("completed", _("on"))
 
 
 def rhythm(plan: CollectionPlan) -> SafeString:
@@ -28,9 +28,9 @@ def rhythm(plan: CollectionPlan) -> SafeString:
 def result(plan: CollectionPlan) -> SafeString | str:
     """The last task and how it stands, or why none was started."""
     if plan.error_code:
-        return formatting.two_lines(formatting.label("failed", _("refused")), plan.error_message)
+        return formatting.two_lines(formatting.status_badge("failed", _("refused")), plan.error_message)
     if plan.last_task is None:
-        return formatting.gone_task(plan.last_task_id) if plan.last_task_id else formatting.NOTHING
+        return formatting.deleted_task(plan.last_task_id) if plan.last_task_id else formatting.EMPTY
     return formatting.two_lines(columns.label(plan.last_task), formatting.task_link(plan.last_task.pk))
 
 

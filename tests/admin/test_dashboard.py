@@ -9,8 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_app import lifecycle
-from tasks_app.admin import figures
-from tasks_app.lifecycle import Outcome
+from tasks_app.lifecycle import Outcome, durations
 from tasks_app.market import calendars
 from tasks_app.models import Series, SourceGate, Stock
 from tasks_app.models.tasks import ItemState
@@ -262,11 +261,11 @@ def test_an_idle_piece_costs_no_more_queries_than_a_running_one():
     ],
 )
 def test_a_span_is_told_as_roughly_as_it_is_known(low, high, words):
-    assert figures.span(low, high) == words
+    assert durations.format_estimate(low, high) == words
 
 
 def test_a_moment_ago_is_told_in_words():
     now = timezone.now()
-    assert figures.ago(now - timedelta(seconds=2), now) == "just now"
-    assert figures.ago(now - timedelta(seconds=40), now) == "40 s ago"
-    assert figures.ago(now - timedelta(minutes=10), now) == "10 min ago"
+    assert durations.format_age(now - timedelta(seconds=2), now) == "just now"
+    assert durations.format_age(now - timedelta(seconds=40), now) == "40 s ago"
+    assert durations.format_age(now - timedelta(minutes=10), now) == "10 min ago"

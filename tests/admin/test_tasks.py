@@ -7,10 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app import lifecycle
-from tasks_app.admin.common import durations
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.tasks import live_updates
-from tasks_app.lifecycle import Outcome
+from tasks_app.lifecycle import Outcome, durations
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState
 from tests.admin.helpers import (
@@ -196,7 +195,7 @@ def test_the_page_of_an_unknown_task_leads_home():
     ],
 )
 def test_a_duration_is_told_in_its_two_largest_units(length, words):
-    assert durations.in_words(length) == words
+    assert durations.format_duration(length) == words
 
 
 def test_a_running_task_lasts_until_now():

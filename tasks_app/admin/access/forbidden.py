@@ -1,4 +1,4 @@
-"""Pages that refuse, and say which right is missing."""
+"""The 403 page of the staff pages, which names the missing permission."""
 
 from typing import Any
 
@@ -13,60 +13,58 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 
 in_language = translation.gettext  # under a name that does not look for a text to translate
-VERBS = {"cancel": "cancel_task", "retry": "retry_task", "start": "start_task"}
 PAGES = {"changelist": "view", "change": "view", "history": "view", "add": "add", "delete": "delete"}
 
 
-class MissingRight(PermissionDenied):
-    """Refused for want of this right, such as "tasks_app.start_task"."""
+class MissingPermission(PermissionDenied):
+    """The user lacks this permission, such as "tasks_app.start_task"."""
 
-    def __init__(self, right: str) -> None:
-        super().__init__(right)
-        self.right = right
-
-
-def require(request: HttpRequest, right: str) -> None:
-    """Raise `MissingRight` for those who don't have it."""
-    if not request.user.has_perm(right):
-        raise MissingRight(right)
+    def __init__(self, permission: str) -> None:
+        super().__init__(permission)
+        self.permission = permission
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """The site's 403: for staff a page that names the missing right, for others Django's."""
+def require_permission(request: HttpRequest, permission: str) -> None:
+    """Raises `MissingPermission` unless the user has the permission."""
+    if not request.user.has_perm(permission):
+        raise MissingPermission(permission)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Returns the site's 403: for staff a page that names the missing permission, for others Django's."""
     if not admin.site.has_permission(request):
         return defaults.permission_denied(request, exception)
-    right = exception.right if isinstance(exception, MissingRight) else _asked_for(request)
-    name = "" if not right or request.user.has_perm(right) else _name(right)
+    if isinstance(exception, MissingPermission):
+        permission = exception.permission
+    else:
+        permission = _permission_of_page(request)
+    is_missing = permission and not request.user.has_perm(permission)
     context = {
         **admin.site.each_context(request),
         "title": _("Not allowed"),
-        "right": name,
+        "permission": _describe(permission) if is_missing else "",
         "roles": [group.name for group in request.user.groups.order_by("name")],
     }
-    answer = TemplateResponse(request, "admin/refused.html", context, status=403)
-    return answer.render()
+    return TemplateResponse(request, "admin/forbidden.html", context, status=403).render()
 
 
-def _asked_for(request: HttpRequest) -> str:
-    """The right that a page of the admin asks for, by the page's name; "" where the name tells none."""
+def _permission_of_page(request: HttpRequest) -> str:
+    """Returns the permission that one of Django's own admin pages needs; "" where the URL name tells none."""
     match = request.resolver_match
-    model, _under, page = (match.url_name or "" if match else "").rpartition("_")
-    action = request.POST.get("action", "").partition("_")[0]
-    if verb := VERBS.get(action) or VERBS.get(page):
-        return f"tasks_app.{verb}"
-    named = (m._meta for m in apps.get_models() if f"{m._meta.app_label}_{m._meta.model_name}" == model)
-    meta = next(named, None)
+    model, _separator, page = (match.url_name or "" if match else "").rpartition("_")
+    options = (m._meta for m in apps.get_models() if f"{m._meta.app_label}_{m._meta.model_name}" == model)
+    meta = next(options, None)
     return f"{meta.app_label}.{PAGES[page]}_{meta.model_name}" if meta and page in PAGES else ""
 
 
-def _name(right: str) -> str:
-    """The right in words, "" for one that does not exist."""
-    app, _dot, codename = right.partition(".")
-    found = Permission.objects.filter(content_type__app_label=app, codename=codename)
-    permission = found.select_related("content_type").first()
+def _describe(name: str) -> str:
+    """Returns the permission in words, "" for one that does not exist."""
+    app, _dot, codename = name.partition(".")
+    permissions = Permission.objects.filter(content_type__app_label=app, codename=codename)
+    permission = permissions.select_related("content_type").first()
     if permission is None:
         return ""
-    verb, _under, rest = codename.partition("_")
+    verb, _separator, rest = codename.partition("_")
     model: Any = permission.content_type.model_class()
     if model is None or rest != model._meta.model_name:
         return in_language(permission.name)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser, User
 
-VIEW = "tasks_app.view_collectiontask"
-CANCEL = "tasks_app.cancel_task"
-RETRY = "tasks_app.retry_task"
-START = "tasks_app.start_task"
+VIEW_TASKS = "tasks_app.view_collectiontask"
+START_TASK = "tasks_app.start_task"
+CANCEL_TASK = "tasks_app.cancel_task"
+RETRY_TASK = "tasks_app.retry_task"
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,9 @@ class TaskPermissions:
     @classmethod
     def for_user(cls, user: User | AnonymousUser) -> "TaskPermissions":
         """Asks Django, whose backend caches a user's permissions for the request: two queries at most."""
-        view, cancel, retry, start = (user.has_perm(name) for name in (VIEW, CANCEL, RETRY, START))
-        return cls(view, cancel, retry, start)
+        return cls(
+            view=user.has_perm(VIEW_TASKS),
+            cancel=user.has_perm(CANCEL_TASK),
+            retry=user.has_perm(RETRY_TASK),
+            start=user.has_perm(START_TASK),
+        )

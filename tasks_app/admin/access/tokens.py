@@ -1,4 +1,4 @@
-"""API tokens: issued and shown once, listed without a secret, revoked for good."""
+"""API tokens: shown once when issued, listed without the secret, revoked permanently."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -18,18 +17,22 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
+from tasks_app.admin.access.forbidden import MissingPermission, require_permission
 from tasks_app.admin.common import confirmation, formatting
-from tasks_app.admin.common.changelist import BoundedList, ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, moment
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
+from tasks_app.admin.common.columns import cell, timestamp
+from tasks_app.admin.common.formatting import Breadcrumb
 
-NAMES = _("API tokens")
+TITLE = _("API tokens")
+ADD = "knox.add_authtoken"
+DELETE = "knox.delete_authtoken"
+VIEW = "knox.view_authtoken"
 
 admin.site.unregister(AuthToken)
 
 
 class IssueForm(forms.Form):
-    """For whom, and for how long. Only a superuser issues tokens for others."""
+    """Whose token it is, and for how long it is valid. Only a superuser issues tokens for other users."""
 
     user = forms.ModelChoiceField(User.objects.none(), label=_("User"), widget=UnfoldAdminSelectWidget())
     days = forms.IntegerField(
@@ -41,124 +44,118 @@ class IssueForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget(),
     )
 
-    def __init__(self, by: User, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, issuer: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         active = User.objects.filter(is_active=True).order_by("username")
         users: Any = self.fields["user"]
-        users.initial = by
-        users.queryset = active if by.is_superuser else active.filter(pk=by.pk)
+        users.initial = issuer
+        users.queryset = active if issuer.is_superuser else active.filter(pk=issuer.pk)
 
     def issue(self) -> tuple[Any, str]:
-        """The stored token and its secret, which is stored nowhere."""
+        """Returns the stored token and its secret, which is not stored."""
         days = self.cleaned_data["days"]
         expiry = timedelta(days=days) if days else None
         token, secret = AuthToken.objects.create(self.cleaned_data["user"], expiry=expiry)
         return token, secret
 
 
-class TokenList(BoundedList):
-    """A row leads to all tokens of its user: a token has no page, and its key is the digest."""
+class TokenChangeList(KeysetChangeList):
+    """A row links to all tokens of its user: a token has no page, and its primary key is the digest."""
 
     def url_for_result(self, result: Any) -> str:
-        return f"{_list()}?{urlencode({'q': result.user.get_username()})}"
+        return f"{_list_url()}?{urlencode({'q': result.user.get_username()})}"
 
 
 @admin.register(AuthToken)
 class TokenAdmin(ReadOnlyAdmin[Any]):
-    """A token is never changed. Its address is its public key: the digest is nobody's business."""
+    """Tokens are never changed. A token's URL holds its public key, never the digest."""
 
-    list_display = ["owner", "key", "made", "expires", "revoke"]
+    list_display = ["owner", "key", "issued", "expires", "revoke"]
     list_display_links = ["owner"]
-    names = (_("API token"), _("API tokens"))
+    verbose_names = (_("API token"), TITLE)
     list_select_related = ["user"]
     ordering = ["-created", "pk"]
     search_fields = ["=user__username"]
     search_help_text = _("User name")
 
     owner = cell(_("user"), lambda token: token.user.get_username())
-    key = cell(_("begins with"), lambda token: formatting.mono(f"{token.token_key[:8]}…"))
-    made = moment(_("issued at"), "created")
+    key = cell(_("begins with"), lambda token: formatting.monospace(f"{token.token_key[:8]}…"))
+    issued = timestamp(_("issued at"), "created")
     expires = cell(
-        _("expires at"), lambda token: formatting.moment(token.expiry) if token.expiry else _("never")
+        _("expires at"), lambda token: formatting.timestamp(token.expiry) if token.expiry else _("never")
     )
     revoke = cell(_("revoke"), lambda token: formatting.link(_revoke_url(token), _("Revoke")))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("knox.add_authtoken")
+        return request.user.has_perm(ADD)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("knox.delete_authtoken")
+        return request.user.has_perm(DELETE)
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [name for name in self.list_display if name != "revoke" or self.has_delete_permission(request)]
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
-        return TokenList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return TokenChangeList
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """None: the boxes of an action would carry digests."""
+        """Returns no actions: their checkboxes would carry digests."""
         return {}
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return super().changelist_view(
-            request, {"crumbs": [Crumb(NAMES)], "title": NAMES, **(extra_context or {})}
-        )
+        context = {"breadcrumbs": [Breadcrumb(TITLE)], "title": TITLE, **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """There is no page of one token."""
+        """Redirects to the list: a token has no page of its own."""
         if not self.has_view_permission(request):
-            raise PermissionDenied
-        return redirect(_list())
+            raise MissingPermission(VIEW)
+        return redirect(_list_url())
 
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """GET asks for whom; POST issues the token and shows it, this once, in its answer."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
+        """GET shows the form; POST issues the token and shows its secret, this once, in the response."""
+        require_permission(request, ADD)
         user: Any = request.user
         form = IssueForm(user, request.POST or None)
         secret = ""
         if form.is_valid():
             token, secret = form.issue()
-            _note(user, token, ADDITION)
+            _log(user, token, ADDITION)
         title = _("Issue an API token")
         context = {
             **self.admin_site.each_context(request),
             "title": title,
-            "crumbs": [Crumb(NAMES, _list()), Crumb(title)],
+            "breadcrumbs": [Breadcrumb(TITLE, _list_url()), Breadcrumb(title)],
             "form": form,
             "secret": secret,
-            "back": _list(),
+            "back": _list_url(),
         }
         return TemplateResponse(request, "admin/tasks_app/issue_token.html", context)
 
     def delete_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
-        """GET asks, POST revokes."""
-        if not self.has_delete_permission(request):
-            raise PermissionDenied
+        """GET asks for confirmation, POST revokes."""
+        require_permission(request, DELETE)
         token = get_object_or_404(AuthToken.objects.select_related("user"), token_key=object_id)
         if request.method == "POST":
-            _note(request.user, token, DELETION)
+            _log(request.user, token, DELETION)
             token.delete()
             text = _("The token of %(user)s that begins with %(key)s is revoked.")
             messages.success(request, text % {"user": token.user, "key": token.token_key[:8]})
-            return redirect(_list())
-        return self._ask_revoke(request, token)
-
-    def _ask_revoke(self, request: HttpRequest, token: Any) -> HttpResponse:
-        return confirmation.ask(
+            return redirect(_list_url())
+        return confirmation.render_confirmation(
             self,
             request,
             title=_("Revoke the token"),
             question=_("Revoke this token of %(user)s?") % {"user": token.user},
-            facts=[_("Programs that use it are refused from then on. It can't be brought back.")],
-            lines=[self.key(token)],
-            yes=_("Yes, revoke it"),
-            back=_list(),
-            crumbs=[Crumb(NAMES, _list())],
+            effects=[_("Programs that use it are refused from then on. It can't be brought back.")],
+            objects=[self.key(token)],
+            confirm_label=_("Yes, revoke it"),
+            cancel_url=_list_url(),
+            breadcrumbs=[Breadcrumb(TITLE, _list_url())],
         )
 
 
-def _list() -> str:
+def _list_url() -> str:
     return reverse("admin:knox_authtoken_changelist")
 
 
@@ -166,10 +163,10 @@ def _revoke_url(token: Any) -> str:
     return reverse("admin:knox_authtoken_delete", args=[token.token_key])
 
 
-def _note(by: Any, token: Any, flag: int) -> None:
-    """Put it on record, without the digest."""
+def _log(user: Any, token: Any, flag: int) -> None:
+    """Writes an entry of Django's admin log, without the digest."""
     LogEntry.objects.create(
-        user=by,
+        user=user,
         content_type=ContentType.objects.get_for_model(AuthToken),
         object_id=token.token_key,
         object_repr=f"{token.user} {token.token_key[:8]}",

@@ -8,8 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
-from tasks_app.admin import ways
-from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.paginator import CappedPaginator, PageLink, page_links
 from tasks_app.db import keyset
 
 _M = TypeVar("_M", bound=Model)
@@ -22,7 +21,7 @@ else:
     from unfold.views import ChangeList
 
 
-class BoundedList(ChangeList):
+class KeysetChangeList(ChangeList):
     """A list in its admin's one order, which an index serves, in pages by key.
 
     A sort by hand (`?o=3`) could mean sorting millions of rows.
@@ -59,8 +58,8 @@ class BoundedList(ChangeList):
         return keyset.page(self.queryset, order, at, self.list_per_page)
 
     @property
-    def page_links(self) -> list[ways.Way]:
-        return ways.beside(self.page, lambda **place: self.get_query_string(place))
+    def page_links(self) -> list[PageLink]:
+        return page_links(self.page, lambda **place: self.get_query_string(place))
 
 
 class ReadOnlyAdmin(UnfoldAdmin[_M]):
@@ -75,7 +74,7 @@ class ReadOnlyAdmin(UnfoldAdmin[_M]):
     list_per_page = 50
     list_max_show_all = 0
     list_disable_select_all = True
-    names: tuple[Any, Any] | None = None  # what to call one row and many, if not as the model does
+    verbose_names: tuple[Any, Any] | None = None  # what to call one row and many, if not as the model does
     list_defer: tuple[str, ...] = ()
     sortable_by = ()
     change_list_template = "admin/tasks_app/change_list.html"
@@ -94,4 +93,4 @@ class ReadOnlyAdmin(UnfoldAdmin[_M]):
         return False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return BoundedList
+        return KeysetChangeList

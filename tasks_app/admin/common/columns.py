@@ -25,10 +25,10 @@ def count(title: Any, name: str) -> Callable[[Any, Any], Any]:
     return cell(title, lambda row: formatting.number(get(row)))
 
 
-def moment(title: Any, name: str) -> Callable[[Any, Any], Any]:
+def timestamp(title: Any, name: str) -> Callable[[Any, Any], Any]:
     """A point in time."""
     get = attrgetter(name)
-    return cell(title, lambda row: formatting.moment(get(row)))
+    return cell(title, lambda row: formatting.timestamp(get(row)))
 
 
 def price(title: Any, name: str) -> Callable[[Any, Any], Any]:

@@ -1,4 +1,4 @@
-"""The page that asks before a verb is done."""
+"""The page that asks for confirmation before an action is carried out."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,42 +7,39 @@ from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.formatting import Breadcrumb
 
 
-def ask(
+def render_confirmation(
     admin: ModelAdmin[Any],
     request: HttpRequest,
     *,
     title: Any,
     question: Any,
-    facts: Iterable[Any],
-    yes: Any,
-    back: str,
-    crumbs: Iterable[Crumb] = (),
-    lines: Iterable[Any] = (),
+    objects: Iterable[Any],
+    effects: Iterable[Any],
+    confirm_label: Any,
+    cancel_url: str,
+    breadcrumbs: Iterable[Breadcrumb] = (),
     hidden: Mapping[str, Any] | None = None,
     danger: bool = True,
 ) -> HttpResponse:
-    """Ask the question, say what will happen (`facts`) and to what (`lines`); "yes" posts `hidden`.
+    """Returns a page with the question, the objects that the action is about, and its effects.
 
-    The answer goes by POST to the page's own address.
+    Confirming posts the `hidden` fields, whose values may be lists, to the page's own URL.
     """
+    fields = (hidden or {}).items()
     context = {
         **admin.admin_site.each_context(request),
         "title": title,
         "question": question,
-        "facts": list(facts),
-        "lines": list(lines),
-        "yes": yes,
-        "back": back,
-        "crumbs": [*crumbs, Crumb(title)],
-        "hidden": {key: _as_list(value) for key, value in (hidden or {}).items()},
+        "objects": list(objects),
+        "effects": list(effects),
+        "confirm_label": confirm_label,
+        "cancel_url": cancel_url,
+        "breadcrumbs": [*breadcrumbs, Breadcrumb(title)],
+        "hidden": {name: value if isinstance(value, list) else [value] for name, value in fields},
         "danger": danger,
         "media": admin.media,
     }
     return TemplateResponse(request, "admin/tasks_app/confirm.html", context)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]

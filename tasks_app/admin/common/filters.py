@@ -21,7 +21,7 @@ from tasks_app.models.quotes import Adjust
 from tasks_app.quotes import summary
 from tasks_app.sources import registry
 
-TASK = "task__id__exact"
+TASK_PARAMETER = "task__id__exact"
 
 
 class SourceFilter(SimpleListFilter):
@@ -42,16 +42,18 @@ class TaskFilter(SimpleListFilter):
     """Items of one task, by default the newest: its index then serves whatever else is asked."""
 
     title = _("task")
-    parameter_name = TASK
+    parameter_name = TASK_PARAMETER
     recent = 10
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
         tasks = list(CollectionTask.objects.order_by("-start_time", "-id")[: self.recent])
-        asked = asked_task(request)
+        asked = task_from_query(request)
         if asked and asked not in [task.pk for task in tasks]:
             tasks += CollectionTask.objects.filter(pk=asked)
         self.newest = tasks[0].pk if tasks else None
-        return [(str(task.pk), f"{formatting.short(task.pk)} {task.market} {task.source}") for task in tasks]
+        return [
+            (str(task.pk), f"{formatting.short_id(task.pk)} {task.market} {task.source}") for task in tasks
+        ]
 
     def has_output(self) -> bool:
         return True
@@ -59,7 +61,9 @@ class TaskFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset.filter(task_id=self.newest)
-        return queryset.filter(task_id=asked_task(request)) if asked_task(request) else queryset.none()
+        return (
+            queryset.filter(task_id=task_from_query(request)) if task_from_query(request) else queryset.none()
+        )
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         default, *others = super().choices(changelist)
@@ -75,7 +79,7 @@ class ErrorCodeFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
         newest_first = CollectionTask.objects.order_by("-start_time", "-id")
-        task = asked_task(request) or newest_first.values_list("pk", flat=True).first()
+        task = task_from_query(request) or newest_first.values_list("pk", flat=True).first()
         found = [group["error_code"] for group in selectors.error_groups(task)] if task else []
         return [(code, code) for code in dict.fromkeys([*found, *filter(None, [self.value()])]) if code]
 
@@ -83,7 +87,7 @@ class ErrorCodeFilter(SimpleListFilter):
         return queryset.filter(error_code=self.value()) if self.value() else queryset
 
 
-class BesideCode(ListFilter):
+class RequiresCodeFilter(ListFilter):
     """A choice that an index serves within one code only: offered beside a search, else it finds none."""
 
     def __init__(self, request: HttpRequest, *args: Any) -> None:
@@ -114,7 +118,7 @@ class _AdjustFilter(SimpleListFilter):
         return queryset.filter(adjust="" if self.value() == self.as_sent else self.value())
 
 
-class AdjustFilter(BesideCode, _AdjustFilter):
+class AdjustFilter(RequiresCodeFilter, _AdjustFilter):
     """The adjustment of a code's bars."""
 
 
@@ -185,7 +189,7 @@ class _DayFilter(PeriodFilter):
         return queryset.filter(day__lte=until) if until else queryset
 
 
-class DayFilter(BesideCode, _DayFilter):
+class DayFilter(RequiresCodeFilter, _DayFilter):
     """The days of a code's bars."""
 
 
@@ -225,9 +229,9 @@ def _midnight(day: date, *, after: bool = False) -> datetime:
         raise IncorrectLookupParameters(error) from error
 
 
-def asked_task(request: HttpRequest) -> UUID | None:
+def task_from_query(request: HttpRequest) -> UUID | None:
     """The task that the address names, None when there is none or it is malformed."""
     try:
-        return UUID(request.GET.get(TASK, ""))
+        return UUID(request.GET.get(TASK_PARAMETER, ""))
     except ValueError:
         return None

@@ -1,8 +1,8 @@
-"""Cells: how values look in lists and on pages. A colour never says anything that the text does not."""
+"""How values look on pages: badges, links, numbers, times. A colour never says what the text does not."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
 
-NOTHING = "–"
-LOOKS: Mapping[str, tuple[str, str]] = {
+EMPTY = "–"
+STATUS_STYLES: Mapping[str, tuple[str, str]] = {
     TaskStatus.RUNNING: ("info", "sync"),
     TaskStatus.COMPLETED: ("good", "check_circle"),
     TaskStatus.FAILED: ("bad", "error"),
@@ -28,14 +28,20 @@ LOOKS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def short(task_id: UUID) -> str:
+class Breadcrumb(NamedTuple):
+    """One step of the trail in the page's head. The last step has no link."""
+
+    title: Any
+    link: str = ""
+
+
+def short_id(task_id: UUID) -> str:
     """The first eight digits of an id, which the task list's search finds again."""
     return str(task_id)[:8]
 
 
-def label(value: str, text: Any) -> SafeString:
-    """A status in its colour, with an icon and its name."""
-    tone, icon = LOOKS.get(value, ("plain", "help"))
+def badge(tone: str, icon: str, text: Any) -> SafeString:
+    """A word in a colour, with an icon: `tone` is good, info, warn, bad or plain."""
     return format_html(
         '<span class="sc-label sc-{}">'
         '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
@@ -45,13 +51,18 @@ def label(value: str, text: Any) -> SafeString:
     )
 
 
-def progress(task: CollectionTask) -> SafeString:
+def status_badge(status: str, text: Any) -> SafeString:
+    """A status of a task or an item as a badge."""
+    return badge(*STATUS_STYLES.get(status, ("plain", "help")), text)
+
+
+def progress_bar(task: CollectionTask) -> SafeString:
     """A bar, the percentage, and how many stocks of how many."""
     done = f"{number(task.processed_stocks)}/{number(task.total_stocks)}"
     return format_html(
         '<span class="sc-progress sc-{}"><progress max="100" value="{}" aria-label="{}"></progress>'
         "<span><b>{}%</b> {}</span></span>",
-        LOOKS[task.status][0],
+        STATUS_STYLES[task.status][0],
         task.progress,
         _("progress"),
         task.progress,
@@ -61,18 +72,18 @@ def progress(task: CollectionTask) -> SafeString:
 
 def number(value: float | None, places: int = 0) -> str:
     """A number with grouped thousands, in the notation that English and Chinese share in finance."""
-    return NOTHING if value is None else f"{value:,.{places}f}"
+    return EMPTY if value is None else f"{value:,.{places}f}"
 
 
-def days(first: date, last: date) -> SafeString:
+def date_range(first: date, last: date) -> SafeString:
     """A range of trading days, in ISO dates, which read the same everywhere."""
     return format_html('<span class="sc-nowrap">{} – {}</span>', first, last)
 
 
-def moment(value: datetime | None, *, seconds: bool = True) -> SafeString | str:
+def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | str:
     """A point in time in the site's time zone, which its tooltip names."""
     if value is None:
-        return NOTHING
+        return EMPTY
     local = timezone.localtime(value)
     return format_html(
         '<time datetime="{}" title="{}" class="sc-nowrap">{}</time>',
@@ -88,10 +99,15 @@ def two_lines(first: Any, second: Any) -> SafeString:
     return format_html(lines, first, second)
 
 
-def url(model: str, page: str = "changelist", *args: Any, **query: Any) -> str:
+def admin_url(model: str, page: str = "changelist", *args: Any, **query: Any) -> str:
     """The address of one of our pages, such as `url("dailybar", q="AAPL")`."""
     address = reverse(f"admin:tasks_app_{model}_{page}", args=args)
     return f"{address}?{urlencode(query)}" if query else address
+
+
+def task_url(task_id: UUID, page: str = "change", **query: Any) -> str:
+    """The URL of the task's page, or of one of its actions: `task_url(task.pk, "cancel")`."""
+    return admin_url("collectiontask", page, task_id, **query)
 
 
 def link(address: str, text: Any) -> SafeString:
@@ -103,20 +119,26 @@ def task_link(task_id: UUID) -> SafeString:
     """A link to the task, under its short id."""
     return format_html(
         '<a href="{}" class="sc-link sc-mono" title="{}">{}</a>',
-        url("collectiontask", "change", task_id),
+        task_url(task_id),
         task_id,
-        short(task_id),
+        short_id(task_id),
     )
 
 
-def gone_task(task_id: UUID | None = None) -> SafeString:
+def deleted_task(task_id: UUID | None = None) -> SafeString:
     """In the place of a link to a task that was pruned; its id where it is still known."""
-    text = _("%(task)s, no longer kept") % {"task": short(task_id)} if task_id else _("no longer kept")
+    text = _("%(task)s, no longer kept") % {"task": short_id(task_id)} if task_id else _("no longer kept")
     title = _("The task was old and has been deleted; what it collected stays.")
     return format_html('<span class="sc-quiet" title="{}">{}</span>', title, text)
 
 
-def unbroken(text: str) -> SafeString:
+def stock_url(market: str, code: str, **query: str) -> str:
+    """The page of the stock with this code. Its id is looked up when the link is followed."""
+    address = reverse("admin:tasks_app_stock_of", args=[market, code])
+    return f"{address}?{urlencode(query)}" if any(query.values()) else address
+
+
+def nowrap(text: str) -> SafeString:
     """Text that stays on one line."""
     return format_html('<span class="sc-nowrap">{}</span>', text)
 
@@ -124,17 +146,17 @@ def unbroken(text: str) -> SafeString:
 def price(value: float | None) -> str:
     """A price with at least two decimals, and no more than it has, up to four."""
     if value is None:
-        return NOTHING
+        return EMPTY
     return number(value, max(2, len(f"{value:.4f}".rstrip("0").partition(".")[2])))
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
     """A percentage; `signed` shows a plus, too, since colours mean opposite things in east and west."""
     if value is None:
-        return NOTHING
+        return EMPTY
     return f"{'+' if signed and value > 0 else ''}{number(value, 2)}%"
 
 
-def mono(text: str) -> SafeString:
+def monospace(text: str) -> SafeString:
     """Text in which each character counts."""
     return format_html('<span class="sc-mono">{}</span>', text)

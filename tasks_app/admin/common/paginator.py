@@ -1,10 +1,14 @@
-"""How many rows a long list has, without counting the whole of it."""
+"""Paging through long lists: a count that stops early, and links to the pages beside this one."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
+
+from tasks_app.db import keyset
 
 
 class CappedPaginator(Paginator[Any]):
@@ -32,3 +36,23 @@ class CappedPaginator(Paginator[Any]):
     @property
     def capped(self) -> bool:
         return self.counted > self.limit
+
+
+class PageLink(NamedTuple):
+    """A link to another page of a list. `url` is empty where there is none."""
+
+    title: str
+    icon: str
+    url: str
+    rel: str = ""
+
+
+def page_links(page: keyset.Page[Any], build_url: Callable[..., str]) -> list[PageLink]:
+    """Links to the first, previous, next and last page. `build_url(after=…)` makes the URL of a place."""
+    before, after = page.before, page.after
+    return [
+        PageLink(_("First"), "first_page", "" if page.is_first else build_url()),
+        PageLink(_("Previous"), "chevron_left", build_url(before=before) if before else "", "prev"),
+        PageLink(_("Next"), "chevron_right", build_url(after=after) if after else "", "next"),
+        PageLink(_("Last"), "last_page", build_url(before=keyset.END) if after else ""),
+    ]

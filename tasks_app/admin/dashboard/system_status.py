@@ -19,7 +19,7 @@ def clusters() -> list[dict[str, Any]]:
     return [{"host": c.host, "pid": c.pid, "status": c.status, "workers": c.workers} for c in live]
 
 
-def hands(live: list[dict[str, Any]]) -> str:
+def describe_workers(live: list[dict[str, Any]]) -> str:
     """How many work, and on how many hosts: "4 on 2 hosts"."""
     workers, hosts = sum(c["workers"] for c in live), len({c["host"] for c in live})
     if hosts <= 1:
@@ -27,12 +27,12 @@ def hands(live: list[dict[str, Any]]) -> str:
     return _("%(workers)s on %(hosts)s hosts") % {"workers": formatting.number(workers), "hosts": hosts}
 
 
-def machinery() -> dict[str, Any]:
+def queue_and_database() -> dict[str, Any]:
     """The queue's depth (one query) and the database."""
     return {"waiting": formatting.number(dispatch.waiting_jobs()), "database": _database()}
 
 
-def sources() -> list[dict[str, Any]]:
+def source_limiters() -> list[dict[str, Any]]:
     """The sources' gates, in one query: whether requests pass, and if not, until when and why."""
     return [_gate(gate) for gate in status.all_statuses()]
 
@@ -50,7 +50,7 @@ def _gate(gate: LimiterStatus) -> dict[str, Any]:
         "tone": tone,
         "icon": icon,
         "name": name,
-        "until": formatting.moment(gate.paused_until) if gate.paused_until else "",
+        "until": formatting.timestamp(gate.paused_until) if gate.paused_until else "",
         "today": _("%(count)s requests today") % {"count": formatting.number(gate.requests_today)}
         if gate.requests_today
         else "",

@@ -16,11 +16,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.cache import patch_cache_control
 from django.utils.safestring import SafeString
 
-from tasks_app.admin.access.forbidden import require
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
 from tasks_app.admin.dashboard import current_task, overview
-from tasks_app.admin.start import views
-
-RIGHT = "tasks_app.view_collectiontask"
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ class Piece:
         return render_to_string("admin/dashboard/piece.html", frame), version
 
 
-LIVE = Piece("live", "admin/dashboard/live.html", current_task.context)
-OVERVIEW = Piece("overview", "admin/dashboard/overview.html", overview.context)
+LIVE = Piece("live", "admin/dashboard/live.html", current_task.build_current_task_context)
+OVERVIEW = Piece("overview", "admin/dashboard/overview.html", overview.build_overview_context)
 
 
 def urls() -> list[URLPattern]:
@@ -54,22 +52,23 @@ def urls() -> list[URLPattern]:
     ]
 
 
-def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
+def build_index_context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
     """The theme's hook: what the index shows beside the navigation."""
-    if not request.user.has_perm(RIGHT):
+    if not request.user.has_perm(VIEW_TASKS):
         return given
     pieces = {piece.name: piece.render(request)[0] for piece in (LIVE, OVERVIEW)}
-    return {**given, "pieces": pieces, "may_start": request.user.has_perm(views.RIGHT)}
+    return {**given, "pieces": pieces, "may_start": request.user.has_perm(START_TASK)}
 
 
 def live_view(request: HttpRequest) -> HttpResponse:
     """The task that runs, or the last result."""
+    require_permission(request, VIEW_TASKS)
     return _answer(request, LIVE)
 
 
 def overview_view(request: HttpRequest) -> HttpResponse:
     """The last runs, the machinery and what is stored."""
-    require(request, RIGHT)
+    require_permission(request, VIEW_TASKS)
     return _answer(request, OVERVIEW)
 
 

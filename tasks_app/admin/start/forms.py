@@ -129,7 +129,7 @@ def new_key() -> str:
     return uuid4().hex
 
 
-def initial(order: Order) -> dict[str, Any]:
+def values_from_order(order: Order) -> dict[str, Any]:
     """What the form shows of an order."""
     names = ("start_date", "end_date", "market", "source", "adjust", *MODES)
     codes = order.stock_codes or ()

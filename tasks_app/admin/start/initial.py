@@ -10,7 +10,8 @@ from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from tasks_app.admin.start.forms import initial
+from tasks_app.admin.access.permissions import VIEW_TASKS
+from tasks_app.admin.start.forms import values_from_order
 from tasks_app.conf import MARKETS
 from tasks_app.models import CollectionTask
 from tasks_app.orders import code_lists, order
@@ -21,14 +22,14 @@ from tasks_app.sources import registry
 FIRST_DAYS = {"CN": date(1990, 12, 19), "HK": date(1986, 4, 2), "US": date(1970, 1, 2)}
 
 
-def values(request: HttpRequest) -> dict[str, Any]:
+def initial_values(request: HttpRequest) -> dict[str, Any]:
     """By `?from=<task>`: its parameters again. Else like the newest task, for the last year.
 
     `?market=`, `?source=` and `?codes=` go before that. The first collection of a site is of all days.
     """
     again = _task(request)
     if again:
-        return initial(
+        return values_from_order(
             replace(order.order_from_task(again), stock_codes=tuple(again.stock_codes or ()) or None)
         )
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
@@ -36,7 +37,7 @@ def values(request: HttpRequest) -> dict[str, Any]:
     span = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
     codes = tuple(code_lists.split(request.GET.get("codes", ""))[: order.MAX_CODES])
     adjust = newest.adjust if newest and newest.source == source else ""
-    return initial(Order(span["start"], span["end"], codes or None, market, source, adjust))
+    return values_from_order(Order(span["start"], span["end"], codes or None, market, source, adjust))
 
 
 def presets(market: str) -> list[dict[str, Any]]:
@@ -50,7 +51,7 @@ def presets(market: str) -> list[dict[str, Any]]:
     return [{"name": name, "title": title, "start": start, "end": today} for name, title, start in spans]
 
 
-def with_preset(posted: QueryDict) -> QueryDict:
+def apply_preset(posted: QueryDict) -> QueryDict:
     """What was posted, with the days of the preset that was pressed, if one was."""
     data = posted.copy()
     for preset in presets(data.get("market", "")):
@@ -72,7 +73,7 @@ def _task(request: HttpRequest) -> CollectionTask | None:
         asked = UUID(request.GET.get("from", ""))
     except ValueError:
         return None
-    if not request.user.has_perm("tasks_app.view_collectiontask"):
+    if not request.user.has_perm(VIEW_TASKS):
         return None
     return CollectionTask.objects.filter(pk=asked).first()
 

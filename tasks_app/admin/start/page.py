@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors
-from tasks_app.admin import figures
+from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import durations, selectors
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust
 from tasks_app.orders import code_lists, estimates
@@ -28,7 +28,7 @@ from tasks_app.throttle.status import LimiterStatus
 NAMED = 10
 
 
-def context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
+def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     """The context of the page."""
     title = _("Start a collection")
     market = form["market"].value() or ""
@@ -36,21 +36,21 @@ def context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     return {
         **admin.site.each_context(request),
         "title": title,
-        "crumbs": [Crumb(columns.TASKS, formatting.url("collectiontask")), Crumb(title)],
+        "breadcrumbs": [Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask")), Breadcrumb(title)],
         "form": form,
         "sources": _sources(form),
         "presets": initial.presets(market),
         "first_days": initial.FIRST_DAYS,
         "has_list": Stock.objects.filter(market=market).exists(),
         "limit_kb": code_lists.MAX_BYTES // 1000,
-        **meaning(request, filled_in),
+        **build_estimate_context(request, filled_in),
     }
 
 
-def meaning(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
+def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     """What the form would mean, or what is still in its way; and what runs already."""
     running = selectors.get_running_task()
-    may_look = request.user.has_perm("tasks_app.view_collectiontask")
+    may_look = request.user.has_perm(VIEW_TASKS)
     shown: dict[str, Any] = {
         "running": running,
         "running_line": running and may_look and columns.line(running),
@@ -64,7 +64,7 @@ def meaning(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
         return {**shown, "problems": [str(error)]}
 
 
-def left_out(unknown: Sequence[str]) -> str:
+def describe_unknown_codes(unknown: Sequence[str]) -> str:
     """Which codes are not collected, the first ten by name."""
     codes = ", ".join(unknown[:NAMED]) + (", …" if len(unknown) > NAMED else "")
     text = ngettext(
@@ -80,9 +80,9 @@ def _words(estimate: estimates.Estimate) -> dict[str, Any]:
         "estimate": estimate,
         "stocks": "" if estimate.stocks is None else formatting.number(estimate.stocks),
         "requests": "" if estimate.requests is None else formatting.number(estimate.requests),
-        "duration": figures.span(estimate.low, estimate.high),
-        "limit": limit_of(estimate.limits),
-        "left_out": left_out(estimate.unknown) if estimate.unknown else "",
+        "duration": durations.format_estimate(estimate.low, estimate.high),
+        "limit": describe_limits(estimate.limits),
+        "left_out": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",
     }
 
 
@@ -96,7 +96,7 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "markets": source.markets,
             "adjusts": source.adjusts,
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
-            "rate": limit_of(registry.limits(name, conf)),
+            "rate": describe_limits(registry.limits(name, conf)),
             "pause": pauses.get(name, ""),
             "made_up": registry.traits(name, conf).is_synthetic,
             "checked": name == chosen,
@@ -110,7 +110,7 @@ def _pause(gate: LimiterStatus) -> str:
     return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": gate.reason}
 
 
-def limit_of(limits: Limits) -> str:
+def describe_limits(limits: Limits) -> str:
     """How often the source is asked at most, in words; "" for no limit."""
     parts = [_rate(limits.rate)] if limits.rate else []
     if limits.daily:

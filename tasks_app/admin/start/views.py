@@ -11,7 +11,8 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors, lifecycle
-from tasks_app.admin.access.forbidden import require
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.start import initial, page
 from tasks_app.admin.start.forms import OrderForm
@@ -19,7 +20,6 @@ from tasks_app.admin.tasks import actions
 from tasks_app.models import CollectionTask, Stock
 from tasks_app.orders import code_lists, order
 
-RIGHT = "tasks_app.start_task"
 SEARCH_LIMIT = 20
 
 
@@ -36,29 +36,29 @@ def urls() -> list[URLPattern]:
 
 def start_view(request: HttpRequest) -> HttpResponse:
     """GET shows the form; POST with `start` starts, with `preset` or `check` only fills in and counts."""
-    require(request, RIGHT)
+    require_permission(request, START_TASK)
     if request.method != "POST":
-        return _page(request, OrderForm(initial=initial.values(request)))
-    form = OrderForm(initial.with_preset(request.POST), request.FILES)
+        return _page(request, OrderForm(initial=initial.initial_values(request)))
+    form = OrderForm(initial.apply_preset(request.POST), request.FILES)
     if form.is_valid() and "start" in request.POST and (task := _start(request, form)):
-        may_look = request.user.has_perm("tasks_app.view_collectiontask")
-        return redirect(formatting.url("collectiontask", "change", task.pk) if may_look else "admin:start")
+        may_look = request.user.has_perm(VIEW_TASKS)
+        return redirect(formatting.task_url(task.pk) if may_look else "admin:start")
     form.keep()
     return _page(request, form)
 
 
 def estimate_view(request: HttpRequest) -> HttpResponse:
     """POST the form: what it would mean, as a piece of the page."""
-    require(request, RIGHT)
+    require_permission(request, START_TASK)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    context = page.meaning(request, OrderForm(request.POST))
+    context = page.build_estimate_context(request, OrderForm(request.POST))
     return TemplateResponse(request, "admin/dashboard/estimate.html", context)
 
 
 def stocks_view(request: HttpRequest) -> HttpResponse:
     """`?market=CN&q=6005`: up to 20 stocks whose code begins so, then those whose name contains it."""
-    require(request, RIGHT)
+    require_permission(request, START_TASK)
     term = request.GET.get("q", "").strip()[:50]
     found = list(_found(request.GET.get("market", ""), term)[: SEARCH_LIMIT + 1]) if term else []
     stocks = [{"code": s.code, "name": s.name, "exchange": s.exchange} for s in found[:SEARCH_LIMIT]]
@@ -67,7 +67,7 @@ def stocks_view(request: HttpRequest) -> HttpResponse:
 
 def file_view(request: HttpRequest) -> HttpResponse:
     """POST a file: its `codes`, or the `problem` with it in a sentence."""
-    require(request, RIGHT)
+    require_permission(request, START_TASK)
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
@@ -77,7 +77,7 @@ def file_view(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: OrderForm) -> HttpResponse:
-    return TemplateResponse(request, "admin/dashboard/start.html", page.context(request, form))
+    return TemplateResponse(request, "admin/dashboard/start.html", page.build_start_context(request, form))
 
 
 def _content(request: HttpRequest) -> bytes:
@@ -107,18 +107,18 @@ def _start(request: HttpRequest, form: OrderForm) -> CollectionTask | None:
         return None
     messages.success(request, _started(task))
     if task.unknown_codes:
-        messages.warning(request, page.left_out(task.unknown_codes))
+        messages.warning(request, page.describe_unknown_codes(task.unknown_codes))
     return task
 
 
 def _started(task: CollectionTask) -> str:
     if task.planned_at is None:
         return _("Task %(id)s was started. It reads the list of stocks first.") % {
-            "id": formatting.short(task.pk)
+            "id": formatting.short_id(task.pk)
         }
     text = ngettext(
         "Task %(id)s was started. It collects %(stocks)s stock.",
         "Task %(id)s was started. It collects %(stocks)s stocks.",
         task.total_stocks,
     )
-    return text % {"id": formatting.short(task.pk), "stocks": formatting.number(task.total_stocks)}
+    return text % {"id": formatting.short_id(task.pk), "stocks": formatting.number(task.total_stocks)}

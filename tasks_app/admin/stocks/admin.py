@@ -10,10 +10,11 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin.access.forbidden import require
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.changelist import BoundedList, ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, moment
+from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
+from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.filters import ListingFilter, StoredFilter
 from tasks_app.admin.stocks import chart_data, detail
 from tasks_app.models import Stock
@@ -22,7 +23,7 @@ from tasks_app.quotes import csv_export, summary
 BARS = "tasks_app.view_dailybar"
 
 
-class StockList(BoundedList):
+class StockList(KeysetChangeList):
     """Each row with what is stored of it, as `summary`."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -38,7 +39,7 @@ def _bars(stock: Any) -> str:
 
 def _days(stock: Any) -> Any:
     first, last = stock.summary.first, stock.summary.last
-    return formatting.days(first, last) if first and last else formatting.NOTHING
+    return formatting.date_range(first, last) if first and last else formatting.EMPTY
 
 
 @admin.register(Stock)
@@ -54,12 +55,12 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     change_form_template = "admin/tasks_app/stock.html"
     fieldsets = [(None, {"fields": ["code"]})]
 
-    full_history = moment(_("full history collected"), "full_collection_date")
+    full_history = timestamp(_("full history collected"), "full_collection_date")
     state = cell(_("state"), lambda stock: detail.state(stock, stock.summary))
     bars = cell(_("bars"), _bars)
     days = cell(_("first and last day"), _days)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return StockList
 
     def get_urls(self) -> list[URLPattern]:
@@ -79,17 +80,17 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
 
     def of_view(self, request: HttpRequest, market: str, code: str) -> HttpResponse:
         """To the page of the stock with this code; to the search for it, where the list lacks it."""
-        require(request, "tasks_app.view_stock")
+        require_permission(request, "tasks_app.view_stock")
         found = Stock.objects.filter(market=market, code=code).values_list("pk", flat=True).first()
         query = request.GET.dict()
         if found is None:
-            return redirect(formatting.url("stock", market__exact=market, q=code))
-        return redirect(formatting.url("stock", "change", found, **query))
+            return redirect(formatting.admin_url("stock", market__exact=market, q=code))
+        return redirect(formatting.admin_url("stock", "change", found, **query))
 
     def data_view(self, request: HttpRequest, stock_id: int) -> HttpResponse:
         """The bars of one adjustment for the chart; 304 while nothing has changed."""
         stock = self._stock(request, stock_id)
-        with_tasks = request.user.has_perm("tasks_app.view_collectiontask")
+        with_tasks = request.user.has_perm(VIEW_TASKS)
         return chart_data.answer(request, stock, detail.asked_adjust(request), with_tasks=with_tasks)
 
     def csv_view(self, request: HttpRequest, stock_id: int) -> HttpResponseBase:
@@ -97,11 +98,11 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         stock = self._stock(request, stock_id)
         asked = detail.Asked.read(request)
         if asked is None:
-            return redirect(formatting.url("stock", "change", stock.pk))
+            return redirect(formatting.admin_url("stock", "change", stock.pk))
         return _file(stock, asked)
 
     def _stock(self, request: HttpRequest, stock_id: int) -> Stock:
-        require(request, BARS)
+        require_permission(request, BARS)
         return get_object_or_404(Stock, pk=stock_id)
 
     def get_search_results(

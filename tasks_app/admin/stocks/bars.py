@@ -7,15 +7,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin import marks
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import (
     cell,
     count,
-    moment,
     percent,
     price,
+    timestamp,
 )
 from tasks_app.admin.common.filters import AdjustFilter, DayFilter
 from tasks_app.models import DailyBar
@@ -27,11 +26,11 @@ def _code(bar: DailyBar) -> Any:
 
 
 def _stock(bar: DailyBar) -> Any:
-    return formatting.link(marks.stock_url(bar.market, bar.symbol, adjust=bar.adjust), bar.symbol)
+    return formatting.link(formatting.stock_url(bar.market, bar.symbol, adjust=bar.adjust), bar.symbol)
 
 
 def _chart(bar: DailyBar) -> Any:
-    return formatting.link(marks.stock_url(bar.market, bar.symbol, adjust=bar.adjust), _("Chart"))
+    return formatting.link(formatting.stock_url(bar.market, bar.symbol, adjust=bar.adjust), _("Chart"))
 
 
 @admin.register(DailyBar)
@@ -57,7 +56,7 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     code = cell(_("code"), _code)
     stock = cell(_("code"), _stock)
     chart = cell(_("stock"), _chart)
-    session = cell(_("day"), lambda bar: formatting.unbroken(bar.day.isoformat()))
+    session = cell(_("day"), lambda bar: formatting.nowrap(bar.day.isoformat()))
     opened = price(_("open"), "open")
     highest = price(_("high"), "high")
     lowest = price(_("low"), "low")
@@ -70,9 +69,9 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     turned_over = percent(_("turnover %"), "turnover")
     origin = cell(
         _("source"),
-        lambda bar: formatting.two_lines(bar.source, formatting.moment(bar.collected_at, seconds=False)),
+        lambda bar: formatting.two_lines(bar.source, formatting.timestamp(bar.collected_at, seconds=False)),
     )
-    collected = moment(_("collected at"), "collected_at")
+    collected = timestamp(_("collected at"), "collected_at")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DailyBar], search_term: str

@@ -9,17 +9,16 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
-from tasks_app.admin import marks
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, moment
+from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.stocks import data_quality
 from tasks_app.admin.stocks.bars import of_code
 from tasks_app.models import Correction, Finding
 
 
 def _stock(row: Any) -> Any:
-    return formatting.link(marks.stock_url(row.market, row.symbol, adjust=row.adjust), _("Chart"))
+    return formatting.link(formatting.stock_url(row.market, row.symbol, adjust=row.adjust), _("Chart"))
 
 
 def _code(row: Any) -> Any:
@@ -27,13 +26,13 @@ def _code(row: Any) -> Any:
 
 
 def _day(row: Any) -> Any:
-    return formatting.unbroken(row.day.isoformat()) if row.day else formatting.NOTHING
+    return formatting.nowrap(row.day.isoformat()) if row.day else formatting.EMPTY
 
 
 def _task(row: Any) -> Any:
     if row.item_id is None:
-        return formatting.NOTHING
-    return formatting.task_link(row.item.task_id) if row.item else formatting.gone_task()
+        return formatting.EMPTY
+    return formatting.task_link(row.item.task_id) if row.item else formatting.deleted_task()
 
 
 def _why(row: Finding) -> Any:
@@ -73,7 +72,7 @@ class CorrectionAdmin(_Doubts):
     ]
 
     what = cell(_("before and after"), data_quality.changed)
-    at = moment(_("corrected at"), "corrected_at")
+    at = timestamp(_("corrected at"), "corrected_at")
 
 
 @admin.register(Finding)
@@ -89,4 +88,4 @@ class FindingAdmin(_Doubts):
 
     state = cell(_("state"), data_quality.finding)
     why = cell(_("reason"), _why)
-    at = moment(_("found at"), "found_at")
+    at = timestamp(_("found at"), "found_at")

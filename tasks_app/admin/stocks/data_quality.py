@@ -7,7 +7,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
-from tasks_app.admin import marks
 from tasks_app.admin.common import formatting
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import FindingKind
@@ -30,11 +29,11 @@ def gap_table(found: list[gaps.Gap]) -> dict[str, Any]:
 
 def _gap(gap: gaps.Gap) -> dict[str, Any]:
     return {
-        "days": formatting.days(gap.first, gap.last) if len(gap.days) > 1 else gap.first.isoformat(),
+        "days": formatting.date_range(gap.first, gap.last) if len(gap.days) > 1 else gap.first.isoformat(),
         "sessions": formatting.number(len(gap.days)),
-        "why": marks.chip("plain", "pause_circle", _("suspended"))
+        "why": formatting.badge("plain", "pause_circle", _("suspended"))
         if gap.answered
-        else marks.chip("warn", "help", _("not asked for")),
+        else formatting.badge("warn", "help", _("not asked for")),
         "since": gap.first.isoformat(),
     }
 
@@ -47,7 +46,7 @@ def corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
             "day": row.day.isoformat(),
             "what": changed(row),
             "source": row.source,
-            "at": formatting.moment(row.corrected_at),
+            "at": formatting.timestamp(row.corrected_at),
         }
         for row in rows.order_by("-day", "-id")[:LISTED]
     ]
@@ -72,11 +71,7 @@ def _column(name: str) -> str:
 
 def _plain(value: Any) -> str:
     return (
-        formatting.NOTHING
-        if value is None
-        else f"{value:,}"
-        if isinstance(value, int | float)
-        else str(value)
+        formatting.EMPTY if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)
     )
 
 
@@ -85,10 +80,10 @@ def findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
     rows = Finding.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust)
     return [
         {
-            "day": row.day.isoformat() if row.day else formatting.NOTHING,
+            "day": row.day.isoformat() if row.day else formatting.EMPTY,
             "kind": finding(row),
             "why": errors.reason(row.code) or row.message,
-            "at": formatting.moment(row.found_at),
+            "at": formatting.timestamp(row.found_at),
         }
         for row in rows.order_by("-day", "-id")[:LISTED]
     ]
@@ -97,4 +92,4 @@ def findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
 def finding(row: Finding) -> SafeString:
     """Stored and doubtful, or not stored."""
     tone, icon = ("warn", "flag") if row.kind == FindingKind.FLAGGED else ("bad", "block")
-    return marks.chip(tone, icon, row.get_kind_display())
+    return formatting.badge(tone, icon, row.get_kind_display())

@@ -13,9 +13,10 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext as _
 
-from tasks_app.admin import marks, ways
+from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.stocks import chart_data, data_quality
 from tasks_app.db import keyset
 from tasks_app.models import Correction, DailyBar, Finding, Series, Stock
@@ -69,12 +70,12 @@ def _day(text: str) -> date | None:
 def state(stock: Stock, summary: stored.Summary) -> SafeString:
     """How the stored bars stand, in a word."""
     if stock.delisted_on:
-        return marks.chip("plain", "block", _("delisted"))
+        return formatting.badge("plain", "block", _("delisted"))
     if not summary.bars:
-        return marks.chip("plain", "inbox", _("nothing stored"))
+        return formatting.badge("plain", "inbox", _("nothing stored"))
     if summary.is_behind:
-        return marks.chip("warn", "schedule", _("behind"))
-    return marks.chip("good", "check_circle", _("up to date"))
+        return formatting.badge("warn", "schedule", _("behind"))
+    return formatting.badge("good", "check_circle", _("up to date"))
 
 
 def about(request: HttpRequest, stock: Stock) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def about(request: HttpRequest, stock: Stock) -> dict[str, Any]:
     summary = stored.summarize([stock])[stock.pk]
     may = {"bars": request.user.has_perm("tasks_app.view_dailybar")}
     context = {
-        "crumbs": [Crumb(_("Stocks"), formatting.url("stock")), Crumb(stock.code)],
+        "breadcrumbs": [Breadcrumb(_("Stocks"), formatting.admin_url("stock")), Breadcrumb(stock.code)],
         "stock": stock,
         "label": state(stock, summary),
         "facts": facts(stock, summary),
@@ -105,9 +106,9 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
         (_("bars"), formatting.number(summary.bars)),
         (
             _("first and last day"),
-            summary.first and summary.last and formatting.days(summary.first, summary.last),
+            summary.first and summary.last and formatting.date_range(summary.first, summary.last),
         ),
-        (_("full history collected"), formatting.moment(stock.full_collection_date)),
+        (_("full history collected"), formatting.timestamp(stock.full_collection_date)),
     ]
     return [(name, value) for name, value in pairs if value]
 
@@ -123,7 +124,7 @@ def _former(name: Any) -> str:
 
 def start_url(request: HttpRequest, stock: Stock) -> str:
     """To the start form with this stock filled in, for those who may start."""
-    if not request.user.has_perm("tasks_app.start_task"):
+    if not request.user.has_perm(START_TASK):
         return ""
     return f"{reverse('admin:start')}?{urlencode({'market': stock.market, 'codes': stock.code})}"
 
@@ -199,13 +200,13 @@ def table(request: HttpRequest, rows: Any, page: str, asked: Asked) -> dict[str,
     except ValidationError:
         at = keyset.Place()
     found = keyset.page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS)
-    with_tasks = request.user.has_perm("tasks_app.view_collectiontask")
+    with_tasks = request.user.has_perm(VIEW_TASKS)
     notes = _notes(asked.adjust, found.rows)
     return {
         "rows": [_row(bar, notes, with_tasks) for bar in found.rows],
         "with_tasks": with_tasks,
         "several": bool(found.after or not found.is_first),
-        "links": ways.beside(found, lambda **to: f"{page}?{urlencode({**asked.query, **to})}#bars"),
+        "links": page_links(found, lambda **to: f"{page}?{urlencode({**asked.query, **to})}#bars"),
     }
 
 
@@ -224,13 +225,13 @@ def _notes(adjust: str, bars: list[Any]) -> dict[str, set[date | None]]:
 
 
 def _task(bar: Any) -> SafeString:
-    return formatting.task_link(bar.task_id) if bar.task_id else formatting.gone_task()
+    return formatting.task_link(bar.task_id) if bar.task_id else formatting.deleted_task()
 
 
 def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict[str, Any]:
     chips = {
-        "corrected": marks.chip("info", "edit", _("corrected")),
-        "flagged": marks.chip("warn", "flag", _("flagged")),
+        "corrected": formatting.badge("info", "edit", _("corrected")),
+        "flagged": formatting.badge("warn", "flag", _("flagged")),
     }
     return {
         "day": bar.day.isoformat(),
@@ -239,6 +240,6 @@ def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict
         "volume": formatting.number(bar.volume),
         "amount": formatting.number(bar.amount),
         "source": bar.source,
-        "task": _task(bar) if with_tasks and bar.item_id else formatting.NOTHING,
+        "task": _task(bar) if with_tasks and bar.item_id else formatting.EMPTY,
         "notes": [chip for name, chip in chips.items() if bar.day in notes[name]],
     }

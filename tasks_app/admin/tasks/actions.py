@@ -46,7 +46,7 @@ def cancel(task_id: UUID, by: Actor) -> Cancelled:
     except errors.TaskNotRunning as error:
         return _not_cancelled(task_id, error.params["status"])
     except errors.TaskNotFound:
-        line = _("Task %(id)s no longer exists.") % {"id": formatting.short(task_id)}
+        line = _("Task %(id)s no longer exists.") % {"id": formatting.short_id(task_id)}
         return Cancelled(task_id, MISSING, line)
     return Cancelled(task_id, TaskStatus.RUNNING, _cancelled_line(task))
 
@@ -72,7 +72,7 @@ def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTas
         task.total_stocks,
     )
     messages.success(
-        request, text % {"id": formatting.short(task.pk), "stocks": formatting.number(task.total_stocks)}
+        request, text % {"id": formatting.short_id(task.pk), "stocks": formatting.number(task.total_stocks)}
     )
     return task
 
@@ -86,7 +86,7 @@ def retry_each(request: HttpRequest, task_ids: Iterable[UUID]) -> None:
 def _not_cancelled(task_id: UUID, status: str) -> Cancelled:
     text = _("Task %(id)s was already %(status)s; nothing was changed.")
     name = TaskStatus(status).label
-    return Cancelled(task_id, status, text % {"id": formatting.short(task_id), "status": name})
+    return Cancelled(task_id, status, text % {"id": formatting.short_id(task_id), "status": name})
 
 
 def _cancelled_line(task: CollectionTask) -> str:
@@ -95,7 +95,7 @@ def _cancelled_line(task: CollectionTask) -> str:
         "Stocks processed: %(processed)s of %(total)s. Bars stored: %(bars)s; they stay."
     )
     return text % {
-        "id": formatting.short(task.pk),
+        "id": formatting.short_id(task.pk),
         "processed": formatting.number(task.processed_stocks),
         "total": formatting.number(task.total_stocks),
         "bars": formatting.number(task.collected_count),

@@ -4,14 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin.access.permissions import TaskPermissions
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import CANCEL_TASK, RETRY_TASK, TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count
@@ -56,9 +56,9 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         ),
     ]
 
-    short_id = cell(_("task"), lambda task: formatting.short(task.pk))
+    short_id = cell(_("task"), lambda task: formatting.short_id(task.pk))
     state = cell(_("status"), columns.label)
-    progress = cell(_("progress"), formatting.progress)
+    progress = cell(_("progress"), formatting.progress_bar)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed)
     bars = count(_("bars"), "collected_count")
@@ -66,17 +66,17 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     started = cell(_("started"), columns.started)
     duration = cell(_("duration"), columns.duration)
 
-    days = cell(_("days"), lambda task: formatting.days(task.start_date, task.end_date))
+    days = cell(_("days"), lambda task: formatting.date_range(task.start_date, task.end_date))
     codes = cell(_("stock codes"), columns.codes)
     unknown = cell(_("unknown codes"), lambda task: columns.few(task.unknown_codes))
     modes = cell(_("modes"), columns.modes)
     retried_from = cell(_("retry of"), columns.retried_from)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("tasks_app.cancel_task")
+        return request.user.has_perm(CANCEL_TASK)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("tasks_app.retry_task")
+        return request.user.has_perm(RETRY_TASK)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionTask]:
         return super().get_queryset(request).select_related("created_by")
@@ -105,13 +105,10 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Refuse the actions aloud: Django would drop one, and show the list as if nothing had been asked."""
-        may = {
-            confirmations.CANCEL: self.has_cancel_permission,
-            confirmations.RETRY: self.has_retry_permission,
-        }
+        needed = {confirmations.CANCEL: CANCEL_TASK, confirmations.RETRY: RETRY_TASK}
         for action in request.POST.getlist("action"):
-            if action in may and not may[action](request):
-                raise PermissionDenied
+            if action in needed:
+                require_permission(request, needed[action])
         return super().changelist_view(request, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
@@ -125,8 +122,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     def stocks_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
         """`?block=3`: what the cells 300 to 399 of the grid say, as a JSON array."""
-        if not request.user.has_perm("tasks_app.view_collectionitem"):
-            raise PermissionDenied
+        require_permission(request, "tasks_app.view_collectionitem")
         task = get_object_or_404(CollectionTask.objects.only("market"), pk=task_id)
         block = request.GET.get("block", "")
         found = grid.details(task, int(block)) if block.isdecimal() and len(block) < 6 else []
@@ -155,9 +151,8 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     def cancel_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
         """GET asks, POST cancels."""
-        if not self.has_cancel_permission(request):
-            raise PermissionDenied
-        page = formatting.url("collectiontask", "change", task_id)
+        require_permission(request, CANCEL_TASK)
+        page = formatting.task_url(task_id)
         if request.method == "POST":
             verbs.say_cancelled(request, [verbs.cancel(task_id, verbs.actor(request.user))])
             return redirect(page)
@@ -170,10 +165,9 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     def retry_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
         """GET asks, POST starts the retry and leads to the new task."""
-        if not self.has_retry_permission(request):
-            raise PermissionDenied
+        require_permission(request, RETRY_TASK)
         if request.method == "POST":
             new = verbs.retry(request, task_id, request.POST.get("error_code", ""))
-            return redirect(formatting.url("collectiontask", "change", new.pk if new else task_id))
+            return redirect(formatting.task_url(new.pk if new else task_id))
         task = get_object_or_404(self.get_queryset(request), pk=task_id)
         return confirmations.retry(self, request, task, request.GET.get("error_code", ""))

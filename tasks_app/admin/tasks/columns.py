@@ -8,8 +8,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, gettext_lazy
 
-from tasks_app.admin.common import durations, formatting
-from tasks_app.admin.common.filters import TASK
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.filters import TASK_PARAMETER
+from tasks_app.lifecycle import durations
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
 
@@ -24,7 +25,7 @@ MODES = {
 
 
 def label(task: CollectionTask) -> SafeString:
-    return formatting.label(task.status, task.get_status_display())
+    return formatting.status_badge(task.status, task.get_status_display())
 
 
 def failed(task: CollectionTask) -> SafeString | str:
@@ -38,18 +39,18 @@ def failed(task: CollectionTask) -> SafeString | str:
 def scope(task: CollectionTask) -> SafeString:
     """Market, source and days."""
     return formatting.two_lines(
-        f"{task.market} · {task.source}", formatting.days(task.start_date, task.end_date)
+        f"{task.market} · {task.source}", formatting.date_range(task.start_date, task.end_date)
     )
 
 
 def started(task: CollectionTask) -> SafeString:
     """When, and by whom."""
-    by = _("by %(user)s") % {"user": task.created_by} if task.created_by else formatting.NOTHING
-    return formatting.two_lines(formatting.moment(task.start_time, seconds=False), by)
+    by = _("by %(user)s") % {"user": task.created_by} if task.created_by else formatting.EMPTY
+    return formatting.two_lines(formatting.timestamp(task.start_time, seconds=False), by)
 
 
 def duration(task: CollectionTask) -> SafeString:
-    return formatting.unbroken(durations.in_words(durations.task_duration(task)))
+    return formatting.nowrap(durations.format_duration(durations.task_duration(task)))
 
 
 def codes(task: CollectionTask) -> str:
@@ -58,22 +59,22 @@ def codes(task: CollectionTask) -> str:
 
 def few(codes: list[str]) -> str:
     """The first codes, and how many there are when these are not all."""
-    shown = ", ".join(codes[:CODES]) or formatting.NOTHING
+    shown = ", ".join(codes[:CODES]) or formatting.EMPTY
     if len(codes) <= CODES:
         return shown
     return _("%(codes)s … (%(count)s in all)") % {"codes": shown, "count": formatting.number(len(codes))}
 
 
 def modes(task: CollectionTask) -> str:
-    return ", ".join(str(name) for mode, name in MODES.items() if getattr(task, mode)) or formatting.NOTHING
+    return ", ".join(str(name) for mode, name in MODES.items() if getattr(task, mode)) or formatting.EMPTY
 
 
 def retried_from(task: CollectionTask) -> SafeString | str:
     """The task that this one tries again, which may have been pruned meanwhile."""
     if not task.retry_of_id:
-        return formatting.NOTHING
+        return formatting.EMPTY
     is_kept = CollectionTask.objects.filter(pk=task.retry_of_id).exists()
-    return formatting.task_link(task.retry_of_id) if is_kept else formatting.gone_task(task.retry_of_id)
+    return formatting.task_link(task.retry_of_id) if is_kept else formatting.deleted_task(task.retry_of_id)
 
 
 def line(task: CollectionTask) -> SafeString:
@@ -84,7 +85,7 @@ def line(task: CollectionTask) -> SafeString:
         label(task),
         task.market,
         task.source,
-        formatting.days(task.start_date, task.end_date),
+        formatting.date_range(task.start_date, task.end_date),
         task.progress,
     )
 
@@ -97,7 +98,7 @@ def is_left(task: CollectionTask) -> bool:
 
 def items_url(task: CollectionTask, **query: Any) -> str:
     """The task's items, narrowed by the query."""
-    return formatting.url("collectionitem", **{TASK: task.pk, **query})
+    return formatting.admin_url("collectionitem", **{TASK_PARAMETER: task.pk, **query})
 
 
 def again_url(task: CollectionTask) -> str:

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app.admin.common import confirmation, formatting
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState
@@ -19,16 +19,16 @@ CANCEL, RETRY = "cancel_selected", "retry_selected"
 
 def cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
     """Ask on the task's own page."""
-    return confirmation.ask(
+    return confirmation.render_confirmation(
         admin,
         request,
         title=_("Cancel the task"),
         question=_("Cancel this task?"),
-        facts=_what_this_cancel_does(task),
-        lines=[columns.line(task)],
-        yes=_("Yes, cancel it"),
-        back=_page(task.pk),
-        crumbs=_trail(task),
+        effects=_what_this_cancel_does(task),
+        objects=[columns.line(task)],
+        confirm_label=_("Yes, cancel it"),
+        cancel_url=_page(task.pk),
+        breadcrumbs=_trail(task),
     )
 
 
@@ -37,16 +37,16 @@ def cancel_selected(
 ) -> HttpResponse:
     """Ask for the list's action, which the answer then repeats, confirmed."""
     many = len(tasks)
-    return confirmation.ask(
+    return confirmation.render_confirmation(
         admin,
         request,
         title=_("Cancel selected tasks"),
         question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
-        facts=[*_what_a_cancel_does(), _("A task that has ended stays as it is.")],
-        lines=[columns.line(task) for task in tasks],
-        yes=ngettext("Yes, cancel it", "Yes, cancel them", many),
-        back=formatting.url("collectiontask"),
-        crumbs=_trail(),
+        effects=[*_what_a_cancel_does(), _("A task that has ended stays as it is.")],
+        objects=[columns.line(task) for task in tasks],
+        confirm_label=ngettext("Yes, cancel it", "Yes, cancel them", many),
+        cancel_url=formatting.admin_url("collectiontask"),
+        breadcrumbs=_trail(),
         hidden={"action": CANCEL, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
     )
 
@@ -54,16 +54,16 @@ def cancel_selected(
 def retry_selected(admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]) -> HttpResponse:
     """Ask for the list's action, which the answer then repeats, confirmed."""
     many = len(tasks)
-    return confirmation.ask(
+    return confirmation.render_confirmation(
         admin,
         request,
         title=_("Retry selected tasks"),
         question=ngettext("Retry %(many)d task?", "Retry %(many)d tasks?", many) % {"many": many},
-        facts=[*_what_a_retry_does(), _("Of several tasks the first that can be retried is.")],
-        lines=[columns.line(task) for task in tasks],
-        yes=_("Yes, start it"),
-        back=formatting.url("collectiontask"),
-        crumbs=_trail(),
+        effects=[*_what_a_retry_does(), _("Of several tasks the first that can be retried is.")],
+        objects=[columns.line(task) for task in tasks],
+        confirm_label=_("Yes, start it"),
+        cancel_url=formatting.admin_url("collectiontask"),
+        breadcrumbs=_trail(),
         hidden={"action": RETRY, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
         danger=False,
     )
@@ -76,16 +76,16 @@ def retry(
     question = _("Start a new task with all failed and unprocessed stocks of this one?")
     if error_code:
         question = _("Start a new task with the stocks of this one that failed with “%(code)s”?")
-    return confirmation.ask(
+    return confirmation.render_confirmation(
         admin,
         request,
         title=_("Retry the task"),
         question=question % {"code": error_code},
-        facts=[*_how_many(task, error_code), *_what_a_retry_does()],
-        lines=[columns.line(task)],
-        yes=_("Yes, start it"),
-        back=_page(task.pk),
-        crumbs=_trail(task),
+        effects=[*_how_many(task, error_code), *_what_a_retry_does()],
+        objects=[columns.line(task)],
+        confirm_label=_("Yes, start it"),
+        cancel_url=_page(task.pk),
+        breadcrumbs=_trail(task),
         hidden={"error_code": error_code},
         danger=False,
     )
@@ -133,9 +133,9 @@ def _what_a_retry_does() -> list[str]:
 
 
 def _page(task_id: UUID) -> str:
-    return formatting.url("collectiontask", "change", task_id)
+    return formatting.task_url(task_id)
 
 
-def _trail(task: CollectionTask | None = None) -> list[Crumb]:
-    tasks = Crumb(columns.TASKS, formatting.url("collectiontask"))
-    return [tasks, Crumb(formatting.short(task.pk), _page(task.pk))] if task else [tasks]
+def _trail(task: CollectionTask | None = None) -> list[Breadcrumb]:
+    tasks = Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask"))
+    return [tasks, Breadcrumb(formatting.short_id(task.pk), _page(task.pk))] if task else [tasks]

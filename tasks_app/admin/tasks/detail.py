@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns, grid, live_updates
 from tasks_app.models import CollectionTask
 from tasks_app.models.tasks import ItemState
@@ -17,9 +17,12 @@ INTERVALS = (1, 2, 5, 10, 30)
 def context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
     """All of the page. The task comes from `feed.rows`."""
     return {
-        "crumbs": [Crumb(columns.TASKS, formatting.url("collectiontask")), Crumb(formatting.short(task.pk))],
-        "live_url": formatting.url("collectiontask", "live", task.pk),
-        "stocks_url": formatting.url("collectiontask", "stocks", task.pk),
+        "breadcrumbs": [
+            Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask")),
+            Breadcrumb(formatting.short_id(task.pk)),
+        ],
+        "live_url": formatting.task_url(task.pk, "live"),
+        "stocks_url": formatting.task_url(task.pk, "stocks"),
         "items_url": columns.items_url(task),
         "intervals": INTERVALS,
         "states": [(grid.LETTERS[state], state.label) for state in ItemState],

@@ -43,11 +43,11 @@ def told(event: TaskEvent) -> dict[str, Any]:
     """An event for the page: when, what, by whom, through which channel, with which parameters."""
     tone, icon = LOOKS.get(EventKind(event.kind), ("plain", "help"))
     return {
-        "at": formatting.moment(event.at),
+        "at": formatting.timestamp(event.at),
         "kind": event.get_kind_display(),
         "tone": tone,
         "icon": icon,
-        "user": event.user_name or formatting.NOTHING,
+        "user": event.user_name or formatting.EMPTY,
         "channel": event.get_channel_display(),
         "params": warned(event) or parameters(event.params),
     }
@@ -63,7 +63,7 @@ def parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
     """(name, value) of those that say something, an order's unwrapped."""
     flat = {**params.get("order", {}), **{key: value for key, value in params.items() if key != "order"}}
     if {"start_date", "end_date"} <= flat.keys():
-        flat["days"] = formatting.days(flat.pop("start_date"), flat.pop("end_date"))
+        flat["days"] = formatting.date_range(flat.pop("start_date"), flat.pop("end_date"))
     told = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
     return [(str(NAMES.get(key, key)), _value(key, value)) for key, value in told.items()]
 

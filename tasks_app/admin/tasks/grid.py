@@ -58,7 +58,7 @@ def _detail(item: CollectionItem, name: str) -> dict[str, Any]:
         "ms": _milliseconds(item),
         "error_code": item.error_code,
         "error": errors.reason(item.error_code) or item.error_message,
-        "url": formatting.url("collectionitem", "change", item.pk),
+        "url": formatting.admin_url("collectionitem", "change", item.pk),
     }
 
 

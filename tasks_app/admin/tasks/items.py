@@ -9,12 +9,11 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
-from tasks_app.admin import marks
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, count, moment
-from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, asked_task
-from tasks_app.admin.crumbs import Crumb
+from tasks_app.admin.common.columns import cell, count, timestamp
+from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_from_query
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
 from tasks_app.models import CollectionItem
 
@@ -26,17 +25,17 @@ def _bars(item: CollectionItem) -> str:
 
 def _error(item: CollectionItem) -> Any:
     if not item.error_code:
-        return formatting.NOTHING
+        return formatting.EMPTY
     sentence = errors.reason(item.error_code) or item.error_message
     return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
 
 
 def _stock(item: CollectionItem, text: Any) -> Any:
-    return formatting.link(marks.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
+    return formatting.link(formatting.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
 
 
 def _times(item: CollectionItem) -> Any:
-    return formatting.two_lines(formatting.moment(item.started_at), formatting.moment(item.finished_at))
+    return formatting.two_lines(formatting.timestamp(item.started_at), formatting.timestamp(item.finished_at))
 
 
 @admin.register(CollectionItem)
@@ -61,7 +60,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     of_task = cell(_("task"), lambda item: formatting.task_link(item.task_id))
     stock = cell(_("stock"), lambda item: _stock(item, item.code))
     chart = cell(_("stock"), lambda item: _stock(item, _("Chart")))
-    status = cell(_("state"), lambda item: formatting.label(item.state, item.get_state_display()))
+    status = cell(_("state"), lambda item: formatting.status_badge(item.state, item.get_state_display()))
     bars = cell(_("bars: collected / corrected / stored / refused"), _bars)
     error = cell(_("error"), _error)
     times = cell(_("started and ended"), _times)
@@ -70,17 +69,19 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     skipped = count(_("already stored"), "rows_skipped")
     refused = count(_("refused"), "rows_refused")
     flagged = count(_("flagged"), "rows_flagged")
-    answered = cell(_("answered by"), lambda item: item.source or formatting.NOTHING)
-    began = moment(_("started at"), "started_at")
-    ended = moment(_("ended at"), "finished_at")
+    answered = cell(_("answered by"), lambda item: item.source or formatting.EMPTY)
+    began = timestamp(_("started at"), "started_at")
+    ended = timestamp(_("ended at"), "finished_at")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        task = asked_task(request)
-        trail = (
-            [Crumb(formatting.short(task), formatting.url("collectiontask", "change", task))] if task else []
-        )
-        crumbs = [Crumb(columns.TASKS, formatting.url("collectiontask")), *trail, Crumb(_("Items"))]
-        return super().changelist_view(request, {"crumbs": crumbs, **(extra_context or {})})
+        task = task_from_query(request)
+        trail = [Breadcrumb(formatting.short_id(task), formatting.task_url(task))] if task else []
+        breadcrumbs = [
+            Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask")),
+            *trail,
+            Breadcrumb(_("Items")),
+        ]
+        return super().changelist_view(request, {"breadcrumbs": breadcrumbs, **(extra_context or {})})
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CollectionItem], search_term: str

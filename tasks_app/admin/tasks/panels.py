@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors
 from tasks_app.admin.access.permissions import TaskPermissions
-from tasks_app.admin.common import durations, formatting
+from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns, events as happenings, throughput_chart
-from tasks_app.lifecycle import progress, retention, selectors
+from tasks_app.lifecycle import durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
@@ -62,10 +62,10 @@ def about(task: CollectionTask, may: TaskPermissions, now: datetime) -> dict[str
         "bar": bar(task),
         "numbers": numbers(task),
         "per_minute": rate(task, speed),
-        "left": left(speed),
+        "left": durations.format_estimate(speed.low, speed.high),
         "lanes": lanes(task) if running else [],
         "waiting": formatting.number(task.total_stocks - task.processed_stocks),
-        "lasted": durations.in_words(durations.task_duration(task)) if task.end_time else "",
+        "lasted": durations.format_duration(durations.task_duration(task)) if task.end_time else "",
         "ended_by": next((e.user_name for e in events if e.kind == EventKind.CANCELLED), ""),
         "reason": errors.reason(task.error_code),
         "notices": list(notices(task)),
@@ -82,10 +82,8 @@ def verbs(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
     running = task.status == TaskStatus.RUNNING
     again = may.start and not running
     return {
-        "cancel_url": formatting.url("collectiontask", "cancel", task.pk) if running and may.cancel else "",
-        "retry_url": formatting.url("collectiontask", "retry", task.pk)
-        if columns.is_left(task) and may.retry
-        else "",
+        "cancel_url": formatting.task_url(task.pk, "cancel") if running and may.cancel else "",
+        "retry_url": formatting.task_url(task.pk, "retry") if columns.is_left(task) and may.retry else "",
         "again_url": columns.again_url(task) if again else "",
     }
 
@@ -116,7 +114,7 @@ def bar(task: CollectionTask) -> dict[str, int]:
 def title(task: CollectionTask) -> str:
     """The tab's title: readable from afar."""
     state = f"{task.progress} %" if task.status == TaskStatus.RUNNING else task.get_status_display()
-    return f"{state} · {formatting.short(task.pk)}"
+    return f"{state} · {formatting.short_id(task.pk)}"
 
 
 def steps(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
@@ -125,10 +123,10 @@ def steps(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
     by = _("by %(user)s") % {"user": task.created_by} if task.created_by else ""
     stocks = ngettext("%(count)s stock", "%(count)s stocks", task.total_stocks)
     return [
-        Step(_("started"), formatting.moment(task.start_time), by, "done", "play_arrow"),
+        Step(_("started"), formatting.timestamp(task.start_time), by, "done", "play_arrow"),
         Step(
             _("planned"),
-            formatting.moment(task.planned_at),
+            formatting.timestamp(task.planned_at),
             stocks % {"count": formatting.number(task.total_stocks)} if planned else "",
             "done" if planned else "now" if running else "ahead",
             "list_alt",
@@ -148,9 +146,9 @@ def _last(task: CollectionTask, speed: Pace, now: datetime) -> Step:
     if task.end_time is None:
         expected = _("expected") if speed.low is not None else ""
         return Step(_("end"), ends(speed, now), expected, "ahead", "flag")
-    lasted = _("after %(time)s") % {"time": durations.in_words(durations.task_duration(task))}
-    icon = formatting.LOOKS[task.status][1]
-    return Step(task.get_status_display(), formatting.moment(task.end_time), lasted, "done", icon)
+    lasted = _("after %(time)s") % {"time": durations.format_duration(durations.task_duration(task))}
+    icon = formatting.STATUS_STYLES[task.status][1]
+    return Step(task.get_status_display(), formatting.timestamp(task.end_time), lasted, "done", icon)
 
 
 def rate(task: CollectionTask, speed: Pace) -> str:
@@ -163,18 +161,10 @@ def rate(task: CollectionTask, speed: Pace) -> str:
     return _("%(rate)s stocks/min") % {"rate": formatting.number(value, 0 if value >= 10 else 1)}
 
 
-def left(speed: Pace) -> str:
-    """How much longer it takes, as a range. Empty while unknown."""
-    if speed.low is None or speed.high is None:
-        return ""
-    low, high = durations.about(speed.low), durations.about(speed.high)
-    return low if low == high else _("%(low)s to %(high)s") % {"low": low, "high": high}
-
-
 def ends(speed: Pace, now: datetime) -> str:
     """When it may end, as a range of clock times in the site's time zone."""
     if speed.low is None or speed.high is None:
-        return formatting.NOTHING
+        return formatting.EMPTY
     now = timezone.localtime(now)
     first, last = now + speed.low, now + speed.high
     written = "%H:%M" if last.date() == now.date() else "%m-%d %H:%M"
@@ -229,7 +219,7 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
         text = _("It ended longer ago than tasks are kept. What it collected stays.")
         yield Notice("warn", _("This task is being deleted"), text)
     if selectors.is_unattended(task):
-        bound = durations.in_words(timedelta(seconds=settings.COLLECTOR.abandon_after))
+        bound = durations.format_duration(timedelta(seconds=settings.COLLECTOR.abandon_after))
         text = _("Start one with “python manage.py worker”. Without a worker the task fails after %(bound)s.")
         yield Notice("bad", _("No worker is at work on this task"), text % {"bound": bound})
     yield from _of_the_source(task)
@@ -269,10 +259,10 @@ def group(task: CollectionTask, found: dict[str, Any]) -> dict[str, Any]:
         **found,
         "reason": errors.reason(code),
         "url": columns.items_url(task, state__exact=ItemState.FAILED, error_code=code),
-        "retry_url": formatting.url("collectiontask", "retry", task.pk, error_code=code) if code else "",
+        "retry_url": formatting.task_url(task.pk, "retry", error_code=code) if code else "",
         "retry": retry,
-        "first_seen": formatting.moment(found["first_seen"]),
-        "last_seen": formatting.moment(found["last_seen"]),
+        "first_seen": formatting.timestamp(found["first_seen"]),
+        "last_seen": formatting.timestamp(found["last_seen"]),
         "count": formatting.number(many),
         "more": many > len(found["sample_codes"]),
     }

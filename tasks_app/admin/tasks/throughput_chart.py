@@ -9,7 +9,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
-from tasks_app.admin.common import durations, formatting
+from tasks_app.admin.common import formatting
+from tasks_app.lifecycle import durations
 from tasks_app.lifecycle.progress import Bucket
 
 WIDTH, HEIGHT, GAP = 600, 120, 1
@@ -49,7 +50,7 @@ def build_chart(buckets: list[Bucket]) -> Chart | None:
         succeeded="".join(good),
         failed="".join(bad),
         top=formatting.number(top),
-        width=durations.in_words(buckets[0].width),
+        width=durations.format_duration(buckets[0].width),
         first=_clock(ends[0], dated),
         last=_clock(ends[1], dated),
         rows=[_row(bucket, dated) for bucket in buckets if bucket.succeeded or bucket.failed],
