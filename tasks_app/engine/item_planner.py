@@ -10,11 +10,11 @@ from tasks_app.conf import Conf
 from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.lifecycle import Lane
 from tasks_app.market import stock_list
-from tasks_app.market.calendars import market_today
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source, SourceError, Symbol, Transient
+from tasks_app.sources.market_time import market_today
 from tasks_app.throttle import limiter
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit
 

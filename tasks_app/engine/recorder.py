@@ -14,7 +14,7 @@ from tasks_app.db import sqlite_priority
 from tasks_app.engine import request_planner
 from tasks_app.engine.request_planner import RequestPlanner, StoredState
 from tasks_app.lifecycle import Claim, Outcome
-from tasks_app.market import calendars, price_limits
+from tasks_app.market import price_limits
 from tasks_app.models import CollectionTask, Series
 from tasks_app.models.tasks import ItemState
 from tasks_app.quotes import (
@@ -31,6 +31,7 @@ from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.market_time import market_today
 
 logger = logging.getLogger(__name__)
 Bars = Sequence[Bar]
@@ -99,7 +100,7 @@ class Recorder:
     def _sift(self, claim: Claim, request: Request, answer: Bars) -> ValidationResult:
         known = self._known(claim)
         context = validation.Context(
-            today=calendars.market_today(request.market),
+            today=market_today(request.market),
             non_sessions=self.days.non_sessions,
             price_limits=None
             if request.adjust

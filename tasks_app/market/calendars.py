@@ -95,11 +95,6 @@ def load_calendar(market: str) -> Calendar:
     return Calendar(market, dict(rows))
 
 
-def market_today(market: str) -> date:
-    """Returns today's date in the market's time zone."""
-    return datetime.now(ZoneInfo(MARKET_TIME_ZONES[market])).date()
-
-
 def last_closed_day(market: str, now: datetime | None = None) -> date:
     """Returns the last day, session or not, whose bar is final: today from half an hour after the close."""
     local = (now or datetime.now(ZoneInfo("UTC"))).astimezone(ZoneInfo(MARKET_TIME_ZONES[market]))

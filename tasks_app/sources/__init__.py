@@ -1,1 +1,1 @@
-"""Where quotes come from. No Django in here: a source gets its settings through its constructor."""
+"""The sources of quotes. They import no Django: a source gets its settings through its constructor."""

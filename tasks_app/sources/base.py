@@ -1,4 +1,4 @@
-"""The source contract: what a source promises, what it is asked, what it may raise."""
+"""The source contract: requests, bars, stock lists, errors and limits. It is public API."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,50 +10,53 @@ from tasks_app.conf import Conf
 
 
 class Bar(NamedTuple):
-    """One session of one symbol. Prices in the market's currency, volume in shares.
+    """One session of one stock. Prices and amounts are in the market's currency.
 
-    `amount` in the currency; `amplitude`, `change_pct` and `turnover` in percent. What the
-    vendor does not send is None. `day` is the session's date in the market's time zone.
+    What the vendor does not send is None, never a guess.
     """
 
-    day: date
+    day: date  # the session's date in the market's time zone
     open: float
     high: float
     low: float
     close: float
-    volume: int
-    prev_close: float | None = None
-    amount: float | None = None
-    amplitude: float | None = None
-    change: float | None = None
-    change_pct: float | None = None
-    turnover: float | None = None
+    volume: int  # shares, never lots
+    prev_close: float | None = None  # what the change is measured against: dividends are taken off
+    amount: float | None = None  # traded value
+    amplitude: float | None = None  # (high - low) ÷ previous close, in percent
+    change: float | None = None  # close - previous close, in currency
+    change_pct: float | None = None  # the same in percent of the previous close
+    turnover: float | None = None  # traded share of the free float, in percent
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A line of a source's stock list."""
+    """One entry of a source's stock list. Dates are in the market's time zone."""
 
     code: str
     name: str = ""
-    exchange: str = ""
+    exchange: str = ""  # SSE, SZSE, BSE, HKEX, NYSE, NASDAQ, …; "" where it is not known
     listed_on: date | None = None
     delisted_on: date | None = None
 
 
 @dataclass(frozen=True)
 class Request:
-    """Bars of one symbol from `start` to `end`, both days included."""
+    """A request for the daily bars of one stock from `start` to `end`, both included."""
 
-    market: str
+    market: str  # CN, HK or US
     code: str
     start: date
     end: date
-    adjust: str = ""
+    adjust: str = ""  # "" unadjusted, qfq (forward-adjusted) or hfq (backward-adjusted)
 
 
 class SourceError(Exception):
-    """A source could not answer. `code` is stable, the message one English sentence."""
+    """A source could not answer.
+
+    `code` is a stable identifier for machines, the message one English sentence. `retry_after` is the time to
+    wait in seconds, if the vendor names one.
+    """
 
     code = "source_error"
 
@@ -64,13 +67,13 @@ class SourceError(Exception):
 
 
 class Transient(SourceError):
-    """It may work later: time-outs, refusals, throttling. `retry_after` in seconds, if known."""
+    """The request may succeed later: timeouts, refusals, throttling. The engine retries it."""
 
     code = "source_busy"
 
 
 class Permanent(SourceError):
-    """Asking again will not help."""
+    """A retry will not help. The stock fails, or goes to the next source of the fallback chain."""
 
     code = "source_refused"
 
@@ -137,27 +140,21 @@ class SelectiveDaySource(DaySource, Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """How a source wants to be treated.
+    """The limits of a source's requests: those that it declares, overridden by the settings."""
 
-    `rate` requests per second and `daily` requests per day over all workers and hosts, 0: no limit;
-    a day is one of `time_zone`. At most `in_flight` requests at once in a worker, 0: as many as the
-    rate needs. At most `most_workers` workers at once in a task, 0: any number. `breaker`: it is paused
-    after many refusals.
-    """
-
-    rate: float = 0.0
-    daily: int = 0
-    in_flight: int = 0
-    most_workers: int = 0
-    time_zone: str = "UTC"
-    breaker: bool = False
+    rate: float = 0.0  # requests per second over all workers and hosts; 0: no limit
+    daily: int = 0  # requests per day over all workers and hosts; 0: no limit
+    in_flight: int = 0  # requests at once in one worker; 0: as many as the rate needs
+    most_workers: int = 0  # workers at once in a task; 0: any number
+    time_zone: str = "UTC"  # in which a day of `daily` begins
+    breaker: bool = False  # whether the source is paused after many refusals
 
     @property
     def unlimited(self) -> bool:
-        """Nothing to keep to between two workers."""
+        """Whether workers have nothing to coordinate."""
         return not (self.rate or self.daily or self.breaker)
 
 
 def is_number(value: float | None) -> bool:
-    """Neither missing, NaN nor infinite."""
+    """Returns whether the value is present and finite."""
     return value is not None and math.isfinite(value)

@@ -1,6 +1,6 @@
-"""Which exchange a Chinese six-digit code belongs to, from its first digits."""
+"""The exchange of a six-digit Chinese code, from its first digits."""
 
-# The longest prefix wins: 92 is Beijing's, 900 Shanghai's B shares.
+# The longer prefix wins: 92 is Beijing's, 90 Shanghai's.
 EXCHANGES = {
     "5": "SSE",  # funds
     "60": "SSE",
@@ -20,7 +20,7 @@ SHORT = {"SSE": "sh", "SZSE": "sz", "BSE": "bj"}
 
 
 def exchange_of(code: str) -> str:
-    """SSE, SZSE or BSE; "" for what is no code of a Chinese stock or fund, an index for instance."""
+    """Returns SSE, SZSE or BSE; "" for anything but the code of a Chinese stock or fund, such as an index."""
     if len(code) != 6 or not (code.isascii() and code.isdigit()):
         return ""
     return EXCHANGES.get(code[:2]) or EXCHANGES.get(code[:1], "")

@@ -15,7 +15,7 @@ from tasks_app.conf import Conf
 from tasks_app.sources.base import Bar, Permanent, Request, Symbol, UnknownStock
 
 DATA = Path(__file__).parent / "data" / "sample_us_daily.csv.gz"
-# `listed_on` only where the data themselves begin with the first day of trading.
+# `listed_on` only where the data begin with the stock's first day of trading.
 SYMBOLS = (
     Symbol("AAPL", "Apple", "NASDAQ"),
     Symbol("FB", "Facebook", "NASDAQ", listed_on=date(2012, 5, 18)),
@@ -24,29 +24,22 @@ SYMBOLS = (
     Symbol("MSFT", "Microsoft", "NASDAQ"),
 )
 
-_day = attrgetter("day")
-
-
-def _bar(day: str, *values: str) -> Bar:
-    *prices, volume = values
-    opened, high, low, close = map(float, prices)
-    return Bar(date.fromisoformat(day), opened, high, low, close, int(volume))
-
 
 @cache
 def bars_by_code() -> MappingProxyType[str, tuple[Bar, ...]]:
-    """Every shipped bar, by code and rising day; read once per process (about 5 MB)."""
-    found: dict[str, list[Bar]] = {symbol.code: [] for symbol in SYMBOLS}
+    """Returns every bar by code, in ascending date order; read once per process (about 5 MB)."""
+    bars: dict[str, list[Bar]] = {symbol.code: [] for symbol in SYMBOLS}
     with gzip.open(DATA, "rt", encoding="ascii", newline="") as file:
         rows = csv.reader(file)
         next(rows)
-        for code, *values in rows:
-            found[code].append(_bar(*values))
-    return MappingProxyType({code: tuple(bars) for code, bars in found.items()})
+        for code, day, *prices, volume in rows:
+            opened, high, low, close = map(float, prices)
+            bars[code].append(Bar(date.fromisoformat(day), opened, high, low, close, int(volume)))
+    return MappingProxyType({code: tuple(series) for code, series in bars.items()})
 
 
 class SampleSource:
-    """AAPL, FB, GOOG, IBM and MSFT by day; public-domain data, see data/README.md. Never blocks."""
+    """Daily bars of AAPL, FB, GOOG, IBM and MSFT: public-domain data, see data/README.md. Never blocks."""
 
     name: ClassVar[str] = "sample"
     markets: ClassVar[tuple[str, ...]] = ("US",)
@@ -56,24 +49,21 @@ class SampleSource:
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
-        """The source; there is nothing to set."""
+        """Returns the source, which has no settings."""
         return cls()
 
     def symbols(self, market: str) -> Sequence[Symbol]:
-        """The five stocks. Raises `Permanent` for a market other than US."""
+        """Returns the five stocks. Raises `Permanent` for a market other than US."""
         if market not in self.markets:
             raise Permanent(f"The sample data cover the US market only, not {market}.")
         return SYMBOLS
 
     def fetch(self, request: Request) -> Sequence[Bar]:
-        """The bars from `start` to `end`; none outside 2000-03-01 to 2013-03-01."""
-        bars = self._series(request)
-        first = bisect_left(bars, request.start, key=_day)
-        return bars[first : bisect_right(bars, request.end, lo=first, key=_day)]
-
-    def _series(self, request: Request) -> tuple[Bar, ...]:
+        """Returns the bars from `start` to `end`; none outside 2000-03-01 to 2013-03-01."""
         if request.market not in self.markets or request.code not in bars_by_code():
             raise UnknownStock(f"The sample data hold no stock {request.code} in market {request.market}.")
         if request.adjust not in self.adjusts:
-            raise Permanent(f"The sample data are unadjusted and cannot be had as {request.adjust}.")
-        return bars_by_code()[request.code]
+            raise Permanent(f"The sample data are unadjusted; there is no {request.adjust} series.")
+        bars, day = bars_by_code()[request.code], attrgetter("day")
+        first = bisect_left(bars, request.start, key=day)
+        return bars[first : bisect_right(bars, request.end, lo=first, key=day)]

@@ -24,12 +24,12 @@ from tasks_app.models import CollectionItem, Correction, DailyBar, SourceGate, S
 from tasks_app.sources import registry
 from tasks_app.sources.akshare import (
     calls,
-    codes as akshare_codes,
+    codes,
     frames,
     stock_lists,
 )
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
-from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, Probe
+from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, ThrottleProbe
 from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
 from tests.factories import make_task
@@ -83,13 +83,13 @@ def failure(source, code="600000", market="CN", **window):
     ],
 )
 def test_a_chinese_code_is_asked_for_with_its_own_market_id(code, name):
-    assert akshare_codes.cn(code) == name
+    assert codes.security_ids("CN", code) == (name,)
 
 
 @pytest.mark.parametrize("code", ["510300", "900901", "159915", "920002", "688001", "600000"])
 def test_every_kind_of_code_brings_its_bars_in_one_request(stand_in, code):
     bars = ask(make_source(), code)
-    listing = stand_in.listings[akshare_codes.cn(code)]
+    listing = stand_in.listings[codes.security_ids("CN", code)[0]]
     assert [bar.day for bar in bars] == [day for day in MAY_SESSIONS if day >= listing.listed]
     assert stand_in.requests == [("kline", listing.name)]
 
@@ -116,7 +116,7 @@ def test_a_hong_kong_code_has_five_digits(stand_in, code):
     ],
 )
 def test_a_us_code_is_looked_for_on_each_exchange_unless_it_names_one(code, names):
-    assert akshare_codes.us(code) == names
+    assert codes.security_ids("US", code) == names
 
 
 def test_a_us_stock_is_looked_for_once_and_never_after_the_list_was_read(stand_in):
@@ -189,13 +189,13 @@ def test_the_previous_close_of_an_ex_dividend_day_knows_the_dividend(stand_in, a
 
 def frame(**changes):
     """A table as the client makes it."""
-    row = dict(zip(frames.NEEDED, ("2024-05-06", 1, 2, 1, 2, 5, 750.0, 1, 1, 1, 1), strict=True))
+    row = dict(zip(frames.COLUMNS, ("2024-05-06", 1, 2, 1, 2, 5, 750.0, 1, 1, 1, 1), strict=True))
     return pd.DataFrame([{**row, **changes}])
 
 
 def test_columns_are_read_by_name_whatever_their_order_and_one_more_does_no_harm():
     table = frame(股票代码="600000", 新列=1)
-    assert frames.bars(table, 100, True) == frames.bars(table[sorted(table.columns)], 100, True)
+    assert frames.parse_bars(table, 100, True) == frames.parse_bars(table[sorted(table.columns)], 100, True)
 
 
 def test_a_missing_column_is_named_with_those_that_came_instead():
@@ -203,29 +203,29 @@ def test_a_missing_column_is_named_with_those_that_came_instead():
     with pytest.raises(
         Permanent, match="missing columns: 开盘, 成交量; unexpected columns: 今开, 量"
     ) as caught:
-        frames.bars(renamed, 100, True)
+        frames.parse_bars(renamed, 100, True)
     assert caught.value.code == "columns_changed"
 
 
 def test_what_the_vendor_leaves_out_is_none_and_a_bad_volume_is_left_for_the_engine_to_refuse():
-    bar = frames.bars(frame(成交额=float("nan"), 换手率="-", 涨跌额=None), 100, True)[0]
+    bar = frames.parse_bars(frame(成交额=float("nan"), 换手率="-", 涨跌额=None), 100, True)[0]
     assert (bar.amount, bar.turnover, bar.change, bar.prev_close) == (None, None, None, None)
-    assert frames.bars(frame(成交量="-"), 100, True)[0].volume == "-"
+    assert frames.parse_bars(frame(成交量="-"), 100, True)[0].volume == "-"
 
 
 @pytest.mark.parametrize(
     "day", ["2024-05-06", date(2024, 5, 6), datetime(2024, 5, 6), pd.Timestamp("2024-05-06")]
 )
 def test_a_day_is_a_date_however_it_came(day):
-    assert frames.day(day) == date(2024, 5, 6)
-    assert type(frames.day(day)) is date
+    assert frames.parse_day(day) == date(2024, 5, 6)
+    assert type(frames.parse_day(day)) is date
 
 
 @pytest.mark.parametrize("day", ["-", "", None, pd.NaT, float("nan")])
 def test_a_day_that_is_none_is_told(day):
-    assert frames.day_or_none(day) is None
+    assert frames.parse_day(day) is None
     with pytest.raises(Permanent):
-        frames.day(day)
+        frames.parse_bars(frame(日期=day), 100, True)
 
 
 # Refusals, told apart.
@@ -310,9 +310,9 @@ def test_a_session_is_bounded_within_a_watch_only_and_notices_nothing_outside(st
     address = "https://82.push2.eastmoney.com/api/qt/clist/get?fs=m:0+t:6&pn=1&fields=f12"
     assert requests.get(address, timeout=9).json()["data"]["total"] > 0
     stand_in.trouble = {"clist": "hang"}
-    with calls.watch(0.3) as watching, pytest.raises(requests.Timeout):
+    with calls.call_scope(0.3) as scope, pytest.raises(requests.Timeout):
         requests.get(address)  # noqa: S113 - the watch has to bound it
-    assert watching.answers == []
+    assert scope.responses == []
     with pytest.raises(requests.Timeout):
         requests.get(address, timeout=0.3)
 
@@ -321,7 +321,7 @@ def test_a_session_is_bounded_within_a_watch_only_and_notices_nothing_outside(st
     ("given", "left", "used"), [(None, 7.0, 7.0), (15, 7.0, 7.0), (3, 7.0, 3.0), ((3, 5), 7.0, 7.0)]
 )
 def test_a_time_out_is_the_clients_own_or_what_is_left(given, left, used):
-    assert calls.shortened(given, left) == used
+    assert calls.limit_timeout(given, left) == used
 
 
 def test_a_call_outside_of_a_watch_is_a_mistake():
@@ -330,13 +330,13 @@ def test_a_call_outside_of_a_watch_is_a_mistake():
 
 
 def test_a_failure_of_the_client_that_nobody_foresaw_is_told_as_it_is():
-    with calls.watch(1.0), pytest.raises(Permanent, match="ZeroDivisionError") as caught:
+    with calls.call_scope(1.0), pytest.raises(Permanent, match="ZeroDivisionError") as caught:
         calls.call(lambda: 1 / 0)
     assert caught.value.code == "source_raised"
 
 
 def test_no_request_is_made_once_the_time_is_up():
-    with calls.watch(0.0), pytest.raises(Transient) as caught:
+    with calls.call_scope(0.0), pytest.raises(Transient) as caught:
         calls.call(pytest.fail)
     assert caught.value.code == "timeout"
 
@@ -366,7 +366,7 @@ def test_a_delisted_stock_is_unknown_and_not_empty(stand_in):
     ("market", "code", "other"), [("CN", "000001", "1.600519"), ("HK", "00700", "116.00005")]
 )
 def test_a_stock_that_is_the_probe_is_settled_by_another(stand_in, market, code, other):
-    del stand_in.listings[akshare_codes.cn(code) if market == "CN" else akshare_codes.hk(code)]
+    del stand_in.listings[codes.security_ids(market, code)[0]]
     assert type(failure(make_source(), code, market)) is UnknownStock
     assert stand_in.requests[-1] == ("kline", other)
 
@@ -397,15 +397,15 @@ def test_many_delisted_stocks_cost_a_few_probes(stand_in):
 
 def test_a_probe_is_trusted_for_a_minute_and_a_number_of_stocks():
     seconds, asked = [0.0], []
-    probe = Probe("CN", lambda name: asked.append(name) or True, clock=lambda: seconds[0])
+    probe = ThrottleProbe("CN", lambda name: asked.append(name) or True, clock=lambda: seconds[0])
     for _ in range(TRUSTED_TIMES + 1):
-        probe.settle("1.600001")
+        probe.require_answers("1.600001")
     assert len(asked) == 1
-    probe.settle("1.600001")
+    probe.require_answers("1.600001")
     assert len(asked) == 2
     seconds[0] = TRUSTED_SECONDS
-    probe.settle("1.600001")
-    probe.settle("1.600001", proof=True)
+    probe.require_answers("1.600001")
+    probe.require_answers("1.600001", fresh=True)
     assert len(asked) == 4
 
 
@@ -475,10 +475,10 @@ def test_us_stocks_come_page_by_page_with_their_exchanges(stand_in):
 
 
 def test_pages_are_read_at_the_clients_pace_or_as_fast_as_the_time_allows():
-    assert 0.5 <= stock_lists.pause(10, 0.2, 60.0) <= 1.5
-    assert stock_lists.pause(57, 0.1, 27.0) == pytest.approx(27.0 / 57 - 0.1)
+    assert 0.5 <= stock_lists.page_delay(10, 0.2, 60.0) <= 1.5
+    assert stock_lists.page_delay(57, 0.1, 27.0) == pytest.approx(27.0 / 57 - 0.1)
     with pytest.raises(Permanent, match="set COLLECTOR_FETCH_TIMEOUT to 1"):
-        stock_lists.pause(130, 0.1, 27.0)
+        stock_lists.page_delay(130, 0.1, 27.0)
 
 
 # A day of the whole market.

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from tasks_app.conf import Conf
 from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
-from tasks_app.sources.baostock.source import BaostockSource, error_of, vendor_code
+from tasks_app.sources.baostock.source import BaostockSource, vendor_code, vendor_error
 from tasks_app.sources.base import DaySource, Permanent, Request, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
 from tests.factories import make_task
@@ -279,7 +279,7 @@ def test_a_blacklisted_address_stays_away_for_hours(server, stand_in):
     assert error.retry_after >= 3600
     assert "黑名单用户" in str(error)
     assert [request[0] for request in stand_in.requests] == ["login"]
-    assert error_of("10001011", "").retry_after >= 3600
+    assert vendor_error("10001011", "").retry_after >= 3600
 
 
 def test_a_server_that_forgot_us_is_told_again(source, stand_in):
@@ -292,11 +292,11 @@ def test_a_server_that_forgot_us_is_told_again(source, stand_in):
 
 def test_a_line_that_was_closed_while_idle_is_opened_again(source, stand_in):
     warm(source)
-    child = source._child.pid
+    child = source._client.pid
     stand_in.hang_up()
     until(lambda: not stand_in.open)
     assert len(ask(source)) == 10
-    assert source._child.pid == child
+    assert source._client.pid == child
 
 
 def test_columns_that_changed_are_named(source, stand_in):
@@ -319,7 +319,7 @@ def test_a_broken_answer_is_passing(source, stand_in, mode):
 
 @pytest.mark.parametrize("mode", ["close", "gone"])
 def test_a_server_that_closes_in_mid_answer_does_not_leave_a_spinning_client(source, stand_in, mode):
-    child = warm(source)._child.pid
+    child = warm(source)._client.pid
     stand_in.trouble = {KLINES: [mode]}
     began = time.monotonic()
     error = failure(source)
@@ -331,7 +331,7 @@ def test_a_server_that_closes_in_mid_answer_does_not_leave_a_spinning_client(sou
 
 def test_a_server_that_hangs_is_given_up_in_time_and_its_client_killed(server, stand_in):
     with closing(warm(BaostockSource(server.address, timeout=3))) as source:
-        child = source._child.pid
+        child = source._client.pid
         stand_in.trouble = {KLINES: "hang"}
         began = time.monotonic()
         error = failure(source)
@@ -373,18 +373,18 @@ def test_requests_keep_their_distance_pages_and_log_in_included(server, stand_in
 
 def test_closing_leaves_no_process(server, stand_in):
     source = warm(BaostockSource(server.address, timeout=30))
-    child = source._child.pid
+    child = source._client.pid
     source.close()
     assert not is_there(child)
 
 
 def test_a_forked_process_leaves_its_parents_child_alone(source, stand_in):
-    child = warm(source)._child.pid
+    child = warm(source)._client.pid
     if not (fork := os.fork()):
-        os._exit(0 if source._child.pid is None else 1)
+        os._exit(0 if source._client.pid is None else 1)
     assert os.waitpid(fork, 0)[1] == 0
     assert len(ask(source)) == 10
-    assert source._child.pid == child
+    assert source._client.pid == child
 
 
 WORKER = """
@@ -396,7 +396,7 @@ source = BaostockSource(sys.argv[1], timeout=60)
 def ask(code):
     return source.fetch(Request("CN", code, date(2024, 6, 3), date(2024, 6, 14)))
 ask("600000")
-print(source._child.pid, flush=True)
+print(source._client.pid, flush=True)
 ask(sys.argv[2])
 time.sleep(60)
 """
@@ -437,7 +437,7 @@ def test_without_the_client_the_source_is_hidden_and_nothing_else():
 def test_it_is_made_from_the_settings():
     conf = Conf(fetch_timeout=10.0, baostock_rate=4.0, baostock_address="127.0.0.1:1")
     made = BaostockSource.from_conf(conf)
-    assert (made._child._address, made._child._timeout, made._pause) == ("127.0.0.1:1", 8.0, 0.25)
+    assert (made._client._address, made._client._timeout, made._pause) == ("127.0.0.1:1", 8.0, 0.25)
     assert BaostockSource.from_conf(replace(conf, no_throttle=True))._pause == 0
     assert registry.limits("baostock", conf).rate == 4.0
 

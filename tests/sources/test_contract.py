@@ -29,9 +29,10 @@ from tasks_app.sources.base import (
     UnknownStock,
 )
 from tasks_app.sources.csv_folder.source import CsvSource
+from tasks_app.sources.market_time import market_today
 from tasks_app.sources.sample import SampleSource
 from tasks_app.sources.simulated import exchange
-from tasks_app.sources.simulated.source import HANG_SECONDS, SimulatedSource, market_today
+from tasks_app.sources.simulated.source import HANG_SECONDS, SimulatedSource
 from tests.fakes import baostock_server as baostock
 from tests.fakes.eastmoney_server import StandIn, listings, serving
 

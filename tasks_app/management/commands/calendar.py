@@ -23,6 +23,7 @@ from tasks_app.management.csv_import import CsvSchema
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
+from tasks_app.sources.market_time import market_today
 
 STATUSES = {"open": True, "closed": False, "开市": True, "休市": False}
 
@@ -83,7 +84,7 @@ class Command(BaseCommand):
 
     def _show(self, options: dict[str, Any]) -> None:
         market = options["market"]
-        year = options["year"] or calendars.market_today(market).year
+        year = options["year"] or market_today(market).year
         first, last = date(year, 1, 1), date(year, 12, 31)
         calendar = calendars.load_calendar(market)
         overrides = CalendarDay.objects.filter(market=market, day__range=(first, last)).order_by("day")

@@ -13,9 +13,10 @@ from tasks_app.conf import MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management import cli_errors, csv_import, output
 from tasks_app.management.csv_import import CsvSchema
-from tasks_app.market import calendars, codes, stock_list
+from tasks_app.market import codes, stock_list
 from tasks_app.orders import order
 from tasks_app.sources.base import SourceError, Symbol
+from tasks_app.sources.market_time import market_today
 
 IMPORTED = "file"  # stands for the source of a list that was imported
 
@@ -71,7 +72,7 @@ class Command(BaseCommand):
                     conf = settings.COLLECTOR
                     source = order.source_of(market, options["source"], conf).name
                     symbols = item_planner.ask_now(source, market, conf)
-                today = calendars.market_today(market)
+                today = market_today(market)
                 synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
         except errors.CollectorError as error:
             raise CommandError(str(error)) from error

@@ -1,13 +1,13 @@
-"""Calls of AKShare's functions: bounded in time, watched, and their failures told apart.
+"""Calls of AKShare's functions: limited in time, with their responses recorded and failures interpreted.
 
-AKShare makes a new requests.Session per call, looks at no status, and gives some calls no time-out
-at all. It takes no session from us, so the one place to bound and to watch all of its calls
-without touching its code is the adapter that every new Session mounts. Ours does nothing outside
-of `watch`, so other users of requests in this process notice nothing. (A default time-out of
-sockets would not do: requests sets "none" on each socket. A wrapper around Session.request would,
-but sees neither the calls of adapters nor what a client makes of an answer.)
+AKShare makes a new requests.Session per call, ignores the HTTP status, and gives some calls no timeout at
+all. It accepts no session from us, so the one place to limit and record all of its calls without patching
+its code is the adapter that every new Session mounts. Ours does nothing outside of `call_scope`, so other
+users of requests in this process notice nothing. (A default timeout of sockets would not work: requests sets
+"none" on each socket. A wrapper around Session.request would, but sees neither the calls of adapters nor
+what a client makes of an answer.)
 
-Imports requests: to be imported only when a request is made.
+Imports requests: import this module only when a request is made.
 """
 
 import time
@@ -21,84 +21,84 @@ import requests
 from requests import sessions
 from requests.adapters import HTTPAdapter
 
-from tasks_app.sources.akshare.errors import NoData, meaning, payload_of
+from tasks_app.sources.akshare.errors import NoData, interpret, json_of
 from tasks_app.sources.base import SourceError, Transient
 
-LEAST_SECONDS = 0.05
+MIN_SECONDS = 0.05
 
 
 @dataclass
-class Watch:
-    """One use of the vendor: it ends at `ends` (monotonic); what came back, answer by answer."""
+class CallScope:
+    """The requests of one thread up to a deadline on the monotonic clock, and their responses."""
 
-    ends: float
-    answers: list[requests.Response] = field(default_factory=list)
+    deadline: float
+    responses: list[requests.Response] = field(default_factory=list)
 
-    def left(self) -> float:
-        """Seconds that a request may still take."""
-        return max(self.ends - time.monotonic(), LEAST_SECONDS)
+    def seconds_left(self) -> float:
+        """Returns how long a request may still take."""
+        return max(self.deadline - time.monotonic(), MIN_SECONDS)
 
-    def payload(self) -> Any:
-        """The last answer's JSON. None without an answer or when it is none."""
-        return payload_of(self.answers[-1]) if self.answers else None
+    def last_json(self) -> Any:
+        """Returns the JSON of the last response; None without one or when it is not JSON."""
+        return json_of(self.responses[-1]) if self.responses else None
 
 
-_watch: ContextVar[Watch | None] = ContextVar("akshare_watch", default=None)
+_current_scope: ContextVar[CallScope | None] = ContextVar("akshare_call_scope", default=None)
 
 
 @contextmanager
-def watch(seconds: float) -> Iterator[Watch]:
-    """Bound and watch what this thread requests meanwhile: all of it together takes `seconds`.
+def call_scope(seconds: float) -> Iterator[CallScope]:
+    """Limits all requests of this thread together to `seconds`, and records their responses.
 
-    Within another watch it ends with that one at the latest.
+    Within another scope it ends with that one at the latest.
     """
-    around, ends = _watch.get(), time.monotonic() + seconds
-    watching = Watch(min(ends, around.ends) if around else ends)
-    token = _watch.set(watching)
+    outer, deadline = _current_scope.get(), time.monotonic() + seconds
+    scope = CallScope(min(deadline, outer.deadline) if outer else deadline)
+    token = _current_scope.set(scope)
     try:
-        yield watching
+        yield scope
     finally:
-        _watch.reset(token)
+        _current_scope.reset(token)
 
 
 def seconds_left() -> float:
-    """What this thread's next request may take, for calls whose adapter is not ours."""
-    watching = _watch.get()
-    return watching.left() if watching else LEAST_SECONDS
+    """Returns how long this thread's next request may take, for clients with other adapters than ours."""
+    scope = _current_scope.get()
+    return scope.seconds_left() if scope else MIN_SECONDS
 
 
-class WatchedAdapter(HTTPAdapter):
-    """The adapter of all Sessions; plain unless its thread is in a `watch`."""
+class ScopedAdapter(HTTPAdapter):
+    """The adapter of all Sessions; an ordinary one unless its thread is in a `call_scope`."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        watching = _watch.get()
-        if watching is None:
+        scope = _current_scope.get()
+        if scope is None:
             return super().send(request, *args, **options)
-        options["timeout"] = shortened(options.get("timeout"), watching.left())
-        answer = super().send(request, *args, **options)
-        watching.answers.append(answer)
-        return answer
+        options["timeout"] = limit_timeout(options.get("timeout"), scope.seconds_left())
+        response = super().send(request, *args, **options)
+        scope.responses.append(response)
+        return response
 
 
-sessions.HTTPAdapter = WatchedAdapter  # type: ignore[attr-defined]
+sessions.HTTPAdapter = ScopedAdapter  # type: ignore[attr-defined]
 
 
-def shortened(timeout: Any, left: float) -> float:
-    """The client's own time-out, or what is left when it has none or a longer one."""
+def limit_timeout(timeout: Any, left: float) -> float:
+    """Returns the client's own timeout, or the seconds left when it has none or a longer one."""
     return min(float(timeout), left) if isinstance(timeout, (int, float)) else left
 
 
 def call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
-    """What the client's function answers. Raises `Transient`, `Permanent`, or `NoData` for `data: null`."""
-    watching = _watch.get()
-    if watching is None:
-        raise RuntimeError("a call outside of a watch has no time-out")
-    watching.answers.clear()
-    if watching.ends <= time.monotonic():
+    """Calls a function of the client. Raises `Transient`, `Permanent`, or `NoData` for `data: null`."""
+    scope = _current_scope.get()
+    if scope is None:
+        raise RuntimeError("a call outside of a scope has no timeout")
+    scope.responses.clear()
+    if scope.deadline <= time.monotonic():
         raise Transient("There was no time left for another request.", code="timeout")
     try:
         return function(*arguments, **options)
     except (SourceError, NoData):
         raise
     except Exception as error:
-        raise meaning(error, watching.answers[-1] if watching.answers else None) from error
+        raise interpret(error, scope.responses[-1] if scope.responses else None) from error

@@ -1,6 +1,6 @@
-"""What a failure of AKShare means: the vendor's refusals told apart, and changes of its interface named.
+"""Interprets failures of AKShare: tells the vendor's refusals apart, and names changes of its interface.
 
-Imports requests: to be imported only when a request is made.
+Imports requests: import this module only when a request is made.
 """
 
 from json import JSONDecodeError
@@ -14,108 +14,96 @@ from tasks_app.sources.base import Permanent, SourceError, Transient
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}
 THROTTLED_SECONDS, BLOCKED_SECONDS, CAPTCHA_SECONDS = 300.0, 3600.0, 1800.0
 BUSY_SECONDS = 30.0
-# A connection that is closed without an answer is how Eastmoney bans. People report that asking
-# again soon makes it longer, and recovery after 5 hours to days.
-CLOSED_SECONDS = (300.0, 3600.0, 18_000.0)
-SIGNS_OF_A_CLOSED_LINE = ("RemoteDisconnected", "ConnectionResetError", "UNEXPECTED_EOF")
+# Eastmoney bans by closing connections without an answer. Users report that requests during a ban make it
+# longer, and that recovery takes 5 hours to days.
+BAN_SECONDS = (300.0, 3600.0, 18_000.0)
+SIGNS_OF_A_CLOSED_CONNECTION = ("RemoteDisconnected", "ConnectionResetError", "UNEXPECTED_EOF")
 
 
 class NoData(Exception):
-    """The vendor answered `data: null`: an unknown stock, or a throttle."""
+    """The vendor answered `data: null`: the stock is unknown, or the vendor throttles."""
 
 
-def meaning(error: Exception, answer: requests.Response | None) -> Exception:
-    """What an exception of the client means, given the last answer that came."""
-    if answer is None:
-        answer = getattr(error, "response", None)
-    who = vendor(error, answer)
+def interpret(error: Exception, response: requests.Response | None) -> Exception:
+    """Returns what an exception of the client means, given the last response if there was one."""
+    if response is None:
+        response = getattr(error, "response", None)
+    vendor = _vendor_name(error, response)
     if isinstance(error, (requests.Timeout, TimeoutError)) or "Read timed out" in str(error):
-        return Transient(f"{who} did not answer in time.", code="timeout")
+        return Transient(f"{vendor} did not answer in time.", code="timeout")
     if isinstance(error, requests.ConnectionError):
-        return lost(error, who)
-    if answer is not None and answer.status_code >= 400:
-        return refused_with(answer, who)
-    if is_page(answer, error):
-        text = f"{who} answers with a web page instead of data, as it does to robots (a captcha)."
+        return _connection_error(error, vendor)
+    if response is not None and response.status_code >= 400:
+        return _http_error(response, vendor)
+    # Not every response is recorded; then the error itself may hold the text.
+    body = getattr(error, "doc", "") if response is None else response.content[:200].decode("ascii", "ignore")
+    if body.lstrip().startswith("<"):
+        text = f"{vendor} sent a web page instead of data: a captcha, as for automated requests."
         return Transient(text, code="captcha", retry_after=CAPTCHA_SECONDS)
     if isinstance(error, (JSONDecodeError, requests.RequestException)):
-        return Transient(f"{who}'s answer broke off.", code="source_busy", retry_after=BUSY_SECONDS)
-    return misread(error, payload_of(answer), who)
+        return Transient(f"{vendor}'s answer broke off.", code="source_busy", retry_after=BUSY_SECONDS)
+    return _parse_error(error, json_of(response), vendor)
 
 
-def vendor(error: Exception, answer: requests.Response | None) -> str:
-    """Who was asked: Eastmoney, or an exchange by its host."""
-    request = getattr(answer if answer is not None else error, "request", None)
+def _vendor_name(error: Exception, response: requests.Response | None) -> str:
+    """Returns Eastmoney, or the host of an exchange."""
+    request = getattr(response if response is not None else error, "request", None)
     host = urlsplit(getattr(request, "url", None) or "").hostname or ""
     return host if host and not host.endswith("eastmoney.com") else "Eastmoney"
 
 
-def payload_of(answer: requests.Response | None) -> Any:
-    """The answer's JSON. None without an answer or when it is none."""
+def json_of(response: requests.Response | None) -> Any:
+    """Returns the response's JSON; None without a response or when it is not JSON."""
     try:
-        return None if answer is None else answer.json()
+        return None if response is None else response.json()
     except requests.JSONDecodeError:
         return None
 
 
-def refused_with(answer: requests.Response, who: str) -> SourceError:
-    """The meaning of an HTTP status from 400 on."""
-    status, asked = answer.status_code, retry_after(answer)
+def _connection_error(error: requests.ConnectionError, vendor: str) -> Transient:
+    """Tells a connection that was closed without an answer from one that was never made."""
+    if any(sign in repr(error) for sign in SIGNS_OF_A_CLOSED_CONNECTION):
+        text = f"{vendor} closed the connection without an answer, which is how it bans."
+        return Transient(text, code="blacklisted", retry_after=BAN_SECONDS[0])
+    return Transient(f"{vendor} is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
+
+
+def _http_error(response: requests.Response, vendor: str) -> SourceError:
+    """Returns the meaning of an HTTP status from 400 on."""
+    status, header = response.status_code, response.headers.get("Retry-After", "")
+    retry_after = float(header) if header.isascii() and header.isdigit() else None
     if status == TOO_MANY:
-        text = f"{who} asks to slow down (HTTP 429)."
-        return Transient(text, code="throttled", retry_after=asked or THROTTLED_SECONDS)
+        text = f"{vendor} asks to slow down (HTTP 429)."
+        return Transient(text, code="throttled", retry_after=retry_after or THROTTLED_SECONDS)
     if status in BLOCKED:
-        text = f"{who} shuts us out (HTTP {status})."
-        return Transient(text, code="blacklisted", retry_after=asked or BLOCKED_SECONDS)
+        text = f"{vendor} blocks this address (HTTP {status})."
+        return Transient(text, code="blacklisted", retry_after=retry_after or BLOCKED_SECONDS)
     if status >= 500:
-        text = f"{who} is out of order (HTTP {status})."
-        return Transient(text, code="source_busy", retry_after=asked or BUSY_SECONDS)
-    return Permanent(f"{who} refuses this request (HTTP {status}): its address may have changed.")
+        text = f"{vendor} is out of order (HTTP {status})."
+        return Transient(text, code="source_busy", retry_after=retry_after or BUSY_SECONDS)
+    return Permanent(f"{vendor} refuses this request (HTTP {status}): its URL may have changed.")
 
 
-def retry_after(answer: requests.Response) -> float | None:
-    """Seconds that the vendor asks us to wait."""
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+def ban_seconds(closed_in_a_row: int) -> float:
+    """Returns the pause after so many closed connections in a row, counted from 1."""
+    return BAN_SECONDS[min(closed_in_a_row, len(BAN_SECONDS)) - 1]
 
 
-def is_page(answer: requests.Response | None, error: Exception) -> bool:
-    """A page for people came where data should be. Not every answer is watched: the error may have it."""
-    text = getattr(error, "doc", "") if answer is None else answer.content[:200].decode("ascii", "ignore")
-    return text.lstrip().startswith("<")
-
-
-def lost(error: requests.ConnectionError, who: str) -> Transient:
-    """A connection that was closed without an answer is told from one that never was."""
-    if any(sign in repr(error) for sign in SIGNS_OF_A_CLOSED_LINE):
-        text = f"{who} closed the connection without an answer, which is how it bans."
-        return Transient(text, code="blacklisted", retry_after=CLOSED_SECONDS[0])
-    return Transient(f"{who} is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
-
-
-def closed_seconds(times: int) -> float:
-    """The pause after so many refusals of this kind in a row, from 1."""
-    return CLOSED_SECONDS[min(times, len(CLOSED_SECONDS)) - 1]
-
-
-def misread(error: Exception, payload: Any, who: str) -> Exception:
-    """The client stumbled over an answer that it does not understand."""
+def _parse_error(error: Exception, payload: Any, vendor: str) -> Exception:
+    """Returns the meaning of an exception of the client on an answer that it does not understand."""
     if isinstance(payload, dict) and payload.get("data", ...) is None:
         return NoData()
     if isinstance(error, ValueError) and "Length mismatch" in str(error):
-        return changed(f"it sends another number of fields than AKShare knows ({fields_of(payload)})", who)
+        data = payload.get("data") if isinstance(payload, dict) else None
+        lines = (data or {}).get("klines")
+        fields = f"{len(lines[0].split(','))} instead of 11: {lines[0]}" if lines else "unknown"
+        return interface_changed(f"it sends another number of fields than AKShare knows ({fields})", vendor)
     if isinstance(error, KeyError):
-        return changed(f"{error} is missing from its answer", who)
+        return interface_changed(f"{error} is missing from its answer", vendor)
     return Permanent(f"AKShare failed with {type(error).__name__}: {error}", code="source_raised")
 
 
-def changed(how: str, who: str = "Eastmoney") -> Permanent:
-    """An interface is not what it was."""
-    text = f"{who}'s interface has changed: {how}. A newer release of AKShare may know it."
+def interface_changed(change: str, vendor: str = "Eastmoney") -> Permanent:
+    """Returns the error for an interface that has changed."""
+    text = f"{vendor}'s interface has changed: {change}. A newer release of AKShare may know it."
     return Permanent(text, code="columns_changed")
-
-
-def fields_of(payload: Any) -> str:
-    """A line of quotes as it came, to see what is in it."""
-    lines = ((payload or {}).get("data") or {}).get("klines") if isinstance(payload, dict) else None
-    return f"{len(lines[0].split(','))} instead of 11: {lines[0]}" if lines else "unknown"

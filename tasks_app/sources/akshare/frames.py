@@ -1,114 +1,103 @@
-"""From AKShare's tables to bars: columns by their names, units made ours.
+"""From AKShare's tables to bars: columns by their names, units converted to ours.
 
-A table is a pandas.DataFrame; nothing here imports pandas.
+A table is a pandas.DataFrame, but this module does not import pandas.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date, datetime
 from statistics import median
 from typing import Any
 
-from tasks_app.sources.akshare.errors import changed
+from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.base import Bar, Permanent
 
 DAY, OPEN, CLOSE, HIGH, LOW, VOLUME, AMOUNT = "日期", "开盘", "收盘", "最高", "最低", "成交量", "成交额"
 AMPLITUDE, CHANGE_PCT, CHANGE, TURNOVER = "振幅", "涨跌幅", "涨跌额", "换手率"
-NEEDED = (DAY, OPEN, HIGH, LOW, CLOSE, VOLUME, AMOUNT, AMPLITUDE, CHANGE, CHANGE_PCT, TURNOVER)
-KNOWN = {*NEEDED, "股票代码"}
+COLUMNS = (DAY, OPEN, HIGH, LOW, CLOSE, VOLUME, AMOUNT, AMPLITUDE, CHANGE, CHANGE_PCT, TURNOVER)
+KNOWN = {*COLUMNS, "股票代码"}
 LOT = 100  # shares in a 手
-FAR_OFF = 10  # amount / volume against close: more than this is another unit, not a volatile day
+MAX_UNIT_RATIO = 10  # amount ÷ volume ÷ close beyond this means another unit, not a volatile day
 
 
-def bars(frame: Any, lot: int, unadjusted: bool) -> list[Bar]:
-    """The bars of a table by rising day. Raises `Permanent` for columns or units that have changed."""
-    if not len(frame.columns):
+def parse_bars(frame: Any, lot: int, unadjusted: bool) -> list[Bar]:
+    """Returns the bars of a table in ascending date order; `lot` is the number of shares in one volume.
+
+    Raises `Permanent` when columns are missing (one more alone does no harm) or units have changed.
+    """
+    columns = list(frame.columns)
+    if not columns:
         return []
-    check_columns(frame.columns)
-    found = [bar(dict(zip(NEEDED, row, strict=True)), lot) for row in rows(frame)]
+    if missing := [name for name in COLUMNS if name not in columns]:
+        unexpected = [name for name in columns if name not in KNOWN]
+        raise interface_changed(
+            f"missing columns: {join_names(missing)}; unexpected columns: {join_names(unexpected)}"
+        )
+    rows = zip(*(frame[name].tolist() for name in COLUMNS), strict=True)
+    bars = [_parse_row(dict(zip(COLUMNS, row, strict=True)), lot) for row in rows]
     if unadjusted:
-        check_units(found)
-    return sorted(found, key=lambda bar: bar.day)
+        check_units(bars)
+    return sorted(bars, key=lambda bar: bar.day)
 
 
-def rows(frame: Any) -> Iterator[tuple[Any, ...]]:
-    """The needed columns of each row, in the order of `NEEDED`."""
-    return zip(*(frame[name].tolist() for name in NEEDED), strict=True)
-
-
-def check_columns(columns: Iterable[str]) -> None:
-    """Raises `Permanent` when one is missing; one more alone does no harm."""
-    names = list(columns)
-    missing = [name for name in NEEDED if name not in names]
-    if missing:
-        unexpected = [name for name in names if name not in KNOWN]
-        raise changed(f"missing columns: {listed(missing)}; unexpected columns: {listed(unexpected)}")
-
-
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def check_units(found: Iterable[Bar]) -> None:
+def check_units(bars: Iterable[Bar]) -> None:
     """Raises `Permanent` when amount ÷ volume is far from the prices: the volume's unit has changed."""
-    traded = [b for b in found if b.amount and number(b.volume) and b.close > 0]
-    ratios = [(b.amount or 0.0) / b.volume / b.close for b in traded]
+    traded = [bar for bar in bars if bar.amount and parse_number(bar.volume) and bar.close > 0]
+    ratios = [(bar.amount or 0.0) / bar.volume / bar.close for bar in traded]
     ratio = median(ratios) if ratios else 1.0
-    if not 1 / FAR_OFF < ratio < FAR_OFF:
+    if not 1 / MAX_UNIT_RATIO < ratio < MAX_UNIT_RATIO:
         raise Permanent(
             f"The volumes have changed their unit: amount ÷ volume is {ratio:.3g} times the price.",
             code="units_changed",
         )
 
 
-def bar(row: dict[str, Any], lot: int) -> Bar:
-    """One row. `prev_close` is what the vendor's change is measured against, so it knows of dividends."""
-    close, change = float(row[CLOSE]), number(row[CHANGE])
+def _parse_row(row: dict[str, Any], lot: int) -> Bar:
+    """`prev_close` is what the vendor measures its change against, so dividends are taken off."""
+    close, change = float(row[CLOSE]), parse_number(row[CHANGE])
+    day = parse_day(row[DAY])
+    if day is None:
+        raise Permanent(f"Not a date: {row[DAY]!r}.", code="bad_day")
     return Bar(
-        day=day(row[DAY]),
+        day=day,
         open=float(row[OPEN]),
         high=float(row[HIGH]),
         low=float(row[LOW]),
         close=close,
-        volume=volume(row[VOLUME], lot),
+        volume=parse_volume(row[VOLUME], lot),
         prev_close=None if change is None or math.isnan(close) else round(close - change, 4),
-        amount=number(row[AMOUNT]),
-        amplitude=number(row[AMPLITUDE]),
+        amount=parse_number(row[AMOUNT]),
+        amplitude=parse_number(row[AMPLITUDE]),
         change=change,
-        change_pct=number(row[CHANGE_PCT]),
-        turnover=number(row[TURNOVER]),
+        change_pct=parse_number(row[CHANGE_PCT]),
+        turnover=parse_number(row[TURNOVER]),
     )
 
 
-def number(value: Any) -> float | None:
-    """A number, or None for what the vendor left out ("-" or NaN)."""
+def parse_number(value: Any) -> float | None:
+    """Returns None for what the vendor left out ("-" or NaN)."""
     try:
-        result = float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
-    return result if math.isfinite(result) else None
+    return number if math.isfinite(number) else None
 
 
-def volume(value: Any, lot: int) -> Any:
-    """Shares; what is no number stays as it came, for the engine to refuse that one bar."""
-    lots = number(value)
+def parse_volume(value: Any, lot: int) -> Any:
+    """Returns shares. A value that is not a number is kept, so that the engine rejects this one bar."""
+    lots = parse_number(value)
     return value if lots is None else round(lots * lot)
 
 
-def day(value: Any) -> date:
-    """A session's date, sent as a date, a timestamp or text. Raises `Permanent` for anything else."""
-    found = day_or_none(value)
-    if found is None:
-        raise Permanent(f"A day is none: {value!r}.", code="bad_day")
-    return found
-
-
-def day_or_none(value: Any) -> date | None:
-    """The same, with None for what is missing: "-", NaN, NaT."""
+def parse_day(value: Any) -> date | None:
+    """Returns the date of a text, date or timestamp; None for a missing one ("-", NaN, NaT)."""
     if isinstance(value, str):
-        value = value.strip()[:10]
         try:
-            return date.fromisoformat(value)
+            return date.fromisoformat(value.strip()[:10])
         except ValueError:
             return None
     if isinstance(value, datetime):

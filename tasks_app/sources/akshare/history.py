@@ -1,62 +1,51 @@
-"""One stock's quotes from Eastmoney through AKShare's own functions, with the right market id."""
+"""One security's quotes from Eastmoney through AKShare's own functions, with the right market id."""
 
-from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import akshare
 
 from tasks_app.sources.akshare import calls, frames
-from tasks_app.sources.akshare.calls import Watch
+from tasks_app.sources.akshare.calls import CallScope
 from tasks_app.sources.akshare.errors import NoData
 from tasks_app.sources.base import Bar
 
-WHOLE = (date(1970, 1, 1), date(2050, 1, 1))
+EARLIEST, LATEST = date(1970, 1, 1), date(2050, 1, 1)
 
 
-@dataclass(frozen=True)
-class Query:
-    """What to ask the vendor for: `name` is its name of the security, "1.600000"."""
+def fetch_bars(
+    security_id: str,
+    scope: CallScope,
+    *,
+    start: date = EARLIEST,
+    end: date = LATEST,
+    adjust: str = "",
+    period: str = "daily",
+) -> tuple[list[Bar], bool]:
+    """Returns the bars from `start` to `end`, and whether the vendor knows any bars of the security at all.
 
-    name: str
-    span: tuple[date, date] = WHOLE
-    adjust: str = ""
-    period: str = "daily"
-
-    @property
-    def chinese(self) -> bool:
-        """Volumes come in lots."""
-        return self.name[:2] in ("0.", "1.")
-
-
-def table(query: Query) -> Any:
-    """The client's table. Raises `NoData` for `data: null`.
-
-    `stock_zh_a_hist` takes every code that does not begin with 6 for Shenzhen's, so funds and B shares of
-    Shanghai (5xxxxx, 900xxx) came back silently empty. `stock_us_hist` takes a whole name, whatever
-    the market, and asks the same interface.
+    Raises `NoData` when the vendor sends nothing about the security, `Transient` and `Permanent`.
     """
-    market, _, code = query.name.partition(".")
-    start, end = (f"{day:%Y%m%d}" for day in query.span)
-    given = {"period": query.period, "start_date": start, "end_date": end, "adjust": query.adjust}
-    if market == "116":
-        return calls.call(akshare.stock_hk_hist, symbol=code, **given)
-    if market == "0" or (market == "1" and code.startswith("6")):
-        return calls.call(akshare.stock_zh_a_hist, symbol=code, **given)
-    return calls.call(akshare.stock_us_hist, symbol=query.name, **given)
-
-
-def ask(query: Query, watching: Watch) -> tuple[list[Bar], bool]:
-    """The bars of the span, and whether the vendor knows the stock to have any bars at all.
-
-    Raises `NoData` when it says nothing about the stock, `Transient` and `Permanent`.
-    """
-    frame = table(query)
+    market_id, _, code = security_id.partition(".")
+    # stock_zh_a_hist takes every code that does not begin with 6 for Shenzhen's, so funds and B shares of
+    # Shanghai (5xxxxx, 900xxx) come back silently empty. stock_us_hist takes a whole id, whatever the market,
+    # and reads the same interface.
+    function, symbol = akshare.stock_us_hist, security_id
+    if market_id == "116":
+        function, symbol = akshare.stock_hk_hist, code
+    elif market_id == "0" or (market_id == "1" and code.startswith("6")):
+        function, symbol = akshare.stock_zh_a_hist, code
+    frame = calls.call(
+        function,
+        symbol=symbol,
+        period=period,
+        start_date=f"{start:%Y%m%d}",
+        end_date=f"{end:%Y%m%d}",
+        adjust=adjust,
+    )
     if len(frame):
-        lot = frames.LOT if query.chinese else 1
-        daily = query.period == "daily"
-        return frames.bars(frame, lot, unadjusted=daily and not query.adjust), True
-    data = (watching.payload() or {}).get("data")
+        lot = frames.LOT if market_id in ("0", "1") else 1
+        return frames.parse_bars(frame, lot, unadjusted=period == "daily" and not adjust), True
+    data = (scope.last_json() or {}).get("data")
     if not data:
         raise NoData
     # `dktotal` is the number of all its bars; Eastmoney's relays send 0 for stocks that they can't look up.

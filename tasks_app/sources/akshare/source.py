@@ -1,24 +1,23 @@
 """A-shares, Hong Kong and US quotes from Eastmoney through AKShare, an optional dependency.
 
-Loading this module costs nothing: AKShare with pandas (half a second, 100 MB) is imported with the
-first request, never by a process that only lists the sources. `docs/sources.md` tells the traps.
+Importing this module is cheap: AKShare with pandas (half a second, 100 MB) is imported with the first
+request, never by a process that only lists the sources. docs/sources.md describes the vendor's traps.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date, datetime, time as time_of_day, timedelta
 from importlib.util import find_spec
 from os import environ
 from typing import TYPE_CHECKING, ClassVar, Self
-from zoneinfo import ZoneInfo
 
-from tasks_app.conf import ADJUSTS, MARKET_TIME_ZONES, MARKETS, Conf
+from tasks_app.conf import ADJUSTS, MARKETS, Conf
 from tasks_app.sources.akshare import codes
-from tasks_app.sources.akshare.throttle_probe import Probe
+from tasks_app.sources.akshare.throttle_probe import ThrottleProbe
 from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock
+from tasks_app.sources.market_time import market_now
 
 if find_spec("akshare") is None:
     raise ModuleNotFoundError("pip install -r requirements-akshare.txt", name="akshare")
@@ -26,26 +25,21 @@ if find_spec("akshare") is None:
 environ.setdefault("TQDM_DISABLE", "1")  # the client's progress bars would fill the workers' logs
 
 if TYPE_CHECKING:
-    from tasks_app.sources.akshare.calls import Watch
+    from tasks_app.sources.akshare.calls import CallScope
 
-# A source's own limit comes before the engine's, which has to give the whole worker process up.
+# The source's timeout must come before the engine's, which abandons the whole worker process.
 SHARE_OF_TIMEOUT = 0.9
-# After the close of trading at fixed prices (STAR and ChiNext, 15:30) the list is a day's last word.
-CLOSED_AT = time_of_day(15, 35)
+# After the close of trading at fixed prices (STAR and ChiNext, 15:30) the list has the day's final quotes.
+FINAL_FROM = time_of_day(15, 35)
 QUOTE_FIELDS = "f2,f3,f4,f5,f6,f7,f8,f12,f13,f14,f15,f16,f17,f18,f297"
-
-
-def now(market: str) -> datetime:
-    """The time in the market's zone."""
-    return datetime.now(ZoneInfo(MARKET_TIME_ZONES[market]))
 
 
 class AkshareSource:
     """Eastmoney by way of AKShare's functions.
 
-    `fetch` makes one request, for a US stock whose exchange is not known yet up to three, and one
-    more when an answer is in doubt (see `Probe`). `symbols("CN")` asks the exchanges; the other
-    lists and `fetch_day` read pages of 100.
+    `fetch` makes one request, up to three for a US stock whose exchange is not known yet, and one more when
+    an answer is in doubt (see `ThrottleProbe`). `symbols("CN")` reads the exchanges' lists; the other lists
+    and `fetch_day` read pages of 100.
     """
 
     name: ClassVar[str] = "akshare"
@@ -53,7 +47,7 @@ class AkshareSource:
     adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
     day_markets: ClassVar[tuple[str, ...]] = ("CN",)
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
-    # One at a time: nobody knows a rate that is safe, and several processes were banned soonest.
+    # One at a time: no rate is known to be safe, and several processes at once were banned soonest.
     rate: ClassVar[float] = 0.25
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
@@ -62,59 +56,83 @@ class AkshareSource:
         self,
         timeout: float = 27.0,
         *,
-        now: Callable[[str], datetime] = now,
+        now: Callable[[str], datetime] = market_now,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
+        """`timeout` is in seconds, for all requests of one call together."""
         self._timeout, self._now, self._sleep = timeout, now, sleep
-        self._probes = {market: Probe(market, self._has_bars) for market in MARKETS}
-        self._us_names: dict[str, str] = {}
+        self._probes = {market: ThrottleProbe(market, self._has_bars) for market in MARKETS}
+        self._us_ids: dict[str, str] = {}
         self._closed_in_a_row = 0
         self._lock = threading.Lock()
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
-        """The source; a call of it ends before the engine would give it up."""
+        """Returns the source, with a timeout a little shorter than COLLECTOR_FETCH_TIMEOUT."""
         return cls(conf.fetch_timeout * SHARE_OF_TIMEOUT)
 
     def symbols(self, market: str) -> Sequence[Symbol]:
-        """The market's stocks, whole: a list that broke off is a `Transient`."""
+        """Returns the market's complete list. Raises `Transient` for a list that broke off."""
         self._check(market)
         from tasks_app.sources.akshare import stock_lists
 
-        with self._watched(self._timeout, market) as watching:
+        with self._scope(market) as scope:
             if market == "CN":
-                return stock_lists.chinese(watching)
-            found = stock_lists.foreign(market, watching, self._sleep)
+                return stock_lists.read_chinese_list(scope)
+            symbols = stock_lists.read_foreign_list(market, scope, self._sleep)
         if market == "US":
-            self._us_names |= {symbol.code: codes.us_name(symbol) for symbol in found}
-        return found
+            self._us_ids |= {symbol.code: codes.us_security_id(symbol) for symbol in symbols}
+        return symbols
 
     def fetch(self, request: Request) -> Sequence[Bar]:
-        """The bars of the span. None without asking for a span of weekend days or in the future."""
-        self._check(request.market, request.adjust)
-        names = self._names(request.market, request.code)
-        end = min(request.end, self._now(request.market).date())
+        """Returns the bars of the requested days; without a request for weekends and days in the future."""
+        market, code = request.market, request.code
+        self._check(market, request.adjust)
+        security_ids = codes.security_ids(market, code)
+        if market == "US" and code in self._us_ids:
+            security_ids = (self._us_ids[code],)
+        end = min(request.end, self._now(market).date())
         if not any_weekday(request.start, end):
             return ()
-        with self._watched(self._timeout, request.market) as watching:
-            return self._ask(replace(request, end=end), names, watching)
+        from tasks_app.sources.akshare.errors import NoData
+        from tasks_app.sources.akshare.history import fetch_bars
+
+        with self._scope(market) as scope:
+            for security_id in security_ids:
+                try:
+                    bars, has_bars = fetch_bars(
+                        security_id, scope, start=request.start, end=end, adjust=request.adjust
+                    )
+                except NoData:
+                    continue
+                if market == "US":
+                    self._us_ids[code] = security_id
+                if not (bars or has_bars):
+                    self._probes[market].require_answers(security_id, fresh=True)
+                return [bar for bar in bars if request.start <= bar.day <= end]
+            self._probes[market].require_answers(security_ids[-1])
+            raise UnknownStock(
+                f"Eastmoney knows no quotes of {code}: it was delisted, is not listed yet, or never was."
+            )
 
     def offers_day(self, market: str, day: date) -> bool:
-        """Whether `fetch_day` has this day: today, of A-shares, once its session is over."""
-        at = self._now(market)
-        return market in self.day_markets and day == at.date() and at.time() >= CLOSED_AT
+        """Returns whether `fetch_day` has this day: today, of A-shares, once its session is over."""
+        now = self._now(market)
+        return market in self.day_markets and day == now.date() and now.time() >= FINAL_FROM
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
-        """The bars of all A-shares for today, once its session is over; other days by stock only."""
+        """Returns today's bars of all A-shares, once the session is over. Other days come by stock only."""
         self._check(market, adjust)
         if adjust not in self.day_adjusts or not self.offers_day(market, day):
-            text = "Eastmoney's list tells unadjusted quotes of A-shares only, of today once it is over."
+            text = (
+                "Eastmoney's list has only unadjusted quotes of A-shares, of today once the session is over."
+            )
             raise Permanent(text, code="day_not_offered")
         from tasks_app.sources.akshare import day_quotes, stock_lists
 
-        with self._watched(self._timeout, market) as watching:
-            rows = stock_lists.page_rows(market, QUOTE_FIELDS, watching, self._sleep)
-        return day_quotes.bars(rows, day)
+        with self._scope(market) as scope:
+            rows = stock_lists.read_pages(market, QUOTE_FIELDS, scope, self._sleep)
+        return day_quotes.parse_rows(rows, day)
 
     def _check(self, market: str, adjust: str = "") -> None:
         if market not in self.markets:
@@ -122,57 +140,27 @@ class AkshareSource:
         if adjust not in self.adjusts:
             raise Permanent(f"AKShare knows no adjustment “{adjust}”.")
 
-    def _names(self, market: str, code: str) -> tuple[str, ...]:
-        """What Eastmoney may call the stock. Raises `UnknownStock` for a code that can be none."""
-        if market == "CN":
-            return (codes.cn(code),)
-        if market == "HK":
-            return (codes.hk(code),)
-        names = codes.us(code)
-        return (self._us_names[code],) if code in self._us_names else names
-
-    def _ask(self, request: Request, names: Sequence[str], watching: "Watch") -> Sequence[Bar]:
+    def _has_bars(self, security_id: str) -> bool:
+        """Returns whether the vendor sends bars of the security; by month, as that is the shortest answer."""
+        from tasks_app.sources.akshare.calls import call_scope
         from tasks_app.sources.akshare.errors import NoData
-        from tasks_app.sources.akshare.history import Query, ask
+        from tasks_app.sources.akshare.history import fetch_bars
 
-        span = (request.start, request.end)
-        for name in names:
+        with call_scope(self._timeout) as scope:
             try:
-                bars, traded = ask(Query(name, span, request.adjust), watching)
-            except NoData:
-                continue
-            if request.market == "US":
-                self._us_names[request.code] = name
-            if not (bars or traded):
-                self._probes[request.market].settle(name, proof=True)
-            return [bar for bar in bars if request.start <= bar.day <= request.end]
-        self._probes[request.market].settle(names[-1])
-        text = (
-            f"Eastmoney knows no quotes of {request.code}: it was delisted, is not listed yet, or never was."
-        )
-        raise UnknownStock(text)
-
-    def _has_bars(self, name: str) -> bool:
-        """Whether the vendor answers for a stock that must have bars. By month: the shortest answer."""
-        from tasks_app.sources.akshare.calls import watch
-        from tasks_app.sources.akshare.errors import NoData
-        from tasks_app.sources.akshare.history import Query, ask
-
-        with watch(self._timeout) as watching:
-            try:
-                return bool(ask(Query(name, period="monthly"), watching)[0])
+                return bool(fetch_bars(security_id, scope, period="monthly")[0])
             except NoData:
                 return False
 
     @contextmanager
-    def _watched(self, seconds: float, market: str) -> Iterator["Watch"]:
-        """Bounds requests, and makes of a row of closed connections ever longer pauses."""
-        from tasks_app.sources.akshare.calls import watch
-        from tasks_app.sources.akshare.errors import NoData, closed_seconds
+    def _scope(self, market: str) -> Iterator["CallScope"]:
+        """Limits the requests of one call; connections closed in a row lengthen the pause each time."""
+        from tasks_app.sources.akshare.calls import call_scope
+        from tasks_app.sources.akshare.errors import NoData, ban_seconds
 
         try:
-            with watch(seconds) as watching:
-                yield watching
+            with call_scope(self._timeout) as scope:
+                yield scope
         except NoData as error:
             text = f"Eastmoney sends nothing for the list of {market}: it throttles."
             raise Transient(text, code="throttled", retry_after=300.0) from error
@@ -180,13 +168,13 @@ class AkshareSource:
             if error.code == "blacklisted":
                 with self._lock:
                     self._closed_in_a_row += 1
-                    error.retry_after = max(error.retry_after or 0.0, closed_seconds(self._closed_in_a_row))
+                    error.retry_after = max(error.retry_after or 0.0, ban_seconds(self._closed_in_a_row))
             raise
         with self._lock:
             self._closed_in_a_row = 0
 
 
 def any_weekday(start: date, end: date) -> bool:
-    """Whether a day from Monday to Friday lies between them; no market here trades on others."""
+    """Returns whether Monday to Friday has a day from `start` to `end`; no market here trades on others."""
     days = (end - start).days
     return days >= 0 and (days >= 2 or any((start + timedelta(n)).weekday() < 5 for n in range(days + 1)))

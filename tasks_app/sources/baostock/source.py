@@ -1,37 +1,36 @@
 """A-shares through BaoStock: unadjusted, qfq and hfq, by stock or a whole market's day at once.
 
-The optional dependency is `requirements-baostock.txt`; without it this module can't be imported. The
-vendor's client itself runs in a child process (`baostock_child`).
+The optional dependency is in requirements-baostock.txt; without it this module can't be imported. The
+vendor's client itself runs in a child process (`client_process`).
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self, cast
-from zoneinfo import ZoneInfo
 
-from tasks_app.conf import MARKET_TIME_ZONES, Conf
-from tasks_app.sources.baostock.client_handle import Child
+from tasks_app.conf import Conf
+from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import Bar, Permanent, Request, SourceError, Symbol, Transient, UnknownStock
 from tasks_app.sources.cn_codes import SHORT, exchange_of
+from tasks_app.sources.market_time import market_today
 
 if find_spec("baostock") is None:
     raise ModuleNotFoundError("BaoStock is not installed: requirements-baostock.txt has it.", name="baostock")
 
 FLAGS = {"": "3", "qfq": "2", "hfq": "1"}
-NEEDED = ("open", "high", "low", "close", "volume")
-NUMBERS = (*NEEDED, "preclose", "amount", "turn", "pctChg")
-FIELDS = ("date", "code", *NUMBERS, "tradestatus")
-LISTING = ("code", "code_name", "ipoDate", "outDate", "type")
+REQUIRED_NUMBERS = ("open", "high", "low", "close", "volume")
+NUMBERS = (*REQUIRED_NUMBERS, "preclose", "amount", "turn", "pctChg")
+BAR_FIELDS = ("date", "code", *NUMBERS, "tradestatus")
+LISTING_FIELDS = ("code", "code_name", "ipoDate", "outDate", "type")
 STOCK = "1"
 # Longer than any holiday: within it a listed stock has rows, since suspended days have rows, too.
-LONGEST_REST = timedelta(days=15)
+MAX_GAP = timedelta(days=15)
 HOUR = 3600.0
 
-# What the vendor's codes mean to us. Network errors, which begin with 10002, and codes that are not
-# here are Transient.
+# Our errors by the vendor's codes. Network errors, which begin with 10002, and unknown codes are Transient.
 _ERRORS: dict[str, Callable[[str], SourceError]] = {
     **dict.fromkeys(
         ("10001002", "10001003", "10001006", "10001007", "10001008", "10001009", "10001012"),
@@ -39,7 +38,7 @@ _ERRORS: dict[str, Callable[[str], SourceError]] = {
     ),
     "10001004": partial(Permanent, code="client_outdated"),
     "10001005": partial(Transient, code="throttled", retry_after=600.0),  # too many log-ins
-    # Lifted at midnight or after a day, users report; asking meanwhile only prolongs it.
+    # Lifted at midnight or after a day, users report; requests meanwhile only prolong it.
     "10001011": partial(Transient, code="blacklisted", retry_after=6 * HOUR),
     "10004011": UnknownStock,
     "10004012": partial(Permanent, code="columns_changed"),
@@ -51,10 +50,10 @@ Row = Mapping[str, str]
 
 
 class BaostockSource:
-    """Chinese stocks by day, since their listing. One request at a time, and one worker only.
+    """Daily bars of Chinese stocks since their listing. One request at a time, and one worker only.
 
     Several clients at once get an address blacklisted. Suspended days are left out. qfq and hfq are
-    BaoStock's own: it adjusts by the change in percent, so its adjusted prices are not Eastmoney's.
+    BaoStock's own: it adjusts by the change in percent, so its adjusted prices differ from Eastmoney's.
     """
 
     name: ClassVar[str] = "baostock"
@@ -66,122 +65,125 @@ class BaostockSource:
     most_workers: ClassVar[int] = 1
 
     def __init__(self, address: str = "", *, timeout: float = 24.0, pause: float = 0.0) -> None:
-        """`address` is host:port, BaoStock's own when empty; times in seconds, `pause` between requests."""
-        self._child = Child(address, timeout)
+        """`address` is host:port, by default BaoStock's own; times in seconds, `pause` between requests."""
+        self._client = ClientHandle(address, timeout)
         self._pause = pause
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
-        """With COLLECTOR_BAOSTOCK_ADDRESS and _RATE; gives up a little before the engine would."""
+        """Returns the source, with a timeout a little shorter than COLLECTOR_FETCH_TIMEOUT."""
         rate = 0.0 if conf.no_throttle else conf.baostock_rate
         return cls(conf.baostock_address, timeout=conf.fetch_timeout * 0.8, pause=1 / rate if rate else 0.0)
 
     def symbols(self, market: str) -> Sequence[Symbol]:
-        """Every stock that is or was listed; no indices, funds or bonds. Raises `Permanent` for HK, US."""
+        """Returns every stock that is or was listed, without indices, funds and bonds."""
         self._check(market)
-        rows = self._ask(LISTING, call="listings", code="")
-        return [symbol for row in rows if row["type"] == STOCK and (symbol := _symbol(row))]
+        rows = self._query(LISTING_FIELDS, call="listings", code="")
+        return [symbol for row in rows if row["type"] == STOCK and (symbol := _parse_symbol(row))]
 
     def fetch(self, request: Request) -> Sequence[Bar]:
-        """The days that the stock traded."""
+        """Returns the bars of the days that the stock traded.
+
+        An empty answer is believed only where the listing dates confirm it.
+        """
         self._check(request.market)
-        rows = self._ask(
-            FIELDS,
+        rows = self._query(
+            BAR_FIELDS,
             call="bars",
             code=vendor_code(request.code),
-            fields=",".join(FIELDS),
+            fields=",".join(BAR_FIELDS),
             start=request.start.isoformat(),
             end=request.end.isoformat(),
             flag=FLAGS[request.adjust],
         )
-        if not rows and request.end - request.start >= LONGEST_REST:
-            self._doubt(request)
-        return sorted(_bars(rows), key=lambda bar: bar.day)
+        if not rows and request.end - request.start >= MAX_GAP:
+            self._confirm_empty(request)
+        return sorted(_parse_bars(rows), key=lambda bar: bar.day)
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
-        """All stocks that traded on the day, unadjusted, in one request."""
+        """Returns the bars of all stocks that traded on the day, unadjusted, in one request."""
         self._check(market)
         if adjust not in self.day_adjusts:
             raise Permanent(
                 f"BaoStock offers a whole day only unadjusted, not as {adjust}.", code="day_not_offered"
             )
-        rows = self._ask(FIELDS, call="day", day=day.isoformat())
-        return {row["code"].partition(".")[2]: bar for row in rows for bar in _bars([row])}
+        rows = self._query(BAR_FIELDS, call="day", day=day.isoformat())
+        return {row["code"].partition(".")[2]: bar for row in rows for bar in _parse_bars([row])}
 
     def close(self) -> None:
-        """End the child process; the next request starts another one."""
-        self._child.close()
+        """Ends the child process; the next request starts another one."""
+        self._client.close()
 
     def _check(self, market: str) -> None:
         if market not in self.markets:
             raise Permanent(f"BaoStock has Chinese stocks only, none of the market {market}.")
 
-    def _doubt(self, request: Request) -> None:
-        """Believe an empty answer only where the listing dates bear it out. Raises `SourceError`."""
-        listing = self._ask(LISTING, call="listings", code=vendor_code(request.code))
-        if not listing:
+    def _confirm_empty(self, request: Request) -> None:
+        """Raises `SourceError` unless the listing dates confirm that the stock did not trade."""
+        listings = self._query(LISTING_FIELDS, call="listings", code=vendor_code(request.code))
+        if not listings:
             raise UnknownStock(f"BaoStock knows no stock {request.code}.")
-        since, until = _day(listing[0]["ipoDate"]), _day(listing[0]["outDate"])
-        today = datetime.now(ZoneInfo(MARKET_TIME_ZONES[request.market])).date()
-        first = max(request.start, since or request.start)
-        last = min(request.end, until or today, today)
-        if last - first >= LONGEST_REST:
+        listed_on, delisted_on = _parse_day(listings[0]["ipoDate"]), _parse_day(listings[0]["outDate"])
+        today = market_today(request.market)
+        first = max(request.start, listed_on or request.start)
+        last = min(request.end, delisted_on or today, today)
+        if last - first >= MAX_GAP:
             raise Transient(
                 f"An empty answer for {request.code}, though it was listed from {first} to {last}.",
                 code="empty_answer",
             )
 
-    def _ask(self, wanted: Sequence[str], **question: Any) -> list[Row]:
-        """The rows of an answer by column name. Raises `SourceError`."""
-        answer = self._child.ask(**question, pause=self._pause)
-        if "code" in answer:
-            raise error_of(answer["code"], answer["message"])
-        if not answer["rows"]:
+    def _query(self, required: Sequence[str], **request: Any) -> list[Row]:
+        """Returns the response's rows by column name. Raises `SourceError`."""
+        response = self._client.send(**request, pause=self._pause)
+        if "code" in response:
+            raise vendor_error(response["code"], response["message"])
+        if not response["rows"]:
             return []
-        fields = answer["fields"]
-        if missing := [name for name in wanted if name not in fields]:
+        fields = response["fields"]
+        if missing := [name for name in required if name not in fields]:
             raise Permanent(
                 f"BaoStock's columns have changed: {', '.join(missing)} missing in {', '.join(fields)}.",
                 code="columns_changed",
             )
-        return [dict(zip(fields, row, strict=False)) for row in answer["rows"]]
+        return [dict(zip(fields, row, strict=False)) for row in response["rows"]]
 
 
-def error_of(code: str, message: str) -> SourceError:
-    """The vendor's error as one of ours."""
-    kind = _ERRORS.get(code, Transient)
-    return kind(f"BaoStock says: {message} ({code})")
+def vendor_error(code: str, message: str) -> SourceError:
+    """Returns the vendor's error as one of ours."""
+    make_error = _ERRORS.get(code, Transient)
+    return make_error(f"BaoStock says: {message} ({code})")
 
 
 def vendor_code(code: str) -> str:
-    """`sh.600000` for 600000. Raises `UnknownStock` for what is no Chinese code."""
+    """Returns `sh.600000` for 600000. Raises `UnknownStock` for a code that is not Chinese."""
     exchange = exchange_of(code)
     if not exchange:
-        raise UnknownStock(f"{code} is no code of a Chinese stock.")
+        raise UnknownStock(f"{code} is not the code of a Chinese stock.")
     return f"{SHORT[exchange]}.{code}"
 
 
-def _symbol(row: Row) -> Symbol | None:
+def _parse_symbol(row: Row) -> Symbol | None:
     code = row["code"].partition(".")[2]
     exchange = exchange_of(code)
     if not exchange:
         return None
-    return Symbol(code, row["code_name"], exchange, _day(row["ipoDate"]), _day(row["outDate"]))
+    return Symbol(code, row["code_name"], exchange, _parse_day(row["ipoDate"]), _parse_day(row["outDate"]))
 
 
-def _bars(rows: Sequence[Row]) -> list[Bar]:
-    """The rows of days that it traded. Raises `Permanent` for a row that can't be read."""
+def _parse_bars(rows: Sequence[Row]) -> list[Bar]:
+    """Returns the bars of traded days. Raises `Permanent` for a row that can't be read."""
     try:
-        return [_bar(row) for row in rows if row["tradestatus"] != "0"]
+        return [_parse_bar(row) for row in rows if row["tradestatus"] != "0"]
     except (KeyError, ValueError) as error:
         raise Permanent(f"BaoStock sent a row that can't be read: {error}", code="bad_answer") from error
 
 
-def _bar(row: Row) -> Bar:
-    number = {name: _number(row[name]) for name in NUMBERS}
-    # What is missing becomes NaN, which the engine refuses and counts.
+def _parse_bar(row: Row) -> Bar:
+    numbers = {name: float(row[name]) if row[name] else None for name in NUMBERS}
+    # A missing required number becomes NaN, for which the engine rejects and counts the bar.
     opened, high, low, close, volume = (
-        math.nan if value is None else value for value in (number[name] for name in NEEDED)
+        math.nan if value is None else value for value in (numbers[name] for name in REQUIRED_NUMBERS)
     )
     return Bar(
         date.fromisoformat(row["date"]),
@@ -190,17 +192,12 @@ def _bar(row: Row) -> Bar:
         low,
         close,
         int(volume) if volume % 1 == 0 else cast(int, volume),
-        prev_close=number["preclose"],
-        amount=number["amount"],
-        change_pct=number["pctChg"],
-        turnover=number["turn"],
+        prev_close=numbers["preclose"],
+        amount=numbers["amount"],
+        change_pct=numbers["pctChg"],
+        turnover=numbers["turn"],
     )
 
 
-def _number(text: str) -> float | None:
-    """The vendor's text as a number; empty is missing."""
-    return float(text) if text else None
-
-
-def _day(text: str) -> date | None:
+def _parse_day(text: str) -> date | None:
     return date.fromisoformat(text) if text else None

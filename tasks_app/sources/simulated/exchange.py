@@ -1,8 +1,8 @@
-"""A made-up exchange: which codes it lists, when it trades, and what it traded at.
+"""A synthetic exchange: which codes it lists, when it trades, and at what prices.
 
-Every bar follows from (seed, market, code, day) alone: the same day is the same bar in any window,
-process and run. Prices are a slow wave times daily noise, both read from tables shared by all
-codes and entered at a place of the code's own; nothing is kept per code.
+Every bar follows from (seed, market, code, day) alone: the same day is the same bar in any range of days,
+process and run. Prices are a slow wave times daily noise. Both are read from tables that all codes share,
+each code from an offset of its own; nothing is stored per code.
 """
 
 import hashlib
@@ -16,28 +16,28 @@ from tasks_app.sources.base import Bar, Symbol
 
 T = TypeVar("T")
 
-# Prefix, first number and exchange of the boards that CN codes go round.
+# Prefix, first number and exchange of the boards among which CN codes are dealt in turn.
 CN_BOARDS = (("00", 1, "SZSE"), ("30", 1, "SZSE"), ("60", 0, "SSE"))
-# Sessions after which a table starts again; without a common divisor, so that a price does not.
+# Sessions after which a table repeats; without a common divisor, so that prices do not repeat with them.
 WAVE_LENGTH = 5040
-MOOD_LENGTH = 8191
-# Sessions per swing and its size in log price; each period divides the wave's length.
-SWINGS = ((5040, 0.45), (1260, 0.2), (252, 0.1), (63, 0.03))
+NOISE_LENGTH = 8191
+# Periods in sessions, each of which divides the wave's length, and amplitudes in log price.
+CYCLES = ((5040, 0.45), (1260, 0.2), (252, 0.1), (63, 0.03))
 
 
-class Mood(NamedTuple):
-    """What a session adds to the wave: factors on prices, turnover in 1/100 % and in percent."""
+class SessionNoise(NamedTuple):
+    """What a session adds to the wave."""
 
-    noise: float
+    close: float  # factors on prices
     gap: float
     up: float
     down: float
-    points: int
-    turnover: float
+    turnover_points: int  # in 1/100 %
+    turnover: float  # in percent
 
 
 def symbol_at(market: str, index: int) -> Symbol:
-    """The symbol at a place in a market's list, counted from 0."""
+    """Returns the symbol at a position in a market's list, counted from 0."""
     code, exchange = f"SIM{index + 1:04d}", "NASDAQ"
     if market == "HK":
         code, exchange = f"{index + 1:05d}", "HKEX"
@@ -47,28 +47,25 @@ def symbol_at(market: str, index: int) -> Symbol:
     return Symbol(code, f"Simulated {code}", exchange)
 
 
-def _guess(market: str, code: str) -> int:
-    """The only index that can have the code; ValueError or a wrong one for a code nobody has."""
-    if market == "US":
-        return int(code.removeprefix("SIM")) - 1
-    if market == "HK":
-        return int(code) - 1
-    boards = [prefix for prefix, _, _ in CN_BOARDS]
-    board = boards.index(code[:2])
-    return (int(code[2:]) - CN_BOARDS[board][1]) * len(boards) + board
-
-
 def index_of(market: str, code: str) -> int | None:
-    """The place of a code in a market's list, found without a list; None for a malformed code."""
+    """Returns the position of a code in a market's list, without building the list; None if malformed."""
     try:
-        index = _guess(market, code)
+        if market == "US":
+            index = int(code.removeprefix("SIM")) - 1
+        elif market == "HK":
+            index = int(code) - 1
+        else:
+            boards = [prefix for prefix, _, _ in CN_BOARDS]
+            board = boards.index(code[:2])
+            index = (int(code[2:]) - CN_BOARDS[board][1]) * len(boards) + board
     except ValueError:
         return None
+    # int() also takes "+1" and other spellings that no symbol has.
     return index if index >= 0 and symbol_at(market, index).code == code else None
 
 
 def sessions_between(start: date, end: date) -> range:
-    """The session numbers, Monday to Friday, from `start` to `end`, both included."""
+    """Returns the numbers of the sessions, Monday to Friday, from `start` to `end`, both included."""
     # Ordinal 1 is a Monday, so weeks are plain division.
     first_week, first_day = divmod(start.toordinal() - 1, 7)
     last_week, last_day = divmod(end.toordinal() - 1, 7)
@@ -77,30 +74,31 @@ def sessions_between(start: date, end: date) -> range:
 
 @lru_cache(maxsize=16)
 def days_of(sessions: range) -> tuple[date, ...]:
-    """The dates of session numbers; cached, since the stocks of a task ask for the same ones."""
+    """Returns the dates of session numbers; cached, since a task requests the same ones for all stocks."""
     return tuple(date.fromordinal(number // 5 * 7 + number % 5 + 1) for number in sessions)
 
 
-def _wave() -> tuple[float, ...]:
-    def height(place: int) -> float:
-        return sum(size * math.sin(math.tau * place / period) for period, size in SWINGS)
+def _make_wave() -> tuple[float, ...]:
+    def log_price(session: int) -> float:
+        return sum(size * math.sin(math.tau * session / period) for period, size in CYCLES)
 
-    return tuple(math.exp(height(place)) for place in range(WAVE_LENGTH))
+    return tuple(math.exp(log_price(session)) for session in range(WAVE_LENGTH))
 
 
-def _moods(seed: int) -> tuple[Mood, ...]:
+def _make_noise(seed: int) -> tuple[SessionNoise, ...]:
+    # The seed's text decides every bar: it must not change.
     draw = random.Random(f"moods of {seed}").random  # noqa: S311 - a drill, not a secret
 
-    def mood() -> Mood:
+    def session_noise() -> SessionNoise:
         points = int(20 + 480 * draw() ** 3)
-        noise, gap = 0.985 + 0.03 * draw(), 0.99 + 0.02 * draw()
-        return Mood(noise, gap, 1 + 0.02 * draw(), 1 - 0.02 * draw(), points, points / 100)
+        close, gap = 0.985 + 0.03 * draw(), 0.99 + 0.02 * draw()
+        return SessionNoise(close, gap, 1 + 0.02 * draw(), 1 - 0.02 * draw(), points, points / 100)
 
-    return tuple(mood() for _ in range(MOOD_LENGTH))
+    return tuple(session_noise() for _ in range(NOISE_LENGTH))
 
 
-def _ring(table: tuple[T, ...], start: int, count: int) -> tuple[T, ...]:
-    """`count` entries from `start` on, going round as often as needed."""
+def _repeat(table: tuple[T, ...], start: int, count: int) -> tuple[T, ...]:
+    """Returns `count` entries from `start` on, repeating the table as often as needed."""
     start %= len(table)
     if start + count > len(table):
         table *= 1 + (start + count) // len(table)
@@ -108,34 +106,39 @@ def _ring(table: tuple[T, ...], start: int, count: int) -> tuple[T, ...]:
 
 
 class Exchange:
-    """The bars of a seed. Holds two tables of a few thousand entries, whatever is asked."""
+    """The bars of a seed. Holds two tables of a few thousand entries, however many codes are requested."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._wave = _wave()
-        self._moods = _moods(seed)
+        self._wave = _make_wave()
+        self._noise = _make_noise(seed)
 
     def bars(self, market: str, code: str, sessions: range) -> list[Bar]:
-        """One bar per session number (a range of step 1), in their order."""
+        """Returns one bar per session number (a range of step 1), in ascending date order."""
         if not sessions:
             return []
         key = hashlib.blake2b(f"{self._seed}/{market}/{code}".encode(), digest_size=16).digest()
-        wave_at, mood_at, price, size = (int.from_bytes(key[i : i + 4]) for i in (0, 4, 8, 12))
+        wave_offset, noise_offset, price, size = (int.from_bytes(key[i : i + 4]) for i in (0, 4, 8, 12))
         before, count = sessions.start - 1, len(sessions) + 1
-        waves = _ring(self._wave, wave_at + before, count)
-        moods = _ring(self._moods, mood_at + before, count)
-        return _trade(500 + price % 20_000, 100 + size % 10_000, days_of(sessions), waves, moods)
+        waves = _repeat(self._wave, wave_offset + before, count)
+        noise = _repeat(self._noise, noise_offset + before, count)
+        return _make_bars(500 + price % 20_000, 100 + size % 10_000, days_of(sessions), waves, noise)
 
 
-def _trade(
-    base: int, lots_per_point: int, days: tuple[date, ...], waves: tuple[float, ...], moods: tuple[Mood, ...]
+def _make_bars(
+    base: int,
+    lots_per_point: int,
+    days: tuple[date, ...],
+    waves: tuple[float, ...],
+    noise: tuple[SessionNoise, ...],
 ) -> list[Bar]:
-    """Bars around a base price in cents; `waves` and `moods` begin with the session before `days`."""
+    """Returns bars around a base price in cents; `waves` and `noise` begin with the session before `days`."""
     # Whole cents and inlined rounding: exact, and several times as fast as round() on floats.
     new, bars = tuple.__new__, []
-    prev = int(base * waves[0] * moods[0].noise)
-    for day, wave, (noise, gap, up, down, points, turnover) in zip(days, waves[1:], moods[1:], strict=True):
-        opened, close = int(prev * gap), int(base * wave * noise)
+    prev = int(base * waves[0] * noise[0].close)
+    sessions = zip(days, waves[1:], noise[1:], strict=True)
+    for day, wave, (close_factor, gap, up, down, points, turnover) in sessions:
+        opened, close = int(prev * gap), int(base * wave * close_factor)
         low, high = (opened, close) if opened < close else (close, opened)
         low, high = int(low * down), int(high * up)
         lots, change = points * lots_per_point, close - prev

@@ -1,0 +1,14 @@
+"""The current time in a market's time zone."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from tasks_app.conf import MARKET_TIME_ZONES
+
+
+def market_now(market: str) -> datetime:
+    return datetime.now(ZoneInfo(MARKET_TIME_ZONES[market]))
+
+
+def market_today(market: str) -> date:
+    return market_now(market).date()
