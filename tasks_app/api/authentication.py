@@ -13,12 +13,12 @@ from rest_framework import authentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from tasks_app.db.compiled_queries import Prepared
+from tasks_app.db.compiled_queries import CompiledQuery
 
 logger = logging.getLogger(__name__)
 _PREFIXES = (b"token", b"bearer")
 _TOKEN = re.compile(rb"[!-~]{1,256}")
-_BY_DIGEST = Prepared(
+_BY_DIGEST = CompiledQuery(
     lambda digest: AuthToken.objects.filter(digest=digest), ["expiry", "user__is_active"], "0" * 128
 )
 

@@ -27,12 +27,12 @@ def page_response(
 
     Raises `ValidationError` for a cursor that is no key of this list.
     """
-    columns = keyset.columns(rows.model, ordering)
+    columns = keyset.order_columns(rows.model, ordering)
     try:
-        place = keyset.place(columns, request.query_params.get("cursor"), None)
+        place = keyset.parse_position(columns, request.query_params.get("cursor"), None)
     except InvalidKey:
         raise ValidationError({"cursor": [_("This cursor is not one of ours.")]}) from None
-    page = keyset.page(rows, columns, place, int(request.query_params.get("limit", PAGE)))
+    page = keyset.fetch_page(rows, columns, place, int(request.query_params.get("limit", PAGE)))
     response = Response(serialize(page.rows))
     if page.after:
         address = replace_query_param(request.build_absolute_uri(), "cursor", page.after)

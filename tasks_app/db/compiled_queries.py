@@ -1,4 +1,4 @@
-"""Queries that become SQL once: for what is asked thousands of times, building it costs more than it."""
+"""Queries whose SQL is built once: building it costs more than running a small query."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -12,48 +12,63 @@ M = TypeVar("M", bound=Model)
 Row = tuple[Any, ...]
 
 
-class Prepared(Generic[M]):
-    """A query with one parameter, built at the first use from a `sample` of it.
+class CompiledQuery(Generic[M]):
+    """A query with one parameter, the key, compiled at its first use from a `sample` of the key.
 
-    `names` are the columns; an instance made of them defers the others.
+    `build` makes the queryset for a key. `columns` are the columns that are read, for `instance` the
+    attribute names of concrete fields in the model's order; `annotations` are names of annotations.
+    The SQL's parameters that equal the sample are replaced by the key, all others stay as they are: so
+    no constant of the query may equal the sample.
     """
 
-    def __init__(self, make: Callable[[Any], QuerySet[M]], names: Sequence[str], sample: Any) -> None:
-        self.make, self.names, self.sample = make, names, sample
+    def __init__(
+        self,
+        build: Callable[[Any], QuerySet[M]],
+        columns: Sequence[str],
+        sample: Any,
+        annotations: Sequence[str] = (),
+    ) -> None:
+        self.build, self.columns, self.sample, self.annotations = build, columns, sample, annotations
 
     def row(self, key: Any) -> Row | None:
-        """The first row's values as Python's, or None."""
-        sql, converters = self._compiled
+        """Returns the first row's values, converted as by the ORM, or None."""
+        sql, parameters, converters = self._compiled
+        sample, adapted = _adapt(self.sample), _adapt(key)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [_adapted(key)])
+            cursor.execute(sql, [adapted if value == sample else value for value in parameters])
             row: Row | None = cursor.fetchone()
         if row is None or not converters:
             return row
         values = list(row)
-        for place, (steps, expression) in converters.items():
-            for convert in steps:
-                values[place] = convert(values[place], expression, connection)
+        for index, (functions, expression) in converters.items():
+            for convert in functions:
+                values[index] = convert(values[index], expression, connection)
         return tuple(values)
 
     def instance(self, key: Any) -> M | None:
-        """The first row as its model."""
-        row = self.row(key)
-        return None if row is None else self._model.from_db(connection.alias, self.names, row)
+        """Returns the first row as a model instance with its annotations; columns not read are deferred."""
+        if (row := self.row(key)) is None:
+            return None
+        count = len(self.columns)
+        instance = self._model.from_db(connection.alias, self.columns, row[:count])
+        for name, value in zip(self.annotations, row[count:], strict=True):
+            setattr(instance, name, value)
+        return instance
 
     @cached_property
     def _model(self) -> type[M]:
-        return self.make(self.sample).model
+        return self.build(self.sample).model
 
     @cached_property
-    def _compiled(self) -> tuple[str, dict[int, Any]]:
-        queryset = self.make(self.sample).values_list(*self.names)[:1]
+    def _compiled(self) -> tuple[str, Row, dict[int, Any]]:
+        queryset = self.build(self.sample).values_list(*self.columns, *self.annotations)[:1]
         compiler = queryset.query.get_compiler(connection=connection)
         sql, parameters = compiler.as_sql()
-        if len(parameters) != 1:
-            raise ValueError(f"one parameter, not {len(parameters)}: {sql}")
-        return sql, compiler.get_converters([column for column, *_ in compiler.select])
+        if _adapt(self.sample) not in parameters:
+            raise ValueError(f"{self.sample!r} is not a parameter of the query: {sql}")
+        return sql, tuple(parameters), compiler.get_converters([column for column, *_ in compiler.select])
 
 
-def _adapted(key: Any) -> Any:
-    """SQLite keeps UUIDs as their digits."""
+def _adapt(key: Any) -> Any:
+    """SQLite stores UUIDs as their hexadecimal digits."""
     return key.hex if isinstance(key, UUID) and connection.vendor == "sqlite" else key

@@ -1,17 +1,21 @@
-"""Pages of a long list by key: each costs the same, the last one as the first.
+"""Keyset pagination: every page of a long list costs the same, the last like the first.
 
-A page is named by a row's key, its values in the order of the list: `after` it or `before` it. So a
-page holds still while rows come and go elsewhere, and no database counts its way to it.
+A page is named by a row's key, which is the row's values in the columns of the list's order: the page
+lies `after` the key or `before` it. So a page does not shift while rows are inserted or deleted
+elsewhere, and the database reads one range of an index instead of counting rows.
+
+    columns = keyset.order_columns(CollectionTask, ["-start_time", "-id"])
+    position = keyset.parse_position(columns, after=request.GET.get("after"))
+    page = keyset.fetch_page(CollectionTask.objects.all(), columns, position, size=100)
+    page.rows, page.after  # `after` leads to the next page; None on the last one
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
-from functools import partial
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Generic, NamedTuple, TypeVar
-from uuid import UUID
 
+import orjson
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import DateTimeField, F, Model, QuerySet, TextField, Value
@@ -19,178 +23,171 @@ from django.db.models.fields.tuple_lookups import TupleGreaterThan, TupleLessTha
 from django.db.models.functions import Cast
 from django.db.models.lookups import GreaterThan, LessThan
 
-_M = TypeVar("_M", bound=Model)
+_Row = TypeVar("_Row")  # a model, or a dictionary of a query's `values()`
 Key = tuple[Any, ...]
-AFTER, BEFORE = "after", "before"
-END = "end"  # before the end: the last page
+AFTER, BEFORE = "after", "before"  # parameters in addresses
+END = "end"  # as a value of `before`: the last page
 
 
-class _Above(TupleGreaterThan):
-    """`(a, b) > (x, y)`, which both databases answer by one range of an index.
+class _Greater(TupleGreaterThan):
+    """`(a, b) > (x, y)` as a row comparison, which both databases answer with one range of an index.
 
-    Django writes it out for SQLite as conditions joined by OR, which no index serves.
+    For SQLite Django would write conditions joined by OR, which no index serves.
     """
 
     def get_fallback_sql(self, compiler: Any, connection: Any) -> Any:
         return GreaterThan.as_sql(self, compiler, connection)
 
 
-class _Below(TupleLessThan):
-    """`(a, b) < (x, y)`, as above."""
+class _Less(TupleLessThan):
+    """`(a, b) < (x, y)` as a row comparison."""
 
     def get_fallback_sql(self, compiler: Any, connection: Any) -> Any:
         return LessThan.as_sql(self, compiler, connection)
 
 
-class Column(NamedTuple):
+class OrderColumn(NamedTuple):
     """One column of a list's order.
 
-    SQLite keeps and sorts points in time as text, in as many digits as whoever wrote them used: there
-    a key holds the text, for a time read and written again may be another text.
+    SQLite stores and sorts times as text, with as many digits as their writer used. There a key holds
+    that text (`is_text`): a time that is parsed and written again may become another text.
     """
 
     name: str
-    falls: bool
+    descending: bool
     field: Any
     is_text: bool
 
     @property
-    def told(self) -> str:
-        """The attribute of a fetched row that holds its part of the key."""
+    def attribute(self) -> str:
+        """The attribute of a fetched row that holds this column's part of the key."""
         return f"{self.name}_as_text" if self.is_text else self.name
 
-    def given(self, value: Any) -> Any:
-        """A part of a key, to compare the column with."""
+    def operand(self, value: Any) -> Any:
+        """Returns a part of a key in a form that the column can be compared with."""
         return Value(value, output_field=TextField()) if self.is_text else value
 
 
-class Place(NamedTuple):
-    """Where a page is: right after a key, right before one; before none is at the end, else at the start."""
+class Position(NamedTuple):
+    """Where a page lies: after `key`, or before it if `backwards`; without a key at the start or the end."""
 
     key: Key | None = None
     backwards: bool = False
 
 
-class Page(NamedTuple, Generic[_M]):
-    """The rows of a page, and the keys that lead to the pages beside it, None where there is none."""
+class Page(NamedTuple, Generic[_Row]):
+    """The rows of a page, and the keys of the previous and the next page; None where there is none."""
 
-    rows: list[_M]
+    rows: list[_Row]
     before: str | None
     after: str | None
     is_first: bool
 
 
-def columns(model: type[Model], ordering: Sequence[str]) -> list[Column]:
-    """The order of a list, such as `["-start_time", "-id"]`, with the fields that its keys fit."""
-    return [_column(model, name) for name in ordering]
+def order_columns(model: type[Model], ordering: Sequence[str]) -> list[OrderColumn]:
+    """Returns the columns of an ordering such as `["-start_time", "-id"]`."""
+    columns = []
+    for name in ordering:
+        bare = name.removeprefix("-")
+        field: Any = model._meta.pk if bare == "pk" else model._meta.get_field(bare)
+        value_field = field.target_field if field.remote_field else field  # else clean() would query the row
+        is_text = connection.vendor == "sqlite" and isinstance(value_field, DateTimeField)
+        columns.append(OrderColumn(field.attname, name.startswith("-"), value_field, is_text))
+    return columns
 
 
-def _column(model: type[Model], name: str) -> Column:
-    bare = name.removeprefix("-")
-    field: Any = model._meta.pk if bare == "pk" else model._meta.get_field(bare)
-    fitting = field.target_field if field.remote_field else field  # else a key would be looked up
-    is_text = connection.vendor == "sqlite" and isinstance(fitting, DateTimeField)
-    return Column(field.attname, name.startswith("-"), fitting, is_text)
-
-
-def place(order: Sequence[Column], after: str | None, before: str | None) -> Place:
-    """The place that an address names. Raises `ValidationError` for what is no key of this list."""
+def parse_position(
+    columns: Sequence[OrderColumn], after: str | None = None, before: str | None = None
+) -> Position:
+    """Returns the position that an address names. Raises `ValidationError` for an invalid key."""
     if before == END:
-        return Place(None, backwards=True)
+        return Position(backwards=True)
     if before:
-        return Place(_read(order, before), backwards=True)
-    return Place(_read(order, after)) if after else Place()
+        return Position(_decode_key(columns, before), backwards=True)
+    return Position(_decode_key(columns, after)) if after else Position()
 
 
-def page(rows: QuerySet[_M], order: Sequence[Column], at: Place, size: int) -> Page[_M]:
-    """The page at the place, in one query, in two where the order changes its direction midway."""
-    found = _fetch(rows, order, at, size + 1)
-    more = len(found) > size
-    found = found[:size]
-    if not at.backwards:
-        return _told(order, found, leads_back=at.key is not None, leads_on=more)
-    if not more and at.key is not None:  # not to begin with half a page
-        return page(rows, order, Place(), size)
-    return _told(order, found[::-1], leads_back=more, leads_on=at.key is not None)
-
-
-def _told(order: Sequence[Column], rows: list[_M], *, leads_back: bool, leads_on: bool) -> Page[_M]:
+def fetch_page(
+    rows: QuerySet[Any, _Row], columns: Sequence[OrderColumn], position: Position, size: int
+) -> Page[_Row]:
+    """Returns the page at the position. One query, or two if the columns differ in their direction."""
+    fetched = _fetch(rows, columns, position, size + 1)
+    has_more, page_rows = len(fetched) > size, fetched[:size]
+    has_key = position.key is not None
+    if position.backwards and has_key and not has_more:  # the list must not begin with half a page
+        return fetch_page(rows, columns, Position(), size)
+    has_previous, has_next = (has_more, has_key) if position.backwards else (has_key, has_more)
+    if position.backwards:
+        page_rows.reverse()
     return Page(
-        rows,
-        before=_write(order, rows[0]) if rows and leads_back else None,
-        after=_write(order, rows[-1]) if rows and leads_on else None,
-        is_first=not leads_back,
+        page_rows,
+        before=_encode_key(columns, page_rows[0]) if page_rows and has_previous else None,
+        after=_encode_key(columns, page_rows[-1]) if page_rows and has_next else None,
+        is_first=not has_previous,
     )
 
 
-def _fetch(rows: QuerySet[_M], order: Sequence[Column], at: Place, count: int) -> list[_M]:
-    """At most `count` rows from the place on, in the direction that it looks."""
-    order = [column._replace(falls=column.falls != at.backwards) for column in order]
-    rows = rows.order_by(*(f"-{column.name}" if column.falls else column.name for column in order))
-    rows = rows.annotate(**{c.told: Cast(c.name, TextField()) for c in order if c.is_text})
-    if at.key is None:
+def _fetch(
+    rows: QuerySet[Any, _Row], columns: Sequence[OrderColumn], position: Position, count: int
+) -> list[_Row]:
+    """Returns up to `count` rows from the position on, in the direction of travel."""
+    columns = [column._replace(descending=column.descending != position.backwards) for column in columns]
+    rows = rows.order_by(*(f"-{column.name}" if column.descending else column.name for column in columns))
+    rows = rows.annotate(**{c.attribute: Cast(c.name, TextField()) for c in columns if c.is_text})
+    if position.key is None:
         return list(rows[:count])
-    found: list[_M] = []
-    for same, beyond in _beyond(order, at.key):
-        found += rows.filter(beyond, **same)[: count - len(found)]
-        if len(found) == count:
+    fetched: list[_Row] = []
+    for equal, beyond in _ranges_beyond(columns, position.key):
+        fetched += rows.filter(beyond, **equal)[: count - len(fetched)]
+        if len(fetched) == count:
             break
-    return found
+    return fetched
 
 
-def _beyond(order: Sequence[Column], key: Key) -> Iterator[tuple[dict[str, Any], Any]]:
-    """What the rows beyond the key fulfil: these values, and this range.
+def _ranges_beyond(columns: Sequence[OrderColumn], key: Key) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Yields conditions for the rows beyond the key: columns that equal the key, and one range.
 
-    One range for each run of columns in one direction, the innermost first: that is their order.
+    There is one range for each run of columns with the same direction, the innermost first: that is the
+    order of the rows.
     """
-    pairs = zip(order, key, strict=True)
-    runs = [list(run) for _, run in groupby(pairs, key=lambda pair: pair[0].falls)]
+    pairs = zip(columns, key, strict=True)
+    runs = [list(run) for _, run in groupby(pairs, key=lambda pair: pair[0].descending)]
     for n in range(len(runs) - 1, -1, -1):
-        same = {column.name: column.given(value) for run in runs[:n] for column, value in run}
-        compare = _Below if runs[n][0][0].falls else _Above
-        names, values = zip(
-            *((F(column.name), column.given(value)) for column, value in runs[n]), strict=True
-        )
-        yield same, compare(list(names), list(values))
+        equal = {column.name: column.operand(value) for run in runs[:n] for column, value in run}
+        names = [F(column.name) for column, _ in runs[n]]
+        values = [column.operand(value) for column, value in runs[n]]
+        yield equal, (_Less if runs[n][0][0].descending else _Greater)(names, values)
 
 
 # ---------------------------------------------------------------- keys in addresses
 
 
-def _write(order: Sequence[Column], row: Model | dict[str, Any]) -> str:
-    """The key of a row: of a model, or of a query's `values()`."""
-    get = row.__getitem__ if isinstance(row, dict) else partial(getattr, row)
-    return _text([get(column.told) for column in order])
+def _encode_key(columns: Sequence[OrderColumn], row: Any) -> str:
+    if isinstance(row, dict):
+        return _to_json([row[column.attribute] for column in columns])
+    return _to_json([getattr(row, column.attribute) for column in columns])
 
 
-def _text(key: Sequence[Any]) -> str:
-    return json.dumps(key, default=_plain, separators=(",", ":"))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, date):  # datetimes too
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"No key holds a {type(value).__name__}.")
-
-
-def _read(order: Sequence[Column], text: str) -> Key:
-    """The key, each value one that its column could hold, in the very form that `_write` gives it."""
+def _decode_key(columns: Sequence[OrderColumn], text: str) -> Key:
+    """Returns the key. Each value must fit its column, in exactly the form that `_encode_key` writes."""
     try:
-        values = json.loads(text)
-        key = tuple(_value(column, value) for column, value in zip(order, values, strict=True))
-        known = _text(key) == _text(values)
-    except (ValueError, TypeError, RecursionError):
-        known = False
-    if not known:
-        raise ValidationError("This is no key of this list.")
+        values = orjson.loads(text)
+        key = tuple(_clean(column, value) for column, value in zip(columns, values, strict=True))
+        is_canonical = _to_json(key) == _to_json(values)
+    except (ValueError, TypeError):
+        is_canonical = False
+    if not is_canonical:
+        raise ValidationError("This is not a key of this list.")
     return key
 
 
-def _value(column: Column, value: Any) -> Any:
+def _clean(column: OrderColumn, value: Any) -> Any:
     if not isinstance(value, str | int) or "\x00" in str(value):
         raise TypeError
     if column.is_text:
         return value if datetime.fromisoformat(str(value)) else None
     return column.field.clean(value, None)
+
+
+def _to_json(key: Any) -> str:
+    return orjson.dumps(key).decode()

@@ -11,7 +11,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from tasks_app import errors
-from tasks_app.db.compiled_queries import Prepared
+from tasks_app.db.compiled_queries import CompiledQuery
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.tasks import ItemState, TaskStatus
 
@@ -19,12 +19,11 @@ Shares = dict[str, dict[str, int]]
 DETAILS = 100
 SAMPLES = 5
 HEAVY_COLUMNS = ("stock_codes", "unknown_codes")  # up to 10,000 codes each, and rarely displayed
-_COLUMNS = [
-    field.attname for field in CollectionTask._meta.concrete_fields if field.name not in HEAVY_COLUMNS
-]
-_BY_ID = Prepared(lambda key: CollectionTask.objects.filter(pk=key), _COLUMNS, uuid4())
-_BY_STATUS = Prepared(
-    lambda key: CollectionTask.objects.filter(status=key), _COLUMNS, TaskStatus.RUNNING.value
+_FIELDS = CollectionTask._meta.concrete_fields
+LIGHT_COLUMNS = [field.attname for field in _FIELDS if field.name not in HEAVY_COLUMNS]
+_BY_ID = CompiledQuery(lambda key: CollectionTask.objects.filter(pk=key), LIGHT_COLUMNS, uuid4())
+_BY_STATUS = CompiledQuery(
+    lambda key: CollectionTask.objects.filter(status=key), LIGHT_COLUMNS, TaskStatus.RUNNING.value
 )
 
 

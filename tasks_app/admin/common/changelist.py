@@ -50,12 +50,12 @@ class KeysetChangeList(ChangeList):
         self.show_admin_actions = True
 
     def _page(self, request: HttpRequest) -> keyset.Page[Any]:
-        order = keyset.columns(self.model, self.get_ordering(request, self.queryset))
+        order = keyset.order_columns(self.model, self.get_ordering(request, self.queryset))
         try:
-            at = keyset.place(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
+            at = keyset.parse_position(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
         except ValidationError as error:
             raise IncorrectLookupParameters(error) from error
-        return keyset.page(self.queryset, order, at, self.list_per_page)
+        return keyset.fetch_page(self.queryset, order, at, self.list_per_page)
 
     @property
     def page_links(self) -> list[PageLink]:

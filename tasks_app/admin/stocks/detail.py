@@ -194,12 +194,12 @@ def _chart(stock: Stock, asked: Asked) -> dict[str, Any]:
 
 def table(request: HttpRequest, rows: Any, page: str, asked: Asked) -> dict[str, Any]:
     """One page of the bars, the newest first, in the words of its rows."""
-    order = keyset.columns(DailyBar, ["-day"])
+    order = keyset.order_columns(DailyBar, ["-day"])
     try:
-        at = keyset.place(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
+        at = keyset.parse_position(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
     except ValidationError:
-        at = keyset.Place()
-    found = keyset.page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS)
+        at = keyset.Position()
+    found = keyset.fetch_page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS)
     with_tasks = request.user.has_perm(VIEW_TASKS)
     notes = _notes(asked.adjust, found.rows)
     return {

@@ -13,13 +13,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from hashlib import blake2s
 from threading import Lock
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.template.loader import render_to_string
@@ -30,6 +28,7 @@ from django.utils.translation import get_language
 from tasks_app import lifecycle
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.tasks import grid, panels
+from tasks_app.db.compiled_queries import CompiledQuery
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
 from tasks_app.models.tasks import ItemState, TaskStatus
@@ -93,7 +92,6 @@ class Kept:
 
 
 KEEPER = Kept()
-SOME_TASK = UUID(int=1)
 
 
 def rows() -> QuerySet[CollectionTask]:
@@ -106,23 +104,12 @@ def rows() -> QuerySet[CollectionTask]:
     )
 
 
-def row(task_id: UUID) -> CollectionTask | None:
-    """The task of `rows`, its SQL kept: to build it would take ten times as long as to run it."""
-    sql, params = _statement(connection.vendor)
-    given = {_prepared(SOME_TASK): _prepared(task_id)}
-    found = CollectionTask.objects.raw(sql, [given.get(value, value) for value in params])
-    return next(iter(found), None)
-
-
-@cache
-def _statement(vendor: str) -> tuple[str, tuple[Any, ...]]:
-    """The SQL of `rows` for one task, with a stand-in for it among its parameters."""
-    sql, params = rows().filter(pk=SOME_TASK).query.sql_with_params()
-    return sql, tuple(params)
-
-
-def _prepared(task_id: UUID) -> Any:
-    return CollectionTask._meta.pk.get_db_prep_value(task_id, connection)
+_ROW = CompiledQuery(
+    lambda task_id: rows().filter(pk=task_id),
+    selectors.LIGHT_COLUMNS,
+    uuid4(),
+    annotations=("last_event", "in_hand"),
+)
 
 
 def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
@@ -131,9 +118,9 @@ def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
     `?have=head.1a2b3c,…` names the parts that the reader has. 404 for a task that is gone, 403
     without the right to look.
     """
-    task = row(task_id)
+    task = _ROW.instance(task_id)
     if task and lifecycle.abandon_if_unattended(task):
-        task = row(task_id)
+        task = _ROW.instance(task_id)
     if task is None:
         return JsonResponse({}, status=404)
     may = TaskPermissions.for_user(request.user)
