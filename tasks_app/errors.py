@@ -6,7 +6,7 @@ Only `api/errors.py` turns these into HTTP. What a source raises is in `sources/
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import get_language, gettext, gettext_lazy as _
+from django.utils.translation import get_language, gettext, gettext_lazy as _, override
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -255,3 +255,9 @@ def reason(code: str) -> str:
     """What a code means, for readers whose language the recorded sentence is not in; "" otherwise."""
     english = (get_language() or "en").startswith("en")
     return "" if english or code not in REASONS else str(REASONS[code])
+
+
+def english(code: str) -> str:
+    """Returns what a code means in English, the language of recorded sentences."""
+    with override("en"):
+        return str(REASONS[code])

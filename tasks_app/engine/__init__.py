@@ -1,1 +1,1 @@
-"""The work itself: planning, slices, writing bars, the watchdog, the workers' supervisor."""
+"""How a slice works: routing stocks to sources, calls in threads, recording responses."""

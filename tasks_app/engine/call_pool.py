@@ -1,4 +1,4 @@
-"""Calls to a source in threads of their own, so that a hung one can be given up."""
+"""Runs calls to sources in separate threads, so that a hung call can be abandoned."""
 
 import logging
 import threading
@@ -17,15 +17,15 @@ Answer = TypeVar("Answer")
 
 @dataclass
 class Call(Generic[Key, Answer]):
-    """One call: what it is for, when it began (monotonic seconds, None: not yet), and how it ended.
+    """One call: its key, when it began (monotonic seconds; None: not yet), and how it ended.
 
-    `ended` means that its thread is done: whenever somebody looks, it is late no more. `missed` means
-    that its time was over when its thread woke up: the source was not asked.
+    `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
+    its thread woke up, so no request was sent. `seconds`: how long the request took.
     """
 
     key: Key
     began: float | None = None
-    took: float = 0.0
+    seconds: float = 0.0
     missed: bool = False
     ended: bool = False
     answer: Answer | None = None
@@ -34,11 +34,11 @@ class Call(Generic[Key, Answer]):
 
 
 class CallPool(Generic[Key, Answer]):
-    """Calls under way. One that outlasts `timeout` seconds is given up as Transient.
+    """The calls in flight. One that takes longer than `timeout` seconds is abandoned as `Transient`.
 
-    A thread can't be stopped: those that are given up while the source is asked live on until their
-    own end, so `abandoned` tells the caller to let the process be replaced. Those that still wait for
-    their time never ask.
+    A thread can't be stopped: a call that is abandoned during its request lives on until its own end, so
+    `abandoned` (their number) tells the caller to have the process replaced. Calls that still wait for their
+    permitted time never send a request.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -48,20 +48,20 @@ class CallPool(Generic[Key, Answer]):
         self._ended: SimpleQueue[Call[Key, Answer]] = SimpleQueue()
         self._beginning = threading.Lock()
 
-    def idle(self) -> bool:
-        """Nothing is being asked."""
+    def is_idle(self) -> bool:
+        """Whether no call is in flight."""
         return not self._open
 
     def submit(
         self, key: Key, call: Callable[[], Answer], since: float = 0.0, until: float = float("inf")
     ) -> None:
-        """Make the call in a new daemon thread, begun between two monotonic times or not at all."""
+        """Runs the call in a new daemon thread; it begins between two monotonic times or not at all."""
         entry: Call[Key, Answer] = Call(key)
         self._open[id(entry)] = entry
         threading.Thread(target=self._run, args=(entry, call, since, until), daemon=True).start()
 
     def next(self, wait: float) -> Call[Key, Answer] | None:
-        """A call that has ended, waiting up to `wait` seconds for one; None when none did."""
+        """Returns a call that has ended, waiting up to `wait` seconds for one; None if none did."""
         if late := self._overdue():
             return late
         try:
@@ -73,7 +73,7 @@ class CallPool(Generic[Key, Answer]):
             return self._overdue()
 
     def recall(self) -> list[Key]:
-        """Forget the calls that have not begun, so that they never will; their keys."""
+        """Removes the calls that have not begun, so that they never will. Returns their keys."""
         with self._beginning:
             waiting = [entry for entry in self._open.values() if entry.began is None and not entry.missed]
             for entry in waiting:
@@ -81,8 +81,8 @@ class CallPool(Generic[Key, Answer]):
                 del self._open[id(entry)]
         return [entry.key for entry in waiting]
 
-    def give_up(self) -> None:
-        """Forget all open calls: their answers will not be looked at."""
+    def abandon_all(self) -> None:
+        """Removes all calls; their answers are ignored."""
         self.recall()
         self.abandoned += sum(entry.began is not None and not entry.ended for entry in self._open.values())
         self._open.clear()
@@ -120,7 +120,7 @@ class CallPool(Generic[Key, Answer]):
             entry.answer = call()
         except SourceError as error:
             entry.error = error
-        except BaseException as error:  # whatever a vendor's library raises is that stock's failure
-            logger.exception("the source raised something unforeseen")
+        except BaseException as error:  # anything that a vendor's library raises is that stock's failure
+            logger.exception("the source raised an unexpected error")
             entry.error = Permanent(f"{type(error).__name__}: {error}", code="source_raised")
-        entry.took = time.monotonic() - (entry.began or 0.0)
+        entry.seconds = time.monotonic() - (entry.began or 0.0)

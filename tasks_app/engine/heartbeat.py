@@ -1,4 +1,4 @@
-"""Waiting for a source while keeping hold of the lane."""
+"""Waits for a source while keeping the lane's lease alive."""
 
 import time
 from typing import TypeVar
@@ -12,20 +12,20 @@ Answer = TypeVar("Answer")
 
 
 class Heartbeat:
-    """Beats for a lane every `every` seconds, from the thread that waits."""
+    """Sends a lane's heartbeat every `interval` seconds, from the thread that waits."""
 
-    def __init__(self, lane: Lane, every: float) -> None:
+    def __init__(self, lane: Lane, interval: float) -> None:
         self.lane = lane
-        self.every = every
-        self._due = time.monotonic() + every
+        self.interval = interval
+        self._due = time.monotonic() + interval
 
-    def wait(self, fetcher: CallPool[Key, Answer], at_most: float = float("inf")) -> Call[Key, Answer] | None:
-        """A call that ended, or None at the next beat, or after `at_most` seconds.
+    def wait(self, calls: CallPool[Key, Answer], timeout: float = float("inf")) -> Call[Key, Answer] | None:
+        """Returns a call that has ended, or None at the next heartbeat or after `timeout` seconds.
 
         Raises `StaleClaim` once the lane is lost.
         """
-        call = fetcher.next(min(self._due - time.monotonic(), at_most))
+        call = calls.next(min(self._due - time.monotonic(), timeout))
         if time.monotonic() >= self._due:
             lifecycle.beat(self.lane)
-            self._due = time.monotonic() + self.every
+            self._due = time.monotonic() + self.interval
         return call

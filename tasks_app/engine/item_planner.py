@@ -1,4 +1,4 @@
-"""From an order for a whole market to its items: the source's stock list, asked for, kept and narrowed."""
+"""Plans a task for a whole market: fetches, stores and narrows the source's stock list into items."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,87 +15,82 @@ from tasks_app.orders import order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source, SourceError, Symbol, Transient
 from tasks_app.sources.market_time import market_today
-from tasks_app.throttle import limiter
-from tasks_app.throttle.limiter import Blocked, NoLimit, Permit
+from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
-# A moment's wait: in the line of a gate that is shut, else for the answer, which it returns.
+# Waits a moment: in the limiter's line while it is blocked, else for the response, which it returns.
 Wait = Callable[[Blocked | None], Call[Any, Any] | None]
 
 
-def plan(task: CollectionTask, lane: Lane, ask: Callable[[], Sequence[Symbol]], conf: Conf) -> bool:
-    """Give the task its items; False when its list can't be had and the task was ended as failed.
+def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]], conf: Conf) -> bool:
+    """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
-    `ask` asks for the list, where the stored one is too old. One that can't be had now, but was had
-    before, is used as it is stored: the task is warned. Raises `StaleClaim` when the task ends meanwhile,
-    and what `ask` raises beside `SourceError`.
+    `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
+    stored list is used and the task gets a warning. Raises `StaleClaim` when the task ends meanwhile, and
+    what `fetch` raises apart from `SourceError`.
     """
+    is_free = registry.traits(task.source, conf).list_is_free
+    recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
     try:
-        codes = _fresh(task, conf) or _stored(task, ask())
+        codes = recent or _store(task, fetch())
     except SourceError as error:
         codes = stock_list.stored_codes(task.market, task.source)
         if not codes:
             lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
             return False
-        told = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
-        lifecycle.warn(lane, "stock_list_kept", **told)
+        params = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
+        lifecycle.warn(lane, "stock_list_kept", **params)
     lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes))
     return True
 
 
-def ask(
-    source: Source, market: str, door: NoLimit, fetcher: CallPool[Any, Any], wait: Wait
+def fetch_stock_list(
+    source: Source, market: str, limiter: NoLimit, calls: CallPool[Any, Any], wait: Wait
 ) -> Sequence[Symbol]:
-    """A source's list of a market, asked for behind the source's gate.
+    """Requests a source's list of a market through its limiter.
 
-    Raises `SourceError`, and whatever `wait` raises to leave.
+    Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    while (call := _call(partial(source.symbols, market), door, fetcher, wait)).missed:
-        door.missed(call.key)
+    while (call := _call(partial(source.symbols, market), limiter, calls, wait)).missed:
+        limiter.cancel(call.key)
     if isinstance(call.error, Transient):
-        door.refused(call.key, call.error)
+        limiter.record_failure(call.key, call.error)
     else:
-        door.answered(call.key)
+        limiter.record_success(call.key)
     if call.error:
         raise call.error
     return () if call.answer is None else call.answer
 
 
-def ask_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
-    """The same for somebody who waits: a paused source is an error, a slow one is not."""
-    fetcher: CallPool[Permit, Sequence[Symbol]] = CallPool(math.inf)
+def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
+    """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
+    calls: CallPool[Permit, Sequence[Symbol]] = CallPool(math.inf)
 
-    def wait(shut: Blocked | None) -> Call[Permit, Sequence[Symbol]] | None:
-        if shut and shut.why:
-            raise Transient(shut.why, code="source_paused")
-        return fetcher.next(min(shut.seconds, 1.0) if shut else 1.0)
+    def wait(blocked: Blocked | None) -> Call[Permit, Sequence[Symbol]] | None:
+        if blocked and blocked.reason:
+            raise Transient(blocked.reason, code="source_paused")
+        return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
-    return ask(registry.get_source(name, conf), market, limiter.limiter_for(name, conf), fetcher, wait)
+    return fetch_stock_list(registry.get_source(name, conf), market, limiter_for(name, conf), calls, wait)
 
 
 def _call(
-    question: Callable[[], Sequence[Symbol]], door: NoLimit, fetcher: CallPool[Any, Any], wait: Wait
+    function: Callable[[], Sequence[Symbol]], limiter: NoLimit, calls: CallPool[Any, Any], wait: Wait
 ) -> Call[Any, Any]:
-    """Stand in line, then ask; a call that has ended."""
-    while isinstance(given := door.reserve(1), Blocked):
-        wait(given)
-    fetcher.submit(given[0], question, given[0].since, given[0].until)
+    """Waits for a permit, makes the call and returns it once it has ended."""
+    while isinstance(permits := limiter.reserve(1), Blocked):
+        wait(permits)
+    permit = permits[0]
+    calls.submit(permit, function, permit.since, permit.until)
     try:
         while (call := wait(None)) is None:
             continue
         return call
     finally:
-        for passed in fetcher.recall():  # who leaves before the time has come
-            door.missed(passed)
+        for unsent in calls.recall():  # the caller left before the permitted time
+            limiter.cancel(unsent)
 
 
-def _fresh(task: CollectionTask, conf: Conf) -> list[str] | None:
-    """The codes of a list that is new enough not to be asked for again; None when there is none."""
-    if registry.traits(task.source, conf).list_is_free:
-        return None
-    return stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
-
-
-def _stored(task: CollectionTask, symbols: Sequence[Symbol]) -> list[str]:
-    """The codes of the list, which is stored. Raises `SourceError` for one that is none."""
+def _store(task: CollectionTask, symbols: Sequence[Symbol]) -> list[str]:
+    """Stores the list and returns its codes. Raises `SourceError` for a malformed list."""
     stock_list.sync(task.market, task.source, symbols, today=market_today(task.market))
     return list(dict.fromkeys(symbol.code for symbol in symbols))

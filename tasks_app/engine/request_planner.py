@@ -1,8 +1,6 @@
-"""What of a task a stock still lacks: the smallest span of days to ask its source for."""
+"""Plans the request for each stock of a task: the smallest range of days that it still lacks."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane
@@ -13,93 +11,92 @@ from tasks_app.quotes.series import bars_of, needs_refetch
 from tasks_app.quotes.trading_days import TradingDays
 from tasks_app.sources.base import Request
 
-OVERLAP = 5  # stored bars that an increment of an adjusted series is asked with again
-FAR = 500  # stocks to read ahead at most
+OVERLAP_BARS = 5  # stored bars that an increment of an adjusted series requests again
+MAX_READ_AHEAD = 500  # stocks
 
 
 @dataclass(frozen=True)
 class StoredState:
-    """What is stored of one stock of the task; None where there is nothing."""
+    """What is stored of one stock in the task's adjustment; None where there is nothing."""
 
     series: Series | None = None
     stock: Stock | None = None
 
 
 class RequestPlanner:
-    """Says what to ask for each stock of a task. Reads ahead, so that a stock costs no query of its own.
+    """Plans requests for the stocks of a task. Reads ahead, so that a stock costs no query of its own.
 
-    What was read ahead stays true: only one task runs, and in it each stock is written once.
-    `in_hand` has what was known of the stocks that were asked about.
+    What was read ahead stays true: only one task runs, and it writes each stock once.
     """
 
     def __init__(self, task: CollectionTask, days: TradingDays) -> None:
         self.task = task
         self.days = days
-        self.in_hand: dict[str, StoredState] = {}
         self._read: dict[str, StoredState] = {}
         self._ahead = 1
         self._warned = False
 
-    def request(self, claim: Claim) -> Request | None:
-        """The request for one stock of the task; None when nothing of it is missing.
+    def plan(self, claim: Claim) -> tuple[StoredState, Request | None]:
+        """Returns what is stored of a claimed stock, and the request for what it lacks; None for nothing.
 
         Raises `StaleClaim` once the task has ended.
         """
-        self._warn(claim.lane)
+        self._warn_beyond_calendar(claim.lane)
         if claim.code not in self._read:
-            self._load(self._next(claim))
-        known = self._read.pop(claim.code)  # should it be claimed again, it is read again
-        self.in_hand[claim.code] = known
-        if (span := self._span(known)) is None:
-            return None
-        return Request(self.task.market, claim.code, *span, self.task.adjust)
+            self._read_states(claim)
+        stored = self._read.pop(claim.code)  # read again if it is claimed again
+        missing = self._missing_days(stored)
+        return stored, Request(self.task.market, claim.code, *missing, self.task.adjust) if missing else None
 
     def forget(self, claim: Claim) -> None:
-        """Read the stock again, should it be claimed again."""
+        """Has the stock read again when it is claimed again."""
         self._read.pop(claim.code, None)
 
     def window(self) -> DateRange:
-        """The task's days, up to the last one whose bars are final; empty if its end is before its start."""
+        """Returns the task's days up to the last day with final bars; empty if the end precedes the start."""
         return self.task.start_date, min(self.task.end_date, self.days.last_closed)
 
-    def _warn(self, lane: Lane) -> None:
-        """Say that the task goes beyond what the calendar knows, if it does."""
+    def _warn_beyond_calendar(self, lane: Lane) -> None:
+        """Warns once if the task goes beyond the last day that the calendar knows."""
         end = None if self._warned else self.days.calendar_end
         self._warned = True
         if end and self.window()[1] > end:
             lifecycle.warn(lane, "calendar_ends", market=self.task.market, end=end.isoformat())
 
-    def _span(self, known: StoredState) -> DateRange | None:
-        series, window = known.series, self.window()
+    def _missing_days(self, stored: StoredState) -> DateRange | None:
+        """Returns the smallest range that covers all missing days; None when nothing is missing."""
+        series, window = stored.series, self.window()
         if series and needs_refetch(series):
             return min(window[0], series.first_day or window[0]), max(window[1], series.last_day or window[1])
         if not self.task.force_update:
-            window = listed(window, known.stock)
+            window = listed_days(window, stored.stock)
         if window[1] < window[0]:
             return None
         if self.task.force_update or series is None or not series.covered:
             return window
-        span = self.days.missing_range(window, date_ranges.parse(series.covered))
-        return overlapping(span, series) if span and series.adjust and series.bars else span
+        missing = self.days.missing_range(window, date_ranges.parse(series.covered))
+        return with_overlap(missing, series) if missing and series.adjust and series.bars else missing
 
-    def _next(self, claim: Claim) -> list[str]:
-        """The codes of this claim and of the next stocks in line, more of them each time."""
-        # Claimed, too: a slice may claim several at once.
+    def _read_states(self, claim: Claim) -> None:
+        """Reads what is stored of this stock and of the next ones in line, more of them each time."""
+        # Claimed ones included: a slice may claim several at once.
         due = CollectionItem.objects.filter(task_id=self.task.pk, state__in=states.OPEN_STATES)
-        codes = due.order_by("position").values_list("code", flat=True)[: self._ahead - 1]
-        self._ahead = min(FAR, self._ahead * 8)
-        return [claim.code, *codes]
+        following = due.order_by("position").values_list("code", flat=True)[: self._ahead - 1]
+        codes = [claim.code, *following]
+        self._ahead = min(MAX_READ_AHEAD, self._ahead * 8)
+        market = self.task.market
+        series = Series.objects.filter(market=market, adjust=self.task.adjust, symbol__in=codes)
+        stocks = Stock.objects.filter(market=market, code__in=codes)
+        series_by_code, stocks_by_code = (
+            {one.symbol: one for one in series},
+            {one.code: one for one in stocks},
+        )
+        for code in codes:
+            self._read[code] = StoredState(series_by_code.get(code), stocks_by_code.get(code))
 
-    def _load(self, codes: Collection[str]) -> None:
-        of_market: dict[str, Any] = {"market": self.task.market}
-        series = Series.objects.filter(**of_market, adjust=self.task.adjust, symbol__in=codes)
-        stocks = Stock.objects.filter(**of_market, code__in=codes)
-        found = {one.symbol: one for one in series}, {one.code: one for one in stocks}
-        self._read |= {code: StoredState(found[0].get(code), found[1].get(code)) for code in codes}
 
-
-def listed(window: DateRange, stock: Stock | None) -> DateRange:
-    """The days of the window on which the stock was listed, as far as its dates are known."""
+def listed_days(window: DateRange, stock: Stock | None) -> DateRange:
+    """Returns the part of the window in which the stock was listed, as far as its dates are known."""
     first, last = window
     if stock and stock.listed_on:
         first = max(first, stock.listed_on)
@@ -108,11 +105,11 @@ def listed(window: DateRange, stock: Stock | None) -> DateRange:
     return first, last
 
 
-def overlapping(span: DateRange, series: Series) -> DateRange:
-    """The span prolonged to the nearest stored bars, which tell whether an adjusted series has moved."""
-    first, last = span
+def with_overlap(missing: DateRange, series: Series) -> DateRange:
+    """Extends a range to the nearest stored bars, which show whether an adjusted series was rebased."""
+    first, last = missing
     bars = bars_of(series.market, series.symbol, series.adjust).values_list("day", flat=True)
-    if before := list(bars.filter(day__lt=first).order_by("-day")[:OVERLAP]):
+    if before := list(bars.filter(day__lt=first).order_by("-day")[:OVERLAP_BARS]):
         return before[-1], last
-    after = list(bars.filter(day__gt=last).order_by("day")[:OVERLAP])
-    return (first, after[-1]) if after else span
+    after = list(bars.filter(day__gt=last).order_by("day")[:OVERLAP_BARS])
+    return (first, after[-1]) if after else missing

@@ -1,89 +1,198 @@
-"""What a slice has in hand: the stocks to ask for, and the requests that are under way."""
+"""A slice's stocks: those that wait for a source, those in flight, and what becomes of each response.
 
-from collections.abc import Iterator
+A response is stored, or its stock is tried again later, passed to the next source, or recorded as failed.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from typing import Any
 
+from tasks_app import lifecycle
 from tasks_app.conf import Conf
-from tasks_app.engine.call_pool import CallPool
-from tasks_app.engine.source_router import SourceCall, SourceState, StockRequest
-from tasks_app.sources.base import Bar
+from tasks_app.engine import day_fetches
+from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.engine.recorder import Recorder, sanitize_message
+from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
+from tasks_app.lifecycle import Claim, Lane
+from tasks_app.sources.base import SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
 
 
+@dataclass
+class SourceCall:
+    """One request to a source: for one stock (`item`), or for one day of the whole market (`day`)."""
+
+    source: SourceState
+    function: Callable[[], Any]
+    item: StockRequest | None = None
+    day: date | None = None
+    permit: Permit = field(default_factory=Permit)
+
+
 class RequestQueue:
-    """Sends the requests for `asks` through the sources' gates. A stock under way is not among them."""
+    """Owns a slice's work items from claim to record. A stock is either in `waiting` or in flight.
 
-    def __init__(self, conf: Conf) -> None:
-        self.fetcher: CallPool[SourceCall, Any] = CallPool(conf.fetch_timeout)
-        self.asks: list[StockRequest] = []
+    Every method that writes raises `StaleClaim` once the lane or a claim is lost.
+    """
 
-    def is_clear(self) -> bool:
-        """Nothing is in hand or under way."""
-        return self.fetcher.idle() and not self.asks
+    def __init__(self, lane: Lane, router: SourceRouter, recorder: Recorder, conf: Conf) -> None:
+        self.lane, self.router, self.recorder, self.conf = lane, router, recorder, conf
+        self.calls: CallPool[SourceCall, Any] = CallPool(conf.fetch_timeout)
+        self.waiting: list[StockRequest] = []
 
-    def room(self, door: SourceState) -> int:
-        """How many more stocks could be asked for here at once: a claim is an attempt, so never more."""
-        return max(door.room() - len(self.asks), 0)
+    def is_empty(self) -> bool:
+        """Whether no stock is waiting or in flight."""
+        return self.calls.is_idle() and not self.waiting
 
-    def at(self, door: SourceState) -> list[StockRequest]:
-        """The stocks to ask this source for."""
-        return [ask for ask in self.asks if ask.door is door]
+    def capacity(self, source: SourceState) -> int:
+        """Returns how many more stocks could be requested at once. A claim is an attempt, so never more."""
+        return max(source.free_slots() - len(self.waiting), 0)
 
-    def answered_by_days(self, door: SourceState) -> Iterator[tuple[StockRequest, list[Bar]]]:
-        """Take out the stocks that the days of the whole market answer, which are here already."""
-        for ask in self.at(door):
-            sessions = door.daily.days_of(ask.request)
-            if sessions and not door.daily.lacks(sessions):
-                self.asks.remove(ask)
-                yield ask, door.daily.bars(ask.claim.code, sessions)
+    def add(self, item: StockRequest) -> None:
+        """Adds a claimed stock."""
+        self.waiting.append(item)
 
-    def send(self, door: SourceState) -> Blocked | None:
-        """Make the requests that are due here, as far as the source's gate allows; why no more, if so."""
-        errands = self._errands(door)
-        count = min(len(errands), door.room())
-        if not count or door.resting():
+    def send(self, source: SourceState) -> Blocked | None:
+        """Sends the requests of the source's waiting stocks that its limiter permits.
+
+        Stocks that are answered by cached days of the whole market are recorded at once. Returns why some
+        requests could not be sent; None when there is nothing more to send.
+        """
+        self.record_from_days(source)
+        calls = self._needed_calls(source)
+        count = min(len(calls), source.free_slots())
+        if not count or source.cooldown_left():
             return None
-        given = door.gate.reserve(count)
-        if isinstance(given, Blocked):
-            return given
-        for errand, passed in zip(errands, given, strict=False):
-            self._submit(errand, passed)
-        return Blocked(0.0) if len(given) < count else None
+        permits = source.limiter.reserve(count)
+        if isinstance(permits, Blocked):
+            return permits
+        for call, permit in zip(calls, permits, strict=False):
+            call.permit = permit
+            source.in_flight += 1
+            if call.item:
+                self.waiting.remove(call.item)
+            if call.day:
+                source.days.in_flight.add(call.day)
+            self.calls.submit(call, call.function, permit.since, permit.until)
+        return Blocked(0.0) if len(permits) < count else None
 
-    def end(self, errand: SourceCall, *, unmade: bool = False) -> None:
-        """The errand is over; if its request was never made, what it was for is in hand again."""
-        errand.door.in_flight -= 1
-        if errand.day:
-            errand.door.daily.asking.discard(errand.day)
-        if unmade:
-            errand.door.gate.missed(errand.passed)
-            self.asks += [errand.ask] if errand.ask else []
+    def record_from_days(self, source: SourceState) -> None:
+        """Records the waiting stocks whose days are cached: requests of whole market days answer them."""
+        for item in self._waiting_for(source):
+            sessions = source.days.sessions_for(item.request)
+            if sessions and not source.days.missing(sessions):
+                self.waiting.remove(item)
+                bars = source.days.bars(item.claim.code, sessions)
+                self.recorder.store(item, bars, days_are_complete=True)
 
-    def recall(self) -> None:
-        """Take back what waits for its time."""
-        for errand in self.fetcher.recall():
-            self.end(errand, unmade=True)
+    def complete(self, call: Call[SourceCall, Any], *, claim_more: bool) -> list[Claim]:
+        """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
 
-    def _errands(self, door: SourceState) -> list[SourceCall]:
-        """The requests that the stocks in hand need here: days first, each once, then single stocks."""
-        by_day, fetch = door.daily, door.source.fetch
-        lacking: set[date] = set()
-        alone = []
-        for ask in self.at(door):
-            if sessions := by_day.lacks(by_day.days_of(ask.request)):
-                lacking.update(sessions)
+        Returns the new claims.
+        """
+        done, error, source = call.key, call.error, call.key.source
+        self._end(done, unsent=call.missed)
+        if call.missed:
+            return []
+        source.observe_latency(call.seconds)
+        is_source_failure = False
+        if isinstance(error, Transient):
+            is_source_failure = source.limiter.record_failure(done.permit, error)
+            source.set_blocked(source.limiter.blocked())
+            if source.blocked() or error.retry_after:  # others about to send must wait as well
+                self.recall_waiting()
+        else:
+            source.limiter.record_success(done.permit)
+        if done.day:
+            self._complete_day(source, done.day, call.answer, error, is_source_failure)
+        if done.item and error:
+            self._handle_failure(done.item, error, is_source_failure)
+        elif done.item:
+            limit = self.capacity(self.router.current()) if claim_more else 0
+            # Not `or`: the truth value of a vendor's table may be undefined.
+            bars = () if call.answer is None else call.answer
+            return self.recorder.store(done.item, bars, claim_more=limit)
+        return []
+
+    def recall_waiting(self) -> None:
+        """Takes back the calls that still wait for their permitted time."""
+        for call in self.calls.recall():
+            self._end(call, unsent=True)
+
+    def release_blocked(self, source: SourceState, blocked: Blocked) -> None:
+        """Requeues the stocks of a blocked source; it costs them no attempt."""
+        source.set_blocked(blocked)
+        delay = 0.0 if source is self.router.current() else blocked.seconds
+        for item in self._waiting_for(source):
+            self.waiting.remove(item)
+            lifecycle.requeue(item.claim, item.error_code, item.history, delay, item.attempts - 1)
+
+    def release_all(self) -> None:
+        """Drops the waiting stocks: closing the lane requeues them. One that fell back keeps its source."""
+        for item in self.waiting:
+            if item.attempts > item.claim.attempts:
+                lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
+        self.waiting.clear()
+
+    def _waiting_for(self, source: SourceState) -> list[StockRequest]:
+        return [item for item in self.waiting if item.source is source]
+
+    def _needed_calls(self, source: SourceState) -> list[SourceCall]:
+        """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
+        days, fetch = source.days, source.source.fetch
+        missing_days: set[date] = set()
+        single_stocks = []
+        for item in self._waiting_for(source):
+            if missing := days.missing(days.sessions_for(item.request)):
+                missing_days.update(missing)
             else:
-                alone.append(SourceCall(door, partial(fetch, ask.request), ask))
-        wanted = sorted(lacking - by_day.asking)
-        return [SourceCall(door, partial(by_day.fetch, day), day=day) for day in wanted] + alone
+                single_stocks.append(SourceCall(source, partial(fetch, item.request), item))
+        to_send = sorted(missing_days - days.in_flight)
+        return [SourceCall(source, partial(days.fetch, day), day=day) for day in to_send] + single_stocks
 
-    def _submit(self, errand: SourceCall, passed: Permit) -> None:
-        errand.passed = passed
-        errand.door.in_flight += 1
-        if errand.ask:
-            self.asks.remove(errand.ask)
-        if errand.day:
-            errand.door.daily.asking.add(errand.day)
-        self.fetcher.submit(errand, errand.call, passed.since, passed.until)
+    def _end(self, call: SourceCall, *, unsent: bool) -> None:
+        """Ends a call; the stock of a request that was never sent waits again."""
+        call.source.in_flight -= 1
+        if call.day:
+            call.source.days.in_flight.discard(call.day)
+        if unsent:
+            call.source.limiter.cancel(call.permit)
+            if call.item:
+                self.add(call.item)
+
+    def _handle_failure(self, item: StockRequest, error: SourceError, is_source_failure: bool) -> None:
+        """Requeues the stock for another attempt, passes it to the next source, or records its failure."""
+        if isinstance(error, Transient) and (
+            is_source_failure or item.attempts_here < self.conf.max_attempts
+        ):  # a failure of the whole source costs the stock no attempt
+            message, code = sanitize_message(item.describe(str(error))), item.error_code or error.code
+            delay = self._retry_delay(item.attempts_here, error)
+            lifecycle.requeue(item.claim, code[:40], message, delay, item.attempts - is_source_failure)
+        elif self.router.fall_back(item, str(error), error.code):
+            self.add(item)
+        else:
+            message = str(error) if len(self.router.sources) == 1 else "; ".join(item.notes)
+            self.recorder.fail(item.claim, item.error_code, message)
+
+    def _complete_day(
+        self, source: SourceState, day: date, bars: Any, error: SourceError | None, is_source_failure: bool
+    ) -> None:
+        """Caches a day of the whole market; else retries after a pause, or gives up requesting days."""
+        problem = source.days.find_problem(day, bars) if error is None else str(error)
+        if error is None and not problem:
+            source.days.store(day, bars)
+            return
+        may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
+        if is_source_failure or source.days.record_failure(may_pass):
+            source.cool_down(self._retry_delay(max(source.days.failures, 1), error))
+            return
+        reason = sanitize_message(f"{day}: {problem}")
+        lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=reason)
+
+    def _retry_delay(self, attempts: int, error: SourceError | None) -> float:
+        """Returns the seconds before the next attempt: as the source asks, else growing, with jitter."""
+        delay = (error and error.retry_after) or self.conf.backoff * 2 ** (attempts - 1)
+        return min(delay, self.conf.backoff_max) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter

@@ -1,7 +1,7 @@
 """A slice: a short django-q2 job that claims stocks, fetches them and records them, then ends.
 
-Fetching happens in threads and outside any transaction; the job's own thread does all the
-database work, beats while it waits, and drops everything the moment a fence is lost.
+Fetching happens in threads and outside any transaction. The job's own thread does all the database work,
+sends heartbeats while it waits, and drops everything the moment a claim is stale.
 """
 
 import logging
@@ -11,6 +11,7 @@ import random
 import socket
 import time
 from contextlib import suppress
+from enum import Enum, auto
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,56 +19,52 @@ from uuid import UUID
 from django.conf import settings
 from django.db import OperationalError
 
-from tasks_app import lifecycle
+from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
 from tasks_app.db.errors import finds_no_space
-from tasks_app.engine import (
-    item_planner,
-    recorder,
-    request_planner,
-    source_router,
-)
+from tasks_app.engine import item_planner
 from tasks_app.engine.call_pool import Call
 from tasks_app.engine.heartbeat import Heartbeat
-from tasks_app.engine.outcomes import OutcomeHandler
+from tasks_app.engine.recorder import Recorder
+from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
-from tasks_app.engine.source_router import SourceRouter, SourceState
+from tasks_app.engine.source_router import RECHECK_SECONDS, SourceRouter, SourceState, is_stalled
 from tasks_app.errors import StaleClaim
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
-from tasks_app.quotes import trading_days
+from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
 from tasks_app.workers import drain_flag
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
-BATCH = 20  # stocks claimed at once where their bars are there already
-SHORTEST_WAIT = 0.005
-DISK_FULL = "The database's disk is full. Make room, then retry."
+BATCH = 20  # stocks claimed at once while claimed stocks need no request
+MIN_WAIT_SECONDS = 0.005
+SOURCE_PAUSED = "Nothing could be collected for too long: the source %s is paused. %s"
 
 
 def run(task_id: str, number: int, generation: int) -> None:
-    """The job. A copy of one that has begun, or one of a task that has ended, does nothing."""
+    """The queued job. A second copy of a job, or one whose task has ended, does nothing."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
-        if not _leave_to_others(lane):
+        if not _decline_without_source(lane):
             Slice(lane).run()
-    except StaleClaim as lost:
-        logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, lost)
+    except StaleClaim as stale:
+        logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:
         if not finds_no_space(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
         disk_reserve.release()
-        # If not even this can be written, the task stays running and goes on once there is space.
+        # If not even this can be written, the task stays running and continues once there is space.
         with suppress(StaleClaim):
-            lifecycle.fail(UUID(task_id), "disk_full", DISK_FULL)
+            lifecycle.fail(UUID(task_id), "disk_full", errors.english("disk_full"))
 
 
-def _leave_to_others(lane: Lane) -> bool:
-    """Decline where this host can't use the task's source: another one may. Raises `StaleClaim`."""
+def _decline_without_source(lane: Lane) -> bool:
+    """Leaves the task to other hosts if this one can't use its source. Raises `StaleClaim`."""
     source = selectors.get_task(lane.task_id).source
     if source in registry.available(settings.COLLECTOR):
         return False
@@ -77,156 +74,162 @@ def _leave_to_others(lane: Lane) -> bool:
     return True
 
 
-class TimeIsUp(Exception):
-    """The slice is over before the stock list is there."""
+class Claiming(Enum):
+    """How many stocks a slice claims next."""
+
+    FOR_REQUESTS = auto()  # as many as can be requested now: a claim counts as an attempt
+    IN_BATCHES = auto()  # the last ones needed no request, so more are claimed at once
+    NOTHING_DUE = auto()  # the last claim found no due stock
+
+
+class SliceIsOver(Exception):
+    """The slice's time is over before the stock list has arrived."""
 
 
 class Slice:
-    """One run of a lane."""
+    """One run of a lane. Its methods raise `StaleClaim` once the lane is lost."""
 
     def __init__(self, lane: Lane) -> None:
-        self.conf = settings.COLLECTOR
-        self.lane = lane
-        self.pulse = Heartbeat(lane, self.conf.heartbeat)
-        self.desk = RequestQueue(self.conf)
-        # Not all slices at once: while one hands over, the others keep up the rate.
-        self.ends = time.monotonic() + self.conf.slice_seconds * random.uniform(0.75, 1.0)  # noqa: S311
-        self.more = True  # there may be stocks to claim
-        self.instant = False  # the last ones claimed needed no request
-        self.frugal = True  # while the source is shut, none was claimed that needs a request
-        self.patient = False  # the task was found to have patience with a source that is shut
-        self._read_task()
+        self.lane, self.conf = lane, settings.COLLECTOR
+        self.heartbeat = Heartbeat(lane, self.conf.heartbeat)
+        # Slices end at different times: while one queues its successor, the others keep up the rate.
+        self.ends_at = time.monotonic() + self.conf.slice_seconds * random.uniform(0.75, 1.0)  # noqa: S311
+        self.claiming = Claiming.FOR_REQUESTS
+        # While the source is blocked, stocks are claimed until one of them needs a request.
+        self.claims_while_blocked = True
+        self.stall_checked = False
+        self._load_task()
 
     def run(self) -> None:
-        """Plan if need be, then collect until time or work is over. Raises `StaleClaim`."""
+        """Plans the task's items if need be, then collects until the slice's time or work is over."""
         try:
-            if self.task.planned_at is None and not self._plan():
+            if self.task.planned_at is None and not self._plan_items():
                 return
             self._collect()
             lifecycle.close(self.lane)
         finally:
-            self.desk.fetcher.give_up()
-            if self.desk.fetcher.abandoned:
+            self.queue.calls.abandon_all()
+            if self.queue.calls.abandoned:
                 dispatch.retire_this_worker()
 
-    def _read_task(self) -> None:
+    def _load_task(self) -> None:
         self.task = selectors.get_task(self.lane.task_id)
-        self.route = SourceRouter(self.task, self.conf)
-        self.missing = request_planner.RequestPlanner(
-            self.task, trading_days.trading_days_for(self.task.market, self.task.source)
-        )
-        self.keeper = recorder.Recorder(self.task, self.missing)
-        self.settler = OutcomeHandler(self.lane, self.route, self.desk, self.keeper, self.conf)
+        self.router = SourceRouter(self.task, self.conf)
+        self.planner = RequestPlanner(self.task, trading_days_for(self.task.market, self.task.source))
+        self.recorder = Recorder(self.task, self.planner)
+        self.queue = RequestQueue(self.lane, self.router, self.recorder, self.conf)
 
-    def _plan(self) -> bool:
-        """Give the task its items; False when the slice was over first, or the task was ended."""
-        door = self.route.doors[0]
-        listed = self.task.market, door.gate, self.desk.fetcher, self._wait_for_list
-        ask = partial(item_planner.ask, door.source, *listed)
+    def _plan_items(self) -> bool:
+        """Creates the task's items. Returns False if the slice was over first or the task has failed."""
+        first, calls = self.router.sources[0], self.queue.calls
+        fetch = partial(item_planner.fetch_stock_list, first.source, self.task.market, first.limiter, calls)
         try:
-            planned = item_planner.plan(self.task, self.lane, ask, self.conf)
-        except TimeIsUp:
+            is_planned = item_planner.plan(
+                self.task, self.lane, partial(fetch, self._wait_for_list), self.conf
+            )
+        except SliceIsOver:
             lifecycle.close(self.lane)
             return False
-        if planned:
-            self._read_task()
-        return planned
+        if is_planned:
+            self._load_task()
+        return is_planned
 
-    def _wait_for_list(self, shut: Blocked | None) -> Call[Any, Any] | None:
-        """Wait in the source's line, or for its answer, which may outlast the slice but no drain."""
-        if drain_flag.requested() or (shut and self._over()):
-            raise TimeIsUp
-        if shut:
-            self._lose_patience(shut)
-        return self.pulse.wait(self.desk.fetcher, look_after(shut.seconds if shut else math.inf))
+    def _wait_for_list(self, blocked: Blocked | None) -> Call[Any, Any] | None:
+        """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
+        if drain_flag.requested() or (blocked and self._is_over()):
+            raise SliceIsOver
+        if blocked:
+            self._fail_if_stalled(blocked)
+        return self.heartbeat.wait(self.queue.calls, _recheck_after(blocked.seconds if blocked else math.inf))
 
     def _collect(self) -> None:
         while True:
-            wait = self._fill()
-            if self._done():
+            wait = self._advance()
+            if self._is_done():
                 return
-            if call := self.pulse.wait(self.desk.fetcher, wait):
-                for claim in self.settler.settle(call, more=self._wants_more()):
+            if call := self.heartbeat.wait(self.queue.calls, wait):
+                for claim in self.queue.complete(call, claim_more=self._may_claim_more()):
                     self._take_up(claim)
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         if drain_flag.requested():
-            self.ends = min(self.ends, time.monotonic())
-        return time.monotonic() >= self.ends
+            self.ends_at = min(self.ends_at, time.monotonic())
+        return time.monotonic() >= self.ends_at
 
-    def _done(self) -> bool:
-        """A drain waits a little for what is in flight; what is not there by then is handed back."""
-        if drain_flag.requested() and time.monotonic() - self.ends > DRAIN_SECONDS:
+    def _is_done(self) -> bool:
+        """A drain waits a little for the requests in flight; what has not ended by then is requeued."""
+        if drain_flag.requested() and time.monotonic() - self.ends_at > DRAIN_SECONDS:
             return True
-        return self.desk.is_clear() and (self._over() or not self.more)
+        return self.queue.is_empty() and (self._is_over() or self.claiming is Claiming.NOTHING_DUE)
 
-    def _fill(self) -> float:
-        """Claim stocks and ask for them; seconds after which to look again."""
-        if self._over():
-            if drain_flag.requested():  # else what has its time reserved is still asked for
-                self.desk.recall()
-            self.settler.let_go()
+    def _advance(self) -> float:
+        """Claims stocks and sends their requests. Returns the seconds after which to do so again."""
+        if self._is_over():
+            if drain_flag.requested():  # otherwise requests that have reserved their time are still sent
+                self.queue.recall_waiting()
+            self.queue.release_all()
             return math.inf
-        door = self.route.first()
-        shut, resting = door.shut(), door.resting()
-        if shut:
-            self._lose_patience(shut)
-        if not resting and (not shut or self.frugal):
-            self._claim(door)
-        wait = min(self._send(each) for each in self.route.doors)
-        if shut or resting:
-            self.more = True
-            return min(wait, look_after(resting or math.inf))
-        return 0.0 if self.more and self.desk.is_clear() else wait
+        current = self.router.current()
+        blocked, cooldown = current.blocked(), current.cooldown_left()
+        if blocked:
+            self._fail_if_stalled(blocked)
+        if not cooldown and (not blocked or self.claims_while_blocked):
+            self._claim(current)
+        wait = min(self._send(source) for source in self.router.sources)
+        may_claim = self.claiming is not Claiming.NOTHING_DUE
+        if blocked or cooldown:
+            if not may_claim:  # stocks become due while the source is blocked
+                self.claiming = Claiming.FOR_REQUESTS
+            return min(wait, _recheck_after(cooldown or math.inf))
+        return 0.0 if may_claim and self.queue.is_empty() else wait
 
-    def _wants_more(self) -> bool:
-        """Whether stocks are to be claimed for the source that is asked now, and no other."""
-        door = self.route.first()
-        return self.more and not (self._over() or door.place or door.shut() or door.resting())
-
-    def _claim(self, door: SourceState) -> None:
-        """Claim as many stocks as can be asked for now."""
-        room = BATCH - len(self.desk.asks) if self.instant else self.desk.room(door)
-        if room <= 0:
+    def _claim(self, source: SourceState) -> None:
+        """Claims as many stocks as can be requested now, or a batch while stocks need no request."""
+        in_batches = self.claiming is Claiming.IN_BATCHES
+        limit = BATCH - len(self.queue.waiting) if in_batches else self.queue.capacity(source)
+        if limit <= 0:
             return
-        claims = lifecycle.claim(self.lane, room)
+        claims = lifecycle.claim(self.lane, limit)
         for claim in claims:
             self._take_up(claim)
-        self._keep_from_days(door)
-        self.more = bool(claims)
-        self.instant = self.more and not self.desk.asks
+        self.queue.record_from_days(source)
+        if not claims:
+            self.claiming = Claiming.NOTHING_DUE
+        else:
+            self.claiming = Claiming.FOR_REQUESTS if self.queue.waiting else Claiming.IN_BATCHES
+
+    def _may_claim_more(self) -> bool:
+        """Whether a record's commit may claim stocks for the current source, which must be the first."""
+        source = self.router.current()
+        is_free = not (source.position or source.blocked() or source.cooldown_left())
+        return self.claiming is not Claiming.NOTHING_DUE and not self._is_over() and is_free
 
     def _take_up(self, claim: Claim) -> None:
-        request = self.missing.request(claim)
+        """Queues a claimed stock for its request, or records that nothing of it is missing."""
+        stored, request = self.planner.plan(claim)
         if request is None:
-            self.keeper.keep_nothing(claim)
+            self.recorder.record_skipped(claim, stored)
         else:
-            self.desk.asks.append(self.route.ask(claim, request))
+            self.queue.add(self.router.route(claim, request, stored))
 
-    def _keep_from_days(self, door: SourceState) -> None:
-        for ask, bars in self.desk.answered_by_days(door):
-            self.settler.keep(ask, bars, certain=True)
-
-    def _send(self, door: SourceState) -> float:
-        """Ask a source for what is in hand; seconds until it allows more."""
-        self._keep_from_days(door)
-        shut = self.desk.send(door)
-        if shut is None:
+    def _send(self, source: SourceState) -> float:
+        """Sends what the source's limiter permits. Returns the seconds until it permits more."""
+        blocked = self.queue.send(source)
+        if blocked is None:
             return math.inf
-        if shut.why:
-            self.frugal = False
-            self.settler.withdraw(door, shut)
-        return look_after(shut.seconds)
+        if blocked.reason:
+            self.claims_while_blocked = False
+            self.queue.release_blocked(source, blocked)
+        return _recheck_after(blocked.seconds)
 
-    def _lose_patience(self, shut: Blocked) -> None:
-        """End a task that has got nowhere for too long because its source is shut."""
-        if shut.why and not self.patient and source_router.is_hopeless(self.task.pk, self.conf):
-            lifecycle.fail(
-                self.task.pk, "source_paused", source_router.GIVEN_UP % (self.task.source, shut.why)
-            )
-        self.patient = True
+    def _fail_if_stalled(self, blocked: Blocked) -> None:
+        """Fails the task if it has collected nothing for too long because its source is blocked."""
+        if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
+            message = SOURCE_PAUSED % (self.task.source, blocked.reason)
+            lifecycle.fail(self.task.pk, "source_paused", message)
+        self.stall_checked = True
 
 
-def look_after(seconds: float) -> float:
-    """When to look again at what is to change in so many seconds: somebody may change it sooner."""
-    return max(min(seconds, source_router.LOOK_SECONDS), SHORTEST_WAIT)
+def _recheck_after(seconds: float) -> float:
+    """Returns when to check again what changes in so many seconds: another process may change it sooner."""
+    return max(min(seconds, RECHECK_SECONDS), MIN_WAIT_SECONDS)

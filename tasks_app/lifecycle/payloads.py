@@ -120,7 +120,7 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
 def _source_pause(task: CollectionTask) -> dict[str, Any]:
     """Until when a running task's source takes no requests, and why; nulls while it takes them."""
     limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
-    if limiter is None or not limiter.shut:
+    if limiter is None or not limiter.is_blocked:
         return {"source_paused_until": None, "source_message": None}
     return {"source_paused_until": limiter.paused_until, "source_message": limiter.reason}
 

@@ -39,6 +39,7 @@ class SourceTraits:
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
+    selects_days: bool = False  # it has `offers_day`, which says of each day whether it serves it
 
     def serves_days(self, market: str, adjust: str) -> bool:
         """Whether one request returns a day of the whole market in this adjustment."""
@@ -76,6 +77,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         required_setting=str(getattr(source, "needs", "")),
         day_markets=_some_of(source, "day_markets", source.markets, MARKETS) if serves_days else (),
         day_adjusts=_some_of(source, "day_adjusts", source.adjusts, ADJUSTS) if serves_days else (),
+        selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )
 
 

@@ -1,9 +1,9 @@
-"""A source's gate: one rate, one daily cap and one breaker for all workers and hosts, in one row.
+"""The rate limiter of a source: one rate, one daily cap and one circuit breaker for all workers and hosts.
 
-A slice reserves the times of its next requests in one update, by the database's clock, and its
-threads wait for them as *durations*, so that no host's clock matters. Times are spaced a little
-wider than the rate allows (`SPARE`): a request may begin that much after its time and no later
-(`Pass.until`), so the rate holds in every second (for slower rates: in every interval).
+All of it stands in one row. A slice reserves the times of its next requests in one update, by the
+database's clock, and its threads wait for them as *durations*, so that no host's clock matters. Times are
+spaced a little wider than the rate allows (`SPARE`): a request may begin that much after its time and no
+later (`Permit.until`), so the rate holds in every second (for slower rates: in every interval).
 """
 
 import random
@@ -27,53 +27,53 @@ from tasks_app.throttle import status
 SPARE = 0.025
 JITTER = 0.005
 AHEAD_SECONDS = 1.0
-CLOCK_GRAIN = 0.002  # SQLite tells milliseconds
-# What may well be one stock's own trouble. Every other refusal speaks of the source as a whole.
-DOUBTFUL = frozenset({"timeout", "empty_answer", "source_error"})
+CLOCK_GRAIN = 0.002  # SQLite's clock has milliseconds
+# Errors that may concern a single stock. Every other refusal concerns the source as a whole.
+STOCK_ERRORS = frozenset({"timeout", "empty_answer", "source_error"})
 
 
 @dataclass(frozen=True)
 class Permit:
-    """The right to begin one request between `since` and `until`, both monotonic seconds of this host."""
+    """Permission to begin one request between `since` and `until`, both in this host's monotonic seconds."""
 
     since: float = 0.0
     until: float = float("inf")
-    probe: bool = False
+    is_probe: bool = False
     after_refusals: bool = False
 
 
 @dataclass(frozen=True)
 class Blocked:
-    """No request may be reserved for `seconds`. `why` is empty when others are merely ahead in the queue."""
+    """No request may be reserved for `seconds`. `reason` is empty when others are merely ahead in line."""
 
     seconds: float
-    why: str = ""
+    reason: str = ""
 
 
 class NoLimit:
-    """The gate of a source that needs none: it costs nothing."""
+    """The limiter of a source that needs none. It costs nothing."""
 
     def reserve(self, count: int) -> list[Permit] | Blocked:
-        """Passes for the next requests, `count` or fewer; or why there are none now."""
+        """Returns permits for the next requests, `count` or fewer, or why there are none now."""
         return [Permit()] * count
 
-    def look(self) -> Blocked | None:
-        """Why no request would pass now, without reserving one; a queue is no reason."""
+    def blocked(self) -> Blocked | None:
+        """Returns why no request would be permitted now, without reserving one. A line is no reason."""
         return None
 
-    def missed(self, passed: Permit) -> None:
-        """The request was not made after all."""
+    def cancel(self, permit: Permit) -> None:
+        """Records that the permitted request was not made."""
 
-    def answered(self, passed: Permit) -> None:
-        """The source has answered, be it that it knows no such stock."""
+    def record_success(self, permit: Permit) -> None:
+        """Records a response, "unknown stock" included."""
 
-    def refused(self, passed: Permit, error: Transient) -> bool:
-        """The source has refused; True when that is the source's trouble and not the stock's."""
+    def record_failure(self, permit: Permit, error: Transient) -> bool:
+        """Records a refusal. Returns True when it concerns the whole source rather than the stock."""
         return False
 
 
 class SourceLimiter(NoLimit):
-    """The gate of a source that somebody else serves, with its rate and daily cap if there are any."""
+    """The limiter of a source that a vendor serves, with its rate and daily cap if there are any."""
 
     def __init__(self, source: str, limits: Limits, conf: Conf) -> None:
         self.source, self.limits, self.conf = source, limits, conf
@@ -85,52 +85,54 @@ class SourceLimiter(NoLimit):
 
     def reserve(self, count: int) -> list[Permit] | Blocked:
         with transaction.atomic():
-            taken, probe = self._take_some(count)
-            if not taken:
-                return self.look() or Blocked(self._queue_seconds())
-            asked = time.monotonic()
+            reserved, is_probe = self._reserve_some(count)
+            if not reserved:
+                return self.blocked() or Blocked(self._line_seconds())
+            sent = time.monotonic()
             row = self._read()
-            heard = time.monotonic()
-        given = Permit(probe=probe, after_refusals=row.refusals > 0)
-        wait = (row.next_at - row.now - taken * self.step).total_seconds()
-        return [self._pass(given, asked, heard, wait + n * self.step.total_seconds()) for n in range(taken)]
+            received = time.monotonic()
+        first = (row.next_at - row.now - reserved * self.step).total_seconds()
+        permit = Permit(is_probe=is_probe, after_refusals=row.refusals > 0)
+        waits = [first + n * self.step.total_seconds() for n in range(reserved)]
+        return [self._schedule(permit, sent, received, wait) for wait in waits]
 
-    def look(self) -> Blocked | None:
-        gate = status.status_of(self.source)
-        return Blocked(gate.seconds, gate.reason) if gate.shut else None
+    def blocked(self) -> Blocked | None:
+        current = status.status_of(self.source)
+        return Blocked(current.seconds, current.reason) if current.is_blocked else None
 
-    def missed(self, passed: Permit) -> None:
-        if passed.probe:
-            self._pause(0.0)  # somebody else may probe
+    def cancel(self, permit: Permit) -> None:
+        if permit.is_probe:
+            self._pause(0.0)  # another worker may probe
 
-    def answered(self, passed: Permit) -> None:
-        if passed.probe or passed.after_refusals:
-            row = self.row if passed.probe else self.row.filter(open_until__isnull=True)
+    def record_success(self, permit: Permit) -> None:
+        if permit.is_probe or permit.after_refusals:
+            row = self.row if permit.is_probe else self.row.filter(open_until__isnull=True)
             row.update(refusals=0, open_until=None, reason="")
 
-    def refused(self, passed: Permit, error: Transient) -> bool:
+    def record_failure(self, permit: Permit, error: Transient) -> bool:
         with transaction.atomic():
-            # While it is paused, only the probe counts: the others had begun before.
-            row = self.row if passed.probe else self.row.filter(open_until__isnull=True)
+            # While the source is paused only the probe counts: other requests had begun before.
+            row = self.row if permit.is_probe else self.row.filter(open_until__isnull=True)
             row.update(refusals=F("refusals") + 1, reason=str(error).replace("\0", "")[:500])
             if error.retry_after:
-                self._delay(error.retry_after)
-            paused = self._open_breaker(passed, error)
-        return paused and error.code not in DOUBTFUL
+                until = Clock() + timedelta(seconds=error.retry_after)
+                self.row.update(next_at=Greatest(Coalesce("next_at", until), until))
+            is_paused = self._open_breaker(permit, error)
+        return is_paused and error.code not in STOCK_ERRORS
 
-    def _take_some(self, count: int) -> tuple[int, bool]:
-        """How many requests were reserved, and whether it is one that probes a paused source."""
-        many = min(count, max(1, int(AHEAD_SECONDS / self.interval))) if self.interval else count
-        for number in dict.fromkeys((many, 1)):  # what is left of the day may be less than many
-            if self._take(number, open_until__isnull=True):
+    def _reserve_some(self, count: int) -> tuple[int, bool]:
+        """Returns how many requests were reserved, and whether it is the one that probes a paused source."""
+        most = min(count, max(1, int(AHEAD_SECONDS / self.interval))) if self.interval else count
+        for number in dict.fromkeys((most, 1)):  # the rest of the day's cap may be smaller than `most`
+            if self._reserve_in_row(number, open_until__isnull=True):
                 return number, False
-        if self._take(1, open_until__lte=Clock()):
-            self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # nobody else, until it is answered
+        if self._reserve_in_row(1, open_until__lte=Clock()):
+            self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # for all others, until it is answered
             return 1, True
         return 0, False
 
-    def _take(self, count: int, **condition: Any) -> int:
-        """Move the row on by `count` requests; 0 when the condition, the queue or the cap forbids it."""
+    def _reserve_in_row(self, count: int, **condition: Any) -> int:
+        """Advances the row by `count` requests; 0 when the condition, the line or the cap forbids it."""
         today = TruncDate(Clock(), tzinfo=ZoneInfo(self.limits.time_zone))
         used: Expression = Case(
             When(day=today, then=F("requests_today")), default=Value(0), output_field=PositiveIntegerField()
@@ -145,41 +147,37 @@ class SourceLimiter(NoLimit):
     def _read(self) -> Any:
         return self.row.annotate(now=Clock()).get()
 
-    def _pass(self, given: Permit, asked: float, heard: float, wait: float) -> Permit:
-        """The database's "now" lay between `asked` and `heard`, so nobody begins before its time."""
+    def _schedule(self, permit: Permit, sent: float, received: float, wait: float) -> Permit:
+        """The database's "now" lay between `sent` and `received`, so no request begins before its time."""
         late = SPARE * max(self.interval, 1.0) - CLOCK_GRAIN if self.interval else float("inf")
         jitter = random.uniform(0.0, JITTER * self.interval)  # noqa: S311
-        unsure = min(heard - asked, late / 2)  # a slow line to the database must not void every pass
-        return replace(given, since=heard + wait + jitter, until=heard + wait + late - unsure)
+        uncertain = min(received - sent, late / 2)  # a slow database connection must not void every permit
+        return replace(permit, since=received + wait + jitter, until=received + wait + late - uncertain)
 
-    def _queue_seconds(self) -> float:
-        """Until the queue is short enough to stand in."""
+    def _line_seconds(self) -> float:
+        """Returns the seconds until the line is short enough to join."""
         row = self._read()
         return max((row.next_at - row.now).total_seconds() - AHEAD_SECONDS, 0.0) if row.next_at else 0.0
 
-    def _open_breaker(self, passed: Permit, error: Transient) -> bool:
-        """Pause the source after too many refusals in a row; whether it is paused now."""
+    def _open_breaker(self, permit: Permit, error: Transient) -> bool:
+        """Pauses the source after too many consecutive refusals. Returns whether it is paused now."""
         row, conf = self._read(), self.conf
-        if row.open_until and not passed.probe:
+        if row.open_until and not permit.is_probe:
             return True
-        asked = error.retry_after or 0.0
+        requested = error.retry_after or 0.0
         surplus = row.refusals - conf.breaker_after
-        if surplus < 0 and asked < conf.breaker_pause:
+        if surplus < 0 and requested < conf.breaker_pause:
             return False
         pause = min(conf.breaker_pause * 2 ** min(max(surplus, 0), 20), conf.breaker_pause_max)
-        self._pause(max(asked, pause) * random.uniform(1.0, 1.1))  # noqa: S311
+        self._pause(max(requested, pause) * random.uniform(1.0, 1.1))  # noqa: S311
         self.row.filter(refusals__lt=conf.breaker_after).update(refusals=conf.breaker_after)
         return True
 
     def _pause(self, seconds: float) -> None:
         self.row.update(open_until=Clock() + timedelta(seconds=seconds))
 
-    def _delay(self, seconds: float) -> None:
-        until = Clock() + timedelta(seconds=seconds)
-        self.row.update(next_at=Greatest(Coalesce("next_at", until), until))
-
 
 def limiter_for(source: str, conf: Conf) -> NoLimit:
-    """The gate of a source."""
+    """Returns the limiter of a source by its name."""
     limits = registry.limits(source, conf)
     return NoLimit() if limits.unlimited else SourceLimiter(source, limits, conf)

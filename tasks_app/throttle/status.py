@@ -1,4 +1,4 @@
-"""Reads: how each source's gate stands. `engine.gate` is what opens and shuts them."""
+"""Reads the state of each source's rate limiter, for pages and API. `throttle.limiter` changes it."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -16,8 +16,8 @@ from tasks_app.sources.base import Limits
 
 
 class LimiterState(StrEnum):
-    """`OPEN`: requests pass at the rate. `PAUSED`: the breaker is open. `CAPPED`: the day is used up.
-    `UNLIMITED`: nothing is counted."""
+    """`OPEN`: requests pass at the rate. `PAUSED`: the circuit breaker is open. `CAPPED`: the day's requests
+    are used up. `UNLIMITED`: nothing is counted."""
 
     OPEN = "open"
     PAUSED = "paused"
@@ -27,16 +27,15 @@ class LimiterState(StrEnum):
 
 @dataclass(frozen=True)
 class LimiterStatus:
-    """A source's gate. `rate` in requests per second, 0: no limit, as for `daily_cap`.
+    """The state of a source's limiter. `rate` is in requests per second; 0 means no limit.
 
-    `paused_until` (with its offset), `seconds` until then, and `reason`, one sentence, are set while
-    it is paused or capped. `refusals` counts those in a row.
+    `paused_until` (aware), the `seconds` until then and `reason`, one sentence, are set while the source is
+    paused or capped. `refusals` counts consecutive ones.
     """
 
     source: str
     state: LimiterState
     rate: float = 0.0
-    daily_cap: int = 0
     requests_today: int = 0
     refusals: int = 0
     paused_until: datetime | None = None
@@ -44,49 +43,48 @@ class LimiterStatus:
     reason: str = ""
 
     @property
-    def shut(self) -> bool:
-        """No request passes now."""
+    def is_blocked(self) -> bool:
+        """Whether no request passes now."""
         return self.paused_until is not None
 
 
 def all_statuses() -> list[LimiterStatus]:
-    """The gates of all sources that can be used here, by name, in one query."""
+    """Returns the state of all sources that can be used here, by name, in one query."""
     conf = settings.COLLECTOR
     rows = {row.source: row for row in _rows()}
     names = sorted(registry.available(conf))
-    return [_gate(name, registry.limits(name, conf), rows.get(name)) for name in names]
+    return [_status(name, registry.limits(name, conf), rows.get(name)) for name in names]
 
 
 def status_of(source: str) -> LimiterStatus:
-    """One source's gate: a query, or none for a source without limits. An unknown one is unlimited."""
+    """Returns one source's state: one query, or none without limits. An unknown source is unlimited."""
     conf = settings.COLLECTOR
     limits = registry.limits(source, conf) if source in registry.available(conf) else Limits()
     row = None if limits.unlimited else _rows().filter(pk=source).first()
-    return _gate(source, limits, row)
+    return _status(source, limits, row)
 
 
 def _rows() -> Any:
     return SourceGate.objects.annotate(now=Now())
 
 
-def _gate(source: str, limits: Limits, row: Any) -> LimiterStatus:
-    """`row` is a SourceGate with the database's time as `now`, or None where no request was ever made."""
+def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
+    """`row` is a SourceGate with the database's time as `now`; None before the first request."""
     if limits.unlimited:
         return LimiterStatus(source, LimiterState.UNLIMITED)
-    told: dict[str, Any] = {"source": source, "rate": limits.rate, "daily_cap": limits.daily}
+    fields: dict[str, Any] = {"source": source, "rate": limits.rate}
     if row is None:
-        return LimiterStatus(state=LimiterState.OPEN, **told)
+        return LimiterStatus(state=LimiterState.OPEN, **fields)
     today = local_day(row.now, limits)
-    told |= {"requests_today": row.requests_today if row.day == today else 0, "refusals": row.refusals}
+    fields |= {"requests_today": row.requests_today if row.day == today else 0, "refusals": row.refusals}
     if row.open_until and row.open_until > row.now:
-        return LimiterStatus(
-            state=LimiterState.PAUSED, **told, **_until(row.open_until, row.now), reason=row.reason
-        )
-    if limits.daily and told["requests_today"] >= limits.daily:
+        pause = _until(row.open_until, row.now)
+        return LimiterStatus(state=LimiterState.PAUSED, **fields, **pause, reason=row.reason)
+    if limits.daily and fields["requests_today"] >= limits.daily:
         reason = _("The day's %(count)d requests are used up.") % {"count": limits.daily}
         tomorrow = _until(_midnight_after(today, limits), row.now)
-        return LimiterStatus(state=LimiterState.CAPPED, **told, **tomorrow, reason=reason)
-    return LimiterStatus(state=LimiterState.OPEN, **told)
+        return LimiterStatus(state=LimiterState.CAPPED, **fields, **tomorrow, reason=reason)
+    return LimiterStatus(state=LimiterState.OPEN, **fields)
 
 
 def _until(end: datetime, now: datetime) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def _until(end: datetime, now: datetime) -> dict[str, Any]:
 
 
 def local_day(now: datetime, limits: Limits) -> date:
-    """The day by which the source's cap counts."""
+    """Returns the day to which the source's daily cap applies."""
     return now.astimezone(ZoneInfo(limits.time_zone)).date()
 
 

@@ -28,7 +28,7 @@ FRIDAY, MONDAY = date(2024, 3, 1), date(2024, 3, 4)
 def script(settings, monkeypatch):
     """A function that gives the source its script by day, and the settings their values."""
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
-    day_fetches._shelves.clear()
+    day_fetches._caches.clear()
 
     def give(days, **given):
         monkeypatch.setattr(ByDay, "days", staticmethod(days))
@@ -177,7 +177,7 @@ def make_stored(script, size=60):
     """The Friday of so many stocks, which then are known to trade."""
     script(page(size), by_day=each)
     collect(make_increment(end_date=FRIDAY))
-    day_fetches._shelves.clear()
+    day_fetches._caches.clear()
     ByDay.calls.clear()
 
 
@@ -241,7 +241,7 @@ def test_a_refused_bar_of_the_last_days_is_asked_for_again_though_its_day_was_an
 
     script(days)
     assert collect(make_increment()).items.get(code="000007").rows_refused == 1
-    day_fetches._shelves.clear()
+    day_fetches._caches.clear()
     ByDay.calls.clear()
     script(scripted_sources.whole_market)
     task = collect(make_increment())
@@ -254,7 +254,7 @@ def test_a_day_that_hangs_is_given_up_and_the_next_process_knows(script):
     script(lambda day: released.wait(30) and {}, fetch_timeout=0.2, heartbeat=0.05)
     task = make_increment()
     work()
-    day_fetches._shelves.clear()  # as a new process would find it
+    day_fetches._caches.clear()  # as a new process would find it
     collect(task)
     released.set()
     assert (task.status, task.success_count) == ("completed", 60)
@@ -272,8 +272,8 @@ def test_a_process_never_keeps_more_days_than_it_may_ask_at_once(script):
     script(scripted_sources.whole_market, days_at_once=2)
     collect(make_increment())
     collect(make_increment(start_date=MONDAY, end_date=MONDAY + timedelta(days=1), force_update=True))
-    assert len(day_fetches._shelves) == 1
-    assert all(len(shelf.days) <= 2 for shelf in day_fetches._shelves.values())
+    assert len(day_fetches._caches) == 1
+    assert all(len(cache.days) <= 2 for cache in day_fetches._caches.values())
 
 
 def test_the_simulated_days_hold_the_same_bars_as_its_stocks(settings):

@@ -55,9 +55,9 @@ def test_a_local_source_without_limits_has_no_row_and_costs_no_query(limited, dj
     with django_assert_num_queries(0):
         door = limited()
         assert door.reserve(3) == [Permit()] * 3
-        door.answered(Permit())
-        door.refused(Permit(), BUSY)
-        assert door.look() is None
+        door.record_success(Permit())
+        door.record_failure(Permit(), BUSY)
+        assert door.blocked() is None
         assert seen().state == "unlimited"
     assert not SourceGate.objects.exists()
 
@@ -77,7 +77,7 @@ def third_party(settings, monkeypatch):
 def test_a_source_without_limits_that_refuses_is_paused_too(third_party):
     door = limiter.limiter_for("first", third_party)
     assert len(taken(door, 100)) == 100
-    assert [door.refused(Permit(), BUSY) for _ in range(2)] == [False, True]
+    assert [door.record_failure(Permit(), BUSY) for _ in range(2)] == [False, True]
     assert isinstance(door.reserve(1), Blocked)
     assert status.status_of("first").state == "paused"
 
@@ -107,7 +107,7 @@ def test_nobody_reserves_further_ahead_than_a_moment(limited):
     door = limited(rate=10)
     while not isinstance(given := door.reserve(5), Blocked):
         assert max(passed.since for passed in given) < time.monotonic() + 2.5
-    assert not given.why
+    assert not given.reason
     assert 0 <= given.seconds < 2  # the queue has been getting shorter since
 
 
@@ -124,9 +124,9 @@ def test_the_day_s_cap_closes_the_gate_until_tomorrow(limited):
     assert [len(taken(door, 3)), len(taken(door, 1)), len(taken(door, 1))] == [3, 1, 1]
     given = door.reserve(1)
     assert isinstance(given, Blocked)
-    assert "5 requests are used up" in given.why
+    assert "5 requests are used up" in given.reason
     assert 0 < given.seconds <= 24 * 3600
-    assert (seen().state, seen().requests_today, seen().shut) == ("capped", 5, True)
+    assert (seen().state, seen().requests_today, seen().is_blocked) == ("capped", 5, True)
     SourceGate.objects.update(day=date(2020, 1, 1))
     assert seen().state == "open"
     assert len(taken(door, 3)) == 3
@@ -141,10 +141,10 @@ def test_what_is_left_of_the_day_is_given_though_more_was_asked_for(limited):
 
 def test_the_breaker_opens_after_so_many_refusals_in_a_row_and_says_so(limited):
     door = limited(rate=100, breaker_after=3)
-    assert [door.refused(Permit(), BUSY) for _ in range(3)] == [False, False, True]
+    assert [door.record_failure(Permit(), BUSY) for _ in range(3)] == [False, False, True]
     given = door.reserve(1)
     assert isinstance(given, Blocked)
-    assert given.why == "Too many requests."
+    assert given.reason == "Too many requests."
     assert 55 < given.seconds < 67
     told = seen()
     assert (told.state, told.reason, told.refusals) == ("paused", "Too many requests.", 3)
@@ -154,31 +154,31 @@ def test_the_breaker_opens_after_so_many_refusals_in_a_row_and_says_so(limited):
 def test_an_answer_between_refusals_starts_the_count_anew(limited):
     door = limited(rate=100, breaker_after=3)
     for _ in range(2):
-        door.refused(Permit(), BUSY)
+        door.record_failure(Permit(), BUSY)
     (passed,) = taken(door, 1)
-    door.answered(passed)
+    door.record_success(passed)
     for _ in range(2):
-        assert not door.refused(Permit(), BUSY)
+        assert not door.record_failure(Permit(), BUSY)
     assert seen().state == "open"
 
 
 def test_refusals_that_were_on_their_way_when_it_opened_do_not_prolong_the_pause(limited):
     door = limited(rate=100, breaker_after=2)
     for _ in range(6):
-        door.refused(Permit(), BUSY)
+        door.record_failure(Permit(), BUSY)
     assert seen().refusals == 2
     assert seen().seconds < 67
 
 
 def test_after_the_pause_exactly_one_request_probes(limited):
     door = limited(rate=100, breaker_after=1)
-    door.refused(Permit(), BUSY)
+    door.record_failure(Permit(), BUSY)
     pass_time(door, 70)
-    assert not door.look()
+    assert not door.blocked()
     (probe,) = taken(door, 5)
-    assert probe.probe
+    assert probe.is_probe
     assert isinstance(door.reserve(1), Blocked)
-    door.answered(probe)
+    door.record_success(probe)
     assert (seen().state, seen().refusals) == ("open", 0)
     assert len(taken(door, 5)) == 5
 
@@ -188,7 +188,7 @@ def test_each_refused_probe_doubles_the_pause_up_to_the_longest(limited):
     pauses = []
     refused = Permit()
     for _ in range(4):
-        assert door.refused(refused, BUSY)
+        assert door.record_failure(refused, BUSY)
         pauses.append(seen().seconds)
         pass_time(door, seen().seconds + 1)
         (refused,) = taken(door, 1)
@@ -198,43 +198,43 @@ def test_each_refused_probe_doubles_the_pause_up_to_the_longest(limited):
 
 def test_a_probe_that_was_never_made_leaves_the_next_one_to_others(limited):
     door = limited(rate=100, breaker_after=1)
-    door.refused(Permit(), BUSY)
+    door.record_failure(Permit(), BUSY)
     pass_time(door, 70)
     (probe,) = taken(door, 1)
-    door.missed(probe)
-    assert taken(door, 1)[0].probe
+    door.cancel(probe)
+    assert taken(door, 1)[0].is_probe
 
 
 def test_a_probe_whose_worker_is_lost_is_made_again_later(limited):
     door = limited(rate=100, breaker_after=1, fetch_timeout=30.0)
-    door.refused(Permit(), BUSY)
+    door.record_failure(Permit(), BUSY)
     pass_time(door, 70)
     taken(door, 1)
     assert isinstance(door.reserve(1), Blocked)
     pass_time(door, 32)
-    assert taken(door, 1)[0].probe
+    assert taken(door, 1)[0].is_probe
 
 
 def test_a_ban_of_hours_opens_the_breaker_at_once_for_as_long_as_it_lasts(limited):
     door = limited(rate=100)
-    assert door.refused(Permit(), Transient("Banned.", code="banned", retry_after=5 * 3600))
+    assert door.record_failure(Permit(), Transient("Banned.", code="banned", retry_after=5 * 3600))
     assert seen().state == "paused"
     assert 5 * 3600 - 1 < seen().seconds < 5.6 * 3600
 
 
 def test_a_short_retry_after_holds_back_everybody(limited):
     door = limited(rate=100)
-    assert not door.refused(Permit(), Transient("Slowly.", code="throttled", retry_after=20))
+    assert not door.record_failure(Permit(), Transient("Slowly.", code="throttled", retry_after=20))
     given = door.reserve(1)
     assert isinstance(given, Blocked)
-    assert not given.why
+    assert not given.reason
     assert 17 < given.seconds < 20
 
 
-@pytest.mark.parametrize("code", sorted(limiter.DOUBTFUL))
+@pytest.mark.parametrize("code", sorted(limiter.STOCK_ERRORS))
 def test_what_may_be_the_stock_s_own_trouble_is_never_blamed_on_the_source(limited, code):
     door = limited(rate=100, breaker_after=1)
-    assert not door.refused(Permit(), Transient("Hm.", code=code))
+    assert not door.record_failure(Permit(), Transient("Hm.", code=code))
     assert seen().state == "paused"
 
 

@@ -89,7 +89,7 @@ def _words(estimate: estimates.Estimate) -> dict[str, Any]:
 def _sources(form: OrderForm) -> list[dict[str, Any]]:
     """The sources as choices that say what they can do."""
     conf, chosen = settings.COLLECTOR, form["source"].value()
-    pauses = {gate.source: _pause(gate) for gate in status.all_statuses() if gate.shut}
+    pauses = {gate.source: _pause(gate) for gate in status.all_statuses() if gate.is_blocked}
     return [
         {
             "name": name,

@@ -227,7 +227,7 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
 
 
 def _of_the_source(task: CollectionTask) -> Iterator[Notice]:
-    if task.status != TaskStatus.RUNNING or not (gate := status.status_of(task.source)).shut:
+    if task.status != TaskStatus.RUNNING or not (gate := status.status_of(task.source)).is_blocked:
         return
     name = _("The source “%(source)s” is paused") % {"source": task.source}
     until = f"{timezone.localtime(gate.paused_until):%Y-%m-%d %H:%M:%S}"

@@ -71,7 +71,7 @@ class Command(BaseCommand):
                 else:
                     conf = settings.COLLECTOR
                     source = order.source_of(market, options["source"], conf).name
-                    symbols = item_planner.ask_now(source, market, conf)
+                    symbols = item_planner.fetch_stock_list_now(source, market, conf)
                 today = market_today(market)
                 synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
         except errors.CollectorError as error:
