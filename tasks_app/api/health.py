@@ -1,4 +1,4 @@
-"""Probes: alive, and ready. They need no login and tell no secret."""
+"""Liveness and readiness probes. They need no login and reveal no secret."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tasks_app.api import openapi
-from tasks_app.api.renderers import ApiJSONRenderer, JSONOnlyNegotiation
+from tasks_app.api.renderers import ApiJSONRenderer
 from tasks_app.queue import dispatch
 
 
@@ -24,11 +24,14 @@ class ProbeView(APIView):
     authentication_classes: Sequence[Any] = ()
     permission_classes = (AllowAny,)
     renderer_classes = (ApiJSONRenderer,)
-    content_negotiation_class = JSONOnlyNegotiation
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        """JSON, whatever the request accepts."""
+        return super().perform_content_negotiation(request, force=True)
 
 
 class LivenessView(ProbeView):
-    """This process answers. Asks nothing of anybody else."""
+    """This process answers. Uses neither database nor cache."""
 
     @openapi.ALIVE
     def get(self, request: Request) -> Response:
@@ -36,16 +39,16 @@ class LivenessView(ProbeView):
 
 
 class ReadinessView(ProbeView):
-    """Work can be taken on: 200 when all is well, else 503 and what is missing."""
+    """Whether work can be accepted: 200 when every check succeeds, else 503; the body names each check."""
 
     @openapi.READY
     def get(self, request: Request) -> Response:
-        found = {name: _holds(check) for name, check in CHECKS.items()}
-        ready = all(found.values())
-        return Response({"ready": ready, **found}, 200 if ready else 503)
+        results = {name: _succeeds(check) for name, check in CHECKS.items()}
+        ready = all(results.values())
+        return Response({"ready": ready, **results}, 200 if ready else 503)
 
 
-def _holds(check: Callable[[], bool]) -> bool:
+def _succeeds(check: Callable[[], bool]) -> bool:
     try:
         return check()
     except DatabaseError:
@@ -63,21 +66,9 @@ def _latest_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).graph.leaf_nodes())
 
 
-def _migrated() -> bool:
-    return _latest_migrations() <= MigrationRecorder(connection).applied_migrations().keys()
-
-
-def _queue_is_readable() -> bool:
-    return dispatch.waiting_jobs() >= 0
-
-
-def _a_worker_lives() -> bool:
-    return bool(dispatch.clusters())
-
-
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database_answers,
-    "migrations": _migrated,
-    "queue": _queue_is_readable,
-    "worker": _a_worker_lives,
+    "migrations": lambda: _latest_migrations() <= MigrationRecorder(connection).applied_migrations().keys(),
+    "queue": lambda: dispatch.waiting_jobs() >= 0,  # it can be read
+    "worker": lambda: bool(dispatch.clusters()),
 }

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says of each operation, one decorator each; tests hold it against the answers."""
+"""What the OpenAPI schema says of each operation, one decorator each. Tests compare it with the responses."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,13 +9,14 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from tasks_app.api import responses as answers, serializers
+from tasks_app.api import responses, serializers
 from tasks_app.api.request_data import KEY, KEY_HEADER
 from tasks_app.api.serializers import CODE
 from tasks_app.conf import MARKETS
 from tasks_app.quotes.csv_export import MAX_ROWS
 
 F = TypeVar("F", bound=Callable[..., Any])
+Responses = dict[Any, Any]  # (status, media type) -> serializer or OpenApiResponse
 JSON = "application/json"
 ID = "3f2b8c1e-5a4d-4f6e-9b7a-1c2d3e4f5a6b"
 
@@ -36,214 +37,177 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
 
 
-def _problem(description: str, detail: str, code: str, field: str = "") -> OpenApiResponse:
+def _problem(
+    status: int, title: str, detail: str, code: str, field: str = "", example_name: str = ""
+) -> Responses:
     value = {"detail": detail, "code": code, **({"errors": {field: [detail]}} if field else {})}
-    example = OpenApiExample(description, value=value, response_only=True)
-    return OpenApiResponse(answers.ErrorAnswer, description, [example])
+    example = OpenApiExample(example_name or title, value=value, response_only=True)
+    return {(status, JSON): OpenApiResponse(responses.ErrorAnswer, title, [example])}
 
 
-EVERYWHERE = {
-    401: _problem(
-        "No credentials, or wrong ones",
-        "Authentication credentials were not provided.",
-        "not_authenticated",
-    ),
-    403: _problem(
-        "Permission missing", "You lack the permission to start a collection.", "permission_denied"
-    ),
-    406: _problem(
-        "Unacceptable Accept header",
-        "Could not satisfy the request Accept header.",
-        "not_acceptable",
-    ),
-    503: _problem(
-        "Database away", "The database does not answer. Try again in a few seconds.", "unavailable"
-    ),
-}
-INVALID = {400: _problem("Invalid parameter", "limit: A valid integer is required.", "invalid", "limit")}
-UNKNOWN = {404: _problem("Unknown or malformed id", f"There is no task {ID}.", "task_not_found")}
-BODY = {
-    413: _problem("Body too large", "The body is larger than 1000000 bytes.", "body_too_large"),
-    415: _problem("Not JSON", 'Unsupported media type "text/plain" in request.', "unsupported_media_type"),
-}
-RUNNING = {
-    400: _problem(
-        "A task is running, or the request is invalid",
-        f"A task is already running: {ID}. Wait for it to end, or cancel it first.",
-        "task_running",
-    )
-}
+def _header(name: str, description: str, kind: Any = str, **extra: Any) -> OpenApiParameter:
+    return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, **extra)
+
+
+UNAUTHENTICATED = _problem(
+    401, "No credentials, or wrong ones", "Authentication credentials were not provided.", "not_authenticated"
+)
+FORBIDDEN = _problem(
+    403, "Permission missing", "You lack the permission to start a collection.", "permission_denied"
+)
+NOT_ACCEPTABLE = _problem(
+    406, "Unacceptable Accept header", "Could not satisfy the request Accept header.", "not_acceptable"
+)
+UNAVAILABLE = _problem(
+    503,
+    "Database unavailable",
+    "The database does not answer. Try again in a few seconds.",
+    "unavailable",
+    example_name="Database away",  # a key in the schema, which stays
+)
+INVALID = _problem(400, "Invalid parameter", "limit: A valid integer is required.", "invalid", "limit")
+UNKNOWN = _problem(404, "Unknown or malformed id", f"There is no task {ID}.", "task_not_found")
+NO_STOCK = _problem(404, "Unknown stock", "There is no such stock.", "not_found")
+TOO_LARGE = _problem(413, "Body too large", "The body is larger than 1000000 bytes.", "body_too_large")
+NOT_JSON = _problem(
+    415, "Not JSON", 'Unsupported media type "text/plain" in request.', "unsupported_media_type"
+)
+NOT_RUNNING = _problem(400, "Not running", f"The task {ID} is not running.", "task_not_running")
+RUNNING = _problem(
+    400,
+    "A task is running, or the request is invalid",
+    f"A task is already running: {ID}. Wait for it to end, or cancel it first.",
+    "task_running",
+)
+
+NOT_MODIFIED: Responses = {304: OpenApiResponse(description="Not changed since the client's version")}
+CSV: Responses = {(200, "text/csv"): OpenApiTypes.STR}
 
 TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
-NEXT = OpenApiParameter(
-    "Link",
-    str,
-    OpenApiParameter.HEADER,
-    description='The next page, `<…>; rel="next"`; absent on the last one.',
-    response=[200],
-)
-VERSION = OpenApiParameter(
-    "ETag",
-    str,
-    OpenApiParameter.HEADER,
-    description="This version of the answer; for clients with a token that ask for JSON.",
-    response=[200, 304],
-)
-KNOWN = OpenApiParameter(
-    "If-None-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description="The ETag of the answer that the client has: while nothing changed, 304 says so.",
-)
-UNCHANGED = {304: OpenApiResponse(description="Unchanged since the version that the client has")}
+MARKET = OpenApiParameter("market", str, OpenApiParameter.PATH, enum=MARKETS)
+STOCK_CODE = OpenApiParameter("code", {"type": "string", "pattern": f"^{CODE}$"}, OpenApiParameter.PATH)
 FORMAT = OpenApiParameter(
     "format",
-    str,
     enum=["json", "csv"],
-    description=f"csv: one stream of up to {MAX_ROWS:,} rows, or of one page where limit or cursor is given.",
+    description=f"csv: streams up to {MAX_ROWS:,} rows, or one page where limit or cursor is given.",
 )
-IDEMPOTENCY = OpenApiParameter(
+NEXT_PAGE = _header(
+    "Link", 'Address of the next page, `<…>; rel="next"`; absent on the last page.', response=[200]
+)
+ETAG = _header(
+    "ETag",
+    "Version of this response; sent to clients that use a token and ask for JSON.",
+    response=[200, 304],
+)
+IF_NONE_MATCH = _header(
+    "If-None-Match", "ETag of the client's version. While nothing has changed, the response is 304."
+)
+IDEMPOTENCY_KEY = _header(
     KEY_HEADER,
+    "A repeated request with the same key and body returns the task that the first one started.",
     {"type": "string", "pattern": f"^{KEY}$", "maxLength": 255},
-    OpenApiParameter.HEADER,
-    description="The same key and body answer with the same task.",
+)
+TWO_STOCKS = OpenApiExample(
+    "Two stocks, one year",
+    value={"start_date": "2024-01-01", "end_date": "2024-12-31", "stock_codes": ["600519", "000001"]},
+    request_only=True,
 )
 
 
-def _documented(
-    operation_id: str, summary: str, answer: Any, *problems: Any, **extra: Any
+def _operation(
+    operation_id: str,
+    summary: str,
+    parameters: list[Any],
+    response: Any,
+    others: Responses,
+    *,
+    description: str = "",
+    tag: str = "tasks",
+    **extra: Any,
 ) -> Callable[[F], F]:
-    responses = {(200, JSON): answer}
-    for problem in (*problems, EVERYWHERE):
-        responses |= {(status, JSON): told for status, told in problem.items()}
+    """An operation; every one may also fail for want of credentials, a permission or the database."""
+    everywhere = UNAUTHENTICATED | FORBIDDEN | NOT_ACCEPTABLE | UNAVAILABLE
     return extend_schema(
         operation_id=operation_id,
         summary=summary,
-        description=extra.pop("description", ""),
-        tags=[extra.pop("tag", "tasks")],
-        responses={**responses, **extra.pop("more", {})},
+        description=description,
+        tags=[tag],
+        parameters=parameters,
+        responses={(200, JSON): response} | others | everywhere,
+        filters=False,
         **extra,
     )
 
 
-START = _documented(
+START = _operation(
     "start",
     "Start a collection",
-    answers.StartedAnswer,
-    RUNNING,
-    BODY,
-    description="One task runs at a time: while one does, this is refused with 400 and says which.",
+    [IDEMPOTENCY_KEY],
+    responses.StartedAnswer,
+    RUNNING | TOO_LARGE | NOT_JSON,
+    description="One task runs at a time: while one is running, the response is a 400 that names it.",
     request={JSON: serializers.StartBody},
-    parameters=[IDEMPOTENCY],
-    examples=[
-        OpenApiExample(
-            "Two stocks, one year",
-            value={
-                "start_date": "2024-01-01",
-                "end_date": "2024-12-31",
-                "stock_codes": ["600519", "000001"],
-            },
-            request_only=True,
-        )
-    ],
+    examples=[TWO_STOCKS],
 )
-STATUS = _documented(
-    "status",
-    "One task",
-    answers.TaskAnswer,
-    UNKNOWN,
-    parameters=[TASK_ID, KNOWN, VERSION],
-    more=UNCHANGED,
+STATUS = _operation(
+    "status", "One task", [TASK_ID, IF_NONE_MATCH, ETAG], responses.TaskAnswer, UNKNOWN | NOT_MODIFIED
 )
-LIST = _documented(
+LIST = _operation(
     "tasks",
     "All tasks, newest first",
-    answers.TaskAnswer(many=True),
+    [serializers.TaskQuery, NEXT_PAGE],
+    responses.TaskAnswer(many=True),
     INVALID,
     description="In pages: follow the Link header.",
-    parameters=[serializers.TaskQuery, NEXT],
-    filters=False,
 )
-CANCEL = _documented(
+CANCEL = _operation(
     "cancel",
     "Cancel a running task",
-    answers.CancelledAnswer,
-    {400: _problem("Not running", f"The task {ID} is not running.", "task_not_running")},
-    UNKNOWN,
-    description="Final and at once: nothing more is written for the task.",
-    parameters=[TASK_ID],
+    [TASK_ID],
+    responses.CancelledAnswer,
+    NOT_RUNNING | UNKNOWN,
+    description="Takes effect at once and for good: nothing more is written for the task.",
 )
-CURRENT = _documented(
-    "current_task",
-    "The running task, if any",
-    answers.CurrentAnswer,
-    parameters=[KNOWN, VERSION],
-    more=UNCHANGED,
+CURRENT = _operation(
+    "current_task", "The running task, if any", [IF_NONE_MATCH, ETAG], responses.CurrentAnswer, NOT_MODIFIED
 )
-ITEMS = _documented(
+ITEMS = _operation(
     "items",
     "The stocks of a task",
-    answers.ItemAnswer(many=True),
-    INVALID,
-    UNKNOWN,
-    parameters=[TASK_ID, serializers.ItemQuery, NEXT],
-    filters=False,
+    [TASK_ID, serializers.ItemQuery, NEXT_PAGE],
+    responses.ItemAnswer(many=True),
+    INVALID | UNKNOWN,
 )
-ERRORS = _documented(
-    "errors",
-    "The failures of a task by kind",
-    answers.ErrorGroupAnswer(many=True),
-    UNKNOWN,
-    parameters=[TASK_ID],
-    filters=False,
+ERRORS = _operation(
+    "errors", "A task's failures by error code", [TASK_ID], responses.ErrorGroupAnswer(many=True), UNKNOWN
 )
-RETRY = _documented(
+RETRY = _operation(
     "retry",
     "Collect the failed and unprocessed stocks of a task again, as a new task",
-    answers.StartedAnswer,
-    RUNNING,
-    UNKNOWN,
-    BODY,
+    [TASK_ID, serializers.RetryBody],
+    responses.StartedAnswer,
+    RUNNING | UNKNOWN | TOO_LARGE | NOT_JSON,
     request={JSON: serializers.RetryBody},
-    parameters=[TASK_ID, serializers.RetryBody],
 )
-STOCKS = _documented(
-    "stock_list",
-    "Known stocks",
-    answers.StockListAnswer,
-    INVALID,
-    parameters=[serializers.StockQuery],
-    tag="quotes",
-    filters=False,
+STOCKS = _operation(
+    "stock_list", "Known stocks", [serializers.StockQuery], responses.StockListAnswer, INVALID, tag="quotes"
 )
-QUOTES = _documented(
+QUOTES = _operation(
     "quotes",
     "The stored bars of one stock",
-    answers.BarAnswer(many=True),
-    INVALID,
-    {404: _problem("Unknown stock", "There is no such stock.", "not_found")},
-    parameters=[
-        OpenApiParameter("market", str, OpenApiParameter.PATH, enum=MARKETS),
-        OpenApiParameter("code", {"type": "string", "pattern": f"^{CODE}$"}, OpenApiParameter.PATH),
-        serializers.QuoteQuery,
-        FORMAT,
-        NEXT,
-    ],
-    more={(200, "text/csv"): OpenApiTypes.STR},
+    [MARKET, STOCK_CODE, serializers.QuoteQuery, FORMAT, NEXT_PAGE],
+    responses.BarAnswer(many=True),
+    CSV | INVALID | NO_STOCK,
     description="Prices in the market's currency, volume in shares. In pages: follow the Link header.",
     tag="quotes",
-    filters=False,
 )
 ALIVE = extend_schema(
-    operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: answers.AliveAnswer}
+    operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: responses.AliveAnswer}
 )
 READY = extend_schema(
     operation_id="readyz",
     summary="Ready for work",
     tags=["health"],
     auth=[],
-    responses={
-        200: answers.ReadyAnswer,
-        503: OpenApiResponse(answers.ReadyAnswer, "Something is missing"),
-    },
+    responses={200: responses.ReadyAnswer, 503: OpenApiResponse(responses.ReadyAnswer, "A check failed")},
 )

@@ -29,10 +29,10 @@ def page_response(
     """
     columns = keyset.order_columns(rows.model, ordering)
     try:
-        place = keyset.parse_position(columns, request.query_params.get("cursor"), None)
+        position = keyset.parse_position(columns, after=request.query_params.get("cursor"))
     except InvalidKey:
-        raise ValidationError({"cursor": [_("This cursor is not one of ours.")]}) from None
-    page = keyset.fetch_page(rows, columns, place, int(request.query_params.get("limit", PAGE)))
+        raise ValidationError({"cursor": [_("Invalid cursor. Use the one in the Link header.")]}) from None
+    page = keyset.fetch_page(rows, columns, position, int(request.query_params.get("limit", PAGE)))
     response = Response(serialize(page.rows))
     if page.after:
         address = replace_query_param(request.build_absolute_uri(), "cursor", page.after)

@@ -1,4 +1,4 @@
-"""JSON as clients send it, refused with a sentence where it can't be meant or stored."""
+"""Parses JSON bodies, and rejects what is not JSON or can't be stored with a sentence that says where."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class ObjectParser(JSONParser):
-    """One JSON object in UTF-8, without NUL or half characters, which PostgreSQL refuses."""
+    """Accepts one JSON object in UTF-8, without NUL and lone surrogates, which PostgreSQL can't store."""
 
     def parse(
         self,
@@ -45,13 +45,13 @@ def _load(body: bytes) -> Any:
 
 
 def _has_unstorable_text(data: Any) -> bool:
-    todo = [data]
-    while todo:  # no recursion: the nesting is the sender's
-        value = todo.pop()
+    pending = [data]
+    while pending:  # no recursion: the sender decides how deep the nesting is
+        value = pending.pop()
         if isinstance(value, dict):
-            todo += [*value, *value.values()]
+            pending += [*value, *value.values()]
         elif isinstance(value, list):
-            todo += value
+            pending += value
         elif isinstance(value, str) and _UNSTORABLE.search(value):
             return True
     return False

@@ -1,4 +1,4 @@
-"""Who may: reading needs a login, each verb its own model permission besides."""
+"""Permissions: reading needs a login, and starting, cancelling and retrying one model permission each."""
 
 from typing import TYPE_CHECKING
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 class HasAppPermission(BasePermission):
-    """Passes a user who holds `needed`."""
+    """Admits users who have `permission`."""
 
-    needed = ""
+    permission = ""
     message: "StrPromise | str" = ""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return request.user.has_perm(self.needed)
+        return request.user.has_perm(self.permission)
 
 
 class CanStart(HasAppPermission):
-    needed = "tasks_app.start_task"
+    permission = "tasks_app.start_task"
     message = _("You lack the permission to start a collection.")
 
 
 class CanCancel(HasAppPermission):
-    needed = "tasks_app.cancel_task"
+    permission = "tasks_app.cancel_task"
     message = _("You lack the permission to cancel a collection.")
 
 
 class CanRetry(HasAppPermission):
-    needed = "tasks_app.retry_task"
+    permission = "tasks_app.retry_task"
     message = _("You lack the permission to retry a collection.")

@@ -1,9 +1,8 @@
-"""The stored bars of one stock, in pages of JSON or as one stream of CSV."""
+"""The stored bars of one stock, as pages of JSON or as a stream of CSV."""
 
 import re
 from typing import Any
 
-from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
@@ -23,45 +22,42 @@ from tasks_app.quotes import csv_export
 
 
 class QuoteViewSet(ViewSet):
-    """The stored bars of one stock, by rising day. or as a file."""
+    """The stored bars of one stock, in date order."""
 
     renderer_classes = (ApiJSONRenderer, BrowsableAPIRenderer, CSVRenderer)
 
     @openapi.QUOTES
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
         filters = validated(QuoteQuery, request.query_params.dict())
-        code = _stored(market, code)
+        code = _stored_code(market, code)
         rows = csv_export.bar_rows(market, code, **filters)
-        if isinstance(request.accepted_renderer, CSVRenderer):
-            return _csv(request, rows, f"{market}-{code}.csv")
-        return page_response(request, rows, ["day"])
+        is_csv, name = isinstance(request.accepted_renderer, CSVRenderer), f"{market}-{code}.csv"
+        if is_csv and not {"limit", "cursor"} & request.query_params.keys():
+            return csv_export.download_response(rows, name)
+        page = page_response(request, rows, ["day"])
+        if not is_csv:
+            return page
+        response = csv_export.csv_response(page.data, name)
+        if "Link" in page:
+            response["Link"] = page["Link"]
+        return response
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Only bars are told in CSV; whatever else there is to say, errors above all, in JSON."""
-        answer = super().finalize_response(request, response, *args, **kwargs)
-        if isinstance(answer, Response) and isinstance(answer.accepted_renderer, CSVRenderer):
-            answer.accepted_renderer, answer.accepted_media_type = (
-                ApiJSONRenderer(),
-                ApiJSONRenderer.media_type,
-            )
-        return answer
+        """Streams of bars are the only CSV; anything else, errors above all, is JSON."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if isinstance(response, Response) and isinstance(response.accepted_renderer, CSVRenderer):
+            response.accepted_renderer = ApiJSONRenderer()
+            response.accepted_media_type = ApiJSONRenderer.media_type
+        return response
 
 
-def _csv(request: Request, rows: QuerySet[Any, dict[str, Any]], name: str) -> HttpResponseBase:
-    """All rows that a file may hold; one page of them for who asks for pages."""
-    if not {"limit", "cursor"} & request.query_params.keys():
-        return csv_export.download_response(rows, name)
-    page = page_response(request, rows, ["day"])
-    answer = csv_export.csv_response(page.data, name)
-    if "Link" in page:
-        answer["Link"] = page["Link"]
-    return answer
+def _stored_code(market: str, code: str) -> str:
+    """Returns the code as it is stored, which is case-sensitive. Raises `NotFound` for an unknown stock.
 
-
-def _stored(market: str, code: str) -> str:
-    """The code as it is stored: as it was given, else as an order would take it. Raises `NotFound`."""
+    A code in the very spelling of the request comes before the one that an order would take it for.
+    """
     if market in MARKETS and re.fullmatch(CODE, code):
         stocks = Stock.objects.filter(market=market, code__in=spellings(code))
-        if found := set(stocks.values_list("code", flat=True)):
-            return code if code in found else found.pop()
+        if codes := set(stocks.values_list("code", flat=True)):
+            return code if code in codes else codes.pop()
     raise NotFound(_("There is no such stock."))

@@ -1,4 +1,4 @@
-"""What a request says beside its body: who, which task, and the idempotency key."""
+"""What a request carries besides its body: the user, the task's id and the idempotency key."""
 
 import re
 from typing import cast
@@ -19,14 +19,14 @@ KEY = r"[!-~]([ -~]{0,253}[!-~])?"
 
 
 def get_actor(request: Request) -> Actor:
-    """The user, through the API. Only behind a permission that needs a login."""
+    """Returns the user, acting through the API. For views behind a permission that needs a login."""
     return Actor(Channel.API, cast(User, request.user))
 
 
 def parse_task_id(text: str) -> UUID:
-    """The task id as such. Raises `TaskNotFound` for text that can't be one.
+    """Returns the task's id. Raises `TaskNotFound` for text that is no UUID with or without its hyphens.
 
-    Python would also take one in braces, behind urn:uuid:, or with dashes anywhere.
+    `UUID()` would also accept braces, `urn:uuid:` and hyphens anywhere.
     """
     if not re.fullmatch(ID, text):
         raise TaskNotFound(task_id=f"“{text[:40]}”")
@@ -34,7 +34,7 @@ def parse_task_id(text: str) -> UUID:
 
 
 def get_idempotency_key(request: Request) -> str | None:
-    """The key that makes a repeated request harmless. Raises `ValidationError` for an unfit one."""
+    """Returns the key that makes a repeated request harmless. Raises `ValidationError` for an invalid one."""
     key = request.headers.get(KEY_HEADER)
     if key is not None and not re.fullmatch(KEY, key):
         raise ValidationError({KEY_HEADER: [_("Give 1 to 255 printable ASCII characters.")]})

@@ -1,4 +1,4 @@
-"""The shape of what goes out, for the schema. Views answer with plain values; tests hold both together."""
+"""The shape of the responses, for the OpenAPI schema. Views return plain values; tests compare the two."""
 
 from typing import Any
 
@@ -10,13 +10,19 @@ from tasks_app.models.tasks import ItemState, TaskStatus
 Answer = s.Serializer[Any]
 
 
+def _count(help_text: str | None = None) -> s.IntegerField:
+    return s.IntegerField(min_value=0, help_text=help_text)
+
+
+def _texts(help_text: str | None = None, **options: Any) -> s.ListField:
+    return s.ListField(child=s.CharField(), help_text=help_text, **options)
+
+
 class ErrorAnswer(Answer):
     detail = s.CharField(help_text="One sentence in the language of Accept-Language.")
     code = s.CharField(help_text="Stable, for machines.")
     errors = s.DictField(  # type: ignore[assignment]
-        child=s.ListField(child=s.CharField()),
-        required=False,
-        help_text="Sentences by field, where fields err.",
+        child=_texts(), required=False, help_text="Sentences by field, where fields are invalid."
     )
 
 
@@ -29,55 +35,51 @@ class OrderAnswer(Answer):
     test_mode = s.BooleanField()
     full_collection_mode = s.BooleanField()
     force_update = s.BooleanField()
-    fallbacks = s.ListField(
-        child=s.CharField(), help_text="Further sources, asked in this order for stocks that fail."
-    )
-    retry_of = s.UUIDField(allow_null=True, help_text="The task that this one tries again.")
+    fallbacks = _texts("Sources to try, in this order, for stocks that fail.")
+    retry_of = s.UUIDField(allow_null=True, help_text="The task that this one retries.")
 
 
 class StartedAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(["started"])
     message = s.CharField()
-    stock_codes = s.ListField(child=s.CharField(), allow_null=True, help_text="Null: the whole list.")
-    unknown_codes = s.ListField(
-        child=s.CharField(), help_text="Asked for, not listed in the market, left out."
-    )
-    total_stocks = s.IntegerField(min_value=0, help_text="0 until a worker has read the whole list.")
+    stock_codes = _texts("Null means the whole stock list.", allow_null=True)
+    unknown_codes = _texts("Requested, but not listed in the market, and left out.")
+    total_stocks = _count("0 until a worker has fetched the whole list.")
 
 
 class ShareAnswer(Answer):
-    stocks = s.IntegerField(min_value=0)
-    bars = s.IntegerField(min_value=0, help_text="Written or corrected.")
+    stocks = _count()
+    bars = _count("New or corrected bars.")
 
 
 class TaskAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(TaskStatus.choices)
-    progress = s.IntegerField(min_value=0, max_value=100, help_text="Percent of the stocks processed.")
-    total_stocks = s.IntegerField(min_value=0)
-    processed_stocks = s.IntegerField(min_value=0)
-    success_count = s.IntegerField(min_value=0)
-    failed_count = s.IntegerField(min_value=0)
-    collected_count = s.IntegerField(min_value=0, help_text="Bars written.")
-    corrected_count = s.IntegerField(min_value=0, help_text="Bars that the source had changed.")
-    skipped_count = s.IntegerField(min_value=0, help_text="Bars that were there already.")
-    refused_count = s.IntegerField(min_value=0, help_text="Bars that made no sense.")
-    flagged_count = s.IntegerField(min_value=0, help_text="Bars that are stored, but doubtful.")
+    progress = s.IntegerField(min_value=0, max_value=100, help_text="Percent of stocks, rounded down.")
+    total_stocks = _count()
+    processed_stocks = _count()
+    success_count = _count()
+    failed_count = _count()
+    collected_count = _count("New bars.")
+    corrected_count = _count("Stored bars that the source has changed.")
+    skipped_count = _count("Bars that were stored already.")
+    refused_count = _count("Bars that failed a check and were not stored.")
+    flagged_count = _count("Bars that were stored although a check doubts them.")
     start_time = s.DateTimeField()
     end_time = s.DateTimeField(allow_null=True)
-    heartbeat_at = s.DateTimeField(help_text="When a worker last worked on it.")
-    unattended = s.BooleanField(help_text="It runs, and no worker comes.")
+    heartbeat_at = s.DateTimeField(help_text="Last sign of work by a worker.")
+    unattended = s.BooleanField(help_text="Running, but without a sign of a worker.")
     source_paused_until = s.DateTimeField(
-        allow_null=True, help_text="It runs, and its source takes no requests until then."
+        allow_null=True, help_text="Until when the source of a running task takes no requests."
     )
     source_message = s.CharField(allow_null=True, help_text="Why the source takes no requests.")
     sources = s.DictField(
-        child=ShareAnswer(), help_text="What came from which source; empty for a task without fallbacks."
+        child=ShareAnswer(), help_text="What each source delivered; empty for a task without fallbacks."
     )
     error_code = s.CharField(allow_blank=True)
     error_message = s.CharField(allow_blank=True)
-    failed_details = s.ListField(child=s.CharField(), help_text="“code: reason”, the first 100.")
+    failed_details = _texts("The first 100 failures, as “code: reason”.")
 
 
 class CancelledAnswer(Answer):
@@ -96,14 +98,14 @@ class CurrentAnswer(Answer):
 
 
 class ItemAnswer(Answer):
-    position = s.IntegerField(min_value=0)
+    position = _count()
     code = s.CharField()
     status = s.ChoiceField(ItemState.choices)
-    attempts = s.IntegerField(min_value=0)
-    rows_collected = s.IntegerField(min_value=0)
-    rows_corrected = s.IntegerField(min_value=0)
-    rows_skipped = s.IntegerField(min_value=0)
-    rows_refused = s.IntegerField(min_value=0)
+    attempts = _count()
+    rows_collected = _count()
+    rows_corrected = _count()
+    rows_skipped = _count()
+    rows_refused = _count()
     error_code = s.CharField(allow_blank=True)
     error_message = s.CharField(allow_blank=True)
     started_at = s.DateTimeField(allow_null=True)
@@ -116,7 +118,7 @@ class ErrorGroupAnswer(Answer):
     count = s.IntegerField(min_value=1)
     first_seen = s.DateTimeField()
     last_seen = s.DateTimeField()
-    sample_codes = s.ListField(child=s.CharField())
+    sample_codes = _texts()
 
 
 class StockAnswer(Answer):
@@ -127,7 +129,7 @@ class StockAnswer(Answer):
 
 
 class StockListAnswer(Answer):
-    total = s.IntegerField(min_value=0, help_text="Stocks that match, before the limit.")
+    total = _count("Stocks that match, before the limit.")
     stocks = StockAnswer(many=True)
     only_uncompleted = s.BooleanField()
 
@@ -142,7 +144,7 @@ class BarAnswer(Answer):
     low = s.FloatField()
     close = s.FloatField()
     prev_close = s.FloatField(allow_null=True)
-    volume = s.IntegerField(min_value=0, help_text="Shares.")
+    volume = _count("Shares.")
     amount = s.FloatField(allow_null=True)
     amplitude = s.FloatField(allow_null=True, help_text="Percent.")
     change = s.FloatField(allow_null=True)
@@ -157,8 +159,8 @@ class AliveAnswer(Answer):
 
 
 class ReadyAnswer(Answer):
-    ready = s.BooleanField(help_text="All of the rest.")
-    database = s.BooleanField(help_text="It answers.")
-    migrations = s.BooleanField(help_text="None is missing.")
-    queue = s.BooleanField(help_text="It can be read.")
-    worker = s.BooleanField(help_text="At least one is alive.")
+    ready = s.BooleanField(help_text="Whether all checks succeed.")
+    database = s.BooleanField(help_text="The database answers.")
+    migrations = s.BooleanField(help_text="No migration is missing.")
+    queue = s.BooleanField(help_text="The job queue can be read.")
+    worker = s.BooleanField(help_text="At least one worker is alive.")

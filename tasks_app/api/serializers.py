@@ -1,11 +1,11 @@
-"""The shape of what comes in: bodies and query strings. What an order means is checked by `orders`."""
+"""Validates the shape of bodies and query strings. Whether an order makes sense is checked by `orders`."""
 
 import re
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
+from rest_framework import serializers as s
 
 from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.conf import ADJUSTS, MARKETS
@@ -16,28 +16,29 @@ from tasks_app.orders.order import MAX_CODES
 
 CODE = r"[A-Za-z0-9._-]{1,16}"
 WORDS = {"true": True, "false": False}
+OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
+OPTIONAL_TEXT: dict[str, Any] = {**OPTIONAL, "allow_blank": True}
 
 
 def validated(kind: "type[InputSerializer]", data: Any) -> dict[str, Any]:
-    """The valid, typed values of `data`. Raises `ValidationError`."""
-    given = kind(data=data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
+    """Returns the typed values of `data`. Raises `ValidationError`."""
+    serializer = kind(data=data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
 
 
-@extend_schema_field({"type": "string", "format": "date"})
-class StrictDateField(serializers.DateField):
-    """YYYY-MM-DD and no other of ISO 8601's many forms."""
+class StrictDateField(s.DateField):
+    """`YYYY-MM-DD`. REST framework's field also accepts other forms of ISO 8601, and 2024-1-1."""
 
     def to_internal_value(self, value: Any) -> Any:
-        if not isinstance(value, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
             self.fail("invalid", format="YYYY-MM-DD")
         return super().to_internal_value(value)
 
 
 @extend_schema_field({"type": "integer"})
-class StrictIntegerField(serializers.IntegerField):
-    """Plain digits; Python would also take 1_0 and digits of any script."""
+class StrictIntegerField(s.IntegerField):
+    """Plain digits. REST framework's field also accepts 1_0, 1.0 and the digits of any script."""
 
     def to_internal_value(self, data: Any) -> int:
         if not re.fullmatch(r"-?[0-9]{1,18}", str(data)):
@@ -48,8 +49,8 @@ class StrictIntegerField(serializers.IntegerField):
 @extend_schema_field(
     {"oneOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false", "True", "False"]}]}
 )
-class StrictBooleanField(serializers.BooleanField):
-    """A JSON boolean, or the word for it."""
+class StrictBooleanField(s.BooleanField):
+    """A JSON boolean, or the word. REST framework's field also accepts yes, on, y and 1."""
 
     def to_internal_value(self, data: Any) -> bool:
         value = WORDS.get(data.lower(), data) if isinstance(data, str) else data
@@ -66,8 +67,11 @@ class StrictBooleanField(serializers.BooleanField):
         "example": ["600519", "000001"],
     }
 )
-class StockCodesField(serializers.Field[Any, Any, Any, Any]):
-    """A list of strings. An empty one asks for all stocks."""
+class StockCodesField(s.Field[Any, Any, Any, Any]):
+    """A list of strings; an empty one means all stocks.
+
+    Not a `ListField`, whose children would turn the number 600519 into text.
+    """
 
     default_error_messages = {
         "not_a_list": _('Give a list of strings, such as ["600519"].'),
@@ -85,34 +89,22 @@ class StockCodesField(serializers.Field[Any, Any, Any, Any]):
         return tuple(data) or None
 
 
-@extend_schema_field({"type": "array", "items": {"type": "string", "maxLength": 32}, "maxItems": 10})
-class SourceNamesField(serializers.Field[Any, Any, Any, Any]):
-    """A list of sources' names. An empty one asks for no other source at all."""
+class StockCodeField(s.CharField):
+    """A stock code, case-insensitive: becomes the set of its spellings."""
 
-    default_error_messages = {"not_names": _('Give a list of up to 10 names, such as ["csv"].')}
-
-    def to_internal_value(self, data: Any) -> tuple[str, ...]:
-        if not isinstance(data, list) or len(data) > 10 or not all(isinstance(name, str) for name in data):
-            self.fail("not_names")
-        return tuple(name[:32] for name in data)
-
-
-class StockCodeField(serializers.CharField):
-    """A stock's code, in letters of any size."""
-
-    def run_validation(self, data: Any = serializers.empty) -> Any:
+    def run_validation(self, data: Any = s.empty) -> Any:
         return spellings(super().run_validation(data))
 
 
-class QueryDateTimeField(serializers.DateTimeField):
-    """ISO 8601. A + that was not escaped in a query arrives as a blank: our own times, pasted, hold one."""
+class QueryDateTimeField(s.DateTimeField):
+    """ISO 8601. In a query string the + of an offset arrives as a blank, unless it was escaped."""
 
     def to_internal_value(self, value: Any) -> Any:
         return super().to_internal_value(re.sub(r"(:[0-9.]+) ([0-9]{2}:?[0-9]{2})$", r"\1+\2", str(value)))
 
 
-class InputSerializer(serializers.Serializer[Any]):
-    """What a client sends. A null is the same as nothing, as old clients mean it."""
+class InputSerializer(s.Serializer[Any]):
+    """A null means the same as a key left out, as clients of the old service mean it."""
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value({name: value for name, value in data.items() if value is not None})
@@ -121,96 +113,82 @@ class InputSerializer(serializers.Serializer[Any]):
 class StartBody(InputSerializer):
     start_date = StrictDateField(help_text="First day, YYYY-MM-DD.")
     end_date = StrictDateField(help_text="Last day, YYYY-MM-DD.")
-    stock_codes = StockCodesField(
-        required=False, allow_null=True, help_text="These stocks; all when left out."
-    )
-    test_mode = StrictBooleanField(required=False, allow_null=True, help_text="Only the first five stocks.")
+    stock_codes = StockCodesField(**OPTIONAL, help_text="Only these stocks. Default: all stocks.")
+    test_mode = StrictBooleanField(**OPTIONAL, help_text="Only the first five stocks.")
     full_collection_mode = StrictBooleanField(
-        required=False, allow_null=True, help_text="Only stocks whose full history is not stored yet."
+        **OPTIONAL, help_text="Only stocks whose full history is not stored yet."
     )
-    market = serializers.CharField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
+    market = s.CharField(
+        **OPTIONAL_TEXT,
         max_length=32,
-        help_text=f"One of {', '.join(MARKETS)}. Left out: CN, or the first market that the source serves.",
+        help_text=f"One of {', '.join(MARKETS)}. Default: CN, or the first market that the source serves.",
     )
-    source = serializers.CharField(  # type: ignore[assignment]
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        max_length=32,
-        help_text="A source's name; left out, the market's usual one.",
+    source = s.CharField(  # type: ignore[assignment]
+        **OPTIONAL_TEXT, max_length=32, help_text="Name of a source. Default: the market's default source."
     )
-    adjust = serializers.CharField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
+    adjust = s.CharField(
+        **OPTIONAL_TEXT,
         max_length=32,
-        help_text=f"One of {', '.join(repr(adjust) for adjust in ADJUSTS)}.",
+        help_text=f"Price adjustment. One of {', '.join(map(repr, ADJUSTS))}.",
     )
     force_update = StrictBooleanField(
-        required=False, allow_null=True, help_text="Fetch all days again, also those that are stored."
+        **OPTIONAL, help_text="Fetch all days again, also those already stored."
     )
-    fallbacks = SourceNamesField(
-        required=False,
-        allow_null=True,
-        help_text="Sources to ask, in this order, for stocks that fail; left out, those of the settings.",
+    fallbacks = s.ListField(
+        **OPTIONAL,
+        child=s.CharField(max_length=32),
+        max_length=10,
+        help_text="Sources to try, in this order, for stocks that fail. Default: those of the settings.",
     )
+
+    def validate_fallbacks(self, value: list[str]) -> tuple[str, ...]:
+        return tuple(value)
 
 
 class RetryBody(InputSerializer):
-    error_code = serializers.CharField(
-        required=False,
-        allow_null=True,
-        allow_blank=True,
-        max_length=40,
-        help_text="Only the failures with this code.",
-    )
+    error_code = s.CharField(**OPTIONAL_TEXT, max_length=40, help_text="Only failures with this code.")
 
 
 class PageQuery(InputSerializer):
     limit = StrictIntegerField(
-        required=False, min_value=1, max_value=MAX_PAGE, help_text=f"Rows in a page, {PAGE} when left out."
+        required=False, min_value=1, max_value=MAX_PAGE, help_text=f"Rows in a page. Default: {PAGE}."
     )
-    cursor = serializers.CharField(
-        required=False,
-        max_length=500,
-        help_text="From the Link header of the page before; not to be made up.",
+    cursor = s.CharField(
+        required=False, max_length=500, help_text="Taken from the Link header of the previous page; opaque."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """The filters alone: pagination reads the rest itself."""
+        """Keeps the filters only: pagination reads the rest from the request."""
         return {name: value for name, value in attrs.items() if name not in {"limit", "cursor"}}
 
 
 class TaskQuery(PageQuery):
-    status = serializers.ChoiceField(TaskStatus.choices, required=False)
-    market = serializers.ChoiceField(Market.choices, required=False)
-    source = serializers.CharField(required=False, max_length=32)  # type: ignore[assignment]
+    status = s.ChoiceField(TaskStatus.choices, required=False)
+    market = s.ChoiceField(Market.choices, required=False)
+    source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
     started_after = QueryDateTimeField(
-        required=False, source="start_time__gte", help_text="Started then or later, ISO 8601."
+        required=False, source="start_time__gte", help_text="Started at or after this time, ISO 8601."
     )
     started_before = QueryDateTimeField(
-        required=False, source="start_time__lt", help_text="Started before then, ISO 8601."
+        required=False, source="start_time__lt", help_text="Started before this time, ISO 8601."
     )
 
 
 class ItemQuery(PageQuery):
-    status = serializers.ChoiceField(ItemState.choices, required=False, source="state")
+    status = s.ChoiceField(ItemState.choices, required=False, source="state")
     code = StockCodeField(required=False, max_length=16, source="code__in")
-    error_code = serializers.CharField(required=False, max_length=40)
+    error_code = s.CharField(required=False, max_length=40)
 
 
 class StockQuery(InputSerializer):
     only_uncompleted = StrictBooleanField(
         required=False, default=False, help_text="Only stocks whose full history is not stored yet."
     )
-    market = serializers.ChoiceField(Market.choices, required=False, help_text="All markets when left out.")
+    market = s.ChoiceField(Market.choices, required=False, help_text="Default: all markets.")
     limit = StrictIntegerField(required=False, default=PAGE, min_value=1, max_value=MAX_CODES)
 
 
 class QuoteQuery(PageQuery):
     start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
     end = StrictDateField(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
-    adjust = serializers.ChoiceField(Adjust.choices, required=False, default="", allow_blank=True)
+    adjust = s.ChoiceField(Adjust.choices, required=False, default="", allow_blank=True)

@@ -29,7 +29,7 @@ data_collection = [
     path("tasks/<str:task_id>/items", tasks({"get": "items"}, **_page(_("Items")))),
     path("tasks/<str:task_id>/errors", tasks({"get": "errors"}, **_page(_("Failures by kind")))),
     path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry))),
-    path("current-task", tasks({"get": "current"}, **_page(_("What runs now")))),
+    path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
 ]

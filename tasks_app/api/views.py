@@ -1,4 +1,4 @@
-"""The tasks and the stock list: authorise (urls.py says whom), call, answer."""
+"""Tasks and the stock list. `urls` says which permission each path needs; `lifecycle` does the work."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from tasks_app import lifecycle
 from tasks_app.api import openapi as schema, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
+from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import validated
 from tasks_app.errors import reason
 from tasks_app.lifecycle import payloads, selectors
@@ -22,20 +23,8 @@ from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 
-ITEM = (
-    "position",
-    "code",
-    "attempts",
-    "rows_collected",
-    "rows_corrected",
-    "rows_skipped",
-    "rows_refused",
-    "error_code",
-    "error_message",
-    "started_at",
-    "finished_at",
-)
-STOCK = ("code", "name", "full_collection_completed", "full_collection_date")
+ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name != "status"]  # the column `state`
+STOCK_COLUMNS = list(StockAnswer().get_fields())
 
 
 class TaskViewSet(ViewSet):
@@ -76,29 +65,27 @@ class TaskViewSet(ViewSet):
     def items(self, request: Request, task_id: str) -> Response:
         filters = validated(serializers.ItemQuery, request.query_params.dict())
         task = selectors.get_task(parse_task_id(task_id))
-        items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM, status=F("state"))
+        items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM_COLUMNS, status=F("state"))
         return page_response(request, items, ["position"])
 
     @schema.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:
         task = selectors.get_task(parse_task_id(task_id))
-        return Response([_in_our_words(group) for group in selectors.error_groups(task.pk)])
+        groups = selectors.error_groups(task.pk)
+        for group in groups:  # recorded in English; a code of ours has a sentence in the reader's language
+            group["message"] = reason(group["error_code"]) or group["message"]
+        return Response(groups)
 
     @schema.RETRY
     def retry(self, request: Request, task_id: str) -> Response:
-        in_query = validated(serializers.RetryBody, request.query_params.dict())
-        given = in_query | validated(serializers.RetryBody, request.data)
-        task = lifecycle.retry(parse_task_id(task_id), get_actor(request), given.get("error_code", ""))
+        from_query = validated(serializers.RetryBody, request.query_params.dict())
+        params = from_query | validated(serializers.RetryBody, request.data)
+        task = lifecycle.retry(parse_task_id(task_id), get_actor(request), params.get("error_code", ""))
         return Response(payloads.task_started(task))
 
 
-def _in_our_words(group: dict[str, Any]) -> dict[str, Any]:
-    """What is recorded is English. A code of ours can be told in the reader's language."""
-    return group | {"message": reason(group["error_code"]) or group["message"]}
-
-
 class StockViewSet(ViewSet):
-    """The stocks that are known, and whose full history is stored."""
+    """The stock list, with which stocks' full history is stored."""
 
     @schema.STOCKS
     def stock_list(self, request: Request) -> Response:
@@ -108,15 +95,16 @@ class StockViewSet(ViewSet):
             stocks = stocks.filter(market=query["market"])
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
-        rows = list(stocks.values(*STOCK)[: query["limit"]])
-        answer = {"total": stocks.count(), "stocks": rows, "only_uncompleted": query["only_uncompleted"]}
-        return Response(answer)
+        rows = list(stocks.values(*STOCK_COLUMNS)[: query["limit"]])
+        return Response(
+            {"total": stocks.count(), "stocks": rows, "only_uncompleted": query["only_uncompleted"]}
+        )
 
 
 class NotFoundView(APIView):
-    """Any other path of the API."""
+    """Answers 404 on every other path of the API, to everybody."""
 
-    name, description = "API", ""  # on a browser's page
+    name, description = "API", ""  # of the browsable page
     authentication_classes: Sequence[Any] = ()
     permission_classes = (AllowAny,)
     schema = None
