@@ -38,7 +38,7 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 
 
 def _problem(
-    status: int, title: str, detail: str, code: str, field: str = "", example_name: str = ""
+    status: int, title: str, detail: str, code: str, *, field: str = "", example_name: str = ""
 ) -> Responses:
     value = {"detail": detail, "code": code, **({"errors": {field: [detail]}} if field else {})}
     example = OpenApiExample(example_name or title, value=value, response_only=True)
@@ -65,7 +65,7 @@ UNAVAILABLE = _problem(
     "unavailable",
     example_name="Database away",  # a key in the schema, which stays
 )
-INVALID = _problem(400, "Invalid parameter", "limit: A valid integer is required.", "invalid", "limit")
+INVALID = _problem(400, "Invalid parameter", "limit: A valid integer is required.", "invalid", field="limit")
 UNKNOWN = _problem(404, "Unknown or malformed id", f"There is no task {ID}.", "task_not_found")
 NO_STOCK = _problem(404, "Unknown stock", "There is no such stock.", "not_found")
 TOO_LARGE = _problem(413, "Body too large", "The body is larger than 1000000 bytes.", "body_too_large")
