@@ -12,7 +12,7 @@ pytestmark = pytest.mark.any_database
 
 ROOT = Path(errors.__file__).parent
 CODES = re.compile(
-    r"""(?:code=|code: |Rejection\(|Flag\(|_failure\(|return )"([a-z]+_[a-z_]+|timeout|throttled)",?"""
+    r"""(?:code=|code: |Issue\(|_failure\(|return |yield )"([a-z]+_[a-z_]+|timeout|throttled)",?"""
 )
 
 

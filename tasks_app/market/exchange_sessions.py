@@ -1,8 +1,7 @@
-"""The sessions of the exchanges, as the library `exchange_calendars` knows them.
+"""The exchanges' sessions according to the library `exchange_calendars`.
 
-The library imports pandas, some 100 MB: too much for every worker to carry for a few thousand days.
-So a child process reads it (`python -m tasks_app.market.exchange_sessions CN`), and its answer is passed
-around.
+The library imports pandas, some 100 MB: too much for every worker to carry for a few thousand days. A child
+process (`python -m tasks_app.market.exchange_sessions CN`) reads it instead, and its output is cached.
 """
 
 import json
@@ -11,25 +10,25 @@ import sys
 from datetime import date
 from pathlib import Path
 
-# The library's name of each market's exchange, and the first day to ask it for.
+# The library's name of each market's exchange, and the first day to request.
 EXCHANGES = {"CN": ("XSHG", "1990-12-19"), "HK": ("XHKG", "1980-01-02"), "US": ("XNYS", "1962-01-02")}
-TIMEOUT = 60.0
+TIMEOUT_SECONDS = 60.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def load_sessions(market: str) -> tuple[date, tuple[date, ...]]:
-    """The last day that the calendar knows, and its sessions up to there, read by a child process.
+    """Returns the last day that the calendar covers, and all sessions up to it, read by a child process.
 
-    Raises `subprocess.SubprocessError` or OSError when the child can't tell.
+    Raises `subprocess.SubprocessError` or OSError when the child process fails.
     """
     command = [sys.executable, "-m", "tasks_app.market.exchange_sessions", market]
-    done = subprocess.run(command, cwd=ROOT, timeout=TIMEOUT, check=True, capture_output=True)
-    end, *ordinals = json.loads(done.stdout)
-    return date.fromordinal(end), tuple(map(date.fromordinal, ordinals))
+    child = subprocess.run(command, cwd=ROOT, timeout=TIMEOUT_SECONDS, check=True, capture_output=True)
+    end, *days = map(date.fromordinal, json.loads(child.stdout))
+    return end, tuple(days)
 
 
 def compute_sessions(market: str) -> tuple[date, tuple[date, ...]]:
-    """What `ask` answers, read in this process. To the end of next year, or where the library ends."""
+    """Returns the same, read in this process: to the end of next year, or to the library's last day."""
     import exchange_calendars
 
     name, start = EXCHANGES[market]
@@ -41,11 +40,6 @@ def compute_sessions(market: str) -> tuple[date, tuple[date, ...]]:
     return end, tuple(session.date() for session in calendar.sessions)
 
 
-def main() -> None:
-    """Print the days as ordinals, the calendar's end first."""
-    end, days = compute_sessions(sys.argv[1])
-    print(json.dumps([end.toordinal(), *(day.toordinal() for day in days)]))
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # prints ordinals, the calendar's end first
+    calendar_end, sessions = compute_sessions(sys.argv[1])
+    print(json.dumps([day.toordinal() for day in (calendar_end, *sessions)]))

@@ -1,11 +1,11 @@
-"""Keeping the stocks of a market as lists have them: those of sources, and files that people bring.
+"""Stores the stocks of a market from stock lists: those of sources, and imported files.
 
-Nothing is ever taken away: a stock that a list no longer has stays, and is delisted only where a list
-says so. What a list leaves open (no name, no date) does not overwrite what is known.
+Nothing is ever deleted: a stock that a list no longer has stays, and is delisted only if a list says so. What
+a list leaves open (no name, no date) does not overwrite what is stored.
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -18,16 +18,16 @@ from tasks_app.market import codes
 from tasks_app.models import Stock, StockList
 from tasks_app.sources.base import Permanent, Symbol
 
-SHRINK = 0.9  # of the last list's length
-KEPT = 7 * 24 * 3600  # seconds in the cache
+MIN_SIZE = 0.9  # of the source's last list
+CACHE_SECONDS = 7 * 24 * 3600
 FIELDS = ("name", "exchange", "listed_on", "delisted_on")
-# How Chinese exchanges decorate a name for a day or a week: no renaming.
-DECORATIONS = ("XD", "XR", "DR", "N", "C", "U", "W", "V")
+# Marks that Chinese exchanges put before a name for a day or a week: not a renaming.
+NAME_MARKS = ("XD", "XR", "DR", "N", "C", "U", "W", "V")
 
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What a list changed: its length, stocks added, renamed, delisted."""
+    """The size of a list, and the numbers of stocks that it added, renamed and delisted."""
 
     size: int
     added: int = 0
@@ -38,122 +38,103 @@ class SyncResult:
 def sync(
     market: str, source: str, symbols: Sequence[Symbol], *, today: date, accept_shrink: bool = False
 ) -> SyncResult:
-    """Add and update the listed stocks, in one transaction.
+    """Adds and updates the listed stocks in one transaction.
 
-    Raises `Permanent` for a list that is empty, holds what is no code, or is over a tenth shorter than
-    the last one of this source, unless `accept_shrink`: a page that was cut off looks just like that.
+    Raises `Permanent` for a list that is empty, holds malformed codes, or is over a tenth shorter than the
+    last one of this source, unless `accept_shrink`: a list whose last pages are missing looks the same.
     """
     listed = {symbol.code: symbol for symbol in symbols}
-    _check(market, listed)
+    if not listed:
+        raise Permanent(f"The source lists no stock of the market {market}.", code="empty_stock_list")
+    if malformed := [code for code in listed if not codes.is_code(code)]:
+        few = ", ".join(repr(code)[:40] for code in malformed[:5])
+        message = f"{len(malformed):,} codes of the list are malformed: {few}."
+        raise Permanent(message, code="bad_stock_list")
     with transaction.atomic():
         last = StockList.objects.select_for_update().filter(market=market, source=source).first()
-        if last and len(listed) < last.size * SHRINK and not accept_shrink:
-            raise Permanent(
-                f"The list has {len(listed):,} stocks, the last one had {last.size:,}.",
-                code="stock_list_shrank",
-            )
-        synced = _merge(market, listed, today)
+        if last and len(listed) < last.size * MIN_SIZE and not accept_shrink:
+            message = f"The list has {len(listed):,} stocks, the last one had {last.size:,}."
+            raise Permanent(message, code="stock_list_shrank")
+        result = _merge(market, listed, today)
         row, _ = StockList.objects.update_or_create(
             market=market, source=source, defaults={"size": len(listed), "synced_at": Now()}
         )
         row.refresh_from_db()
-    cache.set(_key(market, source), (row.synced_at, list(listed)), KEPT)
-    return synced
+    cache.set(_cache_key(market, source), (row.synced_at, list(listed)), CACHE_SECONDS)
+    return result
 
 
 def fresh_codes(market: str, source: str, max_age: float) -> list[str] | None:
-    """The codes of the source's list, in its order, if it was synchronised in the last `max_age` seconds.
+    """Returns the codes of the source's list, in its order, if it was synced in the last `max_age` seconds.
 
-    None, too, when the shared cache has dropped them: the list is then to be asked for again.
+    None, too, if the shared cache has dropped them: the list must then be requested again.
     """
-    young = StockList.objects.filter(
+    fresh = StockList.objects.filter(
         market=market, source=source, synced_at__gt=Now() - timedelta(seconds=max_age)
     )
-    stamp = young.values_list("synced_at", flat=True).first()
-    kept = cache.get(_key(market, source)) if stamp else None
-    return kept[1] if kept and kept[0] == stamp else None
+    synced_at = fresh.values_list("synced_at", flat=True).first()
+    cached = cache.get(_cache_key(market, source)) if synced_at else None
+    return cached[1] if cached and cached[0] == synced_at else None
 
 
 def stored_codes(market: str, source: str) -> list[str]:
-    """The codes to go on with when the source's list can't be had; none when it was never read."""
+    """Returns the codes to use while the source's list is unavailable; none if it was never synced."""
     if not StockList.objects.filter(market=market, source=source).exists():
         return []
-    kept = cache.get(_key(market, source))
-    if kept:
-        return list(kept[1])
+    if cached := cache.get(_cache_key(market, source)):
+        return list(cached[1])
     return list(Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True))
 
 
-def _key(market: str, source: str) -> str:
+def is_same_name(old: str, new: str) -> bool:
+    """Returns whether two names differ by width, spaces or an exchange's mark only."""
+    old, new = _normalize(old), _normalize(new)
+    return old == new or _is_marked(old, new) or _is_marked(new, old)
+
+
+def _cache_key(market: str, source: str) -> str:
     return f"stock-list:{market}:{source}"
-
-
-def _check(market: str, listed: dict[str, Symbol]) -> None:
-    if not listed:
-        raise Permanent(f"The source lists no stock of the market {market}.", code="empty_stock_list")
-    malformed = [code for code in listed if not codes.is_code(code)]
-    if malformed:
-        few = ", ".join(repr(code)[:40] for code in malformed[:5])
-        raise Permanent(f"{len(malformed):,} of the list's codes are none: {few}.", code="bad_stock_list")
 
 
 def _merge(market: str, listed: dict[str, Symbol], today: date) -> SyncResult:
     stored = {stock.code: stock for stock in Stock.objects.filter(market=market)}
-    new = (symbol for code, symbol in listed.items() if code not in stored)
-    added = [Stock(market=market, code=symbol.code, **_told(symbol)) for symbol in new]
-    changed, renamed, delisted = [], 0, 0
-    for stock, symbol in _pairs(stored, listed):
-        values = _news(stock, symbol)
-        if not values:
+    added: list[Stock] = []
+    changed: list[Stock] = []
+    renamed = delisted = 0
+    for code, symbol in listed.items():
+        name, exchange = symbol.name.strip()[:100], symbol.exchange.strip()[:16]
+        values: dict[str, Any] = dict(
+            zip(FIELDS, (name, exchange, symbol.listed_on, symbol.delisted_on), strict=True)
+        )
+        if (stock := stored.get(code)) is None:
+            added.append(Stock(market=market, code=code, **values))
             continue
-        if "name" in values and stock.name and not is_same_name(stock.name, symbol.name):
-            stock.former_names = [*stock.former_names, {"name": stock.name, "until": today.isoformat()}]
-            renamed += 1
-        delisted += "delisted_on" in values and stock.delisted_on is None
-        for name, value in values.items():
-            setattr(stock, name, value)
-        changed.append(stock)
+        changes = {
+            field: value for field, value in values.items() if value and value != getattr(stock, field)
+        }
+        if "name" in changes and stock.name:
+            if not is_same_name(stock.name, name):
+                former = {"name": stock.name, "until": today.isoformat()}
+                stock.former_names = [*stock.former_names, former]
+                renamed += 1
+            elif not _is_marked(stock.name, name):  # a mark that disappears is no renaming, but an update
+                del changes["name"]
+        delisted += "delisted_on" in changes and stock.delisted_on is None
+        for field, value in changes.items():
+            setattr(stock, field, value)
+        if changes:
+            changed.append(stock)
     Stock.objects.bulk_create(added, ignore_conflicts=True, batch_size=1000)
     Stock.objects.bulk_update(changed, [*FIELDS, "former_names"], batch_size=500)
     return SyncResult(len(listed), len(added), renamed, delisted)
 
 
-def _pairs(stored: dict[str, Stock], listed: dict[str, Symbol]) -> Iterable[tuple[Stock, Symbol]]:
-    return ((stored[code], symbol) for code, symbol in listed.items() if code in stored)
+def _is_marked(name: str, plain: str) -> bool:
+    """Returns whether `name` is `plain` with a mark (XD …) before it, cut to the length exchanges show."""
+    name, plain = _normalize(name), _normalize(plain)
+    unmarked = [name.removeprefix(mark) for mark in NAME_MARKS if name.startswith(mark)]
+    return any(len(rest) >= 2 and plain.startswith(rest) for rest in unmarked)
 
 
-def _told(symbol: Symbol) -> dict[str, Any]:
-    """What the list says of a stock, as it is stored."""
-    told = symbol.name.strip()[:100], symbol.exchange.strip()[:16], symbol.listed_on, symbol.delisted_on
-    return dict(zip(FIELDS, told, strict=True))
-
-
-def _news(stock: Stock, symbol: Symbol) -> dict[str, Any]:
-    """What the list knows better of a stock."""
-    told = _told(symbol)
-    news = {name: value for name, value in told.items() if value and value != getattr(stock, name)}
-    if "name" in news and not _is_news(stock.name, told["name"]):
-        news.pop("name")
-    return news
-
-
-def _is_news(old: str, new: str) -> bool:
-    """Whether a name says more than the stored one does."""
-    return not is_same_name(old, new) or _is_decorated(old, new)
-
-
-def is_same_name(old: str, new: str) -> bool:
-    """Whether two names differ by width, blanks or the exchange's decoration only."""
-    old, new = _plain(old), _plain(new)
-    return old == new or _is_decorated(old, new) or _is_decorated(new, old)
-
-
-def _is_decorated(name: str, plain: str) -> bool:
-    """Whether `name` is `plain` with a mark such as XD before it, cut to the length that exchanges show."""
-    name, plain = _plain(name), _plain(plain)
-    bare = [name.removeprefix(mark) for mark in DECORATIONS if name.startswith(mark)]
-    return any(len(rest) >= 2 and rest != name and plain.startswith(rest) for rest in bare)
-
-
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).split()).upper()

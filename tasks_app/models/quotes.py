@@ -1,4 +1,4 @@
-"""The quote store: stocks, the lists they come from, and daily bars."""
+"""Stocks, stock lists, daily bars and what is recorded about them, calendar corrections, and source gates."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -19,7 +19,7 @@ class Adjust(models.TextChoices):
 
 
 class Stock(models.Model):
-    """A security of a market, as a source's stock list or a successful collection named it."""
+    """A security of a market, added by a stock list or by a successful collection."""
 
     market = models.CharField(_("market"), max_length=2, choices=Market)
     code = models.CharField(_("code"), max_length=16)
@@ -27,7 +27,7 @@ class Stock(models.Model):
     exchange = models.CharField(_("exchange"), max_length=16, blank=True)
     listed_on = models.DateField(_("listed on"), null=True, blank=True)
     delisted_on = models.DateField(_("delisted on"), null=True, blank=True)
-    # [{"name": …, "until": "YYYY-MM-DD"}, …], the oldest first.
+    # [{"name": …, "until": "YYYY-MM-DD"}, …], oldest first.
     former_names = models.JSONField(_("former names"), default=list, blank=True)
     full_collection_completed = models.BooleanField(_("full history collected"), default=False)
     full_collection_date = models.DateTimeField(_("full history collected at"), null=True, blank=True)
@@ -51,7 +51,7 @@ class Stock(models.Model):
 
 
 class StockList(models.Model):
-    """When a source's list of a market was last synchronised, and how long it was."""
+    """When a source's stock list of a market was last synchronised, and its size."""
 
     market = models.CharField(_("market"), max_length=2, choices=Market)
     source = models.CharField(_("source"), max_length=32)
@@ -70,11 +70,10 @@ class StockList(models.Model):
 
 
 class DailyBar(models.Model):
-    """One trading day of one symbol under one adjustment.
+    """One session of one symbol under one adjustment.
 
-    Prices in the market's currency, volume in shares, amount in the currency, percentages in
-    percent. `day` is the session's date in the market's time zone. A value the source does not
-    send is null, never a guess.
+    Prices and amount are in the market's currency, volume in shares, percentages in percent. `day` is the
+    session's date in the market's time zone. A value that the source does not send is null, never a guess.
     """
 
     market = models.CharField(_("market"), max_length=2, choices=Market)
@@ -93,8 +92,8 @@ class DailyBar(models.Model):
     change_pct = models.FloatField(_("change %"), null=True)
     turnover = models.FloatField(_("turnover %"), null=True)
     source = models.CharField(_("source"), max_length=32)
-    # Which collection brought it. No constraint and no index: bars outlive pruned tasks, and nothing
-    # looks for bars by their item.
+    # The item that stored it. No constraint and no index: bars outlive deleted tasks, and no query finds
+    # bars by their item.
     item = models.ForeignKey(
         "tasks_app.CollectionItem",
         models.DO_NOTHING,
@@ -126,11 +125,11 @@ class DailyBar(models.Model):
 
 
 class Series(models.Model):
-    """What is stored of one symbol under one adjustment, kept by the transactions that write its bars.
+    """What is stored of one symbol under one adjustment, updated by the transactions that write its bars.
 
-    `covered` says which days a source has answered for, as rising, disjoint pairs of ISO days, both
-    ends included: [["2015-01-05", "2024-06-28"], …]. A session within them that has no bar had
-    none (suspended, not yet listed), and is not asked for again.
+    `covered` holds the days that a source has answered for, as ascending, disjoint pairs of ISO dates, both
+    ends included: [["2015-01-05", "2024-06-28"], …]. A session within them without a bar had none (suspended,
+    not yet listed), and is not requested again.
     """
 
     market = models.CharField(_("market"), max_length=2, choices=Market)
@@ -157,10 +156,10 @@ class Series(models.Model):
 
 
 class Correction(models.Model):
-    """A stored bar that a source changed later: the values before and after, by column name.
+    """A stored bar that a source changed later, with the values before and after by column name.
 
-    An adjusted series that moved as a whole (a dividend, a split) is one correction without `before`
-    and `after`: `day` is then the first day that moved, `bars` how many did.
+    An adjusted series that changed as a whole (after a dividend or split) is one correction without `before`
+    and `after`: `day` is then the first day that changed, `bars` the number of days.
     """
 
     market = models.CharField(_("market"), max_length=2, choices=Market)
@@ -173,7 +172,7 @@ class Correction(models.Model):
     source = models.CharField(_("source"), max_length=32)
     item = models.ForeignKey(
         "tasks_app.CollectionItem",
-        models.DO_NOTHING,  # it may be pruned
+        models.DO_NOTHING,  # it may be deleted
         null=True,
         db_constraint=False,
         db_index=False,
@@ -198,11 +197,11 @@ class FindingKind(models.TextChoices):
 
 
 class Finding(models.Model):
-    """What the checks said of one bar on its way in: refused (not stored) or flagged (stored, doubtful)."""
+    """What validation found in one incoming bar: refused (not stored) or flagged (stored, but doubtful)."""
 
     item = models.ForeignKey(
         "tasks_app.CollectionItem",
-        models.DO_NOTHING,  # it may be pruned
+        models.DO_NOTHING,  # it may be deleted
         null=True,
         db_constraint=False,
         db_index=False,
@@ -232,7 +231,7 @@ class Finding(models.Model):
 
 
 class CalendarDay(models.Model):
-    """A correction of the trading calendar: this day is, or is not, a session of the market."""
+    """A correction of the trading calendar: whether this day is a session of the market."""
 
     market = models.CharField(_("market"), max_length=2, choices=Market)
     day = models.DateField(_("day"))
@@ -252,10 +251,10 @@ class CalendarDay(models.Model):
 
 
 class SourceGate(models.Model):
-    """One source's door, for all workers and hosts: when the next request may pass, and why not yet.
+    """One source's rate limit, daily cap and circuit breaker, shared by all workers and hosts.
 
-    `next_at` is handed out and moved on by one update, so the rate holds whatever the number of
-    processes. Refusals in a row open the breaker until `open_until`. All times are the database's.
+    `next_at` is read and advanced by one update, so the rate holds for any number of processes. Consecutive
+    refusals open the breaker until `open_until`. All times are the database's.
     """
 
     source = models.CharField(_("source"), max_length=32, primary_key=True)

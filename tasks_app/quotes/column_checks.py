@@ -1,7 +1,7 @@
-"""A glance at a whole answer, column by column: several times as fast as a close look at each bar.
+"""Fast column-wise validation of a whole response, several times as fast as checking bar by bar.
 
-Nearly always all is well. Each function says so only when the close look would find nothing, either;
-whatever is unusual, if only by its type, gets the close look.
+Each function returns True only if the check of every single bar would find nothing. Anything unusual, even if
+only by its type, returns False, and the bars are checked one by one (`quotes.validation`).
 """
 
 import math
@@ -12,71 +12,66 @@ from typing import Any
 
 from tasks_app.sources.base import Bar
 
-GETTERS = [itemgetter(place) for place in range(len(Bar._fields))]  # zip would wake the garbage collector
+GETTERS = [itemgetter(place) for place in range(len(Bar._fields))]  # zip would trigger garbage collections
 Column = Sequence[Any]
 
 
 def to_columns(bars: Sequence[Bar]) -> list[Column] | None:
-    """The bars by column; None unless all are bars."""
+    """Returns one list of values per column, in the order of `Bar._fields`; None unless all are `Bar`s."""
     return [list(map(get, bars)) for get in GETTERS] if set(map(type, bars)) == {Bar} else None
 
 
-def all_valid(by_column: Sequence[Column], first: date, last: date, floor: float, most: int) -> bool:
-    """Whether every bar may be stored, and they come by rising day."""
-    days, opened, high, low, close, volume, *rest = by_column
+def all_valid(columns: Sequence[Column], first: date, last: date, floor: float, max_volume: int) -> bool:
+    """Returns whether every bar may be stored, and their dates ascend within `first` to `last`.
+
+    Prices must be above `floor`.
+    """
+    days, opens, highs, lows, closes, volumes, *rest = columns
+    prices_in_order = ((lows, opens), (lows, closes), (opens, highs), (closes, highs))
     try:
+        rest = [[v for v in column if v is not None] if None in column else column for column in rest]
         return (
             set(map(type, days)) == {date}
             and first <= days[0]
             and days[-1] <= last
             and all(map(lt, days, days[1:]))
-            and floor < min(low)
-            and math.isfinite(min(low))
-            and math.isfinite(max(high))  # raises for an int beyond any float, as the close look does
-            and all(
-                all(map(le, a, b)) for a, b in ((low, opened), (low, close), (opened, high), (close, high))
-            )
-            and set(map(type, volume)) == {int}
-            and min(volume) >= 0
-            and max(volume) <= most
-            and all(map(_finite, rest))
-            and all(min(_given(rest[place]), default=0) >= 0 for place in (1, 2, 5))
+            and floor < min(lows)
+            and math.isfinite(min(lows))
+            and math.isfinite(max(highs))  # raises for an int beyond any float, as the check per bar does
+            and all(all(map(le, a, b)) for a, b in prices_in_order)
+            and set(map(type, volumes)) == {int}
+            and min(volumes) >= 0
+            and max(volumes) <= max_volume
+            and all(math.isfinite(sum(column)) for column in rest)
+            and all(min(rest[place], default=0) >= 0 for place in (1, 2, 5))  # amount, amplitude, turnover
         )
     except (TypeError, OverflowError):
         return False
 
 
-def amounts_consistent(by_column: Sequence[Column], tick: float, tolerance: float, lot: int) -> bool:
-    """Whether amount ÷ volume lies between low and high everywhere, but for rounding."""
-    _, _, high, low, _, volume, _, amount, *_ = by_column
-    if None in amount:
+def amounts_consistent(columns: Sequence[Column], tick: float, tolerance: float, lot: int) -> bool:
+    """Returns whether amount ÷ volume lies between low and high everywhere, but for rounding."""
+    _, _, highs, lows, _, volumes, _, amounts, *_ = columns
+    if None in amounts:
         return False
     return all(
         [  # noqa: C419 - faster
-            (lo - (slack := tick + h * tolerance)) * (v - lot) <= a <= (h + slack) * (v + lot)
-            for h, lo, v, a in zip(high, low, volume, amount, strict=True)
+            (low - (slack := tick + high * tolerance)) * (vol - lot) <= amount <= (high + slack) * (vol + lot)
+            for high, low, vol, amount in zip(highs, lows, volumes, amounts, strict=True)
         ]
     )
 
 
-def within_price_limit(by_column: Sequence[Column], limit: float, tick: float) -> bool:
-    """Whether no price is further from the previous close that the source tells than the limit."""
-    _, _, high, low, close, _, told, _, _, change, *_ = by_column
-    if None in told:
-        if set(told) != {None} or None in change:
+def within_price_limit(columns: Sequence[Column], limit: float, tick: float) -> bool:
+    """Returns whether the source sent every previous close, and no price is further from it than `limit`."""
+    _, _, highs, lows, closes, _, prev_closes, _, _, changes, *_ = columns
+    if None in prev_closes:
+        if set(prev_closes) != {None} or None in changes:
             return False
-        told = list(map(sub, close, change))
-    return min(told) > 0 and all(
+        prev_closes = list(map(sub, closes, changes))
+    return min(prev_closes) > 0 and all(
         [  # noqa: C419 - faster
-            h - before <= before * limit + tick >= before - lo
-            for h, lo, before in zip(high, low, told, strict=True)
+            high - before <= before * limit + tick >= before - low
+            for high, low, before in zip(highs, lows, prev_closes, strict=True)
         ]
     )
-
-
-def _given(column: Column) -> Column:
-    return [value for value in column if value is not None] if None in column else column
-
-
-def _finite(column: Column) -> bool:
-    return math.isfinite(sum(_given(column)))

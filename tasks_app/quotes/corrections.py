@@ -1,11 +1,10 @@
-"""When a stored bar and a new one of the same day differ, and what is to be stored then.
+"""Compares a stored bar with a new one of the same day, and decides what is stored.
 
-Two numbers that differ by representation only are the same. A value that the new bar lacks never
-overwrites a stored one, unless the prices changed too: then it belonged to the old prices.
+Two numbers that differ by representation only are equal. A value that the new bar lacks never overwrites a
+stored one, unless the prices changed, too: then it belonged to the old prices.
 
-A bar of another source than the stored one's (a fallback) replaces it only where the two contradict
-each other: vendors round, and some count in lots. Otherwise the stored bar stays as it is, so that
-it keeps one origin.
+A bar of another source than the stored one's (a fallback) replaces it only if the two conflict: vendors
+round, and some count in lots. Otherwise the stored bar stays as it is, so that its values have one origin.
 """
 
 from dataclasses import dataclass
@@ -13,16 +12,16 @@ from typing import Any
 
 from tasks_app.sources.base import Bar
 
-REPRESENTATION = 1e-9  # relative
-HALF_A_CENT, HALF_A_PERCENT = 0.0051, 0.005
-LOT = 100
-AMOUNT = 0.001  # relative
-TRADE = ("open", "high", "low", "close", "volume")
+REPRESENTATION = 1e-9  # relative: what the representation of a number explains
+PRICE_TOLERANCE, PRICE_TOLERANCE_SHARE = 0.0051, 0.005  # half a cent, or half a percent of a very low price
+LOT = 100  # shares
+AMOUNT_TOLERANCE = 0.001  # relative
+TRADE_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 @dataclass(frozen=True)
 class BarDiff:
-    """A stored bar and what it becomes."""
+    """A stored bar and the bar that replaces it."""
 
     old: Bar
     new: Bar
@@ -31,40 +30,40 @@ class BarDiff:
     def columns(self) -> list[str]:
         """The columns that change."""
         pairs = zip(Bar._fields, self.old, self.new, strict=True)
-        return [name for name, old, new in pairs if not _same(old, new)]
+        return [name for name, old, new in pairs if not _is_equal(old, new)]
 
     def before(self) -> dict[str, Any]:
-        """The changed columns as they were."""
+        """Returns the changed columns with their old values."""
         return {name: getattr(self.old, name) for name in self.columns}
 
     def after(self) -> dict[str, Any]:
-        """The changed columns as they are now."""
+        """Returns the changed columns with their new values."""
         return {name: getattr(self.new, name) for name in self.columns}
 
 
 def diff_bars(old: Bar, new: Bar, *, same_source: bool) -> BarDiff | None:
-    """What storing `new` over `old` changes; None when it changes nothing."""
+    """Returns what storing `new` over `old` changes, None for nothing."""
     if not same_source and not conflicts(old, new):
         return None
-    if all(_same(getattr(old, name), getattr(new, name)) for name in TRADE):
+    if all(_is_equal(getattr(old, name), getattr(new, name)) for name in TRADE_COLUMNS):
         new = Bar._make(before if after is None else after for before, after in zip(old, new, strict=True))
-    change = BarDiff(old, new)
-    return change if change.columns else None
+    diff = BarDiff(old, new)
+    return diff if diff.columns else None
 
 
 def conflicts(old: Bar, new: Bar) -> bool:
-    """Whether two sources tell different things of a day, beyond what rounding explains."""
+    """Returns whether bars of two sources differ by more than rounding explains."""
     prices = zip(old[1:5], new[1:5], strict=True)
-    if any(abs(a - b) > min(HALF_A_CENT, HALF_A_PERCENT * abs(a)) for a, b in prices):
+    if any(abs(a - b) > min(PRICE_TOLERANCE, PRICE_TOLERANCE_SHARE * abs(a)) for a, b in prices):
         return True
     if abs(old.volume - new.volume) >= LOT:
         return True
     if old.amount is None or new.amount is None:
         return False
-    return abs(old.amount - new.amount) > AMOUNT * abs(old.amount)
+    return abs(old.amount - new.amount) > AMOUNT_TOLERANCE * abs(old.amount)
 
 
-def _same(a: Any, b: Any) -> bool:
+def _is_equal(a: Any, b: Any) -> bool:
     if a is None or b is None or a == b:
         return a is b or a == b
     if not isinstance(a, int | float):

@@ -1,4 +1,4 @@
-"""Stored bars as CSV, streamed: the one place that makes it."""
+"""Stored bars as streamed CSV."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -9,61 +9,58 @@ from django.http import StreamingHttpResponse
 
 from tasks_app.models import DailyBar
 
-BEFORE = ("market", "code", "adjust")
-AFTER = (
+VALUES = (
     *("day", "open", "high", "low", "close", "prev_close", "volume", "amount", "amplitude"),
     *("change", "change_pct", "turnover", "source", "collected_at"),
 )
-COLUMNS = (*BEFORE, *AFTER)
+COLUMNS = ("market", "code", "adjust", *VALUES)
 MAX_ROWS = 100_000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-class _Line:
-    """A file for csv.writer that keeps nothing: what is written is handed back."""
+class _Echo:
+    """A file for csv.writer that returns each line instead of storing it."""
 
     def write(self, text: str) -> str:
         return text
 
 
 def bar_rows(market: str, code: str, **filters: Any) -> QuerySet[DailyBar, dict[str, Any]]:
-    """A stock's bars as rows of `COLUMNS`."""
-    found = DailyBar.objects.filter(market=market, symbol=code, **filters)
-    rows: QuerySet[DailyBar, dict[str, Any]] = found.values(*AFTER, "market", "adjust", code=F("symbol"))
+    """Returns a stock's bars as dicts with the keys of `COLUMNS`."""
+    bars = DailyBar.objects.filter(market=market, symbol=code, **filters)
+    rows: QuerySet[DailyBar, dict[str, Any]] = bars.values(*VALUES, "market", "adjust", code=F("symbol"))
     return rows
 
 
 def download_response(
     rows: QuerySet[Any, dict[str, Any]], name: str, *, for_spreadsheets: bool = False
 ) -> StreamingHttpResponse:
-    """At most MAX_ROWS rows by rising day, as a file: memory does not grow with them.
+    """Returns at most MAX_ROWS rows in ascending date order as a file, in constant memory.
 
-    A spreadsheet reads 000001 as the number 1: for those the code is told with its market, 000001.CN.
+    A spreadsheet reads 000001 as the number 1: with `for_spreadsheets` codes carry their market, 000001.CN.
     """
-    ordered = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
-    return csv_response((_qualified(row) for row in ordered) if for_spreadsheets else ordered, name)
+    ordered: Iterable[dict[str, Any]] = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
+    if for_spreadsheets:
+        ordered = ({**row, "code": f"{row['code']}.{row['market']}"} for row in ordered)
+    return csv_response(ordered, name)
 
 
 def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
-    """These rows."""
-    answer = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    """Returns the rows as a file."""
+    response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 def escape_formula(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula gets a leading '. Numbers stay numbers."""
-    if isinstance(value, str) and value.startswith(FORMULA):
+    """Returns text that a spreadsheet would run as a formula with a leading '. Numbers stay numbers."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _qualified(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "code": f"{row['code']}.{row['market']}"}
-
-
 def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    writer = csv.writer(_Line())
+    writer = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
     for row in rows:
         yield writer.writerow([escape_formula(row[column]) for column in COLUMNS])

@@ -1,4 +1,4 @@
-"""Arithmetic of answered days: rising, disjoint spans, both ends included."""
+"""Arithmetic of answered days: ascending, disjoint date ranges, both ends included."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
@@ -7,55 +7,55 @@ from typing import Any
 
 DateRange = tuple[date, date]
 DAY = timedelta(days=1)
-MAX_RANGES = 100  # spans that are remembered of one series; what is forgotten is merely asked again
+MAX_RANGES = 100  # per series; the days of a dropped range are merely requested again
 
 
-def parse(stored: Iterable[Sequence[str]]) -> list[DateRange]:
-    """The spans of a `Series.covered`."""
-    return [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in stored]
+def parse(covered: Iterable[Sequence[str]]) -> list[DateRange]:
+    """Returns the ranges of a `Series.covered`."""
+    return [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in covered]
 
 
-def dump(spans: Iterable[DateRange]) -> list[Any]:
-    """The spans as `Series.covered` keeps them."""
-    return [[first.isoformat(), last.isoformat()] for first, last in spans]
+def dump(ranges: Iterable[DateRange]) -> list[Any]:
+    """Returns the ranges as `Series.covered` stores them."""
+    return [[first.isoformat(), last.isoformat()] for first, last in ranges]
 
 
 def add_range(
-    spans: Iterable[DateRange], new: DateRange, adjoin: Callable[[date, date], bool]
+    ranges: Iterable[DateRange], new: DateRange, contiguous: Callable[[date, date], bool]
 ) -> list[DateRange]:
-    """The spans with one more; those between which `adjoin` sees nothing become one.
+    """Returns the ranges with one more, merged where they overlap or adjoin; the longest 100 are kept.
 
-    `adjoin(a, b)` tells whether no session lies between the end `a` and the beginning `b`.
+    `contiguous(a, b)` returns whether no session lies between a range's end `a` and the next one's start `b`.
     """
     merged: list[DateRange] = []
-    for span in sorted([*spans, new]):
-        if merged and (span[0] <= merged[-1][1] + DAY or adjoin(merged[-1][1], span[0])):
-            merged[-1] = (merged[-1][0], max(merged[-1][1], span[1]))
+    for first, last in sorted([*ranges, new]):
+        if merged and (first <= merged[-1][1] + DAY or contiguous(merged[-1][1], first)):
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
         else:
-            merged.append(span)
-    longest = sorted(merged, key=lambda span: span[1] - span[0], reverse=True)[:MAX_RANGES]
+            merged.append((first, last))
+    longest = sorted(merged, key=lambda one: one[1] - one[0], reverse=True)[:MAX_RANGES]
     return sorted(longest)
 
 
-def missing_range(days: Sequence[date], spans: Iterable[DateRange]) -> DateRange | None:
-    """From the first to the last of the rising days that no span holds; None when all are held."""
+def missing_range(days: Sequence[date], ranges: Sequence[DateRange]) -> DateRange | None:
+    """Returns the first and last of the ascending days that lie in no range, None if all do."""
     first, last = 0, len(days)
-    for start, end in spans:
+    for start, end in ranges:
         if first < last and days[first] >= start:
             first = max(first, bisect_right(days, end))
-    for start, end in reversed(list(spans)):
+    for start, end in reversed(ranges):
         if first < last and days[last - 1] <= end:
             last = min(last, bisect_left(days, start))
     return (days[first], days[last - 1]) if first < last else None
 
 
-def missing_calendar_range(window: DateRange, spans: Iterable[DateRange]) -> DateRange | None:
-    """The same of all days from the window's first to its last."""
+def missing_calendar_range(window: DateRange, ranges: Sequence[DateRange]) -> DateRange | None:
+    """The same for every day of the window, without listing its days."""
     first, last = window
-    for start, end in spans:
+    for start, end in ranges:
         if start <= first <= end:
             first = end + DAY
-    for start, end in reversed(list(spans)):
+    for start, end in reversed(ranges):
         if start <= last <= end:
             last = start - DAY
     return (first, last) if first <= last else None

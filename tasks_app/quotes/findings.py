@@ -1,71 +1,66 @@
-"""What is written down beside the bars: findings of the checks, corrections by the sources.
+"""Records what the checks found and what sources corrected.
 
-All are counted; of one item so many are listed, that a source gone mad fills no table.
+Everything is counted on the item, but only so much of one item is listed: a source that sends nothing but
+errors must not fill the tables.
 """
 
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes.corrections import BarDiff
 from tasks_app.quotes.upsert import Provenance
-from tasks_app.quotes.validation import Flag, Rejection, ValidationResult
+from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources.base import Request
 
-MAX_FINDINGS = 20
-MAX_CORRECTIONS = 500
+MAX_FINDINGS = 20  # of each kind and item
+MAX_CORRECTIONS = 500  # of each item
 
 
-def record_findings(request: Request, origin: Provenance, sifted: ValidationResult) -> None:
-    """List what the checks said: of the refused bars and of the flagged ones the first 20 each."""
-    rows = [_finding(origin, request, FindingKind.REFUSED, one) for one in sifted.rejected[:MAX_FINDINGS]]
-    rows += [_finding(origin, request, FindingKind.FLAGGED, one) for one in sifted.flags[:MAX_FINDINGS]]
-    if rows:
-        Finding.objects.bulk_create(rows)
+def record_findings(request: Request, origin: Provenance, result: ValidationResult) -> None:
+    """Lists an item's first 20 rejections and first 20 flags."""
+    issues = [(FindingKind.REFUSED, issue) for issue in result.rejected[:MAX_FINDINGS]]
+    issues += [(FindingKind.FLAGGED, issue) for issue in result.flags[:MAX_FINDINGS]]
+    Finding.objects.bulk_create(
+        Finding(
+            **_series_of(request, origin),
+            day=issue.day,
+            kind=kind,
+            code=issue.code,
+            message=issue.message.replace("\0", "")[:500],
+        )
+        for kind, issue in issues
+    )
 
 
 def record_corrections(request: Request, origin: Provenance, corrections: Sequence[BarDiff]) -> None:
-    """List corrected bars with what changed; past 500 of an item one line tells how many more there were."""
+    """Lists an item's first 500 corrections one by one; one more row counts the rest."""
+    fields = {**_series_of(request, origin), "source": origin.source}
     rows = [
-        _correction(request, origin, one.new.day, before=one.before(), after=one.after())
-        for one in corrections[:MAX_CORRECTIONS]
+        Correction(**fields, day=diff.new.day, before=diff.before(), after=diff.after())
+        for diff in corrections[:MAX_CORRECTIONS]
     ]
-    if more := corrections[MAX_CORRECTIONS:]:
-        rows.append(_correction(request, origin, more[0].new.day, bars=len(more)))
-    if rows:
-        Correction.objects.bulk_create(rows)
+    if rest := corrections[MAX_CORRECTIONS:]:
+        rows.append(Correction(**fields, day=rest[0].new.day, bars=len(rest)))
+    Correction.objects.bulk_create(rows)
 
 
 def record_rebase(
-    request: Request, origin: Provenance, corrections: Sequence[BarDiff], gone: Sequence[date]
+    request: Request, origin: Provenance, corrections: Sequence[BarDiff], deleted: Sequence[date]
 ) -> None:
-    """List an adjusted series that moved as a whole: one line."""
-    days = sorted([*(one.new.day for one in corrections), *gone])
+    """Lists an adjusted series that was replaced as a whole in one row: its first day, and how many bars."""
+    days = [*(diff.new.day for diff in corrections), *deleted]
     if days:
-        _correction(request, origin, days[0], bars=len(days)).save()
+        fields = {**_series_of(request, origin), "source": origin.source}
+        Correction.objects.create(**fields, day=min(days), bars=len(days))
 
 
-def _finding(origin: Provenance, request: Request, kind: FindingKind, one: Rejection | Flag) -> Finding:
-    return Finding(
-        item_id=origin.item_id,
-        market=request.market,
-        symbol=request.code,
-        adjust=request.adjust,
-        day=one.day,
-        kind=kind,
-        code=one.code,
-        message=one.message.replace("\0", "")[:500],
-    )
-
-
-def _correction(request: Request, origin: Provenance, day: date, **fields: object) -> Correction:
-    return Correction(
-        item_id=origin.item_id,
-        market=request.market,
-        symbol=request.code,
-        adjust=request.adjust,
-        day=day,
-        source=origin.source,
-        **fields,
-    )
+def _series_of(request: Request, origin: Provenance) -> dict[str, Any]:
+    return {
+        "item_id": origin.item_id,
+        "market": request.market,
+        "symbol": request.code,
+        "adjust": request.adjust,
+    }

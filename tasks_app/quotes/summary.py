@@ -1,8 +1,9 @@
-"""What is stored of each stock: how many bars, from when to when, and whether that is up to date.
+"""Per stock: how many bars are stored, of which days, and whether they are up to date.
 
-Read from `Series`, which the writing transactions keep: no bar is counted for a page.
+Read from `Series`, which the writing transactions keep up to date: no page counts bars.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from tasks_app.models.quotes import Adjust, Market
 
 
 class Summary(NamedTuple):
-    """All adjustments of a stock taken together: the bars of the longest, the first and the last day."""
+    """A stock's adjustments together: the bars of the longest one, the first and the last day of all."""
 
     bars: int = 0
     first: date | None = None
@@ -24,43 +25,46 @@ class Summary(NamedTuple):
 
 
 def summarize(stocks: Iterable[Stock]) -> dict[int, Summary]:
-    """The summary of each stock, by its id. One query, and one for each market's calendar."""
+    """Returns the summaries of stocks by their ids. One query, and one for each market's calendar."""
     stocks = list(stocks)
-    codes = {stock.code for stock in stocks}
-    rows = Series.objects.filter(
-        market__in={stock.market for stock in stocks}, adjust__in=Adjust.values, symbol__in=codes
-    )
-    found: dict[tuple[str, str], list[Series]] = {}
-    for row in rows.filter(bars__gt=0):
-        found.setdefault((row.market, row.symbol), []).append(row)
+    markets, codes = {stock.market for stock in stocks}, {stock.code for stock in stocks}
+    series: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for row in Series.objects.filter(
+        market__in=markets, adjust__in=Adjust.values, symbol__in=codes, bars__gt=0
+    ):
+        series[row.market, row.symbol].append(row)
     latest = {
-        market: calendars.load_calendar(market).latest_session() for market in {market for market, _ in found}
+        market: calendars.load_calendar(market).latest_session()
+        for market in {market for market, _ in series}
     }
-    return {s.pk: _summary(s, found.get((s.market, s.code), []), latest.get(s.market)) for s in stocks}
-
-
-def _summary(stock: Stock, rows: list[Series], latest: date | None) -> Summary:
-    last = max((row.last_day for row in rows if row.last_day), default=None)
-    return Summary(
-        bars=max((row.bars for row in rows), default=0),
-        first=min((row.first_day for row in rows if row.first_day), default=None),
-        last=last,
-        is_behind=bool(last and latest and last < latest and not stock.delisted_on),
-    )
+    summaries = {}
+    for stock in stocks:
+        rows = series.get((stock.market, stock.code), [])
+        last = max((row.last_day for row in rows if row.last_day), default=None)
+        summaries[stock.pk] = Summary(
+            bars=max((row.bars for row in rows), default=0),
+            first=min((row.first_day for row in rows if row.first_day), default=None),
+            last=last,
+            is_behind=bool(last and last < latest[stock.market] and not stock.delisted_on),
+        )
+    return summaries
 
 
 def is_empty() -> Q:
-    """Stocks of which no bar is stored."""
+    """Returns the filter of stocks without a stored bar."""
     return Q(~Exists(_series().filter(bars__gt=0)))
 
 
 def is_behind() -> Q:
-    """Stocks with bars, but none of their market's latest session, though they are still listed."""
-    some = Q()
+    """Returns the filter of stocks with bars, but without one of their market's latest session.
+
+    Delisted stocks are complete.
+    """
+    is_late = Q()
     for market in Market.values:
-        late = ~Exists(_series().filter(last_day__gte=calendars.load_calendar(market).latest_session()))
-        some |= Q(market=market) & Q(late)
-    return Q(delisted_on__isnull=True) & Q(Exists(_series().filter(bars__gt=0))) & some
+        latest = calendars.load_calendar(market).latest_session()
+        is_late |= Q(market=market) & Q(~Exists(_series().filter(last_day__gte=latest)))
+    return Q(delisted_on__isnull=True) & Q(Exists(_series().filter(bars__gt=0))) & is_late
 
 
 def _series() -> QuerySet[Series]:

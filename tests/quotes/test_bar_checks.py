@@ -86,7 +86,7 @@ def test_so_many_spans_are_remembered_and_the_shortest_forgotten():
     ],
 )
 def test_each_board_has_its_limit(code, day, limit):
-    assert price_limits.PriceLimits(code).limit(day) == limit
+    assert price_limits.PriceLimits(code).limit_on(day) == limit
 
 
 def test_special_treatment_is_measured_narrowly_since_its_renaming():
@@ -94,9 +94,11 @@ def test_special_treatment_is_measured_narrowly_since_its_renaming():
         market="CN", code="600001", name="*ST邯钢", former_names=[{"name": "邯钢", "until": "2024-02-01"}]
     )
     board = price_limits.price_limit_for("CN", "600001", stock)
-    assert (board.limit(date(2024, 1, 31)), board.limit(date(2024, 2, 1))) == (0.10, 0.05)
+    assert (board.limit_on(date(2024, 1, 31)), board.limit_on(date(2024, 2, 1))) == (0.10, 0.05)
     stock.former_names = []
-    assert price_limits.price_limit_for("CN", "600001", stock).limit(DAY) == 0.10, "nobody knows since when"
+    assert price_limits.price_limit_for("CN", "600001", stock).limit_on(DAY) == 0.10, (
+        "nobody knows since when"
+    )
 
 
 def test_other_markets_have_no_limit():

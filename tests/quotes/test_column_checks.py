@@ -28,7 +28,7 @@ def make_bar(place):
 
 def sift(bars, adjust, special):
     """What is found, or the error that is raised."""
-    board = PriceLimits("600000", special_since=FIRST if special else None)
+    board = PriceLimits("600000", st_since=FIRST if special else None)
     context = validation.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
     try:
         return repr(validation.validate(bars, ASKED[adjust], context))
