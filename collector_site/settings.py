@@ -229,8 +229,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "health", "description": "Probes."},
     ],
     "ENUM_NAME_OVERRIDES": {
-        "TaskStatus": "tasks_app.models.tasks.TaskStatus",
-        "ItemState": "tasks_app.models.tasks.ItemState",
+        "TaskStatus": "tasks_app.models.states.TaskStatus",
+        "ItemState": "tasks_app.models.states.ItemState",
         "Market": "tasks_app.models.quotes.Market",
         "Adjust": "tasks_app.models.quotes.Adjust",
     },

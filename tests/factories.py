@@ -13,7 +13,8 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask
-from tasks_app.models.tasks import Channel, ItemState
+from tasks_app.models.states import ItemState
+from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
 
 TODAY = date(2026, 1, 2)

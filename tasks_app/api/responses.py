@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 Answer = s.Serializer[Any]
 

@@ -11,7 +11,7 @@ from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.conf import ADJUSTS, MARKETS
 from tasks_app.market.codes import spellings
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.orders.order import MAX_CODES
 
 CODE = r"[A-Za-z0-9._-]{1,16}"

@@ -16,7 +16,7 @@ from tasks_app.engine.source_router import StockRequest
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import price_limits
 from tasks_app.models import CollectionTask, Series
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tasks_app.quotes import adjusted_series, date_ranges, findings, series, upsert, validation
 from tasks_app.quotes.series import count_bars_within
 from tasks_app.quotes.upsert import Provenance, UpsertResult

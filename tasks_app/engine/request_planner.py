@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane
-from tasks_app.models import CollectionItem, CollectionTask, Series, Stock, states
+from tasks_app.models import CollectionItem, CollectionTask, Series, Stock
+from tasks_app.models.states import OPEN_STATES
 from tasks_app.quotes import date_ranges
 from tasks_app.quotes.date_ranges import DateRange
 from tasks_app.quotes.series import bars_of, needs_refetch
@@ -80,7 +81,7 @@ class RequestPlanner:
     def _read_states(self, claim: Claim) -> None:
         """Reads what is stored of this stock and of the next ones in line, more of them each time."""
         # Claimed ones included: a slice may claim several at once.
-        due = CollectionItem.objects.filter(task_id=self.task.pk, state__in=states.OPEN_STATES)
+        due = CollectionItem.objects.filter(task_id=self.task.pk, state__in=OPEN_STATES)
         following = due.order_by("position").values_list("code", flat=True)[: self._ahead - 1]
         codes = [claim.code, *following]
         self._ahead = min(MAX_READ_AHEAD, self._ahead * 8)

@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce, Now
 
 from tasks_app import errors
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 RUNNING = TaskStatus.RUNNING
 PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED

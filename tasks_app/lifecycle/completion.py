@@ -20,7 +20,8 @@ from tasks_app.lifecycle.claims import (
 )
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask
-from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus, statuses_before
+from tasks_app.models.tasks import EventKind
 
 
 def record(claim: Claim, outcome: Outcome) -> bool:
@@ -73,7 +74,7 @@ def finish_if_done(task_id: UUID) -> bool:
 def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") -> None:
     """The one way out of `running`. Claimed items go back first: a final task's items are frozen."""
     items(task_id).filter(state=CLAIMED).update(**RELEASED)
-    moved = CollectionTask.objects.filter(pk=task_id, status=RUNNING).update(
+    moved = CollectionTask.objects.filter(pk=task_id, status__in=statuses_before(status)).update(
         status=status, end_time=Now(), error_code=code, error_message=message, shares=_shares(task_id)
     )
     if not moved:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 from tasks_app.throttle import status as limiter_status
 
 CODES_NAMED = 10

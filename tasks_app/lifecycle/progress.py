@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tasks_app.db.functions import Epoch
 from tasks_app.models import CollectionItem, CollectionTask
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 RECENT = timedelta(minutes=5)
 NEWEST = timedelta(minutes=1)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tasks_app import errors
 from tasks_app.db.compiled_queries import CompiledQuery
 from tasks_app.models import CollectionItem, CollectionTask
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 Shares = dict[str, dict[str, int]]
 DETAILS = 100

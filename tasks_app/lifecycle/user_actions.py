@@ -21,7 +21,8 @@ from tasks_app.lifecycle.completion import end
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import rescue, supply
 from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
-from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.tasks import EventKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from tasks_app import errors
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 from tasks_app.orders.order import Order
 
 YEAR = timedelta(days=365)

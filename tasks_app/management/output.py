@@ -16,7 +16,7 @@ from rich.text import Text
 from tasks_app import errors
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 
 COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from tasks_app.lifecycle import selectors
 from tasks_app.management import output
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 from tasks_app.queue import dispatch
 
 TURN_SECONDS = 0.25

@@ -11,13 +11,7 @@ from tasks_app.models.quotes import (
     Stock,
     StockList,
 )
-from tasks_app.models.tasks import (
-    CollectionItem,
-    CollectionLane,
-    CollectionTask,
-    ExecutionSlot,
-    TaskEvent,
-)
+from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 
 __all__ = [
     "CalendarDay",

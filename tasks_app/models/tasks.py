@@ -8,23 +8,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models import states
 from tasks_app.models.quotes import Adjust, Market
-
-
-class TaskStatus(models.TextChoices):
-    RUNNING = states.TaskStatus.RUNNING.value, _("running")
-    COMPLETED = states.TaskStatus.COMPLETED.value, _("completed")
-    FAILED = states.TaskStatus.FAILED.value, _("failed")
-    CANCELLED = states.TaskStatus.CANCELLED.value, _("cancelled")
-
-
-class ItemState(models.TextChoices):
-    PENDING = states.ItemState.PENDING.value, _("pending")
-    CLAIMED = states.ItemState.CLAIMED.value, _("collecting")
-    SUCCEEDED = states.ItemState.SUCCEEDED.value, _("succeeded")
-    FAILED = states.ItemState.FAILED.value, _("failed")
-    SKIPPED = states.ItemState.SKIPPED.value, _("skipped")
+from tasks_app.models.states import FINAL_STATES, OPEN_STATES, ItemState, TaskStatus
 
 
 class Channel(models.TextChoices):
@@ -122,7 +107,7 @@ class CollectionTask(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["status"],
-                condition=Q(status=states.TaskStatus.RUNNING.value),
+                condition=Q(status=TaskStatus.RUNNING),
                 name="one_running_task",
             ),
             models.UniqueConstraint(
@@ -137,8 +122,8 @@ class CollectionTask(models.Model):
                 name="task_counters_are_true",
             ),
             models.CheckConstraint(
-                condition=Q(status=states.TaskStatus.RUNNING.value, end_time__isnull=True)
-                | (~Q(status=states.TaskStatus.RUNNING.value) & Q(end_time__isnull=False)),
+                condition=Q(status=TaskStatus.RUNNING, end_time__isnull=True)
+                | (~Q(status=TaskStatus.RUNNING) & Q(end_time__isnull=False)),
                 name="task_has_an_end_when_final",
             ),
         ]
@@ -189,15 +174,13 @@ class CollectionItem(models.Model):
             models.UniqueConstraint(fields=["task", "position"], name="one_item_per_position"),
             models.CheckConstraint(condition=Q(state__in=ItemState.values), name="item_state_is_legal"),
             models.CheckConstraint(
-                condition=Q(
-                    state=states.ItemState.CLAIMED.value, lease_until__isnull=False, lane__isnull=False
-                )
-                | (~Q(state=states.ItemState.CLAIMED.value) & Q(lease_until__isnull=True, lane__isnull=True)),
+                condition=Q(state=ItemState.CLAIMED, lease_until__isnull=False, lane__isnull=False)
+                | (~Q(state=ItemState.CLAIMED) & Q(lease_until__isnull=True, lane__isnull=True)),
                 name="item_is_leased_while_claimed",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=sorted(s.value for s in states.OPEN_STATES), finished_at__isnull=True)
-                | Q(state__in=sorted(s.value for s in states.FINAL_STATES), finished_at__isnull=False),
+                condition=Q(state__in=sorted(OPEN_STATES), finished_at__isnull=True)
+                | Q(state__in=sorted(FINAL_STATES), finished_at__isnull=False),
                 name="item_has_an_end_when_final",
             ),
         ]

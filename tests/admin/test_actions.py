@@ -5,7 +5,8 @@ import pytest
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import EventKind, ItemState
+from tasks_app.models.states import ItemState
+from tasks_app.models.tasks import EventKind
 from tests.admin.helpers import (
     TASKS,
     said,

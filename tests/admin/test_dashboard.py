@@ -12,7 +12,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, durations
 from tasks_app.market import calendars
 from tasks_app.models import Series, SourceGate, Stock
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import Cluster
 from tasks_app.quotes import coverage

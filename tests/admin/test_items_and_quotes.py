@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import Correction, DailyBar, Finding, Stock
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.admin.helpers import (
     ITEMS,
     superuser,

@@ -21,7 +21,8 @@ from tasks_app.admin.tasks import (
 from tasks_app.lifecycle import Outcome
 from tasks_app.lifecycle.progress import Bucket
 from tasks_app.models import CollectionTask, Stock
-from tasks_app.models.tasks import EventKind, ItemState
+from tasks_app.models.states import ItemState
+from tasks_app.models.tasks import EventKind
 from tasks_app.throttle import status
 from tests.admin.helpers import (
     TASKS,

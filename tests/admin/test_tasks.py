@@ -11,7 +11,7 @@ from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.tasks import live_updates
 from tasks_app.lifecycle import Outcome, durations
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.admin.helpers import (
     ITEMS,
     TASKS,

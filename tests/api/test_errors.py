@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from tasks_app.api.errors import exception_handler
 from tasks_app.api.middleware import BodyLimitMiddleware
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.api.factories import BASE, client_of
 from tests.factories import (
     finish,

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.api.factories import (
     BASE,
     client_of,

@@ -17,7 +17,7 @@ from knox.models import AuthToken
 from tasks_app import lifecycle
 from tasks_app.errors import TaskNotRunning
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.api.factories import client_of, make_bars, make_stock
 from tests.factories import (
     ACTOR,

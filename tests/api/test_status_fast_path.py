@@ -11,7 +11,7 @@ from knox.models import AuthToken
 from tasks_app import lifecycle
 from tasks_app.api import status_fast_path
 from tasks_app.lifecycle import Outcome
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.factories import make_lane, make_task
 
 pytestmark = pytest.mark.django_db

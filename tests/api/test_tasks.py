@@ -9,7 +9,8 @@ import pytest
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask, StockList
-from tasks_app.models.tasks import EventKind, ItemState
+from tasks_app.models.states import ItemState
+from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 from tasks_app.sources import registry
 from tests.api.factories import BASE, client_of, make_stock

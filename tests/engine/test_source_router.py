@@ -15,7 +15,7 @@ from tasks_app import errors, lifecycle
 from tasks_app.engine import slice
 from tasks_app.lifecycle import Outcome, payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tasks_app.sources.base import Transient
 from tasks_app.workers import watchdog
 from tests.factories import ACTOR, make_lane, make_task

@@ -28,7 +28,7 @@ from tasks_app.conf import Simulated
 from tasks_app.engine import recorder
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tasks_app.quotes import upsert, validation
 from tasks_app.sources.base import Bar, Request
 from tests.factories import ACTOR, TODAY, make_order

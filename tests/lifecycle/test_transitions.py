@@ -9,10 +9,11 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle
-from tasks_app.lifecycle import Lane, Outcome, selectors, user_actions
+from tasks_app.lifecycle import Lane, Outcome, completion, selectors, user_actions
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent, states
-from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.tasks import EventKind
 from tasks_app.workers import watchdog
 from tests.factories import (
     ACTOR,
@@ -66,21 +67,55 @@ def test_a_start_after_an_ended_task_runs(status):
     assert make_task().status == "running"
 
 
-def test_every_edge_that_the_table_lacks_is_refused_by_the_database():
-    for old, new in product(states.TaskStatus, states.TaskStatus):
+def test_table_holds_exactly_the_three_task_edges():
+    assert set(TaskStatus.values) == {"running", "completed", "failed", "cancelled"}
+    edges = {("running", "completed"), ("running", "failed"), ("running", "cancelled")}
+    assert set(states.TASK_EDGES) == edges
+    assert {"completed", "failed", "cancelled"} == states.FINAL_STATUSES
+
+
+def test_table_holds_exactly_the_five_item_edges():
+    assert set(ItemState.values) == {"pending", "claimed", "succeeded", "failed", "skipped"}
+    ends = {("claimed", "succeeded"), ("claimed", "failed"), ("claimed", "skipped")}
+    assert set(states.ITEM_EDGES) == {("pending", "claimed"), ("claimed", "pending")} | ends
+    assert {"succeeded", "failed", "skipped"} == states.FINAL_STATES
+    assert {"pending", "claimed"} == states.OPEN_STATES
+
+
+def test_database_refuses_every_illegal_task_edge():
+    for old, new in product(TaskStatus, TaskStatus):
         if (old, new) in states.TASK_EDGES or old == new:
             continue
         task = make_ended(old.value)
         with pytest.raises(IntegrityError), transaction.atomic():
-            end = None if new == states.TaskStatus.RUNNING else Now()
+            end = None if new == TaskStatus.RUNNING else Now()
             CollectionTask.objects.filter(pk=task.pk).update(status=new.value, end_time=end)
         task.refresh_from_db()
         assert task.status == old.value
 
 
-def test_the_table_of_edges_leads_from_running_only():
-    assert {old for old, _ in states.TASK_EDGES} == {states.TaskStatus.RUNNING}
-    assert {new for _, new in states.TASK_EDGES} == states.FINAL_STATUSES
+@pytest.mark.parametrize("status", TaskStatus)
+def test_end_refuses_every_illegal_task_edge(status):
+    """`completion.end` names the legal earlier statuses in its update: an ended task does not match."""
+    for old in TaskStatus:
+        if (old, status) in states.TASK_EDGES:
+            continue
+        task = make_task() if old == TaskStatus.RUNNING else make_ended(old.value)
+        with pytest.raises(errors.StaleClaim), transaction.atomic():
+            completion.end(task.pk, status)
+        assert CollectionTask.objects.get(pk=task.pk).status == old
+        CollectionTask.objects.filter(status="running").delete()
+
+
+@pytest.mark.parametrize("old", sorted(states.FINAL_STATES))
+def test_database_refuses_every_edge_from_a_final_item_state(old):
+    task = make_task()
+    lifecycle.record(make_claim(task), Outcome(ItemState(old)))
+    item = CollectionItem.objects.filter(task=task, state=old)
+    for new in set(ItemState) - {old}:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            item.update(state=new)
+    assert item.count() == 1
 
 
 @pytest.mark.parametrize("status", ENDED)
@@ -506,8 +541,3 @@ def _lanes(task):
     return list(
         CollectionLane.objects.filter(task=task).order_by("number").values_list("number", "generation")
     )
-
-
-def test_status_enums_agree_with_the_plain_ones():
-    assert set(TaskStatus.values) == {s.value for s in states.TaskStatus}
-    assert set(ItemState.values) == {s.value for s in states.ItemState}

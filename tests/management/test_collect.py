@@ -25,7 +25,8 @@ from tasks_app.management import cli_arguments, progress_view
 from tasks_app.management.commands.collect import Command
 from tasks_app.management.commands.quickstart import Command as Quickstart
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import Channel, ItemState
+from tasks_app.models.states import ItemState
+from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
 from tests.factories import ACTOR, make_ended, make_lane, make_task, make_user
 from tools.in_process import work

@@ -5,7 +5,7 @@ import pytest
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionItem
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 from tests.admin.helpers import superuser, url
 from tests.api.factories import BASE, make_stock
 from tests.factories import make_lane, make_task

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 EMPTY = "–"
 STATUS_STYLES: Mapping[str, tuple[str, str]] = {

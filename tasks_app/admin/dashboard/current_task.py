@@ -12,7 +12,7 @@ from tasks_app.admin.tasks import columns, panels
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.lifecycle.progress import pace
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 
 
 def build_current_task_context(request: HttpRequest) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import durations
 from tasks_app.models import CollectionPlan, CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 from tasks_app.orders import plans
 from tasks_app.quotes import coverage
 

@@ -25,7 +25,7 @@ from tasks_app.admin.tasks import (
     live_updates,
 )
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import TaskStatus
+from tasks_app.models.states import TaskStatus
 
 
 @admin.register(CollectionTask)

@@ -12,7 +12,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.lifecycle import durations
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 TASKS = gettext_lazy("Tasks")
 START = "admin:start"

@@ -12,7 +12,7 @@ from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 
 CANCEL, RETRY = "cancel_selected", "retry_selected"
 

@@ -9,7 +9,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns, grid, live_updates
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 
 INTERVALS = (1, 2, 5, 10, 30)
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from tasks_app import errors
 from tasks_app.admin.common import formatting
 from tasks_app.models import CollectionItem, CollectionTask, Stock
-from tasks_app.models.tasks import ItemState
+from tasks_app.models.states import ItemState
 
 LETTERS = {
     ItemState.PENDING: "p",

@@ -31,7 +31,7 @@ from tasks_app.admin.tasks import grid, panels
 from tasks_app.db.compiled_queries import CompiledQuery
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
-from tasks_app.models.tasks import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
 FRESH_SECONDS = 1.0
 TURN_SECONDS = 10

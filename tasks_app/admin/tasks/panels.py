@@ -16,7 +16,8 @@ from tasks_app.admin.tasks import columns, events as happenings, throughput_char
 from tasks_app.lifecycle import durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask
-from tasks_app.models.tasks import EventKind, ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.tasks import EventKind
 from tasks_app.throttle import status
 
 PARTS = ("notices", "head", "chart", "failures", "events")

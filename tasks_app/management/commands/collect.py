@@ -17,7 +17,8 @@ from tasks_app.management import (
     progress_view,
 )
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import Channel, TaskStatus
+from tasks_app.models.states import TaskStatus
+from tasks_app.models.tasks import Channel
 from tasks_app.orders import order as orders
 
 ACTOR = Actor(Channel.COMMAND)

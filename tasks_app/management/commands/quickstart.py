@@ -28,7 +28,8 @@ from tasks_app.management import (
 from tasks_app.management.processes import Child, Family
 from tasks_app.management.stopping import StopSignals
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import Channel, TaskStatus
+from tasks_app.models.states import TaskStatus
+from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
 from tasks_app.orders.order import Order
 from tasks_app.queue import dispatch
