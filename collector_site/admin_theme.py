@@ -1,4 +1,4 @@
-"""The admin theme's settings: names, styles, the navigation, the language switch."""
+"""Settings of the admin's theme: names, styles, navigation, language switch."""
 
 import re
 from collections.abc import Callable
@@ -11,16 +11,16 @@ from django.utils.translation import gettext_lazy as _
 
 
 def unfold_settings() -> dict[str, Any]:
-    """UNFOLD."""
+    """Returns the setting UNFOLD."""
     return {
         "SITE_TITLE": _("Stock collector"),
         "SITE_HEADER": _("Stock collector"),
         "SITE_SYMBOL": "candlestick_chart",
         "SITE_URL": None,
-        "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _file("icon.svg")}],
-        "STYLES": [_file("colors.css"), _file("admin.css")],
-        "SCRIPTS": [_file("strict.js"), _file("access.js")],
-        "COLORS": lambda request: {},  # else the theme writes them into the page, as an inline style
+        "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _static("icon.svg")}],
+        "STYLES": [_static("colors.css"), _static("admin.css")],
+        "SCRIPTS": [_static("strict.js"), _static("access.js")],
+        "COLORS": lambda request: {},  # else the theme writes them into each page, as an inline style
         "SHOW_LANGUAGES": True,
         "SHOW_HISTORY": False,
         "SHOW_VIEW_ON_SITE": False,
@@ -30,67 +30,48 @@ def unfold_settings() -> dict[str, Any]:
 
 
 def _navigation() -> list[dict[str, Any]]:
-    return [
+    collection = [
+        _link(_("Overview"), "dashboard", "admin:index", _can_view("tasks_app", "collectiontask")),
+        _link(_("Start a collection"), "play_circle", "admin:start", _can_start),
+        # The lists of items belong to a task: both addresses mark this entry.
         {
-            "title": _("Collection"),
-            "items": [
-                {
-                    "title": _("Overview"),
-                    "icon": "dashboard",
-                    "link": reverse_lazy("admin:index"),
-                    "permission": _may_see("tasks_app", "collectiontask"),
-                },
-                {
-                    "title": _("Start a collection"),
-                    "icon": "play_circle",
-                    "link": reverse_lazy("admin:start"),
-                    "permission": lambda request: request.user.has_perm("tasks_app.start_task"),
-                },
-                # The pages of items belong to their task: both addresses begin so.
-                {
-                    **_item(_("Tasks"), "checklist", "tasks_app", "collectiontask"),
-                    "active": lambda request: re.search("/tasks_app/collection(task|item)", request.path),
-                },
-                _item(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
-            ],
+            **_model_link(_("Tasks"), "checklist", "tasks_app", "collectiontask"),
+            "active": lambda request: re.search("/tasks_app/collection(task|item)", request.path),
         },
-        {
-            "title": _("Data"),
-            "items": [
-                _item(_("Stocks"), "list_alt", "tasks_app", "stock"),
-                _item(_("Daily bars"), "candlestick_chart", "tasks_app", "dailybar"),
-                _item(_("Corrections"), "edit_note", "tasks_app", "correction"),
-                _item(_("Findings"), "flag", "tasks_app", "finding"),
-            ],
-        },
-        {
-            "title": _("Access"),
-            "items": [
-                _item(_("Users"), "person", "auth", "user"),
-                _item(_("Groups"), "group", "auth", "group"),
-                _item(_("API tokens"), "key", "knox", "authtoken"),
-            ],
-        },
+        _model_link(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
     ]
+    data = [
+        _model_link(_("Stocks"), "list_alt", "tasks_app", "stock"),
+        _model_link(_("Daily bars"), "candlestick_chart", "tasks_app", "dailybar"),
+        _model_link(_("Corrections"), "edit_note", "tasks_app", "correction"),
+        _model_link(_("Findings"), "flag", "tasks_app", "finding"),
+    ]
+    access = [
+        _model_link(_("Users"), "person", "auth", "user"),
+        _model_link(_("Groups"), "group", "auth", "group"),
+        _model_link(_("API tokens"), "key", "knox", "authtoken"),
+    ]
+    sections = (_("Collection"), collection), (_("Data"), data), (_("Access"), access)
+    return [{"title": title, "items": items} for title, items in sections]
 
 
-def _item(title: Any, icon: str, app: str, model: str) -> dict[str, Any]:
-    """A link to the model's list, for those who may see it."""
-    return {
-        "title": title,
-        "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{model}_changelist"),
-        "permission": _may_see(app, model),
-    }
+def _link(title: Any, icon: str, url_name: str, permission: Callable[[HttpRequest], bool]) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(url_name), "permission": permission}
 
 
-def _may_see(app: str, model: str) -> Callable[[HttpRequest], bool]:
-    def may_see(request: HttpRequest) -> bool:
-        rights = (f"{app}.{verb}_{model}" for verb in ("view", "change"))
-        return any(request.user.has_perm(right) for right in rights)
-
-    return may_see
+def _model_link(title: Any, icon: str, app: str, model: str) -> dict[str, Any]:
+    """A link to the model's list, for users who may see it."""
+    return _link(title, icon, f"admin:{app}_{model}_changelist", _can_view(app, model))
 
 
-def _file(name: str) -> Callable[[HttpRequest], str]:
+def _can_view(app: str, model: str) -> Callable[[HttpRequest], bool]:
+    permissions = [f"{app}.{verb}_{model}" for verb in ("view", "change")]
+    return lambda request: any(request.user.has_perm(permission) for permission in permissions)
+
+
+def _can_start(request: HttpRequest) -> bool:
+    return request.user.has_perm("tasks_app.start_task")
+
+
+def _static(name: str) -> Callable[[HttpRequest], str]:
     return lambda request: static(f"tasks_app/{name}")

@@ -1,12 +1,12 @@
-"""What a page may load and run: the Content-Security-Policy. docs/security.md says what was tried.
+"""The Content-Security-Policy: what a page may load and run. docs/security.md lists what was tried.
 
-Everything starts from nothing: JSON, CSV, files and probes get NOTHING. Pages load scripts, styles
-and the rest from this host alone, and none of them may stand in the page itself. Two exceptions:
+Every policy begins with nothing allowed: JSON, CSV, files and probes get NOTHING. Pages may load scripts,
+styles and the rest from this host alone, and none of them inline. Two places need more:
 
-- The admin's pages need 'unsafe-eval': the theme's Alpine compiles the expressions of its attributes
-  (`x-data`, `x-on:click`) when the page is loaded. Injected markup still can't bring a script of its
-  own, but it could bring such attributes: whatever is shown must be escaped, as it is.
-- The API's document needs images from data: addresses, which Swagger's style sheet holds.
+- The admin needs 'unsafe-eval': the theme's Alpine compiles the expressions of its attributes (`x-data`,
+  `x-on:click`) when a page is loaded. Injected markup still can't bring a script of its own, but it could
+  bring such attributes: everything that is shown must be escaped, as it is.
+- The API's documentation needs images from data: addresses, which Swagger's style sheet contains.
 """
 
 from typing import Any
@@ -31,25 +31,25 @@ PAGE: Directives = {
 }
 ADMIN: Directives = {**PAGE, "script-src": [SELF, UNSAFE_EVAL]}
 DOCS: Directives = {**PAGE, "img-src": [SELF, "data:"]}
-NO_PAGE = "; ".join(f"{name} {' '.join(sources)}" for name, sources in NOTHING.items())
-PLACES = {"/admin/": ADMIN, "/api/docs": DOCS}
+NOTHING_HEADER = "; ".join(f"{name} {' '.join(sources)}" for name, sources in NOTHING.items())
+BY_PREFIX = {"/admin/": ADMIN, "/api/docs": DOCS}
 
 
 def policy_for(path: str, content_type: str) -> Directives:
-    """The policy of an answer."""
+    """Returns the policy of a response."""
     if not content_type.startswith("text/html"):
         return NOTHING
-    return next((policy for place, policy in PLACES.items() if path.startswith(place)), PAGE)
+    return next((policy for prefix, policy in BY_PREFIX.items() if path.startswith(prefix)), PAGE)
 
 
 class CspMiddleware(CSPMiddleware):
-    """django-csp's, with a policy that depends on the place. Django's debug pages go without, as there."""
+    """django-csp's, with a policy per path. Django's debug pages go without, as they do there."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """What is no page gets its policy without being put together each time: it is polled by hundreds."""
         if response.get("Content-Type", "").startswith("text/html"):
             return super().process_response(request, response)
-        response.headers.setdefault("Content-Security-Policy", NO_PAGE)
+        # The same for all, so it is not built again for each of the hundreds of clients that poll.
+        response.headers.setdefault("Content-Security-Policy", NOTHING_HEADER)
         return response
 
     def get_policy_parts(

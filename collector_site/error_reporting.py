@@ -1,4 +1,4 @@
-"""What debug pages, error mails and the log may show: Django hides much, but not all that is secret here."""
+"""What debug pages, error mails and the log may show. Django does not redact every secret of this site."""
 
 import logging
 import re
@@ -9,14 +9,14 @@ from typing import Any
 from django.http import HttpRequest
 from django.views.debug import SafeExceptionReporterFilter
 
-_IN_ADDRESS = re.compile(r"(://[^:/@\s]*:)[^/@\s]+(?=@)")
+_PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*:)[^/@\s]+(?=@)")
 
 
 class RedactingReporterFilter(SafeExceptionReporterFilter):
-    """Hides passwords within addresses (DATABASE_URL, REDIS_URL), and those that frames hold.
+    """Redacts passwords in URLs (DATABASE_URL, REDIS_URL) and secrets among the variables of frames.
 
-    The frames of a failed connection to PostgreSQL have its parameters as variables, those of a failed
-    query its values, among them the session's key.
+    A failed connection to PostgreSQL has its parameters among the variables of its frames, a failed query
+    its values, which may include the session's key.
     """
 
     hidden_settings = re.compile(
@@ -25,19 +25,19 @@ class RedactingReporterFilter(SafeExceptionReporterFilter):
 
     def cleanse_setting(self, key: Any, value: Any) -> Any:
         cleansed = super().cleanse_setting(key, value)
-        if isinstance(cleansed, str):  # str() for lazy ones
-            return _IN_ADDRESS.sub(rf"\g<1>{self.cleansed_substitute}", str(cleansed))
+        if isinstance(cleansed, str):  # str() for lazy strings
+            return _PASSWORD_IN_URL.sub(rf"\g<1>{self.cleansed_substitute}", str(cleansed))
         return cleansed
 
     def get_traceback_frame_variables(
         self, request: HttpRequest | None, tb_frame: FrameType
     ) -> ItemsView[str, Any]:
-        found = super().get_traceback_frame_variables(request, tb_frame)
-        return {name: self.cleanse_setting(name, value) for name, value in found}.items()
+        variables = super().get_traceback_frame_variables(request, tb_frame)
+        return {name: self.cleanse_setting(name, value) for name, value in variables}.items()
 
 
 class StripTracebackFilter(logging.Filter):
-    """Leaves out where in the program it happened: anybody can send a request that is logged so."""
+    """Drops the traceback of a record: anybody can send the requests that are logged with it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.exc_info = None

@@ -1,4 +1,4 @@
-"""Answers to HEAD: Django leaves it to the server to drop their bodies, and gunicorn warns of each."""
+"""Responses to HEAD requests."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,10 @@ from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpRe
 
 
 class StripHeadBodyMiddleware:
-    """Middleware, outside all others: what answers HEAD has the headers of GET and no body."""
+    """Gives responses to HEAD the headers of GET and no body.
+
+    Django leaves that to the server: gunicorn logs a warning for each body, and a stream would be read.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -18,5 +21,5 @@ class StripHeadBodyMiddleware:
             if isinstance(response, StreamingHttpResponse):
                 response.streaming_content = iter(())
             elif isinstance(response, HttpResponse):
-                response.content = b""  # the Content-Length stays
+                response.content = b""  # Content-Length stays
         return response

@@ -11,10 +11,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
 
 
 class Utf8Request(WSGIRequest):
-    """A request whose text is UTF-8, whatever it says.
+    """Reads every request as UTF-8 and ignores the charset of its Content-Type.
 
-    Django adopts any charset that Python has a codec for, and fails before our first line on those
-    that are no text encodings ("charset=hex").
+    Django adopts any charset that Python has a codec for. With one that is no text encoding, such as
+    "charset=hex", it fails with a 500 before any middleware could answer.
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from django.core.serializers import serialize
 from django.db.models import F
 from django.test import Client, RequestFactory
 
-from collector_site.login_throttling import NOBODY, client_address
+from collector_site.login_throttling import NO_ADDRESS, client_address
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -113,7 +113,7 @@ def test_a_forwarded_address_counts_only_where_proxies_are_configured(settings):
         (1, "made-up, 192.0.2.1", "192.0.2.1"),
         (2, "made-up, 192.0.2.1, 10.0.0.1", "192.0.2.1"),
         (2, "192.0.2.1", "127.0.0.1"),
-        (1, "nonsense", NOBODY),
+        (1, "nonsense", NO_ADDRESS),
         (1, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
         (1, "::ffff:192.0.2.1", "192.0.2.1"),
     ],
