@@ -5,12 +5,14 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import django_stubs_ext
 from environs import Env, EnvError, validate
 
 from collector_site import admin_theme, csp, q_cluster
-from tasks_app import conf, values
+from tasks_app import conf
 
 django_stubs_ext.monkeypatch()
 
@@ -26,11 +28,32 @@ LOST_HOSTS = {
     "keepalives_count": 3,
     "options": "-c idle_in_transaction_session_timeout=10s",
 }
+REDIS_SCHEMES = ("redis", "rediss", "unix")
 ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 LOCAL_KEY = "only-for-localhost"
 env = Env()
-env.add_parser("time_zone", values.time_zone)
-env.add_parser("redis", values.redis)
+
+
+@env.parser_for("time_zone")
+def _time_zone(text: str) -> str:
+    """Returns the name of a zone in the time zone database. Raises `EnvError`."""
+    try:
+        return ZoneInfo(text).key
+    except (ValueError, OSError, LookupError):  # ZoneInfoNotFoundError is a LookupError
+        raise EnvError(f"“{text}” is not a time zone such as Asia/Shanghai") from None
+
+
+@env.parser_for("redis")
+def _redis(text: str) -> str:
+    """Checks a Redis server's address. Raises `EnvError` without the text, which may hold a password."""
+    try:
+        url = urlsplit(text)
+        known = url.scheme in REDIS_SCHEMES and (url.path if url.scheme == "unix" else url.hostname)
+        if not text or (known and url.port != 0):
+            return text
+    except ValueError:  # a malformed port or host
+        pass
+    raise EnvError("it is not redis://host:port/number, rediss://… or unix:///path")
 
 
 def _database(url: dict[str, Any]) -> dict[str, Any]:

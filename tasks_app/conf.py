@@ -1,137 +1,192 @@
-"""The COLLECTOR_* settings: typed, read once at start, a malformed value stops the program by name."""
+"""The COLLECTOR_* settings: typed, and read once at start.
 
-from dataclasses import dataclass, fields
-from typing import Any
+A malformed value stops the program with one sentence that names its variable. The default and the bounds
+of a setting stand beside its field; the README's table is held against the classes by a test.
+"""
 
-from environs import Env, validate
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
-from tasks_app import values
+from environs import Env, EnvError, validate
 
-MARKETS = values.MARKETS
+MARKETS = ("CN", "HK", "US")
 MARKET_TIME_ZONES = {"CN": "Asia/Shanghai", "HK": "Asia/Hong_Kong", "US": "America/New_York"}
 ADJUSTS = ("", "qfq", "hfq")
+
+T = TypeVar("T")
+N = TypeVar("N", int, float)
+DAY, YEAR = 86_400, 31_536_000  # seconds
+MILLION, BILLION = 1_000_000, 1_000_000_000
+
+
+def number(default: N, lowest: float, highest: float) -> N:
+    """Declares a setting that is a number of the default's type, within bounds (inclusive)."""
+    return field(default=default, metadata={"bounds": (lowest, highest)})
+
+
+def parsed(default: T, parse: Callable[[str], T]) -> T:
+    """Declares a setting whose text `parse` converts; an unset variable is an empty text."""
+    return field(default=default, metadata={"parse": parse})
+
+
+# ---------------------------------------------------------------- from text to values; each raises EnvError
+
+
+def source_paths(text: str) -> tuple[tuple[str, str], ...]:
+    """Parses `name=package.module:Class, …` into pairs."""
+    form = "name=package.module:Class, with a name of at most 32 characters"
+    return _pairs(text, r"([A-Za-z0-9._-]{1,32})\s*=\s*([^\s:]+:[^\s:]+)", form)
+
+
+def amounts(text: str) -> tuple[tuple[str, float], ...]:
+    """Parses `name=number, …` into pairs, with numbers from 0 to a billion."""
+    form = f"name=number, with a number of at most {BILLION:,}"
+    pairs = _pairs(text, r"([^=\s]+)\s*=\s*([0-9]+(?:\.[0-9]+)?)", form)
+    for name, amount in pairs:
+        if float(amount) > BILLION:
+            raise EnvError(f"“{name}={amount}” is not {form}")
+    return tuple((name, float(amount)) for name, amount in pairs)
+
+
+def caps(text: str) -> tuple[tuple[str, int], ...]:
+    """Parses `name=whole number, …` into pairs."""
+    if any(amount % 1 for _, amount in amounts(text)):
+        raise EnvError(f"“{text}” has a number that is not whole")
+    return tuple((name, int(amount)) for name, amount in amounts(text))
+
+
+def chains(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Parses `CN=first>second>third, HK=…` into pairs of a market and its sources, in their order."""
+    form = f"MARKET=source>source, with a market of {', '.join(MARKETS)}"
+    pairs = []
+    for market, chain in _pairs(text, rf"({'|'.join(MARKETS)})\s*=\s*([^\s>]+(?:\s*>\s*[^\s>]+)*)", form):
+        names = tuple(name.strip() for name in chain.split(">"))
+        _require_unique(names)
+        pairs.append((market, names))
+    return tuple(pairs)
+
+
+def address(text: str) -> str:
+    """Checks `host:port`, or an empty text."""
+    host, _, port = text.rpartition(":")
+    if text and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise EnvError(f"“{text}” is not host:port")
+    return text
+
+
+def folder(text: str) -> str:
+    """Returns the absolute path of an existing folder, or an empty text."""
+    if text and not Path(text).is_dir():
+        raise EnvError(f"“{text}” is not a folder")
+    return str(Path(text).resolve()) if text else ""
+
+
+def log_file(text: str) -> str:
+    """Checks the path of a file, or an empty text. The file need not exist, its folder must."""
+    if text and (Path(text).is_dir() or not Path(text).parent.is_dir()):
+        raise EnvError(f"“{text}” is not a file in an existing folder")
+    return text
+
+
+def _pairs(text: str, pattern: str, form: str) -> tuple[tuple[str, str], ...]:
+    """Splits `name=value, …` into pairs with unique names. `form` describes the pattern in the error."""
+    pairs = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        if not (match := re.fullmatch(pattern, part)):
+            raise EnvError(f"“{part}” is not {form}")
+        pairs.append((match[1], match[2]))
+    _require_unique([name for name, _ in pairs])
+    return tuple(pairs)
+
+
+def _require_unique(names: Sequence[str]) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise EnvError(f"“{repeated[0]}” is named more than once")
+
+
+# ---------------------------------------------------------------- the settings
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """The made-up exchange: sizes, seconds, and rates of misbehaviour from 0 to 1."""
+    """The synthetic exchange: sizes, seconds, and shares of misbehaving requests from 0 to 1."""
 
-    stocks: int = 5400
-    bars: int = 250
-    latency: float = 0.0
-    failure_rate: float = 0.0
-    hang_rate: float = 0.0
-    throttle_rate: float = 0.0
-    empty_rate: float = 0.0
-    seed: int = 0
-    log: str = ""
-    rate: float = 0.0
-    daily: int = 0
+    stocks: int = number(5400, 0, MILLION)
+    bars: int = number(250, 0, MILLION)
+    latency: float = number(0.0, 0, YEAR)
+    failure_rate: float = number(0.0, 0, 1)
+    hang_rate: float = number(0.0, 0, 1)
+    throttle_rate: float = number(0.0, 0, 1)
+    empty_rate: float = number(0.0, 0, 1)
+    seed: int = number(0, 0, BILLION)
+    log: str = parsed("", log_file)
+    rate: float = number(0.0, 0, YEAR)
+    daily: int = number(0, 0, BILLION)
 
 
 @dataclass(frozen=True)
 class Conf:
-    """Everything that can be set; times in seconds. The README's table is held against this class.
+    """All COLLECTOR_* settings; times in seconds.
 
     Rates are requests per second and daily caps requests per day, of one source over all workers and
     hosts; 0 means no limit.
     """
 
     default_source: str = "sample"
-    sources: tuple[tuple[str, str], ...] = ()
-    workers: int = 2
-    fan_out: int = 2
-    slice_seconds: float = 10.0
-    in_flight: int = 1
-    fetch_timeout: float = 30.0
-    heartbeat: float = 1.0
-    lease: float = 15.0
-    max_attempts: int = 3
-    backoff: float = 1.0
-    backoff_max: float = 300.0
-    watchdog_interval: float = 2.0
-    no_worker_after: float = 30.0
-    abandon_after: float = 900.0
-    akshare_rate: float = 0.25
-    akshare_daily: int = 10_000
-    baostock_rate: float = 2.0
-    baostock_daily: int = 40_000
-    baostock_address: str = ""
-    csv_dir: str = ""
-    rates: tuple[tuple[str, float], ...] = ()
-    daily_caps: tuple[tuple[str, int], ...] = ()
+    sources: tuple[tuple[str, str], ...] = parsed((), source_paths)
+    workers: int = number(2, 1, 1000)
+    fan_out: int = number(2, 1, 1000)
+    slice_seconds: float = number(10.0, 0.1, DAY)
+    in_flight: int = number(1, 1, 1000)
+    fetch_timeout: float = number(30.0, 0.1, DAY)
+    heartbeat: float = number(1.0, 0.05, DAY)
+    lease: float = number(15.0, 1, DAY)
+    max_attempts: int = number(3, 1, MILLION)
+    backoff: float = number(1.0, 0, YEAR)
+    backoff_max: float = number(300.0, 0, YEAR)
+    watchdog_interval: float = number(2.0, 0.1, DAY)
+    no_worker_after: float = number(30.0, 0, YEAR)
+    abandon_after: float = number(900.0, 0, YEAR)
+    akshare_rate: float = number(0.25, 0, YEAR)
+    akshare_daily: int = number(10_000, 0, BILLION)
+    baostock_rate: float = number(2.0, 0, YEAR)
+    baostock_daily: int = number(40_000, 0, BILLION)
+    baostock_address: str = parsed("", address)
+    csv_dir: str = parsed("", folder)
+    rates: tuple[tuple[str, float], ...] = parsed((), amounts)
+    daily_caps: tuple[tuple[str, int], ...] = parsed((), caps)
     no_throttle: bool = False
-    breaker_after: int = 5
-    breaker_pause: float = 60.0
-    breaker_pause_max: float = 3600.0
-    source_give_up: float = 86_400.0
-    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    fallback_after: float = 300.0
-    days_at_once: int = 5
-    by_day_from: int = 50
-    list_max_age: float = 86_400.0
-    retention_days: int = 0
+    breaker_after: int = number(5, 1, MILLION)
+    breaker_pause: float = number(60.0, 0.1, YEAR)
+    breaker_pause_max: float = number(3600.0, 0, YEAR)
+    source_give_up: float = number(86_400.0, 0, YEAR)
+    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = parsed((), chains)
+    fallback_after: float = number(300.0, 0, YEAR)
+    days_at_once: int = number(5, 0, MILLION)
+    by_day_from: int = number(50, 1, MILLION)
+    list_max_age: float = number(86_400.0, 0, YEAR)
+    retention_days: int = number(0, 0, 36_500)  # a century: dates further back would not exist
     simulated: Simulated = Simulated()
 
 
-_DAY, _YEAR, _MILLION, _BILLION = 86_400, 31_536_000, 1_000_000, 1_000_000_000
-_LOWEST = {
-    "heartbeat": 0.05,
-    "lease": 1,
-    "slice_seconds": 0.1,
-    "fetch_timeout": 0.1,
-    "watchdog_interval": 0.1,
-    "breaker_pause": 0.1,
-    "akshare_daily": 0,
-    "baostock_daily": 0,
-    "days_at_once": 0,
-    "retention_days": 0,
-}
-# What is not here: a year of seconds, or a million.
-_HIGHEST = {
-    **dict.fromkeys(("heartbeat", "lease", "slice_seconds", "fetch_timeout", "watchdog_interval"), _DAY),
-    **dict.fromkeys(("workers", "fan_out", "in_flight"), 1000),
-    **dict.fromkeys(("akshare_daily", "baostock_daily", "daily", "seed"), _BILLION),
-    "retention_days": 36_500,  # a century: beyond it dates come to their end
-}
-
-
-def _number(env: Env, default: Any, name: str, lowest: float, highest: float | None = None) -> Any:
-    """A setting of the default's own type."""
-    kind, usual = (env.float, _YEAR) if isinstance(default, float) else (env.int, _MILLION)
-    highest = _HIGHEST.get(name, usual) if highest is None else highest
-    return kind(name.upper(), default, validate=validate.Range(lowest, highest))
-
-
-def _read_simulated(env: Env) -> Simulated:
-    given: dict[str, Any] = {"log": env.log_file("LOG", "")}
-    for field in fields(Simulated):
-        if field.name not in given:
-            highest = 1.0 if field.name.endswith("_rate") else None
-            given[field.name] = _number(env, field.default, field.name, 0, highest)
-    return Simulated(**given)
-
-
 def read(env: Env) -> Conf:
-    """The settings from the environment. Raises `EnvError`, which names the variable."""
-    for name in ("source_paths", "amounts", "caps", "chains", "address", "folder", "log_file"):
-        env.add_parser(name, getattr(values, name))
+    """Returns the settings of the environment. Raises `EnvError`, which names the variable."""
     with env.prefixed("COLLECTOR_"):
+        return Conf(**{setting.name: _read_setting(env, setting) for setting in fields(Conf)})
+
+
+def _read_setting(env: Env, setting: Field[Any]) -> Any:
+    variable, default = setting.name.upper(), cast("Any", setting.default)
+    if isinstance(default, Simulated):
         with env.prefixed("SIMULATED_"):
-            simulated = _read_simulated(env)
-        given: dict[str, Any] = {
-            "default_source": env.str("DEFAULT_SOURCE", Conf.default_source),
-            "sources": env.source_paths("SOURCES", ""),
-            "rates": env.amounts("RATES", ""),
-            "daily_caps": env.caps("DAILY_CAPS", ""),
-            "fallbacks": env.chains("FALLBACKS", ""),
-            "baostock_address": env.address("BAOSTOCK_ADDRESS", ""),
-            "csv_dir": env.folder("CSV_DIR", ""),
-            "no_throttle": env.bool("NO_THROTTLE", Conf.no_throttle),
-            "simulated": simulated,
-        }
-        for field in fields(Conf):
-            if field.name not in given:
-                lowest = _LOWEST.get(field.name, 1 if isinstance(field.default, int) else 0)
-                given[field.name] = _number(env, field.default, field.name, lowest)
-    return Conf(**given)
+            return Simulated(**{each.name: _read_setting(env, each) for each in fields(Simulated)})
+    if parse := setting.metadata.get("parse"):
+        env.add_parser(f"parse_{setting.name}", parse)  # so that environs names the variable in its errors
+        return getattr(env, f"parse_{setting.name}")(variable, "")
+    if bounds := setting.metadata.get("bounds"):
+        read_number = env.float if isinstance(default, float) else env.int
+        return read_number(variable, default, validate=validate.Range(*bounds))
+    return (env.bool if isinstance(default, bool) else env.str)(variable, default)

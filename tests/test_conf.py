@@ -1,4 +1,4 @@
-"""Settings come from the environment, typed, and a bad one stops the program by its name."""
+"""Settings: read from the environment, typed; a malformed one stops the program and is named."""
 
 import os
 import re
@@ -25,14 +25,14 @@ def read(monkeypatch, **variables):
     return conf.read(Env())
 
 
-def test_the_defaults_stand_in_the_class(monkeypatch):
+def test_defaults_stand_in_the_class(monkeypatch):
     for name in list(os.environ):
         if name.startswith("COLLECTOR_"):
             monkeypatch.delenv(name)
     assert conf.read(Env()) == conf.Conf()
 
 
-def test_values_are_read_with_their_types(monkeypatch):
+def test_values_have_their_types(monkeypatch):
     read_back = read(
         monkeypatch,
         COLLECTOR_LEASE="20.5",
@@ -46,7 +46,7 @@ def test_values_are_read_with_their_types(monkeypatch):
     assert (read_back.simulated.stocks, read_back.simulated.hang_rate) == (12, 0.5)
 
 
-def test_rates_caps_and_chains_are_read_by_name(monkeypatch):
+def test_rates_caps_and_fallbacks_are_parsed(monkeypatch):
     read_back = read(
         monkeypatch,
         COLLECTOR_RATES="mine=0.5, other=3",
@@ -67,7 +67,7 @@ def test_rates_caps_and_chains_are_read_by_name(monkeypatch):
         ({"no_throttle": True, "rates": (("mine", 0.5),)}, 0.0, 0),
     ],
 )
-def test_a_source_declares_its_limits_and_the_settings_win(monkeypatch, settings, rate, daily):
+def test_settings_override_declared_limits(monkeypatch, settings, rate, daily):
     monkeypatch.setattr(First, "rate", 2.0)
     monkeypatch.setattr(First, "daily", 100)
     registry.traits.cache_clear()
@@ -86,7 +86,7 @@ def test_a_source_declares_its_limits_and_the_settings_win(monkeypatch, settings
         ("daily_caps", (("nowhere", 1),)),
     ],
 )
-def test_a_setting_that_names_a_source_that_is_not_there_is_an_error(settings, setting, value):
+def test_unknown_source_in_setting_is_an_error(settings, setting, value):
     settings.COLLECTOR = replace(settings.COLLECTOR, **{setting: value})
     (error,) = checks.check_chains()
     assert (error.id, f"COLLECTOR_{setting.upper()}" in error.msg) == ("collector.E004", True)
@@ -135,13 +135,13 @@ def test_a_setting_that_names_a_source_that_is_not_there_is_an_error(settings, s
         ("COLLECTOR_RETENTION_DAYS", "a month"),
     ],
 )
-def test_a_malformed_value_is_an_error_that_names_the_variable(monkeypatch, name, value):
+def test_malformed_value_names_the_variable(monkeypatch, name, value):
     with pytest.raises(EnvError, match=name):
         read(monkeypatch, **{name: value})
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("COLLECTOR_LEASE", "soon", "COLLECTOR_LEASE"),
         ("DATABASE_URL", "nonsense://", "DATABASE_URL"),
@@ -156,18 +156,18 @@ def test_a_malformed_value_is_an_error_that_names_the_variable(monkeypatch, name
         ("DJANGO_DEBUG", "perhaps", "DJANGO_DEBUG"),
     ],
 )
-def test_a_bad_environment_stops_the_program_in_one_line(name, value, said):
+def test_bad_environment_stops_with_one_line(name, value, message):
     environment = {**os.environ, name: value}
     environment.pop("DJANGO_SECRET_KEY", None)
     environment["DJANGO_SETTINGS_MODULE"] = "collector_site.settings"
     command = [sys.executable, "manage.py", "check"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_redis_that_does_not_answer_is_no_malformed_setting():
+def test_unreachable_redis_is_no_bad_setting():
     environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0"}
     command = [sys.executable, "manage.py", "check"]
     assert (
@@ -175,19 +175,19 @@ def test_a_redis_that_does_not_answer_is_no_malformed_setting():
     )
 
 
-def test_a_lease_shorter_than_three_heartbeats_is_an_error(settings):
+def test_lease_below_three_heartbeats_is_an_error(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, lease=2, heartbeat=1)
     assert [error.id for error in checks.check_times()] == ["collector.E001"]
 
 
 @pytest.mark.parametrize("sources", [(("mine", "no.such:Thing"),), (("mine", "tests.factories:Nothing"),)])
-def test_a_source_that_does_not_load_is_an_error(settings, sources):
+def test_source_that_fails_to_load_is_an_error(settings, sources):
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=sources)
     assert [error.id for error in checks.check_sources()] == ["collector.E002"]
 
 
 class Shapeless:
-    """Some of a source."""
+    """A class with only part of the source protocol."""
 
     name = "shapeless"
     markets = "US"
@@ -195,7 +195,7 @@ class Shapeless:
     def fetch(self, request): ...
 
 
-def test_a_class_that_is_no_source_is_an_error_that_names_what_it_lacks(settings):
+def test_incomplete_source_class_is_an_error(settings):
     paths = (("mine", f"{__name__}:Shapeless"), ("other", f"{__name__}:ROOT"))
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
     first, second = checks.check_sources()
@@ -207,14 +207,14 @@ def test_a_class_that_is_no_source_is_an_error_that_names_what_it_lacks(settings
 
 
 class Explicit(First):
-    """Names its class itself."""
+    """A source whose from_conf names its class."""
 
     @classmethod
     def from_conf(cls, conf):
         return Explicit()
 
 
-def test_a_source_is_known_by_the_name_that_it_is_registered_by_also_two_of_one_class():
+def test_source_has_the_name_it_is_registered_by():
     paths = (
         ("one", "tests.fakes.scripted_sources:First"),
         ("two", "tests.fakes.scripted_sources:First"),
@@ -226,21 +226,28 @@ def test_a_source_is_known_by_the_name_that_it_is_registered_by_also_two_of_one_
     assert First.name == "first"
 
 
-def test_a_default_source_that_is_not_there_is_an_error(settings):
+def test_unknown_default_source_is_an_error(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, default_source="nowhere")
     assert [error.id for error in checks.check_sources()] == ["collector.E003"]
 
 
-def test_retry_is_longer_than_a_job_can_take(settings):
+def test_retry_is_longer_than_any_job(settings):
     q = settings.Q_CLUSTER
     assert q["retry"] > q["timeout"] * (2 + (q["queue_limit"] + 1) / q["workers"])
     assert q["timeout"] > settings.COLLECTOR.slice_seconds + settings.COLLECTOR.fetch_timeout
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
-def test_the_readme_lists_every_setting_with_its_default(page):
-    text = (ROOT / page).read_text()
-    names = [f"COLLECTOR_{f.name.upper()}" for f in fields(conf.Conf) if f.name != "simulated"]
-    names += [f"COLLECTOR_SIMULATED_{f.name.upper()}" for f in fields(conf.Simulated)]
-    missing = [name for name in names if not re.search(rf"`{name}`", text)]
-    assert not missing
+def test_readme_lists_every_setting_and_default(page):
+    rows = re.findall(r"^\| `(COLLECTOR_\w+)` \|.*\| ([^|]+) \|$", (ROOT / page).read_text(), re.MULTILINE)
+    settings = {f"COLLECTOR_{f.name.upper()}": f.default for f in fields(conf.Conf) if f.name != "simulated"}
+    settings |= {f"COLLECTOR_SIMULATED_{f.name.upper()}": f.default for f in fields(conf.Simulated)}
+    documented = dict(rows)
+    assert not settings.keys() - documented.keys()
+    for name, default in settings.items():
+        if default and isinstance(default, int | float):
+            assert documented[name].startswith(f"`{default:g}`"), name
+        elif default:
+            assert documented[name] == f"`{default}`"
+        else:  # no default: a dash or a word
+            assert not documented[name].startswith("`") or documented[name] == "`0`", name

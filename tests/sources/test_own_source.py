@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
+from tasks_app.conf import source_paths
 from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
 from tasks_app.sources.base import DaySource, Source
-from tasks_app.values import source_paths
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tools.in_process import work
