@@ -1,7 +1,5 @@
-"""How the source `csv` would read a folder: file by file, as tables or JSON."""
+"""How the source `csv` would read a folder: file by file, as JSON or as tables."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tasks_app.sources.csv_folder.bars import ParsedFile
 from tasks_app.sources.csv_folder.layout import Layout, QuoteFile
-from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile
+from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
 from tasks_app.sources.csv_folder.source import read_file
 
 UNIT_TEXTS = {
@@ -23,38 +20,29 @@ UNIT_TEXTS = {
 }
 
 
-@dataclass(frozen=True)
-class FilePreview:
-    """One file with its content, or with the first problems that prevent reading it and their number."""
+def preview_folder(folder: Path, layout: Layout, market: str | None) -> dict[str, Any]:
+    """Reads every file, of one market or of all. Returns what the command prints as JSON.
 
-    file: QuoteFile
-    content: ParsedFile | None
-    problems: list[Problem]
-    problem_count: int = 0
-
-
-def preview_files(layout: Layout, market: str | None) -> Iterator[FilePreview]:
-    """Yields a preview of every file, of one market or of all, read one after the other."""
-    for file in layout.files.values():
-        if market not in (None, file.market):
-            continue
-        try:
-            yield FilePreview(file, read_file(file), [])
-        except UnreadableFile as error:
-            yield FilePreview(file, None, error.problems, error.count)
-        except OSError as error:
-            yield FilePreview(file, None, [Problem("malformed", values={"reason": error.strerror})], 1)
-
-
-def as_json(folder: Path, previews: list[FilePreview], layout: Layout) -> dict[str, Any]:
-    """Returns everything about the folder."""
-    contents = [preview.content for preview in previews if preview.content]
+    A file with `problems` can't be read; its `problem_count` also counts those that are not listed.
+    """
+    files = [
+        {
+            "file": str(file.path.relative_to(folder)),
+            "market": file.market,
+            "stock": file.code,
+            "adjust": file.adjust,
+            **_preview_file(file),
+        }
+        for file in layout.files.values()
+        if market in (None, file.market)
+    ]
+    readable = [file for file in files if not file["problems"]]
     return {
         "folder": str(folder),
-        "readable": len(contents),
-        "unreadable": len(previews) - len(contents),
-        "bars": sum(len(content.bars) for content in contents),
-        "files": [_file_json(preview, folder) for preview in previews],
+        "readable": len(readable),
+        "unreadable": len(files) - len(readable),
+        "bars": sum(file["bars"] for file in readable),
+        "files": files,
         "ignored": [
             {"file": str(path.relative_to(folder)), "code": problem.code, "message": problem.describe(_)}
             for path, problem in layout.ignored
@@ -62,26 +50,20 @@ def as_json(folder: Path, previews: list[FilePreview], layout: Layout) -> dict[s
     }
 
 
-def _file_json(preview: FilePreview, folder: Path) -> dict[str, Any]:
-    file, content = preview.file, preview.content
-    payload: dict[str, Any] = {
-        "file": str(file.path.relative_to(folder)),
-        "market": file.market,
-        "stock": file.code,
-        "adjust": file.adjust,
-    }
-    if content is None:
-        problems = [{"line": p.line, "code": p.code, "message": p.describe(_)} for p in preview.problems]
-        return {**payload, "problems": problems, "problem_count": preview.problem_count}
-    first, last = _first_and_last_day(content)
+def _preview_file(file: QuoteFile) -> dict[str, Any]:
+    try:
+        content = read_file(file)
+    except (UnreadableFile, OSError) as raised:
+        error = file_error("malformed", reason=raised.strerror) if isinstance(raised, OSError) else raised
+        problems = [{"line": p.line, "code": p.code, "message": p.describe(_)} for p in error.problems]
+        return {"problems": problems, "problem_count": error.count}
     return {
-        **payload,
         "format": content.format,
         "encoding": content.encoding,
         "bars": len(content.bars),
         "suspended": content.suspended,
-        "first_day": first,
-        "last_day": last,
+        "first_day": content.bars[0].day.isoformat() if content.bars else "",
+        "last_day": content.bars[-1].day.isoformat() if content.bars else "",
         "shares_per_volume": content.shares_per_volume,
         "unit_known_by": content.unit_known_by,
         "unused_columns": content.unused_columns,
@@ -89,34 +71,26 @@ def _file_json(preview: FilePreview, folder: Path) -> dict[str, Any]:
     }
 
 
-def _first_and_last_day(content: ParsedFile) -> tuple[str, str]:
-    """Returns two dates, or two empty texts for a file without bars."""
-    if not content.bars:
-        return "", ""
-    return content.bars[0].day.isoformat(), content.bars[-1].day.isoformat()
-
-
-def print_preview(folder: Path, previews: list[FilePreview], layout: Layout, console: Console) -> None:
+def print_preview(preview: dict[str, Any], console: Console) -> None:
     """Prints tables of the readable files, the unreadable ones and the ignored entries, then totals."""
-    readable = [(preview.file, preview.content) for preview in previews if preview.content]
-    unreadable = [preview for preview in previews if not preview.content]
+    readable = [file for file in preview["files"] if not file["problems"]]
+    unreadable = [file for file in preview["files"] if file["problems"]]
     if readable:
         console.print(_readable_table(readable))
-        if unused := sorted({name for _file, content in readable for name in content.unused_columns}):
+        if unused := sorted({name for file in readable for name in file["unused_columns"]}):
             console.print(_("Columns not used: %(columns)s") % {"columns": ", ".join(unused)})
     if unreadable:
-        console.print(_unreadable_table(unreadable, folder))
-    if layout.ignored:
+        console.print(_unreadable_table(unreadable))
+    if preview["ignored"]:
         table = _make_table(_("ignored"), _("reason"))
-        for path, problem in layout.ignored:
-            table.add_row(str(path.relative_to(folder)), problem.describe(_))
+        for entry in preview["ignored"]:
+            table.add_row(entry["file"], entry["message"])
         console.print(table)
-    bars = sum(len(content.bars) for _file, content in readable)
     files = ngettext("%(count)s file can be read", "%(count)s files can be read", len(readable))
     totals = [
-        files % {"count": f"{len(readable):,}"} + _(" (%(bars)s bars)") % {"bars": f"{bars:,}"},
+        files % {"count": f"{len(readable):,}"} + _(" (%(bars)s bars)") % {"bars": f"{preview['bars']:,}"},
         _("%(count)s can't be read") % {"count": f"{len(unreadable):,}"},
-        _("%(count)s ignored") % {"count": f"{len(layout.ignored):,}"},
+        _("%(count)s ignored") % {"count": f"{len(preview['ignored']):,}"},
     ]
     console.print(" · ".join(totals))
 
@@ -128,37 +102,37 @@ def _make_table(*headings: str) -> Table:
     return table
 
 
-def _readable_table(readable: list[tuple[QuoteFile, ParsedFile]]) -> Table:
+def _readable_table(files: list[dict[str, Any]]) -> Table:
     table = _make_table(_("code"), _("format"), _("bars"), _("days"), _("volume in"))
     table.columns[3].no_wrap = True
-    for file, content in readable:
-        bars = f"{len(content.bars):,}"
-        if content.suspended:
-            bars += "\n" + _("+ %(days)d suspended") % {"days": content.suspended}
-        unit = _("shares") if content.shares_per_volume == 1 else _("lots of 100")
-        unit = str(UNIT_TEXTS[content.unit_known_by]) % {"unit": unit}
+    for file in files:
+        bars = f"{file['bars']:,}"
+        if file["suspended"]:
+            bars += "\n" + _("+ %(days)d suspended") % {"days": file["suspended"]}
+        unit = _("shares") if file["shares_per_volume"] == 1 else _("lots of 100")
+        unit = str(UNIT_TEXTS[file["unit_known_by"]]) % {"unit": unit}
         table.add_row(
-            f"{file.market} {file.code} {file.adjust}".strip(),
-            f"{content.format} {content.encoding}",
+            f"{file['market']} {file['stock']} {file['adjust']}".strip(),
+            f"{file['format']} {file['encoding']}",
             bars,
-            " – ".join(filter(None, _first_and_last_day(content))),
-            Text(unit, style="yellow" if content.unit_known_by == "against" else ""),
+            f"{file['first_day']} – {file['last_day']}" if file["bars"] else "",
+            Text(unit, style="yellow" if file["unit_known_by"] == "against" else ""),
         )
     return table
 
 
-def _unreadable_table(previews: list[FilePreview], folder: Path) -> Table:
+def _unreadable_table(files: list[dict[str, Any]]) -> Table:
     """Lists each file's problems, the lines with the same problem in one row."""
     table = _make_table(_("file"), _("line"), _("problem"))
-    for preview in previews:
-        lines_by_text: dict[str, list[int]] = {}
-        for problem in preview.problems:
-            lines_by_text.setdefault(problem.describe(_), []).append(problem.line)
-        name = str(preview.file.path.relative_to(folder))
-        for text, lines in lines_by_text.items():
-            table.add_row(name, line_ranges(lines), Text(text, style="red"))
+    for file in files:
+        lines_by_message: dict[str, list[int]] = {}
+        for problem in file["problems"]:
+            lines_by_message.setdefault(problem["message"], []).append(problem["line"])
+        name = file["file"]
+        for message, lines in lines_by_message.items():
+            table.add_row(name, line_ranges(lines), Text(message, style="red"))
             name = ""
-        if (more := preview.problem_count - len(preview.problems)) > 0:
+        if (more := file["problem_count"] - len(file["problems"])) > 0:
             table.add_row("", "", _("and %(count)d more lines") % {"count": more})
     return table
 

@@ -155,6 +155,15 @@ class Limits:
         return not (self.rate or self.daily or self.breaker)
 
 
+def check_served(source: Source, market: str, adjust: str | None = None) -> None:
+    """Raises `Permanent` for a market or adjustment that the source does not serve."""
+    if market not in source.markets:
+        markets = ", ".join(source.markets)
+        raise Permanent(f"The source {source.name} serves the markets {markets}, not {market}.")
+    if adjust is not None and adjust not in source.adjusts:
+        raise Permanent(f"The source {source.name} does not serve the adjustment “{adjust}”.")
+
+
 def is_number(value: float | None) -> bool:
     """Returns whether the value is present and finite."""
     return value is not None and math.isfinite(value)

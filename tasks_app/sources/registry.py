@@ -8,6 +8,7 @@ A source's name is the one under which it is registered, whatever its class says
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
@@ -44,12 +45,12 @@ def available(conf: Conf) -> dict[str, type[Source]]:
     """Returns the sources that can be used here, by name."""
     paths = {**BUILT_IN, **dict(conf.sources)}
     unusable = hidden(conf).keys() | broken(conf).keys()
-    return {name: _named(name, load(path)) for name, path in paths.items() if name not in unusable}
-
-
-def _named(name: str, source: type[Source]) -> type[Source]:
-    """Returns the class under this name: a class that is registered twice makes two sources."""
-    return source if source.name == name else type(source.__name__, (source,), {"name": name})
+    sources = {name: load(path) for name, path in paths.items() if name not in unusable}
+    # A class that is registered under another name gets a subclass: registered twice, it makes two sources.
+    return {
+        name: source if source.name == name else type(source.__name__, (source,), {"name": name})
+        for name, source in sources.items()
+    }
 
 
 @cache
@@ -92,7 +93,7 @@ def hidden(conf: Conf) -> dict[str, str]:
 def traits(name: str, conf: Conf) -> SourceTraits:
     """Returns what the source declares about itself; the defaults for a source that is not available here."""
     source = available(conf).get(name)
-    return read_traits(source) if source else SourceTraits()
+    return read_traits(source) if source else SourceTraits(Limits())
 
 
 @cache
@@ -111,7 +112,7 @@ def limits(name: str, conf: Conf) -> Limits:
     """
     if name not in available(conf):
         raise KeyError(name)
-    declared = traits(name, conf)
+    declared = traits(name, conf).limits
     settings = {
         "akshare": (conf.akshare_rate, conf.akshare_daily),
         "baostock": (conf.baostock_rate, conf.baostock_daily),
@@ -119,19 +120,14 @@ def limits(name: str, conf: Conf) -> Limits:
     }
     rate, daily = settings.get(name, (declared.rate, declared.daily))
     rate, daily = dict(conf.rates).get(name, rate), dict(conf.daily_caps).get(name, daily)
-    return Limits(
-        rate=0.0 if conf.no_throttle else rate,
-        daily=0 if conf.no_throttle else daily,
-        in_flight=declared.in_flight,
-        most_workers=declared.most_workers,
-        time_zone=declared.time_zone,
-        breaker=not (conf.no_throttle or declared.is_local),
-    )
+    if conf.no_throttle:
+        return replace(declared, rate=0.0, daily=0, breaker=False)
+    return replace(declared, rate=rate, daily=daily)
 
 
 def lane_count(names: Sequence[str], conf: Conf) -> int:
     """Returns how many workers may request from these sources at once for one task."""
-    declared = (traits(name, conf).most_workers for name in names)
+    declared = (traits(name, conf).limits.most_workers for name in names)
     return min([conf.fan_out, *filter(None, declared)])
 
 

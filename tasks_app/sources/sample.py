@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import ClassVar, Self
 
 from tasks_app.conf import Conf
-from tasks_app.sources.base import Bar, Permanent, Request, Symbol, UnknownStock
+from tasks_app.sources.base import Bar, Request, Symbol, UnknownStock, check_served
 
 DATA = Path(__file__).parent / "data" / "sample_us_daily.csv.gz"
 # `listed_on` only where the data begin with the stock's first day of trading.
@@ -54,16 +54,14 @@ class SampleSource:
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns the five stocks. Raises `Permanent` for a market other than US."""
-        if market not in self.markets:
-            raise Permanent(f"The sample data cover the US market only, not {market}.")
+        check_served(self, market)
         return SYMBOLS
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars from `start` to `end`; none outside 2000-03-01 to 2013-03-01."""
         if request.market not in self.markets or request.code not in bars_by_code():
             raise UnknownStock(f"The sample data hold no stock {request.code} in market {request.market}.")
-        if request.adjust not in self.adjusts:
-            raise Permanent(f"The sample data are unadjusted; there is no {request.adjust} series.")
+        check_served(self, request.market, request.adjust)
         bars, day = bars_by_code()[request.code], attrgetter("day")
         first = bisect_left(bars, request.start, key=day)
         return bars[first : bisect_right(bars, request.end, lo=first, key=day)]

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tasks_app.conf import ADJUSTS, MARKET_TIME_ZONES, MARKETS
-from tasks_app.sources.base import Source
+from tasks_app.sources.base import Limits, Source
 
 METHODS = ("from_conf", "symbols", "fetch")
 
@@ -26,14 +26,9 @@ class SourceTraits:
     Where a field is named differently from the class attribute, its comment names the attribute.
     """
 
-    rate: float = 0.0  # requests per second over all workers and hosts; 0: no limit
-    daily: int = 0  # requests per day over all workers and hosts; 0: no limit
-    in_flight: int = 0  # requests at once in one worker; 0: as many as the rate needs
-    most_workers: int = 0  # workers at once in a task; 0: any number
-    time_zone: str = "UTC"  # in which a day of `daily` begins; by default that of the first market
+    limits: Limits  # `rate`, `daily`, `in_flight`, `most_workers`, `time_zone`; `local` means no breaker
     follows_exchange: bool = True  # `calendar`: its sessions are those of the market's exchange
     list_is_free: bool = False  # `free_list`: the stock list costs no request, so it is read for every task
-    is_local: bool = False  # `local`: no vendor is asked, so that failures never pause it
     history_may_grow: bool = False  # `grows`: it may have more of the past tomorrow
     is_synthetic: bool = False  # `synthetic`: made-up data, used only where it is named
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
@@ -42,7 +37,7 @@ class SourceTraits:
     selects_days: bool = False  # it has `offers_day`, which says of each day whether it serves it
 
     def serves_days(self, market: str, adjust: str) -> bool:
-        """Whether one request returns a day of the whole market in this adjustment."""
+        """Returns whether one request fetches a day of the whole market in this adjustment."""
         return market in self.day_markets and adjust in self.day_adjusts
 
 
@@ -62,47 +57,43 @@ def check_source(source: Any) -> None:
 
 def read_traits(source: type[Source]) -> SourceTraits:
     """Returns the traits of a class that passed `check_source`. Raises `InvalidSource` for a bad one."""
+
+    def number(attribute: str) -> float:
+        try:
+            value = float(getattr(source, attribute, 0))
+        except (TypeError, ValueError):
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise InvalidSource(f"its {attribute} must be a number from 0 up")
+        return value
+
+    def some_of(known: tuple[str, ...], attribute: str, default: Collection[str]) -> tuple[str, ...]:
+        values = getattr(source, attribute, default)
+        if not isinstance(values, Collection) or not set(values) <= set(known):
+            raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, known))}")
+        return tuple(values)
+
+    zone = getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]])
+    try:
+        ZoneInfo(zone)
+    except (TypeError, ValueError, OSError, KeyError) as error:
+        raise InvalidSource(f"its time_zone must be the name of a time zone, not {zone!r}") from error
     serves_days = callable(getattr(source, "fetch_day", None))
     return SourceTraits(
-        rate=_number(source, "rate"),
-        daily=int(_number(source, "daily")),
-        in_flight=int(_number(source, "in_flight")),
-        most_workers=int(_number(source, "most_workers")),
-        time_zone=_time_zone(source),
+        limits=Limits(
+            rate=number("rate"),
+            daily=int(number("daily")),
+            in_flight=int(number("in_flight")),
+            most_workers=int(number("most_workers")),
+            time_zone=zone,
+            breaker=not getattr(source, "local", False),
+        ),
         follows_exchange=bool(getattr(source, "calendar", True)),
         list_is_free=bool(getattr(source, "free_list", False)),
-        is_local=bool(getattr(source, "local", False)),
         history_may_grow=bool(getattr(source, "grows", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         required_setting=str(getattr(source, "needs", "")),
-        day_markets=_some_of(source, "day_markets", source.markets, MARKETS) if serves_days else (),
-        day_adjusts=_some_of(source, "day_adjusts", source.adjusts, ADJUSTS) if serves_days else (),
+        day_markets=some_of(MARKETS, "day_markets", source.markets) if serves_days else (),
+        day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
         selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )
-
-
-def _number(source: type[Source], attribute: str) -> float:
-    try:
-        value = float(getattr(source, attribute, 0))
-    except (TypeError, ValueError):
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise InvalidSource(f"its {attribute} must be a number from 0 up")
-    return value
-
-
-def _time_zone(source: type[Source]) -> str:
-    name = getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]])
-    try:
-        return ZoneInfo(name).key
-    except (TypeError, ValueError, OSError, KeyError) as error:
-        raise InvalidSource(f"its time_zone must be the name of a time zone, not {name!r}") from error
-
-
-def _some_of(
-    source: type[Source], attribute: str, default: Collection[str], known: tuple[str, ...]
-) -> tuple[str, ...]:
-    values = getattr(source, attribute, default)
-    if not isinstance(values, Collection) or not set(values) <= set(known):
-        raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, known))}")
-    return tuple(values)

@@ -4,6 +4,7 @@ import pytest
 
 from tasks_app.conf import Conf
 from tasks_app.sources import registry, traits
+from tasks_app.sources.base import Limits
 from tasks_app.sources.traits import InvalidSource, SourceTraits, read_traits
 
 
@@ -31,7 +32,8 @@ def make_class(base=Plain, **attributes):
 
 
 def test_a_plain_class_has_the_defaults():
-    assert read_traits(Plain) == SourceTraits(time_zone="Asia/Hong_Kong")
+    limits = Limits(time_zone="Asia/Hong_Kong", breaker=True)
+    assert read_traits(Plain) == SourceTraits(limits=limits)
 
 
 def test_documented_attributes_are_read():
@@ -49,14 +51,11 @@ def test_documented_attributes_are_read():
         needs="csv_dir",
     )
     assert read_traits(made) == SourceTraits(
-        rate=5.0,
-        daily=10_000,
-        in_flight=2,
-        most_workers=1,
-        time_zone="Europe/Paris",
+        limits=Limits(
+            rate=5.0, daily=10_000, in_flight=2, most_workers=1, time_zone="Europe/Paris", breaker=False
+        ),
         follows_exchange=False,
         list_is_free=True,
-        is_local=True,
         history_may_grow=True,
         is_synthetic=True,
         required_setting="csv_dir",
@@ -104,6 +103,6 @@ def test_malformed_trait_breaks_the_source_by_name(monkeypatch, attributes, mess
 
 
 def test_unavailable_source_has_the_default_traits():
-    assert registry.traits("nowhere", Conf()) == SourceTraits()
+    assert registry.traits("nowhere", Conf()) == SourceTraits(Limits())
     with pytest.raises(KeyError):
         registry.limits("nowhere", Conf())

@@ -32,11 +32,10 @@ class Command(BaseCommand):
             layout = scan_folder(path)
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from error
-        previews = list(csv_preview.preview_files(layout, market))
+        preview = csv_preview.preview_folder(path, layout, market)
         if options["json"]:
-            self.stdout.write(payloads.dumps(csv_preview.as_json(path, previews, layout)))
+            self.stdout.write(payloads.dumps(preview))
         else:
-            console = output.console(self.stdout, options["no_color"])
-            csv_preview.print_preview(path, previews, layout, console)
-        if not all(preview.content for preview in previews):
+            csv_preview.print_preview(preview, output.console(self.stdout, options["no_color"]))
+        if preview["unreadable"]:
             raise SystemExit(1)

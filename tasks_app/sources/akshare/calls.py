@@ -21,7 +21,7 @@ import requests
 from requests import sessions
 from requests.adapters import HTTPAdapter
 
-from tasks_app.sources.akshare.errors import NoData, interpret, json_of
+from tasks_app.sources.akshare.errors import interpret, json_of
 from tasks_app.sources.base import SourceError, Transient
 
 MIN_SECONDS = 0.05
@@ -61,12 +61,6 @@ def call_scope(seconds: float) -> Iterator[CallScope]:
         _current_scope.reset(token)
 
 
-def seconds_left() -> float:
-    """Returns how long this thread's next request may take, for clients with other adapters than ours."""
-    scope = _current_scope.get()
-    return scope.seconds_left() if scope else MIN_SECONDS
-
-
 class ScopedAdapter(HTTPAdapter):
     """The adapter of all Sessions; an ordinary one unless its thread is in a `call_scope`."""
 
@@ -89,7 +83,7 @@ def limit_timeout(timeout: Any, left: float) -> float:
 
 
 def call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
-    """Calls a function of the client. Raises `Transient`, `Permanent`, or `NoData` for `data: null`."""
+    """Calls a function of the client. Raises `SourceError`, of which `NoData` for `data: null`."""
     scope = _current_scope.get()
     if scope is None:
         raise RuntimeError("a call outside of a scope has no timeout")
@@ -98,7 +92,7 @@ def call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> An
         raise Transient("There was no time left for another request.", code="timeout")
     try:
         return function(*arguments, **options)
-    except (SourceError, NoData):
+    except SourceError:
         raise
     except Exception as error:
         raise interpret(error, scope.responses[-1] if scope.responses else None) from error

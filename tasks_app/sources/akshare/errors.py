@@ -9,19 +9,15 @@ from urllib.parse import urlsplit
 
 import requests
 
+from tasks_app.sources.akshare.throttle_probe import THROTTLED_SECONDS, NoData
 from tasks_app.sources.base import Permanent, SourceError, Transient
 
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}
-THROTTLED_SECONDS, BLOCKED_SECONDS, CAPTCHA_SECONDS = 300.0, 3600.0, 1800.0
-BUSY_SECONDS = 30.0
+BLOCKED_SECONDS, CAPTCHA_SECONDS, BUSY_SECONDS = 3600.0, 1800.0, 30.0
 # Eastmoney bans by closing connections without an answer. Users report that requests during a ban make it
 # longer, and that recovery takes 5 hours to days.
 BAN_SECONDS = (300.0, 3600.0, 18_000.0)
 SIGNS_OF_A_CLOSED_CONNECTION = ("RemoteDisconnected", "ConnectionResetError", "UNEXPECTED_EOF")
-
-
-class NoData(Exception):
-    """The vendor answered `data: null`: the stock is unknown, or the vendor throttles."""
 
 
 def interpret(error: Exception, response: requests.Response | None) -> Exception:

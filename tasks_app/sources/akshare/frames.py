@@ -1,21 +1,25 @@
-"""From AKShare's tables to bars: columns by their names, units converted to ours.
+"""From AKShare's tables and the rows of Eastmoney's list to bars: columns by their names, units as ours.
 
 A table is a pandas.DataFrame, but this module does not import pandas.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from statistics import median
 from typing import Any
 
 from tasks_app.sources.akshare.errors import interface_changed
-from tasks_app.sources.base import Bar, Permanent
+from tasks_app.sources.base import Bar, Permanent, Transient
 
 DAY, OPEN, CLOSE, HIGH, LOW, VOLUME, AMOUNT = "日期", "开盘", "收盘", "最高", "最低", "成交量", "成交额"
 AMPLITUDE, CHANGE_PCT, CHANGE, TURNOVER = "振幅", "涨跌幅", "涨跌额", "换手率"
 COLUMNS = (DAY, OPEN, HIGH, LOW, CLOSE, VOLUME, AMOUNT, AMPLITUDE, CHANGE, CHANGE_PCT, TURNOVER)
 KNOWN = {*COLUMNS, "股票代码"}
+# The list's fields for these columns; f12 is the code, f297 the day of the quotes.
+FIELDS = {OPEN: "f17", HIGH: "f15", LOW: "f16", CLOSE: "f2", VOLUME: "f5", AMOUNT: "f6", AMPLITUDE: "f7"}
+FIELDS |= {CHANGE: "f4", CHANGE_PCT: "f3", TURNOVER: "f8"}
+LIST_FIELDS = ",".join(["f12", "f297", *FIELDS.values()])
 LOT = 100  # shares in a 手
 MAX_UNIT_RATIO = 10  # amount ÷ volume ÷ close beyond this means another unit, not a volatile day
 
@@ -38,6 +42,26 @@ def parse_bars(frame: Any, lot: int, unadjusted: bool) -> list[Bar]:
     if unadjusted:
         check_units(bars)
     return sorted(bars, key=lambda bar: bar.day)
+
+
+def parse_list_rows(rows: Iterable[Mapping[str, Any]], day: date) -> dict[str, Bar]:
+    """Returns the bars of a day by code from the rows of the list of A-shares.
+
+    Leaves out rows of another day, and suspended stocks, which have dashes for prices. Raises `Transient`
+    when no row at all is of that day, and `Permanent` when the volume's unit has changed.
+    """
+    bars = {}
+    for row in rows:
+        values = {column: row[field] for column, field in FIELDS.items()}
+        traded = all(parse_number(values[column]) is not None for column in (OPEN, HIGH, LOW, CLOSE, VOLUME))
+        if traded and str(row["f297"]) == f"{day:%Y%m%d}":
+            bars[str(row["f12"])] = _parse_row({DAY: day, **values}, LOT)
+    if not bars:
+        raise Transient(
+            f"Eastmoney's list has no quotes of {day} yet.", code="empty_answer", retry_after=300.0
+        )
+    check_units(bars.values())
+    return bars
 
 
 def join_names(names: Iterable[str]) -> str:

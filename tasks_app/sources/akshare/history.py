@@ -6,7 +6,7 @@ import akshare
 
 from tasks_app.sources.akshare import calls, frames
 from tasks_app.sources.akshare.calls import CallScope
-from tasks_app.sources.akshare.errors import NoData
+from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Bar
 
 EARLIEST, LATEST = date(1970, 1, 1), date(2050, 1, 1)
@@ -23,7 +23,7 @@ def fetch_bars(
 ) -> tuple[list[Bar], bool]:
     """Returns the bars from `start` to `end`, and whether the vendor knows any bars of the security at all.
 
-    Raises `NoData` when the vendor sends nothing about the security, `Transient` and `Permanent`.
+    Raises `SourceError`, of which `NoData` when the vendor sends nothing about the security.
     """
     market_id, _, code = security_id.partition(".")
     # stock_zh_a_hist takes every code that does not begin with 6 for Shenzhen's, so funds and B shares of
@@ -47,6 +47,6 @@ def fetch_bars(
         return frames.parse_bars(frame, lot, unadjusted=period == "daily" and not adjust), True
     data = (scope.last_json() or {}).get("data")
     if not data:
-        raise NoData
+        raise NoData()
     # `dktotal` is the number of all its bars; Eastmoney's relays send 0 for stocks that they can't look up.
     return [], bool(data.get("klines") or data.get("dktotal"))

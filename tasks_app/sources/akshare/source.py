@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from tasks_app.conf import ADJUSTS, MARKETS, Conf
 from tasks_app.sources.akshare import codes
-from tasks_app.sources.akshare.throttle_probe import ThrottleProbe
-from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock
+from tasks_app.sources.akshare.throttle_probe import NoData, ThrottleProbe
+from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock, check_served
 from tasks_app.sources.market_time import market_now
 
 if find_spec("akshare") is None:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 SHARE_OF_TIMEOUT = 0.9
 # After the close of trading at fixed prices (STAR and ChiNext, 15:30) the list has the day's final quotes.
 FINAL_FROM = time_of_day(15, 35)
-QUOTE_FIELDS = "f2,f3,f4,f5,f6,f7,f8,f12,f13,f14,f15,f16,f17,f18,f297"
 
 
 class AkshareSource:
@@ -73,10 +72,10 @@ class AkshareSource:
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns the market's complete list. Raises `Transient` for a list that broke off."""
-        self._check(market)
+        check_served(self, market)
         from tasks_app.sources.akshare import stock_lists
 
-        with self._scope(market) as scope:
+        with self._scope() as scope:
             if market == "CN":
                 return stock_lists.read_chinese_list(scope)
             symbols = stock_lists.read_foreign_list(market, scope, self._sleep)
@@ -87,17 +86,16 @@ class AkshareSource:
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars of the requested days; without a request for weekends and days in the future."""
         market, code = request.market, request.code
-        self._check(market, request.adjust)
+        check_served(self, market, request.adjust)
         security_ids = codes.security_ids(market, code)
         if market == "US" and code in self._us_ids:
             security_ids = (self._us_ids[code],)
         end = min(request.end, self._now(market).date())
         if not any_weekday(request.start, end):
             return ()
-        from tasks_app.sources.akshare.errors import NoData
         from tasks_app.sources.akshare.history import fetch_bars
 
-        with self._scope(market) as scope:
+        with self._scope() as scope:
             for security_id in security_ids:
                 try:
                     bars, has_bars = fetch_bars(
@@ -122,28 +120,19 @@ class AkshareSource:
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
         """Returns today's bars of all A-shares, once the session is over. Other days come by stock only."""
-        self._check(market, adjust)
+        check_served(self, market, adjust)
         if adjust not in self.day_adjusts or not self.offers_day(market, day):
-            text = (
-                "Eastmoney's list has only unadjusted quotes of A-shares, of today once the session is over."
-            )
+            text = "Eastmoney's list has unadjusted quotes of A-shares only, and of today after its session."
             raise Permanent(text, code="day_not_offered")
-        from tasks_app.sources.akshare import day_quotes, stock_lists
+        from tasks_app.sources.akshare import frames, stock_lists
 
-        with self._scope(market) as scope:
-            rows = stock_lists.read_pages(market, QUOTE_FIELDS, scope, self._sleep)
-        return day_quotes.parse_rows(rows, day)
-
-    def _check(self, market: str, adjust: str = "") -> None:
-        if market not in self.markets:
-            raise Permanent(f"AKShare serves the markets {', '.join(self.markets)}, not {market}.")
-        if adjust not in self.adjusts:
-            raise Permanent(f"AKShare knows no adjustment “{adjust}”.")
+        with self._scope() as scope:
+            rows = stock_lists.read_pages(market, frames.LIST_FIELDS, scope, self._sleep)
+        return frames.parse_list_rows(rows, day)
 
     def _has_bars(self, security_id: str) -> bool:
         """Returns whether the vendor sends bars of the security; by month, as that is the shortest answer."""
         from tasks_app.sources.akshare.calls import call_scope
-        from tasks_app.sources.akshare.errors import NoData
         from tasks_app.sources.akshare.history import fetch_bars
 
         with call_scope(self._timeout) as scope:
@@ -153,17 +142,14 @@ class AkshareSource:
                 return False
 
     @contextmanager
-    def _scope(self, market: str) -> Iterator["CallScope"]:
+    def _scope(self) -> Iterator["CallScope"]:
         """Limits the requests of one call; connections closed in a row lengthen the pause each time."""
         from tasks_app.sources.akshare.calls import call_scope
-        from tasks_app.sources.akshare.errors import NoData, ban_seconds
+        from tasks_app.sources.akshare.errors import ban_seconds
 
         try:
             with call_scope(self._timeout) as scope:
                 yield scope
-        except NoData as error:
-            text = f"Eastmoney sends nothing for the list of {market}: it throttles."
-            raise Transient(text, code="throttled", retry_after=300.0) from error
         except Transient as error:
             if error.code == "blacklisted":
                 with self._lock:

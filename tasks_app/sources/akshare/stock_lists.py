@@ -17,7 +17,8 @@ from akshare.utils import request
 
 from tasks_app.sources.akshare import calls, codes, frames
 from tasks_app.sources.akshare.calls import CallScope
-from tasks_app.sources.akshare.errors import NoData, interface_changed
+from tasks_app.sources.akshare.errors import interface_changed
+from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Permanent, Symbol, Transient
 
 TOKEN = "bd1d9ddb04089700cf9c27f6f7426281"  # noqa: S105 - public, the same for everyone
@@ -86,7 +87,7 @@ def read_pages(market: str, fields: str, scope: CallScope, sleep: Callable[[floa
     spent = 0.0
     for number in count(1):
         began = time.monotonic()
-        total, rows = calls.call(_read_page, market, fields, number)
+        total, rows = calls.call(_read_page, market, fields, number, scope)
         spent += time.monotonic() - began
         for row in rows:
             if missing := sorted(set(fields.split(",")) - set(row)):
@@ -113,7 +114,7 @@ def page_delay(pages: int, seconds_each: float, seconds_left: float) -> float:
     return min(spare, random.uniform(0.5, 1.5))  # noqa: S311
 
 
-def _read_page(market: str, fields: str, number: int) -> tuple[int, list[Row]]:
+def _read_page(market: str, fields: str, number: int, scope: CallScope) -> tuple[int, list[Row]]:
     """Returns the number of rows on all pages, and those of one page.
 
     Makes one request, without the client's three attempts: those would follow a refusal at once.
@@ -121,9 +122,10 @@ def _read_page(market: str, fields: str, number: int) -> tuple[int, list[Row]]:
     host, sections = PAGES[market]
     params = {"po": "0", "np": "1", "ut": TOKEN, "fltt": "2", "invt": "2", "fid": "f12"}
     params |= {"pn": str(number), "pz": str(PAGE_SIZE), "fs": sections, "fields": fields}
-    url, timeout = f"https://{host}/api/qt/clist/get", calls.seconds_left()
-    response = request.request_with_retry(url, params=params, timeout=timeout, max_retries=1)
+    url = f"https://{host}/api/qt/clist/get"
+    # This function mounts adapters of its own, so the scope does not limit its requests.
+    response = request.request_with_retry(url, params=params, timeout=scope.seconds_left(), max_retries=1)
     data = response.json()["data"]
     if not (data and data["diff"] and data["total"]):
-        raise NoData
+        raise NoData()
     return int(data["total"]), data["diff"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tasks_app.sources.base import Transient
 
+THROTTLED_SECONDS = 300.0
 # Two for each market, since one may be the stock in doubt. Both are old, and traded in every month.
 PROBE_STOCKS = {
     "CN": ("0.000001", "1.600519"),
@@ -13,7 +14,14 @@ PROBE_STOCKS = {
     "US": ("105.AAPL", "105.MSFT"),
 }
 TRUSTED_SECONDS, TRUSTED_TIMES = 60.0, 20
-THROTTLED_SECONDS = 300.0
+
+
+class NoData(Transient):
+    """The vendor answered `data: null`: it throttles, unless it does not know the stock."""
+
+    def __init__(self) -> None:
+        text = "Eastmoney sends nothing: it throttles."
+        super().__init__(text, code="throttled", retry_after=THROTTLED_SECONDS)
 
 
 class ThrottleProbe:

@@ -42,9 +42,9 @@ class Session:
     """The session with the server: logged in when needed, one request at a time."""
 
     def __init__(self) -> None:
-        self.pause = 0.0
+        self.logged_in = False
+        self.pause = 0.0  # seconds
         self._next_at = 0.0
-        self._logged_in = False
 
     def fetch(self, request: dict[str, Any]) -> dict[str, Any]:
         """Returns the fields and all rows of a request, page by page. Raises `Refused`."""
@@ -52,23 +52,19 @@ class Session:
         self._log_in()
         result = self._send(request)
         if result.error_code == contants.BSERR_NO_LOGIN:  # the server dropped the session: once more
-            self.require_login()
+            self.logged_in = False
             self._log_in()
             result = self._send(request)
         rows = list(self._check(result).data) if request["call"] == "day" else self._read_pages(result)
         return {"fields": result.fields, "rows": rows}
 
-    def require_login(self) -> None:
-        """Makes the next request log in anew."""
-        self._logged_in = False
-
     def _log_in(self) -> None:
-        if self._logged_in and not server_closed():
+        if self.logged_in and not server_closed():
             return
         self._wait()
-        self.require_login()
+        self.logged_in = False
         self._check(baostock.login())
-        self._logged_in = True
+        self.logged_in = True
 
     def _send(self, request: dict[str, Any]) -> Any:
         self._wait()
@@ -101,7 +97,7 @@ class Session:
         """Returns a successful result. After a network error the next request logs in anew."""
         if result.error_code != contants.BSERR_SUCCESS:
             if result.error_code.startswith(NETWORK):
-                self.require_login()
+                self.logged_in = False
             raise Refused(result.error_code, result.error_msg)
         return result
 
@@ -158,7 +154,7 @@ def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     except Refused as refused:
         code, message = refused.args
     except Exception as error:  # the vendor's client fails on the answer
-        session.require_login()
+        session.logged_in = False
         code, message = contants.BSERR_PARSE_DATA_ERR, f"{type(error).__name__}: {error}"
     if code.startswith(NETWORK):  # the client only prints what went wrong
         message = " ".join([message, *printed.getvalue().replace("login success!", "").split()])

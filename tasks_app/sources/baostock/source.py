@@ -13,7 +13,16 @@ from typing import Any, ClassVar, Self, cast
 
 from tasks_app.conf import Conf
 from tasks_app.sources.baostock.client_handle import ClientHandle
-from tasks_app.sources.base import Bar, Permanent, Request, SourceError, Symbol, Transient, UnknownStock
+from tasks_app.sources.base import (
+    Bar,
+    Permanent,
+    Request,
+    SourceError,
+    Symbol,
+    Transient,
+    UnknownStock,
+    check_served,
+)
 from tasks_app.sources.cn_codes import SHORT, exchange_of
 from tasks_app.sources.market_time import market_today
 
@@ -77,7 +86,7 @@ class BaostockSource:
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns every stock that is or was listed, without indices, funds and bonds."""
-        self._check(market)
+        check_served(self, market)
         rows = self._query(LISTING_FIELDS, call="listings", code="")
         return [symbol for row in rows if row["type"] == STOCK and (symbol := _parse_symbol(row))]
 
@@ -86,7 +95,7 @@ class BaostockSource:
 
         An empty answer is believed only where the listing dates confirm it.
         """
-        self._check(request.market)
+        check_served(self, request.market, request.adjust)
         rows = self._query(
             BAR_FIELDS,
             call="bars",
@@ -102,7 +111,7 @@ class BaostockSource:
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
         """Returns the bars of all stocks that traded on the day, unadjusted, in one request."""
-        self._check(market)
+        check_served(self, market)
         if adjust not in self.day_adjusts:
             raise Permanent(
                 f"BaoStock offers a whole day only unadjusted, not as {adjust}.", code="day_not_offered"
@@ -113,10 +122,6 @@ class BaostockSource:
     def close(self) -> None:
         """Ends the child process; the next request starts another one."""
         self._client.close()
-
-    def _check(self, market: str) -> None:
-        if market not in self.markets:
-            raise Permanent(f"BaoStock has Chinese stocks only, none of the market {market}.")
 
     def _confirm_empty(self, request: Request) -> None:
         """Raises `SourceError` unless the listing dates confirm that the stock did not trade."""
