@@ -1,32 +1,40 @@
-"""The staff pages: tasks, items and quotes to read, and the verbs. Nothing here edits state by hand."""
+"""The staff pages. They show tasks, items and quotes, and start, cancel and retry tasks.
+
+Importing this package registers them all. No page edits the state of a task.
+"""
 
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.admin import plans, queue
+from tasks_app.admin import plans
 from tasks_app.admin.access import tokens, users
-from tasks_app.admin.dashboard import views as dashboard
-from tasks_app.admin.start import views as start
-from tasks_app.admin.stocks import admin as stocks, bars, corrections
-from tasks_app.admin.tasks import admin as tasks, items
+from tasks_app.admin.dashboard import views as dashboard_views
+from tasks_app.admin.start import views as start_views
+from tasks_app.admin.stocks import admin as stock_admin, bars, corrections
+from tasks_app.admin.tasks import admin as task_admin, items
 
 __all__ = [
     "bars",
     "corrections",
-    "dashboard",
+    "dashboard_views",
     "items",
     "plans",
-    "queue",
-    "start",
-    "stocks",
-    "tasks",
+    "start_views",
+    "stock_admin",
+    "task_admin",
     "tokens",
     "users",
 ]
 
+# django-q2 registers its tables: a job that is edited by hand could run twice, or never.
+for model in apps.get_app_config("django_q").get_models():
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
+
 admin.site.index_title = _("Overview")
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
-site.extra_urls = lambda: [*dashboard.urls(), *start.urls()]
+site.extra_urls = lambda: [*dashboard_views.urls(), *start_views.urls()]

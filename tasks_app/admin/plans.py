@@ -1,4 +1,4 @@
-"""Collection plans: what starts by itself, when, and how it went the last time."""
+"""Collection plans: their form, their list, and a plan's columns, which the overview shows, too."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,17 +7,20 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from tasks_app import errors
-from tasks_app.admin import planwords
 from tasks_app.admin.access.permissions import START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.tasks import columns
+from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.db.functions import database_now
 from tasks_app.models import CollectionPlan
+from tasks_app.models.plans import Rhythm
 from tasks_app.models.quotes import Market
 from tasks_app.orders import code_lists, order as orders, plans
 from tasks_app.sources import registry
@@ -28,8 +31,41 @@ else:
     from unfold.admin import ModelAdmin
 
 
+ORDER_FIELDS = ["market", "source", "adjust", "days", "codes", "full_collection_mode", "force_update"]
+
+
+def state(plan: CollectionPlan) -> SafeString:
+    """Whether the plan is on or off, or waits for another task to end."""
+    if not plan.enabled:
+        return formatting.status_badge("cancelled", _("off"))
+    if plan.waiting_since:
+        return formatting.status_badge("pending", _("waits its turn"))
+    return formatting.status_badge("completed", _("on"))
+
+
+def scope(plan: CollectionPlan) -> SafeString:
+    """Market, source and number of days."""
+    days = _("the last %(days)s days") % {"days": formatting.number(plan.days)}
+    return formatting.two_lines(f"{plan.market} · {plan.source}", days)
+
+
+def schedule(plan: CollectionPlan) -> SafeString:
+    """How often it runs, at what time of day, and in which time zone."""
+    often = plan.get_weekday_display() if plan.rhythm == Rhythm.WEEKLY else plan.get_rhythm_display()
+    return formatting.two_lines(f"{often}, {plan.at:%H:%M}", MARKET_TIME_ZONES[plan.market])
+
+
+def last_result(plan: CollectionPlan) -> SafeString | str:
+    """The last task and its status, or why none was started."""
+    if plan.error_code:
+        return formatting.two_lines(formatting.status_badge("failed", _("refused")), plan.error_message)
+    if plan.last_task is None:
+        return formatting.deleted_task(plan.last_task_id) if plan.last_task_id else formatting.EMPTY
+    return formatting.two_lines(columns.label(plan.last_task), formatting.task_link(plan.last_task.pk))
+
+
 class PlanForm(forms.ModelForm[CollectionPlan]):
-    """A plan as staff fill it in. Its order must make sense today."""
+    """A plan as staff fill it in. Its order must be valid today."""
 
     source = forms.ChoiceField(label=_("Source"), widget=UnfoldAdminSelectWidget)
     at = forms.TimeField(
@@ -46,10 +82,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
     class Meta:
         model = CollectionPlan
-        fields = [
-            *("name", "enabled", "market", "source", "adjust", "days", "codes"),
-            *("full_collection_mode", "force_update", "rhythm", "weekday", "at"),
-        ]
+        fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at"]
         help_texts = {
             "days": _("Days that are stored already are not asked for again, so a long span costs little."),
             "weekday": _("Only for “every week”."),
@@ -63,18 +96,18 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())
 
     def clean(self) -> dict[str, Any]:
-        """Refuse what `orders` refuses, beside the field."""
+        """Reports the errors of an order at their fields."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
             self.instance.stock_codes = code_lists.split(data["codes"]) or None
-            self._resolve(data)
+            self._validate_order(data)
         return data
 
-    def _resolve(self, data: dict[str, Any]) -> None:
-        names = ("market", "source", "adjust", "days", "full_collection_mode", "force_update")
-        tried = CollectionPlan(**{name: data[name] for name in names}, stock_codes=self.instance.stock_codes)
+    def _validate_order(self, data: dict[str, Any]) -> None:
+        fields = {name: data[name] for name in ORDER_FIELDS if name != "codes"}
+        plan = CollectionPlan(**fields, stock_codes=self.instance.stock_codes)
         try:
-            order = plans.order_of(tried, database_now())
+            order = plans.order_of(plan, database_now())
             resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
         except errors.OrderError as error:
             field = "codes" if error.field == "stock_codes" else error.field
@@ -85,10 +118,10 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
 @admin.register(CollectionPlan)
 class PlanAdmin(ModelAdmin[CollectionPlan]):
-    """Whoever may start a collection and change plans plans one. Django's own log keeps who changed what."""
+    """Changing a plan needs the permission to start a task, too. Django's admin log records the changes."""
 
     form = PlanForm
-    list_display = ["name", "state", "what", "when", "following", "latest", "result"]
+    list_display = ["name", "state", "scope", "schedule", "next_run", "last_run", "last_result"]
     list_filter = ["enabled", "market"]
     search_fields = ["name"]
     search_help_text = _("Name")
@@ -98,24 +131,16 @@ class PlanAdmin(ModelAdmin[CollectionPlan]):
     sortable_by = ()
     fieldsets = [
         (None, {"fields": ["name", "enabled"]}),
-        (
-            _("What it collects"),
-            {
-                "fields": [
-                    *("market", "source", "adjust", "days", "codes"),
-                    *("full_collection_mode", "force_update"),
-                ]
-            },
-        ),
+        (_("What it collects"), {"fields": [*ORDER_FIELDS]}),
         (_("When"), {"fields": ["rhythm", "weekday", "at"]}),
     ]
 
-    state = cell(_("status"), planwords.state)
-    what = cell(_("scope"), planwords.scope)
-    when = cell(_("when"), planwords.rhythm)
-    following = cell(_("next run"), lambda plan: formatting.timestamp(plan.next_at, seconds=False))
-    latest = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False))
-    result = cell(_("last result"), planwords.result)
+    state = cell(_("status"), state)
+    scope = cell(_("scope"), scope)
+    schedule = cell(_("when"), schedule)
+    next_run = cell(_("next run"), lambda plan: formatting.timestamp(plan.next_at, seconds=False))
+    last_run = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False))
+    last_result = cell(_("last result"), last_result)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionPlan]:
         return super().get_queryset(request).select_related("last_task")
@@ -127,7 +152,7 @@ class PlanAdmin(ModelAdmin[CollectionPlan]):
         return super().has_change_permission(request, obj) and request.user.has_perm(START_TASK)
 
     def save_model(self, request: HttpRequest, obj: CollectionPlan, form: Any, change: bool) -> None:
-        """Save it with its next run; who saved it last is who its runs are recorded for."""
+        """Saves the plan with its next run. Its runs are recorded under the user who saved it last."""
         obj.created_by = request.user if request.user.is_authenticated else None
         plans.set_clock(obj)
         super().save_model(request, obj, form, change)

@@ -28,9 +28,13 @@ def url(page: str, *args: Any) -> str:
     return reverse(f"admin:{page}", args=args)
 
 
-def text_of(answer: Any) -> str:
-    """The page's text, without tags and runs of blanks."""
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+def text_of(response: Any) -> str:
+    """Returns the page's text, without tags and runs of blanks."""
+    return strip_tags(response.content.decode())
+
+
+def strip_tags(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
 def said(answer: Any) -> str:

@@ -19,6 +19,7 @@ from tasks_app.quotes import coverage
 from tests.admin.helpers import (
     TASKS,
     signed_in,
+    strip_tags,
     superuser,
     text_of,
     url,
@@ -82,8 +83,8 @@ def test_the_running_task_is_told_honestly():
     assert "just now" in text
     assert url(f"{TASKS}_cancel", task.pk) in body.content.decode()
     assert url(f"{TASKS}_change", task.pk) in body.content.decode()
-    assert b'x="33.33%"' in body.content
-    assert b'width="33.33%"' in body.content
+    assert b'class="sd-good" width="333"' in body.content
+    assert b'class="sd-bad" x="333" width="334"' in body.content
 
 
 def test_when_none_runs_the_last_result_stands_there():
@@ -115,7 +116,7 @@ def test_with_a_worker_there_is_no_banner():
 def test_workers_of_several_hosts_are_summed(clusters):
     clusters.append(Cluster("beta", 5, "Idle", 4, 0))
     make_half_done()
-    assert "6 on 2 hosts" in text_of(superuser().get(url("dashboard_live")))
+    assert "6 on 2 hosts" in part(superuser(), "live")
 
 
 def test_the_strip_shows_every_run_and_what_it_was():
@@ -131,14 +132,14 @@ def test_the_strip_shows_every_run_and_what_it_was():
 def test_the_strip_ends_with_the_newest_sixty(monkeypatch):
     monkeypatch.setattr("tasks_app.admin.dashboard.overview.RUNS", 2)
     tasks = [make_ended("cancelled") for _ in range(3)]
-    body = superuser().get(url("dashboard_overview")).content.decode()
+    body = part(superuser(), "overview")
     assert [str(task.pk) in body for task in tasks] == [False, True, True]
 
 
 def test_a_paused_source_says_until_when_and_why(settings):
     later = timezone.now() + timedelta(hours=2)
     SourceGate.objects.create(source="baostock", open_until=later, refusals=5, reason="It refuses us.")
-    text = text_of(superuser().get(url("dashboard_overview")))
+    text = strip_tags(part(superuser(), "overview"))
     assert "baostock" not in text or "paused until" in text
 
 
@@ -177,52 +178,66 @@ def test_stored_data_are_shown_to_those_who_may_see_them():
 # ---------------------------------------------------------------- the pieces that keep themselves fresh
 
 
-def test_an_unchanged_piece_is_answered_with_nothing():
+def part(client, name):
+    """The HTML of a part as a refresh gets it."""
+    return client.get(url(f"dashboard_{name}")).json()["html"]
+
+
+def refresh(client, name, etag):
+    return client.get(url(f"dashboard_{name}"), headers={"If-None-Match": etag})
+
+
+def test_unchanged_part_is_an_empty_304():
     make_ended("completed")
     client = superuser()
-    for name in ("dashboard_live", "dashboard_overview"):
-        first = client.get(url(name))
-        again = client.get(address_in(first))
-        assert (again.status_code, again.content) == (204, b"")
+    for name in ("live", "overview"):
+        first = client.get(url(f"dashboard_{name}"))
+        again = refresh(client, name, first.headers["ETag"])
+        assert (again.status_code, again.content) == (304, b"")
         assert "no-store" in again.headers["Cache-Control"]
 
 
-def address_in(answer):
-    """Where the piece asks next."""
-    return answer.content.decode().partition('hx-get="')[2].partition('"')[0]
+def test_page_names_the_version_it_shows():
+    make_ended("completed")
+    client = superuser()
+    page = client.get(url("index"))
+    for shown in page.context["parts"]:
+        assert f'data-url="{url(f"dashboard_{shown.name}")}"' in page.content.decode()
+        assert refresh(client, shown.name, shown.etag).status_code == 304
 
 
-def test_a_piece_that_changed_is_answered_with_itself():
+def test_changed_part_is_sent():
     task = make_half_done()
     client = superuser()
-    address = address_in(client.get(url("dashboard_live")))
+    etag = client.get(url("dashboard_live")).headers["ETag"]
     lifecycle.record(lifecycle.claim(make_lane(task, 1), 1)[0], Outcome(ItemState.SUCCEEDED))
-    answer = client.get(address)
+    answer = refresh(client, "live", etag)
     assert answer.status_code == 200
-    assert "3 of 3 stocks (100 %), 1 failed" in text_of(answer)
+    assert "3 of 3 stocks (100 %), 1 failed" in answer.json()["html"]
 
 
-def test_only_a_turn_of_events_has_the_rest_asked_for():
-    task = make_half_done()
+def test_state_changes_only_with_task_or_status():
+    task = make_task()
     client = superuser()
-    address = address_in(client.get(url("dashboard_live")))
-    assert "HX-Trigger" not in client.get(address).headers
+    state = client.get(url("dashboard_live")).json()["state"]
+    lifecycle.record(lifecycle.claim(make_lane(task, 1), 1)[0], Outcome(ItemState.SUCCEEDED))
+    assert client.get(url("dashboard_live")).json()["state"] == state
     lifecycle.cancel(task.pk, ACTOR)
-    assert client.get(address).headers["HX-Trigger"] == "sd:turned"
+    assert client.get(url("dashboard_live")).json()["state"] != state
 
 
-def test_the_buttons_of_a_piece_are_for_those_who_may():
+def test_part_shows_only_permitted_buttons():
     running = make_task()
     viewer, canceller = (
         signed_in("view_collectiontask"),
         signed_in("view_collectiontask", "cancel_task", name="canceller"),
     )
     cancel = url(f"{TASKS}_cancel", running.pk)
-    assert cancel not in viewer.get(url("dashboard_live")).content.decode()
-    assert cancel in canceller.get(url("dashboard_live")).content.decode()
+    assert cancel not in part(viewer, "live")
+    assert cancel in part(canceller, "live")
 
 
-def test_the_pieces_are_small():
+def test_live_part_is_small():
     make_half_done()
     assert len(superuser().get(url("dashboard_live")).content) < 5_000
 

@@ -1,5 +1,6 @@
-"""How the machinery is: worker clusters, the queue, the database, the sources' gates."""
+"""Workers, database and the sources' rate limiters, as the overview shows them."""
 
+from operator import attrgetter
 from typing import Any
 
 from django.db import connection
@@ -7,64 +8,53 @@ from django.utils.translation import gettext as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.queue import dispatch
+from tasks_app.queue.dispatch import Cluster
 from tasks_app.throttle import status
 from tasks_app.throttle.status import LimiterState, LimiterStatus
 
-NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+def live_clusters() -> list[Cluster]:
+    """Returns the worker clusters that are alive, by host."""
+    return sorted(dispatch.clusters(), key=attrgetter("host", "pid"))
 
 
-def clusters() -> list[dict[str, Any]]:
-    """The clusters that live, by host."""
-    live = sorted(dispatch.clusters(), key=lambda cluster: (cluster.host, cluster.pid))
-    return [{"host": c.host, "pid": c.pid, "status": c.status, "workers": c.workers} for c in live]
+def describe_workers(clusters: list[Cluster]) -> str:
+    """Returns the number of workers, and of hosts if there are several: "4 on 2 hosts"."""
+    workers = formatting.number(sum(cluster.workers for cluster in clusters))
+    hosts = len({cluster.host for cluster in clusters})
+    return (
+        workers if hosts <= 1 else _("%(workers)s on %(hosts)s hosts") % {"workers": workers, "hosts": hosts}
+    )
 
 
-def describe_workers(live: list[dict[str, Any]]) -> str:
-    """How many work, and on how many hosts: "4 on 2 hosts"."""
-    workers, hosts = sum(c["workers"] for c in live), len({c["host"] for c in live})
-    if hosts <= 1:
-        return formatting.number(workers)
-    return _("%(workers)s on %(hosts)s hosts") % {"workers": formatting.number(workers), "hosts": hosts}
+def database_version() -> str:
+    """Returns the database's name and version, such as "PostgreSQL 15.4"."""
+    connection.ensure_connection()
+    if connection.vendor == "sqlite":
+        from sqlite3 import sqlite_version
 
-
-def queue_and_database() -> dict[str, Any]:
-    """The queue's depth (one query) and the database."""
-    return {"waiting": formatting.number(dispatch.waiting_jobs()), "database": _database()}
+        return f"SQLite {sqlite_version}"
+    version = getattr(connection, "pg_version", 0)
+    return f"PostgreSQL {version // 10_000}.{version % 10_000}"
 
 
 def source_limiters() -> list[dict[str, Any]]:
-    """The sources' gates, in one query: whether requests pass, and if not, until when and why."""
-    return [_gate(gate) for gate in status.all_statuses()]
+    """Returns for each source whether requests pass, and if not, until when and why. Takes one query."""
+    return [_describe_limiter(limiter) for limiter in status.all_statuses()]
 
 
-def _gate(gate: LimiterStatus) -> dict[str, Any]:
-    words = {
+def _describe_limiter(limiter: LimiterStatus) -> dict[str, Any]:
+    badges = {
         LimiterState.OPEN: ("good", "check_circle", _("requests pass")),
         LimiterState.PAUSED: ("bad", "pause_circle", _("paused")),
         LimiterState.CAPPED: ("bad", "block", _("day used up")),
         LimiterState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
     }
-    tone, icon, name = words[gate.state]
+    today = formatting.number(limiter.requests_today)
     return {
-        "source": gate.source,
-        "tone": tone,
-        "icon": icon,
-        "name": name,
-        "until": formatting.timestamp(gate.paused_until) if gate.paused_until else "",
-        "today": _("%(count)s requests today") % {"count": formatting.number(gate.requests_today)}
-        if gate.requests_today
-        else "",
-        "reason": gate.reason,
+        "source": limiter.source,
+        "badge": formatting.badge(*badges[limiter.state]),
+        "until": formatting.timestamp(limiter.paused_until) if limiter.paused_until else "",
+        "today": _("%(count)s requests today") % {"count": today} if limiter.requests_today else "",
+        "reason": limiter.reason,
     }
-
-
-def _database() -> str:
-    """Its name and version."""
-    name = NAMES.get(connection.vendor, connection.vendor)
-    connection.ensure_connection()
-    if connection.vendor == "sqlite":
-        from sqlite3 import sqlite_version
-
-        return f"{name} {sqlite_version}"
-    version = getattr(connection, "pg_version", 0)
-    return f"{name} {version // 10_000}.{version % 10_000}"

@@ -1,82 +1,65 @@
-"""The overview: what runs now, the last runs, how the machinery is, what is stored.
+"""The overview: the running task, the last runs, workers and queue, what is stored.
 
-Two pieces keep themselves fresh. A page asks for each with the version it shows, and is answered
-with 204 while nothing has changed.
+It is the index page of the admin site, in two parts. The page's script refreshes each part from a URL of
+its own, which answers 304 while the part has not changed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
-from django.utils.cache import patch_cache_control
 from django.utils.safestring import SafeString
 
 from tasks_app.admin.access.forbidden import require_permission
-from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
-from tasks_app.admin.dashboard import current_task, overview
+from tasks_app.admin.access.permissions import VIEW_TASKS
+from tasks_app.admin.dashboard.current_task import build_current_task_context
+from tasks_app.admin.dashboard.overview import build_overview_context
+from tasks_app.http.conditional import conditional_response, etag_for
+
+PARTS: dict[str, Callable[[HttpRequest], dict[str, Any]]] = {
+    "live": build_current_task_context,
+    "overview": build_overview_context,
+}
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A part of the page with an address of its own. `build` gives its context and its headline state."""
+class Part:
+    """A rendered part of the page. `state` changes when another task is shown, or its status changes."""
 
     name: str
-    template: str
-    build: Callable[[HttpRequest], dict[str, Any]]
-
-    def render(self, request: HttpRequest) -> tuple[SafeString, str]:
-        """The piece, which knows its version, and the version: "state.digest"."""
-        context = self.build(request)
-        state, body = context.get("state", ""), render_to_string(self.template, context, request)
-        version = f"{state}.{sha256(body.encode()).hexdigest()[:16]}"
-        address = f"{reverse(f'admin:dashboard_{self.name}')}?v={version}"
-        frame = {"name": self.name, "state": state, "address": address, "body": body}
-        return render_to_string("admin/dashboard/piece.html", frame), version
-
-
-LIVE = Piece("live", "admin/dashboard/live.html", current_task.build_current_task_context)
-OVERVIEW = Piece("overview", "admin/dashboard/overview.html", overview.build_overview_context)
+    url: str
+    html: SafeString
+    state: str
+    etag: str
 
 
 def urls() -> list[URLPattern]:
-    """The paths of the pieces, in the admin's namespace."""
-    wrap = admin.site.admin_view
-    return [
-        path("dashboard/live/", wrap(live_view), name="dashboard_live"),
-        path("dashboard/overview/", wrap(overview_view), name="dashboard_overview"),
-    ]
+    """Returns the paths of the parts, in the admin's namespace."""
+    view = admin.site.admin_view(part_view)
+    return [path(f"dashboard/{name}/", view, {"name": name}, name=f"dashboard_{name}") for name in PARTS]
 
 
-def build_index_context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
-    """The theme's hook: what the index shows beside the navigation."""
+def build_index_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Returns the theme's context of the index, with the parts for users who may view tasks."""
     if not request.user.has_perm(VIEW_TASKS):
-        return given
-    pieces = {piece.name: piece.render(request)[0] for piece in (LIVE, OVERVIEW)}
-    return {**given, "pieces": pieces, "may_start": request.user.has_perm(START_TASK)}
+        return context
+    return {**context, "parts": [_render_part(request, name) for name in PARTS]}
 
 
-def live_view(request: HttpRequest) -> HttpResponse:
-    """The task that runs, or the last result."""
+def part_view(request: HttpRequest, name: str) -> HttpResponse:
+    """Returns the part's HTML and its state as JSON, or 304 while the browser shows this version."""
     require_permission(request, VIEW_TASKS)
-    return _answer(request, LIVE)
+    part = _render_part(request, name)
+    return conditional_response(
+        request, part.etag, lambda: JsonResponse({"state": part.state, "html": part.html})
+    )
 
 
-def overview_view(request: HttpRequest) -> HttpResponse:
-    """The last runs, the machinery and what is stored."""
-    require_permission(request, VIEW_TASKS)
-    return _answer(request, OVERVIEW)
-
-
-def _answer(request: HttpRequest, piece: Piece) -> HttpResponse:
-    body, version = piece.render(request)
-    shown = request.GET.get("v", "")
-    answer = HttpResponse(status=204) if shown == version else HttpResponse(body)
-    if shown.partition(".")[0] != version.partition(".")[0]:
-        answer["HX-Trigger"] = "sd:turned"  # another task, or another status: the rest is out of date, too
-    patch_cache_control(answer, no_store=True)
-    return answer
+def _render_part(request: HttpRequest, name: str) -> Part:
+    context = PARTS[name](request)
+    html, state = render_to_string(f"admin/dashboard/{name}.html", context, request), context.get("state", "")
+    return Part(name, reverse(f"admin:dashboard_{name}"), html, state, etag_for(f"{state} {html}"))

@@ -53,7 +53,7 @@ def estimate_view(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     context = page.build_estimate_context(request, OrderForm(request.POST))
-    return TemplateResponse(request, "admin/dashboard/estimate.html", context)
+    return TemplateResponse(request, "admin/start/estimate.html", context)
 
 
 def stocks_view(request: HttpRequest) -> HttpResponse:
@@ -77,7 +77,7 @@ def file_view(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: OrderForm) -> HttpResponse:
-    return TemplateResponse(request, "admin/dashboard/start.html", page.build_start_context(request, form))
+    return TemplateResponse(request, "admin/start/start.html", page.build_start_context(request, form))
 
 
 def _content(request: HttpRequest) -> bytes:

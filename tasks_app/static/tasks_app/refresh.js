@@ -10,15 +10,34 @@ const DEFAULT = 2;
 
 /** The chosen interval in seconds, 0 for "paused"; the same for all pages, remembered. */
 export function interval() {
-  const kept = Number(localStorage.getItem(STORE) ?? DEFAULT);
-  return Number.isFinite(kept) && kept >= 0 ? kept : DEFAULT;
+  let stored = null;
+  try {
+    stored = localStorage.getItem(STORE);
+  } catch {
+    // a browser that stores nothing
+  }
+  const seconds = Number(stored || DEFAULT);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : DEFAULT;
+}
+
+/** Replaces the element's HTML; open details stay open, and what has the focus keeps it. */
+export function swap(element, html) {
+  const open = new Set([...element.querySelectorAll("details[open]")].map((details) => details.id));
+  const focused = element.contains(document.activeElement) ? document.activeElement : null;
+  const key = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href"));
+  element.innerHTML = html;
+  for (const details of element.querySelectorAll("details")) details.open = open.has(details.id);
+  if (!key) return;
+  const again = element.querySelector(key.startsWith("#") ? key : `a[href="${CSS.escape(key)}"]`);
+  again?.focus({ preventScroll: true });
 }
 
 export class Refresher {
   /** `address()` is asked; `changed(data)` gets the JSON of a 200, `told(state)` each change of what is known.
-      A state is {kind, wait, status}: kind is ok, paused, lost, failing, signed_out, forbidden, gone or final. */
-  constructor({ address, changed, told }) {
-    Object.assign(this, { address, changed, told, etag: "", failures: 0, over: false, timer: 0, asking: null });
+      A state is {kind, wait, status}: kind is ok, paused, lost, failing, signed_out, forbidden, gone or final.
+      It asks no more often than every `atLeast` seconds. `etag` names the version that the page begins with. */
+  constructor({ address, changed, told, atLeast = 0, etag = "" }) {
+    Object.assign(this, { address, changed, told, atLeast, etag, failures: 0, over: false, timer: 0, asking: null });
     this.seen = performance.now();
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.resume()));
     window.addEventListener("online", () => this.resume());
@@ -26,7 +45,7 @@ export class Refresher {
   }
 
   get every() {
-    return interval();
+    return interval() && Math.max(interval(), this.atLeast);
   }
 
   set every(seconds) {

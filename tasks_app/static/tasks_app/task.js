@@ -1,7 +1,7 @@
 /* The task page: what the refresh brings, the ticking times, the stocks' grid, the keys. */
 
 import { Grid } from "./grid.js";
-import { Refresher } from "./refresh.js";
+import { Refresher, swap } from "./refresh.js";
 
 const byId = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(byId(id).textContent);
@@ -44,24 +44,11 @@ function tick() {
 
 // ---------------------------------------------------------------- parts
 
-/** Exchange a part's HTML; what is open stays open, what has the focus keeps it. */
-function swap(name, html) {
-  const part = document.querySelector(`[data-sc-part="${name}"]`);
-  const open = new Set([...part.querySelectorAll("details[open]")].map((element) => element.id));
-  const focused = part.contains(document.activeElement) ? document.activeElement : null;
-  const key = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href"));
-  part.innerHTML = html;
-  for (const element of part.querySelectorAll("details")) element.open = open.has(element.id);
-  if (!key) return;
-  const again = key.startsWith("#") ? part.querySelector(key) : part.querySelector(`a[href="${CSS.escape(key)}"]`);
-  again?.focus({ preventScroll: true });
-}
-
 function changed(data) {
   pulse = data;
   skew = data.now - Date.now();
   for (const [name, [digest, html]] of Object.entries(data.parts)) {
-    swap(name, html);
+    swap(document.querySelector(`[data-sc-part="${name}"]`), html);
     keep(name, digest);
   }
   if (data.cells) {
