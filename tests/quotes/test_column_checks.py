@@ -1,4 +1,4 @@
-"""The quick glance at an answer never says that all is well where the close look finds something."""
+"""The column checks never pass a response in which the checks per bar find something."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -14,10 +14,10 @@ pytestmark = pytest.mark.any_database
 
 FIRST = date(2024, 3, 1)
 TODAY = date(2024, 3, 20)
-ASKED = {adjust: Request("CN", "600000", FIRST, date(2024, 12, 31), adjust) for adjust in ("", "qfq")}
+REQUESTS = {adjust: Request("CN", "600000", FIRST, date(2024, 12, 31), adjust) for adjust in ("", "qfq")}
 NUMBERS = (float("nan"), float("inf"), -float("inf"), 0, 0.0, -1.0, 1e308, 2**63, 10**400, 10, 10.2, 12_000.0)
 DATES = (FIRST, FIRST - timedelta(days=1), TODAY, TODAY + timedelta(days=1), datetime(2024, 3, 5))
-ODD = st.sampled_from([None, True, "", "10", Decimal("10.1"), 9.4, 11.6, *NUMBERS, *DATES])
+ODD_VALUES = st.sampled_from([None, True, "", "10", Decimal("10.1"), 9.4, 11.6, *NUMBERS, *DATES])
 
 
 def make_bar(place):
@@ -26,48 +26,48 @@ def make_bar(place):
     )
 
 
-def sift(bars, adjust, special):
-    """What is found, or the error that is raised."""
-    board = PriceLimits("600000", st_since=FIRST if special else None)
-    context = validation.Context(TODAY, lambda days: [], board, lambda day: 10.0, FIRST)
+def validate(bars, adjust, is_st):
+    """Returns the result as text, or the type of the error raised."""
+    limits = PriceLimits("600000", st_since=FIRST if is_st else None)
+    context = validation.Context(TODAY, lambda days: [], limits, lambda day: 10.0, FIRST)
     try:
-        return repr(validation.validate(bars, ASKED[adjust], context))
+        return repr(validation.validate(bars, REQUESTS[adjust], context))
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         return type(error)
 
 
 @settings(max_examples=400)
 @given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 11), ODD), max_size=3),
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 11), ODD_VALUES), max_size=3),
     st.sampled_from(["", "qfq"]),
     st.booleans(),
     st.sampled_from([None, 6, 7, 9]),
 )
-def test_a_glance_and_the_close_look_find_the_same(oddities, adjust, special, left_out):
+def test_column_checks_agree_with_bar_checks(changes, adjust, is_st, left_out):
     bars = [make_bar(place) for place in range(6)]
     if left_out:
         bars = [Bar._make(None if n == left_out else v for n, v in enumerate(bar)) for bar in bars]
-    for place, column, value in oddities:
+    for place, column, value in changes:
         bars[place] = Bar._make(value if n == column else v for n, v in enumerate(bars[place]))
-    seen = sift(bars, adjust, special)
+    result = validate(bars, adjust, is_st)
     columns, column_checks.to_columns = column_checks.to_columns, lambda bars: None
     try:
-        assert seen == sift(bars, adjust, special)
+        assert result == validate(bars, adjust, is_st)
     finally:
         column_checks.to_columns = columns
 
 
-def test_a_plain_answer_needs_no_close_look():
+def test_valid_response_passes_every_column_check():
     bars = [make_bar(place) for place in range(6)]
-    by_column = column_checks.to_columns(bars)
-    assert column_checks.all_valid(by_column, FIRST, TODAY, 0.0, validation.MAX_VOLUME)
+    columns = column_checks.to_columns(bars)
+    assert column_checks.all_valid(columns, FIRST, TODAY, 0.0, validation.MAX_VOLUME)
     assert column_checks.amounts_consistent(
-        by_column, validation.TICK, validation.MEAN_TOLERANCE, validation.LOT
+        columns, validation.TICK, validation.MEAN_TOLERANCE, validation.LOT
     )
-    assert column_checks.within_price_limit(by_column, 0.1, validation.TICK)
-    assert not column_checks.within_price_limit(by_column, 0.01, validation.TICK)
+    assert column_checks.within_price_limit(columns, 0.1, validation.TICK)
+    assert not column_checks.within_price_limit(columns, 0.01, validation.TICK)
 
 
-def test_what_is_no_list_of_bars_is_not_glanced_at():
+def test_non_bars_have_no_columns():
     assert column_checks.to_columns([]) is None
     assert column_checks.to_columns([tuple(make_bar(0))]) is None

@@ -1,126 +1,75 @@
-"""What the checks find is stored beside the bars, counted on item and task, bounded in length."""
+"""Validation of single responses."""
 
 from datetime import date
 
 import pytest
+from hypothesis import given, strategies as st
 
-from tasks_app import lifecycle
-from tasks_app.market import calendars
-from tasks_app.models import DailyBar, Finding, Stock
-from tests.factories import ACTOR, TODAY, make_order
-from tests.fakes.recording_source import (
-    Ledger,
-    ledger_conf,
-    make_bar,
-    sessions,
-    write,
-)
-from tools.in_process import work
+from tasks_app.market.price_limits import PriceLimits
+from tasks_app.quotes import validation
+from tasks_app.quotes.validation import Context
+from tasks_app.sources.base import Bar, Request
 
-pytestmark = pytest.mark.django_db
-FIRST, LAST = date(2024, 3, 1), date(2024, 3, 29)
-DAY = date(2024, 3, 13)
+pytestmark = pytest.mark.any_database
+
+DAY = date(2024, 3, 1)
+BAR = Bar(DAY, 10.0, 10.5, 9.5, 10.2, 1_000)
+REQUEST = Request("CN", "600000", date(2024, 1, 1), date(2024, 12, 31))
+DAYS = st.integers(0, 60).map(lambda n: date.fromordinal(DAY.toordinal() + n))
 
 
-@pytest.fixture(autouse=True)
-def ledger(settings, monkeypatch):
-    settings.COLLECTOR = ledger_conf(settings.COLLECTOR)
-    monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: date(2024, 6, 28))
+def validate(*bars, **context):
+    return validation.validate(bars, REQUEST, Context(today=date(2024, 12, 31), **context))
 
 
-def collect(bars, code="600000", market="CN", **fields):
-    Ledger.bars[code, ""] = bars
-    order = make_order(
-        source="ledger", stock_codes=(code,), start_date=FIRST, end_date=LAST, market=market, **fields
+def test_mean_price_outside_the_range_is_flagged():
+    within = BAR._replace(volume=100_000, amount=1_050_500.0)
+    outside = BAR._replace(volume=100_000, amount=1_070_000.0)
+    lots = BAR._replace(volume=100, amount=1_560.0)  # 156 shares, sent as one lot
+    assert not validate(within).flags and not validate(lots).flags
+    assert [flag.code for flag in validate(outside).flags] == ["amount_outside_range"]
+    assert [flag.code for flag in validate(BAR._replace(volume=0, amount=5.0)).flags] == []
+    assert [flag.code for flag in validate(BAR._replace(volume=0, amount=5e6)).flags] == [
+        "amount_outside_range"
+    ]
+
+
+def test_price_limit_is_rounded_to_the_cent():
+    bar = Bar(DAY, 1.15, 1.16, 1.15, 1.16, 1_000, prev_close=1.05)  # 10.5 %, the limit at this price
+    assert not validate(bar, price_limits=PriceLimits("600000")).flags
+
+
+def test_previous_close_follows_from_the_change():
+    bar = Bar(DAY, 5.0, 5.1, 4.9, 5.0, 1_000, change=0.1)
+    assert not validate(
+        bar,
+        price_limits=PriceLimits("600000"),
+        first_day=REQUEST.start,
+        previous_close=lambda day: 10.0,
+    ).flags
+
+
+def test_bar_with_two_flags_counts_once():
+    bar = BAR._replace(volume=100_000, amount=1.0)
+    result = validate(bar, non_sessions=lambda days: [DAY])
+    assert (len(result.flags), result.flagged_count) == (2, 1)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Bar,
+            st.just(DAY) | st.none() | DAYS,
+            *[st.none() | st.floats() | st.integers(-5, 20)] * 4,
+            st.none() | st.integers(-5, 10**20) | st.floats(),
+            *[st.none() | st.floats()] * 6,
+        ),
+        max_size=5,
     )
-    task = lifecycle.start(order, ACTOR, today=TODAY)
-    work()
-    return task.items.get()
-
-
-def month(**fields):
-    """A sound month, one bar of it otherwise."""
-    write("x", sessions(FIRST, LAST))
-    return [bar._replace(**fields) if bar.day == DAY else bar for bar in Ledger.bars["x", ""]]
-
-
-def findings(kind):
-    return list(Finding.objects.filter(kind=kind).values_list("code", "day"))
-
-
-def test_sound_bars_raise_nothing():
-    item = collect(month())
-    assert (item.rows_refused, item.rows_flagged) == (0, 0)
-    assert not Finding.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
-        ({"high": 9.0}, "prices_out_of_order"),
-        ({"low": 0.0}, "price_not_positive"),
-        ({"volume": -1}, "bad_volume"),
-        ({"amount": -5.0}, "negative_value"),
-        ({"turnover": float("nan")}, "not_a_number"),
-    ],
 )
-def test_a_bar_that_can_not_be_true_is_refused_and_listed(fields, code):
-    item = collect(month(**fields))
-    assert (item.state, item.rows_refused, item.rows_collected) == ("succeeded", 1, 20)
-    assert findings("refused") == [(code, DAY)]
-    assert not DailyBar.objects.filter(day=DAY).exists()
-
-
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
-        ({"amount": 2_000_000.0}, "amount_outside_range"),
-        ({"amount": 100.0}, "amount_outside_range"),
-        ({"high": 11.5}, "jump_beyond_limit"),
-        ({"prev_close": 8.0}, "jump_beyond_limit"),
-    ],
-)
-def test_a_doubtful_bar_is_stored_as_it_came_flagged_and_listed(fields, code):
-    item = collect(month(**{"volume": 100_000, **fields}))
-    assert (item.state, item.rows_flagged, item.rows_collected) == ("succeeded", 1, 21)
-    assert findings("flagged") == [(code, DAY)]
-    item.task.refresh_from_db()
-    assert item.task.flagged_count == 1
-    for name, value in fields.items():
-        assert getattr(DailyBar.objects.get(day=DAY), name) == value
-
-
-def test_a_bar_on_a_day_on_which_the_market_was_closed_is_flagged():
-    item = collect([*month(), make_bar(date(2024, 3, 10))])
-    assert item.rows_flagged == 1
-    assert findings("flagged") == [("not_a_session", date(2024, 3, 10))]
-
-
-def test_a_market_without_limits_flags_no_jump():
-    bars = [make_bar(day, 10.0 if day < DAY else 5.0) for day in sessions(FIRST, LAST, "US")]
-    assert collect(bars, "AAPL", "US").rows_flagged == 0
-
-
-def test_the_first_bar_of_an_increment_is_measured_by_the_last_stored_close():
-    collect(month()[:10])
-    item = collect(
-        [*month()[:10], *(bar._replace(open=5.0, high=5.1, low=4.9, close=5.0) for bar in month()[10:])]
-    )
-    assert item.rows_flagged == 0, "the days were answered already"
-    item = collect(Ledger.bars["600000", ""][:10] + Ledger.bars["600000", ""][10:], force_update=True)
-    assert findings("flagged") == [("jump_beyond_limit", sessions(FIRST, LAST)[10])]
-
-
-def test_a_listing_s_first_sessions_have_no_limit():
-    bars = [make_bar(day, 10.0 if day == DAY else 16.0) for day in sessions(DAY, LAST)]
-    for _ in range(2):
-        assert collect(bars, force_update=True).rows_flagged == 0, "a first bar so late is a listing's"
-    Stock.objects.update(listed_on=DAY)
-    assert collect(bars, force_update=True).rows_flagged == 0
-
-
-def test_the_list_of_an_item_is_bounded_and_its_count_is_not():
-    bars = [bar._replace(amount=1.0) for bar in month()]
-    item = collect([*bars, *bars[:1] * 30])
-    assert (item.rows_flagged, item.rows_refused) == (21, 30)
-    assert (len(findings("flagged")), len(findings("refused"))) == (20, 20)
+def test_any_bar_is_stored_soundly_or_rejected(bars):
+    result = validate(*bars)
+    assert len(result.bars) + len(result.rejected) == len(bars)
+    for bar in result.bars:
+        assert 0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high < float("inf")
+        assert 0 <= bar.volume <= validation.MAX_VOLUME

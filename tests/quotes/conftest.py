@@ -1,0 +1,15 @@
+"""The recording source, for the tests that collect from it."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from tasks_app.market import calendars
+from tests.fakes.recording_source import ledger_conf
+
+
+@pytest.fixture
+def ledger(settings, monkeypatch):
+    settings.COLLECTOR = replace(ledger_conf(settings.COLLECTOR), max_attempts=2)
+    monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: date(2024, 6, 28))

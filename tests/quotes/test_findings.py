@@ -1,0 +1,120 @@
+"""Findings and corrections are stored beside the bars and counted; their lists are bounded."""
+
+from datetime import date
+
+import pytest
+
+from tasks_app.models import Correction, DailyBar, Finding, Stock
+from tests.fakes.recording_source import Ledger, make_bar, sessions, write
+from tests.quotes.helpers import DAY, FIRST, LAST, collect
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
+
+
+def collect_bars(bars, code="600000", market="CN", **fields):
+    """Collects March 2024 from a source that has these bars; returns the item."""
+    Ledger.bars[code, ""] = bars
+    return collect(code, market=market, **fields)
+
+
+def make_month(**fields):
+    """Returns a month of sound bars, with these fields changed in the bar of `DAY`."""
+    write("x", sessions(FIRST, LAST))
+    return [bar._replace(**fields) if bar.day == DAY else bar for bar in Ledger.bars["x", ""]]
+
+
+def listed(kind):
+    """Returns code and day of each stored finding of this kind."""
+    return list(Finding.objects.filter(kind=kind).values_list("code", "day"))
+
+
+def test_sound_bars_have_no_findings():
+    item = collect_bars(make_month())
+    assert (item.rows_refused, item.rows_flagged) == (0, 0)
+    assert not Finding.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"high": 9.0}, "prices_out_of_order"),
+        ({"low": 0.0}, "price_not_positive"),
+        ({"volume": -1}, "bad_volume"),
+        ({"amount": -5.0}, "negative_value"),
+        ({"turnover": float("nan")}, "not_a_number"),
+    ],
+)
+def test_impossible_bar_is_rejected_and_listed(fields, code):
+    item = collect_bars(make_month(**fields))
+    assert (item.state, item.rows_refused, item.rows_collected) == ("succeeded", 1, 20)
+    assert listed("refused") == [(code, DAY)]
+    assert not DailyBar.objects.filter(day=DAY).exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"amount": 2_000_000.0}, "amount_outside_range"),
+        ({"amount": 100.0}, "amount_outside_range"),
+        ({"high": 11.5}, "jump_beyond_limit"),
+        ({"prev_close": 8.0}, "jump_beyond_limit"),
+    ],
+)
+def test_doubtful_bar_is_stored_flagged_and_listed(fields, code):
+    item = collect_bars(make_month(**{"volume": 100_000, **fields}))
+    assert (item.state, item.rows_flagged, item.rows_collected) == ("succeeded", 1, 21)
+    assert listed("flagged") == [(code, DAY)]
+    item.task.refresh_from_db()
+    assert item.task.flagged_count == 1
+    for name, value in fields.items():
+        assert getattr(DailyBar.objects.get(day=DAY), name) == value
+
+
+def test_bar_on_a_closed_day_is_flagged():
+    item = collect_bars([*make_month(), make_bar(date(2024, 3, 10))])
+    assert item.rows_flagged == 1
+    assert listed("flagged") == [("not_a_session", date(2024, 3, 10))]
+
+
+def test_market_without_limits_flags_no_jump():
+    bars = [make_bar(day, 10.0 if day < DAY else 5.0) for day in sessions(FIRST, LAST, "US")]
+    assert collect_bars(bars, "AAPL", "US").rows_flagged == 0
+
+
+def test_increment_is_measured_by_the_stored_close():
+    collect_bars(make_month()[:10])
+    item = collect_bars(
+        [
+            *make_month()[:10],
+            *(bar._replace(open=5.0, high=5.1, low=4.9, close=5.0) for bar in make_month()[10:]),
+        ]
+    )
+    assert item.rows_flagged == 0, "the days are answered already"
+    item = collect_bars(Ledger.bars["600000", ""][:10] + Ledger.bars["600000", ""][10:], force_update=True)
+    assert listed("flagged") == [("jump_beyond_limit", sessions(FIRST, LAST)[10])]
+
+
+def test_first_sessions_after_listing_have_no_limit():
+    bars = [make_bar(day, 10.0 if day == DAY else 16.0) for day in sessions(DAY, LAST)]
+    for _ in range(2):
+        assert collect_bars(bars, force_update=True).rows_flagged == 0, "a first bar this late is a listing"
+    Stock.objects.update(listed_on=DAY)
+    assert collect_bars(bars, force_update=True).rows_flagged == 0
+
+
+def test_listed_findings_are_bounded_but_counted():
+    bars = [bar._replace(amount=1.0) for bar in make_month()]
+    item = collect_bars([*bars, *bars[:1] * 30])
+    assert (item.rows_flagged, item.rows_refused) == (21, 30)
+    assert (len(listed("flagged")), len(listed("refused"))) == (20, 20)
+
+
+def test_listed_corrections_are_bounded_but_counted():
+    days = sessions(date(2020, 1, 2), date(2023, 12, 29))
+    write("600000", days)
+    collect(first=days[0], last=days[-1])
+    write("600000", days, close=10.05)
+    item = collect(first=days[0], last=days[-1], force_update=True)
+    assert item.rows_corrected == len(days)
+    assert Correction.objects.count() == 501
+    assert Correction.objects.get(before__isnull=True).bars == len(days) - 500
