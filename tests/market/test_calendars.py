@@ -1,4 +1,4 @@
-"""The trading calendar: known sessions, corrections by hand, and what lies beyond."""
+"""The trading calendar: published sessions, manual corrections, and the days beyond the published ones."""
 
 import json
 import subprocess
@@ -15,43 +15,43 @@ pytestmark = pytest.mark.django_db
 GOLDEN_WEEK = date(2024, 9, 30), date(2024, 10, 8)
 
 
-def test_holidays_are_no_sessions():
-    found = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
-    assert (found.days, found.beyond) == ((date(2024, 9, 30), date(2024, 10, 8)), False)
+def test_holidays_are_not_sessions():
+    sessions = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
+    assert (sessions.days, sessions.beyond) == ((date(2024, 9, 30), date(2024, 10, 8)), False)
     assert len(calendars.load_calendar("HK").sessions(*GOLDEN_WEEK).days) == 6
     assert len(calendars.load_calendar("US").sessions(*GOLDEN_WEEK).days) == 7
 
 
-def test_the_calendar_begins_with_the_exchange():
+def test_calendar_begins_with_the_exchange():
     assert calendars.load_calendar("CN").sessions(date(1990, 1, 1), date(1990, 12, 20)).days[0] == date(
         1990, 12, 19
     )
 
 
-def test_the_shipped_quotes_are_of_the_exchange_s_sessions():
+def test_sample_bars_match_the_exchange_sessions():
     from tasks_app.sources.sample import bars_by_code
 
     days = [bar.day for bar in bars_by_code()["IBM"]]
     assert set(days) == set(calendars.load_calendar("US").sessions(days[0], days[-1]).days)
 
 
-def test_beyond_what_is_known_every_weekday_counts_and_the_answer_says_so():
+def test_weekdays_count_beyond_the_calendar():
     end = calendars.load_calendar("CN").published.end
-    found = calendars.load_calendar("CN").sessions(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10))
-    assert found.beyond
-    assert found.days == tuple(calendars.weekdays(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10)))
+    sessions = calendars.load_calendar("CN").sessions(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10))
+    assert sessions.beyond
+    assert sessions.days == tuple(calendars.weekdays(date(end.year + 2, 1, 4), date(end.year + 2, 1, 10)))
     assert calendars.load_calendar("CN").is_session(date(end.year + 2, 1, 4)) is None
 
 
-def test_a_calendar_that_can_not_be_read_knows_nothing_and_closes_no_day(monkeypatch):
+def test_unreadable_calendar_closes_no_day(monkeypatch):
     def broken(market):
         raise subprocess.SubprocessError("no such library")
 
     monkeypatch.setattr(exchange_sessions, "load_sessions", broken)
     monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
     monkeypatch.setattr(calendars.cache, "get", lambda key: None)
-    found = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
-    assert (len(found.days), found.beyond) == (7, True)
+    sessions = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
+    assert (len(sessions.days), sessions.beyond) == (7, True)
 
 
 def test_corrections_win_in_both_directions():
@@ -63,7 +63,7 @@ def test_corrections_win_in_both_directions():
     assert (calendar.is_session(date(2024, 9, 30)), calendar.is_session(date(2024, 10, 5))) == (False, True)
 
 
-def test_neither_a_worker_nor_the_web_imports_pandas():
+def test_no_process_imports_pandas():
     script = """
 import django, sys
 django.setup()
@@ -80,57 +80,57 @@ sys.exit("pandas" in sys.modules)
 # The command.
 
 
-def run(capsys, *arguments):
+def run_calendar(capsys, *arguments):
     call_command("calendar", *arguments)
     return capsys.readouterr().out
 
 
-def sheet(tmp_path, text, encoding="utf-8"):
+def write_csv(tmp_path, text, encoding="utf-8"):
     path = tmp_path / "calendar.csv"
     path.write_bytes(text.encode(encoding))
     return str(path)
 
 
-def test_the_command_shows_a_year(capsys):
-    out = run(capsys, "show", "--market", "CN", "--year", "2024")
+def test_command_shows_a_year(capsys):
+    out = run_calendar(capsys, "show", "--market", "CN", "--year", "2024")
     assert "CN 2024: 242 trading days" in out
     assert "2024-10" in out and "01 02 03 04 07" in out
 
 
-def test_the_command_says_where_the_calendar_ends(capsys):
+def test_command_says_where_the_calendar_ends(capsys):
     end = calendars.load_calendar("CN").published.end
-    out = run(capsys, "show", "--market", "CN", "--year", str(end.year + 1))
+    out = run_calendar(capsys, "show", "--market", "CN", "--year", str(end.year + 1))
     assert f"known up to {end}" in out and "every weekday" in out
 
 
-def test_the_command_prints_json(capsys):
+def test_command_prints_json(capsys):
     CalendarDay.objects.create(market="CN", day=date(2024, 9, 30), is_session=False, note="a typhoon")
-    answer = json.loads(run(capsys, "show", "--market", "CN", "--year", "2024", "--json"))
-    assert len(answer["sessions"]) == 241
-    assert answer["corrected"] == [{"day": "2024-09-30", "is_session": False, "note": "a typhoon"}]
+    payload = json.loads(run_calendar(capsys, "show", "--market", "CN", "--year", "2024", "--json"))
+    assert len(payload["sessions"]) == 241
+    assert payload["corrected"] == [{"day": "2024-09-30", "is_session": False, "note": "a typhoon"}]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gbk"])
-def test_corrections_are_imported_and_replace_older_ones(tmp_path, capsys, encoding):
+def test_imported_corrections_replace_older_ones(tmp_path, capsys, encoding):
     text = "market,day,status,note\nCN,2027-01-01,closed,元旦\ncn,20270104,OPEN,\n"
     for _ in range(2):
-        run(capsys, "import", sheet(tmp_path, text, encoding))
+        run_calendar(capsys, "import", write_csv(tmp_path, text, encoding))
     rows = set(CalendarDay.objects.values_list("market", "day", "is_session", "note"))
     assert rows == {("CN", date(2027, 1, 1), False, "元旦"), ("CN", date(2027, 1, 4), True, "")}
-    run(capsys, "import", sheet(tmp_path, text.replace("closed", "open"), encoding))
+    run_calendar(capsys, "import", write_csv(tmp_path, text.replace("closed", "open"), encoding))
     assert CalendarDay.objects.get(day=date(2027, 1, 1)).is_session
 
 
-def test_a_column_that_is_missing_is_named_as_the_help_names_it(tmp_path, capsys):
+def test_missing_column_is_named_as_in_the_help(tmp_path, capsys):
     with pytest.raises(CommandError, match="no column for market, day, status; there are: a, b"):
-        run(capsys, "import", sheet(tmp_path, "a,b\n"))
+        run_calendar(capsys, "import", write_csv(tmp_path, "a,b\n"))
 
 
-def test_mistakes_are_named_by_line_and_nothing_is_stored(tmp_path, capsys):
+def test_import_reports_lines_and_stores_nothing(tmp_path, capsys):
     lines = ["market,day,status", "CN,2027-01-01,closed", "XX,2027-01-01,closed", "CN,2027-02-30,open"]
     text = "\n".join([*lines, "CN,2027-03-01,ajar"])
     with pytest.raises(CommandError) as refused:
-        run(capsys, "import", sheet(tmp_path, text))
-    for said in ("line 3: “XX”", "line 4: “2027-02-30”", "line 5: “ajar”"):
-        assert said in str(refused.value)
+        run_calendar(capsys, "import", write_csv(tmp_path, text))
+    for sentence in ("line 3: “XX”", "line 4: “2027-02-30”", "line 5: “ajar”"):
+        assert sentence in str(refused.value)
     assert not CalendarDay.objects.exists()

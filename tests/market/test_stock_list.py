@@ -1,4 +1,4 @@
-"""The stocks of a market, from lists of sources and from files: nothing gets lost, cut lists are refused."""
+"""Stock lists of sources and from files: nothing is lost, and truncated lists are refused."""
 
 from dataclasses import replace
 from datetime import date
@@ -24,128 +24,128 @@ def ledger(settings):
     settings.COLLECTOR = ledger_conf(settings.COLLECTOR)
 
 
-def store(*symbols, source="ledger", **options):
+def sync(*symbols, source="ledger", **options):
     return stock_list.sync("CN", source, symbols, today=TODAY, **options)
 
 
-def numbered(count):
+def make_symbols(count):
     return [Symbol(f"{n:06d}", f"stock {n}") for n in range(1, count + 1)]
 
 
-def named(name, code="600519"):
-    """The stock after a list has it under this name."""
-    store(Symbol(code, name))
+def sync_name(name, code="600519"):
+    """Syncs a list with the stock under this name; returns the stock."""
+    sync(Symbol(code, name))
     return Stock.objects.get(code=code)
 
 
-def test_a_list_brings_code_name_exchange_and_listing():
-    assert vars(store(MAOTAI)) == {"size": 1, "added": 1, "renamed": 0, "delisted": 0}
+def test_sync_stores_all_fields_of_a_stock():
+    assert vars(sync(MAOTAI)) == {"size": 1, "added": 1, "renamed": 0, "delisted": 0}
     stock = Stock.objects.get()
     assert (stock.name, stock.exchange, stock.listed_on) == ("贵州茅台", "SSE", date(2001, 8, 27))
     row = StockList.objects.get()
     assert (row.market, row.source, row.size) == ("CN", "ledger", 1)
 
 
-def test_a_new_listing_is_added_and_a_stock_that_vanished_is_kept():
-    store(*numbered(20))
-    store(*numbered(21)[1:])
+def test_sync_adds_new_and_keeps_vanished_stocks():
+    sync(*make_symbols(20))
+    sync(*make_symbols(21)[1:])
     assert Stock.objects.count() == 21
     assert not Stock.objects.filter(delisted_on__isnull=False).exists()
 
 
-def test_a_stock_is_delisted_when_the_list_says_so():
-    store(*numbered(20))
-    gone = replace(numbered(1)[0], delisted_on=date(2024, 6, 3))
-    assert store(gone, *numbered(20)[1:]).delisted == 1
-    store(*numbered(20))
-    assert Stock.objects.get(code="000001").delisted_on == date(2024, 6, 3), "silence is no relisting"
+def test_stock_is_delisted_only_by_a_list():
+    sync(*make_symbols(20))
+    delisted = replace(make_symbols(1)[0], delisted_on=date(2024, 6, 3))
+    assert sync(delisted, *make_symbols(20)[1:]).delisted == 1
+    sync(*make_symbols(20))
+    assert Stock.objects.get(code="000001").delisted_on == date(2024, 6, 3), "an empty field is no relisting"
 
 
-def test_a_renaming_is_recorded_with_its_day():
-    store(MAOTAI)
-    assert store(replace(MAOTAI, name="茅台集团")).renamed == 1
+def test_renaming_is_recorded_with_its_day():
+    sync(MAOTAI)
+    assert sync(replace(MAOTAI, name="茅台集团")).renamed == 1
     stock = Stock.objects.get()
     assert (stock.name, stock.former_names) == ("茅台集团", [{"name": "贵州茅台", "until": "2024-06-28"}])
 
 
-def test_width_blanks_and_ex_dividend_marks_are_no_renaming():
-    store(Symbol("600519", "万 科Ａ"))
+def test_width_spaces_and_marks_are_no_renaming():
+    sync(Symbol("600519", "万 科Ａ"))
     for name in ("万科A", "XD万科A", "DR万科"):
-        stock = named(name)
+        stock = sync_name(name)
         assert (stock.name, stock.former_names) == ("万 科Ａ", [])
 
 
-def test_a_newcomer_s_mark_goes_without_a_record():
-    store(Symbol("001389", "N广合"))
-    stock = named("广合科技", "001389")
+def test_mark_of_a_new_listing_is_dropped_silently():
+    sync(Symbol("001389", "N广合"))
+    stock = sync_name("广合科技", "001389")
     assert (stock.name, stock.former_names) == ("广合科技", [])
 
 
-def test_what_a_list_leaves_open_does_not_overwrite_what_is_known():
-    store(MAOTAI)
-    assert named("").exchange == "SSE"
+def test_empty_fields_overwrite_nothing():
+    sync(MAOTAI)
+    assert sync_name("").exchange == "SSE"
     assert Stock.objects.get().name == "贵州茅台"
 
 
-def test_a_list_over_a_tenth_shorter_is_refused_and_names_both_sizes():
-    store(*numbered(100))
+def test_shrunk_list_is_refused_with_both_sizes():
+    sync(*make_symbols(100))
     with pytest.raises(Permanent, match=r"89 stocks.* 100") as refused:
-        store(*numbered(89))
+        sync(*make_symbols(89))
     assert refused.value.code == "stock_list_shrank"
     assert StockList.objects.get().size == 100
-    store(*numbered(90))
-    store(*numbered(50), accept_shrink=True)
+    sync(*make_symbols(90))
+    sync(*make_symbols(50), accept_shrink=True)
     assert StockList.objects.get().size == 50
 
 
-def test_lists_of_different_sources_are_measured_by_themselves():
-    store(*numbered(100))
-    store(*numbered(10), source="folder")
+def test_sources_are_measured_separately():
+    sync(*make_symbols(100))
+    sync(*make_symbols(10), source="folder")
     assert Stock.objects.count() == 100
 
 
 @pytest.mark.parametrize("symbols", [[], [Symbol("")], [Symbol("60 0000")]])
-def test_a_list_that_is_empty_or_holds_no_codes_is_refused(symbols):
+def test_list_without_valid_codes_is_refused(symbols):
     with pytest.raises(Permanent):
-        store(*symbols)
+        sync(*symbols)
     assert not Stock.objects.exists()
 
 
-def test_a_task_goes_by_a_fresh_list_instead_of_asking_again(settings):
-    Ledger.listed = numbered(3)
+def test_fresh_list_is_not_requested_again(settings):
+    Ledger.listed = make_symbols(3)
     for _ in range(2):
-        task = plan()
+        task = run_market_task()
         assert (task.total_stocks, Ledger.lists_asked) == (3, 1)
     settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
-    plan()
+    run_market_task()
     assert Ledger.lists_asked == 2
 
 
-def test_a_fresh_list_that_the_cache_has_lost_is_asked_for_again(settings):
-    Ledger.listed = numbered(3)
-    plan()
+def test_uncached_list_is_requested_again(settings):
+    Ledger.listed = make_symbols(3)
+    run_market_task()
     stock_list.cache.delete("stock-list:CN:ledger")
-    plan()
+    run_market_task()
     assert Ledger.lists_asked == 2
 
 
-@pytest.mark.parametrize("how", ["cut", "away"])
-def test_a_list_that_can_not_be_had_is_taken_as_stored_with_a_warning(settings, how):
+@pytest.mark.parametrize("problem", ["truncated", "unavailable"])
+def test_unavailable_list_falls_back_to_the_stored(settings, problem):
     settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
-    Ledger.listed = numbered(20)
-    plan()
-    if how == "cut":
-        Ledger.listed = numbered(10)
+    Ledger.listed = make_symbols(20)
+    run_market_task()
+    if problem == "truncated":
+        Ledger.listed = make_symbols(10)
     else:
         Ledger.fault = Transient("The list's server is away.")
-    task = plan()
+    task = run_market_task()
     assert task.total_stocks == 20
     params = TaskEvent.objects.get(task=task, kind=EventKind.WARNED).params
     assert (params["code"], params["stocks"]) == ("stock_list_kept", "20")
-    assert ("20" if how == "cut" else "away") in params["message"]
+    assert ("20" if problem == "truncated" else "away") in params["message"]
 
 
-def plan():
+def run_market_task():
     task = make_task(source="ledger", market="CN", stock_codes=None)
     work()
     task.refresh_from_db()
@@ -155,42 +155,42 @@ def plan():
 # The command.
 
 
-def run(capsys, *arguments):
+def run_stocks(capsys, *arguments):
     call_command("stocks", *arguments)
     return capsys.readouterr().out
 
 
-def sheet(tmp_path, text, encoding="utf-8"):
+def write_csv(tmp_path, text, encoding="utf-8"):
     path = tmp_path / "stocks.csv"
     path.write_bytes(text.encode(encoding))
     return str(path)
 
 
-def test_the_command_synchronises_a_market(capsys):
+def test_command_syncs_a_market(capsys):
     Ledger.listed = [MAOTAI]
-    assert "new: 1" in run(capsys, "sync", "--market", "CN", "--source", "ledger")
+    assert "new: 1" in run_stocks(capsys, "sync", "--market", "CN", "--source", "ledger")
     assert Stock.objects.get().name == "贵州茅台"
 
 
-def test_the_command_refuses_a_cut_list_unless_told_otherwise(capsys):
-    store(*numbered(100))
-    Ledger.listed = numbered(10)
+def test_command_refuses_a_shrunk_list(capsys):
+    sync(*make_symbols(100))
+    Ledger.listed = make_symbols(10)
     with pytest.raises(CommandError, match=r"10 stocks.*100.*--accept-shrink"):
-        run(capsys, "sync", "--market", "CN", "--source", "ledger")
-    assert "10" in run(capsys, "sync", "--market", "CN", "--source", "ledger", "--accept-shrink")
+        run_stocks(capsys, "sync", "--market", "CN", "--source", "ledger")
+    assert "10" in run_stocks(capsys, "sync", "--market", "CN", "--source", "ledger", "--accept-shrink")
 
 
 @pytest.mark.parametrize(("market", "source"), [("CN", "nowhere"), ("CN", "sample")])
-def test_the_command_names_a_source_that_does_not_fit(market, source):
+def test_command_names_an_unsuitable_source(market, source):
     with pytest.raises(CommandError, match=source):
         call_command("stocks", "sync", "--market", market, "--source", source)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
-def test_a_file_is_imported_in_utf8_and_gbk(tmp_path, capsys, encoding):
+def test_file_is_imported_in_utf8_and_gbk(tmp_path, capsys, encoding):
     lines = ["代码,名称,交易所,上市日期,退市日期", "600519,贵州茅台,SSE,20010827,"]
     text = "\n".join([*lines, "600001,邯郸钢铁,SSE,1998-01-22,2009-12-29"])
-    run(capsys, "import", sheet(tmp_path, text, encoding), "--market", "cn")
+    run_stocks(capsys, "import", write_csv(tmp_path, text, encoding), "--market", "cn")
     stock = Stock.objects.get(code="600001")
     assert (stock.name, stock.listed_on, stock.delisted_on) == (
         "邯郸钢铁",
@@ -199,17 +199,17 @@ def test_a_file_is_imported_in_utf8_and_gbk(tmp_path, capsys, encoding):
     )
 
 
-def test_mistakes_in_a_file_are_named_by_line_and_nothing_is_stored(tmp_path, capsys):
+def test_import_reports_lines_and_stores_nothing(tmp_path, capsys):
     text = "code,name,exchange,listed_on\n600519,a,,\n6005 19,b,,\n600520,c,,soon\n"
     with pytest.raises(CommandError) as refused:
-        run(capsys, "import", sheet(tmp_path, text), "--market", "CN")
+        run_stocks(capsys, "import", write_csv(tmp_path, text), "--market", "CN")
     assert "line 3: “6005 19” is not a stock code" in str(refused.value)
     assert "line 4: “soon” is not a date" in str(refused.value)
     assert not Stock.objects.exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "the file is empty"),
         ("name\nx\n", "line 1: no column for code"),
@@ -217,11 +217,11 @@ def test_mistakes_in_a_file_are_named_by_line_and_nothing_is_stored(tmp_path, ca
         ("code\n\0\xff", "neither UTF-8 nor GBK"),
     ],
 )
-def test_a_file_that_is_no_list_is_told_so(tmp_path, capsys, text, said):
-    with pytest.raises(CommandError, match=said):
-        run(capsys, "import", sheet(tmp_path, text), "--market", "CN")
+def test_malformed_file_is_refused(tmp_path, capsys, text, message):
+    with pytest.raises(CommandError, match=message):
+        run_stocks(capsys, "import", write_csv(tmp_path, text), "--market", "CN")
 
 
-def test_a_file_that_is_not_there_is_told_so(tmp_path):
+def test_missing_file_is_reported(tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         call_command("stocks", "import", str(tmp_path / "none.csv"), "--market", "CN")
