@@ -1,4 +1,4 @@
-"""The site's settings, all from the environment; the README's table lists them."""
+"""Settings of the site. Those that an installation may change come from the environment: see the README."""
 
 import hashlib
 import sys
@@ -18,8 +18,8 @@ django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# A host that falls silent in mid-transaction must not hold its locks, and a silent database must be
-# noticed: both within ten seconds, not after the hours that TCP allows. Our transactions take milliseconds.
+# PostgreSQL drops the locks of a host that vanished in mid-transaction, and we notice a database that
+# vanished, within ten seconds instead of the hours that TCP allows. Our transactions take milliseconds.
 LOST_HOSTS = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,  # milliseconds
@@ -57,32 +57,31 @@ def _redis(text: str) -> str:
 
 
 def _database(url: dict[str, Any]) -> dict[str, Any]:
-    """Connection options for correctness first. Raises `EnvError` for a database that won't do.
+    """Returns the database's settings. Raises `EnvError` for one that can't be used.
 
-    One in memory won't: other processes would see another one. SQLite ignores select_for_update: only
-    BEGIN IMMEDIATE makes check-and-write safe there. PostgreSQL: no pool, since a pool breaks when
-    django-q2 forks.
+    A database in memory can't: each process would see another one. SQLite ignores select_for_update, and
+    only BEGIN IMMEDIATE makes check-and-write safe there. PostgreSQL gets no connection pool, since a pool
+    breaks when django-q2 forks.
     """
     if url["ENGINE"] not in ENGINES or url["NAME"] in ("", ":memory:"):
         raise EnvError("DATABASE_URL is neither sqlite:///path nor postgresql://user:password@host/name")
+    url["CONN_MAX_AGE"] = 600
     if url["ENGINE"].endswith("sqlite3"):
         url["OPTIONS"] = {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
         }
-        url["CONN_MAX_AGE"] = 600
     else:
-        url["CONN_MAX_AGE"] = 600
         url["CONN_HEALTH_CHECKS"] = True
         url["OPTIONS"] = {**LOST_HOSTS, **url.get("OPTIONS", {})}
     return url
 
 
 def _fingerprint(database: dict[str, Any]) -> str:
-    """A folder name of its own for each database: two installations here must not see each other."""
-    place = "|".join(str(database[key]) for key in ("ENGINE", "HOST", "PORT", "NAME"))
-    return hashlib.sha256(place.encode()).hexdigest()[:12]
+    """Returns a folder name per database: two installations on a host must not share their cache."""
+    identity = "|".join(str(database[key]) for key in ("ENGINE", "HOST", "PORT", "NAME"))
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 try:
@@ -124,7 +123,7 @@ INSTALLED_APPS = [
     "tasks_app",
 ]
 
-# Three put their headers on whatever those below answer, files and refusals included.
+# Those for headers come first: they set them on every response, files and errors included.
 MIDDLEWARE = [
     "collector_site.middleware.StripHeadBodyMiddleware",
     "collector_site.csp.CspMiddleware",
@@ -155,7 +154,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ],
+            ]
         },
     },
 ]
@@ -173,23 +172,20 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 # Ten failures of one user name from one address: 15 minutes of 429, whatever the password.
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
-]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_ON_SUCCESS = True
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever keeps trying locks the user out for good
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else an attacker locks the user out for good
 AXES_CLIENT_IP_CALLABLE = "collector_site.login_throttling.client_address"
 AXES_LOCKOUT_CALLABLE = "collector_site.login_throttling.locked_out"
 AXES_SENSITIVE_PARAMETERS = ["username", "csrfmiddlewaretoken"]  # people type passwords into the wrong field
-AXES_DISABLE_ACCESS_LOG = True  # a row for each login, for ever; failures are cleaned up
+AXES_DISABLE_ACCESS_LOG = True  # it would keep a row per login and never delete one
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
-CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.CspMiddleware grants pages more
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.CspMiddleware allows pages more
 DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.RedactingReporterFilter"
 
 # The cluster's heartbeats live in the cache, so all processes must share it: Redis, else files.
@@ -207,8 +203,6 @@ UNFOLD = admin_theme.unfold_settings()
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "tasks_app" / "locale"]
-USE_I18N = True
-USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
@@ -233,22 +227,20 @@ REST_FRAMEWORK = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "tasks_app.api.renderers.ApiContentNegotiation",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "tasks_app.api.errors.exception_handler",
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
-REST_KNOX = {"TOKEN_TTL": None, "AUTH_HEADER_PREFIX": "Token"}
+REST_KNOX = {"TOKEN_TTL": None}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Stock collector",
     "DESCRIPTION": "Start, watch and stop the collection of stock-market history.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],  # open to all: they ask nobody, not even the database
+    "SERVE_AUTHENTICATION": [],  # public: the schema needs no user, and no database
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api",
     "TAGS": [
         {"name": "tasks", "description": "Start, watch, cancel and retry collections."},
-        {"name": "quotes", "description": "What was collected."},
+        {"name": "quotes", "description": "Collected quotes."},
         {"name": "health", "description": "Probes."},
     ],
     "ENUM_NAME_OVERRIDES": {
@@ -270,14 +262,14 @@ LOGGING = {
         "tasks_app": {"level": LOG_LEVEL},
         "django": {"handlers": [], "level": "INFO"},  # its own console handler would double each line
         "django.security.DisallowedHost": {"filters": ["strip_traceback"]},
-        "django.request": {"level": "ERROR"},  # a client's mistake is the client's to read
+        "django.request": {"level": "ERROR"},  # not the 4xx: they are the client's errors
     },
 }
 
 if HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_SSL_REDIRECT = True
-    SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes speak plain HTTP from inside
+    SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # probes come from inside, over plain HTTP
     SECURE_HSTS_SECONDS = HSTS_SECONDS
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from collector_site.settings import *  # noqa: F403
-from collector_site.settings import BASE_DIR, CACHES, DATABASES
+from collector_site.settings import BASE_DIR, CACHES, DATABASES, REST_FRAMEWORK
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     stem = Path(DATABASES["default"]["NAME"]).stem
@@ -12,4 +12,5 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / ".cache" / f"test_{stem}.sqlite3"}
 # Several runs of pytest at once share the cache, and must not see each other in it.
 CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+REST_FRAMEWORK["TEST_REQUEST_DEFAULT_FORMAT"] = "json"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

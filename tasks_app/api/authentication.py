@@ -25,33 +25,31 @@ _BY_DIGEST = CompiledQuery(
 
 def has_valid_token(request: HttpRequest) -> bool:
     """Whether `TokenAuthentication` would accept the request; costs one small query and no user."""
-    token = _well_formed_token(request)
+    token = _find_token(request)
     row = _BY_DIGEST.row(hash_token(token.decode())) if token else None
     return row is not None and row[1] and (row[0] is None or row[0] >= timezone.now())
 
 
-def _well_formed_token(request: HttpRequest | Request) -> bytes | None:
-    """The header's token. Other bytes, such as NUL, would break knox's look-up instead of failing it."""
+def _find_token(request: HttpRequest | Request) -> bytes | None:
+    """Returns the token in the header, empty if malformed, None if the header holds no token.
+
+    Other bytes, such as NUL, would break knox's look-up instead of failing it.
+    """
     # Debug pages hide variables by their name: `token` is one that they hide.
-    prefix, *token = _header_words(request) or [b""]
-    is_well_formed = prefix.lower() in _PREFIXES and len(token) == 1 and _TOKEN.fullmatch(token[0])
-    return token[0] if is_well_formed else None
-
-
-def _header_words(request: HttpRequest | Request) -> list[bytes]:
-    return str(request.META.get("HTTP_AUTHORIZATION", "")).encode("latin-1").split()
+    prefix, *token = str(request.META.get("HTTP_AUTHORIZATION", "")).encode("latin-1").split() or [b""]
+    if prefix.lower() not in _PREFIXES:
+        return None
+    return token[0] if len(token) == 1 and _TOKEN.fullmatch(token[0]) else b""
 
 
 class TokenAuthentication(auth.TokenAuthentication):  # type: ignore[misc]
     """`Authorization: Token …` or `Bearer …`. A malformed token is rejected before any query."""
 
     def authenticate(self, request: Request) -> tuple[object, object] | None:
-        prefix = _header_words(request)[:1]
-        if not prefix or prefix[0].lower() not in _PREFIXES:
-            return None
-        if (token := _well_formed_token(request)) is None:
+        token = _find_token(request)
+        if token == b"":
             raise AuthenticationFailed(_("Malformed token. Send “Authorization: Token …” with one token."))
-        return self.authenticate_credentials(token)  # type: ignore[no-any-return]
+        return None if token is None else self.authenticate_credentials(token)
 
     def _cleanup_token(self, auth_token: AuthToken) -> bool:
         """Whether it has expired. knox would also read all other tokens of its user at every request."""

@@ -89,13 +89,6 @@ class StockCodesField(s.Field[Any, Any, Any, Any]):
         return tuple(data) or None
 
 
-class StockCodeField(s.CharField):
-    """A stock code, case-insensitive: becomes the set of its spellings."""
-
-    def run_validation(self, data: Any = s.empty) -> Any:
-        return spellings(super().run_validation(data))
-
-
 class QueryDateTimeField(s.DateTimeField):
     """ISO 8601. In a query string the + of an offset arrives as a blank, unless it was escaped."""
 
@@ -176,8 +169,11 @@ class TaskQuery(PageQuery):
 
 class ItemQuery(PageQuery):
     status = s.ChoiceField(ItemState.choices, required=False, source="state")
-    code = StockCodeField(required=False, max_length=16, source="code__in")
+    code = s.CharField(required=False, max_length=16, source="code__in", help_text="In any letter case.")
     error_code = s.CharField(required=False, max_length=40)
+
+    def validate_code(self, value: str) -> set[str]:
+        return spellings(value)
 
 
 class StockQuery(InputSerializer):
