@@ -19,7 +19,7 @@ BODY = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "first",
 
 @pytest.fixture
 def client(settings, monkeypatch):
-    settings.COLLECTOR = scripted_sources.scripted(
+    settings.COLLECTOR = scripted_sources.with_scripted_sources(
         settings.COLLECTOR, monkeypatch, fallbacks=(("CN", ("first", "second")),)
     )
     return client_of(make_user("root", is_superuser=True))

@@ -32,7 +32,7 @@ def script(settings, monkeypatch):
 
     def give(days, **given):
         monkeypatch.setattr(ByDay, "days", staticmethod(days))
-        settings.COLLECTOR = scripted_sources.scripted(
+        settings.COLLECTOR = scripted_sources.with_scripted_sources(
             settings.COLLECTOR, monkeypatch, **{"slice_seconds": 5.0, **given}
         )
 
@@ -165,7 +165,9 @@ SPAN = {"start_date": MONDAY, "end_date": MONDAY}
 
 def each(request):
     """A stock's bars as it has them when it is asked for by itself."""
-    return [scripted_sources.bar(day=day) for day in (FRIDAY, MONDAY) if request.start <= day <= request.end]
+    return [
+        scripted_sources.make_bar(day=day) for day in (FRIDAY, MONDAY) if request.start <= day <= request.end
+    ]
 
 
 def page(size):

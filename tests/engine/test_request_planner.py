@@ -14,10 +14,10 @@ from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.tasks import Channel, EventKind
 from tests.factories import make_order
 from tests.fakes.recording_source import (
-    Ledger,
-    ledger_conf,
+    RecordingSource,
     sessions,
-    write,
+    set_bars,
+    with_recording_source,
 )
 from tools.in_process import work
 
@@ -27,8 +27,8 @@ CLOSED = date(2024, 6, 28)  # the last session that is over, for these tests
 
 
 @pytest.fixture(autouse=True)
-def ledger(settings, monkeypatch):
-    settings.COLLECTOR = ledger_conf(settings.COLLECTOR)
+def recording_source(settings, monkeypatch):
+    settings.COLLECTOR = with_recording_source(settings.COLLECTOR)
     today_is(monkeypatch, CLOSED)
 
 
@@ -39,7 +39,7 @@ def today_is(monkeypatch, closed):
 def collect(*codes, first=FIRST, last=LAST, **fields):
     """One task of the ledger, worked to its end."""
     order = make_order(
-        source=fields.pop("source", "ledger"), stock_codes=codes, start_date=first, end_date=last, **fields
+        source=fields.pop("source", "recording"), stock_codes=codes, start_date=first, end_date=last, **fields
     )
     task = lifecycle.start(order, Actor(Channel.COMMAND), today=date(2026, 1, 2))
     work()
@@ -49,8 +49,8 @@ def collect(*codes, first=FIRST, last=LAST, **fields):
 
 def asked():
     """The spans that were asked for since the last look."""
-    spans = [(request.code, request.start, request.end) for request in Ledger.asked]
-    Ledger.asked.clear()
+    spans = [(request.code, request.start, request.end) for request in RecordingSource.requests]
+    RecordingSource.requests.clear()
     return spans
 
 
@@ -60,7 +60,7 @@ def covered(code="600000"):
 
 def test_collecting_again_with_nothing_new_asks_the_source_nothing():
     days = sessions(FIRST, LAST)
-    write("600000", days)
+    set_bars("600000", days)
     collect("600000")
     assert asked() == [("600000", FIRST, LAST)]
     again = collect("600000")
@@ -71,7 +71,7 @@ def test_collecting_again_with_nothing_new_asks_the_source_nothing():
 
 
 def test_an_increment_asks_from_the_first_to_the_last_missing_session():
-    write("600000", sessions(FIRST, date(2024, 4, 30)))
+    set_bars("600000", sessions(FIRST, date(2024, 4, 30)))
     collect("600000")
     asked()
     task = collect("600000", last=date(2024, 4, 7))
@@ -85,7 +85,7 @@ def test_an_increment_asks_from_the_first_to_the_last_missing_session():
 
 
 def test_one_request_covers_what_is_missing_before_and_after():
-    write("600000", sessions(date(2024, 2, 1), date(2024, 4, 30)))
+    set_bars("600000", sessions(date(2024, 2, 1), date(2024, 4, 30)))
     collect("600000")
     asked()
     collect("600000", first=date(2024, 2, 1), last=date(2024, 4, 30))
@@ -100,7 +100,7 @@ def test_one_request_covers_what_is_missing_before_and_after():
 
 def test_a_suspended_day_is_remembered_and_not_asked_for_again():
     days = sessions(FIRST, LAST)
-    write("600000", [*days[:5], *days[8:]])
+    set_bars("600000", [*days[:5], *days[8:]])
     collect("600000")
     asked()
     collect("600000")
@@ -108,7 +108,7 @@ def test_a_suspended_day_is_remembered_and_not_asked_for_again():
 
 
 def test_a_task_within_what_is_stored_counts_the_bars_of_its_own_days():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect("600000")
     task = collect("600000", first=date(2024, 3, 11), last=date(2024, 3, 15))
     assert (task.collected_count, task.skipped_count) == (0, 5)
@@ -141,7 +141,7 @@ def is_full(code="600000"):
 
 
 def test_a_history_is_full_once_every_day_of_it_was_answered():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect("600000")
     assert not is_full(), "nobody asked for the full history"
     collect("600000", last=date(2024, 4, 3), full_collection_mode=True)
@@ -157,30 +157,30 @@ def test_an_empty_answer_in_full_mode_is_no_full_history_before_it_is_believed()
 
 def test_a_full_history_lacks_nothing_of_the_newest_days_either():
     days = sessions(date(2024, 6, 3), CLOSED)
-    write("600000", days[:-1])
+    set_bars("600000", days[:-1])
     collect("600000", first=days[0], last=CLOSED, full_collection_mode=True)
     assert not is_full()
-    write("600000", days)
+    set_bars("600000", days)
     collect("600000", first=days[0], last=CLOSED, full_collection_mode=True)
     assert is_full()
 
 
 def test_a_full_history_begins_with_the_listing():
     Stock.objects.create(market="CN", code="600001", listed_on=date(2024, 3, 18))
-    write("600001", sessions(date(2024, 3, 18), LAST))
+    set_bars("600001", sessions(date(2024, 3, 18), LAST))
     collect("600001", full_collection_mode=True)
     assert is_full("600001")
 
 
 def test_the_bars_of_a_source_that_may_grow_are_its_full_history_for_now():
-    write("600000", sessions(FIRST, LAST)[3:10])
-    collect("600000", "600001", source="folder", full_collection_mode=True)
+    set_bars("600000", sessions(FIRST, LAST)[3:10])
+    collect("600000", "600001", source="growing", full_collection_mode=True)
     assert is_full("600000")
     assert not is_full("600001")
 
 
 def test_force_update_asks_for_everything():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect("600000")
     asked()
     task = collect("600000", force_update=True)
@@ -190,22 +190,22 @@ def test_force_update_asks_for_everything():
 
 def test_the_newest_days_without_a_bar_are_asked_for_again(monkeypatch):
     days = sessions(date(2024, 6, 3), CLOSED)
-    write("600000", days[:-2])
+    set_bars("600000", days[:-2])
     for _ in range(2):
         collect("600000", first=days[0], last=CLOSED)
     assert asked() == [("600000", days[0], CLOSED), ("600000", days[-2], CLOSED)]
-    write("600000", days)
+    set_bars("600000", days)
     assert collect("600000", first=days[0], last=CLOSED).collected_count == 2
 
 
 def test_an_empty_tail_by_throttling_is_never_taken_for_no_data(monkeypatch):
     days = sessions(date(2024, 6, 3), CLOSED)
-    write("600000", days[:-1])
-    write("600001", days)
+    set_bars("600000", days[:-1])
+    set_bars("600001", days)
     collect("600001", "600000", first=days[0], last=days[-2])
-    Ledger.bars["600000", ""] = []  # as a vendor answers that throttles
+    RecordingSource.bars["600000", ""] = []  # as a vendor answers that throttles
     collect("600001", "600000", first=days[0], last=CLOSED)
-    write("600000", days)
+    set_bars("600000", days)
     asked()
     task = collect("600001", "600000", first=days[0], last=CLOSED)
     assert asked() == [("600000", CLOSED, CLOSED)]
@@ -214,8 +214,8 @@ def test_an_empty_tail_by_throttling_is_never_taken_for_no_data(monkeypatch):
 
 def test_a_newest_day_without_a_bar_is_remembered_once_another_stock_has_it():
     days = sessions(date(2024, 6, 3), CLOSED)
-    write("600000", days[:-1])
-    write("600001", days)
+    set_bars("600000", days[:-1])
+    set_bars("600001", days)
     collect("600001", "600000", first=days[0], last=CLOSED)
     asked()
     collect("600001", "600000", first=days[0], last=CLOSED)
@@ -223,7 +223,7 @@ def test_a_newest_day_without_a_bar_is_remembered_once_another_stock_has_it():
 
 
 def test_days_without_a_bar_are_believed_once_five_sessions_have_followed(monkeypatch):
-    write("600000", sessions(FIRST, date(2024, 6, 20)))
+    set_bars("600000", sessions(FIRST, date(2024, 6, 20)))
     collect("600000", last=CLOSED)
     assert covered() == [["2024-03-01", "2024-06-21"]]
 
@@ -242,7 +242,7 @@ def test_today_is_not_asked_for_before_the_market_has_closed(monkeypatch):
 
 def test_a_morning_run_neither_asks_for_today_nor_remembers_it_as_empty(settings, monkeypatch):
     days = sessions(date(2024, 6, 3), CLOSED)
-    write("600000", days)
+    set_bars("600000", days)
     today_is(monkeypatch, days[-2])
     collect("600000", first=days[0], last=CLOSED)
     assert asked() == [("600000", days[0], days[-2])]
@@ -252,12 +252,12 @@ def test_a_morning_run_neither_asks_for_today_nor_remembers_it_as_empty(settings
 
 def test_a_refused_bar_of_the_last_days_is_asked_for_again():
     days = sessions(date(2024, 6, 3), CLOSED)
-    write("600000", days)
-    bad = Ledger.bars["600000", ""]
+    set_bars("600000", days)
+    bad = RecordingSource.bars["600000", ""]
     bad[-2] = bad[-2]._replace(high=1.0)
     collect("600000", first=days[0], last=CLOSED)
     asked()
-    write("600000", days)
+    set_bars("600000", days)
     task = collect("600000", first=days[0], last=CLOSED)
     assert asked() == [("600000", days[-2], CLOSED)]
     assert task.collected_count == 1
@@ -265,16 +265,18 @@ def test_a_refused_bar_of_the_last_days_is_asked_for_again():
 
 def test_a_source_that_may_grow_is_asked_for_all_days_outside_its_bars():
     days = sessions(FIRST, LAST)
-    write("600000", days[3:10])
-    collect("600000", source="folder")
+    set_bars("600000", days[3:10])
+    collect("600000", source="growing")
     asked()
-    write("600000", days)
-    assert collect("600000", source="folder").collected_count == len(days) - 7
+    set_bars("600000", days)
+    assert collect("600000", source="growing").collected_count == len(days) - 7
 
 
 def test_a_failed_stock_is_asked_for_again_as_a_whole():
-    write("600000", sessions(FIRST, LAST))
-    Ledger.bars["600000", ""] = [bar._replace(high=1.0) for bar in Ledger.bars["600000", ""]]
+    set_bars("600000", sessions(FIRST, LAST))
+    RecordingSource.bars["600000", ""] = [
+        bar._replace(high=1.0) for bar in RecordingSource.bars["600000", ""]
+    ]
     assert collect("600000").status == "failed"
     asked()
     collect("600000")
@@ -283,7 +285,7 @@ def test_a_failed_stock_is_asked_for_again_as_a_whole():
 
 
 def test_a_day_that_was_imported_as_closed_is_not_missing():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect("600000", last=date(2024, 3, 28))
     CalendarDay.objects.create(market="CN", day=LAST, is_session=False, note="a typhoon")
     asked()
@@ -300,7 +302,7 @@ def test_beyond_the_calendar_weekdays_count_and_the_task_is_warned_once(settings
     monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
     monkeypatch.setattr(calendars.cache, "get", lambda key: None)
     monkeypatch.setattr(calendars.cache, "set", lambda *args: None)
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     settings.COLLECTOR = replace(settings.COLLECTOR, fan_out=1)
     task = collect("600000", "600001", last=LAST)
     warning = TaskEvent.objects.get(task=task, kind=EventKind.WARNED)
@@ -313,7 +315,7 @@ def test_beyond_the_calendar_weekdays_count_and_the_task_is_warned_once(settings
 def test_a_market_run_reads_ahead_instead_of_asking_the_database_for_each_stock(settings):
     codes = [f"60{n:04d}" for n in range(60)]
     for code in codes:
-        write(code, sessions(FIRST, LAST))
+        set_bars(code, sessions(FIRST, LAST))
     collect(*codes)
     with CaptureQueriesContext(
         connection,

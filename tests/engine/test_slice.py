@@ -18,7 +18,7 @@ from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock, St
 from tasks_app.queue import dispatch
 from tasks_app.workers import drain_flag, watchdog
 from tests.factories import ACTOR, make_task
-from tests.fakes.broken_sources import Oddity, odd_conf
+from tests.fakes.broken_sources import BrokenSource, with_broken_source
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def odd(settings):
-    settings.COLLECTOR = odd_conf(settings.COLLECTOR)
+    settings.COLLECTOR = with_broken_source(settings.COLLECTOR)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def small(settings):
 
 def run(code, **fields):
     """Collect one code of the odd source; its item afterwards."""
-    task = make_task(source="odd", stock_codes=(code,), **fields)
+    task = make_task(source="broken", stock_codes=(code,), **fields)
     for _ in range(10):
         work()
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
@@ -140,11 +140,11 @@ def test_a_passing_fault_is_tried_again(odd):
 
 def test_a_fault_that_does_not_pass_is_tried_three_times(odd):
     assert run("BUSY").attempts == 3
-    assert Oddity.calls == ["BUSY"] * 3
+    assert BrokenSource.calls == ["BUSY"] * 3
 
 
 def test_one_bad_stock_does_not_stop_the_rest(odd):
-    task = make_task(source="odd", stock_codes=("RAISES", "GOOD", "NAN"))
+    task = make_task(source="broken", stock_codes=("RAISES", "GOOD", "NAN"))
     work()
     task.refresh_from_db()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 2)
@@ -152,7 +152,7 @@ def test_one_bad_stock_does_not_stop_the_rest(odd):
 
 @pytest.mark.parametrize(("market", "error"), [("HK", "empty_stock_list"), ("US", "list_gone")])
 def test_a_stock_list_that_can_not_be_had_fails_the_task_with_the_reason(odd, market, error):
-    task = make_task(source="odd", stock_codes=None, market=market)
+    task = make_task(source="broken", stock_codes=None, market=market)
     work()
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", error)
@@ -168,7 +168,7 @@ def test_a_corrected_bar_is_stored_and_counted(odd):
 
 
 def test_a_cancel_during_a_fetch_throws_the_answer_away(odd, monkeypatch):
-    task = make_task(source="odd", stock_codes=("GOOD",))
+    task = make_task(source="broken", stock_codes=("GOOD",))
     monkeypatch.setattr(recorder.validation, "validate", _cancelling(task, recorder.validation.validate))
     work()
     task.refresh_from_db()
@@ -178,8 +178,8 @@ def test_a_cancel_during_a_fetch_throws_the_answer_away(odd, monkeypatch):
 def test_a_hung_request_does_not_outlive_a_cancel_by_more_than_a_beat(odd, settings, monkeypatch):
     settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=0.05, fetch_timeout=60.0)
     released = threading.Event()
-    monkeypatch.setattr(Oddity, "good", lambda *_: released.wait(60) and [])
-    task = make_task(source="odd", stock_codes=("GOOD",))
+    monkeypatch.setattr(BrokenSource, "good", lambda *_: released.wait(60) and [])
+    task = make_task(source="broken", stock_codes=("GOOD",))
     beat = lifecycle.beat
     monkeypatch.setattr(lifecycle, "beat", lambda lane: (_cancel(task), beat(lane)))
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
@@ -192,7 +192,7 @@ def test_a_hung_request_does_not_outlive_a_cancel_by_more_than_a_beat(odd, setti
 def test_a_request_that_hangs_too_long_is_given_up_as_a_passing_fault(odd, settings, monkeypatch):
     settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=0.05, fetch_timeout=0.1, max_attempts=1)
     released = threading.Event()
-    monkeypatch.setattr(Oddity, "good", lambda *_: released.wait(60) and [])
+    monkeypatch.setattr(BrokenSource, "good", lambda *_: released.wait(60) and [])
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
     item = run("GOOD")
     released.set()
@@ -240,26 +240,26 @@ def test_lost_jobs_are_made_again_by_the_watchdog(small):
 
 
 def test_a_host_without_the_source_leaves_the_task_to_one_that_has_it(settings, caplog):
-    lacking, having = settings.COLLECTOR, odd_conf(settings.COLLECTOR)
+    lacking, having = settings.COLLECTOR, with_broken_source(settings.COLLECTOR)
     settings.COLLECTOR = having
-    task = make_task(source="odd", stock_codes=("GOOD",))
+    task = make_task(source="broken", stock_codes=("GOOD",))
     settings.COLLECTOR = lacking
     assert work() == 1, "it does not take up at once what it has declined"
-    assert "odd can't be used here" in caplog.text
+    assert "broken can't be used here" in caplog.text
     watchdog.tick()
     settings.COLLECTOR = having
     work()
     task.refresh_from_db()
     assert (task.status, task.items.get().attempts) == ("completed", 1)
-    assert [event.params["source"] for event in task.events.filter(kind="warned")] == ["odd"]
+    assert [event.params["source"] for event in task.events.filter(kind="warned")] == ["broken"]
 
 
 @pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
 def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(settings, codes, monkeypatch):
     monkeypatch.setattr(watchdog.silence, "of", lambda task: math.inf)  # it has watched all the time
     plain = settings.COLLECTOR
-    settings.COLLECTOR = odd_conf(plain)
-    task = make_task(source="odd", stock_codes=codes)
+    settings.COLLECTOR = with_broken_source(plain)
+    task = make_task(source="broken", stock_codes=codes)
     CollectionTask.objects.update(heartbeat_at=Now() - timedelta(seconds=plain.abandon_after - 60))
     settings.COLLECTOR = plain
     for _ in range(15):
@@ -270,7 +270,7 @@ def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(s
     watchdog.tick()
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "source_missing")
-    assert "odd" in task.error_message
+    assert "broken" in task.error_message
 
 
 def _cancel(task):

@@ -33,7 +33,7 @@ def script(settings, monkeypatch):
 
     def give(**given):
         given = {"fallbacks": CHAIN, "slice_seconds": 5.0, **given}
-        settings.COLLECTOR = scripted_sources.scripted(settings.COLLECTOR, monkeypatch, **given)
+        settings.COLLECTOR = scripted_sources.with_scripted_sources(settings.COLLECTOR, monkeypatch, **given)
 
     return give
 
@@ -103,9 +103,9 @@ def test_a_named_fallback_that_does_not_fit_is_refused(script, fields, error):
         make_task(**{"source": "first", "stock_codes": ("000001",), **fields})
 
 
-@pytest.mark.parametrize("failure", [scripted_sources.unknown, scripted_sources.broken])
+@pytest.mark.parametrize("failure", [scripted_sources.unknown_stock, scripted_sources.columns_changed])
 def test_a_stock_that_fails_for_good_is_tried_on_the_next_source_at_once(script, failure):
-    script(first=failure, second=scripted_sources.answers(11.5))
+    script(first=failure, second=scripted_sources.closes_at(11.5))
     item = collect()
     assert (item.state, item.source, item.attempts) == ("succeeded", "second", 1)
     assert (First.calls, Second.calls, Third.calls) == (["000001"], ["000001"], [])
@@ -114,7 +114,7 @@ def test_a_stock_that_fails_for_good_is_tried_on_the_next_source_at_once(script,
 
 
 def test_a_stock_is_tried_on_the_next_source_once_its_attempts_are_used_up(script):
-    script(first=scripted_sources.busy)
+    script(first=scripted_sources.throttled)
     item = collect()
     assert (item.state, item.source) == ("succeeded", "second")
     assert (len(First.calls), len(Second.calls)) == (3, 1)
@@ -122,8 +122,8 @@ def test_a_stock_is_tried_on_the_next_source_once_its_attempts_are_used_up(scrip
 
 def test_a_passing_fault_of_a_fallback_is_tried_there_again_and_the_first_is_left_alone(script):
     script(
-        first=scripted_sources.unknown,
-        second=once_then(scripted_sources.busy, scripted_sources.answers(11.5)),
+        first=scripted_sources.unknown_stock,
+        second=once_then(scripted_sources.throttled, scripted_sources.closes_at(11.5)),
     )
     item = collect()
     assert (item.state, item.source) == ("succeeded", "second")
@@ -131,11 +131,15 @@ def test_a_passing_fault_of_a_fallback_is_tried_there_again_and_the_first_is_lef
 
 
 def test_every_source_has_its_tries_and_the_error_names_all_of_them(script):
-    script(first=scripted_sources.unknown, second=scripted_sources.busy, third=scripted_sources.broken)
+    script(
+        first=scripted_sources.unknown_stock,
+        second=scripted_sources.throttled,
+        third=scripted_sources.columns_changed,
+    )
     item = collect()
     assert (item.state, item.error_code) == ("failed", "unknown_stock")
     assert item.error_message == (
-        "first: I know no 000001.; second: Not now.; third: The columns have changed."
+        "first: Unknown stock 000001.; second: Not now.; third: The columns have changed."
     )
     assert (len(First.calls), len(Second.calls), len(Third.calls)) == (1, 3, 1)
 
@@ -163,7 +167,7 @@ def test_a_source_that_is_shut_for_long_is_passed_by(script):
 
 
 def test_the_error_names_a_source_that_was_passed_by_and_why(script):
-    failing = {"second": scripted_sources.broken, "third": scripted_sources.broken}
+    failing = {"second": scripted_sources.columns_changed, "third": scripted_sources.columns_changed}
     script(rates=(("first", 1000.0),), fallback_after=60.0, **failing)
     pause = Now() + timedelta(hours=1)
     SourceGate.objects.create(source="first", open_until=pause, refusals=5, reason="Banned.")
@@ -182,7 +186,7 @@ def test_a_source_that_is_shut_for_a_moment_is_waited_for(script):
 def test_a_stock_passed_on_by_a_slice_at_its_end_is_not_asked_of_the_first_source_again(script, settings):
     def slow(request):
         time.sleep(0.3)
-        return scripted_sources.unknown(request)
+        return scripted_sources.unknown_stock(request)
 
     script(first=slow, slice_seconds=0.2, fan_out=1)
     task = make_task(source="first", stock_codes=("000001",))
@@ -198,7 +202,11 @@ def test_a_stock_passed_on_by_a_slice_at_its_end_is_not_asked_of_the_first_sourc
 
 def test_the_task_says_how_many_stocks_and_bars_came_from_which(script):
     def some(request):
-        return [scripted_sources.bar()] if request.code < "000003" else scripted_sources.unknown(request)
+        return (
+            [scripted_sources.make_bar()]
+            if request.code < "000003"
+            else scripted_sources.unknown_stock(request)
+        )
 
     script(first=some)
     task = make_task(source="first", stock_codes=("000001", "000002", "000003"))
@@ -245,7 +253,11 @@ def test_a_task_without_fallbacks_costs_no_query_for_them(script, django_assert_
 
 
 def test_a_retry_keeps_the_fallbacks_of_the_order(script):
-    script(first=scripted_sources.broken, second=scripted_sources.broken, third=scripted_sources.broken)
+    script(
+        first=scripted_sources.columns_changed,
+        second=scripted_sources.columns_changed,
+        third=scripted_sources.columns_changed,
+    )
     old = make_task(source="first", stock_codes=("000001",), fallbacks=("third",))
     work()
     assert lifecycle.retry(old.pk, ACTOR).fallbacks == ["third"]

@@ -31,7 +31,7 @@ def script(settings, monkeypatch):
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
 
     def give(**given):
-        conf = scripted_sources.scripted(
+        conf = scripted_sources.with_scripted_sources(
             settings.COLLECTOR, monkeypatch, **{"slice_seconds": 0.3, "heartbeat": 0.05, **given}
         )
         settings.COLLECTOR = conf
@@ -114,7 +114,7 @@ def open_again_if_paused():
 
 
 def test_refusals_open_the_breaker_which_claims_nothing_and_goes_on_by_itself(script, monkeypatch):
-    script(rates=(("first", 1000.0),), first=scripted_sources.busy, breaker_after=2, max_attempts=3)
+    script(rates=(("first", 1000.0),), first=scripted_sources.throttled, breaker_after=2, max_attempts=3)
     task = make_first()
     one_slice()
     asked = len(First.calls)
@@ -130,7 +130,7 @@ def test_refusals_open_the_breaker_which_claims_nothing_and_goes_on_by_itself(sc
     one_slice()
     assert len(First.calls) == asked + 1, "one request probes"
     assert SourceGate.objects.get().refusals == 3
-    monkeypatch.setattr(First, "script", staticmethod(scripted_sources.answers(11.0)))
+    monkeypatch.setattr(First, "script", staticmethod(scripted_sources.closes_at(11.0)))
     CollectionItem.objects.update(not_before=None)
     open_again()
     lifecycle.rescue(task.pk)
@@ -336,7 +336,7 @@ def test_several_requests_are_in_flight_where_the_rate_needs_it(script, monkeypa
         time.sleep(0.2)
         with lock:
             at_once -= 1
-        return [scripted_sources.bar()]
+        return [scripted_sources.make_bar()]
 
     script(rates=(("first", 20.0),), first=slow, slice_seconds=10.0, heartbeat=1.0)
     make_first(stock_codes=tuple(f"{n:06d}" for n in range(1, 25)))
@@ -355,7 +355,7 @@ def test_a_source_says_how_many_requests_and_workers_it_bears(script, monkeypatc
         most = max(most, at_once)
         time.sleep(0.01)
         at_once -= 1
-        return [scripted_sources.bar()]
+        return [scripted_sources.make_bar()]
 
     monkeypatch.setattr(First, "script", staticmethod(count))
     task = make_first()

@@ -1,4 +1,4 @@
-"""Sources that misbehave, each in its own way; loaded by dotted path, as a third party's would be."""
+"""A source that misbehaves in a different way for each code; loaded by dotted path like a third party's."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,16 +10,16 @@ from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, U
 GOOD = Bar(date(2024, 3, 1), 10.0, 12.0, 9.0, 11.0, 1000)
 
 
-class Oddity:
-    """A source for the codes that name what is wrong with them."""
+class BrokenSource:
+    """Serves codes that name the fault of their response: each code's method returns or raises it."""
 
-    name = "odd"
+    name = "broken"
     markets = ("CN", "HK", "US")
     adjusts = ("",)
     calls: list[str] = []
 
     @classmethod
-    def from_conf(cls, conf: Conf) -> "Oddity":
+    def from_conf(cls, conf: Conf) -> "BrokenSource":
         return cls()
 
     def symbols(self, market: str) -> Sequence[Symbol]:
@@ -60,7 +60,7 @@ class Oddity:
         return ["<html>captcha</html>"]  # type: ignore[list-item]
 
     def table(self, request: Request) -> Sequence[Bar]:
-        import numpy  # its arrays refuse to be true or false
+        import numpy  # its arrays have no truth value
 
         return numpy.zeros((2, 6))  # type: ignore[return-value]
 
@@ -86,9 +86,9 @@ class Oddity:
         return [GOOD._replace(open=11.5, close=9.5)]
 
 
-def odd_conf(conf: Conf) -> Conf:
-    """The settings with the odd source in them, and no patience."""
-    Oddity.calls.clear()
+def with_broken_source(conf: Conf) -> Conf:
+    """Returns the settings with this source, no retry delay and a short time-out."""
+    BrokenSource.calls.clear()
     return replace(
-        conf, sources=(("odd", "tests.fakes.broken_sources:Oddity"),), backoff=0.0, fetch_timeout=0.5
+        conf, sources=(("broken", "tests.fakes.broken_sources:BrokenSource"),), backoff=0.0, fetch_timeout=0.5
     )

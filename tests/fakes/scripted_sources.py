@@ -1,4 +1,4 @@
-"""Sources that do as they are told, one after another in a chain; loaded by dotted path."""
+"""Sources that follow a test's script; three of them form a fallback chain. Loaded by dotted path."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,15 +13,15 @@ DAY = date(2024, 3, 1)
 Fetch = Callable[[Request], Sequence[Bar]]
 
 
-def bar(close: float = 11.0, day: date = DAY) -> Bar:
+def make_bar(close: float = 11.0, day: date = DAY) -> Bar:
     return Bar(day, 10.0, 12.0, 9.0, close, 1000)
 
 
-def unknown(request: Request) -> Sequence[Bar]:
-    raise UnknownStock(f"I know no {request.code}.")
+def unknown_stock(request: Request) -> Sequence[Bar]:
+    raise UnknownStock(f"Unknown stock {request.code}.")
 
 
-def busy(request: Request) -> Sequence[Bar]:
+def throttled(request: Request) -> Sequence[Bar]:
     raise Transient("Not now.", code="throttled")
 
 
@@ -29,16 +29,16 @@ def banned(request: Request) -> Sequence[Bar]:
     raise Transient("Come back in an hour.", code="banned", retry_after=3600)
 
 
-def broken(request: Request) -> Sequence[Bar]:
+def columns_changed(request: Request) -> Sequence[Bar]:
     raise Permanent("The columns have changed.", code="columns_changed")
 
 
-def answers(close: float) -> Fetch:
-    return lambda request: [bar(close)]
+def closes_at(close: float) -> Fetch:
+    return lambda request: [make_bar(close)]
 
 
 class First:
-    """Its class attributes are its script; `told` resets them."""
+    """`script` answers the requests for stocks. `calls` records their codes, "list" for the list."""
 
     name = "first"
     markets = ("CN",)
@@ -48,7 +48,7 @@ class First:
     daily = 0
     in_flight = 1
     most_workers = 0
-    script: Fetch = staticmethod(answers(11.0))  # type: ignore[assignment]
+    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
     calls: list[str] = []
 
     @classmethod
@@ -66,7 +66,7 @@ class First:
 
 class Second(First):
     name = "second"
-    script: Fetch = staticmethod(answers(11.0))  # type: ignore[assignment]
+    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
     calls: list[str] = []
 
 
@@ -75,15 +75,15 @@ class Third(First):
 
     name = "third"
     adjusts = ("",)
-    script: Fetch = staticmethod(answers(11.0))  # type: ignore[assignment]
+    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
     calls: list[str] = []
 
 
 class ByDay(First):
-    """Answers days, too; `days` is their script."""
+    """Serves whole days as well, by its script `days`."""
 
     name = "by_day"
-    script: Fetch = staticmethod(answers(11.0))  # type: ignore[assignment]
+    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
     calls: list[str] = []
     days: Callable[[date], Any] = staticmethod(lambda day: {})  # type: ignore[assignment]
 
@@ -93,18 +93,21 @@ class ByDay(First):
 
 
 def whole_market(day: date) -> dict[str, Bar]:
-    return {f"{n:06d}": bar(day=day) for n in range(1, 61)}
+    return {f"{n:06d}": make_bar(day=day) for n in range(1, 61)}
 
 
-KINDS: tuple[type[First], ...] = (First, Second, Third, ByDay)
+SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay)
 
 
-def scripted(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
-    """The settings with these sources in them and no patience; `first=…` gives a source its script."""
+def with_scripted_sources(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
+    """Returns the settings with these sources and no retry delay.
+
+    `scripts` holds the script of a source by its name (`first=…`), and settings by theirs.
+    """
     registry.traits.cache_clear()  # tests patch the sources' class attributes
-    for kind in KINDS:
+    for kind in SOURCES:
         kind.calls.clear()
         if kind.name in scripts:
             monkeypatch.setattr(kind, "script", staticmethod(scripts.pop(kind.name)))
-    paths = tuple((kind.name, f"tests.fakes.scripted_sources:{kind.__name__}") for kind in KINDS)
+    paths = tuple((kind.name, f"tests.fakes.scripted_sources:{kind.__name__}") for kind in SOURCES)
     return replace(conf, **{"sources": paths, "backoff": 0.0, "fetch_timeout": 5.0, **scripts})

@@ -26,7 +26,7 @@ from tests.factories import (
     make_task,
     make_user,
 )
-from tests.fakes.broken_sources import odd_conf
+from tests.fakes.broken_sources import with_broken_source
 
 pytestmark = pytest.mark.django_db
 ENDED = ("completed", "failed", "cancelled")
@@ -444,11 +444,11 @@ def test_a_retry_is_refused_while_anything_runs_or_nothing_is_left():
 
 def test_a_retry_from_a_source_that_is_gone_is_refused_with_the_sentence_of_a_start(settings):
     plain = settings.COLLECTOR
-    settings.COLLECTOR = odd_conf(plain)
-    old = make_ended("failed", source="odd")
+    settings.COLLECTOR = with_broken_source(plain)
+    old = make_ended("failed", source="broken")
     settings.COLLECTOR = plain
     with pytest.raises(errors.UnknownSource) as start:
-        make_task(source="odd")
+        make_task(source="broken")
     with pytest.raises(errors.UnknownSource) as retry:
         lifecycle.retry(old.pk, ACTOR)
     assert str(retry.value) == str(start.value)

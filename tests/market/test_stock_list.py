@@ -11,7 +11,7 @@ from tasks_app.models import Stock, StockList, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.sources.base import Permanent, Symbol, Transient
 from tests.factories import make_task
-from tests.fakes.recording_source import Ledger, ledger_conf
+from tests.fakes.recording_source import RecordingSource, with_recording_source
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -20,11 +20,11 @@ MAOTAI = Symbol("600519", "贵州茅台", "SSE", date(2001, 8, 27))
 
 
 @pytest.fixture(autouse=True)
-def ledger(settings):
-    settings.COLLECTOR = ledger_conf(settings.COLLECTOR)
+def recording_source(settings):
+    settings.COLLECTOR = with_recording_source(settings.COLLECTOR)
 
 
-def sync(*symbols, source="ledger", **options):
+def sync(*symbols, source="recording", **options):
     return stock_list.sync("CN", source, symbols, today=TODAY, **options)
 
 
@@ -43,7 +43,7 @@ def test_sync_stores_all_fields_of_a_stock():
     stock = Stock.objects.get()
     assert (stock.name, stock.exchange, stock.listed_on) == ("贵州茅台", "SSE", date(2001, 8, 27))
     row = StockList.objects.get()
-    assert (row.market, row.source, row.size) == ("CN", "ledger", 1)
+    assert (row.market, row.source, row.size) == ("CN", "recording", 1)
 
 
 def test_sync_adds_new_and_keeps_vanished_stocks():
@@ -100,7 +100,7 @@ def test_shrunk_list_is_refused_with_both_sizes():
 
 def test_sources_are_measured_separately():
     sync(*make_symbols(100))
-    sync(*make_symbols(10), source="folder")
+    sync(*make_symbols(10), source="growing")
     assert Stock.objects.count() == 100
 
 
@@ -112,32 +112,32 @@ def test_list_without_valid_codes_is_refused(symbols):
 
 
 def test_fresh_list_is_not_requested_again(settings):
-    Ledger.listed = make_symbols(3)
+    RecordingSource.stock_list = make_symbols(3)
     for _ in range(2):
         task = run_market_task()
-        assert (task.total_stocks, Ledger.lists_asked) == (3, 1)
+        assert (task.total_stocks, RecordingSource.list_requests) == (3, 1)
     settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
     run_market_task()
-    assert Ledger.lists_asked == 2
+    assert RecordingSource.list_requests == 2
 
 
 def test_uncached_list_is_requested_again(settings):
-    Ledger.listed = make_symbols(3)
+    RecordingSource.stock_list = make_symbols(3)
     run_market_task()
-    stock_list.cache.delete("stock-list:CN:ledger")
+    stock_list.cache.delete("stock-list:CN:recording")
     run_market_task()
-    assert Ledger.lists_asked == 2
+    assert RecordingSource.list_requests == 2
 
 
 @pytest.mark.parametrize("problem", ["truncated", "unavailable"])
 def test_unavailable_list_falls_back_to_the_stored(settings, problem):
     settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
-    Ledger.listed = make_symbols(20)
+    RecordingSource.stock_list = make_symbols(20)
     run_market_task()
     if problem == "truncated":
-        Ledger.listed = make_symbols(10)
+        RecordingSource.stock_list = make_symbols(10)
     else:
-        Ledger.fault = Transient("The list's server is away.")
+        RecordingSource.list_error = Transient("The list's server is away.")
     task = run_market_task()
     assert task.total_stocks == 20
     params = TaskEvent.objects.get(task=task, kind=EventKind.WARNED).params
@@ -146,7 +146,7 @@ def test_unavailable_list_falls_back_to_the_stored(settings, problem):
 
 
 def run_market_task():
-    task = make_task(source="ledger", market="CN", stock_codes=None)
+    task = make_task(source="recording", market="CN", stock_codes=None)
     work()
     task.refresh_from_db()
     return task
@@ -167,17 +167,17 @@ def write_csv(tmp_path, text, encoding="utf-8"):
 
 
 def test_command_syncs_a_market(capsys):
-    Ledger.listed = [MAOTAI]
-    assert "new: 1" in run_stocks(capsys, "sync", "--market", "CN", "--source", "ledger")
+    RecordingSource.stock_list = [MAOTAI]
+    assert "new: 1" in run_stocks(capsys, "sync", "--market", "CN", "--source", "recording")
     assert Stock.objects.get().name == "贵州茅台"
 
 
 def test_command_refuses_a_shrunk_list(capsys):
     sync(*make_symbols(100))
-    Ledger.listed = make_symbols(10)
+    RecordingSource.stock_list = make_symbols(10)
     with pytest.raises(CommandError, match=r"10 stocks.*100.*--accept-shrink"):
-        run_stocks(capsys, "sync", "--market", "CN", "--source", "ledger")
-    assert "10" in run_stocks(capsys, "sync", "--market", "CN", "--source", "ledger", "--accept-shrink")
+        run_stocks(capsys, "sync", "--market", "CN", "--source", "recording")
+    assert "10" in run_stocks(capsys, "sync", "--market", "CN", "--source", "recording", "--accept-shrink")
 
 
 @pytest.mark.parametrize(("market", "source"), [("CN", "nowhere"), ("CN", "sample")])

@@ -6,10 +6,10 @@ from datetime import date
 import pytest
 
 from tasks_app.market import calendars
-from tests.fakes.recording_source import ledger_conf
+from tests.fakes.recording_source import with_recording_source
 
 
 @pytest.fixture
-def ledger(settings, monkeypatch):
-    settings.COLLECTOR = replace(ledger_conf(settings.COLLECTOR), max_attempts=2)
+def recording_source(settings, monkeypatch):
+    settings.COLLECTOR = replace(with_recording_source(settings.COLLECTOR), max_attempts=2)
     monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: date(2024, 6, 28))

@@ -4,14 +4,14 @@ from datetime import date
 
 from tasks_app import lifecycle
 from tests.factories import ACTOR, TODAY, make_order
-from tests.fakes.recording_source import Ledger
+from tests.fakes.recording_source import RecordingSource
 from tools.in_process import work
 
 FIRST, LAST = date(2024, 3, 1), date(2024, 3, 29)
 DAY = date(2024, 3, 13)
 
 
-def collect(code="600000", first=FIRST, last=LAST, source="ledger", **fields):
+def collect(code="600000", first=FIRST, last=LAST, source="recording", **fields):
     """Collects one stock from the recording source; returns its item."""
     order = make_order(source=source, stock_codes=(code,), start_date=first, end_date=last, **fields)
     task = lifecycle.start(order, ACTOR, today=TODAY)
@@ -21,13 +21,13 @@ def collect(code="600000", first=FIRST, last=LAST, source="ledger", **fields):
 
 def change_bar(day=DAY, adjust="", **fields):
     """Changes a bar at the source."""
-    bars = Ledger.bars["600000", adjust]
+    bars = RecordingSource.bars["600000", adjust]
     place = [bar.day for bar in bars].index(day)
     bars[place] = bars[place]._replace(**fields)
 
 
 def requested_ranges():
     """Returns the date ranges requested since the last call."""
-    ranges = [(request.start, request.end) for request in Ledger.asked]
-    Ledger.asked.clear()
+    ranges = [(request.start, request.end) for request in RecordingSource.requests]
+    RecordingSource.requests.clear()
     return ranges

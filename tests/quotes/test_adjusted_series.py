@@ -5,18 +5,18 @@ from datetime import date
 import pytest
 
 from tasks_app.models import Correction, DailyBar, Series
-from tests.fakes.recording_source import Ledger, make_bar, sessions, write
+from tests.fakes.recording_source import RecordingSource, make_bar, sessions, set_bars
 from tests.quotes.helpers import FIRST, LAST, collect, requested_ranges
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("recording_source")]
 
 
 def test_dividend_reloads_the_whole_series():
     days = sessions(FIRST, date(2024, 4, 30))
-    write("600000", days, "qfq")
+    set_bars("600000", days, "qfq")
     collect(adjust="qfq")
     requested_ranges()
-    write("600000", days, "qfq", close=9.5)
+    set_bars("600000", days, "qfq", close=9.5)
     item = collect(adjust="qfq", last=date(2024, 4, 30))
     stored = [day for day in days if day <= LAST]
     assert requested_ranges() == [(stored[-5], date(2024, 4, 30)), (FIRST, date(2024, 4, 30))]
@@ -31,7 +31,7 @@ def test_dividend_reloads_the_whole_series():
 
 def test_unchanged_series_grows_by_its_increment():
     days = sessions(FIRST, date(2024, 4, 30))
-    write("600000", days, "hfq", close=1234.5678)
+    set_bars("600000", days, "hfq", close=1234.5678)
     collect(adjust="hfq")
     requested_ranges()
     item = collect(adjust="hfq", last=date(2024, 4, 30))
@@ -42,13 +42,13 @@ def test_unchanged_series_grows_by_its_increment():
 
 def test_truncated_series_replaces_nothing():
     days = sessions(FIRST, date(2024, 4, 30))
-    write("600000", days, "qfq")
+    set_bars("600000", days, "qfq")
     collect(adjust="qfq", last=days[-2])
-    write("600000", days[-3:], "qfq", close=9.5)
+    set_bars("600000", days[-3:], "qfq", close=9.5)
     item = collect(adjust="qfq", last=days[-1])
     assert (item.state, item.error_code) == ("failed", "series_cut")
     assert set(DailyBar.objects.values_list("close", flat=True)) == {10.0}
-    write("600000", days, "qfq", close=9.5)
+    set_bars("600000", days, "qfq", close=9.5)
     assert collect(adjust="qfq", last=days[-1]).state == "succeeded"
     assert set(DailyBar.objects.values_list("close", flat=True)) == {9.5}
 
@@ -63,9 +63,9 @@ def test_truncated_series_replaces_nothing():
 )
 def test_partial_response_loses_no_stored_day(left):
     days = sessions(date(2023, 11, 1), LAST)
-    write("600000", days, "qfq")
+    set_bars("600000", days, "qfq")
     collect(adjust="qfq", first=days[0])
-    write("600000", days[left], "qfq", close=9.5)
+    set_bars("600000", days[left], "qfq", close=9.5)
     item = collect(adjust="qfq", first=days[0], force_update=True)
     assert (item.state, item.error_code, item.rows_corrected) == ("failed", "series_cut", 0)
     assert list(DailyBar.objects.values_list("close", flat=True)) == [10.0] * len(days)
@@ -74,9 +74,9 @@ def test_partial_response_loses_no_stored_day(left):
 
 def test_response_with_a_hole_loses_no_stored_day():
     days = sessions(date(2023, 11, 1), LAST)
-    write("600000", days, "qfq")
+    set_bars("600000", days, "qfq")
     collect(adjust="qfq", first=days[0])
-    write("600000", [*days[:30], *days[40:]], "qfq", close=9.5)
+    set_bars("600000", [*days[:30], *days[40:]], "qfq", close=9.5)
     assert collect(adjust="qfq", first=days[0], force_update=True).error_code == "series_cut"
     assert DailyBar.objects.count() == len(days)
 
@@ -84,9 +84,9 @@ def test_response_with_a_hole_loses_no_stored_day():
 def test_partial_response_leaves_no_day_answered():
     days = sessions(date(2024, 1, 2), date(2024, 4, 30))
     stored = [day for day in days if day <= LAST]
-    write("600000", days, "qfq")
+    set_bars("600000", days, "qfq")
     collect(adjust="qfq", first=days[0])
-    write("600000", days[-40:], "qfq", close=9.5)
+    set_bars("600000", days[-40:], "qfq", close=9.5)
     item = collect(adjust="qfq", last=days[-1])
     assert (
         item.error_message
@@ -98,9 +98,9 @@ def test_partial_response_leaves_no_day_answered():
 
 def test_rebased_series_may_lack_its_listing_day():
     days = sessions(FIRST, LAST)
-    write("600000", days, "qfq")
+    set_bars("600000", days, "qfq")
     collect(adjust="qfq")
-    write("600000", days[1:], "qfq", close=9.5)
+    set_bars("600000", days[1:], "qfq", close=9.5)
     item = collect(adjust="qfq", force_update=True)
     assert (item.state, item.rows_corrected) == ("succeeded", len(days))
     assert list(DailyBar.objects.values_list("close", flat=True)) == [9.5] * (len(days) - 1)
@@ -108,9 +108,9 @@ def test_rebased_series_may_lack_its_listing_day():
 
 def test_days_missing_after_a_rebase_are_deleted():
     days = sessions(FIRST, date(2024, 4, 30))
-    write("600000", days[:-1], "qfq")
+    set_bars("600000", days[:-1], "qfq")
     collect(adjust="qfq", last=days[-2])
-    write("600000", [*days[:3], *days[5:]], "qfq", close=9.5)
+    set_bars("600000", [*days[:3], *days[5:]], "qfq", close=9.5)
     item = collect(adjust="qfq", last=days[-1])
     assert set(DailyBar.objects.values_list("close", flat=True)) == {9.5}
     assert item.rows_corrected == len(days) - 1
@@ -119,7 +119,7 @@ def test_days_missing_after_a_rebase_are_deleted():
 
 def test_only_adjusted_prices_may_be_negative():
     bars = [make_bar(day, -178.13) for day in sessions(FIRST, LAST)]
-    Ledger.bars["600000", "qfq"] = Ledger.bars["600000", ""] = bars
+    RecordingSource.bars["600000", "qfq"] = RecordingSource.bars["600000", ""] = bars
     assert collect(adjust="qfq").rows_collected == len(bars)
     item = collect()
     assert (item.state, item.error_code, item.rows_refused) == ("failed", "price_not_positive", len(bars))

@@ -5,22 +5,22 @@ from datetime import date
 import pytest
 
 from tasks_app.models import Correction, DailyBar, Finding, Stock
-from tests.fakes.recording_source import Ledger, make_bar, sessions, write
+from tests.fakes.recording_source import RecordingSource, make_bar, sessions, set_bars
 from tests.quotes.helpers import DAY, FIRST, LAST, collect
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("recording_source")]
 
 
 def collect_bars(bars, code="600000", market="CN", **fields):
     """Collects March 2024 from a source that has these bars; returns the item."""
-    Ledger.bars[code, ""] = bars
+    RecordingSource.bars[code, ""] = bars
     return collect(code, market=market, **fields)
 
 
 def make_month(**fields):
     """Returns a month of sound bars, with these fields changed in the bar of `DAY`."""
-    write("x", sessions(FIRST, LAST))
-    return [bar._replace(**fields) if bar.day == DAY else bar for bar in Ledger.bars["x", ""]]
+    set_bars("x", sessions(FIRST, LAST))
+    return [bar._replace(**fields) if bar.day == DAY else bar for bar in RecordingSource.bars["x", ""]]
 
 
 def listed(kind):
@@ -90,7 +90,9 @@ def test_increment_is_measured_by_the_stored_close():
         ]
     )
     assert item.rows_flagged == 0, "the days are answered already"
-    item = collect_bars(Ledger.bars["600000", ""][:10] + Ledger.bars["600000", ""][10:], force_update=True)
+    item = collect_bars(
+        RecordingSource.bars["600000", ""][:10] + RecordingSource.bars["600000", ""][10:], force_update=True
+    )
     assert listed("flagged") == [("jump_beyond_limit", sessions(FIRST, LAST)[10])]
 
 
@@ -111,9 +113,9 @@ def test_listed_findings_are_bounded_but_counted():
 
 def test_listed_corrections_are_bounded_but_counted():
     days = sessions(date(2020, 1, 2), date(2023, 12, 29))
-    write("600000", days)
+    set_bars("600000", days)
     collect(first=days[0], last=days[-1])
-    write("600000", days, close=10.05)
+    set_bars("600000", days, close=10.05)
     item = collect(first=days[0], last=days[-1], force_update=True)
     assert item.rows_corrected == len(days)
     assert Correction.objects.count() == 501

@@ -5,14 +5,14 @@ from datetime import date
 import pytest
 
 from tasks_app.models import Correction, DailyBar, Series
-from tests.fakes.recording_source import sessions, write
+from tests.fakes.recording_source import sessions, set_bars
 from tests.quotes.helpers import DAY, FIRST, LAST, change_bar, collect
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("recording_source")]
 
 
 def test_correction_is_stored_counted_and_listed():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect()
     change_bar(close=10.05, volume=2_000)
     item = collect(force_update=True)
@@ -20,14 +20,20 @@ def test_correction_is_stored_counted_and_listed():
     assert (bar.close, bar.volume, bar.item_id) == (10.05, 2_000, item.pk)
     row = Correction.objects.get()
     assert (row.before, row.after) == ({"close": 10.0, "volume": 1000}, {"close": 10.05, "volume": 2000})
-    assert (row.symbol, row.day, row.bars, row.source, row.item_id) == ("600000", DAY, 1, "ledger", item.pk)
+    assert (row.symbol, row.day, row.bars, row.source, row.item_id) == (
+        "600000",
+        DAY,
+        1,
+        "recording",
+        item.pk,
+    )
     assert (item.rows_collected, item.rows_corrected, item.rows_skipped) == (0, 1, 20)
     item.task.refresh_from_db()
     assert item.task.corrected_count == 1
 
 
 def test_representation_is_no_correction():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     change_bar(amount=0.3)
     collect()
     change_bar(amount=0.1 + 0.2)
@@ -36,7 +42,7 @@ def test_representation_is_no_correction():
 
 
 def test_missing_value_keeps_the_stored_one():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     change_bar(amount=10_050.0, turnover=1.5)
     collect()
     change_bar(amount=None, turnover=None)
@@ -45,7 +51,7 @@ def test_missing_value_keeps_the_stored_one():
 
 
 def test_new_value_is_filled_in_and_counted():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect()
     change_bar(turnover=1.5)
     assert collect(force_update=True).rows_corrected == 1
@@ -53,7 +59,7 @@ def test_new_value_is_filled_in_and_counted():
 
 
 def test_corrected_prices_clear_values_not_sent():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     change_bar(change_pct=1.5)
     collect()
     change_bar(close=10.05, change_pct=None)
@@ -62,33 +68,33 @@ def test_corrected_prices_clear_values_not_sent():
 
 
 def test_agreeing_source_changes_nothing():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     change_bar(volume=155_421_643, amount=1_554_216_430.0, turnover=0.8009)
     collect()
     change_bar(volume=155_421_600, turnover=0.8, close=10.0)
-    item = collect(source="folder", force_update=True)
+    item = collect(source="growing", force_update=True)
     assert (item.rows_corrected, item.rows_skipped) == (0, 21)
     bar = DailyBar.objects.get(day=DAY)
-    assert (bar.source, bar.volume, bar.turnover) == ("ledger", 155_421_643, 0.8009)
+    assert (bar.source, bar.volume, bar.turnover) == ("recording", 155_421_643, 0.8009)
 
 
 def test_conflicting_source_corrects():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     collect()
     change_bar(close=10.08)
-    assert collect(source="folder", force_update=True).rows_corrected == 1
-    assert DailyBar.objects.get(day=DAY).source == "folder"
+    assert collect(source="growing", force_update=True).rows_corrected == 1
+    assert DailyBar.objects.get(day=DAY).source == "growing"
 
 
 def test_bars_and_items_record_their_source():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     item = collect()
-    assert item.source == "ledger"
-    assert set(DailyBar.objects.values_list("source", "item_id")) == {("ledger", item.pk)}
+    assert item.source == "recording"
+    assert set(DailyBar.objects.values_list("source", "item_id")) == {("recording", item.pk)}
 
 
 def test_bars_without_a_series_row_are_recognised():
-    write("600000", sessions(FIRST, LAST))
+    set_bars("600000", sessions(FIRST, LAST))
     whole = collect().rows_collected
     Series.objects.all().delete()
     DailyBar.objects.filter(day=DAY).delete()

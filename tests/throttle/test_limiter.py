@@ -70,7 +70,9 @@ def test_no_throttle_switches_every_limit_off(limited):
 @pytest.fixture
 def third_party(settings, monkeypatch):
     """Settings with sources of a third party that declare no limits."""
-    settings.COLLECTOR = scripted_sources.scripted(settings.COLLECTOR, monkeypatch, breaker_after=2)
+    settings.COLLECTOR = scripted_sources.with_scripted_sources(
+        settings.COLLECTOR, monkeypatch, breaker_after=2
+    )
     return settings.COLLECTOR
 
 
