@@ -61,7 +61,7 @@ def last_result(plan: CollectionPlan) -> SafeString | str:
         return formatting.two_lines(formatting.status_badge("failed", _("refused")), plan.error_message)
     if plan.last_task is None:
         return formatting.deleted_task(plan.last_task_id) if plan.last_task_id else formatting.EMPTY
-    return formatting.two_lines(columns.label(plan.last_task), formatting.task_link(plan.last_task.pk))
+    return formatting.two_lines(columns.status_label(plan.last_task), formatting.task_link(plan.last_task.pk))
 
 
 class PlanForm(forms.ModelForm[CollectionPlan]):

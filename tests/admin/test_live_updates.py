@@ -46,9 +46,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def turn(monkeypatch):
     """Nothing is drawn yet, and the ten seconds in which a drawing is good do not end by themselves."""
-    live_updates.KEEPER.found.clear()
+    live_updates.snapshots.snapshots.clear()
     now = [timezone.now()]
-    monkeypatch.setattr(live_updates, "_turn", lambda: now[0])
+    monkeypatch.setattr(live_updates, "_time_bucket", lambda: now[0])
 
     def end():
         now[0] += timedelta(seconds=10)
@@ -79,8 +79,10 @@ class Reader:
 
 def grow_old():
     """Let a second pass, as far as drawings are concerned."""
-    for key, kept in live_updates.KEEPER.found.items():
-        live_updates.KEEPER.found[key] = live_updates.Snapshot(**{**vars(kept), "drawn": kept.drawn - 2})
+    for key, kept in live_updates.snapshots.snapshots.items():
+        live_updates.snapshots.snapshots[key] = live_updates.Snapshot(
+            **{**vars(kept), "rendered_at": kept.rendered_at - 2}
+        )
 
 
 def whole_size(answer):
@@ -178,7 +180,7 @@ def test_two_web_processes_draw_alike(ended):
     """Else a page whose requests reach both in turn would be sent its parts again and again."""
     task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
     reader = Reader(superuser(), task)
-    live_updates.KEEPER.found.clear()
+    live_updates.snapshots.snapshots.clear()
     assert reader.ask().status_code == 304
 
 
@@ -243,15 +245,15 @@ def test_the_cells_are_all_states_in_the_tasks_order_as_runs():
     task = make_task()
     done, lost = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(done, Outcome(ItemState.SKIPPED))
-    assert grid.cells(task.pk) == "1k1c1p"
+    assert grid.encode_states(task.pk) == "1k1c1p"
     lifecycle.record(lost, Outcome(ItemState.FAILED, error_code="timeout"))
-    assert grid.cells(task.pk) == "1k1f1p"
+    assert grid.encode_states(task.pk) == "1k1f1p"
 
 
 def test_the_cells_of_six_thousand_stocks_are_one_query_and_a_few_bytes(django_assert_num_queries):
     task = make_run(total=6000, ages=[1.0] * 3000, planned=60, failed=300)
     with django_assert_num_queries(1):
-        assert grid.cells(task.pk) == "300f2700s3000p"
+        assert grid.encode_states(task.pk) == "300f2700s3000p"
 
 
 def test_a_cell_says_code_name_attempts_bars_duration_and_error():
@@ -288,7 +290,7 @@ def test_what_cells_say_is_for_those_who_may_see_items():
 def test_the_way_of_a_task_has_a_time_for_each_station_it_reached():
     task = make_run(total=100, ages=[float(n) for n in range(50)], planned=50)
     stages = [
-        (step.name, step.stage) for step in panels.steps(task, panels.progress.pace(task), timezone.now())
+        (step.name, step.stage) for step in panels.timeline(task, panels.progress.pace(task), timezone.now())
     ]
     assert stages == [("started", "done"), ("planned", "done"), ("collecting", "now"), ("end", "ahead")]
     text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))

@@ -92,8 +92,8 @@ def test_who_may_not_start_is_offered_no_start():
 def test_the_page_opens_with_the_adjustment_that_is_stored():
     stock, client = make_stock(), superuser()
     make_series(stock, 0, adjust="hfq")
-    assert client.get(page(stock)).context["asked"].adjust == "hfq"
-    assert client.get(page(stock), {"adjust": "qfq"}).context["asked"].adjust == "qfq"
+    assert client.get(page(stock)).context["query"].adjust == "hfq"
+    assert client.get(page(stock), {"adjust": "qfq"}).context["query"].adjust == "qfq"
     assert "No bars are stored that are forward adjusted" in text_of(
         client.get(page(stock), {"adjust": "qfq"})
     )

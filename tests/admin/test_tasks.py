@@ -152,7 +152,7 @@ def test_the_page_costs_no_more_queries_with_more_items():
     client = superuser()
 
     def queries(task):
-        live_updates.KEEPER.found.clear()
+        live_updates.snapshots.snapshots.clear()
         with CaptureQueriesContext(connection) as caught:
             client.get(url(f"{TASKS}_change", task.pk))
         return len(caught)

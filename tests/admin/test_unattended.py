@@ -22,7 +22,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
-SAID = "No worker is at work on this task"
+SAID = "No worker is processing this task"
 
 
 @pytest.fixture

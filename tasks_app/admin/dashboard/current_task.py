@@ -32,13 +32,13 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "state": f"{formatting.short_id(task.pk)}-{task.status}",
         "task": task,
         "running": is_running,
-        "label": columns.label(task),
+        "label": columns.status_label(task),
         "link": formatting.task_link(task.pk),
         "url": formatting.task_url(task.pk),
         "scope": columns.scope(task),
-        "sentence": panels.sentence(task),
-        "bar": panels.bar(task),
-        **panels.verbs(task, permissions),
+        "sentence": panels.progress_sentence(task),
+        "bar": panels.bar_segments(task),
+        **panels.action_urls(task, permissions),
         **(_describe_running(task, clusters) if is_running else _describe_ended(task)),
     }
 

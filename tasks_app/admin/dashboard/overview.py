@@ -65,7 +65,7 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
         "top": MAX_HEIGHT - height,
         "when": formatting.timestamp(task.start_time, seconds=False),
         "what": f"{task.market} · {task.source}",
-        "stocks": "" if is_running else panels.sentence(task),
+        "stocks": "" if is_running else panels.progress_sentence(task),
         "duration": "" if is_running else durations.format_duration(durations.task_duration(task)),
     }
 

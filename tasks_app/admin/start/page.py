@@ -53,7 +53,7 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
     may_look = request.user.has_perm(VIEW_TASKS)
     shown: dict[str, Any] = {
         "running": running,
-        "running_line": running and may_look and columns.line(running),
+        "running_line": running and may_look and columns.summary_line(running),
     }
     if not form.is_valid():
         return {**shown, "problems": [problem for found in form.errors.values() for problem in found]}

@@ -99,7 +99,7 @@ def _found(market: str, term: str) -> Any:
 def _start(request: HttpRequest, form: OrderForm) -> CollectionTask | None:
     """The started task, which a message tells; None, and the reason in the form, when it is refused."""
     key = form.cleaned_data["key"] or None
-    by = actions.actor(request.user)
+    by = actions.actor_for(request.user)
     try:
         task = lifecycle.start(form.order, by, today=order.latest_today(), idempotency_key=key)
     except errors.CollectorError as error:

@@ -23,8 +23,8 @@ from tasks_app.quotes import csv_export, summary
 BARS = "tasks_app.view_dailybar"
 
 
-class StockList(KeysetChangeList):
-    """Each row with what is stored of it, as `summary`."""
+class StockChangeList(KeysetChangeList):
+    """Adds a `summary` of the stored bars to each row."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -44,7 +44,7 @@ def _days(stock: Any) -> Any:
 
 @admin.register(Stock)
 class StockAdmin(ReadOnlyAdmin[Stock]):
-    """A market has some thousands of stocks: a search, or a filter by what is stored, may read them all."""
+    """A market has some thousands of stocks, so a search or a filter by stored bars may read them all."""
 
     list_display = ["code", "name", "market", "exchange", "state", "bars", "days", "full_history"]
     list_filter = ["market", StoredFilter, ListingFilter, "full_collection_completed"]
@@ -56,17 +56,17 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     fieldsets = [(None, {"fields": ["code"]})]
 
     full_history = timestamp(_("full history collected"), "full_collection_date")
-    state = cell(_("state"), lambda stock: detail.state(stock, stock.summary))
+    state = cell(_("state"), lambda stock: detail.state_badge(stock, stock.summary))
     bars = cell(_("bars"), _bars)
     days = cell(_("first and last day"), _days)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
-        return StockList
+        return StockChangeList
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
-            path("of/<str:market>/<str:code>/", wrap(self.of_view), name="tasks_app_stock_of"),
+            path("of/<str:market>/<str:code>/", wrap(self.by_code_view), name="tasks_app_stock_of"),
             path(
                 "<int:stock_id>/bars.json", wrap(self.data_view, cacheable=True), name="tasks_app_stock_data"
             ),
@@ -75,31 +75,31 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         ]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        context |= detail.about(request, context["original"])
+        context |= detail.build_detail_context(request, context["original"])
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def of_view(self, request: HttpRequest, market: str, code: str) -> HttpResponse:
-        """To the page of the stock with this code; to the search for it, where the list lacks it."""
+    def by_code_view(self, request: HttpRequest, market: str, code: str) -> HttpResponse:
+        """Redirects to the page of the stock with this code, or to a search for it if it is unknown."""
         require_permission(request, "tasks_app.view_stock")
-        found = Stock.objects.filter(market=market, code=code).values_list("pk", flat=True).first()
+        stock_id = Stock.objects.filter(market=market, code=code).values_list("pk", flat=True).first()
         query = request.GET.dict()
-        if found is None:
+        if stock_id is None:
             return redirect(formatting.admin_url("stock", market__exact=market, q=code))
-        return redirect(formatting.admin_url("stock", "change", found, **query))
+        return redirect(formatting.admin_url("stock", "change", stock_id, **query))
 
     def data_view(self, request: HttpRequest, stock_id: int) -> HttpResponse:
-        """The bars of one adjustment for the chart; 304 while nothing has changed."""
+        """Returns the bars of one adjustment for the chart; 304 while nothing has changed."""
         stock = self._stock(request, stock_id)
         with_tasks = request.user.has_perm(VIEW_TASKS)
-        return chart_data.answer(request, stock, detail.asked_adjust(request), with_tasks=with_tasks)
+        return chart_data.respond(request, stock, detail.adjust_from_request(request), with_tasks=with_tasks)
 
     def csv_view(self, request: HttpRequest, stock_id: int) -> HttpResponseBase:
-        """The bars of one adjustment and a span of days as a file for a spreadsheet."""
+        """Returns the bars of one adjustment and a range of days as a CSV file for spreadsheets."""
         stock = self._stock(request, stock_id)
-        asked = detail.Asked.read(request)
-        if asked is None:
+        query = detail.BarQuery.from_request(request)
+        if query is None:
             return redirect(formatting.admin_url("stock", "change", stock.pk))
-        return _file(stock, asked)
+        return _file(stock, query)
 
     def _stock(self, request: HttpRequest, stock_id: int) -> Stock:
         require_permission(request, BARS)
@@ -108,11 +108,11 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Stock], search_term: str
     ) -> tuple[QuerySet[Stock], bool]:
-        found, _duplicates = super().get_search_results(request, queryset, search_term)
-        return found, False
+        stocks, _duplicates = super().get_search_results(request, queryset, search_term)
+        return stocks, False
 
 
-def _file(stock: Stock, asked: detail.Asked) -> StreamingHttpResponse:
-    rows = csv_export.bar_rows(stock.market, stock.code, adjust=asked.adjust, **asked.days)
-    name = "-".join(filter(None, [stock.market, stock.code, asked.adjust]))
+def _file(stock: Stock, query: detail.BarQuery) -> StreamingHttpResponse:
+    rows = csv_export.bar_rows(stock.market, stock.code, adjust=query.adjust, **query.days)
+    name = "-".join(filter(None, [stock.market, stock.code, query.adjust]))
     return csv_export.download_response(rows, f"{name}.csv", for_spreadsheets=True)

@@ -1,4 +1,4 @@
-"""The stored bars, of all stocks."""
+"""The list of stored bars."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def _chart(bar: DailyBar) -> Any:
 
 @admin.register(DailyBar)
 class BarAdmin(ReadOnlyAdmin[DailyBar]):
-    """Bars by market and code, the newest day first: the unique index delivers them in that order."""
+    """Bars by market and code, the newest day first: the unique index has that order."""
 
     list_display = [
         *("code", "session", "opened", "highest", "lowest", "closed"),
@@ -76,11 +76,11 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DailyBar], search_term: str
     ) -> tuple[QuerySet[DailyBar], bool]:
-        """Bars of exactly this code."""
-        return of_code(queryset, search_term), False
+        """Finds the bars of exactly this code."""
+        return filter_by_code(queryset, search_term), False
 
 
-def of_code(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
-    """The rows of exactly this code. Their indexes begin with the market, so all markets are named."""
+def filter_by_code(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
+    """Returns the rows of exactly this code, in any market: their indexes begin with the market."""
     code = term.strip().upper()
     return rows.filter(market__in=Market.values, symbol=code) if code else rows

@@ -1,4 +1,4 @@
-"""What sources changed later, and what the checks said of bars: two lists, the newest first."""
+"""The lists of corrections and of findings, the newest first."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.stocks import data_quality
-from tasks_app.admin.stocks.bars import of_code
+from tasks_app.admin.stocks.bars import filter_by_code
 from tasks_app.models import Correction, Finding
 
 
@@ -40,7 +40,7 @@ def _why(row: Finding) -> Any:
     return formatting.two_lines(Truncator(sentence).chars(120), row.code)
 
 
-class _Doubts(ReadOnlyAdmin[Any]):
+class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     ordering = ["-id"]
     list_per_page = 100
     search_fields = ["symbol"]
@@ -52,18 +52,18 @@ class _Doubts(ReadOnlyAdmin[Any]):
     stock = cell(_("stock"), _stock)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """With the items there still are: of one that was pruned, its row has the number only."""
+        """Joins the items that still exist: of a deleted item the row has only the id."""
         return super().get_queryset(request).select_related("item")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return of_code(queryset, search_term), False
+        return filter_by_code(queryset, search_term), False
 
 
 @admin.register(Correction)
-class CorrectionAdmin(_Doubts):
-    """By number, the newest first; of one code by its index."""
+class CorrectionAdmin(_DataQualityAdmin):
+    """Ordered by id, the newest first; filtered by code with an index."""
 
     list_display = ["of_stock", "session", "what", "source", "at", "task", "stock"]
     fieldsets = [
@@ -71,13 +71,13 @@ class CorrectionAdmin(_Doubts):
         (_("Origin"), {"fields": ["source", "at", "task"]}),
     ]
 
-    what = cell(_("before and after"), data_quality.changed)
+    what = cell(_("before and after"), data_quality.describe_correction)
     at = timestamp(_("corrected at"), "corrected_at")
 
 
 @admin.register(Finding)
-class FindingAdmin(_Doubts):
-    """By number, the newest first, all or those of a kind; of one code by its index."""
+class FindingAdmin(_DataQualityAdmin):
+    """Ordered by id, the newest first; filtered by kind, or by code with an index."""
 
     list_display = ["of_stock", "session", "state", "why", "at", "task", "stock"]
     list_filter = ["kind"]
@@ -86,6 +86,6 @@ class FindingAdmin(_Doubts):
         (_("Origin"), {"fields": ["at", "task"]}),
     ]
 
-    state = cell(_("state"), data_quality.finding)
+    state = cell(_("state"), data_quality.finding_badge)
     why = cell(_("reason"), _why)
     at = timestamp(_("found at"), "found_at")

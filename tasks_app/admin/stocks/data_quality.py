@@ -1,4 +1,4 @@
-"""What is odd about a stock's bars: gaps, corrections, what the checks said, in the words of the pages."""
+"""Gaps, corrections and findings of a stock, as the pages show them."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import gaps
 
-LISTED = 30  # of gaps, corrections and findings each
+MAX_ROWS = 30  # of gaps, corrections and findings each
 
 
-def gap_table(found: list[gaps.Gap]) -> dict[str, Any]:
-    """The newest gaps, those that nobody asked for first, and how many sessions lack a bar in all."""
-    missing = [gap for gap in found if not gap.answered]
-    suspended = [gap for gap in found if gap.answered]
+def build_gap_table(all_gaps: list[gaps.Gap]) -> dict[str, Any]:
+    """Returns the newest gaps, those not asked for first, and how many sessions lack a bar in total."""
+    missing = [gap for gap in all_gaps if not gap.answered]
+    suspended = [gap for gap in all_gaps if gap.answered]
     return {
-        "rows": [_gap(gap) for gap in [*missing, *suspended][:LISTED]],
-        "more": max(0, len(found) - LISTED),
+        "rows": [_gap(gap) for gap in [*missing, *suspended][:MAX_ROWS]],
+        "more": max(0, len(all_gaps) - MAX_ROWS),
         "missing": formatting.number(sum(len(gap.days) for gap in missing)),
         "suspended": formatting.number(sum(len(gap.days) for gap in suspended)),
     }
@@ -38,24 +38,24 @@ def _gap(gap: gaps.Gap) -> dict[str, Any]:
     }
 
 
-def corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
-    """The newest corrections: what was, and what is."""
+def recent_corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
+    """Returns the newest corrections, before and after."""
     rows = Correction.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust)
     return [
         {
             "day": row.day.isoformat(),
-            "what": changed(row),
+            "what": describe_correction(row),
             "source": row.source,
             "at": formatting.timestamp(row.corrected_at),
         }
-        for row in rows.order_by("-day", "-id")[:LISTED]
+        for row in rows.order_by("-day", "-id")[:MAX_ROWS]
     ]
 
 
-def changed(row: Correction) -> SafeString | str:
-    """The columns that changed, before and after; of a series that moved as a whole, how many bars did."""
+def describe_correction(row: Correction) -> SafeString | str:
+    """Returns the changed columns before and after; for a rebased series how many bars changed."""
     if not row.before or not row.after:
-        return _("%(count)s bars moved as a whole") % {"count": formatting.number(row.bars)}
+        return _("%(count)s bars changed as a whole") % {"count": formatting.number(row.bars)}
     pairs = [
         _("%(name)s: %(before)s → %(after)s")
         % {"name": _column(name), "before": _plain(before), "after": _plain(row.after.get(name))}
@@ -65,8 +65,8 @@ def changed(row: Correction) -> SafeString | str:
 
 
 def _column(name: str) -> str:
-    known = {field.name: field.verbose_name for field in DailyBar._meta.fields}
-    return str(known.get(name, name))
+    names = {field.name: field.verbose_name for field in DailyBar._meta.fields}
+    return str(names.get(name, name))
 
 
 def _plain(value: Any) -> str:
@@ -75,21 +75,21 @@ def _plain(value: Any) -> str:
     )
 
 
-def findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
-    """The newest doubts of the checks."""
+def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
+    """Returns the newest findings of the validation."""
     rows = Finding.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust)
     return [
         {
             "day": row.day.isoformat() if row.day else formatting.EMPTY,
-            "kind": finding(row),
+            "kind": finding_badge(row),
             "why": errors.reason(row.code) or row.message,
             "at": formatting.timestamp(row.found_at),
         }
-        for row in rows.order_by("-day", "-id")[:LISTED]
+        for row in rows.order_by("-day", "-id")[:MAX_ROWS]
     ]
 
 
-def finding(row: Finding) -> SafeString:
-    """Stored and doubtful, or not stored."""
+def finding_badge(row: Finding) -> SafeString:
+    """Returns a badge: flagged (stored) or rejected (not stored)."""
     tone, icon = ("warn", "flag") if row.kind == FindingKind.FLAGGED else ("bad", "block")
     return formatting.badge(tone, icon, row.get_kind_display())

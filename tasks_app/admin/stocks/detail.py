@@ -1,4 +1,4 @@
-"""What the page of a stock shows: who it is, how its bars stand, the chart's frame, the table of bars."""
+"""The page of a stock: its data, the state of its bars, the chart's frame, the table of bars."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,52 +23,52 @@ from tasks_app.models import Correction, DailyBar, Finding, Series, Stock
 from tasks_app.models.quotes import Adjust, FindingKind
 from tasks_app.quotes import summary as stored
 
-ROWS = 50
-FORMER = 30
+ROWS_PER_PAGE = 50
+MAX_FORMER_NAMES = 30
 ADJUSTS: list[str] = list(Adjust.values)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which bars: of one adjustment, of some days."""
+class BarQuery:
+    """Which bars are shown: an adjustment and a range of days."""
 
     adjust: str
     since: date | None
     until: date | None
 
     @classmethod
-    def read(cls, request: HttpRequest) -> "Asked | None":
-        """What the address asks for; None when it makes no sense."""
+    def from_request(cls, request: HttpRequest) -> "BarQuery | None":
+        """Returns the query of the address, or None if it is malformed."""
         try:
             since, until = (_day(request.GET.get(name, "")) for name in ("since", "until"))
         except ValueError:
             return None
-        return cls(asked_adjust(request), since, until)
+        return cls(adjust_from_request(request), since, until)
 
     @property
     def days(self) -> dict[str, date]:
-        """As filters."""
+        """The days as queryset filters."""
         return {k: v for k, v in {"day__gte": self.since, "day__lte": self.until}.items() if v}
 
     @property
     def query(self) -> dict[str, str]:
-        """As parameters of an address."""
+        """The query as URL parameters."""
         days = {k: v.isoformat() for k, v in {"since": self.since, "until": self.until}.items() if v}
         return {"adjust": self.adjust, **days}
 
 
-def asked_adjust(request: HttpRequest) -> str:
-    """`?adjust=`, unadjusted when it is none of ours."""
-    asked = request.GET.get("adjust", "")
-    return asked if asked in ADJUSTS else Adjust.NONE
+def adjust_from_request(request: HttpRequest) -> str:
+    """Returns `?adjust=`, or unadjusted if it is unknown."""
+    adjust = request.GET.get("adjust", "")
+    return adjust if adjust in ADJUSTS else Adjust.NONE
 
 
 def _day(text: str) -> date | None:
     return date.fromisoformat(text) if text else None
 
 
-def state(stock: Stock, summary: stored.Summary) -> SafeString:
-    """How the stored bars stand, in a word."""
+def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
+    """Returns the state of the stored bars as a badge."""
     if stock.delisted_on:
         return formatting.badge("plain", "block", _("delisted"))
     if not summary.bars:
@@ -78,14 +78,14 @@ def state(stock: Stock, summary: stored.Summary) -> SafeString:
     return formatting.badge("good", "check_circle", _("up to date"))
 
 
-def about(request: HttpRequest, stock: Stock) -> dict[str, Any]:
-    """The context of the page. Bounded, whatever is stored."""
+def build_detail_context(request: HttpRequest, stock: Stock) -> dict[str, Any]:
+    """Returns the template context. It is bounded, however much is stored."""
     summary = stored.summarize([stock])[stock.pk]
     may = {"bars": request.user.has_perm("tasks_app.view_dailybar")}
     context = {
         "breadcrumbs": [Breadcrumb(_("Stocks"), formatting.admin_url("stock")), Breadcrumb(stock.code)],
         "stock": stock,
-        "label": state(stock, summary),
+        "label": state_badge(stock, summary),
         "facts": facts(stock, summary),
         "start_url": start_url(request, stock),
         "may": may,
@@ -95,8 +95,8 @@ def about(request: HttpRequest, stock: Stock) -> dict[str, Any]:
 
 
 def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
-    """Pairs of a name and a value; what is not known is left out, but for what everybody looks for."""
-    former = _(", ").join(_former(name) for name in stock.former_names[-FORMER:])
+    """Returns (name, value) pairs; unknown values are left out."""
+    former = _(", ").join(_former(name) for name in stock.former_names[-MAX_FORMER_NAMES:])
     pairs = [
         (_("market"), stock.get_market_display()),
         (_("exchange"), stock.exchange),
@@ -123,7 +123,7 @@ def _former(name: Any) -> str:
 
 
 def start_url(request: HttpRequest, stock: Stock) -> str:
-    """To the start form with this stock filled in, for those who may start."""
+    """Returns the address of the start form with this stock; "" for users who may not start."""
     if not request.user.has_perm(START_TASK):
         return ""
     return f"{reverse('admin:start')}?{urlencode({'market': stock.market, 'codes': stock.code})}"
@@ -134,46 +134,46 @@ def start_url(request: HttpRequest, stock: Stock) -> str:
 
 def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
     series = list(Series.objects.filter(market=stock.market, symbol=stock.code, bars__gt=0))
-    asked = Asked.read(request) or Asked(Adjust.NONE, None, None)
-    held = [row.adjust for row in series]
-    if "adjust" not in request.GET and held and asked.adjust not in held:
-        asked = Asked(min(held, key=ADJUSTS.index), asked.since, asked.until)
-    rows = DailyBar.objects.filter(market=stock.market, symbol=stock.code, adjust=asked.adjust)
-    days = list(rows.order_by("day").values_list("day", flat=True)[: chart_data.MOST_BARS])
+    query = BarQuery.from_request(request) or BarQuery(Adjust.NONE, None, None)
+    stored_adjusts = [row.adjust for row in series]
+    if "adjust" not in request.GET and stored_adjusts and query.adjust not in stored_adjusts:
+        query = BarQuery(min(stored_adjusts, key=ADJUSTS.index), query.since, query.until)
+    rows = DailyBar.objects.filter(market=stock.market, symbol=stock.code, adjust=query.adjust)
+    days = list(rows.order_by("day").values_list("day", flat=True)[: chart_data.MAX_BARS])
     page = reverse("admin:tasks_app_stock_change", args=[stock.pk])
     return {
         "stored": bool(series or days),
-        "asked": asked,
-        "adjust": Adjust(asked.adjust),
-        "adjusts": [_adjust(page, value, asked, series) for value in ADJUSTS],
-        "chart": _chart(stock, asked) if days else None,
+        "query": query,
+        "adjust": Adjust(query.adjust),
+        "adjusts": [_adjust(page, value, query, series) for value in ADJUSTS],
+        "chart": _chart(stock, query) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
-        "table": table(request, rows.filter(**asked.days), page, asked),
-        "gaps": data_quality.gap_table(chart_data.find_gaps(stock, asked.adjust, days)),
-        "corrections": data_quality.corrections(stock, asked.adjust),
-        "findings": data_quality.findings(stock, asked.adjust),
+        "table": table(request, rows.filter(**query.days), page, query),
+        "gaps": data_quality.build_gap_table(chart_data.gaps_between(stock, query.adjust, days)),
+        "corrections": data_quality.recent_corrections(stock, query.adjust),
+        "findings": data_quality.recent_findings(stock, query.adjust),
     }
 
 
-def _adjust(page: str, value: str, asked: Asked, series: Iterable[Series]) -> dict[str, Any]:
+def _adjust(page: str, value: str, query: BarQuery, series: Iterable[Series]) -> dict[str, Any]:
     bars = next((row.bars for row in series if row.adjust == value), 0)
     return {
         "name": Adjust(value).label,
         "bars": formatting.number(bars),
-        "url": f"{page}?{urlencode({**asked.query, 'adjust': value})}",
-        "current": value == asked.adjust,
+        "url": f"{page}?{urlencode({**query.query, 'adjust': value})}",
+        "current": value == query.adjust,
     }
 
 
-def _chart(stock: Stock, asked: Asked) -> dict[str, Any]:
-    """What the script needs: addresses, words, and which colour rises where the reader lives."""
+def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
+    """Returns what the script needs: addresses, texts, and the colour of rising prices for the reader."""
     data = reverse("admin:tasks_app_stock_data", args=[stock.pk])
-    chinese = (get_language() or "").startswith("zh")
+    is_chinese = (get_language() or "").startswith("zh")
     return {
-        "data": f"{data}?{urlencode({'adjust': asked.adjust})}",
+        "data": f"{data}?{urlencode({'adjust': query.adjust})}",
         "task": reverse("admin:tasks_app_collectiontask_change", args=["0" * 32]),
         "language": get_language(),
-        "rising": "red" if chinese else "green",
+        "rising": "red" if is_chinese else "green",
         "words": {
             "open": _("open"),
             "high": _("high"),
@@ -192,26 +192,26 @@ def _chart(stock: Stock, asked: Asked) -> dict[str, Any]:
     }
 
 
-def table(request: HttpRequest, rows: Any, page: str, asked: Asked) -> dict[str, Any]:
-    """One page of the bars, the newest first, in the words of its rows."""
+def table(request: HttpRequest, rows: Any, page: str, query: BarQuery) -> dict[str, Any]:
+    """Returns one page of the bars, the newest first."""
     order = keyset.order_columns(DailyBar, ["-day"])
     try:
         at = keyset.parse_position(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
     except ValidationError:
         at = keyset.Position()
-    found = keyset.fetch_page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS)
+    bars = keyset.fetch_page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS_PER_PAGE)
     with_tasks = request.user.has_perm(VIEW_TASKS)
-    notes = _notes(asked.adjust, found.rows)
+    notes = _notes(query.adjust, bars.rows)
     return {
-        "rows": [_row(bar, notes, with_tasks) for bar in found.rows],
+        "rows": [_row(bar, notes, with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,
-        "several": bool(found.after or not found.is_first),
-        "links": page_links(found, lambda **to: f"{page}?{urlencode({**asked.query, **to})}#bars"),
+        "several": bool(bars.after or not bars.is_first),
+        "links": page_links(bars, lambda **to: f"{page}?{urlencode({**query.query, **to})}#bars"),
     }
 
 
 def _notes(adjust: str, bars: list[Any]) -> dict[str, set[date | None]]:
-    """The days among these bars that were corrected, and those that were flagged."""
+    """Returns the days of these bars that were corrected, and those that were flagged."""
     if not bars:
         return {"corrected": set(), "flagged": set()}
     key = {"market": bars[0].market, "symbol": bars[0].symbol, "adjust": adjust}
@@ -229,7 +229,7 @@ def _task(bar: Any) -> SafeString:
 
 
 def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict[str, Any]:
-    chips = {
+    badges = {
         "corrected": formatting.badge("info", "edit", _("corrected")),
         "flagged": formatting.badge("warn", "flag", _("flagged")),
     }
@@ -241,5 +241,5 @@ def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict
         "amount": formatting.number(bar.amount),
         "source": bar.source,
         "task": _task(bar) if with_tasks and bar.item_id else formatting.EMPTY,
-        "notes": [chip for name, chip in chips.items() if bar.day in notes[name]],
+        "notes": [badge for name, badge in badges.items() if bar.day in notes[name]],
     }

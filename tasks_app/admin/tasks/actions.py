@@ -1,4 +1,4 @@
-"""The verbs as the staff pages do them, and what they did in words."""
+"""Cancel and retry from the staff pages, with messages about their results."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,47 +23,47 @@ MISSING = "missing"
 
 
 @dataclass(frozen=True)
-class Cancelled:
-    """What a cancel did to one task: it ended it, or found it with the status `found`."""
+class CancelResult:
+    """The result of a cancel: the status in which it found the task, and a line that describes it."""
 
     task_id: UUID
-    found: str
+    status: str
     line: str
 
     @property
-    def done(self) -> bool:
-        return self.found == TaskStatus.RUNNING
+    def is_cancelled(self) -> bool:
+        return self.status == TaskStatus.RUNNING
 
 
-def actor(user: AbstractBaseUser | AnonymousUser) -> Actor:
-    """The signed-in user, acting through these pages."""
+def actor_for(user: AbstractBaseUser | AnonymousUser) -> Actor:
+    """Returns the signed-in user as the actor of the admin channel."""
     return Actor(Channel.ADMIN, user if isinstance(user, User) else None)
 
 
-def cancel(task_id: UUID, by: Actor) -> Cancelled:
-    """Cancel the task, whatever its status; the line says what happened."""
+def cancel(task_id: UUID, by: Actor) -> CancelResult:
+    """Cancels the task if it is running, and reports what happened in any case."""
     try:
         task = lifecycle.cancel(task_id, by)
     except errors.TaskNotRunning as error:
-        return _not_cancelled(task_id, error.params["status"])
+        return _refused_result(task_id, error.params["status"])
     except errors.TaskNotFound:
         line = _("Task %(id)s no longer exists.") % {"id": formatting.short_id(task_id)}
-        return Cancelled(task_id, MISSING, line)
-    return Cancelled(task_id, TaskStatus.RUNNING, _cancelled_line(task))
+        return CancelResult(task_id, MISSING, line)
+    return CancelResult(task_id, TaskStatus.RUNNING, _cancelled_line(task))
 
 
-def say_cancelled(request: HttpRequest, done: Iterable[Cancelled]) -> None:
-    """One message: the sum in its first line, then a line for each task."""
-    done = list(done)
-    lines = [one.line for one in done]
-    level = messages.SUCCESS if any(one.done for one in done) else messages.WARNING
-    messages.add_message(request, level, lines[0] if len(lines) == 1 else _with_sum(done))
+def report_cancelled(request: HttpRequest, results: Iterable[CancelResult]) -> None:
+    """Adds one message: the totals in its first line, then a line per task."""
+    results = list(results)
+    lines = [one.line for one in results]
+    level = messages.SUCCESS if any(one.is_cancelled for one in results) else messages.WARNING
+    messages.add_message(request, level, lines[0] if len(lines) == 1 else _summary_with_lines(results))
 
 
 def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTask | None:
-    """Start the retry and say so; None, and a message with the reason, when it is refused."""
+    """Starts the retry and adds a message. Returns None if it was refused."""
     try:
-        task = lifecycle.retry(task_id, actor(request.user), error_code)
+        task = lifecycle.retry(task_id, actor_for(request.user), error_code)
     except errors.CollectorError as error:
         messages.error(request, str(error))
         return None
@@ -79,15 +79,15 @@ def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTas
 
 
 def retry_each(request: HttpRequest, task_ids: Iterable[UUID]) -> None:
-    """Retry one task after the other, and say for each what came of it."""
+    """Retries one task after the other, with a message for each."""
     for task_id in task_ids:
         retry(request, task_id, "")
 
 
-def _not_cancelled(task_id: UUID, status: str) -> Cancelled:
+def _refused_result(task_id: UUID, status: str) -> CancelResult:
     text = _("Task %(id)s was already %(status)s; nothing was changed.")
     name = TaskStatus(status).label
-    return Cancelled(task_id, status, text % {"id": formatting.short_id(task_id), "status": name})
+    return CancelResult(task_id, status, text % {"id": formatting.short_id(task_id), "status": name})
 
 
 def _cancelled_line(task: CollectionTask) -> str:
@@ -103,10 +103,10 @@ def _cancelled_line(task: CollectionTask) -> str:
     }
 
 
-def _with_sum(done: list[Cancelled]) -> SafeString:
-    counts = Counter(one.found for one in done)
-    total = ", ".join(_summed(found, count) for found, count in _running_first(counts))
-    lines = format_html_join("", "<li>{}</li>", ([one.line] for one in done))
+def _summary_with_lines(results: list[CancelResult]) -> SafeString:
+    counts = Counter(one.status for one in results)
+    total = ", ".join(_count_by_status(status, count) for status, count in _running_first(counts))
+    lines = format_html_join("", "<li>{}</li>", ([one.line] for one in results))
     return format_html('<strong>{}</strong><ul class="sc-lines">{}</ul>', total, lines)
 
 
@@ -114,11 +114,11 @@ def _running_first(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (pair[0] != TaskStatus.RUNNING, pair[0]))
 
 
-def _summed(found: str, count: int) -> str:
+def _count_by_status(status: str, count: int) -> str:
     params = {"count": formatting.number(count)}
-    if found == TaskStatus.RUNNING:
+    if status == TaskStatus.RUNNING:
         return ngettext("%(count)s cancelled", "%(count)s cancelled", count) % params
-    if found == MISSING:
+    if status == MISSING:
         return ngettext("%(count)s no longer exists", "%(count)s no longer exist", count) % params
     text = ngettext("%(count)s was already %(status)s", "%(count)s were already %(status)s", count)
-    return text % {**params, "status": TaskStatus(found).label}
+    return text % {**params, "status": TaskStatus(status).label}

@@ -1,4 +1,4 @@
-"""Tasks: their list, the page of one with what refreshes it, and the verbs cancel and retry."""
+"""The task list, the task page with its refresh, and the actions cancel and retry."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count
 from tasks_app.admin.common.filters import SourceFilter, StartedFilter
 from tasks_app.admin.tasks import (
-    actions as verbs,
+    actions,
     columns,
     confirmations,
     detail,
@@ -30,7 +30,7 @@ from tasks_app.models.states import TaskStatus
 
 @admin.register(CollectionTask)
 class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
-    """Tasks to look at, to cancel and to retry; `lifecycle` alone changes them."""
+    """Tasks to view, cancel and retry; only `lifecycle` changes them."""
 
     actions = [confirmations.CANCEL, confirmations.RETRY]
     list_display = [
@@ -42,7 +42,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     list_defer = ("stock_codes", "unknown_codes", "error_message")
     ordering = ["-start_time", "-id"]
     search_fields = ["id"]
-    search_help_text = _("Task id, or how it begins")
+    search_help_text = _("Task id, or its first characters")
     change_form_template = "admin/tasks_app/task.html"
     fieldsets = [
         (
@@ -57,7 +57,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     ]
 
     short_id = cell(_("task"), lambda task: formatting.short_id(task.pk))
-    state = cell(_("status"), columns.label)
+    state = cell(_("status"), columns.status_label)
     progress = cell(_("progress"), formatting.progress_bar)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed)
@@ -68,7 +68,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     days = cell(_("days"), lambda task: formatting.date_range(task.start_date, task.end_date))
     codes = cell(_("stock codes"), columns.codes)
-    unknown = cell(_("unknown codes"), lambda task: columns.few(task.unknown_codes))
+    unknown = cell(_("unknown codes"), lambda task: columns.shorten_codes(task.unknown_codes))
     modes = cell(_("modes"), columns.modes)
     retried_from = cell(_("retry of"), columns.retried_from)
 
@@ -84,7 +84,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CollectionTask], search_term: str
     ) -> tuple[QuerySet[CollectionTask], bool]:
-        """Tasks whose id begins with the term: a range of the primary key."""
+        """Finds tasks whose id begins with the term, by a range of the primary key."""
         if not search_term:
             return queryset, False
         digits = search_term.strip().replace("-", "").lower()
@@ -104,7 +104,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Refuse the actions aloud: Django would drop one, and show the list as if nothing had been asked."""
+        """Refuses actions with an error: Django would drop one and show the list as usual."""
         needed = {confirmations.CANCEL: CANCEL_TASK, confirmations.RETRY: RETRY_TASK}
         for action in request.POST.getlist("action"):
             if action in needed:
@@ -112,62 +112,62 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         return super().changelist_view(request, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        task = live_updates.rows().get(pk=context["original"].pk)
-        context |= detail.context(task, TaskPermissions.for_user(request.user))
+        task = live_updates.page_tasks().get(pk=context["original"].pk)
+        context |= detail.build_detail_context(task, TaskPermissions.for_user(request.user))
         return super().render_change_form(request, context, *args, **kwargs)
 
     def live_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
-        """What changed on the task's page."""
-        return live_updates.answer(request, task_id)
+        """Returns what changed on the task's page."""
+        return live_updates.respond(request, task_id)
 
     def stocks_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
-        """`?block=3`: what the cells 300 to 399 of the grid say, as a JSON array."""
+        """`?block=3` returns the details of the grid's cells 300 to 399 as a JSON array."""
         require_permission(request, "tasks_app.view_collectionitem")
         task = get_object_or_404(CollectionTask.objects.only("market"), pk=task_id)
         block = request.GET.get("block", "")
-        found = grid.details(task, int(block)) if block.isdecimal() and len(block) < 6 else []
-        return JsonResponse(found, safe=False, json_dumps_params={"ensure_ascii": False})
+        details = grid.cell_details(task, int(block)) if block.isdecimal() and len(block) < 6 else []
+        return JsonResponse(details, safe=False, json_dumps_params={"ensure_ascii": False})
 
     @admin.action(permissions=["cancel"], description=_("Cancel selected tasks"))
     def cancel_selected(
         self, request: HttpRequest, queryset: QuerySet[CollectionTask]
     ) -> HttpResponse | None:
-        """Ask first; then cancel the selected tasks of the page, and say what happened to each."""
+        """Asks for confirmation, then cancels the selected tasks and reports the result of each."""
         tasks = list(queryset[: self.list_per_page])
         if "confirmed" not in request.POST:
-            return confirmations.cancel_selected(self, request, tasks)
-        by = verbs.actor(request.user)
-        verbs.say_cancelled(request, [verbs.cancel(task.pk, by) for task in tasks])
+            return confirmations.confirm_cancel_selected(self, request, tasks)
+        by = actions.actor_for(request.user)
+        actions.report_cancelled(request, [actions.cancel(task.pk, by) for task in tasks])
         return None
 
     @admin.action(permissions=["retry"], description=_("Retry selected tasks"))
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[CollectionTask]) -> HttpResponse | None:
-        """Ask first; then retry them. One task runs at a time, so the message says which were refused."""
+        """Asks for confirmation, then retries. One task runs at a time: messages name those refused."""
         tasks = list(queryset[: self.list_per_page])
         if "confirmed" not in request.POST:
-            return confirmations.retry_selected(self, request, tasks)
-        verbs.retry_each(request, [task.pk for task in tasks])
+            return confirmations.confirm_retry_selected(self, request, tasks)
+        actions.retry_each(request, [task.pk for task in tasks])
         return None
 
     def cancel_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
-        """GET asks, POST cancels."""
+        """GET asks for confirmation, POST cancels."""
         require_permission(request, CANCEL_TASK)
         page = formatting.task_url(task_id)
         if request.method == "POST":
-            verbs.say_cancelled(request, [verbs.cancel(task_id, verbs.actor(request.user))])
+            actions.report_cancelled(request, [actions.cancel(task_id, actions.actor_for(request.user))])
             return redirect(page)
         task = get_object_or_404(self.get_queryset(request), pk=task_id)
         if task.status == TaskStatus.RUNNING:
-            return confirmations.cancel(self, request, task)
+            return confirmations.confirm_cancel(self, request, task)
         text = _("There is nothing to cancel: the task is %(status)s.")
         messages.warning(request, text % {"status": task.get_status_display()})
         return redirect(page)
 
     def retry_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
-        """GET asks, POST starts the retry and leads to the new task."""
+        """GET asks for confirmation, POST starts the retry and redirects to the new task."""
         require_permission(request, RETRY_TASK)
         if request.method == "POST":
-            new = verbs.retry(request, task_id, request.POST.get("error_code", ""))
+            new = actions.retry(request, task_id, request.POST.get("error_code", ""))
             return redirect(formatting.task_url(new.pk if new else task_id))
         task = get_object_or_404(self.get_queryset(request), pk=task_id)
-        return confirmations.retry(self, request, task, request.GET.get("error_code", ""))
+        return confirmations.confirm_retry(self, request, task, request.GET.get("error_code", ""))

@@ -1,4 +1,4 @@
-"""What a task shows of itself: its cells in lists and fields, its line in questions, the way to its items."""
+"""How tasks are shown: cells of the list, fields of the page, a summary line, links to their items."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ from tasks_app.models.states import ItemState, TaskStatus
 
 TASKS = gettext_lazy("Tasks")
 START = "admin:start"
-CODES = 12
+MAX_CODES_SHOWN = 12
 MODES = {
     "test_mode": gettext_lazy("test mode"),
     "full_collection_mode": gettext_lazy("full collection mode"),
@@ -24,12 +24,12 @@ MODES = {
 }
 
 
-def label(task: CollectionTask) -> SafeString:
+def status_label(task: CollectionTask) -> SafeString:
     return formatting.status_badge(task.status, task.get_status_display())
 
 
 def failed(task: CollectionTask) -> SafeString | str:
-    """The number of failures, which leads to them."""
+    """Returns the number of failures, linked to them."""
     text = formatting.number(task.failed_count)
     return (
         formatting.link(items_url(task, state__exact=ItemState.FAILED), text) if task.failed_count else text
@@ -37,14 +37,14 @@ def failed(task: CollectionTask) -> SafeString | str:
 
 
 def scope(task: CollectionTask) -> SafeString:
-    """Market, source and days."""
+    """Returns market, source and days."""
     return formatting.two_lines(
         f"{task.market} · {task.source}", formatting.date_range(task.start_date, task.end_date)
     )
 
 
 def started(task: CollectionTask) -> SafeString:
-    """When, and by whom."""
+    """Returns when the task was started, and by whom."""
     by = _("by %(user)s") % {"user": task.created_by} if task.created_by else formatting.EMPTY
     return formatting.two_lines(formatting.timestamp(task.start_time, seconds=False), by)
 
@@ -54,13 +54,13 @@ def duration(task: CollectionTask) -> SafeString:
 
 
 def codes(task: CollectionTask) -> str:
-    return few(task.stock_codes) if task.stock_codes else _("all of the market")
+    return shorten_codes(task.stock_codes) if task.stock_codes else _("the whole market")
 
 
-def few(codes: list[str]) -> str:
-    """The first codes, and how many there are when these are not all."""
-    shown = ", ".join(codes[:CODES]) or formatting.EMPTY
-    if len(codes) <= CODES:
+def shorten_codes(codes: list[str]) -> str:
+    """Returns the first codes, and the total if there are more."""
+    shown = ", ".join(codes[:MAX_CODES_SHOWN]) or formatting.EMPTY
+    if len(codes) <= MAX_CODES_SHOWN:
         return shown
     return _("%(codes)s … (%(count)s in all)") % {"codes": shown, "count": formatting.number(len(codes))}
 
@@ -70,19 +70,19 @@ def modes(task: CollectionTask) -> str:
 
 
 def retried_from(task: CollectionTask) -> SafeString | str:
-    """The task that this one tries again, which may have been pruned meanwhile."""
+    """Returns a link to the task that this one retries; its id if that was deleted."""
     if not task.retry_of_id:
         return formatting.EMPTY
     is_kept = CollectionTask.objects.filter(pk=task.retry_of_id).exists()
     return formatting.task_link(task.retry_of_id) if is_kept else formatting.deleted_task(task.retry_of_id)
 
 
-def line(task: CollectionTask) -> SafeString:
-    """A task in one line, linked."""
+def summary_line(task: CollectionTask) -> SafeString:
+    """Returns a task in one line, linked."""
     return format_html(
         "{} {} <span>{} · {} · {}</span> <span>{}%</span>",
         formatting.task_link(task.pk),
-        label(task),
+        status_label(task),
         task.market,
         task.source,
         formatting.date_range(task.start_date, task.end_date),
@@ -90,17 +90,17 @@ def line(task: CollectionTask) -> SafeString:
     )
 
 
-def is_left(task: CollectionTask) -> bool:
-    """True if a retry of the ended task has something to do."""
+def can_be_retried(task: CollectionTask) -> bool:
+    """Whether a retry of the ended task has stocks to collect."""
     unfinished = task.planned_at is None or task.success_count < task.total_stocks
     return task.status != TaskStatus.RUNNING and unfinished
 
 
 def items_url(task: CollectionTask, **query: Any) -> str:
-    """The task's items, narrowed by the query."""
+    """Returns the address of the task's items, filtered by the query."""
     return formatting.admin_url("collectionitem", **{TASK_PARAMETER: task.pk, **query})
 
 
-def again_url(task: CollectionTask) -> str:
-    """The start form, filled in as this task was started."""
+def start_again_url(task: CollectionTask) -> str:
+    """Returns the address of the start form, filled in as for this task."""
     return f"{reverse(START)}?{urlencode({'from': task.pk})}"

@@ -1,4 +1,4 @@
-"""What is asked before a task's verbs are done."""
+"""The confirmation pages of cancel and retry."""
 
 from typing import Any
 from uuid import UUID
@@ -17,59 +17,61 @@ from tasks_app.models.states import ItemState
 CANCEL, RETRY = "cancel_selected", "retry_selected"
 
 
-def cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
-    """Ask on the task's own page."""
+def confirm_cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
+    """Returns the confirmation page of one task."""
     return confirmation.render_confirmation(
         admin,
         request,
         title=_("Cancel the task"),
         question=_("Cancel this task?"),
-        effects=_what_this_cancel_does(task),
-        objects=[columns.line(task)],
+        effects=_cancel_effects_for(task),
+        objects=[columns.summary_line(task)],
         confirm_label=_("Yes, cancel it"),
-        cancel_url=_page(task.pk),
-        breadcrumbs=_trail(task),
+        cancel_url=_task_page(task.pk),
+        breadcrumbs=_breadcrumbs(task),
     )
 
 
-def cancel_selected(
+def confirm_cancel_selected(
     admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]
 ) -> HttpResponse:
-    """Ask for the list's action, which the answer then repeats, confirmed."""
+    """Returns the confirmation page of the list's action, which its form submits again as confirmed."""
     many = len(tasks)
     return confirmation.render_confirmation(
         admin,
         request,
         title=_("Cancel selected tasks"),
         question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
-        effects=[*_what_a_cancel_does(), _("A task that has ended stays as it is.")],
-        objects=[columns.line(task) for task in tasks],
+        effects=[*_cancel_effects(), _("A task that has ended stays as it is.")],
+        objects=[columns.summary_line(task) for task in tasks],
         confirm_label=ngettext("Yes, cancel it", "Yes, cancel them", many),
         cancel_url=formatting.admin_url("collectiontask"),
-        breadcrumbs=_trail(),
+        breadcrumbs=_breadcrumbs(),
         hidden={"action": CANCEL, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
     )
 
 
-def retry_selected(admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]) -> HttpResponse:
-    """Ask for the list's action, which the answer then repeats, confirmed."""
+def confirm_retry_selected(
+    admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]
+) -> HttpResponse:
+    """Returns the confirmation page of the list's action, which its form submits again as confirmed."""
     many = len(tasks)
     return confirmation.render_confirmation(
         admin,
         request,
         title=_("Retry selected tasks"),
         question=ngettext("Retry %(many)d task?", "Retry %(many)d tasks?", many) % {"many": many},
-        effects=[*_what_a_retry_does(), _("Of several tasks the first that can be retried is.")],
-        objects=[columns.line(task) for task in tasks],
+        effects=[*_retry_effects(), _("Of several tasks the first that can be retried is.")],
+        objects=[columns.summary_line(task) for task in tasks],
         confirm_label=_("Yes, start it"),
         cancel_url=formatting.admin_url("collectiontask"),
-        breadcrumbs=_trail(),
+        breadcrumbs=_breadcrumbs(),
         hidden={"action": RETRY, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
         danger=False,
     )
 
 
-def retry(
+def confirm_retry(
     admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask, error_code: str
 ) -> HttpResponse:
     """Ask for a retry of all that is left, or of one kind of failure."""
@@ -81,25 +83,25 @@ def retry(
         request,
         title=_("Retry the task"),
         question=question % {"code": error_code},
-        effects=[*_how_many(task, error_code), *_what_a_retry_does()],
-        objects=[columns.line(task)],
+        effects=[*_retry_size(task, error_code), *_retry_effects()],
+        objects=[columns.summary_line(task)],
         confirm_label=_("Yes, start it"),
-        cancel_url=_page(task.pk),
-        breadcrumbs=_trail(task),
+        cancel_url=_task_page(task.pk),
+        breadcrumbs=_breadcrumbs(task),
         hidden={"error_code": error_code},
         danger=False,
     )
 
 
-def _what_a_cancel_does() -> list[str]:
+def _cancel_effects() -> list[str]:
     return [
         _("Collecting stops at once and for good: a cancelled task never goes on. A retry starts a new one."),
         _("What is stored stays stored: not one bar is deleted."),
     ]
 
 
-def _what_this_cancel_does(task: CollectionTask) -> list[str]:
-    """What stops and what stays, in numbers; they are as of now, and workers go on while it is read."""
+def _cancel_effects_for(task: CollectionTask) -> list[str]:
+    """Returns what stops and what stays, in numbers as of now: workers continue while the page is read."""
     params = {
         "done": formatting.number(task.processed_stocks),
         "failed": formatting.number(task.failed_count),
@@ -112,11 +114,11 @@ def _what_this_cancel_does(task: CollectionTask) -> list[str]:
         "(%(bars)s)."
     )
     counted = [stops % params, stays % params] if task.planned_at else []
-    return [*counted, *_what_a_cancel_does()]
+    return [*counted, *_cancel_effects()]
 
 
-def _how_many(task: CollectionTask, error_code: str) -> list[str]:
-    """How many stocks the retry collects; nothing for a task that never got its list."""
+def _retry_size(task: CollectionTask, error_code: str) -> list[str]:
+    """Returns how many stocks the retry collects; nothing for a task without a stock list."""
     if not task.planned_at:
         return []
     failed = task.items.filter(state=ItemState.FAILED, error_code=error_code) if error_code else None
@@ -125,17 +127,17 @@ def _how_many(task: CollectionTask, error_code: str) -> list[str]:
     return [text % {"count": formatting.number(many)}]
 
 
-def _what_a_retry_does() -> list[str]:
+def _retry_effects() -> list[str]:
     return [
         _("The new task has the same source, days and modes, and is linked to this one."),
         _("This task stays as it is. Only one task runs at a time."),
     ]
 
 
-def _page(task_id: UUID) -> str:
+def _task_page(task_id: UUID) -> str:
     return formatting.task_url(task_id)
 
 
-def _trail(task: CollectionTask | None = None) -> list[Breadcrumb]:
+def _breadcrumbs(task: CollectionTask | None = None) -> list[Breadcrumb]:
     tasks = Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask"))
-    return [tasks, Breadcrumb(formatting.short_id(task.pk), _page(task.pk))] if task else [tasks]
+    return [tasks, Breadcrumb(formatting.short_id(task.pk), _task_page(task.pk))] if task else [tasks]

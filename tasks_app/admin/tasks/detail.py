@@ -1,4 +1,4 @@
-"""The page of a task around its moving parts: addresses, the grid's legend, and the words of its script."""
+"""The frame of the task page around its live parts: addresses, the grid's legend, the script's texts."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from tasks_app.models.states import ItemState
 INTERVALS = (1, 2, 5, 10, 30)
 
 
-def context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
-    """All of the page. The task comes from `feed.rows`."""
+def build_detail_context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
+    """Returns the template context. The task comes from `live_updates.page_tasks`."""
     return {
         "breadcrumbs": [
             Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask")),
@@ -25,14 +25,14 @@ def context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
         "stocks_url": formatting.task_url(task.pk, "stocks"),
         "items_url": columns.items_url(task),
         "intervals": INTERVALS,
-        "states": [(grid.LETTERS[state], state.label) for state in ItemState],
-        "words": words(),
-        **live_updates.context(task, may),
+        "states": [(grid.STATE_LETTERS[state], state.label) for state in ItemState],
+        "texts": script_texts(),
+        **live_updates.build_parts_context(task, may),
     }
 
 
-def words() -> dict[str, Any]:
-    """What the script says. `{…}` are its placeholders."""
+def script_texts() -> dict[str, Any]:
+    """Returns the texts of the page's script. `{…}` are its placeholders."""
     return {
         "units": {"d": _("{n} d"), "h": _("{n} h"), "min": _("{n} min"), "s": _("{n} s")},
         "ago": _("{time} ago"),
@@ -55,5 +55,5 @@ def words() -> dict[str, Any]:
         "took": _("took"),
         "error": _("error"),
         "cells": _("{count} stocks"),
-        "states": {grid.LETTERS[state]: str(state.label) for state in ItemState},
+        "states": {grid.STATE_LETTERS[state]: str(state.label) for state in ItemState},
     }

@@ -1,4 +1,4 @@
-"""Who did what to a task, readable: the parameters by their names, an order in one line."""
+"""The events of a task in readable form: parameters by their names, a collection request unwrapped."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from tasks_app.models import TaskEvent
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.tasks import EventKind
 
-LOOKS = {
+EVENT_STYLES = {
     EventKind.STARTED: ("info", "play_arrow"),
     EventKind.PLANNED: ("info", "list_alt"),
     EventKind.CANCELLED: ("plain", "block"),
@@ -22,7 +22,7 @@ LOOKS = {
     EventKind.RETRIED: ("info", "replay"),
     EventKind.WARNED: ("bad", "warning"),
 }
-NAMES = {
+PARAMETER_NAMES = {
     "market": gettext_lazy("market"),
     "source": gettext_lazy("source"),
     "fallbacks": gettext_lazy("further sources"),
@@ -39,9 +39,9 @@ NAMES = {
 }
 
 
-def told(event: TaskEvent) -> dict[str, Any]:
-    """An event for the page: when, what, by whom, through which channel, with which parameters."""
-    tone, icon = LOOKS.get(EventKind(event.kind), ("plain", "help"))
+def describe_event(event: TaskEvent) -> dict[str, Any]:
+    """Returns an event for the page: when, what, by whom, through which channel, with which parameters."""
+    tone, icon = EVENT_STYLES.get(EventKind(event.kind), ("plain", "help"))
     return {
         "at": formatting.timestamp(event.at),
         "kind": event.get_kind_display(),
@@ -49,23 +49,23 @@ def told(event: TaskEvent) -> dict[str, Any]:
         "icon": icon,
         "user": event.user_name or formatting.EMPTY,
         "channel": event.get_channel_display(),
-        "params": warned(event) or parameters(event.params),
+        "params": _warning_text(event) or _named_parameters(event.params),
     }
 
 
-def warned(event: TaskEvent) -> list[tuple[str, Any]]:
-    """A warning's sentence, in the place of its parameters."""
+def _warning_text(event: TaskEvent) -> list[tuple[str, Any]]:
+    """Returns a warning's sentence in place of its parameters."""
     sentence = errors.warning(event.params) if event.kind == EventKind.WARNED else ""
     return [("", sentence)] if sentence else []
 
 
-def parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
-    """(name, value) of those that say something, an order's unwrapped."""
+def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Returns (name, value) of the parameters with a value; those of a request are unwrapped."""
     flat = {**params.get("order", {}), **{key: value for key, value in params.items() if key != "order"}}
     if {"start_date", "end_date"} <= flat.keys():
         flat["days"] = formatting.date_range(flat.pop("start_date"), flat.pop("end_date"))
-    told = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
-    return [(str(NAMES.get(key, key)), _value(key, value)) for key, value in told.items()]
+    filled = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
+    return [(str(PARAMETER_NAMES.get(key, key)), _value(key, value)) for key, value in filled.items()]
 
 
 def _value(key: str, value: Any) -> Any:
@@ -74,7 +74,7 @@ def _value(key: str, value: Any) -> Any:
     if isinstance(value, bool):
         return _("yes")
     if isinstance(value, list):
-        return columns.few([str(part) for part in value])
+        return columns.shorten_codes([str(part) for part in value])
     if isinstance(value, int):
         return formatting.number(value)
     return {**dict(Market.choices), **dict(Adjust.choices)}.get(value, value)

@@ -1,8 +1,7 @@
-"""One cell per stock: the states of all of them in a few bytes, and what a cell says when it is looked at.
+"""The grid of the task page: one cell per stock, all states in a few bytes, and the details of cells.
 
-The states travel whole, as runs ("3210s14f2c1894p"), not as changes since a version: neighbours mostly
-share a state, so 6,000 stocks are a few hundred bytes, every answer is complete in itself, and one
-answer serves all who look.
+The states are sent whole as run lengths ("3210s14f2c1894p"), not as changes since a version: neighbours
+mostly share a state, so 6,000 stocks are a few hundred bytes, and one response serves all readers.
 """
 
 from itertools import groupby
@@ -14,35 +13,34 @@ from tasks_app.admin.common import formatting
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.models.states import ItemState
 
-LETTERS = {
+STATE_LETTERS = {
     ItemState.PENDING: "p",
     ItemState.CLAIMED: "c",
     ItemState.SUCCEEDED: "s",
     ItemState.FAILED: "f",
     ItemState.SKIPPED: "k",
 }
-BLOCK = 100  # cells whose details are asked for at once
+BLOCK = 100  # cells whose details are requested at once
 FIELDS = (
     *("pk", "position", "code", "state", "attempts", "error_code", "error_message"),
     *("started_at", "finished_at", "rows_collected", "rows_corrected", "rows_skipped", "rows_refused"),
 )
 
 
-def cells(task_id: UUID) -> str:
-    """The states of the task's stocks in their order, as runs of equal ones. One query."""
-    states = (
-        CollectionItem.objects.filter(task_id=task_id).order_by("position").values_list("state", flat=True)
-    )
-    return "".join(f"{sum(1 for _ in run)}{LETTERS[ItemState(state)]}" for state, run in groupby(states))
+def encode_states(task_id: UUID) -> str:
+    """Returns the states of the task's stocks in order, as run lengths. One query."""
+    items = CollectionItem.objects.filter(task_id=task_id).order_by("position")
+    runs = groupby(items.values_list("state", flat=True))
+    return "".join(f"{sum(1 for _ in run)}{STATE_LETTERS[ItemState(state)]}" for state, run in runs)
 
 
-def details(task: CollectionTask, block: int) -> list[dict[str, Any]]:
-    """What the cells of the block say: positions block × 100 and the 99 after. Two queries."""
+def cell_details(task: CollectionTask, block: int) -> list[dict[str, Any]]:
+    """Returns the details of the block's cells: positions block × 100 and the 99 after. Two queries."""
     first = block * BLOCK
     rows = CollectionItem.objects.filter(task_id=task.pk, position__gte=first, position__lt=first + BLOCK)
     items = list(rows.order_by("position").only(*FIELDS))
-    known = Stock.objects.filter(market=task.market, code__in=[item.code for item in items])
-    names = dict(known.values_list("code", "name"))
+    stocks = Stock.objects.filter(market=task.market, code__in=[item.code for item in items])
+    names = dict(stocks.values_list("code", "name"))
     return [_detail(item, names.get(item.code, "")) for item in items]
 
 
@@ -51,7 +49,7 @@ def _detail(item: CollectionItem, name: str) -> dict[str, Any]:
         "position": item.position,
         "code": item.code,
         "name": name,
-        "state": LETTERS[ItemState(item.state)],
+        "state": STATE_LETTERS[ItemState(item.state)],
         "attempts": item.attempts,
         "rows": item.rows_collected + item.rows_corrected + item.rows_skipped,
         "refused": item.rows_refused,
@@ -63,7 +61,7 @@ def _detail(item: CollectionItem, name: str) -> dict[str, Any]:
 
 
 def _milliseconds(item: CollectionItem) -> int | None:
-    """From its first claim to its end, pauses between attempts included."""
+    """Returns the time from the first claim to the end, pauses between attempts included."""
     if item.started_at is None or item.finished_at is None:
         return None
     return round((item.finished_at - item.started_at).total_seconds() * 1000)

@@ -1,4 +1,4 @@
-"""The stocks of a task and what became of each."""
+"""The items of a task: its stocks with their results."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def _times(item: CollectionItem) -> Any:
 
 @admin.register(CollectionItem)
 class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
-    """The items of one task at a time, in the task's own order, which its index serves."""
+    """The items of one task at a time, in the task's order, which its index serves."""
 
     list_display = ["code", "of_task", "status", "attempts", "bars", "error", "times", "chart"]
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
@@ -86,6 +86,6 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CollectionItem], search_term: str
     ) -> tuple[QuerySet[CollectionItem], bool]:
-        """The item of exactly this code, which the unique index finds."""
+        """Finds the item with exactly this code by the unique index."""
         code = search_term.strip().upper()
         return (queryset.filter(code=code) if code else queryset), False

@@ -1,10 +1,9 @@
-"""The task page's refresh: what changed since the reader's version, at three queries while nothing did.
+"""The refresh of the task page: which parts changed since the reader's version, at little cost.
 
-The queries are the session's, the user's and one that reads the task's row together with all else
-that makes a version: the last event and the stocks in hand. Two more read the permissions of a reader
-who is not a superuser. The heartbeat alone, which moves each second, is an answer of two hundred
-bytes. What the page shows is drawn once per version, and not more than once a second, in each web
-process: two hundred readers cost the drawing of one. What changes by time alone (a rate, a source's
+A refresh reads the session, the user, and one row with everything that makes a version: the task, its last
+event and its stocks in flight; two more queries read the permissions of a reader who is not a superuser.
+The heartbeat alone, which moves every second, is a response of two hundred bytes. Each web process renders
+a version once for all readers, and at most once a second. What changes with time alone (a rate, a source's
 pause, a lost lane) shows within ten seconds.
 """
 
@@ -19,7 +18,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db.models import OuterRef, QuerySet, Subquery, Sum
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -29,176 +28,164 @@ from tasks_app import lifecycle
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.tasks import grid, panels
 from tasks_app.db.compiled_queries import CompiledQuery
+from tasks_app.http.conditional import conditional_response, etag_for
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskStatus
 
-FRESH_SECONDS = 1.0
-TURN_SECONDS = 10
-YOUNG = timedelta(minutes=1)
-KEPT = 64
-SLOW = ("status", "planned_at", "end_time", "error_code", "last_event")
-FAST = (
+MIN_RENDER_INTERVAL = 1.0  # seconds
+BUCKET_SECONDS = 10
+EXACT_TIME_FOR = timedelta(minutes=1)  # after the plan; later, times are rounded down to the bucket
+MAX_SNAPSHOTS = 64
+IMMEDIATE_FIELDS = ("status", "planned_at", "end_time", "error_code", "last_event")
+COUNTER_FIELDS = (
     *("total_stocks", "processed_stocks", "success_count", "failed_count", "collected_count"),
-    *("corrected_count", "skipped_count", "refused_count", "flagged_count", "in_hand"),
+    *("corrected_count", "skipped_count", "refused_count", "flagged_count", "in_flight"),
 )
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The page's parts as drawn: name → (digest, HTML), and the stocks' cells with their digest.
+    """The rendered parts of a page: name → (digest, HTML), and the encoded states of its stocks.
 
-    `version` and `slow` are the row's at that time, `drawn` is a monotonic clock's, `turn` see `_turn`.
+    `version` and `immediate` describe the row that was rendered; `rendered_at` is in monotonic seconds.
     """
 
     version: str
-    slow: tuple[Any, ...]
-    drawn: float
-    turn: datetime
+    immediate: tuple[Any, ...]
+    rendered_at: float
+    time_bucket: datetime
     parts: Mapping[str, tuple[str, str]]
     cells: tuple[str, str]
 
-    def serves(self, task: CollectionTask, version: str, slow: tuple[Any, ...]) -> bool:
-        """Whether this is what the row still looks like, but for counters that moved within a second."""
+    def is_current(self, task: CollectionTask, version: str, immediate: tuple[Any, ...]) -> bool:
+        """Whether it still shows the row, apart from counters that moved within the last second."""
         if self.version == version:
-            return task.status != TaskStatus.RUNNING or self.turn == _turn()
-        return self.slow == slow and time.monotonic() - self.drawn < FRESH_SECONDS
+            return task.status != TaskStatus.RUNNING or self.time_bucket == _time_bucket()
+        return self.immediate == immediate and time.monotonic() - self.rendered_at < MIN_RENDER_INTERVAL
 
-    @property
-    def digest(self) -> str:
-        return _digest("".join([*(digest for digest, _ in self.parts.values()), self.cells[0]]))
+    def etag(self, task: CollectionTask) -> str:
+        digests = [digest for digest, _ in (*self.parts.values(), self.cells)]
+        return etag_for(repr((digests, task.heartbeat_at)))
 
 
-class Kept:
-    """The last snapshots of this process, the least lately drawn thrown away."""
+class SnapshotCache:
+    """The snapshots of this process; the one rendered longest ago is dropped first."""
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.found: dict[tuple[Any, ...], Snapshot] = {}
+        self.snapshots: dict[tuple[Any, ...], Snapshot] = {}
 
     def get(self, task: CollectionTask, may: TaskPermissions) -> Snapshot:
-        """The task's parts as of now, or as of at most a second ago if only counters moved since."""
+        """Returns the task's parts as of now, or up to a second old if only counters moved since."""
         key = (task.pk, get_language(), may)
-        version, slow = _version(task, may), _slow(task)
+        immediate = (*(getattr(task, name) for name in IMMEDIATE_FIELDS), selectors.is_unattended(task))
+        counters = tuple(getattr(task, name) for name in COUNTER_FIELDS)
+        version = _digest(repr((immediate, counters, may, get_language())))
         with self.lock:
-            kept = self.found.get(key)
-            if kept and kept.serves(task, version, slow):
-                return kept
-            self.found.pop(key, None)
-            self.found[key] = made = _draw(task, may, version, slow)
-            while len(self.found) > KEPT:
-                del self.found[next(iter(self.found))]
-            return made
+            snapshot = self.snapshots.get(key)
+            if snapshot is None or not snapshot.is_current(task, version, immediate):
+                self.snapshots.pop(key, None)
+                snapshot = self.snapshots[key] = _render_snapshot(task, may, version, immediate)
+                while len(self.snapshots) > MAX_SNAPSHOTS:
+                    del self.snapshots[next(iter(self.snapshots))]
+            return snapshot
 
 
-KEEPER = Kept()
+snapshots = SnapshotCache()
 
 
-def rows() -> QuerySet[CollectionTask]:
-    """Tasks with all that makes a version of their page."""
+def page_tasks() -> QuerySet[CollectionTask]:
+    """Returns tasks with everything that makes a version of their page."""
     events = TaskEvent.objects.filter(task=OuterRef("pk")).order_by("-id")
-    held = CollectionItem.objects.filter(task=OuterRef("pk"), state=ItemState.CLAIMED)
+    claimed = CollectionItem.objects.filter(task=OuterRef("pk"), state=ItemState.CLAIMED)
     return CollectionTask.objects.defer(*selectors.HEAVY_COLUMNS).annotate(
         last_event=Subquery(events.values("id")[:1]),
-        in_hand=Subquery(held.values("task").annotate(sum=Sum("position")).values("sum")),
+        in_flight=Subquery(claimed.values("task").annotate(sum=Sum("position")).values("sum")),
     )
 
 
-_ROW = CompiledQuery(
-    lambda task_id: rows().filter(pk=task_id),
+_TASK_QUERY = CompiledQuery(
+    lambda task_id: page_tasks().filter(pk=task_id),
     selectors.LIGHT_COLUMNS,
     uuid4(),
-    annotations=("last_event", "in_hand"),
+    annotations=("last_event", "in_flight"),
 )
 
 
-def answer(request: HttpRequest, task_id: UUID) -> HttpResponse:
-    """304 while nothing changed; else JSON: the pulse, and those parts that the reader does not have.
+def respond(request: HttpRequest, task_id: UUID) -> HttpResponse:
+    """Returns 304 while nothing changed; else JSON with the live fields and the parts that the reader lacks.
 
-    `?have=head.1a2b3c,…` names the parts that the reader has. 404 for a task that is gone, 403
-    without the right to look.
+    `?have=head.1a2b3c,…` names the parts that the reader has. 404 for a deleted task, 403 without the
+    permission to view tasks.
     """
-    task = _ROW.instance(task_id)
+    task = _TASK_QUERY.instance(task_id)
     if task and lifecycle.abandon_if_unattended(task):
-        task = _ROW.instance(task_id)
+        task = _TASK_QUERY.instance(task_id)
     if task is None:
         return JsonResponse({}, status=404)
     may = TaskPermissions.for_user(request.user)
     if not may.view:
         return JsonResponse({}, status=403)
-    snapshot = KEEPER.get(task, may)
-    etag = _etag(task, snapshot)
-    if request.headers.get("If-None-Match") == etag:
-        return HttpResponseNotModified(headers={"ETag": etag})
-    body = _changes(task, snapshot, set(request.GET.get("have", "").split(",")))
-    return HttpResponse(_json(body), content_type="application/json", headers={"ETag": etag})
+    snapshot = snapshots.get(task, may)
+
+    def build() -> HttpResponse:
+        have = set(request.GET.get("have", "").split(","))
+        parts = {name: part for name, part in snapshot.parts.items() if f"{name}.{part[0]}" not in have}
+        body: dict[str, Any] = {**live_fields(task), "parts": parts}
+        if f"cells.{snapshot.cells[0]}" not in have:
+            body["cells"] = snapshot.cells
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return HttpResponse(text, content_type="application/json")
+
+    return conditional_response(request, snapshot.etag(task), build)
 
 
-def context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
-    """What the page itself begins with: the same parts, drawn as a refresh draws them."""
-    snapshot = KEEPER.get(task, may)
+def build_parts_context(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
+    """Returns what the page begins with: the same parts, rendered as for a refresh."""
+    snapshot = snapshots.get(task, may)
     have = [f"{name}.{digest}" for name, (digest, _) in snapshot.parts.items()]
     return {
         "parts": {name: SafeString(html) for name, (_, html) in snapshot.parts.items()},
         "begin": {
-            **pulse(task),
-            "etag": _etag(task, snapshot),
+            **live_fields(task),
+            "etag": snapshot.etag(task),
             "cells": snapshot.cells[1],
             "have": [*have, f"cells.{snapshot.cells[0]}"],
         },
     }
 
 
-def pulse(task: CollectionTask) -> dict[str, Any]:
-    """What moves by itself: times in milliseconds since 1970 and the title; the browser's clock goes on."""
+def live_fields(task: CollectionTask) -> dict[str, Any]:
+    """Returns what moves by itself: times in milliseconds since 1970, from which the browser counts on."""
     return {
         "now": _milliseconds(timezone.now()),
         "heartbeat": _milliseconds(task.heartbeat_at),
         "began": _milliseconds(task.start_time),
         "planned": task.planned_at is not None or task.end_time is not None,
         "final": task.status != TaskStatus.RUNNING,
-        "said": panels.sentence(task),
-        "title": panels.title(task),
+        "said": panels.progress_sentence(task),
+        "title": panels.page_title(task),
     }
 
 
-def _changes(task: CollectionTask, snapshot: Snapshot, have: set[str]) -> dict[str, Any]:
-    parts = {name: part for name, part in snapshot.parts.items() if f"{name}.{part[0]}" not in have}
-    body: dict[str, Any] = {**pulse(task), "parts": parts}
-    if f"cells.{snapshot.cells[0]}" not in have:
-        body["cells"] = snapshot.cells
-    return body
+def _render_snapshot(
+    task: CollectionTask, may: TaskPermissions, version: str, immediate: tuple[Any, ...]
+) -> Snapshot:
+    bucket = _time_bucket()
+    is_young = task.planned_at is None or bucket - task.planned_at < EXACT_TIME_FOR
+    context = panels.build_panels_context(task, may, timezone.now() if is_young else bucket)
+    parts = {}
+    for name in panels.PARTS:
+        html = render_to_string(f"admin/tasks_app/live/{name}.html", context).strip()
+        parts[name] = (_digest(html), html)
+    states = grid.encode_states(task.pk)
+    return Snapshot(version, immediate, time.monotonic(), bucket, parts, (_digest(states), states))
 
 
-def _etag(task: CollectionTask, snapshot: Snapshot) -> str:
-    return f'"{snapshot.digest}-{_milliseconds(task.heartbeat_at):x}"'
-
-
-def _draw(task: CollectionTask, may: TaskPermissions, version: str, slow: tuple[Any, ...]) -> Snapshot:
-    turn = _turn()
-    young = task.planned_at is None or turn - task.planned_at < YOUNG
-    about = panels.about(task, may, timezone.now() if young else turn)
-    drawn = {
-        name: render_to_string(f"admin/tasks_app/live/{name}.html", about).strip() for name in panels.PARTS
-    }
-    runs = grid.cells(task.pk)
-    parts = {name: (_digest(html), html) for name, html in drawn.items()}
-    return Snapshot(version, slow, time.monotonic(), turn, parts, (_digest(runs), runs))
-
-
-def _turn() -> datetime:
-    """The last full ten seconds: all web processes draw alike within them, as long as no counter moves."""
-    return datetime.fromtimestamp(int(time.time()) // TURN_SECONDS * TURN_SECONDS, UTC)
-
-
-def _slow(task: CollectionTask) -> tuple[Any, ...]:
-    """What must show at once."""
-    return (*(getattr(task, name) for name in SLOW), selectors.is_unattended(task))
-
-
-def _version(task: CollectionTask, may: TaskPermissions) -> str:
-    fast = tuple(getattr(task, name) for name in FAST)
-    return _digest(repr((_slow(task), fast, may, get_language())))
+def _time_bucket() -> datetime:
+    """Returns the last full ten seconds: within them all web processes render alike while counters rest."""
+    return datetime.fromtimestamp(int(time.time()) // BUCKET_SECONDS * BUCKET_SECONDS, UTC)
 
 
 def _digest(text: str) -> str:
@@ -207,7 +194,3 @@ def _digest(text: str) -> str:
 
 def _milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def _json(body: dict[str, Any]) -> str:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))

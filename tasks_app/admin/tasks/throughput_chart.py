@@ -1,7 +1,6 @@
-"""The throughput of a task as a drawing of bars, made by the server: no script, no style, no library.
+"""The throughput of a task as an SVG bar chart that the server draws, without script or library.
 
-Two paths, one for each outcome, so that sixty bars are two kilobytes; the same numbers stand in a
-table beside it.
+One path per outcome keeps sixty bars at two kilobytes; a table beside the chart has the same numbers.
 """
 
 from dataclasses import dataclass
@@ -32,23 +31,23 @@ class Chart:
 
 
 def build_chart(buckets: list[Bucket]) -> Chart | None:
-    """The drawing of these intervals; None of none."""
+    """Returns the chart of these intervals; None without any."""
     if not buckets:
         return None
     highest = max(bucket.succeeded + bucket.failed for bucket in buckets)
     top = round_up(highest)
     step = WIDTH / len(buckets)
-    good, bad = [], []
+    succeeded, failed = [], []
     for number, bucket in enumerate(buckets):
-        left, wide = number * step, max(step - GAP, step * 0.7)
-        high, more = (HEIGHT * count / top for count in (bucket.succeeded, bucket.failed))
-        good.append(_bar(left, wide, HEIGHT, high))
-        bad.append(_bar(left, wide, HEIGHT - high, more))
+        left, width = number * step, max(step - GAP, step * 0.7)
+        height, failed_height = (HEIGHT * count / top for count in (bucket.succeeded, bucket.failed))
+        succeeded.append(_bar(left, width, HEIGHT, height))
+        failed.append(_bar(left, width, HEIGHT - height, failed_height))
     ends = buckets[0].at, buckets[-1].at + buckets[-1].width
     dated = timezone.localtime(ends[0]).date() != timezone.localtime(ends[1]).date()
     return Chart(
-        succeeded="".join(good),
-        failed="".join(bad),
+        succeeded="".join(succeeded),
+        failed="".join(failed),
         top=formatting.number(top),
         width=durations.format_duration(buckets[0].width),
         first=_clock(ends[0], dated),
@@ -59,7 +58,7 @@ def build_chart(buckets: list[Bucket]) -> Chart | None:
 
 
 def round_up(count: int) -> int:
-    """The least of 1, 2, 3, 4, 5, 6, 8, 10, 20, 30 … that is not below the count."""
+    """Returns the smallest of 1, 2, 3, 4, 5, 6, 8, 10, 20, 30 … that is not below the count."""
     size = 1
     while True:
         for step in STEPS:
@@ -68,11 +67,11 @@ def round_up(count: int) -> int:
         size *= 10
 
 
-def _bar(left: float, wide: float, bottom: float, high: float) -> str:
-    """A filled rectangle that stands on `bottom`, as a piece of a path."""
-    if high <= 0:
+def _bar(left: float, width: float, bottom: float, height: float) -> str:
+    """Returns a filled rectangle that stands on `bottom`, as a piece of a path."""
+    if height <= 0:
         return ""
-    return f"M{left:.1f} {bottom:.1f}v-{high:.1f}h{wide:.1f}v{high:.1f}z"
+    return f"M{left:.1f} {bottom:.1f}v-{height:.1f}h{width:.1f}v{height:.1f}z"
 
 
 def _clock(at: datetime, dated: bool) -> str:
