@@ -25,7 +25,7 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
     issues += [(FindingKind.FLAGGED, issue) for issue in result.flags[:MAX_FINDINGS]]
     Finding.objects.bulk_create(
         Finding(
-            **_series_of(request, origin),
+            **_shared_fields(request, origin),
             day=issue.day,
             kind=kind,
             code=issue.code,
@@ -37,7 +37,7 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
 
 def record_corrections(request: Request, origin: Provenance, corrections: Sequence[BarDiff]) -> None:
     """Lists an item's first 500 corrections one by one; one more row counts the rest."""
-    fields = {**_series_of(request, origin), "source": origin.source}
+    fields = {**_shared_fields(request, origin), "source": origin.source}
     rows = [
         Correction(**fields, day=diff.new.day, before=diff.before(), after=diff.after())
         for diff in corrections[:MAX_CORRECTIONS]
@@ -53,11 +53,11 @@ def record_rebase(
     """Lists an adjusted series that was replaced as a whole in one row: its first day, and how many bars."""
     days = [*(diff.new.day for diff in corrections), *deleted]
     if days:
-        fields = {**_series_of(request, origin), "source": origin.source}
+        fields = {**_shared_fields(request, origin), "source": origin.source}
         Correction.objects.create(**fields, day=min(days), bars=len(days))
 
 
-def _series_of(request: Request, origin: Provenance) -> dict[str, Any]:
+def _shared_fields(request: Request, origin: Provenance) -> dict[str, Any]:
     return {
         "item_id": origin.item_id,
         "market": request.market,

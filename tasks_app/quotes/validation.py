@@ -47,7 +47,7 @@ class Context:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The bars to store in ascending date order, and what was found."""
+    """The bars to store in ascending date order, the rejections, and the flags of stored bars."""
 
     bars: list[Bar] = field(default_factory=list)
     rejected: list[Issue] = field(default_factory=list)
