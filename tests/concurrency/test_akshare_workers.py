@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
 
 from tests.concurrency.own_database import manage
-from tests.fakes.eastmoney_server import serving
+from tests.fakes.eastmoney_server import run_server
 from tools.worker_machine import Machine
 
 
@@ -16,10 +16,10 @@ from tools.worker_machine import Machine
 def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_when_told_to(
     database_url: str, tmp_path: Path
 ) -> None:
-    with serving() as world:
-        world.trouble = {"1.600000": ["429"]}  # with Retry-After: 7
+    with run_server() as vendor:
+        vendor.failures = {"1.600000": ["429"]}  # with Retry-After: 7
         patience = {"COLLECTOR_AKSHARE_RATE": "20", "COLLECTOR_BREAKER_PAUSE": "1", "COLLECTOR_FAN_OUT": "2"}
-        extra = {**world.environment, **patience}
+        extra = {**vendor.environment, **patience}
         machine = Machine(tmp_path, database_url, **extra)
         try:
             machine.start()
@@ -33,6 +33,6 @@ def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_
             assert (ended["status"], ended["success_count"]) == ("completed", 3)
         finally:
             machine.close()
-        assert world.most_open == 1
-        assert world.count("kline", "1.600000") == 2
-        assert world.count("kline") == 4
+        assert vendor.max_open == 1
+        assert vendor.count("kline", "1.600000") == 2
+        assert vendor.count("kline") == 4

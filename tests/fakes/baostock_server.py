@@ -1,8 +1,8 @@
-"""A loopback server that speaks BaoStock's protocol, with made-up quotes and misbehaviour on demand.
+"""A fake BaoStock server on loopback, with made-up quotes and failures on demand.
 
 A request is `header + body + \\x01 + CRC32 + \\n`: a header of 21 bytes (version, type, length of the
 body) and fields with \\x01 between them. An answer ends with `<![CDATA[]]>\\n`; K-lines are compressed
-with zlib. `python -m tests.fakes.baostock_server` serves until Ctrl-C, for trying things out.
+with zlib. `python -m tests.fakes.baostock_server` serves until Ctrl-C, for manual experiments.
 """
 
 import json
@@ -31,7 +31,7 @@ FIELDS = (
     "peTTM,pbMRQ,psTTM,pcfNcfTTM,isST"
 )
 BASIC_FIELDS = "code,code_name,ipoDate,outDate,type,status"
-TODAY = date(2024, 6, 14)  # a Friday, the last day that there are quotes of
+TODAY = date(2024, 6, 14)  # a Friday, the last day with quotes
 
 
 @dataclass(frozen=True)
@@ -47,25 +47,25 @@ class Listing:
     dividends: tuple[tuple[date, float], ...] = ()
 
     def divisor(self, day: date, flag: str) -> float:
-        """What the price without any dividend is divided by: flag 1 hfq, 2 qfq, 3 unadjusted."""
+        """Returns the divisor of the price without dividends: flag 1 hfq, 2 qfq, 3 unadjusted."""
         paid = [factor for since, factor in self.dividends if flag == "2" or since <= day]
         product = 1.0
         for factor in paid:
             product *= factor
         return 1.0 if flag == "1" else product
 
-    def has(self, day: date) -> bool:
-        """Whether there is a row for the day: a weekday while listed, suspended ones included."""
+    def has_row(self, day: date) -> bool:
+        """Returns whether there is a row for the day: a weekday while listed, suspended or not."""
         return self.ipo <= day <= min(self.out or TODAY, TODAY) and day.weekday() < 5
 
     def days(self) -> Iterator[date]:
-        """The days that there are rows for."""
+        """Yields the days that have rows."""
         for number in range(self.ipo.toordinal(), min(self.out or TODAY, TODAY).toordinal() + 1):
-            if self.has(day := date.fromordinal(number)):
+            if self.has_row(day := date.fromordinal(number)):
                 yield day
 
     def row(self, day: date, flag: str) -> dict[str, str]:
-        """The day as the vendor sends it: text, four decimals."""
+        """Returns the day as the vendor sends it: text, four decimals."""
         before, opened, high, low, close = self._prices(day)
         divisor = self.divisor(day, flag)
         draw = random.Random(f"{self.code}/{day}/volume")
@@ -74,11 +74,11 @@ class Listing:
         if day in self.suspended:
             opened = high = low = close = before
             volume, amount = 0, 0.0
-        priced = {"open": opened, "high": high, "low": low, "close": close, "preclose": before}
-        told = {name: f"{price / divisor:.4f}" for name, price in priced.items()}
+        prices = {"open": opened, "high": high, "low": low, "close": close, "preclose": before}
+        texts = {name: f"{price / divisor:.4f}" for name, price in prices.items()}
         trading = volume > 0
         return {
-            **told,
+            **texts,
             "date": day.isoformat(),
             "code": self.code,
             "volume": str(volume),
@@ -92,7 +92,7 @@ class Listing:
         }
 
     def _prices(self, day: date) -> tuple[float, float, float, float, float]:
-        """Previous close, open, high, low, close without any dividend; of a suspended day the last close."""
+        """Returns previous close, open, high, low and close without dividends."""
         last = day - timedelta(days=1)
         while last in self.suspended or last.weekday() > 4:
             last -= timedelta(days=1)
@@ -119,48 +119,48 @@ LISTINGS = (
 
 
 @dataclass
-class StandIn:
-    """The server's state: what it lists, what it does wrong, and who asked what.
+class FakeBaostock:
+    """What the server lists, how it fails, and the requests that it received.
 
-    `trouble` maps the name of a request ("login", "query_stock_basic", …) or a code to a mode:
+    `failures` maps the name of a request ("login", "query_stock_basic", …) or a code to a mode:
     an error code of eight digits, `hang`, `close` (in mid-answer), `gone` (no answer), `reset` (the
     connection, rudely), `cut` (reset at the second page), `renamed` (a field), `empty`, or `nonsense`
     (no protocol at all). A list is used up one by one.
     """
 
     listings: dict[str, Listing] = field(default_factory=lambda: {x.code: x for x in LISTINGS})
-    trouble: dict[str, str | list[str]] = field(default_factory=dict)
+    failures: dict[str, str | list[str]] = field(default_factory=dict)
     requests: list[list[str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     open: list["Connection"] = field(default_factory=list)
-    most_open: int = 0
+    max_open: int = 0
     address: str = ""
     released: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, name: str) -> int:
-        """How many requests of that name there were, pages counted one by one."""
+        """Returns the number of requests of that name; each page is one."""
         return sum(request[0] == name for request in self.requests)
 
-    def hang_up(self) -> None:
-        """Close every connection, as the vendor does with idle ones."""
+    def close_connections(self) -> None:
+        """Closes every connection, as the vendor does with idle ones."""
         with self.lock:
             for connection in self.open:
                 connection.connection.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Behave again, let go of whoever hangs, and forget who asked what."""
-        self.trouble = {}
+        """Ends all failures, releases hanging requests, and forgets the requests."""
+        self.failures = {}
         self.released.set()
         self.released = threading.Event()
         self.requests.clear()
         self.times.clear()
 
-    def mode(self, *keys: str) -> str:
-        """What goes wrong with a request that goes by these keys."""
+    def failure_mode(self, *keys: str) -> str:
+        """Returns how a request with these keys fails; "" for a good answer."""
         with self.lock:
             for key in keys:
-                mode = self.trouble.get(key, "")
+                mode = self.failures.get(key, "")
                 if isinstance(mode, list):
                     mode = mode.pop(0) if mode else ""
                 if mode:
@@ -169,15 +169,15 @@ class StandIn:
 
 
 class Connection(socketserver.StreamRequestHandler):
-    """One client's connection."""
+    """Handles one client's connection."""
 
     server: "Server"
 
     def handle(self) -> None:
-        self.stand_in = self.server.stand_in
-        with self.stand_in.lock:
-            self.stand_in.open.append(self)
-            self.stand_in.most_open = max(self.stand_in.most_open, len(self.stand_in.open))
+        self.vendor = self.server.vendor
+        with self.vendor.lock:
+            self.vendor.open.append(self)
+            self.vendor.max_open = max(self.vendor.max_open, len(self.vendor.open))
         try:
             while line := self.rfile.readline():
                 if not self._answer(line):
@@ -185,20 +185,20 @@ class Connection(socketserver.StreamRequestHandler):
         except ConnectionError:
             pass
         finally:
-            with self.stand_in.lock:
-                self.stand_in.open.remove(self)
+            with self.vendor.lock:
+                self.vendor.open.remove(self)
 
     def _answer(self, line: bytes) -> bool:
-        """Answer one request; False to close the connection."""
+        """Answers one request. Returns False to close the connection."""
         kind, arguments = self._read(line)
-        self.stand_in.requests.append(arguments)
-        self.stand_in.times.append(time.time())
+        self.vendor.requests.append(arguments)
+        self.vendor.times.append(time.time())
         code = arguments[4] if kind in (KLINES, BASIC) else ""
-        mode = self.stand_in.mode(code, arguments[0])
+        mode = self.vendor.failure_mode(code, arguments[0])
         if mode == "cut":
             mode = "reset" if arguments[2] != "1" else ""
         if mode == "hang":
-            self.stand_in.released.wait(60)
+            self.vendor.released.wait(60)
         if mode == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if mode in ("gone", "hang", "reset"):
@@ -207,12 +207,12 @@ class Connection(socketserver.StreamRequestHandler):
             self.wfile.write(b"502 Bad Gateway" + END)
             return True
         if mode.isdigit():
-            told = {"10001011": "黑名单用户", "10004012": "无效的指标"}.get(mode, "出错了")
-            return self._send(EXCEPTION, SPLIT.join([mode, told]), mode)
+            message = {"10001011": "黑名单用户", "10004012": "无效的指标"}.get(mode, "出错了")
+            return self._send(EXCEPTION, SPLIT.join([mode, message]), mode)
         return self._send(kind, self._body(kind, arguments, mode), mode)
 
     def _read(self, line: bytes) -> tuple[str, list[str]]:
-        """Type and fields of a request; the client's own header and checksum are held to the protocol."""
+        """Returns type and fields of a request. Asserts that header and checksum follow the protocol."""
         message, _, checksum = line.decode().rstrip("\n").rpartition(SPLIT)
         assert zlib.crc32(message.encode()) == int(checksum)
         version, kind, length = message[:HEADER].split(SPLIT)
@@ -241,17 +241,17 @@ class Connection(socketserver.StreamRequestHandler):
     def _klines(self, arguments: list[str]) -> tuple[list[list[str]], str]:
         code, fields, start, end, frequency, flag = arguments[4:10]
         assert frequency == "d"
-        listing = self.stand_in.listings.get(code)
+        listing = self.vendor.listings.get(code)
         days = [day for day in listing.days() if start <= day.isoformat() <= end] if listing else []
-        return [_picked(listing.row(day, flag), fields) for day in days if listing], fields
+        return [_pick(listing.row(day, flag), fields) for day in days if listing], fields
 
     def _day(self, arguments: list[str]) -> tuple[list[list[str]], str]:
         day = date.fromisoformat(arguments[2])
-        stocks = [x for x in self.stand_in.listings.values() if x.kind == "1" and x.has(day)]
-        return [_picked(stock.row(day, "3"), FIELDS) for stock in stocks], FIELDS
+        stocks = [x for x in self.vendor.listings.values() if x.kind == "1" and x.has_row(day)]
+        return [_pick(stock.row(day, "3"), FIELDS) for stock in stocks], FIELDS
 
     def _basic(self, arguments: list[str]) -> tuple[list[list[str]], str]:
-        asked = arguments[4]
+        wanted = arguments[4]
         return [
             [
                 x.code,
@@ -261,8 +261,8 @@ class Connection(socketserver.StreamRequestHandler):
                 x.kind,
                 "0" if x.out else "1",
             ]
-            for x in self.stand_in.listings.values()
-            if asked in ("", x.code)
+            for x in self.vendor.listings.values()
+            if wanted in ("", x.code)
         ], BASIC_FIELDS
 
     def _send(self, kind: str, body: str, mode: str) -> bool:
@@ -275,7 +275,7 @@ class Connection(socketserver.StreamRequestHandler):
         return mode != "close"
 
 
-def _picked(row: dict[str, str], fields: str) -> list[str]:
+def _pick(row: dict[str, str], fields: str) -> list[str]:
     return [row[name] for name in fields.split(",")]
 
 
@@ -284,31 +284,31 @@ class Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     allow_reuse_address = True
 
-    def __init__(self, stand_in: StandIn, port: int = 0) -> None:
+    def __init__(self, vendor: FakeBaostock, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), Connection)
-        self.stand_in = stand_in
+        self.vendor = vendor
         host, at = self.server_address[:2]
-        stand_in.address = f"{host!s}:{at}"
+        vendor.address = f"{host!s}:{at}"
 
     def shutdown_request(self, request: Any) -> None:
-        """Close without saying goodbye first, or a reset would be none."""
+        """Closes without a shutdown first, which would turn a reset into an ordinary close."""
         self.close_request(request)
 
 
 @contextmanager
-def serving(**state: Any) -> Iterator[StandIn]:
-    """A stand-in at work in threads of this process."""
-    stand_in = StandIn(**state)
-    with Server(stand_in) as server:
+def run_server(**state: Any) -> Iterator[FakeBaostock]:
+    """Runs the fake server in threads of this process."""
+    vendor = FakeBaostock(**state)
+    with Server(vendor) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
-            yield stand_in
+            yield vendor
         finally:
-            stand_in.released.set()
+            vendor.released.set()
             server.shutdown()
 
 
 if __name__ == "__main__":
-    with Server(StandIn(), 10030) as forever:
-        print(f"COLLECTOR_BAOSTOCK_ADDRESS={forever.stand_in.address}", flush=True)
+    with Server(FakeBaostock(), 10030) as forever:
+        print(f"COLLECTOR_BAOSTOCK_ADDRESS={forever.vendor.address}", flush=True)
         forever.serve_forever()

@@ -1,9 +1,9 @@
-"""A loopback stand-in for Eastmoney and the three exchanges' stock lists, with made-up quotes.
+"""A fake server of Eastmoney and the three exchanges' stock lists on loopback, with made-up quotes.
 
-It is an HTTPS proxy: the vendors' clients reach it, wholly unpatched and in any process, through
-`HTTPS_PROXY` and `REQUESTS_CA_BUNDLE` (`StandIn.environment`). Whatever host they ask for, it shows a
-certificate of its own authority and answers itself; nothing leaves the machine.
-`python -m tests.fakes.eastmoney_server` serves until Ctrl-C, for trying things out.
+It is an HTTPS proxy: the vendors' clients reach it, unpatched and in any process, through `HTTPS_PROXY` and
+`REQUESTS_CA_BUNDLE` (`FakeEastmoney.environment`). It shows a certificate of its own authority for any host
+and answers itself; nothing leaves the machine.
+`python -m tests.fakes.eastmoney_server` serves until Ctrl-C, for manual experiments.
 """
 
 import io
@@ -31,30 +31,27 @@ CLOSED = {
 MONTH = "103"
 NONE, QFQ = "0", "1"
 PAGE = 100
-BSE_COLUMNS = 48  # by their places, as the client names them: 0 listed on, 38 code, 40 name
+BSE_COLUMNS = 48  # the client names them by their positions: 0 listed on, 38 code, 40 name
 
 
-def market_of(name: str) -> str:
-    """The market of a security by Eastmoney's name of it."""
-    return {"0": "CN", "1": "CN", "116": "HK"}.get(name.partition(".")[0], "US")
+def market_of(security_id: str) -> str:
+    """Returns the market of a security by its id."""
+    return {"0": "CN", "1": "CN", "116": "HK"}.get(security_id.partition(".")[0], "US")
 
 
 @cache
 def sessions(market: str) -> tuple[date, ...]:
-    """The days that the market traded on."""
+    """Returns the days that the market traded on."""
     days = (FIRST + timedelta(n) for n in range((LAST - FIRST).days + 1))
     return tuple(day for day in days if day.weekday() < 5 and f"{day:%m-%d}" not in CLOSED[market].split())
 
 
 @dataclass
 class Listing:
-    """A security. `name` is the vendor's ("1.600000"), `dividends` are cash by ex-day.
+    """A security. `dividends` are cash by ex-day. The vendor no longer knows a `gone` one, as if delisted."""
 
-    A gone one is known no more, as delisted stocks are.
-    """
-
-    name: str
-    label: str = ""
+    security_id: str  # "1.600000"
+    name: str = ""
     listed: date = date(2001, 8, 27)
     stock: bool = True
     gone: bool = False
@@ -63,53 +60,55 @@ class Listing:
 
     @property
     def code(self) -> str:
-        return self.name.partition(".")[2]
+        return self.security_id.partition(".")[2]
 
     def days(self) -> list[date]:
-        """The days that it traded on, as far as the vendor still tells."""
+        """Returns the days that it traded on; none for a delisted stock."""
         if self.gone:
             return []
-        return [d for d in sessions(market_of(self.name)) if d >= self.listed and d not in self.suspended]
+        return [
+            d for d in sessions(market_of(self.security_id)) if d >= self.listed and d not in self.suspended
+        ]
 
-    def paid(self, day: date, fqt: str) -> float:
-        """What to take off the price of the day: prices before dividends are the hfq ones."""
+    def deduction(self, day: date, fqt: str) -> float:
+        """Returns what to take off the day's price without dividends, which is the hfq price."""
         if fqt == NONE:
             return sum(cash for since, cash in self.dividends.items() if since <= day)
         return sum(self.dividends.values()) if fqt == QFQ else 0.0
 
     def prices(self, day: date) -> tuple[float, float, float, float]:
-        """Open, close, high, low before any dividend."""
-        draw = random.Random(f"{self.name}/{day}")
-        base = 20 + random.Random(self.name).random() * 80
+        """Returns open, close, high and low before any dividend."""
+        draw = random.Random(f"{self.security_id}/{day}")
+        base = 20 + random.Random(self.security_id).random() * 80
         opened, close = base * draw.uniform(0.98, 1.02), base * draw.uniform(0.98, 1.02)
         return opened, close, max(opened, close) * 1.004, min(opened, close) * 0.996
 
     def kline(self, day: date, before: date | None, fqt: str) -> list[str]:
-        """The eleven fields: day, open, close, high, low, volume, amount, amplitude %, change %, change,
-        turnover %."""
-        off, paid = self.paid(day, fqt), self.paid(day, NONE)
+        """Returns the eleven fields: day, open, close, high, low, volume, amount, amplitude %, change %,
+        change, turnover %."""
+        off, paid = self.deduction(day, fqt), self.deduction(day, NONE)
         opened, close, high, low = (round(price - off, 2) for price in self.prices(day))
         last = round(self.prices(before)[1] - off, 2) if before else opened
-        lots = random.Random(f"{self.name}/{day}/volume").randrange(10_000, 900_000)
-        shares = lots * (100 if market_of(self.name) == "CN" else 1)
+        lots = random.Random(f"{self.security_id}/{day}/volume").randrange(10_000, 900_000)
+        shares = lots * (100 if market_of(self.security_id) == "CN" else 1)
         amount = shares * (high + low + 2 * (off - paid)) / 2
         change = round(close - last, 2)
         percents = ((high - low) / last * 100, change / last * 100)
-        told = [f"{price:.2f}" for price in (opened, close, high, low)]
+        prices = [f"{price:.2f}" for price in (opened, close, high, low)]
         swing, moved = (f"{percent:.2f}" for percent in percents)
-        return [day.isoformat(), *told, str(lots), f"{amount:.2f}", swing, moved, f"{change:.2f}", "0.52"]
+        return [day.isoformat(), *prices, str(lots), f"{amount:.2f}", swing, moved, f"{change:.2f}", "0.52"]
 
     def klines(self, fqt: str, month: bool = False) -> list[list[str]]:
-        """All its bars, or the last one of each month."""
+        """Returns all its bars, or the last one of each month."""
         days = self.days()
         lines = [self.kline(day, before, fqt) for before, day in zip([None, *days], days, strict=False)]
         return list({line[0][:7]: line for line in lines}.values()) if month else lines
 
     def row(self) -> dict[str, Any]:
-        """Its row on a list, with the quotes of the last day."""
+        """Returns its row on a list, with the quotes of the last day."""
         days = self.days()
-        market, _, code = self.name.partition(".")
-        row: dict[str, Any] = {"f12": code, "f13": int(market), "f14": self.label, "f297": f"{LAST:%Y%m%d}"}
+        market, _, code = self.security_id.partition(".")
+        row: dict[str, Any] = {"f12": code, "f13": int(market), "f14": self.name, "f297": f"{LAST:%Y%m%d}"}
         if days[-1:] != [LAST]:
             return row | dict.fromkeys(("f2", "f3", "f4", "f5", "f6", "f7", "f8", "f15", "f16", "f17"), "-")
         line = self.kline(LAST, days[-2] if days[:-1] else None, NONE)
@@ -120,8 +119,8 @@ class Listing:
 
 
 def listings() -> dict[str, Listing]:
-    """A small world: every board, a fund, a B share, and each kind of trouble."""
-    found = [
+    """Returns securities by id: of every board, a fund, a B share, suspended, new and delisted stocks."""
+    securities = [
         Listing("1.600000", "浦发银行", date(1999, 11, 10)),
         Listing("1.600519", "贵州茅台", dividends={date(2024, 6, 3): 2.5}),
         Listing("1.600001", "邯郸钢铁", gone=True),
@@ -143,128 +142,132 @@ def listings() -> dict[str, Listing]:
         Listing("106.BRK_B", "伯克希尔-B"),
         Listing("107.SPY", "标普500ETF"),
     ]
-    found += [Listing(f"106.SIM{number:03}", f"模拟{number}") for number in range(200)]
-    return {listing.name: listing for listing in found}
+    securities += [Listing(f"106.SIM{number:03}", f"模拟{number}") for number in range(200)]
+    return {listing.security_id: listing for listing in securities}
 
 
 @dataclass
-class StandIn:
-    """What the server lists, what it does wrong, and who asked what.
+class FakeEastmoney:
+    """What the server lists, how it fails, and the requests that it received.
 
-    `trouble` maps a kind of request ("kline", "clist", "sse", "szse", "bse") or a security's name to a
+    `failures` maps a kind of request ("kline", "clist", "sse", "szse", "bse") or a security's id to a
     mode: `null` (data: null), `relay` (known, but no bars), `ban` (close without answer), `hang`,
     `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer in lots),
     `short` (a list's page with half its rows), `broken` (half an answer). A list of modes is used up
-    one by one, None for none.
+    one by one; None means no failure.
     """
 
     listings: dict[str, Listing] = field(default_factory=listings)
-    trouble: dict[str, str | list[str | None]] = field(default_factory=dict)
+    failures: dict[str, str | list[str | None]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    most_open: int = 0
+    max_open: int = 0
     open: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, kind: str = "", key: str = "") -> int:
-        """How many requests of a kind, for a security, or in all."""
+        """Returns the number of requests of a kind, for a security, or in all."""
         return sum(kind in ("", k) and key in ("", name) for k, name in self.requests)
 
-    def mode(self, *keys: str) -> str:
-        """What goes wrong with this request."""
+    def failure_mode(self, *keys: str) -> str:
+        """Returns how the request fails; "" for a good answer."""
         with self.lock:
             for key in keys:
-                mode = self.trouble.get(key)
+                mode = self.failures.get(key)
                 if isinstance(mode, list):
                     mode = mode.pop(0) if mode else None
                 if mode:
                     return mode
         return ""
 
-    def klines(self, asked: dict[str, str], mode: str) -> dict[str, Any]:
-        """The answer to kline/get."""
-        listing = self.listings.get(asked["secid"])
+    def kline_payload(self, query: dict[str, str], mode: str) -> dict[str, Any]:
+        """Returns the answer to kline/get."""
+        listing = self.listings.get(query["secid"])
         if listing is None or listing.gone or mode == "null":
             return {"rc": 102 if mode else 100, "rt": 17, "data": None}
-        month = asked["klt"] == MONTH
-        lines = [] if mode == "relay" else listing.klines(asked["fqt"], month)
-        if "beg" in asked:
-            span = [f"{d[:4]}-{d[4:6]}-{d[6:]}" for d in (asked["beg"], asked["end"])]
+        month = query["klt"] == MONTH
+        lines = [] if mode == "relay" else listing.klines(query["fqt"], month)
+        if "beg" in query:
+            span = [f"{d[:4]}-{d[4:6]}-{d[6:]}" for d in (query["beg"], query["end"])]
             chosen = [line for line in lines if span[0] <= line[0] <= span[1]]
         else:
             chosen = lines
-        told = {"code": listing.code, "name": listing.label, "dktotal": len(lines)}
-        return {"rc": 0, "rt": 17, "data": {**told, "klines": [",".join(spoilt(x, mode)) for x in chosen]}}
+        summary = {"code": listing.code, "name": listing.name, "dktotal": len(lines)}
+        return {
+            "rc": 0,
+            "rt": 17,
+            "data": {**summary, "klines": [",".join(distort(x, mode)) for x in chosen]},
+        }
 
-    def page(self, asked: dict[str, str], mode: str) -> dict[str, Any]:
-        """The answer to clist/get: a page of a market's rows."""
-        number, places = int(asked["pn"]), {part.split()[0][2:] for part in asked["fs"].split(",")}
-        markets = {"116" if place == "128" else place for place in places}
-        chosen = [x for x in self.listings.values() if x.name.partition(".")[0] in markets and x.stock]
+    def list_payload(self, query: dict[str, str], mode: str) -> dict[str, Any]:
+        """Returns the answer to clist/get: a page of a market's rows."""
+        number, sections = int(query["pn"]), {part.split()[0][2:] for part in query["fs"].split(",")}
+        markets = {"116" if section == "128" else section for section in sections}
+        chosen = [x for x in self.listings.values() if x.security_id.partition(".")[0] in markets and x.stock]
         chosen.sort(key=lambda listing: listing.code)
         rows = [listing.row() for listing in chosen[(number - 1) * PAGE : number * PAGE]]
         if mode == "null" or not rows:
             return {"rc": 0 if rows else 102, "data": None}
         if mode == "short":
             rows = rows[: len(rows) // 2]
-        names = asked["fields"].split(",") if mode != "ten" else ["f12"]
-        told = [{name: row.get(name, "-") for name in names} for row in rows]
-        return {"rc": 0, "data": {"total": len(chosen), "diff": told}}
+        names = query["fields"].split(",") if mode != "ten" else ["f12"]
+        shown = [{name: row.get(name, "-") for name in names} for row in rows]
+        return {"rc": 0, "data": {"total": len(chosen), "diff": shown}}
 
-    def listed(self, *beginnings: str) -> list[Listing]:
-        """The A-shares whose names begin so."""
-        chosen = [x for x in self.listings.values() if x.name.startswith(beginnings) and x.stock]
+    def a_shares(self, *prefixes: str) -> list[Listing]:
+        """Returns the listed A-shares whose ids begin with one of the prefixes."""
+        chosen = [x for x in self.listings.values() if x.security_id.startswith(prefixes) and x.stock]
         return [listing for listing in chosen if not listing.gone and listing.listed <= LAST]
 
-    def shanghai(self, asked: dict[str, str], mode: str) -> dict[str, Any]:
-        """Shanghai's list: main board or STAR market."""
-        chosen = self.listed(*(["1.688"] if asked["STOCK_TYPE"] == "8" else ["1.60"]))
+    def shanghai_list(self, query: dict[str, str], mode: str) -> dict[str, Any]:
+        """Returns Shanghai's list: main board or STAR market."""
+        chosen = self.a_shares(*(["1.688"] if query["STOCK_TYPE"] == "8" else ["1.60"]))
         rows = [
             {
                 "A_STOCK_CODE": listing.code,
-                "SEC_NAME_CN": listing.label,
+                "SEC_NAME_CN": listing.name,
                 "LIST_DATE": f"{listing.listed:%Y%m%d}",
-                **dict.fromkeys(("SEC_NAME_FULL", "COMPANY_ABBR", "FULL_NAME"), listing.label),
+                **dict.fromkeys(("SEC_NAME_FULL", "COMPANY_ABBR", "FULL_NAME"), listing.name),
             }
             for listing in chosen
         ]
         return {"pageHelp": {"total": len(rows)}, "result": rows[: 1 if mode == "short" else None]}
 
-    def shenzhen(self) -> bytes:
-        """Shenzhen's list, an Excel file."""
+    def shenzhen_list(self) -> bytes:
+        """Returns Shenzhen's list, an Excel file."""
         import openpyxl
 
         book = openpyxl.Workbook()
         columns = ("板块", "A股代码", "A股简称", "A股上市日期", "A股总股本", "A股流通股本", "所属行业")
         book.active.append(columns)
-        for x in self.listed("0.00", "0.30"):
-            book.active.append(("主板", x.code, x.label, x.listed.isoformat(), "1,000", "1,000", "C 制造业"))
+        for x in self.a_shares("0.00", "0.30"):
+            book.active.append(("主板", x.code, x.name, x.listed.isoformat(), "1,000", "1,000", "C 制造业"))
         file = io.BytesIO()
         book.save(file)
         return file.getvalue()
 
-    def beijing(self) -> str:
-        """Beijing's list, a page of JSON wrapped in a call."""
+    def beijing_list(self) -> str:
+        """Returns Beijing's list, a page of JSON wrapped in a call."""
         rows = []
-        for listing in self.listed("0.92"):
+        for listing in self.a_shares("0.92"):
             row: dict[str, Any] = dict.fromkeys((f"c{n:02}" for n in range(BSE_COLUMNS)), "-")
-            rows.append(row | {"c00": listing.listed.isoformat(), "c38": listing.code, "c40": listing.label})
+            rows.append(row | {"c00": listing.listed.isoformat(), "c38": listing.code, "c40": listing.name})
         return f"null({json.dumps([{'totalPages': 1, 'content': rows}])})"
 
 
-def spoilt(line: list[str], mode: str) -> list[str]:
-    """A line as a changed interface would send it."""
+def distort(line: list[str], mode: str) -> list[str]:
+    """Returns a line as a changed interface would send it."""
     if mode == "shares":
         return [*line[:5], f"{line[5]}00", *line[6:]]
     return {"twelve": [*line, "0.00"], "ten": line[:-1]}.get(mode, line)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection: a CONNECT, then TLS, then requests."""
+    """Handles one connection: a CONNECT, then TLS, then requests."""
 
     protocol_version = "HTTP/1.1"
-    world: StandIn
+    vendor: FakeEastmoney
     authority: Any
     host = ""
 
@@ -280,34 +283,34 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path)
-        asked = {key: values[0] for key, values in parse_qs(path.query).items()}
+        query = {key: values[0] for key, values in parse_qs(path.query).items()}
         kind = self.kind(path.path)
-        key = asked.get("secid") or asked.get("fs") or ""
-        with self.world.lock:
-            self.world.requests.append((kind, key))
-            self.world.open += 1
-            self.world.most_open = max(self.world.most_open, self.world.open)
+        key = query.get("secid") or query.get("fs") or ""
+        with self.vendor.lock:
+            self.vendor.requests.append((kind, key))
+            self.vendor.open += 1
+            self.vendor.max_open = max(self.vendor.max_open, self.vendor.open)
         try:
-            self.answer(kind, asked, self.world.mode(key, kind))
+            self.answer(kind, query, self.vendor.failure_mode(key, kind))
         finally:
-            with self.world.lock:
-                self.world.open -= 1
+            with self.vendor.lock:
+                self.vendor.open -= 1
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
     def kind(self, path: str) -> str:
-        """What is asked for, by host and path."""
+        """Returns the kind of a request by host and path."""
         if self.host.endswith("eastmoney.com"):
             return {"/api/qt/stock/kline/get": "kline", "/api/qt/clist/get": "clist"}.get(path, "")
         return {"query.sse.com.cn": "sse", "www.szse.cn": "szse", "www.bse.cn": "bse"}.get(self.host, "")
 
-    def answer(self, kind: str, asked: dict[str, str], mode: str) -> None:
+    def answer(self, kind: str, query: dict[str, str], mode: str) -> None:
         if mode == "ban":
             self.close_connection = True
         elif mode == "hang":
-            self.world.released.wait(60)
+            self.vendor.released.wait(60)
             self.close_connection = True
         elif mode == "captcha":
             self.send(200, "<!DOCTYPE html><title>请完成安全验证</title>", "text/html")
@@ -316,20 +319,20 @@ class Handler(BaseHTTPRequestHandler):
                 int(mode), "<html>busy</html>", "text/html", {"Retry-After": "7"} if mode == "429" else {}
             )
         else:
-            told = self.told(kind, asked, mode)
-            self.send(200 if told else 404, told[: len(told) // 2] if mode == "broken" else told)
+            body = self.body(kind, query, mode)
+            self.send(200 if body else 404, body[: len(body) // 2] if mode == "broken" else body)
 
-    def told(self, kind: str, asked: dict[str, str], mode: str) -> str | bytes:
-        """The body of a good answer."""
+    def body(self, kind: str, query: dict[str, str], mode: str) -> str | bytes:
+        """Returns the body of an answer, "" for an unknown request."""
         if kind == "kline":
-            return json.dumps(self.world.klines(asked, mode))
+            return json.dumps(self.vendor.kline_payload(query, mode))
         if kind == "clist":
-            return json.dumps(self.world.page(asked, mode))
+            return json.dumps(self.vendor.list_payload(query, mode))
         if kind == "sse":
-            return json.dumps(self.world.shanghai(asked, mode))
+            return json.dumps(self.vendor.shanghai_list(query, mode))
         if kind == "szse":
-            return self.world.shenzhen()
-        return self.world.beijing() if kind == "bse" else ""
+            return self.vendor.shenzhen_list()
+        return self.vendor.beijing_list() if kind == "bse" else ""
 
     def send(
         self,
@@ -348,45 +351,45 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, *arguments: Any) -> None:
-        """Nothing on the tests' output."""
+        """Writes nothing to the tests' output."""
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *arguments: Any) -> None:
-        """A client that gave up is no news."""
+        """Ignores clients that gave up."""
 
 
 @contextmanager
-def serving(world: StandIn | None = None) -> Iterator[StandIn]:
-    """The stand-in at work; `environment` leads any process of ours to it."""
+def run_server(vendor: FakeEastmoney | None = None) -> Iterator[FakeEastmoney]:
+    """Runs the fake server; its `environment` leads any process of ours to it."""
     import trustme
 
-    world = world or StandIn()
+    vendor = vendor or FakeEastmoney()
     authority = trustme.CA()
-    handler = type("BoundHandler", (Handler,), {"world": world, "authority": authority})
+    handler = type("BoundHandler", (Handler,), {"vendor": vendor, "authority": authority})
     server = Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     with tempfile.TemporaryDirectory(prefix="eastmoney-") as folder:
         bundle = Path(folder) / "authority.pem"
         authority.cert_pem.write_to_path(bundle)
         proxy = f"http://127.0.0.1:{server.server_port}"
-        world.environment = {
+        vendor.environment = {
             **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), proxy),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
             "REQUESTS_CA_BUNDLE": str(bundle),
         }
         thread.start()
         try:
-            yield world
+            yield vendor
         finally:
-            world.released.set()
+            vendor.released.set()
             server.shutdown()
             server.server_close()
 
 
 if __name__ == "__main__":
-    with serving() as standin:
-        print("\n".join(f"export {name}={value}" for name, value in standin.environment.items()))
+    with run_server() as fake:
+        print("\n".join(f"export {name}={value}" for name, value in fake.environment.items()))
         threading.Event().wait()

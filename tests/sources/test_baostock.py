@@ -1,4 +1,4 @@
-"""BaoStock's real client against a loopback stand-in: by itself, and through the whole engine."""
+"""BaoStock's real client against a fake server: by itself, and through the whole engine."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from tests.fakes.baostock_server import (
     LISTINGS,
     PAGE,
     Listing,
-    serving,
+    run_server,
 )
 from tools.in_process import work
 
@@ -36,12 +36,12 @@ FRIDAY = date(2024, 6, 14)
 
 @pytest.fixture(scope="module")
 def server():
-    with serving() as stand_in:
-        yield stand_in
+    with run_server() as fake:
+        yield fake
 
 
 @pytest.fixture
-def stand_in(server):
+def vendor(server):
     server.reset()
     yield server
     server.reset()
@@ -49,67 +49,66 @@ def stand_in(server):
 
 @pytest.fixture(scope="module")
 def source(server):
-    with closing(BaostockSource(server.address, timeout=30)) as made:
-        yield made
+    with closing(BaostockSource(server.address, timeout=30)) as new_source:
+        yield new_source
 
 
-def ask(source, code="600000", start=date(2024, 6, 3), end=FRIDAY, *, adjust="", market="CN"):
+def fetch(source, code="600000", start=date(2024, 6, 3), end=FRIDAY, *, adjust="", market="CN"):
     return source.fetch(Request(market, code, start, end, adjust))
 
 
-def failure(source, code="600000", **window):
+def fetch_error(source, code="600000", **options):
     with pytest.raises(SourceError) as caught:
-        ask(source, code, **window)
+        fetch(source, code, **options)
     return caught.value
 
 
-def warm(source):
-    """The source with its child at work: starting it takes a busy machine longer than some time-outs."""
+def warm_up(source):
+    """Returns the source with its client started: that takes a busy machine longer than some timeouts."""
     for _ in range(20):
         try:
-            ask(source)
+            fetch(source)
             return source
         except Transient:
             continue
-    raise AssertionError("the child never started")
+    raise AssertionError("the client never started")
 
 
-def is_there(pid):
-    """Whether there is such a process, a zombie included."""
+def process_exists(pid):
+    """Returns whether there is such a process, a zombie included."""
     return Path(f"/proc/{pid}").exists()
 
 
-def until(condition, seconds=20.0):
-    """Wait for a condition."""
+def wait_until(condition, seconds=20.0):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it never came"
+        assert time.monotonic() < end, "the condition was never met"
         time.sleep(0.02)
 
 
-# What is asked, and what is made of the answer.
+# Requests and bars.
 
 
 @pytest.mark.parametrize(
-    ("code", "vendors"),
+    ("code", "expected"),
     [
         *(("600000", "sh.600000"), ("688981", "sh.688981"), ("000001", "sz.000001"), ("300750", "sz.300750")),
         *(("920002", "bj.920002"), ("830799", "bj.830799"), ("900901", "sh.900901"), ("510300", "sh.510300")),
     ],
 )
-def test_a_plain_code_is_given_its_exchange(code, vendors):
-    assert vendor_code(code) == vendors
+def test_vendor_code_has_its_exchange(code, expected):
+    assert vendor_code(code) == expected
 
 
 @pytest.mark.parametrize("code", ["", "NOSUCH", "999999", "60000", "sh.600000", "６０００００", "6000000"])
-def test_what_is_no_chinese_code_is_unknown_without_asking(source, stand_in, code):
-    assert isinstance(failure(source, code), UnknownStock)
-    assert stand_in.requests == []
+def test_malformed_code_is_unknown_without_a_request(source, vendor, code):
+    assert isinstance(fetch_error(source, code), UnknownStock)
+    assert vendor.requests == []
 
 
-def test_a_bar_has_our_units_and_nothing_made_up(source, stand_in):
-    bar = ask(source, start=FRIDAY)[0]
-    sent = stand_in.listings["sh.600000"].row(FRIDAY, "3")
+def test_bar_has_our_units_and_nothing_made_up(source, vendor):
+    bar = fetch(source, start=FRIDAY)[0]
+    sent = vendor.listings["sh.600000"].row(FRIDAY, "3")
     assert bar.day == FRIDAY
     assert (bar.open, bar.high, bar.low, bar.close) == tuple(
         float(sent[name]) for name in ("open", "high", "low", "close")
@@ -122,15 +121,15 @@ def test_a_bar_has_our_units_and_nothing_made_up(source, stand_in):
 
 
 @pytest.mark.parametrize(("adjust", "flag"), [("", "3"), ("qfq", "2"), ("hfq", "1")])
-def test_the_adjustment_is_asked_for_by_its_flag(source, stand_in, adjust, flag):
-    ask(source, adjust=adjust)
-    assert stand_in.requests[-1][-1] == flag
+def test_adjustment_is_requested_by_flag(source, vendor, adjust, flag):
+    fetch(source, adjust=adjust)
+    assert vendor.requests[-1][-1] == flag
 
 
-def test_a_dividend_moves_the_days_before_it_under_qfq_and_those_after_it_under_hfq(source, stand_in):
+def test_dividend_moves_qfq_before_and_hfq_after(source, vendor):
     window = {"start": date(2024, 4, 24), "end": date(2024, 4, 25)}
     (before, after), (q_before, q_after), (h_before, h_after) = (
-        ask(source, "300750", adjust=adjust, **window) for adjust in ("", "qfq", "hfq")
+        fetch(source, "300750", adjust=adjust, **window) for adjust in ("", "qfq", "hfq")
     )
     assert q_after[1:5] == after[1:5]
     assert q_before.close == pytest.approx(before.close / 1.8, abs=1e-3)
@@ -140,66 +139,66 @@ def test_a_dividend_moves_the_days_before_it_under_qfq_and_those_after_it_under_
     assert after.prev_close == pytest.approx(before.close / 1.8, abs=1e-3)
 
 
-def test_suspended_days_are_left_out(source, stand_in):
-    days = [bar.day.isoformat() for bar in ask(source, "000001", date(2024, 3, 4), date(2024, 3, 8))]
+def test_suspended_days_are_left_out(source, vendor):
+    days = [bar.day.isoformat() for bar in fetch(source, "000001", date(2024, 3, 4), date(2024, 3, 8))]
     assert days == ["2024-03-04", "2024-03-07", "2024-03-08"]
 
 
-def test_a_long_history_comes_in_pages_and_every_day_once(source, stand_in):
-    bars = ask(source, "600519", date(1990, 1, 1))
+def test_long_history_is_read_in_pages(source, vendor):
+    bars = fetch(source, "600519", date(1990, 1, 1))
     days = [bar.day for bar in bars]
-    assert days == sorted(set(days)) == list(stand_in.listings["sh.600519"].days())
-    assert stand_in.count(KLINES) == len(bars) // PAGE + 1 == 3
+    assert days == sorted(set(days)) == list(vendor.listings["sh.600519"].days())
+    assert vendor.count(KLINES) == len(bars) // PAGE + 1 == 3
 
 
-def test_a_history_of_exactly_a_page_is_whole(source, stand_in):
-    days = list(stand_in.listings["sh.600519"].days())
-    bars = ask(source, "600519", days[0], days[PAGE - 1])
-    assert (len(bars), stand_in.count(KLINES)) == (PAGE, 2)
+def test_history_of_exactly_one_page_is_complete(source, vendor):
+    days = list(vendor.listings["sh.600519"].days())
+    bars = fetch(source, "600519", days[0], days[PAGE - 1])
+    assert (len(bars), vendor.count(KLINES)) == (PAGE, 2)
 
 
-def test_an_answer_of_which_a_page_is_lost_is_never_taken_for_the_whole(source, stand_in):
-    stand_in.trouble = {KLINES: "cut"}
-    error = failure(source, "600519", start=date(1990, 1, 1))
+def test_lost_page_fails_the_request(source, vendor):
+    vendor.failures = {KLINES: "cut"}
+    error = fetch_error(source, "600519", start=date(1990, 1, 1))
     assert isinstance(error, Transient)
     assert "page" in str(error)
 
 
-def test_the_list_holds_stocks_only_with_their_dates_and_exchanges(source, stand_in):
-    found = {symbol.code: symbol for symbol in source.symbols("CN")}
-    assert len(found) == len([listing for listing in LISTINGS if listing.kind == "1"])
-    assert found["000001"].name == "平安银行"
-    assert found["600001"].delisted_on == date(2022, 6, 30)
-    assert (found["920002"].exchange, found["920002"].listed_on) == ("BSE", date(2024, 5, 30))
+def test_list_has_only_stocks_with_dates(source, vendor):
+    symbols = {symbol.code: symbol for symbol in source.symbols("CN")}
+    assert len(symbols) == len([listing for listing in LISTINGS if listing.kind == "1"])
+    assert symbols["000001"].name == "平安银行"
+    assert symbols["600001"].delisted_on == date(2022, 6, 30)
+    assert (symbols["920002"].exchange, symbols["920002"].listed_on) == ("BSE", date(2024, 5, 30))
 
 
-def test_a_list_is_read_page_by_page(source, stand_in):
-    stand_in.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE + 5))}
+def test_list_is_read_in_pages(source, vendor):
+    vendor.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE + 5))}
     try:
         assert len(source.symbols("CN")) == PAGE + 5
     finally:
-        stand_in.listings = {listing.code: listing for listing in LISTINGS}
+        vendor.listings = {listing.code: listing for listing in LISTINGS}
 
 
-def test_a_day_of_the_whole_market_is_one_request(source, stand_in):
+def test_market_day_is_one_request(source, vendor):
     assert isinstance(source, DaySource)
-    warm(source)
-    stand_in.reset()
+    warm_up(source)
+    vendor.reset()
     bars = source.fetch_day("CN", date(2024, 3, 5), "")
-    assert [request[0] for request in stand_in.requests] == [DAY]
+    assert [request[0] for request in vendor.requests] == [DAY]
     assert set(bars) == {"600000", "300750", "600519"}  # neither suspended, delisted, new nor an index
-    assert bars["600000"] == ask(source, start=date(2024, 3, 5), end=date(2024, 3, 5))[0]
+    assert bars["600000"] == fetch(source, start=date(2024, 3, 5), end=date(2024, 3, 5))[0]
 
 
-def test_a_day_of_exactly_a_page_of_stocks_does_not_trip_the_client(source, stand_in):
-    stand_in.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE))}
+def test_market_day_of_exactly_one_page_is_complete(source, vendor):
+    vendor.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE))}
     try:
         assert len(source.fetch_day("CN", FRIDAY, "")) == PAGE
     finally:
-        stand_in.listings = {listing.code: listing for listing in LISTINGS}
+        vendor.listings = {listing.code: listing for listing in LISTINGS}
 
 
-def test_a_whole_day_is_offered_unadjusted_only(source):
+def test_market_day_is_unadjusted_only(source):
     with pytest.raises(Permanent) as caught:
         source.fetch_day("CN", FRIDAY, "qfq")
     assert caught.value.code == "day_not_offered"
@@ -208,18 +207,18 @@ def test_a_whole_day_is_offered_unadjusted_only(source):
 
 @pytest.mark.parametrize("market", ["HK", "US", "XX"])
 def test_other_markets_are_refused(source, market):
-    for question in (lambda: source.symbols(market), lambda: source.fetch_day(market, FRIDAY, "")):
+    for request in (lambda: source.symbols(market), lambda: source.fetch_day(market, FRIDAY, "")):
         with pytest.raises(Permanent):
-            question()
-    assert isinstance(failure(source, market=market), Permanent)
+            request()
+    assert isinstance(fetch_error(source, market=market), Permanent)
 
 
-# Empty is not "no data".
+# Empty answers.
 
 
-def test_an_empty_answer_while_the_stock_was_listed_is_not_believed(source, stand_in):
-    stand_in.trouble = {KLINES: "empty"}
-    error = failure(source, "600000", start=date(2024, 1, 1))
+def test_empty_answer_of_a_listed_stock_is_an_error(source, vendor):
+    vendor.failures = {KLINES: "empty"}
+    error = fetch_error(source, "600000", start=date(2024, 1, 1))
     assert (type(error), error.code) == (Transient, "empty_answer")
 
 
@@ -231,25 +230,25 @@ def test_an_empty_answer_while_the_stock_was_listed_is_not_believed(source, stan
         ("600000", date(2100, 1, 1), date(2100, 12, 31)),
     ],
 )
-def test_an_empty_answer_outside_the_listing_is_true(source, stand_in, code, start, end):
-    assert ask(source, code, start, end) == []
+def test_empty_answer_outside_the_listing_is_true(source, vendor, code, start, end):
+    assert fetch(source, code, start, end) == []
 
 
-def test_an_empty_answer_for_a_few_days_is_true_and_costs_no_further_request(source, stand_in):
-    assert ask(source, start=date(2024, 6, 8), end=date(2024, 6, 9)) == []
-    assert stand_in.count(BASIC) == 0
+def test_empty_answer_for_a_few_days_is_true(source, vendor):
+    assert fetch(source, start=date(2024, 6, 8), end=date(2024, 6, 9)) == []
+    assert vendor.count(BASIC) == 0
 
 
-def test_a_code_that_was_never_given_out_is_unknown(source, stand_in):
-    error = failure(source, "609999", start=date(2020, 1, 1))
+def test_unused_code_is_unknown(source, vendor):
+    error = fetch_error(source, "609999", start=date(2020, 1, 1))
     assert error.code == "unknown_stock"
 
 
-# What goes wrong.
+# Errors.
 
 
 @pytest.mark.parametrize(
-    ("vendors", "kind", "code"),
+    ("vendor_error_code", "kind", "code"),
     [
         ("10001002", Permanent, "login_refused"),
         ("10001004", Permanent, "client_outdated"),
@@ -264,44 +263,44 @@ def test_a_code_that_was_never_given_out_is_unknown(source, stand_in):
         ("77777777", Transient, "source_busy"),
     ],
 )
-def test_the_vendors_error_codes_are_told_apart(source, stand_in, vendors, kind, code):
-    stand_in.trouble = {"sh.600000": vendors}
-    error = failure(source)
+def test_vendor_error_codes_are_told_apart(source, vendor, vendor_error_code, kind, code):
+    vendor.failures = {"sh.600000": vendor_error_code}
+    error = fetch_error(source)
     assert (type(error), error.code) == (kind, code)
-    assert vendors in str(error)
+    assert vendor_error_code in str(error)
 
 
-def test_a_blacklisted_address_stays_away_for_hours(server, stand_in):
-    stand_in.trouble = {"login": "10001011"}
+def test_blacklisted_address_pauses_for_hours(server, vendor):
+    vendor.failures = {"login": "10001011"}
     with closing(BaostockSource(server.address, timeout=30)) as source:
-        error = failure(source)
+        error = fetch_error(source)
     assert error.code == "blacklisted"
     assert error.retry_after >= 3600
     assert "黑名单用户" in str(error)
-    assert [request[0] for request in stand_in.requests] == ["login"]
+    assert [request[0] for request in vendor.requests] == ["login"]
     assert vendor_error("10001011", "").retry_after >= 3600
 
 
-def test_a_server_that_forgot_us_is_told_again(source, stand_in):
-    warm(source)
-    stand_in.reset()
-    stand_in.trouble = {"sh.600000": ["10001001"]}
-    assert len(ask(source)) == 10
-    assert [request[0] for request in stand_in.requests] == [KLINES, "login", KLINES]
+def test_lost_login_is_repeated(source, vendor):
+    warm_up(source)
+    vendor.reset()
+    vendor.failures = {"sh.600000": ["10001001"]}
+    assert len(fetch(source)) == 10
+    assert [request[0] for request in vendor.requests] == [KLINES, "login", KLINES]
 
 
-def test_a_line_that_was_closed_while_idle_is_opened_again(source, stand_in):
-    warm(source)
-    child = source._client.pid
-    stand_in.hang_up()
-    until(lambda: not stand_in.open)
-    assert len(ask(source)) == 10
-    assert source._client.pid == child
+def test_connection_closed_while_idle_is_reopened(source, vendor):
+    warm_up(source)
+    client_pid = source._client.pid
+    vendor.close_connections()
+    wait_until(lambda: not vendor.open)
+    assert len(fetch(source)) == 10
+    assert source._client.pid == client_pid
 
 
-def test_columns_that_changed_are_named(source, stand_in):
-    stand_in.trouble = {KLINES: "renamed", BASIC: "renamed", DAY: "renamed"}
-    error = failure(source)
+def test_changed_columns_are_named(source, vendor):
+    vendor.failures = {KLINES: "renamed", BASIC: "renamed", DAY: "renamed"}
+    error = fetch_error(source)
     assert (type(error), error.code) == (Permanent, "columns_changed")
     assert "volume missing" in str(error)
     with pytest.raises(Permanent, match="ipoDate missing"):
@@ -311,83 +310,83 @@ def test_columns_that_changed_are_named(source, stand_in):
 
 
 @pytest.mark.parametrize("mode", ["reset", "nonsense"])
-def test_a_broken_answer_is_passing(source, stand_in, mode):
-    stand_in.trouble = {KLINES: [mode]}
-    assert isinstance(failure(source), Transient)
-    assert len(ask(source)) == 10
+def test_broken_answer_is_transient(source, vendor, mode):
+    vendor.failures = {KLINES: [mode]}
+    assert isinstance(fetch_error(source), Transient)
+    assert len(fetch(source)) == 10
 
 
 @pytest.mark.parametrize("mode", ["close", "gone"])
-def test_a_server_that_closes_in_mid_answer_does_not_leave_a_spinning_client(source, stand_in, mode):
-    child = warm(source)._client.pid
-    stand_in.trouble = {KLINES: [mode]}
+def test_server_closing_mid_answer_ends_the_client(source, vendor, mode):
+    client_pid = warm_up(source)._client.pid
+    vendor.failures = {KLINES: [mode]}
     began = time.monotonic()
-    error = failure(source)
+    error = fetch_error(source)
     assert (type(error), error.code) == (Transient, "connection_closed")
     assert time.monotonic() - began < 15  # not the 30 s of the time-out
-    assert not is_there(child)
-    assert len(ask(source)) == 10
+    assert not process_exists(client_pid)
+    assert len(fetch(source)) == 10
 
 
-def test_a_server_that_hangs_is_given_up_in_time_and_its_client_killed(server, stand_in):
-    with closing(warm(BaostockSource(server.address, timeout=3))) as source:
-        child = source._client.pid
-        stand_in.trouble = {KLINES: "hang"}
+def test_hanging_server_times_out_and_kills_the_client(server, vendor):
+    with closing(warm_up(BaostockSource(server.address, timeout=3))) as source:
+        client_pid = source._client.pid
+        vendor.failures = {KLINES: "hang"}
         began = time.monotonic()
-        error = failure(source)
+        error = fetch_error(source)
         assert (type(error), error.code) == (Transient, "timeout")
         assert 2.9 < time.monotonic() - began < 10
-        assert not is_there(child)
-        stand_in.reset()
-        assert len(ask(warm(source))) == 10
+        assert not process_exists(client_pid)
+        vendor.reset()
+        assert len(fetch(warm_up(source))) == 10
 
 
-def test_a_server_that_is_not_there_is_passing():
+def test_unreachable_server_is_transient():
     with closing(BaostockSource("127.0.0.1:1", timeout=30)) as source:
-        error = failure(source)
+        error = fetch_error(source)
     assert isinstance(error, Transient)
-    assert "服务器连接失败" in str(error)  # the client prints it and tells nobody
+    assert "服务器连接失败" in str(error)  # the client only prints it
 
 
-# The child process.
+# The client's process.
 
 
-def test_threads_share_one_child_and_one_connection(server, stand_in):
-    stand_in.most_open = len(stand_in.open)
-    before = stand_in.most_open
+def test_threads_share_one_client_and_connection(server, vendor):
+    vendor.max_open = len(vendor.open)
+    before = vendor.max_open
     with closing(BaostockSource(server.address, timeout=60)) as source, ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: ask(source), range(24)))
+        answers = list(threads.map(lambda _: fetch(source), range(24)))
     assert all(bars == answers[0] for bars in answers)
-    assert stand_in.most_open <= before + 1
+    assert vendor.max_open <= before + 1
     assert (source.in_flight, source.most_workers) == (1, 1)
 
 
-def test_requests_keep_their_distance_pages_and_log_in_included(server, stand_in):
+def test_requests_are_spaced_pages_and_login_included(server, vendor):
     with closing(BaostockSource(server.address, timeout=60, pause=0.2)) as source:
-        ask(source, "600519", date(1990, 1, 1))
-        ask(source)
-    gaps = [later - earlier for earlier, later in zip(stand_in.times, stand_in.times[1:], strict=False)]
+        fetch(source, "600519", date(1990, 1, 1))
+        fetch(source)
+    gaps = [later - earlier for earlier, later in zip(vendor.times, vendor.times[1:], strict=False)]
     assert len(gaps) == 4
-    assert min(gaps) > 0.15  # of 0.2: the stand-in looks at its clock when it gets to it
+    assert min(gaps) > 0.15  # of 0.2: the fake server notes the time when it gets to the request
 
 
-def test_closing_leaves_no_process(server, stand_in):
-    source = warm(BaostockSource(server.address, timeout=30))
-    child = source._client.pid
+def test_closing_leaves_no_process(server, vendor):
+    source = warm_up(BaostockSource(server.address, timeout=30))
+    client_pid = source._client.pid
     source.close()
-    assert not is_there(child)
+    assert not process_exists(client_pid)
 
 
-def test_a_forked_process_leaves_its_parents_child_alone(source, stand_in):
-    child = warm(source)._client.pid
+def test_forked_process_leaves_the_client_alone(source, vendor):
+    client_pid = warm_up(source)._client.pid
     if not (fork := os.fork()):
         os._exit(0 if source._client.pid is None else 1)
     assert os.waitpid(fork, 0)[1] == 0
-    assert len(ask(source)) == 10
-    assert source._client.pid == child
+    assert len(fetch(source)) == 10
+    assert source._client.pid == client_pid
 
 
-WORKER = """
+WORKER_SCRIPT = """
 import sys, time
 from datetime import date
 from tasks_app.sources.base import Request
@@ -403,29 +402,33 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("code", ["600000", "000001"])
-def test_a_killed_worker_leaves_no_orphan_be_it_idle_or_in_mid_request(server, stand_in, code):
-    stand_in.trouble = {"sz.000001": "hang"}
-    command = [sys.executable, "-c", WORKER, server.address, code]
+def test_killed_worker_leaves_no_orphan(server, vendor, code):
+    vendor.failures = {"sz.000001": "hang"}
+    command = [sys.executable, "-c", WORKER_SCRIPT, server.address, code]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
-        child = int(worker.stdout.readline())
-        until(lambda: stand_in.count(KLINES) == 2)
+        client_pid = int(worker.stdout.readline())
+        wait_until(lambda: vendor.count(KLINES) == 2)
         worker.send_signal(signal.SIGKILL)
-    until(lambda: not is_there(child) or "\nState:\tZ" in Path(f"/proc/{child}/status").read_text())
+    wait_until(
+        lambda: (
+            not process_exists(client_pid) or "\nState:\tZ" in Path(f"/proc/{client_pid}/status").read_text()
+        )
+    )
 
 
-def test_what_the_client_prints_does_not_reach_our_output(server, stand_in, capfd):
+def test_client_output_is_not_printed(server, vendor, capfd):
     with closing(BaostockSource(server.address, timeout=30)) as source:
-        ask(source)
+        fetch(source)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_process_that_only_lists_the_sources_carries_neither_pandas_nor_django():
-    check = "import sys, tasks_app.sources.baostock; "
+def test_module_imports_neither_pandas_nor_django():
+    check = "import sys, tasks_app.sources.baostock.source; "
     check += "sys.exit(bool({'pandas', 'django', 'baostock'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
 
-def test_without_the_client_the_source_is_hidden_and_nothing_else():
+def test_source_is_hidden_without_its_client():
     check = "import sys; sys.modules['baostock'] = None\n"
     check += "from tasks_app.conf import Conf; from tasks_app.sources import registry\n"
     check += "assert registry.hidden(Conf())['baostock'] == ''\n"
@@ -434,10 +437,10 @@ def test_without_the_client_the_source_is_hidden_and_nothing_else():
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
 
-def test_it_is_made_from_the_settings():
+def test_source_is_made_from_the_settings():
     conf = Conf(fetch_timeout=10.0, baostock_rate=4.0, baostock_address="127.0.0.1:1")
-    made = BaostockSource.from_conf(conf)
-    assert (made._client._address, made._client._timeout, made._pause) == ("127.0.0.1:1", 8.0, 0.25)
+    source = BaostockSource.from_conf(conf)
+    assert (source._client._address, source._client._timeout, source._pause) == ("127.0.0.1:1", 8.0, 0.25)
     assert BaostockSource.from_conf(replace(conf, no_throttle=True))._pause == 0
     assert registry.limits("baostock", conf).rate == 4.0
 
@@ -446,19 +449,19 @@ def test_it_is_made_from_the_settings():
 
 
 @pytest.fixture
-def engine(settings, stand_in):
-    """The engine on the stand-in, without patience."""
+def engine(settings, vendor):
+    """The settings for a run on the fake server, without waits."""
     settings.COLLECTOR = replace(
-        settings.COLLECTOR, baostock_address=stand_in.address, no_throttle=True, backoff=0.0, max_attempts=2
+        settings.COLLECTOR, baostock_address=vendor.address, no_throttle=True, backoff=0.0, max_attempts=2
     )
     yield settings
     registry.get_source("baostock", settings.COLLECTOR).close()
 
 
 def collect(*codes, **order):
-    """Collect from the stand-in; the task afterwards."""
-    given = {"source": "baostock", "market": "CN", "start_date": date(2024, 6, 3), "end_date": FRIDAY}
-    task = make_task(stock_codes=codes or None, **{**given, **order})
+    """Collects from the fake server. Returns the task afterwards."""
+    defaults = {"source": "baostock", "market": "CN", "start_date": date(2024, 6, 3), "end_date": FRIDAY}
+    task = make_task(stock_codes=codes or None, **{**defaults, **order})
     for _ in range(5):
         work()
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
@@ -469,7 +472,7 @@ def collect(*codes, **order):
 
 
 @pytest.mark.django_db
-def test_a_whole_market_is_collected_with_names_dates_and_shares(engine, stand_in):
+def test_whole_market_is_collected(engine, vendor):
     task = collect()
     assert (task.status, task.total_stocks, task.failed_count) == ("completed", 7, 0)
     assert DailyBar.objects.filter(source="baostock").count() == task.collected_count == 60
@@ -479,7 +482,7 @@ def test_a_whole_market_is_collected_with_names_dates_and_shares(engine, stand_i
 
 
 @pytest.mark.django_db
-def test_suspended_days_leave_no_bar(engine, stand_in):
+def test_suspended_days_leave_no_bar(engine, vendor):
     task = collect("000001", start_date=date(2024, 3, 4), end_date=date(2024, 3, 8))
     assert (task.status, task.collected_count, task.refused_count) == ("completed", 3, 0)
 
@@ -488,13 +491,13 @@ def test_suspended_days_leave_no_bar(engine, stand_in):
 @pytest.mark.parametrize(
     ("code", "start", "bars"), [("600001", date(2023, 1, 1), 0), ("301999", date(2024, 1, 1), 10)]
 )
-def test_delisted_and_new_stocks_succeed_with_the_bars_there_are(engine, stand_in, code, start, bars):
+def test_delisted_and_new_stocks_succeed(engine, vendor, code, start, bars):
     task = collect(code, start_date=start)
     assert (task.status, task.failed_count, task.collected_count) == ("completed", 0, bars)
 
 
 @pytest.mark.django_db
-def test_a_dividend_reloads_nothing_twice_and_keeps_qfq_apart(engine, stand_in):
+def test_dividend_leaves_unadjusted_and_qfq_apart(engine, vendor):
     for adjust in ("", "qfq"):
         collect("300750", start_date=date(2024, 4, 1), end_date=date(2024, 5, 31), adjust=adjust)
     closes = dict(DailyBar.objects.filter(day=date(2024, 4, 24)).values_list("adjust", "close"))
@@ -506,49 +509,49 @@ def test_a_dividend_reloads_nothing_twice_and_keeps_qfq_apart(engine, stand_in):
     ("mode", "code"),
     [("renamed", "columns_changed"), ("close", "connection_closed"), ("10001004", "client_outdated")],
 )
-def test_one_stock_in_trouble_does_not_stop_the_rest(engine, stand_in, mode, code):
-    stand_in.trouble = {"sz.000001": mode}
+def test_failing_stock_does_not_stop_the_rest(engine, vendor, mode, code):
+    vendor.failures = {"sz.000001": mode}
     task = collect("600000", "000001", "600519")
     assert (task.status, task.success_count, task.failed_count) == ("completed", 2, 1)
     assert task.items.get(code="000001").error_code == code
 
 
 @pytest.mark.django_db
-def test_a_hanging_server_fails_its_stock_as_timeout(engine, stand_in):
+def test_hanging_server_fails_the_stock_as_timeout(engine, vendor):
     engine.COLLECTOR = replace(engine.COLLECTOR, fetch_timeout=5.0, max_attempts=1)
-    warm(registry.get_source("baostock", engine.COLLECTOR))
-    stand_in.trouble = {"sz.000001": "hang"}
+    warm_up(registry.get_source("baostock", engine.COLLECTOR))
+    vendor.failures = {"sz.000001": "hang"}
     task = collect("000001", "600000")
     assert (task.success_count, task.failed_count) == (1, 1)
     assert task.items.get(code="000001").error_code == "timeout"
 
 
 @pytest.mark.django_db
-def test_a_blacklisted_address_is_a_reason_to_wait_and_not_to_hammer(engine, stand_in):
+def test_blacklisted_address_pauses_the_source(engine, vendor):
     engine.COLLECTOR = replace(
         engine.COLLECTOR, no_throttle=False, baostock_rate=50.0, slice_seconds=0.3, fetch_timeout=60.0
     )
-    stand_in.trouble = {KLINES: "10001011"}
+    vendor.failures = {KLINES: "10001011"}
     codes = ("600000", "000001", "300750")
     task = make_task(source="baostock", stock_codes=codes, start_date=date(2024, 6, 3), end_date=FRIDAY)
     with pytest.raises(AssertionError, match="never end"):
         work(4)
     task.refresh_from_db()
     assert (task.status, task.failed_count) == ("running", 0)
-    assert stand_in.count(KLINES) == 1
+    assert vendor.count(KLINES) == 1
     gate = SourceGate.objects.get(source="baostock")
     assert gate.open_until is not None
     assert "黑名单用户" in gate.reason
 
 
 @pytest.mark.django_db
-def test_a_market_is_brought_up_to_date_by_a_request_per_day(engine, stand_in):
-    stand_in.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(60))}
+def test_whole_market_is_updated_by_day_requests(engine, vendor):
+    vendor.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(60))}
     try:
         collect(start_date=date(2024, 6, 3), end_date=date(2024, 6, 13))
-        stand_in.requests.clear()
+        vendor.requests.clear()
         task = collect(start_date=date(2024, 6, 3))
     finally:
-        stand_in.listings = {listing.code: listing for listing in LISTINGS}
+        vendor.listings = {listing.code: listing for listing in LISTINGS}
     assert (task.status, task.collected_count) == ("completed", 60)
-    assert (stand_in.count(DAY), stand_in.count(KLINES)) == (1, 0)
+    assert (vendor.count(DAY), vendor.count(KLINES)) == (1, 0)

@@ -1,22 +1,19 @@
-"""The source `csv`: files in every shape that is promised, and clear words about all others."""
+"""The source `csv` reads every promised format, and names what is wrong with any other file."""
 
-import json
 import math
 import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.utils import translation
 from django.utils.translation import gettext
 
 from tasks_app import errors
 from tasks_app.conf import Conf
-from tasks_app.management import csv_preview
 from tasks_app.models import DailyBar, Stock
 from tasks_app.orders import order
 from tasks_app.sources import registry
@@ -26,83 +23,52 @@ from tasks_app.sources.csv_folder.layout import parse_stem, scan_folder
 from tasks_app.sources.csv_folder.problems import UnreadableFile
 from tasks_app.sources.csv_folder.source import CsvSource, read_file
 from tests.factories import make_order, make_task
+from tests.sources.csv_files import (
+    AKSHARE,
+    FIRST_DAY,
+    akshare_csv,
+    baostock_csv,
+    day,
+    english_csv,
+    write_file,
+)
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
-AKSHARE = "日期,股票代码,开盘,收盘,最高,最低,成交量,成交额,振幅,涨跌幅,涨跌额,换手率"
-BAOSTOCK = "date,code,open,high,low,close,preclose,volume,amount,adjustflag,turn,tradestatus,pctChg,isST"
-FIRST = date(2024, 1, 2)
 
 
-def day(number):
-    return FIRST + timedelta(days=number)
-
-
-def akshare(code="600000", rows=6, unit=100):
-    """Rows as AKShare saves them: volumes in lots unless `unit` says otherwise."""
-    lines = [
-        f"{day(n)},{code},10.0,10.5,11.0,9.5,{(1000 + n) * 100 // unit},{(1000 + n) * 100 * 10.2:.2f},"
-        "15.0,5.0,0.5,0.8"
-        for n in range(rows)
-    ]
-    return "\n".join([AKSHARE, *lines]) + "\n"
-
-
-def baostock(code="sh.600000", rows=6, flag="3"):
-    """Rows as BaoStock sends them; the third day is a suspended one."""
-    lines = []
-    for n in range(rows):
-        shares = (1000 + n) * 100
-        rest = "0,0,{flag},,0,0.0,0" if n == 2 else f"{shares},{shares * 10.2:.2f},{{flag}},0.8,1,5.0,0"
-        lines.append(f"{day(n)},{code},10.0,11.0,9.5,10.5,10.0," + rest.format(flag=flag))
-    return "\n".join([BAOSTOCK, *lines]) + "\n"
-
-
-def english(rows=6):
-    """Rows in plain English, without an amount."""
-    lines = [f"{day(n)},10.0,11.0,9.5,10.5,{(1000 + n) * 100},10.4" for n in range(rows)]
-    return "\n".join(["Date,Open,High,Low,Close,Volume,Adj Close", *lines]) + "\n"
-
-
-def put(folder, name, content=None, encoding="utf-8"):
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes((akshare() if content is None else content).encode(encoding))
-    return path
-
-
-def ask(folder, code="600000", market="CN", *, adjust="", start=date.min, end=date.max):
+def fetch(folder, code="600000", market="CN", *, adjust="", start=date.min, end=date.max):
     return CsvSource(folder).fetch(Request(market, code, start, end, adjust))
 
 
-def failure(folder, code="600000", **request):
+def fetch_error(folder, code="600000", **options):
     with pytest.raises(SourceError) as caught:
-        ask(folder, code, **request)
+        fetch(folder, code, **options)
     return caught.value
 
 
 # Formats.
 
 
-def test_akshares_lots_become_shares(tmp_path):
-    put(tmp_path, "600000.csv")
-    bars = ask(tmp_path)
-    assert bars[0] == Bar(FIRST, 10.0, 11.0, 9.5, 10.5, 100_000, None, 1_020_000.0, 15.0, 0.5, 5.0, 0.8)
+def test_akshare_lots_become_shares(tmp_path):
+    write_file(tmp_path, "600000.csv")
+    bars = fetch(tmp_path)
+    assert bars[0] == Bar(FIRST_DAY, 10.0, 11.0, 9.5, 10.5, 100_000, None, 1_020_000.0, 15.0, 0.5, 5.0, 0.8)
     assert [bar.volume for bar in bars] == [100_000 + 100 * n for n in range(6)]
     assert all(type(bar.volume) is int for bar in bars)
 
 
-def test_baostocks_shares_stay_and_suspended_days_are_left_out(tmp_path):
-    put(tmp_path, "sh.600000.csv", baostock())
-    bars = ask(tmp_path)
-    assert bars[0] == Bar(FIRST, 10.0, 11.0, 9.5, 10.5, 100_000, 10.0, 1_020_000.0, None, None, 5.0, 0.8)
+def test_baostock_shares_stay_shares(tmp_path):
+    write_file(tmp_path, "sh.600000.csv", baostock_csv())
+    bars = fetch(tmp_path)
+    assert bars[0] == Bar(FIRST_DAY, 10.0, 11.0, 9.5, 10.5, 100_000, 10.0, 1_020_000.0, None, None, 5.0, 0.8)
     assert [bar.day for bar in bars] == [day(n) for n in (0, 1, 3, 4, 5)]
 
 
-def test_english_columns_are_found_whatever_their_case(tmp_path):
-    put(tmp_path, "AAPL.csv", english())
-    bars = ask(tmp_path, "AAPL", "US")
-    assert bars[0] == Bar(FIRST, 10.0, 11.0, 9.5, 10.5, 100_000)
+def test_english_columns_in_any_case(tmp_path):
+    write_file(tmp_path, "AAPL.csv", english_csv())
+    bars = fetch(tmp_path, "AAPL", "US")
+    assert bars[0] == Bar(FIRST_DAY, 10.0, 11.0, 9.5, 10.5, 100_000)
     assert read_file(scan_folder(tmp_path).files["US", "", "AAPL"]).unused_columns == ["Adj Close"]
 
 
@@ -110,37 +76,37 @@ def test_our_own_export_can_be_read_back(tmp_path):
     head = "market,code,adjust,day,open,high,low,close,prev_close,volume,amount,amplitude,change,change_pct,"
     head += "turnover,source,collected_at"
     row = "CN,600000,,2024-01-02,10.0,11.0,9.5,10.5,10.0,100000,1020000.0,15.0,0.5,5.0,0.8,akshare,2024-01-03"
-    put(tmp_path, "CN-600000.csv", f"{head}\n{row}\n")
-    assert ask(tmp_path) == [
-        Bar(FIRST, 10.0, 11.0, 9.5, 10.5, 100_000, 10.0, 1_020_000.0, 15.0, 0.5, 5.0, 0.8)
+    write_file(tmp_path, "CN-600000.csv", f"{head}\n{row}\n")
+    assert fetch(tmp_path) == [
+        Bar(FIRST_DAY, 10.0, 11.0, 9.5, 10.5, 100_000, 10.0, 1_020_000.0, 15.0, 0.5, 5.0, 0.8)
     ]
 
 
-def test_akshares_hong_kong_volumes_are_shares_already(tmp_path):
-    put(tmp_path, "00700.csv", akshare("00700", unit=1))
-    assert ask(tmp_path, "00700", "HK")[0].volume == 100_000
+def test_akshare_hong_kong_volumes_are_shares(tmp_path):
+    write_file(tmp_path, "00700.csv", akshare_csv("00700", unit=1))
+    assert fetch(tmp_path, "00700", "HK")[0].volume == 100_000
     assert read_file(scan_folder(tmp_path).files["HK", "", "00700"]).unit_known_by == "amount"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030"])
-def test_chinese_headings_are_read_in_their_encodings(tmp_path, encoding):
-    put(tmp_path, "600000.csv", encoding=encoding)
-    assert len(ask(tmp_path)) == 6
-    told = read_file(scan_folder(tmp_path).files["CN", "", "600000"]).encoding
-    assert told == ("UTF-8" if encoding.startswith("utf") else "GBK")
+def test_chinese_headings_in_utf8_and_gbk(tmp_path, encoding):
+    write_file(tmp_path, "600000.csv", encoding=encoding)
+    assert len(fetch(tmp_path)) == 6
+    detected = read_file(scan_folder(tmp_path).files["CN", "", "600000"]).encoding
+    assert detected == ("UTF-8" if encoding.startswith("utf") else "GBK")
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_other_delimiters_and_line_ends_are_seen(tmp_path, delimiter):
-    put(tmp_path, "600000.csv", akshare().replace(",", delimiter).replace("\n", "\r\n"))
-    assert len(ask(tmp_path)) == 6
+def test_other_delimiters_and_line_ends(tmp_path, delimiter):
+    write_file(tmp_path, "600000.csv", akshare_csv().replace(",", delimiter).replace("\n", "\r\n"))
+    assert len(fetch(tmp_path)) == 6
 
 
-def test_parquet_is_read_as_csv_is(tmp_path):
+def test_parquet_is_read_like_csv(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow, which is not installed")
     import pyarrow
 
-    put(tmp_path, "csv/600000.csv")
+    write_file(tmp_path, "csv/600000.csv")
     columns = {
         "日期": [day(n) for n in range(6)],
         "股票代码": ["600000"] * 6,
@@ -157,41 +123,41 @@ def test_parquet_is_read_as_csv_is(tmp_path):
     }
     (tmp_path / "parquet").mkdir()
     parquet.write_table(pyarrow.table(columns), tmp_path / "parquet" / "600000.parquet")
-    assert ask(tmp_path / "parquet") == ask(tmp_path / "csv")
+    assert fetch(tmp_path / "parquet") == fetch(tmp_path / "csv")
     (tmp_path / "parquet" / "600001.parquet").write_bytes(b"PAR1 nonsense")
-    assert "600001.parquet: it can't be read" in str(failure(tmp_path / "parquet", "600001"))
+    assert "600001.parquet: it can't be read" in str(fetch_error(tmp_path / "parquet", "600001"))
 
 
-def test_parquet_without_pyarrow_is_said(tmp_path, monkeypatch):
+def test_parquet_without_pyarrow_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    put(tmp_path, "600000.parquet", "PAR1")
-    assert "600000.parquet: reading Parquet needs the package pyarrow" in str(failure(tmp_path))
+    write_file(tmp_path, "600000.parquet", "PAR1")
+    assert "600000.parquet: reading Parquet needs the package pyarrow" in str(fetch_error(tmp_path))
 
 
-def test_any_order_of_days_is_put_right_and_the_window_is_kept(tmp_path):
-    head, *rows = akshare().splitlines()
-    put(tmp_path, "600000.csv", "\n".join([head, *reversed(rows), ""]))
-    days = [bar.day for bar in ask(tmp_path, start=day(1), end=day(3))]
+def test_days_are_sorted_and_limited_to_the_request(tmp_path):
+    head, *rows = akshare_csv().splitlines()
+    write_file(tmp_path, "600000.csv", "\n".join([head, *reversed(rows), ""]))
+    days = [bar.day for bar in fetch(tmp_path, start=day(1), end=day(3))]
     assert days == [day(1), day(2), day(3)]
 
 
 @pytest.mark.parametrize(
-    "told", ["2024-01-02", "20240102", "2024/1/2", "2024-01-02 00:00:00", "2024/01/02 0:00"]
+    "text", ["2024-01-02", "20240102", "2024/1/2", "2024-01-02 00:00:00", "2024/01/02 0:00"]
 )
-def test_a_day_may_be_written_in_several_ways(tmp_path, told):
-    put(tmp_path, "AAPL.csv", f"Date,Open,High,Low,Close,Volume\n{told},10,11,9,10,100\n")
-    assert ask(tmp_path, "AAPL", "US")[0].day == FIRST
+def test_day_formats(tmp_path, text):
+    write_file(tmp_path, "AAPL.csv", f"Date,Open,High,Low,Close,Volume\n{text},10,11,9,10,100\n")
+    assert fetch(tmp_path, "AAPL", "US")[0].day == FIRST_DAY
 
 
-def test_sinas_turnover_is_a_fraction_and_not_taken_for_a_percentage(tmp_path):
+def test_sina_turnover_is_left_out(tmp_path):
     head = "date,open,high,low,close,volume,amount,outstanding_share,turnover"
-    put(tmp_path, "600000.csv", f"{head}\n2024-01-02,10,11,9,10,100,1000,1e6,0.0001\n")
-    assert ask(tmp_path)[0].turnover is None
+    write_file(tmp_path, "600000.csv", f"{head}\n2024-01-02,10,11,9,10,100,1000,1e6,0.0001\n")
+    assert fetch(tmp_path)[0].turnover is None
 
 
-def test_what_is_missing_stays_missing_for_the_engine_to_judge(tmp_path):
-    put(tmp_path, "AAPL.csv", "Date,Open,High,Low,Close,Volume,Amount\n2024-01-02,10,-,9,10,nan,\n")
-    bar = ask(tmp_path, "AAPL", "US")[0]
+def test_missing_values_stay_missing(tmp_path):
+    write_file(tmp_path, "AAPL.csv", "Date,Open,High,Low,Close,Volume,Amount\n2024-01-02,10,-,9,10,nan,\n")
+    bar = fetch(tmp_path, "AAPL", "US")[0]
     assert math.isnan(bar.high)
     assert math.isnan(bar.volume)
     assert bar.amount is None
@@ -200,44 +166,44 @@ def test_what_is_missing_stays_missing_for_the_engine_to_judge(tmp_path):
 # The unit of volume.
 
 
-def test_the_amount_wins_over_the_columns_and_it_is_told(tmp_path):
-    put(tmp_path, "600000.csv", akshare(unit=1))
+def test_amount_overrides_the_columns_unit(tmp_path):
+    write_file(tmp_path, "600000.csv", akshare_csv(unit=1))
     reading = read_file(scan_folder(tmp_path).files["CN", "", "600000"])
     assert (reading.shares_per_volume, reading.unit_known_by) == (1, "against")
     assert reading.bars[0].volume == 100_000
 
 
-def test_english_columns_with_lots_are_found_out_by_the_amount(tmp_path):
+def test_amount_reveals_lots_in_english_columns(tmp_path):
     rows = "".join(f"{day(n)},10,11,9,10,{50 + n},{(50 + n) * 1000}\n" for n in range(6))
-    put(tmp_path, "600000.csv", "date,open,high,low,close,volume,amount\n" + rows)
-    assert ask(tmp_path)[0].volume == 5000
+    write_file(tmp_path, "600000.csv", "date,open,high,low,close,volume,amount\n" + rows)
+    assert fetch(tmp_path)[0].volume == 5000
 
 
-def test_an_amount_that_fits_neither_unit_fails_the_file(tmp_path):
+def test_amount_that_fits_no_unit_fails_the_file(tmp_path):
     rows = "".join(f"{day(n)},10,11,9,10,{50 + n},{50 + n}\n" for n in range(6))
-    put(tmp_path, "600000.csv", "date,open,high,low,close,vol,amount\n" + rows)
-    assert "600000.csv, line 2: the amount fits neither" in str(failure(tmp_path))
+    write_file(tmp_path, "600000.csv", "date,open,high,low,close,vol,amount\n" + rows)
+    assert "600000.csv, line 2: the amount fits neither" in str(fetch_error(tmp_path))
 
 
-def test_a_file_in_two_units_fails(tmp_path):
-    lots, shares = akshare(rows=6).splitlines(), akshare(rows=9, unit=1).splitlines()
-    put(tmp_path, "600000.csv", "\n".join([*lots, *shares[7:], ""]))
-    assert "600000.csv, line 8: the amount fits neither" in str(failure(tmp_path))
+def test_file_in_two_units_fails(tmp_path):
+    lots, shares = akshare_csv(rows=6).splitlines(), akshare_csv(rows=9, unit=1).splitlines()
+    write_file(tmp_path, "600000.csv", "\n".join([*lots, *shares[7:], ""]))
+    assert "600000.csv, line 8: the amount fits neither" in str(fetch_error(tmp_path))
 
 
-def test_without_an_amount_the_columns_decide(tmp_path):
-    put(tmp_path, "600000.csv", "日期,开盘,收盘,最高,最低,成交量\n2024-01-02,10,10,11,9,7\n")
+def test_columns_decide_without_an_amount(tmp_path):
+    write_file(tmp_path, "600000.csv", "日期,开盘,收盘,最高,最低,成交量\n2024-01-02,10,10,11,9,7\n")
     reading = read_file(scan_folder(tmp_path).files["CN", "", "600000"])
     assert (reading.shares_per_volume, reading.unit_known_by, reading.bars[0].volume) == (100, "columns", 700)
 
 
-def test_odd_lots_of_shares_are_kept_and_a_share_in_pieces_is_left_to_be_refused(tmp_path):
-    put(
+def test_fractional_lots_and_shares_are_kept(tmp_path):
+    write_file(
         tmp_path,
         "600000.csv",
         "日期,开盘,收盘,最高,最低,成交量\n2024-01-02,10,10,11,9,7.25\n2024-01-03,10,10,11,9,7.255\n",
     )
-    assert [bar.volume for bar in ask(tmp_path)] == [725, 725.5]
+    assert [bar.volume for bar in fetch(tmp_path)] == [725, 725.5]
 
 
 # Names and folders.
@@ -266,8 +232,8 @@ def test_odd_lots_of_shares_are_kept_and_a_share_in_pieces_is_left_to_be_refused
         ("hfq/600000.csv", ("CN", "hfq", "600000")),
     ],
 )
-def test_the_place_and_name_of_a_file_tell_its_stock(tmp_path, name, key):
-    put(tmp_path, name)
+def test_folder_and_name_identify_the_stock(tmp_path, name, key):
+    write_file(tmp_path, name)
     assert list(scan_folder(tmp_path).files) == [key]
 
 
@@ -283,17 +249,17 @@ def test_the_place_and_name_of_a_file_tell_its_stock(tmp_path, name, key):
         ("notes.txt", "not_known_here"),
     ],
 )
-def test_other_files_are_left_aside_with_the_reason(tmp_path, name, code):
-    put(tmp_path, name)
+def test_other_files_are_ignored_with_a_reason(tmp_path, name, code):
+    write_file(tmp_path, name)
     layout = scan_folder(tmp_path)
     assert not layout.files
     assert [problem.code for _, problem in layout.ignored] == [code]
 
 
-def test_folders_without_a_meaning_and_links_are_not_followed(tmp_path):
-    outside = put(tmp_path, "outside/600000.csv")
+def test_unknown_folders_and_links_are_ignored(tmp_path):
+    outside = write_file(tmp_path, "outside/600000.csv")
     inside = tmp_path / "inside"
-    put(inside, "backup/600001.csv")
+    write_file(inside, "backup/600001.csv")
     (inside / "600000.csv").symlink_to(outside)
     (inside / "CN").symlink_to(outside.parent)
     layout = scan_folder(inside)
@@ -305,11 +271,11 @@ def test_folders_without_a_meaning_and_links_are_not_followed(tmp_path):
     }
 
 
-def test_a_link_that_takes_a_files_place_later_is_not_followed(tmp_path):
-    path = put(tmp_path, "600000.csv")
+def test_file_replaced_by_a_link_is_not_followed(tmp_path):
+    path = write_file(tmp_path, "600000.csv")
     source = CsvSource(tmp_path)
     source.symbols("CN")
-    secret = put(tmp_path / "elsewhere", "secret.csv")
+    secret = write_file(tmp_path / "elsewhere", "secret.csv")
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(SourceError):
@@ -317,24 +283,24 @@ def test_a_link_that_takes_a_files_place_later_is_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("code", ["../600000", "/etc/passwd", "CN/600000", "600000.csv", "..", "", "6*"])
-def test_a_code_is_never_a_path(tmp_path, code):
-    put(tmp_path, "inside/CN/600000.csv")
-    put(tmp_path, "600000.csv")
-    assert isinstance(failure(tmp_path / "inside", code), UnknownStock)
+def test_code_is_never_used_as_a_path(tmp_path, code):
+    write_file(tmp_path, "inside/CN/600000.csv")
+    write_file(tmp_path, "600000.csv")
+    assert isinstance(fetch_error(tmp_path / "inside", code), UnknownStock)
 
 
-def test_two_files_of_one_stock_are_told_and_neither_is_taken(tmp_path):
-    put(tmp_path, "600000.csv")
-    put(tmp_path, "sh.600000.csv")
-    error = failure(tmp_path)
+def test_two_files_of_one_stock_are_an_error(tmp_path):
+    write_file(tmp_path, "600000.csv")
+    write_file(tmp_path, "sh.600000.csv")
+    error = fetch_error(tmp_path)
     assert (type(error), error.code) == (Permanent, "bad_file")
     assert str(error) == "600000.csv: sh.600000.csv holds the same stock."
     assert [symbol.code for symbol in CsvSource(tmp_path).symbols("CN")] == ["600000"]
 
 
-def test_the_list_is_that_of_the_files_with_their_exchanges(tmp_path):
+def test_list_has_the_files_and_their_exchanges(tmp_path):
     for name in ("600000.csv", "000001.csv", "qfq/000001.csv", "00700.csv"):
-        put(tmp_path, name)
+        write_file(tmp_path, name)
     source = CsvSource(tmp_path)
     assert [(s.code, s.exchange) for s in source.symbols("CN")] == [("000001", "SZSE"), ("600000", "SSE")]
     assert [(s.code, s.exchange) for s in source.symbols("HK")] == [("00700", "HKEX")]
@@ -342,19 +308,19 @@ def test_the_list_is_that_of_the_files_with_their_exchanges(tmp_path):
         source.symbols("US")
 
 
-def test_an_adjustment_is_only_there_if_its_folder_is(tmp_path):
-    put(tmp_path, "600000.csv")
-    put(tmp_path, "qfq/600000.csv", akshare(rows=3))
-    assert len(ask(tmp_path, adjust="qfq")) == 3
-    assert "as hfq" in str(failure(tmp_path, adjust="hfq"))
+def test_adjustment_needs_its_folder(tmp_path):
+    write_file(tmp_path, "600000.csv")
+    write_file(tmp_path, "qfq/600000.csv", akshare_csv(rows=3))
+    assert len(fetch(tmp_path, adjust="qfq")) == 3
+    assert "as hfq" in str(fetch_error(tmp_path, adjust="hfq"))
 
 
-def test_files_may_come_and_go_while_we_work(tmp_path):
-    path = put(tmp_path, "600000.csv")
+def test_files_may_come_and_go(tmp_path):
+    path = write_file(tmp_path, "600000.csv")
     source = CsvSource(tmp_path)
     request = Request("CN", "600000", date.min, date.max)
     assert source.fetch(request)
-    put(tmp_path, "600001.csv", akshare("600001"))
+    write_file(tmp_path, "600001.csv", akshare_csv("600001"))
     assert source.fetch(replace(request, code="600001"))
     path.unlink()
     with pytest.raises(UnknownStock):
@@ -364,9 +330,9 @@ def test_files_may_come_and_go_while_we_work(tmp_path):
 # Errors by file and line.
 
 
-def changed(line, text):
-    """AKShare's rows with one line (counted from 1, the header) replaced."""
-    lines = akshare().splitlines()
+def replace_line(line, text):
+    """AKShare's file with one line replaced; line 1 is the header."""
+    lines = akshare_csv().splitlines()
     lines[line - 1] = text
     return "\n".join([*lines, ""])
 
@@ -375,7 +341,7 @@ ROW = "2024-01-03,600000,10.0,10.5,11.0,9.5,1000,1020000,15.0,5.0,0.5,0.8"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("", "600000.csv: the file is empty."),
         ("\n\n", "600000.csv: the file is empty."),
@@ -384,81 +350,81 @@ ROW = "2024-01-03,600000,10.0,10.5,11.0,9.5,1000,1020000,15.0,5.0,0.5,0.8"
             "600000.csv, line 1: no column for high, low, volume; there are: 日期, 开盘, 收盘.",
         ),
         (AKSHARE + ",收盘价\n", "600000.csv, line 1: two columns for close: 收盘, 收盘价."),
-        (changed(3, "2024-01-03,600000,10.0"), "600000.csv, line 3: 3 fields, but the header has 12."),
+        (replace_line(3, "2024-01-03,600000,10.0"), "600000.csv, line 3: 3 fields, but the header has 12."),
         (
-            changed(4, ROW.replace("10.5", "abc")),
+            replace_line(4, ROW.replace("10.5", "abc")),
             "600000.csv, line 4: “abc” in the column 收盘 is not a number.",
         ),
         (
-            changed(4, ROW.replace("10.5", "1_0")),
+            replace_line(4, ROW.replace("10.5", "1_0")),
             "600000.csv, line 4: “1_0” in the column 收盘 is not a number.",
         ),
         (
-            changed(2, ROW.replace("2024-01-03", "2024-13-03")),
+            replace_line(2, ROW.replace("2024-01-03", "2024-13-03")),
             "600000.csv, line 2: “2024-13-03” in the column 日期 is not a date.",
         ),
         (
-            changed(2, ROW.replace("2024-01-03", "2024-01-03 09:35")),
+            replace_line(2, ROW.replace("2024-01-03", "2024-01-03 09:35")),
             "600000.csv, line 2: “2024-01-03 09:35” in the column 日期 is not a date.",
         ),
         (
-            changed(5, ROW.replace("600000", "600001")),
+            replace_line(5, ROW.replace("600000", "600001")),
             "600000.csv, line 5: the code is “600001”, but the file's name says 600000.",
         ),
-        (baostock(flag="2"), "600000.csv, line 2: the adjustment is “qfq”, but the folder's is “”"),
-        (changed(3, ROW + '"x'), "600000.csv, line 3"),
+        (baostock_csv(flag="2"), "600000.csv, line 2: the adjustment is “qfq”, but the folder's is “”"),
+        (replace_line(3, ROW + '"x'), "600000.csv, line 3"),
     ],
 )
-def test_an_error_names_the_file_the_line_and_the_cause(tmp_path, content, said):
-    put(tmp_path, "600000.csv", content)
-    error = failure(tmp_path)
+def test_error_names_file_line_and_cause(tmp_path, content, message):
+    write_file(tmp_path, "600000.csv", content)
+    error = fetch_error(tmp_path)
     assert (type(error), error.code) == (Permanent, "bad_file")
-    assert str(error).startswith(said)
+    assert str(error).startswith(message)
 
 
-def test_every_bad_line_is_counted_and_the_first_ones_are_named(tmp_path):
+def test_bad_lines_are_counted_and_the_first_named(tmp_path):
     lines = [AKSHARE, *(f"{day(n)},600000,x" for n in range(100))]
-    put(tmp_path, "600000.csv", "\n".join(lines))
-    assert str(failure(tmp_path)).endswith("line 4: 3 fields, but the header has 12; and 97 more.")
+    write_file(tmp_path, "600000.csv", "\n".join(lines))
+    assert str(fetch_error(tmp_path)).endswith("line 4: 3 fields, but the header has 12; and 97 more.")
 
 
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe\xe5\x65\x1f\x67", "日期".encode("utf-16"), b"\x81\x20 broken", b"date\0,open\n"]
 )
-def test_other_encodings_are_named_as_such(tmp_path, content):
+def test_other_encodings_are_an_error(tmp_path, content):
     (tmp_path / "600000.csv").write_bytes(content)
-    assert "neither UTF-8 nor GBK" in str(failure(tmp_path))
+    assert "neither UTF-8 nor GBK" in str(fetch_error(tmp_path))
 
 
-def test_a_huge_file_is_refused_before_it_fills_the_memory(tmp_path):
-    with put(tmp_path, "600000.csv").open("ab") as file:
+def test_huge_file_is_refused(tmp_path):
+    with write_file(tmp_path, "600000.csv").open("ab") as file:
         file.truncate(tables.MAX_BYTES + 1)
-    assert "larger than 16 MB" in str(failure(tmp_path))
+    assert "larger than 16 MB" in str(fetch_error(tmp_path))
 
 
-def test_leading_zeros_lost_in_the_file_do_no_harm(tmp_path):
-    put(tmp_path, "000001.csv", akshare("1"))
-    assert len(ask(tmp_path, "000001")) == 6
+def test_lost_leading_zeros_do_no_harm(tmp_path):
+    write_file(tmp_path, "000001.csv", akshare_csv("1"))
+    assert len(fetch(tmp_path, "000001")) == 6
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_said(tmp_path):
-    put(tmp_path, "600000.csv").chmod(0)
-    assert "Permission denied" in str(failure(tmp_path))
+def test_file_without_read_permission_is_an_error(tmp_path):
+    write_file(tmp_path, "600000.csv").chmod(0)
+    assert "Permission denied" in str(fetch_error(tmp_path))
 
 
-def test_a_folder_that_is_gone_is_passing(tmp_path):
-    error = failure(tmp_path / "gone")
+def test_missing_folder_is_transient(tmp_path):
+    error = fetch_error(tmp_path / "gone")
     assert error.code == "source_busy"
 
 
 @pytest.mark.parametrize("stem", ["", ".", "-", "CN-", "sh.", "x" * 40])
-def test_strange_names_raise_nothing_else(stem):
+def test_malformed_names_are_unreadable(stem):
     with pytest.raises(UnreadableFile):
         parse_stem(stem)
 
 
-def test_files_are_read_without_pandas_or_django():
+def test_module_imports_neither_pandas_nor_django():
     check = "import sys, tasks_app.sources.csv_folder.source as s; "
     check += "sys.exit(bool({'pandas', 'django', 'pyarrow'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
@@ -474,20 +440,26 @@ def folder(settings, tmp_path):
 
 
 def collect(**fields):
-    given = {"source": "csv", "market": "CN", "stock_codes": None, "start_date": FIRST, "end_date": day(30)}
-    task = make_task(**{**given, **fields})
+    defaults = {
+        "source": "csv",
+        "market": "CN",
+        "stock_codes": None,
+        "start_date": FIRST_DAY,
+        "end_date": day(30),
+    }
+    task = make_task(**{**defaults, **fields})
     work()
     task.refresh_from_db()
     return task
 
 
 @pytest.mark.django_db
-def test_a_folder_is_collected_once_in_shares_and_not_again(folder):
-    put(folder, "600000.csv")
-    put(folder, "sz.000001.csv", baostock("sz.000001"))
+def test_folder_is_collected_once(folder):
+    write_file(folder, "600000.csv")
+    write_file(folder, "sz.000001.csv", baostock_csv("sz.000001"))
     task = collect()
     assert (task.status, task.success_count, task.collected_count) == ("completed", 2, 11)
-    assert DailyBar.objects.filter(source="csv", day=FIRST).values_list(
+    assert DailyBar.objects.filter(source="csv", day=FIRST_DAY).values_list(
         "volume", flat=True
     ).distinct().get() == (100_000)
     again = collect(force_update=True)
@@ -495,17 +467,17 @@ def test_a_folder_is_collected_once_in_shares_and_not_again(folder):
 
 
 @pytest.mark.django_db
-def test_a_file_that_came_after_the_last_collection_is_found(folder):
-    put(folder, "600000.csv")
+def test_file_added_later_is_collected(folder):
+    write_file(folder, "600000.csv")
     collect()
-    put(folder, "600001.csv", akshare("600001"))
+    write_file(folder, "600001.csv", akshare_csv("600001"))
     assert collect().collected_count == 6
 
 
 @pytest.mark.django_db
-def test_a_bad_file_fails_its_stock_with_its_line_and_the_rest_goes_on(folder):
-    put(folder, "600000.csv")
-    put(folder, "600001.csv", akshare("600001").replace("10.5", "ten", 1))
+def test_bad_file_fails_only_its_stock(folder):
+    write_file(folder, "600000.csv")
+    write_file(folder, "600001.csv", akshare_csv("600001").replace("10.5", "ten", 1))
     task = collect()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
     item = task.items.get(state="failed")
@@ -514,21 +486,21 @@ def test_a_bad_file_fails_its_stock_with_its_line_and_the_rest_goes_on(folder):
 
 
 @pytest.mark.django_db
-def test_a_line_that_makes_no_sense_is_refused_and_counted_by_the_engine(folder):
-    put(folder, "600000.csv", akshare().replace("11.0", "1.0", 1))
+def test_inconsistent_line_is_rejected_and_counted(folder):
+    write_file(folder, "600000.csv", akshare_csv().replace("11.0", "1.0", 1))
     task = collect()
     assert (task.collected_count, task.refused_count) == (5, 1)
 
 
 @pytest.mark.django_db
-def test_a_name_that_another_source_told_is_not_lost(folder):
+def test_stock_name_is_not_overwritten(folder):
     Stock.objects.create(market="CN", code="600000", name="浦发银行")
-    put(folder, "600000.csv")
+    write_file(folder, "600000.csv")
     collect()
     assert Stock.objects.get(code="600000").name == "浦发银行"
 
 
-def test_without_a_folder_the_source_is_hidden_and_an_order_for_it_says_what_to_set(settings):
+def test_source_without_a_folder_is_hidden(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, csv_dir="")
     assert "csv" not in registry.available(settings.COLLECTOR)
     assert registry.hidden(Conf())["csv"] == "COLLECTOR_CSV_DIR"
@@ -536,72 +508,9 @@ def test_without_a_folder_the_source_is_hidden_and_an_order_for_it_says_what_to_
         order._route(make_order(source="csv", market="CN"), settings.COLLECTOR)
 
 
-# The preview.
-
-
-def preview(capsys, *arguments):
-    """What the command prints, and its exit code."""
-    try:
-        call_command("csvfolder", "preview", *map(str, arguments))
-    except SystemExit as end:
-        return capsys.readouterr().out, end.code
-    return capsys.readouterr().out, 0
-
-
-def test_a_good_folder_is_shown_file_by_file(tmp_path, capsys):
-    put(tmp_path, "600000.csv", encoding="gbk")
-    put(tmp_path, "sz.000001.csv", baostock("sz.000001"))
-    shown, code = preview(capsys, tmp_path)
-    assert code == 0
-    for told in ("CN 600000", "GBK", "lots of 100", "BaoStock", "2024-01-02 – 2024-01-07", "+ 1 suspended"):
-        assert told in shown
-    assert "2 files can be read (11 bars)" in shown
-
-
-def test_what_can_not_be_read_is_shown_by_line_and_the_exit_code_tells(tmp_path, capsys):
-    put(tmp_path, "600000.csv")
-    put(tmp_path, "600001.csv")
-    put(tmp_path, "notes.txt")
-    shown, code = preview(capsys, tmp_path)
-    assert code == 1
-    assert "600001.csv" in shown
-    assert "2–7" in shown
-    assert "neither CSV nor Parquet" in shown
-
-
-def test_machines_are_told_everything(tmp_path, capsys):
-    put(tmp_path, "600000.csv", akshare(unit=1))
-    put(tmp_path, "CN/000001.csv", "")
-    put(tmp_path, "AAPL.csv", english())
-    shown, code = preview(capsys, tmp_path, "--json", "--market", "CN")
-    told = json.loads(shown)
-    assert code == 1
-    assert (told["readable"], told["unreadable"], told["bars"]) == (1, 1, 6)
-    good, bad = told["files"]
-    assert bad["problems"] == [{"line": 0, "code": "no_header", "message": "the file is empty"}]
-    assert (good["file"], good["unit_known_by"], good["shares_per_volume"]) == ("600000.csv", "against", 1)
-
-
-def test_the_preview_speaks_chinese(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    put(tmp_path, "600000.csv", "")
-    shown, _ = preview(capsys, tmp_path)
-    assert "文件为空" in shown
-
-
-def test_a_preview_needs_a_folder(settings, tmp_path):
-    settings.COLLECTOR = replace(settings.COLLECTOR, csv_dir="")
-    with pytest.raises(CommandError, match="COLLECTOR_CSV_DIR"):
-        call_command("csvfolder", "preview")
-    with pytest.raises(CommandError, match="No such file"):
-        call_command("csvfolder", "preview", str(tmp_path / "gone"))
+# Sentences.
 
 
 def test_every_problem_has_a_chinese_sentence():
     with translation.override("zh-hans"):
         assert not [code for code, text in problems.TEMPLATES.items() if gettext(text) == text]
-
-
-def test_spans_of_lines_are_told_in_short():
-    assert csv_preview.line_ranges([2, 3, 4, 6, 8, 9]) == "2–4, 6, 8–9"
-    assert csv_preview.line_ranges([0]) == ""

@@ -1,4 +1,4 @@
-"""The source in docs/adding-a-source.md, taken from the page and loaded by its dotted path as a user's is."""
+"""The example of docs/adding-a-source.md, loaded by its dotted path as a user's source is."""
 
 import json
 import re
@@ -38,16 +38,16 @@ BARS = [
 
 
 class Vendor(BaseHTTPRequestHandler):
-    """The vendor that the page makes up. BUSY is throttled once."""
+    """The vendor of the example. BUSY is throttled once."""
 
-    asked: list[str] = []
+    paths: list[str] = []
 
     def do_GET(self):
-        self.asked.append(self.path)
+        self.paths.append(self.path)
         code = self.path.partition("?")[0].rpartition("/")[2]
         if self.path == "/stocks":
             self._send(200, [{"code": code, "name": f"{code} Inc."} for code in ("ACME", "BUSY")])
-        elif code == "BUSY" and len([path for path in self.asked if "BUSY" in path]) == 1:
+        elif code == "BUSY" and len([path for path in self.paths if "BUSY" in path]) == 1:
             self._send(429, [], retry_after="0.01")
         elif code in ("ACME", "BUSY"):
             self._send(200, BARS)
@@ -56,21 +56,21 @@ class Vendor(BaseHTTPRequestHandler):
         else:
             self._send(404, [])
 
-    def _send(self, status, answer, retry_after=None):
+    def _send(self, status, payload, retry_after=None):
         self.send_response(status)
         if retry_after:
             self.send_header("Retry-After", retry_after)
         self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
+        self.wfile.write(json.dumps(payload).encode())
 
     def log_message(self, *arguments):
-        """Say nothing."""
+        """Writes nothing to the tests' output."""
 
 
 @contextmanager
-def vendor():
-    """The vendor's address."""
-    Vendor.asked.clear()
+def run_vendor():
+    """Runs the vendor; yields its address."""
+    Vendor.paths.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Vendor) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -78,9 +78,9 @@ def vendor():
 
 
 @pytest.fixture
-def own(settings, tmp_path, monkeypatch):
-    """The page's file where a user would have it: in a package of their own, found by its path."""
-    with vendor() as address:
+def conf(settings, tmp_path, monkeypatch):
+    """The settings with the example installed in a package of the user's, named by its path."""
+    with run_vendor() as address:
         (tmp_path / "my_package").mkdir()
         text = EXAMPLE.replace("https://vendor.example", address)
         (tmp_path / "my_package" / "vendor.py").write_text(text)
@@ -95,18 +95,18 @@ def own(settings, tmp_path, monkeypatch):
             sys.modules.pop(name, None)
 
 
-def test_it_is_one_file_of_less_than_sixty_lines():
+def test_example_has_less_than_60_lines():
     assert len(EXAMPLE.splitlines()) < 60
     compile(EXAMPLE, "vendor.py", "exec")
 
 
-def test_the_dotted_path_leads_to_a_source_with_its_limits(own):
-    assert isinstance(registry.get_source("vendor", own), Source)
-    assert registry.limits("vendor", replace(own, no_throttle=False)).rate == 5.0
+def test_dotted_path_leads_to_the_source(conf):
+    assert isinstance(registry.get_source("vendor", conf), Source)
+    assert registry.limits("vendor", replace(conf, no_throttle=False)).rate == 5.0
 
 
 @pytest.mark.django_db
-def test_it_collects_through_the_whole_engine(own):
+def test_example_collects_through_the_engine(conf):
     task = make_task(source="vendor", market="US", stock_codes=None, start_date=date(2024, 3, 1))
     for _ in range(4):
         work()
@@ -121,16 +121,16 @@ def test_it_collects_through_the_whole_engine(own):
 
 
 @pytest.mark.django_db
-def test_a_stock_it_does_not_know_fails_by_name(own):
+def test_unknown_stock_fails_by_name(conf):
     task = make_task(source="vendor", market="US", stock_codes=("NONE",), start_date=date(2024, 3, 1))
     work()
     item = task.items.get()
     assert (item.state, item.error_code) == ("failed", "unknown_stock")
 
 
-def test_with_the_pages_method_it_answers_a_whole_day(own):
-    made = registry.get_source("vendor", own)
-    assert not isinstance(made, DaySource)
+def test_example_method_fetches_a_whole_day(conf):
+    source = registry.get_source("vendor", conf)
+    assert not isinstance(source, DaySource)
     module = sys.modules["my_package.vendor"]
     names = {"ask": module.ask, "bar": module.bar, "date": date}
     exec("from collections.abc import Mapping\nfrom tasks_app.sources.base import Bar\n", names)  # noqa: S102

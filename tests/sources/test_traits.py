@@ -71,7 +71,7 @@ def test_documented_attributes_are_read():
         (ByDay, {"day_markets": ()}, set()),
     ],
 )
-def test_days_are_served_for_the_declared_markets(base, attributes, served):
+def test_days_are_served_in_declared_markets(base, attributes, served):
     made = read_traits(make_class(base, **attributes))
     pairs = [(market, adjust) for market in ("CN", "HK", "US") for adjust in ("", "qfq", "hfq")]
     assert {pair for pair in pairs if made.serves_days(*pair)} == served

@@ -1,0 +1,45 @@
+"""Quote files in the formats of AKShare, BaoStock and plain English."""
+
+from datetime import date, timedelta
+
+AKSHARE = "日期,股票代码,开盘,收盘,最高,最低,成交量,成交额,振幅,涨跌幅,涨跌额,换手率"
+BAOSTOCK = "date,code,open,high,low,close,preclose,volume,amount,adjustflag,turn,tradestatus,pctChg,isST"
+FIRST_DAY = date(2024, 1, 2)
+
+
+def day(number):
+    """The day this many days after the first."""
+    return FIRST_DAY + timedelta(days=number)
+
+
+def akshare_csv(code="600000", rows=6, unit=100):
+    """A file as AKShare saves it; `unit` is the number of shares in one volume."""
+    lines = [
+        f"{day(n)},{code},10.0,10.5,11.0,9.5,{(1000 + n) * 100 // unit},{(1000 + n) * 100 * 10.2:.2f},"
+        "15.0,5.0,0.5,0.8"
+        for n in range(rows)
+    ]
+    return "\n".join([AKSHARE, *lines]) + "\n"
+
+
+def baostock_csv(code="sh.600000", rows=6, flag="3"):
+    """A file as BaoStock sends it; the third day is suspended."""
+    lines = []
+    for n in range(rows):
+        shares = (1000 + n) * 100
+        rest = "0,0,{flag},,0,0.0,0" if n == 2 else f"{shares},{shares * 10.2:.2f},{{flag}},0.8,1,5.0,0"
+        lines.append(f"{day(n)},{code},10.0,11.0,9.5,10.5,10.0," + rest.format(flag=flag))
+    return "\n".join([BAOSTOCK, *lines]) + "\n"
+
+
+def english_csv(rows=6):
+    """A file with English columns, without an amount."""
+    lines = [f"{day(n)},10.0,11.0,9.5,10.5,{(1000 + n) * 100},10.4" for n in range(rows)]
+    return "\n".join(["Date,Open,High,Low,Close,Volume,Adj Close", *lines]) + "\n"
+
+
+def write_file(folder, name, content=None, encoding="utf-8"):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes((akshare_csv() if content is None else content).encode(encoding))
+    return path
