@@ -1,6 +1,6 @@
-"""What can go wrong with an order or a verb: one tree, each leaf with a stable code.
+"""Errors of orders and verbs, as one tree whose leaves have stable codes, and the sentences of all codes.
 
-Only `api/errors.py` turns these into HTTP. What a source raises is in `sources/base.py`.
+Only `api/errors.py` turns these errors into HTTP. What a source raises is in `sources/base.py`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class CollectorError(Exception):
-    """Base. `code` is stable and for machines, `str()` is one translated sentence."""
+    """Base class. `code` is stable and for machines; `str()` is one sentence in the reader's language."""
 
     code = "error"
     template: "StrPromise | str" = _("Something went wrong.")
@@ -27,7 +27,7 @@ class CollectorError(Exception):
 
 
 class OrderError(CollectorError):
-    """An order that can't be carried out as given; `field` names the culprit."""
+    """An order that can't be carried out; `field` is the field of the request at fault."""
 
     field = ""
 
@@ -53,22 +53,22 @@ class UnknownMarket(OrderError):
 class UnknownSource(OrderError):
     code = "unknown_source"
     field = "source"
-    template = _("Unknown source “%(source)s”. Sources here: %(known)s.")
+    template = _("Unknown source “%(source)s”. Available sources: %(known)s.")
 
 
 class SourceNotInstalled(OrderError):
     code = "source_not_installed"
     field = "source"
     template = _(
-        "The source “%(source)s” is not installed here: "
-        "python -m pip install -r requirements-%(source)s.txt adds it."
+        "The source “%(source)s” is not installed. To install it, run: python -m pip install -r "
+        "requirements-%(source)s.txt"
     )
 
 
 class SourceNotSet(OrderError):
     code = "source_not_set"
     field = "source"
-    template = _("The source “%(source)s” can't be used before %(setting)s is set.")
+    template = _("The source “%(source)s” can't be used until %(setting)s is set.")
 
 
 class SourceBroken(OrderError):
@@ -81,21 +81,21 @@ class NoSourceForMarket(OrderError):
     code = "no_source_for_market"
     field = "market"
     template = _(
-        "No source of real quotes here serves the market %(market)s. Sources here: %(known)s. "
-        "Made-up quotes come only from a source that is named: %(made_up)s."
+        "No available source has real quotes of the market %(market)s. Available sources: %(known)s. A "
+        "source of synthetic quotes is used only if the request names it: %(made_up)s."
     )
 
 
 class MarketNotServed(OrderError):
     code = "market_not_served"
     field = "market"
-    template = _("The source “%(source)s” does not serve the market %(market)s, only %(markets)s.")
+    template = _("The source “%(source)s” does not support the market %(market)s, only %(markets)s.")
 
 
 class AdjustNotServed(OrderError):
     code = "adjust_not_served"
     field = "adjust"
-    template = _("The source “%(source)s” does not serve the adjustment “%(adjust)s”, only: %(adjusts)s.")
+    template = _("The source “%(source)s” does not support the adjustment “%(adjust)s”, only: %(adjusts)s.")
 
 
 class MalformedCodes(OrderError):
@@ -109,19 +109,21 @@ class MalformedCodes(OrderError):
 class TooManyCodes(OrderError):
     code = "too_many_codes"
     field = "stock_codes"
-    template = _("%(count)d stock codes are too many: at most %(limit)d in one task.")
+    template = _("Too many stock codes: %(count)d. A task can have at most %(limit)d.")
 
 
 class UnknownCodes(OrderError):
     code = "unknown_codes"
     field = "stock_codes"
-    template = _("None of the stock codes is known in the market %(market)s: %(codes)s.")
+    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.")
 
 
 class NothingToCollect(OrderError):
     code = "nothing_to_collect"
     field = "stock_codes"
-    template = _("Nothing to collect in the market %(market)s: the full history of these stocks is stored.")
+    template = _(
+        "Nothing to collect in the market %(market)s: the full history of these stocks is already stored."
+    )
 
 
 class IdempotencyConflict(OrderError):
@@ -141,7 +143,7 @@ class TaskNotFound(CollectorError):
 
 
 class TaskNotRunning(CollectorError):
-    """A verb for a running task met a final one; `status` is what it found."""
+    """The task has ended; the parameter `status` is its status."""
 
     code = "task_not_running"
     template = _("The task %(task_id)s is not running: its status is “%(status)s”, which is final.")
@@ -152,112 +154,130 @@ class TaskNotRunning(CollectorError):
 
 class TaskStillRunning(CollectorError):
     code = "task_still_running"
-    template = _("The task %(task_id)s is still running: wait for its end, or cancel it first.")
+    template = _("The task %(task_id)s is still running: wait for it to end, or cancel it first.")
 
 
 class NothingToRetry(CollectorError):
     code = "nothing_to_retry"
-    template = _("The task %(task_id)s has no such failed or unprocessed stock left to retry.")
+    template = _("The task %(task_id)s has no matching failed or unprocessed stocks to retry.")
 
 
 class StaleClaim(CollectorError):
-    """The writer's claim is no longer its own: its data must be thrown away."""
+    """The caller no longer holds its task, lane or item: its transaction must roll back."""
 
     code = "lost_fence"
-    template = _("The claim on %(what)s was lost; nothing was written.")
+    template = _("The claim on %(what)s is no longer valid; nothing was written.")
 
 
-# What the codes of failed stocks and tasks mean. The sentences that are recorded with them are
-# English, from sources and workers that know no reader's language.
+# What the codes of failed stocks and tasks mean. A failure is stored with an English sentence, because
+# sources and workers know no reader; pages show readers of another language the translation of its code.
 REASONS = {
     "all_failed": _("Every stock failed."),
-    "amount_outside_range": _("Amount ÷ volume lies outside the low and high of the session."),
-    "bad_answer": _("The source's answer is not a list of bars."),
-    "bad_day": _("A bar has no valid day."),
+    "amount_outside_range": _("Amount ÷ volume is outside the range from the session's low to its high."),
+    "bad_answer": _("The source's response is not a list of bars."),
+    "bad_day": _("A bar has no valid date."),
     "bad_file": _("The stock's file can't be read as quotes."),
-    "bad_stock_list": _("The stock list holds lines that are no stocks."),
-    "bad_volume": _("A volume is not a number of shares."),
-    "blacklisted": _("The source has blacklisted this address. It is lifted after hours, or a day."),
-    "captcha": _("The source asks for a captcha: it takes us for a robot."),
-    "client_outdated": _("The source wants a newer version of its client library."),
-    "columns_changed": _("The source's columns have changed: an update is needed."),
-    "connection_closed": _("The source closed the connection before its answer was complete."),
-    "day_not_asked": _("A bar lies outside the days asked for."),
-    "day_not_offered": _("The source does not offer a whole day of this market or adjustment."),
-    "disk_full": _("The database's disk is full. Make room, then retry."),
-    "duplicate_day": _("The source sent one day twice."),
-    "empty_answer": _("The source answered with nothing, as sources do that throttle."),
-    "empty_stock_list": _("The source lists no stock of this market."),
-    "future_day": _("A bar lies in the future."),
-    "jump_beyond_limit": _("The price moved further from the previous close than its board allows."),
-    "list_cut_short": _("The source's stock list broke off."),
-    "login_refused": _("The source refused the login."),
-    "negative_value": _("A value that can't be negative is."),
-    "no_worker": _("No worker gave a sign of work for too long."),
-    "not_a_number": _("A price or value is missing or not a number."),
-    "not_a_session": _("The market was closed that day, by its calendar."),
-    "not_storable": _("The database refused the bars."),
-    "plan_lost": _("The worker was lost again and again while it read the stock list."),
-    "price_not_positive": _("An unadjusted price is zero or negative."),
-    "prices_out_of_order": _("Low, open, close and high of a bar are out of order."),
-    "series_cut": _("The source sent only part of an adjusted series that moved as a whole."),
-    "series_moved": _(
-        "The adjusted prices moved, as after a dividend or split: the series is asked for again as a whole."
+    "bad_stock_list": _("The stock list contains entries that are not stocks."),
+    "bad_volume": _("A volume is not a valid number of shares."),
+    "blacklisted": _(
+        "The source has blacklisted this machine's address. The ban ends after some hours or a day."
     ),
-    "source_busy": _("The source was busy or out of reach."),
+    "captcha": _("The source asks for a captcha: it treats our requests as automated."),
+    "client_outdated": _("The source requires a newer version of its client library."),
+    "columns_changed": _("The source's columns have changed: this program needs an update."),
+    "connection_closed": _("The source closed the connection before its response was complete."),
+    "day_not_asked": _("A bar is outside the requested days."),
+    "day_not_offered": _("The source can't deliver a whole trading day of this market and adjustment."),
+    "disk_full": _("The database's disk is full. Free some space, then retry."),
+    "duplicate_day": _("The source sent the same day twice."),
+    "empty_answer": _("The source sent an empty response, as throttling sources do."),
+    "empty_stock_list": _("The source's stock list of this market is empty."),
+    "future_day": _("A bar's date is in the future."),
+    "jump_beyond_limit": _(
+        "The price moved further from the previous close than the board's price limit allows."
+    ),
+    "list_cut_short": _("The source's stock list is incomplete."),
+    "login_refused": _("The source refused the login."),
+    "negative_value": _("A value that must not be negative is negative."),
+    "no_worker": _("No worker was active for too long."),
+    "not_a_number": _("A price or value is missing or not a number."),
+    "not_a_session": _("By the trading calendar, the market was closed that day."),
+    "not_storable": _("The database refused the bars."),
+    "plan_lost": _("The worker was lost repeatedly while it read the stock list."),
+    "price_not_positive": _("An unadjusted price is zero or negative."),
+    "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
+    "series_cut": _("The adjusted series was rebased, but the source sent only part of it."),
+    "series_moved": _(
+        "The adjusted prices were rebased, as after a dividend or split: the whole series is requested again."
+    ),
+    "source_busy": _("The source was busy or unreachable."),
     "source_error": _("The source failed."),
     "source_missing": _(
-        "No worker that can use the source gave a sign of work for too long: on others it is not "
-        "installed or not set."
+        "No worker that can use the source was active for too long: on the others it is not installed or "
+        "not configured."
     ),
     "source_paused": _(
-        "The source is paused: it refused again and again, or its day's requests are used up."
+        "The source is paused: it refused requests repeatedly, or the day's requests are used up."
     ),
-    "source_raised": _("The source's program failed."),
+    "source_raised": _("The source's code raised an error."),
     "source_refused": _("The source refused the request."),
-    "stock_list_shrank": _("The stock list is much shorter than the last one: pages may be missing."),
-    "throttled": _("The source throttles: too many requests."),
-    "timeout": _("The source did not answer in time."),
-    "units_changed": _("The source's volumes have changed their unit: an update is needed."),
+    "stock_list_shrank": _("The stock list is much shorter than the previous one: pages may be missing."),
+    "throttled": _("The source is throttling: too many requests."),
+    "timeout": _("The source did not respond in time."),
+    "units_changed": _("The source has changed the unit of its volumes: this program needs an update."),
     "unknown_stock": _("The source does not know this stock."),
     "worker_lost": _("The worker was lost while it collected this stock."),
 }
-
-
-# What workers warn of; the placeholders are the event's parameters.
-WARNINGS = {
-    "by_day_failed": _(
-        "Whole days could not be had from %(source)s, so it is asked stock by stock. %(reason)s"
-    ),
-    "calendar_ends": _(
-        "The trading calendar of %(market)s is known up to %(end)s: after that every weekday counts as a "
-        "trading day."
-    ),
-    "source_not_here": _(
-        "The workers on %(host)s can't use the source “%(source)s”, which is not installed or not set there: "
-        "they leave this task to others."
-    ),
-    "stock_list_kept": _(
-        "The stock list could not be read, so the stored one of %(stocks)s stocks is used. %(message)s"
+# The stored sentence where it says more than the one above.
+STORED_REASONS = {
+    "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
+    "no_worker": "No worker has been active on this task for %(seconds)g s.",
+    "plan_lost": "The worker was lost %(times)d times while it read the stock list.",
+    "source_missing": (
+        "No worker that can use the source %(source)s has been active on this task for %(seconds)g s; "
+        "on %(host)s it is not installed or not configured."
     ),
 }
 
 
-def warning(params: Mapping[str, Any]) -> str:
-    """A warning's sentence in the reader's language, from its event's parameters; "" for an unknown one."""
+# What workers warn of. The placeholders are the event's parameters.
+WARNINGS = {
+    "by_day_failed": _(
+        "Whole trading days could not be fetched from %(source)s, so the stocks are requested one by one. "
+        "%(reason)s"
+    ),
+    "calendar_ends": _(
+        "The trading calendar of %(market)s ends on %(end)s: after that, every weekday counts as a trading "
+        "day."
+    ),
+    "source_not_here": _(
+        "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
+        "not configured there."
+    ),
+    "stock_list_kept": _(
+        "The stock list could not be read, so the stored list of %(stocks)s stocks is used. %(message)s"
+    ),
+}
+
+
+def stored_reason(code: str, **params: Any) -> str:
+    """Returns the English sentence that is stored with a failure."""
+    with override("en"):
+        return str(STORED_REASONS.get(code) or REASONS[code]) % params
+
+
+def translated_reason(code: str) -> str:
+    """Returns what a code means if the reader's language is not that of the stored sentence, else ""."""
+    is_english = (get_language() or "en").startswith("en")
+    return "" if is_english or code not in REASONS else str(REASONS[code])
+
+
+def translated_warning(params: Mapping[str, Any]) -> str:
+    """Returns a warning's sentence in the reader's language, from its event's parameters.
+
+    Returns "" for a code or parameters of another version: the page then shows the parameters.
+    """
     try:
         return str(WARNINGS[params["code"]]) % params
-    except KeyError:  # of another version: the page shows the parameters instead
+    except KeyError:
         return ""
-
-
-def reason(code: str) -> str:
-    """What a code means, for readers whose language the recorded sentence is not in; "" otherwise."""
-    english = (get_language() or "en").startswith("en")
-    return "" if english or code not in REASONS else str(REASONS[code])
-
-
-def english(code: str) -> str:
-    """Returns what a code means in English, the language of recorded sentences."""
-    with override("en"):
-        return str(REASONS[code])

@@ -17,7 +17,7 @@ from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import validated
-from tasks_app.errors import reason
+from tasks_app.errors import translated_reason
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import order as orders
@@ -73,7 +73,7 @@ class TaskViewSet(ViewSet):
         task = selectors.get_task(parse_task_id(task_id))
         groups = selectors.error_groups(task.pk)
         for group in groups:  # recorded in English; a code of ours has a sentence in the reader's language
-            group["message"] = reason(group["error_code"]) or group["message"]
+            group["message"] = translated_reason(group["error_code"]) or group["message"]
         return Response(groups)
 
     @schema.RETRY

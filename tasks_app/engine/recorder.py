@@ -96,7 +96,7 @@ class Recorder:
             else:  # the whole adjusted series must be requested again
                 series.mark_for_refetch(current)
                 self.planner.forget(item.claim)
-                message = errors.english("series_moved")
+                message = errors.stored_reason("series_moved")
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
             findings.record_findings(request, origin, result)

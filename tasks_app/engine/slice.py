@@ -60,7 +60,7 @@ def run(task_id: str, number: int, generation: int) -> None:
         disk_reserve.release()
         # If not even this can be written, the task stays running and continues once there is space.
         with suppress(StaleClaim):
-            lifecycle.fail(UUID(task_id), "disk_full", errors.english("disk_full"))
+            lifecycle.fail(UUID(task_id), "disk_full", errors.stored_reason("disk_full"))
 
 
 def _decline_without_source(lane: Lane) -> bool:

@@ -64,8 +64,8 @@ def finish_if_done(task_id: UUID) -> bool:
         end(task_id, TaskStatus.COMPLETED)
         events.record_event(task_id, EventKind.COMPLETED, WORKER)
         return True
-    reason = items(task_id).order_by("position").values_list("code", "error_message").first()
-    message = f"All {total} stocks failed, the first one: {': '.join(reason or ())}"
+    first = items(task_id).order_by("position").values_list("code", "error_message").first()
+    message = errors.stored_reason("all_failed", total=total, first=": ".join(first or ()))
     end(task_id, TaskStatus.FAILED, "all_failed", message)
     events.record_event(task_id, EventKind.FAILED, WORKER, code="all_failed")
     return True

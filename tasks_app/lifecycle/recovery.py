@@ -2,6 +2,7 @@
 
 import math
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -33,11 +34,7 @@ from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 
 PLAN_TRIES = 10
-PLAN_LOST = "The worker was lost %d times while it read the stock list."
-NO_WORKER = "No worker has given a sign of work on this task for %g s."
 NOT_HERE = "source_not_here"  # the warning of a host that lacks the task's source
-SOURCE_MISSING = "No worker that can use the source %s has given a sign of work for %g s; %s can't."
-WORKER_LOST = "The worker was lost while it collected this stock."
 
 
 def rescue(task_id: UUID, watched: float = math.inf) -> None:
@@ -120,7 +117,7 @@ def _hopeless(task_id: UUID, watched: float) -> tuple[str, str] | None:
         return reason
     lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
     if task.filter(planned_at__isnull=True).exists() and lost.count() >= PLAN_TRIES:
-        return "plan_lost", PLAN_LOST % PLAN_TRIES
+        return "plan_lost", errors.stored_reason("plan_lost", times=PLAN_TRIES)
     return None
 
 
@@ -132,8 +129,10 @@ def _abandoned(task_id: UUID) -> tuple[str, str] | None:
         return None
     declined = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED, params__code=NOT_HERE)
     if params := declined.values_list("params", flat=True).first():
-        return "source_missing", SOURCE_MISSING % (params["source"], seconds, params["host"])
-    return "no_worker", NO_WORKER % seconds
+        return "source_missing", errors.stored_reason(
+            "source_missing", source=params["source"], host=params["host"], seconds=seconds
+        )
+    return "no_worker", errors.stored_reason("no_worker", seconds=seconds)
 
 
 def _reclaim(task_id: UUID) -> None:
@@ -144,10 +143,13 @@ def _reclaim(task_id: UUID) -> None:
         return
     events.record_event(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
     sources = 1 + len(CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id))
-    lost = Outcome(ItemState.FAILED, error_code="worker_lost", error_message=WORKER_LOST)
+    reason: dict[str, Any] = {
+        "error_code": "worker_lost",
+        "error_message": errors.stored_reason("worker_lost"),
+    }
     for pk, code, fence, attempts in rows:
         claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts)
         if attempts >= settings.COLLECTOR.max_attempts * sources:
-            record(claim, lost)
+            record(claim, Outcome(ItemState.FAILED, **reason))
         else:
-            claimed(claim).update(**RELEASED, error_code="worker_lost", error_message=WORKER_LOST)
+            claimed(claim).update(**RELEASED, **reason)

@@ -123,10 +123,10 @@ def _shares(task: CollectionTask) -> list[tuple[str, str]]:
 
 
 def _troubles(task: CollectionTask) -> list[tuple[str, str]]:
-    why = errors.reason(task.error_code) or task.error_message
+    why = errors.translated_reason(task.error_code) or task.error_message
     troubles = [(_("error"), why)] if why else []
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])
-        message = errors.reason(group["error_code"]) or group["message"]
+        message = errors.translated_reason(group["error_code"]) or group["message"]
         troubles.append((group["error_code"], f"{group['count']:,} × {message} ({codes})"))
     return troubles

@@ -18,19 +18,19 @@ _LOOKS_LIKE_A_CODE = re.compile(r"([A-Za-z]{2}\.?)?\d{5,6}(\.[A-Za-z]{2,4})?|[A-
 class FileTooLarge(errors.OrderError):
     code = "file_too_large"
     field = "file"
-    template = _("The file is larger than %(limit)s kB. A list of 10,000 codes has about 100 kB.")
+    template = _("The file is larger than %(limit)s kB. A list of 10,000 codes takes about 100 kB.")
 
 
 class NotAList(errors.OrderError):
     code = "not_a_list"
     field = "file"
-    template = _("The file is no text in UTF-8 or GBK. Save the sheet as CSV, then choose it again.")
+    template = _("The file is not text in UTF-8 or GBK. Save the sheet as CSV, then choose it again.")
 
 
 class EmptyList(errors.OrderError):
     code = "empty_list"
     field = "file"
-    template = _("The file holds no stock code.")
+    template = _("The file contains no stock codes.")
 
 
 def split(text: str) -> list[str]:

@@ -156,7 +156,7 @@ def test_a_refused_retry_says_why():
     done, client = make_ended("completed"), superuser()
     answer = client.post(url(f"{TASKS}_retry", done.pk))
     assert answer.url == url(f"{TASKS}_change", done.pk)
-    assert "has no such failed or unprocessed stock left" in said(answer)
+    assert "has no matching failed or unprocessed stocks" in said(answer)
     broken, running = make_ended("failed"), make_task()
     assert f"A task is already running: {running.pk}" in said(client.post(url(f"{TASKS}_retry", broken.pk)))
 
@@ -201,7 +201,7 @@ def test_the_lists_retry_asks_then_retries_what_can_be_and_says_why_not_of_the_r
     assert not CollectionTask.objects.filter(status="running").exists()
     words = said(retry(client, broken, done, confirmed="yes"))
     assert "Retry started: task" in words
-    assert "A task is already running" in words or "has no such failed or unprocessed stock left" in words
+    assert "A task is already running" in words or "has no matching failed or unprocessed stocks" in words
     assert broken.retries.count() == 1
 
 

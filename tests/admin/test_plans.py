@@ -61,8 +61,8 @@ def test_a_plan_that_is_switched_off_is_not_due_and_on_again_it_is():
 @pytest.mark.parametrize(
     ("fields", "field", "words"),
     [
-        ({"source": "sample"}, "market", "does not serve the market CN"),
-        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not serve the adjustment"),
+        ({"source": "sample"}, "market", "does not support the market CN"),
+        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not support the adjustment"),
         ({"codes": "a/b"}, "codes", "Malformed stock codes"),
         ({"days": "0"}, "days", "greater than or equal to 1"),
         ({"at": "late"}, "at", "Enter a valid time"),

@@ -105,9 +105,9 @@ def test_the_same_page_with_other_values_asks_for_another_press():
         ({"end_date": "2023-01-01"}, "end_date", "The last day is before the first one."),
         ({"start_date": "2199-01-01", "end_date": "2199-01-02"}, "start_date", "is in the future"),
         ({"start_date": "soon"}, "start_date", "Enter a valid date"),
-        ({"source": "sample"}, "market", "does not serve the market CN"),
+        ({"source": "sample"}, "market", "does not support the market CN"),
         ({"source": "gone"}, "source", "is not one of the available choices"),
-        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not serve the adjustment"),
+        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not support the adjustment"),
         ({"stock_codes": "6000/0"}, "stock_codes", "Malformed stock codes: “6000/0”"),
         ({"stock_codes": " ,， \n"}, "stock_codes", "Name at least one stock"),
     ],
@@ -133,7 +133,7 @@ def test_two_mistakes_are_shown_at_once():
 def test_codes_that_nobody_knows_are_refused_beside_the_field_by_the_verb_itself():
     make_list()
     answer = superuser().post(url("start"), make_post(stock_codes="999999"))
-    assert "None of the stock codes is known" in answer.context["form"].errors["stock_codes"][0]
+    assert "None of these stock codes is known" in answer.context["form"].errors["stock_codes"][0]
 
 
 def test_unknown_codes_are_left_out_and_named():
@@ -282,7 +282,7 @@ def test_the_page_can_have_a_file_read_before_the_press():
     assert client.post(url("start_file"), {"file": upload(b"600000\n")}).json() == {"codes": ["600000"]}
     refused = client.post(url("start_file"), {"file": upload(b"\x00")})
     assert "Save the sheet as CSV" in refused.json()["problem"]
-    assert client.post(url("start_file")).json() == {"problem": "The file holds no stock code."}
+    assert client.post(url("start_file")).json() == {"problem": "The file contains no stock codes."}
     assert client.get(url("start_file")).status_code == 405
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize(
     ("language", "sentence"),
     [
-        ("en", "The trading calendar of CN is known up to 2026-12-31"),
+        ("en", "The trading calendar of CN ends on 2026-12-31"),
         ("zh-hans", "CN 的交易日历只到 2026-12-31"),
     ],
 )

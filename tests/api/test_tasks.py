@@ -143,8 +143,8 @@ def test_a_market_that_only_made_up_quotes_serve_is_refused_and_says_how_to_have
     monkeypatch.setattr(registry, "available", lambda conf: found)
     told = start(client, market="CN", source="").json()
     assert told["code"] == "no_source_for_market"
-    assert "Sources here: sample (US)." in told["detail"]
-    assert told["detail"].endswith("only from a source that is named: simulated (CN, HK, US).")
+    assert "Available sources: sample (US)." in told["detail"]
+    assert told["detail"].endswith("only if the request names it: simulated (CN, HK, US).")
 
 
 def test_a_source_that_is_none_is_refused_with_what_it_lacks_and_harms_no_other(client, settings):

@@ -68,5 +68,5 @@ def _describe_ended(task: CollectionTask) -> dict[str, Any]:
         "ended": formatting.timestamp(task.end_time),
         "duration": durations.format_duration(durations.task_duration(task)),
         "bars": formatting.number(task.collected_count),
-        "reason": errors.reason(task.error_code) or task.error_message,
+        "reason": errors.translated_reason(task.error_code) or task.error_message,
     }

@@ -36,7 +36,7 @@ def _task(row: Any) -> Any:
 
 
 def _why(row: Finding) -> Any:
-    sentence = errors.reason(row.code) or row.message
+    sentence = errors.translated_reason(row.code) or row.message
     return formatting.two_lines(Truncator(sentence).chars(120), row.code)
 
 

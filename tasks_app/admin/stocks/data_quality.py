@@ -82,7 +82,7 @@ def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
         {
             "day": row.day.isoformat() if row.day else formatting.EMPTY,
             "kind": finding_badge(row),
-            "why": errors.reason(row.code) or row.message,
+            "why": errors.translated_reason(row.code) or row.message,
             "at": formatting.timestamp(row.found_at),
         }
         for row in rows.order_by("-day", "-id")[:MAX_ROWS]

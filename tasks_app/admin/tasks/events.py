@@ -55,7 +55,7 @@ def describe_event(event: TaskEvent) -> dict[str, Any]:
 
 def _warning_text(event: TaskEvent) -> list[tuple[str, Any]]:
     """Returns a warning's sentence in place of its parameters."""
-    sentence = errors.warning(event.params) if event.kind == EventKind.WARNED else ""
+    sentence = errors.translated_warning(event.params) if event.kind == EventKind.WARNED else ""
     return [("", sentence)] if sentence else []
 
 

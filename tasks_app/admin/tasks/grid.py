@@ -55,7 +55,7 @@ def _detail(item: CollectionItem, name: str) -> dict[str, Any]:
         "refused": item.rows_refused,
         "ms": _milliseconds(item),
         "error_code": item.error_code,
-        "error": errors.reason(item.error_code) or item.error_message,
+        "error": errors.translated_reason(item.error_code) or item.error_message,
         "url": formatting.admin_url("collectionitem", "change", item.pk),
     }
 

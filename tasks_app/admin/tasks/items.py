@@ -26,7 +26,7 @@ def _bars(item: CollectionItem) -> str:
 def _error(item: CollectionItem) -> Any:
     if not item.error_code:
         return formatting.EMPTY
-    sentence = errors.reason(item.error_code) or item.error_message
+    sentence = errors.translated_reason(item.error_code) or item.error_message
     return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
 
 

@@ -69,7 +69,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "waiting": formatting.number(task.total_stocks - task.processed_stocks),
         "lasted": durations.format_duration(durations.task_duration(task)) if task.end_time else "",
         "ended_by": next((e.user_name for e in newest_events if e.kind == EventKind.CANCELLED), ""),
-        "reason": errors.reason(task.error_code),
+        "reason": errors.translated_reason(task.error_code),
         "notices": list(notices(task)),
         "chart": throughput_chart.build_chart(progress.throughput(task.pk, now=now)),
         "groups": [failure_group(task, failures) for failures in selectors.error_groups(task.pk)],
@@ -216,7 +216,7 @@ def _bar_counts(task: CollectionTask) -> str:
 def notices(task: CollectionTask) -> Iterator[Notice]:
     """Yields what is wrong, the worst first."""
     if task.error_code or task.error_message:
-        sentences = filter(None, (errors.reason(task.error_code), task.error_message))
+        sentences = filter(None, (errors.translated_reason(task.error_code), task.error_message))
         yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
     if retention.is_going(task):
         text = _("It ended longer ago than tasks are kept. The collected bars stay.")
@@ -261,7 +261,7 @@ def failure_group(task: CollectionTask, failures: dict[str, Any]) -> dict[str, A
     retry = ngettext("Retry this one", "Retry these %(count)s", many) % {"count": formatting.number(many)}
     return {
         **failures,
-        "reason": errors.reason(code),
+        "reason": errors.translated_reason(code),
         "url": columns.items_url(task, state__exact=ItemState.FAILED, error_code=code),
         "retry_url": formatting.task_url(task.pk, "retry", error_code=code) if code else "",
         "retry": retry,

@@ -78,7 +78,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except SourceError as error:
             hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
-            text = " ".join(filter(None, (errors.reason(error.code), str(error), hint)))
+            text = " ".join(filter(None, (errors.translated_reason(error.code), str(error), hint)))
             raise CommandError(text) from error
         counts = {name: f"{count:,}" for name, count in vars(synced).items()}
         text = _("Stocks listed: %(size)s; new: %(added)s, renamed: %(renamed)s, delisted: %(delisted)s.")
