@@ -6,21 +6,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tasks_app.sources.base import Permanent, SourceError, Transient
 
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key")
-Answer = TypeVar("Answer")
 
 
 @dataclass
-class Call(Generic[Key, Answer]):
+class Call(Generic[Key]):
     """One call: its key, when it began (monotonic seconds; None: not yet), and how it ended.
 
     `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
-    its thread woke up, so no request was sent. `seconds`: how long the request took.
+    its thread woke up, so no request was sent. `seconds`: how long the request took. `result` is what the
+    source returned, unchecked.
     """
 
     key: Key
@@ -28,12 +28,12 @@ class Call(Generic[Key, Answer]):
     seconds: float = 0.0
     missed: bool = False
     ended: bool = False
-    answer: Answer | None = None
+    result: Any = None
     error: SourceError | None = None
     recalled: threading.Event = field(default_factory=threading.Event)
 
 
-class CallPool(Generic[Key, Answer]):
+class CallPool(Generic[Key]):
     """The calls in flight. One that takes longer than `timeout` seconds is abandoned as `Transient`.
 
     A thread can't be stopped: a call that is abandoned during its request lives on until its own end, so
@@ -44,8 +44,8 @@ class CallPool(Generic[Key, Answer]):
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.abandoned = 0
-        self._open: dict[int, Call[Key, Answer]] = {}
-        self._ended: SimpleQueue[Call[Key, Answer]] = SimpleQueue()
+        self._open: dict[int, Call[Key]] = {}
+        self._ended: SimpleQueue[Call[Key]] = SimpleQueue()
         self._beginning = threading.Lock()
 
     def is_idle(self) -> bool:
@@ -53,74 +53,69 @@ class CallPool(Generic[Key, Answer]):
         return not self._open
 
     def submit(
-        self, key: Key, call: Callable[[], Answer], since: float = 0.0, until: float = float("inf")
+        self, key: Key, function: Callable[[], Any], since: float = 0.0, until: float = float("inf")
     ) -> None:
-        """Runs the call in a new daemon thread; it begins between two monotonic times or not at all."""
-        entry: Call[Key, Answer] = Call(key)
-        self._open[id(entry)] = entry
-        threading.Thread(target=self._run, args=(entry, call, since, until), daemon=True).start()
+        """Runs the function in a new daemon thread; it begins between two monotonic times or not at all."""
+        call = Call(key)
+        self._open[id(call)] = call
+        threading.Thread(target=self._run, args=(call, function, since, until), daemon=True).start()
 
-    def next(self, wait: float) -> Call[Key, Answer] | None:
+    def next(self, wait: float) -> Call[Key] | None:
         """Returns a call that has ended, waiting up to `wait` seconds for one; None if none did."""
-        if late := self._overdue():
-            return late
+        if overdue := self._abandon_overdue():
+            return overdue
         try:
             while True:
-                entry = self._ended.get(timeout=max(wait, 0.0))
-                if self._open.pop(id(entry), None):
-                    return entry
+                call = self._ended.get(timeout=max(wait, 0.0))
+                if self._open.pop(id(call), None):
+                    return call
         except Empty:
-            return self._overdue()
+            return self._abandon_overdue()
 
     def recall(self) -> list[Key]:
         """Removes the calls that have not begun, so that they never will. Returns their keys."""
         with self._beginning:
-            waiting = [entry for entry in self._open.values() if entry.began is None and not entry.missed]
-            for entry in waiting:
-                entry.recalled.set()
-                del self._open[id(entry)]
-        return [entry.key for entry in waiting]
+            waiting = [call for call in self._open.values() if call.began is None and not call.missed]
+            for call in waiting:
+                call.recalled.set()
+                del self._open[id(call)]
+        return [call.key for call in waiting]
 
     def abandon_all(self) -> None:
-        """Removes all calls; their answers are ignored."""
+        """Removes all calls; their results are ignored."""
         self.recall()
-        self.abandoned += sum(entry.began is not None and not entry.ended for entry in self._open.values())
+        self.abandoned += sum(call.began is not None and not call.ended for call in self._open.values())
         self._open.clear()
 
-    def _overdue(self) -> Call[Key, Answer] | None:
-        for entry in self._open.values():
-            if entry.began is None or entry.ended:
+    def _abandon_overdue(self) -> Call[Key] | None:
+        """Removes one overdue call. Returns what stands for its end; None if no call is overdue."""
+        for call in self._open.values():
+            if call.began is None or call.ended:
                 continue
-            if time.monotonic() - entry.began > self.timeout:
-                del self._open[id(entry)]
+            if time.monotonic() - call.began > self.timeout:
+                del self._open[id(call)]
                 self.abandoned += 1
-                late = Transient(f"The source did not answer within {self.timeout:g} s.", code="timeout")
-                return Call(entry.key, entry.began, self.timeout, error=late)
+                error = Transient(f"The source did not respond within {self.timeout:g} s.", code="timeout")
+                return Call(call.key, call.began, self.timeout, error=error)
         return None
 
-    def _run(self, entry: Call[Key, Answer], call: Callable[[], Answer], since: float, until: float) -> None:
-        while (early := since - time.monotonic()) > 0 and not entry.recalled.wait(early):
+    def _run(self, call: Call[Key], function: Callable[[], Any], since: float, until: float) -> None:
+        """The thread: waits for the permitted time, runs the function and reports its end."""
+        while (early := since - time.monotonic()) > 0 and not call.recalled.wait(early):
             continue
-        if self._begin(entry, until):
-            self._ask(entry, call)
-        entry.ended = True
-        self._ended.put(entry)
-
-    def _begin(self, entry: Call[Key, Answer], until: float) -> bool:
         with self._beginning:
             now = time.monotonic()
-            entry.missed = now > until
-            if entry.missed or entry.recalled.is_set():
-                return False
-            entry.began = now
-        return True
-
-    def _ask(self, entry: Call[Key, Answer], call: Callable[[], Answer]) -> None:
-        try:
-            entry.answer = call()
-        except SourceError as error:
-            entry.error = error
-        except BaseException as error:  # anything that a vendor's library raises is that stock's failure
-            logger.exception("the source raised an unexpected error")
-            entry.error = Permanent(f"{type(error).__name__}: {error}", code="source_raised")
-        entry.seconds = time.monotonic() - (entry.began or 0.0)
+            call.missed = now > until
+            if not (call.missed or call.recalled.is_set()):
+                call.began = now
+        if call.began is not None:
+            try:
+                call.result = function()
+            except SourceError as error:
+                call.error = error
+            except BaseException as error:  # anything that a vendor's library raises is that stock's failure
+                logger.exception("the source raised an unexpected error")
+                call.error = Permanent(f"{type(error).__name__}: {error}", code="source_raised")
+            call.seconds = time.monotonic() - call.began
+        call.ended = True
+        self._ended.put(call)

@@ -26,7 +26,11 @@ Day = Mapping[str, Bar]  # bars by code
 
 @dataclass
 class DayCache:
-    """The days of one task and source that this process holds: at most COLLECTOR_DAYS_AT_ONCE."""
+    """The days of one task and source that this process holds: at most COLLECTOR_DAYS_AT_ONCE.
+
+    `wanted` are the days requested or held, `failures` counts the consecutive failed requests, and with
+    `given_up` no more days are requested.
+    """
 
     days: dict[date, Day] = field(default_factory=dict)
     wanted: set[date] = field(default_factory=set)
@@ -111,11 +115,6 @@ class DayFetcher:
         self.cache.given_up = not may_pass or self.cache.failures >= self.conf.max_attempts
         return not self.cache.given_up
 
-    @property
-    def failures(self) -> int:
-        """The number of consecutive failures."""
-        return self.cache.failures
-
     def bars(self, code: str, sessions: Collection[date]) -> list[Bar]:
         """Returns the stock's bars on these days in ascending date order."""
         bars = (self.cache.days[day].get(code) for day in sorted(sessions))
@@ -126,10 +125,9 @@ class DayFetcher:
         earlier = (first - timedelta(days=n) for n in count(1))
         before = next(day for day in earlier if self._is_session(day))
         codes = CollectionItem.objects.filter(task=self.task).values("code")
-        series = Series.objects.filter(market=self.market, adjust=self.adjust, symbol__in=codes)
-        return list(
-            series.filter(first_day__lte=before, last_day__gte=before).values_list("symbol", flat=True)
-        )
+        stored = Series.objects.filter(market=self.market, adjust=self.adjust, symbol__in=codes)
+        traded = stored.filter(first_day__lte=before, last_day__gte=before)
+        return list(traded.values_list("symbol", flat=True))
 
     @cached_property
     def _calendar(self) -> days.TradingDays:

@@ -18,7 +18,7 @@ from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
 # Waits a moment: in the limiter's line while it is blocked, else for the response, which it returns.
-Wait = Callable[[Blocked | None], Call[Any, Any] | None]
+Wait = Callable[[Blocked | None], Call[Any] | None]
 
 
 def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]], conf: Conf) -> bool:
@@ -31,7 +31,10 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
     is_free = registry.traits(task.source, conf).list_is_free
     recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
     try:
-        codes = recent or _store(task, fetch())
+        if not (codes := recent):
+            symbols = fetch()
+            stock_list.sync(task.market, task.source, symbols, today=market_today(task.market))
+            codes = list(dict.fromkeys(symbol.code for symbol in symbols))
     except SourceError as error:
         codes = stock_list.stored_codes(task.market, task.source)
         if not codes:
@@ -44,53 +47,42 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
 
 
 def fetch_stock_list(
-    source: Source, market: str, limiter: NoLimit, calls: CallPool[Any, Any], wait: Wait
+    source: Source, market: str, limiter: NoLimit, calls: CallPool[Any], wait: Wait
 ) -> Sequence[Symbol]:
     """Requests a source's list of a market through its limiter.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    while (call := _call(partial(source.symbols, market), limiter, calls, wait)).missed:
-        limiter.cancel(call.key)
+    while True:
+        while isinstance(permits := limiter.reserve(1), Blocked):
+            wait(permits)
+        permit = permits[0]
+        calls.submit(permit, partial(source.symbols, market), permit.since, permit.until)
+        try:
+            while (call := wait(None)) is None:
+                continue
+        finally:
+            for unsent in calls.recall():  # the caller left before the permitted time
+                limiter.cancel(unsent)
+        if not call.missed:
+            break
+        limiter.cancel(permit)
     if isinstance(call.error, Transient):
-        limiter.record_failure(call.key, call.error)
+        limiter.record_failure(permit, call.error)
     else:
-        limiter.record_success(call.key)
+        limiter.record_success(permit)
     if call.error:
         raise call.error
-    return () if call.answer is None else call.answer
+    return () if call.result is None else call.result
 
 
 def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
-    calls: CallPool[Permit, Sequence[Symbol]] = CallPool(math.inf)
+    calls: CallPool[Permit] = CallPool(math.inf)
 
-    def wait(blocked: Blocked | None) -> Call[Permit, Sequence[Symbol]] | None:
+    def wait(blocked: Blocked | None) -> Call[Permit] | None:
         if blocked and blocked.reason:
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
     return fetch_stock_list(registry.get_source(name, conf), market, limiter_for(name, conf), calls, wait)
-
-
-def _call(
-    function: Callable[[], Sequence[Symbol]], limiter: NoLimit, calls: CallPool[Any, Any], wait: Wait
-) -> Call[Any, Any]:
-    """Waits for a permit, makes the call and returns it once it has ended."""
-    while isinstance(permits := limiter.reserve(1), Blocked):
-        wait(permits)
-    permit = permits[0]
-    calls.submit(permit, function, permit.since, permit.until)
-    try:
-        while (call := wait(None)) is None:
-            continue
-        return call
-    finally:
-        for unsent in calls.recall():  # the caller left before the permitted time
-            limiter.cancel(unsent)
-
-
-def _store(task: CollectionTask, symbols: Sequence[Symbol]) -> list[str]:
-    """Stores the list and returns its codes. Raises `SourceError` for a malformed list."""
-    stock_list.sync(task.market, task.source, symbols, today=market_today(task.market))
-    return list(dict.fromkeys(symbol.code for symbol in symbols))

@@ -88,10 +88,8 @@ class RequestPlanner:
         market = self.task.market
         series = Series.objects.filter(market=market, adjust=self.task.adjust, symbol__in=codes)
         stocks = Stock.objects.filter(market=market, code__in=codes)
-        series_by_code, stocks_by_code = (
-            {one.symbol: one for one in series},
-            {one.code: one for one in stocks},
-        )
+        series_by_code = {one.symbol: one for one in series}
+        stocks_by_code = {one.code: one for one in stocks}
         for code in codes:
             self._read[code] = StoredState(series_by_code.get(code), stocks_by_code.get(code))
 

@@ -40,7 +40,7 @@ class RequestQueue:
 
     def __init__(self, lane: Lane, router: SourceRouter, recorder: Recorder, conf: Conf) -> None:
         self.lane, self.router, self.recorder, self.conf = lane, router, recorder, conf
-        self.calls: CallPool[SourceCall, Any] = CallPool(conf.fetch_timeout)
+        self.calls: CallPool[SourceCall] = CallPool(conf.fetch_timeout)
         self.waiting: list[StockRequest] = []
 
     def is_empty(self) -> bool:
@@ -88,7 +88,7 @@ class RequestQueue:
                 bars = source.days.bars(item.claim.code, sessions)
                 self.recorder.store(item, bars, days_are_complete=True)
 
-    def complete(self, call: Call[SourceCall, Any], *, claim_more: bool) -> list[Claim]:
+    def complete(self, call: Call[SourceCall], *, claim_more: bool) -> list[Claim]:
         """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
 
         Returns the new claims.
@@ -107,13 +107,13 @@ class RequestQueue:
         else:
             source.limiter.record_success(done.permit)
         if done.day:
-            self._complete_day(source, done.day, call.answer, error, is_source_failure)
+            self._complete_day(source, done.day, call.result, error, is_source_failure)
         if done.item and error:
             self._handle_failure(done.item, error, is_source_failure)
         elif done.item:
             limit = self.capacity(self.router.current()) if claim_more else 0
             # Not `or`: the truth value of a vendor's table may be undefined.
-            bars = () if call.answer is None else call.answer
+            bars = () if call.result is None else call.result
             return self.recorder.store(done.item, bars, claim_more=limit)
         return []
 
@@ -187,7 +187,7 @@ class RequestQueue:
             return
         may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if is_source_failure or source.days.record_failure(may_pass):
-            source.cool_down(self._retry_delay(max(source.days.failures, 1), error))
+            source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))
             return
         reason = sanitize_message(f"{day}: {problem}")
         lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=reason)

@@ -24,7 +24,6 @@ from tasks_app.db import disk_reserve
 from tasks_app.db.errors import finds_no_space
 from tasks_app.engine import item_planner
 from tasks_app.engine.call_pool import Call
-from tasks_app.engine.heartbeat import Heartbeat
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
@@ -91,7 +90,7 @@ class Slice:
 
     def __init__(self, lane: Lane) -> None:
         self.lane, self.conf = lane, settings.COLLECTOR
-        self.heartbeat = Heartbeat(lane, self.conf.heartbeat)
+        self.heartbeat_at = time.monotonic() + self.conf.heartbeat
         # Slices end at different times: while one queues its successor, the others keep up the rate.
         self.ends_at = time.monotonic() + self.conf.slice_seconds * random.uniform(0.75, 1.0)  # noqa: S311
         self.claiming = Claiming.FOR_REQUESTS
@@ -134,22 +133,30 @@ class Slice:
             self._load_task()
         return is_planned
 
-    def _wait_for_list(self, blocked: Blocked | None) -> Call[Any, Any] | None:
+    def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
         """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
         if drain_flag.requested() or (blocked and self._is_over()):
             raise SliceIsOver
         if blocked:
             self._fail_if_stalled(blocked)
-        return self.heartbeat.wait(self.queue.calls, _recheck_after(blocked.seconds if blocked else math.inf))
+        return self._wait(_recheck_after(blocked.seconds if blocked else math.inf))
 
     def _collect(self) -> None:
         while True:
             wait = self._advance()
             if self._is_done():
                 return
-            if call := self.heartbeat.wait(self.queue.calls, wait):
+            if call := self._wait(wait):
                 for claim in self.queue.complete(call, claim_more=self._may_claim_more()):
                     self._take_up(claim)
+
+    def _wait(self, seconds: float) -> Call[Any] | None:
+        """Returns a call that has ended, or None after so many seconds or at the lane's next heartbeat."""
+        call = self.queue.calls.next(min(self.heartbeat_at - time.monotonic(), seconds))
+        if time.monotonic() >= self.heartbeat_at:
+            lifecycle.beat(self.lane)
+            self.heartbeat_at = time.monotonic() + self.conf.heartbeat
+        return call
 
     def _is_over(self) -> bool:
         if drain_flag.requested():

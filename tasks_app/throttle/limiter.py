@@ -8,7 +8,7 @@ later (`Permit.until`), so the rate holds in every second (for slower rates: in 
 
 import random
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -91,10 +91,15 @@ class SourceLimiter(NoLimit):
             sent = time.monotonic()
             row = self._read()
             received = time.monotonic()
-        first = (row.next_at - row.now - reserved * self.step).total_seconds()
-        permit = Permit(is_probe=is_probe, after_refusals=row.refusals > 0)
-        waits = [first + n * self.step.total_seconds() for n in range(reserved)]
-        return [self._schedule(permit, sent, received, wait) for wait in waits]
+        # The database's "now" lay between `sent` and `received`, so no request begins before its time.
+        spare = SPARE * max(self.interval, 1.0) - CLOCK_GRAIN if self.interval else float("inf")
+        spare -= min(received - sent, spare / 2)  # a slow database connection must not void every permit
+        permits = []
+        for ahead in range(reserved, 0, -1):
+            begin = received + (row.next_at - row.now - ahead * self.step).total_seconds()
+            jitter = random.uniform(0.0, JITTER * self.interval)  # noqa: S311
+            permits.append(Permit(begin + jitter, begin + spare, is_probe, after_refusals=row.refusals > 0))
+        return permits
 
     def blocked(self) -> Blocked | None:
         current = status.status_of(self.source)
@@ -146,13 +151,6 @@ class SourceLimiter(NoLimit):
 
     def _read(self) -> Any:
         return self.row.annotate(now=Clock()).get()
-
-    def _schedule(self, permit: Permit, sent: float, received: float, wait: float) -> Permit:
-        """The database's "now" lay between `sent` and `received`, so no request begins before its time."""
-        late = SPARE * max(self.interval, 1.0) - CLOCK_GRAIN if self.interval else float("inf")
-        jitter = random.uniform(0.0, JITTER * self.interval)  # noqa: S311
-        uncertain = min(received - sent, late / 2)  # a slow database connection must not void every permit
-        return replace(permit, since=received + wait + jitter, until=received + wait + late - uncertain)
 
     def _line_seconds(self) -> float:
         """Returns the seconds until the line is short enough to join."""

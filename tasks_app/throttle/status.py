@@ -1,7 +1,7 @@
 """Reads the state of each source's rate limiter, for pages and API. `throttle.limiter` changes it."""
 
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -51,7 +51,7 @@ class LimiterStatus:
 def all_statuses() -> list[LimiterStatus]:
     """Returns the state of all sources that can be used here, by name, in one query."""
     conf = settings.COLLECTOR
-    rows = {row.source: row for row in _rows()}
+    rows = {row.source: row for row in SourceGate.objects.annotate(now=Now())}
     names = sorted(registry.available(conf))
     return [_status(name, registry.limits(name, conf), rows.get(name)) for name in names]
 
@@ -60,42 +60,27 @@ def status_of(source: str) -> LimiterStatus:
     """Returns one source's state: one query, or none without limits. An unknown source is unlimited."""
     conf = settings.COLLECTOR
     limits = registry.limits(source, conf) if source in registry.available(conf) else Limits()
-    row = None if limits.unlimited else _rows().filter(pk=source).first()
+    row = None if limits.unlimited else SourceGate.objects.annotate(now=Now()).filter(pk=source).first()
     return _status(source, limits, row)
-
-
-def _rows() -> Any:
-    return SourceGate.objects.annotate(now=Now())
 
 
 def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
     """`row` is a SourceGate with the database's time as `now`; None before the first request."""
     if limits.unlimited:
         return LimiterStatus(source, LimiterState.UNLIMITED)
-    fields: dict[str, Any] = {"source": source, "rate": limits.rate}
     if row is None:
-        return LimiterStatus(state=LimiterState.OPEN, **fields)
-    today = local_day(row.now, limits)
-    fields |= {"requests_today": row.requests_today if row.day == today else 0, "refusals": row.refusals}
+        return LimiterStatus(source, LimiterState.OPEN, limits.rate)
+    zone = ZoneInfo(limits.time_zone)  # the daily cap counts by this zone's days
+    today = row.now.astimezone(zone).date()
+    requests_today = row.requests_today if row.day == today else 0
+    current = LimiterStatus(source, LimiterState.OPEN, limits.rate, requests_today, row.refusals)
     if row.open_until and row.open_until > row.now:
-        pause = _until(row.open_until, row.now)
-        return LimiterStatus(state=LimiterState.PAUSED, **fields, **pause, reason=row.reason)
-    if limits.daily and fields["requests_today"] >= limits.daily:
+        state, until, reason = LimiterState.PAUSED, row.open_until, row.reason
+    elif limits.daily and requests_today >= limits.daily:
+        midnight = datetime.combine(today + timedelta(days=1), time.min, zone)
+        state, until = LimiterState.CAPPED, midnight.astimezone(UTC)
         reason = _("The day's %(count)d requests are used up.") % {"count": limits.daily}
-        tomorrow = _until(_midnight_after(today, limits), row.now)
-        return LimiterStatus(state=LimiterState.CAPPED, **fields, **tomorrow, reason=reason)
-    return LimiterStatus(state=LimiterState.OPEN, **fields)
-
-
-def _until(end: datetime, now: datetime) -> dict[str, Any]:
-    return {"paused_until": end, "seconds": (end - now).total_seconds()}
-
-
-def local_day(now: datetime, limits: Limits) -> date:
-    """Returns the day to which the source's daily cap applies."""
-    return now.astimezone(ZoneInfo(limits.time_zone)).date()
-
-
-def _midnight_after(day: date, limits: Limits) -> datetime:
-    next_day = day + timedelta(days=1)
-    return datetime.combine(next_day, datetime.min.time(), ZoneInfo(limits.time_zone)).astimezone(UTC)
+    else:
+        return current
+    seconds = (until - row.now).total_seconds()
+    return replace(current, state=state, paused_until=until, seconds=seconds, reason=reason)

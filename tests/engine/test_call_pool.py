@@ -20,7 +20,7 @@ def test_a_call_begins_no_sooner_than_its_time():
     since = soon(0.1)
     fetcher.submit("a", time.monotonic, since)
     call = fetcher.next(2.0)
-    assert call.answer >= since
+    assert call.result >= since
     assert fetcher.is_idle()
 
 
@@ -58,7 +58,7 @@ def test_the_time_at_the_gate_does_not_count_as_the_source_s():
     fetcher = CallPool(0.2)
     fetcher.submit("a", lambda: "late", soon(0.4))
     call = fetcher.next(0.3) or fetcher.next(2.0)
-    assert (call.answer, call.error) == ("late", None)
+    assert (call.result, call.error) == ("late", None)
     assert call.seconds < 0.2
 
 
@@ -86,7 +86,7 @@ def test_an_answer_that_is_there_is_never_late_however_late_somebody_looks():
     fetcher.submit("a", lambda: "answer")
     ended(fetcher)
     call = fetcher.next(0.0)
-    assert (call.answer, call.error, fetcher.abandoned) == ("answer", None, 0)
+    assert (call.result, call.error, fetcher.abandoned) == ("answer", None, 0)
 
 
 def test_an_answer_that_nobody_looks_at_leaves_no_thread_behind():
