@@ -1,4 +1,4 @@
-"""Fallbacks in an order, over HTTP and in the terminal."""
+"""Fallback sources of an order, over HTTP and on the command line."""
 
 import json
 from io import StringIO
@@ -26,7 +26,7 @@ def client(settings, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "understood"),
+    ("fields", "resolved"),
     [
         ({}, ["second"]),
         ({"fallbacks": ["third"]}, ["third"]),
@@ -34,25 +34,25 @@ def client(settings, monkeypatch):
         ({"fallbacks": None}, ["second"]),
     ],
 )
-def test_an_order_s_fallbacks_are_told_as_understood(client, given, understood):
-    started = client.post(f"{URL}/historical", {**BODY, **given}, format="json")
-    assert (started.status_code, started.json()["fallbacks"]) == (200, understood)
-    told = client.get(f"{URL}/status/{started.json()['task_id']}").json()
-    assert (told["fallbacks"], told["sources"], told["source_paused_until"]) == (understood, {}, None)
+def test_start_returns_resolved_fallbacks(client, fields, resolved):
+    started = client.post(f"{URL}/historical", {**BODY, **fields}, format="json")
+    assert (started.status_code, started.json()["fallbacks"]) == (200, resolved)
+    status = client.get(f"{URL}/status/{started.json()['task_id']}").json()
+    assert (status["fallbacks"], status["sources"], status["source_paused_until"]) == (resolved, {}, None)
 
 
-@pytest.mark.parametrize("given", ["second", [1], ["x"] * 11, ["nowhere"], {"a": 1}])
-def test_fallbacks_that_make_no_sense_are_refused(client, given):
-    refused = client.post(f"{URL}/historical", {**BODY, "fallbacks": given}, format="json")
-    assert refused.status_code == 400
-    assert refused.json()["detail"]
+@pytest.mark.parametrize("fields", ["second", [1], ["x"] * 11, ["nowhere"], {"a": 1}])
+def test_invalid_fallbacks_are_rejected(client, fields):
+    response = client.post(f"{URL}/historical", {**BODY, "fallbacks": fields}, format="json")
+    assert response.status_code == 400
+    assert response.json()["detail"]
 
 
 @pytest.mark.parametrize(
-    ("words", "understood"),
+    ("options", "resolved"),
     [((), ["second"]), (("--fallbacks", "third"), ["third"]), (("--fallbacks", ""), [])],
 )
-def test_the_terminal_takes_fallbacks_too(client, words, understood):
+def test_command_accepts_fallbacks(client, options, resolved):
     out = StringIO()
     order = [
         "--source",
@@ -64,6 +64,6 @@ def test_the_terminal_takes_fallbacks_too(client, words, understood):
         "--end-date",
         "2024-12-31",
     ]
-    call_command("collect", "start", *order, *words, "--json", stdout=out)
-    assert json.loads(out.getvalue())["fallbacks"] == understood
+    call_command("collect", "start", *order, *options, "--json", stdout=out)
+    assert json.loads(out.getvalue())["fallbacks"] == resolved
     lifecycle.cancel(CollectionTask.objects.get().pk, ACTOR)

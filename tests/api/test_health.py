@@ -1,4 +1,4 @@
-"""Probes, the root, and the documents."""
+"""Probes, the root, and the API's documentation."""
 
 import re
 
@@ -18,7 +18,7 @@ from tests.api.factories import client_of
 
 @pytest.fixture(autouse=True)
 def own_cache(settings):
-    """Heartbeats of clusters that run beside the tests are not heard."""
+    """A cache of its own, without heartbeats of clusters that run at the same time."""
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "health"}
     }
@@ -26,22 +26,22 @@ def own_cache(settings):
     cache.clear()
 
 
-def beat():
-    """A cluster's heartbeat, without the cluster."""
+def send_heartbeat():
+    """Stores a cluster's heartbeat, without the cluster."""
     get_broker().set_stat(Stat.get_key("test"), SignedPackage.dumps(Status(1, "test"), True), 3)
 
 
-def test_alive_asks_nobody_and_needs_no_database():
-    answer = client_of().get("/healthz", headers={"Accept": "text/plain"})
-    assert (answer.status_code, answer.json()) == (200, {"alive": True})
-    assert "no-store" in answer.headers["Cache-Control"]
+def test_liveness_needs_no_database():
+    response = client_of().get("/healthz", headers={"Accept": "text/plain"})
+    assert (response.status_code, response.json()) == (200, {"alive": True})
+    assert "no-store" in response.headers["Cache-Control"]
 
 
 @pytest.mark.django_db
-def test_ready_says_what_is_missing():
-    answer = client_of().get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json() == {
+def test_readiness_names_failed_checks():
+    response = client_of().get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {
         "ready": False,
         "database": True,
         "migrations": True,
@@ -52,35 +52,35 @@ def test_ready_says_what_is_missing():
 
 @pytest.mark.django_db
 def test_ready_with_a_live_worker():
-    beat()
-    answer = client_of().get("/readyz")
-    assert (answer.status_code, answer.json()["ready"], answer.json()["worker"]) == (200, True, True)
+    send_heartbeat()
+    response = client_of().get("/readyz")
+    assert (response.status_code, response.json()["ready"], response.json()["worker"]) == (200, True, True)
 
 
 @pytest.mark.django_db
-def test_a_missing_migration_is_not_ready():
+def test_missing_migration_is_not_ready():
     newest = max(MigrationLoader(connection).graph.leaf_nodes("tasks_app"))
     MigrationRecorder(connection).record_unapplied(*newest)
     assert client_of().get("/readyz").json()["migrations"] is False
 
 
 @pytest.mark.django_db
-def test_the_root_leads_to_the_admin():
+def test_root_redirects_to_admin():
     assert client_of().get("/").headers["Location"] == "/admin/"
 
 
 @pytest.mark.django_db
-def test_the_docs_need_nothing_from_other_hosts():
+def test_docs_load_nothing_from_other_hosts():
     page = client_of().get("/api/docs").content.decode()
-    found = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert len(found) >= 4
-    assert found.pop() == "/api/docs?script="  # apart from the page: no inline script
-    for url in found:
+    urls = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(urls) >= 4
+    assert urls.pop() == "/api/docs?script="  # a script of its own, not inline
+    for url in urls:
         assert url.startswith("/static/")
         assert finders.find(url.removeprefix("/static/"))
 
 
 @pytest.mark.django_db
-def test_the_language_can_be_switched():
-    answer = Client().post("/i18n/setlang/", {"language": "zh-hans"})
-    assert answer.cookies["django_language"].value == "zh-hans"
+def test_language_can_be_switched():
+    response = Client().post("/i18n/setlang/", {"language": "zh-hans"})
+    assert response.cookies["django_language"].value == "zh-hans"

@@ -1,4 +1,4 @@
-"""Lists: bounded, by key, filtered, without a query per row."""
+"""Lists: bounded, paged by key, filtered, without a query per row."""
 
 import re
 from base64 import b64encode
@@ -34,7 +34,7 @@ CURSORS = [
     "cD0=",
     "====",
     "A" * 5000,
-    # keys of the form that the API used to send
+    # the form of cursors in earlier versions
     *(
         b64encode(raw).decode()
         for raw in (
@@ -77,83 +77,83 @@ def client():
     return client_of(make_user("reader"))
 
 
-def make_past(count, **fields):
-    """Ended tasks, cheaply; all but the first two start at times of their own."""
-    given = {"market": "CN", "source": "simulated", "start_date": "2024-01-01", "end_date": "2024-01-02"}
+def make_past_tasks(count, **fields):
+    """Creates completed tasks, cheaply; the first two start at the same time."""
+    defaults = {"market": "CN", "source": "simulated", "start_date": "2024-01-01", "end_date": "2024-01-02"}
     for n in range(count):
         start = f"2024-01-01T00:{max(n, 1):02}:00Z"
-        row = {**given, "status": "completed", "start_time": start, "end_time": Now(), **fields}
+        row = {**defaults, "status": "completed", "start_time": start, "end_time": Now(), **fields}
         CollectionTask.objects.create(**row)
 
 
-def walk(client, url):
-    """Every row, following the Link headers; and the number of pages."""
+def follow_links(client, url):
+    """Returns all rows, and the number of pages."""
     rows, pages = [], 0
     while url:
-        answer = client.get(url)
-        assert answer.status_code == 200
-        rows, pages = rows + answer.json(), pages + 1
-        found = re.fullmatch(r'<http://testserver(.+)>; rel="next"', answer.headers.get("Link", ""))
+        response = client.get(url)
+        assert response.status_code == 200
+        rows, pages = rows + response.json(), pages + 1
+        found = re.fullmatch(r'<http://testserver(.+)>; rel="next"', response.headers.get("Link", ""))
         url = found and found[1]
     return rows, pages
 
 
-def test_the_tasks_are_a_plain_array_newest_first(client):
-    make_past(3)
-    answer = client.get(f"{BASE}/tasks")
-    starts = [task["start_time"] for task in answer.json()]
+def test_tasks_are_an_array_newest_first(client):
+    make_past_tasks(3)
+    response = client.get(f"{BASE}/tasks")
+    starts = [task["start_time"] for task in response.json()]
     assert starts == sorted(starts, reverse=True)
-    assert "Link" not in answer.headers
+    assert "Link" not in response.headers
 
 
-def test_walking_the_links_meets_every_task_once_even_those_of_one_instant(client):
-    make_past(11)
-    rows, pages = walk(client, f"{BASE}/tasks?limit=2")
+def test_links_visit_every_task_once(client):
+    make_past_tasks(11)
+    rows, pages = follow_links(client, f"{BASE}/tasks?limit=2")
     assert len({row["task_id"] for row in rows}) == len(rows) == 11
     assert pages == 6
 
 
-def test_many_tasks_of_one_instant_are_walked_too(client):
-    make_past(7, start_time="2024-01-01T00:00:00Z")
-    rows, _ = walk(client, f"{BASE}/tasks?limit=2&market=CN")
+def test_links_visit_tasks_of_one_instant(client):
+    make_past_tasks(7, start_time="2024-01-01T00:00:00Z")
+    rows, _ = follow_links(client, f"{BASE}/tasks?limit=2&market=CN")
     assert len({row["task_id"] for row in rows}) == len(rows) == 7
 
 
-def test_tasks_that_the_database_dated_are_walked_each_once(client):
+def test_links_visit_tasks_dated_by_database(client):
     for _ in range(7):
         make_ended("cancelled")
-    rows, pages = walk(client, f"{BASE}/tasks?limit=2")
+    rows, pages = follow_links(client, f"{BASE}/tasks?limit=2")
     assert (len({row["task_id"] for row in rows}), len(rows), pages) == (7, 7, 4)
 
 
-def test_items_are_walked_in_their_order(client):
+def test_links_visit_items_in_order(client):
     task = make_task(stock_codes=tuple(f"{n:06}" for n in range(250)))
-    rows, pages = walk(client, f"{BASE}/tasks/{task.pk}/items")
+    rows, pages = follow_links(client, f"{BASE}/tasks/{task.pk}/items")
     assert [row["position"] for row in rows] == list(range(250))
     assert pages == 3
 
 
-def test_bars_are_walked_by_day(client):
+def test_links_visit_bars_by_day(client):
     make_bars(make_stock("US", "AAPL"), 10)
-    rows, _ = walk(client, f"{BASE}/quotes/US/AAPL?limit=3")
+    rows, _ = follow_links(client, f"{BASE}/quotes/US/AAPL?limit=3")
     days = [row["day"] for row in rows]
     assert (len(days), days) == (10, sorted(days))
 
 
 @pytest.mark.parametrize("path", ["tasks", "tasks/{task}/items", "quotes/US/AAPL"])
 @pytest.mark.parametrize("limit", ["0", "1001", "-1", "x", "", "1.5", "1_0", "٣", "9" * 30, "%00"])
-def test_a_limit_out_of_bounds_is_refused(client, path, limit):
+def test_limit_out_of_bounds_is_rejected(client, path, limit):
     make_stock("US", "AAPL")
-    answer = client.get(f"{BASE}/{path.format(task=make_task().pk)}?limit={limit}")
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["limit"])
+    response = client.get(f"{BASE}/{path.format(task=make_task().pk)}?limit={limit}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["limit"])
 
 
 @pytest.mark.parametrize("path", ["tasks", "tasks/{task}/items", "quotes/US/AAPL"])
 @pytest.mark.parametrize("cursor", CURSORS)
-def test_a_made_up_cursor_is_refused(client, path, cursor):
+def test_made_up_cursor_is_rejected(client, path, cursor):
     make_stock("US", "AAPL")
-    answer = client.get(f"{BASE}/{path.format(task=make_task().pk)}?cursor={quote(cursor)}")
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["cursor"])
+    response = client.get(f"{BASE}/{path.format(task=make_task().pk)}?cursor={quote(cursor)}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["cursor"])
 
 
 @pytest.mark.parametrize(
@@ -167,14 +167,14 @@ def test_a_made_up_cursor_is_refused(client, path, cursor):
         ("started_before=2024-06-01T00:00:00%2B08:00", 2),
         ("started_before=2024-06-01T00:00:00+08:00", 2),
         ("started_before=2024-06-01T00:00:00.123456+0800", 2),
-        ("started_before=2024-06-01+08:00", 2),  # a blank between day and time is one
+        ("started_before=2024-06-01+08:00", 2),  # the blank before a time stays one
         ("status=failed&market=US", 0),
     ],
 )
-def test_tasks_are_filtered(client, query, found):
-    make_past(1)
-    make_past(1, market="US", source="sample")
-    make_past(1, status="failed", start_time="2025-01-01T00:00:00Z")
+def test_task_filters(client, query, found):
+    make_past_tasks(1)
+    make_past_tasks(1, market="US", source="sample")
+    make_past_tasks(1, status="failed", start_time="2025-01-01T00:00:00Z")
     assert len(client.get(f"{BASE}/tasks?{query}").json()) == found
 
 
@@ -190,12 +190,12 @@ def test_tasks_are_filtered(client, query, found):
         "format=xml",
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused(client, query):
-    answer = client.get(f"{BASE}/tasks?{query}")
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, [query.split("=")[0]])
+def test_invalid_task_filter_is_rejected(client, query):
+    response = client.get(f"{BASE}/tasks?{query}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, [query.split("=")[0]])
 
 
-def test_items_are_filtered(client):
+def test_item_filters(client):
     task = make_task()
     first, _ = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(first, Outcome(ItemState.FAILED, error_code="timeout"))
@@ -205,21 +205,21 @@ def test_items_are_filtered(client):
     assert client.get(f"{items}?status=running").status_code == 400
 
 
-def test_a_code_is_found_in_letters_of_any_size(client):
+def test_item_code_filter_ignores_case(client):
     task = make_task(market="US", source="sample", stock_codes=("AAPL", "IBM"))
     rows = client.get(f"{BASE}/tasks/{task.pk}/items?code=aapl").json()
     assert [row["code"] for row in rows] == ["AAPL"]
 
 
 @pytest.mark.parametrize("tasks", [1, 12])
-def test_a_page_of_tasks_takes_as_many_queries_whatever_its_length(client, django_assert_num_queries, tasks):
+def test_task_page_costs_four_queries(client, django_assert_num_queries, tasks):
     for _ in range(tasks):
         make_ended("failed")
     with django_assert_num_queries(4):  # session, user, tasks, failures
         assert len(client.get(f"{BASE}/tasks").json()) == tasks
 
 
-def test_pages_of_items_bars_and_stocks_take_few_queries(client, django_assert_num_queries):
+def test_item_bar_and_stock_pages_cost_four_queries(client, django_assert_num_queries):
     task = make_task()
     make_bars(make_stock("US", "AAPL"), 10)
     for path, queries in ((f"tasks/{task.pk}/items", 4), ("quotes/US/AAPL", 4), ("stock-list", 4)):
@@ -229,6 +229,6 @@ def test_pages_of_items_bars_and_stocks_take_few_queries(client, django_assert_n
 
 @pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
 def test_cursor_beyond_every_task_is_no_500(client, instant):
-    make_past(2)
+    make_past_tasks(2)
     cursor = quote(f'["{instant}","417ace0f-e54c-4028-808b-a31ca5afde97"]')
     assert client.get(f"{BASE}/tasks?cursor={cursor}").status_code in {200, 400}  # PostgreSQL: no such zone

@@ -1,4 +1,4 @@
-"""Who may do what: nobody, somebody, and those with a permission."""
+"""What anonymous clients, users, and users with a permission may do."""
 
 import uuid
 
@@ -29,10 +29,10 @@ PERMISSIONS = [permission for *_, permission in VERBS]
 
 
 @pytest.mark.parametrize("path", READS)
-def test_reading_needs_a_login_and_no_more(path):
-    answer = client_of().get(f"{BASE}/{path}")
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
-    assert answer.json() == {
+def test_reading_needs_only_a_login(path):
+    response = client_of().get(f"{BASE}/{path}")
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Token")
+    assert response.json() == {
         "detail": "Authentication credentials were not provided.",
         "code": "not_authenticated",
     }
@@ -40,21 +40,21 @@ def test_reading_needs_a_login_and_no_more(path):
 
 
 @pytest.mark.parametrize(("method", "path", "permission"), VERBS)
-def test_each_verb_needs_its_own_permission(method, path, permission):
-    def answer(client):
+def test_each_action_needs_its_own_permission(method, path, permission):
+    def response(client):
         return getattr(client, method)(f"{BASE}/{path}")
 
     others = [name for name in PERMISSIONS if name != permission]
-    assert answer(client_of()).status_code == 401
-    refused = answer(client_of(make_user("plain", *others)))
+    assert response(client_of()).status_code == 401
+    refused = response(client_of(make_user("plain", *others)))
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     assert "permission" in refused.json()["detail"]
-    assert answer(client_of(make_user("operator", permission))).status_code in {400, 404}
-    assert answer(client_of(make_user("root", is_superuser=True))).status_code in {400, 404}
+    assert response(client_of(make_user("operator", permission))).status_code in {400, 404}
+    assert response(client_of(make_user("root", is_superuser=True))).status_code in {400, 404}
 
 
 @pytest.mark.parametrize("prefix", ["Token", "token", "Bearer", "BEARER"])
-def test_a_token_is_taken_behind_either_word(prefix):
+def test_token_prefix_is_token_or_bearer(prefix):
     _, token = AuthToken.objects.create(make_user())
     client = APIClient(headers={"Authorization": f"{prefix} {token}"})
     assert client.get(f"{BASE}/tasks").status_code == 200
@@ -77,15 +77,15 @@ def test_a_token_is_taken_behind_either_word(prefix):
         " ",
     ],
 )
-def test_a_token_that_is_none_of_ours_is_unauthorised(header):
+def test_unknown_or_malformed_token_is_unauthorized(header):
     AuthToken.objects.create(make_user())
     raw = header.encode("utf-8", "surrogatepass").decode("latin-1")
-    answer = APIClient().get(f"{BASE}/tasks", HTTP_AUTHORIZATION=raw)
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Token")
-    assert answer.json()["detail"]
+    response = APIClient().get(f"{BASE}/tasks", HTTP_AUTHORIZATION=raw)
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Token")
+    assert response.json()["detail"]
 
 
-def test_a_token_of_somebody_who_left_is_unauthorised():
+def test_token_of_inactive_user_is_unauthorized():
     user = make_user()
     _, token = AuthToken.objects.create(user)
     user.is_active = False
@@ -94,7 +94,7 @@ def test_a_token_of_somebody_who_left_is_unauthorised():
     assert client.get(f"{BASE}/tasks").status_code == 401
 
 
-def test_a_session_needs_the_csrf_token_for_verbs_and_a_token_does_not():
+def test_session_needs_csrf_token_and_token_does_not():
     user = make_user("root", is_superuser=True)
     strict = APIClient(enforce_csrf_checks=True)
     strict.force_login(user)
@@ -104,12 +104,12 @@ def test_a_session_needs_the_csrf_token_for_verbs_and_a_token_does_not():
     assert client.post(f"{BASE}/historical").status_code == 400
 
 
-def test_a_session_cookie_that_no_database_takes_is_no_login():
+def test_session_cookie_with_nul_is_no_login():
     client = client_of()
     client.cookies["sessionid"] = "abcdefgh\x00"
     assert client.get(f"{BASE}/tasks").status_code in {400, 401}
 
 
 @pytest.mark.parametrize("path", ["/api/schema", "/api/docs", "/healthz", "/readyz"])
-def test_documents_and_probes_are_open(path):
+def test_docs_and_probes_are_public(path):
     assert client_of().get(path).status_code in {200, 503}

@@ -21,51 +21,51 @@ def client():
     return client_of(make_user("reader"))
 
 
-def read(answer):
-    return list(csv.DictReader(b"".join(answer.streaming_content).decode().splitlines()))
+def read_csv(response):
+    return list(csv.DictReader(b"".join(response.streaming_content).decode().splitlines()))
 
 
-def test_the_stock_list_tells_whose_history_is_complete(client):
+def test_stock_list_shows_complete_histories(client):
     make_stock("CN", "000001", full=True)
     make_stock("US", "AAPL")
-    told = client.get(f"{BASE}/stock-list").json()
-    assert (told["total"], told["only_uncompleted"]) == (2, False)
-    assert [stock["code"] for stock in told["stocks"]] == ["000001", "AAPL"]
-    assert told["stocks"][1] == {
+    body = client.get(f"{BASE}/stock-list").json()
+    assert (body["total"], body["only_uncompleted"]) == (2, False)
+    assert [stock["code"] for stock in body["stocks"]] == ["000001", "AAPL"]
+    assert body["stocks"][1] == {
         "code": "AAPL",
         "name": "AAPL Inc.",
         "full_collection_completed": False,
         "full_collection_date": None,
     }
-    assert told["stocks"][0]["full_collection_date"]
+    assert body["stocks"][0]["full_collection_date"]
 
 
 @pytest.mark.parametrize(
     ("query", "codes"),
     [("only_uncompleted=true", ["AAPL"]), ("market=CN", ["000001"]), ("market=CN&only_uncompleted=True", [])],
 )
-def test_the_stock_list_is_filtered(client, query, codes):
+def test_stock_list_filters(client, query, codes):
     make_stock("CN", "000001", full=True)
     make_stock("US", "AAPL")
-    told = client.get(f"{BASE}/stock-list?{query}").json()
-    assert ([stock["code"] for stock in told["stocks"]], told["total"]) == (codes, len(codes))
+    body = client.get(f"{BASE}/stock-list?{query}").json()
+    assert ([stock["code"] for stock in body["stocks"]], body["total"]) == (codes, len(codes))
 
 
-def test_the_stock_list_shows_a_hundred_unless_told_otherwise_and_counts_all(client):
+def test_stock_list_is_limited_and_counts_all(client):
     for n in range(103):
         make_stock("CN", f"{n:06}")
     for query, shown in (("", 100), ("?limit=2", 2), ("?limit=10000", 103)):
-        told = client.get(f"{BASE}/stock-list{query}").json()
-        assert (len(told["stocks"]), told["total"]) == (shown, 103)
+        body = client.get(f"{BASE}/stock-list{query}").json()
+        assert (len(body["stocks"]), body["total"]) == (shown, 103)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=10001", "only_uncompleted=perhaps", "market=XX"])
-def test_a_stock_list_query_that_makes_no_sense_is_refused(client, query):
-    answer = client.get(f"{BASE}/stock-list?{query}")
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, [query.split("=")[0]])
+def test_invalid_stock_list_query_is_rejected(client, query):
+    response = client.get(f"{BASE}/stock-list?{query}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, [query.split("=")[0]])
 
 
-def test_the_bars_of_a_stock_by_day_and_adjustment(client):
+def test_bars_by_day_and_adjustment(client):
     stock = make_stock("US", "AAPL")
     make_bars(stock, 5)
     make_bars(stock, 1, adjust="qfq")
@@ -80,7 +80,7 @@ def test_the_bars_of_a_stock_by_day_and_adjustment(client):
     assert len(client.get(f"{BASE}/quotes/US/AAPL?adjust=qfq").json()) == 1
 
 
-def test_a_code_is_taken_in_letters_of_any_size_and_one_of_small_letters_for_itself(client):
+def test_stock_code_ignores_case_unless_exact(client):
     make_bars(make_stock("US", "AAPL"), 1)
     assert [row["code"] for row in client.get(f"{BASE}/quotes/US/aapl").json()] == ["AAPL"]
     assert "US-AAPL.csv" in client.get(f"{BASE}/quotes/US/aapl?format=csv").headers["Content-Disposition"]
@@ -89,62 +89,62 @@ def test_a_code_is_taken_in_letters_of_any_size_and_one_of_small_letters_for_its
 
 
 @pytest.mark.parametrize("path", ["US/MSFT", "XX/AAPL", "US/%00", "US/AA%20PL", "U%00/AAPL", "CN/AAPL"])
-def test_an_unknown_or_malformed_stock_is_not_found(client, path):
+def test_unknown_or_malformed_stock_is_not_found(client, path):
     make_stock("US", "AAPL")
     for query in ("", "?format=csv"):
-        answer = client.get(f"{BASE}/quotes/{path}{query}")
-        assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/json")
-        assert answer.json()["detail"] == "There is no such stock."
+        response = client.get(f"{BASE}/quotes/{path}{query}")
+        assert (response.status_code, response.headers["Content-Type"]) == (404, "application/json")
+        assert response.json()["detail"] == "There is no such stock."
 
 
 @pytest.mark.parametrize("query", ["start=1", "end=2024-1-1", "adjust=x", "limit=0", "format=xml"])
 @pytest.mark.parametrize("form", ["", "&format=csv"])
-def test_a_bar_query_that_makes_no_sense_is_refused_in_json(client, query, form):
+def test_invalid_bar_query_is_rejected_in_json(client, query, form):
     make_stock("US", "AAPL")
-    answer = client.get(f"{BASE}/quotes/US/AAPL?{form}&{query}")
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, [query.split("=")[0]])
+    response = client.get(f"{BASE}/quotes/US/AAPL?{form}&{query}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, [query.split("=")[0]])
 
 
 @pytest.mark.parametrize("how", [{"query": "?format=csv"}, {"headers": {"Accept": "text/csv"}}])
-def test_csv_streams_all_bars_whatever_the_page_would_hold(client, how):
+def test_csv_streams_more_than_a_page(client, how):
     make_bars(make_stock("US", "AAPL"), 1200)
-    answer = client.get(f"{BASE}/quotes/US/AAPL{how.get('query', '')}", headers=how.get("headers"))
-    assert answer.streaming
-    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="US-AAPL.csv"'
-    rows = read(answer)
+    response = client.get(f"{BASE}/quotes/US/AAPL{how.get('query', '')}", headers=how.get("headers"))
+    assert response.streaming
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="US-AAPL.csv"'
+    rows = read_csv(response)
     assert (len(rows), rows[0]["day"], rows[0]["code"], rows[0]["amount"]) == (1200, "2024-01-01", "AAPL", "")
 
 
-def test_csv_comes_in_pages_for_who_asks_for_them(client):
+def test_csv_pages_with_limit(client):
     make_bars(make_stock("US", "AAPL"), 5)
     url, days = f"{BASE}/quotes/US/AAPL?format=csv&limit=2", []
     while url:
-        answer = client.get(url)
-        assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-        days.append([row["day"][-1] for row in read(answer)])
-        url = answer.headers.get("Link", "<").split(">")[0][1:]
+        response = client.get(url)
+        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+        days.append([row["day"][-1] for row in read_csv(response)])
+        url = response.headers.get("Link", "<").split(">")[0][1:]
     assert days == [["1", "2"], ["3", "4"], ["5"]]
 
 
 @pytest.mark.parametrize("query", ["limit=1001", "cursor=x"])
-def test_a_page_of_csv_that_can_not_be_had_is_refused_in_json(client, query):
+def test_invalid_csv_page_is_rejected_in_json(client, query):
     make_stock("US", "AAPL")
-    answer = client.get(f"{BASE}/quotes/US/AAPL?format=csv&{query}")
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, [query.split("=")[0]])
+    response = client.get(f"{BASE}/quotes/US/AAPL?format=csv&{query}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, [query.split("=")[0]])
 
 
-def test_a_code_that_a_spreadsheet_would_run_is_disarmed_and_numbers_are_not(client):
+def test_csv_quotes_formulas_but_not_numbers(client):
     make_bars(make_stock("US", "-1.2"), 1, change=-0.5)
-    row = read(client.get(f"{BASE}/quotes/US/-1.2?format=csv"))[0]
+    row = read_csv(client.get(f"{BASE}/quotes/US/-1.2?format=csv"))[0]
     assert (row["code"], row["change"]) == ("'-1.2", "-0.5")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
-def test_text_that_starts_a_formula_gets_a_quote(text):
+def test_safe_quotes_formula_text(text):
     assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize("value", [-1, -0.5, None, "AAPL", ""])
-def test_other_values_stay_as_they_are(value):
+def test_safe_keeps_other_values(value):
     assert escape_formula(value) == value

@@ -1,4 +1,4 @@
-"""The polled answers have a short way of their own: it must say what the ordinary way says."""
+"""The fast path for polls returns exactly what the views return."""
 
 from datetime import timedelta
 
@@ -15,9 +15,14 @@ from tasks_app.models.states import ItemState
 from tests.factories import make_lane, make_task
 
 pytestmark = pytest.mark.django_db
-ORDINARY = {"HTTP_ACCEPT": "text/plain, application/json"}  # the short way leaves lists to the other one
-FAILURE = Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer.")
-ERRING = {"status/{}".format("0" * 36), "status/417ace0f-e54c-4028-808b-a31ca5afde97", "status/", "status/x"}
+VIEW = {"HTTP_ACCEPT": "text/plain, application/json"}  # a list of types is left to the view
+FAILURE = Outcome(ItemState.FAILED, error_code="timeout", error_message="No response.")
+NOT_FOUND = {
+    "status/{}".format("0" * 36),
+    "status/417ace0f-e54c-4028-808b-a31ca5afde97",
+    "status/",
+    "status/x",
+}
 
 
 @pytest.fixture
@@ -27,12 +32,12 @@ def token():
 
 
 @pytest.fixture
-def ask(token):
-    def ask(path: str, **headers: str):
+def poll(token):
+    def poll(path: str, **headers: str):
         headers.setdefault("HTTP_AUTHORIZATION", f"Token {token[1]}")
         return Client().get(f"{status_fast_path.API}{path}", **headers)
 
-    return ask
+    return poll
 
 
 @pytest.fixture
@@ -41,101 +46,101 @@ def paths():
     return ["current-task", f"status/{task.pk}", f"status/{str(task.pk).upper()}"]
 
 
-def is_lean(answer) -> bool:
-    return "ETag" in answer.headers
+def is_fast(response) -> bool:
+    return "ETag" in response.headers
 
 
-def test_both_ways_say_the_same_with_the_same_headers(ask, paths):
+def test_fast_path_equals_view_with_headers(poll, paths):
     for path in paths:
-        short, long = ask(path), ask(path, **ORDINARY)
-        assert (is_lean(short), is_lean(long)) == (True, False)
-        assert short.status_code == long.status_code == 200
-        assert short.json() == long.json()
-        for name in (set(long.headers) | set(short.headers)) - {"ETag", "Cache-Control", "Content-Language"}:
-            assert short.headers[name] == long.headers[name], name
+        fast, slow = poll(path), poll(path, **VIEW)
+        assert (is_fast(fast), is_fast(slow)) == (True, False)
+        assert fast.status_code == slow.status_code == 200
+        assert fast.json() == slow.json()
+        for name in (set(slow.headers) | set(fast.headers)) - {"ETag", "Cache-Control", "Content-Language"}:
+            assert fast.headers[name] == slow.headers[name], name
 
 
-def test_nothing_that_runs_is_told_alike(ask):
-    assert ask("current-task").json() == ask("current-task", **ORDINARY).json() == {"current_task": None}
+def test_no_running_task_equals_view(poll):
+    assert poll("current-task").json() == poll("current-task", **VIEW).json() == {"current_task": None}
 
 
-def test_an_unchanged_state_is_answered_with_304(ask, paths):
+def test_unchanged_state_is_304(poll, paths):
     for path in paths:
-        tag = ask(path).headers["ETag"]
-        again = ask(path, HTTP_IF_NONE_MATCH=tag)
+        tag = poll(path).headers["ETag"]
+        again = poll(path, HTTP_IF_NONE_MATCH=tag)
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
-        assert ask(path, HTTP_IF_NONE_MATCH='W/"another"').status_code == 200
+        assert poll(path, HTTP_IF_NONE_MATCH='W/"another"').status_code == 200
 
 
-def test_an_unchanged_task_with_failures_is_not_read_again(ask, django_assert_num_queries):
+def test_unchanged_task_with_failures_costs_no_more(poll, django_assert_num_queries):
     task = make_task(stock_codes=("000001", "000002", "000003"))
     first, second, third = lifecycle.claim(make_lane(task), 3)
     lifecycle.record(first, FAILURE)
     path = f"status/{task.pk}"
-    tag = ask(path).headers["ETag"]
+    tag = poll(path).headers["ETag"]
     with django_assert_num_queries(2):
-        assert ask(path, HTTP_IF_NONE_MATCH=tag).status_code == 304
+        assert poll(path, HTTP_IF_NONE_MATCH=tag).status_code == 304
     for claim, outcome in ((second, FAILURE), (third, Outcome(ItemState.SUCCEEDED))):
         lifecycle.record(claim, outcome)
-        answer = ask(path, HTTP_IF_NONE_MATCH=tag)
-        assert (answer.status_code, answer.json()) == (200, ask(path, **ORDINARY).json())
-        tag = answer.headers["ETag"]
+        response = poll(path, HTTP_IF_NONE_MATCH=tag)
+        assert (response.status_code, response.json()) == (200, poll(path, **VIEW).json())
+        tag = response.headers["ETag"]
 
 
-def test_bearer_is_as_good_as_token(ask, token, paths):
-    assert is_lean(ask(paths[0], HTTP_AUTHORIZATION=f"bearer  {token[1]}"))
+def test_bearer_prefix_takes_fast_path(poll, token, paths):
+    assert is_fast(poll(paths[0], HTTP_AUTHORIZATION=f"bearer  {token[1]}"))
 
 
 @pytest.mark.parametrize("header", ["", "Token", "Token a b", "Token \x00", "Basic eDp5", "Token nope"])
-def test_whoever_has_no_good_token_is_refused(ask, paths, header):
+def test_invalid_token_is_unauthorized(poll, paths, header):
     for path in paths:
-        assert ask(path, HTTP_AUTHORIZATION=header).status_code == 401
+        assert poll(path, HTTP_AUTHORIZATION=header).status_code == 401
 
 
-def test_a_token_ends_with_its_expiry_its_user_and_its_deletion(ask, token, paths):
+def test_token_ends_with_expiry_user_or_deletion(poll, token, paths):
     (path, *_), (row, _) = paths, token
     AuthToken.objects.update(expiry=timezone.now() + timedelta(hours=1))
-    assert is_lean(ask(path))
+    assert is_fast(poll(path))
     AuthToken.objects.update(expiry=timezone.now() - timedelta(seconds=1))
-    assert ask(path).status_code == 401
+    assert poll(path).status_code == 401
     AuthToken.objects.update(expiry=None)
     get_user_model().objects.update(is_active=False)
-    assert ask(path).status_code == 401
+    assert poll(path).status_code == 401
     get_user_model().objects.update(is_active=True)
-    assert is_lean(ask(path))
+    assert is_fast(poll(path))
     row.delete()
-    assert ask(path).status_code == 401
+    assert poll(path).status_code == 401
 
 
 @pytest.mark.parametrize("form", ["{{{}}}", "urn:uuid:{}", "-{}-"])
-def test_an_id_in_another_form_than_ours_is_not_found_either_way(ask, form):
+def test_id_in_other_uuid_form_is_not_found(poll, form):
     path = f"status/{form.format(make_task().pk)}"
-    for answer in (ask(path), ask(path, **ORDINARY)):
-        assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
+    for response in (poll(path), poll(path, **VIEW)):
+        assert (response.status_code, response.json()["code"]) == (404, "task_not_found")
 
 
-@pytest.mark.parametrize("path", sorted(ERRING))
-def test_what_does_not_exist_gets_its_sentence_from_the_ordinary_way(ask, path):
-    answer = ask(path)
-    assert (answer.status_code, is_lean(answer)) == (404, False)
-    assert answer.json()["detail"]
+@pytest.mark.parametrize("path", sorted(NOT_FOUND))
+def test_unknown_task_gets_404_from_view(poll, path):
+    response = poll(path)
+    assert (response.status_code, is_fast(response)) == (404, False)
+    assert response.json()["detail"]
 
 
-def test_browsers_and_other_methods_go_the_ordinary_way(ask, paths, token):
+def test_browser_head_and_query_go_to_view(poll, paths, token):
     for path in paths:
-        assert "text/html" in ask(path, HTTP_ACCEPT="text/html,*/*")["Content-Type"]
+        assert "text/html" in poll(path, HTTP_ACCEPT="text/html,*/*")["Content-Type"]
         head = Client().head(f"{status_fast_path.API}{path}", HTTP_AUTHORIZATION=f"Token {token[1]}")
-        assert (head.status_code, is_lean(head)) == (200, False)
-    assert not is_lean(ask("current-task?format=json"))
+        assert (head.status_code, is_fast(head)) == (200, False)
+    assert not is_fast(poll("current-task?format=json"))
 
 
-def test_a_foreign_host_is_refused(ask, paths, settings):
+def test_foreign_host_is_rejected(poll, paths, settings):
     settings.ALLOWED_HOSTS = ["ours.example"]
     for path in paths:
-        assert ask(path, HTTP_HOST="theirs.example").status_code == 400
+        assert poll(path, HTTP_HOST="theirs.example").status_code == 400
 
 
-def test_it_costs_two_queries(ask, paths, django_assert_num_queries):
+def test_poll_costs_two_queries(poll, paths, django_assert_num_queries):
     for path in paths:
         with django_assert_num_queries(2):
-            assert is_lean(ask(path))
+            assert is_fast(poll(path))

@@ -1,4 +1,4 @@
-"""The task endpoints, to the letter of the contract."""
+"""The task endpoints: their keys, status codes and errors."""
 
 import uuid
 from dataclasses import replace
@@ -57,11 +57,11 @@ def start(client, **fields):
     return client.post(f"{BASE}/historical", {**ORDER, **fields}, headers=headers)
 
 
-def test_a_start_answers_with_the_order_as_understood(client, user):
-    answer = start(client, stock_codes=["000001", "600519"])
+def test_start_returns_the_resolved_order(client, user):
+    response = start(client, stock_codes=["000001", "600519"])
     task = CollectionTask.objects.get()
-    assert answer.status_code == 200
-    assert answer.json() == {
+    assert response.status_code == 200
+    assert response.json() == {
         "task_id": str(task.pk),
         "status": "started",
         "message": "The collection was started: 2024-01-01 to 2024-12-31.",
@@ -83,20 +83,24 @@ def test_a_start_answers_with_the_order_as_understood(client, user):
     assert (event.user, event.channel) == (user, "api")
 
 
-def test_nulls_unknown_fields_and_words_for_booleans_are_taken_as_old_clients_mean_them(client):
-    given = {"stock_codes": None, "market": None, "adjust": None, "test_mode": "true", "pages": 3}
-    answer = start(client, **given, full_collection_mode=None).json()
-    assert (answer["test_mode"], answer["full_collection_mode"], answer["stock_codes"]) == (True, False, None)
+def test_start_accepts_nulls_and_boolean_words(client):
+    fields = {"stock_codes": None, "market": None, "adjust": None, "test_mode": "true", "pages": 3}
+    response = start(client, **fields, full_collection_mode=None).json()
+    assert (response["test_mode"], response["full_collection_mode"], response["stock_codes"]) == (
+        True,
+        False,
+        None,
+    )
 
 
-def test_codes_that_the_market_does_not_list_are_named_and_left_out(client):
+def test_unlisted_codes_are_named_and_left_out(client):
     make_stock("CN", "000001")
     StockList.objects.create(
         market="CN", source="simulated", size=1, synced_at=datetime.fromisoformat("2024-01-01T00:00:00Z")
     )
-    answer = start(client, stock_codes=["000001", "999999"]).json()
-    assert (answer["stock_codes"], answer["unknown_codes"]) == (["000001"], ["999999"])
-    assert "999999" in answer["message"]
+    response = start(client, stock_codes=["000001", "999999"]).json()
+    assert (response["stock_codes"], response["unknown_codes"]) == (["000001"], ["999999"])
+    assert "999999" in response["message"]
 
 
 @pytest.mark.parametrize(
@@ -128,56 +132,56 @@ def test_codes_that_the_market_does_not_list_are_named_and_left_out(client):
         ({"market": ["CN"]}, "market", "string"),
     ],
 )
-def test_an_order_that_makes_no_sense_is_refused_with_a_sentence_at_its_field(client, fields, field, part):
-    answer = start(client, **fields)
-    assert answer.status_code == 400
-    told = answer.json()
-    assert set(told) == {"detail", "code", "errors"}
-    assert part in told["detail"]
-    assert part in told["errors"][field][0]
+def test_invalid_order_is_rejected_at_its_field(client, fields, field, part):
+    response = start(client, **fields)
+    assert response.status_code == 400
+    body = response.json()
+    assert set(body) == {"detail", "code", "errors"}
+    assert part in body["detail"]
+    assert part in body["errors"][field][0]
     assert not CollectionTask.objects.exists()
 
 
-def test_a_market_that_only_made_up_quotes_serve_is_refused_and_says_how_to_have_them(client, monkeypatch):
-    found = {name: registry.load(registry.BUILT_IN[name]) for name in ("sample", "simulated")}
-    monkeypatch.setattr(registry, "available", lambda conf: found)
-    told = start(client, market="CN", source="").json()
-    assert told["code"] == "no_source_for_market"
-    assert "Available sources: sample (US)." in told["detail"]
-    assert told["detail"].endswith("only if the request names it: simulated (CN, HK, US).")
+def test_market_with_only_synthetic_source_is_rejected(client, monkeypatch):
+    sources = {name: registry.load(registry.BUILT_IN[name]) for name in ("sample", "simulated")}
+    monkeypatch.setattr(registry, "available", lambda conf: sources)
+    body = start(client, market="CN", source="").json()
+    assert body["code"] == "no_source_for_market"
+    assert "Available sources: sample (US)." in body["detail"]
+    assert body["detail"].endswith("only if the request names it: simulated (CN, HK, US).")
 
 
-def test_a_source_that_is_none_is_refused_with_what_it_lacks_and_harms_no_other(client, settings):
+def test_broken_source_is_rejected_alone(client, settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=(("mine", "tests.api.factories:BASE"),))
-    answer = start(client, source="mine")
-    assert (answer.status_code, answer.json()["code"]) == (400, "source_broken")
-    assert "lacks a class" in answer.json()["errors"]["source"][0]
+    response = start(client, source="mine")
+    assert (response.status_code, response.json()["code"]) == (400, "source_broken")
+    assert "lacks a class" in response.json()["errors"]["source"][0]
     assert start(client).status_code == 200
 
 
-def test_an_orders_source_is_the_name_that_it_was_registered_by(client, settings):
+def test_source_keeps_its_registered_name(client, settings):
     paths = (("foo", "tests.fakes.scripted_sources:First"), ("bar", "tests.fakes.scripted_sources:First"))
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
-    told = start(client, source="foo", market="CN", fallbacks=["bar"]).json()
-    assert (told["source"], told["fallbacks"]) == ("foo", ["bar"])
+    body = start(client, source="foo", market="CN", fallbacks=["bar"]).json()
+    assert (body["source"], body["fallbacks"]) == ("foo", ["bar"])
 
 
-def test_a_start_while_a_task_runs_is_refused_and_says_which(client):
+def test_start_while_running_names_the_task(client):
     task = make_task()
-    answer = start(client)
-    assert answer.status_code == 400
-    assert str(task.pk) in answer.json()["detail"]
-    assert answer.json()["code"] == "task_running"
+    response = start(client)
+    assert response.status_code == 400
+    assert str(task.pk) in response.json()["detail"]
+    assert response.json()["code"] == "task_running"
 
 
-def test_a_day_that_has_begun_somewhere_on_earth_is_not_future(client):
+def test_latest_date_on_earth_is_not_future(client):
     from tasks_app.orders.order import latest_today
 
     today = latest_today().isoformat()
     assert start(client, start_date=today, end_date=today).status_code == 200
 
 
-def test_the_same_key_and_body_answer_with_the_same_task(client):
+def test_same_idempotency_key_returns_same_task(client):
     first = start(client, key="one")
     lifecycle.fail(uuid.UUID(first.json()["task_id"]), "x", "x")
     again = start(client, key="one")
@@ -185,49 +189,49 @@ def test_the_same_key_and_body_answer_with_the_same_task(client):
     assert CollectionTask.objects.count() == 1
 
 
-def test_the_same_key_with_another_body_is_refused(client):
+def test_idempotency_key_with_other_body_is_rejected(client):
     start(client, key="one")
-    answer = start(client, key="one", test_mode=True)
-    assert answer.status_code == 400
-    assert (answer.json()["code"], list(answer.json()["errors"])) == (
+    response = start(client, key="one", test_mode=True)
+    assert response.status_code == 400
+    assert (response.json()["code"], list(response.json()["errors"])) == (
         "idempotency_conflict",
         ["Idempotency-Key"],
     )
 
 
-def test_a_key_belongs_to_its_user(client):
+def test_idempotency_key_belongs_to_its_user(client):
     start(client, key="one")
     other = start(client_of(make_user("bea", is_superuser=True)), key="one")
     assert other.json()["code"] == "task_running"
 
 
 @pytest.mark.parametrize("key", ["x" * 256, "a\x07b", "schlüssel", ""])
-def test_an_unfit_key_is_refused(client, key):
-    answer = start(client, key=key)
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["Idempotency-Key"])
+def test_invalid_idempotency_key_is_rejected(client, key):
+    response = start(client, key=key)
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["Idempotency-Key"])
 
 
-def test_the_status_tells_the_counters_and_the_failures(client):
+def test_status_shows_counters_and_failures(client):
     task = make_task()
     good, bad = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=10, skipped=2))
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="no answer"))
-    answer = client.get(f"{BASE}/status/{task.pk}")
-    told = answer.json()
-    assert answer.status_code == 200
-    assert set(told) >= STATUS_KEYS
+    response = client.get(f"{BASE}/status/{task.pk}")
+    body = response.json()
+    assert response.status_code == 200
+    assert set(body) >= STATUS_KEYS
     counters = [
-        told[key] for key in ("progress", "total_stocks", "processed_stocks", "success_count", "failed_count")
+        body[key] for key in ("progress", "total_stocks", "processed_stocks", "success_count", "failed_count")
     ]
     assert counters == [66, 3, 2, 1, 1]
-    assert (told["collected_count"], told["skipped_count"], told["status"]) == (10, 2, "running")
-    assert told["failed_details"] == ["000002: no answer"]
-    assert (told["end_time"], told["error_message"]) == (None, "")
-    assert datetime.fromisoformat(told["start_time"]).utcoffset() is not None
-    assert told["start_time"][-6] in "+-"
+    assert (body["collected_count"], body["skipped_count"], body["status"]) == (10, 2, "running")
+    assert body["failed_details"] == ["000002: no answer"]
+    assert (body["end_time"], body["error_message"]) == (None, "")
+    assert datetime.fromisoformat(body["start_time"]).utcoffset() is not None
+    assert body["start_time"][-6] in "+-"
 
 
-def test_the_failures_are_the_first_hundred(client):
+def test_status_shows_first_hundred_failures(client):
     task = make_task(stock_codes=tuple(f"{n:06}" for n in range(120)))
     finish(task, ItemState.FAILED, error_message="no answer")
     details = client.get(f"{BASE}/status/{task.pk}").json()["failed_details"]
@@ -245,53 +249,53 @@ def test_the_failures_are_the_first_hundred(client):
         ("post", "tasks/{}/retry"),
     ],
 )
-def test_an_unknown_or_malformed_id_is_not_found(client, method, path, bad):
-    answer = getattr(client, method)(f"{BASE}/{path.format(bad)}")
-    assert answer.status_code == 404
-    assert answer.json()["code"] == "task_not_found"
-    assert len(answer.json()["detail"]) < 100
+def test_unknown_or_malformed_id_is_not_found(client, method, path, bad):
+    response = getattr(client, method)(f"{BASE}/{path.format(bad)}")
+    assert response.status_code == 404
+    assert response.json()["code"] == "task_not_found"
+    assert len(response.json()["detail"]) < 100
 
 
 @pytest.mark.parametrize("form", ["{{{}}}", "urn:uuid:{}", "-{}-"])
-def test_an_id_in_another_form_than_ours_is_not_found(client, form):
+def test_id_in_other_uuid_form_is_not_found(client, form):
     task = make_ended("failed")
-    answer = client.get(f"{BASE}/status/{form.format(task.pk)}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
+    response = client.get(f"{BASE}/status/{form.format(task.pk)}")
+    assert (response.status_code, response.json()["code"]) == (404, "task_not_found")
 
 
-def test_a_cancel_answers_only_when_the_task_was_running(client, user):
+def test_cancel_of_running_task(client, user):
     task = make_task()
-    answer = client.delete(f"{BASE}/tasks/{task.pk}")
-    assert (answer.status_code, set(answer.json())) == (200, {"message", "task_id"})
+    response = client.delete(f"{BASE}/tasks/{task.pk}")
+    assert (response.status_code, set(response.json())) == (200, {"message", "task_id"})
     task.refresh_from_db()
     assert (task.status, task.events.get(kind=EventKind.CANCELLED).user) == ("cancelled", user)
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_a_cancel_of_an_ended_task_is_refused(client, status):
-    answer = client.delete(f"{BASE}/tasks/{make_ended(status).pk}")
-    assert (answer.status_code, answer.json()["code"]) == (400, "task_not_running")
-    assert status in answer.json()["detail"]
+def test_cancel_of_ended_task_is_rejected(client, status):
+    response = client.delete(f"{BASE}/tasks/{make_ended(status).pk}")
+    assert (response.status_code, response.json()["code"]) == (400, "task_not_running")
+    assert status in response.json()["detail"]
 
 
-def test_the_current_task_is_null_or_three_keys(client):
+def test_current_task_is_null_or_three_keys(client):
     assert client.get(f"{BASE}/current-task").json() == {"current_task": None}
     task = make_task()
-    told = client.get(f"{BASE}/current-task").json()
-    assert set(told) == {"current_task"}
-    assert set(told["current_task"]) == {"task_id", "status", "start_time"}
-    assert (told["current_task"]["task_id"], told["current_task"]["status"]) == (str(task.pk), "running")
+    body = client.get(f"{BASE}/current-task").json()
+    assert set(body) == {"current_task"}
+    assert set(body["current_task"]) == {"task_id", "status", "start_time"}
+    assert (body["current_task"]["task_id"], body["current_task"]["status"]) == (str(task.pk), "running")
 
 
-def test_a_retry_starts_a_new_task_with_what_failed_and_links_the_old_one(client):
+def test_retry_starts_only_failed_stocks(client):
     task = make_task()
     good, bad = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(good, Outcome(ItemState.SUCCEEDED))
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
     assert client.post(f"{BASE}/tasks/{task.pk}/retry").json()["code"] == "task_still_running"
     client.delete(f"{BASE}/tasks/{task.pk}")
-    told = client.post(f"{BASE}/tasks/{task.pk}/retry").json()
-    assert (told["stock_codes"], told["retry_of"], told["status"]) == (
+    body = client.post(f"{BASE}/tasks/{task.pk}/retry").json()
+    assert (body["stock_codes"], body["retry_of"], body["status"]) == (
         ["000002", "000003"],
         str(task.pk),
         "started",
@@ -299,7 +303,7 @@ def test_a_retry_starts_a_new_task_with_what_failed_and_links_the_old_one(client
 
 
 @pytest.mark.parametrize("how", ["body", "query"])
-def test_a_retry_of_one_kind_of_failure(client, how):
+def test_retry_of_one_error_code(client, how):
     task = make_task()
     first, second, _ = lifecycle.claim(make_lane(task), 3)
     lifecycle.record(first, Outcome(ItemState.FAILED, error_code="timeout"))
@@ -307,19 +311,19 @@ def test_a_retry_of_one_kind_of_failure(client, how):
     client.delete(f"{BASE}/tasks/{task.pk}")
     url = f"{BASE}/tasks/{task.pk}/retry"
     wanted = {"error_code": "timeout"}
-    answer = client.post(url, wanted) if how == "body" else client.post(f"{url}?error_code=timeout")
-    assert answer.json()["stock_codes"] == ["000001"]
+    response = client.post(url, wanted) if how == "body" else client.post(f"{url}?error_code=timeout")
+    assert response.json()["stock_codes"] == ["000001"]
 
 
-def test_a_retry_with_nothing_left_or_another_task_running_is_refused(client):
+def test_retry_of_nothing_or_while_running_is_rejected(client):
     done, failed = make_ended("completed"), make_ended("failed")
     assert client.post(f"{BASE}/tasks/{done.pk}/retry").json()["code"] == "nothing_to_retry"
     make_task()
-    answer = client.post(f"{BASE}/tasks/{failed.pk}/retry")
-    assert (answer.status_code, answer.json()["code"]) == (400, "task_running")
+    response = client.post(f"{BASE}/tasks/{failed.pk}/retry")
+    assert (response.status_code, response.json()["code"]) == (400, "task_running")
 
 
-def test_the_errors_are_grouped_by_code(client):
+def test_errors_are_grouped_by_code(client):
     task = make_task()
     for claim, code in zip(
         lifecycle.claim(make_lane(task), 3), ("timeout", "timeout", "unknown_stock"), strict=True
@@ -333,7 +337,7 @@ def test_the_errors_are_grouped_by_code(client):
     assert set(groups[0]) == {"error_code", "message", "count", "first_seen", "last_seen", "sample_codes"}
 
 
-def test_an_item_tells_how_its_stock_went(client):
+def test_item_shows_its_outcome(client):
     task = make_task()
     lifecycle.record(
         make_claim(task), Outcome(ItemState.SUCCEEDED, collected=7, corrected=1, skipped=2, refused=3)
@@ -356,7 +360,7 @@ def test_an_item_tells_how_its_stock_went(client):
 
 
 @pytest.mark.parametrize("path", ["status", "current-task"])
-def test_who_asks_for_a_task_that_no_worker_came_for_is_told_that_it_failed(client, path, monkeypatch):
+def test_poll_fails_task_without_workers(client, path, monkeypatch):
     alive = [object()]
     monkeypatch.setattr(dispatch, "clusters", lambda: alive)
     task = make_task()
@@ -366,8 +370,8 @@ def test_who_asks_for_a_task_that_no_worker_came_for_is_told_that_it_failed(clie
     task.refresh_from_db()
     assert task.status == "running", "its worker's watchdog decides"
     alive.clear()
-    told = client.get(address).json()
-    assert told.get("current_task") is None
-    assert (told.get("status", "failed"), told.get("error_code", "no_worker")) == ("failed", "no_worker")
+    body = client.get(address).json()
+    assert body.get("current_task") is None
+    assert (body.get("status", "failed"), body.get("error_code", "no_worker")) == ("failed", "no_worker")
     task.refresh_from_db()
     assert task.error_code == "no_worker"

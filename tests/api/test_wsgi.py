@@ -1,4 +1,4 @@
-"""The WSGI application, as a server calls it."""
+"""The WSGI application, called as a server calls it."""
 
 from io import BytesIO
 
@@ -11,7 +11,7 @@ from collector_site.wsgi import Utf8Request, application
 
 
 @pytest.mark.parametrize("charset", ["hex", "base64", "rot13", "utf-16", "nonsense"])
-def test_a_charset_that_is_no_text_encoding_does_not_break_the_request(charset):
+def test_charset_without_text_codec_is_ignored(charset):
     content_type = f"application/json; charset={charset}"
     environ = RequestFactory()._base_environ(
         PATH_INFO="/healthz", QUERY_STRING="a=%E4%B8%AD", CONTENT_TYPE=content_type
@@ -22,35 +22,37 @@ def test_a_charset_that_is_no_text_encoding_does_not_break_the_request(charset):
     assert application.request_class is Utf8Request
 
 
-def call(method, path, **environ):
-    """Status, headers and body, which Django's test client would cut itself."""
-    told = {}
+def call_wsgi(method, path, **environ):
+    """Returns status, headers and body. Django's test client would drop the body of HEAD itself."""
+    started = {}
     request = RequestFactory()._base_environ(
         REQUEST_METHOD=method, PATH_INFO=path, **{"wsgi.input": BytesIO(), **environ}
     )
-    answer = application(request, lambda status, headers: told.update(status=status, headers=dict(headers)))
-    return int(told["status"][:3]), told["headers"], b"".join(answer)
+    response = application(
+        request, lambda status, headers: started.update(status=status, headers=dict(headers))
+    )
+    return int(started["status"][:3]), started["headers"], b"".join(response)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "path", ["/healthz", "/readyz", "/api/data-collection/tasks", "/api/x", "/static/no"]
 )
-def test_an_answer_to_head_has_no_body_and_the_headers_of_get(path):
-    status, headers, body = call("GET", path)
-    assert (bool(body), call("HEAD", path)) == (True, (status, headers, b""))
+def test_head_has_headers_of_get_and_no_body(path):
+    status, headers, body = call_wsgi("GET", path)
+    assert (bool(body), call_wsgi("HEAD", path)) == (True, (status, headers, b""))
 
 
-def test_a_stream_that_head_asks_for_is_not_begun():
+def test_head_does_not_start_a_stream():
     begun = []
-    answer = StreamingHttpResponse(begun.append(n) or b"x" for n in range(3))
-    assert b"".join(StripHeadBodyMiddleware(lambda request: answer)(RequestFactory().head("/"))) == b""
+    response = StreamingHttpResponse(begun.append(n) or b"x" for n in range(3))
+    assert b"".join(StripHeadBodyMiddleware(lambda request: response)(RequestFactory().head("/"))) == b""
     assert not begun
 
 
 @pytest.mark.django_db
-def test_a_foreign_host_costs_one_line_of_the_log(caplog):
-    assert call("GET", "/healthz", HTTP_HOST="evil.example")[0] == 400
+def test_foreign_host_is_logged_in_one_line(caplog):
+    assert call_wsgi("GET", "/healthz", HTTP_HOST="evil.example")[0] == 400
     (record,) = (record for record in caplog.records if record.name == "django.security.DisallowedHost")
     assert "evil.example" in record.getMessage()
     assert record.exc_info is None

@@ -1,4 +1,4 @@
-"""Every path × everybody: who gets in, and who changes nothing."""
+"""Every path × every kind of user: what each may open, and that nobody else changes anything."""
 
 import re
 from typing import Any
@@ -11,128 +11,128 @@ from knox.models import AuthToken
 
 from tests.api.factories import client_of
 from tests.factories import make_user
-from tests.security.paths import ADMIN, REST
-from tests.security.people import PEOPLE, make_person, make_world
+from tests.security.url_paths import ADMIN, OTHER
+from tests.security.users import USER_KINDS, make_rows, make_user_of_kind
 
 pytestmark = pytest.mark.django_db
 
 # ---------------------------------------------------------------- the admin
 
-SIGN_IN = "/admin/login/"
+LOGIN_PAGE = "/admin/login/"
 OPEN = {"login"}
 HOME = {"index", "search", "logout", "password_change", "password_change_done", "jsi18n", "app_list", ""}
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
 READ_ONLY = {f"tasks_app_{model}" for model in MODELS}
 ACCESS = {"auth_user", "auth_group", "knox_authtoken", "tasks_app_collectionplan"}
-LOOK = {f"{model}_{page}" for model in READ_ONLY for page in ("changelist", "change", "history")}
-NOBODY = {f"{model}_{page}" for model in READ_ONLY for page in ("add", "delete")}
-VERBS = {"tasks_app_collectiontask_cancel", "tasks_app_collectiontask_retry"}
-LOOK |= {"dashboard_live", "dashboard_overview"}
-LOOK |= {"tasks_app_collectiontask_live", "tasks_app_collectiontask_stocks"}
-LOOK |= {f"tasks_app_stock_{page}" for page in ("of", "data", "csv")}
+VIEW = {f"{model}_{page}" for model in READ_ONLY for page in ("changelist", "change", "history")}
+EDIT = {f"{model}_{page}" for model in READ_ONLY for page in ("add", "delete")}
+ACTIONS = {"tasks_app_collectiontask_cancel", "tasks_app_collectiontask_retry"}
+VIEW |= {"dashboard_live", "dashboard_overview"}
+VIEW |= {"tasks_app_collectiontask_live", "tasks_app_collectiontask_stocks"}
+VIEW |= {f"tasks_app_stock_{page}" for page in ("of", "data", "csv")}
 START = {"start", "start_estimate", "start_stocks", "start_file"}
-RIGHTS = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
-RIGHTS |= {"auth_user_password_change"}
-INSIDE = {"autocomplete", "view_on_site"}  # they ask for permissions of what they are asked for
-MAY = {
-    "reader": HOME | LOOK,
-    "operator": HOME | LOOK | VERBS | START,
-    "superuser": HOME | LOOK | VERBS | START | RIGHTS,
+MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
+MANAGE |= {"auth_user_password_change"}
+HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
+ALLOWED = {
+    "reader": HOME | VIEW,
+    "operator": HOME | VIEW | ACTIONS | START,
+    "superuser": HOME | VIEW | ACTIONS | START | MANAGE,
 }
 
 
-def addresses() -> dict[str, str]:
-    """One address for each of the admin's paths, of rows that are there; by name, or route if it has none."""
-    rows = {**make_world(), "user": make_user("victim"), "group": Group.objects.create(name="all")}
+def admin_paths() -> dict[str, str]:
+    """Returns an existing address for each route of the admin, by name (by route where it has none)."""
+    rows = {**make_rows(), "user": make_user("victim"), "group": Group.objects.create(name="all")}
     token = AuthToken.objects.create(rows["user"])[0]
     rows["authtoken"] = token
-    return {name.removeprefix("admin:") or route: f"/{fill(route, rows)}" for name, route in ADMIN}
+    return {name.removeprefix("admin:") or route: f"/{fill_route(route, rows)}" for name, route in ADMIN}
 
 
-def fill(route: str, rows: dict[str, Any]) -> str:
+def fill_route(route: str, rows: dict[str, Any]) -> str:
     key = next((model for model in rows if f"/{model}/" in route), "")
     pk = rows[key].token_key if key == "authtoken" and "delete" in route else getattr(rows.get(key), "pk", 1)
     route = route.replace("^(?P<app_label>tasks_app|knox|auth)/$", "tasks_app/").replace("(?P<url>.*)$", "no")
     return re.sub(r"<[^>]+>", str(pk), route)
 
 
-def contents() -> dict[str, int]:
-    """How many rows each table has."""
+def row_counts() -> dict[str, int]:
+    """Returns the number of rows of each table."""
     return {model._meta.label: model._default_manager.count() for model in apps.get_models()}
 
 
-def signed_in(kind: str) -> Client:
-    client, user = Client(), make_person(kind)
+def logged_in_client(kind: str) -> Client:
+    client, user = Client(), make_user_of_kind(kind)
     if user:
         client.force_login(user)
     return client
 
 
-def group_of(name: str) -> str:
+def page_name(name: str) -> str:
     return "" if name.startswith("admin/") else name
 
 
-def test_no_path_of_the_admin_is_forgotten_here():
-    known = OPEN | HOME | LOOK | NOBODY | VERBS | START | RIGHTS | INSIDE
-    assert {group_of(name.removeprefix("admin:")) for name, _ in ADMIN} == known
+def test_every_admin_path_is_classified():
+    classified = OPEN | HOME | VIEW | EDIT | ACTIONS | START | MANAGE | HELPERS
+    assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "plain"])
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_the_admin_asks_everybody_but_staff_to_sign_in_whatever_the_path(kind, method):
-    paths, client = addresses(), signed_in(kind)
-    before, wrong = contents(), {}
+def test_admin_asks_non_staff_to_log_in(kind, method):
+    paths, client = admin_paths(), logged_in_client(kind)
+    before, wrong = row_counts(), {}
     for name, path in paths.items():
         if name in OPEN | {"logout"}:
             continue
-        answer = getattr(client, method)(path)
-        if (answer.status_code, answer.headers.get("Location", "").split("?")[0]) != (302, SIGN_IN):
-            wrong[path] = answer.status_code
+        response = getattr(client, method)(path)
+        if (response.status_code, response.headers.get("Location", "").split("?")[0]) != (302, LOGIN_PAGE):
+            wrong[path] = response.status_code
     assert not wrong
-    assert contents() == before
+    assert row_counts() == before
 
 
 @pytest.mark.parametrize("kind", ["reader", "operator", "superuser"])
-def test_staff_open_the_pages_that_their_permissions_name_and_no_other(kind):
-    paths, client, wrong = addresses(), signed_in(kind), {}
+def test_staff_open_only_permitted_pages(kind):
+    paths, client, wrong = admin_paths(), logged_in_client(kind), {}
     for name, path in paths.items():
-        if name in OPEN | INSIDE | {"logout"}:
+        if name in OPEN | HELPERS | {"logout"}:
             continue
         status = client.get(path).status_code
-        allowed = group_of(name) in MAY[kind]
-        # 302: a page that leads elsewhere; 404: the admin's last resort for unknown paths; 405: POST only.
+        allowed = page_name(name) in ALLOWED[kind]
+        # 302: a redirect; 404: the admin's catch-all; 405: POST only.
         if status not in ({200, 302, 404, 405} if allowed else {403}):
             wrong[path] = status
     assert not wrong
 
 
 @pytest.mark.parametrize("kind", ["reader", "operator"])
-def test_staff_without_rights_change_nothing_by_posting_anywhere(kind):
-    paths, client = addresses(), signed_in(kind)
-    before, wrong = contents(), {}
+def test_staff_without_permission_change_nothing(kind):
+    paths, client = admin_paths(), logged_in_client(kind)
+    before, wrong = row_counts(), {}
     for name, path in paths.items():
-        if name in VERBS | OPEN | {"logout"}:
+        if name in ACTIONS | OPEN | {"logout"}:
             continue
         data = {"post": "yes", "name": "x", "action": "delete_selected", "_selected_action": ["1"]}
         status = client.post(path, data).status_code
         if status not in {200, 302, 403, 404, 405}:
             wrong[path] = status
     assert not wrong
-    assert contents() == before
+    assert row_counts() == before
 
 
-@pytest.mark.parametrize("page", sorted(NOBODY))
-def test_not_even_a_superuser_adds_or_deletes_what_the_engine_writes(page):
-    path = addresses()[page]
-    client, before = signed_in("superuser"), contents()
+@pytest.mark.parametrize("page", sorted(EDIT))
+def test_superuser_can_not_add_or_delete_engine_rows(page):
+    path = admin_paths()[page]
+    client, before = logged_in_client("superuser"), row_counts()
     assert [client.get(path).status_code, client.post(path, {"post": "yes"}).status_code] == [403, 403]
-    assert contents() | {"sessions.Session": 0} == before | {"sessions.Session": 0}
+    assert row_counts() | {"sessions.Session": 0} == before | {"sessions.Session": 0}
 
 
 @pytest.mark.parametrize("kind", ["reader", "operator"])
-def test_helpers_of_the_admin_tell_nothing_of_tables_one_may_not_see(kind):
-    make_world()
-    client = signed_in(kind)
+def test_admin_search_hides_forbidden_tables(kind):
+    make_rows()
+    client = logged_in_client(kind)
     field = {"app_label": "auth", "model_name": "user", "field_name": "groups", "term": ""}
     assert client.get("/admin/autocomplete/", field).status_code == 403
     assert client.get("/admin/r/1/1/").status_code in {403, 404}
@@ -144,7 +144,7 @@ def test_helpers_of_the_admin_tell_nothing_of_tables_one_may_not_see(kind):
 DATA, ID = "api/data-collection/", "00000000-0000-4000-8000-000000000000"
 ANYBODY, LOGIN, OPERATOR = 0, 1, 2
 RULES: dict[str, dict[str, int]] = {
-    "": {"get": ANYBODY, "post": ANYBODY},  # leads to the admin
+    "": {"get": ANYBODY, "post": ANYBODY},  # redirects to the admin
     "i18n/setlang/": {"get": ANYBODY, "post": ANYBODY},
     "healthz": {"get": ANYBODY},
     "readyz": {"get": ANYBODY},
@@ -167,22 +167,22 @@ RULES: dict[str, dict[str, int]] = {
 RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": LOGIN, "operator": OPERATOR, "superuser": OPERATOR}
 
 
-def address(route: str) -> str:
+def path_of(route: str) -> str:
     route = route.replace(r"^api(?:/[\s\S]*)?$", "api/nothing")
     return "/" + re.sub(r"<[^>]*task_id>", ID, route).replace("<str:market>", "US").replace("<str:code>", "X")
 
 
-def test_no_path_outside_the_admin_is_forgotten_here():
-    assert {route for _, route in REST} == set(RULES)
+def test_every_other_path_is_classified():
+    assert {route for _, route in OTHER} == set(RULES)
 
 
-@pytest.mark.parametrize("kind", PEOPLE)
+@pytest.mark.parametrize("kind", USER_KINDS)
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
-def test_each_path_and_method_is_open_to_those_it_is_meant_for(kind, method):
-    user, wrong = make_person(kind), {}
+def test_path_and_method_are_open_as_classified(kind, method):
+    user, wrong = make_user_of_kind(kind), {}
     for route, rules in RULES.items():
-        client = client_of(user)  # a new one for each: logging out is among them
-        status = getattr(client, method)(address(route)).status_code
+        client = client_of(user)  # a new one each time: one of the paths logs out
+        status = getattr(client, method)(path_of(route)).status_code
         if status not in expected(rules, method, kind):
             wrong[route] = status
     assert not wrong

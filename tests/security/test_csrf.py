@@ -1,4 +1,4 @@
-"""A session alone writes nothing: each write needs the token that only our own pages know."""
+"""CSRF: with a session alone nothing is written; every write needs the token of our own pages."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -6,57 +6,57 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from tests.factories import make_task
-from tests.security.test_access import ID, REST, RULES, address, addresses, contents
+from tests.security.test_access import ID, OTHER, RULES, admin_paths, path_of, row_counts
 
 pytestmark = pytest.mark.django_db
 
 
-def strict() -> Client:
-    """A superuser's browser that has no token."""
+def strict_client() -> Client:
+    """Returns a superuser's client without a CSRF token."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(User.objects.create_superuser("root"))
     return client
 
 
-def test_no_path_of_the_admin_takes_a_post_without_the_token():
-    paths, client = addresses(), strict()
-    before = contents()
-    refused = {path: client.post(path, {"post": "yes"}).status_code for path in paths.values()}
-    assert set(refused.values()) == {403}, refused
-    assert contents() == before
+def test_admin_post_needs_csrf_token():
+    paths, client = admin_paths(), strict_client()
+    before = row_counts()
+    statuses = {path: client.post(path, {"post": "yes"}).status_code for path in paths.values()}
+    assert set(statuses.values()) == {403}, statuses
+    assert row_counts() == before
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_no_other_path_takes_a_write_without_the_token(method):
-    client = strict()
-    answers = {
-        route: getattr(client, method)(address(route)).status_code
-        for _, route in REST
-        if method in RULES[route] and route  # the root writes nothing: it leads to the admin
+def test_every_write_needs_csrf_token(method):
+    client = strict_client()
+    responses = {
+        route: getattr(client, method)(path_of(route)).status_code
+        for _, route in OTHER
+        if method in RULES[route] and route  # the root only redirects to the admin
     }
-    assert set(answers.values()) <= {403}, answers
+    assert set(responses.values()) <= {403}, responses
 
 
-def test_a_foreign_page_can_not_start_cancel_or_retry_with_the_users_session():
+def test_foreign_page_can_not_use_the_session():
     client, task = APIClient(enforce_csrf_checks=True), make_task()
     client.force_login(User.objects.create_superuser("root"))
     base = "/api/data-collection"
-    answers = [
+    responses = [
         client.post(f"{base}/historical", {"start_date": "2024-01-01", "end_date": "2024-01-02"}),
         client.delete(f"{base}/tasks/{task.pk}"),
         client.post(f"{base}/tasks/{ID}/retry"),
     ]
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+    assert [(response.status_code, response.json()["code"]) for response in responses] == [
         (403, "permission_denied")
     ] * 3
     task.refresh_from_db()
     assert task.status == "running"
 
 
-def test_the_token_of_our_own_page_lets_the_write_through():
+def test_csrf_token_of_own_page_is_accepted():
     client, task = APIClient(enforce_csrf_checks=True), make_task()
     client.force_login(User.objects.create_superuser("root"))
     client.get("/admin/")
     token = client.cookies["csrftoken"].value
-    answer = client.delete(f"/api/data-collection/tasks/{task.pk}", headers={"X-CSRFToken": token})
-    assert answer.status_code == 200
+    response = client.delete(f"/api/data-collection/tasks/{task.pk}", headers={"X-CSRFToken": token})
+    assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""What every answer tells the browser to refuse, and that no page needs more than it is granted."""
+"""Security headers of every response, and pages that need no more than their policy allows."""
 
 import re
 
@@ -8,9 +8,9 @@ from django.test import Client
 from collector_site import csp
 from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended
-from tests.security.paths import REST
-from tests.security.people import make_person
-from tests.security.test_access import RULES, address, addresses
+from tests.security.test_access import RULES, admin_paths, path_of
+from tests.security.url_paths import OTHER
+from tests.security.users import make_user_of_kind
 
 pytestmark = pytest.mark.django_db
 FILES = ["/static/tasks_app/admin.css", "/static/tasks_app/icon.svg", "/static/no"]
@@ -20,38 +20,40 @@ INLINE = re.compile(
     r"|<script(?![^>]*\ssrc=)(?![^>]*type=\"(?:application/json|text/template)\")",
     re.IGNORECASE,
 )
-SPELLED = re.compile(r'x-bind:style="(?!\{)|[\s"]:style="(?!\{)')  # as a string it ends up as an attribute
+STYLE_AS_STRING = re.compile(
+    r'x-bind:style="(?!\{)|[\s"]:style="(?!\{)'
+)  # Alpine would set a string as an attribute
 
 
-def browser(kind: str = "superuser") -> Client:
-    client, user = Client(headers=HTML), make_person(kind)
+def html_client(kind: str = "superuser") -> Client:
+    client, user = Client(headers=HTML), make_user_of_kind(kind)
     if user:
         client.force_login(user)
     return client
 
 
-def directives(answer) -> dict[str, set[str]]:
-    parts = [part.split() for part in answer.headers["Content-Security-Policy"].split(";")]
+def directives(response) -> dict[str, set[str]]:
+    parts = [part.split() for part in response.headers["Content-Security-Policy"].split(";")]
     return {name: set(values) for name, *values in parts}
 
 
-def everything() -> list[str]:
-    """Every path there is, but for logging out."""
-    paths = [*addresses().values(), *(address(route) for _, route in REST), *FILES]
+def all_paths() -> list[str]:
+    """Returns an address of every path except those that log out."""
+    paths = [*admin_paths().values(), *(path_of(route) for _, route in OTHER), *FILES]
     make_bars(make_stock("US", "X"), 1)
     paths += ["/api/data-collection/quotes/US/X?format=csv", "/api/docs?script=", "/nowhere"]
     return [path for path in paths if "logout" not in path]
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "superuser"])
-def test_every_answer_forbids_framing_guessing_types_and_foreign_content(kind):
-    client, wrong = browser(kind), {}
-    for path in everything():
-        answer = client.get(path)
-        found = {name: answer.headers.get(name) for name in SAFE}
-        policy = directives(answer)
-        if found != SAFE or policy["default-src"] != {"'none'"} or policy["frame-ancestors"] != {"'none'"}:
-            wrong[path] = (found, policy)
+def test_every_response_has_security_headers(kind):
+    client, wrong = html_client(kind), {}
+    for path in all_paths():
+        response = client.get(path)
+        headers = {name: response.headers.get(name) for name in SAFE}
+        policy = directives(response)
+        if headers != SAFE or policy["default-src"] != {"'none'"} or policy["frame-ancestors"] != {"'none'"}:
+            wrong[path] = (headers, policy)
     assert not wrong
 
 
@@ -63,9 +65,9 @@ SAFE = {
 }
 
 
-def test_no_page_may_run_or_load_anything_but_our_own_files():
-    client, wrong = browser(), {}
-    for path in everything():
+def test_policy_allows_only_this_host():
+    client, wrong = html_client(), {}
+    for path in all_paths():
         policy = directives(client.get(path))
         granted = set().union(*policy.values()) - {"'none'", "'self'"}
         allowed = {"'unsafe-eval'"} if path.startswith("/admin/") else set()
@@ -76,16 +78,16 @@ def test_no_page_may_run_or_load_anything_but_our_own_files():
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "superuser"])
-def test_no_page_has_a_script_or_a_style_in_itself(kind):
-    client, wrong, pages = browser(kind), {}, 0
+def test_pages_have_no_inline_code(kind):
+    client, wrong, pages = html_client(kind), {}, 0
     make_ended("cancelled")
-    for path in everything():
-        answer = client.get(path)
-        if answer.headers.get("Content-Type", "").startswith("text/html") and not answer.streaming:
+    for path in all_paths():
+        response = client.get(path)
+        if response.headers.get("Content-Type", "").startswith("text/html") and not response.streaming:
             pages += 1
-            body = answer.content.decode()
-            if found := INLINE.findall(body) + SPELLED.findall(body):
-                wrong[path] = found
+            body = response.content.decode()
+            if headers := INLINE.findall(body) + STYLE_AS_STRING.findall(body):
+                wrong[path] = headers
     assert not wrong
     assert pages >= {"anonymous": 5, "superuser": 40}[kind]
 
@@ -103,17 +105,17 @@ def test_no_page_has_a_script_or_a_style_in_itself(kind):
         ("/", "", csp.NOTHING),
     ],
 )
-def test_the_policy_is_that_of_the_place_and_nothing_for_what_is_no_page(path, kind, granted):
+def test_policy_by_path_and_content_type(path, kind, granted):
     assert csp.policy_for(path, kind) == granted
 
 
-def test_refused_bodies_and_lost_sessions_carry_the_headers_too():
+def test_413_has_security_headers():
     big = Client().post("/api/data-collection/historical", b"x" * 1_000_001, content_type="application/json")
     assert big.status_code == 413
     assert {name: big.headers.get(name) for name in SAFE} == SAFE
     assert "Content-Security-Policy" in big.headers
 
 
-def test_methods_beyond_the_listed_ones_are_refused():
+def test_trace_is_rejected_everywhere():
     for route in RULES:
-        assert Client().generic("TRACE", address(route)).status_code in {302, 401, 403, 404, 405}
+        assert Client().generic("TRACE", path_of(route)).status_code in {302, 401, 403, 404, 405}

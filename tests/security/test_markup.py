@@ -1,4 +1,4 @@
-"""What sources and people send is shown as text. The policy would allow its attributes to be evaluated."""
+"""Text from sources and users is escaped: the admin's policy would let Alpine evaluate its attributes."""
 
 import pytest
 
@@ -11,34 +11,36 @@ from tests.api.factories import BASE, make_stock
 from tests.factories import make_lane, make_task
 
 pytestmark = pytest.mark.django_db
-EVIL = '<img src=x onerror=alert(1)><b x-init="alert(2)">\'"{{7*7}}</script>'
+MARKUP = '<img src=x onerror=alert(1)><b x-init="alert(2)">\'"{{7*7}}</script>'
 RAW = ("<img src=x", "<b x-init", '"alert(2)"', "'\"{{7*7}}")
 
 
-def test_a_stocks_name_is_text():
+def test_stock_name_is_escaped():
     stock = make_stock("US", "AAPL")
-    type(stock).objects.update(name=EVIL)
+    type(stock).objects.update(name=MARKUP)
     client = superuser()
-    check(client, url("tasks_app_stock_changelist"), url("tasks_app_stock_change", stock.pk))
-    check(client, f"{BASE}/stock-list")
+    assert_escaped(client, url("tasks_app_stock_changelist"), url("tasks_app_stock_change", stock.pk))
+    assert_escaped(client, f"{BASE}/stock-list")
 
 
-def test_a_sources_error_is_text():
+def test_source_error_is_escaped():
     task = make_task()
-    failed = Outcome(ItemState.FAILED, error_code="odd", error_message=EVIL)
+    failed = Outcome(ItemState.FAILED, error_code="odd", error_message=MARKUP)
     lifecycle.record(lifecycle.claim(make_lane(task), 1)[0], failed)
     item, client = CollectionItem.objects.get(error_code="odd"), superuser()
-    check(client, url("tasks_app_collectiontask_change", task.pk), url("tasks_app_collectionitem_changelist"))
-    check(client, url("tasks_app_collectionitem_change", item.pk), f"{BASE}/tasks/{task.pk}/errors")
-    check(client, f"{BASE}/status/{task.pk}")
+    assert_escaped(
+        client, url("tasks_app_collectiontask_change", task.pk), url("tasks_app_collectionitem_changelist")
+    )
+    assert_escaped(client, url("tasks_app_collectionitem_change", item.pk), f"{BASE}/tasks/{task.pk}/errors")
+    assert_escaped(client, f"{BASE}/status/{task.pk}")
 
 
-def test_a_users_name_is_text_in_the_head_of_every_page():
+def test_user_name_is_escaped_in_page_header():
     client = superuser()
     user = client.get(url("index")).wsgi_request.user
-    user.first_name = user.last_name = EVIL
+    user.first_name = user.last_name = MARKUP
     user.save()
-    check(client, url("index"), url("auth_user_changelist"))
+    assert_escaped(client, url("index"), url("auth_user_changelist"))
 
 
 @pytest.mark.parametrize(
@@ -57,16 +59,16 @@ def test_a_users_name_is_text_in_the_head_of_every_page():
         "/admin/no/{}",
     ],
 )
-def test_an_address_is_text_on_the_page_that_repeats_it(path):
+def test_address_is_escaped(path):
     client = superuser()
     if "login" in path:
         client.logout()
-    check(client, path.replace("{}", "%3Cimg src=x%3E%3Cb x-init=%22alert(2)%22%3E"), present=False)
+    assert_escaped(client, path.replace("{}", "%3Cimg src=x%3E%3Cb x-init=%22alert(2)%22%3E"), present=False)
 
 
-def check(client, *paths, present=True):
+def assert_escaped(client, *paths, present=True):
     for path in paths:
-        answer = client.get(path, headers={"Accept": "text/html"})
-        body = answer.content.decode()
+        response = client.get(path, headers={"Accept": "text/html"})
+        body = response.content.decode()
         assert not [raw for raw in RAW if raw in body], path
         assert not present or "&lt;img src=x" in body or "\\u003cimg" in body, path

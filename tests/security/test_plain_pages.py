@@ -1,4 +1,4 @@
-"""What strangers and the hasty see when there is nothing to show: our own page, in their language."""
+"""The site's own error pages, in the reader's language."""
 
 import pytest
 from django.test import Client
@@ -6,15 +6,15 @@ from django.test import Client
 CHINESE = {"accept-language": "zh-CN"}
 
 
-def test_an_unknown_address_says_so_and_leads_home():
-    answer = Client(headers=CHINESE).get("/nothing-here")
-    assert answer.status_code == 404
-    assert "页面不存在" in answer.content.decode()
+def test_unknown_address_in_chinese():
+    response = Client(headers=CHINESE).get("/nothing-here")
+    assert response.status_code == 404
+    assert "页面不存在" in response.content.decode()
 
 
 @pytest.mark.django_db
-def test_a_form_without_its_cookie_says_that_nothing_was_done():
-    answer = Client(headers=CHINESE, enforce_csrf_checks=True).post("/admin/login/", {"username": "ann"})
-    assert answer.status_code == 403
-    assert "没有执行任何操作" in answer.content.decode()
-    assert "default-src 'none'" in answer["Content-Security-Policy"]
+def test_form_without_csrf_cookie_in_chinese():
+    response = Client(headers=CHINESE, enforce_csrf_checks=True).post("/admin/login/", {"username": "ann"})
+    assert response.status_code == 403
+    assert "没有执行任何操作" in response.content.decode()
+    assert "default-src 'none'" in response["Content-Security-Policy"]

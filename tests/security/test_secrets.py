@@ -1,4 +1,4 @@
-"""What is secret stays so: in errors, logs, probes, documents and tables."""
+"""No secret in errors, logs, probes, documents and tables."""
 
 import json
 import os
@@ -20,21 +20,21 @@ from tests.factories import make_user
 ROOT = Path(__file__).resolve().parents[2]
 KEY, PASSWORD, CACHE, TOKEN = "k3y-" * 16, "pg-s3cret-word", "redis-s3cret-word", "t0ken" * 12
 SECRETS = (KEY, PASSWORD, CACHE, TOKEN)
-# The database and the cache are away. The environment is in each request's META, as runserver has it.
-ASK = f"""
+# Database and cache are unavailable. Each request's META holds the environment, as under runserver.
+REQUEST_SCRIPT = f"""
 import json, os, sys, django
 django.setup()
 from django.test import Client
 client = Client(SERVER_NAME="localhost", headers={{"Authorization": "Token {TOKEN}"}})
 client.raise_request_exception = False
 client.cookies["sessionid"] = "{TOKEN}"
-told = {{}}
+responses = {{}}
 for method, path in json.loads(sys.argv[1]):
-    answer = getattr(client, method)(path, secure=True, **os.environ)
-    told[f"{{method}} {{path}}"] = [answer.status_code, answer.content.decode()]
-print(json.dumps(told))
+    response = getattr(client, method)(path, secure=True, **os.environ)
+    responses[f"{{method}} {{path}}"] = [response.status_code, response.content.decode()]
+print(json.dumps(responses))
 """
-ASKED = [
+REQUESTS = [
     ("get", "/admin/"),
     ("post", "/admin/login/"),
     ("get", "/nowhere"),
@@ -46,8 +46,8 @@ ASKED = [
 ]
 
 
-def site_in_trouble(debug: str) -> tuple[dict[str, tuple[int, str]], str]:
-    """What the site answers, and what it logs, when database and cache are away."""
+def request_failing_site(debug: str) -> tuple[dict[str, tuple[int, str]], str]:
+    """Returns the responses by request, and the log, while database and cache are unavailable."""
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "collector_site.settings",
@@ -57,28 +57,30 @@ def site_in_trouble(debug: str) -> tuple[dict[str, tuple[int, str]], str]:
         "DATABASE_URL": f"postgresql://someone:{PASSWORD}@127.0.0.1:1/none",
         "REDIS_URL": f"redis://:{CACHE}@127.0.0.1:1/0",
     }
-    command = [sys.executable, "-c", ASK, json.dumps(ASKED)]
+    command = [sys.executable, "-c", REQUEST_SCRIPT, json.dumps(REQUESTS)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
 @pytest.mark.parametrize("debug", ["on", "off"])
-def test_a_site_in_trouble_tells_no_secret_to_the_page_or_the_log(debug):
-    told, log = site_in_trouble(debug)
-    leaks = {asked: [secret for secret in SECRETS if secret in page] for asked, (_, page) in told.items()}
-    assert not {asked: found for asked, found in leaks.items() if found}
+def test_failing_site_reveals_no_secret(debug):
+    responses, log = request_failing_site(debug)
+    leaks = {
+        request: [secret for secret in SECRETS if secret in page] for request, (_, page) in responses.items()
+    }
+    assert not {request: secrets for request, secrets in leaks.items() if secrets}
     assert not [secret for secret in SECRETS if secret in log]
-    statuses = {asked: status for asked, (status, _) in told.items()}
+    statuses = {request: status for request, (status, _) in responses.items()}
     assert statuses["get /admin/"] == 500
     assert statuses[f"get {BASE}/tasks"] == statuses["get /readyz"] == 503
     assert statuses["get /healthz"] == statuses["get /api/docs"] == statuses["get /api/schema"] == 200
-    assert ("Traceback" in told["get /admin/"][1]) == (debug == "on")
-    ready = json.loads(told["get /readyz"][1])
+    assert ("Traceback" in responses["get /admin/"][1]) == (debug == "on")
+    ready = json.loads(responses["get /readyz"][1])
     assert ready == dict.fromkeys(("ready", "database", "migrations", "queue", "worker"), False)
 
 
 @pytest.mark.parametrize("url", ["nonsense://u:pg-s3cret-word@h/x", "postgresql://u:pg-s3cret-word@h:x/x"])
-def test_a_malformed_address_of_the_database_is_refused_without_repeating_its_password(url):
+def test_malformed_database_url_hides_password(url):
     command = [sys.executable, "manage.py", "check"]
     environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "collector_site.settings"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -89,7 +91,7 @@ def test_a_malformed_address_of_the_database_is_refused_without_repeating_its_pa
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("debug", [True, False])
-def test_an_error_nobody_foresaw_shows_neither_token_nor_cookie(monkeypatch, settings, caplog, debug):
+def test_unexpected_error_hides_token_and_cookie(monkeypatch, settings, caplog, debug):
     def fails():
         raise RuntimeError("unforeseen")
 
@@ -111,18 +113,18 @@ def test_an_error_nobody_foresaw_shows_neither_token_nor_cookie(monkeypatch, set
 
 
 @pytest.mark.django_db
-def test_a_token_is_nowhere_in_the_database_but_as_its_digest():
+def test_token_is_stored_as_digest_only():
     stored, token = AuthToken.objects.create(make_user())
     tables = "".join(serialize("json", model._default_manager.all()) for model in apps.get_models())
     assert stored.digest in tables
     assert token not in tables
     assert len(token) == 64
-    assert token[len(stored.token_key) :] not in tables  # the beginning is its public name
-    assert len(token) - len(stored.token_key) >= 40  # 160 bits and more stay unknown
+    assert token[len(stored.token_key) :] not in tables  # which is public
+    assert len(token) - len(stored.token_key) >= 40  # at least 160 bits stay secret
 
 
 @pytest.mark.django_db
-def test_passwords_are_hashed_slowly_outside_the_tests():
+def test_password_hash_has_600_000_iterations():
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "collector_site.settings"}
     ask = (
         "import django; django.setup(); from django.contrib.auth.hashers import *; print(make_password('x'))"
@@ -135,7 +137,7 @@ def test_passwords_are_hashed_slowly_outside_the_tests():
 
 
 @pytest.mark.django_db
-def test_the_log_of_failed_tokens_does_not_hold_them(caplog):
+def test_failed_token_is_not_logged(caplog):
     caplog.set_level("DEBUG")
     Client().get(f"{BASE}/tasks", headers={"Authorization": f"Token {TOKEN}"})
     assert TOKEN not in caplog.text

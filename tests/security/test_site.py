@@ -1,4 +1,4 @@
-"""The site around the pages: cookies, hosts, redirects, files."""
+"""Cookies, hosts, redirects and static files."""
 
 import json
 import os
@@ -25,7 +25,7 @@ FOREIGN = [
     "http://testserver@evil.example/",
     "\thttps://evil.example",
 ]
-COOKIES = """
+PRODUCTION_SCRIPT = """
 import json, sys, django
 django.setup()
 from django.conf import settings
@@ -33,18 +33,18 @@ from django.core.management import call_command
 from django.test import Client
 client = Client(SERVER_NAME="quotes.example.org")
 names = ["SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY", "DEBUG"]
-told = {name: getattr(settings, name) for name in names}
+report = {name: getattr(settings, name) for name in names}
 plain, safe = client.get("/admin/login/"), client.get("/admin/login/", secure=True)
-told["plain"] = [plain.status_code, plain.headers["Location"]]
-told["cookie"] = {key: safe.cookies["csrftoken"][key] for key in ("secure", "samesite")}
-told["hsts"] = safe.headers["Strict-Transport-Security"]
-told["probe"] = client.get("/healthz").status_code
-told["foreign"] = Client(SERVER_NAME="evil.example").get("/healthz").status_code
-print(json.dumps(told))
+report["plain"] = [plain.status_code, plain.headers["Location"]]
+report["cookie"] = {key: safe.cookies["csrftoken"][key] for key in ("secure", "samesite")}
+report["hsts"] = safe.headers["Strict-Transport-Security"]
+report["probe"] = client.get("/healthz").status_code
+report["foreign"] = Client(SERVER_NAME="evil.example").get("/healthz").status_code
+print(json.dumps(report))
 """
 
 
-def production(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_in_production(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "collector_site.settings",
@@ -57,11 +57,11 @@ def production(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_in_production_cookies_travel_by_https_alone_and_foreign_hosts_are_refused():
-    done = production(COOKIES)
+def test_production_uses_https_and_known_hosts():
+    done = run_in_production(PRODUCTION_SCRIPT)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told == {
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report == {
         "SESSION_COOKIE_SECURE": True,
         "CSRF_COOKIE_SECURE": True,
         "SESSION_COOKIE_HTTPONLY": True,
@@ -75,51 +75,51 @@ def test_in_production_cookies_travel_by_https_alone_and_foreign_hosts_are_refus
 
 
 @pytest.mark.parametrize("key", ["", "only-for-localhost"])
-def test_in_production_a_key_that_everybody_knows_stops_the_program(key):
-    done = production("import django; django.setup()", DJANGO_SECRET_KEY=key)
+def test_production_rejects_well_known_secret_key(key):
+    done = run_in_production("import django; django.setup()", DJANGO_SECRET_KEY=key)
     assert done.returncode != 0
     assert "DJANGO_SECRET_KEY" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.django_db
-def test_the_session_cookie_is_out_of_reach_for_scripts_and_foreign_pages():
+def test_session_cookie_is_httponly_and_lax():
     make_user("ann", is_staff=True)
-    cookie = sign_in(Client(), "/admin/login/").cookies["sessionid"]
+    cookie = log_in(Client(), "/admin/login/").cookies["sessionid"]
     assert (bool(cookie["httponly"]), cookie["samesite"]) == (True, "Lax")
 
 
 @pytest.mark.django_db
-def test_signing_in_changes_the_session_so_that_a_planted_one_is_worth_nothing():
+def test_login_changes_the_session_key():
     make_user("ann", is_staff=True)
     client = Client()
     session = client.session
     session["seen"] = True
     session.save()
     client.cookies["sessionid"] = session.session_key
-    sign_in(client, "/admin/login/")
+    log_in(client, "/admin/login/")
     assert client.cookies["sessionid"].value != session.session_key
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("target", FOREIGN)
-def test_no_form_leads_to_a_foreign_place(target):
+def test_redirects_stay_on_this_site(target):
     make_user("ann", is_staff=True)
     for page in ("/admin/login/", "/api/auth/login/"):
-        check_local(sign_in(Client(), page, target))
-        check_local(sign_in(Client(), f"{page}?next={target}"))
-    check_local(Client().post("/i18n/setlang/", {"language": "en", "next": target}))
-    check_local(Client().post("/api/auth/logout/", {"next": target}))
-    check_local(Client().post("/i18n/setlang/", {"language": "en"}, headers={"Referer": target}))
+        assert_local_redirect(log_in(Client(), page, target))
+        assert_local_redirect(log_in(Client(), f"{page}?next={target}"))
+    assert_local_redirect(Client().post("/i18n/setlang/", {"language": "en", "next": target}))
+    assert_local_redirect(Client().post("/api/auth/logout/", {"next": target}))
+    assert_local_redirect(Client().post("/i18n/setlang/", {"language": "en"}, headers={"Referer": target}))
 
 
-def check_local(answer) -> None:
-    place = urlsplit(answer.headers.get("Location", "/"))
+def assert_local_redirect(response) -> None:
+    place = urlsplit(response.headers.get("Location", "/"))
     assert (place.scheme, place.netloc) == ("", "")
-    assert "evil" not in answer.headers.get("Location", "").split("?")[0]
+    assert "evil" not in response.headers.get("Location", "").split("?")[0]
 
 
-def sign_in(client: Client, page: str, target: str = ""):
+def log_in(client: Client, page: str, target: str = ""):
     return client.post(page, {"username": "ann", "password": "pass-word-1", "next": target})
 
 
@@ -128,11 +128,11 @@ def sign_in(client: Client, page: str, target: str = ""):
     "host", ["evil.example", "testserver.evil.example", "testserver@evil.example", "a b"]
 )
 @pytest.mark.parametrize("path", ["/", "/admin/", "/api/data-collection/tasks", "/api/schema"])
-def test_a_foreign_host_is_refused_and_finds_its_way_into_no_link(host, path):
-    answer = Client().get(path, headers={"Host": host})
-    assert answer.status_code in {301, 302, 400, 401}
-    assert "evil" not in str(answer.headers)
-    assert b"evil" not in answer.content
+def test_foreign_host_appears_in_no_response(host, path):
+    response = Client().get(path, headers={"Host": host})
+    assert response.status_code in {301, 302, 400, 401}
+    assert "evil" not in str(response.headers)
+    assert b"evil" not in response.content
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_foreign_host_is_refused_and_finds_its_way_into_no_link(host, path):
         "",
     ],
 )
-def test_files_are_served_from_the_static_folders_alone(path):
-    answer = Client().get(f"/static/{path}")
-    assert answer.status_code in {400, 404}
-    assert b"SECRET_KEY" not in answer.content
+def test_static_files_stay_in_their_folders(path):
+    response = Client().get(f"/static/{path}")
+    assert response.status_code in {400, 404}
+    assert b"SECRET_KEY" not in response.content

@@ -1,4 +1,4 @@
-"""The OpenAPI schema is valid, complete, and what the server really does."""
+"""The OpenAPI schema is valid and complete, and the server keeps to it."""
 
 import contextlib
 import json
@@ -52,27 +52,29 @@ def schema():
     return SchemaGenerator().get_schema(request=None, public=True)
 
 
-def test_the_schema_is_valid_and_complete_without_a_warning(tmp_path):
+def test_schema_is_valid_without_warnings(tmp_path):
     call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yml"))
 
 
-def test_the_schema_holds_every_operation_with_its_errors_and_no_other(schema):
-    found = {
-        (method, path): told for path, methods in schema["paths"].items() for method, told in methods.items()
+def test_schema_has_exactly_the_operations(schema):
+    operations = {
+        (method, path): operation
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
     }
-    assert found.keys() == OPERATIONS.keys()
+    assert operations.keys() == OPERATIONS.keys()
     for key, errors in OPERATIONS.items():
-        assert {str(status) for status in (200, *errors)} <= found[key]["responses"].keys()
-        assert found[key]["summary"]
+        assert {str(status) for status in (200, *errors)} <= operations[key]["responses"].keys()
+        assert operations[key]["summary"]
 
 
-def test_every_error_in_the_schema_has_an_example_of_its_shape(schema):
+def test_schema_errors_have_examples(schema):
     for methods in schema["paths"].values():
         for operation in methods.values():
-            for status, answer in operation["responses"].items():
+            for status, response in operation["responses"].items():
                 if status == "304":
                     continue  # it has no body
-                content = answer["content"]["application/json"]
+                content = response["content"]["application/json"]
                 if content["schema"].get("$ref", "").endswith("/ErrorAnswer"):
                     assert status >= "400"
                     (example,) = content["examples"].values()
@@ -80,7 +82,7 @@ def test_every_error_in_the_schema_has_an_example_of_its_shape(schema):
 
 
 @pytest.mark.django_db
-def test_no_answer_has_a_key_that_the_schema_lacks_nor_lacks_one_that_it_has(schema):
+def test_response_keys_equal_the_schema(schema):
     client = client_of(make_user("root", is_superuser=True))
     make_bars(make_stock("US", "AAPL"), 1)
     body = {
@@ -94,7 +96,7 @@ def test_no_answer_has_a_key_that_the_schema_lacks_nor_lacks_one_that_it_has(sch
     current = client.get(f"{API}/current-task").json()
     finish(task, ItemState.FAILED, error_code="timeout")
     stocks = client.get(f"{API}/stock-list").json()
-    answers = {
+    responses = {
         "StartedAnswer": started,
         "RunningAnswer": current["current_task"],
         "TaskAnswer": client.get(f"{API}/status/{task.pk}").json(),
@@ -106,21 +108,23 @@ def test_no_answer_has_a_key_that_the_schema_lacks_nor_lacks_one_that_it_has(sch
         "AliveAnswer": client.get("/healthz").json(),
         "ReadyAnswer": client.get("/readyz").json(),
     }
-    for name, answer in answers.items():
-        assert answer.keys() == schema["components"]["schemas"][name]["properties"].keys()
+    for name, response in responses.items():
+        assert response.keys() == schema["components"]["schemas"][name]["properties"].keys()
 
 
 @pytest.mark.any_database
 @pytest.mark.django_db(transaction=True)
-def test_fuzzing_finds_no_answer_that_the_schema_does_not_promise(live_server, tmp_path):
+def test_fuzzed_responses_match_the_schema(live_server, tmp_path):
     task = make_ended("failed", stock_codes=("000001", "000002"))
     make_bars(make_stock("US", "AAPL"), 3)
     config = tmp_path / "schemathesis.toml"
-    answers = tmp_path / "answers.json"
+    report = tmp_path / "responses.har"
     _, token = AuthToken.objects.create(make_user("root", is_superuser=True))
-    words = {"TASK_ID": str(task.pk), "TASK_VERSION": version(f"status/{task.pk}", token)}
-    words["IDLE_VERSION"] = version("current-task", token)
-    config.write_text(re.sub("|".join(words), lambda found: words[found[0]], CONFIG.read_text()))
+    placeholders = {"TASK_ID": str(task.pk), "TASK_VERSION": etag_of(f"status/{task.pk}", token)}
+    placeholders["IDLE_VERSION"] = etag_of("current-task", token)
+    config.write_text(
+        re.sub("|".join(placeholders), lambda match: placeholders[match[0]], CONFIG.read_text())
+    )
     with (tmp_path / "out").open("w+") as out:
         fuzzer = subprocess.Popen(
             [
@@ -129,11 +133,11 @@ def test_fuzzing_finds_no_answer_that_the_schema_does_not_promise(live_server, t
                 "run",
                 f"{live_server.url}/api/schema?format=json",
                 f"--header=Authorization: Bearer {token}",
-                "--header=Connection: close",  # wsgiref: 40 ms a request else, by delayed acknowledgement
+                "--header=Connection: close",  # else wsgiref takes 40 ms a request (delayed ACK)
                 "--checks=all",
-                # Our one DELETE cancels a task and does not remove it: it is promised to stay readable.
+                # The one DELETE cancels a task and does not remove it: the task stays readable.
                 "--exclude-checks=use_after_free",
-                f"--report-har-path={answers}",
+                f"--report-har-path={report}",
                 "--max-examples=40",
                 "--continue-on-failure",
                 "--no-color",
@@ -146,22 +150,22 @@ def test_fuzzing_finds_no_answer_that_the_schema_does_not_promise(live_server, t
         finally:
             fuzzer.kill()
         out.seek(0)
-        told = out.read()
-    print(told)
-    assert code == 0, told
-    entries = json.loads(answers.read_text())["log"]["entries"]
+        output = out.read()
+    print(output)
+    assert code == 0, output
+    entries = json.loads(report.read_text())["log"]["entries"]
     unchanged = {entry["request"]["url"] for entry in entries if entry["response"]["status"] == 304}
     assert unchanged == {f"{live_server.url}{API}/{path}" for path in ("current-task", f"status/{task.pk}")}
 
 
-def version(path, token):
-    """The ETag of an answer."""
+def etag_of(path, token):
+    """Returns the ETag of a response, escaped for TOML."""
     headers = {"Authorization": f"Token {token}"}
     return Client().get(f"{API}/{path}", headers=headers).headers["ETag"].replace('"', '\\"')
 
 
 def _wait_freeing_the_slot(process, until):
-    """Cancel whatever runs, again and again, so that more than one start gets through."""
+    """Cancels running tasks again and again, so that more than one start succeeds."""
     while process.poll() is None and time.monotonic() < until:
         for task in CollectionTask.objects.filter(status="running"):
             with contextlib.suppress(TaskNotRunning):

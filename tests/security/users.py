@@ -1,4 +1,4 @@
-"""The five kinds of people, and what they find."""
+"""The five kinds of users, and a row of each model for them to see."""
 
 from datetime import date
 from typing import Any
@@ -12,11 +12,11 @@ from tests.factories import make_ended, make_plan, make_user
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
 VIEWS = [f"view_{model}" for model in MODELS]
 VERBS = ["start_task", "cancel_task", "retry_task"]
-PEOPLE = ("anonymous", "plain", "reader", "operator", "superuser")
+USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
 
 
-def make_person(kind: str, **fields: Any) -> User | None:
-    """A user of this kind; nobody, for the anonymous."""
+def make_user_of_kind(kind: str, **fields: Any) -> User | None:
+    """Creates a user of this kind; returns None for anonymous."""
     staff = {"is_staff": True, **fields}
     return {
         "anonymous": lambda: None,
@@ -27,8 +27,8 @@ def make_person(kind: str, **fields: Any) -> User | None:
     }[kind]()
 
 
-def make_world() -> dict[str, Any]:
-    """A row of each model that has pages."""
+def make_rows() -> dict[str, Any]:
+    """Creates a row of each model that has pages."""
     task = make_ended("failed")
     make_bars(make_stock("US", "AAPL"), 1)
     item, bar = (
