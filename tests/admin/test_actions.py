@@ -42,7 +42,7 @@ def test_the_action_asks_first_and_names_every_task():
     assert "Cancel 2 tasks?" in text
     assert str(done.pk)[:8] in text
     assert str(running.pk)[:8] in text
-    assert "not one bar is deleted" in text
+    assert "Stored bars stay: none is deleted" in text
     assert status(running) == "running"
 
 
@@ -175,7 +175,7 @@ def test_the_cancel_page_says_in_numbers_what_stops_and_what_stays():
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
     text = text_of(superuser().get(url(f"{TASKS}_cancel", running.pk)))
     assert "Stops: the stocks not yet collected (1)." in text
-    assert "Stays: the stocks that are done (2, of which failed: 1) and the bars stored (720)." in text
+    assert "Stays: the processed stocks (2, of which failed: 1) and their bars (720)." in text
 
 
 def test_the_retry_page_says_how_many_stocks_it_collects():

@@ -100,8 +100,8 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
     pairs = [
         (_("market"), stock.get_market_display()),
         (_("exchange"), stock.exchange),
-        (_("listed on"), _iso(stock.listed_on)),
-        (_("delisted on"), _iso(stock.delisted_on)),
+        (_("listed on"), stock.listed_on and stock.listed_on.isoformat()),
+        (_("delisted on"), stock.delisted_on and stock.delisted_on.isoformat()),
         (_("former names"), former),
         (_("bars"), formatting.number(summary.bars)),
         (
@@ -111,10 +111,6 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
         (_("full history collected"), formatting.timestamp(stock.full_collection_date)),
     ]
     return [(name, value) for name, value in pairs if value]
-
-
-def _iso(day: date | None) -> str:
-    return day.isoformat() if day else ""
 
 
 def _former(name: Any) -> str:

@@ -42,14 +42,25 @@ def actor_for(user: AbstractBaseUser | AnonymousUser) -> Actor:
 
 def cancel(task_id: UUID, by: Actor) -> CancelResult:
     """Cancels the task if it is running, and reports what happened in any case."""
+    short_id = formatting.short_id(task_id)
     try:
         task = lifecycle.cancel(task_id, by)
-    except errors.TaskNotRunning as error:
-        return _refused_result(task_id, error.params["status"])
     except errors.TaskNotFound:
-        line = _("Task %(id)s no longer exists.") % {"id": formatting.short_id(task_id)}
-        return CancelResult(task_id, MISSING, line)
-    return CancelResult(task_id, TaskStatus.RUNNING, _cancelled_line(task))
+        return CancelResult(task_id, MISSING, _("Task %(id)s no longer exists.") % {"id": short_id})
+    except errors.TaskNotRunning as error:
+        status = error.params["status"]
+        text = _("Task %(id)s was already %(status)s; nothing was changed.")
+        return CancelResult(task_id, status, text % {"id": short_id, "status": TaskStatus(status).label})
+    text = _(
+        "Task %(id)s was cancelled. "
+        "Stocks processed: %(processed)s of %(total)s. Bars stored: %(bars)s; they stay."
+    )
+    counts = {
+        "processed": formatting.number(task.processed_stocks),
+        "total": formatting.number(task.total_stocks),
+        "bars": formatting.number(task.collected_count),
+    }
+    return CancelResult(task_id, TaskStatus.RUNNING, text % {"id": short_id, **counts})
 
 
 def report_cancelled(request: HttpRequest, results: Iterable[CancelResult]) -> None:
@@ -78,40 +89,12 @@ def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTas
     return task
 
 
-def retry_each(request: HttpRequest, task_ids: Iterable[UUID]) -> None:
-    """Retries one task after the other, with a message for each."""
-    for task_id in task_ids:
-        retry(request, task_id, "")
-
-
-def _refused_result(task_id: UUID, status: str) -> CancelResult:
-    text = _("Task %(id)s was already %(status)s; nothing was changed.")
-    name = TaskStatus(status).label
-    return CancelResult(task_id, status, text % {"id": formatting.short_id(task_id), "status": name})
-
-
-def _cancelled_line(task: CollectionTask) -> str:
-    text = _(
-        "Task %(id)s was cancelled. "
-        "Stocks processed: %(processed)s of %(total)s. Bars stored: %(bars)s; they stay."
-    )
-    return text % {
-        "id": formatting.short_id(task.pk),
-        "processed": formatting.number(task.processed_stocks),
-        "total": formatting.number(task.total_stocks),
-        "bars": formatting.number(task.collected_count),
-    }
-
-
 def _summary_with_lines(results: list[CancelResult]) -> SafeString:
     counts = Counter(one.status for one in results)
-    total = ", ".join(_count_by_status(status, count) for status, count in _running_first(counts))
+    running_first = sorted(counts.items(), key=lambda pair: (pair[0] != TaskStatus.RUNNING, pair[0]))
+    total = ", ".join(_count_by_status(status, count) for status, count in running_first)
     lines = format_html_join("", "<li>{}</li>", ([one.line] for one in results))
     return format_html('<strong>{}</strong><ul class="sc-lines">{}</ul>', total, lines)
-
-
-def _running_first(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda pair: (pair[0] != TaskStatus.RUNNING, pair[0]))
 
 
 def _count_by_status(status: str, count: int) -> str:

@@ -146,7 +146,8 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         tasks = list(queryset[: self.list_per_page])
         if "confirmed" not in request.POST:
             return confirmations.confirm_retry_selected(self, request, tasks)
-        actions.retry_each(request, [task.pk for task in tasks])
+        for task in tasks:
+            actions.retry(request, task.pk, "")
         return None
 
     def cancel_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:

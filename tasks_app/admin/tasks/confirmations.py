@@ -1,7 +1,6 @@
 """The confirmation pages of cancel and retry."""
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -18,55 +17,49 @@ CANCEL, RETRY = "cancel_selected", "retry_selected"
 
 
 def confirm_cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
-    """Returns the confirmation page of one task."""
-    return confirmation.render_confirmation(
+    """Returns the confirmation page of a cancel."""
+    return _render(
         admin,
         request,
+        [task],
         title=_("Cancel the task"),
         question=_("Cancel this task?"),
-        effects=_cancel_effects_for(task),
-        objects=[columns.summary_line(task)],
+        effects=[*_cancel_counts(task), *_cancel_effects()],
         confirm_label=_("Yes, cancel it"),
-        cancel_url=_task_page(task.pk),
-        breadcrumbs=_breadcrumbs(task),
     )
 
 
 def confirm_cancel_selected(
     admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]
 ) -> HttpResponse:
-    """Returns the confirmation page of the list's action, which its form submits again as confirmed."""
+    """Returns the confirmation page of the list's action."""
     many = len(tasks)
-    return confirmation.render_confirmation(
+    return _render(
         admin,
         request,
+        tasks,
+        action=CANCEL,
         title=_("Cancel selected tasks"),
         question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
         effects=[*_cancel_effects(), _("A task that has ended stays as it is.")],
-        objects=[columns.summary_line(task) for task in tasks],
         confirm_label=ngettext("Yes, cancel it", "Yes, cancel them", many),
-        cancel_url=formatting.admin_url("collectiontask"),
-        breadcrumbs=_breadcrumbs(),
-        hidden={"action": CANCEL, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
     )
 
 
 def confirm_retry_selected(
     admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask]
 ) -> HttpResponse:
-    """Returns the confirmation page of the list's action, which its form submits again as confirmed."""
+    """Returns the confirmation page of the list's action."""
     many = len(tasks)
-    return confirmation.render_confirmation(
+    return _render(
         admin,
         request,
+        tasks,
+        action=RETRY,
         title=_("Retry selected tasks"),
         question=ngettext("Retry %(many)d task?", "Retry %(many)d tasks?", many) % {"many": many},
-        effects=[*_retry_effects(), _("Of several tasks the first that can be retried is.")],
-        objects=[columns.summary_line(task) for task in tasks],
+        effects=[*_retry_effects(), _("Of several tasks, only the first that can be retried is started.")],
         confirm_label=_("Yes, start it"),
-        cancel_url=formatting.admin_url("collectiontask"),
-        breadcrumbs=_breadcrumbs(),
-        hidden={"action": RETRY, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"},
         danger=False,
     )
 
@@ -74,34 +67,61 @@ def confirm_retry_selected(
 def confirm_retry(
     admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask, error_code: str
 ) -> HttpResponse:
-    """Ask for a retry of all that is left, or of one kind of failure."""
+    """Returns the confirmation page of a retry, of all that is left or of one kind of failure."""
     question = _("Start a new task with all failed and unprocessed stocks of this one?")
     if error_code:
         question = _("Start a new task with the stocks of this one that failed with “%(code)s”?")
-    return confirmation.render_confirmation(
+    return _render(
         admin,
         request,
+        [task],
         title=_("Retry the task"),
         question=question % {"code": error_code},
         effects=[*_retry_size(task, error_code), *_retry_effects()],
-        objects=[columns.summary_line(task)],
         confirm_label=_("Yes, start it"),
-        cancel_url=_task_page(task.pk),
-        breadcrumbs=_breadcrumbs(task),
         hidden={"error_code": error_code},
         danger=False,
     )
 
 
+def _render(
+    admin: ModelAdmin[Any],
+    request: HttpRequest,
+    tasks: list[CollectionTask],
+    *,
+    action: str = "",
+    hidden: dict[str, Any] | None = None,
+    **content: Any,
+) -> HttpResponse:
+    """`action` names an action of the list, which the page's form submits again as confirmed."""
+    breadcrumbs = [Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask"))]
+    if action:
+        hidden = {"action": action, ACTION_CHECKBOX_NAME: [task.pk for task in tasks], "confirmed": "yes"}
+    else:
+        task_id = tasks[0].pk
+        breadcrumbs.append(Breadcrumb(formatting.short_id(task_id), formatting.task_url(task_id)))
+    return confirmation.render_confirmation(
+        admin,
+        request,
+        objects=[columns.summary_line(task) for task in tasks],
+        cancel_url=breadcrumbs[-1].link,
+        breadcrumbs=breadcrumbs,
+        hidden=hidden,
+        **content,
+    )
+
+
 def _cancel_effects() -> list[str]:
     return [
-        _("Collecting stops at once and for good: a cancelled task never goes on. A retry starts a new one."),
-        _("What is stored stays stored: not one bar is deleted."),
+        _("Collecting stops at once and for good: a cancelled task never resumes. A retry starts a new one."),
+        _("Stored bars stay: none is deleted."),
     ]
 
 
-def _cancel_effects_for(task: CollectionTask) -> list[str]:
+def _cancel_counts(task: CollectionTask) -> list[str]:
     """Returns what stops and what stays, in numbers as of now: workers continue while the page is read."""
+    if not task.planned_at:
+        return []
     params = {
         "done": formatting.number(task.processed_stocks),
         "failed": formatting.number(task.failed_count),
@@ -110,11 +130,9 @@ def _cancel_effects_for(task: CollectionTask) -> list[str]:
     }
     stops = _("Stops: the stocks not yet collected (%(left)s).")
     stays = _(
-        "Stays: the stocks that are done (%(done)s, of which failed: %(failed)s) and the bars stored "
-        "(%(bars)s)."
+        "Stays: the processed stocks (%(done)s, of which failed: %(failed)s) and their bars (%(bars)s)."
     )
-    counted = [stops % params, stays % params] if task.planned_at else []
-    return [*counted, *_cancel_effects()]
+    return [stops % params, stays % params]
 
 
 def _retry_size(task: CollectionTask, error_code: str) -> list[str]:
@@ -132,12 +150,3 @@ def _retry_effects() -> list[str]:
         _("The new task has the same source, days and modes, and is linked to this one."),
         _("This task stays as it is. Only one task runs at a time."),
     ]
-
-
-def _task_page(task_id: UUID) -> str:
-    return formatting.task_url(task_id)
-
-
-def _breadcrumbs(task: CollectionTask | None = None) -> list[Breadcrumb]:
-    tasks = Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask"))
-    return [tasks, Breadcrumb(formatting.short_id(task.pk), _task_page(task.pk))] if task else [tasks]
