@@ -1,4 +1,4 @@
-"""django-q2's settings: a set that survives its traps (docs/operations.md says which)."""
+"""django-q2's settings, chosen to avoid its traps (docs/operations.md lists them)."""
 
 import math
 from typing import Any
@@ -9,16 +9,16 @@ QUEUE_LIMIT = 2  # 0 would mean unlimited
 
 
 def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
-    """Q_CLUSTER for these settings.
+    """Returns the setting Q_CLUSTER.
 
-    A job outlasts neither its own time-out nor, with its wait in the prefetch queue, `retry`:
-    retry > timeout × (2 + (queue_limit + 1) / workers).
+    A job must end within `timeout`, and its wait in the prefetch queue plus its run within `retry`, else it
+    runs twice: retry > timeout × (2 + (queue_limit + 1) / workers).
     """
     timeout = math.ceil(conf.slice_seconds + conf.fetch_timeout) + 20
     return {
         "name": "collector",
         "orm": "default",  # the application's alias, so that queueing is transactional
-        "broker_class": "tasks_app.queue.broker.Broker",  # by the database's clock: hosts disagree
+        "broker_class": "tasks_app.queue.broker.Broker",  # uses the database's clock: those of hosts differ
         "cache": "default",
         "workers": conf.workers,
         "timeout": timeout,

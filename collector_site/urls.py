@@ -1,4 +1,4 @@
-"""All paths of the site."""
+"""Every path of the site."""
 
 from django.contrib import admin
 from django.urls import include, path
