@@ -132,7 +132,7 @@ def test_example_method_fetches_a_whole_day(conf):
     source = registry.get_source("vendor", conf)
     assert not isinstance(source, DaySource)
     module = sys.modules["my_package.vendor"]
-    names = {"ask": module.ask, "bar": module.bar, "date": date}
+    names = {"get_json": module.get_json, "parse_bar": module.parse_bar, "date": date}
     exec("from collections.abc import Mapping\nfrom tasks_app.sources.base import Bar\n", names)  # noqa: S102
     exec("class Days:\n" + DAYS, names)  # noqa: S102
     days = names["Days"]()
