@@ -34,7 +34,7 @@ class SourceTraits:
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
-    selects_days: bool = False  # it has `offers_day`, which says of each day whether it serves it
+    selects_days: bool = False  # it has `offers_day`, which limits it to some days
 
     def serves_days(self, market: str, adjust: str) -> bool:
         """Returns whether one request fetches a day of the whole market in this adjustment."""
@@ -46,10 +46,10 @@ def check_source(source: Any) -> None:
     if not isinstance(source, type):
         raise InvalidSource("it lacks a class")
     missing = [] if isinstance(getattr(source, "name", None), str) else ["name"]
-    for attribute, known in (("markets", MARKETS), ("adjusts", ADJUSTS)):
+    for attribute, allowed in (("markets", MARKETS), ("adjusts", ADJUSTS)):
         values = getattr(source, attribute, None)
-        if not (isinstance(values, tuple | list) and values and all(value in known for value in values)):
-            missing.append(f"{attribute} (some of {', '.join(map(repr, known))})")
+        if not (isinstance(values, tuple | list) and values and all(value in allowed for value in values)):
+            missing.append(f"{attribute} (some of {', '.join(map(repr, allowed))})")
     missing += [f"{method}()" for method in METHODS if not callable(getattr(source, method, None))]
     if missing:
         raise InvalidSource(f"it lacks {', '.join(missing)}")
@@ -67,10 +67,10 @@ def read_traits(source: type[Source]) -> SourceTraits:
             raise InvalidSource(f"its {attribute} must be a number from 0 up")
         return value
 
-    def some_of(known: tuple[str, ...], attribute: str, default: Collection[str]) -> tuple[str, ...]:
+    def some_of(allowed: tuple[str, ...], attribute: str, default: Collection[str]) -> tuple[str, ...]:
         values = getattr(source, attribute, default)
-        if not isinstance(values, Collection) or not set(values) <= set(known):
-            raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, known))}")
+        if not isinstance(values, Collection) or not set(values) <= set(allowed):
+            raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, allowed))}")
         return tuple(values)
 
     zone = getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]])

@@ -167,7 +167,7 @@ def _format_of(header: Sequence[str]) -> str:
 
 
 def _column_positions(header: Sequence[str]) -> dict[str, int]:
-    """Returns where each known column is. Raises `UnreadableFile` for a missing or doubled one."""
+    """Returns where each known column is. Raises `UnreadableFile` for a missing or duplicate one."""
     names = [name.strip().lower().replace(" ", "_") for name in header]
     positions: dict[str, int] = {}
     for position, name in enumerate(names):
