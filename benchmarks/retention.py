@@ -90,7 +90,7 @@ def prune(every: float) -> dict[str, Any]:
     while gone:
         first = began = time.monotonic()
         while gone and began < first + turn:
-            gone = retention.prune(DAYS).rows
+            gone = retention.prune(DAYS).total
             batches.append(time.monotonic() - began)
             time.sleep(every)
             began = time.monotonic()

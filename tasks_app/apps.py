@@ -14,5 +14,5 @@ class TasksAppConfig(AppConfig):
         from tasks_app.db import triggers
 
         post_migrate.connect(triggers.install, sender=self)
-        pre_migrate.connect(roles.remember, sender=self)
-        post_migrate.connect(roles.install, sender=self)
+        pre_migrate.connect(roles.record_existing_permissions, sender=self)
+        post_migrate.connect(roles.create_groups, sender=self)

@@ -1,4 +1,4 @@
-"""System checks: settings that contradict each other stop the program at its start."""
+"""System checks: contradictory settings stop the program at its start."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tasks_app.sources import registry
 
 @register
 def check_times(**_: Any) -> list[CheckMessage]:
-    """A lease must outlive several heartbeats, or healthy workers lose their work."""
+    """Checks that a lease outlives several heartbeats: otherwise healthy workers would lose their claims."""
     conf = settings.COLLECTOR
     if conf.lease >= 3 * conf.heartbeat:
         return []
@@ -19,9 +19,9 @@ def check_times(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_chains(**_: Any) -> list[CheckMessage]:
-    """Every source that a setting names exists, here or where its dependency is installed."""
+    """Checks that every source named by a setting exists, here or where its dependency is installed."""
     conf = settings.COLLECTOR
-    named = {
+    names_by_setting = {
         "COLLECTOR_FALLBACKS": {name for _, chain in conf.fallbacks for name in chain},
         "COLLECTOR_RATES": {name for name, _ in conf.rates},
         "COLLECTOR_DAILY_CAPS": {name for name, _ in conf.daily_caps},
@@ -29,28 +29,23 @@ def check_chains(**_: Any) -> list[CheckMessage]:
     known = {*registry.BUILT_IN, *dict(conf.sources)}
     return [
         Error(f"{setting}: there is no source “{name}” in {', '.join(sorted(known))}.", id="collector.E004")
-        for setting, names in named.items()
+        for setting, names in names_by_setting.items()
         for name in sorted(names - known)
     ]
 
 
 @register
 def check_sources(**_: Any) -> list[CheckMessage]:
-    """Every source loads, keeps the contract's shape, and the default one exists."""
+    """Checks that every source of COLLECTOR_SOURCES loads as a source, and that the default source exists."""
     conf = settings.COLLECTOR
-    faults = registry.broken(conf)
-    if faults:
+    if broken := registry.broken(conf):
         return [
-            Error(f"COLLECTOR_SOURCES: {name}: {what}.", id="collector.E002") for name, what in faults.items()
+            Error(f"COLLECTOR_SOURCES: {name}: {why}.", id="collector.E002") for name, why in broken.items()
         ]
     sources = registry.available(conf)
     if conf.default_source in sources:
         return []
-    known, setting = ", ".join(sources), registry.hidden(conf).get(conf.default_source)
-    hint = f" It needs {setting}." if setting else ""
-    return [
-        Error(
-            f"COLLECTOR_DEFAULT_SOURCE: there is no source “{conf.default_source}” in {known}.{hint}",
-            id="collector.E003",
-        )
-    ]
+    message = f"COLLECTOR_DEFAULT_SOURCE: there is no source “{conf.default_source}” in {', '.join(sources)}."
+    if setting := registry.hidden(conf).get(conf.default_source):
+        message += f" It needs {setting}."
+    return [Error(message, id="collector.E003")]

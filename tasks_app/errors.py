@@ -179,9 +179,7 @@ REASONS = {
     "bad_file": _("The stock's file can't be read as quotes."),
     "bad_stock_list": _("The stock list contains entries that are not stocks."),
     "bad_volume": _("A volume is not a valid number of shares."),
-    "blacklisted": _(
-        "The source has blacklisted this machine's address. The ban ends after some hours or a day."
-    ),
+    "blacklisted": _("The source has banned this machine's address for some hours, up to a day."),
     "captcha": _("The source asks for a captcha: it treats our requests as automated."),
     "client_outdated": _("The source requires a newer version of its client library."),
     "columns_changed": _("The source's columns have changed: this program needs an update."),
@@ -193,9 +191,7 @@ REASONS = {
     "empty_answer": _("The source sent an empty response, as throttling sources do."),
     "empty_stock_list": _("The source's stock list of this market is empty."),
     "future_day": _("A bar's date is in the future."),
-    "jump_beyond_limit": _(
-        "The price moved further from the previous close than the board's price limit allows."
-    ),
+    "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
     "negative_value": _("A value that must not be negative is negative."),
@@ -208,17 +204,12 @@ REASONS = {
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
     "series_cut": _("The adjusted series was rebased, but the source sent only part of it."),
     "series_moved": _(
-        "The adjusted prices were rebased, as after a dividend or split: the whole series is requested again."
+        "The adjusted series was rebased (dividend or split) and is requested again as a whole."
     ),
     "source_busy": _("The source was busy or unreachable."),
     "source_error": _("The source failed."),
-    "source_missing": _(
-        "No worker that can use the source was active for too long: on the others it is not installed or "
-        "not configured."
-    ),
-    "source_paused": _(
-        "The source is paused: it refused requests repeatedly, or the day's requests are used up."
-    ),
+    "source_missing": _("No worker with the source installed and configured was active for too long."),
+    "source_paused": _("The source is paused: it refused repeatedly, or the day's requests are used up."),
     "source_raised": _("The source's code raised an error."),
     "source_refused": _("The source refused the request."),
     "stock_list_shrank": _("The stock list is much shorter than the previous one: pages may be missing."),

@@ -99,7 +99,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         """Reports the errors of an order at their fields."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
-            self.instance.stock_codes = code_lists.split(data["codes"]) or None
+            self.instance.stock_codes = code_lists.split_codes(data["codes"]) or None
             self._validate_order(data)
         return data
 
@@ -107,7 +107,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         fields = {name: data[name] for name in ORDER_FIELDS if name != "codes"}
         plan = CollectionPlan(**fields, stock_codes=self.instance.stock_codes)
         try:
-            order = plans.order_of(plan, database_now())
+            order = plans.build_order(plan, database_now())
             resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
         except errors.OrderError as error:
             field = "codes" if error.field == "stock_codes" else error.field
@@ -154,5 +154,5 @@ class PlanAdmin(ModelAdmin[CollectionPlan]):
     def save_model(self, request: HttpRequest, obj: CollectionPlan, form: Any, change: bool) -> None:
         """Saves the plan with its next run. Its runs are recorded under the user who saved it last."""
         obj.created_by = request.user if request.user.is_authenticated else None
-        plans.set_clock(obj)
+        plans.set_next_run(obj)
         super().save_model(request, obj, form, change)

@@ -54,7 +54,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 def _technical_error(exc: Exception) -> tuple[int, str, Any] | None:
     """Status, code and sentence of an error of the database or the connection."""
-    if isinstance(exc, DatabaseError) and errors.are_missing(exc):
+    if isinstance(exc, DatabaseError) and errors.is_missing_table(exc):
         return UNMIGRATED
     if isinstance(exc, OperationalError | InterfaceError):
         return UNAVAILABLE

@@ -70,5 +70,5 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database_answers,
     "migrations": lambda: _latest_migrations() <= MigrationRecorder(connection).applied_migrations().keys(),
     "queue": lambda: dispatch.waiting_jobs() >= 0,  # it can be read
-    "worker": lambda: bool(dispatch.clusters()),
+    "worker": lambda: bool(dispatch.live_clusters()),
 }

@@ -1,4 +1,8 @@
-"""Room for the last word: on a full disk SQLite could otherwise not even store that the task failed."""
+"""A reserve of disk space, so that a task on a full disk can still store why it failed.
+
+On a full disk SQLite cannot store even that (tests/concurrency/test_database_loss.py fills one): without
+the reserve the task would stay "running" with no reason shown. PostgreSQL keeps its own.
+"""
 
 import logging
 import os
@@ -9,41 +13,37 @@ from tasks_app.db import sqlite_priority
 
 logger = logging.getLogger("tasks_app.worker")
 SIZE = 1 << 20
-FREE = 2 * SIZE  # with less than this left, it would itself be what fills the disk
+REQUIRED_FREE = 2 * SIZE  # with less space left, the reserve itself would fill the disk
 
 
 def reserve() -> None:
-    """Lay by a megabyte beside the database, unless it lies there already or there is no room."""
+    """Reserves 1 MB next to the database, unless it is reserved already or the disk is nearly full."""
     path = _path()
     if path is None:
         return
     try:
-        if not path.exists() and shutil.disk_usage(path.parent).free >= FREE:
-            _write(path)
+        if path.exists() or shutil.disk_usage(path.parent).free < REQUIRED_FREE:
+            return
+        try:
+            with path.open("xb") as file:
+                file.write(bytes(SIZE))  # written, because file systems store a mere size as a hole
+                os.fsync(file.fileno())
+        except FileExistsError:  # another process was first
+            pass
+        except OSError:
+            path.unlink(missing_ok=True)  # all of it or nothing
+            raise
     except OSError as error:
-        logger.warning("no room could be laid by for a full disk: %s", error)
+        logger.warning("no disk space could be reserved: %s", error)
 
 
 def release() -> None:
-    """Give the room back, for the few pages that say why the task ended."""
+    """Releases the reserve, for the few pages that store why the task failed."""
     if path := _path():
         path.unlink(missing_ok=True)
 
 
-def _write(path: Path) -> None:
-    """Whole or not at all. Raises OSError."""
-    try:
-        with path.open("xb") as file:
-            file.write(bytes(SIZE))  # written, not only promised: file systems may give holes
-            os.fsync(file.fileno())
-    except FileExistsError:  # another process was first
-        return
-    except OSError:
-        path.unlink(missing_ok=True)
-        raise
-
-
 def _path() -> Path | None:
-    """The file beside the database; None where the database is no file of ours."""
+    """Returns the path of the reserve; None unless the database is an SQLite file."""
     name = sqlite_priority.database_file()
     return Path(f"{name}-ballast") if name else None

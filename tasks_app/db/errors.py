@@ -1,21 +1,21 @@
-"""A database that answers and has not got our tables: it was never migrated, or not to this version."""
+"""Kinds of database errors: missing tables (not migrated, or not to this version), and a full disk."""
 
 import sqlite3
 
 from django.db import OperationalError
 
-_MISSING_TABLE, _MISSING_COLUMN = "42P01", "42703"  # PostgreSQL's codes
-POSTGRESQL_FULL = "53100"  # SQLSTATE disk_full
-_SQLITE_SAYS = ("no such table", "no such column", "has no column named")
+# PostgreSQL's SQLSTATE codes, and the texts of SQLite, which has no codes for these.
+UNDEFINED_TABLE, UNDEFINED_COLUMN, DISK_FULL = "42P01", "42703", "53100"
+SQLITE_MISSING = ("no such table", "no such column", "has no column named")
 
 
-def are_missing(error: BaseException) -> bool:
-    """Whether the database's error says so."""
+def is_missing_table(error: BaseException) -> bool:
+    """Whether a table or column is missing."""
     code = getattr(error.__cause__, "sqlstate", None)
-    return code in (_MISSING_TABLE, _MISSING_COLUMN) or any(text in str(error) for text in _SQLITE_SAYS)
+    return code in (UNDEFINED_TABLE, UNDEFINED_COLUMN) or any(text in str(error) for text in SQLITE_MISSING)
 
 
-def finds_no_space(error: OperationalError) -> bool:
+def is_disk_full(error: OperationalError) -> bool:
     """Whether the database refused a write because its disk is full."""
-    full = getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return full or getattr(error.__cause__, "sqlstate", None) == POSTGRESQL_FULL
+    is_sqlite_full = getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return is_sqlite_full or getattr(error.__cause__, "sqlstate", None) == DISK_FULL

@@ -9,8 +9,10 @@ from django.db.models.functions import Now
 
 
 class Clock(Now):
-    """The database's time at this very moment. PostgreSQL's `Now` is the statement's beginning,
-    which lies in the past for an update that had to wait for the row."""
+    """The database's time at this moment.
+
+    PostgreSQL's `Now` is the start of the statement, which is past for an update that waited for its row.
+    """
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self.as_sql(compiler, connection, template="CLOCK_TIMESTAMP()", **context)
@@ -33,8 +35,8 @@ class Epoch(Func):
 
 
 def database_now() -> datetime:
-    """The database's time, aware."""
+    """Returns the database's time, aware."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT CURRENT_TIMESTAMP")
-        told = cursor.fetchone()[0]
-    return told if isinstance(told, datetime) else datetime.fromisoformat(told).replace(tzinfo=UTC)
+        now = cursor.fetchone()[0]
+    return now if isinstance(now, datetime) else datetime.fromisoformat(now).replace(tzinfo=UTC)

@@ -67,6 +67,12 @@ class OrderColumn(NamedTuple):
         """Returns a part of a key in a form that the column can be compared with."""
         return Value(value, output_field=TextField()) if self.is_text else value
 
+    def clean(self, value: Any) -> Any:
+        """Returns the value of an untrusted key as the column's. Raises an error if it can't be one."""
+        if self.is_text:
+            return value if datetime.fromisoformat(value) else None
+        return self.field.clean(value, None)
+
 
 class Position(NamedTuple):
     """Where a page lies: after `key`, or before it if `backwards`; without a key at the start or the end."""
@@ -172,21 +178,15 @@ def _decode_key(columns: Sequence[OrderColumn], text: str) -> Key:
     """Returns the key. Each value must fit its column, in exactly the form that `_encode_key` writes."""
     try:
         values = orjson.loads(text)
-        key = tuple(_clean(column, value) for column, value in zip(columns, values, strict=True))
+        if any(not isinstance(value, str | int) or "\x00" in str(value) for value in values):
+            raise TypeError
+        key = tuple(column.clean(value) for column, value in zip(columns, values, strict=True))
         is_canonical = _to_json(key) == _to_json(values)
     except (ValueError, TypeError):
         is_canonical = False
     if not is_canonical:
         raise ValidationError("This is not a key of this list.")
     return key
-
-
-def _clean(column: OrderColumn, value: Any) -> Any:
-    if not isinstance(value, str | int) or "\x00" in str(value):
-        raise TypeError
-    if column.is_text:
-        return value if datetime.fromisoformat(str(value)) else None
-    return column.field.clean(value, None)
 
 
 def _to_json(key: Any) -> str:

@@ -1,8 +1,9 @@
-"""Who writes next on SQLite: people before workers.
+"""Lets users write before workers on SQLite.
 
-SQLite has one write lock and no queue for it: who finds it taken sleeps for a while and looks again,
-so that two workers which write without a pause can keep a cancel waiting for a second. PostgreSQL
-needs none of this.
+SQLite has one write lock and no queue for it: a writer that finds it taken sleeps and tries again, so two
+workers that write without a pause can keep a cancel waiting for a second. Therefore a user's verb holds a
+lock on a file beside the database, and workers wait for that file before they write. It decides only who
+writes first; correctness stays with the database. PostgreSQL needs none of this.
 """
 
 import os
@@ -19,25 +20,25 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there SQLite's own lottery decides
+except ImportError:  # Windows has no flock: SQLite's own order applies
     fcntl = None  # type: ignore[assignment]
 
 LONGEST_SECONDS = 1.0
-LOOK_SECONDS = 0.002
+RETRY_SECONDS = 0.002
 
 
 @contextmanager
 def interactive_write() -> Iterator[None]:
-    """A person's write goes in here: workers begin no further one until it is over.
+    """Context of a user's write: workers begin no further write until it ends.
 
-    Within a transaction there is nothing to wait for: it holds the write lock already, which those who
-    are ahead may be waiting for.
+    Inside a transaction it does not wait: the transaction holds the write lock already, and the process
+    that holds the file may be waiting for that.
     """
-    name = "" if connection.in_atomic_block else _lock()
-    if not name:
+    path = "" if connection.in_atomic_block else _lock_path()
+    if not path:
         yield
         return
-    descriptor = _open(name)
+    descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -46,39 +47,38 @@ def interactive_write() -> Iterator[None]:
 
 
 def yield_to_interactive() -> None:
-    """A worker calls this before it writes: it returns when nobody is ahead, or after a second."""
-    name = _lock()
-    if not name:
+    """Waits while a user writes, for a second at most. A worker calls this before each write."""
+    if not (path := _lock_path()):
         return
-    descriptor, deadline = _own(name, os.getpid()), time.monotonic() + LONGEST_SECONDS
+    descriptor, deadline = _own_descriptor(path, os.getpid()), time.monotonic() + LONGEST_SECONDS
     while time.monotonic() < deadline:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(RETRY_SECONDS)
             continue
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         return
 
 
 def database_file() -> str:
-    """The path of the SQLite database; "" where the database is no file."""
+    """Returns the path of the SQLite database; "" for one in memory and for PostgreSQL."""
     if connection.vendor != "sqlite" or cast("DatabaseWrapper", connection).is_in_memory_db():
         return ""
     return str(connection.settings_dict["NAME"])
 
 
-def _lock() -> str:
-    """The file that is locked, beside the database; "" where there is no need or no file."""
-    name = database_file() if fcntl else ""
-    return f"{name}-turn" if name else ""
+def _lock_path() -> str:
+    """Returns the path of the locked file; "" where no lock is needed or possible."""
+    path = database_file() if fcntl else ""
+    return f"{path}-turn" if path else ""
 
 
-def _open(name: str) -> int:
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
 
 
 @cache
-def _own(name: str, pid: int) -> int:
-    """This process's descriptor: one that was inherited would share its locks with the parent."""
-    return _open(name)
+def _own_descriptor(path: str, pid: int) -> int:
+    """Returns this process's descriptor: an inherited one would share its locks with the parent."""
+    return _open(path)

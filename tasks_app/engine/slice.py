@@ -21,7 +21,7 @@ from django.db import OperationalError
 
 from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
-from tasks_app.db.errors import finds_no_space
+from tasks_app.db.errors import is_disk_full
 from tasks_app.engine import item_planner
 from tasks_app.engine.call_pool import Call
 from tasks_app.engine.recorder import Recorder
@@ -53,7 +53,7 @@ def run(task_id: str, number: int, generation: int) -> None:
     except StaleClaim as stale:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:
-        if not finds_no_space(error):
+        if not is_disk_full(error):
             raise
         logger.error("task %s fails: %s", task_id, error)
         disk_reserve.release()

@@ -1,11 +1,14 @@
-"""The life of a task. The only room that writes statuses, leases and fences.
+"""The life cycle of a task. Only this package writes statuses, leases and fences.
 
-`people` has the verbs of people: start, retry, cancel. `workers` has those of a slice, which holds a
-lane: begin, plan, claim, record, record_and_claim, hand_back, beat, close or decline. `endings` writes
-how stocks and tasks end, `upkeep` brings tasks forward (rescue, fail, the supply of slices).
+A user starts, cancels or retries a task (`user_actions`): a start creates the task with its lanes, and
+queues slices. A slice acts through its lane (`worker_actions`): it begins, plans the task's items unless
+they are planned, and claims items; for each claim it records how the stock ended or requeues it for another
+attempt; meanwhile it beats, and at the end it closes, or it declines a task that this host can't work on.
+`completion` writes how stocks and tasks end. `recovery` rescues a task whose workers were lost, fails one
+that can't continue, and supplies tasks with slices. `retention` deletes old tasks.
 
-Every write takes the task's row lock first, then lanes, then items: one order, no deadlock. All
-times are the database's, since hosts disagree.
+Lock order: the slot (starts and retries only), the task, its lanes, its items. Every verb locks the task's
+row first, so verbs of one task never deadlock. All times are the database's, because hosts disagree.
 """
 
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome

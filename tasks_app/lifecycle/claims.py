@@ -1,4 +1,4 @@
-"""What the life cycle's verbs share: what a worker holds, the locks, and the moves of an item."""
+"""What the verbs share: lanes and claims of workers, locks, and the creation and claiming of items."""
 
 import json
 from collections.abc import Sequence
@@ -20,16 +20,17 @@ RUNNING = TaskStatus.RUNNING
 PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED
 DUE = Q(state=PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
 RELEASED: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
-_BLANK = {  # what an item begins with, column by column
-    **dict.fromkeys(("attempts", "fence"), "0"),
-    **{f"rows_{what}": "0" for what in ("collected", "corrected", "skipped", "refused", "flagged")},
+BAR_COUNTS = ("collected", "corrected", "skipped", "refused", "flagged")
+
+_INITIAL = {  # SQL values of a new item's columns
+    **dict.fromkeys(("attempts", "fence", *(f"rows_{name}" for name in BAR_COUNTS)), "0"),
     **dict.fromkeys(("source", "error_code", "error_message"), "''"),
 }
-_ADD = (
-    f"INSERT INTO {CollectionItem._meta.db_table} (task_id, position, code, state, {', '.join(_BLANK)})"
-    f" SELECT %%s, position, code, '{PENDING}', {', '.join(_BLANK.values())} FROM (%s) AS given"
+_INSERT = (
+    f"INSERT INTO {CollectionItem._meta.db_table} (task_id, position, code, state, {', '.join(_INITIAL)})"
+    f" SELECT %%s, position, code, '{PENDING}', {', '.join(_INITIAL.values())} FROM (%s) AS codes"
 )
-_NUMBERED = {
+_CODES = {
     "sqlite": "SELECT key AS position, value AS code FROM json_each(%s)",
     "postgresql": "SELECT n - 1 AS position, code"
     " FROM json_array_elements_text(%s::json) WITH ORDINALITY AS numbered(code, n)",
@@ -38,16 +39,27 @@ _NUMBERED = {
 
 @dataclass(frozen=True)
 class Lane:
-    """What a slice holds: its right to write lasts while `generation` is the lane's."""
+    """A slice's right to write, which lasts while `generation` is that of the lane's row."""
 
     task_id: UUID
     number: int
     generation: int
 
+    @property
+    def row(self) -> QuerySet[CollectionLane]:
+        """The lane's row; empty once another slice has the lane."""
+        return CollectionLane.objects.filter(
+            task_id=self.task_id, number=self.number, generation=self.generation
+        )
+
+    @property
+    def claimed_items(self) -> QuerySet[CollectionItem]:
+        return CollectionItem.objects.filter(task_id=self.task_id, lane=self.number, state=CLAIMED)
+
 
 @dataclass(frozen=True)
 class Claim:
-    """One stock in a slice's hands; `fence` is the number its writes must still find."""
+    """One stock claimed by a slice. Its writes must find the item with this `fence`."""
 
     lane: Lane
     item_id: int
@@ -55,10 +67,19 @@ class Claim:
     fence: int
     attempts: int
 
+    @property
+    def item(self) -> QuerySet[CollectionItem]:
+        """The item; empty once the claim is no longer valid."""
+        return CollectionItem.objects.filter(pk=self.item_id, fence=self.fence, state=CLAIMED)
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one stock ended: state, bars (new, corrected, there already, refused, flagged), source, error."""
+    """How one stock ended: its final state, numbers of bars, the source that answered, and the error.
+
+    Bars are newly stored (`collected`), changed by the source (`corrected`), stored before (`skipped`),
+    not stored because a check failed (`refused`), or stored although doubtful (`flagged`).
+    """
 
     state: ItemState
     collected: int = 0
@@ -71,24 +92,19 @@ class Outcome:
     error_message: str = ""
 
 
-def lease() -> Any:
+def lease_end() -> Any:
     return Now() + timedelta(seconds=settings.COLLECTOR.lease)
 
 
-def items(task_id: UUID) -> QuerySet[CollectionItem]:
+def items_of(task_id: UUID) -> QuerySet[CollectionItem]:
     return CollectionItem.objects.filter(task_id=task_id)
 
 
-def lanes_of(lane: Lane) -> QuerySet[CollectionLane]:
-    return CollectionLane.objects.filter(task_id=lane.task_id, number=lane.number, generation=lane.generation)
+def lock_task(task_id: UUID) -> CollectionTask:
+    """Returns the task with its row locked. Raises `TaskNotFound`.
 
-
-def claimed(claim: Claim) -> QuerySet[CollectionItem]:
-    return CollectionItem.objects.filter(pk=claim.item_id, fence=claim.fence, state=CLAIMED)
-
-
-def locked(task_id: UUID) -> CollectionTask:
-    """The task, its row locked. Not FOR UPDATE in full: that would block inserts that point to it."""
+    The lock is FOR NO KEY UPDATE: FOR UPDATE would block inserts of rows that refer to the task.
+    """
     try:
         return CollectionTask.objects.select_for_update(no_key=True).get(pk=task_id)
     except CollectionTask.DoesNotExist:
@@ -96,31 +112,32 @@ def locked(task_id: UUID) -> CollectionTask:
 
 
 def lock_running_task(task_id: UUID) -> None:
+    """Locks the task's row. Raises `StaleClaim` unless the task is running."""
     task = CollectionTask.objects.select_for_update(no_key=True).filter(pk=task_id)
     if list(task.values_list("status", flat=True)) != [RUNNING]:
         raise errors.StaleClaim(what=f"task {task_id}")
 
 
 def lock_lane(lane: Lane) -> None:
-    """Lock the task, then prove that the lane is still ours and prolong it."""
+    """Locks the task, then extends the lane's lease. Raises `StaleClaim` when the lane was lost."""
     lock_running_task(lane.task_id)
-    if not prolong(lane):
+    if not extend_lease(lane):
         raise errors.StaleClaim(what=str(lane))
 
 
-def prolong(lane: Lane) -> bool:
-    """Prolong the lane; False when it is no longer ours. The task's row must be locked."""
-    return bool(lanes_of(lane).filter(begun=True).update(lease_until=lease()))
+def extend_lease(lane: Lane) -> bool:
+    """Extends the lane's lease; False when the lane was lost. The task's row must be locked."""
+    return bool(lane.row.filter(begun=True).update(lease_until=lease_end()))
 
 
 def claim_items(lane: Lane, limit: int) -> list[Claim]:
-    """Claim up to `limit` due items for a lane that was just prolonged."""
-    due = items(lane.task_id).filter(DUE).order_by("position")[:limit]
+    """Claims up to `limit` due items for a lane whose lease was just extended."""
+    due = items_of(lane.task_id).filter(DUE).order_by("position")[:limit]
     rows = list(due.values_list("pk", "code", "fence", "attempts"))
     CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
         state=CLAIMED,
         lane=lane.number,
-        lease_until=lease(),
+        lease_until=lease_end(),
         attempts=F("attempts") + 1,
         fence=F("fence") + 1,
         started_at=Coalesce("started_at", Now()),
@@ -130,28 +147,11 @@ def claim_items(lane: Lane, limit: int) -> list[Claim]:
 
 
 def add_items(task_id: UUID, codes: Sequence[str]) -> None:
-    """One statement: an object for each stock of a market would be a third of the wait for its first bar."""
+    """Creates the task's items with one statement.
+
+    Creating model instances for a whole market took a third of the time until its first bar.
+    """
     with connection.cursor() as cursor:
         key = CollectionTask._meta.pk.get_db_prep_value(task_id, connection)
-        cursor.execute(_ADD % _NUMBERED[connection.vendor], [key, json.dumps(list(codes))])
+        cursor.execute(_INSERT % _CODES[connection.vendor], [key, json.dumps(list(codes))])
     CollectionTask.objects.filter(pk=task_id).update(total_stocks=len(codes), planned_at=Now())
-
-
-def release(claimed: QuerySet[CollectionItem], outcome: Outcome) -> bool:
-    """Move a claimed item to its end; False when it is no longer held."""
-    return bool(
-        claimed.update(
-            state=outcome.state,
-            lane=None,
-            lease_until=None,
-            finished_at=Now(),
-            rows_collected=outcome.collected,
-            rows_corrected=outcome.corrected,
-            rows_skipped=outcome.skipped,
-            rows_refused=outcome.refused,
-            rows_flagged=outcome.flagged,
-            source=outcome.source,
-            error_code=outcome.error_code,
-            error_message=outcome.error_message,
-        )
-    )

@@ -1,6 +1,5 @@
-"""How stocks and tasks end: the only writers of a task's counters and of its final status."""
+"""How stocks and tasks end. Only this module writes a task's counters and its final status."""
 
-from typing import Any
 from uuid import UUID
 
 from django.db.models import F
@@ -8,16 +7,7 @@ from django.db.models.functions import Now
 
 from tasks_app import errors
 from tasks_app.lifecycle import events, selectors
-from tasks_app.lifecycle.claims import (
-    CLAIMED,
-    RELEASED,
-    RUNNING,
-    Claim,
-    Outcome,
-    claimed,
-    items,
-    release,
-)
+from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus, statuses_before
@@ -25,46 +15,47 @@ from tasks_app.models.tasks import EventKind
 
 
 def record(claim: Claim, outcome: Outcome) -> bool:
-    """Write one stock's end and the task's counters; the last stock ends the task: then True.
+    """Records a stock's end and adds it to the task's counters. Returns True if it ended the task.
 
-    Call it last in the transaction that wrote the bars. Raises `StaleClaim` when the task is no
-    longer running or the claim is no longer held: that transaction must roll back.
+    Call it last in the transaction that wrote the bars. Raises `StaleClaim` when the task is no longer
+    running or the claim is no longer valid: that transaction must roll back.
     """
-    task_id = claim.lane.task_id
-    succeeded = outcome.state != ItemState.FAILED
-    more = {
-        "processed_stocks": 1,
-        "success_count": int(succeeded),
-        "failed_count": int(not succeeded),
-        "collected_count": outcome.collected,
-        "corrected_count": outcome.corrected,
-        "skipped_count": outcome.skipped,
-        "refused_count": outcome.refused,
-        "flagged_count": outcome.flagged,
-    }
-    counted = CollectionTask.objects.filter(pk=task_id, status=RUNNING).update(
-        **{name: F(name) + number for name, number in more.items() if number},
+    bars = {name: getattr(outcome, name) for name in BAR_COUNTS}
+    increments = {f"{name}_count": count for name, count in bars.items() if count}
+    increments["failed_count" if outcome.state == ItemState.FAILED else "success_count"] = 1
+    task = CollectionTask.objects.filter(pk=claim.lane.task_id, status=RUNNING)
+    is_counted = task.update(
+        processed_stocks=F("processed_stocks") + 1,
         heartbeat_at=Now(),
+        **{name: F(name) + number for name, number in increments.items()},
     )
-    if not counted or not release(claimed(claim), outcome):
+    if not is_counted or not claim.item.update(
+        state=outcome.state,
+        lane=None,
+        lease_until=None,
+        finished_at=Now(),
+        source=outcome.source,
+        error_code=outcome.error_code,
+        error_message=outcome.error_message,
+        **{f"rows_{name}": count for name, count in bars.items()},
+    ):
         raise errors.StaleClaim(what=claim.code)
-    return finish_if_done(task_id)
+    return end_if_done(claim.lane.task_id)
 
 
-def finish_if_done(task_id: UUID) -> bool:
-    """End a task whose stocks are all processed: completed, or failed when not one succeeded."""
+def end_if_done(task_id: UUID) -> bool:
+    """Ends a task whose stocks are all processed: completed, or failed if not one of them succeeded."""
     task = CollectionTask.objects.filter(
         pk=task_id, status=RUNNING, planned_at__isnull=False, processed_stocks=F("total_stocks")
     )
-    counts = list(task.values_list("success_count", "total_stocks"))
-    if not counts:
+    if (counts := task.values_list("success_count", "total_stocks").first()) is None:
         return False
-    succeeded, total = counts[0]
+    succeeded, total = counts
     if succeeded or not total:
         end(task_id, TaskStatus.COMPLETED)
         events.record_event(task_id, EventKind.COMPLETED, WORKER)
         return True
-    first = items(task_id).order_by("position").values_list("code", "error_message").first()
+    first = items_of(task_id).order_by("position").values_list("code", "error_message").first()
     message = errors.stored_reason("all_failed", total=total, first=": ".join(first or ()))
     end(task_id, TaskStatus.FAILED, "all_failed", message)
     events.record_event(task_id, EventKind.FAILED, WORKER, code="all_failed")
@@ -72,17 +63,21 @@ def finish_if_done(task_id: UUID) -> bool:
 
 
 def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") -> None:
-    """The one way out of `running`. Claimed items go back first: a final task's items are frozen."""
-    items(task_id).filter(state=CLAIMED).update(**RELEASED)
-    moved = CollectionTask.objects.filter(pk=task_id, status__in=statuses_before(status)).update(
-        status=status, end_time=Now(), error_code=code, error_message=message, shares=_shares(task_id)
+    """Moves a running task to a final status. Its row must be locked. Raises `StaleClaim`.
+
+    Claimed items are released first: the items of a final task can't be changed. A task with fallbacks
+    stores what came from which source.
+    """
+    items_of(task_id).filter(state=CLAIMED).update(**RELEASED)
+    task = CollectionTask.objects.filter(pk=task_id)
+    fallbacks = task.values_list("fallbacks", flat=True).first()
+    is_moved = task.filter(status__in=statuses_before(status)).update(
+        status=status,
+        end_time=Now(),
+        error_code=code,
+        error_message=message,
+        shares=selectors.count_shares(task_id) if fallbacks else None,
     )
-    if not moved:
+    if not is_moved:
         raise errors.StaleClaim(what=f"task {task_id}")
     CollectionLane.objects.filter(task_id=task_id).update(lease_until=None, begun=False, worker="")
-
-
-def _shares(task_id: UUID) -> dict[str, Any] | None:
-    """What came from which source, where there were several. The task's row must be locked."""
-    fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
-    return selectors.count_shares(task_id) if fallbacks else None

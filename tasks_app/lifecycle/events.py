@@ -1,4 +1,4 @@
-"""Who did what: every verb leaves an event, in the verb's own transaction."""
+"""The record of who did what: every verb adds an event in its own transaction."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from tasks_app.models.tasks import Channel, EventKind
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts and through which channel; `user` is None for workers and the terminal."""
+    """The user behind a verb and the channel; `user` is None for workers and the terminal."""
 
     channel: Channel
     user: User | None = None
@@ -26,7 +26,7 @@ WORKER = Actor(Channel.WORKER)
 
 
 def record_event(task_id: UUID, kind: EventKind, actor: Actor, **params: Any) -> None:
-    """Add an event. `params` must be JSON."""
+    """Adds an event. `params` must be serialisable as JSON."""
     TaskEvent.objects.create(
         task_id=task_id,
         kind=kind,

@@ -1,11 +1,10 @@
-"""Old tasks go as a whole, a small batch at a time. What is stored of the market stays.
+"""Deletes old tasks, each as a whole, in small batches. Stored market data stays.
 
-Whatever outlives a task (bars, corrections, findings, its retries, its plan) keeps the id of what is gone.
+What outlives a task (bars, corrections, findings, its retries, its plan) keeps the id of the deleted row.
 """
 
 from datetime import timedelta
 from typing import NamedTuple
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -15,25 +14,25 @@ from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
 
-BATCH = 1000  # rows, so that nobody waits for long
+BATCH = 1000  # rows; a larger batch would make others wait
 
 
-class Pruned(NamedTuple):
-    """How many rows went in a batch; none when there is nothing left to prune."""
+class DeletedRows(NamedTuple):
+    """How many rows a batch deleted; zeros when there is nothing left to delete."""
 
     tasks: int = 0
     items: int = 0
     others: int = 0
 
     @property
-    def rows(self) -> int:
+    def total(self) -> int:
         return sum(self)
 
 
 def expired(days: int) -> QuerySet[CollectionTask]:
-    """Tasks that ended more than so many days ago, the oldest first; none for 0.
+    """Returns the tasks that ended more than `days` days ago, the oldest first; none for 0.
 
-    No task ends before it starts: the start is named for the index of the list, which has that order.
+    A task starts before it ends: the condition on the start is for the index, which is in that order.
     """
     if not days:
         return CollectionTask.objects.none()
@@ -42,37 +41,31 @@ def expired(days: int) -> QuerySet[CollectionTask]:
     return past.order_by("start_time", "id")
 
 
-def prune(days: int, batch: int = BATCH) -> Pruned:
-    """Delete up to `batch` rows of the oldest expired task, itself as the last, in one short transaction.
+def prune(days: int, batch: int = BATCH) -> DeletedRows:
+    """Deletes up to `batch` rows of the oldest expired task in one short transaction, the task itself last.
 
-    Of several hosts each takes another task, or finds none.
+    Of several hosts each takes another task, or none.
     """
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         oldest = expired(days).select_for_update(skip_locked=True).values_list("pk", flat=True).first()
-        return _prune(oldest, batch) if oldest else Pruned()
+        if oldest is None:
+            return DeletedRows()
+        counts: list[int] = []
+        for rows in (
+            CollectionItem.objects.filter(task_id=oldest).order_by("position"),
+            TaskEvent.objects.filter(task_id=oldest).order_by("pk"),
+            CollectionLane.objects.filter(task_id=oldest).order_by("number"),
+        ):
+            keys = list(rows.values_list("pk", flat=True)[: batch - sum(counts)])
+            counts.append(rows.model._default_manager.filter(pk__in=keys).delete()[0] if keys else 0)
+        is_last = sum(counts) < batch  # else there may be more rows
+        if is_last:
+            CollectionTask.objects.filter(pk=oldest).delete()
+        items, *others = counts
+        return DeletedRows(int(is_last), items, sum(others))
 
 
-def is_going(task: CollectionTask) -> bool:
-    """Whether the ended task has lost stocks to a batch, which begins with the first."""
+def is_being_deleted(task: CollectionTask) -> bool:
+    """Whether a batch has deleted items of the ended task: it begins with the first."""
     return bool(task.end_time and task.total_stocks) and not task.items.filter(position=0).exists()
-
-
-def _prune(task_id: UUID, batch: int) -> Pruned:
-    """The task's row must be locked."""
-    items = _delete(CollectionItem.objects.filter(task_id=task_id).order_by("position")[:batch])
-    events = _delete(TaskEvent.objects.filter(task_id=task_id).order_by("pk")[: batch - items])
-    lanes = _delete(
-        CollectionLane.objects.filter(task_id=task_id).order_by("number")[: batch - items - events]
-    )
-    gone = items + events + lanes
-    if gone == batch:  # there may be more
-        return Pruned(0, items, events + lanes)
-    CollectionTask.objects.filter(pk=task_id).delete()
-    return Pruned(1, items, events + lanes)
-
-
-def _delete(rows: QuerySet[CollectionItem] | QuerySet[TaskEvent] | QuerySet[CollectionLane]) -> int:
-    """By primary key; how many."""
-    keys = list(rows.values_list("pk", flat=True))
-    return rows.model._default_manager.filter(pk__in=keys).delete()[0] if keys else 0

@@ -1,4 +1,4 @@
-"""The verbs of people: start, retry, cancel."""
+"""The verbs of users: start, retry, cancel."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from django.db.models import Q
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events, retention
-from tasks_app.lifecycle.claims import RUNNING, add_items, locked
+from tasks_app.lifecycle.claims import RUNNING, add_items, lock_task
 from tasks_app.lifecycle.completion import end
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import rescue, supply
@@ -31,52 +31,57 @@ DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 
 
 def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | None = None) -> CollectionTask:
-    """Start a task and queue its first slices, all in one transaction.
+    """Starts a task and queues its first slices, all in one transaction.
 
-    The same idempotency key, user and order answer with the task already started. Raises
-    `OrderError` for an order that makes no sense, `TaskAlreadyRunning` while another one runs.
+    The same idempotency key from the same user returns the task that was started with it. Raises
+    `OrderError` for an order that can't be carried out, `IdempotencyConflict` for a known key with another
+    order, `TaskAlreadyRunning` while another task runs.
     """
-    digest = _digest(order)
-    with _slot() as slot:
-        if idempotency_key and (earlier := _answered(actor, idempotency_key, digest)):
-            return earlier
+    digest = hashlib.sha256(json.dumps(asdict(order), default=str, sort_keys=True).encode()).hexdigest()
+    with _locked_slot() as slot:
+        if idempotency_key:
+            same_key = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
+            if earlier := same_key.first():
+                if earlier.idempotency_hash != digest:
+                    raise errors.IdempotencyConflict()
+                return earlier
         order = orders.resolve(order, today, settings.COLLECTOR)
         known, unknown = orders.split_known(order.market, order.stock_codes)
-        return _launch(
+        return _create_task(
             order, actor, slot, known, unknown, idempotency_key=idempotency_key, idempotency_hash=digest
         )
 
 
 def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
-    """Start a new task with exactly the failed and unprocessed stocks of an ended one.
+    """Starts a new task with exactly the failed and unprocessed stocks of an ended one.
 
-    `error_code` narrows it to the failures with that code. Raises `TaskNotFound`,
-    `TaskStillRunning`, `TaskAlreadyRunning` or `NothingToRetry`; `OrderError` when the task's source is
-    not to be had here any more.
+    With an `error_code`, only the stocks that failed with it. Raises `TaskNotFound`, `TaskStillRunning`,
+    `TaskAlreadyRunning`, `NothingToRetry`, or `OrderError` when the task's source is no longer available.
     """
-    with _slot() as slot:
-        old = locked(task_id)
+    with _locked_slot() as slot:
+        old = lock_task(task_id)
         if old.status == RUNNING:
             raise errors.TaskStillRunning(task_id=task_id)
-        if retention.is_going(old):
+        if retention.is_being_deleted(old):
             raise errors.TaskNotFound(task_id=task_id)
-        orders.source_of(old.market, old.source, settings.COLLECTOR)
-        left = Q(state=ItemState.FAILED, error_code=error_code) if error_code else ~DONE
-        codes = tuple(old.items.filter(left).order_by("position").values_list("code", flat=True))
+        orders.find_source(old.market, old.source, settings.COLLECTOR)
+        remaining = Q(state=ItemState.FAILED, error_code=error_code) if error_code else ~DONE
+        codes = tuple(old.items.filter(remaining).order_by("position").values_list("code", flat=True))
         if not codes and (old.planned_at or error_code):
             raise errors.NothingToRetry(task_id=task_id)
-        new = _launch(orders.order_from_task(old), actor, slot, codes or old.stock_codes, (), retry_of=old)
+        order = orders.order_from_task(old)
+        new = _create_task(order, actor, slot, codes or old.stock_codes, (), retry_of=old)
         events.record_event(old.pk, EventKind.RETRIED, actor, by=str(new.pk), error_code=error_code)
         return new
 
 
 def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
-    """End a running task for good: once this returns, nothing more is written for it.
+    """Ends a running task for good: once this returns, nothing more is written for it.
 
-    Raises `TaskNotFound`, or `TaskNotRunning` with the status it has.
+    Raises `TaskNotFound`, or `TaskNotRunning` with the task's status.
     """
     with sqlite_priority.interactive_write(), transaction.atomic():
-        task = locked(task_id)
+        task = lock_task(task_id)
         if task.status != RUNNING:
             raise errors.TaskNotRunning(task_id=task_id, status=task.status)
         end(task_id, TaskStatus.CANCELLED)
@@ -86,35 +91,13 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
 
 
 @contextmanager
-def _slot() -> Iterator[ExecutionSlot]:
-    """A transaction that holds the single-run slot: starts stand in line here."""
+def _locked_slot() -> Iterator[ExecutionSlot]:
+    """Opens a transaction that locks the single-run slot, so that starts happen one after another."""
     with sqlite_priority.interactive_write(), transaction.atomic():
         yield ExecutionSlot.objects.select_for_update().get_or_create(pk=1)[0]
 
 
-def _digest(order: Order) -> str:
-    return hashlib.sha256(json.dumps(asdict(order), default=str, sort_keys=True).encode()).hexdigest()
-
-
-def _answered(actor: Actor, key: str, digest: str) -> CollectionTask | None:
-    """The task that this user's key already started. Raises for the same key with another order."""
-    earlier = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=key).first()
-    if earlier and earlier.idempotency_hash != digest:
-        raise errors.IdempotencyConflict()
-    return earlier
-
-
-def _require_free_slot() -> None:
-    """Raise `TaskAlreadyRunning`, unless the one that runs turns out to be at its end."""
-    running = CollectionTask.objects.filter(status=RUNNING)
-    for task_id in running.values_list("pk", flat=True):
-        with suppress(errors.StaleClaim):  # it has just ended by itself
-            rescue(task_id)
-    if (task := running.first()) is not None:
-        raise errors.TaskAlreadyRunning(task_id=task.pk)
-
-
-def _launch(
+def _create_task(
     order: Order,
     actor: Actor,
     slot: ExecutionSlot,
@@ -122,8 +105,16 @@ def _launch(
     unknown: Sequence[str],
     **extra: Any,
 ) -> CollectionTask:
-    """Create the task with its lanes, and its items when the codes are given; queue its slices."""
-    _require_free_slot()
+    """Creates the task with its lanes, and its items if the codes are given; queues its first slices.
+
+    Raises `TaskAlreadyRunning`, unless the running task turns out to be done or abandoned.
+    """
+    running = CollectionTask.objects.filter(status=RUNNING)
+    for task_id in running.values_list("pk", flat=True):
+        with suppress(errors.StaleClaim):  # it has just ended by itself
+            rescue(task_id)
+    if still_running := running.first():
+        raise errors.TaskAlreadyRunning(task_id=still_running.pk)
     if codes and not (codes := orders.narrow(order, codes)):
         raise errors.NothingToCollect(market=order.market)
     fields = {**asdict(order), "stock_codes": list(codes) if codes else None}
@@ -132,8 +123,8 @@ def _launch(
     )
     slot.task = task
     slot.save()
-    lanes = range(registry.lane_count((order.source, *(order.fallbacks or ())), settings.COLLECTOR))
-    CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in lanes)
+    lane_count = registry.lane_count((order.source, *(order.fallbacks or ())), settings.COLLECTOR)
+    CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in range(lane_count))
     events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:
         add_items(task.pk, codes)

@@ -1,4 +1,4 @@
-"""The verbs of a slice. Each raises `StaleClaim` once the task has ended or the lane is another's."""
+"""The verbs of a slice. Each raises `StaleClaim` once the task has ended or the lane or claim was lost."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,22 +13,18 @@ from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events
 from tasks_app.lifecycle.claims import (
-    CLAIMED,
     RELEASED,
     Claim,
     Lane,
     Outcome,
     add_items,
     claim_items,
-    claimed,
-    items,
-    lanes_of,
-    lease,
+    extend_lease,
+    lease_end,
     lock_lane,
     lock_running_task,
-    prolong,
 )
-from tasks_app.lifecycle.completion import finish_if_done, record
+from tasks_app.lifecycle.completion import end_if_done, record
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.lifecycle.recovery import supply
 from tasks_app.models import CollectionTask, TaskEvent
@@ -38,38 +34,37 @@ MOST_JITTER = 1.5
 
 
 def begin(task_id: UUID, number: int, generation: int, worker: str) -> Lane:
-    """Take up the lane for a queued slice. Raises `StaleClaim` for a copy of a job or a stale one.
+    """Takes the lane for a queued slice. Raises `StaleClaim` for a copy of a job or a stale job.
 
-    It is no sign of work yet: a slice that dies at once each time must not keep its task alive.
+    This does not count as activity: a slice that dies at once every time must not keep its task alive.
     """
     lane = Lane(task_id, number, generation)
     with transaction.atomic():
         lock_running_task(task_id)
-        begun = lanes_of(lane).filter(begun=False).update(begun=True, worker=worker, lease_until=lease())
-        if not begun:
+        if not lane.row.filter(begun=False).update(begun=True, worker=worker, lease_until=lease_end()):
             raise errors.StaleClaim(what=str(lane))
     return lane
 
 
 def decline(lane: Lane) -> None:
-    """Leave the lane to others: the watchdog's next round queues it anew. Raises `StaleClaim`."""
+    """Gives the lane back without work: the watchdog's next round queues it for another worker."""
     with transaction.atomic():
         lock_lane(lane)
-        lanes_of(lane).update(lease_until=None, worker="")
+        lane.row.update(lease_until=None, worker="")
 
 
 def plan(lane: Lane, codes: Sequence[str]) -> None:
-    """Give the task its items, and supply the other lanes. An empty plan ends the task at once."""
+    """Creates the task's items and supplies the other lanes. A plan without codes ends the task at once."""
     with transaction.atomic():
         lock_lane(lane)
         add_items(lane.task_id, codes)
         events.record_event(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
         supply(lane.task_id)
-        finish_if_done(lane.task_id)
+        end_if_done(lane.task_id)
 
 
 def claim(lane: Lane, limit: int) -> list[Claim]:
-    """Up to `limit` due items for this lane; their attempts are counted before anything is tried."""
+    """Claims up to `limit` due items for this lane. Their attempts are counted before anything is tried."""
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         lock_lane(lane)
@@ -77,12 +72,12 @@ def claim(lane: Lane, limit: int) -> list[Claim]:
 
 
 def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
-    """Record a stock's end, and claim up to `limit` further ones in the same commit: one instead of two.
+    """Records a stock's end and claims up to `limit` further stocks in the same commit: one instead of two.
 
-    As with `record`, call it last in the transaction that wrote the bars. Raises `StaleClaim`. A lane
-    that was lost costs only the further ones.
+    As with `record`, call it last in the transaction that wrote the bars. If only the lane was lost, the
+    stock is recorded and nothing is claimed.
     """
-    if record(claim, outcome) or limit <= 0 or not prolong(claim.lane):
+    if record(claim, outcome) or limit <= 0 or not extend_lease(claim.lane):
         return []
     return claim_items(claim.lane, limit)
 
@@ -90,51 +85,46 @@ def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
 def requeue(
     claim: Claim, error_code: str, error_message: str, delay: float, attempts: int | None = None
 ) -> None:
-    """Put a claimed stock back for another try in `delay` seconds. Raises `StaleClaim`.
+    """Releases a claimed stock for another attempt in `delay` seconds.
 
-    It waits for COLLECTOR_BACKOFF_MAX and its jitter at most: as long as stocks wait, nobody expects a
-    sign of a worker. `attempts` are then counted for it; as many as the claim says, when left out.
+    The delay is capped at COLLECTOR_BACKOFF_MAX plus its jitter, because no worker activity is expected
+    while stocks wait. `attempts` replaces the item's number of attempts; by default this one counts.
     """
     delay = min(delay, settings.COLLECTOR.backoff_max * MOST_JITTER)
     with transaction.atomic():
         lock_running_task(claim.lane.task_id)
-        moved = claimed(claim).update(
+        is_released = claim.item.update(
             **RELEASED,
             not_before=Now() + timedelta(seconds=delay),
             attempts=claim.attempts if attempts is None else attempts,
             error_code=error_code,
             error_message=error_message,
         )
-    if not moved:
+    if not is_released:
         raise errors.StaleClaim(what=claim.code)
 
 
 def beat(lane: Lane) -> None:
-    """Prolong the lane's lease and those of its items. Raises `StaleClaim` once they are lost."""
+    """Extends the leases of the lane and its items, and counts as activity on the task."""
     with transaction.atomic():
         lock_lane(lane)
-        held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
-        held.update(lease_until=lease())
+        lane.claimed_items.update(lease_until=lease_end())
         CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
 
 
 def warn(lane: Lane, code: str, **params: str) -> None:
-    """Record something that people should know of the task, which goes on; of each code once.
-
-    Raises `StaleClaim`.
-    """
+    """Records a warning about the task, which continues. Each code is recorded once per task."""
     with transaction.atomic():
-        lock_lane(lane)  # its lock: another worker's warning is seen
+        lock_lane(lane)  # serialises warnings, so that another worker's is seen
         warnings = TaskEvent.objects.filter(task_id=lane.task_id, kind=EventKind.WARNED)
         if not warnings.filter(params__code=code).exists():
             events.record_event(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
 
 
 def close(lane: Lane) -> None:
-    """End the slice: hand back what it still holds, free the lane, queue the successors."""
+    """Ends the slice: releases what it still holds without counting the attempt, and queues successors."""
     with transaction.atomic():
         lock_lane(lane)
-        held = items(lane.task_id).filter(state=CLAIMED, lane=lane.number)
-        held.update(**RELEASED, attempts=F("attempts") - 1)
-        lanes_of(lane).update(lease_until=None, worker="")
+        lane.claimed_items.update(**RELEASED, attempts=F("attempts") - 1)
+        lane.row.update(lease_until=None, worker="")
         supply(lane.task_id)

@@ -26,7 +26,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if errors.are_missing(error):
+        if errors.is_missing_table(error):
             raise TablesMissing(name=name()) from error
         raise DatabaseAway(name=name(), reason=one_line(error)) from error
 

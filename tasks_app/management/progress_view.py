@@ -149,7 +149,7 @@ class Watch:
 
     def _missing_worker(self) -> str:
         now = time.monotonic()
-        if dispatch.clusters():
+        if dispatch.live_clusters():
             self.cluster_seen = now
         if now - self.cluster_seen < self.patience:
             return ""

@@ -1,4 +1,4 @@
-"""The tables."""
+"""The database tables."""
 
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (

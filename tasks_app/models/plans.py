@@ -1,4 +1,4 @@
-"""Collections that start by themselves, at a time of the market's day."""
+"""Plans: collections that start by themselves at a time of day in the market's time zone."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -19,7 +19,7 @@ class Rhythm(models.TextChoices):
 
 
 class Weekday(models.IntegerChoices):
-    """As Python counts."""
+    """Numbered as by `date.weekday()`."""
 
     MONDAY = 0, _("Monday")
     TUESDAY = 1, _("Tuesday")
@@ -31,10 +31,10 @@ class Weekday(models.IntegerChoices):
 
 
 class CollectionPlan(models.Model):
-    """An order that is started again and again: `days` counted back from the day it is due, up to today.
+    """An order that is started repeatedly, for the `days` days up to the day on which it is due.
 
-    `next_at` is when it is due, by the database's clock; None while it is switched off. A plan that is
-    due while another task runs waits (`waiting_since`) and starts after it: once, however much it missed.
+    `next_at` is when it is due, by the database's clock; None while it is disabled. A plan that is due
+    while another task runs waits (`waiting_since`) and starts after it, once, however many runs it missed.
     """
 
     name = models.CharField(_("name"), max_length=100, unique=True)
@@ -58,7 +58,7 @@ class CollectionPlan(models.Model):
     last_at = models.DateTimeField(_("last run"), null=True, editable=False)
     last_task = models.ForeignKey(
         "tasks_app.CollectionTask",
-        models.DO_NOTHING,  # it may be pruned
+        models.DO_NOTHING,  # the task may be deleted
         null=True,
         db_constraint=False,
         editable=False,

@@ -1,4 +1,4 @@
-"""A task, its items and lanes, the slot it holds, and the record of who did what."""
+"""Tasks with their items and lanes, the single-run slot, and the record of who did what."""
 
 import uuid
 
@@ -32,7 +32,7 @@ class EventKind(models.TextChoices):
 
 
 class CollectionTask(models.Model):
-    """One order: these stocks, these days, from this source. `lifecycle` alone changes it."""
+    """One collection: an order and its progress. Only `lifecycle` changes it."""
 
     id = models.UUIDField(_("task"), primary_key=True, default=uuid.uuid4, editable=False)
     status = models.CharField(_("status"), max_length=9, choices=TaskStatus, default=TaskStatus.RUNNING)
@@ -58,7 +58,7 @@ class CollectionTask(models.Model):
     refused_count = models.PositiveBigIntegerField(_("bars refused"), default=0)
     flagged_count = models.PositiveBigIntegerField(_("bars flagged"), default=0)
 
-    # What came from which source, written when a task with fallbacks ends: {name: {"stocks", "bars"}, …}.
+    # What came from which source, stored when a task with fallbacks ends: {name: {"stocks", "bars"}, …}.
     shares = models.JSONField(null=True, editable=False)
 
     start_time = models.DateTimeField(_("started at"), db_default=Now(), editable=False)
@@ -76,7 +76,7 @@ class CollectionTask(models.Model):
         verbose_name=_("started by"),
         related_name="+",
     )
-    # Like all that outlives a pruned task, it keeps the id, so that pages can say what is gone.
+    # No constraint: this keeps the id of a deleted task, so that pages can say what was deleted.
     retry_of = models.ForeignKey(
         "self",
         models.DO_NOTHING,
@@ -99,7 +99,7 @@ class CollectionTask(models.Model):
         default_permissions = ("view", "delete")
         indexes = [
             models.Index(fields=["-start_time", "-id"], name="tasks_newest_first"),
-            # What is rare among a million is found at once, too: each list filter in the list's order.
+            # An index per list filter, in the list's order: few matches among a million tasks are found fast.
             models.Index(fields=["status", "-start_time", "-id"], name="tasks_by_status"),
             models.Index(fields=["market", "-start_time", "-id"], name="tasks_by_market"),
             models.Index(fields=["source", "-start_time", "-id"], name="tasks_by_source"),
@@ -133,14 +133,14 @@ class CollectionTask(models.Model):
 
     @property
     def progress(self) -> int:
-        """Percent of the stocks processed, 0 to 100, rounded down."""
+        """The share of processed stocks in percent, 0 to 100, rounded down."""
         if not self.total_stocks:
             return 0
         return min(100, int(self.processed_stocks / self.total_stocks * 100))
 
 
 class CollectionItem(models.Model):
-    """One stock of a task. `fence` counts its claims: a write with an older number is refused."""
+    """One stock of a task. Each claim or release increases `fence`: writes with an older number are refused."""
 
     task = models.ForeignKey(
         CollectionTask, models.CASCADE, db_index=False, related_name="items", verbose_name=_("task")
@@ -190,7 +190,7 @@ class CollectionItem(models.Model):
 
 
 class CollectionLane(models.Model):
-    """A right to run one slice at a time. Only the slice that began `generation` may write."""
+    """The right to run one slice of a task at a time. Only the slice that began `generation` may write."""
 
     task = models.ForeignKey(
         CollectionTask, models.CASCADE, db_index=False, related_name="lanes", verbose_name=_("task")
@@ -214,7 +214,7 @@ class CollectionLane(models.Model):
 
 
 class ExecutionSlot(models.Model):
-    """The one row that every start locks first. Its task holds it for as long as it is running."""
+    """The single row that every start locks first. Its task holds the slot while it is running."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     task = models.ForeignKey(
@@ -230,7 +230,7 @@ class ExecutionSlot(models.Model):
 
 
 class TaskEvent(models.Model):
-    """Who did what to a task, when, through which channel, with which parameters."""
+    """Who did what to a task, when, through which channel and with which parameters."""
 
     task = models.ForeignKey(CollectionTask, models.CASCADE, related_name="events", verbose_name=_("task"))
     kind = models.CharField(_("event"), max_length=10, choices=EventKind)

@@ -1,4 +1,4 @@
-"""Stock codes as people bring them: pasted, or in a file."""
+"""Lists of stock codes from users: pasted text, or an uploaded file."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ from tasks_app.sources.text_encoding import decode_text
 
 MAX_BYTES = 500_000
 HEADINGS = frozenset({"code", "codes", "symbol", "ticker", "stock_code", "代码", "证券代码", "股票代码"})
-_BETWEEN = re.compile(r"[\s,;|，、；\u3000]+")
+_SEPARATORS = re.compile(r"[\s,;|，、；\u3000]+")
 _LOOKS_LIKE_A_CODE = re.compile(r"([A-Za-z]{2}\.?)?\d{5,6}(\.[A-Za-z]{2,4})?|[A-Za-z]{1,6}([.-][A-Za-z])?")
 
 
@@ -33,15 +33,16 @@ class EmptyList(errors.OrderError):
     template = _("The file contains no stock codes.")
 
 
-def split(text: str) -> list[str]:
-    """The codes of a pasted list: between them commas, Chinese ones too, semicolons, blanks or lines."""
-    return [code for code in _BETWEEN.split(text) if code]
+def split_codes(text: str) -> list[str]:
+    """Returns the codes of a pasted list, separated by commas (also Chinese), semicolons, spaces or lines."""
+    return [code for code in _SEPARATORS.split(text) if code]
 
 
-def read(content: bytes) -> list[str]:
-    """The codes of a text file, or of a CSV file's column of codes (by its heading, else the first).
+def parse_file(content: bytes) -> list[str]:
+    """Returns the codes of a text file, or of the code column of a CSV file.
 
-    Raises `FileTooLarge`, `NotAList` or `EmptyList`.
+    That column is found by its heading, else it is the first. The delimiter is the first of tab, semicolon
+    and comma in the first line. Raises `FileTooLarge`, `NotAList` or `EmptyList`.
     """
     if len(content) > MAX_BYTES:
         raise FileTooLarge(limit=MAX_BYTES // 1000)
@@ -49,29 +50,20 @@ def read(content: bytes) -> list[str]:
         text, _encoding = decode_text(content)
     except ValueError as error:
         raise NotAList() from error
-    codes = _column(_rows(text))
+    lines = text.strip().splitlines()
+    delimiter = next((mark for mark in "\t;," if lines and mark in lines[0]), ",")
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    codes = _code_column([row for row in rows if any(row)])
     if not codes:
         raise EmptyList()
     return codes
 
 
-def _rows(text: str) -> list[list[str]]:
-    """The lines, cut at tabs, semicolons or commas: at what the first line has."""
-    lines = text.strip().splitlines()
-    head = lines[0] if lines else ""
-    delimiter = next((mark for mark in "\t;," if mark in head), ",")
-    rows = ([cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter))
-    return [row for row in rows if any(row)]
-
-
-def _column(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The cells that hold the codes."""
-    if not rows:
-        return []
-    for place, heading in enumerate(rows[0]):
+def _code_column(rows: Sequence[Sequence[str]]) -> list[str]:
+    for index, heading in enumerate(rows[0] if rows else ()):
         if heading.lower() in HEADINGS:
-            return [row[place] for row in rows[1:] if len(row) > place and row[place]]
-    cells = [code for row in rows for cell in row for code in split(cell)]
+            return [row[index] for row in rows[1:] if len(row) > index and row[index]]
+    cells = [code for row in rows for cell in row for code in split_codes(cell)]
     if all(_LOOKS_LIKE_A_CODE.fullmatch(cell) for cell in cells):
-        return cells
+        return cells  # codes in any number of columns
     return [row[0] for row in rows if row[0]]

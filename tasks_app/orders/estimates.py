@@ -1,9 +1,8 @@
-"""What an order would mean before it is started: how many stocks, requests, and how long."""
+"""Estimates of an order before it is started: how many stocks and requests, and how long it takes."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
 from statistics import quantiles
-from typing import Any
 
 from tasks_app.conf import Conf
 from tasks_app.models import CollectionTask, Stock, StockList
@@ -12,17 +11,18 @@ from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 
-LOOKED_AT, USED = 50, 10  # of the source's tasks, the newest first
-TELLING = 50  # stocks: a task with fewer tells little of the pace, and counts only when there is no other
+TASKS_READ, TASKS_USED = 50, 10  # of the source's tasks, the newest first
+REPRESENTATIVE = 50  # stocks: smaller tasks say little about the pace, and count only if there are no others
 SLACK = 1.25
+DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """None: not known. `stocks` is the most it can be: what is stored already is not asked for again.
+    """An estimate; None means unknown. `stocks` is an upper bound: stored days are not requested again.
 
-    `low` to `high` is how long, by the middle half of the paces of the last `tasks` tasks of the source,
-    so that a single odd one does not widen it, and by its `limits`.
+    `low` to `high` is the duration by the middle half of the paces of the source's last `tasks` tasks (so
+    a single outlier does not widen it), and by the source's `limits`. `unknown` are codes left out.
     """
 
     stocks: int | None = None
@@ -35,42 +35,33 @@ class Estimate:
 
 
 def estimate(order: Order, conf: Conf) -> Estimate:
-    """The estimate for a resolved order, by a bounded number of queries. Raises `OrderError`."""
+    """Returns the estimate for a resolved order, with a bounded number of queries. Raises `OrderError`."""
     known, unknown = orders.split_known(order.market, order.stock_codes)
-    stocks = len(orders.narrow(order, known)) if known else _listed(order)
-    requests = None if stocks is None else stocks + (known is None)
-    paces, limits = _paces(order.source), registry.limits(order.source, conf)
-    low, high = _range(stocks or 0, requests or 0, paces, limits)
+    stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
+    requests = None if stocks is None else stocks + (known is None)  # one more for the list
+    paces, limits = _recent_paces(order.source), registry.limits(order.source, conf)
+    low, high = _duration(stocks or 0, requests or 0, paces, limits)
     return Estimate(stocks, requests, low, high, len(paces), limits, unknown)
 
 
-def _range(stocks: int, requests: int, paces: list[float], limits: Limits) -> tuple[Any, Any]:
-    """The shortest and the longest time, never shorter than the limits allow. (None, None): not known."""
-    least = _least(requests, limits)
+def _duration(
+    stocks: int, requests: int, paces: list[float], limits: Limits
+) -> tuple[timedelta, timedelta] | tuple[None, None]:
+    """Returns the shortest and the longest duration, never shorter than the limits allow."""
+    at_rate = requests / limits.rate if limits.rate else 0.0
+    nights = (requests - 1) // limits.daily if limits.daily and requests else 0
+    least = max(at_rate, nights * DAY_SECONDS)
     if not stocks or not (paces or least):
         return None, None
-    slow, fast = _middle_half(paces)
-    low, high = (stocks / fast / SLACK, stocks / slow * SLACK) if paces else (least, least * 2)
+    low, high = least, least * 2
+    if paces:
+        slow, _, fast = quantiles(paces, n=4, method="inclusive") if len(paces) > 1 else paces * 3
+        low, high = stocks / fast / SLACK, stocks / slow * SLACK
     return timedelta(seconds=max(low, least)), timedelta(seconds=max(high, least * SLACK))
 
 
-def _middle_half(paces: list[float]) -> tuple[float, float]:
-    """The first and the third quartile."""
-    if len(paces) < 2:
-        return min(paces, default=0.0), max(paces, default=0.0)
-    first, _, third = quantiles(paces, n=4, method="inclusive")
-    return first, third
-
-
-def _least(requests: int, limits: Limits) -> float:
-    """Seconds that so many requests take at the source's rate, with a night after each day's last one."""
-    at_rate = requests / limits.rate if limits.rate else 0.0
-    nights = (requests - 1) // limits.daily if limits.daily and requests else 0
-    return max(at_rate, nights * 86_400.0)
-
-
-def _listed(order: Order) -> int | None:
-    """How many stocks the source's list had when it was last read, narrowed by the order's modes."""
+def _listed_stocks(order: Order) -> int | None:
+    """Returns the size of the source's stored stock list, narrowed by the order's modes."""
     lists = StockList.objects.filter(market=order.market, source=order.source)
     size = lists.values_list("size", flat=True).first()
     if order.test_mode:
@@ -81,14 +72,14 @@ def _listed(order: Order) -> int | None:
     return max(0, size - done)
 
 
-def _paces(source: str) -> list[float]:
-    """Stocks per second of the source's last tasks that tell the pace."""
+def _recent_paces(source: str) -> list[float]:
+    """Returns the stocks per second of the source's last representative tasks."""
     newest = CollectionTask.objects.filter(source=source).order_by("-start_time", "-id")
-    rows = newest.values_list("processed_stocks", "planned_at", "end_time")[:LOOKED_AT]
+    rows = newest.values_list("processed_stocks", "planned_at", "end_time")[:TASKS_READ]
     paces = [
-        (processed >= TELLING, processed / max(0.1, (ended - planned).total_seconds()))
+        (processed >= REPRESENTATIVE, processed / max(0.1, (ended - planned).total_seconds()))
         for processed, planned, ended in rows
         if processed and planned and ended
     ]
-    telling = [pace for tells, pace in paces if tells] or [pace for _, pace in paces]
-    return telling[:USED]
+    representative = [pace for is_representative, pace in paces if is_representative]
+    return (representative or [pace for _, pace in paces])[:TASKS_USED]

@@ -1,4 +1,4 @@
-"""An order: what somebody asks to have collected, and whether it makes sense."""
+"""Orders: what a user asks to have collected. An order is resolved and checked before it becomes a task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +15,15 @@ from tasks_app.sources.base import Source
 
 MAX_CODES = 10_000
 TEST_MODE_STOCKS = 5
+CODES_NAMED = 10
 
 
 @dataclass(frozen=True)
 class Order:
-    """These stocks (None: the source's whole list), these days. Empty `market` or `source`: by default.
+    """Stocks and days to collect. `stock_codes` None means the source's whole stock list.
 
-    `fallbacks` are asked, in this order, for stocks that the source fails on; None: those of
-    COLLECTOR_FALLBACKS that follow the source.
+    An empty `market` or `source` is chosen by `resolve`. `fallbacks` are the sources to try, in this
+    order, for stocks that fail on `source`; None means those of COLLECTOR_FALLBACKS that follow it.
     """
 
     start_date: date
@@ -38,21 +39,24 @@ class Order:
 
 
 def latest_today() -> date:
-    """The date where it is latest on Earth: no day that has begun anywhere counts as future."""
+    """Returns the latest date on Earth, so that no day that has begun anywhere counts as future."""
     return (datetime.now(UTC) + timedelta(hours=14)).date()
 
 
 def resolve(order: Order, today: date, conf: Conf) -> Order:
-    """The order with market, source and codes made definite. Raises `OrderError`."""
-    _check_dates(order, today)
-    market, source = _route(order, conf)
-    _check_adjust(order, source)
+    """Returns the order with definite market, source, codes and fallbacks. Raises `OrderError`."""
+    if order.end_date < order.start_date:
+        raise errors.ReversedDates(start=order.start_date, end=order.end_date)
+    if order.start_date > today:
+        raise errors.FutureStart(start=order.start_date)
+    market, source = _choose_market_and_source(order.market, order.source, conf)
+    _check_adjust(order.adjust, source)
     order = replace(order, market=market, source=source.name, stock_codes=clean_codes(order.stock_codes))
-    return replace(order, fallbacks=_fallbacks(order, conf))
+    return replace(order, fallbacks=_resolve_fallbacks(order, conf))
 
 
 def order_from_task(task: CollectionTask) -> Order:
-    """The order of a task again, without its codes."""
+    """Returns the order that started a task, without its codes."""
     return Order(
         start_date=task.start_date,
         end_date=task.end_date,
@@ -67,19 +71,22 @@ def order_from_task(task: CollectionTask) -> Order:
 
 
 def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Trimmed, in upper case, each once; None when there are none. Raises for malformed or too many."""
+    """Returns the codes trimmed, in upper case, without duplicates; None if there are none.
+
+    Raises `TooManyCodes` or `MalformedCodes`.
+    """
     if not codes:
         return None
     if len(codes) > MAX_CODES:
         raise errors.TooManyCodes(count=len(codes), limit=MAX_CODES)
     malformed = [f"“{code[:24]}”" for code in codes if not is_code(code.strip())]
     if malformed:
-        raise errors.MalformedCodes(codes=_few(malformed))
+        raise errors.MalformedCodes(codes=_abbreviate(malformed))
     return tuple(dict.fromkeys(clean_code(code) for code in codes))
 
 
 def split_known(market: str, codes: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """(known, unknown) codes. Where no list of the market was ever synchronised, all pass as known.
+    """Returns (known, unknown) codes. While no stock list of the market is stored, all count as known.
 
     Raises `UnknownCodes` when none is known.
     """
@@ -88,12 +95,12 @@ def split_known(market: str, codes: tuple[str, ...] | None) -> tuple[tuple[str, 
     listed = set(Stock.objects.filter(market=market, code__in=codes).values_list("code", flat=True))
     known = tuple(code for code in codes if code in listed)
     if not known:
-        raise errors.UnknownCodes(market=market, codes=_few(codes))
+        raise errors.UnknownCodes(market=market, codes=_abbreviate(codes))
     return known, tuple(code for code in codes if code not in listed)
 
 
 def narrow(order: Order, codes: Sequence[str]) -> list[str]:
-    """The codes that the order's modes leave of `codes`, in their order."""
+    """Returns the codes that remain in test mode and full collection mode, in their order."""
     if order.full_collection_mode:
         done = Stock.objects.filter(market=order.market, full_collection_completed=True)
         collected = set(done.values_list("code", flat=True))
@@ -101,43 +108,41 @@ def narrow(order: Order, codes: Sequence[str]) -> list[str]:
     return list(codes[:TEST_MODE_STOCKS] if order.test_mode else codes)
 
 
-def source_of(market: str, name: str, conf: Conf) -> type[Source]:
-    """The source of that name, or the one that serves the market. Raises `OrderError` when there is none."""
-    return _route(Order(date.min, date.min, market=market, source=name), conf)[1]
+def find_source(market: str, name: str, conf: Conf) -> type[Source]:
+    """Returns the source of that name, or the one that serves the market. Raises `OrderError`."""
+    return _choose_market_and_source(market, name, conf)[1]
 
 
-def _few(codes: Sequence[str]) -> str:
-    shown = ", ".join(codes[:10])
-    return shown if len(codes) <= 10 else f"{shown}, … ({len(codes)})"
-
-
-def _check_dates(order: Order, today: date) -> None:
-    if order.end_date < order.start_date:
-        raise errors.ReversedDates(start=order.start_date, end=order.end_date)
-    if order.start_date > today:
-        raise errors.FutureStart(start=order.start_date)
-
-
-def _route(order: Order, conf: Conf) -> tuple[str, type[Source]]:
-    """Market and source. A market left out is CN, or the first one that the source serves."""
-    if order.market and order.market not in MARKETS:
-        raise errors.UnknownMarket(market=order.market, known=", ".join(MARKETS))
-    name = order.source or (
-        registry.choose_source(order.market, conf) if order.market else conf.default_source
-    )
-    if name is None:
-        raise errors.NoSourceForMarket(market=order.market, **_described(conf))
-    source = _known(name, conf)
-    market = order.market or ("CN" if "CN" in source.markets else source.markets[0])
+def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, type[Source]]:
+    """Completes market and source. The default market is CN, or the first one that the source serves."""
+    if market and market not in MARKETS:
+        raise errors.UnknownMarket(market=market, known=", ".join(MARKETS))
+    chosen = name or (registry.choose_source(market, conf) if market else conf.default_source)
+    if chosen is None:
+        available: dict[bool, list[str]] = {True: [], False: []}
+        for each, candidate in registry.available(conf).items():
+            is_synthetic = registry.traits(each, conf).is_synthetic
+            available[is_synthetic].append(f"{each} ({', '.join(candidate.markets)})")
+        known, made_up = "; ".join(available[False]), "; ".join(available[True])
+        raise errors.NoSourceForMarket(market=market, known=known, made_up=made_up)
+    source = _get_source(chosen, conf)
+    market = market or ("CN" if "CN" in source.markets else source.markets[0])
     _check_market(market, source)
     return market, source
 
 
-def _known(name: str, conf: Conf) -> type[Source]:
-    sources = registry.available(conf)
-    if name not in sources:
-        raise _absent(name, conf)
-    return sources[name]
+def _get_source(name: str, conf: Conf) -> type[Source]:
+    """Returns the source of that name. Raises the `OrderError` that says why it can't be used here."""
+    sources, broken, hidden = registry.available(conf), registry.broken(conf), registry.hidden(conf)
+    if name in sources:
+        return sources[name]
+    if name in broken:
+        raise errors.SourceBroken(source=name, reason=broken[name])
+    if name not in hidden:
+        raise errors.UnknownSource(source=name, known=", ".join(sources))
+    if setting := hidden[name]:
+        raise errors.SourceNotSet(source=name, setting=setting)
+    raise errors.SourceNotInstalled(source=name)
 
 
 def _check_market(market: str, source: type[Source]) -> None:
@@ -145,14 +150,17 @@ def _check_market(market: str, source: type[Source]) -> None:
         raise errors.MarketNotServed(source=source.name, market=market, markets=", ".join(source.markets))
 
 
-def _check_adjust(order: Order, source: type[Source]) -> None:
-    if order.adjust not in source.adjusts:
-        served = ", ".join(f"“{adjust}”" if adjust else _("“” (unadjusted)") for adjust in source.adjusts)
-        raise errors.AdjustNotServed(source=source.name, adjust=order.adjust, adjusts=served)
+def _check_adjust(adjust: str, source: type[Source]) -> None:
+    if adjust not in source.adjusts:
+        served = ", ".join(f"“{each}”" if each else _("“” (unadjusted)") for each in source.adjusts)
+        raise errors.AdjustNotServed(source=source.name, adjust=adjust, adjusts=served)
 
 
-def _fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
-    """The sources to try after the order's own. What is named must fit; of those set, what does."""
+def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
+    """Returns the sources to try after the order's own.
+
+    Those that the order names must all serve it; of those in COLLECTOR_FALLBACKS, unfit ones are left out.
+    """
     if order.fallbacks is None:
         following = registry.fallbacks_after(order.source, order.market, conf)
         sources = registry.available(conf)
@@ -160,30 +168,14 @@ def _fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
     try:
         for name in named:
-            _check_market(order.market, source := _known(name, conf))
-            _check_adjust(order, source)
+            _check_market(order.market, source := _get_source(name, conf))
+            _check_adjust(order.adjust, source)
     except errors.OrderError as error:
-        error.field = "fallbacks"  # it is they that don't fit
+        error.field = "fallbacks"
         raise
     return named
 
 
-def _absent(name: str, conf: Conf) -> errors.OrderError:
-    """Why there is no such source here."""
-    if name in (broken := registry.broken(conf)):
-        return errors.SourceBroken(source=name, reason=broken[name])
-    lacking = registry.hidden(conf)
-    if name not in lacking:
-        return errors.UnknownSource(source=name, known=", ".join(registry.available(conf)))
-    if setting := lacking[name]:
-        return errors.SourceNotSet(source=name, setting=setting)
-    return errors.SourceNotInstalled(source=name)
-
-
-def _described(conf: Conf) -> dict[str, str]:
-    """Lists the sources with their markets: those of real quotes, and the synthetic ones."""
-    listed: dict[str, list[str]] = {"known": [], "made_up": []}
-    for name, source in registry.available(conf).items():
-        kind = "made_up" if registry.traits(name, conf).is_synthetic else "known"
-        listed[kind].append(f"{name} ({', '.join(source.markets)})")
-    return {kind: "; ".join(texts) for kind, texts in listed.items()}
+def _abbreviate(codes: Sequence[str]) -> str:
+    shown = ", ".join(codes[:CODES_NAMED])
+    return shown if len(codes) <= CODES_NAMED else f"{shown}, … ({len(codes)})"

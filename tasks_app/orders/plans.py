@@ -1,6 +1,6 @@
-"""When plans are due, and what they order. `engine.scheduler` starts them."""
+"""When plans are due, and what they order. `workers.plan_scheduler` starts them."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
@@ -13,33 +13,39 @@ from tasks_app.models.plans import Rhythm
 from tasks_app.orders.order import Order
 
 LOOK_AHEAD = timedelta(days=60)  # no market is closed for longer
-DAY = timedelta(days=1)
 
 
 def next_run(plan: CollectionPlan, after: datetime) -> datetime:
-    """The plan's first time after `after` (aware), in the market's time zone."""
+    """Returns the plan's first time after `after` (aware), by its rhythm in the market's time zone.
+
+    A time that a change of the clocks skips or repeats counts once.
+    """
     zone = ZoneInfo(MARKET_TIME_ZONES[plan.market])
     today = after.astimezone(zone).date()
-    days = _days(plan, today, today + LOOK_AHEAD)
-    return next(run for day in days if (run := _at(day, plan.at, zone)) > after)
+    days = [today + timedelta(days=n) for n in range(LOOK_AHEAD.days + 1)]
+    if plan.rhythm == Rhythm.SESSIONS:
+        days = list(calendars.load_calendar(plan.market).sessions(days[0], days[-1]).days)
+    elif plan.rhythm == Rhythm.WEEKLY:
+        days = [day for day in days if day.weekday() == plan.weekday]
+    runs = (datetime.combine(day, plan.at, zone).astimezone(UTC) for day in days)
+    return next(run for run in runs if run > after)
 
 
 def upcoming(limit: int) -> QuerySet[CollectionPlan]:
-    """The plans that are due next, those that wait first."""
+    """Returns the enabled plans in the order in which they are due; waiting plans come first."""
     return CollectionPlan.objects.filter(enabled=True).order_by("next_at", "pk")[:limit]
 
 
-def order_of(plan: CollectionPlan, now: datetime) -> Order:
-    """What the plan orders when it starts at `now` (aware): its days up to the market's today.
+def build_order(plan: CollectionPlan, now: datetime) -> Order:
+    """Returns the order of a plan that starts at `now` (aware): its days, up to the market's today.
 
-    They are counted back from the day it was due: one that was held up leaves out none of them.
+    The days are counted back from the day on which the plan was due, so that a delay loses none of them.
     """
     zone = ZoneInfo(MARKET_TIME_ZONES[plan.market])
-    today = now.astimezone(zone).date()
     due = min(plan.next_at or now, now).astimezone(zone).date()
     return Order(
         start_date=due - timedelta(days=plan.days - 1),
-        end_date=today,
+        end_date=now.astimezone(zone).date(),
         market=plan.market,
         source=plan.source,
         adjust=plan.adjust,
@@ -49,20 +55,7 @@ def order_of(plan: CollectionPlan, now: datetime) -> Order:
     )
 
 
-def set_clock(plan: CollectionPlan) -> None:
-    """Give the changed plan, not saved yet, its next run by the database's clock; none if it is off."""
+def set_next_run(plan: CollectionPlan) -> None:
+    """Sets the next run of a changed, unsaved plan by the database's clock; None if it is disabled."""
     plan.next_at = next_run(plan, database_now()) if plan.enabled else None
     plan.waiting_since, plan.error_code, plan.error_message = None, "", ""
-
-
-def _days(plan: CollectionPlan, first: date, last: date) -> list[date]:
-    """The days of the plan's rhythm from `first` to `last`."""
-    if plan.rhythm == Rhythm.SESSIONS:
-        return list(calendars.load_calendar(plan.market).sessions(first, last).days)
-    days = [first + n * DAY for n in range((last - first).days + 1)]
-    return days if plan.rhythm == Rhythm.DAILY else [day for day in days if day.weekday() == plan.weekday]
-
-
-def _at(day: date, at: time, zone: ZoneInfo) -> datetime:
-    """That time of that day; one that a change of the clocks skips or doubles counts once."""
-    return datetime.combine(day, at, zone).astimezone(UTC)

@@ -1,8 +1,8 @@
-"""django-q2's queue in the database, shared fairly between hosts that disagree about the time.
+"""django-q2's queue in the database, shared fairly between hosts whose clocks disagree.
 
-django-q2's own broker goes by each host's clock: what a host ten minutes ahead queues is hidden from
-the others for ten minutes, and what one behind has taken is taken again. And it takes more than its
-workers can do, while another host's are idle.
+django-q2's own broker uses each host's clock: jobs queued by a host that is ten minutes ahead are hidden
+from the others for ten minutes, and jobs taken by a host that is behind are taken again. It also takes
+more jobs than its workers can run while another host's workers are idle.
 """
 
 import time
@@ -14,13 +14,14 @@ from django.db.models.functions import Now
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 
-COURTESY = timedelta(seconds=1)  # several times `poll`
+# A host whose workers are busy leaves new jobs to the others for this long: several times `poll`.
+COURTESY = timedelta(seconds=1)
 
 
 class Broker(ORM):  # type: ignore[misc]
-    """A job's `lock` is the moment, by the database's clock, from which it may be taken."""
+    """A job's `lock` is the time, by the database's clock, from which it may be taken."""
 
-    unfinished: frozenset[int] = frozenset()  # what we have taken
+    unfinished: frozenset[int] = frozenset()  # ids of jobs taken by this broker and not acknowledged
 
     def timeout(self, task: Any) -> Any:
         return Now() + timedelta(seconds=Conf.RETRY)
@@ -35,22 +36,22 @@ class Broker(ORM):  # type: ignore[misc]
         return int(self.get_connection().create(key=self.list_key, payload=task, lock=Now()).pk)
 
     def dequeue(self) -> list[tuple[int, str]]:
-        """Take due jobs, the oldest first; while our workers are busy only what no other host wants."""
+        """Takes due jobs, the oldest first; while our workers are busy, only those that other hosts leave."""
         due = self._due(COURTESY if self._is_busy() else timedelta())
         taken = [(job.pk, job.payload) for job in due.order_by("pk")[: Conf.BULK] if self._take(job)]
-        self.unfinished |= {number for number, _ in taken}
+        self.unfinished |= {job_id for job_id, _ in taken}
         if not taken:
             time.sleep(Conf.POLL)
         return taken
 
     def _is_busy(self) -> bool:
         if self.unfinished:
-            left = self._jobs().filter(pk__in=self.unfinished)
-            self.unfinished = frozenset(left.values_list("pk", flat=True))
+            unfinished = self._jobs().filter(pk__in=self.unfinished)
+            self.unfinished = frozenset(unfinished.values_list("pk", flat=True))
         return bool(len(self.unfinished) >= Conf.WORKERS)
 
     def _take(self, job: Any) -> bool:
-        """False when another host has just taken it: then it is not due any more."""
+        """Returns False when another host has just taken the job: it is no longer due."""
         return bool(self._due().filter(pk=job.pk).update(lock=self.timeout(job)))
 
     def _due(self, since: timedelta = timedelta()) -> QuerySet[Any]:

@@ -40,7 +40,7 @@ def _start(plan: CollectionPlan, now: datetime) -> None:
             if not _take(plan, following):
                 return
             actor = Actor(Channel.SCHEDULE, plan.created_by)
-            task = lifecycle.start(plans.order_of(plan, now), actor, today=order.latest_today())
+            task = lifecycle.start(plans.build_order(plan, now), actor, today=order.latest_today())
             _row(plan).update(last_task=task, **WELL)
             logger.info("plan %s started task %s", plan.name, task.pk)
     except errors.TaskAlreadyRunning:

@@ -66,5 +66,5 @@ def _clean() -> None:
     gone = retention.prune(days)
     if gone.tasks:
         logger.info("a task that ended more than %d days ago was pruned", days)
-    if not (gone.rows or dispatch.prune_failures()):
+    if not (gone.total or dispatch.prune_failures()):
         _next_look = time.monotonic() + LOOK_SECONDS

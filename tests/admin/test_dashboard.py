@@ -14,7 +14,7 @@ from tasks_app.market import calendars
 from tasks_app.models import Series, SourceGate, Stock
 from tasks_app.models.states import ItemState
 from tasks_app.queue import dispatch
-from tasks_app.queue.dispatch import Cluster
+from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import coverage
 from tests.admin.helpers import (
     TASKS,
@@ -38,8 +38,8 @@ pytestmark = pytest.mark.django_db
 def clusters(monkeypatch):
     """The clusters that are heard of; and nothing remembered of other tests' rows."""
     cache.delete(coverage.cache_key())
-    heard = [Cluster("alpha", 71, "Idle", 2, 0)]
-    monkeypatch.setattr(dispatch, "clusters", lambda: heard)
+    heard = [ClusterStatus("alpha", 71, "Idle", 2)]
+    monkeypatch.setattr(dispatch, "live_clusters", lambda: heard)
     return heard
 
 
@@ -114,7 +114,7 @@ def test_with_a_worker_there_is_no_banner():
 
 
 def test_workers_of_several_hosts_are_summed(clusters):
-    clusters.append(Cluster("beta", 5, "Idle", 4, 0))
+    clusters.append(ClusterStatus("beta", 5, "Idle", 4))
     make_half_done()
     assert "6 on 2 hosts" in part(superuser(), "live")
 

@@ -290,7 +290,8 @@ def test_what_cells_say_is_for_those_who_may_see_items():
 def test_the_way_of_a_task_has_a_time_for_each_station_it_reached():
     task = make_run(total=100, ages=[float(n) for n in range(50)], planned=50)
     stages = [
-        (step.name, step.stage) for step in panels.timeline(task, panels.progress.pace(task), timezone.now())
+        (step.name, step.stage)
+        for step in panels.timeline(task, panels.progress.estimate_pace(task), timezone.now())
     ]
     assert stages == [("started", "done"), ("planned", "done"), ("collecting", "now"), ("end", "ahead")]
     text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))

@@ -35,8 +35,8 @@ def rights_of(role):
 def migrate_again():
     """What a migrate that has nothing to do sends."""
     config = apps.get_app_config("tasks_app")
-    roles.remember(sender=config)
-    roles.install(sender=config)
+    roles.record_existing_permissions(sender=config)
+    roles.create_groups(sender=config)
 
 
 def test_a_new_site_has_the_three_roles_each_with_more_than_the_one_before():
@@ -50,9 +50,9 @@ def test_a_new_site_has_the_three_roles_each_with_more_than_the_one_before():
 
 
 def test_migrating_again_neither_adds_nor_removes_anything():
-    before = {name: rights_of(name) for name in roles.RIGHTS}
+    before = {name: rights_of(name) for name in roles.PERMISSIONS}
     migrate_again()
-    assert {name: rights_of(name) for name in roles.RIGHTS} == before
+    assert {name: rights_of(name) for name in roles.PERMISSIONS} == before
     assert Group.objects.count() == 3
 
 
@@ -67,10 +67,10 @@ def test_what_was_added_by_hand_stays_and_what_was_taken_away_does_not_come_back
 
 def test_a_right_that_a_migrate_brings_is_granted_to_the_roles_that_are_there():
     config = apps.get_app_config("tasks_app")
-    roles.remember(sender=config)
+    roles.record_existing_permissions(sender=config)
     kind = Permission.objects.get(codename="view_stock").content_type
     Permission.objects.create(codename="view_something_new", name="new", content_type=kind)
-    roles.install(sender=config)
+    roles.create_groups(sender=config)
     assert "view_something_new" in rights_of(roles.VIEWER)
 
 
@@ -84,7 +84,7 @@ def test_a_group_that_was_removed_comes_back_whole():
 def test_the_command_migrate_makes_them():
     Group.objects.all().delete()
     call_command("migrate", verbosity=0)
-    assert set(Group.objects.values_list("name", flat=True)) == set(roles.RIGHTS)
+    assert set(Group.objects.values_list("name", flat=True)) == set(roles.PERMISSIONS)
 
 
 # ---------------------------------------------------------------- each page and verb, for each role

@@ -240,7 +240,7 @@ def test_codes_can_be_given_in_the_address():
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
 def test_a_file_of_codes_is_read(content, codes, encoding):
-    assert code_lists.read(content.encode(encoding)) == codes
+    assert code_lists.parse_file(content.encode(encoding)) == codes
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_a_file_of_codes_is_read(content, codes, encoding):
 )
 def test_a_file_that_is_no_list_is_refused(content, error):
     with pytest.raises(error):
-        code_lists.read(content)
+        code_lists.parse_file(content)
 
 
 def test_a_file_is_enough_by_itself_whatever_was_chosen_beside_it():

@@ -362,7 +362,7 @@ def test_item_shows_its_outcome(client):
 @pytest.mark.parametrize("path", ["status", "current-task"])
 def test_poll_fails_task_without_workers(client, path, monkeypatch):
     alive = [object()]
-    monkeypatch.setattr(dispatch, "clusters", lambda: alive)
+    monkeypatch.setattr(dispatch, "live_clusters", lambda: alive)
     task = make_task()
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
     address = f"{BASE}/status/{task.pk}" if path == "status" else f"{BASE}/current-task"

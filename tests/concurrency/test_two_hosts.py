@@ -139,7 +139,7 @@ def test_what_a_host_with_a_fast_clock_starts_is_taken_up_at_once(pair: Pair) ->
 
 def test_both_hosts_are_seen_in_one_redis(pair: Pair, redis_url: str) -> None:
     pair.start_hosts(TEN_MINUTES, REDIS_URL=redis_url)
-    seen = "from tasks_app import dispatch; print(sorted(c.host for c in dispatch.clusters()))"
+    seen = "from tasks_app.queue import dispatch; print(sorted(c.host for c in dispatch.live_clusters()))"
 
     def hosts() -> str:
         return manage(pair.url, "shell", "--no-imports", "-c", seen, REDIS_URL=redis_url)

@@ -21,7 +21,7 @@ def minutes(length: timedelta | None) -> float:
 def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
     now = timezone.now()
     task = make_run(total=1000, ages=[n * 0.6 for n in range(500)], planned=300, now=now)
-    found = progress.pace(task, now)
+    found = progress.estimate_pace(task, now)
     assert found.per_minute == pytest.approx(100)
     assert minutes(found.low) < 5 < minutes(found.high)
     assert minutes(found.high) - minutes(found.low) < 2
@@ -30,7 +30,7 @@ def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
 def test_a_run_that_slowed_down_has_a_wide_range():
     now = timezone.now()
     ages = [600 + n * 0.1 for n in range(500)] + [n * 6.0 for n in range(50)]
-    found = progress.pace(make_run(total=1100, ages=ages, planned=660, now=now), now)
+    found = progress.estimate_pace(make_run(total=1100, ages=ages, planned=660, now=now), now)
     assert found.per_minute == pytest.approx(10)
     assert minutes(found.low) < 550 / 50
     assert minutes(found.high) > 550 / 10
@@ -38,9 +38,9 @@ def test_a_run_that_slowed_down_has_a_wide_range():
 
 def test_the_end_is_unknown_before_the_first_stock_and_after_a_long_silence():
     now = timezone.now()
-    assert progress.pace(make_task(), now) == progress.UNKNOWN
+    assert progress.estimate_pace(make_task(), now) == progress.UNKNOWN
     CollectionTask.objects.all().delete()
-    silent = progress.pace(make_run(total=10, ages=[400.0], planned=500, now=now), now)
+    silent = progress.estimate_pace(make_run(total=10, ages=[400.0], planned=500, now=now), now)
     assert silent == progress.Pace(0.0, None, None)
 
 
@@ -48,13 +48,13 @@ def test_the_end_is_unknown_before_the_first_stock_and_after_a_long_silence():
 def test_an_ended_task_has_no_pace_and_asks_nothing(status, django_assert_num_queries):
     task = make_ended(status)
     with django_assert_num_queries(0):
-        assert progress.pace(task) == progress.UNKNOWN
+        assert progress.estimate_pace(task) == progress.UNKNOWN
 
 
 def test_the_pace_costs_one_query(django_assert_num_queries):
     task = make_run(total=50, ages=[1.0] * 20, planned=60)
     with django_assert_num_queries(1):
-        progress.pace(task)
+        progress.estimate_pace(task)
 
 
 @pytest.mark.parametrize(("hours", "width"), [(0.01, 1), (0.45, 30), (29, 1800), (24 * 90, 172_800)])

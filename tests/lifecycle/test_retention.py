@@ -17,7 +17,7 @@ from django_q.models import Failure, Success
 
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import completion, retention
-from tasks_app.lifecycle.retention import Pruned, prune
+from tasks_app.lifecycle.retention import DeletedRows, prune
 from tasks_app.models import (
     CollectionItem,
     CollectionLane,
@@ -79,7 +79,7 @@ def make_collected(days=100):
 def prune_all(days, batch=retention.BATCH):
     """Every batch, as its rows."""
     batches = []
-    while (gone := prune(days, batch)).rows:
+    while (gone := prune(days, batch)).total:
         batches.append(gone)
     return batches
 
@@ -99,7 +99,7 @@ def command(*words):
 
 def test_by_default_every_task_is_kept():
     task = make_old(days=10_000)
-    assert prune(0) == Pruned()
+    assert prune(0) == DeletedRows()
     watchdog.tick()
     assert ids() == {task.pk}
 
@@ -107,7 +107,7 @@ def test_by_default_every_task_is_kept():
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_an_old_task_goes_with_its_items_lanes_and_events(status):
     make_old(status)
-    assert (prune(30).tasks, prune(30)) == (1, Pruned())
+    assert (prune(30).tasks, prune(30)) == (1, DeletedRows())
     for model in (CollectionTask, CollectionItem, CollectionLane, TaskEvent):
         assert not model.objects.exists()
 
@@ -123,14 +123,14 @@ def test_only_what_ended_longer_ago_goes():
 def test_a_task_that_began_long_ago_and_ended_lately_stays():
     task = make_old(days=1)
     CollectionTask.objects.update(start_time=F("start_time") - timedelta(days=100))
-    assert prune(30) == Pruned()
+    assert prune(30) == DeletedRows()
     assert ids() == {task.pk}
 
 
 def test_a_running_task_never_goes():
     make_task()
     CollectionTask.objects.update(start_time=F("start_time") - timedelta(days=10_000))
-    assert prune(1) == Pruned()
+    assert prune(1) == DeletedRows()
     assert CollectionItem.objects.count() == len(CODES)
 
 
@@ -155,7 +155,7 @@ def test_no_batch_is_larger_than_asked_and_the_task_goes_last():
     task = make_old(stock_codes=tuple(f"{n:06d}" for n in range(1, 26)))
     rows = sum(getattr(task, name).count() for name in ("items", "events", "lanes"))
     batches = prune_all(30, batch=10)
-    assert [gone.rows for gone in batches[:-1]] == [10] * (rows // 10)
+    assert [gone.total for gone in batches[:-1]] == [10] * (rows // 10)
     assert [gone.tasks for gone in batches] == [0] * (rows // 10) + [1]
     assert (sum(gone.items for gone in batches), sum(gone.others for gone in batches)) == (25, rows - 25)
 
@@ -273,7 +273,7 @@ def test_a_task_that_never_had_stocks_is_not_taken_for_one_that_is_going():
         task = make_task(stock_codes=None)
         lifecycle.cancel(task.pk, ACTOR)
     task.refresh_from_db()
-    assert not retention.is_going(task)
+    assert not retention.is_being_deleted(task)
 
 
 def test_a_retry_says_that_the_first_task_is_no_longer_kept():

@@ -61,7 +61,7 @@ def test_the_next_run_is_the_first_of_its_rhythm_in_the_market_s_time(fields, af
 )
 def test_a_plan_that_was_held_up_orders_the_days_of_the_run_it_missed_too(days, due, started, first, last):
     plan = make_plan(days=days, next_at=due and at(due), enabled=bool(due))
-    order = plans.order_of(plan, at(started))
+    order = plans.build_order(plan, at(started))
     assert (order.start_date, order.end_date) == (first, last)
 
 

@@ -22,7 +22,7 @@ from tasks_app.sources.csv_folder import problems, tables
 from tasks_app.sources.csv_folder.layout import parse_stem, scan_folder
 from tasks_app.sources.csv_folder.problems import UnreadableFile
 from tasks_app.sources.csv_folder.source import CsvSource, read_file
-from tests.factories import make_order, make_task
+from tests.factories import make_task
 from tests.sources.csv_files import (
     AKSHARE,
     FIRST_DAY,
@@ -505,7 +505,7 @@ def test_source_without_a_folder_is_hidden(settings):
     assert "csv" not in registry.available(settings.COLLECTOR)
     assert registry.hidden(Conf())["csv"] == "COLLECTOR_CSV_DIR"
     with pytest.raises(errors.SourceNotSet, match="COLLECTOR_CSV_DIR"):
-        order._route(make_order(source="csv", market="CN"), settings.COLLECTOR)
+        order.find_source("CN", "csv", settings.COLLECTOR)
 
 
 # Sentences.

@@ -10,10 +10,10 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import columns, panels
 from tasks_app.lifecycle import durations, selectors
-from tasks_app.lifecycle.progress import pace
+from tasks_app.lifecycle.progress import estimate_pace
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
-from tasks_app.queue.dispatch import Cluster
+from tasks_app.queue.dispatch import ClusterStatus
 
 
 def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
@@ -50,8 +50,8 @@ def _current_task() -> CollectionTask | None:
     return running or tasks.order_by("-start_time", "-id").first()
 
 
-def _describe_running(task: CollectionTask, clusters: list[Cluster]) -> dict[str, Any]:
-    speed = pace(task)
+def _describe_running(task: CollectionTask, clusters: list[ClusterStatus]) -> dict[str, Any]:
+    speed = estimate_pace(task)
     rate = speed.per_minute
     return {
         "rate": "" if rate is None else formatting.number(rate, 0 if rate >= 10 else 1),

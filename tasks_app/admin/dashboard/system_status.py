@@ -8,17 +8,17 @@ from django.utils.translation import gettext as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.queue import dispatch
-from tasks_app.queue.dispatch import Cluster
+from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.throttle import status
 from tasks_app.throttle.status import LimiterState, LimiterStatus
 
 
-def live_clusters() -> list[Cluster]:
+def live_clusters() -> list[ClusterStatus]:
     """Returns the worker clusters that are alive, by host."""
-    return sorted(dispatch.clusters(), key=attrgetter("host", "pid"))
+    return sorted(dispatch.live_clusters(), key=attrgetter("host", "pid"))
 
 
-def describe_workers(clusters: list[Cluster]) -> str:
+def describe_workers(clusters: list[ClusterStatus]) -> str:
     """Returns the number of workers, and of hosts if there are several: "4 on 2 hosts"."""
     workers = formatting.number(sum(cluster.workers for cluster in clusters))
     hosts = len({cluster.host for cluster in clusters})

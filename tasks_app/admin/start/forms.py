@@ -64,12 +64,12 @@ class OrderForm(forms.Form):
         """The file's codes."""
         file: UploadedFile[Any] | None = self.cleaned_data["file"]
         try:
-            return code_lists.read(file.read(code_lists.MAX_BYTES + 1)) if file else []
+            return code_lists.parse_file(file.read(code_lists.MAX_BYTES + 1)) if file else []
         except errors.OrderError as error:
             raise forms.ValidationError(str(error)) from error
 
     def clean_stock_codes(self) -> list[str]:
-        return code_lists.split(self.cleaned_data["stock_codes"])
+        return code_lists.split_codes(self.cleaned_data["stock_codes"])
 
     def clean(self) -> dict[str, Any]:
         """The order, as far as the fields make sense by themselves."""
@@ -93,7 +93,7 @@ class OrderForm(forms.Form):
         """Keep what was given through an error: the file's codes, too, which go among the typed ones."""
         given = {"key": self.data.get("key") or new_key()}
         if codes := self.cleaned_data.get("file"):
-            typed = code_lists.split(self.data.get("stock_codes", ""))
+            typed = code_lists.split_codes(self.data.get("stock_codes", ""))
             given |= {"stock_codes": " ".join(dict.fromkeys([*typed, *codes])), "scope": SOME}
         self._amend(given)
 

@@ -35,7 +35,7 @@ def initial_values(request: HttpRequest) -> dict[str, Any]:
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
     market, source = _route(request, newest)
     span = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
-    codes = tuple(code_lists.split(request.GET.get("codes", ""))[: order.MAX_CODES])
+    codes = tuple(code_lists.split_codes(request.GET.get("codes", ""))[: order.MAX_CODES])
     adjust = newest.adjust if newest and newest.source == source else ""
     return values_from_order(Order(span["start"], span["end"], codes or None, market, source, adjust))
 

@@ -71,7 +71,7 @@ def file_view(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:
-        return JsonResponse({"codes": code_lists.read(_content(request))})
+        return JsonResponse({"codes": code_lists.parse_file(_content(request))})
     except errors.OrderError as error:
         return JsonResponse({"problem": str(error)})
 

@@ -50,7 +50,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
 
     It is bounded: 50 events, 20 retries, one group per kind of failure.
     """
-    speed = progress.pace(task, now)
+    speed = progress.estimate_pace(task, now)
     newest_events = list(task.events.order_by("-id")[:MAX_EVENTS])
     retries = task.retries.order_by("-start_time")[:MAX_RETRIES]
     running = task.status == TaskStatus.RUNNING
@@ -218,7 +218,7 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
     if task.error_code or task.error_message:
         sentences = filter(None, (errors.translated_reason(task.error_code), task.error_message))
         yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
-    if retention.is_going(task):
+    if retention.is_being_deleted(task):
         text = _("It ended longer ago than tasks are kept. The collected bars stay.")
         yield Notice("warn", _("This task is being deleted"), text)
     if selectors.is_unattended(task):

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from tasks_app.errors import CollectorError
 from tasks_app.lifecycle import retention
-from tasks_app.lifecycle.retention import Pruned
+from tasks_app.lifecycle.retention import DeletedRows
 from tasks_app.management import cli_errors, output
 from tasks_app.models import CollectionItem
 
@@ -54,28 +54,28 @@ def _run(console: Console, days: int, dry_run: bool) -> None:
         console.print(_deleted(gone), soft_wrap=True)
 
 
-def _count(days: int) -> Pruned:
+def _count(days: int) -> DeletedRows:
     tasks = retention.expired(days)
     items = CollectionItem.objects.filter(task__in=tasks.order_by())
-    return Pruned(tasks.count(), items.count())
+    return DeletedRows(tasks.count(), items.count())
 
 
-def _prune(console: Console, days: int, found: Pruned) -> Pruned:
+def _prune(console: Console, days: int, found: DeletedRows) -> DeletedRows:
     """Batch by batch, with a line that moves where there is a terminal."""
     tasks = items = 0
     columns = (BarColumn(), TextColumn("{task.fields[text]}", markup=False))
     with Progress(*columns, console=console, auto_refresh=False, disable=not console.is_terminal) as progress:
-        row = progress.add_task("", total=found.rows, text="")
-        while (gone := retention.prune(days)).rows:
+        row = progress.add_task("", total=found.total, text="")
+        while (gone := retention.prune(days)).total:
             tasks, items = tasks + gone.tasks, items + gone.items
-            text = _deleted(Pruned(tasks, items))
+            text = _deleted(DeletedRows(tasks, items))
             progress.update(row, completed=tasks + items, text=text, refresh=True)
-    return Pruned(tasks, items)
+    return DeletedRows(tasks, items)
 
 
-def _deleted(gone: Pruned) -> str:
+def _deleted(gone: DeletedRows) -> str:
     return _("Deleted tasks: %(tasks)s; items: %(items)s.") % _told(gone)
 
 
-def _told(counted: Pruned) -> dict[str, str]:
+def _told(counted: DeletedRows) -> dict[str, str]:
     return {"tasks": f"{counted.tasks:,}", "items": f"{counted.items:,}"}

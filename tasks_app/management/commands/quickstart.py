@@ -169,7 +169,7 @@ def _web(listener: socket.socket) -> Child:
 
 
 def _clusters() -> set[tuple[str, int]]:
-    return {(cluster.host, cluster.pid) for cluster in dispatch.clusters() if cluster.workers}
+    return {(cluster.host, cluster.pid) for cluster in dispatch.live_clusters() if cluster.workers}
 
 
 def _wait_until_ready(family: Family, listener: socket.socket, known: set[tuple[str, int]]) -> None:

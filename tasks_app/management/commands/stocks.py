@@ -70,7 +70,7 @@ class Command(BaseCommand):
                     symbols: Sequence[Symbol] = STOCKS.rows(options["file"])
                 else:
                     conf = settings.COLLECTOR
-                    source = order.source_of(market, options["source"], conf).name
+                    source = order.find_source(market, options["source"], conf).name
                     symbols = item_planner.fetch_stock_list_now(source, market, conf)
                 today = market_today(market)
                 synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
