@@ -140,7 +140,7 @@ class CollectionTask(models.Model):
 
 
 class CollectionItem(models.Model):
-    """One stock of a task. Each claim or release increases `fence`: writes with an older number are refused."""
+    """One stock of a task. Claims and releases increase `fence`: writes with an older number are refused."""
 
     task = models.ForeignKey(
         CollectionTask, models.CASCADE, db_index=False, related_name="items", verbose_name=_("task")
