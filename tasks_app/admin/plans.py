@@ -39,7 +39,7 @@ def state(plan: CollectionPlan) -> SafeString:
     if not plan.enabled:
         return formatting.status_badge("cancelled", _("off"))
     if plan.waiting_since:
-        return formatting.status_badge("pending", _("waits its turn"))
+        return formatting.status_badge("pending", _("waiting for another task"))
     return formatting.status_badge("completed", _("on"))
 
 
@@ -58,7 +58,7 @@ def schedule(plan: CollectionPlan) -> SafeString:
 def last_result(plan: CollectionPlan) -> SafeString | str:
     """The last task and its status, or why none was started."""
     if plan.error_code:
-        return formatting.two_lines(formatting.status_badge("failed", _("refused")), plan.error_message)
+        return formatting.two_lines(formatting.status_badge("failed", _("not started")), plan.error_message)
     if plan.last_task is None:
         return formatting.deleted_task(plan.last_task_id) if plan.last_task_id else formatting.EMPTY
     return formatting.two_lines(columns.status_label(plan.last_task), formatting.task_link(plan.last_task.pk))
@@ -70,12 +70,12 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
     source = forms.ChoiceField(label=_("Source"), widget=UnfoldAdminSelectWidget)
     at = forms.TimeField(
         label=_("Time of day"),
-        help_text=_("In the market's time zone. Sources have the day's bars some time after the close."),
+        help_text=_("In the market's time zone. Sources publish the day's bars some time after the close."),
         widget=UnfoldAdminTextInputWidget(attrs={"type": "time"}),
     )
     codes = forms.CharField(
         label=_("Stock codes"),
-        help_text=_("Empty: the whole market. Else codes with commas, blanks or new lines between them."),
+        help_text=_("Leave empty for the whole market. Separate codes with commas, spaces or line breaks."),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
@@ -84,8 +84,8 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         model = CollectionPlan
         fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at"]
         help_texts = {
-            "days": _("Days that are stored already are not asked for again, so a long span costs little."),
-            "weekday": _("Only for “every week”."),
+            "days": _("Days that are already stored are not requested again, so a long range costs little."),
+            "weekday": _("Used only with “every week”."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

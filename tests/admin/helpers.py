@@ -1,4 +1,4 @@
-"""Small helpers for the staff pages' tests."""
+"""Helpers of the staff pages' tests: signed-in clients, URLs, and the text of a page."""
 
 import re
 from typing import Any
@@ -13,15 +13,15 @@ TASKS = "tasks_app_collectiontask"
 ITEMS = "tasks_app_collectionitem"
 
 
-def signed_in(*permissions: str, **fields: Any) -> Client:
-    """A browser of a staff user with these permissions."""
+def staff_client(*permissions: str, **fields: Any) -> Client:
+    """Returns a client signed in as a staff user with these permissions."""
     client = Client()
     client.force_login(make_user(fields.pop("name", "staff"), *permissions, is_staff=True, **fields))
     return client
 
 
-def superuser() -> Client:
-    return signed_in(name="root", is_superuser=True)
+def superuser_client() -> Client:
+    return staff_client(name="root", is_superuser=True)
 
 
 def url(page: str, *args: Any) -> str:
@@ -37,6 +37,6 @@ def strip_tags(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
-def said(answer: Any) -> str:
-    """The messages that the answer, not followed, leaves for the next page."""
-    return " | ".join(re.sub(r"<[^>]+>", " ", str(m)) for m in get_messages(answer.wsgi_request))
+def messages_of(response: Any) -> str:
+    """Returns the messages that the response, which is not followed, leaves for the next page."""
+    return " | ".join(re.sub(r"<[^>]+>", " ", str(m)) for m in get_messages(response.wsgi_request))

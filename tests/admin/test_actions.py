@@ -9,9 +9,9 @@ from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import EventKind
 from tests.admin.helpers import (
     TASKS,
-    said,
-    signed_in,
-    superuser,
+    messages_of,
+    staff_client,
+    superuser_client,
     text_of,
     url,
 )
@@ -38,7 +38,7 @@ def status(task):
 
 def test_the_action_asks_first_and_names_every_task():
     done, running = make_ended("completed"), make_task()
-    text = text_of(act(superuser(), done, running))
+    text = text_of(act(superuser_client(), done, running))
     assert "Cancel 2 tasks?" in text
     assert str(done.pk)[:8] in text
     assert str(running.pk)[:8] in text
@@ -48,8 +48,8 @@ def test_the_action_asks_first_and_names_every_task():
 
 def test_the_confirmed_action_says_what_it_did_for_each_task():
     done, broken, running = make_ended("completed"), make_ended("failed"), make_task()
-    answer = act(superuser(), done, broken, running, confirmed="yes")
-    words = said(answer)
+    answer = act(superuser_client(), done, broken, running, confirmed="yes")
+    words = messages_of(answer)
     assert answer.status_code == 302
     assert "1 cancelled, 1 was already completed, 1 was already failed" in words
     assert f"Task {str(running.pk)[:8]} was cancelled." in words
@@ -59,21 +59,21 @@ def test_the_confirmed_action_says_what_it_did_for_each_task():
 
 def test_the_action_on_one_ended_task_says_that_nothing_was_changed():
     done = make_ended("completed")
-    assert said(act(superuser(), done, confirmed="yes")) == (
+    assert messages_of(act(superuser_client(), done, confirmed="yes")) == (
         f"Task {str(done.pk)[:8]} was already completed; nothing was changed."
     )
 
 
 def test_the_question_is_answered_by_the_page_it_is_on():
     """What the confirmation posts is all that the confirmed action needs."""
-    running, client = make_task(), superuser()
+    running, client = make_task(), superuser_client()
     hidden = act(client, running).context["hidden"]
     client.post(url(LIST), hidden)
     assert status(running) == "cancelled"
 
 
 def test_the_action_is_neither_offered_nor_done_without_the_permission():
-    running, looker = make_task(), signed_in("view_collectiontask", "retry_task", "start_task")
+    running, looker = make_task(), staff_client("view_collectiontask", "retry_task", "start_task")
     assert "cancel_selected" not in looker.get(url(LIST)).content.decode()
     assert act(looker, running, confirmed="yes").status_code == 403
     assert status(running) == "running"
@@ -81,7 +81,7 @@ def test_the_action_is_neither_offered_nor_done_without_the_permission():
 
 def test_the_cancel_page_asks_and_changes_nothing():
     running = make_task()
-    text = text_of(superuser().get(url(f"{TASKS}_cancel", running.pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_cancel", running.pk)))
     assert "Cancel this task?" in text
     assert "Yes, cancel it" in text
     assert status(running) == "running"
@@ -91,33 +91,33 @@ def test_the_cancel_page_cancels_by_post_and_records_who_did_it():
     running = make_task()
     claim = lifecycle.claim(make_lane(running), 1)[0]
     lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=720))
-    client = signed_in("view_collectiontask", "cancel_task")
+    client = staff_client("view_collectiontask", "cancel_task")
     answer = client.post(url(f"{TASKS}_cancel", running.pk))
     assert answer.url == url(f"{TASKS}_change", running.pk)
-    assert "Stocks processed: 1 of 3. Bars stored: 720; they stay." in said(answer)
+    assert "Stocks processed: 1 of 3. Bars stored: 720; they stay." in messages_of(answer)
     event = running.events.get(kind=EventKind.CANCELLED)
     assert (event.user_name, event.channel) == ("staff", "admin")
 
 
 def test_the_cancel_page_of_an_ended_task_asks_nothing():
-    done, client = make_ended("failed"), superuser()
-    assert "There is nothing to cancel: the task is failed." in said(
+    done, client = make_ended("failed"), superuser_client()
+    assert "There is nothing to cancel: the task is failed." in messages_of(
         client.get(url(f"{TASKS}_cancel", done.pk))
     )
-    assert "was already failed" in said(client.post(url(f"{TASKS}_cancel", done.pk)))
+    assert "was already failed" in messages_of(client.post(url(f"{TASKS}_cancel", done.pk)))
     assert status(done) == "failed"
 
 
 def test_a_cancel_of_a_task_that_is_gone_says_so():
-    answer = superuser().post(url(f"{TASKS}_cancel", "00000000-0000-4000-8000-000000000000"))
-    assert "Task 00000000 no longer exists." in said(answer)
+    answer = superuser_client().post(url(f"{TASKS}_cancel", "00000000-0000-4000-8000-000000000000"))
+    assert "Task 00000000 no longer exists." in messages_of(answer)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
 def test_a_verb_is_refused_without_its_permission(verb):
     running = make_task()
     others = {"cancel": "retry_task", "retry": "cancel_task"}
-    looker = signed_in("view_collectiontask", "start_task", others[verb])
+    looker = staff_client("view_collectiontask", "start_task", others[verb])
     page = url(f"{TASKS}_{verb}", running.pk)
     assert (looker.get(page).status_code, looker.post(page).status_code) == (403, 403)
     assert status(running) == "running"
@@ -125,20 +125,20 @@ def test_a_verb_is_refused_without_its_permission(verb):
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
 def test_a_verb_is_refused_without_a_csrf_token(verb):
-    running, client = make_task(), superuser()
+    running, client = make_task(), superuser_client()
     client.handler.enforce_csrf_checks = True
     assert client.post(url(f"{TASKS}_{verb}", running.pk)).status_code == 403
     assert status(running) == "running"
 
 
 def test_a_retry_asks_then_starts_a_new_task_and_leads_to_it():
-    old, client = make_ended("failed"), superuser()
+    old, client = make_ended("failed"), superuser_client()
     assert "failed and unprocessed stocks" in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
     assert old.retries.count() == 0
     answer = client.post(url(f"{TASKS}_retry", old.pk))
     new = old.retries.get()
     assert answer.url == url(f"{TASKS}_change", new.pk)
-    assert said(answer) == f"Retry started: task {str(new.pk)[:8]} collects 1 stock."
+    assert messages_of(answer) == f"Retry started: task {str(new.pk)[:8]} collects 1 stock."
     assert (new.created_by.username, new.events.first().channel) == ("root", "admin")
 
 
@@ -148,22 +148,26 @@ def test_a_retry_of_one_kind_of_failure_takes_only_its_stocks():
     lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
     lifecycle.record(unknown, Outcome(ItemState.FAILED, error_code="unknown_stock"))
     lifecycle.record(good, Outcome(ItemState.SUCCEEDED))
-    superuser().post(url(f"{TASKS}_retry", old.pk), {"error_code": "timeout"})
+    superuser_client().post(url(f"{TASKS}_retry", old.pk), {"error_code": "timeout"})
     assert [item.code for item in old.retries.get().items.all()] == [slow.code]
 
 
 def test_a_refused_retry_says_why():
-    done, client = make_ended("completed"), superuser()
+    done, client = make_ended("completed"), superuser_client()
     answer = client.post(url(f"{TASKS}_retry", done.pk))
     assert answer.url == url(f"{TASKS}_change", done.pk)
-    assert "has no matching failed or unprocessed stocks" in said(answer)
+    assert "has no matching failed or unprocessed stocks" in messages_of(answer)
     broken, running = make_ended("failed"), make_task()
-    assert f"A task is already running: {running.pk}" in said(client.post(url(f"{TASKS}_retry", broken.pk)))
+    assert f"A task is already running: {running.pk}" in messages_of(
+        client.post(url(f"{TASKS}_retry", broken.pk))
+    )
 
 
 def test_the_message_of_the_action_escapes_nothing_of_ours_and_trusts_no_input():
     assert lifecycle.cancel(make_task().pk, ACTOR).status == "cancelled"
-    answer = superuser().get(url(f"{TASKS}_retry", make_ended("failed").pk), {"error_code": "<script>x"})
+    answer = superuser_client().get(
+        url(f"{TASKS}_retry", make_ended("failed").pk), {"error_code": "<script>x"}
+    )
     assert b"<script>x" not in answer.content
 
 
@@ -173,7 +177,7 @@ def test_the_cancel_page_says_in_numbers_what_stops_and_what_stays():
     good, bad = lifecycle.claim(lane, 2)
     lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=720))
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
-    text = text_of(superuser().get(url(f"{TASKS}_cancel", running.pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_cancel", running.pk)))
     assert "Stops: the stocks not yet collected (1)." in text
     assert "Stays: the processed stocks (2, of which failed: 1) and their bars (720)." in text
 
@@ -183,7 +187,7 @@ def test_the_retry_page_says_how_many_stocks_it_collects():
     for claim in lifecycle.claim(make_lane(old), 2):
         lifecycle.record(claim, Outcome(ItemState.FAILED, error_code="timeout"))
     lifecycle.cancel(old.pk, ACTOR)
-    client = superuser()
+    client = superuser_client()
     assert "It collects 3 stocks." in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
     kind = client.get(url(f"{TASKS}_retry", old.pk), {"error_code": "timeout"})
     assert "It collects 2 stocks." in text_of(kind)
@@ -196,17 +200,17 @@ def retry(client, *tasks, **answer):
 
 def test_the_lists_retry_asks_then_retries_what_can_be_and_says_why_not_of_the_rest():
     broken, done = make_ended("failed"), make_ended("completed")
-    client = superuser()
+    client = superuser_client()
     assert "Retry 2 tasks?" in text_of(retry(client, broken, done))
     assert not CollectionTask.objects.filter(status="running").exists()
-    words = said(retry(client, broken, done, confirmed="yes"))
+    words = messages_of(retry(client, broken, done, confirmed="yes"))
     assert "Retry started: task" in words
     assert "A task is already running" in words or "has no matching failed or unprocessed stocks" in words
     assert broken.retries.count() == 1
 
 
 def test_the_lists_retry_is_refused_without_the_permission():
-    broken, looker = make_ended("failed"), signed_in("view_collectiontask", "cancel_task")
+    broken, looker = make_ended("failed"), staff_client("view_collectiontask", "cancel_task")
     assert "retry_selected" not in looker.get(url(LIST)).content.decode()
     assert retry(looker, broken, confirmed="yes").status_code == 403
     assert broken.retries.count() == 0

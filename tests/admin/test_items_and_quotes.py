@@ -10,7 +10,7 @@ from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.states import ItemState
 from tests.admin.helpers import (
     ITEMS,
-    superuser,
+    superuser_client,
     text_of,
     url,
 )
@@ -37,14 +37,14 @@ def test_items_stand_in_their_task_s_order_with_state_and_error():
     task = make_task()
     bad = lifecycle.claim(make_lane(task), 1)[0]
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
-    answer = items(superuser(), task)
+    answer = items(superuser_client(), task)
     assert codes(answer) == ["000001", "000002", "000003"]
     for words in ("failed", "pending", "timeout", "No answer."):
         assert words in text_of(answer)
 
 
 def test_items_are_filtered_by_state_error_code_and_code():
-    task, client = make_task(), superuser()
+    task, client = make_task(), superuser_client()
     slow, unknown = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
     lifecycle.record(unknown, Outcome(ItemState.FAILED, error_code="unknown_stock"))
@@ -56,7 +56,7 @@ def test_items_are_filtered_by_state_error_code_and_code():
 
 
 def test_items_are_of_the_newest_task_unless_one_is_named():
-    old, client = make_ended("failed", stock_codes=("600000",)), superuser()
+    old, client = make_ended("failed", stock_codes=("600000",)), superuser_client()
     make_task()
     assert codes(items(client)) == ["000001", "000002", "000003"]
     assert codes(items(client, old)) == ["600000"]
@@ -64,7 +64,7 @@ def test_items_are_of_the_newest_task_unless_one_is_named():
 
 
 def test_the_item_list_s_queries_do_not_grow_with_its_items():
-    client = superuser()
+    client = superuser_client()
     small, big = (
         make_ended("failed"),
         make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 61))),
@@ -82,14 +82,14 @@ def test_the_item_list_s_queries_do_not_grow_with_its_items():
 def test_bars_stand_by_code_the_newest_day_first():
     for symbol, day in (("MSFT", "2024-01-02"), ("AAPL", "2024-01-02"), ("AAPL", "2024-01-03")):
         make_bar(symbol, day)
-    rows = superuser().get(url(BARS)).context["cl"].result_list
+    rows = superuser_client().get(url(BARS)).context["cl"].result_list
     assert [(bar.symbol, bar.day.day) for bar in rows] == [("AAPL", 3), ("AAPL", 2), ("MSFT", 2)]
 
 
 def test_a_search_for_bars_takes_the_exact_code_in_any_case():
     make_bar("AAPL")
     make_bar("AAPLX")
-    client = superuser()
+    client = superuser_client()
     assert [bar.symbol for bar in client.get(url(BARS), {"q": " aapl "}).context["cl"].result_list] == [
         "AAPL"
     ]
@@ -100,7 +100,7 @@ def test_bars_are_filtered_by_market_and_adjustment():
     make_bar("000001", market="CN")
     make_bar("000001", market="CN", adjust="qfq")
     make_bar()
-    client = superuser()
+    client = superuser_client()
     assert client.get(url(BARS), {"market__exact": "CN"}).context["cl"].result_count == 2
     for value, adjust in (("qfq", "qfq"), ("none", "")):
         answer = client.get(url(BARS), {"q": "000001", "adjust__exact": value})
@@ -108,21 +108,21 @@ def test_bars_are_filtered_by_market_and_adjustment():
 
 
 def test_the_adjustment_is_offered_beside_a_code_only():
-    client = superuser()
+    client = superuser_client()
     assert "By adjustment" in text_of(client.get(url(BARS), {"q": "AAPL"}))
     assert "By adjustment" not in text_of(client.get(url(BARS)))
 
 
 def test_a_bar_shows_its_numbers_and_a_dash_for_what_the_source_did_not_send():
     make_bar(change_pct=1.5, prev_close=None)
-    text = text_of(superuser().get(url(BARS)))
+    text = text_of(superuser_client().get(url(BARS)))
     for words in ("10.00", "12.50", "9.25", "1,234,567", "+1.50%", "–"):
         assert words in text
 
 
 def test_a_bar_and_an_item_lead_to_the_page_of_their_stock():
     make_bar("000001", market="CN", adjust="qfq")
-    client, address = superuser(), url("tasks_app_stock_of", "CN", "000001")
+    client, address = superuser_client(), url("tasks_app_stock_of", "CN", "000001")
     assert f'href="{address}?adjust=qfq"' in client.get(url(BARS)).content.decode()
     assert f'href="{address}"' in items(client, make_task(stock_codes=("000001",))).content.decode()
 
@@ -130,7 +130,7 @@ def test_a_bar_and_an_item_lead_to_the_page_of_their_stock():
 def test_bars_of_a_code_are_filtered_by_days_and_without_a_code_none_are_found():
     for day in ("2024-01-02", "2024-01-03", "2024-01-04"):
         make_bar("AAPL", day)
-    client, span = superuser(), {"since": "2024-01-03", "until": "2024-01-03"}
+    client, span = superuser_client(), {"since": "2024-01-03", "until": "2024-01-03"}
     assert client.get(url(BARS), {"q": "AAPL", **span}).context["cl"].result_count == 1
     assert client.get(url(BARS), span).context["cl"].result_count == 0
     assert client.get(url(BARS), {"adjust__exact": "none"}).context["cl"].result_count == 0
@@ -138,7 +138,7 @@ def test_bars_of_a_code_are_filtered_by_days_and_without_a_code_none_are_found()
 
 
 def test_tasks_are_filtered_by_the_days_of_their_start():
-    task, client, page = make_task(), superuser(), url("tasks_app_collectiontask_changelist")
+    task, client, page = make_task(), superuser_client(), url("tasks_app_collectiontask_changelist")
     today = task.start_time.date().isoformat()
     for query, count in (
         ({"since": today, "until": today}, 1),
@@ -154,7 +154,7 @@ def test_tasks_are_filtered_by_the_days_of_their_start():
 def test_the_filter_by_days_keeps_the_other_filters_and_the_search():
     make_bar("AAPL")
     body = (
-        superuser()
+        superuser_client()
         .get(url(BARS), {"q": "AAPL", "market__exact": "US", "since": "2024-01-01"})
         .content.decode()
     )
@@ -171,7 +171,7 @@ def test_corrections_and_findings_stand_newest_first_and_are_found_by_code():
         key = {"market": "CN", "symbol": code, "day": "2024-01-02", "item": item}
         Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="sample")
         Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
-    client = superuser()
+    client = superuser_client()
     for model in ("correction", "finding"):
         page = url(f"tasks_app_{model}_changelist")
         rows = client.get(page).context["cl"].result_list
@@ -188,7 +188,7 @@ def test_corrections_and_findings_stand_newest_first_and_are_found_by_code():
 def test_stocks_are_found_by_code_and_name():
     Stock.objects.create(market="US", code="AAPL", name="Apple")
     Stock.objects.create(market="US", code="MSFT", name="Microsoft")
-    client = superuser()
+    client = superuser_client()
     for term in ("aap", "pple"):
         assert codes(client.get(url(STOCKS), {"q": term})) == ["AAPL"]
 
@@ -204,6 +204,6 @@ def test_a_page_of_bars_reads_the_unique_index(query):
     )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE tasks_app_dailybar")
-    plan = superuser().get(url(BARS), query).context["cl"].queryset[:100].explain()
+    plan = superuser_client().get(url(BARS), query).context["cl"].queryset[:100].explain()
     assert "one_bar_per_day" in plan
     assert "Seq Scan" not in plan

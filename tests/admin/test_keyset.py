@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tests.admin.helpers import TASKS, superuser, text_of, url
+from tests.admin.helpers import TASKS, superuser_client, text_of, url
 from tests.factories import make_ended
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def shown(answer):
 def test_the_ways_lead_through_the_whole_list_and_keep_filter_and_search(pages_of_two):
     ended = [make_ended("failed" if n % 3 else "completed").pk for n in range(8)]
     failed = [pk for n, pk in enumerate(ended) if n % 3][::-1]
-    client, page = superuser(), url(TASK_LIST)
+    client, page = superuser_client(), url(TASK_LIST)
     first = client.get(page, {"status__exact": "failed"})
     assert (shown(first), sorted(links(first))) == (failed[:2], ["Last", "Next"])
     second = client.get(page, links(first)["Next"])
@@ -46,7 +46,7 @@ def test_the_ways_lead_through_the_whole_list_and_keep_filter_and_search(pages_o
 def test_another_filter_begins_at_the_start(pages_of_two):
     for _ in range(3):
         make_ended("failed")
-    client = superuser()
+    client = superuser_client()
     second = client.get(url(TASK_LIST), links(client.get(url(TASK_LIST)))["Next"])
     body = second.content.decode()
     assert "after=" in second.request["QUERY_STRING"]
@@ -55,13 +55,13 @@ def test_another_filter_begins_at_the_start(pages_of_two):
 
 
 def test_a_place_that_is_none_leads_to_the_list(pages_of_two):
-    answer = superuser().get(url(TASK_LIST), {"after": "nonsense"})
+    answer = superuser_client().get(url(TASK_LIST), {"after": "nonsense"})
     assert (answer.status_code, answer.url) == (302, f"{url(TASK_LIST)}?e=1")
 
 
 def test_an_action_reaches_the_tasks_of_a_later_page(pages_of_two):
     tasks = [make_ended("failed") for _ in range(3)]
-    client = superuser()
+    client = superuser_client()
     address = f"{url(TASK_LIST)}?before=end"
     data = {"action": "cancel_selected", "index": "0", "_selected_action": [tasks[0].pk]}
     assert str(tasks[0].pk)[:8] in text_of(client.post(address, data))
@@ -70,7 +70,7 @@ def test_an_action_reaches_the_tasks_of_a_later_page(pages_of_two):
 def test_a_later_page_costs_no_more_queries_than_the_first(pages_of_two):
     for _ in range(9):
         make_ended("failed")
-    client, page = superuser(), url(TASK_LIST)
+    client, page = superuser_client(), url(TASK_LIST)
 
     def queries(**place):
         with CaptureQueriesContext(connection) as caught:
@@ -92,7 +92,7 @@ def test_a_later_page_costs_no_more_queries_than_the_first(pages_of_two):
     ],
 )
 def test_each_filter_of_the_tasks_is_served_by_an_index_in_the_list_s_order(query, index):
-    listed = superuser().get(url(TASK_LIST), query).context["cl"].queryset[:50]
+    listed = superuser_client().get(url(TASK_LIST), query).context["cl"].queryset[:50]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")

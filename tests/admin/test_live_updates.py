@@ -26,8 +26,8 @@ from tasks_app.models.tasks import EventKind
 from tasks_app.throttle import status
 from tests.admin.helpers import (
     TASKS,
-    signed_in,
-    superuser,
+    staff_client,
+    superuser_client,
     text_of,
     url,
 )
@@ -96,10 +96,10 @@ def record(task, state=ItemState.SUCCEEDED, **outcome):
     lifecycle.close(lane)
 
 
-@pytest.mark.parametrize(("kind", "queries"), [("superuser", 3), ("viewer", 5), ("operator", 5)])
+@pytest.mark.parametrize(("kind", "queries"), [("superuser_client", 3), ("viewer", 5), ("operator", 5)])
 def test_unchanged_page_is_a_small_304_of_few_queries(kind, queries):
     task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600, failed=200)
-    client = superuser() if kind == "superuser" else signed_in(name=kind)
+    client = superuser_client() if kind == "superuser_client" else staff_client(name=kind)
     client.get("/admin/").wsgi_request.user.groups.set(Group.objects.filter(name=kind))
     reader = Reader(client, task)
     assert reader.ask().status_code == 304
@@ -113,7 +113,7 @@ def test_unchanged_page_is_a_small_304_of_few_queries(kind, queries):
 
 def test_a_heartbeat_alone_brings_a_few_bytes_and_no_part():
     task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600)
-    reader = Reader(superuser(), task)
+    reader = Reader(superuser_client(), task)
     CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=F("heartbeat_at") + timedelta(seconds=1))
     with CaptureQueriesContext(connection) as caught:
         answer = reader.ask()
@@ -125,18 +125,18 @@ def test_a_heartbeat_alone_brings_a_few_bytes_and_no_part():
 
 def test_a_stock_that_ends_brings_only_the_parts_that_changed():
     task = make_task()
-    reader = Reader(superuser(), task)
+    reader = Reader(superuser_client(), task)
     record(task, collected=5)
     grow_old()
     body = json.loads(reader.ask().content)
     assert {"head", "chart"} <= body["parts"].keys() <= {"head", "chart", "events"}
     assert body["cells"][1] == "1s2p"
-    assert body["said"] == "1 of 3 stocks (33 %), 0 failed"
+    assert body["messages_of"] == "1 of 3 stocks (33 %), 0 failed"
     assert reader.ask().status_code == 304
 
 
 def test_counters_that_move_within_a_second_are_drawn_once_for_all_readers():
-    task, client = make_run(total=500, ages=[1.0] * 100, planned=100), superuser()
+    task, client = make_run(total=500, ages=[1.0] * 100, planned=100), superuser_client()
     readers = [Reader(client, task) for _ in range(3)]
     grow_old()
     CollectionTask.objects.filter(pk=task.pk).update(collected_count=1)
@@ -150,7 +150,7 @@ def test_counters_that_move_within_a_second_are_drawn_once_for_all_readers():
 
 def test_the_end_shows_at_once_with_its_buttons_and_says_that_it_is_final():
     task = make_task()
-    reader = Reader(superuser(), task)
+    reader = Reader(superuser_client(), task)
     lifecycle.cancel(task.pk, ACTOR)
     body = json.loads(reader.ask().content)
     assert body["final"]
@@ -160,7 +160,7 @@ def test_the_end_shows_at_once_with_its_buttons_and_says_that_it_is_final():
 
 
 def test_what_changes_by_time_alone_shows_within_ten_seconds(monkeypatch, turn):
-    reader = Reader(superuser(), make_task())
+    reader = Reader(superuser_client(), make_task())
     pause(monkeypatch)
     assert reader.ask().status_code == 304
     turn()
@@ -168,7 +168,7 @@ def test_what_changes_by_time_alone_shows_within_ten_seconds(monkeypatch, turn):
 
 
 def test_an_ended_task_is_never_drawn_again(turn):
-    reader = Reader(superuser(), make_ended("failed"))
+    reader = Reader(superuser_client(), make_ended("failed"))
     turn()
     with CaptureQueriesContext(connection) as caught:
         assert reader.ask().status_code == 304
@@ -179,7 +179,7 @@ def test_an_ended_task_is_never_drawn_again(turn):
 def test_two_web_processes_draw_alike(ended):
     """Else a page whose requests reach both in turn would be sent its parts again and again."""
     task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
-    reader = Reader(superuser(), task)
+    reader = Reader(superuser_client(), task)
     live_updates.snapshots.snapshots.clear()
     assert reader.ask().status_code == 304
 
@@ -197,7 +197,7 @@ def pause(monkeypatch):
 def test_buttons_are_drawn_by_each_readers_own_rights():
     task = make_task()
     heads = {
-        name: json.loads(signed_in(*names, name=name).get(url(f"{TASKS}_live", task.pk)).content)["parts"][
+        name: json.loads(staff_client(*names, name=name).get(url(f"{TASKS}_live", task.pk)).content)["parts"][
             "head"
         ][1]
         for name, names in {
@@ -208,7 +208,9 @@ def test_buttons_are_drawn_by_each_readers_own_rights():
     assert "/cancel/" in heads["operator"]
     assert "/cancel/" not in heads["viewer"]
     lifecycle.cancel(task.pk, ACTOR)
-    ended = signed_in("view_collectiontask", "start_task", name="starter").get(url(f"{TASKS}_live", task.pk))
+    ended = staff_client("view_collectiontask", "start_task", name="starter").get(
+        url(f"{TASKS}_live", task.pk)
+    )
     head = json.loads(ended.content)["parts"]["head"][1]
     assert f"?from={task.pk}" in head
     assert "/retry/" not in head
@@ -216,8 +218,11 @@ def test_buttons_are_drawn_by_each_readers_own_rights():
 
 def test_a_refresh_without_the_right_to_look_is_refused_and_of_a_task_that_is_gone_not_found():
     task = make_task()
-    assert signed_in("cancel_task").get(url(f"{TASKS}_live", task.pk)).status_code == 403
-    assert superuser().get(url(f"{TASKS}_live", "00000000-0000-4000-8000-000000000000")).status_code == 404
+    assert staff_client("cancel_task").get(url(f"{TASKS}_live", task.pk)).status_code == 403
+    assert (
+        superuser_client().get(url(f"{TASKS}_live", "00000000-0000-4000-8000-000000000000")).status_code
+        == 404
+    )
 
 
 @pytest.mark.parametrize("through", ["user", "group"])
@@ -262,7 +267,7 @@ def test_a_cell_says_code_name_attempts_bars_duration_and_error():
     claims = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(claims[0], Outcome(ItemState.SUCCEEDED, collected=5, corrected=2, skipped=1, refused=3))
     lifecycle.record(claims[1], Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
-    first, second, third = superuser().get(url(f"{TASKS}_stocks", task.pk), {"block": "0"}).json()
+    first, second, third = superuser_client().get(url(f"{TASKS}_stocks", task.pk), {"block": "0"}).json()
     assert (first["code"], first["rows"], first["refused"], first["state"]) == ("000001", 8, 3, "s")
     assert first["ms"] >= 0
     assert (second["name"], second["error_code"], second["error"]) == ("Vanke", "timeout", "No answer.")
@@ -271,7 +276,7 @@ def test_a_cell_says_code_name_attempts_bars_duration_and_error():
 
 
 def test_a_block_of_cells_is_a_hundred_and_costs_as_much_anywhere(django_assert_max_num_queries):
-    task, client = make_run(total=1000, ages=[1.0], planned=9), superuser()
+    task, client = make_run(total=1000, ages=[1.0], planned=9), superuser_client()
     with django_assert_max_num_queries(6):
         found = client.get(url(f"{TASKS}_stocks", task.pk), {"block": "7"}).json()
     assert [detail["position"] for detail in found] == list(range(700, 800))
@@ -281,7 +286,7 @@ def test_a_block_of_cells_is_a_hundred_and_costs_as_much_anywhere(django_assert_
 
 def test_what_cells_say_is_for_those_who_may_see_items():
     task = make_task()
-    assert signed_in("view_collectiontask").get(url(f"{TASKS}_stocks", task.pk)).status_code == 403
+    assert staff_client("view_collectiontask").get(url(f"{TASKS}_stocks", task.pk)).status_code == 403
 
 
 # ---------------------------------------------------------------- the head
@@ -294,19 +299,19 @@ def test_the_way_of_a_task_has_a_time_for_each_station_it_reached():
         for step in panels.timeline(task, panels.progress.estimate_pace(task), timezone.now())
     ]
     assert stages == [("started", "done"), ("planned", "done"), ("collecting", "now"), ("end", "ahead")]
-    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
     assert "50 of 100 stocks (50 %), 0 failed" in text
     assert "stocks/min" in text
 
 
 def test_a_task_that_reads_its_list_says_so():
-    text = text_of(superuser().get(url(f"{TASKS}_change", make_task(stock_codes=None).pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task(stock_codes=None).pk)))
     assert "Reading the stock list …" in text
 
 
 def test_a_paused_source_is_said_with_its_reason_and_the_time_it_goes_on(monkeypatch):
     until = pause(monkeypatch)
-    text = text_of(superuser().get(url(f"{TASKS}_change", make_task().pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task().pk)))
     assert "The source “simulated” is paused" in text
     assert "429 five times." in text
     assert f"{timezone.localtime(until):%H:%M:%S}" in text
@@ -317,7 +322,7 @@ def test_unknown_codes_and_bars_refused_or_doubtful_are_said():
     CollectionTask.objects.filter(pk=task.pk).update(
         unknown_codes=["999999"], refused_count=2, flagged_count=1
     )
-    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
     for words in ("1 code is unknown", "999999", "2 bars were refused", "1 bar is doubtful"):
         assert words in text
 
@@ -327,7 +332,7 @@ def test_each_kind_of_failure_has_its_times_and_its_own_retry():
     claims = lifecycle.claim(make_lane(task), 3)
     for claim, code in zip(claims, ("timeout", "timeout", "unknown_stock"), strict=True):
         lifecycle.record(claim, Outcome(ItemState.FAILED, error_code=code, error_message="Odd."))
-    body = superuser().get(url(f"{TASKS}_change", task.pk)).content.decode()
+    body = superuser_client().get(url(f"{TASKS}_change", task.pk)).content.decode()
     assert "Retry these 2" in body
     assert "Retry this one" in body
     assert f"{url(f'{TASKS}_retry', task.pk)}?error_code=timeout" in body
@@ -336,7 +341,7 @@ def test_each_kind_of_failure_has_its_times_and_its_own_retry():
 def test_events_are_told_by_the_names_of_their_parameters():
     task = make_ended("failed")
     new = lifecycle.retry(task.pk, ACTOR, "")
-    text = text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
     assert "market China A-shares" in text
     assert "days 2024-01-01 – 2024-12-31" in text
     assert f"new task {str(new.pk)[:8]}" in text

@@ -1,4 +1,4 @@
-"""The plans' pages: who makes one, what is refused, what the overview says."""
+"""The plans' pages: permissions, the form's errors, and plans on the overview."""
 
 from datetime import time, timedelta
 
@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from tasks_app import roles
 from tasks_app.models import CollectionPlan
-from tests.admin.helpers import superuser, text_of, url
-from tests.admin.test_roles import browser_of
+from tests.admin.helpers import superuser_client, text_of, url
+from tests.admin.test_roles import client_of
 from tests.factories import make_ended, make_plan
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +16,7 @@ PLANS = "tasks_app_collectionplan"
 
 
 def make_post(**fields):
-    given = {
+    defaults = {
         "name": "nightly",
         "enabled": "on",
         "market": "CN",
@@ -28,13 +28,13 @@ def make_post(**fields):
         "weekday": "4",
         "at": "18:00",
     }
-    return {name: value for name, value in {**given, **fields}.items() if value is not None}
+    return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 
 
-def test_a_plan_that_is_saved_has_its_next_run_and_its_maker():
-    client = browser_of(roles.OPERATOR)
-    answer = client.post(url(f"{PLANS}_add"), make_post())
-    assert answer.status_code == 302
+def test_saved_plan_has_next_run_and_creator():
+    client = client_of(roles.OPERATOR)
+    response = client.post(url(f"{PLANS}_add"), make_post())
+    assert response.status_code == 302
     plan = CollectionPlan.objects.get()
     assert timezone.now() < plan.next_at <= timezone.now() + timedelta(days=1)
     assert (plan.created_by.username, plan.stock_codes, plan.at) == (
@@ -47,8 +47,8 @@ def test_a_plan_that_is_saved_has_its_next_run_and_its_maker():
         assert words in text
 
 
-def test_a_plan_that_is_switched_off_is_not_due_and_on_again_it_is():
-    plan, client = make_plan(error_code="odd", error_message="Odd."), superuser()
+def test_disabled_plan_has_no_next_run():
+    plan, client = make_plan(error_code="odd", error_message="Odd."), superuser_client()
     client.post(url(f"{PLANS}_change", plan.pk), make_post(enabled=None))
     plan.refresh_from_db()
     assert (plan.enabled, plan.next_at) == (False, None)
@@ -69,9 +69,9 @@ def test_a_plan_that_is_switched_off_is_not_due_and_on_again_it_is():
         ({"name": ""}, "name", "required"),
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused_beside_the_field(fields, field, words):
-    answer = superuser().post(url(f"{PLANS}_add"), make_post(**fields))
-    assert words in answer.context["adminform"].form.errors[field][0]
+def test_invalid_plan_is_an_error_of_its_field(fields, field, words):
+    response = superuser_client().post(url(f"{PLANS}_add"), make_post(**fields))
+    assert words in response.context["adminform"].form.errors[field][0]
     assert not CollectionPlan.objects.exists()
 
 
@@ -84,8 +84,8 @@ def test_a_plan_that_makes_no_sense_is_refused_beside_the_field(fields, field, w
         (roles.ADMINISTRATOR, 200, 302),
     ],
 )
-def test_plans_are_seen_and_changed_by_those_who_may(role, looks, changes):
-    plan, client = make_plan(), browser_of(role)
+def test_plan_pages_open_only_for_permitted_roles(role, looks, changes):
+    plan, client = make_plan(), client_of(role)
     assert client.get(url(f"{PLANS}_changelist")).status_code == looks
     assert client.get(url(f"{PLANS}_change", plan.pk)).status_code == looks
     assert client.post(url(f"{PLANS}_change", plan.pk), make_post(name="other")).status_code == changes
@@ -93,16 +93,16 @@ def test_plans_are_seen_and_changed_by_those_who_may(role, looks, changes):
     assert client.post(url(f"{PLANS}_delete", plan.pk), {"post": "yes"}).status_code == changes
 
 
-def test_the_overview_names_the_next_runs_and_those_that_wait():
+def test_overview_lists_next_and_waiting_plans():
     make_ended("completed")
     make_plan(name="soon", next_at=timezone.now() + timedelta(hours=1))
     make_plan(name="stuck", waiting_since=timezone.now())
     make_plan(name="asleep", enabled=False, next_at=None)
-    text = text_of(superuser().get(url("index")))
+    text = text_of(superuser_client().get(url("index")))
     assert text.index("stuck") < text.index("soon")
-    assert "waits its turn" in text
+    assert "waiting for another task" in text
     assert "asleep" not in text
 
 
-def test_the_overview_says_when_nothing_is_planned():
-    assert "Nothing starts by itself" in text_of(superuser().get(url("index")))
+def test_overview_says_when_no_plan_is_active():
+    assert "No active plans" in text_of(superuser_client().get(url("index")))

@@ -1,4 +1,4 @@
-"""Nothing here is edited by hand, whoever asks; and nobody sees a page without signing in."""
+"""No row is edited by hand, not even by superusers; every page needs a login."""
 
 import pytest
 from django.apps import apps
@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock
-from tests.admin.helpers import signed_in, superuser, url
+from tests.admin.helpers import staff_client, superuser_client, url
 from tests.factories import make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -27,8 +27,8 @@ def make_row(model):
 
 
 @pytest.mark.parametrize("model", READ_ONLY)
-def test_a_superuser_can_look_but_not_add_change_or_delete(model):
-    row, client = make_row(model), superuser()
+def test_superuser_cannot_add_change_or_delete(model):
+    row, client = make_row(model), superuser_client()
     page = f"tasks_app_{model}"
     before = type(row).objects.filter(pk=row.pk).values().get()
     assert client.get(url(f"{page}_changelist")).status_code == 200
@@ -41,23 +41,23 @@ def test_a_superuser_can_look_but_not_add_change_or_delete(model):
 
 
 @pytest.mark.parametrize("model", READ_ONLY)
-def test_the_page_of_a_row_has_nothing_to_fill_in(model):
+def test_detail_page_has_no_form(model):
     row = make_row(model)
-    body = superuser().get(url(f"tasks_app_{model}_change", row.pk)).content.decode()
+    body = superuser_client().get(url(f"tasks_app_{model}_change", row.pk)).content.decode()
     main = body[body.index('id="content-main"') : body.index('id="modal-overlay"')]
     assert "<input" not in main
     assert "<form" not in main
 
 
-def test_the_delete_action_is_offered_nowhere():
-    task, client = make_task(), superuser()
+def test_delete_action_does_nothing():
+    task, client = make_task(), superuser_client()
     data = {"action": "delete_selected", "index": "0", "_selected_action": [task.pk], "post": "yes"}
     client.post(url("tasks_app_collectiontask_changelist"), data)
     assert CollectionTask.objects.filter(pk=task.pk).exists()
     assert CollectionItem.objects.filter(task=task).count() == 3
 
 
-def test_the_queue_its_results_lanes_slots_and_events_have_no_pages():
+def test_internal_tables_have_no_pages():
     shown = {model._meta.label for model in admin.site._registry}
     queue = {model._meta.label for model in apps.get_app_config("django_q").get_models()}
     assert not shown & queue
@@ -72,20 +72,20 @@ def test_the_queue_its_results_lanes_slots_and_events_have_no_pages():
     }
 
 
-def test_a_visitor_is_led_to_the_login():
+def test_visitor_is_redirected_to_login():
     task = make_task()
     pages = [url(f"tasks_app_{model}_changelist") for model in READ_ONLY]
     pages += [url("index"), url("knox_authtoken_add"), url("tasks_app_collectiontask_cancel", task.pk)]
-    client = signed_in(name="gone")
+    client = staff_client(name="gone")
     client.logout()
     for page in pages:
-        for answer in (client.get(page), client.post(page)):
-            assert (answer.status_code, answer.url) == (302, f"{url('login')}?next={page}")
+        for response in (client.get(page), client.post(page)):
+            assert (response.status_code, response.url) == (302, f"{url('login')}?next={page}")
     assert CollectionTask.objects.get(pk=task.pk).status == "running"
 
 
-def test_staff_without_rights_see_no_rows_and_an_index_that_says_so():
-    client = signed_in()
+def test_staff_without_permissions_see_no_rows():
+    client = staff_client()
     for model in READ_ONLY:
         assert client.get(url(f"tasks_app_{model}_changelist")).status_code == 403
     body = client.get(url("index")).content.decode()
@@ -93,14 +93,14 @@ def test_staff_without_rights_see_no_rows_and_an_index_that_says_so():
     assert url("tasks_app_dailybar_changelist") not in body
 
 
-def test_the_navigation_shows_what_one_may_see():
-    body = signed_in("view_dailybar").get(url("index")).content.decode()
+def test_navigation_shows_only_permitted_pages():
+    body = staff_client("view_dailybar").get(url("index")).content.decode()
     assert url("tasks_app_dailybar_changelist") in body
     assert url("tasks_app_collectiontask_changelist") not in body
 
 
-def test_a_user_is_made_through_the_theme_s_form():
-    answer = superuser().post(
+def test_user_is_created_through_the_form():
+    response = superuser_client().post(
         url("auth_user_add"),
         {
             "username": "bob",
@@ -110,27 +110,27 @@ def test_a_user_is_made_through_the_theme_s_form():
         },
     )
     bob = User.objects.get(username="bob")
-    assert answer.url == url("auth_user_change", bob.pk)
+    assert response.url == url("auth_user_change", bob.pk)
     assert bob.check_password("a-long-pass-1")
 
 
 def test_users_and_groups_are_listed():
     make_user("ann")
-    client = superuser()
+    client = superuser_client()
     assert "ann" in client.get(url("auth_user_changelist")).content.decode()
     assert client.get(url("auth_group_changelist")).status_code == 200
     assert client.get(url("auth_group_add")).status_code == 200
 
 
 @pytest.mark.parametrize("language", ["en", "zh-hans"])
-def test_the_pages_render_in_each_language(language):
-    client, task = superuser(), make_task()
+def test_pages_render_in_each_language(language):
+    client, task = superuser_client(), make_task()
     client.cookies["django_language"] = language
     for page in (
         url("index"),
         url("tasks_app_collectiontask_changelist"),
         url("tasks_app_collectiontask_change", task.pk),
     ):
-        answer = client.get(page)
-        assert answer.status_code == 200
-        assert f'<html lang="{language}"' in answer.content.decode()
+        response = client.get(page)
+        assert response.status_code == 200
+        assert f'<html lang="{language}"' in response.content.decode()

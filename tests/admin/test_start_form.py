@@ -1,4 +1,4 @@
-"""The start form: what it holds, what it says before, what it starts, and what it keeps when it may not."""
+"""The start form: initial values, errors, starting, the code file, the search and the estimate."""
 
 import json
 from dataclasses import replace
@@ -16,9 +16,9 @@ from tasks_app.models import CollectionTask, SourceGate, Stock, StockList
 from tasks_app.orders import code_lists, estimates, order as orders
 from tests.admin.helpers import (
     TASKS,
-    said,
-    signed_in,
-    superuser,
+    messages_of,
+    staff_client,
+    superuser_client,
     text_of,
     url,
 )
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.django_db
 
 
 def make_post(**fields):
-    """What a browser posts for three stocks of the simulated exchange."""
-    given = {
+    """The form as a browser posts it, for three stocks of the simulated exchange."""
+    defaults = {
         "market": "CN",
         "source": "simulated",
         "adjust": "",
@@ -46,11 +46,11 @@ def make_post(**fields):
         "key": "a-key",
         "start": "1",
     }
-    return {name: value for name, value in {**given, **fields}.items() if value is not None}
+    return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 
 
 def make_list(size=30, market="CN", source="simulated"):
-    """A market whose list was read."""
+    """A market whose stock list has been read."""
     Stock.objects.bulk_create(
         Stock(market=market, code=f"{n:06d}", name=f"平安{n}", exchange="SZSE") for n in range(1, size + 1)
     )
@@ -61,12 +61,12 @@ def upload(content, name="codes.csv"):
     return SimpleUploadedFile(name, content)
 
 
-def test_the_form_starts_what_it_says_and_leads_to_the_task():
-    client = superuser()
-    answer = client.post(url("start"), make_post(test_mode="on", force_update="on"))
+def test_form_starts_the_task_and_redirects_to_it():
+    client = superuser_client()
+    response = client.post(url("start"), make_post(test_mode="on", force_update="on"))
     task = CollectionTask.objects.get()
-    assert answer.url == url(f"{TASKS}_change", task.pk)
-    assert said(answer) == f"Task {str(task.pk)[:8]} was started. It collects 3 stocks."
+    assert response.url == url(f"{TASKS}_change", task.pk)
+    assert messages_of(response) == f"Task {str(task.pk)[:8]} was started. It collects 3 stocks."
     assert (task.market, task.source, task.stock_codes) == ("CN", "simulated", ["000001", "000002", "000003"])
     assert (task.start_date, task.end_date) == (date(2024, 1, 1), date(2024, 12, 31))
     assert (task.test_mode, task.full_collection_mode, task.force_update) == (True, False, True)
@@ -74,27 +74,27 @@ def test_the_form_starts_what_it_says_and_leads_to_the_task():
     assert (event.kind, event.user_name, event.channel) == ("started", "root", "admin")
 
 
-def test_a_whole_market_is_started_and_says_that_the_list_comes_first():
-    answer = superuser().post(url("start"), make_post(scope="all", stock_codes="000001"))
+def test_whole_market_start_reads_the_list_first():
+    response = superuser_client().post(url("start"), make_post(scope="all", stock_codes="000001"))
     assert CollectionTask.objects.get().stock_codes is None
-    assert "It reads the list of stocks first." in said(answer)
+    assert "It reads the stock list first." in messages_of(response)
 
 
-def test_a_second_press_of_the_same_page_starts_nothing_more():
-    client = superuser()
+def test_second_press_starts_nothing_more():
+    client = superuser_client()
     first = client.post(url("start"), make_post())
     second = client.post(url("start"), make_post())
     assert first.url == second.url
     assert CollectionTask.objects.count() == 1
 
 
-def test_the_same_page_with_other_values_asks_for_another_press():
-    client = superuser()
+def test_changed_form_needs_another_press():
+    client = superuser_client()
     client.post(url("start"), make_post())
     lifecycle.cancel(CollectionTask.objects.get().pk, ACTOR)
-    answer = client.post(url("start"), make_post(end_date="2024-06-30"))
-    assert "Press again for another one." in text_of(answer)
-    key = answer.context["form"]["key"].value()
+    response = client.post(url("start"), make_post(end_date="2024-06-30"))
+    assert "Press again to start another one." in text_of(response)
+    key = response.context["form"]["key"].value()
     assert key != "a-key"
     assert client.post(url("start"), make_post(end_date="2024-06-30", key=key)).status_code == 302
 
@@ -112,56 +112,58 @@ def test_the_same_page_with_other_values_asks_for_another_press():
         ({"stock_codes": " ,， \n"}, "stock_codes", "Name at least one stock"),
     ],
 )
-def test_an_error_stands_beside_its_field_and_nothing_typed_is_lost(fields, field, sentence):
+def test_error_is_at_its_field_and_input_is_kept(fields, field, sentence):
     posted = make_post(**fields)
-    answer = superuser().post(url("start"), posted)
-    form = answer.context["form"]
-    assert answer.status_code == 200
+    response = superuser_client().post(url("start"), posted)
+    form = response.context["form"]
+    assert response.status_code == 200
     assert sentence in form.errors[field][0]
-    assert sentence in text_of(answer).replace("&#x27;", "'")
+    assert sentence in text_of(response).replace("&#x27;", "'")
     assert {name: form[name].value() for name in posted if name != "start"} == {
         name: value for name, value in posted.items() if name != "start"
     }
     assert not CollectionTask.objects.exists()
 
 
-def test_two_mistakes_are_shown_at_once():
-    answer = superuser().post(url("start"), make_post(start_date="soon", scope="some", stock_codes=""))
-    assert set(answer.context["form"].errors) == {"start_date", "stock_codes"}
+def test_two_errors_are_shown_at_once():
+    response = superuser_client().post(
+        url("start"), make_post(start_date="soon", scope="some", stock_codes="")
+    )
+    assert set(response.context["form"].errors) == {"start_date", "stock_codes"}
 
 
-def test_codes_that_nobody_knows_are_refused_beside_the_field_by_the_verb_itself():
+def test_unknown_codes_alone_are_an_error_of_the_field():
     make_list()
-    answer = superuser().post(url("start"), make_post(stock_codes="999999"))
-    assert "None of these stock codes is known" in answer.context["form"].errors["stock_codes"][0]
+    response = superuser_client().post(url("start"), make_post(stock_codes="999999"))
+    assert "None of these stock codes is known" in response.context["form"].errors["stock_codes"][0]
 
 
 def test_unknown_codes_are_left_out_and_named():
     make_list()
-    client = superuser()
-    answer = client.post(url("start"), make_post(stock_codes="000001 999999"))
-    assert "1 code is unknown in this market and left out: 999999" in said(answer)
+    client = superuser_client()
+    response = client.post(url("start"), make_post(stock_codes="000001 999999"))
+    assert "1 code is unknown in this market and left out: 999999" in messages_of(response)
     assert CollectionTask.objects.get().stock_codes == ["000001"]
 
 
-def test_while_a_task_runs_the_page_names_it_and_offers_no_press():
+def test_running_task_disables_the_button():
     running = make_task()
-    answer = superuser().get(url("start"))
-    assert url(f"{TASKS}_change", running.pk) in answer.content.decode()
-    assert "only one runs at a time" in text_of(answer)
-    assert answer.content.count(b"disabled aria-describedby") == 1
+    response = superuser_client().get(url("start"))
+    assert url(f"{TASKS}_change", running.pk) in response.content.decode()
+    assert "only one runs at a time" in text_of(response)
+    assert response.content.count(b"disabled aria-describedby") == 1
 
 
-def test_a_press_while_a_task_runs_is_refused_and_keeps_the_form():
+def test_start_while_a_task_runs_keeps_the_form():
     running = make_task()
-    answer = superuser().post(url("start"), make_post())
-    assert f"A task is already running: {running.pk}" in text_of(answer)
-    assert answer.context["form"]["stock_codes"].value() == "000001 000002,000003"
+    response = superuser_client().post(url("start"), make_post())
+    assert f"A task is already running: {running.pk}" in text_of(response)
+    assert response.context["form"]["stock_codes"].value() == "000001 000002,000003"
     assert CollectionTask.objects.count() == 1
 
 
-def test_a_press_without_a_csrf_token_is_refused():
-    client = superuser()
+def test_start_without_csrf_token_is_rejected():
+    client = superuser_client()
     client.handler.enforce_csrf_checks = True
     assert client.post(url("start"), make_post()).status_code == 403
     assert not CollectionTask.objects.exists()
@@ -169,58 +171,58 @@ def test_a_press_without_a_csrf_token_is_refused():
 
 @pytest.mark.parametrize("button", [{"check": "1"}, {"preset": "5y"}, {}])
 def test_only_the_start_button_starts(button):
-    answer = superuser().post(url("start"), {**make_post(start=None), **button})
-    assert answer.status_code == 200
+    response = superuser_client().post(url("start"), {**make_post(start=None), **button})
+    assert response.status_code == 200
     assert not CollectionTask.objects.exists()
 
 
-def test_a_preset_fills_in_the_days_without_a_script():
-    form = superuser().post(url("start"), make_post(start=None, preset="all")).context["form"]
+def test_preset_fills_in_the_dates_without_a_script():
+    form = superuser_client().post(url("start"), make_post(start=None, preset="all")).context["form"]
     assert form["start_date"].value() == "1990-12-19"
     assert form["stock_codes"].value() == "000001 000002,000003"
 
 
-# ---------------------------------------------------------------- what it holds to begin with
+# ---------------------------------------------------------------- initial values
 
 
-def shown(client, query=""):
+def form_values(client, query=""):
     form = client.get(f"{url('start')}{query}").context["form"]
     return {name: form[name].value() for name in form.fields}
 
 
-def test_a_new_site_s_form_is_for_the_default_source_and_all_days():
-    values = shown(superuser())
+def test_form_of_a_new_site_has_the_default_source():
+    values = form_values(superuser_client())
     assert (values["source"], values["market"], values["scope"]) == ("sample", "US", "all")
     assert values["end_date"] - values["start_date"] > timedelta(days=365 * 40)
 
 
-def test_later_it_is_like_the_newest_task_for_the_last_year():
+def test_form_repeats_the_newest_task_for_one_year():
     make_ended("completed", adjust="qfq")
-    values = shown(superuser())
+    values = form_values(superuser_client())
     assert (values["source"], values["market"], values["adjust"]) == ("simulated", "CN", "qfq")
     assert 364 <= (values["end_date"] - values["start_date"]).days <= 366
 
 
-def test_it_takes_the_parameters_of_an_earlier_task():
+def test_form_takes_the_parameters_of_an_earlier_task():
     old = make_ended("failed", adjust="hfq", force_update=True)
-    values = shown(superuser(), f"?from={old.pk}")
+    values = form_values(superuser_client(), f"?from={old.pk}")
     assert (values["start_date"], values["end_date"]) == (date(2024, 1, 1), date(2024, 12, 31))
     assert (values["adjust"], values["force_update"], values["test_mode"]) == ("hfq", True, False)
     assert (values["scope"], values["stock_codes"]) == ("some", "000001")
 
 
 @pytest.mark.parametrize("query", ["?from=x", "?from=00000000-0000-4000-8000-000000000000"])
-def test_an_earlier_task_that_is_not_there_changes_nothing(query):
-    assert shown(superuser(), query)["source"] == "sample"
+def test_missing_earlier_task_is_ignored(query):
+    assert form_values(superuser_client(), query)["source"] == "sample"
 
 
-def test_an_earlier_task_is_shown_only_to_those_who_may_see_tasks():
+def test_earlier_task_needs_the_view_permission():
     old = make_ended("failed")
-    assert shown(signed_in("start_task"), f"?from={old.pk}")["stock_codes"] == ""
+    assert form_values(staff_client("start_task"), f"?from={old.pk}")["stock_codes"] == ""
 
 
-def test_codes_can_be_given_in_the_address():
-    values = shown(superuser(), "?market=CN&source=simulated&codes=600000,600519")
+def test_codes_come_from_the_query_string():
+    values = form_values(superuser_client(), "?market=CN&source=simulated&codes=600000,600519")
     assert (values["market"], values["scope"], values["stock_codes"]) == ("CN", "some", "600000 600519")
 
 
@@ -239,7 +241,7 @@ def test_codes_can_be_given_in_the_address():
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
-def test_a_file_of_codes_is_read(content, codes, encoding):
+def test_code_file_is_read(content, codes, encoding):
     assert code_lists.parse_file(content.encode(encoding)) == codes
 
 
@@ -253,32 +255,32 @@ def test_a_file_of_codes_is_read(content, codes, encoding):
         (b"1" * (code_lists.MAX_BYTES + 1), code_lists.FileTooLarge),
     ],
 )
-def test_a_file_that_is_no_list_is_refused(content, error):
+def test_file_without_a_list_is_rejected(content, error):
     with pytest.raises(error):
         code_lists.parse_file(content)
 
 
-def test_a_file_is_enough_by_itself_whatever_was_chosen_beside_it():
+def test_file_alone_selects_its_stocks():
     file = upload("代码,名称\n600000,浦发银行\n".encode("gbk"))
-    superuser().post(url("start"), make_post(scope="all", stock_codes="", file=file))
+    superuser_client().post(url("start"), make_post(scope="all", stock_codes="", file=file))
     assert CollectionTask.objects.get().stock_codes == ["600000"]
 
 
-def test_the_file_s_codes_are_kept_among_the_typed_ones_when_something_else_is_wrong():
+def test_file_codes_are_kept_when_the_form_has_errors():
     file = upload(b"600000\n000001\n")
-    form = superuser().post(url("start"), make_post(end_date="2020-01-01", file=file)).context["form"]
+    form = superuser_client().post(url("start"), make_post(end_date="2020-01-01", file=file)).context["form"]
     assert form["stock_codes"].value() == "000001 000002 000003 600000"
     assert form["scope"].value() == "some"
 
 
-def test_a_file_that_is_too_large_is_refused_beside_its_field():
+def test_large_file_is_an_error_of_its_field():
     file = upload(b"600000\n" * 80_000)
-    form = superuser().post(url("start"), make_post(file=file)).context["form"]
+    form = superuser_client().post(url("start"), make_post(file=file)).context["form"]
     assert "larger than 500 kB" in form.errors["file"][0]
 
 
-def test_the_page_can_have_a_file_read_before_the_press():
-    client = superuser()
+def test_file_endpoint_returns_codes_or_a_problem():
+    client = superuser_client()
     assert client.post(url("start_file"), {"file": upload(b"600000\n")}).json() == {"codes": ["600000"]}
     refused = client.post(url("start_file"), {"file": upload(b"\x00")})
     assert "Save the sheet as CSV" in refused.json()["problem"]
@@ -293,12 +295,12 @@ def search(client, **query):
     return json.loads(client.get(url("start_stocks"), query).content)
 
 
-def test_stocks_are_found_by_how_the_code_begins_and_by_a_part_of_the_name():
+def test_search_matches_code_prefix_and_part_of_name():
     make_list(2)
     Stock.objects.create(market="CN", code="600000", name="浦发银行", exchange="SSE")
     Stock.objects.create(market="CN", code="600519", name="含0000的名")
     Stock.objects.create(market="HK", code="00001", name="长和")
-    client = superuser()
+    client = superuser_client()
     assert [stock["code"] for stock in search(client, market="CN", q="0000")["stocks"]] == [
         "000001",
         "000002",
@@ -311,47 +313,47 @@ def test_stocks_are_found_by_how_the_code_begins_and_by_a_part_of_the_name():
 
 
 @pytest.mark.parametrize("query", [{"market": "CN", "q": ""}, {"market": "XX", "q": "0"}, {"q": "0"}, {}])
-def test_a_search_for_nothing_finds_nothing(query):
+def test_empty_search_finds_nothing(query):
     make_list(3)
-    assert search(superuser(), **query) == {"stocks": [], "more": False}
+    assert search(superuser_client(), **query) == {"stocks": [], "more": False}
 
 
-def test_a_search_is_bounded_and_says_that_there_is_more():
+def test_search_is_limited_and_says_so():
     make_list(40)
-    found = search(superuser(), market="CN", q="0000")
+    found = search(superuser_client(), market="CN", q="0000")
     assert (len(found["stocks"]), found["more"]) == (20, True)
 
 
-# ---------------------------------------------------------------- what it would mean
+# ---------------------------------------------------------------- the estimate
 
 
-def meaning(client, **fields):
+def estimate_text(client, **fields):
     return text_of(client.post(url("start_estimate"), make_post(start=None, **fields)))
 
 
-def test_without_a_list_and_a_pace_the_estimate_says_that_it_does_not_know():
-    words = meaning(superuser(), scope="all")
-    assert "known once the source’s list is read" in words
-    assert "Time unknown" in words
-    assert "its pace is not known" in words
+def test_estimate_without_list_and_speed_is_unknown():
+    text = estimate_text(superuser_client(), scope="all")
+    assert "known once the source’s stock list is read" in text
+    assert "Duration unknown" in text
+    assert "its speed is unknown" in text
 
 
-def test_codes_are_counted_before_the_press():
-    assert "Stocks 3 Requests up to about 3" in meaning(superuser())
+def test_estimate_counts_the_codes():
+    assert "Stocks 3 Requests at most 3" in estimate_text(superuser_client())
 
 
-def test_a_market_s_list_is_counted_and_narrowed_by_the_modes():
+def test_estimate_counts_the_list_after_the_modes():
     make_list(30)
     Stock.objects.filter(code__lte="000010").update(
         full_collection_completed=True, full_collection_date="2024-01-01T00:00:00Z"
     )
-    client = superuser()
-    assert "Stocks 30 Requests up to about 31" in meaning(client, scope="all")
-    assert "Stocks 20 " in meaning(client, scope="all", full_collection_mode="on")
-    assert "Stocks 5 " in meaning(client, scope="all", test_mode="on")
+    client = superuser_client()
+    assert "Stocks 30 Requests at most 31" in estimate_text(client, scope="all")
+    assert "Stocks 20 " in estimate_text(client, scope="all", full_collection_mode="on")
+    assert "Stocks 5 " in estimate_text(client, scope="all", test_mode="on")
 
 
-def test_the_time_follows_the_pace_of_the_source_s_last_tasks():
+def test_estimate_follows_the_last_tasks():
     done = make_ended("completed")
     CollectionTask.objects.filter(pk=done.pk)
     order = orders.resolve(make_order(stock_codes=("1", "2")), TODAY, make_conf())
@@ -360,7 +362,7 @@ def test_the_time_follows_the_pace_of_the_source_s_last_tasks():
     assert estimate.low < estimate.high
 
 
-def test_one_odd_task_does_not_widen_the_time():
+def test_estimate_ignores_a_single_outlier():
     ended = timezone.now()
     for seconds in (100, 100, 110, 110, 10_000):
         start = ended - timedelta(seconds=seconds)
@@ -372,27 +374,27 @@ def test_one_odd_task_does_not_widen_the_time():
     estimate = estimates.estimate(order, make_conf())
     assert (estimate.tasks, estimate.low) == (5, timedelta(seconds=80))
     assert estimate.high == timedelta(seconds=137.5)
-    assert "As the middle half of the last 5 tasks of this source went." in meaning(superuser())
+    assert "Based on the last 5 runs of this source." in estimate_text(superuser_client())
 
 
 @pytest.mark.parametrize(
-    ("language", "told"),
+    ("language", "text"),
     [
         ("en", "Paused until 2999-01-02 03:04:05: too many <requests>"),
         ("zh-hans", "暂停至 2999-01-02 03:04:05：too many <requests>"),
     ],
 )
-def test_a_paused_source_says_until_when_and_why(settings, language, told):
+def test_paused_source_shows_end_and_reason(settings, language, text):
     settings.COLLECTOR = replace(settings.COLLECTOR, rates=(("simulated", 0.5),), no_throttle=False)
     until = datetime(2999, 1, 2, 3, 4, 5, tzinfo=UTC)
     SourceGate.objects.create(source="simulated", open_until=until, reason="too many <requests>")
     with translation.override(None):  # it would stay for the tests after this one
-        page = superuser().get(url("start"), headers={"Accept-Language": language})
-    assert told in unescape(text_of(page))
+        page = superuser_client().get(url("start"), headers={"Accept-Language": language})
+    assert text in unescape(text_of(page))
 
 
-def test_a_source_that_is_not_paused_says_nothing_of_it():
-    assert "Paused until" not in text_of(superuser().get(url("start")))
+def test_open_source_shows_no_pause():
+    assert "Paused until" not in text_of(superuser_client().get(url("start")))
 
 
 def make_conf(**fields):
@@ -401,7 +403,7 @@ def make_conf(**fields):
     return Conf(**fields)
 
 
-def test_the_time_is_never_shorter_than_the_source_s_limits_allow():
+def test_estimate_respects_the_rate_limits():
     conf = make_conf(rates=(("simulated", 0.5),))
     order = orders.resolve(make_order(stock_codes=tuple(map(str, range(1, 101)))), TODAY, conf)
     assert estimates.estimate(order, conf).low == timedelta(seconds=200)
@@ -409,19 +411,19 @@ def test_the_time_is_never_shorter_than_the_source_s_limits_allow():
     assert estimates.estimate(order, capped).low == timedelta(days=2)
 
 
-def test_what_is_wrong_is_said_before_the_press():
-    assert "The last day is before the first one." in meaning(superuser(), end_date="2020-01-01")
+def test_estimate_shows_the_errors():
+    assert "The last day is before the first one." in estimate_text(superuser_client(), end_date="2020-01-01")
 
 
-def test_the_estimate_names_the_task_that_runs():
+def test_estimate_names_the_running_task():
     make_task()
-    assert "only one runs at a time" in meaning(superuser())
+    assert "only one runs at a time" in estimate_text(superuser_client())
 
 
-def test_the_page_and_the_estimate_cost_a_bounded_number_of_queries():
+def test_page_and_estimate_take_few_queries():
     make_list(30)
     make_ended("completed")
-    client = superuser()
+    client = superuser_client()
     client.get(url("start"))
     with CaptureQueriesContext(connection) as page:
         client.get(url("start"))

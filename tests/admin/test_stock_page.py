@@ -12,8 +12,8 @@ from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, CollectionItem, Correction, DailyBar, Finding, Series, Stock
 from tasks_app.quotes.csv_export import COLUMNS
 from tests.admin.helpers import (
-    signed_in,
-    superuser,
+    staff_client,
+    superuser_client,
     text_of,
     url,
 )
@@ -64,7 +64,7 @@ def test_the_page_tells_who_the_stock_is_and_how_its_bars_stand():
     former = [{"name": "Apple Computer", "until": "2007-01-09"}]
     stock = make_stock(exchange="NASDAQ", listed_on=date(1980, 12, 12), former_names=former)
     make_series(stock, 0, 1)
-    text = text_of(superuser().get(page(stock)))
+    text = text_of(superuser_client().get(page(stock)))
     for words in (
         "NASDAQ",
         "1980-12-12",
@@ -77,20 +77,20 @@ def test_the_page_tells_who_the_stock_is_and_how_its_bars_stand():
 
 def test_a_stock_without_bars_says_so_and_leads_to_the_start_form_with_its_code():
     stock = make_stock()
-    body = superuser().get(page(stock)).content.decode()
+    body = superuser_client().get(page(stock)).content.decode()
     assert "Nothing stored yet" in body
     assert f'{url("start")}?market=US&amp;codes=AAPL"' in body
 
 
 def test_who_may_not_start_is_offered_no_start():
     stock = make_stock()
-    body = signed_in("view_stock", "view_dailybar").get(page(stock)).content.decode()
+    body = staff_client("view_stock", "view_dailybar").get(page(stock)).content.decode()
     assert "Nothing stored yet" in body
     assert "codes=AAPL" not in body
 
 
 def test_the_page_opens_with_the_adjustment_that_is_stored():
-    stock, client = make_stock(), superuser()
+    stock, client = make_stock(), superuser_client()
     make_series(stock, 0, adjust="hfq")
     assert client.get(page(stock)).context["query"].adjust == "hfq"
     assert client.get(page(stock), {"adjust": "qfq"}).context["query"].adjust == "qfq"
@@ -103,7 +103,7 @@ def test_the_page_opens_with_the_adjustment_that_is_stored():
 def test_what_rises_has_the_colour_of_the_reader_s_country_and_the_legend_says_it(language, rising):
     stock = make_stock()
     make_series(stock, 0)
-    answer = superuser().get(page(stock), headers={"Accept-Language": language})
+    answer = superuser_client().get(page(stock), headers={"Accept-Language": language})
     assert answer.context["chart"]["rising"] == rising
     legend = {"green": "rises: green, hollow", "red": "涨：红色空心"}[rising]
     assert legend in text_of(answer)
@@ -112,7 +112,7 @@ def test_what_rises_has_the_colour_of_the_reader_s_country_and_the_legend_says_i
 def test_the_page_has_nothing_inline_and_names_the_chart_s_makers():
     stock = make_stock()
     make_series(stock, 0)
-    body = superuser().get(page(stock)).content.decode()
+    body = superuser_client().get(page(stock)).content.decode()
     main = body[body.index('id="content-main"') :]
     assert 'href="https://www.tradingview.com/"' in main
     assert " style=" not in main[: main.index("modal-overlay")]
@@ -124,7 +124,7 @@ def test_the_page_has_nothing_inline_and_names_the_chart_s_makers():
 def test_the_chart_gets_columns_by_rising_day_with_the_task_that_brought_each_bar():
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 1, 0, 2, item=task.items.get(), change_pct=-1.5)
-    told = data(superuser(), stock).json()
+    told = data(superuser_client(), stock).json()
     assert days(told["steps"]) == ["2024-01-08", "2024-01-09", "2024-01-10"]
     assert (told["close"], told["volume"][0], told["change_pct"][0]) == ([11.0] * 3, 1234567, -1.5)
     assert (told["tasks"], told["by"]) == ([str(task.pk)], [0, 0, 0])
@@ -134,20 +134,20 @@ def test_bars_of_pruned_tasks_are_of_no_task():
     stock = make_stock()
     make_series(stock, 0)
     DailyBar.objects.update(item_id=987654321)
-    told = data(superuser(), stock).json()
+    told = data(superuser_client(), stock).json()
     assert (told["tasks"], told["by"]) == ([], [-1])
     assert superuser_page_is_fine(stock)
 
 
 def superuser_page_is_fine(stock):
-    return signed_in(name="other", is_superuser=True).get(page(stock)).status_code == 200
+    return staff_client(name="other", is_superuser=True).get(page(stock)).status_code == 200
 
 
 def test_sessions_without_a_bar_are_told_apart_by_what_was_asked_and_holidays_are_none():
     stock = make_stock()
     answered = [["2024-01-08", "2024-01-10"]]
     make_series(stock, 0, 2, 4, 9, covered=answered)
-    told = data(superuser(), stock).json()
+    told = data(superuser_client(), stock).json()
     assert days(told["suspended"]) == ["2024-01-09"]
     assert days(told["missing"]) == ["2024-01-11", "2024-01-16"]  # the 15th: Martin Luther King
 
@@ -155,7 +155,7 @@ def test_sessions_without_a_bar_are_told_apart_by_what_was_asked_and_holidays_ar
 def test_a_corrected_calendar_corrects_the_gaps():
     stock = make_stock()
     make_series(stock, 0, 2)
-    client = superuser()
+    client = superuser_client()
     before = data(client, stock)
     CalendarDay.objects.create(market="US", day=MONDAY + timedelta(1), is_session=False)
     after = data(client, stock)
@@ -166,7 +166,7 @@ def test_a_corrected_calendar_corrects_the_gaps():
 def test_the_table_of_gaps_tells_those_that_nobody_asked_for_first():
     stock = make_stock(delisted_on=MONDAY + timedelta(4))
     make_series(stock, 0, 2, 4, covered=[["2024-01-11", "2024-01-12"]])
-    gaps = superuser().get(page(stock)).context["gaps"]
+    gaps = superuser_client().get(page(stock)).context["gaps"]
     assert [(row["days"], row["sessions"]) for row in gaps["rows"]] == [
         ("2024-01-09", "1"),
         ("2024-01-11", "1"),
@@ -187,7 +187,7 @@ def test_corrections_and_doubts_are_marked_in_the_chart_and_in_the_table():
     Finding.objects.create(
         **key, item=task.items.get(), day="2024-01-10", kind="refused", code="bad", message="Bad."
     )
-    client = superuser()
+    client = superuser_client()
     told = data(client, stock).json()
     assert (told["corrected"], told["flagged"]) == (["2024-01-08"], ["2024-01-09"])
     answer = client.get(page(stock))
@@ -197,7 +197,7 @@ def test_corrections_and_doubts_are_marked_in_the_chart_and_in_the_table():
 
 
 def test_an_unchanged_chart_answers_304_and_a_changed_one_does_not():
-    stock, client = make_stock(), superuser()
+    stock, client = make_stock(), superuser_client()
     make_series(stock, 0, 1)
     first = data(client, stock)
 
@@ -215,7 +215,7 @@ def test_the_chart_s_queries_do_not_grow_with_its_bars():
     few, many = make_stock("FEW"), make_stock("MANY")
     make_series(few, 0)
     make_series(many, *range(500))
-    client = superuser()
+    client = superuser_client()
 
     def queries(fetch):
         """The fewest of three: the calendar is looked up again now and then."""
@@ -234,7 +234,7 @@ def test_the_chart_s_queries_do_not_grow_with_its_bars():
 
 
 def test_the_table_goes_by_key_through_all_bars_the_newest_first():
-    stock, client = make_stock(), superuser()
+    stock, client = make_stock(), superuser_client()
     make_series(stock, *range(120))
     met, address = [], page(stock)
     while address:
@@ -245,7 +245,7 @@ def test_the_table_goes_by_key_through_all_bars_the_newest_first():
 
 
 def test_the_table_shows_the_days_that_were_asked_for():
-    stock, client = make_stock(), superuser()
+    stock, client = make_stock(), superuser_client()
     make_series(stock, *range(5))
     table = client.get(page(stock), {"since": "2024-01-09", "until": "2024-01-10"}).context["table"]
     assert [row["day"] for row in table["rows"]] == ["2024-01-10", "2024-01-09"]
@@ -253,13 +253,13 @@ def test_the_table_shows_the_days_that_were_asked_for():
 
 @pytest.mark.parametrize("query", [{"since": "x"}, {"until": "2024-13-01"}, {"after": "x"}, {"adjust": "x"}])
 def test_an_address_that_makes_no_sense_shows_the_page_all_the_same(query):
-    stock, client = make_stock(), superuser()
+    stock, client = make_stock(), superuser_client()
     make_series(stock, 0)
     assert client.get(page(stock), query).status_code == 200
 
 
 def test_the_file_holds_the_asked_days_of_the_asked_adjustment():
-    stock, client = make_stock(), superuser()
+    stock, client = make_stock(), superuser_client()
     make_series(stock, *range(5))
     make_series(stock, 0, 1, adjust="qfq")
     address = url("tasks_app_stock_csv", stock.pk)
@@ -276,7 +276,7 @@ def test_the_file_holds_the_asked_days_of_the_asked_adjustment():
 def test_a_spreadsheet_takes_a_code_neither_for_a_number_nor_for_a_formula(code, told):
     stock = make_stock(code, "CN")
     make_series(stock, 0)
-    assert lines(superuser().get(url("tasks_app_stock_csv", stock.pk)))[1][1] == told
+    assert lines(superuser_client().get(url("tasks_app_stock_csv", stock.pk)))[1][1] == told
 
 
 # ---------------------------------------------------------------- who may, and where from
@@ -287,29 +287,29 @@ def test_bars_are_for_those_who_may_see_bars(part):
     stock = make_stock()
     make_series(stock, 0)
     address = url(f"tasks_app_stock_{part}", stock.pk)
-    assert signed_in("view_stock").get(address).status_code == 403
-    assert signed_in("view_dailybar", name="reader").get(address).status_code == 200
+    assert staff_client("view_stock").get(address).status_code == 403
+    assert staff_client("view_dailybar", name="reader").get(address).status_code == 200
 
 
 def test_who_may_see_stocks_only_sees_no_bars_and_who_may_not_see_tasks_no_tasks():
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 0, item=CollectionItem.objects.get(task=task))
-    alone = text_of(signed_in("view_stock").get(page(stock)))
+    alone = text_of(staff_client("view_stock").get(page(stock)))
     assert "may not see the stored bars" in alone
     assert "9.25" not in alone
-    reader = signed_in("view_stock", "view_dailybar", name="reader")
+    reader = staff_client("view_stock", "view_dailybar", name="reader")
     assert str(task.pk)[:8] not in text_of(reader.get(page(stock)))
     assert data(reader, stock).json()["tasks"] == []
 
 
 def test_a_code_leads_to_its_stock_and_an_unknown_one_to_the_search():
-    stock, client = make_stock("BRK.B"), superuser()
+    stock, client = make_stock("BRK.B"), superuser_client()
     answer = client.get(url("tasks_app_stock_of", "US", "BRK.B"), {"adjust": "qfq"})
     assert answer.url == f"{page(stock)}?adjust=qfq"
     answer = client.get(url("tasks_app_stock_of", "US", "GONE"))
     assert answer.url == f"{url('tasks_app_stock_changelist')}?market__exact=US&q=GONE"
     make_user("nobody", is_staff=True)
-    assert signed_in(name="blind").get(url("tasks_app_stock_of", "US", "BRK.B")).status_code == 403
+    assert staff_client(name="blind").get(url("tasks_app_stock_of", "US", "BRK.B")).status_code == 403
 
 
 # ---------------------------------------------------------------- the list
@@ -328,7 +328,7 @@ def test_stocks_are_filtered_by_what_is_stored_and_by_listing():
         Series.objects.create(market="US", symbol=code, bars=2, first_day=MONDAY, last_day=last)
     make_stock("NONE")
     Series.objects.create(market="US", symbol="NONE", bars=0)
-    client = superuser()
+    client = superuser_client()
     assert found(client, stored="behind") == ["LATE"]
     assert found(client, stored="empty") == ["NONE"]
     assert found(client, listing="delisted") == ["GONE"]
@@ -339,7 +339,7 @@ def test_stocks_are_filtered_by_what_is_stored_and_by_listing():
 
 
 def test_the_stock_list_costs_as_many_queries_for_sixty_stocks_as_for_two():
-    client, address = superuser(), url("tasks_app_stock_changelist")
+    client, address = superuser_client(), url("tasks_app_stock_changelist")
 
     def queries():
         with CaptureQueriesContext(connection) as caught:
@@ -358,5 +358,5 @@ def test_the_stock_list_costs_as_many_queries_for_sixty_stocks_as_for_two():
 def test_json_is_compact():
     stock = make_stock()
     make_series(stock, 0)
-    body = data(superuser(), stock).content.decode()
+    body = data(superuser_client(), stock).content.decode()
     assert body == json.dumps(json.loads(body), separators=(",", ":"))

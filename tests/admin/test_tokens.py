@@ -1,4 +1,4 @@
-"""API tokens: issued once, shown once, revoked for good; the digest shows nowhere."""
+"""API tokens: shown once when issued, revoked permanently, their digest never shown."""
 
 import re
 
@@ -11,9 +11,9 @@ from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed
 
 from tests.admin.helpers import (
-    said,
-    signed_in,
-    superuser,
+    messages_of,
+    staff_client,
+    superuser_client,
     text_of,
     url,
 )
@@ -24,16 +24,16 @@ LIST, ADD = "knox_authtoken_changelist", "knox_authtoken_add"
 
 
 def issue(client, user, days=""):
-    answer = client.post(url(ADD), {"user": user.pk, "days": days})
-    found = re.search(r"Authorization: Token (\w+)", text_of(answer))
-    return answer, found and found[1]
+    response = client.post(url(ADD), {"user": user.pk, "days": days})
+    found = re.search(r"Authorization: Token (\w+)", text_of(response))
+    return response, found and found[1]
 
 
-def test_a_token_is_shown_once_and_works():
-    client, ann = superuser(), make_user()
-    answer, secret = issue(client, ann)
-    assert answer.status_code == 200
-    assert "no-store" in answer["Cache-Control"]
+def test_token_is_shown_once_and_works():
+    client, ann = superuser_client(), make_user()
+    response, secret = issue(client, ann)
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
     assert TokenAuthentication().authenticate_credentials(secret.encode())[0] == ann
     token = AuthToken.objects.get()
     for page in (url(LIST), url(ADD)):
@@ -42,8 +42,8 @@ def test_a_token_is_shown_once_and_works():
         assert token.digest not in body
 
 
-def test_the_list_tells_whose_token_it_is_and_until_when():
-    client, ann = superuser(), make_user()
+def test_list_shows_owner_and_expiry():
+    client, ann = superuser_client(), make_user()
     issue(client, ann, days=30)
     token = AuthToken.objects.get()
     text = text_of(client.get(url(LIST)))
@@ -53,33 +53,33 @@ def test_the_list_tells_whose_token_it_is_and_until_when():
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "x", "99999"])
-def test_a_senseless_lifetime_is_refused(days):
-    client = superuser()
+def test_invalid_lifetime_is_rejected(days):
+    client = superuser_client()
     assert issue(client, User.objects.get(), days)[1] is None
     assert not AuthToken.objects.exists()
 
 
-def test_only_a_superuser_issues_tokens_for_others():
-    client, ann = signed_in("add_authtoken", "view_authtoken"), make_user()
+def test_only_superusers_issue_tokens_for_others():
+    client, ann = staff_client("add_authtoken", "view_authtoken"), make_user()
     assert issue(client, ann)[1] is None
     assert issue(client, User.objects.get(username="staff"))[1]
 
 
-def test_a_token_is_revoked_after_a_question():
-    client, ann = superuser(), make_user()
+def test_token_is_revoked_after_confirmation():
+    client, ann = superuser_client(), make_user()
     secret = issue(client, ann)[1]
     page = url("knox_authtoken_delete", AuthToken.objects.get().token_key)
     question = client.get(page)
     assert "Revoke this token of ann?" in text_of(question)
     assert AuthToken.objects.get().digest not in question.content.decode()
-    answer = client.post(page)
-    assert "is revoked" in said(answer)
+    response = client.post(page)
+    assert "was revoked" in messages_of(response)
     with pytest.raises(AuthenticationFailed):
         TokenAuthentication().authenticate_credentials(secret.encode())
 
 
-def test_issuing_and_revoking_are_recorded_without_the_digest():
-    client = superuser()
+def test_log_of_tokens_lacks_the_digest():
+    client = superuser_client()
     issue(client, User.objects.get())
     token = AuthToken.objects.get()
     client.post(url("knox_authtoken_delete", token.token_key))
@@ -88,25 +88,25 @@ def test_issuing_and_revoking_are_recorded_without_the_digest():
     assert not any(token.digest in entry.object_id + entry.object_repr for entry in entries)
 
 
-def test_tokens_are_refused_to_those_without_the_permission():
-    issue(superuser(), make_user())
+def test_token_pages_need_their_permissions():
+    issue(superuser_client(), make_user())
     token = AuthToken.objects.get()
-    looker = signed_in("view_authtoken")
+    viewer = staff_client("view_authtoken")
     remove = url("knox_authtoken_delete", token.token_key)
-    assert remove not in looker.get(url(LIST)).content.decode()
+    assert remove not in viewer.get(url(LIST)).content.decode()
     for page in (url(ADD), remove):
-        assert (looker.get(page).status_code, looker.post(page).status_code) == (403, 403)
+        assert (viewer.get(page).status_code, viewer.post(page).status_code) == (403, 403)
     assert AuthToken.objects.exists()
 
 
-def test_a_token_has_no_page_of_its_own():
-    issue(superuser(), make_user())
-    looker = signed_in("view_authtoken", "change_authtoken")
-    assert looker.get(url("knox_authtoken_change", AuthToken.objects.get().digest)).url == url(LIST)
+def test_token_has_no_page_of_its_own():
+    issue(superuser_client(), make_user())
+    viewer = staff_client("view_authtoken", "change_authtoken")
+    assert viewer.get(url("knox_authtoken_change", AuthToken.objects.get().digest)).url == url(LIST)
 
 
-def test_deleting_a_user_takes_the_tokens_along():
-    client, ann = superuser(), make_user()
+def test_deleting_a_user_deletes_the_tokens():
+    client, ann = superuser_client(), make_user()
     issue(client, ann)
     client.post(url("auth_user_delete", ann.pk), {"post": "yes"})
     assert not AuthToken.objects.exists()

@@ -10,7 +10,7 @@ from tasks_app import lifecycle
 from tasks_app.models import CollectionTask
 from tests.admin.helpers import (
     TASKS,
-    superuser,
+    superuser_client,
     text_of,
     url,
 )
@@ -27,7 +27,7 @@ SAID = "No worker is processing this task"
 
 @pytest.fixture
 def page():
-    client = superuser()
+    client = superuser_client()
     return lambda task: text_of(client.get(url(f"{TASKS}_change", task.pk)))
 
 

@@ -1,4 +1,4 @@
-"""What workers warn of is told in the reader's language on the task's page."""
+"""The task's page shows warnings of workers in the reader's language."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tasks_app import lifecycle
 from tasks_app.models.tasks import EventKind
 from tests.admin.helpers import (
     TASKS,
-    superuser,
+    superuser_client,
     text_of,
     url,
 )
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.django_db
         ("zh-hans", "CN 的交易日历只到 2026-12-31"),
     ],
 )
-def test_a_warning_is_a_sentence_of_its_own(language, sentence):
+def test_warning_is_shown_as_a_sentence(language, sentence):
     task = make_task()
     lane = make_lane(task)
     for _ in range(2):
         lifecycle.warn(lane, "calendar_ends", market="CN", end="2026-12-31")
     assert task.events.filter(kind=EventKind.WARNED).count() == 1, "once is enough"
-    client = superuser()
+    client = superuser_client()
     client.cookies["django_language"] = language
     assert sentence in text_of(client.get(url(f"{TASKS}_change", task.pk)))
 
 
-def test_a_warning_of_another_version_shows_its_parameters():
+def test_unknown_warning_shows_its_parameters():
     task = make_task()
     lifecycle.warn(make_lane(task), "of_another_version", why="because")
-    assert "because" in text_of(superuser().get(url(f"{TASKS}_change", task.pk)))
+    assert "because" in text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))

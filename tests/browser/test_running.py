@@ -76,7 +76,7 @@ def test_an_operator_starts_from_the_form_and_sees_the_bar_move_to_the_end(open_
     status(page, "completed")
     assert "17 of 17 stocks" in sentence(page)
     assert "2 failed" in sentence(page)
-    expect(page.get_by_role("link", name="Retry the rest")).to_be_visible()
+    expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
     expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
     assert is_same_document(page)
 
@@ -113,7 +113,7 @@ def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Si
     assert site.status(task) == "cancelled"
     assert 0 < processed(page) < STOCKS
     expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
-    expect(page.get_by_role("link", name="Retry the rest")).to_be_visible()
+    expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
 
 
 def test_the_overview_shows_what_runs_without_a_reload_and_leads_to_its_cancel(

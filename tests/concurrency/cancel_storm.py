@@ -69,13 +69,13 @@ def by_command(task_id: UUID) -> None:
 
 def by_admin() -> Cancel:
     """The confirmed action on the list of tasks, by a signed-in superuser."""
-    client, page = helpers.superuser(), helpers.url(f"{helpers.TASKS}_changelist")
+    client, page = helpers.superuser_client(), helpers.url(f"{helpers.TASKS}_changelist")
     action = {"action": "cancel_selected", "index": "0", "confirmed": "yes"}
     return lambda task_id: client.post(page, {**action, "_selected_action": [task_id]})
 
 
 def by_api() -> Cancel:
-    client = helpers.superuser()
+    client = helpers.superuser_client()
     return lambda task_id: client.delete(f"/api/data-collection/tasks/{task_id}")
 
 

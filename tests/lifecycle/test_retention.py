@@ -30,7 +30,7 @@ from tasks_app.models import (
     TaskEvent,
 )
 from tasks_app.workers import watchdog
-from tests.admin.helpers import superuser, text_of, url
+from tests.admin.helpers import superuser_client, text_of, url
 from tests.factories import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, on_hosts
 from tools.in_process import work
 
@@ -263,7 +263,7 @@ def test_a_task_that_has_lost_stocks_already_is_not_retried():
 def test_the_page_of_a_task_that_is_going_says_so():
     going, next_one = make_old(days=50), make_old(days=40)
     prune(30, batch=2)
-    client, said = superuser(), "This task is being deleted"
+    client, said = superuser_client(), "This task is being deleted"
     assert said in text_of(client.get(url("tasks_app_collectiontask_change", going.pk)))
     assert said not in text_of(client.get(url("tasks_app_collectiontask_change", next_one.pk)))
 
@@ -279,7 +279,7 @@ def test_a_task_that_never_had_stocks_is_not_taken_for_one_that_is_going():
 def test_a_retry_says_that_the_first_task_is_no_longer_kept():
     old = make_old("failed")
     new = lifecycle.retry(old.pk, ACTOR)
-    page, client = url("tasks_app_collectiontask_change", new.pk), superuser()
+    page, client = url("tasks_app_collectiontask_change", new.pk), superuser_client()
     assert url("tasks_app_collectiontask_change", old.pk) in client.get(page).content.decode()
     prune_all(30)
     answer = client.get(page)
@@ -301,7 +301,7 @@ def test_the_api_tells_of_a_pruned_task_that_there_is_none_and_of_its_retry_what
 def test_the_page_of_a_pruned_task_leads_on_with_a_sentence():
     task = make_old()
     prune_all(30)
-    answer = superuser().get(url("tasks_app_collectiontask_change", task.pk), follow=True)
+    answer = superuser_client().get(url("tasks_app_collectiontask_change", task.pk), follow=True)
     assert answer.status_code == 200
     assert "doesn’t exist. Perhaps it was deleted?" in text_of(answer)
 
@@ -313,7 +313,7 @@ def test_corrections_and_findings_say_that_their_task_is_no_longer_kept(model):
     Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="simulated")
     Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
     prune_all(30)
-    client = superuser()
+    client = superuser_client()
     answer = client.get(url(f"tasks_app_{model}_changelist"))
     (row,) = answer.context["cl"].result_list
     assert "no longer kept" in text_of(answer)
@@ -322,7 +322,7 @@ def test_corrections_and_findings_say_that_their_task_is_no_longer_kept(model):
 
 def test_a_stock_s_page_and_chart_do_without_the_task_of_its_bars():
     task = make_collected()
-    stock, client = Stock.objects.get(code=CODES[0]), superuser()
+    stock, client = Stock.objects.get(code=CODES[0]), superuser_client()
     page, data = (url(f"tasks_app_stock_{name}", stock.pk) for name in ("change", "data"))
     assert str(task.pk) in client.get(page).content.decode()
     prune_all(30)
@@ -336,14 +336,14 @@ def test_a_plan_says_that_its_last_task_is_no_longer_kept():
     task = make_old()
     make_plan(last_task=task, next_at=timezone.now() + timedelta(days=1))
     prune_all(30)
-    answer = superuser().get(url("tasks_app_collectionplan_changelist"))
+    answer = superuser_client().get(url("tasks_app_collectionplan_changelist"))
     assert f"{str(task.pk)[:8]}, no longer kept" in text_of(answer)
 
 
 def test_every_page_of_the_overview_opens_when_the_last_task_is_gone():
     make_old()
     prune_all(30)
-    client = superuser()
+    client = superuser_client()
     for page in ("index", "dashboard_live", "dashboard_overview", "start"):
         assert client.get(url(page)).status_code == 200
     assert make_task().pk in ids()  # the slot is free

@@ -6,7 +6,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionItem
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import superuser, url
+from tests.admin.helpers import superuser_client, url
 from tests.api.factories import BASE, make_stock
 from tests.factories import make_lane, make_task
 
@@ -18,7 +18,7 @@ RAW = ("<img src=x", "<b x-init", '"alert(2)"', "'\"{{7*7}}")
 def test_stock_name_is_escaped():
     stock = make_stock("US", "AAPL")
     type(stock).objects.update(name=MARKUP)
-    client = superuser()
+    client = superuser_client()
     assert_escaped(client, url("tasks_app_stock_changelist"), url("tasks_app_stock_change", stock.pk))
     assert_escaped(client, f"{BASE}/stock-list")
 
@@ -27,7 +27,7 @@ def test_source_error_is_escaped():
     task = make_task()
     failed = Outcome(ItemState.FAILED, error_code="odd", error_message=MARKUP)
     lifecycle.record(lifecycle.claim(make_lane(task), 1)[0], failed)
-    item, client = CollectionItem.objects.get(error_code="odd"), superuser()
+    item, client = CollectionItem.objects.get(error_code="odd"), superuser_client()
     assert_escaped(
         client, url("tasks_app_collectiontask_change", task.pk), url("tasks_app_collectionitem_changelist")
     )
@@ -36,7 +36,7 @@ def test_source_error_is_escaped():
 
 
 def test_user_name_is_escaped_in_page_header():
-    client = superuser()
+    client = superuser_client()
     user = client.get(url("index")).wsgi_request.user
     user.first_name = user.last_name = MARKUP
     user.save()
@@ -60,7 +60,7 @@ def test_user_name_is_escaped_in_page_header():
     ],
 )
 def test_address_is_escaped(path):
-    client = superuser()
+    client = superuser_client()
     if "login" in path:
         client.logout()
     assert_escaped(client, path.replace("{}", "%3Cimg src=x%3E%3Cb x-init=%22alert(2)%22%3E"), present=False)

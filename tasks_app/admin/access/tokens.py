@@ -37,7 +37,7 @@ class IssueForm(forms.Form):
     user = forms.ModelChoiceField(User.objects.none(), label=_("User"), widget=UnfoldAdminSelectWidget())
     days = forms.IntegerField(
         label=_("Days until it expires"),
-        help_text=_("Empty: it does not expire."),
+        help_text=_("Leave empty for a token that does not expire."),
         required=False,
         min_value=1,
         max_value=3650,
@@ -139,7 +139,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         if request.method == "POST":
             _log(request.user, token, DELETION)
             token.delete()
-            text = _("The token of %(user)s that begins with %(key)s is revoked.")
+            text = _("The token of %(user)s that begins with %(key)s was revoked.")
             messages.success(request, text % {"user": token.user, "key": token.token_key[:8]})
             return redirect(_list_url())
         return confirmation.render_confirmation(
@@ -147,7 +147,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
             request,
             title=_("Revoke the token"),
             question=_("Revoke this token of %(user)s?") % {"user": token.user},
-            effects=[_("Programs that use it are refused from then on. It can't be brought back.")],
+            effects=[_("Programs that use it are rejected from then on. This cannot be undone.")],
             objects=[self.key(token)],
             confirm_label=_("Yes, revoke it"),
             cancel_url=_list_url(),

@@ -173,7 +173,7 @@ class PeriodFilter(ListFilter):
 class StartedFilter(PeriodFilter):
     """Tasks by the days of their start, in the site's time zone."""
 
-    title = _("days of the start")
+    title = _("start date")
 
     def between(self, queryset: QuerySet[Any], since: date | None, until: date | None) -> QuerySet[Any]:
         if since:

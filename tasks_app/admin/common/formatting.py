@@ -127,8 +127,8 @@ def task_link(task_id: UUID) -> SafeString:
 
 def deleted_task(task_id: UUID | None = None) -> SafeString:
     """In the place of a link to a task that was pruned; its id where it is still known."""
-    text = _("%(task)s, no longer kept") % {"task": short_id(task_id)} if task_id else _("no longer kept")
-    title = _("The task was old and has been deleted; what it collected stays.")
+    text = _("%(task)s (deleted)") % {"task": short_id(task_id)} if task_id else _("deleted")
+    title = _("The task was deleted because of its age. The bars that it collected are kept.")
     return format_html('<span class="sc-quiet" title="{}">{}</span>', title, text)
 
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
 
 from tasks_app import errors, lifecycle
 from tasks_app.admin.access.permissions import TaskPermissions
@@ -39,7 +41,8 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "sentence": panels.progress_sentence(task),
         "bar": panels.bar_segments(task),
         **panels.action_urls(task, permissions),
-        **(_describe_running(task, clusters) if is_running else _describe_ended(task)),
+        "numbers": _running_numbers(task, clusters) if is_running else _final_numbers(task),
+        "reason": errors.translated_reason(task.error_code) or task.error_message,
     }
 
 
@@ -50,23 +53,24 @@ def _current_task() -> CollectionTask | None:
     return running or tasks.order_by("-start_time", "-id").first()
 
 
-def _describe_running(task: CollectionTask, clusters: list[ClusterStatus]) -> dict[str, Any]:
+def _running_numbers(task: CollectionTask, clusters: list[ClusterStatus]) -> list[tuple[str, Any]]:
     speed = estimate_pace(task)
     rate = speed.per_minute
-    return {
-        "rate": "" if rate is None else formatting.number(rate, 0 if rate >= 10 else 1),
-        "left": durations.format_estimate(speed.low, speed.high),
-        "workers": system_status.describe_workers(clusters),
-        "heartbeat": durations.format_age(task.heartbeat_at),
-        "since": formatting.timestamp(task.start_time, seconds=False),
-        "unattended": selectors.is_unattended(task),
-    }
+    activity: Any = durations.format_age(task.heartbeat_at)
+    if selectors.is_unattended(task):
+        activity = format_html('<span class="sd-alarm">{}</span>', activity)
+    return [
+        (_("Stocks per minute"), formatting.number(rate, 0 if rate is None or rate >= 10 else 1)),
+        (_("Time left"), durations.format_estimate(speed.low, speed.high) or _("unknown")),
+        (_("Active workers"), system_status.describe_workers(clusters)),
+        (_("Last activity"), activity),
+        (_("Running since"), formatting.timestamp(task.start_time, seconds=False)),
+    ]
 
 
-def _describe_ended(task: CollectionTask) -> dict[str, Any]:
-    return {
-        "ended": formatting.timestamp(task.end_time),
-        "duration": durations.format_duration(durations.task_duration(task)),
-        "bars": formatting.number(task.collected_count),
-        "reason": errors.translated_reason(task.error_code) or task.error_message,
-    }
+def _final_numbers(task: CollectionTask) -> list[tuple[str, Any]]:
+    return [
+        (_("Bars collected"), formatting.number(task.collected_count)),
+        (_("Duration"), durations.format_duration(durations.task_duration(task))),
+        (_("Ended at"), formatting.timestamp(task.end_time)),
+    ]

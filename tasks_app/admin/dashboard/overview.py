@@ -4,6 +4,7 @@ from math import sqrt
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from tasks_app.admin import plans as plan_admin
 from tasks_app.admin.common import formatting
@@ -71,24 +72,24 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
 
 
 def _describe_coverage(row: coverage.MarketCoverage) -> dict[str, Any]:
+    stocks_url = formatting.admin_url("stock", market__exact=row.market)
     return {
-        "market": row.market_name,
-        "adjust": row.adjust_name,
+        "market": formatting.two_lines(formatting.link(stocks_url, row.market_name), row.adjust_name),
         "stocks": formatting.number(row.stocks),
         "listed": formatting.number(row.listed) if row.listed else "",
         "bars": formatting.number(row.bars),
         "latest": row.latest.isoformat() if row.latest else formatting.EMPTY,
-        "behind": formatting.number(row.behind) if row.behind else "",
+        "behind": formatting.badge("plain", "history", formatting.number(row.behind))
+        if row.behind
+        else formatting.badge("good", "check_circle", _("none")),
         "session": row.session.isoformat(),
-        "url": formatting.admin_url("stock", market__exact=row.market),
     }
 
 
 def _describe_plan(plan: CollectionPlan) -> dict[str, Any]:
+    plan_url = formatting.admin_url("collectionplan", "change", plan.pk)
     return {
-        "name": plan.name,
-        "url": formatting.admin_url("collectionplan", "change", plan.pk),
-        "what": f"{plan.market} · {plan.source}",
+        "name": formatting.two_lines(formatting.link(plan_url, plan.name), f"{plan.market} · {plan.source}"),
         "schedule": plan_admin.schedule(plan),
         "next": plan_admin.state(plan)
         if plan.waiting_since

@@ -45,9 +45,9 @@ def source_limiters() -> list[dict[str, Any]]:
 
 def _describe_limiter(limiter: LimiterStatus) -> dict[str, Any]:
     badges = {
-        LimiterState.OPEN: ("good", "check_circle", _("requests pass")),
+        LimiterState.OPEN: ("good", "check_circle", _("open")),
         LimiterState.PAUSED: ("bad", "pause_circle", _("paused")),
-        LimiterState.CAPPED: ("bad", "block", _("day used up")),
+        LimiterState.CAPPED: ("bad", "block", _("daily limit reached")),
         LimiterState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
     }
     today = formatting.number(limiter.requests_today)

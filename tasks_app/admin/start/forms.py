@@ -1,4 +1,4 @@
-"""The start form: an order as staff fill it in, its errors beside its fields."""
+"""The form that starts a collection. The errors of an order appear at the fields they are about."""
 
 from typing import Any
 from uuid import uuid4
@@ -16,38 +16,53 @@ from tasks_app.sources import registry
 
 ALL, SOME = "all", "some"
 SCOPES = [(ALL, _("The whole market")), (SOME, _("These stocks"))]
-PLAINLY: dict[type[errors.CollectorError], Any] = {  # the API's sentences name its own fields
+FORM_MESSAGES: dict[type[errors.CollectorError], Any] = {  # the errors' own name the API's fields
     errors.ReversedDates: _("The last day is before the first one."),
-    errors.FutureStart: _("The first day is in the future: there are no quotes yet."),
+    errors.FutureStart: _("The first day is in the future. There are no quotes yet."),
 }
 MODES = ("test_mode", "full_collection_mode", "force_update")
 
 
-def _day(label: Any) -> forms.DateField:
+def _day_field(label: Any) -> forms.DateField:
     widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
     return forms.DateField(label=label, input_formats=["%Y-%m-%d"], widget=widget)
 
 
 class OrderForm(forms.Form):
-    """`order` is the order, resolved, once the form is valid. `key` makes a second press harmless."""
+    """A valid form has the resolved order in `order`.
+
+    `key` is the idempotency key: pressing the button twice starts one task.
+    """
 
     market = forms.ChoiceField(label=_("Market"), choices=Market.choices, widget=forms.RadioSelect)
     source = forms.ChoiceField(label=_("Source"), widget=forms.RadioSelect)
     adjust = forms.ChoiceField(
         label=_("Adjustment"), choices=Adjust.choices, widget=forms.RadioSelect, required=False
     )
-    start_date = _day(_("First day"))
-    end_date = _day(_("Last day"))
+    start_date = _day_field(_("First day"))
+    end_date = _day_field(_("Last day"))
     scope = forms.ChoiceField(label=_("Stocks"), choices=SCOPES, widget=forms.RadioSelect)
     stock_codes = forms.CharField(
         label=_("Stock codes"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
     )
-    file = forms.FileField(label=_("A file of codes"), required=False)
-    test_mode = forms.BooleanField(label=_("Test mode"), required=False)
-    full_collection_mode = forms.BooleanField(label=_("Full collection mode"), required=False)
-    force_update = forms.BooleanField(label=_("Force update"), required=False)
+    file = forms.FileField(label=_("File with codes"), required=False)
+    test_mode = forms.BooleanField(
+        label=_("Test mode"),
+        help_text=_("Collects only the first five stocks, to try a source."),
+        required=False,
+    )
+    full_collection_mode = forms.BooleanField(
+        label=_("Full collection mode"),
+        help_text=_("Collects only stocks whose full history is not stored yet."),
+        required=False,
+    )
+    force_update = forms.BooleanField(
+        label=_("Force update"),
+        help_text=_("Requests days again that are already stored."),
+        required=False,
+    )
     key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
     order: Order
@@ -57,11 +72,11 @@ class OrderForm(forms.Form):
         names: Any = self.fields["source"]
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
         for name, field in self.fields.items():
-            if name not in ("market", "source", "adjust", "scope"):  # a list of radios is named by its legend
+            if not isinstance(field.widget, forms.RadioSelect):  # a radio group is described by its legend
                 field.widget.attrs["aria-describedby"] = f"ss-{name}-more ss-{name}-error"
 
     def clean_file(self) -> list[str]:
-        """The file's codes."""
+        """Returns the codes in the file, [] without a file."""
         file: UploadedFile[Any] | None = self.cleaned_data["file"]
         try:
             return code_lists.parse_file(file.read(code_lists.MAX_BYTES + 1)) if file else []
@@ -72,57 +87,53 @@ class OrderForm(forms.Form):
         return code_lists.split_codes(self.cleaned_data["stock_codes"])
 
     def clean(self) -> dict[str, Any]:
-        """The order, as far as the fields make sense by themselves."""
+        """Resolves the order, if the fields are valid by themselves."""
         data = self.cleaned_data
         if "scope" in data and not self._codes() and data["scope"] == SOME and "file" not in self.errors:
             self.add_error("stock_codes", _("Name at least one stock, or choose the whole market."))
         if not self.errors:
-            self._resolve()
+            self._resolve_order()
         return data
-
-    def refuse(self, error: errors.CollectorError) -> None:
-        """Put the error of a verb beside its field."""
-        if isinstance(error, errors.IdempotencyConflict):
-            self.renew()
-            self.add_error(None, _("A task was started with this page already. Press again for another one."))
-            return
-        field = error.field if isinstance(error, errors.OrderError) else ""
-        self.add_error(field if field in self.fields else None, str(PLAINLY.get(type(error), error)))
-
-    def keep(self) -> None:
-        """Keep what was given through an error: the file's codes, too, which go among the typed ones."""
-        given = {"key": self.data.get("key") or new_key()}
-        if codes := self.cleaned_data.get("file"):
-            typed = code_lists.split_codes(self.data.get("stock_codes", ""))
-            given |= {"stock_codes": " ".join(dict.fromkeys([*typed, *codes])), "scope": SOME}
-        self._amend(given)
-
-    def renew(self) -> None:
-        """Let the next press count as a new one."""
-        self._amend({"key": new_key()})
-
-    def _amend(self, given: dict[str, str]) -> None:
-        data: Any = self.data
-        self.data = data = data.copy()
-        for name, value in given.items():
-            data[name] = value
 
     def _codes(self) -> list[str]:
         data = self.cleaned_data
         return [*data.get("stock_codes", ()), *data.get("file", ())]
 
-    def _resolve(self) -> None:
+    def _resolve_order(self) -> None:
         data = self.cleaned_data
-        # A file says by itself that its stocks are meant.
-        chosen = self._codes() if data["scope"] == SOME or data["file"] else []
+        # A file implies that its stocks are meant, whatever the scope says.
+        codes = self._codes() if data["scope"] == SOME or data["file"] else []
         order = Order(
             **{name: data[name] for name in ("start_date", "end_date", "market", "source", "adjust", *MODES)},
-            stock_codes=tuple(chosen) or None,
+            stock_codes=tuple(codes) or None,
         )
         try:
             self.order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
         except errors.OrderError as error:
-            self.refuse(error)
+            self.add_collector_error(error)
+
+    def add_collector_error(self, error: errors.CollectorError) -> None:
+        """Adds an error of the order, or of starting it, to the field that it is about."""
+        if isinstance(error, errors.IdempotencyConflict):
+            self._replace_data(key=new_key())
+            self.add_error(None, _("This page has already started a task. Press again to start another one."))
+            return
+        field = error.field if isinstance(error, errors.OrderError) else ""
+        self.add_error(field if field in self.fields else None, str(FORM_MESSAGES.get(type(error), error)))
+
+    def keep_input(self) -> None:
+        """Keeps what was entered when the form is shown again; the file's codes join the typed ones."""
+        self._replace_data(key=self.data.get("key") or new_key())
+        if file_codes := self.cleaned_data.get("file"):
+            typed = code_lists.split_codes(self.data.get("stock_codes", ""))
+            self._replace_data(stock_codes=" ".join(dict.fromkeys([*typed, *file_codes])), scope=SOME)
+
+    def _replace_data(self, **values: str) -> None:
+        posted: Any = self.data  # a QueryDict, which is immutable
+        data = posted.copy()
+        for name, value in values.items():
+            data[name] = value
+        self.data = data
 
 
 def new_key() -> str:
@@ -130,7 +141,7 @@ def new_key() -> str:
 
 
 def values_from_order(order: Order) -> dict[str, Any]:
-    """What the form shows of an order."""
+    """Returns the form's values for an order, with a new idempotency key."""
     names = ("start_date", "end_date", "market", "source", "adjust", *MODES)
     codes = order.stock_codes or ()
     return {

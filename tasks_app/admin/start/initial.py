@@ -1,4 +1,4 @@
-"""What the start form holds before anybody fills it in, and its presets of days."""
+"""The start form's initial values and its presets of dates."""
 
 from dataclasses import replace
 from datetime import date
@@ -18,41 +18,48 @@ from tasks_app.orders import code_lists, order
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 
-# About when each market's electronic records begin: Shanghai's first session, Hong Kong's one exchange.
+# About when each market's electronic records begin, such as the first session of Shanghai's exchange.
 FIRST_DAYS = {"CN": date(1990, 12, 19), "HK": date(1986, 4, 2), "US": date(1970, 1, 2)}
 
 
 def initial_values(request: HttpRequest) -> dict[str, Any]:
-    """By `?from=<task>`: its parameters again. Else like the newest task, for the last year.
+    """Returns the parameters of the task in `?from=`, else those of the newest task for the last year.
 
-    `?market=`, `?source=` and `?codes=` go before that. The first collection of a site is of all days.
+    `?market=`, `?source=` and `?codes=` override the newest task's. The first collection is of all days.
     """
-    again = _task(request)
-    if again:
-        return values_from_order(
-            replace(order.order_from_task(again), stock_codes=tuple(again.stock_codes or ()) or None)
-        )
+    if earlier := _earlier_task(request):
+        codes = tuple(earlier.stock_codes or ()) or None
+        return values_from_order(replace(order.order_from_task(earlier), stock_codes=codes))
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
-    market, source = _route(request, newest)
-    span = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
-    codes = tuple(code_lists.split_codes(request.GET.get("codes", ""))[: order.MAX_CODES])
+    market, source = _market_and_source(request, newest)
+    dates = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
+    codes = tuple(code_lists.split_codes(request.GET.get("codes", ""))[: order.MAX_CODES]) or None
     adjust = newest.adjust if newest and newest.source == source else ""
-    return values_from_order(Order(span["start"], span["end"], codes or None, market, source, adjust))
+    return values_from_order(Order(dates["start"], dates["end"], codes, market, source, adjust))
 
 
 def presets(market: str) -> list[dict[str, Any]]:
-    """The ranges of days to choose from, up to today."""
+    """Returns the ranges of dates to choose from, up to today: `starts` by market, `start` of this one."""
     today = timezone.localdate()
-    spans = (
-        ("1y", _("Last year"), _years_before(today, 1)),
-        ("5y", _("Five years"), _years_before(today, 5)),
-        ("all", _("All"), FIRST_DAYS.get(market, FIRST_DAYS["CN"])),
+    choices = (
+        ("1y", _("Last year"), dict.fromkeys(FIRST_DAYS, _years_before(today, 1))),
+        ("5y", _("Five years"), dict.fromkeys(FIRST_DAYS, _years_before(today, 5))),
+        ("all", _("All"), FIRST_DAYS),
     )
-    return [{"name": name, "title": title, "start": start, "end": today} for name, title, start in spans]
+    return [
+        {
+            "name": name,
+            "title": title,
+            "starts": starts,
+            "start": starts.get(market, starts["CN"]),
+            "end": today,
+        }
+        for name, title, starts in choices
+    ]
 
 
 def apply_preset(posted: QueryDict) -> QueryDict:
-    """What was posted, with the days of the preset that was pressed, if one was."""
+    """Returns the posted data, with the dates of the preset whose button was pressed, if any."""
     data = posted.copy()
     for preset in presets(data.get("market", "")):
         if preset["name"] == data.get("preset"):
@@ -67,19 +74,19 @@ def _years_before(day: date, years: int) -> date:
         return day.replace(year=day.year - years, day=28)
 
 
-def _task(request: HttpRequest) -> CollectionTask | None:
-    """The task of `?from=`, for those who may see tasks."""
+def _earlier_task(request: HttpRequest) -> CollectionTask | None:
+    """Returns the task in `?from=`, for users who may view tasks."""
     try:
-        asked = UUID(request.GET.get("from", ""))
+        task_id = UUID(request.GET.get("from", ""))
     except ValueError:
         return None
     if not request.user.has_perm(VIEW_TASKS):
         return None
-    return CollectionTask.objects.filter(pk=asked).first()
+    return CollectionTask.objects.filter(pk=task_id).first()
 
 
-def _route(request: HttpRequest, newest: CollectionTask | None) -> tuple[str, str]:
-    """Market and source to begin with: those asked for, else those of the newest task, else the default."""
+def _market_and_source(request: HttpRequest, newest: CollectionTask | None) -> tuple[str, str]:
+    """Returns the requested market and source, else the newest task's, else the defaults."""
     conf = settings.COLLECTOR
     sources = registry.available(conf)
     market, source = request.GET.get("market", ""), request.GET.get("source", "")

@@ -1,159 +1,153 @@
-/* The start page: what it means, said anew at each change; the search for stocks; the file's codes.
-   Without it the form still works: it is checked, counted and started by the server. */
+/* The start page: updates the estimate at each change, searches stocks, reads the codes of a file.
+   Without it the form still works: the server checks the order, estimates it and starts it. */
 "use strict";
 (() => {
-  const form = document.getElementById("ss-form");
+  const byId = (id) => document.getElementById(id);
+  const form = byId("ss-form");
   if (!form) return;
-  const codes = form.elements.stock_codes, term = document.getElementById("ss-term");
-  const list = document.getElementById("ss-found"), note = document.getElementById("ss-found-note");
-  const some = document.getElementById("ss-some"), estimate = document.getElementById("ss-estimate");
-  const split = (text) => text.split(/[\s,;|，、；]+/).filter(Boolean);
-  const later = (wait, work) => {
+  const fields = form.elements, estimate = byId("ss-estimate");
+  const term = byId("ss-term"), list = byId("ss-found"), note = byId("ss-found-note");
+  const presets = JSON.parse(byId("ss-presets").textContent), presetButtons = [...form.querySelectorAll("button[name=preset]")];
+  const radios = (name) => [...form.querySelectorAll(`input[name=${name}]`)];
+  const splitCodes = (text) => text.split(/[\s,;|，、；]+/).filter(Boolean);
+  const debounce = (milliseconds, work) => {
     let timer;
-    return (...given) => { clearTimeout(timer); timer = setTimeout(() => work(...given), wait); };
+    return () => { clearTimeout(timer); timer = setTimeout(work, milliseconds); };
   };
-  const changed = later(350, () => htmx.trigger(estimate, "ss:changed"));
+  const updateEstimate = debounce(350, () => htmx.trigger(estimate, "ss:changed"));
 
-  /* ---- what fits together */
-  const suit = () => {
-    const market = form.elements.market.value;
-    const sources = [...form.querySelectorAll("input[name=source]")];
-    const serves = (source) => source.dataset.markets.split(" ").includes(market);
-    for (const source of sources) source.disabled = !serves(source);
-    if (!sources.some((s) => s.checked && serves(s))) {
-      const first = sources.find(serves);
-      if (first) first.checked = true;
-    }
-    const chosen = sources.find((s) => s.checked);
-    const adjusts = chosen ? chosen.dataset.adjusts.split(",") : [];
-    const kinds = [...form.querySelectorAll("input[name=adjust]")];
-    for (const kind of kinds) kind.disabled = !adjusts.includes(kind.value);
-    if (!kinds.some((k) => k.checked && !k.disabled)) {
-      const first = kinds.find((k) => !k.disabled);
-      if (first) first.checked = true;
-    }
-    some.hidden = form.elements.scope.value !== "some";
-    press();
-    count();
+  /* ---- choices that fit together */
+  const checkAnEnabledOne = (inputs) => {
+    if (inputs.some((input) => input.checked && !input.disabled)) return;
+    const first = inputs.find((input) => !input.disabled);
+    if (first) first.checked = true;
   };
-  const range = (preset) => [preset.dataset[form.elements.market.value.toLowerCase()] || preset.dataset.start, preset.dataset.end];
-  const press = () => {
-    for (const preset of form.querySelectorAll("button[name=preset]")) {
-      const [start, end] = range(preset);
-      preset.setAttribute("aria-pressed", form.elements.start_date.value === start && form.elements.end_date.value === end);
+  const updateForm = () => {
+    const sources = radios("source"), adjusts = radios("adjust");
+    for (const source of sources) source.disabled = !source.dataset.markets.split(" ").includes(fields.market.value);
+    checkAnEnabledOne(sources);
+    const served = sources.find((source) => source.checked)?.dataset.adjusts.split(",") ?? [];
+    for (const adjust of adjusts) adjust.disabled = !served.includes(adjust.value);
+    checkAnEnabledOne(adjusts);
+    byId("ss-some").hidden = fields.scope.value !== "some";
+    for (const button of presetButtons) {
+      const [start, end] = presetDates(button);
+      button.setAttribute("aria-pressed", fields.start_date.value === start && fields.end_date.value === end);
     }
+    const codes = splitCodes(fields.stock_codes.value).length, count = byId("ss-count");
+    count.textContent = codes === 0 ? "" : codes === 1 ? count.dataset.one : `${codes.toLocaleString("en")} ${count.dataset.many}`;
   };
-  const count = () => {
-    const many = split(codes.value).length, place = document.getElementById("ss-count");
-    place.textContent = many === 0 ? "" : many === 1 ? place.dataset.one : `${many.toLocaleString("en")} ${place.dataset.many}`;
+  const change = () => { updateForm(); updateEstimate(); };
+  const presetDates = (button) => {
+    const { starts, end } = presets.find((preset) => preset.name === button.value);
+    return [starts[fields.market.value] ?? starts.CN, end];
+  };
+  const addCodes = (codes) => {
+    fields.stock_codes.value = [...new Set([...splitCodes(fields.stock_codes.value), ...codes])].join(" ");
+    change();
   };
 
   /* ---- the search */
-  let found = [], at = -1, asked = 0;
-  const close = () => { list.hidden = true; at = -1; term.setAttribute("aria-expanded", "false"); term.removeAttribute("aria-activedescendant"); };
-  const show = (stocks, more) => {
-    found = stocks;
+  let matches = [], selected = -1, searches = 0;
+  const closeList = () => {
+    list.hidden = true;
+    selected = -1;
+    term.setAttribute("aria-expanded", "false");
+    term.removeAttribute("aria-activedescendant");
+  };
+  const showMatches = ({ stocks, more }) => {
+    matches = stocks;
     list.replaceChildren(...stocks.map((stock, n) => {
       const line = document.createElement("li");
       line.id = `ss-found-${n}`;
       line.setAttribute("role", "option");
       line.setAttribute("aria-selected", "false");
       for (const text of [stock.code, stock.name, stock.exchange]) line.appendChild(document.createElement("span")).textContent = text;
-      line.addEventListener("pointerdown", (event) => { event.preventDefault(); add(stock); });
+      line.addEventListener("pointerdown", (event) => { event.preventDefault(); addStock(stock); });
       return line;
     }));
     list.hidden = !stocks.length;
-    at = -1;
+    selected = -1;
     term.setAttribute("aria-expanded", String(!!stocks.length));
     note.textContent = stocks.length ? (more ? note.dataset.more : "") : note.dataset.none;
   };
-  const search = later(200, async () => {
-    const text = term.value.trim(), mine = ++asked;
-    if (!text) { close(); note.textContent = ""; return; }
-    const query = new URLSearchParams({ market: form.elements.market.value, q: text });
+  const search = debounce(200, async () => {
+    const text = term.value.trim(), number = ++searches;
+    if (!text) { closeList(); note.textContent = ""; return; }
+    const query = new URLSearchParams({ market: fields.market.value, q: text });
     try {
-      const answer = await fetch(`${form.dataset.stocksUrl}?${query}`, { headers: { Accept: "application/json" } });
-      if (!answer.ok || mine !== asked) return;
-      const { stocks, more } = await answer.json();
-      show(stocks, more);
-    } catch { close(); }
+      const response = await fetch(`${form.dataset.stocksUrl}?${query}`, { headers: { Accept: "application/json" } });
+      if (response.ok && number === searches) showMatches(await response.json());
+    } catch { closeList(); }
   });
-  const mark = (step) => {
-    if (list.hidden || !found.length) return;
-    at = (at + step + found.length) % found.length;
-    [...list.children].forEach((line, n) => line.setAttribute("aria-selected", String(n === at)));
-    term.setAttribute("aria-activedescendant", list.children[at].id);
-    list.children[at].scrollIntoView({ block: "nearest" });
+  const select = (step) => {
+    if (list.hidden || !matches.length) return;
+    selected = (selected + step + matches.length) % matches.length;
+    [...list.children].forEach((line, n) => line.setAttribute("aria-selected", String(n === selected)));
+    term.setAttribute("aria-activedescendant", list.children[selected].id);
+    list.children[selected].scrollIntoView({ block: "nearest" });
   };
-  const add = (stock) => {
-    const all = split(codes.value);
-    if (!all.includes(stock.code)) codes.value = [...all, stock.code].join(" ");
+  const addStock = (stock) => {
     note.textContent = `${note.dataset.added} ${stock.code} ${stock.name}`;
     term.value = "";
-    close();
-    suit();
-    changed();
+    closeList();
+    addCodes([stock.code]);
   };
   term.closest(".ss-search").hidden = false;
   term.addEventListener("input", search);
-  term.addEventListener("blur", close);
+  term.addEventListener("blur", closeList);
   term.addEventListener("keydown", (event) => {
-    const moves = { ArrowDown: 1, ArrowUp: -1 };
-    if (event.key in moves) { event.preventDefault(); mark(at < 0 && event.key === "ArrowUp" ? 0 : moves[event.key]); }
-    else if (event.key === "Escape") { close(); }
-    else if (event.key === "Enter") { event.preventDefault(); if (!list.hidden && found.length) add(found[Math.max(at, 0)]); }
+    const steps = { ArrowDown: 1, ArrowUp: -1 };
+    if (event.key in steps) { event.preventDefault(); select(selected < 0 && event.key === "ArrowUp" ? 0 : steps[event.key]); }
+    else if (event.key === "Escape") { closeList(); }
+    else if (event.key === "Enter") { event.preventDefault(); if (!list.hidden && matches.length) addStock(matches[Math.max(selected, 0)]); }
   });
 
   /* ---- the file */
-  const complain = (sentence) => {
-    const place = document.getElementById("ss-file-errors");
-    place.replaceChildren();
-    if (!sentence) return;
-    const line = place.appendChild(document.createElement("p"));
+  const showFileError = (sentence) => {
+    const line = document.createElement("p");
     line.className = "ss-error";
     line.textContent = sentence;
+    byId("ss-file-errors").replaceChildren(...(sentence ? [line] : []));
   };
-  form.elements.file.hasChangeListener = true; /* the theme's own listener looks for a text field that is not here */
-  form.elements.file.addEventListener("change", async () => {
-    const file = form.elements.file.files[0];
+  fields.file.hasChangeListener = true; /* the theme's own listener looks for a text field that is not here */
+  fields.file.addEventListener("change", async () => {
+    const file = fields.file.files[0];
     if (!file) return;
     const body = new FormData();
     body.append("file", file.slice(0, 600000), file.name);
-    body.append("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);
+    body.append("csrfmiddlewaretoken", fields.csrfmiddlewaretoken.value);
     try {
-      const answer = await fetch(form.dataset.fileUrl, { method: "POST", body });
-      const read = await answer.json();
-      if (read.problem) { complain(read.problem); return; }
-      complain("");
-      codes.value = [...new Set([...split(codes.value), ...read.codes])].join(" ");
-      form.elements.file.value = "";
-      suit();
-      changed();
-    } catch { /* the file stays chosen: it goes with the form */ }
+      const response = await fetch(form.dataset.fileUrl, { method: "POST", body });
+      const { problem, codes } = await response.json();
+      showFileError(problem);
+      if (problem) return;
+      fields.file.value = "";
+      addCodes(codes);
+    } catch { /* the file stays selected: it goes with the form */ }
   });
 
-  /* ---- changes, presets, the press */
-  form.addEventListener("input", (event) => { if (event.target !== term) { suit(); changed(); } });
-  for (const preset of form.querySelectorAll("button[name=preset]")) {
-    preset.addEventListener("click", (event) => {
+  /* ---- changes, presets, submitting */
+  form.addEventListener("input", (event) => { if (event.target !== term) change(); });
+  for (const button of presetButtons) {
+    button.addEventListener("click", (event) => {
       event.preventDefault();
-      [form.elements.start_date.value, form.elements.end_date.value] = range(preset);
-      suit();
-      changed();
+      [fields.start_date.value, fields.end_date.value] = presetDates(button);
+      change();
     });
   }
   form.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (!button || button.name !== "start") { event.preventDefault(); changed(); return; }
+    if (!button || button.name !== "start") { event.preventDefault(); updateEstimate(); return; }
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "1";
     setTimeout(() => { button.disabled = true; });
   });
   window.addEventListener("pageshow", (event) => {
     delete form.dataset.sent;
-    if (event.persisted) changed();
+    if (event.persisted) updateEstimate();
   });
-  /* While another task runs: look whether it has ended. */
-  setInterval(() => { if (!document.hidden && estimate.querySelector("[data-running]")) changed(); }, 5000);
-  suit();
+  /* While another task runs, ask whether it has ended. */
+  setInterval(() => { if (!document.hidden && estimate.querySelector("[data-running]")) updateEstimate(); }, 5000);
+  updateForm();
 })();

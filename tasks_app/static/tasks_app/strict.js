@@ -1,3 +1,3 @@
-/* Loaded after htmx: its indicator's inline style, and all it evaluates, stay out. */
+/* Loaded after htmx: switches off its inline style and its evaluation of code, which the CSP forbids. */
 htmx.config.includeIndicatorStyles = false;
 htmx.config.allowEval = false;
