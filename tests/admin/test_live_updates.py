@@ -131,7 +131,7 @@ def test_a_stock_that_ends_brings_only_the_parts_that_changed():
     body = json.loads(reader.ask().content)
     assert {"head", "chart"} <= body["parts"].keys() <= {"head", "chart", "events"}
     assert body["cells"][1] == "1s2p"
-    assert body["messages_of"] == "1 of 3 stocks (33 %), 0 failed"
+    assert body["said"] == "1 of 3 stocks (33 %), 0 failed"
     assert reader.ask().status_code == 304
 
 
