@@ -96,10 +96,10 @@ def record(task, state=ItemState.SUCCEEDED, **outcome):
     lifecycle.close(lane)
 
 
-@pytest.mark.parametrize(("kind", "queries"), [("superuser_client", 3), ("viewer", 5), ("operator", 5)])
+@pytest.mark.parametrize(("kind", "queries"), [("superuser", 3), ("viewer", 5), ("operator", 5)])
 def test_unchanged_page_is_a_small_304_of_few_queries(kind, queries):
     task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600, failed=200)
-    client = superuser_client() if kind == "superuser_client" else staff_client(name=kind)
+    client = superuser_client() if kind == "superuser" else staff_client(name=kind)
     client.get("/admin/").wsgi_request.user.groups.set(Group.objects.filter(name=kind))
     reader = Reader(client, task)
     assert reader.ask().status_code == 304
