@@ -222,12 +222,17 @@ REASONS = {
 # The stored sentence where it says more than the one above.
 STORED_REASONS = {
     "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
+    "bad_answer": "The source's response is not a list of bars: %(error)s",
     "no_worker": "No worker has been active on this task for %(seconds)g s.",
+    "not_storable": "The database refused the bars: %(error)s",
     "plan_lost": "The worker was lost %(times)d times while it read the stock list.",
+    "series_cut": "The source's response lacks %(lost)d of %(stored)d days of the rebased series.",
     "source_missing": (
         "No worker that can use the source %(source)s has been active on this task for %(seconds)g s; "
         "on %(host)s it is not installed or not configured."
     ),
+    "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
+    "timeout": "The source did not respond within %(seconds)g s.",
 }
 
 
@@ -255,6 +260,11 @@ def stored_reason(code: str, **params: Any) -> str:
     """Returns the English sentence that is stored with a failure."""
     with override("en"):
         return str(STORED_REASONS.get(code) or REASONS[code]) % params
+
+
+def sanitize_message(message: str) -> str:
+    """Returns a vendor's message as the database can store it: without NUL, at most 500 characters."""
+    return message.replace("\0", "")[:500]
 
 
 def translated_reason(code: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from tasks_app.errors import stored_reason
 from tasks_app.sources.base import Permanent, SourceError, Transient
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class CallPool(Generic[Key]):
             if time.monotonic() - call.began > self.timeout:
                 del self._open[id(call)]
                 self.abandoned += 1
-                error = Transient(f"The source did not respond within {self.timeout:g} s.", code="timeout")
+                error = Transient(stored_reason("timeout", seconds=self.timeout), code="timeout")
                 return Call(call.key, call.began, self.timeout, error=error)
         return None
 

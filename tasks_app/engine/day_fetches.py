@@ -89,19 +89,19 @@ class DayFetcher:
         source = cast(DaySource, self.source)  # `is_worthwhile` has checked it
         return source.fetch_day(self.market, day, self.adjust)
 
-    def find_problem(self, day: date, answer: Any) -> str:
+    def find_problem(self, day: date, response: Any) -> str:
         """Returns why the response is not a whole day of the market; "" if it is one. Costs a query.
 
         It must have most of the task's stocks that are stored up to the session before. A first
         collection, of which nothing is stored, can't be checked.
         """
-        if not isinstance(answer, Mapping) or not answer:
-            return "an answer without any bar"
+        if not isinstance(response, Mapping) or not response:
+            return "a response without any bar"
         expected = self._traded_before(min(self.cache.wanted, default=day))
-        received = sum(code in answer for code in expected)
+        received = sum(code in response for code in expected)
         if received < MIN_SHARE * len(expected):
             stocks = f"{received:,} of {len(expected):,} stocks"
-            return f"an answer with bars of {stocks} that traded the session before"
+            return f"a response with bars of {stocks} that traded the session before"
         return ""
 
     def store(self, day: date, bars: Day) -> None:
@@ -135,5 +135,5 @@ class DayFetcher:
 
     def _is_session(self, day: date) -> bool:
         """Beyond the calendar every weekday counts as a session."""
-        answer = self._calendar.is_session(day)
-        return day.weekday() < 5 if answer is None else answer
+        is_session = self._calendar.is_session(day)
+        return day.weekday() < 5 if is_session is None else is_session

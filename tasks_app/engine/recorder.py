@@ -13,6 +13,7 @@ from tasks_app import errors, lifecycle
 from tasks_app.db import sqlite_priority
 from tasks_app.engine.request_planner import RequestPlanner, StoredState, listed_days
 from tasks_app.engine.source_router import StockRequest
+from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import price_limits
 from tasks_app.models import CollectionTask, Series
@@ -60,13 +61,13 @@ class Recorder:
         try:
             result = self._validate(item, bars)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            self.fail(item.claim, "bad_answer", f"The source's answer is no list of bars: {error}")
+            self.fail(item.claim, "bad_answer", errors.stored_reason("bad_answer", error=error))
             return []
         try:
             return self._write(item, result, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", item.claim.code)
-            self.fail(item.claim, "not_storable", f"The database refused the bars: {error}")
+            self.fail(item.claim, "not_storable", errors.stored_reason("not_storable", error=error))
             return []
 
     def _validate(self, item: StockRequest, bars: Sequence[Bar]) -> ValidationResult:
@@ -124,9 +125,7 @@ class Recorder:
         lost = adjusted_series.lost_days(request, result.bars)
         if adjusted_series.is_truncated(current, result.bars, lost):
             series.mark_for_refetch(current)
-            message = (
-                f"The source's answer lacks {len(lost)} of {current.bars} days of the series that moved."
-            )
+            message = errors.stored_reason("series_cut", lost=len(lost), stored=current.bars)
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
         stored = upsert.upsert_bars(request, origin, result.bars, overwrite=True)
         adjusted_series.delete_days(request, lost)
@@ -178,8 +177,3 @@ def _outcome_of(item: StockRequest, result: ValidationResult) -> Outcome:
         return outcome
     first = result.rejected[0]
     return replace(outcome, error_code=first.code, error_message=sanitize_message(first.message))
-
-
-def sanitize_message(message: str) -> str:
-    """Returns a vendor's message as the database can store it: without NUL, at most 500 characters."""
-    return message.replace("\0", "")[:500]

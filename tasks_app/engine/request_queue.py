@@ -14,8 +14,9 @@ from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
 from tasks_app.engine.call_pool import Call, CallPool
-from tasks_app.engine.recorder import Recorder, sanitize_message
+from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
+from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.sources.base import SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
@@ -93,28 +94,28 @@ class RequestQueue:
 
         Returns the new claims.
         """
-        done, error, source = call.key, call.error, call.key.source
-        self._end(done, unsent=call.missed)
+        source_call, error, source = call.key, call.error, call.key.source
+        self._end(source_call, unsent=call.missed)
         if call.missed:
             return []
         source.observe_latency(call.seconds)
         is_source_failure = False
         if isinstance(error, Transient):
-            is_source_failure = source.limiter.record_failure(done.permit, error)
+            is_source_failure = source.limiter.record_failure(source_call.permit, error)
             source.set_blocked(source.limiter.blocked())
             if source.blocked() or error.retry_after:  # others about to send must wait as well
                 self.recall_waiting()
         else:
-            source.limiter.record_success(done.permit)
-        if done.day:
-            self._complete_day(source, done.day, call.result, error, is_source_failure)
-        if done.item and error:
-            self._handle_failure(done.item, error, is_source_failure)
-        elif done.item:
+            source.limiter.record_success(source_call.permit)
+        if source_call.day:
+            self._complete_day(source, source_call.day, call.result, error, is_source_failure)
+        if source_call.item and error:
+            self._handle_failure(source_call.item, error, is_source_failure)
+        elif source_call.item:
             limit = self.capacity(self.router.current()) if claim_more else 0
             # Not `or`: the truth value of a vendor's table may be undefined.
             bars = () if call.result is None else call.result
-            return self.recorder.store(done.item, bars, claim_more=limit)
+            return self.recorder.store(source_call.item, bars, claim_more=limit)
         return []
 
     def recall_waiting(self) -> None:

@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
 BATCH = 20  # stocks claimed at once while claimed stocks need no request
 MIN_WAIT_SECONDS = 0.005
-SOURCE_PAUSED = "Nothing could be collected for too long: the source %s is paused. %s"
 
 
 def run(task_id: str, number: int, generation: int) -> None:
@@ -120,12 +119,11 @@ class Slice:
 
     def _plan_items(self) -> bool:
         """Creates the task's items. Returns False if the slice was over first or the task has failed."""
-        first, calls = self.router.sources[0], self.queue.calls
-        fetch = partial(item_planner.fetch_stock_list, first.source, self.task.market, first.limiter, calls)
+        first = self.router.sources[0]
+        args = first.source, self.task.market, first.limiter, self.queue.calls, self._wait_for_list
+        fetch = partial(item_planner.fetch_stock_list, *args)
         try:
-            is_planned = item_planner.plan(
-                self.task, self.lane, partial(fetch, self._wait_for_list), self.conf
-            )
+            is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf)
         except SliceIsOver:
             lifecycle.close(self.lane)
             return False
@@ -232,7 +230,7 @@ class Slice:
     def _fail_if_stalled(self, blocked: Blocked) -> None:
         """Fails the task if it has collected nothing for too long because its source is blocked."""
         if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
-            message = SOURCE_PAUSED % (self.task.source, blocked.reason)
+            message = errors.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
             lifecycle.fail(self.task.pk, "source_paused", message)
         self.stall_checked = True
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from tasks_app.errors import sanitize_message
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes.corrections import BarDiff
@@ -29,7 +30,7 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
             day=issue.day,
             kind=kind,
             code=issue.code,
-            message=issue.message.replace("\0", "")[:500],
+            message=sanitize_message(issue.message),
         )
         for kind, issue in issues
     )

@@ -19,6 +19,7 @@ from django.db.models.functions import Coalesce, Greatest, TruncDate
 
 from tasks_app.conf import Conf
 from tasks_app.db.functions import Clock
+from tasks_app.errors import sanitize_message
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Transient
@@ -118,7 +119,7 @@ class SourceLimiter(NoLimit):
         with transaction.atomic():
             # While the source is paused only the probe counts: other requests had begun before.
             row = self.row if permit.is_probe else self.row.filter(open_until__isnull=True)
-            row.update(refusals=F("refusals") + 1, reason=str(error).replace("\0", "")[:500])
+            row.update(refusals=F("refusals") + 1, reason=sanitize_message(str(error)))
             if error.retry_after:
                 until = Clock() + timedelta(seconds=error.retry_after)
                 self.row.update(next_at=Greatest(Coalesce("next_at", until), until))

@@ -51,6 +51,11 @@ class First:
     script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
     calls: list[str] = []
 
+    def __init_subclass__(cls) -> None:
+        """Gives each source its own script and calls."""
+        cls.script = staticmethod(closes_at(11.0))  # type: ignore[assignment]
+        cls.calls = []
+
     @classmethod
     def from_conf(cls, conf: Conf) -> "First":
         return cls()
@@ -66,8 +71,6 @@ class First:
 
 class Second(First):
     name = "second"
-    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
-    calls: list[str] = []
 
 
 class Third(First):
@@ -75,16 +78,12 @@ class Third(First):
 
     name = "third"
     adjusts = ("",)
-    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
-    calls: list[str] = []
 
 
 class ByDay(First):
     """Serves whole days as well, by its script `days`."""
 
     name = "by_day"
-    script: Fetch = staticmethod(closes_at(11.0))  # type: ignore[assignment]
-    calls: list[str] = []
     days: Callable[[date], Any] = staticmethod(lambda day: {})  # type: ignore[assignment]
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:

@@ -88,10 +88,8 @@ def test_partial_response_leaves_no_day_answered():
     collect(adjust="qfq", first=days[0])
     set_bars("600000", days[-40:], "qfq", close=9.5)
     item = collect(adjust="qfq", last=days[-1])
-    assert (
-        item.error_message
-        == f"The source's answer lacks {len(days) - 40} of {len(stored)} days of the series that moved."
-    )
+    lacking = f"{len(days) - 40} of {len(stored)} days"
+    assert item.error_message == f"The source's response lacks {lacking} of the rebased series."
     assert (Series.objects.get().covered, Series.objects.get().bars) == ([], len(stored))
     assert DailyBar.objects.filter(close=10.0).count() == len(stored)
 
