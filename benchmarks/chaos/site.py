@@ -37,13 +37,13 @@ class Web:
         self.listener = web_server.listen("127.0.0.1", 0)
         self.environment = environment(url, MARK=mark, DJANGO_LOG_LEVEL="ERROR")
         self.log_file = folder / "web.log"
-        self.token = bootstrap.token(bootstrap.admin()[0])
+        self.token = bootstrap.issue_token(bootstrap.ensure_admin()[0])
         self.start()
 
     def start(self) -> None:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *web_server.command(self.listener)],
+                [sys.executable, *web_server.gunicorn_command(self.listener)],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
@@ -71,7 +71,7 @@ class Site:
     def __init__(self, folder: Path, url: str, mark: str, server: Any) -> None:
         self.folder, self.mark, self.server = folder, mark, server
         self.log_file = folder / "requests"
-        bootstrap.migrate()
+        bootstrap.migrate_database()
         assert not CollectionTask.objects.exists(), "the database holds tasks: give me an empty one"
         self.web = Web(folder, url, mark)
         self.machines = []
@@ -86,7 +86,7 @@ class Site:
             machine.start(wait=False)
         for machine in self.machines:
             eventually(machine.clusters, 30, "the cluster's start")
-        eventually(lambda: web_server.answers(self.web.listener), 30, "the web server's start")
+        eventually(lambda: web_server.is_responding(self.web.listener), 30, "the web server's start")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What `manage.py collect` is told: its options, and what they mean as an order or a task."""
+"""The options of `manage.py collect`, and the collection request or task that they describe."""
 
 import argparse
 import re
@@ -36,13 +36,13 @@ class UnreadableCodes(errors.OrderError):
     template = _("The file of codes can't be read: %(reason)s")
 
 
-def order(options: dict[str, Any]) -> Order:
-    """The order that the options of `start` describe. Raises `UnreadableCodes`."""
+def build_order(options: dict[str, Any]) -> Order:
+    """Returns the request that the options of `start` describe. Raises `UnreadableCodes`."""
     end = options["end_date"] or timezone.localdate()
     return Order(
         start_date=options["start_date"] or end - YEAR,
         end_date=end,
-        stock_codes=tuple(codes(options["codes"])) or None,
+        stock_codes=tuple(read_codes(options["codes"])) or None,
         market=options["market"],
         source=options["source"],
         adjust=options["adjust"],
@@ -53,43 +53,39 @@ def order(options: dict[str, Any]) -> Order:
     )
 
 
-def codes(words: Iterable[str]) -> list[str]:
-    """The codes in these words; a word @FILE stands for what the file holds."""
-    texts = [_read(word[1:]) if word.startswith("@") else word for word in words]
+def read_codes(words: Iterable[str]) -> list[str]:
+    """Returns the codes in these words; a word @FILE stands for the file's content."""
+    texts = [_read_code_file(word[1:]) if word.startswith("@") else word for word in words]
     return [code for text in texts for code in re.split(r"[\s,]+", text) if code]
 
 
-def names(text: str) -> tuple[str, ...]:
-    """The names in a list separated by commas."""
+def split_names(text: str) -> tuple[str, ...]:
+    """Returns the names in a comma-separated list."""
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
-def find(text: str) -> UUID:
-    """The one task whose id begins so; without text the running one.
+def find_task(text: str) -> UUID:
+    """Returns the one task whose id begins with `text`; without text the running one.
 
     Raises `TaskNotFound`, `AmbiguousTask` or `NothingRunning`.
     """
     if not text:
-        return _running()
+        if (task := selectors.get_running_task()) is None:
+            raise NothingRunning
+        return task.pk
     digits = text.replace("-", "").lower()
     if not re.fullmatch(r"[0-9a-f]{4,32}", digits):
         raise errors.TaskNotFound(task_id=text)
     first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    found = CollectionTask.objects.filter(pk__gte=first, pk__lte=last).values_list("pk", flat=True)[:2]
-    if len(found) > 1:
+    matches = CollectionTask.objects.filter(pk__gte=first, pk__lte=last).values_list("pk", flat=True)[:2]
+    if len(matches) > 1:
         raise AmbiguousTask(prefix=text)
-    if not found:
+    if not matches:
         raise errors.TaskNotFound(task_id=text)
-    return found[0]
+    return matches[0]
 
 
-def _running() -> UUID:
-    if (task := selectors.get_running_task()) is None:
-        raise NothingRunning
-    return task.pk
-
-
-def _read(path: str) -> str:
+def _read_code_file(path: str) -> str:
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -106,9 +102,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fallbacks",
-        type=names,
+        type=split_names,
         metavar="SOURCE,…",
-        help='sources to ask in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
+        help='sources to try in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
     )
     parser.add_argument("--adjust", default="", help="qfq or hfq (default: unadjusted)")
     parser.add_argument(
@@ -123,14 +119,14 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="only stocks whose full history is not stored yet"
     )
-    parser.add_argument("--force", action="store_true", help="ask for days that are stored, too")
+    parser.add_argument("--force", action="store_true", help="request stored days again")
     _add_watch_flag(parser)
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=TaskStatus.values, help="only tasks with this status")
     parser.add_argument(
-        "--limit", type=whole(1, 1000), default=20, metavar="N", help="1 to 1000 (default: 20)"
+        "--limit", type=whole_number(1, 1000), default=20, metavar="N", help="1 to 1000 (default: 20)"
     )
 
 
@@ -150,14 +146,14 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_watch_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help="follow it to its end")
+    parser.add_argument("--watch", action="store_true", help="follow the task to its end")
 
 
-VERBS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = (
+SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = (
     ("start", "Start a collection.", _add_start),
-    ("list", "The newest tasks.", _add_list),
-    ("status", "How far a task is.", _add_running),
-    ("watch", "Follow a task to its end; exit code 0 when it completed, else 1.", _add_running),
+    ("list", "List the newest tasks.", _add_list),
+    ("status", "Show the progress of a task.", _add_running),
+    ("watch", "Follow a task to its end; exit code 0 if it completed, else 1.", _add_running),
     ("cancel", "End a task for good.", _add_running),
     ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
 )
@@ -170,8 +166,8 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"“{text}” is not a day as YYYY-MM-DD") from None
 
 
-def whole(lowest: int, highest: int) -> Callable[[str], int]:
-    """For argparse: a whole number within these."""
+def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
+    """Returns an argparse type: a whole number within these bounds."""
 
     def number(text: str) -> int:
         if not (re.fullmatch(r"[0-9]{1,9}", text) and lowest <= int(text) <= highest):
@@ -181,4 +177,4 @@ def whole(lowest: int, highest: int) -> Callable[[str], int]:
     return number
 
 
-WORKERS = whole(1, 1000)
+WORKERS = whole_number(1, 1000)

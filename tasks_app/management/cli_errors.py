@@ -1,18 +1,21 @@
-"""A database that does not answer, told in one sentence rather than a traceback."""
+"""The base class of commands: errors as one sentence in the terminal's language, never a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.db import errors
 from tasks_app.errors import CollectorError
+from tasks_app.management.output import activate_terminal_language
 
 
-class DatabaseAway(CollectorError):
+class DatabaseUnavailable(CollectorError):
     code = "database_away"
-    template = _("The database %(name)s does not answer: %(reason)s")
+    template = _("The database %(name)s does not respond: %(reason)s")
 
 
 class TablesMissing(CollectorError):
@@ -20,33 +23,48 @@ class TablesMissing(CollectorError):
     template = _("Tables are missing in the database %(name)s. Run: python manage.py migrate")
 
 
+class CollectorCommand(BaseCommand):
+    """A command that implements `run` and may raise `CollectorError`."""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        activate_terminal_language()
+        try:
+            with friendly_database_errors():
+                self.run(*args, **options)
+        except CollectorError as error:
+            self.report_error(error)
+            raise CommandError(str(error)) from error
+
+    def run(self, *args: Any, **options: Any) -> None:
+        raise NotImplementedError("each command implements it")
+
+    def report_error(self, error: CollectorError) -> None:
+        """Called before the command fails; a command may print the error in its own form."""
+
+
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turns whatever the database raises into `DatabaseAway` or `TablesMissing`."""
+def friendly_database_errors() -> Iterator[None]:
+    """Turns errors of the database into `DatabaseUnavailable` or `TablesMissing`."""
     try:
         yield
     except Error as error:
         if errors.is_missing_table(error):
-            raise TablesMissing(name=name()) from error
-        raise DatabaseAway(name=name(), reason=one_line(error)) from error
+            raise TablesMissing(name=database_name()) from error
+        reason = " ".join(str(error).split())  # PostgreSQL's messages have several lines
+        raise DatabaseUnavailable(name=database_name(), reason=reason or type(error).__name__) from error
 
 
-def require() -> None:
-    """Connect now. Raises `DatabaseAway`."""
-    with answering():
+def require_database() -> None:
+    """Connects now. Raises `DatabaseUnavailable`."""
+    with friendly_database_errors():
         connection.ensure_connection()
 
 
-def name() -> str:
-    """Where the database is, without its password."""
-    place = connection.settings_dict
+def database_name() -> str:
+    """Returns where the database is, without its password."""
+    parameters = connection.settings_dict
     if connection.vendor == "sqlite":
-        return str(place["NAME"])
-    user = f"{place['USER']}@" if place["USER"] else ""
-    port = f":{place['PORT']}" if place["PORT"] else ""
-    return f"{connection.vendor}://{user}{place['HOST']}{port}/{place['NAME']}"
-
-
-def one_line(error: Exception) -> str:
-    """The error's text on one line: PostgreSQL's come on several."""
-    return " ".join(str(error).split()) or type(error).__name__
+        return str(parameters["NAME"])
+    user = f"{parameters['USER']}@" if parameters["USER"] else ""
+    port = f":{parameters['PORT']}" if parameters["PORT"] else ""
+    return f"{connection.vendor}://{user}{parameters['HOST']}{port}/{parameters['NAME']}"

@@ -242,7 +242,7 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(
     runs.append(run)
     assert run.process.wait(30) == 1
     said = run.err.read_text()
-    assert "postgresql://ann@127.0.0.1:1/quotes does not answer" in said
+    assert "postgresql://ann@127.0.0.1:1/quotes does not respond" in said
     assert "s3cret" not in said
     assert "Traceback" not in said
 

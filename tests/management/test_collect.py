@@ -100,7 +100,7 @@ def test_codes_come_with_commas_spaces_repeated_and_from_a_file(tmp_path: Path) 
     listed = tmp_path / "codes.txt"
     listed.write_text("000004,000005\n000006\n")
     words = ["000001,000002", "000003", f"@{listed}"]
-    assert cli_arguments.codes(words) == [f"00000{n}" for n in range(1, 7)]
+    assert cli_arguments.read_codes(words) == [f"00000{n}" for n in range(1, 7)]
     answer = collected_json("start", "--source", "simulated", "--codes", *words[:2], "--codes", words[2])
     assert answer["stock_codes"] == [f"00000{n}" for n in range(1, 7)]
 
@@ -254,8 +254,8 @@ def test_retry_starts_a_linked_task() -> None:
 @pytest.mark.parametrize("length", [4, 8, 20, 32])
 def test_a_task_is_found_by_the_beginning_of_its_id(length: int) -> None:
     task = make_ended("completed")
-    assert cli_arguments.find(task.pk.hex[:length].upper()) == task.pk
-    assert cli_arguments.find(str(task.pk)[:9]) == task.pk
+    assert cli_arguments.find_task(task.pk.hex[:length].upper()) == task.pk
+    assert cli_arguments.find_task(str(task.pk)[:9]) == task.pk
 
 
 @pytest.mark.parametrize(
@@ -286,11 +286,11 @@ def test_watch_exits_by_how_the_task_ended() -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_watching_shows_the_progress_up_to_the_end(terminal: bool) -> None:
     task = lifecycle.start(
-        cli_arguments.order({**START, "source": "sample"}), ACTOR, today=order.latest_today()
+        cli_arguments.build_order({**START, "source": "sample"}), ACTOR, today=order.latest_today()
     )
     out = StringIO()
     console = Console(file=out, force_terminal=terminal, width=100)
-    ended = progress_view.Watch(console, tend=work).until_end(task.pk)
+    ended = progress_view.TaskWatcher(console, on_poll=work).until_end(task.pk)
     assert (ended.status, ended.collected_count) == ("completed", 12_154)
     assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
 
@@ -304,13 +304,13 @@ def test_watching_says_that_no_worker_is_alive() -> None:
         if next(turns) == 2:
             lifecycle.cancel(task.pk, ACTOR)
 
-    progress_view.Watch(Console(file=out), tend, patience=0).until_end(task.pk)
+    progress_view.TaskWatcher(Console(file=out), tend, worker_timeout=0).until_end(task.pk)
     assert out.getvalue().count("No worker is alive") == 1
 
 
 def test_the_pace_counts_from_the_first_look() -> None:
     now = iter([100.0, 110.0, 120.0])
-    pace = progress_view.Pace(clock=lambda: next(now))
+    pace = progress_view.RateEstimator(clock=lambda: next(now))
     assert pace.rate(50) == 0
     assert pace.rate(60) == 1
     assert pace.rate(50 + 40) == 2

@@ -1,24 +1,19 @@
-"""`manage.py calendar`: a market's trading days, and their corrections by hand."""
+"""`manage.py calendar`: shows a market's trading days and imports manual corrections."""
 
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 from rich.box import SIMPLE
 from rich.table import Table
 
-from tasks_app import errors
 from tasks_app.conf import MARKETS
 from tasks_app.lifecycle import payloads
-from tasks_app.management import (
-    cli_arguments,
-    cli_errors,
-    csv_import,
-    output,
-)
+from tasks_app.management import cli_arguments, csv_import, output
+from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.csv_import import CsvSchema
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar
@@ -51,26 +46,21 @@ OVERRIDES = CsvSchema(
 )
 
 
-class Command(BaseCommand):
+class Command(CollectorCommand):
     help = "Show a market's trading calendar, or correct it from a CSV file: market,day,status,note."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         show = verbs.add_parser("show", help="a year's sessions and holidays, and what was corrected")
         show.add_argument("--market", required=True, type=str.upper, choices=MARKETS)
-        show.add_argument("--year", type=cli_arguments.whole(1900, 9000), help="default: this year")
+        show.add_argument("--year", type=cli_arguments.whole_number(1900, 9000), help="default: this year")
         show.add_argument("--json", action="store_true", help="print JSON and nothing else")
         load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")
         columns = "CSV with the columns market, day, status (open or closed) and note, which may be left out"
         load.add_argument("file", type=Path, metavar="FILE", help=f"{columns}; UTF-8 or GBK")
 
-    def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        output.speak()
-        try:
-            with cli_errors.answering():
-                self._import(options["file"]) if verb == "import" else self._show(options)
-        except errors.CollectorError as error:
-            raise CommandError(str(error)) from error
+    def run(self, *args: Any, verb: str, **options: Any) -> None:
+        self._import(options["file"]) if verb == "import" else self._show(options)
 
     def _import(self, path: Path) -> None:
         days = {(row.market, row.day): row for row in OVERRIDES.rows(path)}

@@ -1,21 +1,17 @@
-"""`manage.py collect`: the API's verbs for a terminal."""
+"""`manage.py collect`: the API's actions for a terminal."""
 
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 from rich.console import Console
 
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.lifecycle.events import Actor
-from tasks_app.management import (
-    cli_arguments,
-    cli_errors,
-    output,
-    progress_view,
-)
+from tasks_app.management import cli_arguments, output, progress_view
+from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.models.tasks import Channel
@@ -24,34 +20,31 @@ from tasks_app.orders import order as orders
 ACTOR = Actor(Channel.COMMAND)
 
 
-class Command(BaseCommand):
-    help = "Start, list, watch, cancel and retry collections, as the API does."
+class Command(CollectorCommand):
+    help = "Start, list, watch, cancel and retry collections, like the API."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        for verb, text, add in cli_arguments.VERBS:
+        for verb, text, add in cli_arguments.SUBCOMMANDS:
             sub = verbs.add_parser(verb, help=text, description=text)
             add(sub)
             sub.add_argument("--json", action="store_true", help="print the API's JSON and nothing else")
 
-    def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        output.speak()
+    def run(self, *args: Any, verb: str, **options: Any) -> None:
         self.json = options["json"]
         self.console = output.console(self.stdout, options["no_color"])
-        try:
-            with cli_errors.answering():
-                getattr(self, verb)(options)
-        except errors.CollectorError as error:
-            if self.json:
-                self._print_json({"detail": str(error), "code": error.code})
-            raise CommandError(str(error)) from error
+        getattr(self, verb)(options)
+
+    def report_error(self, error: errors.CollectorError) -> None:
+        if self.json:
+            self._print_json({"detail": str(error), "code": error.code})
 
     def start(self, options: dict[str, Any]) -> None:
-        order = cli_arguments.order(options)
+        order = cli_arguments.build_order(options)
         self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
 
     def retry(self, options: dict[str, Any]) -> None:
-        task = lifecycle.retry(cli_arguments.find(options["task"]), ACTOR, options["error_code"])
+        task = lifecycle.retry(cli_arguments.find_task(options["task"]), ACTOR, options["error_code"])
         self._report_start(task, options["watch"])
 
     def list(self, options: dict[str, Any]) -> None:
@@ -62,38 +55,38 @@ class Command(BaseCommand):
         if self.json:
             self._print_json(payloads.task_statuses(newest))
         else:
-            output.tabulate(newest, self.console)
+            output.print_table(newest, self.console)
 
     def status(self, options: dict[str, Any]) -> None:
-        self._report(selectors.get_task(cli_arguments.find(options["task"])))
+        self._report(selectors.get_task(cli_arguments.find_task(options["task"])))
 
     def watch(self, options: dict[str, Any]) -> None:
-        self._watch(cli_arguments.find(options["task"]))
+        self._watch(cli_arguments.find_task(options["task"]))
 
     def cancel(self, options: dict[str, Any]) -> None:
-        answer = payloads.task_cancelled(lifecycle.cancel(cli_arguments.find(options["task"]), ACTOR))
+        payload = payloads.task_cancelled(lifecycle.cancel(cli_arguments.find_task(options["task"]), ACTOR))
         if self.json:
-            self._print_json(answer)
+            self._print_json(payload)
         else:
-            self.console.print(answer["message"], answer["task_id"], soft_wrap=True)
+            self.console.print(payload["message"], payload["task_id"], soft_wrap=True)
 
     def _report_start(self, task: CollectionTask, watch: bool) -> None:
-        answer = payloads.task_started(task)
+        payload = payloads.task_started(task)
         if not self.json:
             hint = "" if watch else _("Follow it: python manage.py collect watch")
-            self.console.print(answer["message"], answer["task_id"], hint, sep="\n", soft_wrap=True)
+            self.console.print(payload["message"], payload["task_id"], hint, sep="\n", soft_wrap=True)
         elif not watch:
-            self._print_json(answer)
+            self._print_json(payload)
         if watch:
             self._watch(task.pk)
 
     def _watch(self, task_id: UUID) -> None:
-        """Follow it, then report. Exits 1 unless it completed. With --json the bar goes to stderr."""
+        """Follows the task, then reports; exits with 1 unless it completed. --json: progress on stderr."""
         console = Console(stderr=True, markup=False, highlight=False) if self.json else self.console
         try:
-            task = progress_view.Watch(console).until_end(task_id)
+            task = progress_view.TaskWatcher(console).until_end(task_id)
         except KeyboardInterrupt:
-            console.print(progress_view.goes_on(task_id), soft_wrap=True)
+            console.print(progress_view.stopped_watching_text(task_id), soft_wrap=True)
             raise SystemExit(1) from None
         self._report(task)
         if task.status != TaskStatus.COMPLETED:
@@ -103,7 +96,7 @@ class Command(BaseCommand):
         if self.json:
             self._print_json(payloads.task_statuses([task])[0])
         else:
-            output.summarise(task, self.console)
+            output.print_summary(task, self.console)
 
-    def _print_json(self, answer: object) -> None:
-        self.stdout.write(payloads.dumps(answer), ending="\n")
+    def _print_json(self, payload: object) -> None:
+        self.stdout.write(payloads.dumps(payload), ending="\n")

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
     def handle(self, *args: Any, folder: Path | None, market: str | None, **options: Any) -> None:
-        output.speak()
+        output.activate_terminal_language()
         path = folder or Path(settings.COLLECTOR.csv_dir)
         if not path.name and not folder:
             raise CommandError(_("Which folder? Name one, or set COLLECTOR_CSV_DIR."))

@@ -1,4 +1,4 @@
-"""`manage.py quickstart`: everything on this machine, with one command."""
+"""`manage.py quickstart`: starts everything on this machine."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.urls import reverse
 from django.utils.translation import gettext as _, gettext_lazy
 from rich.cells import set_cell_size
@@ -20,13 +20,12 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.management import (
     bootstrap,
     cli_arguments,
-    cli_errors,
     output,
     progress_view,
     web_server,
 )
-from tasks_app.management.processes import Child, Family
-from tasks_app.management.stopping import StopSignals
+from tasks_app.management.cli_errors import CollectorCommand
+from tasks_app.management.processes import ManagedProcess, ProcessGroup, StopSignals
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.models.tasks import Channel
@@ -37,21 +36,22 @@ from tasks_app.queue import dispatch
 ACTOR = Actor(Channel.COMMAND)
 SAMPLE = Order(date(2000, 1, 1), date(2013, 12, 31), market="US", source="sample", fallbacks=())
 READY_SECONDS = 60.0
-TURN_SECONDS = 0.1
-WEB_STOPS, WORKER_STOPS = web_server.GRACE_SECONDS + 5.0, 40.0  # bounds; the worker itself takes 30 s at most
+POLL_SECONDS = 0.1
+# Seconds after which they are killed; a worker itself takes 30 s at most.
+WEB_STOP_TIMEOUT, WORKER_STOP_TIMEOUT = web_server.GRACE_SECONDS + 5.0, 40.0
 
 
 class NotReady(CollectorError):
     code = "not_ready"
-    template = gettext_lazy("Web server and worker did not both answer within %(seconds).0f s.")
+    template = gettext_lazy("Web server and worker did not both respond within %(seconds).0f s.")
 
 
-class Command(BaseCommand):
+class Command(CollectorCommand):
     help = "Start everything on this machine: database tables, web server, workers, a first collection."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        port, workers = cli_arguments.whole(0, 65_535), settings.COLLECTOR.workers
+        port, workers = cli_arguments.whole_number(0, 65_535), settings.COLLECTOR.workers
         parser.add_argument(
             "--port", type=port, default=8000, help="default: %(default)s; 0 takes a free one"
         )
@@ -59,44 +59,40 @@ class Command(BaseCommand):
         parser.add_argument("--no-collect", action="store_true", help="do not start the sample collection")
         parser.add_argument("--once", action="store_true", help="only run one sample collection, then end")
 
-    def handle(self, *args: Any, once: bool, **options: Any) -> None:
-        """Exits 0 when stopped by Ctrl-C or SIGTERM; with --once, when the collection completed."""
-        output.speak()
+    def run(self, *args: Any, once: bool, **options: Any) -> None:
+        """Exits with 0 if stopped by Ctrl-C or SIGTERM; with --once, if the collection completed."""
         self.console = output.console(self.stdout, options["no_color"])
         self.stop = StopSignals()
         # As many slices at once as there are workers, in every process that starts a task.
         os.environ.setdefault("COLLECTOR_FAN_OUT", str(options["workers"]))
         try:
-            with cli_errors.answering():
-                self.once(options) if once else self.serve(options)
+            self.once(options) if once else self.serve(options)
         except KeyboardInterrupt:
-            self.say(_("Stopped."))
+            self.report(_("Stopped."))
             if once:
                 raise SystemExit(1) from None
-        except CollectorError as error:
-            raise CommandError(str(error)) from error
 
     def serve(self, options: dict[str, Any]) -> None:
-        """Until it is interrupted. Raises `CollectorError` for what stops it otherwise."""
+        """Serves until it is interrupted. Raises `CollectorError`."""
         with (
             web_server.listen(options["host"], options["port"]) as listener,
-            Family(self.say, self.stop) as family,
+            ProcessGroup(self.report, self.stop) as processes,
         ):
-            bootstrap.static_files()
-            family.add(_web(listener))  # it needs no tables before its first request
-            bootstrap.migrate()
-            known = _clusters()
-            family.add(_worker(options["workers"]))
+            bootstrap.collect_static_files()
+            processes.add(_web(listener))  # it needs no tables before its first request
+            bootstrap.migrate_database()
+            earlier = _clusters()
+            processes.add(_worker(options["workers"]))
             access = self.prepare(listener, options["no_collect"])
-            _wait_until_ready(family, listener, known)
+            _wait_until_ready(processes, listener, earlier)
             self.announce(access)
             while True:
-                family.tend()
-                time.sleep(TURN_SECONDS)
+                processes.restart_dead()
+                time.sleep(POLL_SECONDS)
 
     def prepare(self, listener: socket.socket, no_collect: bool) -> dict[str, str | None]:
-        """What can be done while the children start: the user, the token, the first collection."""
-        user, password = bootstrap.admin()
+        """Prepares user, token and first collection while the programs start."""
+        user, password = bootstrap.ensure_admin()
         if not no_collect and not CollectionTask.objects.exists():
             lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
         return {
@@ -104,11 +100,11 @@ class Command(BaseCommand):
             "admin_url": web_server.url(listener, reverse("admin:index")),
             "user": user.get_username(),
             "password": password,
-            "token": bootstrap.token(user),
+            "token": bootstrap.issue_token(user),
         }
 
     def announce(self, access: dict[str, str | None]) -> None:
-        """For people, then the one line for programs."""
+        """Prints the access data for users, then one line for programs."""
         labels = {
             "url": _("URL"),
             "admin_url": _("Admin"),
@@ -116,30 +112,31 @@ class Command(BaseCommand):
             "password": _("Password"),
             "token": _("API token"),
         }
-        known = _("as before (to change it: python manage.py changepassword admin)")
-        self.say("")
+        unchanged = _("as before (to change it: python manage.py changepassword admin)")
+        self.report("")
         for key, label in labels.items():
-            self.say(f"  {set_cell_size(label, 10)} {access[key] or known}")
+            self.report(f"  {set_cell_size(label, 10)} {access[key] or unchanged}")
         if settings.SECURE_SSL_REDIRECT:
-            self.say(
-                "\n" + _("These addresses lead to HTTPS: have a proxy speak it, or set DJANGO_HTTPS=off.")
+            self.report(
+                "\n"
+                + _("These addresses redirect to HTTPS: use a proxy that serves it, or set DJANGO_HTTPS=off.")
             )
-        self.say("\n" + _("Ctrl-C stops everything."))
+        self.report("\n" + _("Ctrl-C stops everything."))
         self.stdout.write(f"READY {json.dumps(access)}\n")
         self.stdout.flush()
 
     def once(self, options: dict[str, Any]) -> None:
-        """One sample collection on real workers. Exits 1 unless it completed."""
-        bootstrap.migrate()
-        with Family(self.say, self.stop) as family:
-            family.add(_worker(options["workers"]))
-            task = self.collect(progress_view.Watch(self.console, family.tend))
-        output.summarise(task, self.console)
+        """Runs one sample collection on real workers. Exits with 1 unless it completed."""
+        bootstrap.migrate_database()
+        with ProcessGroup(self.report, self.stop) as processes:
+            processes.add(_worker(options["workers"]))
+            task = self.collect(progress_view.TaskWatcher(self.console, processes.restart_dead))
+        output.print_summary(task, self.console)
         if task.status != TaskStatus.COMPLETED:
             raise SystemExit(1)
 
-    def collect(self, watch: progress_view.Watch) -> CollectionTask:
-        """The ended collection. A task that is in the way is followed first; one of ours is taken up."""
+    def collect(self, watcher: progress_view.TaskWatcher) -> CollectionTask:
+        """Returns the ended sample collection. Another running task is followed to its end first."""
         while True:
             try:
                 task = selectors.get_running_task() or lifecycle.start(
@@ -147,36 +144,43 @@ class Command(BaseCommand):
                 )
             except TaskAlreadyRunning:
                 continue
-            ours = order.order_from_task(task) == SAMPLE
-            if not ours:
-                self.say(_("Another task is running. Waiting for its end: %(task)s") % {"task": task.pk})
-            ended = watch.until_end(task.pk)
-            if ours:
+            is_sample = order.order_from_task(task) == SAMPLE
+            if not is_sample:
+                self.report(_("Another task is running. Waiting for its end: %(task)s") % {"task": task.pk})
+            ended = watcher.until_end(task.pk)
+            if is_sample:
                 return ended
-            output.summarise(ended, self.console)
+            output.print_summary(ended, self.console)
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         self.console.print(text, soft_wrap=True)
 
 
-def _worker(workers: int) -> Child:
+def _worker(workers: int) -> ManagedProcess:
     command = [str(settings.BASE_DIR / "manage.py"), "worker", "--skip-checks", "--workers", str(workers)]
-    return Child(_("worker"), command, bound=WORKER_STOPS)
+    return ManagedProcess(_("worker"), command, stop_timeout=WORKER_STOP_TIMEOUT)
 
 
-def _web(listener: socket.socket) -> Child:
-    return Child(_("web server"), web_server.command(listener), bound=WEB_STOPS, pass_fds=[listener.fileno()])
+def _web(listener: socket.socket) -> ManagedProcess:
+    return ManagedProcess(
+        _("web server"),
+        web_server.gunicorn_command(listener),
+        stop_timeout=WEB_STOP_TIMEOUT,
+        pass_fds=[listener.fileno()],
+    )
 
 
 def _clusters() -> set[tuple[str, int]]:
     return {(cluster.host, cluster.pid) for cluster in dispatch.live_clusters() if cluster.workers}
 
 
-def _wait_until_ready(family: Family, listener: socket.socket, known: set[tuple[str, int]]) -> None:
-    """Until the web server answers and a cluster lives that is not `known`: heartbeats outlive clusters."""
+def _wait_until_ready(
+    processes: ProcessGroup, listener: socket.socket, earlier: set[tuple[str, int]]
+) -> None:
+    """Waits for the web server and for workers other than `earlier` ones, whose heartbeats outlive them."""
     deadline = time.monotonic() + READY_SECONDS
-    while not (_clusters() - known and web_server.answers(listener)):
-        family.tend()
+    while not (_clusters() - earlier and web_server.is_responding(listener)):
+        processes.restart_dead()
         if time.monotonic() > deadline:
             raise NotReady(seconds=READY_SECONDS)
-        time.sleep(TURN_SECONDS)
+        time.sleep(POLL_SECONDS)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.conf import MARKETS
 from tasks_app.engine import item_planner
-from tasks_app.management import cli_errors, csv_import, output
+from tasks_app.management import csv_import
+from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.csv_import import CsvSchema
 from tasks_app.market import codes, stock_list
 from tasks_app.orders import order
@@ -45,7 +46,7 @@ STOCKS = CsvSchema(
 )
 
 
-class Command(BaseCommand):
+class Command(CollectorCommand):
     help = "Synchronise the stocks of a market with a source's list, or import them from a CSV file."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -61,21 +62,17 @@ class Command(BaseCommand):
             text = "store the list even if it is over a tenth shorter than the last one"
             sub.add_argument("--accept-shrink", action="store_true", help=text)
 
-    def handle(self, *args: Any, verb: str, market: str, accept_shrink: bool, **options: Any) -> None:
-        output.speak()
+    def run(self, *args: Any, verb: str, market: str, accept_shrink: bool, **options: Any) -> None:
         try:
-            with cli_errors.answering():
-                if verb == "import":
-                    source = IMPORTED
-                    symbols: Sequence[Symbol] = STOCKS.rows(options["file"])
-                else:
-                    conf = settings.COLLECTOR
-                    source = order.find_source(market, options["source"], conf).name
-                    symbols = item_planner.fetch_stock_list_now(source, market, conf)
-                today = market_today(market)
-                synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
-        except errors.CollectorError as error:
-            raise CommandError(str(error)) from error
+            if verb == "import":
+                source = IMPORTED
+                symbols: Sequence[Symbol] = STOCKS.rows(options["file"])
+            else:
+                conf = settings.COLLECTOR
+                source = order.find_source(market, options["source"], conf).name
+                symbols = item_planner.fetch_stock_list_now(source, market, conf)
+            today = market_today(market)
+            synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
         except SourceError as error:
             hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
             text = " ".join(filter(None, (errors.translated_reason(error.code), str(error), hint)))
