@@ -48,8 +48,8 @@ def _redis(text: str) -> str:
     """Checks a Redis server's address. Raises `EnvError` without the text, which may hold a password."""
     try:
         url = urlsplit(text)
-        known = url.scheme in REDIS_SCHEMES and (url.path if url.scheme == "unix" else url.hostname)
-        if not text or (known and url.port != 0):
+        is_server = url.scheme in REDIS_SCHEMES and (url.path if url.scheme == "unix" else url.hostname)
+        if not text or (is_server and url.port != 0):
             return text
     except ValueError:  # a malformed port or host
         pass

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE = 503, "unavailable", _("The database does not answer. Try again in a few seconds.")
 MIGRATE = _("Tables are missing in the database. Its administrator has to run: python manage.py migrate")
 UNMIGRATED = 503, "unmigrated", MIGRATE
+SERVER_ERROR = 500, "error", _("Something went wrong here; it was logged.")
 BAD_REQUEST = 400, "bad_request", _("The request can't be understood.")
 
 
@@ -76,23 +77,17 @@ def _sentences(nested: Any) -> list[str]:
     return list(dict.fromkeys(sentence for part in parts for sentence in _sentences(part)))
 
 
-def body_too_large(limit: int) -> JsonResponse:
-    """Returns the 413 for a body of more than `limit` bytes."""
-    detail = _("The body is larger than %(limit)d bytes.") % {"limit": limit}
-    return JsonResponse(error_body(detail, "body_too_large"), status=413)
+def json_error(status: int, code: str, detail: Any) -> JsonResponse:
+    """Returns an error from outside REST framework."""
+    return JsonResponse(error_body(detail, code), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler of status 400; JSON for paths of the API."""
-    if request.path.startswith(API):
-        status, code, detail = BAD_REQUEST
-        return JsonResponse(error_body(detail, code), status=status)
-    return defaults.bad_request(request, exception)
+    is_api = request.path.startswith(API)
+    return json_error(*BAD_REQUEST) if is_api else defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler of status 500; JSON for paths of the API."""
-    if request.path.startswith(API):
-        detail = _("Something went wrong here; it was logged.")
-        return JsonResponse(error_body(detail, "error"), status=500)
-    return defaults.server_error(request)
+    return json_error(*SERVER_ERROR) if request.path.startswith(API) else defaults.server_error(request)

@@ -6,6 +6,7 @@ from io import BytesIO
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 from tasks_app.api import errors
 
@@ -26,11 +27,13 @@ class BodyLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         limit = settings.MAX_BODY_BYTES
         if request.path.startswith(errors.API) and _is_too_large(request, limit):
-            return errors.body_too_large(limit)
+            detail = _("The body is larger than %(limit)d bytes.") % {"limit": limit}
+            return errors.json_error(413, "body_too_large", detail)
         return self.get_response(request)
 
 
 def _is_too_large(request: HttpRequest, limit: int) -> bool:
+    """Whether the body has more than `limit` bytes; reads a chunked one to find out."""
     meta = request.META
     if "chunked" in meta.get("HTTP_TRANSFER_ENCODING", "").lower() and meta.get("wsgi.input_terminated"):
         # No length is announced, but the server knows where the body ends (without that mark nothing may be
@@ -44,7 +47,7 @@ def _is_too_large(request: HttpRequest, limit: int) -> bool:
     except ValueError:
         return False  # Django then reads nothing
     if announced > limit:
-        for _ in range(DRAIN_CHUNKS):  # a client that is still sending would not see the response
+        for _chunk in range(DRAIN_CHUNKS):  # a client that is still sending would not see the response
             if not request.read(CHUNK):
                 break
     return announced > limit

@@ -91,17 +91,11 @@ FORMAT = OpenApiParameter(
     enum=["json", "csv"],
     description=f"csv: streams up to {MAX_ROWS:,} rows, or one page where limit or cursor is given.",
 )
-NEXT_PAGE = _header(
-    "Link", 'Address of the next page, `<…>; rel="next"`; absent on the last page.', response=[200]
-)
+NEXT_PAGE = _header("Link", 'Next page, `<…>; rel="next"`; absent on the last page.', response=[200])
 ETAG = _header(
-    "ETag",
-    "Version of this response; sent to clients that use a token and ask for JSON.",
-    response=[200, 304],
+    "ETag", "Version of the response, for clients with a token that ask for JSON.", response=[200, 304]
 )
-IF_NONE_MATCH = _header(
-    "If-None-Match", "ETag of the client's version. While nothing has changed, the response is 304."
-)
+IF_NONE_MATCH = _header("If-None-Match", "The client's ETag. While nothing has changed, the response is 304.")
 IDEMPOTENCY_KEY = _header(
     KEY_HEADER,
     "A repeated request with the same key and body returns the task that the first one started.",

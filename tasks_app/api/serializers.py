@@ -108,9 +108,7 @@ class StartBody(InputSerializer):
     end_date = StrictDateField(help_text="Last day, YYYY-MM-DD.")
     stock_codes = StockCodesField(**OPTIONAL, help_text="Only these stocks. Default: all stocks.")
     test_mode = StrictBooleanField(**OPTIONAL, help_text="Only the first five stocks.")
-    full_collection_mode = StrictBooleanField(
-        **OPTIONAL, help_text="Only stocks whose full history is not stored yet."
-    )
+    full_collection_mode = StrictBooleanField(**OPTIONAL, help_text="Only stocks without full history.")
     market = s.CharField(
         **OPTIONAL_TEXT,
         max_length=32,
@@ -120,9 +118,7 @@ class StartBody(InputSerializer):
         **OPTIONAL_TEXT, max_length=32, help_text="Name of a source. Default: the market's default source."
     )
     adjust = s.CharField(
-        **OPTIONAL_TEXT,
-        max_length=32,
-        help_text=f"Price adjustment. One of {', '.join(map(repr, ADJUSTS))}.",
+        **OPTIONAL_TEXT, max_length=32, help_text=f"Adjustment, one of {', '.join(map(repr, ADJUSTS))}."
     )
     force_update = StrictBooleanField(
         **OPTIONAL, help_text="Fetch all days again, also those already stored."
@@ -177,14 +173,12 @@ class ItemQuery(PageQuery):
 
 
 class StockQuery(InputSerializer):
-    only_uncompleted = StrictBooleanField(
-        required=False, default=False, help_text="Only stocks whose full history is not stored yet."
-    )
+    only_uncompleted = StrictBooleanField(default=False, help_text="Only stocks without full history.")
     market = s.ChoiceField(Market.choices, required=False, help_text="Default: all markets.")
-    limit = StrictIntegerField(required=False, default=PAGE, min_value=1, max_value=MAX_CODES)
+    limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
 
 
 class QuoteQuery(PageQuery):
     start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
     end = StrictDateField(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
-    adjust = s.ChoiceField(Adjust.choices, required=False, default="", allow_blank=True)
+    adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)

@@ -10,6 +10,7 @@ messages, none of which this needs: as views these two cost half as much CPU tim
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.db import Error
@@ -35,10 +36,8 @@ class StatusFastPath:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = None
         if request.path_info == CURRENT or request.path_info.startswith(STATUS):
-            try:
+            with suppress(Error, TaskNotFound):  # the view runs into it again, and has the words for it
                 response = _respond(request)
-            except (Error, TaskNotFound):  # the view runs into it again, and has the words for it
-                response = None
         return response or self.get_response(request)
 
 

@@ -32,9 +32,8 @@ def conditional_response(request: HttpRequest, etag: str, build: Callable[[], Ht
     drops the body. Other methods are never answered with 304. `If-Match` is ignored, unlike in
     `django.utils.cache.get_conditional_response`, which answers it with an empty 412.
     """
-    client_etags = parse_etags(request.META.get("HTTP_IF_NONE_MATCH", ""))
-    is_current = "*" in client_etags or _opaque(etag) in map(_opaque, client_etags)
-    if is_current and request.method in ("GET", "HEAD"):
+    header = request.META.get("HTTP_IF_NONE_MATCH", "")
+    if header and request.method in ("GET", "HEAD") and _names(header, etag):
         response: HttpResponse = HttpResponseNotModified()
     else:
         response = build()
@@ -42,6 +41,7 @@ def conditional_response(request: HttpRequest, etag: str, build: Callable[[], Ht
     return response
 
 
-def _opaque(etag: str) -> str:
-    """Weak comparison (RFC 9110, 8.8.3.2): whether an ETag is weak does not count."""
-    return etag.removeprefix("W/")
+def _names(header: str, etag: str) -> bool:
+    """Whether the header names the ETag, by weak comparison (RFC 9110, 8.8.3.2): `W/` does not count."""
+    etags = [client_etag.removeprefix("W/") for client_etag in parse_etags(header)]
+    return "*" in etags or etag.removeprefix("W/") in etags
