@@ -323,7 +323,7 @@ def test_unknown_codes_and_bars_refused_or_doubtful_are_said():
         unknown_codes=["999999"], refused_count=2, flagged_count=1
     )
     text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
-    for words in ("1 code is unknown", "999999", "2 bars were refused", "1 bar is doubtful"):
+    for words in ("1 code is unknown", "999999", "2 bars were refused", "1 bar was flagged"):
         assert words in text
 
 

@@ -127,7 +127,7 @@ def test_the_page_of_a_failed_task_says_why_first():
     task = make_ended("failed")
     body = superuser_client().get(url(f"{TASKS}_change", task.pk)).content.decode()
     assert "All 1 stocks failed" in body
-    assert body.index("All 1 stocks failed") < body.index("Who did what")
+    assert body.index("All 1 stocks failed") < body.index("Activity log")
 
 
 def test_the_page_leads_to_the_items_of_its_task_only():

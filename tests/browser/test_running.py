@@ -102,9 +102,9 @@ def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Si
     wait_for(page, 0)
     page.get_by_role("link", name="Cancel the task").click()
     expect(page.get_by_text("Cancel this task?")).to_be_visible()
-    expect(page.get_by_text("What is stored stays stored")).to_be_visible()
+    expect(page.get_by_text("Stored bars stay")).to_be_visible()
     assert site.status(task) == "running"
-    page.get_by_role("link", name="No, take me back").click()
+    page.get_by_role("link", name="Keep running").click()
     status(page, "running")
     page.get_by_role("link", name="Cancel the task").click()
     page.get_by_role("button", name="Yes, cancel it").click()

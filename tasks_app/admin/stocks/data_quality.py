@@ -16,7 +16,7 @@ MAX_ROWS = 30  # of gaps, corrections and findings each
 
 
 def build_gap_table(all_gaps: list[gaps.Gap]) -> dict[str, Any]:
-    """Returns the newest gaps, those not asked for first, and how many sessions lack a bar in total."""
+    """Returns the newest gaps, those not requested first, and how many sessions lack a bar in total."""
     missing = [gap for gap in all_gaps if not gap.answered]
     suspended = [gap for gap in all_gaps if gap.answered]
     return {
@@ -33,7 +33,7 @@ def _gap(gap: gaps.Gap) -> dict[str, Any]:
         "sessions": formatting.number(len(gap.days)),
         "why": formatting.badge("plain", "pause_circle", _("suspended"))
         if gap.answered
-        else formatting.badge("warn", "help", _("not asked for")),
+        else formatting.badge("warn", "help", _("not requested")),
         "since": gap.first.isoformat(),
     }
 

@@ -181,7 +181,7 @@ def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
             "task": _("task"),
             "corrected": _("corrected"),
             "flagged": _("flagged"),
-            "missing": _("no bar: not asked for"),
+            "missing": _("no bar: not requested"),
             "suspended": _("no bar: suspended"),
             "failed": _("The chart could not be loaded. The table below has all bars."),
         },

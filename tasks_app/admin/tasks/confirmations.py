@@ -41,7 +41,7 @@ def confirm_cancel_selected(
         action=CANCEL,
         title=_("Cancel selected tasks"),
         question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
-        effects=[*_cancel_effects(), _("A task that has ended stays as it is.")],
+        effects=[*_cancel_effects(), _("Tasks that have already ended are not changed.")],
         confirm_label=ngettext("Yes, cancel it", "Yes, cancel them", many),
     )
 
@@ -148,5 +148,5 @@ def _retry_size(task: CollectionTask, error_code: str) -> list[str]:
 def _retry_effects() -> list[str]:
     return [
         _("The new task has the same source, days and modes, and is linked to this one."),
-        _("This task stays as it is. Only one task runs at a time."),
+        _("This task does not change. Only one task runs at a time."),
     ]

@@ -208,7 +208,7 @@ def _bar_counts(task: CollectionTask) -> str:
         _("%(count)s corrected"): task.corrected_count,
         _("%(count)s already stored"): task.skipped_count,
         _("%(count)s refused"): task.refused_count,
-        _("%(count)s doubtful"): task.flagged_count,
+        _("%(count)s flagged"): task.flagged_count,
     }
     return ", ".join(text % {"count": formatting.number(count)} for text, count in counts.items() if count)
 
@@ -219,7 +219,7 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
         sentences = filter(None, (errors.translated_reason(task.error_code), task.error_message))
         yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
     if retention.is_being_deleted(task):
-        text = _("It ended longer ago than tasks are kept. The collected bars stay.")
+        text = _("It is older than the retention period. The collected bars are kept.")
         yield Notice("warn", _("This task is being deleted"), text)
     if selectors.is_unattended(task):
         bound = durations.format_duration(timedelta(seconds=settings.COLLECTOR.abandon_after))
@@ -234,7 +234,7 @@ def _source_notices(task: CollectionTask) -> Iterator[Notice]:
         return
     name = _("The source “%(source)s” is paused") % {"source": task.source}
     until = f"{timezone.localtime(gate.paused_until):%Y-%m-%d %H:%M:%S}"
-    text = _("The task waits and continues by itself at %(time)s; nothing is lost.") % {"time": until}
+    text = _("The task waits and continues automatically at %(time)s; nothing is lost.") % {"time": until}
     yield Notice("warn", name, f"{gate.reason} {text}")
 
 
@@ -249,9 +249,9 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
         why = _("Validation rejected them; they were not stored. The stocks' pages show which and why.")
         yield Notice("warn", text % {"count": formatting.number(task.refused_count)}, why)
     if task.flagged_count:
-        text = ngettext("%(count)s bar is doubtful", "%(count)s bars are doubtful", task.flagged_count)
+        text = ngettext("%(count)s bar was flagged", "%(count)s bars were flagged", task.flagged_count)
         yield Notice(
-            "warn", text % {"count": formatting.number(task.flagged_count)}, _("They are stored and flagged.")
+            "warn", text % {"count": formatting.number(task.flagged_count)}, _("They look implausible, but are stored.")
         )
 
 
