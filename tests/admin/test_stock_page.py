@@ -94,7 +94,7 @@ def test_the_page_opens_with_the_adjustment_that_is_stored():
     make_series(stock, 0, adjust="hfq")
     assert client.get(page(stock)).context["query"].adjust == "hfq"
     assert client.get(page(stock), {"adjust": "qfq"}).context["query"].adjust == "qfq"
-    assert "No bars are stored that are forward adjusted" in text_of(
+    assert "No bars stored: forward adjusted" in text_of(
         client.get(page(stock), {"adjust": "qfq"})
     )
 
@@ -295,7 +295,7 @@ def test_who_may_see_stocks_only_sees_no_bars_and_who_may_not_see_tasks_no_tasks
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 0, item=CollectionItem.objects.get(task=task))
     alone = text_of(staff_client("view_stock").get(page(stock)))
-    assert "may not see the stored bars" in alone
+    assert "not allowed to see the stored bars" in alone
     assert "9.25" not in alone
     reader = staff_client("view_stock", "view_dailybar", name="reader")
     assert str(task.pk)[:8] not in text_of(reader.get(page(stock)))
