@@ -36,7 +36,7 @@ def status(task):
     return CollectionTask.objects.get(pk=task.pk).status
 
 
-def test_the_action_asks_first_and_names_every_task():
+def test_list_cancel_asks_first_and_names_tasks():
     done, running = make_ended("completed"), make_task()
     text = text_of(act(superuser_client(), done, running))
     assert "Cancel 2 tasks?" in text
@@ -46,7 +46,7 @@ def test_the_action_asks_first_and_names_every_task():
     assert status(running) == "running"
 
 
-def test_the_confirmed_action_says_what_it_did_for_each_task():
+def test_list_cancel_reports_on_each_task():
     done, broken, running = make_ended("completed"), make_ended("failed"), make_task()
     answer = act(superuser_client(), done, broken, running, confirmed="yes")
     words = messages_of(answer)
@@ -57,14 +57,14 @@ def test_the_confirmed_action_says_what_it_did_for_each_task():
     assert [status(task) for task in (done, broken, running)] == ["completed", "failed", "cancelled"]
 
 
-def test_the_action_on_one_ended_task_says_that_nothing_was_changed():
+def test_list_cancel_of_ended_task_changes_nothing():
     done = make_ended("completed")
     assert messages_of(act(superuser_client(), done, confirmed="yes")) == (
         f"Task {str(done.pk)[:8]} was already completed; nothing was changed."
     )
 
 
-def test_the_question_is_answered_by_the_page_it_is_on():
+def test_confirmation_posts_to_its_own_page():
     """What the confirmation posts is all that the confirmed action needs."""
     running, client = make_task(), superuser_client()
     hidden = act(client, running).context["hidden"]
@@ -72,14 +72,14 @@ def test_the_question_is_answered_by_the_page_it_is_on():
     assert status(running) == "cancelled"
 
 
-def test_the_action_is_neither_offered_nor_done_without_the_permission():
+def test_list_cancel_needs_permission():
     running, looker = make_task(), staff_client("view_collectiontask", "retry_task", "start_task")
     assert "cancel_selected" not in looker.get(url(LIST)).content.decode()
     assert act(looker, running, confirmed="yes").status_code == 403
     assert status(running) == "running"
 
 
-def test_the_cancel_page_asks_and_changes_nothing():
+def test_cancel_page_asks_and_changes_nothing():
     running = make_task()
     text = text_of(superuser_client().get(url(f"{TASKS}_cancel", running.pk)))
     assert "Cancel this task?" in text
@@ -87,7 +87,7 @@ def test_the_cancel_page_asks_and_changes_nothing():
     assert status(running) == "running"
 
 
-def test_the_cancel_page_cancels_by_post_and_records_who_did_it():
+def test_cancel_post_cancels_and_records_the_user():
     running = make_task()
     claim = lifecycle.claim(make_lane(running), 1)[0]
     lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=720))
@@ -99,7 +99,7 @@ def test_the_cancel_page_cancels_by_post_and_records_who_did_it():
     assert (event.user_name, event.channel) == ("staff", "admin")
 
 
-def test_the_cancel_page_of_an_ended_task_asks_nothing():
+def test_cancel_page_of_ended_task_asks_nothing():
     done, client = make_ended("failed"), superuser_client()
     assert "There is nothing to cancel: the task is failed." in messages_of(
         client.get(url(f"{TASKS}_cancel", done.pk))
@@ -108,13 +108,13 @@ def test_the_cancel_page_of_an_ended_task_asks_nothing():
     assert status(done) == "failed"
 
 
-def test_a_cancel_of_a_task_that_is_gone_says_so():
+def test_cancel_of_deleted_task_says_so():
     answer = superuser_client().post(url(f"{TASKS}_cancel", "00000000-0000-4000-8000-000000000000"))
     assert "Task 00000000 no longer exists." in messages_of(answer)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_a_verb_is_refused_without_its_permission(verb):
+def test_action_is_403_without_its_permission(verb):
     running = make_task()
     others = {"cancel": "retry_task", "retry": "cancel_task"}
     looker = staff_client("view_collectiontask", "start_task", others[verb])
@@ -124,14 +124,14 @@ def test_a_verb_is_refused_without_its_permission(verb):
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_a_verb_is_refused_without_a_csrf_token(verb):
+def test_action_is_refused_without_csrf_token(verb):
     running, client = make_task(), superuser_client()
     client.handler.enforce_csrf_checks = True
     assert client.post(url(f"{TASKS}_{verb}", running.pk)).status_code == 403
     assert status(running) == "running"
 
 
-def test_a_retry_asks_then_starts_a_new_task_and_leads_to_it():
+def test_retry_asks_then_starts_and_opens_a_new_task():
     old, client = make_ended("failed"), superuser_client()
     assert "failed and unprocessed stocks" in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
     assert old.retries.count() == 0
@@ -142,7 +142,7 @@ def test_a_retry_asks_then_starts_a_new_task_and_leads_to_it():
     assert (new.created_by.username, new.events.first().channel) == ("root", "admin")
 
 
-def test_a_retry_of_one_kind_of_failure_takes_only_its_stocks():
+def test_retry_by_error_code_takes_only_its_stocks():
     old = make_task()
     slow, unknown, good = lifecycle.claim(make_lane(old), 3)
     lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
@@ -152,7 +152,7 @@ def test_a_retry_of_one_kind_of_failure_takes_only_its_stocks():
     assert [item.code for item in old.retries.get().items.all()] == [slow.code]
 
 
-def test_a_refused_retry_says_why():
+def test_refused_retry_says_why():
     done, client = make_ended("completed"), superuser_client()
     answer = client.post(url(f"{TASKS}_retry", done.pk))
     assert answer.url == url(f"{TASKS}_change", done.pk)
@@ -163,7 +163,7 @@ def test_a_refused_retry_says_why():
     )
 
 
-def test_the_message_of_the_action_escapes_nothing_of_ours_and_trusts_no_input():
+def test_action_message_escapes_input_only():
     assert lifecycle.cancel(make_task().pk, ACTOR).status == "cancelled"
     answer = superuser_client().get(
         url(f"{TASKS}_retry", make_ended("failed").pk), {"error_code": "<script>x"}
@@ -171,7 +171,7 @@ def test_the_message_of_the_action_escapes_nothing_of_ours_and_trusts_no_input()
     assert b"<script>x" not in answer.content
 
 
-def test_the_cancel_page_says_in_numbers_what_stops_and_what_stays():
+def test_cancel_page_counts_what_stops_and_stays():
     running = make_task()
     lane = make_lane(running)
     good, bad = lifecycle.claim(lane, 2)
@@ -182,7 +182,7 @@ def test_the_cancel_page_says_in_numbers_what_stops_and_what_stays():
     assert "Stays: the processed stocks (2, of which failed: 1) and their bars (720)." in text
 
 
-def test_the_retry_page_says_how_many_stocks_it_collects():
+def test_retry_page_counts_its_stocks():
     old = make_task()
     for claim in lifecycle.claim(make_lane(old), 2):
         lifecycle.record(claim, Outcome(ItemState.FAILED, error_code="timeout"))
@@ -198,7 +198,7 @@ def retry(client, *tasks, **answer):
     return client.post(url(LIST), {**data, **answer})
 
 
-def test_the_lists_retry_asks_then_retries_what_can_be_and_says_why_not_of_the_rest():
+def test_list_retry_reports_on_each_task():
     broken, done = make_ended("failed"), make_ended("completed")
     client = superuser_client()
     assert "Retry 2 tasks?" in text_of(retry(client, broken, done))
@@ -209,7 +209,7 @@ def test_the_lists_retry_asks_then_retries_what_can_be_and_says_why_not_of_the_r
     assert broken.retries.count() == 1
 
 
-def test_the_lists_retry_is_refused_without_the_permission():
+def test_list_retry_needs_permission():
     broken, looker = make_ended("failed"), staff_client("view_collectiontask", "cancel_task")
     assert "retry_selected" not in looker.get(url(LIST)).content.decode()
     assert retry(looker, broken, confirmed="yes").status_code == 403

@@ -33,7 +33,7 @@ def items(client, task=None, **query):
     return client.get(url(f"{ITEMS}_changelist"), {"task__id__exact": task.pk, **query} if task else query)
 
 
-def test_items_stand_in_their_task_s_order_with_state_and_error():
+def test_items_list_state_and_error_in_task_order():
     task = make_task()
     bad = lifecycle.claim(make_lane(task), 1)[0]
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
@@ -43,7 +43,7 @@ def test_items_stand_in_their_task_s_order_with_state_and_error():
         assert words in text_of(answer)
 
 
-def test_items_are_filtered_by_state_error_code_and_code():
+def test_items_filter_by_state_error_and_code():
     task, client = make_task(), superuser_client()
     slow, unknown = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
@@ -55,7 +55,7 @@ def test_items_are_filtered_by_state_error_code_and_code():
     assert codes(items(client, task, q="00000")) == []
 
 
-def test_items_are_of_the_newest_task_unless_one_is_named():
+def test_items_default_to_the_newest_task():
     old, client = make_ended("failed", stock_codes=("600000",)), superuser_client()
     make_task()
     assert codes(items(client)) == ["000001", "000002", "000003"]
@@ -63,7 +63,7 @@ def test_items_are_of_the_newest_task_unless_one_is_named():
     assert codes(items(client, task__id__exact="nonsense")) == []
 
 
-def test_the_item_list_s_queries_do_not_grow_with_its_items():
+def test_item_list_queries_do_not_grow():
     client = superuser_client()
     small, big = (
         make_ended("failed"),
@@ -79,14 +79,14 @@ def test_the_item_list_s_queries_do_not_grow_with_its_items():
     assert queries(small) == queries(big) <= 8
 
 
-def test_bars_stand_by_code_the_newest_day_first():
+def test_bars_are_sorted_by_code_and_newest_day():
     for symbol, day in (("MSFT", "2024-01-02"), ("AAPL", "2024-01-02"), ("AAPL", "2024-01-03")):
         make_bar(symbol, day)
     rows = superuser_client().get(url(BARS)).context["cl"].result_list
     assert [(bar.symbol, bar.day.day) for bar in rows] == [("AAPL", 3), ("AAPL", 2), ("MSFT", 2)]
 
 
-def test_a_search_for_bars_takes_the_exact_code_in_any_case():
+def test_bar_search_takes_exact_code_in_any_case():
     make_bar("AAPL")
     make_bar("AAPLX")
     client = superuser_client()
@@ -96,7 +96,7 @@ def test_a_search_for_bars_takes_the_exact_code_in_any_case():
     assert not client.get(url(BARS), {"q": "AAP"}).context["cl"].result_list
 
 
-def test_bars_are_filtered_by_market_and_adjustment():
+def test_bars_filter_by_market_and_adjustment():
     make_bar("000001", market="CN")
     make_bar("000001", market="CN", adjust="qfq")
     make_bar()
@@ -107,27 +107,27 @@ def test_bars_are_filtered_by_market_and_adjustment():
         assert [bar.adjust for bar in answer.context["cl"].result_list] == [adjust]
 
 
-def test_the_adjustment_is_offered_beside_a_code_only():
+def test_adjustment_filter_needs_a_code():
     client = superuser_client()
     assert "By adjustment" in text_of(client.get(url(BARS), {"q": "AAPL"}))
     assert "By adjustment" not in text_of(client.get(url(BARS)))
 
 
-def test_a_bar_shows_its_numbers_and_a_dash_for_what_the_source_did_not_send():
+def test_bar_shows_numbers_and_dashes_for_none():
     make_bar(change_pct=1.5, prev_close=None)
     text = text_of(superuser_client().get(url(BARS)))
     for words in ("10.00", "12.50", "9.25", "1,234,567", "+1.50%", "–"):
         assert words in text
 
 
-def test_a_bar_and_an_item_lead_to_the_page_of_their_stock():
+def test_bar_and_item_link_to_their_stock():
     make_bar("000001", market="CN", adjust="qfq")
     client, address = superuser_client(), url("tasks_app_stock_of", "CN", "000001")
     assert f'href="{address}?adjust=qfq"' in client.get(url(BARS)).content.decode()
     assert f'href="{address}"' in items(client, make_task(stock_codes=("000001",))).content.decode()
 
 
-def test_bars_of_a_code_are_filtered_by_days_and_without_a_code_none_are_found():
+def test_bars_filter_by_days_only_with_a_code():
     for day in ("2024-01-02", "2024-01-03", "2024-01-04"):
         make_bar("AAPL", day)
     client, span = superuser_client(), {"since": "2024-01-03", "until": "2024-01-03"}
@@ -137,7 +137,7 @@ def test_bars_of_a_code_are_filtered_by_days_and_without_a_code_none_are_found()
     assert client.get(url(BARS), {"q": "AAPL", "since": "nonsense"}).status_code == 302
 
 
-def test_tasks_are_filtered_by_the_days_of_their_start():
+def test_tasks_filter_by_start_day():
     task, client, page = make_task(), superuser_client(), url("tasks_app_collectiontask_changelist")
     today = task.start_time.date().isoformat()
     for query, count in (
@@ -151,7 +151,7 @@ def test_tasks_are_filtered_by_the_days_of_their_start():
         assert client.get(page, {"until": nonsense}).status_code == 302
 
 
-def test_the_filter_by_days_keeps_the_other_filters_and_the_search():
+def test_day_filter_keeps_filters_and_search():
     make_bar("AAPL")
     body = (
         superuser_client()
@@ -165,7 +165,7 @@ def test_the_filter_by_days_keeps_the_other_filters_and_the_search():
     assert '<input type="date" name="since" value="2024-01-01">' in form
 
 
-def test_corrections_and_findings_stand_newest_first_and_are_found_by_code():
+def test_corrections_and_findings_newest_first():
     item = make_task().items.first()
     for code in ("000001", "000002"):
         key = {"market": "CN", "symbol": code, "day": "2024-01-02", "item": item}
@@ -195,7 +195,7 @@ def test_stocks_are_found_by_code_and_name():
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's planner")
 @pytest.mark.parametrize("query", [{}, {"q": "A5"}, {"market__exact": "US"}])
-def test_a_page_of_bars_reads_the_unique_index(query):
+def test_bars_page_reads_the_unique_index(query):
     same = {"market": "US", "source": "x", "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1}
     DailyBar.objects.bulk_create(
         DailyBar(symbol=f"A{n}", day=f"2024-01-{day:02d}", **same)

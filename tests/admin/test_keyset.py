@@ -29,7 +29,7 @@ def shown(answer):
     return [task.pk for task in answer.context["cl"].result_list]
 
 
-def test_the_ways_lead_through_the_whole_list_and_keep_filter_and_search(pages_of_two):
+def test_page_links_reach_all_rows_and_keep_filters(pages_of_two):
     ended = [make_ended("failed" if n % 3 else "completed").pk for n in range(8)]
     failed = [pk for n, pk in enumerate(ended) if n % 3][::-1]
     client, page = superuser_client(), url(TASK_LIST)
@@ -43,7 +43,7 @@ def test_the_ways_lead_through_the_whole_list_and_keep_filter_and_search(pages_o
     assert links(second)["First"] == {"status__exact": "failed"}
 
 
-def test_another_filter_begins_at_the_start(pages_of_two):
+def test_new_filter_starts_at_the_first_page(pages_of_two):
     for _ in range(3):
         make_ended("failed")
     client = superuser_client()
@@ -54,12 +54,12 @@ def test_another_filter_begins_at_the_start(pages_of_two):
     assert 'name="after"' not in body
 
 
-def test_a_place_that_is_none_leads_to_the_list(pages_of_two):
+def test_invalid_key_leads_to_the_list(pages_of_two):
     answer = superuser_client().get(url(TASK_LIST), {"after": "nonsense"})
     assert (answer.status_code, answer.url) == (302, f"{url(TASK_LIST)}?e=1")
 
 
-def test_an_action_reaches_the_tasks_of_a_later_page(pages_of_two):
+def test_action_reaches_tasks_of_a_later_page(pages_of_two):
     tasks = [make_ended("failed") for _ in range(3)]
     client = superuser_client()
     address = f"{url(TASK_LIST)}?before=end"
@@ -67,7 +67,7 @@ def test_an_action_reaches_the_tasks_of_a_later_page(pages_of_two):
     assert str(tasks[0].pk)[:8] in text_of(client.post(address, data))
 
 
-def test_a_later_page_costs_no_more_queries_than_the_first(pages_of_two):
+def test_later_page_costs_no_more_queries(pages_of_two):
     for _ in range(9):
         make_ended("failed")
     client, page = superuser_client(), url(TASK_LIST)
@@ -91,7 +91,7 @@ def test_a_later_page_costs_no_more_queries_than_the_first(pages_of_two):
         ({"source": "sample"}, "tasks_by_source"),
     ],
 )
-def test_each_filter_of_the_tasks_is_served_by_an_index_in_the_list_s_order(query, index):
+def test_task_filters_use_an_index_in_list_order(query, index):
     listed = superuser_client().get(url(TASK_LIST), query).context["cl"].queryset[:50]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

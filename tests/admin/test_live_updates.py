@@ -97,7 +97,7 @@ def record(task, state=ItemState.SUCCEEDED, **outcome):
 
 
 @pytest.mark.parametrize(("kind", "queries"), [("superuser", 3), ("viewer", 5), ("operator", 5)])
-def test_unchanged_page_is_a_small_304_of_few_queries(kind, queries):
+def test_unchanged_page_is_a_cheap_304(kind, queries):
     task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600, failed=200)
     client = superuser_client() if kind == "superuser" else staff_client(name=kind)
     client.get("/admin/").wsgi_request.user.groups.set(Group.objects.filter(name=kind))
@@ -111,7 +111,7 @@ def test_unchanged_page_is_a_small_304_of_few_queries(kind, queries):
     assert whole_size(answer) < 1000
 
 
-def test_a_heartbeat_alone_brings_a_few_bytes_and_no_part():
+def test_heartbeat_alone_sends_no_part():
     task = make_run(total=6000, ages=[float(n) for n in range(600)], planned=600)
     reader = Reader(superuser_client(), task)
     CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=F("heartbeat_at") + timedelta(seconds=1))
@@ -123,7 +123,7 @@ def test_a_heartbeat_alone_brings_a_few_bytes_and_no_part():
     assert whole_size(answer) < 1500
 
 
-def test_a_stock_that_ends_brings_only_the_parts_that_changed():
+def test_processed_stock_sends_changed_parts_only():
     task = make_task()
     reader = Reader(superuser_client(), task)
     record(task, collected=5)
@@ -135,7 +135,7 @@ def test_a_stock_that_ends_brings_only_the_parts_that_changed():
     assert reader.ask().status_code == 304
 
 
-def test_counters_that_move_within_a_second_are_drawn_once_for_all_readers():
+def test_counters_render_once_per_second_for_all_users():
     task, client = make_run(total=500, ages=[1.0] * 100, planned=100), superuser_client()
     readers = [Reader(client, task) for _ in range(3)]
     grow_old()
@@ -148,7 +148,7 @@ def test_counters_that_move_within_a_second_are_drawn_once_for_all_readers():
         assert len(caught) <= 3
 
 
-def test_the_end_shows_at_once_with_its_buttons_and_says_that_it_is_final():
+def test_end_shows_at_once_and_is_final():
     task = make_task()
     reader = Reader(superuser_client(), task)
     lifecycle.cancel(task.pk, ACTOR)
@@ -159,7 +159,7 @@ def test_the_end_shows_at_once_with_its_buttons_and_says_that_it_is_final():
     assert reader.ask().status_code == 304
 
 
-def test_what_changes_by_time_alone_shows_within_ten_seconds(monkeypatch, turn):
+def test_time_dependent_parts_update_in_ten_seconds(monkeypatch, turn):
     reader = Reader(superuser_client(), make_task())
     pause(monkeypatch)
     assert reader.ask().status_code == 304
@@ -167,7 +167,7 @@ def test_what_changes_by_time_alone_shows_within_ten_seconds(monkeypatch, turn):
     assert "429 five times." in json.loads(reader.ask().content)["parts"]["notices"][1]
 
 
-def test_an_ended_task_is_never_drawn_again(turn):
+def test_ended_task_is_never_rendered_again(turn):
     reader = Reader(superuser_client(), make_ended("failed"))
     turn()
     with CaptureQueriesContext(connection) as caught:
@@ -176,7 +176,7 @@ def test_an_ended_task_is_never_drawn_again(turn):
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_two_web_processes_draw_alike(ended):
+def test_two_web_processes_render_the_same(ended):
     """Else a page whose requests reach both in turn would be sent its parts again and again."""
     task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
     reader = Reader(superuser_client(), task)
@@ -194,7 +194,7 @@ def pause(monkeypatch):
     return until
 
 
-def test_buttons_are_drawn_by_each_readers_own_rights():
+def test_buttons_follow_each_users_permissions():
     task = make_task()
     heads = {
         name: json.loads(staff_client(*names, name=name).get(url(f"{TASKS}_live", task.pk)).content)["parts"][
@@ -216,7 +216,7 @@ def test_buttons_are_drawn_by_each_readers_own_rights():
     assert "/retry/" not in head
 
 
-def test_a_refresh_without_the_right_to_look_is_refused_and_of_a_task_that_is_gone_not_found():
+def test_refresh_is_403_without_permission_and_404_if_gone():
     task = make_task()
     assert staff_client("cancel_task").get(url(f"{TASKS}_live", task.pk)).status_code == 403
     assert (
@@ -246,7 +246,7 @@ def _permission(name):
 # ---------------------------------------------------------------- the grid
 
 
-def test_the_cells_are_all_states_in_the_tasks_order_as_runs():
+def test_cells_are_runs_of_states_in_task_order():
     task = make_task()
     done, lost = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(done, Outcome(ItemState.SKIPPED))
@@ -255,13 +255,13 @@ def test_the_cells_are_all_states_in_the_tasks_order_as_runs():
     assert grid.encode_states(task.pk) == "1k1f1p"
 
 
-def test_the_cells_of_six_thousand_stocks_are_one_query_and_a_few_bytes(django_assert_num_queries):
+def test_cells_of_6000_stocks_are_one_query(django_assert_num_queries):
     task = make_run(total=6000, ages=[1.0] * 3000, planned=60, failed=300)
     with django_assert_num_queries(1):
         assert grid.encode_states(task.pk) == "300f2700s3000p"
 
 
-def test_a_cell_says_code_name_attempts_bars_duration_and_error():
+def test_cell_details_describe_the_item():
     task = make_task()
     Stock.objects.create(market="CN", code="000002", name="Vanke")
     claims = lifecycle.claim(make_lane(task), 2)
@@ -275,7 +275,7 @@ def test_a_cell_says_code_name_attempts_bars_duration_and_error():
     assert (third["state"], third["ms"], third["attempts"]) == ("p", None, 0)
 
 
-def test_a_block_of_cells_is_a_hundred_and_costs_as_much_anywhere(django_assert_max_num_queries):
+def test_block_of_cells_costs_the_same_anywhere(django_assert_max_num_queries):
     task, client = make_run(total=1000, ages=[1.0], planned=9), superuser_client()
     with django_assert_max_num_queries(6):
         found = client.get(url(f"{TASKS}_stocks", task.pk), {"block": "7"}).json()
@@ -284,7 +284,7 @@ def test_a_block_of_cells_is_a_hundred_and_costs_as_much_anywhere(django_assert_
         assert client.get(url(f"{TASKS}_stocks", task.pk), {"block": odd}).json() == []
 
 
-def test_what_cells_say_is_for_those_who_may_see_items():
+def test_cell_details_need_permission_for_items():
     task = make_task()
     assert staff_client("view_collectiontask").get(url(f"{TASKS}_stocks", task.pk)).status_code == 403
 
@@ -292,7 +292,7 @@ def test_what_cells_say_is_for_those_who_may_see_items():
 # ---------------------------------------------------------------- the head
 
 
-def test_the_way_of_a_task_has_a_time_for_each_station_it_reached():
+def test_timeline_has_a_time_for_each_step_reached():
     task = make_run(total=100, ages=[float(n) for n in range(50)], planned=50)
     stages = [
         (step.name, step.stage)
@@ -304,12 +304,12 @@ def test_the_way_of_a_task_has_a_time_for_each_station_it_reached():
     assert "stocks/min" in text
 
 
-def test_a_task_that_reads_its_list_says_so():
+def test_planning_task_says_so():
     text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task(stock_codes=None).pk)))
     assert "Reading the stock list …" in text
 
 
-def test_a_paused_source_is_said_with_its_reason_and_the_time_it_goes_on(monkeypatch):
+def test_paused_source_notice_has_reason_and_time(monkeypatch):
     until = pause(monkeypatch)
     text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task().pk)))
     assert "The source “simulated” is paused" in text
@@ -317,7 +317,7 @@ def test_a_paused_source_is_said_with_its_reason_and_the_time_it_goes_on(monkeyp
     assert f"{timezone.localtime(until):%H:%M:%S}" in text
 
 
-def test_unknown_codes_and_bars_refused_or_doubtful_are_said():
+def test_notices_count_unknown_codes_and_bad_bars():
     task = make_task()
     CollectionTask.objects.filter(pk=task.pk).update(
         unknown_codes=["999999"], refused_count=2, flagged_count=1
@@ -327,7 +327,7 @@ def test_unknown_codes_and_bars_refused_or_doubtful_are_said():
         assert words in text
 
 
-def test_each_kind_of_failure_has_its_times_and_its_own_retry():
+def test_failure_groups_have_times_and_a_retry():
     task = make_task()
     claims = lifecycle.claim(make_lane(task), 3)
     for claim, code in zip(claims, ("timeout", "timeout", "unknown_stock"), strict=True):
@@ -338,7 +338,7 @@ def test_each_kind_of_failure_has_its_times_and_its_own_retry():
     assert f"{url(f'{TASKS}_retry', task.pk)}?error_code=timeout" in body
 
 
-def test_events_are_told_by_the_names_of_their_parameters():
+def test_events_name_their_parameters():
     task = make_ended("failed")
     new = lifecycle.retry(task.pk, ACTOR, "")
     text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
@@ -351,7 +351,7 @@ def test_events_are_told_by_the_names_of_their_parameters():
 # ---------------------------------------------------------------- the chart
 
 
-def test_the_chart_stands_on_a_round_scale_and_has_its_numbers_in_a_table():
+def test_chart_has_a_round_scale_and_a_table():
     width = timedelta(seconds=5)
     began = timezone.now()
     drawn = throughput_chart.build_chart([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
@@ -362,5 +362,5 @@ def test_the_chart_stands_on_a_round_scale_and_has_its_numbers_in_a_table():
 
 
 @pytest.mark.parametrize(("count", "top"), [(0, 1), (1, 1), (7, 8), (11, 20), (253, 300), (1001, 2000)])
-def test_a_scale_ends_at_a_round_number(count, top):
+def test_scale_ends_at_a_round_number(count, top):
     assert throughput_chart.round_up(count) == top

@@ -60,7 +60,7 @@ def lines(answer):
 # ---------------------------------------------------------------- the page
 
 
-def test_the_page_tells_who_the_stock_is_and_how_its_bars_stand():
+def test_page_shows_stock_and_series_facts():
     former = [{"name": "Apple Computer", "until": "2007-01-09"}]
     stock = make_stock(exchange="NASDAQ", listed_on=date(1980, 12, 12), former_names=former)
     make_series(stock, 0, 1)
@@ -75,32 +75,30 @@ def test_the_page_tells_who_the_stock_is_and_how_its_bars_stand():
         assert words in text
 
 
-def test_a_stock_without_bars_says_so_and_leads_to_the_start_form_with_its_code():
+def test_empty_stock_links_to_the_start_form():
     stock = make_stock()
     body = superuser_client().get(page(stock)).content.decode()
     assert "Nothing stored yet" in body
     assert f'{url("start")}?market=US&amp;codes=AAPL"' in body
 
 
-def test_who_may_not_start_is_offered_no_start():
+def test_start_link_needs_permission():
     stock = make_stock()
     body = staff_client("view_stock", "view_dailybar").get(page(stock)).content.decode()
     assert "Nothing stored yet" in body
     assert "codes=AAPL" not in body
 
 
-def test_the_page_opens_with_the_adjustment_that_is_stored():
+def test_page_opens_with_the_stored_adjustment():
     stock, client = make_stock(), superuser_client()
     make_series(stock, 0, adjust="hfq")
     assert client.get(page(stock)).context["query"].adjust == "hfq"
     assert client.get(page(stock), {"adjust": "qfq"}).context["query"].adjust == "qfq"
-    assert "No bars stored: forward adjusted" in text_of(
-        client.get(page(stock), {"adjust": "qfq"})
-    )
+    assert "No bars stored: forward adjusted" in text_of(client.get(page(stock), {"adjust": "qfq"}))
 
 
 @pytest.mark.parametrize(("language", "rising"), [("en", "green"), ("zh-hans", "red")])
-def test_what_rises_has_the_colour_of_the_reader_s_country_and_the_legend_says_it(language, rising):
+def test_rising_color_follows_the_language(language, rising):
     stock = make_stock()
     make_series(stock, 0)
     answer = superuser_client().get(page(stock), headers={"Accept-Language": language})
@@ -109,7 +107,7 @@ def test_what_rises_has_the_colour_of_the_reader_s_country_and_the_legend_says_i
     assert legend in text_of(answer)
 
 
-def test_the_page_has_nothing_inline_and_names_the_chart_s_makers():
+def test_page_has_no_inline_code_and_credits_chart():
     stock = make_stock()
     make_series(stock, 0)
     body = superuser_client().get(page(stock)).content.decode()
@@ -121,7 +119,7 @@ def test_the_page_has_nothing_inline_and_names_the_chart_s_makers():
 # ---------------------------------------------------------------- the chart's data
 
 
-def test_the_chart_gets_columns_by_rising_day_with_the_task_that_brought_each_bar():
+def test_chart_data_has_columns_and_tasks():
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 1, 0, 2, item=task.items.get(), change_pct=-1.5)
     told = data(superuser_client(), stock).json()
@@ -130,7 +128,7 @@ def test_the_chart_gets_columns_by_rising_day_with_the_task_that_brought_each_ba
     assert (told["tasks"], told["by"]) == ([str(task.pk)], [0, 0, 0])
 
 
-def test_bars_of_pruned_tasks_are_of_no_task():
+def test_bars_of_pruned_tasks_have_no_task():
     stock = make_stock()
     make_series(stock, 0)
     DailyBar.objects.update(item_id=987654321)
@@ -143,7 +141,7 @@ def superuser_page_is_fine(stock):
     return staff_client(name="other", is_superuser=True).get(page(stock)).status_code == 200
 
 
-def test_sessions_without_a_bar_are_told_apart_by_what_was_asked_and_holidays_are_none():
+def test_gaps_are_missing_or_suspended_but_no_holidays():
     stock = make_stock()
     answered = [["2024-01-08", "2024-01-10"]]
     make_series(stock, 0, 2, 4, 9, covered=answered)
@@ -152,7 +150,7 @@ def test_sessions_without_a_bar_are_told_apart_by_what_was_asked_and_holidays_ar
     assert days(told["missing"]) == ["2024-01-11", "2024-01-16"]  # the 15th: Martin Luther King
 
 
-def test_a_corrected_calendar_corrects_the_gaps():
+def test_corrected_calendar_corrects_the_gaps():
     stock = make_stock()
     make_series(stock, 0, 2)
     client = superuser_client()
@@ -163,7 +161,7 @@ def test_a_corrected_calendar_corrects_the_gaps():
     assert before["ETag"] != after["ETag"]
 
 
-def test_the_table_of_gaps_tells_those_that_nobody_asked_for_first():
+def test_gap_table_lists_not_requested_first():
     stock = make_stock(delisted_on=MONDAY + timedelta(4))
     make_series(stock, 0, 2, 4, covered=[["2024-01-11", "2024-01-12"]])
     gaps = superuser_client().get(page(stock)).context["gaps"]
@@ -174,7 +172,7 @@ def test_the_table_of_gaps_tells_those_that_nobody_asked_for_first():
     assert (gaps["missing"], gaps["suspended"], gaps["more"]) == ("1", "1", 0)
 
 
-def test_corrections_and_doubts_are_marked_in_the_chart_and_in_the_table():
+def test_corrections_and_flags_are_marked():
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 0, 1, 2)
     key = {"market": "CN", "symbol": "000001"}
@@ -196,7 +194,7 @@ def test_corrections_and_doubts_are_marked_in_the_chart_and_in_the_table():
     assert "close: 11.5 → 12" in text_of(answer)
 
 
-def test_an_unchanged_chart_answers_304_and_a_changed_one_does_not():
+def test_chart_is_304_until_it_changes():
     stock, client = make_stock(), superuser_client()
     make_series(stock, 0, 1)
     first = data(client, stock)
@@ -211,7 +209,7 @@ def test_an_unchanged_chart_answers_304_and_a_changed_one_does_not():
     assert again() == 200
 
 
-def test_the_chart_s_queries_do_not_grow_with_its_bars():
+def test_chart_queries_do_not_grow_with_bars():
     few, many = make_stock("FEW"), make_stock("MANY")
     make_series(few, 0)
     make_series(many, *range(500))
@@ -233,7 +231,7 @@ def test_the_chart_s_queries_do_not_grow_with_its_bars():
 # ---------------------------------------------------------------- the table and the file
 
 
-def test_the_table_goes_by_key_through_all_bars_the_newest_first():
+def test_table_pages_by_key_newest_first():
     stock, client = make_stock(), superuser_client()
     make_series(stock, *range(120))
     met, address = [], page(stock)
@@ -244,7 +242,7 @@ def test_the_table_goes_by_key_through_all_bars_the_newest_first():
     assert met == [(MONDAY + timedelta(n)).isoformat() for n in reversed(range(120))]
 
 
-def test_the_table_shows_the_days_that_were_asked_for():
+def test_table_shows_the_requested_days():
     stock, client = make_stock(), superuser_client()
     make_series(stock, *range(5))
     table = client.get(page(stock), {"since": "2024-01-09", "until": "2024-01-10"}).context["table"]
@@ -252,13 +250,13 @@ def test_the_table_shows_the_days_that_were_asked_for():
 
 
 @pytest.mark.parametrize("query", [{"since": "x"}, {"until": "2024-13-01"}, {"after": "x"}, {"adjust": "x"}])
-def test_an_address_that_makes_no_sense_shows_the_page_all_the_same(query):
+def test_invalid_query_still_shows_the_page(query):
     stock, client = make_stock(), superuser_client()
     make_series(stock, 0)
     assert client.get(page(stock), query).status_code == 200
 
 
-def test_the_file_holds_the_asked_days_of_the_asked_adjustment():
+def test_csv_has_requested_days_and_adjustment():
     stock, client = make_stock(), superuser_client()
     make_series(stock, *range(5))
     make_series(stock, 0, 1, adjust="qfq")
@@ -273,7 +271,7 @@ def test_the_file_holds_the_asked_days_of_the_asked_adjustment():
 
 
 @pytest.mark.parametrize(("code", "told"), [("000001", "000001.CN"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
-def test_a_spreadsheet_takes_a_code_neither_for_a_number_nor_for_a_formula(code, told):
+def test_csv_codes_are_no_numbers_or_formulas(code, told):
     stock = make_stock(code, "CN")
     make_series(stock, 0)
     assert lines(superuser_client().get(url("tasks_app_stock_csv", stock.pk)))[1][1] == told
@@ -283,7 +281,7 @@ def test_a_spreadsheet_takes_a_code_neither_for_a_number_nor_for_a_formula(code,
 
 
 @pytest.mark.parametrize("part", ["data", "csv"])
-def test_bars_are_for_those_who_may_see_bars(part):
+def test_bars_need_permission(part):
     stock = make_stock()
     make_series(stock, 0)
     address = url(f"tasks_app_stock_{part}", stock.pk)
@@ -291,7 +289,7 @@ def test_bars_are_for_those_who_may_see_bars(part):
     assert staff_client("view_dailybar", name="reader").get(address).status_code == 200
 
 
-def test_who_may_see_stocks_only_sees_no_bars_and_who_may_not_see_tasks_no_tasks():
+def test_page_hides_bars_and_tasks_without_permission():
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 0, item=CollectionItem.objects.get(task=task))
     alone = text_of(staff_client("view_stock").get(page(stock)))
@@ -302,7 +300,7 @@ def test_who_may_see_stocks_only_sees_no_bars_and_who_may_not_see_tasks_no_tasks
     assert data(reader, stock).json()["tasks"] == []
 
 
-def test_a_code_leads_to_its_stock_and_an_unknown_one_to_the_search():
+def test_code_leads_to_its_stock_or_to_the_search():
     stock, client = make_stock("BRK.B"), superuser_client()
     answer = client.get(url("tasks_app_stock_of", "US", "BRK.B"), {"adjust": "qfq"})
     assert answer.url == f"{page(stock)}?adjust=qfq"
@@ -321,7 +319,7 @@ def found(client, **query):
     ]
 
 
-def test_stocks_are_filtered_by_what_is_stored_and_by_listing():
+def test_stocks_filter_by_stored_bars_and_listing():
     latest = calendars.load_calendar("US").latest_session()
     for code, last in {"LATE": MONDAY, "GOOD": latest, "GONE": MONDAY}.items():
         make_stock(code, delisted_on=MONDAY if code == "GONE" else None)
@@ -338,7 +336,7 @@ def test_stocks_are_filtered_by_what_is_stored_and_by_listing():
         assert words in text
 
 
-def test_the_stock_list_costs_as_many_queries_for_sixty_stocks_as_for_two():
+def test_stock_list_queries_do_not_grow():
     client, address = superuser_client(), url("tasks_app_stock_changelist")
 
     def queries():

@@ -38,7 +38,7 @@ def make_half_done() -> CollectionTask:
     return task
 
 
-def test_the_list_shows_every_status_in_words_with_progress_and_counts():
+def test_list_shows_status_progress_and_counts():
     for status in ("completed", "failed", "cancelled"):
         make_ended(status)
     task = make_half_done()
@@ -48,7 +48,7 @@ def test_the_list_shows_every_status_in_words_with_progress_and_counts():
     assert "2024-01-01 – 2024-12-31" in text
 
 
-def test_the_list_costs_as_many_queries_for_twenty_tasks_as_for_two():
+def test_list_queries_do_not_grow_with_tasks():
     client = superuser_client()
 
     def queries():
@@ -77,14 +77,14 @@ def test_the_list_costs_as_many_queries_for_twenty_tasks_as_for_two():
         ("start_time__gte=2001-01-01+00:00:00Z", 2),
     ],
 )
-def test_the_list_is_filtered(query, found):
+def test_list_is_filtered(query, found):
     make_ended("failed")
     make_ended("completed")
     answer = superuser_client().get(f"{url(f'{TASKS}_changelist')}?{query}")
     assert answer.context["cl"].result_count == found
 
 
-def test_a_search_finds_a_task_by_how_its_id_begins_and_nothing_else():
+def test_search_finds_tasks_by_id_prefix_only():
     first, _ = make_ended("failed"), make_ended("completed")
     client, page = superuser_client(), url(f"{TASKS}_changelist")
     for term in (str(first.pk)[:8], str(first.pk), first.pk.hex.upper()):
@@ -93,19 +93,19 @@ def test_a_search_finds_a_task_by_how_its_id_begins_and_nothing_else():
         assert not client.get(page, {"q": term}).context["cl"].result_list
 
 
-def test_a_list_can_not_be_sorted_by_hand():
+def test_list_cannot_be_sorted():
     answer = superuser_client().get(f"{url(f'{TASKS}_changelist')}?o=2.3")
     assert answer.context["cl"].queryset.query.order_by == ("-start_time", "-id")
 
 
-def test_a_long_list_is_counted_up_to_the_cap_and_says_so(monkeypatch):
+def test_long_list_is_counted_up_to_the_cap(monkeypatch):
     monkeypatch.setattr(CappedPaginator, "limit", 2)
     for _ in range(3):
         make_ended("failed")
     assert "More than 2 tasks" in text_of(superuser_client().get(url(f"{TASKS}_changelist")))
 
 
-def test_the_page_of_a_task_tells_its_counts_failures_and_who_did_what():
+def test_page_shows_counts_failures_and_events():
     task = make_half_done()
     lifecycle.cancel(task.pk, ACTOR)
     text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
@@ -123,14 +123,14 @@ def test_the_page_of_a_task_tells_its_counts_failures_and_who_did_what():
         assert words in text
 
 
-def test_the_page_of_a_failed_task_says_why_first():
+def test_failed_task_page_begins_with_the_reason():
     task = make_ended("failed")
     body = superuser_client().get(url(f"{TASKS}_change", task.pk)).content.decode()
     assert "All 1 stocks failed" in body
     assert body.index("All 1 stocks failed") < body.index("Activity log")
 
 
-def test_the_page_leads_to_the_items_of_its_task_only():
+def test_page_links_to_its_own_items_only():
     task = make_half_done()
     client = superuser_client()
     address = f"{url(f'{ITEMS}_changelist')}?task__id__exact={task.pk}"
@@ -138,7 +138,7 @@ def test_the_page_leads_to_the_items_of_its_task_only():
     assert {item.task_id for item in client.get(address).context["cl"].result_list} == {task.pk}
 
 
-def test_the_page_links_a_retry_with_what_it_retries():
+def test_page_links_a_retry_and_its_origin():
     old = make_ended("failed")
     new = lifecycle.retry(old.pk, ACTOR)
     client = superuser_client()
@@ -146,7 +146,7 @@ def test_the_page_links_a_retry_with_what_it_retries():
     assert url(f"{TASKS}_change", old.pk) in client.get(url(f"{TASKS}_change", new.pk)).content.decode()
 
 
-def test_the_page_costs_no_more_queries_with_more_items():
+def test_page_queries_do_not_grow_with_items():
     client = superuser_client()
 
     def queries(task):
@@ -161,7 +161,7 @@ def test_the_page_costs_no_more_queries_with_more_items():
     assert queries(small) == queries(big) <= 13
 
 
-def test_buttons_are_there_for_those_who_may_and_while_there_is_something_to_do():
+def test_buttons_follow_permissions_and_status():
     running, looker = make_half_done(), staff_client("view_collectiontask")
     client = superuser_client()
     cancel, retry = url(f"{TASKS}_cancel", running.pk), url(f"{TASKS}_retry", running.pk)
@@ -177,6 +177,6 @@ def test_buttons_are_there_for_those_who_may_and_while_there_is_something_to_do(
     assert shown(looker) == (False, False)
 
 
-def test_the_page_of_an_unknown_task_leads_home():
+def test_unknown_task_redirects_to_the_overview():
     answer = superuser_client().get(url(f"{TASKS}_change", "8" * 32))
     assert (answer.status_code, answer.url) == (302, url("index"))

@@ -37,7 +37,7 @@ def forget(task: CollectionTask, seconds: float) -> None:
     CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=earlier)
 
 
-def test_a_new_task_waits_in_silence_and_then_says_that_no_worker_comes(page, settings):
+def test_new_task_warns_of_missing_workers_after_a_while(page, settings):
     task = make_task()
     assert SAID not in page(task)
     forget(task, settings.COLLECTOR.no_worker_after + 1)
@@ -46,14 +46,14 @@ def test_a_new_task_waits_in_silence_and_then_says_that_no_worker_comes(page, se
     assert "python manage.py worker" in text
 
 
-def test_the_page_names_the_bound_after_which_the_task_fails(page, settings):
+def test_warning_names_when_the_task_fails(page, settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, abandon_after=5400.0)
     task = make_task()
     forget(task, 3600)
     assert "Without a worker the task fails after 1 h 30 min." in page(task)
 
 
-def test_a_worker_that_comes_ends_the_warning(page):
+def test_worker_ends_the_warning(page):
     task = make_task()
     forget(task, 3600)
     assert SAID in page(task)
@@ -62,13 +62,13 @@ def test_a_worker_that_comes_ends_the_warning(page):
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_an_ended_task_waits_for_nobody(page, status):
+def test_ended_task_shows_no_warning(page, status):
     task = make_ended(status)
     forget(task, 86_400)
     assert SAID not in page(task)
 
 
-def test_a_task_that_nobody_attends_can_still_be_cancelled_from_its_page(page):
+def test_unattended_task_can_be_cancelled(page):
     task = make_task()
     forget(task, 3600)
     assert "Cancel the task" in page(task)
@@ -76,7 +76,7 @@ def test_a_task_that_nobody_attends_can_still_be_cancelled_from_its_page(page):
     assert SAID not in page(task)
 
 
-def test_a_task_abandoned_for_good_tells_the_reason_on_its_page(page, settings):
+def test_abandoned_task_page_shows_the_reason(page, settings):
     task = make_task()
     forget(task, settings.COLLECTOR.abandon_after + 1)
     lifecycle.rescue(task.pk)

@@ -17,9 +17,7 @@ def role_for(name: str) -> str | None:
 @pytest.mark.parametrize(
     ("name", "language"), [(name, "en-US") for name in NAMES] + [(name, "zh-CN") for name in FIVE]
 )
-def test_axe_finds_nothing_serious_in_light_and_dark(
-    open_as: Open, site: Site, name: str, language: str
-) -> None:
+def test_axe_finds_nothing_serious(open_as: Open, site: Site, name: str, language: str) -> None:
     page = open_as(role_for(name), main_pages(site)[name], language, reduced_motion="reduce")
     page.wait_for_function(survey.SETTLED)
     light = axe.violations(page)
@@ -31,9 +29,7 @@ def test_axe_finds_nothing_serious_in_light_and_dark(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_tab_key_reaches_every_control_and_shows_where_it_is(
-    open_as: Open, site: Site, name: str
-) -> None:
+def test_tab_reaches_every_control_with_visible_focus(open_as: Open, site: Site, name: str) -> None:
     page = open_as(role_for(name), main_pages(site)[name], reduced_motion="reduce")
     page.wait_for_function(survey.SETTLED)
     wanted = set(range(survey.ask(page, "controls")))

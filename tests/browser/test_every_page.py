@@ -37,34 +37,34 @@ def pages(
     return found
 
 
-def test_all_of_them_were_found(pages: list[Seen]) -> None:
+def test_crawl_finds_all_pages(pages: list[Seen]) -> None:
     assert len(pages) > 20
 
 
-def test_no_page_reports_an_error_or_asks_for_what_is_not_there(pages: list[Seen]) -> None:
+def test_pages_have_no_console_or_request_errors(pages: list[Seen]) -> None:
     assert survey.faults(pages, lambda page: page.problems) == ""
 
 
-def test_every_page_says_which_language_it_is_in(pages: list[Seen], language: str) -> None:
+def test_pages_declare_their_language(pages: list[Seen], language: str) -> None:
     assert {page.language for page in pages} == {LANGUAGES[language]}
 
 
-def test_no_english_is_left_on_chinese_pages(pages: list[Seen], language: str) -> None:
+def test_chinese_pages_have_no_english_left(pages: list[Seen], language: str) -> None:
     if language == "zh-CN":
         assert survey.faults(pages, lambda page: list(english.left(page.texts))) == ""
 
 
-def test_no_page_is_wider_than_a_phone(pages: list[Seen]) -> None:
+def test_pages_fit_a_phone(pages: list[Seen]) -> None:
     assert survey.faults(pages, lambda page: page.phone) == ""
 
 
-def test_no_page_is_wider_than_a_screen(pages: list[Seen]) -> None:
+def test_pages_fit_a_wide_window(pages: list[Seen]) -> None:
     assert survey.faults(pages, lambda page: page.wide) == ""
 
 
-def test_nothing_reacts_to_a_mouse_alone(pages: list[Seen]) -> None:
+def test_controls_do_not_need_a_mouse(pages: list[Seen]) -> None:
     assert survey.faults(pages, lambda page: page.mouse_only) == ""
 
 
-def test_nothing_moves_for_people_who_asked_for_less_motion(pages: list[Seen]) -> None:
+def test_reduced_motion_stops_animations(pages: list[Seen]) -> None:
     assert survey.faults(pages, lambda page: page.moving) == ""

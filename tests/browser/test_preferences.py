@@ -12,7 +12,7 @@ def open_account(page: Page) -> None:
     page.locator("#nav-sidebar button[aria-expanded]").last.click()
 
 
-def test_the_language_is_switched_and_stays(open_as: Open) -> None:
+def test_language_switch_is_remembered(open_as: Open) -> None:
     page = open_as("viewer", "/admin/tasks_app/collectiontask/")
     open_account(page)
     page.get_by_role("button", name="简体中文").click()
@@ -26,7 +26,7 @@ def test_the_language_is_switched_and_stays(open_as: Open) -> None:
 
 
 @pytest.mark.parametrize(("choice", "scheme"), [("Dark", "light"), ("Light", "dark")])
-def test_the_theme_is_switched_against_the_systems_and_stays(open_as: Open, choice: str, scheme: str) -> None:
+def test_theme_switch_overrides_the_system(open_as: Open, choice: str, scheme: str) -> None:
     page = open_as("viewer", "/admin/tasks_app/collectiontask/", color_scheme=scheme)
     expect(page.locator("html")).to_have_class(re.compile("dark") if scheme == "dark" else re.compile("^$"))
     open_account(page)
@@ -43,7 +43,7 @@ def background(page: Page) -> str:
     return colour
 
 
-def test_on_a_phone_the_navigation_opens_leads_on_and_closes(open_as: Open) -> None:
+def test_phone_navigation_opens_and_closes(open_as: Open) -> None:
     page = open_as("viewer", "/admin/", viewport=PHONE, has_touch=True, is_mobile=True)
     links = page.locator("#nav-sidebar").get_by_role("link", name="Stocks", exact=True)
     expect(links).not_to_be_in_viewport()

@@ -61,7 +61,7 @@ def fill_in(page: Page, codes: str) -> None:
     page.locator("[name=stock_codes]").fill(codes)
 
 
-def test_an_operator_starts_from_the_form_and_sees_the_bar_move_to_the_end(open_as: Open, site: Site) -> None:
+def test_started_task_progresses_to_its_end(open_as: Open, site: Site) -> None:
     page = open_as("operator", "/admin/start/")
     fill_in(page, " ".join([*CODES, REFUSED]))
     expect(page.locator("#ss-estimate")).to_contain_text("17")
@@ -81,7 +81,7 @@ def test_an_operator_starts_from_the_form_and_sees_the_bar_move_to_the_end(open_
     assert is_same_document(page)
 
 
-def test_a_mistake_in_the_form_is_told_beside_its_field(open_as: Open) -> None:
+def test_form_errors_stand_next_to_their_fields(open_as: Open) -> None:
     page = open_as("operator", "/admin/start/")
     fill_in(page, "no code!")
     page.locator("[name=start_date]").fill("2024-02-01")
@@ -96,7 +96,7 @@ def test_a_mistake_in_the_form_is_told_beside_its_field(open_as: Open) -> None:
     assert page.locator("[name=stock_codes]").input_value() == "no code!"
 
 
-def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Site) -> None:
+def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("operator", task_page(task))
     wait_for(page, 0)
@@ -116,9 +116,7 @@ def test_cancelling_asks_first_and_then_ends_it_for_good(open_as: Open, site: Si
     expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
 
 
-def test_the_overview_shows_what_runs_without_a_reload_and_leads_to_its_cancel(
-    open_as: Open, site: Site
-) -> None:
+def test_overview_shows_running_task_without_reload(open_as: Open, site: Site) -> None:
     page = open_as("operator", "/admin/")
     mark(page)
     expect(page.get_by_role("heading", name="Running now")).to_have_count(0)
@@ -133,7 +131,7 @@ def test_the_overview_shows_what_runs_without_a_reload_and_leads_to_its_cancel(
     assert site.status(task) == "cancelled"
 
 
-def test_a_cancel_by_somebody_else_shows_on_the_open_page(open_as: Open, site: Site) -> None:
+def test_cancel_by_another_user_shows_on_open_page(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("viewer", task_page(task))
     mark(page)
@@ -143,7 +141,7 @@ def test_a_cancel_by_somebody_else_shows_on_the_open_page(open_as: Open, site: S
     assert is_same_document(page)
 
 
-def test_one_group_of_failures_is_retried(open_as: Open, site: Site) -> None:
+def test_failure_group_is_retried(open_as: Open, site: Site) -> None:
     task = site.start_task(stock_codes=["000001", "000007", "300007", "600007"])
     page = open_as("operator", task_page(task))
     status(page, "completed")
@@ -155,7 +153,7 @@ def test_one_group_of_failures_is_retried(open_as: Open, site: Site) -> None:
     expect(page.get_by_role("link", name=task[:8]).first).to_be_visible()
 
 
-def test_the_list_cancels_what_runs_and_says_what_it_left_alone(open_as: Open, site: Site) -> None:
+def test_list_cancels_running_tasks_and_reports_others(open_as: Open, site: Site) -> None:
     ended = site.tasks("completed")[0]
     running = site.start_task()
     page = open_as("operator", TASKS)
@@ -168,7 +166,7 @@ def test_the_list_cancels_what_runs_and_says_what_it_left_alone(open_as: Open, s
     assert (site.status(running), site.status(ended)) == ("cancelled", "completed")
 
 
-def test_a_viewer_sees_no_verb_and_is_refused_when_posting(open_as: Open, site: Site) -> None:
+def test_viewer_sees_no_actions_and_gets_403(open_as: Open, site: Site) -> None:
     running = site.start_task()
     failed = site.failed_task()
     verbs = [f"{TASKS}{running}/cancel/", f"{TASKS}{failed}/retry/", "/admin/start/"]
@@ -184,7 +182,7 @@ def test_a_viewer_sees_no_verb_and_is_refused_when_posting(open_as: Open, site: 
     assert site.status(running) != "cancelled"  # it may have ended by itself on a busy machine
 
 
-def test_the_refresh_can_be_paused_and_that_is_remembered(open_as: Open, site: Site) -> None:
+def test_refresh_pause_is_remembered(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("viewer", task_page(task))
     page.get_by_label("Refresh every").select_option("0")
@@ -197,7 +195,7 @@ def test_the_refresh_can_be_paused_and_that_is_remembered(open_as: Open, site: S
     status(page, "cancelled")
 
 
-def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen_again(open_as: Open, site: Site) -> None:
+def test_hidden_tab_polls_nothing_and_catches_up(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("viewer", task_page(task))
     page.clock.install()
@@ -211,7 +209,7 @@ def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen_again(open_as:
     status(page, "cancelled")
 
 
-def test_an_ended_task_is_not_asked_about(open_as: Open, site: Site) -> None:
+def test_ended_task_is_not_polled(open_as: Open, site: Site) -> None:
     page = open_as("viewer", "/admin/")
     page.clock.install()
     page.goto(task_page(site.failed_task()))
@@ -238,7 +236,7 @@ def hide(page: Page, hidden: bool) -> None:
     )
 
 
-def test_the_task_page_is_used_on_a_phone(open_as: Open, site: Site) -> None:
+def test_task_page_works_on_a_phone(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("operator", task_page(task), viewport=PHONE, has_touch=True, is_mobile=True)
     wait_for(page, 0)

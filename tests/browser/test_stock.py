@@ -8,7 +8,7 @@ from tests.browser.site import Site
 
 
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])
-def test_the_chart_is_drawn_and_its_range_is_chosen(open_as: Open, site: Site, language: str) -> None:
+def test_chart_is_drawn_and_range_is_chosen(open_as: Open, site: Site, language: str) -> None:
     page = open_as("viewer", f"/admin/tasks_app/stock/{site.stock('US', 'MSFT')}/change/", language)
     values = page.locator("#st-values")
     expect(values).to_contain_text("2013-03-01")
@@ -21,7 +21,7 @@ def test_the_chart_is_drawn_and_its_range_is_chosen(open_as: Open, site: Site, l
     expect(values).to_contain_text("2013-02-28")
 
 
-def test_the_bars_are_downloaded(open_as: Open, site: Site) -> None:
+def test_bars_are_downloaded(open_as: Open, site: Site) -> None:
     page = open_as("viewer", f"/admin/tasks_app/stock/{site.stock('US', 'MSFT')}/change/")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as CSV").click()

@@ -251,7 +251,9 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
     if task.flagged_count:
         text = ngettext("%(count)s bar was flagged", "%(count)s bars were flagged", task.flagged_count)
         yield Notice(
-            "warn", text % {"count": formatting.number(task.flagged_count)}, _("They look implausible, but are stored.")
+            "warn",
+            text % {"count": formatting.number(task.flagged_count)},
+            _("They look implausible, but are stored."),
         )
 
 

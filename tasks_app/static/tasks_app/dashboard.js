@@ -14,7 +14,7 @@ function showTask({ html, state: newState }) {
   const texts = ["#sd-headline", ".sc-label", ".sd-counted"]
     .map((selector) => byId("sd-live").querySelector(selector)?.lastChild.textContent.trim());
   byId("sd-said").textContent = texts.filter(Boolean).join(": ");
-  refreshers[1].ask();
+  refreshers[1].poll();
 }
 
 function showOverview({ html }) {
@@ -44,11 +44,11 @@ function moveAlongRuns(event) {
 }
 
 const refreshers = [
-  ["sd-live", { changed: showTask }],
-  ["sd-overview", { changed: showOverview, atLeast: OVERVIEW_SECONDS }],
+  ["sd-live", { onData: showTask }],
+  ["sd-overview", { onData: showOverview, atLeast: OVERVIEW_SECONDS }],
 ].map(([id, options]) => {
   const { url, etag } = byId(id).dataset;
-  return new Refresher({ address: () => url, etag, told: showConnection, ...options });
+  return new Refresher({ address: () => url, etag, onState: showConnection, ...options });
 });
 document.addEventListener("keydown", moveAlongRuns);
 setTabStop();

@@ -1,28 +1,28 @@
-/* One cell per stock, on a canvas: 6,000 elements would cost ten times as much to lay out and to keep.
+/* One cell per stock, drawn on a canvas: 6,000 elements would cost ten times as much layout time and memory.
 
-   A state is a colour and a shape. What a cell says is asked for when it is looked at, a hundred cells at
-   a time. The grid is one stop for the keyboard; arrow keys move within it. */
+   Each state has a colour and a shape. Details are fetched when a cell is focused or hovered, for a block of
+   a hundred cells at a time. The grid is a single tab stop; the arrow keys move within it. */
 
 const BLOCK = 100;
 const SIZES = [[150, 22], [600, 16], [2000, 12], [Infinity, 9]];
 const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
 
-/** "3s2p" as ["s", "s", "s", "p", "p"]. */
+/** Expands runs of states: "3s2p" becomes ["s", "s", "s", "p", "p"]. */
 export function decode(runs) {
   const states = [];
-  for (const [, many, letter] of runs.matchAll(/(\d+)([a-z])/g)) {
-    for (let n = Number(many); n > 0; n -= 1) states.push(letter);
+  for (const [, length, letter] of runs.matchAll(/(\d+)([a-z])/g)) {
+    for (let n = Number(length); n > 0; n -= 1) states.push(letter);
   }
   return states;
 }
 
 export class Grid {
-  constructor(section, { address, words, number }) {
-    Object.assign(this, { section, address, words, number, states: [], shown: [], only: "", at: -1 });
+  constructor(section, { address, texts, number }) {
+    Object.assign(this, { section, address, texts, number, states: [], shown: [], only: "", at: -1 });
     this.box = section.querySelector("#sc-cells");
     this.canvas = this.box.querySelector("canvas");
     this.tip = section.querySelector("#sc-tip");
-    this.said = section.querySelector("#sc-cell-said");
+    this.status = section.querySelector("#sc-cell-said");
     this.empty = section.querySelector("#sc-grid-empty");
     this.buttons = [...section.querySelectorAll("[data-sc-only]")];
     this.blocks = new Map();
@@ -34,10 +34,10 @@ export class Grid {
       button.addEventListener("click", () => this.filter(button.dataset.scOnly));
     }
     this.box.addEventListener("keydown", (event) => this.key(event));
-    this.box.addEventListener("focus", () => this.box.matches(":focus-visible") && this.look(Math.max(this.at, 0), true));
-    this.box.addEventListener("blur", () => this.leave());
-    this.canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.look(this.hit(event)));
-    this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.leave());
+    this.box.addEventListener("focus", () => this.box.matches(":focus-visible") && this.select(Math.max(this.at, 0), true));
+    this.box.addEventListener("blur", () => this.deselect());
+    this.canvas.addEventListener("pointermove", (event) => event.pointerType === "mouse" && this.select(this.hit(event)));
+    this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.deselect());
     this.canvas.addEventListener("click", (event) => this.click(event));
     new ResizeObserver(() => this.layout()).observe(this.box.parentElement);
     const theme = new MutationObserver(() => this.draw());
@@ -45,24 +45,24 @@ export class Grid {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Show these states; `planned` tells an empty list from one that is still being read. */
+  /** Shows these states. `planned` tells an empty stock list from one that is still being read. */
   set(runs, planned) {
     const states = decode(runs);
     states.forEach((state, n) => state !== this.states[n] && this.blocks.delete(Math.floor(n / BLOCK)));
     this.states = states;
     this.planned = planned;
     this.count();
-    this.choose();
+    this.applyFilter();
   }
 
   filter(letter) {
     this.only = this.only === letter ? "" : letter;
     this.at = -1;
-    this.leave();
+    this.deselect();
     for (const button of this.buttons) {
       button.setAttribute("aria-pressed", String(button.dataset.scOnly === this.only));
     }
-    this.choose();
+    this.applyFilter();
   }
 
   count() {
@@ -73,15 +73,15 @@ export class Grid {
     }
   }
 
-  choose() {
+  applyFilter() {
     const positions = [...this.states.keys()];
     this.shown = this.only ? positions.filter((n) => this.states[n] === this.only) : positions;
     this.box.hidden = !this.shown.length;
     this.empty.hidden = !this.box.hidden;
     this.empty.textContent = this.states.length
-      ? this.words.none_such
-      : this.planned ? this.words.no_stocks : this.words.planning;
-    const label = this.words.cells.replace("{count}", this.number(this.shown.length));
+      ? this.texts.none_such
+      : this.planned ? this.texts.no_stocks : this.texts.planning;
+    const label = this.texts.cells.replace("{count}", this.number(this.shown.length));
     this.box.setAttribute("aria-label", label);
     this.layout();
   }
@@ -89,7 +89,7 @@ export class Grid {
   layout() {
     const width = this.box.clientWidth;
     if (!width) return;
-    this.pitch = SIZES.find(([most]) => this.shown.length <= most)[1];
+    this.pitch = SIZES.find(([limit]) => this.shown.length <= limit)[1];
     this.columns = Math.max(1, Math.floor(width / this.pitch));
     this.height = Math.ceil(this.shown.length / this.columns) * this.pitch;
     const scale = window.devicePixelRatio || 1;
@@ -123,7 +123,7 @@ export class Grid {
     this.ring(context, size, colour("ring"));
   }
 
-  /** Done is full, failed has a cross, at work a core in a frame, pending is a frame, skipped has a bar. */
+  /** Succeeded is filled, failed has a cross, claimed a core in a frame, pending is a frame, skipped has a bar. */
   shape({ fill, mark }, letter, x, y, size) {
     const inset = size * 0.25;
     fill.rect(x, y, size, size);
@@ -155,9 +155,9 @@ export class Grid {
   }
 
   hit(event) {
-    const place = this.canvas.getBoundingClientRect();
-    const column = Math.floor((event.clientX - place.left) / this.pitch);
-    const n = Math.floor((event.clientY - place.top) / this.pitch) * this.columns + column;
+    const bounds = this.canvas.getBoundingClientRect();
+    const column = Math.floor((event.clientX - bounds.left) / this.pitch);
+    const n = Math.floor((event.clientY - bounds.top) / this.pitch) * this.columns + column;
     return column < this.columns && n < this.shown.length ? n : -1;
   }
 
@@ -170,20 +170,20 @@ export class Grid {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key in moves) {
       event.preventDefault();
-      this.look(Math.min(last, Math.max(0, Math.max(this.at, 0) + moves[event.key])), true);
+      this.select(Math.min(last, Math.max(0, Math.max(this.at, 0) + moves[event.key])), true);
     } else if (event.key === "Enter") {
       this.open();
     } else if (event.key === "Escape") {
-      this.leave();
+      this.deselect();
     }
   }
 
   click(event) {
     const n = this.hit(event);
-    const known = n === this.at && !this.tip.hidden;
+    const isSelected = n === this.at && !this.tip.hidden;
     if (n < 0) return;
-    this.look(n);
-    if (event.pointerType === "mouse" || known) this.open(); // a finger looks first, then opens
+    this.select(n);
+    if (event.pointerType === "mouse" || isSelected) this.open(); // a first tap selects, a second one opens
   }
 
   async open() {
@@ -191,14 +191,14 @@ export class Grid {
     if (detail) window.location.assign(detail.url);
   }
 
-  leave() {
+  deselect() {
     this.at = -1;
     this.tip.hidden = true;
     this.draw();
   }
 
-  /** Show what the n-th shown cell says; `aloud` for those who got there by keyboard. */
-  async look(n, aloud = false) {
+  /** Selects the n-th visible cell and shows its details; `announce` reads them out, for keyboard users. */
+  async select(n, announce = false) {
     if (n === this.at && !this.tip.hidden) return;
     this.at = n;
     this.draw();
@@ -207,36 +207,36 @@ export class Grid {
       return;
     }
     const position = this.shown[n];
-    this.tell(null);
-    this.place(n, aloud);
+    this.fillTip(null);
+    this.placeTip(n, announce);
     const detail = await this.detail(position);
     if (this.at !== n || this.shown[n] !== position || !detail) return;
-    this.tell(detail);
-    this.place(n, aloud);
-    if (aloud) this.said.textContent = this.tip.innerText;
+    this.fillTip(detail);
+    this.placeTip(n, announce);
+    if (announce) this.status.textContent = this.tip.innerText;
   }
 
-  /** What is known of the position; null when the server would not say. */
+  /** Returns the details of the position; null when the request failed. */
   async detail(position) {
     const block = Math.floor(position / BLOCK);
-    if (!this.blocks.has(block)) this.blocks.set(block, this.ask(block));
+    if (!this.blocks.has(block)) this.blocks.set(block, this.fetchBlock(block));
     const details = await this.blocks.get(block);
     if (!details) this.blocks.delete(block);
     return details?.find((detail) => detail.position === position) ?? null;
   }
 
-  async ask(block) {
+  async fetchBlock(block) {
     try {
-      const answer = await fetch(`${this.address}?block=${block}`, { redirect: "manual" });
-      return answer.ok ? await answer.json() : null;
+      const response = await fetch(`${this.address}?block=${block}`, { redirect: "manual" });
+      return response.ok ? await response.json() : null;
     } catch (error) {
-      if (error instanceof TypeError) return null; // no connection: the page's head says so
+      if (error instanceof TypeError) return null; // no connection: the head of the page says so
       throw error;
     }
   }
 
-  tell(detail) {
-    const lines = detail ? this.lines(detail) : [["", this.words.loading]];
+  fillTip(detail) {
+    const lines = detail ? this.lines(detail) : [["", this.texts.loading]];
     this.tip.replaceChildren(
       ...lines.map(([name, value], n) => {
         const line = document.createElement(n ? "p" : "b");
@@ -247,17 +247,17 @@ export class Grid {
   }
 
   lines(detail) {
-    const { words, number } = this;
-    const lines = [["", [detail.code, detail.name].filter(Boolean).join(" ")], ["", words.states[detail.state]]];
-    if (detail.attempts) lines.push([words.attempts, number(detail.attempts)]);
-    if (detail.rows) lines.push([words.rows, number(detail.rows)]);
-    if (detail.refused) lines.push([words.refused, number(detail.refused)]);
-    if (detail.ms !== null) lines.push([words.took, `${number(detail.ms)} ms`]);
-    if (detail.error_code) lines.push([words.error, `${detail.error} (${detail.error_code})`]);
+    const { texts, number } = this;
+    const lines = [["", [detail.code, detail.name].filter(Boolean).join(" ")], ["", texts.states[detail.state]]];
+    if (detail.attempts) lines.push([texts.attempts, number(detail.attempts)]);
+    if (detail.rows) lines.push([texts.rows, number(detail.rows)]);
+    if (detail.refused) lines.push([texts.refused, number(detail.refused)]);
+    if (detail.ms !== null) lines.push([texts.took, `${number(detail.ms)} ms`]);
+    if (detail.error_code) lines.push([texts.error, `${detail.error} (${detail.error_code})`]);
     return lines;
   }
 
-  place(n, scroll) {
+  placeTip(n, scroll) {
     const [x, y] = this.corner(n);
     if (scroll) {
       const above = y < this.box.scrollTop;
@@ -269,9 +269,9 @@ export class Grid {
     const room = this.section.clientWidth - this.tip.offsetWidth - 8;
     const top = this.box.offsetTop + y - this.box.scrollTop;
     const below = top + this.pitch + 6;
-    const over = top - this.tip.offsetHeight - 6;
+    const above = top - this.tip.offsetHeight - 6;
     const fits = this.section.getBoundingClientRect().top + below + this.tip.offsetHeight < window.innerHeight;
     this.tip.style.left = `${Math.max(8, Math.min(room, this.box.offsetLeft + x))}px`;
-    this.tip.style.top = `${fits || over < 0 ? below : over}px`;
+    this.tip.style.top = `${fits || above < 0 ? below : above}px`;
   }
 }

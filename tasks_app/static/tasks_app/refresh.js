@@ -1,26 +1,26 @@
-/* Asks the server again and again, kindly: not while the tab is hidden, less often while it fails.
+/* Polls the server: not while the tab is hidden, and with increasing delays while requests fail.
 
-   A loop of our own rather than htmx's polling: that one sends no If-None-Match, says nothing when the
-   session or the server is gone, and swaps pieces without keeping focus and open details. */
+   This is a loop of our own, because htmx's polling sends no If-None-Match, does not report an expired
+   session or an unreachable server, and replaces HTML without keeping the focus and open details. */
 
 const STORE = "sc-refresh";
-const TIMEOUT = 10_000;
-const LONGEST = 60;
-const DEFAULT = 2;
+const TIMEOUT = 10_000; // ms
+const MAX_DELAY = 60; // seconds
+const DEFAULT = 2; // seconds
 
-/** The chosen interval in seconds, 0 for "paused"; the same for all pages, remembered. */
+/** Returns the chosen interval in seconds, 0 for "paused". All pages share it, and it is remembered. */
 export function interval() {
   let stored = null;
   try {
     stored = localStorage.getItem(STORE);
   } catch {
-    // a browser that stores nothing
+    // the browser blocks storage
   }
   const seconds = Number(stored || DEFAULT);
   return Number.isFinite(seconds) && seconds >= 0 ? seconds : DEFAULT;
 }
 
-/** Replaces the element's HTML; open details stay open, and what has the focus keeps it. */
+/** Replaces the element's HTML. Open details stay open, and the focused element keeps the focus. */
 export function swap(element, html) {
   const open = new Set([...element.querySelectorAll("details[open]")].map((details) => details.id));
   const focused = element.contains(document.activeElement) ? document.activeElement : null;
@@ -33,12 +33,12 @@ export function swap(element, html) {
 }
 
 export class Refresher {
-  /** `address()` is asked; `changed(data)` gets the JSON of a 200, `told(state)` each change of what is known.
-      A state is {kind, wait, status}: kind is ok, paused, lost, failing, signed_out, forbidden, gone or final.
-      It asks no more often than every `atLeast` seconds. `etag` names the version that the page begins with. */
-  constructor({ address, changed, told, atLeast = 0, etag = "" }) {
-    Object.assign(this, { address, changed, told, atLeast, etag, failures: 0, over: false, timer: 0, asking: null });
-    this.seen = performance.now();
+  /** `address()` returns the URL. `onData(data)` gets the JSON of each 200, `onState(state)` each new state.
+      A state is {kind, status}: kind is ok, paused, lost, failing, signed_out, forbidden, gone or final.
+      Polls at most once in `atLeast` seconds. `etag` is the version of the data in the page as it was loaded. */
+  constructor({ address, onData, onState, atLeast = 0, etag = "" }) {
+    Object.assign(this, { address, onData, onState, atLeast, etag, failures: 0, ended: false, timer: 0, pending: null });
+    this.updatedAt = performance.now();
     document.addEventListener("visibilitychange", () => (document.hidden ? this.stop() : this.resume()));
     window.addEventListener("online", () => this.resume());
     window.addEventListener("storage", (event) => event.key === STORE && this.resume());
@@ -53,19 +53,19 @@ export class Refresher {
     this.resume();
   }
 
-  /** Seconds since the server last said how things are. */
+  /** Seconds since the server last confirmed the data. */
   get age() {
-    return (performance.now() - this.seen) / 1000;
+    return (performance.now() - this.updatedAt) / 1000;
   }
 
-  /** Go on after a pause: at once, if it is time. */
+  /** Continues after a pause: immediately if the interval has passed. */
   resume() {
     this.stop();
-    if (this.over) return;
+    if (this.ended) return;
     if (!this.every) {
-      this.tell({ kind: "paused" });
+      this.setState({ kind: "paused" });
     } else if (!document.hidden) {
-      this.later(Math.max(0, this.every - this.age));
+      this.schedule(Math.max(0, this.every - this.age));
     }
   }
 
@@ -73,31 +73,31 @@ export class Refresher {
     clearTimeout(this.timer);
   }
 
-  /** The task has ended, or is gone: never ask again. */
+  /** Stops for good: the task has ended, or no longer exists. */
   end(kind) {
-    this.over = true;
+    this.ended = true;
     this.stop();
-    this.tell({ kind });
+    this.setState({ kind });
   }
 
-  later(seconds) {
+  schedule(seconds) {
     this.stop();
-    this.timer = setTimeout(() => this.ask(), seconds * 1000);
+    this.timer = setTimeout(() => this.poll(), seconds * 1000);
   }
 
-  /** Ask once, now. Never twice at the same time. */
-  ask() {
+  /** Polls now. There is at most one request at a time. */
+  poll() {
     this.stop();
-    this.asking ??= this.once().finally(() => (this.asking = null));
-    return this.asking;
+    this.pending ??= this.request().finally(() => (this.pending = null));
+    return this.pending;
   }
 
-  async once() {
+  async request() {
     try {
-      await this.read(await this.fetch());
+      await this.handle(await this.fetch());
     } catch (error) {
       if (!(error instanceof TypeError || error instanceof DOMException)) throw error;
-      this.failed("lost"); // no connection, or no answer in time
+      this.failed("lost"); // no connection, or a timeout
     }
   }
 
@@ -110,33 +110,33 @@ export class Refresher {
     });
   }
 
-  async read(answer) {
-    if (answer.type === "opaqueredirect") return this.failed("signed_out");
-    if (answer.status === 403) return this.failed("forbidden");
-    if (answer.status === 404) return this.end("gone");
-    if (answer.status !== 200 && answer.status !== 304) return this.failed("failing", answer.status);
-    const data = answer.status === 200 ? await answer.json() : null;
-    this.etag = answer.headers.get("ETag") ?? "";
-    this.seen = performance.now();
+  async handle(response) {
+    if (response.type === "opaqueredirect") return this.failed("signed_out");
+    if (response.status === 403) return this.failed("forbidden");
+    if (response.status === 404) return this.end("gone");
+    if (response.status !== 200 && response.status !== 304) return this.failed("failing", response.status);
+    const data = response.status === 200 ? await response.json() : null;
+    this.etag = response.headers.get("ETag") ?? "";
+    this.updatedAt = performance.now();
     this.failures = 0;
-    if (data) this.changed(data);
-    if (this.over) return undefined;
-    this.tell({ kind: this.every ? "ok" : "paused" });
-    if (this.every && !document.hidden) this.later(this.every);
+    if (data) this.onData(data);
+    if (this.ended) return undefined;
+    this.setState({ kind: this.every ? "ok" : "paused" });
+    if (this.every && !document.hidden) this.schedule(this.every);
     return undefined;
   }
 
-  /** Try again later, each time later, never all pages at once. */
+  /** Schedules the next try with exponential backoff; the random factor keeps pages from retrying all at once. */
   failed(kind, status = 0) {
     this.failures += 1;
-    const wait = Math.min(LONGEST, Math.max(this.every, 2) * 2 ** (this.failures - 1));
+    const wait = Math.min(MAX_DELAY, Math.max(this.every, 2) * 2 ** (this.failures - 1));
     this.retryAt = performance.now() + wait * 1000;
-    this.tell({ kind, status });
-    if (this.every && !document.hidden) this.later(wait * (0.8 + 0.4 * Math.random()));
+    this.setState({ kind, status });
+    if (this.every && !document.hidden) this.schedule(wait * (0.8 + 0.4 * Math.random()));
   }
 
-  tell(state) {
+  setState(state) {
     this.state = state;
-    this.told(state);
+    this.onState(state);
   }
 }

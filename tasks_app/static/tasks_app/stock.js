@@ -1,11 +1,11 @@
-/* The chart of a stock: candlesticks, volume, what is odd, and the values of the day under the pointer. */
+/* The chart of a stock: candlesticks, volume, marks of gaps and corrections, the values of the selected day. */
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
   const config = JSON.parse(byId("st-config").textContent);
-  const box = byId("st-chart"), values = byId("st-values"), said = byId("st-said"), ranges = byId("st-ranges");
-  const words = config.words, phone = window.matchMedia("(max-width: 767px)").matches;
-  const KEPT = "sc-stock-range";
+  const box = byId("st-chart"), values = byId("st-values"), announcer = byId("st-said"), ranges = byId("st-ranges");
+  const texts = config.words, phone = window.matchMedia("(max-width: 767px)").matches;
+  const RANGE_KEY = "sc-stock-range";
   const numbers = new Intl.NumberFormat(config.language, { maximumFractionDigits: 0 });
   const short = new Intl.NumberFormat(config.language, { notation: "compact", maximumFractionDigits: 1 });
   const prices = new Intl.NumberFormat(config.language, { minimumFractionDigits: 2, maximumFractionDigits: 4 });
@@ -14,34 +14,34 @@
   const dates = new Intl.DateTimeFormat(config.language, { month: "short", day: "numeric", timeZone: "UTC" });
 
   const iso = (day) => new Date(day * 86400000).toISOString().slice(0, 10);
-  const summed = (steps) => { let day = 0; return steps.map((step) => (day += step)); };
+  const cumulate = (steps) => { let day = 0; return steps.map((step) => (day += step)); };
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--st-${name}`).trim();
   const falling = config.rising === "red" ? "green" : "red";
 
-  /* The days of the chart: sessions with a bar, and those without one, which stay empty. */
-  function read(data) {
+  /* Returns the days of the chart: sessions with a bar, and those without one, which stay empty. */
+  function parse(data) {
     const corrected = new Set(data.corrected), flagged = new Set(data.flagged);
-    const bars = summed(data.steps).map((day, n) => ({
+    const bars = cumulate(data.steps).map((day, n) => ({
       time: iso(day), open: data.open[n], high: data.high[n], low: data.low[n], close: data.close[n],
       volume: data.volume[n], amount: data.amount[n], change_pct: data.change_pct[n],
       task: data.by[n] < 0 ? null : data.tasks[data.by[n]],
       corrected: corrected.has(iso(day)), flagged: flagged.has(iso(day)),
     }));
-    const empty = (why) => summed(data[why]).map((day) => ({ time: iso(day), why }));
+    const empty = (why) => cumulate(data[why]).map((day) => ({ time: iso(day), why }));
     const days = [...bars, ...empty("missing"), ...empty("suspended")];
     return days.sort((a, b) => (a.time < b.time ? -1 : 1));
   }
 
-  /* One mark for the first day of each gap, one for each bar that was corrected or flagged. */
+  /* Returns a mark for the first day of each gap, and one for each bar that was corrected or flagged. */
   function marks(days) {
-    const found = [];
+    const all = [];
     days.forEach((day, n) => {
       const begins = day.why && (n === 0 || days[n - 1].why !== day.why);
-      if (begins) found.push({ before: n, text: day.why === "missing" ? "?" : "–", tone: day.why === "missing" ? "mark" : "quiet" });
-      if (day.corrected) found.push({ at: n, text: "C", tone: "note" });
-      if (day.flagged) found.push({ at: n, text: "!", tone: "mark" });
+      if (begins) all.push({ before: n, text: day.why === "missing" ? "?" : "–", tone: day.why === "missing" ? "mark" : "quiet" });
+      if (day.corrected) all.push({ at: n, text: "C", tone: "note" });
+      if (day.flagged) all.push({ at: n, text: "!", tone: "mark" });
     });
-    return found.map((mark) => ({ ...mark, at: mark.at ?? lastBar(days, mark.before) })).filter((mark) => mark.at >= 0)
+    return all.map((mark) => ({ ...mark, at: mark.at ?? lastBar(days, mark.before) })).filter((mark) => mark.at >= 0)
       .sort((a, b) => a.at - b.at)
       .map((mark) => ({ time: days[mark.at].time, position: "aboveBar", shape: "circle", size: 0.4, color: color(mark.tone), text: mark.text }));
   }
@@ -51,12 +51,12 @@
     return n;
   }
 
-  /* A day's mark may stand where there was no room for its month's: so it names the month. */
+  /* Day labels include the month, because the month's own label is left out where there is no room. */
   function tick(time, kind) {
     return kind === LightweightCharts.TickMarkType.DayOfMonth ? dates.format(new Date(`${time}T00:00:00Z`)) : null;
   }
 
-  function looks() {
+  function chartOptions() {
     return {
       layout: { background: { color: color("back") }, textColor: color("quiet"), attributionLogo: false, fontFamily: "inherit", panes: { separatorColor: color("grid"), separatorHoverColor: color("grid") } },
       grid: { vertLines: { color: color("grid") }, horzLines: { color: color("grid") } },
@@ -68,7 +68,7 @@
     };
   }
 
-  const candleLooks = () => ({
+  const candleOptions = () => ({
     upColor: "transparent", borderUpColor: color(config.rising), wickUpColor: color(config.rising),
     downColor: color(falling), borderDownColor: color(falling), wickDownColor: color(falling),
     lastValueVisible: true, priceLineVisible: false,
@@ -79,11 +79,11 @@
   const asCandle = (day) => (day.why ? { time: day.time } : { time: day.time, open: day.open, high: day.high, low: day.low, close: day.close });
 
   function pair(name, value) {
-    const group = document.createElement("div"), term = document.createElement("dt"), told = document.createElement("dd");
+    const group = document.createElement("div"), term = document.createElement("dt"), description = document.createElement("dd");
     term.textContent = name;
     term.hidden = !name;
-    told.append(value);
-    group.append(term, told);
+    description.append(value);
+    group.append(term, description);
     return group;
   }
 
@@ -95,41 +95,41 @@
     return link;
   }
 
-  function told(day) {
-    if (day.why) return [[day.time, words[day.why]]];
+  function valuesOf(day) {
+    if (day.why) return [[day.time, texts[day.why]]];
     const signed = day.change_pct === null ? null : `${day.change_pct > 0 ? "+" : ""}${day.change_pct.toFixed(2)}%`;
     return [
       ["", day.time],
-      ...["open", "high", "low", "close"].map((name) => [words[name], prices.format(day[name])]),
-      ...(signed === null ? [] : [[words.change_pct, signed]]),
-      [words.volume, numbers.format(day.volume)],
-      ...(day.amount === null ? [] : [[words.amount, numbers.format(day.amount)]]),
-      ...["corrected", "flagged"].filter((note) => day[note]).map((note) => ["", words[note]]),
+      ...["open", "high", "low", "close"].map((name) => [texts[name], prices.format(day[name])]),
+      ...(signed === null ? [] : [[texts.change_pct, signed]]),
+      [texts.volume, numbers.format(day.volume)],
+      ...(day.amount === null ? [] : [[texts.amount, numbers.format(day.amount)]]),
+      ...["corrected", "flagged"].filter((note) => day[note]).map((note) => ["", texts[note]]),
     ];
   }
 
-  function show(day, aloud) {
-    const pairs = told(day);
+  function show(day, announce) {
+    const pairs = valuesOf(day);
     values.replaceChildren(...pairs.map(([name, value]) => pair(name, value)));
-    if (day.task) values.append(pair(words.task, taskLink(day.task)));
-    if (aloud) said.textContent = pairs.map((both) => both.join(" ")).join(", ");
+    if (day.task) values.append(pair(texts.task, taskLink(day.task)));
+    if (announce) announcer.textContent = pairs.map((both) => both.join(" ")).join(", ");
   }
 
   function draw(days) {
-    const chart = LightweightCharts.createChart(box, { autoSize: true, ...looks() });
-    const candles = chart.addSeries(LightweightCharts.CandlestickSeries, candleLooks());
+    const chart = LightweightCharts.createChart(box, { autoSize: true, ...chartOptions() });
+    const candles = chart.addSeries(LightweightCharts.CandlestickSeries, candleOptions());
     const volume = chart.addSeries(LightweightCharts.HistogramSeries, {
       priceFormat: { type: "custom", minMove: 1, formatter: (count) => short.format(count) }, lastValueVisible: false, priceLineVisible: false,
     }, 1);
     candles.setData(days.map(asCandle));
     volume.setData(days.map(asVolume));
     chart.panes()[1].setHeight(phone ? 70 : 100);
-    const marked = LightweightCharts.createSeriesMarkers(candles, marks(days));
+    const markers = LightweightCharts.createSeriesMarkers(candles, marks(days));
     new MutationObserver(() => {
-      chart.applyOptions(looks());
-      candles.applyOptions(candleLooks());
+      chart.applyOptions(chartOptions());
+      candles.applyOptions(candleOptions());
       volume.setData(days.map(asVolume));
-      marked.setMarkers(marks(days));
+      markers.setMarkers(marks(days));
     }).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
     return { chart, candles };
   }
@@ -139,8 +139,8 @@
   function range(chart, days, months) {
     const last = days[days.length - 1].time, from = new Date(`${last}T00:00:00Z`);
     from.setUTCMonth(from.getUTCMonth() - months);
-    const begins = months ? Math.max(0, days.findIndex((day) => day.time > from.toISOString().slice(0, 10))) : 0;
-    chart.timeScale().setVisibleLogicalRange({ from: begins - 0.5, to: days.length + 0.5 });
+    const first = months ? Math.max(0, days.findIndex((day) => day.time > from.toISOString().slice(0, 10))) : 0;
+    chart.timeScale().setVisibleLogicalRange({ from: first - 0.5, to: days.length + 0.5 });
     for (const button of ranges.children) button.setAttribute("aria-pressed", String(Number(button.dataset.months) === months));
   }
 
@@ -150,42 +150,42 @@
       const button = event.target.closest("button");
       if (!button) return;
       range(chart, days, Number(button.dataset.months));
-      localStorage.setItem(KEPT, button.dataset.months);
+      localStorage.setItem(RANGE_KEY, button.dataset.months);
     });
-    const kept = [...ranges.children].some((button) => button.dataset.months === localStorage.getItem(KEPT));
-    range(chart, days, kept ? Number(localStorage.getItem(KEPT)) : 12);
-    const moved = () => [...ranges.children].forEach((button) => button.setAttribute("aria-pressed", "false"));
-    box.addEventListener("wheel", moved, { passive: true });
-    box.addEventListener("pointermove", (event) => { if (event.buttons) moved(); });
+    const isKnown = [...ranges.children].some((button) => button.dataset.months === localStorage.getItem(RANGE_KEY));
+    range(chart, days, isKnown ? Number(localStorage.getItem(RANGE_KEY)) : 12);
+    const clearRange = () => [...ranges.children].forEach((button) => button.setAttribute("aria-pressed", "false"));
+    box.addEventListener("wheel", clearRange, { passive: true });
+    box.addEventListener("pointermove", (event) => { if (event.buttons) clearRange(); });
   }
 
-  /* ---- the day that is looked at: by pointer, or by arrow keys */
+  /* ---- the selected day: by pointer, or by arrow keys */
 
   function follow({ chart, candles }, days) {
-    const place = new Map(days.map((day, n) => [day.time, n]));
-    let now = lastBar(days, days.length - 1);
-    show(days[now], false);
+    const indexes = new Map(days.map((day, n) => [day.time, n]));
+    let current = lastBar(days, days.length - 1);
+    show(days[current], false);
     chart.subscribeCrosshairMove((at) => {
-      if (!at.time || !place.has(at.time) || place.get(at.time) === now) return;
-      now = place.get(at.time);
-      show(days[now], false);
+      if (!at.time || !indexes.has(at.time) || indexes.get(at.time) === current) return;
+      current = indexes.get(at.time);
+      show(days[current], false);
     });
     const go = (n) => {
-      now = Math.min(days.length - 1, Math.max(0, n));
-      const day = days[now], seen = chart.timeScale().getVisibleLogicalRange();
-      if (now < seen.from || now > seen.to) {
-        const half = (seen.to - seen.from) / 2;
-        chart.timeScale().setVisibleLogicalRange({ from: now - half, to: now + half });
+      current = Math.min(days.length - 1, Math.max(0, n));
+      const day = days[current], visible = chart.timeScale().getVisibleLogicalRange();
+      if (current < visible.from || current > visible.to) {
+        const half = (visible.to - visible.from) / 2;
+        chart.timeScale().setVisibleLogicalRange({ from: current - half, to: current + half });
       }
-      chart.setCrosshairPosition(day.why ? days[lastBar(days, now)]?.close ?? 0 : day.close, day.time, candles);
+      chart.setCrosshairPosition(day.why ? days[lastBar(days, current)]?.close ?? 0 : day.close, day.time, candles);
       show(day, true);
     };
     const zoom = (by) => {
-      const seen = chart.timeScale().getVisibleLogicalRange(), middle = (seen.from + seen.to) / 2, half = ((seen.to - seen.from) / 2) * by;
+      const visible = chart.timeScale().getVisibleLogicalRange(), middle = (visible.from + visible.to) / 2, half = ((visible.to - visible.from) / 2) * by;
       chart.timeScale().setVisibleLogicalRange({ from: middle - half, to: middle + half });
     };
     const keys = {
-      ArrowLeft: () => go(now - 1), ArrowRight: () => go(now + 1), PageUp: () => go(now - 20), PageDown: () => go(now + 20),
+      ArrowLeft: () => go(current - 1), ArrowRight: () => go(current + 1), PageUp: () => go(current - 20), PageDown: () => go(current + 20),
       Home: () => go(0), End: () => go(days.length - 1), "+": () => zoom(0.7), "=": () => zoom(0.7), "-": () => zoom(1.4),
     };
     box.addEventListener("keydown", (event) => {
@@ -196,10 +196,10 @@
     box.addEventListener("blur", () => chart.clearCrosshairPosition());
   }
 
-  async function begin() {
-    const answer = await fetch(config.data, { headers: { Accept: "application/json" } });
-    if (!answer.ok) throw new Error(String(answer.status));
-    const days = read(await answer.json());
+  async function start() {
+    const response = await fetch(config.data, { headers: { Accept: "application/json" } });
+    if (!response.ok) throw new Error(String(response.status));
+    const days = parse(await response.json());
     if (!days.length) return;
     const drawn = draw(days);
     offerRanges(drawn.chart, days);
@@ -207,9 +207,9 @@
     box.dataset.ready = String(days.length);
   }
 
-  begin().catch((error) => {
+  start().catch((error) => {
     box.hidden = true;
-    values.textContent = words.failed;
+    values.textContent = texts.failed;
     values.setAttribute("role", "alert");
     console.warn(error);
   });

@@ -1,25 +1,25 @@
-/* The task page: what the refresh brings, the ticking times, the stocks' grid, the keys. */
+/* The task page: live parts, running times, the grid of stocks, keyboard shortcuts. */
 
 import { Grid } from "./grid.js";
 import { Refresher, swap } from "./refresh.js";
 
 const byId = (id) => document.getElementById(id);
-const read = (id) => JSON.parse(byId(id).textContent);
+const readJson = (id) => JSON.parse(byId(id).textContent);
 const page = byId("sc-task");
-const words = read("sc-words");
+const texts = readJson("sc-words");
 const numbers = new Intl.NumberFormat("en-US"); // 12,154, as English and Chinese finance both write it
 const number = (value) => numbers.format(value);
-let pulse = read("sc-begin");
-let have = pulse.have;
-const watched = !pulse.final; // whoever saw it run hears how it ended
-let skew = pulse.now - Date.now();
+let live = readJson("sc-begin");
+let versions = live.have; // the digest of each part that the page shows
+const sawItRunning = !live.final; // then the end is announced with its result
+let clockOffset = live.now - Date.now(); // the server's clock minus this one, in ms
 
 // ---------------------------------------------------------------- times
 
-const unit = (name, value) => words.units[name].replace("{n}", String(value));
+const unit = (name, value) => texts.units[name].replace("{n}", String(value));
 
-/** Like the server's durations: the two largest units. */
-function inWords(seconds) {
+/** Returns a duration as the server writes it: in its two largest units. */
+function formatDuration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const minutes = Math.floor(whole / 60);
   const hours = Math.floor(whole / 3600);
@@ -31,28 +31,28 @@ function inWords(seconds) {
 
 function tick() {
   if (document.hidden) return;
-  const now = Date.now() + skew;
+  const now = Date.now() + clockOffset;
   for (const element of page.querySelectorAll("[data-sc-since]")) {
-    element.textContent = inWords((now - pulse[element.dataset.scSince]) / 1000);
+    element.textContent = formatDuration((now - live[element.dataset.scSince]) / 1000);
   }
   for (const element of page.querySelectorAll("[data-sc-ago]")) {
-    const age = inWords((now - pulse[element.dataset.scAgo]) / 1000);
-    element.textContent = words.ago.replace("{time}", age);
+    const age = formatDuration((now - live[element.dataset.scAgo]) / 1000);
+    element.textContent = texts.ago.replace("{time}", age);
   }
-  told(refresher.state ?? { kind: "ok" });
+  showState(refresher.state ?? { kind: "ok" });
 }
 
 // ---------------------------------------------------------------- parts
 
-function changed(data) {
-  pulse = data;
-  skew = data.now - Date.now();
+function showData(data) {
+  live = data;
+  clockOffset = data.now - Date.now();
   for (const [name, [digest, html]] of Object.entries(data.parts)) {
     swap(document.querySelector(`[data-sc-part="${name}"]`), html);
-    keep(name, digest);
+    setVersion(name, digest);
   }
   if (data.cells) {
-    keep("cells", data.cells[0]);
+    setVersion("cells", data.cells[0]);
     grid.set(data.cells[1], data.planned);
   }
   document.title = document.title.replace(/^[^|]*/, `${data.title} `);
@@ -60,32 +60,32 @@ function changed(data) {
   if (data.final) refresher.end("final");
 }
 
-function keep(name, digest) {
-  have = [...have.filter((one) => !one.startsWith(`${name}.`)), `${name}.${digest}`];
+function setVersion(name, digest) {
+  versions = [...versions.filter((version) => !version.startsWith(`${name}.`)), `${name}.${digest}`];
 }
 
-// ---------------------------------------------------------------- what is known
+// ---------------------------------------------------------------- the state of the refresh
 
 const age = byId("sc-age");
 const problem = byId("sc-state");
-const SAID = { final: "final", forbidden: "forbidden", gone: "gone", signed_out: "signed_out", lost: "lost", failing: "failing" };
+const PROBLEMS = { final: "final", forbidden: "forbidden", gone: "gone", signed_out: "signed_out", lost: "lost", failing: "failing" };
 
-/** The age of what is shown, each second; and aloud, once each, whatever else is to be said. */
-function told(state) {
-  const broken = state.kind in SAID;
-  age.hidden = broken;
-  age.textContent = `${state.kind === "paused" ? `${words.paused} ` : ""}${words.updated.replace("{time}", inWords(refresher.age))}`;
-  page.classList.toggle("sc-stale", broken && state.kind !== "final");
+/** Shows the age of the data each second, or the problem. Screen readers announce each problem once. */
+function showState(state) {
+  const hasProblem = state.kind in PROBLEMS;
+  age.hidden = hasProblem;
+  age.textContent = `${state.kind === "paused" ? `${texts.paused} ` : ""}${texts.updated.replace("{time}", formatDuration(refresher.age))}`;
+  page.classList.toggle("sc-stale", hasProblem && state.kind !== "final");
   page.classList.toggle("sc-over", state.kind === "final");
-  const text = broken ? sentence(state) : "";
-  if (state !== shown.state || broken) show(state, text);
+  const text = hasProblem ? sentence(state) : "";
+  if (state !== shown.state || hasProblem) showProblem(state, text);
 }
 
 const shown = { state: null, text: "" };
 
-function show(state, text) {
-  const spoken = state.kind !== shown.state?.kind || state.status !== shown.state?.status;
-  problem.setAttribute("aria-live", spoken ? "polite" : "off"); // a countdown is not read out each second
+function showProblem(state, text) {
+  const isNew = state.kind !== shown.state?.kind || state.status !== shown.state?.status;
+  problem.setAttribute("aria-live", isNew ? "polite" : "off"); // a countdown must not be announced each second
   shown.state = state;
   if (shown.text === text) return;
   shown.text = text;
@@ -94,28 +94,28 @@ function show(state, text) {
   const link = document.createElement("a");
   link.href = window.location.href;
   link.className = "sc-link";
-  link.textContent = words.sign_in;
+  link.textContent = texts.sign_in;
   problem.append(" ", link);
 }
 
 function sentence(state) {
-  const wait = inWords(Math.ceil(Math.max(0, (refresher.retryAt - performance.now()) / 1000)));
-  const text = words[SAID[state.kind]].replace("{time}", inWords(refresher.age)).replace("{status}", state.status);
-  if (state.kind === "final") return watched ? `${pulse.said}. ${text}` : text;
+  const wait = formatDuration(Math.ceil(Math.max(0, (refresher.retryAt - performance.now()) / 1000)));
+  const text = texts[PROBLEMS[state.kind]].replace("{time}", formatDuration(refresher.age)).replace("{status}", state.status);
+  if (state.kind === "final") return sawItRunning ? `${live.said}. ${text}` : text;
   return text.replace("{wait}", wait);
 }
 
 // ---------------------------------------------------------------- controls
 
 const every = byId("sc-every");
-const grid = new Grid(byId("sc-grid"), { address: page.dataset.stocks, words, number });
+const grid = new Grid(byId("sc-grid"), { address: page.dataset.stocks, texts, number });
 const refresher = new Refresher({
-  address: () => `${page.dataset.live}?have=${have.join(",")}`,
-  changed,
-  told: (state) => told(state),
+  address: () => `${page.dataset.live}?have=${versions.join(",")}`,
+  onData: showData,
+  onState: showState,
 });
 
-function pause() {
+function togglePause() {
   const before = Number(every.dataset.before ?? 5);
   if (refresher.every) every.dataset.before = String(refresher.every);
   refresher.every = refresher.every ? 0 : before;
@@ -126,33 +126,34 @@ every.value = String(refresher.every);
 if (!every.value) every.value = "5";
 every.addEventListener("change", () => (refresher.every = Number(every.value)));
 window.addEventListener("storage", () => (every.value = String(refresher.every)));
-byId("sc-now").addEventListener("click", () => refresher.ask());
+byId("sc-now").addEventListener("click", () => refresher.poll());
 
 // ---------------------------------------------------------------- keys
 
 const KEYS = "sc-keys";
 const help = byId("sc-keys");
-const wanted = byId("sc-keys-on");
+const toggle = byId("sc-keys-on");
 const actions = {
-  r: () => !refresher.over && refresher.ask(),
-  p: () => !refresher.over && pause(),
+  r: () => !refresher.ended && refresher.poll(),
+  p: () => !refresher.ended && togglePause(),
   g: () => byId("sc-cells").focus(),
   f: () => grid.filter("f"),
   "?": () => help.showModal(),
 };
 
-const single = () => localStorage.getItem(KEYS) !== "off"; // speech input types letters: they can be switched off
+// Speech input may type single letters, so the shortcuts can be switched off.
+const shortcutsOn = () => localStorage.getItem(KEYS) !== "off";
 
-wanted.setAttribute("aria-pressed", String(single()));
-wanted.addEventListener("click", () => {
-  localStorage.setItem(KEYS, single() ? "off" : "on");
-  wanted.setAttribute("aria-pressed", String(single()));
+toggle.setAttribute("aria-pressed", String(shortcutsOn()));
+toggle.addEventListener("click", () => {
+  localStorage.setItem(KEYS, shortcutsOn() ? "off" : "on");
+  toggle.setAttribute("aria-pressed", String(shortcutsOn()));
 });
 byId("sc-help").addEventListener("click", () => help.showModal());
 byId("sc-keys-close").addEventListener("click", () => help.close());
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, select, textarea, dialog, [contenteditable]");
-  if (typing || event.altKey || event.ctrlKey || event.metaKey || !single()) return;
+  if (typing || event.altKey || event.ctrlKey || event.metaKey || !shortcutsOn()) return;
   if (!Object.hasOwn(actions, event.key)) return;
   event.preventDefault();
   actions[event.key]();
@@ -160,12 +161,12 @@ document.addEventListener("keydown", (event) => {
 
 // ---------------------------------------------------------------- begin
 
-grid.set(pulse.cells, pulse.planned);
+grid.set(live.cells, live.planned);
 setInterval(tick, 1000);
 document.addEventListener("visibilitychange", tick);
-if (pulse.final) refresher.end("final");
+if (live.final) refresher.end("final");
 else {
-  refresher.etag = pulse.etag;
+  refresher.etag = live.etag;
   refresher.resume();
 }
 tick();
