@@ -1,24 +1,24 @@
-"""The browser tests: `python -m tests.browser [pytest arguments]`. They say aloud when they can't run."""
+"""Runs the browser tests: `python -m tests.browser [pytest arguments]`. Prints why when they cannot run."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.browser import needs
+from tests.browser import requirements
 
 FOLDER = Path(__file__).resolve().parent
 
 
 def run(arguments: list[str]) -> int:
-    """Pytest's exit code; 0 when they were skipped, unless BROWSER_TESTS=required."""
+    """Returns pytest's exit code; 0 when the tests were skipped, unless BROWSER_TESTS=required."""
     print("\n=== the browser tests ===", flush=True)
-    if reason := needs.missing():
+    if reason := requirements.missing():
         print(f"SKIPPED: {reason}", flush=True)
-        return int(needs.required())
-    twice = ["-n", "2", "--dist", "loadfile", "--reruns", "1", "-rR"]  # two sites, two browsers
+        return int(requirements.required())
+    parallel = ["-n", "2", "--dist", "loadfile", "--reruns", "1", "-rR"]  # two sites, two browsers
     configuration = ["-c", str(FOLDER / "pytest.ini")]
-    command = [sys.executable, "-m", "pytest", *configuration, *twice, str(FOLDER), *arguments]
-    return subprocess.run(command, cwd=needs.ROOT, check=False).returncode
+    command = [sys.executable, "-m", "pytest", *configuration, *parallel, str(FOLDER), *arguments]
+    return subprocess.run(command, cwd=requirements.ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

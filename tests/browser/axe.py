@@ -1,34 +1,34 @@
-"""Asks axe-core, which `make browser` fetches from npm, what is wrong with a page for disabled people."""
+"""Checks the accessibility of a page with axe-core, which `make browser` fetches from npm."""
 
 from functools import cache
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser import needs
+from tests.browser import requirements
 
-GRAVE = ("serious", "critical")
-# A table's rows are alike: the first ten speak for all.
-PART = {"exclude": [["table tbody tr:nth-child(n + 11)"]]}
+REPORTED = ("serious", "critical")
+# The rows of a table are alike: the first ten are enough.
+SCOPE = {"exclude": [["table tbody tr:nth-child(n + 11)"]]}
 
 
 @cache
 def _script() -> str:
-    if not needs.AXE.exists():
+    if not requirements.AXE.exists():
         reason = "axe-core is not there: `make browser` fetches it with npm"
-        pytest.fail(reason) if needs.required() else pytest.skip(reason)
-    return needs.AXE.read_text()
+        pytest.fail(reason) if requirements.required() else pytest.skip(reason)
+    return requirements.AXE.read_text()
 
 
 def violations(page: Page, *rules: str) -> list[str]:
-    """The serious and critical ones of these rules (none: all): rule, where, and what it says."""
+    """Returns serious and critical violations of these rules (none: all) with rule, HTML and explanation."""
     if not page.evaluate("() => 'axe' in window"):
-        page.evaluate(_script())  # over the debugger: the page's own policy stays as it is
+        page.evaluate(_script())  # through the debugger, so the page's content security policy is unchanged
     options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
-    found = page.evaluate("([part, options]) => axe.run(part, options)", [PART, options])["violations"]
+    results = page.evaluate("([scope, options]) => axe.run(scope, options)", [SCOPE, options])["violations"]
     return [
         f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary']}"
-        for rule in found
-        if rule["impact"] in GRAVE
+        for rule in results
+        if rule["impact"] in REPORTED
         for node in rule["nodes"][:3]
     ]

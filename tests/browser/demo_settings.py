@@ -1,4 +1,4 @@
-"""How the demo site behaves: some failures in each hundred, at a pace that leaves time for the pictures."""
+"""Settings of the demo site: about one failure in a hundred stocks, slow enough for the screenshots."""
 
 SETTINGS = {
     "COLLECTOR_SIMULATED_STOCKS": "1800",

@@ -1,7 +1,6 @@
-"""Pictures of the main pages for the README: `make screenshots`, or this module with a folder.
+"""Takes screenshots of the main pages for the README: `make screenshots`, or this module with a folder.
 
-On a demo site, with a task that runs while it is taken. English and Chinese, each page as NAME.en.png
-and NAME.zh.png.
+They show a demo site with a running task, in English (NAME.en.png) and Chinese (NAME.zh.png).
 """
 
 import io
@@ -13,39 +12,39 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser import needs, survey
+from tests.browser import page_checks, requirements
 from tests.browser.conftest import PHONE, WIDE, sign_in
 from tests.browser.demo_settings import SETTINGS
-from tests.browser.places import TASKS, task_page
-from tests.browser.site import Site
+from tests.browser.live_site import Site
+from tests.browser.main_pages import TASKS, task_page
 
-FOLDER = needs.ROOT / "docs" / "screenshots"
+FOLDER = requirements.ROOT / "docs" / "screenshots"
 LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
-LARGEST = 250_000  # bytes
-BEGIN = 0.55  # of the task
-# Live pages move on by themselves; a picture is taken when what they asked for has come.
-READY = f"document.fonts.ready.then(() => {survey.SETTLED})"
+MAX_BYTES = 250_000
+MIN_SHARE = 0.55  # of the task that is processed
+# Live pages refresh themselves; a picture is taken once their requests are answered.
+READY = f"document.fonts.ready.then(() => {page_checks.SETTLED})"
 
 
 def save(page: Page, path: Path) -> None:
-    """What the window shows, in at most 256 colours."""
+    """Saves the visible part of the page in at most 256 colours."""
     page.wait_for_function(READY)
     picture = Image.open(io.BytesIO(page.screenshot(animations="disabled")))
     small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
-    assert path.stat().st_size <= LARGEST, path
+    assert path.stat().st_size <= MAX_BYTES, path
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def wait_for_share(site: Site, task: str, page: Page) -> None:
-    """Until that much of the task is done, so that there is something to see."""
+    """Waits until enough of the task is processed, so that there is something to see."""
     page.goto(task_page(task))
     page.wait_for_function(
         r"""share => { const said = document.querySelector('.sc-bar p').textContent;
                        const found = /([\d,]+) of ([\d,]+)/.exec(said) ?? [0, '0', '1'];
                        const [done, all] = found.slice(1).map(n => Number(n.replace(',', '')));
                        return done / all >= share }""",
-        arg=BEGIN,
+        arg=MIN_SHARE,
         timeout=120_000,
     )
 
@@ -91,20 +90,22 @@ def take(site: Site, browser: Browser, folder: Path) -> None:
 
 
 def main() -> int:
-    """0 when all were taken."""
-    if reason := needs.missing():
+    """Returns 0 when all screenshots were taken."""
+    if reason := requirements.missing():
         print(f"No screenshots: {reason}")
         return 1
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="collector-") as place:
-        site = Site(Path(place), "tests.browser.demo", **SETTINGS)
+        site = Site(Path(place), "tests.browser.demo_data", **SETTINGS)
         try:
             site.start()
             with sync_playwright() as playwright:
                 take(
                     site,
-                    playwright.chromium.launch(executable_path=needs.chromium(), args=needs.FLAGS),
+                    playwright.chromium.launch(
+                        executable_path=requirements.chromium(), args=requirements.FLAGS
+                    ),
                     folder,
                 )
         finally:

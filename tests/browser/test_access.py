@@ -1,13 +1,13 @@
-"""The main pages for people who use a keyboard, a screen reader, the dark theme, or less motion."""
+"""Accessibility of the main pages: axe-core in light and dark, and the keyboard."""
 
 import pytest
 
-from tests.browser import axe, survey
+from tests.browser import axe, page_checks
 from tests.browser.conftest import Open
-from tests.browser.places import FIVE, NAMES, main_pages
-from tests.browser.site import Site
+from tests.browser.live_site import Site
+from tests.browser.main_pages import CORE_PAGES, PAGE_NAMES, main_pages
 
-MOST_STOPS = 400
+MAX_TAB_STOPS = 400
 
 
 def role_for(name: str) -> str | None:
@@ -15,11 +15,11 @@ def role_for(name: str) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("name", "language"), [(name, "en-US") for name in NAMES] + [(name, "zh-CN") for name in FIVE]
+    ("name", "language"), [(name, "en-US") for name in PAGE_NAMES] + [(name, "zh-CN") for name in CORE_PAGES]
 )
 def test_axe_finds_nothing_serious(open_as: Open, site: Site, name: str, language: str) -> None:
     page = open_as(role_for(name), main_pages(site)[name], language, reduced_motion="reduce")
-    page.wait_for_function(survey.SETTLED)
+    page.wait_for_function(page_checks.SETTLED)
     light = axe.violations(page)
     page.emulate_media(color_scheme="dark")
     page.evaluate("() => document.documentElement.classList.add('dark')")  # as the theme's switch does
@@ -28,18 +28,18 @@ def test_axe_finds_nothing_serious(open_as: Open, site: Site, name: str, languag
     assert (light, dark) == ([], [])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PAGE_NAMES)
 def test_tab_reaches_every_control_with_visible_focus(open_as: Open, site: Site, name: str) -> None:
     page = open_as(role_for(name), main_pages(site)[name], reduced_motion="reduce")
-    page.wait_for_function(survey.SETTLED)
-    wanted = set(range(survey.ask(page, "controls")))
+    page.wait_for_function(page_checks.SETTLED)
+    wanted = set(range(page_checks.run_script(page, "controls")))
     assert wanted
     reached: set[int] = set()
     faults: dict[int, str] = {}
     ends = 0  # of the page; it may begin somewhere in it, where the focus was set
-    for _ in range(MOST_STOPS):
+    for _ in range(MAX_TAB_STOPS):
         page.keyboard.press("Tab")
-        stop = survey.ask(page, "focused")
+        stop = page_checks.run_script(page, "focused")
         ends += stop is None
         if reached >= wanted or ends == 2:
             break
@@ -47,5 +47,5 @@ def test_tab_reaches_every_control_with_visible_focus(open_as: Open, site: Site,
             faults[stop["stop"]] = stop["what"]  # once is enough: a date has four stops, and rings of its own
         if stop and stop["stop"] is not None:
             reached.add(stop["stop"])
-    missed = [survey.control(page, number) for number in sorted(wanted - reached)]
+    missed = [page_checks.control(page, number) for number in sorted(wanted - reached)]
     assert (missed, faults) == ([], {})

@@ -1,14 +1,14 @@
-"""What holds on every page that an administrator can reach by links, in both languages."""
+"""Checks of every page that an administrator can reach by links, in both languages."""
 
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Browser, StorageState
 
-from tests.browser import english, survey
-from tests.browser.site import Site
-from tests.browser.survey import Seen
-from tests.browser.watch import Watch
+from tests.browser import page_checks, untranslated
+from tests.browser.live_site import Site
+from tests.browser.page_checks import PageCheck
+from tests.browser.problem_log import ProblemLog
 
 LANGUAGES = {"en-US": "en", "zh-CN": "zh-hans"}
 
@@ -21,50 +21,50 @@ def language(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def pages(
     site: Site, browser: Browser, signed_in: Callable[[str], StorageState], language: str
-) -> list[Seen]:
-    """All pages, walked through once."""
+) -> list[PageCheck]:
+    """Returns the checks of all pages; they are crawled once."""
     site.become_idle()
     state = signed_in("administrator")
     context = browser.new_context(
-        locale=language, viewport=survey.WIDE, storage_state=state, reduced_motion="reduce"
+        locale=language, viewport=page_checks.WIDE, storage_state=state, reduced_motion="reduce"
     )
     tasks = [site.tasks(status)[0] for status in ("completed", "failed", "cancelled")]
     lists = [f"{site.url}/admin/", f"{site.url}/admin/tasks_app/collectiontask/"]
     start = [*lists, *(f"{lists[1]}{task}/change/" for task in tasks)]
-    found = list(survey.walk(context, Watch(context), start, site.url))
+    checks = list(page_checks.crawl(context, ProblemLog(context), start, site.url))
     context.close()
-    print("\n".join(page.url for page in found))
-    return found
+    print("\n".join(page.url for page in checks))
+    return checks
 
 
-def test_crawl_finds_all_pages(pages: list[Seen]) -> None:
+def test_crawl_finds_all_pages(pages: list[PageCheck]) -> None:
     assert len(pages) > 20
 
 
-def test_pages_have_no_console_or_request_errors(pages: list[Seen]) -> None:
-    assert survey.faults(pages, lambda page: page.problems) == ""
+def test_pages_have_no_console_or_request_errors(pages: list[PageCheck]) -> None:
+    assert page_checks.faults(pages, lambda page: page.problems) == ""
 
 
-def test_pages_declare_their_language(pages: list[Seen], language: str) -> None:
+def test_pages_declare_their_language(pages: list[PageCheck], language: str) -> None:
     assert {page.language for page in pages} == {LANGUAGES[language]}
 
 
-def test_chinese_pages_have_no_english_left(pages: list[Seen], language: str) -> None:
+def test_chinese_pages_have_no_english_left(pages: list[PageCheck], language: str) -> None:
     if language == "zh-CN":
-        assert survey.faults(pages, lambda page: list(english.left(page.texts))) == ""
+        assert page_checks.faults(pages, lambda page: list(untranslated.english_texts(page.texts))) == ""
 
 
-def test_pages_fit_a_phone(pages: list[Seen]) -> None:
-    assert survey.faults(pages, lambda page: page.phone) == ""
+def test_pages_fit_a_phone(pages: list[PageCheck]) -> None:
+    assert page_checks.faults(pages, lambda page: page.phone) == ""
 
 
-def test_pages_fit_a_wide_window(pages: list[Seen]) -> None:
-    assert survey.faults(pages, lambda page: page.wide) == ""
+def test_pages_fit_a_wide_window(pages: list[PageCheck]) -> None:
+    assert page_checks.faults(pages, lambda page: page.wide) == ""
 
 
-def test_controls_do_not_need_a_mouse(pages: list[Seen]) -> None:
-    assert survey.faults(pages, lambda page: page.mouse_only) == ""
+def test_controls_do_not_need_a_mouse(pages: list[PageCheck]) -> None:
+    assert page_checks.faults(pages, lambda page: page.mouse_only) == ""
 
 
-def test_reduced_motion_stops_animations(pages: list[Seen]) -> None:
-    assert survey.faults(pages, lambda page: page.moving) == ""
+def test_reduced_motion_stops_animations(pages: list[PageCheck]) -> None:
+    assert page_checks.faults(pages, lambda page: page.moving) == ""

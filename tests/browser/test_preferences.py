@@ -1,4 +1,4 @@
-"""What people choose for themselves, and keep: language and theme."""
+"""Preferences of a user that are remembered: language and theme."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A task's life as people see it: started from the form, watched, cancelled, retried."""
+"""The life of a task in the browser: started from the form, watched, cancelled, retried."""
 
 import re
 
@@ -6,11 +6,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, Open
-from tests.browser.places import TASKS, task_page
-from tests.browser.site import STOCKS, Site
+from tests.browser.live_site import STOCKS, Site
+from tests.browser.main_pages import TASKS, task_page
 
 CODES = [f"{board}{number:04d}" for number in range(1, 6) for board in ("00", "30", "60")]
-REFUSED = "000007, 300007"
+FAILING_CODES = "000007, 300007"
 DONE = re.compile(r"([\d,]+) of ([\d,]+) stocks")
 
 pytestmark = pytest.mark.usefixtures("idle")
@@ -21,18 +21,18 @@ def sentence(page: Page) -> str:
 
 
 def processed(page: Page) -> int:
-    """The number in the sentence beside the bar."""
+    """Returns the number of processed stocks in the sentence next to the bar."""
     found = DONE.search(sentence(page))
     return int(found[1].replace(",", "")) if found else 0
 
 
 def width(page: Page) -> float:
-    """How far the bar is filled, of 1,000."""
+    """Returns the length of the filled part of the bar, of 1,000."""
     return float(page.locator(".sc-bar rect.sc-done").get_attribute("width") or 0)
 
 
-def mark(page: Page) -> None:
-    """A reload would lose this."""
+def mark_document(page: Page) -> None:
+    """Marks the document; a reload loses the mark."""
     page.evaluate("() => { window.sameDocument = true }")
 
 
@@ -41,7 +41,7 @@ def is_same_document(page: Page) -> bool:
 
 
 def wait_for(page: Page, number: int) -> None:
-    """Until more than `number` stocks are said to be processed."""
+    """Waits until the page shows more than `number` stocks as processed."""
     page.wait_for_function(
         r"""n => { const found = /([\d,]+) of/.exec(document.querySelector('.sc-bar p').textContent);
                    return found && Number(found[1].replace(',', '')) > n }""",
@@ -49,8 +49,8 @@ def wait_for(page: Page, number: int) -> None:
     )
 
 
-def status(page: Page, name: str) -> None:
-    """The label at the page's head comes to say this."""
+def expect_status(page: Page, name: str) -> None:
+    """Waits until the label in the head of the page shows this status."""
     expect(page.locator("[data-sc-part=head] .sc-label")).to_contain_text(name)
 
 
@@ -63,17 +63,17 @@ def fill_in(page: Page, codes: str) -> None:
 
 def test_started_task_progresses_to_its_end(open_as: Open, site: Site) -> None:
     page = open_as("operator", "/admin/start/")
-    fill_in(page, " ".join([*CODES, REFUSED]))
+    fill_in(page, " ".join([*CODES, FAILING_CODES]))
     expect(page.locator("#ss-estimate")).to_contain_text("17")
     page.get_by_role("button", name="Start").last.click()
     expect(page).to_have_url(re.compile(r"/collectiontask/[0-9a-f-]{36}/change/"))
     expect(page.get_by_text(re.compile("was started. It collects 17 stocks"))).to_be_visible()
-    mark(page)
-    status(page, "running")
+    mark_document(page)
+    expect_status(page, "running")
     first, wide = processed(page), width(page)
     wait_for(page, first)
     assert width(page) > wide
-    status(page, "completed")
+    expect_status(page, "completed")
     assert "17 of 17 stocks" in sentence(page)
     assert "2 failed" in sentence(page)
     expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
@@ -91,8 +91,8 @@ def test_form_errors_stand_next_to_their_fields(open_as: Open) -> None:
     wrong = page.locator("[aria-invalid=true]")
     expect(wrong).not_to_have_count(0)
     for field in wrong.all():
-        told = (field.get_attribute("aria-describedby") or "").split()
-        assert any("".join(page.locator(f"#{name}").all_inner_texts()) for name in told)
+        described_by = (field.get_attribute("aria-describedby") or "").split()
+        assert any("".join(page.locator(f"#{name}").all_inner_texts()) for name in described_by)
     assert page.locator("[name=stock_codes]").input_value() == "no code!"
 
 
@@ -105,11 +105,11 @@ def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site) -> None:
     expect(page.get_by_text("Stored bars stay")).to_be_visible()
     assert site.status(task) == "running"
     page.get_by_role("link", name="Keep running").click()
-    status(page, "running")
+    expect_status(page, "running")
     page.get_by_role("link", name="Cancel the task").click()
     page.get_by_role("button", name="Yes, cancel it").click()
     expect(page).to_have_url(re.compile(task))
-    status(page, "cancelled")
+    expect_status(page, "cancelled")
     assert site.status(task) == "cancelled"
     assert 0 < processed(page) < STOCKS
     expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
@@ -118,7 +118,7 @@ def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site) -> None:
 
 def test_overview_shows_running_task_without_reload(open_as: Open, site: Site) -> None:
     page = open_as("operator", "/admin/")
-    mark(page)
+    mark_document(page)
     expect(page.get_by_role("heading", name="Running now")).to_have_count(0)
     task = site.start_task()
     expect(page.get_by_role("heading", name="Running now")).to_be_visible()
@@ -134,21 +134,21 @@ def test_overview_shows_running_task_without_reload(open_as: Open, site: Site) -
 def test_cancel_by_another_user_shows_on_open_page(open_as: Open, site: Site) -> None:
     task = site.start_task()
     page = open_as("viewer", task_page(task))
-    mark(page)
-    status(page, "running")
+    mark_document(page)
+    expect_status(page, "running")
     site.api("DELETE", f"tasks/{task}")
-    status(page, "cancelled")
+    expect_status(page, "cancelled")
     assert is_same_document(page)
 
 
 def test_failure_group_is_retried(open_as: Open, site: Site) -> None:
     task = site.start_task(stock_codes=["000001", "000007", "300007", "600007"])
     page = open_as("operator", task_page(task))
-    status(page, "completed")
+    expect_status(page, "completed")
     page.get_by_role("link", name=re.compile("Retry these")).click()
     page.get_by_role("button", name="Yes, start it").click()
     expect(page).not_to_have_url(re.compile(task))
-    status(page, "failed")
+    expect_status(page, "failed")
     assert "3 of 3 stocks" in sentence(page)
     expect(page.get_by_role("link", name=task[:8]).first).to_be_visible()
 
@@ -177,8 +177,8 @@ def test_viewer_sees_no_actions_and_gets_403(open_as: Open, site: Site) -> None:
         expect(page.locator("select[name=action] option[value=cancel_selected]")).to_have_count(0)
     token = next(c["value"] for c in page.context.cookies() if c["name"] == "csrftoken")
     for verb in verbs:
-        answer = page.request.post(verb, headers={"X-CSRFToken": token, "Referer": site.url})
-        assert answer.status == 403, verb
+        response = page.request.post(verb, headers={"X-CSRFToken": token, "Referer": site.url})
+        assert response.status == 403, verb
     assert site.status(running) != "cancelled"  # it may have ended by itself on a busy machine
 
 
@@ -189,10 +189,10 @@ def test_refresh_pause_is_remembered(open_as: Open, site: Site) -> None:
     page.clock.install()
     page.reload()
     expect(page.get_by_label("Refresh every")).to_have_value("0")
-    assert asked_in_a_minute(page) == 0
+    assert count_polls_in_a_minute(page) == 0
     site.become_idle()
     page.get_by_role("button", name="Refresh now").click()
-    status(page, "cancelled")
+    expect_status(page, "cancelled")
 
 
 def test_hidden_tab_polls_nothing_and_catches_up(open_as: Open, site: Site) -> None:
@@ -200,13 +200,13 @@ def test_hidden_tab_polls_nothing_and_catches_up(open_as: Open, site: Site) -> N
     page = open_as("viewer", task_page(task))
     page.clock.install()
     page.reload()
-    status(page, "running")
+    expect_status(page, "running")
     hide(page, True)
-    assert asked_in_a_minute(page) == 0
+    assert count_polls_in_a_minute(page) == 0
     site.become_idle()
     hide(page, False)
     page.clock.run_for(1_000)
-    status(page, "cancelled")
+    expect_status(page, "cancelled")
 
 
 def test_ended_task_is_not_polled(open_as: Open, site: Site) -> None:
@@ -214,21 +214,21 @@ def test_ended_task_is_not_polled(open_as: Open, site: Site) -> None:
     page.clock.install()
     page.goto(task_page(site.failed_task()))
     expect(page.get_by_label("Refresh every")).to_be_hidden()
-    assert asked_in_a_minute(page) == 0
+    assert count_polls_in_a_minute(page) == 0
 
 
-def asked_in_a_minute(page: Page) -> int:
-    """How often the page asks in a minute of its clock, which takes no time here."""
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+def count_polls_in_a_minute(page: Page) -> int:
+    """Returns how often the page polls in a minute of its fake clock."""
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
     page.evaluate("() => fetch('/healthz')")
     page.clock.run_for(60_000)
-    page.evaluate("() => fetch('/healthz')")  # what was asked before is known once this is answered
-    return len([url for url in asked if "/live/" in url])
+    page.evaluate("() => fetch('/healthz')")  # earlier requests are recorded once this one is answered
+    return len([url for url in urls if "/live/" in url])
 
 
 def hide(page: Page, hidden: bool) -> None:
-    """As if another tab were shown."""
+    """Makes the page believe that its tab is hidden, or visible again."""
     page.evaluate(
         """hidden => { Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
                        document.dispatchEvent(new Event("visibilitychange")) }""",
@@ -243,4 +243,4 @@ def test_task_page_works_on_a_phone(open_as: Open, site: Site) -> None:
     assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("link", name="Cancel the task").tap()
     page.get_by_role("button", name="Yes, cancel it").tap()
-    status(page, "cancelled")
+    expect_status(page, "cancelled")

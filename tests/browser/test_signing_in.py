@@ -1,4 +1,4 @@
-"""Who gets in, in which language, and who does not."""
+"""Signing in by role, and the language of the login page."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
-from tests.browser.people import ROLES
-from tests.browser.site import Site
+from tests.browser.live_site import Site
+from tests.browser.roles import ROLES
 
 WELCOME = {"en-US": "Log in", "zh-CN": "登录", "fr-FR": "Log in"}
 

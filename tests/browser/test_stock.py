@@ -1,10 +1,10 @@
-"""The page of a stock: its chart, and its bars as a file."""
+"""The stock page: its chart, and its bars as a CSV download."""
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Open
-from tests.browser.site import Site
+from tests.browser.live_site import Site
 
 
 @pytest.mark.parametrize("language", ["en-US", "zh-CN"])

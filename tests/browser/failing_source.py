@@ -1,6 +1,6 @@
-"""A source for the browser tests: the simulated exchange, which refuses every code that ends in 7.
+"""A source for the browser tests: the simulated exchange, but every code that ends in 7 fails.
 
-So a task has the same failures each time, and a retry fails on the same stocks again.
+A task has the same failures each time, and a retry fails for the same stocks again.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from typing import ClassVar
 from tasks_app.sources.base import Bar, Permanent, Request
 from tasks_app.sources.simulated.source import SimulatedSource
 
-REFUSED = "7"
+FAILING_SUFFIX = "7"
 
 
-class Drill(SimulatedSource):
-    """As slow as COLLECTOR_SIMULATED_LATENCY says."""
+class FailingSource(SimulatedSource):
+    """Takes COLLECTOR_SIMULATED_LATENCY seconds per request."""
 
     name: ClassVar[str] = "drill"
     markets: ClassVar[tuple[str, ...]] = ("CN",)
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         bars = super().fetch(request)
-        if request.code.endswith(REFUSED):
+        if request.code.endswith(FAILING_SUFFIX):
             raise Permanent(f"The drill refuses {request.code}.")
         return bars

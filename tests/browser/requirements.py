@@ -1,4 +1,4 @@
-"""What the browser tests need from the machine, and where it is. The environment's CHROMIUM goes first."""
+"""Requirements of the browser tests, and their paths. The variable CHROMIUM takes precedence."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / ".cache" / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# A root's Chromium has no sandbox to go into; the rest keeps it from asking anybody but our site.
+# Chromium cannot use its sandbox as root; the other flags keep it from contacting other hosts.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -19,12 +19,12 @@ FLAGS = [
 
 
 def chromium() -> str | None:
-    """The path of a Chromium, None where there is none."""
+    """Returns the path of a Chromium executable, None when there is none."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def missing() -> str:
-    """Why the browser tests can't run here, empty when they can."""
+    """Returns why the browser tests cannot run here; "" when they can."""
     if chromium() is None:
         return "there is no Chromium (Debian: apt-get install chromium; elsewhere: CHROMIUM=path)"
     if find_spec("playwright") is None:
@@ -33,5 +33,5 @@ def missing() -> str:
 
 
 def required() -> bool:
-    """Whether what is missing is a failure (BROWSER_TESTS=required), not a reason to skip."""
+    """Whether a missing requirement is a failure (BROWSER_TESTS=required) instead of a reason to skip."""
     return os.environ.get("BROWSER_TESTS") == "required"

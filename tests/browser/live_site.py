@@ -1,4 +1,4 @@
-"""The site under test: `manage.py quickstart` with real workers, on a database of its own."""
+"""The site under test: `manage.py quickstart` with real workers and its own database."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.browser.needs import ROOT
+from tests.browser.requirements import ROOT
 from tools.worker_machine import environment, eventually, marked
 
 STOCKS = 60
-# Whatever the machine's own environment says: the drill's pace is such that a task lasts some seconds.
+# These override the machine's environment. The latency makes a task last a few seconds.
 SETTINGS = {
-    "COLLECTOR_SOURCES": "drill=tests.browser.drill:Drill",
+    "COLLECTOR_SOURCES": "drill=tests.browser.failing_source:FailingSource",
     "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
     "COLLECTOR_SIMULATED_BARS": "250",
     "COLLECTOR_WATCHDOG_INTERVAL": "0.5",
@@ -30,9 +30,9 @@ LATENCY = {"COLLECTOR_SIMULATED_LATENCY": "0.4"}
 
 
 class Site:
-    """A migrated and seeded database, and from `start` to `stop` everything that serves it."""
+    """A migrated and seeded database and, between `start` and `stop`, the processes that serve it."""
 
-    def __init__(self, folder: Path, seed: str = "tests.browser.seed", **extra: str) -> None:
+    def __init__(self, folder: Path, seed: str = "tests.browser.seed_data", **extra: str) -> None:
         self.folder = folder
         self.mark = f"site-{os.getpid()}-{time.monotonic_ns()}"
         self.settings = {**SETTINGS, **extra, "MARK": self.mark}
@@ -41,7 +41,7 @@ class Site:
         self._run("-m", seed)
 
     def start(self) -> None:
-        """Raises AssertionError with the log when it does not come up."""
+        """Raises AssertionError with the log when the site does not start."""
         self.log = self.folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -58,7 +58,7 @@ class Site:
         self.url = self.access["url"]
 
     def stop(self) -> None:
-        """Nothing survives, however it went."""
+        """Stops the server and kills every process that it left behind."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -70,7 +70,7 @@ class Site:
             os.kill(pid, signal.SIGKILL)
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The API's answer to the administrator's token; None for a refusal."""
+        """Returns the API's response to the administrator; None for a 400 or 404."""
         request = urllib.request.Request(  # noqa: S310
             f"{self.url}/api/data-collection/{path}",
             data=None if body is None else json.dumps(body).encode(),
@@ -78,39 +78,39 @@ class Site:
             headers={"Authorization": f"Token {self.access['token']}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+                return json.load(response)
         except urllib.error.HTTPError as error:
             if error.code in (400, 404):
                 return None
             raise
 
     def start_task(self, **order: Any) -> str:
-        """The id of a task of the drill, started over the API."""
-        given = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "drill", **order}
-        answer = self.api("POST", "historical", given)
-        assert answer, f"not started: {given}"
-        return str(answer["task_id"])
+        """Starts a task of the failing source over the API and returns its id."""
+        body = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "drill", **order}
+        response = self.api("POST", "historical", body)
+        assert response, f"not started: {body}"
+        return str(response["task_id"])
 
     def status(self, task_id: str) -> str:
         return str(self.api("GET", f"status/{task_id}")["status"])
 
     def become_idle(self) -> None:
-        """No task is running."""
+        """Cancels the running task, if any."""
         while current := self.api("GET", "current-task")["current_task"]:
             self.api("DELETE", f"tasks/{current['task_id']}")
 
     def tasks(self, status: str) -> list[str]:
-        """The ids of tasks with that status, the newest first."""
+        """Returns the ids of the tasks with that status, the newest first."""
         return [task["task_id"] for task in self.api("GET", f"tasks?status={status}")]
 
     def failed_task(self) -> str:
-        """The newest ended task that has failures, of several stocks."""
+        """Returns the id of the newest ended task with more than one failed stock."""
         tasks = self.api("GET", "tasks")
         return next(str(t["task_id"]) for t in tasks if t["status"] != "running" and t["failed_count"] > 1)
 
     def stock(self, market: str, code: str) -> int:
-        """The number of a stock's page."""
+        """Returns the primary key of a stock, which its page has in its URL."""
         with closing(sqlite3.connect(self.folder / "site.sqlite3")) as connection:
             query = "SELECT id FROM tasks_app_stock WHERE market = ? AND code = ?"
             return int(connection.execute(query, (market, code)).fetchone()[0])

@@ -1,6 +1,6 @@
-"""A site as it looks after a month, for the screenshots: `tests.browser.demo`, on a migrated database.
+"""Data as after a month of use, for the screenshots: `tests.browser.demo_data`, on a migrated database.
 
-The quotes are the sample's, collected for real. The past tasks are rows and nothing else.
+The quotes are collected from the sample source. The past tasks are rows without items.
 """
 
 import os
@@ -18,7 +18,7 @@ from django.utils import timezone  # noqa: E402
 
 from tasks_app.models import CollectionTask, TaskEvent  # noqa: E402
 from tasks_app.models.tasks import Channel, EventKind, TaskStatus  # noqa: E402
-from tests.browser.seed import SAMPLE, make_people, start  # noqa: E402
+from tests.browser.seed_data import SAMPLE, make_users, start  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
 RUNS = 64
@@ -26,8 +26,8 @@ SIMULATED, STOCKS = "simulated", 1800
 ENDS = [TaskStatus.COMPLETED] * 17 + [TaskStatus.CANCELLED] * 2 + [TaskStatus.FAILED]
 
 
-def make_past(user: User, draw: random.Random) -> None:
-    """Two runs on each day before today, most of which went well."""
+def make_past_tasks(user: User, draw: random.Random) -> None:
+    """Creates two runs on each day before today, most of which succeeded."""
     today = timezone.now().date()
     days = [today - timedelta(days=1 + number // 2) for number in range(RUNS)]
     evenings = [time(18, 5), time(8, 30)]
@@ -35,13 +35,13 @@ def make_past(user: User, draw: random.Random) -> None:
         datetime.combine(day, evenings[n % 2], timezone.get_current_timezone()) for n, day in enumerate(days)
     ]
     for at in reversed(moments):
-        task = CollectionTask.objects.create(**_past(at, user, draw))
+        task = CollectionTask.objects.create(**_task_fields(at, user, draw))
         for kind, when in ((EventKind.STARTED, at), (EventKind(task.status), task.end_time)):
             TaskEvent.objects.create(task=task, kind=kind, at=when, user=user, channel=Channel.ADMIN)
 
 
-def _past(at: datetime, user: User, draw: random.Random) -> dict[str, Any]:
-    """The fields of a task that was started then, by the rules of the counters."""
+def _task_fields(at: datetime, user: User, draw: random.Random) -> dict[str, Any]:
+    """Returns the fields of a task that was started then; its counters add up."""
     status = draw.choice(ENDS)
     share = 1.0 if status == TaskStatus.COMPLETED else draw.uniform(0.1, 0.8)
     processed = round(STOCKS * share)
@@ -68,9 +68,9 @@ def _past(at: datetime, user: User, draw: random.Random) -> dict[str, Any]:
 
 
 def main() -> None:
-    people = make_people()
-    make_past(people["operator"], random.Random("a month"))
-    start(SAMPLE, people["operator"])
+    users = make_users()
+    make_past_tasks(users["operator"], random.Random("a month"))
+    start(SAMPLE, users["operator"])
     work()
 
 

@@ -1,6 +1,6 @@
-"""The main pages by name, and where they are on a seeded site."""
+"""The main pages by name, and their paths on a seeded site."""
 
-from tests.browser.site import Site
+from tests.browser.live_site import Site
 
 TASKS = "/admin/tasks_app/collectiontask/"
 
@@ -10,7 +10,7 @@ def task_page(task_id: str) -> str:
 
 
 def main_pages(site: Site) -> dict[str, str]:
-    """Path by name. Their people are signed in, but for the first one's."""
+    """Returns the path of each page by its name. All but the first need a login."""
     failed = site.failed_task()
     return {
         "sign-in": "/admin/login/",
@@ -26,5 +26,5 @@ def main_pages(site: Site) -> dict[str, str]:
     }
 
 
-NAMES = ("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars")
-FIVE = ("dashboard", "start", "task", "stock", "tasks")
+PAGE_NAMES = ("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars")
+CORE_PAGES = ("dashboard", "start", "task", "stock", "tasks")

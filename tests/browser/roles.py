@@ -1,4 +1,4 @@
-"""The roles of staff, and how they sign in."""
+"""The roles of staff users, and the password of each user."""
 
 ROLES = ("viewer", "operator", "administrator")
 PASSWORD = "pass-word-1"

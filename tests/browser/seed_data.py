@@ -1,6 +1,6 @@
-"""What the site of the browser tests holds at first: `python -m tests.browser.seed`, on a migrated database.
+"""Seeds the site of the browser tests: `python -m tests.browser.seed_data`, on a migrated database.
 
-People of each role, the sample's quotes, and one task of each final status, all through the front door.
+Creates a user of each role, the quotes of the sample source, and a task of each final status.
 """
 
 import os
@@ -20,7 +20,7 @@ from tasks_app.models import CollectionTask  # noqa: E402
 from tasks_app.models.tasks import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
-from tests.browser.people import PASSWORD, ROLES  # noqa: E402
+from tests.browser.roles import PASSWORD, ROLES  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
 TODAY = orders.latest_today()
@@ -30,13 +30,13 @@ YEAR = Order(
 )
 
 
-def make_people() -> dict[str, User]:
-    """A staff user of each role, named after it. The administrator's group may do all that staff may."""
-    people = {}
+def make_users() -> dict[str, User]:
+    """Creates a staff user of each role, named after it. Administrators have every permission of staff."""
+    users = {}
     for role in ROLES:
-        user = people[role] = User.objects.create_user(role, password=PASSWORD, is_staff=True)
+        user = users[role] = User.objects.create_user(role, password=PASSWORD, is_staff=True)
         user.groups.add(Group.objects.get(name=role))
-    return people
+    return users
 
 
 def start(order: Order, user: User) -> CollectionTask:
@@ -44,17 +44,17 @@ def start(order: Order, user: User) -> CollectionTask:
 
 
 def main() -> None:
-    people = make_people()
-    start(SAMPLE, people["administrator"])
+    users = make_users()
+    start(SAMPLE, users["administrator"])
     work()
-    with_failures = start(YEAR, people["operator"])
+    with_failures = start(YEAR, users["operator"])
     work()
-    lifecycle.retry(with_failures.pk, Actor(Channel.ADMIN, people["operator"]))
+    lifecycle.retry(with_failures.pk, Actor(Channel.ADMIN, users["operator"]))
     work()
-    start(replace(YEAR, stock_codes=("000007",)), people["operator"])
+    start(replace(YEAR, stock_codes=("000007",)), users["operator"])
     work()
-    cancelled = start(YEAR, people["operator"])
-    lifecycle.cancel(cancelled.pk, Actor(Channel.ADMIN, people["administrator"]))
+    cancelled = start(YEAR, users["operator"])
+    lifecycle.cancel(cancelled.pk, Actor(Channel.ADMIN, users["administrator"]))
 
 
 if __name__ == "__main__":

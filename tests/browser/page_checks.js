@@ -1,38 +1,38 @@
-// Asked by survey.py, a function at a time: what each returns is plain data.
+// Functions that page_checks.py calls one at a time. Each returns plain data.
 
-// What may show that an element is focused; a box that holds it, or the label of a hidden one, may show it.
-const surveyLook = (element) =>
+// Returns the styles that may show the focus of an element: its own, its parent's, and those of a following label.
+const focusStyle = (element) =>
   [element, element.parentElement, element.nextElementSibling].filter(Boolean).map((e) => {
     const s = getComputedStyle(e);
     return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow, s.borderColor, s.backgroundColor, s.color, s.textDecorationLine].join();
   }).join("|");
 
 ({
-  // What people read: visible texts and the attributes that are read out or shown. Code and what its author
-  // marked as not to be translated is left out.
+  // Returns the visible texts, and the attributes that are read out or shown. Code is left out, and what is marked as
+  // not to be translated.
   texts() {
-    const untold = "script, style, code, pre, kbd, .material-symbols-outlined, .sc-mono, [translate=no], [lang=en]:not(html)";
-    const seen = new Set([document.title]);
+    const excluded = "script, style, code, pre, kbd, .material-symbols-outlined, .sc-mono, [translate=no], [lang=en]:not(html)";
+    const texts = new Set([document.title]);
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
       const parent = walker.currentNode.parentElement;
-      if (!parent || parent.closest(untold)) continue;
+      if (!parent || parent.closest(excluded)) continue;
       if (!parent.checkVisibility({ visibilityProperty: true })) continue;
-      seen.add(walker.currentNode.data.replace(/\s+/g, " ").trim());
+      texts.add(walker.currentNode.data.replace(/\s+/g, " ").trim());
     }
     for (const element of document.querySelectorAll("[title], [aria-label], [placeholder], [alt]")) {
-      if (element.closest(untold)) continue;
-      for (const name of ["title", "aria-label", "placeholder", "alt"]) seen.add((element.getAttribute(name) || "").trim());
+      if (element.closest(excluded)) continue;
+      for (const name of ["title", "aria-label", "placeholder", "alt"]) texts.add((element.getAttribute(name) || "").trim());
     }
-    seen.delete("");
-    return [...seen];
+    texts.delete("");
+    return [...texts];
   },
 
   links() {
     return [...document.querySelectorAll("a[href]:not([download])")].map((link) => link.href);
   },
 
-  // How far the page is wider than its window, and what sticks out.
+  // Returns by how much the page is wider than its window, and the elements that stick out.
   overflow() {
     const wide = document.documentElement.scrollWidth - window.innerWidth;
     if (wide <= 0) return "";
@@ -47,7 +47,7 @@ const surveyLook = (element) =>
     return `${wide}px too wide: ${worst.join(" | ")}`;
   },
 
-  // Things that react to a mouse, but that no keyboard reaches.
+  // Returns elements that react to the mouse but cannot be reached by keyboard.
   mouseOnly() {
     const reachable = "a[href], button, input, select, textarea, summary, label, [tabindex], option, [contenteditable]";
     const clickable = "[x-on\\:click], [\\@click], [onclick], [hx-get], [hx-post], a:not([href]), [role=button]";
@@ -58,26 +58,26 @@ const surveyLook = (element) =>
     }).map((e) => e.outerHTML.slice(0, 160));
   },
 
-  // Animations and transitions that somebody who asked for less motion would still see.
+  // Returns elements that still move although reduced motion is requested.
   moving() {
     const longest = (list) => Math.max(...list.split(",").map((t) => parseFloat(t) * (t.trim().endsWith("ms") ? 1 : 1000)));
-    const still = [];
+    const moving = [];
     for (const element of document.querySelectorAll("*")) {
       if (!element.checkVisibility()) continue;
       const style = getComputedStyle(element);
       const animated = style.animationName !== "none" && longest(style.animationDuration) > 10;
-      if (animated || longest(style.transitionDuration) > 10) still.push(`${element.tagName.toLowerCase()}.${element.className}`);
+      if (animated || longest(style.transitionDuration) > 10) moving.push(`${element.tagName.toLowerCase()}.${element.className}`);
     }
-    return [...new Set(still)];
+    return [...new Set(moving)];
   },
 
-  // Every control that the Tab key should reach, marked with a number. How each looks is kept.
+  // Numbers every control that the Tab key should reach, remembers its styles, and returns the count.
   controls() {
     const all = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
     const groups = new Set();
     let count = 0;
     document.activeElement.blur();
-    window.surveyLooks = new Map();
+    window.focusStyles = new Map();
     for (const element of document.querySelectorAll(all)) {
       if (element.disabled || element.tabIndex < 0 || element.closest("[inert]")) continue;
       if (!element.checkVisibility({ visibilityProperty: true })) continue;
@@ -88,21 +88,21 @@ const surveyLook = (element) =>
         stop = document.querySelector(`input[type=radio][name="${element.name}"]:checked`) ?? element;
       }
       stop.dataset.stop = count++;
-      window.surveyLooks.set(stop, surveyLook(stop));
+      window.focusStyles.set(stop, focusStyle(stop));
     }
     return count;
   },
 
-  // The focused control: its number, its beginning, whether it looks focused and can be seen. Null for none.
+  // Returns the focused control: its number, the beginning of its HTML, whether the focus and the control are visible.
   focused() {
     const element = document.activeElement;
     if (!element || element === document.body) return null;
-    const before = window.surveyLooks.get(element);
+    const before = window.focusStyles.get(element);
     const box = element.getBoundingClientRect();
     return {
       stop: element.dataset.stop === undefined ? null : Number(element.dataset.stop),
       what: element.outerHTML.replace(/\s+/g, " ").slice(0, 140),
-      visible: before === undefined || before !== surveyLook(element),
+      visible: before === undefined || before !== focusStyle(element),
       onScreen: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
     };
   },

@@ -1,13 +1,13 @@
-"""What goes wrong in a browser without anybody seeing it: the console, exceptions, failed requests."""
+"""Records what goes wrong in a browser unnoticed: console errors, exceptions, failed requests."""
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Request, Response
 
-# A page that is left aborts what it was still asking for: that is no failure.
-LEFT = "net::ERR_ABORTED"
+# Leaving a page aborts its pending requests, which is no failure.
+ABORTED = "net::ERR_ABORTED"
 
 
-class Watch:
-    """Collects the problems of all pages of a context, each with the page it happened on."""
+class ProblemLog:
+    """Collects the problems of all pages of a browser context, each with the URL of its page."""
 
     def __init__(self, context: BrowserContext) -> None:
         self.problems: list[str] = []
@@ -25,7 +25,7 @@ class Watch:
             self._add(f"console {message.type} on {place}: {message.text}")
 
     def _failed(self, request: Request) -> None:
-        if request.failure != LEFT:
+        if request.failure != ABORTED:
             self._add(f"failed: {request.method} {request.url}: {request.failure}")
 
     def _response(self, response: Response) -> None:

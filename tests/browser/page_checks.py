@@ -1,0 +1,116 @@
+"""Crawls every kind of page of the site once and records the faults of each."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from playwright.sync_api import BrowserContext, Page, TimeoutError, ViewportSize
+
+from tests.browser.problem_log import ProblemLog
+
+SCRIPT = (Path(__file__).parent / "page_checks.js").read_text()
+PHONE: ViewportSize = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1400, "height": 900}
+# Logging out would end the crawl, files are no pages, and deleting would change the site.
+SKIPPED = re.compile(r"/logout/|/delete/|format=csv|\.csv\b|/i18n/")
+NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|\d{4}-\d\d-\d\d|\d+")
+PRESENTATION_PARAMS = {
+    "_changelist_filters",
+    "_facets",
+    "_popup",
+    "_to_field",
+    "o",
+}  # the page shows the same rows without them
+MAX_PAGES = 90
+SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
+
+
+@dataclass
+class PageCheck:
+    """The URL of a page and its faults by kind."""
+
+    url: str
+    problems: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    language: str = ""
+    phone: str = ""
+    wide: str = ""
+    mouse_only: list[str] = field(default_factory=list)
+    moving: list[str] = field(default_factory=list)
+
+
+def run_script(page: Page, function: str) -> Any:
+    """Returns the result of a function of page_checks.js."""
+    helpers, functions = SCRIPT.split("\n({", 1)
+    return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{function}() }}")
+
+
+def page_kind(url: str) -> str:
+    """Returns the URL without ids, numbers and values: pages of one kind come from one template.
+
+    Each filter of a list is checked alone, not in combination with the others.
+    """
+    parts = urlsplit(url)
+    path = re.sub(r"/(?:CN|HK|US)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
+    filters = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - PRESENTATION_PARAMS
+    return f"{path}?{filters.pop() if len(filters) == 1 else ''}"
+
+
+def crawl(context: BrowserContext, log: ProblemLog, start: Iterable[str], base: str) -> Iterator[PageCheck]:
+    """Yields a check of each kind of page below /admin/ that links lead to, beginning with `start`."""
+    page = context.new_page()
+    queue, kinds = list(start), {page_kind(url) for url in start}
+    done = 0
+    while queue:
+        done += 1
+        assert done <= MAX_PAGES, f"too many kinds of pages: {sorted(kinds)}"
+        check = check_page(page, log, queue.pop(0))
+        yield check
+        for url in run_script(page, "links"):
+            wanted = url.startswith(f"{base}/admin/") and not SKIPPED.search(url)
+            if wanted and (url := url.split("#")[0]) and page_kind(url) not in kinds:
+                kinds.add(page_kind(url))
+                queue.append(url)
+    page.close()
+
+
+def check_page(page: Page, log: ProblemLog, url: str) -> PageCheck:
+    """Opens a page and checks it at both widths."""
+    before = len(log.problems)
+    page.goto(url)
+    page.wait_for_function(SETTLED)
+    check = PageCheck(
+        url, texts=run_script(page, "texts"), language=page.locator("html").get_attribute("lang") or ""
+    )
+    check.mouse_only, check.moving = run_script(page, "mouseOnly"), run_script(page, "moving")
+    check.phone = overflow(page, PHONE)
+    check.wide = overflow(page, WIDE)
+    check.problems = log.problems[before:]
+    return check
+
+
+def overflow(page: Page, size: ViewportSize) -> str:
+    """Returns what is wider than the window at that size, once scripts have had time to adapt to it."""
+    page.set_viewport_size(size)
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=5_000)
+    return str(run_script(page, "overflow"))
+
+
+def faults(pages: Iterable[PageCheck], fault: Callable[[PageCheck], Any]) -> str:
+    """Returns a line for each page with a fault of that kind."""
+    return "\n".join(
+        f"{urlsplit(page.url)._replace(scheme='', netloc='').geturl()}: {fault(page)}"
+        for page in pages
+        if fault(page)
+    )
+
+
+def control(page: Page, number: int) -> str:
+    """Returns the beginning of the HTML of a control that page_checks.js has numbered."""
+    html: str = page.evaluate("(n) => document.querySelector(`[data-stop='${n}']`).outerHTML", number)
+    return re.sub(r"\s+", " ", html)[:160]
