@@ -1,4 +1,4 @@
-"""What the read-only pages share: no way to write, and a cost that does not grow with the tables."""
+"""The base of the read-only lists: no way to write, and a cost that does not grow with the tables."""
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,7 @@ from tasks_app.db import keyset
 
 _M = TypeVar("_M", bound=Model)
 
-if TYPE_CHECKING:  # unfold is untyped; its classes are Django's with other looks
+if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin as UnfoldAdmin
     from django.contrib.admin.views.main import ChangeList
 else:
@@ -22,9 +22,9 @@ else:
 
 
 class KeysetChangeList(ChangeList):
-    """A list in its admin's one order, which an index serves, in pages by key.
+    """A list with keyset pages, always in its admin's order, which an index serves.
 
-    A sort by hand (`?o=3`) could mean sorting millions of rows.
+    Sorting by another column (`?o=3`) could mean sorting millions of rows.
     """
 
     page: keyset.Page[Any]
@@ -33,7 +33,7 @@ class KeysetChangeList(ChangeList):
         return list(self.model_admin.get_ordering(request))
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
-        """Without the place, which is no filter: links to other filters and searches begin at the start."""
+        """Drops the page's place: it is not a filter, and links to other filters begin at the first page."""
         for name in (keyset.AFTER, keyset.BEFORE):
             self.params.pop(name, None)
             self.filter_params.pop(name, None)
@@ -44,7 +44,7 @@ class KeysetChangeList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
         self.page = self._page(request)
         self.result_list = self.page.rows
-        # The theme is told that nothing is hidden: it would offer "Show all" on every page.
+        # Otherwise the theme would offer "Show all" on every page.
         self.result_count = self.full_result_count = self.paginator.count
         self.show_full_result_count = self.can_show_all = self.multi_page = False
         self.show_admin_actions = True
@@ -63,18 +63,18 @@ class KeysetChangeList(ChangeList):
 
 
 class ReadOnlyAdmin(UnfoldAdmin[_M]):
-    """Pages to look at. Nobody adds, changes or deletes here, the superuser neither.
+    """Read-only for everyone, superusers included.
 
-    An admin names an order that an index serves, and searches that an index answers.
+    Subclasses name an order and search fields that an index serves.
     """
 
     paginator = CappedPaginator
     show_full_result_count = False
-    show_facets = ShowFacets.NEVER  # they would count every choice of every filter
+    show_facets = ShowFacets.NEVER  # facets would count every choice of every filter
     list_per_page = 50
     list_max_show_all = 0
     list_disable_select_all = True
-    verbose_names: tuple[Any, Any] | None = None  # what to call one row and many, if not as the model does
+    verbose_names: tuple[Any, Any] | None = None  # singular and plural, if not the model's
     list_defer: tuple[str, ...] = ()
     sortable_by = ()
     change_list_template = "admin/tasks_app/change_list.html"

@@ -1,4 +1,4 @@
-"""Columns and fields in one line each: a title, and how to draw the row's value."""
+"""Factories of columns and read-only fields: a title, and how to format the row's value."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -9,14 +9,14 @@ from django.contrib import admin
 from tasks_app.admin.common import formatting
 
 
-def cell(title: Any, draw: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    """A column or a field for the body of an admin class."""
+def cell(title: Any, format_value: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """Returns a column or field for the body of an admin class."""
 
     @admin.display(description=title)
-    def shown(self: Any, row: Any) -> Any:
-        return draw(row)
+    def column(self: Any, row: Any) -> Any:
+        return format_value(row)
 
-    return shown
+    return column
 
 
 def count(title: Any, name: str) -> Callable[[Any, Any], Any]:

@@ -1,4 +1,4 @@
-"""The choices beside the lists. None of them reads through a large table to find its choices."""
+"""Filters of the lists. None of them scans a large table to find its choices."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
@@ -25,7 +25,7 @@ TASK_PARAMETER = "task__id__exact"
 
 
 class SourceFilter(SimpleListFilter):
-    """The sources that can be used here; one that is gone is still found by `?source=`."""
+    """The configured sources; rows of a removed one are still found by `?source=`."""
 
     title = _("source")
     parameter_name = "source"
@@ -39,7 +39,7 @@ class SourceFilter(SimpleListFilter):
 
 
 class TaskFilter(SimpleListFilter):
-    """Items of one task, by default the newest: its index then serves whatever else is asked."""
+    """Items of one task, by default the newest: an index by task then serves the other filters."""
 
     title = _("task")
     parameter_name = TASK_PARAMETER
@@ -47,9 +47,9 @@ class TaskFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
         tasks = list(CollectionTask.objects.order_by("-start_time", "-id")[: self.recent])
-        asked = task_from_query(request)
-        if asked and asked not in [task.pk for task in tasks]:
-            tasks += CollectionTask.objects.filter(pk=asked)
+        selected = task_from_query(request)
+        if selected and selected not in [task.pk for task in tasks]:
+            tasks += CollectionTask.objects.filter(pk=selected)
         self.newest = tasks[0].pk if tasks else None
         return [
             (str(task.pk), f"{formatting.short_id(task.pk)} {task.market} {task.source}") for task in tasks
@@ -61,9 +61,8 @@ class TaskFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
             return queryset.filter(task_id=self.newest)
-        return (
-            queryset.filter(task_id=task_from_query(request)) if task_from_query(request) else queryset.none()
-        )
+        task = task_from_query(request)
+        return queryset.filter(task_id=task) if task else queryset.none()
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         default, *others = super().choices(changelist)
@@ -72,7 +71,7 @@ class TaskFilter(SimpleListFilter):
 
 
 class ErrorCodeFilter(SimpleListFilter):
-    """The kinds of failure that the shown task has."""
+    """The error codes that occur in the shown task."""
 
     title = _("error code")
     parameter_name = "error_code"
@@ -80,15 +79,15 @@ class ErrorCodeFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
         newest_first = CollectionTask.objects.order_by("-start_time", "-id")
         task = task_from_query(request) or newest_first.values_list("pk", flat=True).first()
-        found = [group["error_code"] for group in selectors.error_groups(task)] if task else []
-        return [(code, code) for code in dict.fromkeys([*found, *filter(None, [self.value()])]) if code]
+        codes = [group["error_code"] for group in selectors.error_groups(task)] if task else []
+        return [(code, code) for code in dict.fromkeys([*codes, *filter(None, [self.value()])]) if code]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[CollectionItem]) -> QuerySet[CollectionItem]:
         return queryset.filter(error_code=self.value()) if self.value() else queryset
 
 
 class RequiresCodeFilter(ListFilter):
-    """A choice that an index serves within one code only: offered beside a search, else it finds none."""
+    """A filter that an index serves only within one code. Without a search it is hidden and finds nothing."""
 
     def __init__(self, request: HttpRequest, *args: Any) -> None:
         super().__init__(request, *args)
@@ -107,23 +106,23 @@ class RequiresCodeFilter(ListFilter):
 class _AdjustFilter(SimpleListFilter):
     title = _("adjustment")
     parameter_name = "adjust__exact"
-    as_sent = "none"
+    unadjusted = "none"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
-        return [(value or self.as_sent, name) for value, name in Adjust.choices]
+        return [(value or self.unadjusted, name) for value, name in Adjust.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[DailyBar]) -> QuerySet[DailyBar]:
         if not self.value():
             return queryset
-        return queryset.filter(adjust="" if self.value() == self.as_sent else self.value())
+        return queryset.filter(adjust="" if self.value() == self.unadjusted else self.value())
 
 
 class AdjustFilter(RequiresCodeFilter, _AdjustFilter):
-    """The adjustment of a code's bars."""
+    """The adjustment of a code's bars; needs a search for the code."""
 
 
 class PeriodFilter(ListFilter):
-    """From one day to another, both included, each of them optional."""
+    """A range of days, both ends included and optional."""
 
     template = "admin/tasks_app/period.html"
     title = _("period")
@@ -133,8 +132,8 @@ class PeriodFilter(ListFilter):
         self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: ModelAdmin[Any]
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        given = {name: params.pop(name)[-1] for name in self.parameters if name in params}
-        self.used_parameters = {name: value for name, value in given.items() if value}
+        values = {name: params.pop(name)[-1] for name in self.parameters if name in params}
+        self.used_parameters = {name: value for name, value in values.items() if value}
 
     def expected_parameters(self) -> list[str | None]:
         return [*self.parameters]
@@ -147,11 +146,11 @@ class PeriodFilter(ListFilter):
         return self.between(queryset, since, until)
 
     def between(self, queryset: QuerySet[Any], since: date | None, until: date | None) -> QuerySet[Any]:
-        """The rows of these days."""
-        raise NotImplementedError("each filter of days knows its own column")
+        """Returns the rows of these days."""
+        raise NotImplementedError("each period filter has its own column")
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """One: what the filter's own form sends, and the other filters that it keeps."""
+        """Yields the fields of the filter's form, and the other filters that the form keeps."""
         others = [(name, value) for name, values in changelist.filter_params.items() for value in values]
         yield {
             "days": [
@@ -171,7 +170,7 @@ class PeriodFilter(ListFilter):
 
 
 class StartedFilter(PeriodFilter):
-    """Tasks by the days of their start, in the site's time zone."""
+    """Tasks by start date, in the site's time zone."""
 
     title = _("start date")
 
@@ -190,11 +189,11 @@ class _DayFilter(PeriodFilter):
 
 
 class DayFilter(RequiresCodeFilter, _DayFilter):
-    """The days of a code's bars."""
+    """The days of a code's bars; needs a search for the code."""
 
 
 class StoredFilter(SimpleListFilter):
-    """What is stored of a stock."""
+    """Stocks that are behind the market, or without bars."""
 
     title = _("stored bars")
     parameter_name = "stored"
@@ -208,7 +207,7 @@ class StoredFilter(SimpleListFilter):
 
 
 class ListingFilter(SimpleListFilter):
-    """Whether a stock is still traded."""
+    """Stocks that are listed, or delisted."""
 
     title = _("listing")
     parameter_name = "listing"
@@ -222,7 +221,7 @@ class ListingFilter(SimpleListFilter):
 
 
 def _midnight(day: date, *, after: bool = False) -> datetime:
-    """The beginning of the day, or its end."""
+    """Returns the beginning of the day, or of the next one with `after`."""
     try:
         return timezone.make_aware(datetime.combine(day + timedelta(days=after), time.min))
     except OverflowError as error:
@@ -230,7 +229,7 @@ def _midnight(day: date, *, after: bool = False) -> datetime:
 
 
 def task_from_query(request: HttpRequest) -> UUID | None:
-    """The task that the address names, None when there is none or it is malformed."""
+    """Returns the task id in the query string; None if it is missing or malformed."""
     try:
         return UUID(request.GET.get(TASK_PARAMETER, ""))
     except ValueError:

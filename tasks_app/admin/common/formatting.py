@@ -36,7 +36,7 @@ class Breadcrumb(NamedTuple):
 
 
 def short_id(task_id: UUID) -> str:
-    """The first eight digits of an id, which the task list's search finds again."""
+    """Returns the first eight digits of an id, which the task list's search finds."""
     return str(task_id)[:8]
 
 
@@ -57,7 +57,7 @@ def status_badge(status: str, text: Any) -> SafeString:
 
 
 def progress_bar(task: CollectionTask) -> SafeString:
-    """A bar, the percentage, and how many stocks of how many."""
+    """Returns a bar, the percentage, and the processed stocks of all."""
     done = f"{number(task.processed_stocks)}/{number(task.total_stocks)}"
     return format_html(
         '<span class="sc-progress sc-{}"><progress max="100" value="{}" aria-label="{}"></progress>'
@@ -71,17 +71,17 @@ def progress_bar(task: CollectionTask) -> SafeString:
 
 
 def number(value: float | None, places: int = 0) -> str:
-    """A number with grouped thousands, in the notation that English and Chinese share in finance."""
+    """Returns the number with grouped thousands, the notation of both English and Chinese finance."""
     return EMPTY if value is None else f"{value:,.{places}f}"
 
 
 def date_range(first: date, last: date) -> SafeString:
-    """A range of trading days, in ISO dates, which read the same everywhere."""
+    """Returns a range of days as ISO dates, which read the same everywhere."""
     return format_html('<span class="sc-nowrap">{} – {}</span>', first, last)
 
 
 def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | str:
-    """A point in time in the site's time zone, which its tooltip names."""
+    """Returns the time in the site's time zone, which its tooltip names."""
     if value is None:
         return EMPTY
     local = timezone.localtime(value)
@@ -94,29 +94,29 @@ def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | s
 
 
 def two_lines(first: Any, second: Any) -> SafeString:
-    """A value, and below it in a quieter voice what belongs to it."""
+    """Returns a value with secondary text below it."""
     lines = '<span class="sc-two"><span>{}</span><span class="sc-quiet">{}</span></span>'
     return format_html(lines, first, second)
 
 
 def admin_url(model: str, page: str = "changelist", *args: Any, **query: Any) -> str:
-    """The address of one of our pages, such as `url("dailybar", q="AAPL")`."""
+    """Returns the URL of an admin page, such as `admin_url("dailybar", q="AAPL")`."""
     address = reverse(f"admin:tasks_app_{model}_{page}", args=args)
     return f"{address}?{urlencode(query)}" if query else address
 
 
 def task_url(task_id: UUID, page: str = "change", **query: Any) -> str:
-    """The URL of the task's page, or of one of its actions: `task_url(task.pk, "cancel")`."""
+    """Returns the URL of the task's page, or of an action: `task_url(task.pk, "cancel")`."""
     return admin_url("collectiontask", page, task_id, **query)
 
 
 def link(address: str, text: Any) -> SafeString:
-    """A link that looks like one."""
+    """Returns a styled link."""
     return format_html('<a href="{}" class="sc-link">{}</a>', address, text)
 
 
 def task_link(task_id: UUID) -> SafeString:
-    """A link to the task, under its short id."""
+    """Returns a link to the task, labelled with its short id."""
     return format_html(
         '<a href="{}" class="sc-link sc-mono" title="{}">{}</a>',
         task_url(task_id),
@@ -126,37 +126,37 @@ def task_link(task_id: UUID) -> SafeString:
 
 
 def deleted_task(task_id: UUID | None = None) -> SafeString:
-    """In the place of a link to a task that was pruned; its id where it is still known."""
+    """Returns what stands in place of a link to a deleted task: its id where it is still known."""
     text = _("%(task)s (deleted)") % {"task": short_id(task_id)} if task_id else _("deleted")
     title = _("The task was deleted because of its age. The bars that it collected are kept.")
     return format_html('<span class="sc-quiet" title="{}">{}</span>', title, text)
 
 
 def stock_url(market: str, code: str, **query: str) -> str:
-    """The page of the stock with this code. Its id is looked up when the link is followed."""
+    """Returns the URL of the stock's page. The stock's id is looked up when the link is followed."""
     address = reverse("admin:tasks_app_stock_of", args=[market, code])
     return f"{address}?{urlencode(query)}" if any(query.values()) else address
 
 
 def nowrap(text: str) -> SafeString:
-    """Text that stays on one line."""
+    """Returns text that stays on one line."""
     return format_html('<span class="sc-nowrap">{}</span>', text)
 
 
 def price(value: float | None) -> str:
-    """A price with at least two decimals, and no more than it has, up to four."""
+    """Returns a price with two to four decimals, as many as it has."""
     if value is None:
         return EMPTY
     return number(value, max(2, len(f"{value:.4f}".rstrip("0").partition(".")[2])))
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
-    """A percentage; `signed` shows a plus, too, since colours mean opposite things in east and west."""
+    """Returns a percentage. `signed` adds a plus, since red means a rise in China and a fall in the West."""
     if value is None:
         return EMPTY
     return f"{'+' if signed and value > 0 else ''}{number(value, 2)}%"
 
 
 def monospace(text: str) -> SafeString:
-    """Text in which each character counts."""
+    """Returns text in a monospaced font."""
     return format_html('<span class="sc-mono">{}</span>', text)

@@ -12,7 +12,7 @@ from tasks_app.db import keyset
 
 
 class CappedPaginator(Paginator[Any]):
-    """Counts up to 10,000 rows; `capped` tells that there are more. The pages go by `keyset`."""
+    """Counts up to 10,000 rows; `capped` is true if there are more. The pages themselves are keyset pages."""
 
     limit = 10_000
     template_name = "admin/tasks_app/pagination.html"

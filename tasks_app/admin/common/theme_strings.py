@@ -1,4 +1,4 @@
-"""The theme's own words that staff see and that no catalogue of its has: listed here to be translated."""
+"""Strings of the theme that lack a Chinese translation, listed here so that our catalogue has them."""
 
 from django.utils.translation import gettext_noop as _
 
