@@ -1,4 +1,4 @@
-"""Calls in threads: each begins in its time or not at all, and can be given up."""
+"""Calls in threads: each begins within its permitted time or not at all, and can be abandoned."""
 
 import threading
 import time
@@ -11,95 +11,104 @@ from tasks_app.sources.base import Permanent, Transient
 pytestmark = pytest.mark.any_database
 
 
-def soon(seconds):
+def in_seconds(seconds):
     return time.monotonic() + seconds
 
 
-def test_a_call_begins_no_sooner_than_its_time():
-    fetcher = CallPool(5.0)
-    since = soon(0.1)
-    fetcher.submit("a", time.monotonic, since)
-    call = fetcher.next(2.0)
+def test_call_begins_at_its_time():
+    calls = CallPool(5.0)
+    since = in_seconds(0.1)
+    calls.submit("a", time.monotonic, since)
+    call = calls.next(2.0)
     assert call.result >= since
-    assert fetcher.is_idle()
+    assert calls.is_idle()
 
 
-def test_a_call_whose_time_is_over_is_never_made():
-    fetcher, made = CallPool(5.0), []
-    fetcher.submit("a", lambda: made.append(1), since=0.0, until=soon(-0.1))
-    call = fetcher.next(2.0)
-    assert (call.key, call.missed, made) == ("a", True, [])
+def test_missed_call_is_never_made():
+    calls, made = CallPool(5.0), []
+    calls.submit("a", lambda: made.append(1), since=0.0, until=in_seconds(-0.1))
+    call = calls.next(2.0)
+    assert call.key == "a"
+    assert call.missed
+    assert made == []
 
 
-def test_calls_that_wait_can_be_recalled_and_those_that_ask_can_not():
-    fetcher, asked, released = CallPool(5.0), threading.Event(), threading.Event()
-    fetcher.submit("asking", lambda: asked.set() or released.wait(5))
-    fetcher.submit("waiting", lambda: pytest.fail("it was recalled"), soon(0.2))
-    assert asked.wait(2)
-    assert fetcher.recall() == ["waiting"]
-    assert fetcher.next(0.3) is None
+def test_recall_takes_back_only_waiting_calls():
+    calls, began, released = CallPool(5.0), threading.Event(), threading.Event()
+    calls.submit("running", lambda: began.set() or released.wait(5))
+    calls.submit("waiting", lambda: pytest.fail("it was recalled"), in_seconds(0.2))
+    assert began.wait(2)
+    assert calls.recall() == ["waiting"]
+    assert calls.next(0.3) is None
     released.set()
-    assert fetcher.next(2.0).key == "asking"
-    assert fetcher.is_idle()
+    assert calls.next(2.0).key == "running"
+    assert calls.is_idle()
 
 
-def test_only_calls_that_ask_are_abandoned_when_all_are_given_up():
-    fetcher, asked, released = CallPool(5.0), threading.Event(), threading.Event()
-    fetcher.submit("asking", lambda: asked.set() or released.wait(5))
-    fetcher.submit("waiting", lambda: pytest.fail("it was given up"), soon(0.2))
-    assert asked.wait(2)
-    fetcher.abandon_all()
-    assert (fetcher.abandoned, fetcher.is_idle()) == (1, True)
-    assert fetcher.next(0.3) is None
+def test_abandon_all_counts_only_running_calls():
+    calls, began, released = CallPool(5.0), threading.Event(), threading.Event()
+    calls.submit("running", lambda: began.set() or released.wait(5))
+    calls.submit("waiting", lambda: pytest.fail("it was abandoned"), in_seconds(0.2))
+    assert began.wait(2)
+    calls.abandon_all()
+    assert calls.abandoned == 1
+    assert calls.is_idle()
+    assert calls.next(0.3) is None
     released.set()
 
 
-def test_the_time_at_the_gate_does_not_count_as_the_source_s():
-    fetcher = CallPool(0.2)
-    fetcher.submit("a", lambda: "late", soon(0.4))
-    call = fetcher.next(0.3) or fetcher.next(2.0)
-    assert (call.result, call.error) == ("late", None)
+def test_wait_for_the_limiter_does_not_count_as_latency():
+    calls = CallPool(0.2)
+    calls.submit("a", lambda: "late", in_seconds(0.4))
+    call = calls.next(0.3) or calls.next(2.0)
+    assert call.result == "late"
+    assert call.error is None
     assert call.seconds < 0.2
 
 
-def test_a_call_that_hangs_is_given_up_though_others_end_all_the_time():
-    fetcher, released = CallPool(0.2), threading.Event()
-    fetcher.submit("hung", lambda: released.wait(10))
+def test_hung_call_is_abandoned_while_others_end():
+    calls, released = CallPool(0.2), threading.Event()
+    calls.submit("hung", lambda: released.wait(10))
     ended = []
     while "hung" not in ended and len(ended) < 1000:
-        fetcher.submit("quick", lambda: time.sleep(0.01))
-        call = fetcher.next(1.0)
+        calls.submit("quick", lambda: time.sleep(0.01))
+        call = calls.next(1.0)
         ended.append(call.key)
     released.set()
     assert isinstance(call.error, Transient)
-    assert (call.error.code, fetcher.abandoned) == ("timeout", 1)
+    assert call.error.code == "timeout"
+    assert calls.abandoned == 1
 
 
-def ended(fetcher):
-    """Wait until an answer is there, which nobody has looked at."""
-    while fetcher._ended.empty():
+def wait_for_end(calls):
+    """Waits until a call has ended, without taking it out of the pool."""
+    while calls._ended.empty():
         time.sleep(0.001)
 
 
-def test_an_answer_that_is_there_is_never_late_however_late_somebody_looks():
-    fetcher = CallPool(timeout=0.0)
-    fetcher.submit("a", lambda: "answer")
-    ended(fetcher)
-    call = fetcher.next(0.0)
-    assert (call.result, call.error, fetcher.abandoned) == ("answer", None, 0)
+def test_ended_call_is_never_overdue():
+    calls = CallPool(timeout=0.0)
+    calls.submit("a", lambda: "result")
+    wait_for_end(calls)
+    call = calls.next(0.0)
+    assert call.result == "result"
+    assert call.error is None
+    assert calls.abandoned == 0
 
 
-def test_an_answer_that_nobody_looks_at_leaves_no_thread_behind():
-    fetcher = CallPool(5.0)
-    fetcher.submit("a", lambda: "answer")
-    ended(fetcher)
-    fetcher.abandon_all()
-    assert (fetcher.abandoned, fetcher.is_idle()) == (0, True)
+def test_ended_call_leaves_no_thread_behind():
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: "result")
+    wait_for_end(calls)
+    calls.abandon_all()
+    assert calls.abandoned == 0
+    assert calls.is_idle()
 
 
-def test_whatever_a_source_raises_is_told():
-    fetcher = CallPool(5.0)
-    fetcher.submit("a", lambda: 1 / 0)
-    error = fetcher.next(2.0).error
+def test_unexpected_error_is_a_permanent_failure():
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: 1 / 0)
+    error = calls.next(2.0).error
     assert isinstance(error, Permanent)
-    assert (error.code, "ZeroDivisionError" in str(error)) == ("source_raised", True)
+    assert error.code == "source_raised"
+    assert "ZeroDivisionError" in str(error)

@@ -1,0 +1,19 @@
+"""Scripted sources for the tests of slices."""
+
+import pytest
+from django_q.conf import Conf as QConf
+
+from tests.fakes.scripted_sources import with_scripted_sources
+
+
+@pytest.fixture
+def configure(settings, monkeypatch):
+    """Returns a function that sets the scripts of the scripted sources and values of the settings."""
+    # A slice that has abandoned a call lowers it, so that its worker process is replaced.
+    monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
+
+    def set_scripts_and_settings(**values):
+        values = {"slice_seconds": 5.0, **values}
+        settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch, **values)
+
+    return set_scripts_and_settings

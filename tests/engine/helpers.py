@@ -1,0 +1,49 @@
+"""Slices one at a time, and what they leave behind."""
+
+import time
+from datetime import timedelta
+
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+
+from tasks_app import lifecycle
+from tasks_app.engine import slice
+from tasks_app.models import CollectionItem, CollectionTask, SourceGate
+from tasks_app.workers import watchdog
+from tests.factories import ACTOR, make_task
+from tools.in_process import work
+
+CODES = ("000001", "000002", "000003")
+
+
+def make_first_task(**fields):
+    """Starts a task of three stocks of the source `first`."""
+    return make_task(**{"source": "first", "stock_codes": CODES, **fields})
+
+
+def run_one_slice():
+    """Runs the first slice in the queue. Returns how many seconds it took."""
+    job = OrmQ.objects.order_by("pk").first()
+    job.delete()
+    began = time.monotonic()
+    slice.run(*job.task["args"])
+    return time.monotonic() - began
+
+
+def run_all_attempts(task, rounds):
+    """Runs slices and the watchdog in turns; stocks that wait for their next attempt are due at once."""
+    for _ in range(rounds):
+        work()
+        CollectionItem.objects.filter(state="pending").update(not_before=Now())
+        watchdog.tick()
+    task.refresh_from_db()
+
+
+def end_pause():
+    """Moves the end of the source's pause to a second ago, if it is paused."""
+    SourceGate.objects.filter(open_until__isnull=False).update(open_until=Now() - timedelta(seconds=1))
+
+
+def cancel_if_running(task):
+    if CollectionTask.objects.get(pk=task.pk).status == "running":
+        lifecycle.cancel(task.pk, ACTOR)
