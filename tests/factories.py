@@ -1,4 +1,4 @@
-"""Small makers of what tests need."""
+"""Makers of orders, tasks, claims, plans and users for tests."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
@@ -22,23 +22,23 @@ ACTOR = Actor(Channel.COMMAND)
 
 
 def make_order(**fields: Any) -> Order:
-    """An order for three stocks of the simulated exchange, unless told otherwise."""
-    given: dict[str, Any] = {
+    """An order for three stocks of the simulated exchange; `fields` override it."""
+    defaults: dict[str, Any] = {
         "start_date": date(2024, 1, 1),
         "end_date": date(2024, 12, 31),
         "stock_codes": ("000001", "000002", "000003"),
         "source": "simulated",
     }
-    return Order(**{**given, **fields})
+    return Order(**{**defaults, **fields})
 
 
 def make_task(**fields: Any) -> CollectionTask:
-    """A running task, through the front door."""
+    """A running task, started by `lifecycle.start`."""
     return lifecycle.start(make_order(**fields), ACTOR, today=TODAY)
 
 
 def make_lane(task: CollectionTask, number: int = 0) -> Lane:
-    """The task's lane, begun as a worker would."""
+    """The task's lane, begun as by a worker."""
     row = CollectionLane.objects.get(task=task, number=number)
     return lifecycle.begin(task.pk, number, row.generation, "test")
 
@@ -49,7 +49,7 @@ def make_claim(task: CollectionTask) -> Claim:
 
 
 def make_ended(status: str, **fields: Any) -> CollectionTask:
-    """A task that has ended as `status`, through the verbs that lead there."""
+    """A task that has ended as `status`, by the verbs that lead there."""
     task = make_task(**{"stock_codes": ("000001",), **fields})
     if status == "cancelled":
         lifecycle.cancel(task.pk, ACTOR)
@@ -78,8 +78,10 @@ def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:
 def make_run(
     total: int, ages: Sequence[float], *, planned: float, failed: int = 0, now: datetime | None = None
 ) -> CollectionTask:
-    """A running task as it looks in mid-run: planned `planned` seconds ago, its first stocks ended so
-    many seconds ago (`ages`); the first `failed` of them failed. The others are pending."""
+    """A running task in mid-run, planned `planned` seconds ago.
+
+    Its first stocks ended `ages` seconds ago, and the first `failed` of them failed; the others are pending.
+    """
     now = now or timezone.now()
     task = make_task(stock_codes=None)
     ends = [now - timedelta(seconds=age) for age in ages]
@@ -102,8 +104,8 @@ def make_run(
 
 
 def make_plan(**fields: Any) -> CollectionPlan:
-    """A daily plan of three stocks of the simulated exchange, due for a minute."""
-    given = {
+    """A daily plan of three stocks of the simulated exchange, due since a minute ago."""
+    defaults = {
         "name": "nightly",
         "market": "CN",
         "source": "simulated",
@@ -112,17 +114,17 @@ def make_plan(**fields: Any) -> CollectionPlan:
         "rhythm": "daily",
         "next_at": timezone.now() - timedelta(minutes=1),
     }
-    return CollectionPlan.objects.create(**{**given, **fields})
+    return CollectionPlan.objects.create(**{**defaults, **fields})
 
 
-def on_hosts(count: int, act: Callable[[], object]) -> list[Exception]:
-    """Act on so many hosts at the same moment, each with a connection of its own; what they raised."""
+def run_on_hosts(count: int, action: Callable[[], object]) -> list[Exception]:
+    """Runs the action in `count` threads at once, each with its own connection; returns what they raised."""
     barrier, raised = Barrier(count), []
 
     def host() -> None:
         try:
             barrier.wait()
-            act()
+            action()
         except Exception as error:
             raised.append(error)
         finally:

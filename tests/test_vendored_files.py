@@ -7,10 +7,10 @@ from tools import vendored_files
 pytestmark = pytest.mark.any_database
 
 
-def test_every_vendored_file_is_as_pinned():
+def test_vendored_files_match_their_digests():
     assert vendored_files.differing() == []
 
 
-def test_each_comes_with_its_licence():
+def test_vendored_packages_include_their_licence():
     for package in vendored_files.PACKAGES:
         assert any(ours.endswith("LICENSE") for ours, _digest in package.files.values())

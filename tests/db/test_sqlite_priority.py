@@ -1,4 +1,4 @@
-"""People write before workers on SQLite."""
+"""Users write before workers on SQLite."""
 
 import threading
 import time
@@ -8,66 +8,66 @@ from django.db import connection, connections
 
 from tasks_app.db import sqlite_priority
 
-pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs turns")
+pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs it")
 
 
 @pytest.fixture
 def file_database(monkeypatch, tmp_path):
-    """As if the database were this file; nothing connects to it."""
+    """Pretends that the database is this file; nothing connects to it."""
     monkeypatch.setitem(connection.settings_dict, "NAME", str(tmp_path / "db.sqlite3"))
 
 
-class Person(threading.Thread):
-    """Is ahead from `start()` until `done` is set; the settings are a thread's own."""
+class UserWrite(threading.Thread):
+    """Holds the lock from `start()` until `done` is set; connection settings are per thread."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.database, self.there, self.done = name, threading.Event(), threading.Event()
+        self.database, self.started_writing, self.done = name, threading.Event(), threading.Event()
 
     def run(self) -> None:
         connection.settings_dict["NAME"] = self.database
         with sqlite_priority.interactive_write():
-            self.there.set()
+            self.started_writing.set()
             self.done.wait(10)
 
 
 @pytest.fixture
-def person(file_database):
-    person = Person(connection.settings_dict["NAME"])
-    person.start()
-    assert person.there.wait(10)
-    yield person
-    person.done.set()
-    person.join()
+def user(file_database):
+    user = UserWrite(connection.settings_dict["NAME"])
+    user.start()
+    assert user.started_writing.wait(10)
+    yield user
+    user.done.set()
+    user.join()
 
 
-def test_a_worker_waits_until_the_person_is_done(person):
-    threading.Timer(0.2, person.done.set).start()
+def test_worker_waits_for_the_user(user):
+    threading.Timer(0.2, user.done.set).start()
     sqlite_priority.yield_to_interactive()
-    assert person.done.is_set()
+    assert user.done.is_set()
 
 
-def test_a_worker_waits_no_longer_than_a_second(person):
+def test_worker_waits_at_most_a_second(user):
     began = time.monotonic()
     sqlite_priority.yield_to_interactive()
-    assert not person.done.is_set()
+    assert not user.done.is_set()
     assert time.monotonic() - began >= sqlite_priority.LONGEST_SECONDS
 
 
-def test_a_worker_goes_on_at_once_when_nobody_is_ahead(file_database):
+def test_worker_does_not_wait_without_a_user(file_database):
     sqlite_priority.yield_to_interactive()
     with sqlite_priority.interactive_write():
         pass
     sqlite_priority.yield_to_interactive()
 
 
-def test_within_a_transaction_nobody_waits_for_a_turn(person, monkeypatch):
+def test_user_in_a_transaction_does_not_wait(user, monkeypatch):
     monkeypatch.setattr(connections["default"], "in_atomic_block", True)
     with sqlite_priority.interactive_write():
-        assert person.is_alive()
+        assert user.is_alive()
 
 
-def test_a_database_whose_path_speaks_of_memory_is_a_file_all_the_same(monkeypatch, tmp_path):
+def test_path_containing_memory_is_still_a_file(monkeypatch, tmp_path):
     (tmp_path / "memory").mkdir()
     monkeypatch.setitem(connection.settings_dict, "NAME", str(tmp_path / "memory" / "db.sqlite3"))
     with sqlite_priority.interactive_write():
@@ -75,7 +75,7 @@ def test_a_database_whose_path_speaks_of_memory_is_a_file_all_the_same(monkeypat
     assert (tmp_path / "memory" / "db.sqlite3-turn").exists()
 
 
-def test_a_database_in_memory_needs_no_turns(monkeypatch, tmp_path):
+def test_in_memory_database_needs_no_lock(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(connection.settings_dict, "NAME", "file:memorydb_default?mode=memory&cache=shared")
     with sqlite_priority.interactive_write():

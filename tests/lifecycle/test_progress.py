@@ -18,7 +18,7 @@ def minutes(length: timedelta | None) -> float:
     return length.total_seconds() / 60
 
 
-def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
+def test_pace_of_a_steady_run_has_a_narrow_range():
     now = timezone.now()
     task = make_run(total=1000, ages=[n * 0.6 for n in range(500)], planned=300, now=now)
     found = progress.estimate_pace(task, now)
@@ -27,7 +27,7 @@ def test_the_pace_of_a_steady_run_is_its_rate_and_a_range_around_what_is_left():
     assert minutes(found.high) - minutes(found.low) < 2
 
 
-def test_a_run_that_slowed_down_has_a_wide_range():
+def test_pace_of_a_slowing_run_has_a_wide_range():
     now = timezone.now()
     ages = [600 + n * 0.1 for n in range(500)] + [n * 6.0 for n in range(50)]
     found = progress.estimate_pace(make_run(total=1100, ages=ages, planned=660, now=now), now)
@@ -36,7 +36,7 @@ def test_a_run_that_slowed_down_has_a_wide_range():
     assert minutes(found.high) > 550 / 10
 
 
-def test_the_end_is_unknown_before_the_first_stock_and_after_a_long_silence():
+def test_time_left_is_unknown_without_recent_stocks():
     now = timezone.now()
     assert progress.estimate_pace(make_task(), now) == progress.UNKNOWN
     CollectionTask.objects.all().delete()
@@ -45,20 +45,20 @@ def test_the_end_is_unknown_before_the_first_stock_and_after_a_long_silence():
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_an_ended_task_has_no_pace_and_asks_nothing(status, django_assert_num_queries):
+def test_pace_of_an_ended_task_costs_no_query(status, django_assert_num_queries):
     task = make_ended(status)
     with django_assert_num_queries(0):
         assert progress.estimate_pace(task) == progress.UNKNOWN
 
 
-def test_the_pace_costs_one_query(django_assert_num_queries):
+def test_pace_costs_one_query(django_assert_num_queries):
     task = make_run(total=50, ages=[1.0] * 20, planned=60)
     with django_assert_num_queries(1):
         progress.estimate_pace(task)
 
 
 @pytest.mark.parametrize(("hours", "width"), [(0.01, 1), (0.45, 30), (29, 1800), (24 * 90, 172_800)])
-def test_a_run_of_any_length_has_at_most_sixty_intervals_of_one_width(hours, width):
+def test_throughput_has_at_most_sixty_intervals(hours, width):
     now = timezone.now()
     span = hours * 3600
     task = make_run(total=200, ages=[span * n / 100 for n in range(100)], planned=span, failed=30, now=now)
@@ -72,12 +72,12 @@ def test_a_run_of_any_length_has_at_most_sixty_intervals_of_one_width(hours, wid
     assert sum(bucket.succeeded for bucket in found) == 70
 
 
-def test_the_intervals_of_many_stocks_cost_two_queries(django_assert_num_queries):
+def test_throughput_costs_two_queries(django_assert_num_queries):
     task = make_run(total=300, ages=[float(n) for n in range(300)], planned=300)
     with django_assert_num_queries(2):
         progress.throughput(task.pk)
 
 
-def test_a_task_of_which_nothing_ended_has_no_intervals():
+def test_throughput_is_empty_before_the_first_stock():
     assert progress.throughput(make_task().pk) == []
     assert progress.throughput(CollectionTask(pk="0" * 32).pk) == []

@@ -1,4 +1,4 @@
-"""Old tasks go as a whole, in small batches; stored bars stay, and pages say what is gone."""
+"""Old tasks are deleted as a whole, in small batches; market data stays, and pages say what was deleted."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,7 +31,16 @@ from tasks_app.models import (
 )
 from tasks_app.workers import watchdog
 from tests.admin.helpers import superuser_client, text_of, url
-from tests.factories import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, on_hosts
+from tests.factories import (
+    ACTOR,
+    TODAY,
+    make_ended,
+    make_order,
+    make_plan,
+    make_task,
+    make_user,
+    run_on_hosts,
+)
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -39,13 +48,13 @@ CODES = ("000001", "000002", "000003")
 
 
 @pytest.fixture(autouse=True)
-def a_fresh_process(monkeypatch):
-    """That has not looked yet."""
+def fresh_watchdog(monkeypatch):
+    """A watchdog that has not looked yet."""
     monkeypatch.setattr(watchdog, "_next_look", 0.0)
 
 
 @pytest.fixture
-def keep(settings):
+def retention_days(settings):
     def days(number):
         settings.COLLECTOR = replace(settings.COLLECTOR, retention_days=number)
 
@@ -54,7 +63,7 @@ def keep(settings):
 
 @contextmanager
 def ending(days):
-    """Whatever ends in here ended so many days ago."""
+    """Backdates everything that ends inside the block by `days` days."""
     began = set(CollectionTask.objects.values_list("pk", flat=True))
     with patch.object(completion, "Now", lambda: Now() - timedelta(days=days)):
         yield
@@ -68,7 +77,7 @@ def make_old(status="completed", days=100, **fields):
 
 
 def make_collected(days=100):
-    """A task that really collected its bars."""
+    """An old task that collected its bars."""
     with ending(days):
         task = make_task(stock_codes=CODES)
         work()
@@ -77,7 +86,7 @@ def make_collected(days=100):
 
 
 def prune_all(days, batch=retention.BATCH):
-    """Every batch, as its rows."""
+    """Prunes until nothing is left; returns the batches."""
     batches = []
     while (gone := prune(days, batch)).total:
         batches.append(gone)
@@ -94,10 +103,10 @@ def command(*words):
     return out.getvalue()
 
 
-# ---------------------------------------------------------------- what goes, and what stays
+# ---------------------------------------------------------------- what is deleted, and what is kept
 
 
-def test_by_default_every_task_is_kept():
+def test_every_task_is_kept_by_default():
     task = make_old(days=10_000)
     assert prune(0) == DeletedRows()
     watchdog.tick()
@@ -105,14 +114,14 @@ def test_by_default_every_task_is_kept():
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_an_old_task_goes_with_its_items_lanes_and_events(status):
+def test_old_task_is_deleted_with_its_rows(status):
     make_old(status)
     assert (prune(30).tasks, prune(30)) == (1, DeletedRows())
     for model in (CollectionTask, CollectionItem, CollectionLane, TaskEvent):
         assert not model.objects.exists()
 
 
-def test_only_what_ended_longer_ago_goes():
+def test_younger_task_is_kept():
     old, young = make_old(days=31), make_old(days=29)
     prune_all(30)
     assert ids() == {young.pk}
@@ -120,21 +129,21 @@ def test_only_what_ended_longer_ago_goes():
     assert old.pk != young.pk
 
 
-def test_a_task_that_began_long_ago_and_ended_lately_stays():
+def test_task_that_ended_recently_is_kept():
     task = make_old(days=1)
     CollectionTask.objects.update(start_time=F("start_time") - timedelta(days=100))
     assert prune(30) == DeletedRows()
     assert ids() == {task.pk}
 
 
-def test_a_running_task_never_goes():
+def test_running_task_is_never_deleted():
     make_task()
     CollectionTask.objects.update(start_time=F("start_time") - timedelta(days=10_000))
     assert prune(1) == DeletedRows()
     assert CollectionItem.objects.count() == len(CODES)
 
 
-def test_what_is_stored_of_the_market_stays_as_it_is():
+def test_market_data_is_kept_unchanged():
     task = make_collected()
     item = task.items.first()
     key = {"market": "CN", "symbol": item.code, "day": "2024-01-02", "item": item}
@@ -151,7 +160,7 @@ def test_what_is_stored_of_the_market_stays_as_it_is():
 # ---------------------------------------------------------------- how
 
 
-def test_no_batch_is_larger_than_asked_and_the_task_goes_last():
+def test_batch_size_is_respected_and_task_goes_last():
     task = make_old(stock_codes=tuple(f"{n:06d}" for n in range(1, 26)))
     rows = sum(getattr(task, name).count() for name in ("items", "events", "lanes"))
     batches = prune_all(30, batch=10)
@@ -160,13 +169,13 @@ def test_no_batch_is_larger_than_asked_and_the_task_goes_last():
     assert (sum(gone.items for gone in batches), sum(gone.others for gone in batches)) == (25, rows - 25)
 
 
-def test_the_oldest_task_goes_first():
+def test_oldest_task_is_deleted_first():
     young, old = make_old(days=40), make_old(days=50)
     prune(30)
     assert (ids(), old.pk in ids()) == ({young.pk}, False)
 
 
-def test_a_batch_costs_as_many_queries_whatever_is_left():
+def test_batch_costs_a_constant_number_of_queries():
     for days in (60, 50, 40):
         make_old(days=days)
     counts = []
@@ -177,8 +186,8 @@ def test_a_batch_costs_as_many_queries_whatever_is_left():
     assert counts[0] == counts[2]
 
 
-def test_the_oldest_task_is_found_by_an_index():
-    """SQLite says so itself; PostgreSQL would not bother for a few rows, unless it is told to."""
+def test_oldest_task_is_found_by_an_index():
+    """SQLite says so itself; PostgreSQL would not bother for a few rows, unless it is response to."""
     make_old()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -191,12 +200,12 @@ def test_the_oldest_task_is_found_by_an_index():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_several_hosts_at_once_do_each_row_once():
+def test_concurrent_hosts_delete_each_row_once():
     for days in range(40, 48):
         make_old(days=days)
     items = CollectionItem.objects.count()
     gone = []
-    assert not on_hosts(4, lambda: gone.extend(prune_all(30, batch=2)))
+    assert not run_on_hosts(4, lambda: gone.extend(prune_all(30, batch=2)))
     gone.extend(prune_all(30))  # a host that finds the last task taken is content
     assert (sum(batch.tasks for batch in gone), sum(batch.items for batch in gone)) == (8, items)
     assert not ids()
@@ -205,8 +214,8 @@ def test_several_hosts_at_once_do_each_row_once():
 # ---------------------------------------------------------------- when
 
 
-def test_the_watchdog_prunes_a_batch_a_round_while_there_is_something(keep):
-    keep(30)
+def test_watchdog_prunes_one_batch_per_round(retention_days):
+    retention_days(30)
     for days in (40, 50):
         make_old(days=days)
     left = []
@@ -216,8 +225,8 @@ def test_the_watchdog_prunes_a_batch_a_round_while_there_is_something(keep):
     assert left == [1, 0, 0]
 
 
-def test_with_nothing_to_prune_the_watchdog_looks_once_an_hour(keep, monkeypatch):
-    keep(30)
+def test_idle_watchdog_looks_once_an_hour(retention_days, monkeypatch):
+    retention_days(30)
     now = 1_000_000.0
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: now)
     watchdog._clean()
@@ -229,7 +238,7 @@ def test_with_nothing_to_prune_the_watchdog_looks_once_an_hour(keep, monkeypatch
     assert not ids()
 
 
-def test_old_failures_of_django_q2_go_whatever_is_kept():
+def test_old_job_failures_are_always_deleted():
     old, young = timezone.now() - timedelta(days=31), timezone.now() - timedelta(days=29)
     for name, success, stopped in (("a", False, old), ("b", False, young), ("c", True, old)):
         Success.objects.create(
@@ -240,10 +249,10 @@ def test_old_failures_of_django_q2_go_whatever_is_kept():
     assert list(Success.objects.values_list("pk", flat=True)) == ["c"]
 
 
-# ---------------------------------------------------------------- what people meet afterwards
+# ---------------------------------------------------------------- pages and API afterwards
 
 
-def test_an_idempotency_key_of_a_pruned_task_starts_a_new_one():
+def test_pruned_idempotency_key_starts_a_new_task():
     with ending(days=100):
         first = lifecycle.start(make_order(), ACTOR, today=TODAY, idempotency_key="k")
         lifecycle.cancel(first.pk, ACTOR)
@@ -252,7 +261,7 @@ def test_an_idempotency_key_of_a_pruned_task_starts_a_new_one():
     assert again.pk != first.pk
 
 
-def test_a_task_that_has_lost_stocks_already_is_not_retried():
+def test_partly_deleted_task_is_not_retried():
     task = make_old("failed")
     prune(30, batch=2)
     with pytest.raises(errors.TaskNotFound):
@@ -260,15 +269,15 @@ def test_a_task_that_has_lost_stocks_already_is_not_retried():
     assert ids() == {task.pk}
 
 
-def test_the_page_of_a_task_that_is_going_says_so():
+def test_page_says_that_task_is_being_deleted():
     going, next_one = make_old(days=50), make_old(days=40)
     prune(30, batch=2)
-    client, said = superuser_client(), "This task is being deleted"
-    assert said in text_of(client.get(url("tasks_app_collectiontask_change", going.pk)))
-    assert said not in text_of(client.get(url("tasks_app_collectiontask_change", next_one.pk)))
+    client, sentence = superuser_client(), "This task is being deleted"
+    assert sentence in text_of(client.get(url("tasks_app_collectiontask_change", going.pk)))
+    assert sentence not in text_of(client.get(url("tasks_app_collectiontask_change", next_one.pk)))
 
 
-def test_a_task_that_never_had_stocks_is_not_taken_for_one_that_is_going():
+def test_task_without_stocks_is_not_being_deleted():
     with ending(days=1):
         task = make_task(stock_codes=None)
         lifecycle.cancel(task.pk, ACTOR)
@@ -276,7 +285,7 @@ def test_a_task_that_never_had_stocks_is_not_taken_for_one_that_is_going():
     assert not retention.is_being_deleted(task)
 
 
-def test_a_retry_says_that_the_first_task_is_no_longer_kept():
+def test_retry_page_says_first_task_was_deleted():
     old = make_old("failed")
     new = lifecycle.retry(old.pk, ACTOR)
     page, client = url("tasks_app_collectiontask_change", new.pk), superuser_client()
@@ -287,18 +296,18 @@ def test_a_retry_says_that_the_first_task_is_no_longer_kept():
     assert url("tasks_app_collectiontask_change", old.pk) not in answer.content.decode()
 
 
-def test_the_api_tells_of_a_pruned_task_that_there_is_none_and_of_its_retry_what_it_retried(client):
+def test_api_answers_404_for_a_pruned_task(client):
     old = make_old("failed")
     new = lifecycle.retry(old.pk, ACTOR)
     prune_all(30)
     client.force_login(make_user("ann", "view_collectiontask"))
     api = "/api/data-collection/status"
-    gone, told = client.get(f"{api}/{old.pk}"), client.get(f"{api}/{new.pk}")
+    gone, response = client.get(f"{api}/{old.pk}"), client.get(f"{api}/{new.pk}")
     assert (gone.status_code, gone.json()["code"]) == (404, "task_not_found")
-    assert (told.status_code, told.json()["retry_of"]) == (200, str(old.pk))
+    assert (response.status_code, response.json()["retry_of"]) == (200, str(old.pk))
 
 
-def test_the_page_of_a_pruned_task_leads_on_with_a_sentence():
+def test_page_of_a_pruned_task_redirects():
     task = make_old()
     prune_all(30)
     answer = superuser_client().get(url("tasks_app_collectiontask_change", task.pk), follow=True)
@@ -307,7 +316,7 @@ def test_the_page_of_a_pruned_task_leads_on_with_a_sentence():
 
 
 @pytest.mark.parametrize("model", ["correction", "finding"])
-def test_corrections_and_findings_say_that_their_task_is_no_longer_kept(model):
+def test_corrections_and_findings_name_deleted_task(model):
     item = make_old().items.first()
     key = {"market": "CN", "symbol": item.code, "day": "2024-01-02", "item": item}
     Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="simulated")
@@ -320,19 +329,19 @@ def test_corrections_and_findings_say_that_their_task_is_no_longer_kept(model):
     assert "no longer kept" in text_of(client.get(url(f"tasks_app_{model}_change", row.pk)))
 
 
-def test_a_stock_s_page_and_chart_do_without_the_task_of_its_bars():
+def test_stock_page_works_without_the_bars_task():
     task = make_collected()
     stock, client = Stock.objects.get(code=CODES[0]), superuser_client()
     page, data = (url(f"tasks_app_stock_{name}", stock.pk) for name in ("change", "data"))
     assert str(task.pk) in client.get(page).content.decode()
     prune_all(30)
     assert "no longer kept" in text_of(client.get(page))
-    told = client.get(data).json()
-    assert (told["tasks"], set(told["by"])) == ([], {-1})
+    response = client.get(data).json()
+    assert (response["tasks"], set(response["by"])) == ([], {-1})
     assert client.get(url("tasks_app_dailybar_changelist")).status_code == 200
 
 
-def test_a_plan_says_that_its_last_task_is_no_longer_kept():
+def test_plan_list_says_last_task_was_deleted():
     task = make_old()
     make_plan(last_task=task, next_at=timezone.now() + timedelta(days=1))
     prune_all(30)
@@ -340,7 +349,7 @@ def test_a_plan_says_that_its_last_task_is_no_longer_kept():
     assert f"{str(task.pk)[:8]}, no longer kept" in text_of(answer)
 
 
-def test_every_page_of_the_overview_opens_when_the_last_task_is_gone():
+def test_overview_opens_without_any_task():
     make_old()
     prune_all(30)
     client = superuser_client()
@@ -352,45 +361,45 @@ def test_every_page_of_the_overview_opens_when_the_last_task_is_gone():
 # ---------------------------------------------------------------- the command
 
 
-def test_the_command_prunes_as_the_setting_says_and_tells_how_much(keep):
-    keep(30)
+def test_command_prunes_by_the_setting(retention_days):
+    retention_days(30)
     make_old(days=40)
     kept = make_old(days=20)
-    said = command()
-    assert "Tasks that ended more than 30 days ago: 1; their items: 3." in said
-    assert "Deleted tasks: 1; items: 3." in said
+    output = command()
+    assert "Tasks that ended more than 30 days ago: 1; their items: 3." in output
+    assert "Deleted tasks: 1; items: 3." in output
     assert ids() == {kept.pk}
 
 
-def test_the_command_s_days_win_over_the_setting(keep):
-    keep(365)
+def test_command_option_overrides_the_setting(retention_days):
+    retention_days(365)
     make_old(days=40)
     command("--days", "30")
     assert not ids()
 
 
-def test_a_dry_run_deletes_nothing(keep):
-    keep(30)
+def test_command_dry_run_deletes_nothing(retention_days):
+    retention_days(30)
     task = make_old(days=40)
-    said = command("--dry-run")
-    assert "30 days ago: 1; their items: 3." in said
-    assert "Deleted" not in said
+    output = command("--dry-run")
+    assert "30 days ago: 1; their items: 3." in output
+    assert "Deleted" not in output
     assert ids() == {task.pk}
 
 
-def test_without_days_the_command_says_that_everything_is_kept():
+def test_command_without_days_keeps_everything():
     task = make_old(days=10_000)
     assert "COLLECTOR_RETENTION_DAYS" in command()
     assert ids() == {task.pk}
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "36501", "some"])
-def test_days_that_make_no_sense_are_refused(days):
+def test_command_rejects_invalid_days(days):
     with pytest.raises(CommandError):
         command("--days", days)
 
 
-def test_the_command_answers_in_the_terminal_s_language(monkeypatch):
+def test_command_uses_the_terminal_language(monkeypatch):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     make_old(days=40)
     assert "已删除" in command("--days", "30")

@@ -1,7 +1,7 @@
-"""The life cycle under every interleaving that hypothesis can think of: promises 1 to 5 and 7.
+"""The life cycle under interleavings chosen by hypothesis: promises 1 to 5 and 7.
 
-Each rule is one committed step of a person, a worker, the watchdog or misfortune. A worker that lost
-its lease lives on as a zombie and keeps trying to write, as a worker cut off from the database would.
+Each turn is one committed step of a user, a worker, the watchdog or a fault. A worker that lost its lease
+stays as a zombie and keeps trying to write, as a worker that was cut off from the database would.
 """
 
 import os
@@ -38,28 +38,23 @@ CODES = tuple(f"{n:06d}" for n in range(1, 4))
 DAYS = [date(2024, 3, n) for n in (1, 4, 5)]
 COUNTERS = ("collected", "corrected", "skipped", "refused")
 PAST = "2020-01-01T00:00:00Z"
-TURNS = (
-    *["a_worker_takes_a_step"] * 8,
-    *["a_worker_begins"] * 3,
-    *["the_watchdog_comes"] * 2,
-    *["misfortune_strikes"] * 2,
-    "a_person_acts",
-)
+WEIGHTS = {"worker steps": 8, "worker begins": 3, "watchdog round": 2, "fault": 2, "user acts": 1}
+TURNS = [turn for turn, weight in WEIGHTS.items() for _ in range(weight)]
 
 
 class Worker:
-    """A slice in somebody's hands, and the stocks it has claimed."""
+    """A running slice with its lane and the stocks it has claimed."""
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
-        self.hand: list[Claim] = []
+        self.claims: list[Claim] = []
 
 
-class Life(RuleBasedStateMachine):
+class LifeCycleMachine(RuleBasedStateMachine):
     @initialize()
-    def empty(self) -> None:
-        self.world = transaction.atomic()
-        self.world.__enter__()
+    def start_first_task(self) -> None:
+        self.transaction = transaction.atomic()
+        self.transaction.__enter__()
         self.workers: list[Worker] = []
         self.jobs: list[OrmQ] = []
         self.ended: dict[Any, Any] = {}
@@ -67,20 +62,28 @@ class Life(RuleBasedStateMachine):
         lifecycle.start(make_order(stock_codes=CODES), ACTOR, today=TODAY)
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
-            self.everybody_dies_and_the_task_still_ends()
+        if hasattr(self, "transaction"):
+            self.check_fresh_workers_end_the_task()
             transaction.set_rollback(True)
-            self.world.__exit__(None, None, None)
+            self.transaction.__exit__(None, None, None)
 
     # One rule with weighted turns: hypothesis draws rules unevenly, and with a rule for each verb the
-    # workers had next to no turns, so nothing interesting was ever in anybody's hands.
+    # workers had so few turns that they hardly ever held a claim.
 
     @rule(turn=st.sampled_from(TURNS), data=st.data())
-    def somebody_has_a_turn(self, turn: str, data: st.DataObject) -> None:
-        getattr(self, turn)(data)
+    def take_turn(self, turn: str, data: st.DataObject) -> None:
+        if turn == "worker steps":
+            self.step_worker(data)
+        elif turn == "worker begins":
+            self.begin_newest_job()
+        elif turn == "watchdog round":
+            self.run_watchdog(data)
+        elif turn == "fault":
+            self.cause_fault(data)
+        else:
+            self.act_as_user(data)
 
-    def a_worker_begins(self, data: st.DataObject) -> None:
-        """It takes the newest job off the queue."""
+    def begin_newest_job(self) -> None:
         job = OrmQ.objects.order_by("pk").last()
         if job is None:
             return
@@ -88,41 +91,43 @@ class Life(RuleBasedStateMachine):
         self.jobs = [*self.jobs[-3:], job]
         self.begin_with(job)
 
-    def a_worker_takes_a_step(self, data: st.DataObject) -> None:
+    def step_worker(self, data: st.DataObject) -> None:
         if not self.workers:
             return
         worker = data.draw(st.sampled_from(self.workers))
         if self.is_unplanned(worker):
             self.attempt(lambda: lifecycle.plan(worker.lane, data.draw(st.permutations(CODES))))
-        elif not worker.hand:
+        elif not worker.claims:
             self.attempt(
-                lambda: worker.hand.extend(lifecycle.claim(worker.lane, data.draw(st.integers(1, 3))))
+                lambda: worker.claims.extend(lifecycle.claim(worker.lane, data.draw(st.integers(1, 3))))
             )
         else:
-            claim = data.draw(st.sampled_from(worker.hand))
+            claim = data.draw(st.sampled_from(worker.claims))
             self.STEPS[data.draw(st.sampled_from(list(self.STEPS)))](self, worker, claim)
 
-    def the_watchdog_comes(self, data: st.DataObject) -> None:
-        """Perhaps after a time in which no worker beat."""
+    def run_watchdog(self, data: st.DataObject) -> None:
+        """Possibly after a time without heartbeats."""
         if data.draw(st.booleans()):
-            self.leases_lapse()
+            self.expire_leases()
         if running := self.running():
             lifecycle.rescue(running.pk)
 
-    def misfortune_strikes(self, data: st.DataObject) -> None:
-        kind = data.draw(st.sampled_from(["a copy", "a death", "lapse", "pauses end", "queue lost"]))
-        if kind == "a copy" and self.jobs:
+    def cause_fault(self, data: st.DataObject) -> None:
+        kind = data.draw(
+            st.sampled_from(["job copy", "worker death", "leases expire", "delays end", "queue lost"])
+        )
+        if kind == "job copy" and self.jobs:
             self.begin_with(data.draw(st.sampled_from(self.jobs)))
-        elif kind == "a death" and self.workers:
+        elif kind == "worker death" and self.workers:
             self.workers.remove(data.draw(st.sampled_from(self.workers)))
-        elif kind == "lapse":
-            self.leases_lapse()
-        elif kind == "pauses end":
-            self.pauses_end()
+        elif kind == "leases expire":
+            self.expire_leases()
+        elif kind == "delays end":
+            self.end_delays()
         elif kind == "queue lost":
             OrmQ.objects.all().delete()
 
-    def a_person_acts(self, data: st.DataObject) -> None:
+    def act_as_user(self, data: st.DataObject) -> None:
         running = self.running()
         if running and data.draw(st.integers(0, 3)) == 0:
             lifecycle.cancel(running.pk, ACTOR)
@@ -159,13 +164,13 @@ class Life(RuleBasedStateMachine):
         claims: list[Claim] = []
         recorded = self.attempt(lambda: claims.extend(_write(claim, state, more)))
         assert not (recorded and stale)
-        worker.hand.extend(claims)
+        worker.claims.extend(claims)
 
-    def leases_lapse(self) -> None:
+    def expire_leases(self) -> None:
         CollectionItem.objects.filter(state="claimed").update(lease_until=PAST)
         CollectionLane.objects.filter(lease_until__isnull=False).update(lease_until=PAST)
 
-    def pauses_end(self) -> None:
+    def end_delays(self) -> None:
         paused = CollectionItem.objects.filter(not_before__isnull=False, task__status="running")
         paused.update(not_before=PAST)
 
@@ -180,26 +185,26 @@ class Life(RuleBasedStateMachine):
             lambda: lifecycle.requeue(claim, "busy", "later", 3600)
         ),
         "claim more": lambda self, worker, claim: self.attempt(
-            lambda: worker.hand.extend(lifecycle.claim(worker.lane, 1))
+            lambda: worker.claims.extend(lifecycle.claim(worker.lane, 1))
         ),
         "beat": lambda self, worker, claim: self.attempt(lambda: lifecycle.beat(worker.lane)),
         "close": lambda self, worker, claim: self.attempt(lambda: lifecycle.close(worker.lane)),
     }
 
-    # what must hold after each step
+    # Invariants after each turn
 
     @invariant()
-    def one_task_runs_at_most(self) -> None:
+    def at_most_one_task_runs(self) -> None:
         assert CollectionTask.objects.filter(status="running").count() <= 1
 
     @invariant()
     def ended_tasks_never_change(self) -> None:
         for task in CollectionTask.objects.exclude(status="running"):
-            now = _everything(task)
+            now = _snapshot(task)
             assert self.ended.setdefault(task.pk, now) == now
 
     @invariant()
-    def counters_are_the_sums_over_the_items_and_never_fall(self) -> None:
+    def counters_are_sums_and_never_fall(self) -> None:
         for task in CollectionTask.objects.all():
             states = list(task.items.values_list("state", flat=True))
             assert task.success_count == states.count("succeeded")
@@ -212,7 +217,7 @@ class Life(RuleBasedStateMachine):
                 assert getattr(task, f"{name}_count") == total, name
 
     @invariant()
-    def stored_bars_are_those_of_the_stocks_that_succeeded_each_once(self) -> None:
+    def bars_are_stored_once_per_succeeded_stock(self) -> None:
         succeeded = set(CollectionItem.objects.filter(state="succeeded").values_list("code", flat=True))
         stored = DailyBar.objects.values_list("symbol", "day")
         assert sorted(stored) == sorted((code, day) for code in succeeded for day in DAYS)
@@ -228,26 +233,26 @@ class Life(RuleBasedStateMachine):
         ).exists()
 
     def attempt(self, step: Any) -> bool:
-        """A worker's step, and whether it was let; losing the fence must leave no trace."""
-        before = [_everything(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
+        """Runs a worker's step; returns False if it raised `StaleClaim`, which must leave no trace."""
+        before = [_snapshot(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
         try:
             with transaction.atomic():
                 step()
             return True
         except errors.StaleClaim:
-            after = [_everything(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
+            after = [_snapshot(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
             assert after == before
             return False
 
-    def everybody_dies_and_the_task_still_ends(self) -> None:
+    def check_fresh_workers_end_the_task(self) -> None:
         """Promises 5 and 6: whatever happened before, the watchdog and fresh workers end the task."""
         self.workers.clear()
         for _ in range(10):
             running = self.running()
             if running is None:
                 return
-            self.leases_lapse()
-            self.pauses_end()
+            self.expire_leases()
+            self.end_delays()
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(
@@ -264,7 +269,7 @@ def _bars() -> list[Bar]:
 
 
 def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
-    """As a slice writes: bars, the record and the next claims, in one transaction."""
+    """Writes as a slice does: bars, the record and the next claims in one transaction."""
     stored = upsert.UpsertResult()
     if state == ItemState.SUCCEEDED:
         request = Request("CN", claim.code, DAYS[0], DAYS[-1])
@@ -273,8 +278,8 @@ def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
     return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
 
 
-def _everything(task: CollectionTask) -> Any:
-    """All of a task that may not move once it has ended, its retries' events apart."""
+def _snapshot(task: CollectionTask) -> Any:
+    """Returns all that must not change once the task has ended; a retry still adds an event."""
     items = list(task.items.order_by("pk").values_list("pk", "state", "fence", "attempts", "rows_collected"))
     row = CollectionTask.objects.filter(pk=task.pk).values().get()
     return row, items
@@ -289,7 +294,7 @@ def test_no_interleaving_breaks_a_promise(small: None) -> None:
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    run_state_machine_as_test(Life, settings=quiet)
+    run_state_machine_as_test(LifeCycleMachine, settings=quiet)
 
 
 @pytest.fixture

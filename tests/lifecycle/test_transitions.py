@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 ENDED = ("completed", "failed", "cancelled")
 
 
-def test_a_start_makes_a_running_task_with_its_items_lanes_and_jobs():
+def test_start_creates_items_lanes_and_jobs():
     task = make_task()
     assert task.status == "running"
     assert task.total_stocks == 3
@@ -47,14 +47,14 @@ def test_a_start_makes_a_running_task_with_its_items_lanes_and_jobs():
     assert task.events.get().kind == EventKind.STARTED
 
 
-def test_a_second_start_is_refused_while_one_runs():
+def test_start_is_refused_while_a_task_runs():
     task = make_task()
     with pytest.raises(errors.TaskAlreadyRunning, match=str(task.pk)):
         make_task()
     assert CollectionTask.objects.count() == 1
 
 
-def test_a_rolled_back_start_leaves_no_job_behind():
+def test_rolled_back_start_leaves_no_job():
     with pytest.raises(RuntimeError), transaction.atomic():
         make_task()
         raise RuntimeError
@@ -62,7 +62,7 @@ def test_a_rolled_back_start_leaves_no_job_behind():
 
 
 @pytest.mark.parametrize("status", ENDED)
-def test_a_start_after_an_ended_task_runs(status):
+def test_start_after_an_ended_task_succeeds(status):
     make_ended(status)
     assert make_task().status == "running"
 
@@ -122,7 +122,7 @@ def test_database_refuses_every_edge_from_a_final_item_state(old):
 @pytest.mark.parametrize(
     "verb", ["cancel", "fail", "rescue", "begin", "claim", "record", "hand_back", "beat", "close"]
 )
-def test_no_verb_moves_an_ended_task(status, verb):
+def test_no_verb_changes_an_ended_task(status, verb):
     task = make_task(stock_codes=("000001", "000002"))
     lane = make_lane(task)
     claim = lifecycle.claim(lane, 1)[0]
@@ -144,7 +144,7 @@ def test_no_verb_moves_an_ended_task(status, verb):
     assert _snapshot(task) == before
 
 
-def test_a_cancel_hands_claimed_items_back_and_stands_in_the_record():
+def test_cancel_releases_items_and_is_recorded():
     user = make_user()
     task = make_task()
     make_claim(task)
@@ -156,7 +156,7 @@ def test_a_cancel_hands_claimed_items_back_and_stands_in_the_record():
     assert (event.user, event.user_name, event.channel) == (user, "ann", "command")
 
 
-def test_the_last_stock_completes_the_task_in_its_own_transaction():
+def test_last_stock_completes_the_task():
     task = make_task()
     finish(task, collected=10, skipped=1)
     task.refresh_from_db()
@@ -165,7 +165,7 @@ def test_the_last_stock_completes_the_task_in_its_own_transaction():
     assert task.events.filter(kind=EventKind.COMPLETED).exists()
 
 
-def test_a_task_whose_every_stock_failed_has_failed_and_says_why():
+def test_task_fails_when_every_stock_failed():
     task = make_task()
     finish(task, ItemState.FAILED, error_code="unknown_stock", error_message="no such stock")
     task.refresh_from_db()
@@ -173,7 +173,7 @@ def test_a_task_whose_every_stock_failed_has_failed_and_says_why():
     assert "000001: no such stock" in task.error_message
 
 
-def test_a_task_with_one_success_completes():
+def test_task_with_one_success_completes():
     task = make_task(stock_codes=("000001", "000002"))
     bad, good = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(bad, Outcome(ItemState.FAILED))
@@ -182,7 +182,7 @@ def test_a_task_with_one_success_completes():
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
 
 
-def test_a_record_with_a_stale_fence_writes_nothing():
+def test_record_with_a_stale_fence_writes_nothing():
     task = make_task()
     claim = make_claim(task)
     CollectionItem.objects.filter(pk=claim.item_id).update(fence=claim.fence + 1)
@@ -192,7 +192,7 @@ def test_a_record_with_a_stale_fence_writes_nothing():
     assert (task.processed_stocks, task.collected_count) == (0, 0)
 
 
-def test_a_stock_is_recorded_once():
+def test_stock_is_recorded_once():
     task = make_task()
     claim = make_claim(task)
     lifecycle.record(claim, Outcome(ItemState.SUCCEEDED))
@@ -202,14 +202,14 @@ def test_a_stock_is_recorded_once():
     assert task.processed_stocks == 1
 
 
-def test_a_job_delivered_twice_begins_once():
+def test_job_delivered_twice_begins_once():
     task = make_task()
     lane = make_lane(task)
     with pytest.raises(errors.StaleClaim):
         lifecycle.begin(task.pk, lane.number, lane.generation, "copy")
 
 
-def test_a_job_of_an_older_generation_does_nothing():
+def test_job_of_an_older_generation_is_stale():
     task = make_task()
     lane = make_lane(task)
     lifecycle.close(lane)
@@ -217,7 +217,7 @@ def test_a_job_of_an_older_generation_does_nothing():
         lifecycle.begin(task.pk, lane.number, lane.generation, "late")
 
 
-def test_a_close_hands_back_what_was_not_tried_and_queues_one_successor():
+def test_close_releases_items_and_queues_successor():
     task = make_task()
     lane = make_lane(task)
     lifecycle.claim(lane, 2)
@@ -227,7 +227,7 @@ def test_a_close_hands_back_what_was_not_tried_and_queues_one_successor():
     assert OrmQ.objects.count() == jobs + 1
 
 
-def test_two_lanes_never_claim_the_same_stock():
+def test_lanes_never_claim_the_same_stock():
     task = make_task()
     first = lifecycle.claim(make_lane(task, 0), 2)
     second = lifecycle.claim(make_lane(task, 1), 2)
@@ -235,7 +235,7 @@ def test_two_lanes_never_claim_the_same_stock():
     assert len(first) + len(second) == 3
 
 
-def test_a_stock_handed_back_waits_for_its_time():
+def test_requeued_stock_waits_for_its_delay():
     task = make_task(stock_codes=("000001",))
     lane = make_lane(task)
     lifecycle.requeue(lifecycle.claim(lane, 1)[0], "busy", "later", delay=60)
@@ -244,17 +244,17 @@ def test_a_stock_handed_back_waits_for_its_time():
     assert lifecycle.claim(lane, 1)[0].attempts == 2
 
 
-def test_no_stock_is_handed_back_for_longer_than_the_longest_back_off(settings):
+def test_requeue_delay_is_capped(settings):
     task = make_task(stock_codes=("000001",))
     lifecycle.requeue(make_claim(task), "busy", "later", delay=24 * 3600)
     longest = Now() + timedelta(seconds=settings.COLLECTOR.backoff_max * 1.5)
     assert task.items.filter(not_before__gt=Now(), not_before__lte=longest).exists()
 
 
-def test_a_rescue_returns_lapsed_items_and_arms_the_lane_again():
+def test_rescue_releases_items_and_rearms_lane():
     task = make_task()
     claim = make_claim(task)
-    _lapse(task)
+    _expire_leases(task)
     lifecycle.rescue(task.pk)
     item = CollectionItem.objects.get(pk=claim.item_id)
     assert (item.state, item.error_code, item.attempts) == ("pending", "worker_lost", 1)
@@ -262,21 +262,21 @@ def test_a_rescue_returns_lapsed_items_and_arms_the_lane_again():
     assert TaskEvent.objects.get(kind=EventKind.RESCUED).params == {"codes": [claim.code]}
 
 
-def test_a_rescue_called_twice_does_nothing_more():
+def test_rescue_is_idempotent():
     task = make_task()
-    _lapse(task)
+    _expire_leases(task)
     lifecycle.rescue(task.pk)
     jobs, lanes = OrmQ.objects.count(), _lanes(task)
     lifecycle.rescue(task.pk)
     assert (OrmQ.objects.count(), _lanes(task)) == (jobs, lanes)
 
 
-def test_a_stock_whose_worker_died_three_times_has_failed_and_the_rest_goes_on():
+def test_stock_fails_after_three_lost_workers():
     task = make_task(stock_codes=("000001", "000002"))
     for _ in range(3):
         claim = make_claim(task)
         assert claim.code == "000001"
-        _lapse(task)
+        _expire_leases(task)
         lifecycle.rescue(task.pk)
     item = CollectionItem.objects.get(pk=claim.item_id)
     assert (item.state, item.error_code) == ("failed", "worker_lost")
@@ -285,7 +285,7 @@ def test_a_stock_whose_worker_died_three_times_has_failed_and_the_rest_goes_on()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
 
 
-def test_a_task_that_no_worker_touches_fails_with_that_reason_and_frees_the_slot():
+def test_abandoned_task_fails_and_frees_the_slot():
     task = make_task()
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
     assert make_task(stock_codes=("000009",)).status == "running"
@@ -294,7 +294,7 @@ def test_a_task_that_no_worker_touches_fails_with_that_reason_and_frees_the_slot
     assert "900" in task.error_message
 
 
-def test_workers_that_come_back_after_a_long_silence_go_on_with_the_task():
+def test_returning_workers_continue_the_task():
     task = make_task()
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
     lifecycle.rescue(task.pk, watched=899.0)
@@ -305,7 +305,7 @@ def test_workers_that_come_back_after_a_long_silence_go_on_with_the_task():
     assert (task.status, task.error_code) == ("failed", "no_worker")
 
 
-def test_a_watchdog_counts_only_the_silence_that_it_heard(monkeypatch):
+def test_watchdog_counts_only_observed_silence(monkeypatch):
     task, silence, clock = make_task(), watchdog.Silence(), [1000.0]
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: clock[0])
     heard = []
@@ -317,7 +317,7 @@ def test_a_watchdog_counts_only_the_silence_that_it_heard(monkeypatch):
     assert silence.of(task) == 0.0
 
 
-def test_a_task_that_waits_for_a_pause_of_the_source_is_not_abandoned():
+def test_task_with_waiting_stocks_is_not_abandoned():
     task = make_task(stock_codes=("000001",))
     lifecycle.requeue(make_claim(task), "busy", "later", delay=3600)
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
@@ -327,7 +327,7 @@ def test_a_task_that_waits_for_a_pause_of_the_source_is_not_abandoned():
     assert not selectors.is_unattended(task)
 
 
-def test_a_task_without_a_sign_of_a_worker_says_so():
+def test_silent_task_is_unattended():
     task = make_task()
     assert not selectors.is_unattended(task)
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
@@ -335,7 +335,7 @@ def test_a_task_without_a_sign_of_a_worker_says_so():
     assert selectors.is_unattended(task)
 
 
-def test_an_order_for_a_whole_market_is_planned_by_one_slice():
+def test_whole_market_is_planned_by_one_slice():
     task = make_task(stock_codes=None)
     assert (task.total_stocks, task.planned_at, OrmQ.objects.count()) == (0, None, 1)
     lane = make_lane(task)
@@ -345,28 +345,28 @@ def test_an_order_for_a_whole_market_is_planned_by_one_slice():
     assert OrmQ.objects.count() == 2
 
 
-def test_a_plan_without_stocks_completes_at_once():
+def test_empty_plan_completes_at_once():
     task = make_task(stock_codes=None)
     lifecycle.plan(make_lane(task), [])
     task.refresh_from_db()
     assert task.status == "completed"
 
 
-def test_a_plan_whose_worker_is_lost_again_and_again_fails_with_that_reason():
+def test_plan_fails_after_ten_lost_workers():
     task = make_task(stock_codes=None)
     for _ in range(10):
         make_lane(task)
-        _lapse(task)
+        _expire_leases(task)
         lifecycle.rescue(task.pk)
     lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "plan_lost")
 
 
-def test_a_plan_that_no_worker_ever_began_has_lost_none():
+def test_plan_never_begun_counts_no_lost_worker():
     task = make_task(stock_codes=None)
     for _ in range(12):
-        _lapse(task)
+        _expire_leases(task)
         lifecycle.rescue(task.pk)
     assert CollectionTask.objects.get().status == "running"
     assert not task.events.filter(kind=EventKind.RESCUED).exists()
@@ -375,7 +375,7 @@ def test_a_plan_that_no_worker_ever_began_has_lost_none():
     assert CollectionTask.objects.get().error_code == "no_worker"
 
 
-def test_to_begin_a_slice_is_no_sign_of_work_but_its_beat_is():
+def test_beat_is_activity_but_begin_is_not():
     task = make_task()
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
     lane = make_lane(task)
@@ -384,7 +384,7 @@ def test_to_begin_a_slice_is_no_sign_of_work_but_its_beat_is():
     assert CollectionTask.objects.get().heartbeat_at.year > 2020
 
 
-def test_a_start_goes_on_when_the_running_task_ends_by_itself_meanwhile(monkeypatch):
+def test_start_succeeds_when_running_task_just_ended(monkeypatch):
     old, rescue = make_task(), user_actions.rescue
 
     def late(task_id):
@@ -401,7 +401,7 @@ def test_a_start_goes_on_when_the_running_task_ends_by_itself_meanwhile(monkeypa
     ("model", "column"),
     [(CollectionItem, "task_id"), (CollectionLane, "task_id"), (CollectionTask, "created_by_id")],
 )
-def test_what_points_to_a_task_or_user_is_found_by_an_index_that_begins_with_it(model, column):
+def test_foreign_keys_lead_an_index(model, column):
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, model._meta.db_table)
     firsts = [one["columns"][0] for one in found.values() if one["index"] or one["unique"]]
@@ -409,7 +409,7 @@ def test_what_points_to_a_task_or_user_is_found_by_an_index_that_begins_with_it(
     assert [column] not in [one["columns"] for one in found.values() if one["index"]]
 
 
-def test_a_retry_takes_exactly_the_failed_and_unprocessed_stocks():
+def test_retry_takes_failed_and_unprocessed_stocks():
     task = make_task()
     good, bad = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(good, Outcome(ItemState.SUCCEEDED))
@@ -421,7 +421,7 @@ def test_a_retry_takes_exactly_the_failed_and_unprocessed_stocks():
     assert task.events.get(kind=EventKind.RETRIED).params["by"] == str(new.pk)
 
 
-def test_a_retry_of_one_kind_of_failure_takes_only_those():
+def test_retry_by_error_code_takes_only_those():
     task = make_task()
     first, second, third = lifecycle.claim(make_lane(task), 3)
     lifecycle.record(first, Outcome(ItemState.FAILED, error_code="timeout"))
@@ -430,7 +430,7 @@ def test_a_retry_of_one_kind_of_failure_takes_only_those():
     assert list(lifecycle.retry(task.pk, ACTOR, "timeout").items.values_list("code", flat=True)) == ["000001"]
 
 
-def test_a_retry_is_refused_while_anything_runs_or_nothing_is_left():
+def test_retry_is_refused_if_running_or_nothing_left():
     done = make_ended("completed")
     with pytest.raises(errors.NothingToRetry):
         lifecycle.retry(done.pk, ACTOR)
@@ -442,7 +442,7 @@ def test_a_retry_is_refused_while_anything_runs_or_nothing_is_left():
         lifecycle.retry(running.pk, ACTOR)
 
 
-def test_a_retry_from_a_source_that_is_gone_is_refused_with_the_sentence_of_a_start(settings):
+def test_retry_from_a_missing_source_is_refused(settings):
     plain = settings.COLLECTOR
     settings.COLLECTOR = with_broken_source(plain)
     old = make_ended("failed", source="broken")
@@ -454,7 +454,7 @@ def test_a_retry_from_a_source_that_is_gone_is_refused_with_the_sentence_of_a_st
     assert str(retry.value) == str(start.value)
 
 
-def test_the_same_idempotency_key_answers_with_the_same_task():
+def test_same_idempotency_key_returns_same_task():
     actor = Actor(ACTOR.channel, make_user())
     first = lifecycle.start(make_order(), actor, today=TODAY, idempotency_key="k")
     assert lifecycle.start(make_order(), actor, today=TODAY, idempotency_key="k") == first
@@ -462,7 +462,7 @@ def test_the_same_idempotency_key_answers_with_the_same_task():
         lifecycle.start(make_order(test_mode=True), actor, today=TODAY, idempotency_key="k")
 
 
-def test_the_database_refuses_a_second_running_task():
+def test_database_refuses_a_second_running_task():
     make_task()
     with pytest.raises(IntegrityError), transaction.atomic():
         CollectionTask.objects.create(start_date=TODAY, end_date=TODAY, market="CN", source="simulated")
@@ -478,20 +478,20 @@ def test_the_database_refuses_a_second_running_task():
         {"start_date": "2030-01-01"},
     ],
 )
-def test_the_database_refuses_an_insane_task(change):
+def test_database_refuses_an_inconsistent_task(change):
     task = make_task()
     with pytest.raises(IntegrityError), transaction.atomic():
         CollectionTask.objects.filter(pk=task.pk).update(**change)
 
 
-def test_the_database_refuses_a_counter_that_falls():
+def test_database_refuses_a_falling_counter():
     task = make_task()
     lifecycle.record(make_claim(task), Outcome(ItemState.SUCCEEDED))
     with pytest.raises(IntegrityError), transaction.atomic():
         CollectionTask.objects.filter(pk=task.pk).update(processed_stocks=0, success_count=0)
 
 
-def test_the_triggers_are_there_after_every_migrate():
+def test_triggers_exist_after_migrate():
     from tasks_app.db import triggers
 
     triggers.install()
@@ -530,8 +530,8 @@ def _snapshot(task):
     )
 
 
-def _lapse(task):
-    """Let every lease of the task be past."""
+def _expire_leases(task):
+    """Expires every lease of the task."""
     past = "2020-01-01T00:00:00Z"
     CollectionItem.objects.filter(task=task, state="claimed").update(lease_until=past)
     CollectionLane.objects.filter(task=task, lease_until__isnull=False).update(lease_until=past)

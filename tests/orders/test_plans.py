@@ -1,4 +1,4 @@
-"""Plans: when they are due, how they start, and what becomes of those that can't."""
+"""Plans: when they are due, how they start, and what happens to those that can't."""
 
 import shutil
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,7 +22,7 @@ from tests.factories import (
     make_plan,
     make_task,
     make_user,
-    on_hosts,
+    run_on_hosts,
 )
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +45,7 @@ def at(text):
         ({"rhythm": "daily", "market": "US", "at": time(18)}, "2026-03-07 23:00", "2026-03-08 22:00"),
     ],
 )
-def test_the_next_run_is_the_first_of_its_rhythm_in_the_market_s_time(fields, after, due):
+def test_next_run_follows_rhythm_in_market_time(fields, after, due):
     plan = make_plan(**fields)
     assert plans.next_run(plan, at(after)) == at(due)
 
@@ -59,13 +59,13 @@ def test_the_next_run_is_the_first_of_its_rhythm_in_the_market_s_time(fields, af
         (1, None, "2026-03-13 10:00", date(2026, 3, 13), date(2026, 3, 13)),  # a plan that is only tried
     ],
 )
-def test_a_plan_that_was_held_up_orders_the_days_of_the_run_it_missed_too(days, due, started, first, last):
+def test_delayed_plan_orders_the_missed_days_too(days, due, started, first, last):
     plan = make_plan(days=days, next_at=due and at(due), enabled=bool(due))
     order = plans.build_order(plan, at(started))
     assert (order.start_date, order.end_date) == (first, last)
 
 
-def test_a_due_plan_starts_its_order_and_is_due_again_later():
+def test_due_plan_starts_and_is_scheduled_again():
     user = make_user("ann")
     plan = make_plan(created_by=user, days=10, force_update=True, adjust="qfq")
     due = plan.next_at.astimezone(ZoneInfo("Asia/Shanghai")).date()
@@ -85,13 +85,13 @@ def test_a_due_plan_starts_its_order_and_is_due_again_later():
 @pytest.mark.parametrize(
     "fields", [{"next_at": None, "enabled": False}, {"next_at": timezone.now() + timedelta(hours=1)}]
 )
-def test_a_plan_that_is_off_or_not_due_does_not_start(fields):
+def test_disabled_or_early_plan_does_not_start(fields):
     make_plan(**fields)
     watchdog.tick()
     assert not CollectionTask.objects.exists()
 
 
-def test_a_plan_that_is_due_while_a_task_runs_waits_and_starts_after_it():
+def test_plan_waits_while_a_task_runs():
     running, plan = make_task(), make_plan()
     watchdog.tick()
     plan.refresh_from_db()
@@ -107,7 +107,7 @@ def test_a_plan_that_is_due_while_a_task_runs_waits_and_starts_after_it():
     assert (plan.waiting_since, plan.late_runs) == (None, 1)
 
 
-def test_a_plan_that_missed_many_runs_starts_once():
+def test_plan_starts_once_after_many_missed_runs():
     make_plan(next_at=timezone.now() - timedelta(days=9))
     watchdog.tick()
     lifecycle.cancel(CollectionTask.objects.get().pk, ACTOR)
@@ -115,7 +115,7 @@ def test_a_plan_that_missed_many_runs_starts_once():
     assert CollectionTask.objects.count() == 1
 
 
-def test_of_two_plans_that_are_due_the_later_one_waits():
+def test_later_of_two_due_plans_waits():
     make_plan(name="early", next_at=timezone.now() - timedelta(minutes=9))
     late = make_plan(name="late")
     watchdog.tick()
@@ -124,7 +124,7 @@ def test_of_two_plans_that_are_due_the_later_one_waits():
     assert CollectionPlan.objects.get(name="early").last_task is not None
 
 
-def test_an_order_that_makes_no_sense_any_more_is_noted_and_tried_again_the_next_time():
+def test_invalid_order_is_stored_and_tried_next_time():
     plan = make_plan(source="gone")
     watchdog.tick()
     plan.refresh_from_db()
@@ -139,7 +139,7 @@ def test_an_order_that_makes_no_sense_any_more_is_noted_and_tried_again_the_next
     assert plan.last_task is not None
 
 
-def test_a_plan_that_somebody_switches_off_meanwhile_does_not_start():
+def test_plan_disabled_meanwhile_does_not_start():
     plan = make_plan()
     plan.now = timezone.now()
     CollectionPlan.objects.update(enabled=False, next_at=None)
@@ -147,26 +147,26 @@ def test_a_plan_that_somebody_switches_off_meanwhile_does_not_start():
     assert not CollectionTask.objects.exists()
 
 
-def test_the_database_refuses_a_plan_that_is_on_but_never_due():
+def test_database_refuses_enabled_plan_never_due():
     with pytest.raises(IntegrityError):
         make_plan(next_at=None)
 
 
-def test_a_round_without_a_due_plan_costs_one_query():
+def test_round_without_due_plan_costs_one_query():
     make_plan(next_at=timezone.now() + timedelta(days=1))
     with CaptureQueriesContext(connection) as caught:
         plan_scheduler.start_due()
     assert len(caught) == 1
 
 
-def test_a_plan_outlives_its_last_task():
+def test_plan_outlives_its_last_task():
     plan = make_plan(last_task=make_ended("failed"))
     CollectionTask.objects.all().delete()
     (left,) = CollectionPlan.objects.select_related("last_task")
     assert (left, left.last_task) == (plan, None)
 
 
-def test_a_disk_that_can_not_be_read_stops_neither_tasks_nor_plans(monkeypatch, tmp_path, caplog):
+def test_unreadable_disk_does_not_stop_plans(monkeypatch, tmp_path, caplog):
     def broken(path):
         raise OSError("Input/output error")
 
@@ -179,7 +179,7 @@ def test_a_disk_that_can_not_be_read_stops_neither_tasks_nor_plans(monkeypatch, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_next_run_is_looked_up_before_anything_is_locked(monkeypatch):
+def test_next_run_is_computed_outside_a_transaction(monkeypatch):
     plan, next_run, locked = make_plan(), plans.next_run, []
 
     def look_up(plan, after):
@@ -193,7 +193,7 @@ def test_the_next_run_is_looked_up_before_anything_is_locked(monkeypatch):
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs turns")
 @pytest.mark.django_db(transaction=True)
-def test_a_plan_that_starts_and_a_person_do_not_wait_for_each_other(monkeypatch):
+def test_starting_plan_and_user_do_not_deadlock(monkeypatch):
     ended, _ = make_ended("completed"), make_plan()
     lock, take, refused = f"{sqlite_priority.database_file()}-turn", plan_scheduler._take, []
 
@@ -221,7 +221,7 @@ def test_a_plan_that_starts_and_a_person_do_not_wait_for_each_other(monkeypatch)
 
 
 def until_locked(path):
-    """Wait for somebody to lock the file."""
+    """Waits until the file is locked."""
     fcntl = pytest.importorskip("fcntl")
     deadline = monotonic() + 10
     with open(path, "a") as file:
@@ -235,9 +235,9 @@ def until_locked(path):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_hosts_one_starts_the_run():
+def test_one_of_many_hosts_starts_the_run():
     plan = make_plan()
-    assert not on_hosts(4, plan_scheduler.start_due)
+    assert not run_on_hosts(4, plan_scheduler.start_due)
     plan.refresh_from_db()
     assert CollectionTask.objects.count() == 1
     assert plan.last_task is not None

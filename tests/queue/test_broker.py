@@ -1,4 +1,4 @@
-"""The queue of jobs: by the database's clock, whatever this host's says, and fair to other hosts."""
+"""The job queue uses the database's clock, whatever this host's says, and is fair to other hosts."""
 
 from datetime import timedelta
 
@@ -33,13 +33,13 @@ def test_django_q2_uses_this_broker(broker):
     assert type(broker) is Broker
 
 
-def test_what_any_host_queues_is_due_at_once(broker, clock):
+def test_queued_job_is_due_at_once_on_any_host(broker, clock):
     number = broker.enqueue("job")
     assert (broker.queue_size(), broker.lock_size()) == (1, 0)
     assert broker.dequeue() == [(number, "job")]
 
 
-def test_what_any_host_has_taken_is_not_taken_again(broker, clock, monkeypatch):
+def test_taken_job_is_not_taken_again(broker, clock, monkeypatch):
     broker.enqueue("job")
     broker.dequeue()
     assert (broker.queue_size(), broker.lock_size()) == (0, 1)
@@ -48,14 +48,14 @@ def test_what_any_host_has_taken_is_not_taken_again(broker, clock, monkeypatch):
     assert OrmQ.objects.filter(lock__gt=Now() + timedelta(seconds=Conf.RETRY - 5)).exists()
 
 
-def test_the_jobs_that_wait_are_counted_by_the_database_s_clock(broker, clock):
+def test_waiting_jobs_use_the_database_clock(broker, clock):
     broker.enqueue("job")
     assert dispatch.waiting_jobs() == 1
     broker.dequeue()
     assert dispatch.waiting_jobs() == 0
 
 
-def test_a_job_is_due_again_when_nobody_has_acknowledged_it_in_time(broker, clock):
+def test_unacknowledged_job_is_due_again(broker, clock):
     number = broker.enqueue("job")
     broker.dequeue()
     OrmQ.objects.update(lock=Now() - timedelta(seconds=1))
@@ -65,7 +65,7 @@ def test_a_job_is_due_again_when_nobody_has_acknowledged_it_in_time(broker, cloc
     assert not OrmQ.objects.exists()
 
 
-def test_a_job_that_another_host_takes_in_between_is_left_to_it(broker, monkeypatch):
+def test_job_taken_by_another_host_is_left(broker, monkeypatch):
     broker.enqueue("job")
     take = Broker._take
 
@@ -77,14 +77,14 @@ def test_a_job_that_another_host_takes_in_between_is_left_to_it(broker, monkeypa
     assert broker.dequeue() == []
 
 
-def test_the_oldest_jobs_come_first_and_those_of_other_queues_never(broker, monkeypatch):
+def test_oldest_jobs_of_this_queue_come_first(broker, monkeypatch):
     monkeypatch.setattr(Conf, "BULK", 2)
     Broker("other").enqueue("not ours")
     numbers = [broker.enqueue(f"job {n}") for n in range(3)]
     assert broker.dequeue() == [(numbers[0], "job 0"), (numbers[1], "job 1")]
 
 
-def test_while_its_workers_are_busy_a_host_leaves_new_jobs_to_the_others(broker, monkeypatch):
+def test_busy_host_leaves_new_jobs_to_others(broker, monkeypatch):
     monkeypatch.setattr(Conf, "WORKERS", 2)
     numbers = [broker.enqueue(f"job {n}") for n in range(4)]
     assert [broker.dequeue()[0][0] for _ in range(2)] == numbers[:2]
@@ -94,7 +94,7 @@ def test_while_its_workers_are_busy_a_host_leaves_new_jobs_to_the_others(broker,
     assert broker.dequeue() == [(numbers[3], "job 3")]
 
 
-def test_a_busy_host_takes_what_nobody_else_has_wanted_for_a_while(broker, monkeypatch):
+def test_busy_host_takes_unwanted_jobs(broker, monkeypatch):
     monkeypatch.setattr(Conf, "WORKERS", 1)
     broker.enqueue("job")
     broker.dequeue()

@@ -1,4 +1,4 @@
-"""django-q2's traps, each avoided by a setting: a change that walks into one fails here."""
+"""Settings that avoid known problems of django-q2."""
 
 import pytest
 from django.db import transaction
@@ -9,25 +9,25 @@ from collector_site import settings as site
 from tests.factories import make_task
 
 
-def test_jobs_live_in_the_applications_own_database_so_that_a_rollback_takes_them_back():
+def test_jobs_use_the_application_database():
     assert site.Q_CLUSTER["orm"] == "default"
 
 
-def test_no_pool_of_connections_is_forked():
+def test_connections_are_not_pooled():
     assert "pool" not in site.DATABASES["default"].get("OPTIONS", {})
     assert site.DATABASES["default"]["CONN_MAX_AGE"] >= 60, "0 connects anew for each call"
 
 
-def test_heartbeats_are_shared_between_processes():
+def test_cache_is_shared_between_processes():
     assert "locmem" not in site.CACHES["default"]["BACKEND"]
 
 
-def test_sqlite_takes_its_write_lock_before_it_reads():
+def test_sqlite_transactions_begin_immediate():
     url = {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}
     assert site._database(url)["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
 
 
-def test_requests_open_no_transaction_of_their_own():
+def test_requests_open_no_transaction():
     assert not site.DATABASES["default"].get("ATOMIC_REQUESTS")
 
 
@@ -41,16 +41,16 @@ def test_requests_open_no_transaction_of_their_own():
         ("timeout", None),
     ],
 )
-def test_settings_that_bite_are_not_set(name, bad):
+def test_harmful_settings_are_not_used(name, bad):
     assert site.Q_CLUSTER[name] != bad
 
 
-def test_little_is_prefetched():
+def test_prefetch_is_small():
     assert (QConf.BULK, QConf.QUEUE_LIMIT) == (1, 2)
 
 
 @pytest.mark.django_db
-def test_a_slice_saves_no_result_row_and_carries_ids_only():
+def test_slice_job_carries_ids_and_saves_no_result():
     task = make_task()
     job = OrmQ.objects.order_by("pk").first().task
     assert job["save"] is False
@@ -59,13 +59,13 @@ def test_a_slice_saves_no_result_row_and_carries_ids_only():
 
 
 @pytest.mark.django_db
-def test_the_watchdog_is_no_schedule_that_would_die_with_the_cluster():
+def test_watchdog_is_not_a_django_q2_schedule():
     make_task()
     assert not Schedule.objects.exists()
 
 
 @pytest.mark.django_db
-def test_a_start_queues_in_its_own_transaction():
+def test_start_queues_in_its_own_transaction():
     with transaction.atomic():
         make_task()
         assert OrmQ.objects.exists()
