@@ -1,20 +1,20 @@
-"""A source that answers a day for all stocks is asked by day, when few days of many stocks are missing."""
+"""Few missing days of many stocks are requested as whole days, if the source offers them."""
 
 import threading
 from datetime import date, timedelta
 
 import pytest
 from django.db import connection
-from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django_q.conf import Conf as QConf
 
 from tasks_app.conf import Simulated
 from tasks_app.engine import day_fetches
 from tasks_app.market import calendars
-from tasks_app.models import CollectionItem, DailyBar, TaskEvent
-from tasks_app.sources.base import Transient
-from tasks_app.workers import watchdog
+from tasks_app.models import DailyBar, TaskEvent
+from tasks_app.sources.base import Request, Transient
+from tasks_app.sources.simulated.source import SimulatedSource
+from tests.engine.helpers import run_all_attempts
 from tests.factories import make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import ByDay
@@ -25,62 +25,63 @@ FRIDAY, MONDAY = date(2024, 3, 1), date(2024, 3, 4)
 
 
 @pytest.fixture
-def script(settings, monkeypatch):
-    """A function that gives the source its script by day, and the settings their values."""
-    monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
+def configure_days(configure, monkeypatch):
+    """Returns `configure` with the script of whole days as its first argument."""
     day_fetches._caches.clear()
 
-    def give(days, **given):
+    def set_days(days, **values):
         monkeypatch.setattr(ByDay, "days", staticmethod(days))
-        settings.COLLECTOR = scripted_sources.with_scripted_sources(
-            settings.COLLECTOR, monkeypatch, **{"slice_seconds": 5.0, **given}
-        )
+        configure(**values)
 
-    return give
+    return set_days
 
 
 def make_increment(**fields):
-    """A task for the whole market of 60 stocks and two sessions."""
-    span = {"start_date": FRIDAY, "end_date": MONDAY}
-    return make_task(**{"source": "by_day", "stock_codes": None, **span, **fields})
+    """Starts a task for the whole market: 60 stocks and two sessions."""
+    dates = {"start_date": FRIDAY, "end_date": MONDAY}
+    return make_task(**{"source": "by_day", "stock_codes": None, **dates, **fields})
 
 
-def collect(task):
-    for _ in range(10):
-        work()
-        CollectionItem.objects.filter(state="pending").update(not_before=Now())
-        watchdog.tick()
-    task.refresh_from_db()
+def collect(**fields):
+    """Runs such a task to its end and returns it."""
+    task = make_increment(**fields)
+    run_all_attempts(task, rounds=10)
     return task
 
 
-def asked():
-    """The requests, but for the stock list."""
+def requests():
+    """Returns the days and stocks that were requested."""
     return [call for call in ByDay.calls if call != "list"]
 
 
-def test_two_missing_days_of_a_whole_market_cost_two_requests(script):
-    script(scripted_sources.whole_market)
-    task = collect(make_increment())
-    assert sorted(asked()) == ["2024-03-01", "2024-03-04"]
-    assert (task.status, task.success_count, task.collected_count) == ("completed", 60, 120)
+def requested_days():
+    return [call for call in requests() if "-" in call]
+
+
+def test_two_days_of_a_market_cost_two_requests(configure_days):
+    configure_days(scripted_sources.whole_market)
+    task = collect()
+    assert sorted(requests()) == ["2024-03-01", "2024-03-04"]
+    assert task.status == "completed"
+    assert task.success_count == 60
+    assert task.collected_count == 120
     assert DailyBar.objects.filter(source="by_day").count() == 120
     assert set(task.items.values_list("source", "attempts", "rows_collected")) == {("by_day", 1, 2)}
 
 
-def test_a_stock_that_is_absent_from_a_day_has_no_bar_on_it_and_is_not_asked_for_again(script):
+def test_stock_absent_from_a_day_is_not_requested_again(configure_days):
     def days(day):
         market = scripted_sources.whole_market(day)
         if day == FRIDAY:
             del market["000007"]
         return market
 
-    script(days)
-    collect(make_increment())
+    configure_days(days)
+    collect()
     assert DailyBar.objects.get(symbol="000007").day == MONDAY
     ByDay.calls.clear()
-    again = collect(make_increment())
-    assert asked() == []
+    again = collect()
+    assert requests() == []
     assert again.status == "completed"
 
 
@@ -91,29 +92,29 @@ def test_a_stock_that_is_absent_from_a_day_has_no_bar_on_it_and_is_not_asked_for
         {"stock_codes": ("000001", "000002")},
     ],
 )
-def test_many_days_or_few_stocks_are_asked_for_stock_by_stock(script, fields):
-    script(scripted_sources.whole_market)
-    task = collect(make_increment(**fields))
-    assert set(asked()) == set(task.items.values_list("code", flat=True))
+def test_many_days_or_few_stocks_use_single_requests(configure_days, fields):
+    configure_days(scripted_sources.whole_market)
+    task = collect(**fields)
+    assert set(requests()) == set(task.items.values_list("code", flat=True))
 
 
-def test_an_adjustment_that_days_do_not_come_in_is_asked_for_stock_by_stock(script, monkeypatch):
+def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "day_adjusts", ("",), raising=False)
-    script(scripted_sources.whole_market)
-    collect(make_increment(adjust="qfq"))
-    assert len(asked()) == 60
-    assert "2024-03-01" not in asked()
+    configure_days(scripted_sources.whole_market)
+    collect(adjust="qfq")
+    assert len(requests()) == 60
+    assert "2024-03-01" not in requests()
 
 
-def test_a_source_is_not_asked_for_days_that_it_does_not_offer(script, monkeypatch):
+def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
-    script(scripted_sources.whole_market)
-    collect(make_increment())
-    assert "2024-03-01" not in asked()
-    assert len(asked()) == 60
+    configure_days(scripted_sources.whole_market)
+    collect()
+    assert "2024-03-01" not in requests()
+    assert len(requests()) == 60
 
 
-def test_a_day_that_fails_in_passing_is_asked_for_again_and_no_stock_is_the_worse_for_it(script):
+def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
     failed = []
 
     def days(day):
@@ -122,117 +123,120 @@ def test_a_day_that_fails_in_passing_is_asked_for_again_and_no_stock_is_the_wors
             raise Transient("Not now.")
         return scripted_sources.whole_market(day)
 
-    script(days)
-    task = collect(make_increment())
-    assert len(asked()) == 3
-    assert (task.success_count, task.failed_count) == (60, 0)
+    configure_days(days)
+    task = collect()
+    assert len(requests()) == 3
+    assert task.success_count == 60
+    assert task.failed_count == 0
     assert set(task.items.values_list("attempts", flat=True)) == {1}
 
 
-def busy(day):
+def raise_transient(day):
     raise Transient("Not now.")
 
 
-def crash(day):
+def raise_unexpected(day):
     raise ZeroDivisionError("a vendor's bug")
 
 
 @pytest.mark.parametrize(
-    ("days", "tries"),
+    ("days", "attempts"),
     [
-        (busy, 3),
-        (crash, 1),
+        (raise_transient, 3),
+        (raise_unexpected, 1),
         (lambda day: {}, 3),
         (lambda day: ["<html>"], 3),
         (lambda day: None, 3),
     ],
 )
-def test_days_that_can_not_be_had_are_given_up_with_a_warning_and_the_stocks_go_one_by_one(
-    script, days, tries
-):
-    script(days)
-    task = collect(make_increment())
-    assert (task.status, task.success_count) == ("completed", 60)
-    assert len([call for call in asked() if "-" in call]) == tries
-    assert len(set(asked())) >= 60
+def test_failed_days_warn_and_use_single_requests(configure_days, days, attempts):
+    configure_days(days)
+    task = collect()
+    assert task.status == "completed"
+    assert task.success_count == 60
+    assert len(requested_days()) == attempts
+    assert len(set(requests())) >= 60
     warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
     assert warning.params["source"] == "by_day"
     assert warning.params["reason"]
 
 
-SPAN = {"start_date": MONDAY, "end_date": MONDAY}
+ONLY_MONDAY = {"start_date": MONDAY, "end_date": MONDAY}
 
 
-def each(request):
-    """A stock's bars as it has them when it is asked for by itself."""
+def fetch_single_stock(request):
+    """Returns what a request for a single stock returns: its bars of the requested days."""
     return [
         scripted_sources.make_bar(day=day) for day in (FRIDAY, MONDAY) if request.start <= day <= request.end
     ]
 
 
-def page(size):
-    """The first page of the market's list, and no more."""
+def truncate(size):
+    """Returns a script that returns only the first stocks of each day."""
     return lambda day: dict(list(scripted_sources.whole_market(day).items())[:size])
 
 
-def make_stored(script, size=60):
-    """The Friday of so many stocks, which then are known to trade."""
-    script(page(size), by_day=each)
-    collect(make_increment(end_date=FRIDAY))
+def store_friday(configure_days, size=60):
+    """Collects Friday for so many stocks, so that Monday is expected to have them."""
+    configure_days(truncate(size), by_day=fetch_single_stock)
+    collect(end_date=FRIDAY)
     day_fetches._caches.clear()
     ByDay.calls.clear()
 
 
-def test_a_day_that_lacks_most_stocks_was_cut_off_and_they_are_asked_for_one_by_one(script):
-    make_stored(script)
-    script(page(1), by_day=each)
-    task = collect(make_increment(**SPAN))
-    assert (task.status, task.collected_count) == ("completed", 60)
-    assert asked().count(MONDAY.isoformat()) == 3
-    assert len(asked()) == 63
+def test_truncated_days_warn_and_use_single_requests(configure_days):
+    store_friday(configure_days)
+    configure_days(truncate(1), by_day=fetch_single_stock)
+    task = collect(**ONLY_MONDAY)
+    assert task.status == "completed"
+    assert task.collected_count == 60
+    assert requests().count(MONDAY.isoformat()) == 3
+    assert len(requests()) == 63
     warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
     assert "1 of 60 stocks" in warning.params["reason"]
 
 
-def test_a_day_that_was_cut_off_in_passing_is_asked_for_again(script):
-    make_stored(script)
+def test_truncated_day_is_retried(configure_days):
+    store_friday(configure_days)
     sizes = [60, 3]
 
     def days(day):
-        return page(sizes.pop())(day)
+        return truncate(sizes.pop())(day)
 
-    script(days)
-    task = collect(make_increment(**SPAN))
-    assert asked() == [MONDAY.isoformat()] * 2
-    assert (task.success_count, task.collected_count) == (60, 60)
+    configure_days(days)
+    task = collect(**ONLY_MONDAY)
+    assert requests() == [MONDAY.isoformat()] * 2
+    assert task.success_count == 60
+    assert task.collected_count == 60
     assert not task.events.filter(kind="warned").exists()
 
 
-def test_the_second_of_two_days_is_measured_like_the_first(script):
-    make_stored(script)
-    script(lambda day: page(60 if day == MONDAY else 1)(day), by_day=each)
-    task = collect(make_increment(start_date=MONDAY, end_date=MONDAY + timedelta(days=1)))
+def test_second_day_is_checked_like_the_first(configure_days):
+    store_friday(configure_days)
+    configure_days(lambda day: truncate(60 if day == MONDAY else 1)(day), by_day=fetch_single_stock)
+    task = collect(start_date=MONDAY, end_date=MONDAY + timedelta(days=1))
     assert task.events.filter(kind="warned").count() == 1
     assert DailyBar.objects.filter(day=MONDAY).count() == 60
 
 
-def test_a_few_stocks_may_be_absent_from_a_day_and_those_that_traded_no_more_are_not_expected(script):
-    make_stored(script, size=20)
-    script(page(17))
-    task = collect(make_increment(**SPAN))
-    assert asked() == [MONDAY.isoformat()]
-    assert (task.success_count, task.collected_count) == (60, 17)
+def test_only_recently_traded_stocks_are_expected(configure_days):
+    store_friday(configure_days, size=20)
+    configure_days(truncate(17))
+    task = collect(**ONLY_MONDAY)
+    assert requests() == [MONDAY.isoformat()]
+    assert task.success_count == 60
+    assert task.collected_count == 17
 
 
-def test_each_day_is_measured_by_one_query(script):
-    make_stored(script)
-    script(scripted_sources.whole_market)
+def test_check_of_a_day_costs_one_query(configure_days):
+    store_friday(configure_days)
+    configure_days(scripted_sources.whole_market)
     with CaptureQueriesContext(connection) as caught:
-        collect(make_increment(**SPAN))
+        collect(**ONLY_MONDAY)
     assert sum('"first_day" <=' in query["sql"] for query in caught.captured_queries) == 1
 
 
-def test_a_refused_bar_of_the_last_days_is_asked_for_again_though_its_day_was_answered(script, monkeypatch):
+def test_rejected_recent_bar_is_requested_again(configure_days, monkeypatch):
     monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: MONDAY)
 
     def days(day):
@@ -241,47 +245,46 @@ def test_a_refused_bar_of_the_last_days_is_asked_for_again_though_its_day_was_an
             market["000007"] = market["000007"]._replace(high=1.0)
         return market
 
-    script(days)
-    assert collect(make_increment()).items.get(code="000007").rows_refused == 1
+    configure_days(days)
+    assert collect().items.get(code="000007").rows_refused == 1
     day_fetches._caches.clear()
     ByDay.calls.clear()
-    script(scripted_sources.whole_market)
-    task = collect(make_increment())
-    assert asked() == [MONDAY.isoformat()]
+    configure_days(scripted_sources.whole_market)
+    task = collect()
+    assert requests() == [MONDAY.isoformat()]
     assert task.collected_count == 1
 
 
-def test_a_day_that_hangs_is_given_up_and_the_next_process_knows(script):
+def test_hung_day_is_given_up_for_all_processes(configure_days):
     released = threading.Event()
-    script(lambda day: released.wait(30) and {}, fetch_timeout=0.2, heartbeat=0.05)
+    configure_days(lambda day: released.wait(30) and {}, fetch_timeout=0.2, heartbeat=0.05)
     task = make_increment()
     work()
-    day_fetches._caches.clear()  # as a new process would find it
-    collect(task)
+    day_fetches._caches.clear()  # as in a new process
+    run_all_attempts(task, rounds=10)
     released.set()
-    assert (task.status, task.success_count) == ("completed", 60)
-    assert len([call for call in asked() if "-" in call]) == 1
-    assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread goes on asking"
+    assert task.status == "completed"
+    assert task.success_count == 60
+    assert len(requested_days()) == 1
+    assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread continues the request"
 
 
-def test_days_pass_the_gate_like_any_request(script):
-    script(scripted_sources.whole_market, daily_caps=(("by_day", 3),))
-    task = collect(make_increment())
-    assert (task.status, len(ByDay.calls)) == ("completed", 3)
+def test_days_count_as_requests_of_the_limiter(configure_days):
+    configure_days(scripted_sources.whole_market, daily_caps=(("by_day", 3),))
+    task = collect()
+    assert task.status == "completed"
+    assert len(ByDay.calls) == 3
 
 
-def test_a_process_never_keeps_more_days_than_it_may_ask_at_once(script):
-    script(scripted_sources.whole_market, days_at_once=2)
-    collect(make_increment())
-    collect(make_increment(start_date=MONDAY, end_date=MONDAY + timedelta(days=1), force_update=True))
+def test_cache_holds_at_most_days_at_once(configure_days):
+    configure_days(scripted_sources.whole_market, days_at_once=2)
+    collect()
+    collect(start_date=MONDAY, end_date=MONDAY + timedelta(days=1), force_update=True)
     assert len(day_fetches._caches) == 1
     assert all(len(cache.days) <= 2 for cache in day_fetches._caches.values())
 
 
-def test_the_simulated_days_hold_the_same_bars_as_its_stocks(settings):
-    from tasks_app.sources.base import Request
-    from tasks_app.sources.simulated.source import SimulatedSource
-
+def test_simulated_days_equal_its_single_stocks(settings):
     source = SimulatedSource(Simulated(stocks=3))
     day = source.fetch_day("CN", FRIDAY, "")
     assert len(day) == 3
