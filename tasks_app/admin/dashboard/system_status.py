@@ -4,7 +4,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connection
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, pgettext
 
 from tasks_app.admin.common import formatting
 from tasks_app.queue import dispatch
@@ -45,7 +45,7 @@ def source_limiters() -> list[dict[str, Any]]:
 
 def _describe_limiter(limiter: LimiterStatus) -> dict[str, Any]:
     badges = {
-        LimiterState.OPEN: ("good", "check_circle", _("open")),
+        LimiterState.OPEN: ("good", "check_circle", pgettext("limiter", "open")),
         LimiterState.PAUSED: ("bad", "pause_circle", _("paused")),
         LimiterState.CAPPED: ("bad", "block", _("daily limit reached")),
         LimiterState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
