@@ -5,15 +5,9 @@ from typing import Any
 
 from tasks_app.conf import Conf
 
-QUEUE_LIMIT = 2  # 0 would mean unlimited
-
 
 def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
-    """Returns the setting Q_CLUSTER.
-
-    A job must end within `timeout`, and its wait in the prefetch queue plus its run within `retry`, else it
-    runs twice: retry > timeout × (2 + (queue_limit + 1) / workers).
-    """
+    """Returns Q_CLUSTER. `retry` is longer than a job can take: it is killed soon after `timeout`."""
     timeout = math.ceil(conf.slice_seconds + conf.fetch_timeout) + 20
     return {
         "name": "collector",
@@ -22,16 +16,14 @@ def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
         "cache": "default",
         "workers": conf.workers,
         "timeout": timeout,
-        "retry": timeout * (3 + QUEUE_LIMIT),
-        "queue_limit": QUEUE_LIMIT,
+        "retry": timeout * 2,
         "bulk": 1,
-        "poll": 0.2,
+        "poll": 0.5,  # by each idle worker
         "ack_failures": True,  # a failed slice is never redelivered: the watchdog re-arms its lane
         "max_attempts": 1,
         "recycle": 200,
         "max_rss": 400_000,  # kilobytes
         "save_limit": 100,
         "catch_up": False,
-        "guard_cycle": 0.5,  # 0.2 never hard-kills
         "log_level": log_level,
     }

@@ -12,6 +12,7 @@ from environs import Env, EnvError
 
 from tasks_app import checks, conf
 from tasks_app.sources import registry
+from tasks_app.workers import worker_process
 from tests.fakes.scripted_sources import First
 
 pytestmark = pytest.mark.any_database
@@ -233,7 +234,7 @@ def test_unknown_default_source_is_an_error(settings):
 
 def test_retry_is_longer_than_any_job(settings):
     q = settings.Q_CLUSTER
-    assert q["retry"] > q["timeout"] * (2 + (q["queue_limit"] + 1) / q["workers"])
+    assert q["retry"] > q["timeout"] + worker_process.GRACE_SECONDS + worker_process.SAVE_SECONDS
     assert q["timeout"] > settings.COLLECTOR.slice_seconds + settings.COLLECTOR.fetch_timeout
 
 

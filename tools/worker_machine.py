@@ -14,19 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LINE = re.compile(r"cluster (\d+): sentinel (\d+), workers ([\d ]+), monitor (\d+), pusher (\d+)")
-REPLACED = re.compile(r"[a-z]+-(\d+) replaces [a-z]+-(\d+)")
+LINE = re.compile(r"(watchdog|worker-\d+) is process (\d+)")
 
 
 @dataclass(frozen=True)
-class Roles:
-    """The processes of one cluster, as its log line names them."""
+class Processes:
+    """The pids of a machine's processes, without the supervisor's."""
 
-    main: int
-    sentinel: int
+    watchdog: int
     workers: tuple[int, ...]
-    monitor: int
-    pusher: int
+
+    def all(self) -> set[int]:
+        return {self.watchdog, *self.workers}
 
 
 def environment(url: str, **extra: str) -> dict[str, str]:
@@ -59,7 +58,7 @@ def eventually(condition: Callable[[], object], seconds: float, what: str = "") 
 
 
 class Machine:
-    """A supervisor and its cluster. `folder` holds the log and the jobs' notes."""
+    """A supervisor and its processes. `folder` holds the log and the jobs' notes."""
 
     def __init__(self, folder: Path, url: str, **extra: str) -> None:
         self.folder, self.url = folder, url
@@ -67,8 +66,10 @@ class Machine:
         self.log_file, self.notes_file = folder / "log", folder / "notes"
         self.supervisor: subprocess.Popen[bytes] | None = None
         self.queuer: subprocess.Popen[str] | None = None
+        self.worker_count = 2
 
     def start(self, workers: int = 2, wait: bool = True) -> None:
+        self.worker_count = workers
         command = [sys.executable, str(ROOT / "manage.py"), "worker", "--workers", str(workers)]
         with self.log_file.open("ab") as log:
             self.supervisor = subprocess.Popen(
@@ -80,7 +81,7 @@ class Machine:
                 start_new_session=True,
             )
         if wait:
-            eventually(self.clusters, 30, "the cluster's start")
+            eventually(self.processes, 30, "the start of all processes")
 
     @property
     def database(self) -> Path:
@@ -90,20 +91,18 @@ class Machine:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def clusters(self) -> list[Roles]:
-        """All that were started so far, the last one last."""
-        found = []
-        for main, sentinel, workers, monitor, pusher in LINE.findall(self.log()):
-            pool = tuple(int(pid) for pid in workers.split())
-            found.append(Roles(int(main), int(sentinel), pool, int(monitor), int(pusher)))
-        return found
+    def processes(self) -> Processes | None:
+        """Those that run now, as the log names them; None until all have been started."""
+        pids = {name: int(pid) for name, pid in LINE.findall(self.log())}
+        if len(pids) <= self.worker_count:
+            return None
+        return Processes(pids.pop("watchdog"), tuple(pids[name] for name in sorted(pids)))
 
-    def heir(self, pid: int) -> int:
-        """The process that has taken over from this one, or itself."""
-        heirs = {int(old): int(new) for new, old in REPLACED.findall(self.log())}
-        while pid in heirs:
-            pid = heirs[pid]
-        return pid
+    def current(self) -> Processes:
+        """The same, for a machine that has been started."""
+        processes = self.processes()
+        assert processes
+        return processes
 
     def queue(self, function: str, *arguments: object, **options: object) -> None:
         """Queue one of tests.concurrency.jobs; the notes' path is given as its first argument."""
@@ -141,8 +140,8 @@ class Machine:
             count = "SELECT count(*) FROM django_q_ormq"
             eventually(lambda: connection.execute(count).fetchone() == (0,), 10, "an empty queue")
 
-    def seconds_until_new_workers_work(self, old: Roles) -> float:
-        """Keeps queueing until a process that was not in the old pool has done a job."""
+    def seconds_until_new_workers_work(self, old: Processes) -> float:
+        """Keeps queueing until a process that was not there before has done a job."""
         before = len(self.notes())
 
         def probe() -> bool:
@@ -153,11 +152,11 @@ class Machine:
         return eventually(probe, 30, "a job in a new process")
 
     def living(self) -> list[int]:
-        """All processes of all clusters that still live, the replaced ones, too."""
-        groups = {roles.main for roles in self.clusters()}
+        """All processes below the supervisor that still live, those that jobs have started, too."""
+        sessions = {int(pid) for _, pid in LINE.findall(self.log())}
         table = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
         rows = [line.split() for line in table.stdout.splitlines()]
-        return [int(pid) for pid, group, state in rows if int(group) in groups and state[0] != "Z"]
+        return [int(pid) for pid, group, state in rows if int(group) in sessions and state[0] != "Z"]
 
     def signal(self, signum: int) -> None:
         assert self.supervisor

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from django.conf import settings
 from django.core.cache import cache
@@ -49,8 +48,8 @@ def idle_worker(context: FaultContext) -> bool:
     return context.kill_one(context.site.idle())
 
 
-def role(name: str, context: FaultContext) -> bool:
-    return context.kill_one([getattr(roles, name) for roles in context.site.clusters()])
+def watchdog(context: FaultContext) -> bool:
+    return context.kill_one([processes.watchdog for processes in context.site.processes()])
 
 
 def supervisor(context: FaultContext) -> bool:
@@ -127,10 +126,7 @@ def write_lock_held(context: FaultContext) -> bool:
 KILLS: dict[str, Callable[[FaultContext], bool]] = {
     "busy worker": busy_worker,
     "idle worker": idle_worker,
-    "monitor": partial(role, "monitor"),
-    "pusher": partial(role, "pusher"),
-    "sentinel": partial(role, "sentinel"),
-    "cluster main": partial(role, "main"),
+    "watchdog": watchdog,
     "supervisor": supervisor,
     "one machine": one_machine,
     "whole lot": whole_lot,

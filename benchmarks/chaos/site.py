@@ -9,7 +9,6 @@ import time
 import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ from tasks_app.models import CollectionLane, CollectionTask
 from tools.worker_machine import (
     ROOT,
     Machine,
-    Roles,
+    Processes,
     environment,
     eventually,
     marked,
@@ -85,7 +84,7 @@ class Site:
         for machine in self.machines:
             machine.start(wait=False)
         for machine in self.machines:
-            eventually(machine.clusters, 30, "the cluster's start")
+            eventually(machine.processes, 30, "the start of all processes")
         eventually(lambda: web_server.is_responding(self.web.listener), 30, "the web server's start")
         return self
 
@@ -126,34 +125,23 @@ class Site:
                 os.kill(pid, signal.SIGKILL)
         return len(ours)
 
-    def clusters(self) -> list[Roles]:
-        """Returns the complete clusters that run now."""
+    def processes(self) -> list[Processes]:
+        """Returns the processes of each machine of which all are alive."""
         alive = set(marked(self.mark))
-        latest = [self._present(machine) for machine in self.machines if machine.clusters()]
-        return [
-            roles
-            for roles in latest
-            if {roles.main, roles.sentinel, roles.monitor, roles.pusher} <= alive and self.workers(roles)
-        ]
+        started = [machine.processes() for machine in self.machines]
+        return [processes for processes in started if processes and processes.all() <= alive]
 
-    def _present(self, machine: Machine) -> Roles:
-        """Returns the machine's last cluster as it is now."""
-        roles = machine.clusters()[-1]
-        return replace(roles, monitor=machine.heir(roles.monitor), pusher=machine.heir(roles.pusher))
-
-    def workers(self, roles: Roles) -> list[int]:
-        """Returns a cluster's current worker processes, replacements included."""
-        return sorted(set(children(roles.sentinel)) - {roles.monitor, roles.pusher})
+    def workers(self) -> set[int]:
+        return {pid for processes in self.processes() for pid in processes.workers}
 
     def busy(self) -> list[int]:
         """Returns the workers that hold a lane."""
-        pools = {pid for roles in self.clusters() for pid in self.workers(roles)}
         holders = CollectionLane.objects.filter(begun=True, lease_until__isnull=False)
         found = {int(worker.rpartition(":")[2]) for worker in holders.values_list("worker", flat=True)}
-        return sorted(found & pools)
+        return sorted(found & self.workers())
 
     def idle(self) -> list[int]:
-        return sorted({pid for roles in self.clusters() for pid in self.workers(roles)} - set(self.busy()))
+        return sorted(self.workers() - set(self.busy()))
 
     def family(self, machine: Machine) -> list[int]:
         """Returns a machine's supervisor and its descendants."""
@@ -205,10 +193,3 @@ def ancestors(pid: int) -> set[int]:
         found.add(pid)
         pid = parent(pid)
     return found
-
-
-def children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []

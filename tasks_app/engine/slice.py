@@ -34,7 +34,7 @@ from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
-from tasks_app.workers import drain_flag
+from tasks_app.workers import shutdown
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
@@ -133,7 +133,7 @@ class Slice:
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
         """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
-        if drain_flag.requested() or (blocked and self._is_over()):
+        if shutdown.is_requested() or (blocked and self._is_over()):
             raise SliceIsOver
         if blocked:
             self._fail_if_stalled(blocked)
@@ -157,20 +157,20 @@ class Slice:
         return call
 
     def _is_over(self) -> bool:
-        if drain_flag.requested():
+        if shutdown.is_requested():
             self.ends_at = min(self.ends_at, time.monotonic())
         return time.monotonic() >= self.ends_at
 
     def _is_done(self) -> bool:
         """A drain waits a little for the requests in flight; what has not ended by then is requeued."""
-        if drain_flag.requested() and time.monotonic() - self.ends_at > DRAIN_SECONDS:
+        if shutdown.is_requested() and time.monotonic() - self.ends_at > DRAIN_SECONDS:
             return True
         return self.queue.is_empty() and (self._is_over() or self.claiming is Claiming.NOTHING_DUE)
 
     def _advance(self) -> float:
         """Claims stocks and sends their requests. Returns the seconds after which to do so again."""
         if self._is_over():
-            if drain_flag.requested():  # otherwise requests that have reserved their time are still sent
+            if shutdown.is_requested():  # otherwise requests that have reserved their time are still sent
                 self.queue.recall_waiting()
             self.queue.release_all()
             return math.inf

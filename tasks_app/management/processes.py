@@ -80,7 +80,7 @@ class ManagedProcess:
             start_new_session=True,
             pass_fds=self.pass_fds,
             # SIGTERM, so that it can finish its work. Safe: no thread runs in this process.
-            preexec_fn=lambda: parent_death.die_with(parent, signal.SIGTERM),  # noqa: PLW1509
+            preexec_fn=lambda: parent_death.set_parent_death_signal(parent, signal.SIGTERM),  # noqa: PLW1509
         )
 
     def restart(self) -> None:

@@ -1,27 +1,34 @@
-"""django-q2's queue in the database, shared fairly between hosts whose clocks disagree.
+"""django-q2's queue in the database, by the database's clock.
 
 django-q2's own broker uses each host's clock: jobs queued by a host that is ten minutes ahead are hidden
-from the others for ten minutes, and jobs taken by a host that is behind are taken again. It also takes
-more jobs than its workers can run while another host's workers are idle.
+from the others for ten minutes, and jobs taken by a host that is behind are taken again.
 """
 
+import logging
 import time
 from datetime import timedelta
 from typing import Any
 
+from django.db import Error
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
+from django_q.models import OrmQ
 
-# A host whose workers are busy leaves new jobs to the others for this long: several times `poll`.
-COURTESY = timedelta(seconds=1)
+OUTAGE_SECONDS = 1.0
+logger = logging.getLogger(__name__)
 
 
 class Broker(ORM):  # type: ignore[misc]
     """A job's `lock` is the time, by the database's clock, from which it may be taken."""
 
-    unfinished: frozenset[int] = frozenset()  # ids of jobs taken by this broker and not acknowledged
+    is_down = False
+
+    @staticmethod
+    def get_connection(list_key: str | None = None) -> Any:
+        """Returns the jobs. django-q2's own method connects, so no broker can be made in an outage."""
+        return OrmQ.objects.using(Conf.ORM)
 
     def timeout(self, task: Any) -> Any:
         return Now() + timedelta(seconds=Conf.RETRY)
@@ -36,26 +43,27 @@ class Broker(ORM):  # type: ignore[misc]
         return int(self.get_connection().create(key=self.list_key, payload=task, lock=Now()).pk)
 
     def dequeue(self) -> list[tuple[int, str]]:
-        """Takes due jobs, the oldest first; while our workers are busy, only those that other hosts leave."""
-        due = self._due(COURTESY if self._is_busy() else timedelta())
-        taken = [(job.pk, job.payload) for job in due.order_by("pk")[: Conf.BULK] if self._take(job)]
-        self.unfinished |= {job_id for job_id, _ in taken}
+        """Takes due jobs, the oldest first. Without any, or without a database, waits a moment."""
+        try:
+            due = self._due().order_by("pk")[: Conf.BULK]
+            taken = [(job.pk, job.payload) for job in due if self._take(job)]
+            self.is_down = False
+        except Error as error:
+            if not self.is_down:
+                logger.warning("no job is taken while the database fails: %s", str(error).partition("\n")[0])
+            self.is_down = True
+            time.sleep(OUTAGE_SECONDS)
+            return []
         if not taken:
             time.sleep(Conf.POLL)
         return taken
 
-    def _is_busy(self) -> bool:
-        if self.unfinished:
-            unfinished = self._jobs().filter(pk__in=self.unfinished)
-            self.unfinished = frozenset(unfinished.values_list("pk", flat=True))
-        return bool(len(self.unfinished) >= Conf.WORKERS)
-
     def _take(self, job: Any) -> bool:
-        """Returns False when another host has just taken the job: it is no longer due."""
+        """Returns False when another process has just taken the job: it is no longer due."""
         return bool(self._due().filter(pk=job.pk).update(lock=self.timeout(job)))
 
-    def _due(self, since: timedelta = timedelta()) -> QuerySet[Any]:
-        return self._jobs().filter(lock__lte=Now() - since)
+    def _due(self) -> QuerySet[Any]:
+        return self._jobs().filter(lock__lte=Now())
 
     def _jobs(self) -> QuerySet[Any]:
         jobs: QuerySet[Any] = self.get_connection().filter(key=self.list_key)

@@ -1,169 +1,146 @@
-"""Keeps one cluster alive: starts it, starts it again when it dies, stops it gracefully.
-
-The watchdog makes its rounds here, not in a schedule of the cluster's: that would die with the cluster.
-"""
+"""A worker machine: a watchdog and N workers, processes that are started again when they die or hang."""
 
 import contextlib
+import gc
 import logging
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable
+from typing import Any
 
-from django.conf import settings
-from django.db import Error, connections
+from django.db import connections
 
-from tasks_app.workers import watchdog
+from tasks_app.workers import parent_death, shutdown, watchdog, worker_process
+from tasks_app.workers.process_state import ProcessState, shared_states
 
 logger = logging.getLogger("tasks_app.worker")
-
-ROOT = Path(__file__).resolve().parents[2]
 DRAIN_SECONDS = 30.0
+START_SECONDS = 10.0  # until a new process gives its first sign of life
 FIRST_DELAY, LAST_DELAY = 0.5, 10.0  # within the 30 s that the product promises
 RAN_WELL_SECONDS = 30.0
-TURN_SECONDS = 0.1
-AWAY = "the database is away"
+forks = multiprocessing.get_context("fork")  # shares the loaded modules, and starts in milliseconds
 
 
-class Rounds(threading.Thread):
-    """Calls the watchdog again and again; survives whatever it raises.
+class SupervisedProcess:
+    """A process in a session of its own, so that Ctrl-C and `kill -TERM -group` reach the supervisor only."""
 
-    A thread, since a tick may wait long for the database, and the cluster's death must be seen meanwhile.
-    """
+    def __init__(self, name: str, state: ProcessState, target: Callable[..., None], *arguments: Any) -> None:
+        self.name = name
+        self.state = state
+        self.target, self.arguments = target, arguments
+        self.delay = self.restart_at = 0.0
+        self.start()
 
-    def __init__(self) -> None:
-        super().__init__(name="watchdog", daemon=True)
-        self.stop_asked = threading.Event()
-        self.database_up = threading.Event()
-        self.trouble = ""
+    def start(self) -> None:
+        parent = os.getpid()
 
-    def run(self) -> None:
-        while True:
-            self.tick()
-            if self.stop_asked.wait(settings.COLLECTOR.watchdog_interval):
-                break
-        connections.close_all()
+        def run() -> None:
+            os.setsid()
+            parent_death.set_parent_death_signal(parent)
+            self.target(*self.arguments)
 
-    def tick(self) -> None:
-        """One round. `database_up` tells afterwards whether the database answered."""
-        try:
-            watchdog.tick()
-        except Error as error:
-            if self._is_new(AWAY):
-                logger.warning("waiting for the database: %s", str(error).partition("\n")[0])
-            self.database_up.clear()
-            connections.close_all()
+        self.state.expect_sign_within(START_SECONDS)
+        self.started = time.monotonic()
+        self.process = forks.Process(target=run, name=self.name)
+        self.process.start()
+        self.state.pid = self.process.pid or 0
+        logger.info("%s is process %d", self.name, self.state.pid)
+
+    def keep_alive(self) -> None:
+        """Kills it if it hangs, and starts it again once it is dead."""
+        if self.process.is_alive():
+            if self.state.is_overdue():
+                logger.error("%s (%d) gives no sign of life, killing it", self.name, self.state.pid)
+                self.process.kill()
+        elif self.state.pid:
+            self._plan_restart()
+        elif time.monotonic() >= self.restart_at:
+            self.start()
+
+    def terminate(self) -> None:
+        """Asks it to stop after what it is doing."""
+        if self.process.is_alive():
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """Ends it at once, with all that its jobs have started."""
+        if not (pid := self.state.pid):
             return
-        except Exception as error:
-            if self._is_new(repr(error)):
-                logger.exception("the watchdog failed, going on")
-        else:
-            self._is_new("")
-        self.database_up.set()
+        self.state.pid = 0
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        self.process.kill()  # too early for a session of its own
+        self.process.join()
+        with contextlib.suppress(ChildProcessError):  # what falls to us when we are a container's init
+            while True:
+                os.waitpid(-pid, 0)
 
-    def stop(self) -> None:
-        """Returns when the round is over, or after 5 s."""
-        self.stop_asked.set()
-        self.join(5)
+    def has_stopped_cleanly(self) -> bool:
+        # -SIGTERM: it was still starting and had nothing to hand back.
+        return self.process.exitcode in (0, -signal.SIGTERM)
 
-    def _is_new(self, trouble: str) -> bool:
-        """Log what changed, not every round: they come every two seconds."""
-        before, self.trouble = self.trouble, trouble
-        if before == AWAY != trouble:
-            logger.info("the database is back")
-        return trouble != before
+    def _plan_restart(self) -> None:
+        """At once after a clean end; otherwise after a delay that grows until it has run well for a while."""
+        code = self.process.exitcode or 0
+        self.kill()
+        if code == 0:
+            self.delay = 0.0
+            logger.info("%s has ended to be replaced", self.name)
+            return
+        well = time.monotonic() - self.started >= RAN_WELL_SECONDS
+        self.delay = FIRST_DELAY if well else min(max(self.delay * 2, FIRST_DELAY), LAST_DELAY)
+        self.restart_at = time.monotonic() + self.delay
+        cause = f"signal {-code}" if code < 0 else f"exit {code}"
+        logger.error("%s died (%s), starting it again in %.1f s", self.name, cause, self.delay)
 
 
 class Supervisor:
-    """One worker machine. Use it from the main thread: its children live as long as the thread."""
+    """One worker machine. It has no thread and no database connection: both break when it forks."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self.signals = 0
-        self.delay = 0.0
-        self.clean = True
-        self.rounds = Rounds()
+        self.processes: list[SupervisedProcess] = []
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT. 0 after a graceful stop, 1 if the cluster had to be killed."""
-        self._take_signals()
+        """Works until SIGTERM or SIGINT. Returns 0 after a graceful stop, 1 if a process had to be killed."""
+        shutdown.install_handlers()
         logger.info("worker started (pid %d, %d workers)", os.getpid(), self.workers)
-        self.rounds.start()
-        self._wait_for_database()
-        while not self.signals:
-            self._run_cluster()
-            self._wait_for_database()
-        self.rounds.stop()
+        connections.close_all()
+        gc.freeze()  # what is loaded stays: no collection needs to look at it, no fork has to copy it
+        try:
+            self._start()
+            while not shutdown.is_requested():
+                for process in self.processes:
+                    process.keep_alive()
+                shutdown.wait(shutdown.POLL_SECONDS)
+            clean = self._drain()
+        finally:
+            for process in self.processes:
+                process.kill()
         logger.info("worker stopped")
-        return 0 if self.clean else 1
+        return 0 if clean else 1
 
-    def _run_cluster(self) -> None:
-        started = time.monotonic()
-        cluster = self._spawn()
-        while cluster.poll() is None and not self.signals:
-            time.sleep(TURN_SECONDS)
-        if self.signals:
-            self._stop(cluster)
-        _kill_group(cluster)
-        if not self.signals:
-            self._pause(cluster.returncode, time.monotonic() - started)
+    def _start(self) -> None:
+        state, *states = shared_states(self.workers + 1)
+        self.processes.append(SupervisedProcess("watchdog", state, watchdog.run, state, states))
+        for number, state in enumerate(states, 1):
+            self.processes.append(SupervisedProcess(f"worker-{number}", state, worker_process.run, state))
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        """A fresh interpreter, in a session of its own: Ctrl-C and `kill -TERM -group` reach only us."""
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        return subprocess.Popen(
-            [sys.executable, "-m", "tasks_app.workers.cluster", str(os.getpid())],
-            env={**os.environ, "PYTHONPATH": path, "COLLECTOR_WORKERS": str(self.workers)},
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def _stop(self, cluster: subprocess.Popen[bytes]) -> None:
-        """Ask once; it has 30 s, or until a second signal."""
+    def _drain(self) -> bool:
+        """Lets the processes finish, until a second signal or 30 s later; whether all of them did."""
         logger.info("stopping (once more stops at once)")
-        cluster.terminate()
+        for process in self.processes:
+            process.terminate()
         deadline = time.monotonic() + DRAIN_SECONDS
-        while cluster.poll() is None and self.signals < 2 and time.monotonic() < deadline:
-            time.sleep(TURN_SECONDS)
-        # -SIGTERM: it was still starting and had nothing to hand back.
-        self.clean = cluster.returncode in (0, -signal.SIGTERM)
-        if not self.clean:
-            logger.warning("the cluster did not stop gracefully, killing it")
-
-    def _pause(self, returncode: int, lived: float) -> None:
-        """Wait before the next start: longer each time, unless the last cluster ran well for a while."""
-        well = lived >= RAN_WELL_SECONDS
-        self.delay = FIRST_DELAY if well else min(max(self.delay * 2, FIRST_DELAY), LAST_DELAY)
-        cause = f"signal {-returncode}" if returncode < 0 else f"exit {returncode}"
-        logger.error("cluster died (%s), starting it again in %.1f s", cause, self.delay)
-        deadline = time.monotonic() + self.delay
-        while not self.signals and time.monotonic() < deadline:
-            time.sleep(TURN_SECONDS)
-
-    def _wait_for_database(self) -> None:
-        """Until the watchdog has made a round on it: no cluster starts before, or into an outage."""
-        while not self.signals and not self.rounds.database_up.is_set():
-            time.sleep(TURN_SECONDS)
-
-    def _take_signals(self) -> None:
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # else nohup meant it
-            signal.signal(signal.SIGHUP, self._on_signal)
-
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self.signals += 1
-
-
-def _kill_group(cluster: subprocess.Popen[bytes]) -> None:
-    """Nothing of this cluster is left afterwards. Reaps what falls to us when we are a container's init."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(cluster.pid, signal.SIGKILL)
-    cluster.wait()
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-cluster.pid, 0)
+        while (
+            any(process.process.is_alive() for process in self.processes)
+            and shutdown.signal_count() < 2
+            and time.monotonic() < deadline
+        ):
+            time.sleep(shutdown.POLL_SECONDS)
+        clean = all(process.has_stopped_cleanly() for process in self.processes)
+        if not clean:
+            logger.warning("not all processes stopped gracefully, killing them")
+        return clean

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from tasks_app.workers import drain_flag
+from tasks_app.workers import shutdown
 
 
 def note(path: str, text: str) -> None:
@@ -27,7 +27,7 @@ def linger(path: str, seconds: float) -> None:
 def until_drained(path: str) -> None:
     """Busy like a slice: until it is asked to hand back."""
     note(path, "begun")
-    while not drain_flag.requested():
+    while not shutdown.is_requested():
         time.sleep(0.05)
     note(path, "handed back")
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.concurrency.chaos_runner import struck
 
-KILLS = ("busy worker", "monitor", "web", "idle worker", "whole lot")
+KILLS = ("busy worker", "watchdog", "web", "idle worker", "whole lot")
 LOSSES = ("queue tenfold", "cache flushed", "queue lost")
 
 

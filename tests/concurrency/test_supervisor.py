@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.concurrency.own_database import on_postgresql
-from tools.worker_machine import Machine, Roles, eventually
+from tools.worker_machine import Machine, Processes, eventually
 
 pytestmark = [
     pytest.mark.any_database,
@@ -36,53 +36,41 @@ def running(machine: Machine) -> Machine:
     return machine
 
 
-VICTIMS: dict[str, Callable[[Roles], int]] = {
-    "first worker": lambda roles: roles.workers[0],  # one of the two holds the queue's lock
-    "second worker": lambda roles: roles.workers[1],
-    "monitor": lambda roles: roles.monitor,
-    "pusher": lambda roles: roles.pusher,
-    "sentinel": lambda roles: roles.sentinel,
-    "main": lambda roles: roles.main,
+VICTIMS: dict[str, Callable[[Processes], int]] = {
+    "first worker": lambda processes: processes.workers[0],
+    "second worker": lambda processes: processes.workers[1],
+    "watchdog": lambda processes: processes.watchdog,
 }
 
 
-def kill(machine: Machine, victim: str) -> float:
-    """SIGKILL it; seconds until another process has done a job."""
-    old = machine.clusters()[-1]
-    os.kill(VICTIMS[victim](old), signal.SIGKILL)
-    seconds = machine.seconds_until_new_workers_work(old)
-    print(f"{victim} killed: a job was done {seconds:.1f} s later")
-    assert seconds < PROMISED
-    eventually(
-        lambda: not set(machine.living()) & {old.main, old.sentinel, *old.workers}, 5, "the old one's end"
-    )
-    return seconds
+def kill(machine: Machine, victim: str) -> None:
+    """SIGKILL it: another one is started, the others stay, and jobs run."""
+    old = machine.current()
+    pid = VICTIMS[victim](old)
+    os.kill(pid, signal.SIGKILL)
+    seconds = eventually(lambda: pid not in machine.current().all(), PROMISED, "the next one")
+    print(f"{victim} killed: replaced {seconds:.1f} s later")
+    assert machine.current().all() - old.all() == {VICTIMS[victim](machine.current())}
+    machine.prove_alive(f"after the kill of {pid}")
+    assert pid not in machine.living()
 
 
-@pytest.mark.parametrize("victim", ["first worker", "second worker"])
-def test_a_killed_idle_worker_does_not_hang_the_cluster(running: Machine, victim: str) -> None:
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_killed_idle_process_is_replaced(running: Machine, victim: str) -> None:
     kill(running, victim)
 
 
-def test_a_killed_idle_monitor_does_not_hang_the_cluster(running: Machine) -> None:
-    kill(running, "monitor")
-
-
-def test_a_killed_pusher_does_not_hang_the_cluster(running: Machine) -> None:
-    kill(running, "pusher")
-
-
-def test_a_killed_sentinel_takes_its_cluster_along_and_a_new_one_works(running: Machine) -> None:
-    kill(running, "sentinel")
-
-
-def test_a_killed_cluster_main_takes_its_cluster_along_and_a_new_one_works(running: Machine) -> None:
-    kill(running, "main")
-
-
-def test_kills_in_a_row_are_all_recovered_from_in_time(running: Machine) -> None:
-    for victim in ("main", "monitor", "first worker", "sentinel"):
+def test_kills_in_a_row_are_all_recovered_from(running: Machine) -> None:
+    for victim in ("watchdog", "first worker", "second worker", "first worker"):
         kill(running, victim)
+
+
+def test_all_workers_killed_at_once_are_replaced(running: Machine) -> None:
+    old = running.current()
+    for pid in old.all():
+        os.kill(pid, signal.SIGKILL)
+    assert running.seconds_until_new_workers_work(old) < PROMISED
+    eventually(lambda: not set(running.living()) & old.all(), 5, "the old ones' end")
 
 
 def test_a_killed_busy_worker_is_replaced_and_the_others_are_not_disturbed(running: Machine) -> None:
@@ -90,44 +78,49 @@ def test_a_killed_busy_worker_is_replaced_and_the_others_are_not_disturbed(runni
     eventually(lambda: running.said("begun"), 10)
     victim = running.said("begun")
     assert victim
+    old = running.current()
     running.queue("linger", 4)
     eventually(lambda: [text for _, text in running.notes()].count("begun") == 2, 10)
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: running.said("ended"), 10, "the other job's end")
     running.prove_alive("after the kill")
-    assert len(running.clusters()) == 1
+    assert len(running.current().all() - old.all()) == 1
 
 
-def test_a_worker_killed_while_it_holds_a_lock_does_not_hang_the_cluster(running: Machine) -> None:
-    old = running.clusters()[-1]
+def test_worker_killed_within_django_q2_s_own_lock_is_replaced(running: Machine) -> None:
+    old = running.current()
     running.queue("die_holding_the_timer")
-    assert running.seconds_until_new_workers_work(old) < PROMISED
-    assert "its holder was killed" in running.log()
+    eventually(lambda: running.current() != old, 10, "its replacement")
+    running.prove_alive("after the kill")
+    assert len(running.current().all() - old.all()) == 1
 
 
-def test_a_job_that_does_not_listen_to_its_time_out_is_killed_and_work_goes_on(running: Machine) -> None:
+def test_job_deaf_to_its_time_out_is_killed(running: Machine) -> None:
+    old = running.current()
     running.queue("deaf", timeout=1)
     eventually(lambda: running.said("did not listen"), 10)
     deaf = running.said("did not listen")
     eventually(lambda: deaf not in running.living(), 15, "the end of the hung worker")
+    eventually(lambda: running.current() != old, 5, "its replacement")
     running.prove_alive("after the kill")
-    assert len(running.clusters()) == 1
+    assert len(running.current().all() - old.all()) == 1
 
 
-def test_running_jobs_are_asked_to_hand_back_before_a_stalled_cluster_ends(running: Machine) -> None:
-    running.queue("until_drained")
-    eventually(lambda: running.said("begun"), 10)
-    os.kill(running.clusters()[-1].monitor, signal.SIGKILL)
-    eventually(lambda: running.said("handed back"), 10)
-    eventually(lambda: len(running.clusters()) == 2, PROMISED, "the next cluster")
+def test_job_that_times_out_ends_and_its_worker_is_replaced(running: Machine) -> None:
+    old = running.current()
+    running.queue("linger", 60, timeout=1)
+    eventually(lambda: running.current() != old, 10, "its replacement")
+    running.become_idle()  # the job failed, and was acknowledged
+    assert "Task exceeded maximum timeout value" in running.log()
+    assert not running.said("ended")
 
 
-def test_a_stopped_worker_that_holds_the_queue_is_noticed_by_its_inactivity(running: Machine) -> None:
-    old = running.clusters()[-1]
+def test_stopped_workers_are_killed_and_replaced(running: Machine) -> None:
+    old = running.current()
     for worker in old.workers:
         os.kill(worker, signal.SIGSTOP)
     assert running.seconds_until_new_workers_work(old) < PROMISED
-    assert "no worker took one" in running.log()
+    assert "gives no sign of life" in running.log()
 
 
 @linux_only
@@ -199,7 +192,7 @@ def test_a_dead_database_at_start_is_waited_for(machine: Machine) -> None:
     eventually(lambda: "waiting for the database" in machine.log(), 20)
     machine.database.rmdir()
     away.rename(machine.database)
-    eventually(machine.clusters, 20, "the cluster's start")
+    eventually(machine.processes, 20, "the start of all processes")
     machine.prove_alive()
     assert machine.log().count("waiting for the database") == 1
     assert "the database is back" in machine.log()
@@ -207,4 +200,4 @@ def test_a_dead_database_at_start_is_waited_for(machine: Machine) -> None:
 
 def test_the_number_of_workers_can_be_given(machine: Machine) -> None:
     machine.start(workers=3)
-    assert len(machine.clusters()[0].workers) == 3
+    assert len(machine.current().workers) == 3

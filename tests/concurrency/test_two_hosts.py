@@ -41,7 +41,7 @@ class Host(Machine):
         self.start(workers=1, wait=False)
 
     def ready(self) -> None:
-        eventually(self.clusters, 30, "the cluster's start")
+        eventually(self.processes, 30, "the start of all processes")
 
     def requests(self) -> list[tuple[float, str]]:
         """(unix time by this host's clock, code) of every request so far."""

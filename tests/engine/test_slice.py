@@ -16,7 +16,7 @@ from tasks_app.conf import Simulated
 from tasks_app.engine import recorder, slice
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
-from tasks_app.workers import drain_flag, watchdog
+from tasks_app.workers import shutdown, watchdog
 from tests.factories import ACTOR, make_task
 from tests.fakes.broken_sources import BrokenSource, with_broken_source
 from tools.in_process import work
@@ -201,7 +201,7 @@ def test_a_request_that_hangs_too_long_is_given_up_as_a_passing_fault(odd, setti
 
 def test_a_drained_slice_hands_back_and_leaves_a_successor(small, monkeypatch):
     task = make_task(stock_codes=("000001", "000002"))
-    monkeypatch.setattr(drain_flag, "requested", lambda: True)
+    monkeypatch.setattr(shutdown, "is_requested", lambda: True)
     job = OrmQ.objects.order_by("pk").first()
     job.delete()
     slice.run(*job.task["args"])
@@ -256,7 +256,7 @@ def test_a_host_without_the_source_leaves_the_task_to_one_that_has_it(settings, 
 
 @pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
 def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(settings, codes, monkeypatch):
-    monkeypatch.setattr(watchdog.silence, "of", lambda task: math.inf)  # it has watched all the time
+    monkeypatch.setattr(watchdog.silence, "seconds", lambda task: math.inf)  # it has watched all the time
     plain = settings.COLLECTOR
     settings.COLLECTOR = with_broken_source(plain)
     task = make_task(source="broken", stock_codes=codes)

@@ -15,7 +15,7 @@ from tasks_app.engine import slice
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
-from tasks_app.workers import drain_flag
+from tasks_app.workers import shutdown
 from tests.factories import ACTOR, make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import First
@@ -267,7 +267,7 @@ def reading_the_list(monkeypatch, meanwhile):
 
 def test_a_drain_does_not_wait_for_the_stock_list(script, monkeypatch):
     script()
-    end = reading_the_list(monkeypatch, lambda: monkeypatch.setattr(drain_flag, "requested", lambda: True))
+    end = reading_the_list(monkeypatch, lambda: monkeypatch.setattr(shutdown, "is_requested", lambda: True))
     task = make_first(stock_codes=None)
     assert one_slice() < 5
     end.set()
@@ -314,7 +314,7 @@ def test_a_drain_does_not_wait_for_the_gate(script, monkeypatch):
     beat = lifecycle.beat
 
     def drained(lane):
-        monkeypatch.setattr(drain_flag, "requested", lambda: True)
+        monkeypatch.setattr(shutdown, "is_requested", lambda: True)
         beat(lane)
 
     monkeypatch.setattr(lifecycle, "beat", drained)

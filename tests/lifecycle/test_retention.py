@@ -50,7 +50,7 @@ CODES = ("000001", "000002", "000003")
 @pytest.fixture(autouse=True)
 def fresh_watchdog(monkeypatch):
     """A watchdog that has not looked yet."""
-    monkeypatch.setattr(watchdog, "_next_look", 0.0)
+    monkeypatch.setattr(watchdog, "_next_prune", 0.0)
 
 
 @pytest.fixture
@@ -229,12 +229,12 @@ def test_idle_watchdog_looks_once_an_hour(retention_days, monkeypatch):
     retention_days(30)
     now = 1_000_000.0
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: now)
-    watchdog._clean()
+    watchdog._prune()
     make_old()
-    watchdog._clean()
+    watchdog._prune()
     assert len(ids()) == 1
-    now += watchdog.LOOK_SECONDS
-    watchdog._clean()
+    now += watchdog.PRUNE_INTERVAL
+    watchdog._prune()
     assert not ids()
 
 
@@ -244,7 +244,7 @@ def test_old_job_failures_are_always_deleted():
         Success.objects.create(
             id=name, name=name, func="f", started=stopped, stopped=stopped, success=success
         )
-    watchdog._clean()
+    watchdog._prune()
     assert list(Failure.objects.values_list("pk", flat=True)) == ["b"]
     assert list(Success.objects.values_list("pk", flat=True)) == ["c"]
 

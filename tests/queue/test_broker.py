@@ -1,16 +1,17 @@
-"""The job queue uses the database's clock, whatever this host's says, and is fair to other hosts."""
+"""The job queue uses the database's clock, whatever this host's clock says."""
 
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
-from tasks_app.queue import dispatch
-from tasks_app.queue.broker import COURTESY, Broker
+from tasks_app.queue import broker as broker_module, dispatch
+from tasks_app.queue.broker import Broker
 
 pytestmark = pytest.mark.django_db
 TEN_MINUTES = timedelta(minutes=10)
@@ -84,20 +85,16 @@ def test_oldest_jobs_of_this_queue_come_first(broker, monkeypatch):
     assert broker.dequeue() == [(numbers[0], "job 0"), (numbers[1], "job 1")]
 
 
-def test_busy_host_leaves_new_jobs_to_others(broker, monkeypatch):
-    monkeypatch.setattr(Conf, "WORKERS", 2)
-    numbers = [broker.enqueue(f"job {n}") for n in range(4)]
-    assert [broker.dequeue()[0][0] for _ in range(2)] == numbers[:2]
-    assert broker.dequeue() == []
-    assert get_broker().dequeue() == [(numbers[2], "job 2")]
-    broker.acknowledge(numbers[0])
-    assert broker.dequeue() == [(numbers[3], "job 3")]
+def test_database_failure_takes_no_job(broker, monkeypatch, caplog):
+    def fail(self):
+        raise OperationalError("gone\nfor good")
 
-
-def test_busy_host_takes_unwanted_jobs(broker, monkeypatch):
-    monkeypatch.setattr(Conf, "WORKERS", 1)
     broker.enqueue("job")
-    broker.dequeue()
-    unwanted = broker.enqueue("unwanted")
-    OrmQ.objects.filter(pk=unwanted).update(lock=Now() - COURTESY)
-    assert broker.dequeue() == [(unwanted, "unwanted")]
+    monkeypatch.setattr(broker_module, "OUTAGE_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Broker, "_due", fail)
+        assert (broker.dequeue(), broker.dequeue()) == ([], [])
+    assert [record.getMessage() for record in caplog.records] == [
+        "no job is taken while the database fails: gone"
+    ]
+    assert len(broker.dequeue()) == 1

@@ -34,8 +34,6 @@ def test_requests_open_no_transaction():
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        ("guard_cycle", 0.2),
-        ("queue_limit", 0),
         ("ack_failures", False),
         ("catch_up", True),
         ("timeout", None),
@@ -45,8 +43,8 @@ def test_harmful_settings_are_not_used(name, bad):
     assert site.Q_CLUSTER[name] != bad
 
 
-def test_prefetch_is_small():
-    assert (QConf.BULK, QConf.QUEUE_LIMIT) == (1, 2)
+def test_worker_takes_one_job_at_a_time():
+    assert QConf.BULK == 1
 
 
 @pytest.mark.django_db
