@@ -292,7 +292,7 @@ def test_retry_page_says_first_task_was_deleted():
     assert url("tasks_app_collectiontask_change", old.pk) in client.get(page).content.decode()
     prune_all(30)
     answer = client.get(page)
-    assert f"{str(old.pk)[:8]}, no longer kept" in text_of(answer)
+    assert f"{str(old.pk)[:8]}, deleted" in text_of(answer)
     assert url("tasks_app_collectiontask_change", old.pk) not in answer.content.decode()
 
 
@@ -325,8 +325,8 @@ def test_corrections_and_findings_name_deleted_task(model):
     client = superuser_client()
     answer = client.get(url(f"tasks_app_{model}_changelist"))
     (row,) = answer.context["cl"].result_list
-    assert "no longer kept" in text_of(answer)
-    assert "no longer kept" in text_of(client.get(url(f"tasks_app_{model}_change", row.pk)))
+    assert "deleted" in text_of(answer)
+    assert "deleted" in text_of(client.get(url(f"tasks_app_{model}_change", row.pk)))
 
 
 def test_stock_page_works_without_the_bars_task():
@@ -335,7 +335,7 @@ def test_stock_page_works_without_the_bars_task():
     page, data = (url(f"tasks_app_stock_{name}", stock.pk) for name in ("change", "data"))
     assert str(task.pk) in client.get(page).content.decode()
     prune_all(30)
-    assert "no longer kept" in text_of(client.get(page))
+    assert "deleted" in text_of(client.get(page))
     response = client.get(data).json()
     assert (response["tasks"], set(response["by"])) == ([], {-1})
     assert client.get(url("tasks_app_dailybar_changelist")).status_code == 200
@@ -346,7 +346,7 @@ def test_plan_list_says_last_task_was_deleted():
     make_plan(last_task=task, next_at=timezone.now() + timedelta(days=1))
     prune_all(30)
     answer = superuser_client().get(url("tasks_app_collectionplan_changelist"))
-    assert f"{str(task.pk)[:8]}, no longer kept" in text_of(answer)
+    assert f"{str(task.pk)[:8]}, deleted" in text_of(answer)
 
 
 def test_overview_opens_without_any_task():
