@@ -292,7 +292,7 @@ def test_retry_page_says_first_task_was_deleted():
     assert url("tasks_app_collectiontask_change", old.pk) in client.get(page).content.decode()
     prune_all(30)
     answer = client.get(page)
-    assert f"{str(old.pk)[:8]}, deleted" in text_of(answer)
+    assert f"{str(old.pk)[:8]} (deleted)" in text_of(answer)
     assert url("tasks_app_collectiontask_change", old.pk) not in answer.content.decode()
 
 
@@ -346,7 +346,7 @@ def test_plan_list_says_last_task_was_deleted():
     make_plan(last_task=task, next_at=timezone.now() + timedelta(days=1))
     prune_all(30)
     answer = superuser_client().get(url("tasks_app_collectionplan_changelist"))
-    assert f"{str(task.pk)[:8]}, deleted" in text_of(answer)
+    assert f"{str(task.pk)[:8]} (deleted)" in text_of(answer)
 
 
 def test_overview_opens_without_any_task():
