@@ -17,3 +17,9 @@ def configure(settings, monkeypatch):
         settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch, **values)
 
     return set_scripts_and_settings
+
+
+@pytest.fixture
+def configure_short_slices(configure):
+    """Returns `configure` with slices of 0.3 s at most and 20 heartbeats a second."""
+    return lambda **values: configure(**{"slice_seconds": 0.3, "heartbeat": 0.05, **values})

@@ -1,4 +1,4 @@
-"""Slices at work in this process, on well-behaved and odd sources."""
+"""Slices in this process, on well-behaved and broken sources."""
 
 import math
 import threading
@@ -14,10 +14,12 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import recorder, slice
-from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock, StockList
+from tasks_app.models import CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
 from tasks_app.workers import shutdown, watchdog
+from tests.engine.helpers import cancel_if_running, make_first_task, run_all_attempts, run_one_slice
 from tests.factories import ACTOR, make_task
+from tests.fakes import scripted_sources
 from tests.fakes.broken_sources import BrokenSource, with_broken_source
 from tools.in_process import work
 
@@ -25,74 +27,76 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def odd(settings):
+def broken_source(settings):
     settings.COLLECTOR = with_broken_source(settings.COLLECTOR)
 
 
 @pytest.fixture
-def small(settings):
+def small_market(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, simulated=Simulated(stocks=7, bars=10))
 
 
-def run(code, **fields):
-    """Collect one code of the odd source; its item afterwards."""
+def collect(code, **fields):
+    """Collects one stock of the broken source until it has ended. Returns its item."""
     task = make_task(source="broken", stock_codes=(code,), **fields)
-    for _ in range(10):
-        work()
-        CollectionItem.objects.filter(state="pending").update(not_before=Now())
-        watchdog.tick()
+    run_all_attempts(task, rounds=10)
     return task.items.get()
 
 
-def test_the_job_that_dispatch_names_is_there():
+def test_queued_path_names_the_job():
     module, _, name = dispatch.SLICE.rpartition(".")
-    assert (module, getattr(slice, name)) == (slice.__name__, slice.run)
+    assert module == slice.__name__
+    assert getattr(slice, name) == slice.run
 
 
-def test_a_market_is_planned_collected_and_completed(small):
+def test_market_is_planned_and_collected(small_market):
     task = make_task(stock_codes=None)
     work()
     task.refresh_from_db()
-    assert (task.status, task.total_stocks, task.success_count, task.collected_count) == (
-        "completed",
-        7,
-        7,
-        70,
-    )
+    assert task.status == "completed"
+    assert task.total_stocks == 7
+    assert task.success_count == 7
+    assert task.collected_count == 70
     assert DailyBar.objects.count() == 70
     assert StockList.objects.get().size == Stock.objects.count() == 7
 
 
-def test_collecting_again_skips_every_bar(small):
+def test_second_task_skips_every_bar(small_market):
     for _ in range(2):
         task = make_task(stock_codes=None)
         work()
     task.refresh_from_db()
-    assert (task.collected_count, task.skipped_count, DailyBar.objects.count()) == (0, 70, 70)
+    assert task.collected_count == 0
+    assert task.skipped_count == 70
+    assert DailyBar.objects.count() == 70
 
 
-def test_the_sample_is_12154_real_bars_of_5_stocks():
+def test_sample_is_12154_bars_of_5_stocks():
     task = make_task(
         source="sample", stock_codes=None, start_date=date(2000, 1, 1), end_date=date(2013, 12, 31)
     )
     work()
     task.refresh_from_db()
-    assert (task.market, task.success_count, task.collected_count) == ("US", 5, 12_154)
+    assert task.market == "US"
+    assert task.success_count == 5
+    assert task.collected_count == 12_154
 
 
-def test_test_mode_takes_the_first_five_stocks(small):
+def test_test_mode_takes_five_stocks(small_market):
     task = make_task(stock_codes=None, test_mode=True)
     work()
     task.refresh_from_db()
-    assert (task.total_stocks, task.status) == (5, "completed")
+    assert task.total_stocks == 5
+    assert task.status == "completed"
 
 
-def test_full_collection_mode_marks_stocks_and_leaves_them_out_next_time(small):
+def test_full_collection_leaves_out_full_stocks(small_market):
     for expected in (7, 0):
         task = make_task(stock_codes=None, full_collection_mode=True)
         work()
         task.refresh_from_db()
-        assert (task.total_stocks, task.status) == (expected, "completed")
+        assert task.total_stocks == expected
+        assert task.status == "completed"
     assert (
         Stock.objects.filter(full_collection_completed=True, full_collection_date__isnull=False).count() == 7
     )
@@ -112,124 +116,145 @@ def test_full_collection_mode_marks_stocks_and_leaves_them_out_next_time(small):
         ("HUGE", "bad_volume"),
     ],
 )
-def test_a_bad_answer_fails_its_stock_with_a_code_and_a_sentence(odd, code, error):
-    item = run(code)
-    assert (item.state, item.error_code) == ("failed", error)
+def test_bad_response_fails_its_stock(broken_source, code, error):
+    item = collect(code)
+    assert item.state == "failed"
+    assert item.error_code == error
     assert item.error_message
     assert not DailyBar.objects.exists()
 
 
 @pytest.mark.parametrize(("code", "error"), [("TWICE", "duplicate_day"), ("FUTURE", "future_day")])
-def test_one_bad_bar_is_refused_and_counted_and_the_good_ones_are_kept(odd, code, error):
-    item = run(code, end_date=date(2100, 1, 1))
-    assert (item.state, item.rows_collected, item.rows_refused, item.error_code) == ("succeeded", 1, 1, error)
+def test_bad_bar_is_rejected_and_good_ones_stored(broken_source, code, error):
+    item = collect(code, end_date=date(2100, 1, 1))
+    assert item.state == "succeeded"
+    assert item.rows_collected == 1
+    assert item.rows_refused == 1
+    assert item.error_code == error
     item.task.refresh_from_db()
     assert item.task.refused_count == 1
 
 
 @pytest.mark.parametrize("code", ["EMPTY", "NOTHING"])
-def test_an_answer_without_bars_is_a_success_without_bars(odd, code):
-    item = run(code)
-    assert (item.state, item.rows_collected) == ("succeeded", 0)
+def test_response_without_bars_succeeds(broken_source, code):
+    item = collect(code)
+    assert item.state == "succeeded"
+    assert item.rows_collected == 0
 
 
-def test_a_passing_fault_is_tried_again(odd):
-    item = run("ONCE")
-    assert (item.state, item.attempts, item.error_code) == ("succeeded", 2, "")
+def test_transient_error_is_retried(broken_source):
+    item = collect("ONCE")
+    assert item.state == "succeeded"
+    assert item.attempts == 2
+    assert item.error_code == ""
 
 
-def test_a_fault_that_does_not_pass_is_tried_three_times(odd):
-    assert run("BUSY").attempts == 3
+def test_lasting_error_is_tried_three_times(broken_source):
+    assert collect("BUSY").attempts == 3
     assert BrokenSource.calls == ["BUSY"] * 3
 
 
-def test_one_bad_stock_does_not_stop_the_rest(odd):
+def test_failed_stock_does_not_stop_the_others(broken_source):
     task = make_task(source="broken", stock_codes=("RAISES", "GOOD", "NAN"))
     work()
     task.refresh_from_db()
-    assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 2)
+    assert task.status == "completed"
+    assert task.success_count == 1
+    assert task.failed_count == 2
 
 
 @pytest.mark.parametrize(("market", "error"), [("HK", "empty_stock_list"), ("US", "list_gone")])
-def test_a_stock_list_that_can_not_be_had_fails_the_task_with_the_reason(odd, market, error):
+def test_missing_stock_list_fails_the_task(broken_source, market, error):
     task = make_task(source="broken", stock_codes=None, market=market)
     work()
     task.refresh_from_db()
-    assert (task.status, task.error_code) == ("failed", error)
+    assert task.status == "failed"
+    assert task.error_code == error
     assert "stock list" in task.error_message
 
 
-def test_a_corrected_bar_is_stored_and_counted(odd):
-    run("GOOD")
+def test_corrected_bar_is_stored_and_counted(broken_source):
+    collect("GOOD")
     DailyBar.objects.update(close=10.0)
-    item = run("GOOD", force_update=True)
-    assert (item.rows_collected, item.rows_corrected, item.rows_skipped) == (0, 1, 0)
+    item = collect("GOOD", force_update=True)
+    assert item.rows_collected == 0
+    assert item.rows_corrected == 1
+    assert item.rows_skipped == 0
     assert DailyBar.objects.get().close == 11.0
 
 
-def test_a_cancel_during_a_fetch_throws_the_answer_away(odd, monkeypatch):
+def test_cancel_during_a_fetch_discards_the_response(broken_source, monkeypatch):
     task = make_task(source="broken", stock_codes=("GOOD",))
-    monkeypatch.setattr(recorder.validation, "validate", _cancelling(task, recorder.validation.validate))
+    validate = recorder.validation.validate
+
+    def cancel_and_validate(*args):
+        lifecycle.cancel(task.pk, ACTOR)
+        return validate(*args)
+
+    monkeypatch.setattr(recorder.validation, "validate", cancel_and_validate)
     work()
     task.refresh_from_db()
-    assert (task.status, task.processed_stocks, DailyBar.objects.count()) == ("cancelled", 0, 0)
+    assert task.status == "cancelled"
+    assert task.processed_stocks == 0
+    assert DailyBar.objects.count() == 0
 
 
-def test_a_hung_request_does_not_outlive_a_cancel_by_more_than_a_beat(odd, settings, monkeypatch):
+def test_cancel_abandons_a_hung_request(broken_source, settings, monkeypatch):
     settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=0.05, fetch_timeout=60.0)
     released = threading.Event()
     monkeypatch.setattr(BrokenSource, "good", lambda *_: released.wait(60) and [])
     task = make_task(source="broken", stock_codes=("GOOD",))
     beat = lifecycle.beat
-    monkeypatch.setattr(lifecycle, "beat", lambda lane: (_cancel(task), beat(lane)))
+    monkeypatch.setattr(lifecycle, "beat", lambda lane: (cancel_if_running(task), beat(lane)))
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
     work()
     released.set()
-    assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread goes on asking"
+    assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread continues the request"
     assert not DailyBar.objects.exists()
 
 
-def test_a_request_that_hangs_too_long_is_given_up_as_a_passing_fault(odd, settings, monkeypatch):
+def test_hung_request_fails_as_timeout(broken_source, settings, monkeypatch):
     settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=0.05, fetch_timeout=0.1, max_attempts=1)
     released = threading.Event()
     monkeypatch.setattr(BrokenSource, "good", lambda *_: released.wait(60) and [])
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
-    item = run("GOOD")
+    item = collect("GOOD")
     released.set()
-    assert (item.state, item.error_code) == ("failed", "timeout")
+    assert item.state == "failed"
+    assert item.error_code == "timeout"
 
 
-def test_a_drained_slice_hands_back_and_leaves_a_successor(small, monkeypatch):
+def test_drained_slice_requeues_its_stocks(small_market, monkeypatch):
     task = make_task(stock_codes=("000001", "000002"))
     monkeypatch.setattr(shutdown, "is_requested", lambda: True)
-    job = OrmQ.objects.order_by("pk").first()
-    job.delete()
-    slice.run(*job.task["args"])
+    run_one_slice()
     assert set(task.items.values_list("state", "attempts")) == {("pending", 0)}
     assert OrmQ.objects.count() == 2
 
 
-def test_a_slice_ends_when_its_time_is_over_and_its_successor_goes_on(small, settings):
+def test_slice_ends_in_time_and_queues_a_successor(small_market, settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, slice_seconds=0.0, fan_out=1)
     task = make_task(stock_codes=("000001",))
-    job = OrmQ.objects.get()
-    job.delete()
-    slice.run(*job.task["args"])
+    assert OrmQ.objects.count() == 1
+    run_one_slice()
     task.refresh_from_db()
-    assert (task.processed_stocks, OrmQ.objects.count()) == (0, 1)
+    assert task.processed_stocks == 0
+    assert OrmQ.objects.count() == 1
 
 
-def test_copies_of_a_job_do_nothing(small):
+def test_copies_of_a_job_do_nothing(small_market):
     task = make_task(stock_codes=("000001",))
     job = OrmQ.objects.order_by("pk").first()
     for _ in range(10):
         OrmQ.objects.create(key=job.key, payload=job.payload, lock=job.lock)
     work()
     task.refresh_from_db()
-    assert (task.status, task.processed_stocks, task.items.get().attempts) == ("completed", 1, 1)
+    assert task.status == "completed"
+    assert task.processed_stocks == 1
+    assert task.items.get().attempts == 1
 
 
-def test_lost_jobs_are_made_again_by_the_watchdog(small):
+def test_watchdog_requeues_lost_jobs(small_market):
     task = make_task(stock_codes=("000001",))
     OrmQ.objects.all().delete()
     task.lanes.update(lease_until="2020-01-01T00:00:00Z")
@@ -239,29 +264,31 @@ def test_lost_jobs_are_made_again_by_the_watchdog(small):
     assert task.status == "completed"
 
 
-def test_a_host_without_the_source_leaves_the_task_to_one_that_has_it(settings, caplog):
-    lacking, having = settings.COLLECTOR, with_broken_source(settings.COLLECTOR)
-    settings.COLLECTOR = having
+def test_host_without_the_source_declines(settings, caplog):
+    without_source, with_source = settings.COLLECTOR, with_broken_source(settings.COLLECTOR)
+    settings.COLLECTOR = with_source
     task = make_task(source="broken", stock_codes=("GOOD",))
-    settings.COLLECTOR = lacking
-    assert work() == 1, "it does not take up at once what it has declined"
+    settings.COLLECTOR = without_source
+    assert work() == 1, "a declined task is not taken up again at once"
     assert "broken can't be used here" in caplog.text
     watchdog.tick()
-    settings.COLLECTOR = having
+    settings.COLLECTOR = with_source
     work()
     task.refresh_from_db()
-    assert (task.status, task.items.get().attempts) == ("completed", 1)
+    assert task.status == "completed"
+    assert task.items.get().attempts == 1
     assert [event.params["source"] for event in task.events.filter(kind="warned")] == ["broken"]
 
 
 @pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
-def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(settings, codes, monkeypatch):
-    monkeypatch.setattr(watchdog.silence, "seconds", lambda task: math.inf)  # it has watched all the time
-    plain = settings.COLLECTOR
-    settings.COLLECTOR = with_broken_source(plain)
+def test_source_on_no_host_fails_the_task(settings, codes, monkeypatch):
+    # As if the watchdog had watched the task for long enough.
+    monkeypatch.setattr(watchdog.silence, "seconds", lambda task: math.inf)
+    without_source = settings.COLLECTOR
+    settings.COLLECTOR = with_broken_source(without_source)
     task = make_task(source="broken", stock_codes=codes)
-    CollectionTask.objects.update(heartbeat_at=Now() - timedelta(seconds=plain.abandon_after - 60))
-    settings.COLLECTOR = plain
+    CollectionTask.objects.update(heartbeat_at=Now() - timedelta(seconds=without_source.abandon_after - 60))
+    settings.COLLECTOR = without_source
     for _ in range(15):
         work()
         watchdog.tick()
@@ -269,19 +296,41 @@ def test_a_task_whose_source_no_worker_has_fails_within_the_bound_and_names_it(s
     CollectionTask.objects.update(heartbeat_at=F("heartbeat_at") - timedelta(seconds=61))
     watchdog.tick()
     task.refresh_from_db()
-    assert (task.status, task.error_code) == ("failed", "source_missing")
+    assert task.status == "failed"
+    assert task.error_code == "source_missing"
     assert "broken" in task.error_message
 
 
-def _cancel(task):
+def start_hours_ago(task):
+    """Moves the task's start and planning to two hours ago."""
+    hours_ago = Now() - timedelta(hours=2)
+    CollectionTask.objects.update(start_time=hours_ago, planned_at=hours_ago)
+    lifecycle.rescue(task.pk)
+
+
+def test_source_paused_for_too_long_fails_the_task(configure_short_slices):
+    configure_short_slices(rates=(("first", 1000.0),), first=scripted_sources.banned, source_give_up=3600.0)
+    task = make_first_task()
+    run_one_slice()
+    run_one_slice()
     task.refresh_from_db()
-    if task.status == "running":
-        lifecycle.cancel(task.pk, ACTOR)
+    assert task.status == "running"
+    start_hours_ago(task)
+    while OrmQ.objects.exists():
+        run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "failed"
+    assert task.error_code == "source_paused"
+    assert "first" in task.error_message
+    assert "Come back in an hour." in task.error_message
 
 
-def _cancelling(task, sift):
-    def cancel_first(*args):
-        lifecycle.cancel(task.pk, ACTOR)
-        return sift(*args)
-
-    return cancel_first
+def test_pause_counts_from_the_last_ended_stock(configure_short_slices):
+    configure_short_slices(daily_caps=(("first", 1),), source_give_up=3600.0)
+    task = make_first_task()
+    run_one_slice()
+    start_hours_ago(task)
+    run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "running"
+    assert task.success_count == 1

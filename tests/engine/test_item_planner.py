@@ -1,0 +1,139 @@
+"""Planning a whole market: the stock list is requested through the limiter, and its slice can be stopped."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.conf import Conf as QConf
+from django_q.models import OrmQ
+
+from tasks_app import lifecycle
+from tasks_app.models import SourceGate, TaskEvent
+from tasks_app.sources.base import Symbol, Transient
+from tasks_app.workers import shutdown
+from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
+from tests.fakes.scripted_sources import First
+from tools.in_process import work
+
+pytestmark = pytest.mark.django_db
+
+
+def test_stock_list_waits_for_the_limiter(configure_short_slices):
+    configure_short_slices(daily_caps=(("first", 1),))
+    SourceGate.objects.create(source="first", open_until=Now() + timedelta(hours=1), reason="Banned.")
+    task = make_first_task(stock_codes=None)
+    for _ in range(12):  # more slices than workers may be lost during planning
+        run_one_slice()
+        lifecycle.rescue(task.pk)
+    assert First.calls == []
+    task.refresh_from_db()
+    assert task.status == "running"
+    assert task.planned_at is None
+    SourceGate.objects.update(open_until=None)
+    run_one_slice()
+    task.refresh_from_db()
+    assert First.calls == ["list"]
+    assert task.total_stocks == 60
+
+
+@pytest.fixture
+def plan_refused(configure_short_slices, monkeypatch):
+    """Returns a function that plans a market whose stock list is refused with a ban."""
+    configure_short_slices(rates=(("first", 1000.0),), list_max_age=0.0)
+
+    def raise_banned(self, market):
+        First.calls.append("list")
+        raise Transient("Banned.", code="blacklisted", retry_after=36_000)
+
+    def plan():
+        monkeypatch.setattr(First, "symbols", raise_banned)
+        First.calls.clear()
+        task = make_first_task(stock_codes=None, force_update=True)
+        run_one_slice()
+        task.refresh_from_db()
+        return task
+
+    return plan
+
+
+def test_refused_stock_list_opens_the_breaker(plan_refused):
+    task = plan_refused()
+    assert task.status == "failed"
+    assert task.error_code == "blacklisted"
+    row = SourceGate.objects.get()
+    assert row.open_until is not None
+    assert row.reason == "Banned."
+
+
+def test_refused_list_probe_keeps_the_breaker_open(plan_refused):
+    make_first_task(stock_codes=None)
+    work()
+    SourceGate.objects.update(open_until=Now() - timedelta(seconds=1), refusals=9, reason="Banned.")
+    task = plan_refused()
+    assert task.status == "running", "the stored list is used"
+    assert task.total_stocks == 60
+    assert First.calls == ["list"], "no stock is requested while the source is paused"
+    row = SourceGate.objects.get()
+    assert row.refusals == 10
+    assert row.open_until > timezone.now()
+
+
+@pytest.fixture
+def hung_list(configure_short_slices, monkeypatch):
+    """Makes the request for the stock list hang.
+
+    Returns a function: it sets what happens at the next heartbeat after the request has begun.
+    """
+    configure_short_slices()
+    requested, released = threading.Event(), threading.Event()
+
+    def hang(self, market):
+        First.calls.append("list")
+        requested.set()
+        released.wait(20)
+        return [Symbol("000001")]
+
+    def at_heartbeat(action):
+        beat = lifecycle.beat
+
+        def act_and_beat(lane):
+            if requested.is_set():
+                action()
+            beat(lane)
+
+        monkeypatch.setattr(lifecycle, "beat", act_and_beat)
+
+    monkeypatch.setattr(First, "symbols", hang)
+    yield at_heartbeat
+    released.set()
+
+
+def test_drain_does_not_wait_for_the_stock_list(hung_list, monkeypatch):
+    hung_list(lambda: monkeypatch.setattr(shutdown, "is_requested", lambda: True))
+    task = make_first_task(stock_codes=None)
+    assert run_one_slice() < 5
+    task.refresh_from_db()
+    assert task.status == "running"
+    assert task.planned_at is None
+    assert First.calls == ["list"]
+    assert OrmQ.objects.count() == 1, "its successor"
+
+
+def test_cancel_during_the_stock_list_replaces_the_worker(hung_list):
+    task = make_first_task(stock_codes=None)
+    hung_list(lambda: cancel_if_running(task))
+    assert run_one_slice() < 5
+    assert QConf.MAX_RSS == 1
+
+
+def test_repeatedly_lost_plan_fails_the_task(configure_short_slices):
+    configure_short_slices()
+    task = make_first_task(stock_codes=None)
+    for _ in range(11):
+        task.lanes.update(begun=True, lease_until=Now() - timedelta(seconds=1))
+        lifecycle.rescue(task.pk)
+    task.refresh_from_db()
+    assert task.error_code == "plan_lost"
+    assert TaskEvent.objects.filter(task=task, kind="rescued").count() == 10

@@ -1,0 +1,226 @@
+"""Requests of a slice through the limiter: its rate, cap and breaker, calls in flight, cancel and drain."""
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db.models.functions import Now
+from django_q.conf import Conf as QConf
+from django_q.models import OrmQ
+
+from tasks_app import lifecycle
+from tasks_app.lifecycle import payloads, selectors
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
+from tasks_app.workers import shutdown
+from tests.engine.helpers import cancel_if_running, end_pause, make_first_task, run_one_slice
+from tests.fakes import scripted_sources
+from tests.fakes.scripted_sources import First
+from tools.in_process import work
+
+pytestmark = pytest.mark.django_db
+LIMITED = (("first", 1000.0),)  # a rate that never waits, so that the source has a limiter
+
+
+@pytest.fixture
+def open_breaker(configure_short_slices):
+    """Returns a function that runs a slice whose two requests are refused, which opens the breaker."""
+
+    def run_refused_slice(**values):
+        configure_short_slices(
+            **{"rates": LIMITED, "first": scripted_sources.throttled, "breaker_after": 2, **values}
+        )
+        task = make_first_task()
+        run_one_slice()
+        return task
+
+    return run_refused_slice
+
+
+@pytest.fixture
+def waiting_task(configure):
+    """A task whose first request has reserved a time that is nearly a second away."""
+    configure(rates=LIMITED, heartbeat=0.05)
+    task = make_first_task()
+    SourceGate.objects.create(source="first", next_at=Now() + timedelta(seconds=0.95))
+    return task
+
+
+def item_states(task):
+    return sorted(set(task.items.values_list("state", "attempts")))
+
+
+def source_message(task):
+    return payloads.task_statuses([selectors.get_task(task.pk)])[0]["source_message"]
+
+
+def test_slice_keeps_the_rate(configure_short_slices):
+    configure_short_slices(rates=(("first", 20.0),), slice_seconds=5.0)
+    task = make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 13)))
+    began = time.monotonic()
+    work()
+    assert time.monotonic() - began > 11 / 20
+    task.refresh_from_db()
+    assert task.status == "completed"
+    assert task.success_count == 12
+    # A request that missed its time was not sent, but reserved again.
+    assert SourceGate.objects.get().requests_today >= 12
+
+
+def test_no_throttle_keeps_no_rate(configure_short_slices):
+    configure_short_slices(rates=(("first", 0.01),), no_throttle=True)
+    make_first_task()
+    began = time.monotonic()
+    work()
+    assert time.monotonic() - began < 100
+    assert not SourceGate.objects.exists()
+
+
+def test_used_up_daily_cap_costs_no_attempt(configure_short_slices):
+    configure_short_slices(daily_caps=(("first", 1),))
+    task = make_first_task()
+    run_one_slice()
+    assert len(First.calls) == 1
+    assert task.items.filter(state="succeeded").count() == 1
+    assert task.items.filter(state="pending", attempts=0).count() == 2
+
+
+def test_status_shows_the_used_up_daily_cap(configure_short_slices):
+    configure_short_slices(daily_caps=(("first", 1),))
+    task = make_first_task()
+    run_one_slice()
+    status = payloads.task_statuses([selectors.get_task(task.pk)])[0]
+    assert status["source_paused_until"] is not None
+    assert "used up" in status["source_message"]
+    assert not status["unattended"]
+
+
+def test_task_continues_on_the_next_day(configure_short_slices):
+    configure_short_slices(daily_caps=(("first", 1),))
+    task = make_first_task()
+    run_one_slice()
+    SourceGate.objects.update(day="2020-01-01")
+    for _ in range(20):
+        if not OrmQ.objects.exists():
+            break
+        SourceGate.objects.update(requests_today=0)
+        end_pause()
+        run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "completed"
+    assert len(First.calls) >= 2
+
+
+def test_refusals_open_the_breaker(open_breaker):
+    task = open_breaker()
+    assert len(First.calls) == 2
+    assert SourceGate.objects.get().refusals == 2
+    attempts = sum(task.items.values_list("attempts", flat=True))
+    assert attempts == 1, "the refusal that opens the breaker costs no attempt"
+
+
+def test_paused_source_gets_no_request(open_breaker):
+    task = open_breaker()
+    heartbeat = CollectionTask.objects.get().heartbeat_at
+    run_one_slice()
+    assert len(First.calls) == 2
+    assert set(task.items.values_list("state", flat=True)) == {"pending"}
+    assert CollectionTask.objects.get().heartbeat_at > heartbeat, "the lane keeps its heartbeat"
+
+
+def test_one_request_probes_after_the_pause(open_breaker):
+    open_breaker(slice_seconds=1.0)
+    end_pause()
+    run_one_slice()
+    assert len(First.calls) == 3
+    assert SourceGate.objects.get().refusals == 3
+
+
+def test_task_completes_once_the_source_responds(open_breaker, monkeypatch):
+    task = open_breaker()
+    monkeypatch.setattr(First, "script", staticmethod(scripted_sources.closes_at(11.0)))
+    CollectionItem.objects.update(not_before=None)
+    end_pause()
+    lifecycle.rescue(task.pk)
+    work()
+    task.refresh_from_db()
+    assert task.status == "completed"
+    assert task.success_count == 3
+    assert SourceGate.objects.get().refusals == 0
+
+
+def test_ban_pauses_at_once_and_costs_no_attempt(configure_short_slices):
+    configure_short_slices(rates=LIMITED, first=scripted_sources.banned)
+    task = make_first_task()
+    run_one_slice()
+    assert len(First.calls) == 1
+    assert item_states(task) == [("pending", 0)]
+    assert source_message(task) == "Come back in an hour."
+
+
+def test_slice_at_a_blocked_source_ends_in_time(configure_short_slices):
+    configure_short_slices(daily_caps=(("first", 1),), fan_out=1)
+    make_first_task()
+    run_one_slice()
+    assert 0.1 < run_one_slice() < 2
+    assert OrmQ.objects.count() == 1
+
+
+def test_cancel_stops_requests_before_their_time(waiting_task, monkeypatch):
+    beat = lifecycle.beat
+    monkeypatch.setattr(lifecycle, "beat", lambda lane: (cancel_if_running(waiting_task), beat(lane)))
+    assert run_one_slice() < 0.5
+    time.sleep(1.2)  # well past the reserved time
+    assert First.calls == []
+    assert not DailyBar.objects.exists()
+    assert QConf.MAX_RSS == 400_000, "no request was sent, so no process must be replaced"
+
+
+def test_drain_does_not_wait_for_reserved_times(waiting_task, monkeypatch):
+    beat = lifecycle.beat
+
+    def drain_at_heartbeat(lane):
+        monkeypatch.setattr(shutdown, "is_requested", lambda: True)
+        beat(lane)
+
+    monkeypatch.setattr(lifecycle, "beat", drain_at_heartbeat)
+    assert run_one_slice() < 0.5
+    assert First.calls == []
+    assert item_states(waiting_task) == [("pending", 0)]
+    assert QConf.MAX_RSS == 400_000
+
+
+class InFlight:
+    """A script that takes some seconds and records the most requests that ran at the same time."""
+
+    def __init__(self, seconds):
+        self.seconds, self.now, self.most = seconds, 0, 0
+        self.lock = threading.Lock()
+
+    def __call__(self, request):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.now -= 1
+        return [scripted_sources.make_bar()]
+
+
+def test_slow_source_has_several_requests_in_flight(configure, monkeypatch):
+    monkeypatch.setattr(First, "in_flight", 0)
+    in_flight = InFlight(0.2)
+    configure(rates=(("first", 20.0),), first=in_flight, slice_seconds=10.0, heartbeat=1.0)
+    make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 25)))
+    work()
+    assert 3 <= in_flight.most <= 5
+
+
+def test_source_limits_requests_and_workers(configure_short_slices, monkeypatch):
+    monkeypatch.setattr(First, "most_workers", 1)
+    in_flight = InFlight(0.01)
+    configure_short_slices(first=in_flight, fan_out=4, in_flight=8)
+    task = make_first_task()
+    assert task.lanes.count() == 1
+    work()
+    assert in_flight.most == 1
