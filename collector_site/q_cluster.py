@@ -16,7 +16,7 @@ def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
         "cache": "default",
         "workers": conf.workers,
         "timeout": timeout,
-        "retry": timeout * 2,
+        "retry": timeout * 3,
         "bulk": 1,
         "poll": 0.5,  # by each idle worker
         "ack_failures": True,  # a failed slice is never redelivered: the watchdog re-arms its lane
