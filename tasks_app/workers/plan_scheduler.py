@@ -1,4 +1,4 @@
-"""Starting the plans that are due. Runs beside the watchdog, on every host; each run starts once."""
+"""Starts the plans that are due. Every host's watchdog calls it; each run of a plan is started once."""
 
 import logging
 from datetime import datetime
@@ -14,62 +14,56 @@ from tasks_app.models import CollectionPlan
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order, plans
 
-AT_ONCE = 20
-WELL = {"error_code": "", "error_message": ""}
+MAX_PLANS = 20  # per round
 logger = logging.getLogger(__name__)
 
 
 def start_due() -> None:
-    """Start the plan that is due, one at a time; those that can't begin yet wait and are not forgotten.
+    """Starts the first plan that is due. While a task runs, due plans wait; they stay due.
 
-    Raises `django.db.Error` with the database away.
+    Raises `django.db.Error` when the database is unavailable.
     """
     due = CollectionPlan.objects.filter(enabled=True, next_at__lte=Now()).annotate(now=Now())
-    for plan in due.select_related("created_by").order_by("next_at", "pk")[:AT_ONCE]:
+    for plan in due.select_related("created_by").order_by("next_at", "pk")[:MAX_PLANS]:
         if selectors.get_running_task():
-            _wait(plan)
+            _mark_waiting(plan)
         else:
             _start(plan, plan.now)
 
 
 def _start(plan: CollectionPlan, now: datetime) -> None:
-    """Start it, or note why it can't be. Of several hosts that try, one does."""
-    following = plans.next_run(plan, now)  # before the write lock: a cold calendar asks a child process
+    """Starts the plan's task, or records why it can't. Of several hosts that try, one does."""
+    next_at = plans.next_run(plan, now)  # before the write lock: a cold calendar asks a child process
     try:
         with transaction.atomic():
-            if not _take(plan, following):
+            if not _advance(plan, next_at):
                 return
             actor = Actor(Channel.SCHEDULE, plan.created_by)
             task = lifecycle.start(plans.build_order(plan, now), actor, today=order.latest_today())
-            _row(plan).update(last_task=task, **WELL)
+            _row(plan).update(last_task=task, error_code="", error_message="")
             logger.info("plan %s started task %s", plan.name, task.pk)
     except errors.TaskAlreadyRunning:
-        _wait(plan)
-    except errors.OrderError as error:
-        _note_refusal(plan, following, error)
+        _mark_waiting(plan)
+    except errors.OrderError as error:  # the request is no longer valid; it is tried again at the next time
+        logger.warning("plan %s was refused: %s", plan.name, error)
+        if _advance(plan, next_at):
+            _row(plan).update(error_code=error.code, error_message=str(error))
 
 
-def _take(plan: CollectionPlan, following: datetime) -> bool:
-    """Move the plan on to its following time; False when another host was first, or somebody changed it."""
+def _advance(plan: CollectionPlan, next_at: datetime) -> bool:
+    """Moves the plan to its next time. Returns False if another host was first or a user changed the plan."""
     late = {"late_runs": F("late_runs") + 1} if plan.waiting_since else {}
-    return bool(_as_seen(plan).update(next_at=following, last_at=Now(), waiting_since=None, **late))
+    return bool(_unchanged_row(plan).update(next_at=next_at, last_at=Now(), waiting_since=None, **late))
 
 
-def _wait(plan: CollectionPlan) -> None:
-    """Note since when it could not begin. It stays due."""
-    _as_seen(plan).filter(waiting_since__isnull=True).update(waiting_since=Now())
-
-
-def _note_refusal(plan: CollectionPlan, following: datetime, error: errors.OrderError) -> None:
-    """Its order makes no sense any more: say so on the plan, and try again the next time."""
-    logger.warning("plan %s was refused: %s", plan.name, error)
-    if _take(plan, following):
-        _row(plan).update(error_code=error.code, error_message=str(error))
+def _mark_waiting(plan: CollectionPlan) -> None:
+    """Records since when the plan has been waiting for another task's end."""
+    _unchanged_row(plan).filter(waiting_since__isnull=True).update(waiting_since=Now())
 
 
 def _row(plan: CollectionPlan) -> QuerySet[CollectionPlan]:
     return CollectionPlan.objects.filter(pk=plan.pk)
 
 
-def _as_seen(plan: CollectionPlan) -> QuerySet[CollectionPlan]:
+def _unchanged_row(plan: CollectionPlan) -> QuerySet[CollectionPlan]:
     return _row(plan).filter(enabled=True, next_at=plan.next_at)

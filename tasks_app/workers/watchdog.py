@@ -39,23 +39,23 @@ def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
         target=cluster_status.publish_forever, args=(os.getppid(), workers), daemon=True
     )
     publisher.start()
-    rounds = Rounds()
+    loop = WatchdogLoop()
     next_schedule = 0.0
     while not shutdown.is_requested():
         state.expect_sign_within(ROUND_SECONDS)
-        rounds.run_one()
-        if not rounds.problem and time.monotonic() >= next_schedule:
+        loop.run_round()
+        if not loop.problem and time.monotonic() >= next_schedule:
             scheduler()
             next_schedule = time.monotonic() + SCHEDULE_INTERVAL
         shutdown.wait(settings.COLLECTOR.watchdog_interval)
 
 
-class Rounds:
+class WatchdogLoop:
     """Calls `tick`, survives whatever it raises, and logs what changed: rounds come every two seconds."""
 
     problem = ""
 
-    def run_one(self) -> None:
+    def run_round(self) -> None:
         try:
             tick()
         except Error as error:

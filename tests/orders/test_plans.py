@@ -195,7 +195,7 @@ def test_next_run_is_computed_outside_a_transaction(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_starting_plan_and_user_do_not_deadlock(monkeypatch):
     ended, _ = make_ended("completed"), make_plan()
-    lock, take, refused = f"{sqlite_priority.database_file()}-turn", plan_scheduler._take, []
+    lock, take, refused = f"{sqlite_priority.database_file()}-turn", plan_scheduler._advance, []
 
     def cancel():
         try:
@@ -213,7 +213,7 @@ def test_starting_plan_and_user_do_not_deadlock(monkeypatch):
         until_locked(lock)
         return taken
 
-    monkeypatch.setattr(plan_scheduler, "_take", take_while_a_person_comes)
+    monkeypatch.setattr(plan_scheduler, "_advance", take_while_a_person_comes)
     plan_scheduler.start_due()
     person.join()
     assert CollectionTask.objects.filter(status="running").exists()

@@ -28,7 +28,7 @@ def test_machine_is_listed_with_its_live_workers(monkeypatch, is_busy, status):
     workers[1].is_busy = is_busy
     with pytest.raises(Stopped):
         cluster_status.publish_forever(10, workers)
-    (cluster,) = dispatch.clusters()
+    (cluster,) = dispatch.live_clusters()
     assert (cluster.host, cluster.pid, cluster.workers) == (socket.gethostname(), 10, 2)
     assert str(cluster.status) == status == str(Conf.WORKING if is_busy else Conf.IDLE)
     assert Stat.get_all()[0].workers == [11, 12]
