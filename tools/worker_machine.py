@@ -125,14 +125,14 @@ class Machine:
         lines = self.notes_file.read_text().splitlines()
         return [(int(pid), text) for pid, _, text in (line.partition(" ") for line in lines)]
 
-    def said(self, text: str) -> int | None:
-        """The process that left this note."""
-        return next((pid for pid, said in self.notes() if said == text), None)
+    def note_pid(self, text: str) -> int | None:
+        """Returns the process that left this note, if any."""
+        return next((pid for pid, note in self.notes() if note == text), None)
 
     def prove_alive(self, text: str = "alive") -> None:
         """A job runs."""
         self.queue("note", text)
-        eventually(lambda: self.said(text), 30, "a job")
+        eventually(lambda: self.note_pid(text), 30, "a job")
 
     def become_idle(self) -> None:
         """All jobs are done and acknowledged: every process waits for the next one."""

@@ -9,10 +9,10 @@ from tools.worker_machine import ROOT, environment
 QUICK = {"COLLECTOR_LEASE": "4", "COLLECTOR_SLICE_SECONDS": "1"}
 
 
-def struck(database: str, *strikes: str, stocks: int = 60, **options: str) -> str:
-    """Strike a site these ways, in this order; what the drill printed. Fails when a promise was broken."""
-    given = {"strikes": ",".join(strikes), "seed": str(time.time_ns() % 10_000), "stocks": str(stocks)}
-    flags = [f"--{name}={value}" for name, value in {**given, **options}.items()]
+def run_chaos(database: str, *faults: str, stocks: int = 60, **extra: str) -> str:
+    """Injects these faults in this order; returns the report. Fails if a promise was broken."""
+    options = {"strikes": ",".join(faults), "seed": str(time.time_ns() % 10_000), "stocks": str(stocks)}
+    flags = [f"--{name}={value}" for name, value in {**options, **extra}.items()]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.chaos", f"--database={database}", *flags],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""One collection on real workers, for the tests that break something meanwhile."""
+"""One collection on real workers, for tests that break something meanwhile."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ RUNNING = "SELECT 1 FROM tasks_app_collectiontask WHERE status = 'running'"
 
 
 class Collection:
-    """A task on real workers, driven from outside by the terminal's commands."""
+    """A task on real workers, driven by `manage.py collect`."""
 
     def __init__(self, url: str, folder: Path, **extra: str) -> None:
         self.url = url
@@ -36,16 +36,16 @@ class Collection:
         return json.loads(manage(self.url, "collect", "status", self.id, "--json", **self.extra))
 
     def requests(self) -> list[str]:
-        """The code of every request so far."""
+        """Returns the code of every request so far."""
         if not self.log.exists():
             return []
         return [line.split()[2] for line in self.log.read_text().splitlines()]
 
-    def asking(self) -> list[int]:
-        """The processes that made the last few requests."""
+    def last_requesting_pids(self) -> list[int]:
+        """Returns the processes that made the last two requests."""
         return [int(line.split()[1]) for line in self.log.read_text().splitlines()[-2:]]
 
-    def ends(self, seconds: float) -> Any:
-        """The status once the task has ended."""
+    def wait_for_end(self, seconds: float) -> Any:
+        """Waits for the task's end; returns its status."""
         eventually(lambda: not rows(self.url, RUNNING), seconds, "the task's end")
         return self.status()

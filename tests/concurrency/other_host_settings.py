@@ -1,6 +1,6 @@
 """The site's settings on another host, which has a name and a clock of its own.
 
-`ELSEWHERE_HOST` is its name, `ELSEWHERE_CLOCK` by how many seconds its clock is ahead. The clock is what
+`OTHER_HOST_NAME` is its name, `OTHER_HOST_CLOCK` by how many seconds its clock is ahead. The clock is what
 Django, django-q2 and the log of simulated requests read; the database's is not touched.
 """
 
@@ -11,11 +11,11 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-AHEAD = float(os.environ["ELSEWHERE_CLOCK"])
+AHEAD = float(os.environ["OTHER_HOST_CLOCK"])
 _now, _time = timezone.now, time.time
 
 timezone.now = lambda: _now() + timedelta(seconds=AHEAD)
 time.time = lambda: _time() + AHEAD
-socket.gethostname = lambda: os.environ["ELSEWHERE_HOST"]
+socket.gethostname = lambda: os.environ["OTHER_HOST_NAME"]
 
 from collector_site.settings import *  # noqa: E402, F403

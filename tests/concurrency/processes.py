@@ -1,7 +1,6 @@
-"""Processes that act at once on one database: `python -m tests.concurrency.processes NAME [SEED]`.
+"""Simultaneous processes on one database: `python -m tests.concurrency.processes NAME [SEED]`.
 
-Each drill forks its actors from one interpreter, lets them go at a barrier, and prints what
-happened as JSON.
+Each drill forks its processes from one interpreter, releases them at a barrier, and prints JSON.
 """
 
 import json
@@ -26,36 +25,38 @@ from django_q.models import OrmQ  # noqa: E402
 from tasks_app import errors, lifecycle  # noqa: E402
 from tasks_app.engine import slice  # noqa: E402
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, TaskEvent  # noqa: E402
+from tasks_app.sources.simulated.exchange import symbol_at  # noqa: E402
 from tests.factories import ACTOR, make_order, make_task  # noqa: E402
+from tools.worker_machine import eventually  # noqa: E402
 
 forks = multiprocessing.get_context("fork")
 
 
-def spawn(count: int, act: Callable[[int], Any]) -> tuple[Any, list[Any], Any]:
-    """Fork actors that wait at a barrier; what they return comes through the queue."""
-    barrier, answers = forks.Barrier(count + 1), forks.SimpleQueue()
+def spawn(count: int, action: Callable[[int], Any]) -> tuple[Any, list[Any], Any]:
+    """Forks processes that wait at a barrier; returns it, the processes and the queue of their results."""
+    barrier, results = forks.Barrier(count + 1), forks.SimpleQueue()
 
     def run(number: int) -> None:
         connection.ensure_connection()
         barrier.wait()
         try:
-            answers.put(act(number))
+            results.put(action(number))
         except BaseException:
-            answers.put(traceback.format_exc())
+            results.put(traceback.format_exc())
         os._exit(0)
 
     connections.close_all()
     processes = [forks.Process(target=run, args=(number,)) for number in range(count)]
     for process in processes:
         process.start()
-    return barrier, processes, answers
+    return barrier, processes, results
 
 
-def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
-    """What each actor returned."""
-    barrier, processes, answers = spawn(count, act)
+def run_at_once(count: int, action: Callable[[int], Any]) -> list[Any]:
+    """Returns what each process returned."""
+    barrier, processes, results = spawn(count, action)
     barrier.wait()
-    return [answers.get() for _ in processes]
+    return [results.get() for _ in processes]
 
 
 def starts() -> Any:
@@ -68,7 +69,7 @@ def starts() -> Any:
             return "refused"
         return "started"
 
-    return {"answers": Counter(at_once(30, start)), "tasks": CollectionTask.objects.count()}
+    return {"answers": Counter(run_at_once(30, start)), "tasks": CollectionTask.objects.count()}
 
 
 def cancels() -> Any:
@@ -82,12 +83,12 @@ def cancels() -> Any:
             return "refused"
         return "cancelled"
 
-    answers = Counter(at_once(20, cancel))
-    return {"answers": answers, "events": TaskEvent.objects.filter(kind="cancelled").count()}
+    results = Counter(run_at_once(20, cancel))
+    return {"answers": results, "events": TaskEvent.objects.filter(kind="cancelled").count()}
 
 
 def work_one() -> bool:
-    """Take a slice off the queue, as a cluster would, and run it; False when there is none."""
+    """Takes a slice off the queue and runs it, as a worker does. Returns False if there is none."""
     job = OrmQ.objects.order_by("pk").first()
     if job and OrmQ.objects.filter(pk=job.pk).delete()[0]:
         slice.run(*job.task["args"])
@@ -95,47 +96,50 @@ def work_one() -> bool:
 
 
 def work_off(_: int) -> str:
-    """Work until the task has ended."""
+    """Works until the task has ended."""
     while CollectionTask.objects.filter(status="running").exists():
         work_one()
     return "done"
 
 
 def written() -> Any:
-    """Everything that a task may write, as one comparable value."""
+    """Returns everything that a task may write, as one comparable value."""
     bars = DailyBar.objects.aggregate(n=Sum("volume"), amount=Sum("amount"))
     items = list(CollectionItem.objects.order_by("pk").values_list("pk", "state", "fence", "rows_collected"))
     return [DailyBar.objects.count(), bars, items, list(CollectionTask.objects.values().order_by("pk"))]
 
 
 def cancel_while_writing() -> Any:
-    """Rounds of: two processes write, a third cancels at a random moment, then nothing may move."""
-    chance = random.Random(int(sys.argv[2]))
+    """In each round two processes write and a third cancels at a random moment; then nothing may change."""
+    rng = random.Random(int(sys.argv[2]))
     rounds = []
     for number in range(15):
-        codes = tuple(f"{1 + number * 400 + n:06d}" for n in range(400))
-        task = make_task(stock_codes=codes)
-        barrier, processes, answers = spawn(2, work_off)
+        codes = tuple(symbol_at("US", number * 400 + n).code for n in range(400))
+        task = make_task(market="US", stock_codes=codes)
+        barrier, processes, results = spawn(2, work_off)
         barrier.wait()
-        time.sleep(chance.uniform(0.0, 0.25))  # the cancel's random moment is what is tried
+        if number % 2:  # every other cancel comes after the first stock, however slow the machine is
+            stored = DailyBar.objects.filter(symbol__in=codes)
+            eventually(stored.exists, 30, "the first stock")
+        time.sleep(rng.uniform(0.0, 0.25))  # the random moment is what the drill tests
         try:
             lifecycle.cancel(task.pk, ACTOR)
         except errors.TaskNotRunning:
             rounds.append("ended before")
             continue
         before = written()
-        ended = [answers.get() for _ in processes]
+        ended = [results.get() for _ in processes]
         task.refresh_from_db()
         same = written() == before
         rounds.append("kept" if same and ended == ["done", "done"] else f"broken: {ended}")
     return {"rounds": Counter(rounds), "bars": DailyBar.objects.count()}
 
 
-def whole() -> Any:
+def shared_task() -> Any:
     """Two processes share a task to its end."""
     codes = tuple(f"{n:06d}" for n in range(1, 101))
     task = make_task(stock_codes=codes)
-    ended = at_once(2, work_off)
+    ended = run_at_once(2, work_off)
     task.refresh_from_db()
     return {
         "ended": ended,
@@ -150,6 +154,6 @@ if __name__ == "__main__":
         "starts": starts,
         "cancels": cancels,
         "cancel_while_writing": cancel_while_writing,
-        "whole": whole,
+        "shared_task": shared_task,
     }
     print(json.dumps(drill[sys.argv[1]](), default=str))

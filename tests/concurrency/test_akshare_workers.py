@@ -13,9 +13,7 @@ from tools.worker_machine import Machine
 
 
 @pytest.mark.any_database
-def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_when_told_to(
-    database_url: str, tmp_path: Path
-) -> None:
+def test_real_client_sends_one_request_at_a_time(database_url: str, tmp_path: Path) -> None:
     with run_server() as vendor:
         vendor.failures = {"1.600000": ["429"]}  # with Retry-After: 7
         patience = {"COLLECTOR_AKSHARE_RATE": "20", "COLLECTOR_BREAKER_PAUSE": "1", "COLLECTOR_FAN_OUT": "2"}
@@ -24,10 +22,10 @@ def test_workers_collect_through_the_real_client_one_request_at_a_time_and_wait_
         try:
             machine.start()
             order = ["--source", "akshare", "--start-date", "2024-06-03", "--end-date", "2024-06-14"]
-            told = manage(
+            output = manage(
                 database_url, "collect", "start", *order, "--codes", "600000,300750,920002", "--json", **extra
             )
-            task = json.loads(told)["task_id"]
+            task = json.loads(output)["task_id"]
             manage(database_url, "collect", "watch", task, **extra)
             ended = json.loads(manage(database_url, "collect", "status", task, "--json", **extra))
             assert (ended["status"], ended["success_count"]) == ("completed", 3)

@@ -40,7 +40,7 @@ def storm(url: str, by: str, rounds: int) -> Any:
 
 
 @pytest.mark.parametrize(("by", "rounds"), [("code", 100), ("api", 40), ("admin", 40), ("command", 40)])
-def test_nothing_is_written_after_a_cancel_has_been_answered(database_url: str, by: str, rounds: int) -> None:
+def test_nothing_is_written_after_cancel(database_url: str, by: str, rounds: int) -> None:
     seen = storm(database_url, by, rounds)
     assert seen["broken"] == [], seen
     assert seen["with a stock in a worker's hands"] > rounds // 10, f"too few met a write: {seen}"
@@ -65,7 +65,7 @@ def requests(machine: Machine) -> list[tuple[float, int]]:
     return [(float(at), int(pid)) for at, pid, _ in lines]
 
 
-def test_a_cancel_frees_the_workers_from_a_hung_source_and_the_next_task_has_them(hung: Machine) -> None:
+def test_cancel_frees_workers_for_the_next_task(hung: Machine) -> None:
     manage(hung.url, "collect", "start", "--source", "simulated", "--codes", "000001,000002", *DAYS)
     eventually(lambda: len(requests(hung)) == 2, 20, "two hung requests")
     victims = {pid for _, pid in requests(hung)}

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.concurrency.chaos_runner import struck
+from tests.concurrency.chaos_runner import run_chaos
 from tests.concurrency.collection import STOCKS, Collection
 from tests.concurrency.own_database import manage, on_postgresql, rows
 from tools.postgresql import own_server
@@ -34,21 +34,21 @@ FULL = {
 
 @linux_only
 @only_postgresql
-def test_a_server_that_is_stopped_and_started_and_cut_connections_are_overcome() -> None:
-    told = struck("postgresql", "server restarted", "connections cut")
-    assert "losses  2" in told
+def test_server_restart_is_survived() -> None:
+    output = run_chaos("postgresql", "server restarted", "connections cut")
+    assert "losses  2" in output
 
 
 @linux_only
 @only_sqlite
-def test_a_write_lock_held_for_longer_than_a_lease_is_waited_for(database_url: str) -> None:
-    told = struck(database_url, "write lock held", hold="6")
-    assert "losses  1" in told
+def test_long_write_lock_is_waited_for(database_url: str) -> None:
+    output = run_chaos(database_url, "write lock held", hold="6")
+    assert "losses  1" in output
 
 
 @linux_only
 @only_postgresql
-def test_a_server_with_no_connection_left_is_waited_for(tmp_path: Path) -> None:
+def test_full_server_is_waited_for(tmp_path: Path) -> None:
     with own_server() as server, ExitStack() as taken:
         collection = Collection(server.get_uri(), tmp_path)
         manage(collection.url, "migrate", "--verbosity", "0")
@@ -58,7 +58,7 @@ def test_a_server_with_no_connection_left_is_waited_for(tmp_path: Path) -> None:
             eventually(lambda: "too many clients" in machine.log(), 30, "a refused connection")
             assert all(connection.execute("SELECT 1").fetchone() for connection in ours)
             taken.close()
-            status = collection.ends(60)
+            status = collection.wait_for_end(60)
         assert (status["status"], status["success_count"]) == ("completed", STOCKS)
         assert len(set(collection.requests())) == STOCKS
 
@@ -122,9 +122,9 @@ def working(collection: Collection, folder: Path) -> Iterator[Machine]:
 def finish(collection: Collection) -> Any:
     """With room again, a failed task is tried again and a running one goes on; the status at the end."""
     if collection.status()["status"] == "failed":
-        told = manage(collection.url, "collect", "retry", collection.id, "--json", **collection.extra)
-        collection.id = json.loads(told)["task_id"]
-    return collection.ends(60)
+        output = manage(collection.url, "collect", "retry", collection.id, "--json", **collection.extra)
+        collection.id = json.loads(output)["task_id"]
+    return collection.wait_for_end(60)
 
 
 def assert_whole(counts: list[int], stocks: int) -> None:
@@ -137,16 +137,14 @@ def stock_counts(url: str) -> list[int]:
 
 
 @only_sqlite
-def test_a_full_disk_under_sqlite_fails_the_task_clearly_and_a_retry_completes_it(
-    template_url: str, tmp_path: Path
-) -> None:
+def test_full_sqlite_disk_fails_task(template_url: str, tmp_path: Path) -> None:
     with small_disk("4m") as disk:
         shutil.copy(template_url.removeprefix("sqlite:///"), disk / "db.sqlite3")
         collection = Collection(f"sqlite:///{disk / 'db.sqlite3'}", tmp_path, **FULL)
         with working(collection, tmp_path):
             eventually((disk / "db.sqlite3-ballast").exists, 10, "room laid by")
             fill(disk)
-            status = collection.ends(30)
+            status = collection.wait_for_end(30)
             assert (status["status"], status["error_code"]) == ("failed", "disk_full")
             assert "disk is full" in status["error_message"]
             counts = stock_counts(collection.url)
@@ -159,7 +157,7 @@ def test_a_full_disk_under_sqlite_fails_the_task_clearly_and_a_retry_completes_i
 
 
 @only_postgresql
-def test_a_full_disk_under_postgresql_fails_the_task_clearly_and_a_retry_completes_it(tmp_path: Path) -> None:
+def test_full_postgresql_disk_fails_task(tmp_path: Path) -> None:
     with small_disk("1m") as disk, own_server() as server:
         owner = os.stat(server.pgdata)
         os.chown(disk, owner.st_uid, owner.st_gid)
@@ -169,7 +167,7 @@ def test_a_full_disk_under_postgresql_fails_the_task_clearly_and_a_retry_complet
             connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
             connection.execute("ALTER TABLE tasks_app_dailybar SET TABLESPACE small")
         with working(collection, tmp_path):
-            status = collection.ends(30)
+            status = collection.wait_for_end(30)
             assert (status["status"], status["error_code"]) == ("failed", "disk_full")
             assert "disk is full" in status["error_message"]
             counts = stock_counts(collection.url)

@@ -20,7 +20,7 @@ from tools.worker_machine import ROOT, environment, eventually
 
 
 def drill(url: str, name: str, *arguments: str) -> Any:
-    """Run one of tests.concurrency.processes; what it saw."""
+    """Runs a drill of tests.concurrency.processes; returns what it printed."""
     command = [sys.executable, "-m", "tests.concurrency.processes", name, *arguments]
     settings = environment(url, COLLECTOR_SIMULATED_STOCKS="6000", COLLECTOR_SIMULATED_BARS=str(BARS))
     done = subprocess.run(
@@ -30,17 +30,17 @@ def drill(url: str, name: str, *arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_of_thirty_simultaneous_starts_exactly_one_wins(database_url: str) -> None:
+def test_one_of_thirty_starts_wins(database_url: str) -> None:
     seen = drill(database_url, "starts")
     assert seen == {"answers": {"started": 1, "refused": 29}, "tasks": 1}
 
 
-def test_of_twenty_simultaneous_cancels_exactly_one_is_answered_yes(database_url: str) -> None:
+def test_one_of_twenty_cancels_succeeds(database_url: str) -> None:
     seen = drill(database_url, "cancels")
     assert seen == {"answers": {"cancelled": 1, "refused": 19}, "events": 1}
 
 
-def test_after_a_cancel_from_another_process_nothing_more_is_written(database_url: str) -> None:
+def test_cancel_stops_writes_of_other_processes(database_url: str) -> None:
     seed = str(time.time_ns() % 10_000)
     seen = drill(database_url, "cancel_while_writing", seed)
     assert set(seen["rounds"]) <= {"kept", "ended before"}, f"seed {seed}: {seen}"
@@ -48,8 +48,8 @@ def test_after_a_cancel_from_another_process_nothing_more_is_written(database_ur
     assert seen["bars"] > 0
 
 
-def test_two_processes_share_a_task_without_losing_or_doubling_a_stock(database_url: str) -> None:
-    seen = drill(database_url, "whole")
+def test_two_processes_share_a_task(database_url: str) -> None:
+    seen = drill(database_url, "shared_task")
     assert seen == {"ended": ["done", "done"], "status": "completed", "success": 100, "bars": 100 * BARS}
 
 
@@ -79,40 +79,36 @@ def assert_complete(status: Any) -> None:
     assert status["collected_count"] + status["skipped_count"] == STOCKS * BARS
 
 
-def test_a_worker_killed_in_mid_slice_costs_only_what_it_had_in_hand(
-    collection: Collection, tmp_path: Path
-) -> None:
+def test_killed_worker_loses_only_its_claimed_stock(collection: Collection, tmp_path: Path) -> None:
     with worker(collection.url, tmp_path, **collection.extra):
         collection.start()
         eventually(lambda: len(collection.requests()) >= 6, 20, "some requests")
-        os.kill(collection.asking()[0], signal.SIGKILL)
-        status = collection.ends(60)
+        os.kill(collection.last_requesting_pids()[0], signal.SIGKILL)
+        status = collection.wait_for_end(60)
     assert_complete(status)
     assert status["collected_count"] == STOCKS * BARS
     again = {code: n for code, n in Counter(collection.requests()).items() if n > 1}
     assert len(again) <= 1, f"only the stock in the killed worker's hands is asked for again: {again}"
 
 
-def test_everything_killed_goes_on_when_workers_are_back(collection: Collection, tmp_path: Path) -> None:
+def test_task_continues_after_everything_was_killed(collection: Collection, tmp_path: Path) -> None:
     with worker(collection.url, tmp_path, **collection.extra):
         collection.start()
         eventually(lambda: len(collection.requests()) >= 6, 20, "some requests")
     before = len(collection.requests())
     with worker(collection.url, tmp_path, **collection.extra):
         eventually(lambda: len(collection.requests()) > before, 30, "the first request after the kill")
-        status = collection.ends(60)
+        status = collection.wait_for_end(60)
     assert_complete(status)
     assert sum(n - 1 for n in Counter(collection.requests()).values()) <= 2
 
 
-def test_a_cancel_frees_workers_from_a_hung_source_within_five_seconds(
-    collection: Collection, tmp_path: Path
-) -> None:
+def test_cancel_ends_hung_requests_in_five_seconds(collection: Collection, tmp_path: Path) -> None:
     extra = {**collection.extra, "COLLECTOR_SIMULATED_HANG_RATE": "1"}
     with worker(collection.url, tmp_path, **extra):
         collection.start()
         eventually(lambda: len(collection.requests()) >= 2, 20, "two hung requests")
-        hung = collection.asking()
+        hung = collection.last_requesting_pids()
         manage(collection.url, "collect", "cancel", collection.id)
         eventually(lambda: not any(_alive(pid) for pid in hung), 5, "the hung processes' end")
     assert collection.status()["status"] == "cancelled"

@@ -128,7 +128,7 @@ def latest(url: str) -> dict[str, Any]:
     return newest
 
 
-def test_once_collects_the_sample_and_a_second_time_finds_everything_there(
+def test_once_collects_the_sample_then_skips_it(
     empty_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     for collected in (BARS, 0):
@@ -145,7 +145,7 @@ def test_once_collects_the_sample_and_a_second_time_finds_everything_there(
 
 
 @pytest.mark.any_database
-def test_once_takes_up_what_a_killed_run_left_behind(
+def test_once_continues_the_task_of_a_killed_run(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     days = ["--start-date", "2000-01-01", "--end-date", "2013-12-31"]
@@ -158,7 +158,7 @@ def test_once_takes_up_what_a_killed_run_left_behind(
 
 
 @pytest.mark.any_database
-def test_once_lets_another_task_end_first(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
+def test_once_waits_for_another_task(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
     manage(database_url, "collect", "start", "--source", "simulated", "--codes", "000001,000002")
     other = latest(database_url)["task_id"]
     run = Quickstart(database_url, tmp_path, "--once")
@@ -170,7 +170,7 @@ def test_once_lets_another_task_end_first(database_url: str, tmp_path: Path, run
 
 
 @pytest.mark.any_database
-def test_once_that_is_interrupted_leaves_the_task_to_the_next_one(
+def test_interrupted_once_leaves_the_task_running(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     manage(database_url, "collect", "start", "--source", "simulated", "--codes", "000001")
@@ -183,7 +183,7 @@ def test_once_that_is_interrupted_leaves_the_task_to_the_next_one(
     run.leaves_nothing()
 
 
-def test_ready_tells_a_working_address_user_and_token_and_sigterm_stops_everything(
+def test_ready_line_gives_access_and_sigterm_stops(
     empty_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     run = Quickstart(empty_url, tmp_path, "--port", "0")
@@ -209,7 +209,7 @@ def test_ready_tells_a_working_address_user_and_token_and_sigterm_stops_everythi
 
 
 @pytest.mark.any_database
-def test_the_password_can_be_given_and_no_collection_wished(
+def test_password_from_environment_without_collection(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     options = ["--port", "0", "--no-collect", "--workers", "1"]
@@ -221,7 +221,7 @@ def test_the_password_can_be_given_and_no_collection_wished(
 
 
 @pytest.mark.any_database
-def test_a_taken_port_is_told_before_anything_starts(
+def test_taken_port_is_reported_before_the_start(
     empty_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -235,9 +235,7 @@ def test_a_taken_port_is_told_before_anything_starts(
 
 @pytest.mark.any_database
 @pytest.mark.parametrize("option", ["--once", "--no-collect"])
-def test_a_database_that_does_not_answer_is_told_without_its_password(
-    option: str, tmp_path: Path, runs: list[Quickstart]
-) -> None:
+def test_unreachable_database_is_reported(option: str, tmp_path: Path, runs: list[Quickstart]) -> None:
     run = Quickstart("postgresql://ann:s3cret@127.0.0.1:1/quotes", tmp_path, option, "--port", "0")
     runs.append(run)
     assert run.process.wait(30) == 1
@@ -249,7 +247,7 @@ def test_a_database_that_does_not_answer_is_told_without_its_password(
 
 @pytest.mark.any_database
 @linux_only
-def test_a_killed_quickstart_leaves_no_orphans(
+def test_killed_quickstart_leaves_no_orphans(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     run = Quickstart(database_url, tmp_path, "--port", "0")
@@ -263,7 +261,7 @@ def test_a_killed_quickstart_leaves_no_orphans(
 @pytest.mark.any_database
 @linux_only
 @pytest.mark.parametrize("words", ["manage.py worker", "-m gunicorn"])
-def test_a_killed_child_is_started_again(
+def test_killed_child_is_restarted(
     words: str, database_url: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
     run = Quickstart(database_url, tmp_path, "--port", "0")
@@ -279,7 +277,7 @@ def test_a_killed_child_is_started_again(
 
 
 @pytest.mark.any_database
-def test_ctrl_c_ends_only_the_watching(database_url: str) -> None:
+def test_ctrl_c_ends_watching_only(database_url: str) -> None:
     manage(database_url, "collect", "start", "--source", "simulated", "--codes", "000001")
     command = [sys.executable, str(ROOT / "manage.py"), "collect", "watch"]
     with subprocess.Popen(

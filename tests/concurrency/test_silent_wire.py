@@ -80,7 +80,7 @@ def client(stack: ExitStack, host: str, url: str, waits: bool) -> subprocess.Pop
     return process
 
 
-def test_a_pulled_wire_is_noticed_by_who_waits_for_an_answer_and_by_who_asks(database_url: str) -> None:
+def test_pulled_wire_is_noticed_by_both_clients(database_url: str) -> None:
     """By keep-alives when all was acknowledged, by tcp_user_timeout when something was not."""
     if not os.access("/usr/sbin/ip", os.X_OK) and not os.access("/sbin/ip", os.X_OK):
         pytest.skip("needs the command ip (Debian: iproute2)")

@@ -60,7 +60,7 @@ def test_killed_idle_process_is_replaced(running: Machine, victim: str) -> None:
     kill(running, victim)
 
 
-def test_kills_in_a_row_are_all_recovered_from(running: Machine) -> None:
+def test_consecutive_kills_are_survived(running: Machine) -> None:
     for victim in ("watchdog", "first worker", "second worker", "first worker"):
         kill(running, victim)
 
@@ -73,21 +73,21 @@ def test_all_workers_killed_at_once_are_replaced(running: Machine) -> None:
     eventually(lambda: not set(running.living()) & old.all(), 5, "the old ones' end")
 
 
-def test_a_killed_busy_worker_is_replaced_and_the_others_are_not_disturbed(running: Machine) -> None:
+def test_killed_busy_worker_disturbs_no_other(running: Machine) -> None:
     running.queue("until_drained")
-    eventually(lambda: running.said("begun"), 10)
-    victim = running.said("begun")
+    eventually(lambda: running.note_pid("begun"), 10)
+    victim = running.note_pid("begun")
     assert victim
     old = running.current()
     running.queue("linger", 4)
     eventually(lambda: [text for _, text in running.notes()].count("begun") == 2, 10)
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: running.said("ended"), 10, "the other job's end")
+    eventually(lambda: running.note_pid("ended"), 10, "the other job's end")
     running.prove_alive("after the kill")
     assert len(running.current().all() - old.all()) == 1
 
 
-def test_worker_killed_within_django_q2_s_own_lock_is_replaced(running: Machine) -> None:
+def test_worker_killed_within_a_lock_is_replaced(running: Machine) -> None:
     old = running.current()
     running.queue("die_holding_the_timer")
     eventually(lambda: running.current() != old, 10, "its replacement")
@@ -95,24 +95,24 @@ def test_worker_killed_within_django_q2_s_own_lock_is_replaced(running: Machine)
     assert len(running.current().all() - old.all()) == 1
 
 
-def test_job_deaf_to_its_time_out_is_killed(running: Machine) -> None:
+def test_job_that_ignores_its_timeout_is_killed(running: Machine) -> None:
     old = running.current()
     running.queue("deaf", timeout=1)
-    eventually(lambda: running.said("did not listen"), 10)
-    deaf = running.said("did not listen")
+    eventually(lambda: running.note_pid("did not listen"), 10)
+    deaf = running.note_pid("did not listen")
     eventually(lambda: deaf not in running.living(), 15, "the end of the hung worker")
     eventually(lambda: running.current() != old, 5, "its replacement")
     running.prove_alive("after the kill")
     assert len(running.current().all() - old.all()) == 1
 
 
-def test_job_that_times_out_ends_and_its_worker_is_replaced(running: Machine) -> None:
+def test_timed_out_job_fails(running: Machine) -> None:
     old = running.current()
     running.queue("linger", 60, timeout=1)
     eventually(lambda: running.current() != old, 10, "its replacement")
     running.become_idle()  # the job failed, and was acknowledged
     assert "Task exceeded maximum timeout value" in running.log()
-    assert not running.said("ended")
+    assert not running.note_pid("ended")
 
 
 def test_stopped_workers_are_killed_and_replaced(running: Machine) -> None:
@@ -124,24 +124,24 @@ def test_stopped_workers_are_killed_and_replaced(running: Machine) -> None:
 
 
 @linux_only
-def test_killing_the_supervisor_leaves_no_orphans(running: Machine) -> None:
+def test_killed_supervisor_leaves_no_orphans(running: Machine) -> None:
     running.queue("linger", 60)
-    eventually(lambda: running.said("begun"), 10)
+    eventually(lambda: running.note_pid("begun"), 10)
     running.signal(signal.SIGKILL)
     eventually(lambda: not running.living(), 5, "the end of all processes")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_sigterm_stops_everything_gracefully_within_ten_seconds(running: Machine, signum: int) -> None:
+def test_sigterm_stops_gracefully_in_ten_seconds(running: Machine, signum: int) -> None:
     running.queue("until_drained")
-    eventually(lambda: running.said("begun"), 10)
+    eventually(lambda: running.note_pid("begun"), 10)
     running.signal(signum)
     assert running.wait(10) == 0
-    assert running.said("handed back")
+    assert running.note_pid("handed back")
     assert not running.living()
 
 
-def test_sigterm_during_the_start_stops_it(machine: Machine) -> None:
+def test_sigterm_during_start_stops(machine: Machine) -> None:
     machine.start(wait=False)
     eventually(lambda: "worker started" in machine.log(), 20)
     machine.signal(signal.SIGTERM)
@@ -149,29 +149,29 @@ def test_sigterm_during_the_start_stops_it(machine: Machine) -> None:
     assert not machine.living()
 
 
-def test_sigterm_to_the_whole_group_lets_the_running_job_finish(running: Machine) -> None:
+def test_sigterm_to_the_group_lets_the_job_finish(running: Machine) -> None:
     running.queue("linger", 2)
-    eventually(lambda: running.said("begun"), 10)
+    eventually(lambda: running.note_pid("begun"), 10)
     assert running.supervisor
     os.killpg(running.supervisor.pid, signal.SIGTERM)
     assert running.wait(10) == 0
-    assert running.said("ended")
+    assert running.note_pid("ended")
 
 
-def test_sigterm_to_every_single_process_lets_the_running_job_finish(running: Machine) -> None:
+def test_sigterm_to_all_lets_the_job_finish(running: Machine) -> None:
     """systemd's default, should somebody forget KillMode=mixed."""
     running.queue("linger", 2)
-    eventually(lambda: running.said("begun"), 10)
+    eventually(lambda: running.note_pid("begun"), 10)
     assert running.supervisor
     for pid in [running.supervisor.pid, *running.living()]:
         os.kill(pid, signal.SIGTERM)
     assert running.wait(10) == 0
-    assert running.said("ended")
+    assert running.note_pid("ended")
 
 
-def test_a_second_signal_stops_at_once(running: Machine) -> None:
+def test_second_signal_stops_at_once(running: Machine) -> None:
     running.queue("linger", 60)
-    eventually(lambda: running.said("begun"), 10)
+    eventually(lambda: running.note_pid("begun"), 10)
     running.signal(signal.SIGTERM)
     eventually(lambda: "stopping" in running.log(), 5)
     running.signal(signal.SIGTERM)
@@ -179,12 +179,12 @@ def test_a_second_signal_stops_at_once(running: Machine) -> None:
     eventually(lambda: not running.living(), 5)
 
 
-def test_what_a_job_forks_can_be_terminated(running: Machine) -> None:
+def test_child_of_a_job_can_be_terminated(running: Machine) -> None:
     running.queue("fork_and_terminate")
-    eventually(lambda: running.said(f"child {int(signal.SIGTERM)}"), 10)
+    eventually(lambda: running.note_pid(f"child {int(signal.SIGTERM)}"), 10)
 
 
-def test_a_dead_database_at_start_is_waited_for(machine: Machine) -> None:
+def test_unavailable_database_at_start_is_waited_for(machine: Machine) -> None:
     away = machine.database.with_suffix(".away")
     machine.database.rename(away)
     machine.database.mkdir()  # SQLite cannot open a folder
@@ -198,6 +198,6 @@ def test_a_dead_database_at_start_is_waited_for(machine: Machine) -> None:
     assert "the database is back" in machine.log()
 
 
-def test_the_number_of_workers_can_be_given(machine: Machine) -> None:
+def test_worker_count_is_an_option(machine: Machine) -> None:
     machine.start(workers=3)
     assert len(machine.current().workers) == 3

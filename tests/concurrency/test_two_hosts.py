@@ -21,12 +21,12 @@ COUNTED = b'UPDATE "tasks_app_collectiontask" SET "processed_stocks"'  # a stock
 LANES = {"COLLECTOR_FAN_OUT": "2", "COLLECTOR_SLICE_SECONDS": "0.5"}
 
 
-def elsewhere(name: str, ahead: float) -> dict[str, str]:
+def host_environment(name: str, ahead: float) -> dict[str, str]:
     """The environment of a host with this name, its clock ahead by some seconds."""
     return {
         "DJANGO_SETTINGS_MODULE": "tests.concurrency.other_host_settings",
-        "ELSEWHERE_HOST": name,
-        "ELSEWHERE_CLOCK": str(ahead),
+        "OTHER_HOST_NAME": name,
+        "OTHER_HOST_CLOCK": str(ahead),
     }
 
 
@@ -37,7 +37,7 @@ class Host(Machine):
         folder.mkdir()
         self.requests_file = folder / "requests"
         log = {"COLLECTOR_SIMULATED_LOG": str(self.requests_file)}
-        super().__init__(folder, url, **{**extra, **elsewhere(folder.name, ahead), **log})
+        super().__init__(folder, url, **{**extra, **host_environment(folder.name, ahead), **log})
         self.start(workers=1, wait=False)
 
     def ready(self) -> None:
@@ -115,7 +115,7 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("ahead", [TEN_MINUTES, -TEN_MINUTES])
-def test_two_hosts_share_a_task_though_their_clocks_are_ten_minutes_apart(pair: Pair, ahead: float) -> None:
+def test_hosts_with_different_clocks_share_a_task(pair: Pair, ahead: float) -> None:
     near, far = pair.start_hosts(ahead)
     pair.collection.start()
     pair.end(60)
@@ -127,17 +127,17 @@ def test_two_hosts_share_a_task_though_their_clocks_are_ten_minutes_apart(pair: 
     assert abs(apart - ahead) < 60, "the drill's clocks are not what it says"
 
 
-def test_what_a_host_with_a_fast_clock_starts_is_taken_up_at_once(pair: Pair) -> None:
+def test_fast_clock_delays_no_slice(pair: Pair) -> None:
     near = Host(pair.folder / "near", pair.url, 0.0, **pair.collection.extra)
     pair.stack.callback(near.close)
     near.ready()
-    pair.collection.extra |= elsewhere("web", TEN_MINUTES)
+    pair.collection.extra |= host_environment("web", TEN_MINUTES)
     pair.collection.start()
     seconds = eventually(near.requests, 3, "the first request")  # a lost slice is missed after its lease: 4 s
     print(f"taken up {seconds:.1f} s after the start")
 
 
-def test_both_hosts_are_seen_in_one_redis(pair: Pair, redis_url: str) -> None:
+def test_both_hosts_are_listed_in_redis(pair: Pair, redis_url: str) -> None:
     pair.start_hosts(TEN_MINUTES, REDIS_URL=redis_url)
     seen = "from tasks_app.queue import dispatch; print(sorted(c.host for c in dispatch.live_clusters()))"
 
@@ -159,9 +159,7 @@ def fall_silent(link: Link) -> None:
 
 
 @pytest.mark.parametrize("lose", [cut, fall_silent])
-def test_a_host_that_loses_the_database_neither_stalls_nor_doubles(
-    pair: Pair, lose: Callable[[Link], None]
-) -> None:
+def test_lost_host_doubles_nothing(pair: Pair, lose: Callable[[Link], None]) -> None:
     near, far = pair.start_hosts()
     pair.collection.start()
     eventually(lambda: min(len(near.requests()), len(far.requests())) > 1, 20, "both at work")

@@ -1,4 +1,4 @@
-"""One gate for all processes: their requests together keep the rate, and one alone probes a sick source."""
+"""One rate limiter for all processes: together they keep the rate, and one request probes a paused source."""
 
 import os
 import signal
@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.concurrency.collection import Collection
-from tests.concurrency.own_database import manage
+from tests.concurrency.own_database import manage, rows
 from tools.request_rate import most_within
 from tools.worker_machine import Machine, eventually
 
 RATE = 20
+PAUSED = "SELECT 1 FROM tasks_app_sourcegate WHERE open_until IS NOT NULL"
 STOCKS = 120
-WINDOW = 0.9  # seconds: on a busy machine some pass between leaving the gate and the log's line
+WINDOW = 0.9  # seconds: on a busy machine time passes between the permit and the line in the log
 
 
-class Kind(Collection):
-    """A collection from a source that is asked for no more than it allows, and the machine that does it."""
+class LimitedCollection(Collection):
+    """A collection from a source with a rate limit, and the worker machine that runs it."""
 
     def __init__(self, url: str, folder: Path, **extra: str) -> None:
         settings = {"COLLECTOR_SIMULATED_STOCKS": str(STOCKS), "COLLECTOR_SIMULATED_LATENCY": "0.1"}
@@ -28,7 +29,7 @@ class Kind(Collection):
         self.machine.start()
 
     def times(self) -> list[float]:
-        """When the source was asked, in unix seconds."""
+        """Returns when requests were sent, in ascending unix seconds."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return sorted(float(line.split()[0]) for line in lines)
 
@@ -37,12 +38,12 @@ class Kind(Collection):
 
 
 @pytest.fixture
-def kind(database_url: str, tmp_path: Path) -> Iterator[type[Kind]]:
-    """Makes a collection with these settings; its machine is gone afterwards."""
-    made: list[Kind] = []
+def make_collection(database_url: str, tmp_path: Path) -> Iterator[type[LimitedCollection]]:
+    """Makes a collection with these settings; its machine is stopped afterwards."""
+    made: list[LimitedCollection] = []
 
-    def make(**extra: str) -> Kind:
-        made.append(Kind(database_url, tmp_path, **extra))
+    def make(**extra: str) -> LimitedCollection:
+        made.append(LimitedCollection(database_url, tmp_path, **extra))
         return made[-1]
 
     yield make  # type: ignore[misc]
@@ -50,10 +51,10 @@ def kind(database_url: str, tmp_path: Path) -> Iterator[type[Kind]]:
         one.machine.close()
 
 
-def test_two_processes_never_ask_more_often_than_the_rate_allows(kind: type[Kind]) -> None:
-    collection = kind(COLLECTOR_SIMULATED_RATE=str(RATE))
+def test_two_processes_keep_the_rate_together(make_collection: type[LimitedCollection]) -> None:
+    collection = make_collection(COLLECTOR_SIMULATED_RATE=str(RATE))
     collection.start()
-    ended = collection.ends(60)
+    ended = collection.wait_for_end(60)
     assert (ended["status"], ended["success_count"]) == ("completed", STOCKS)
     begun = collection.times()
     assert len(collection.pids()) == 2
@@ -63,26 +64,26 @@ def test_two_processes_never_ask_more_often_than_the_rate_allows(kind: type[Kind
     print(f"achieved {achieved:.1%} of {RATE}/s")  # 95 % is the benchmark's to show
 
 
-def test_a_slow_rate_is_kept_from_request_to_request(kind: type[Kind]) -> None:
-    collection = kind(COLLECTOR_SIMULATED_RATE="0.7", COLLECTOR_SIMULATED_STOCKS="5")
+def test_slow_rate_is_kept_between_requests(make_collection: type[LimitedCollection]) -> None:
+    collection = make_collection(COLLECTOR_SIMULATED_RATE="0.7", COLLECTOR_SIMULATED_STOCKS="5")
     collection.start()
-    assert collection.ends(60)["success_count"] == 5
+    assert collection.wait_for_end(60)["success_count"] == 5
     begun = collection.times()
     assert most_within(begun, WINDOW / 0.7) == 1
 
 
-def test_a_killed_process_takes_no_more_than_its_own_requests_with_it(kind: type[Kind]) -> None:
-    collection = kind(COLLECTOR_SIMULATED_RATE=str(RATE), COLLECTOR_SIMULATED_STOCKS="60")
+def test_rate_is_kept_when_a_process_is_killed(make_collection: type[LimitedCollection]) -> None:
+    collection = make_collection(COLLECTOR_SIMULATED_RATE=str(RATE), COLLECTOR_SIMULATED_STOCKS="60")
     collection.start()
     eventually(lambda: len(collection.times()) > 10, 20, "some requests")
     victim = collection.machine.current().workers[0]
     os.kill(victim, signal.SIGKILL)
-    assert collection.ends(60)["success_count"] == 60
+    assert collection.wait_for_end(60)["success_count"] == 60
     assert most_within(collection.times(), WINDOW) <= RATE
 
 
-def test_two_processes_stop_asking_a_source_that_refuses_and_one_request_probes_it(kind: type[Kind]) -> None:
-    collection = kind(
+def test_open_breaker_lets_one_probe_through(make_collection: type[LimitedCollection]) -> None:
+    collection = make_collection(
         COLLECTOR_SIMULATED_RATE="50",
         COLLECTOR_SIMULATED_THROTTLE_RATE="1",
         COLLECTOR_SIMULATED_LATENCY="0",
@@ -90,20 +91,21 @@ def test_two_processes_stop_asking_a_source_that_refuses_and_one_request_probes_
         COLLECTOR_BREAKER_PAUSE="3",
     )
     collection.start()
-    eventually(lambda: collection.status()["source_paused_until"], 20, "the breaker")
+    eventually(lambda: rows(collection.url, PAUSED), 20, "the breaker")
     time.sleep(1.1)  # until the requests whose time was reserved have been made
     before = len(collection.times())
     assert before < 60
     eventually(lambda: len(collection.times()) > before, 10, "a probe")
     time.sleep(1.0)
     assert len(collection.times()) == before + 1, "one probes, and the pause goes on"
-    told = collection.status()
-    assert (told["status"], told["failed_count"], told["unattended"]) == ("running", 0, False)
-    assert told["source_message"] == "The simulated vendor asks to slow down."
+    output = collection.status()
+    assert (output["status"], output["failed_count"], output["unattended"]) == ("running", 0, False)
+    assert output["source_paused_until"]
+    assert output["source_message"] == "The simulated vendor asks to slow down."
 
 
-def test_a_cancel_reaches_those_who_wait_at_the_gate(kind: type[Kind]) -> None:
-    collection = kind(COLLECTOR_SIMULATED_RATE="1")
+def test_cancel_reaches_waiting_requests(make_collection: type[LimitedCollection]) -> None:
+    collection = make_collection(COLLECTOR_SIMULATED_RATE="1")
     collection.start()
     eventually(collection.times, 20, "a first request")
     manage(collection.url, "collect", "cancel", **collection.extra)
