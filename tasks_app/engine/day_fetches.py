@@ -53,7 +53,6 @@ class DayFetcher:
 
     def __init__(self, task: CollectionTask, name: str, source: Source, conf: Conf) -> None:
         self.task, self.name, self.source, self.conf = task, name, source, conf
-        self.market, self.adjust = task.market, task.adjust
         self.cache = day_cache(task.pk, name)
         self.in_flight: set[date] = set()
         traits = registry.traits(name, conf)
@@ -75,7 +74,7 @@ class DayFetcher:
             return ()
         if self.selects_days:
             source = cast(SelectiveDaySource, self.source)
-            if not all(source.offers_day(self.market, day) for day in sessions):
+            if not all(source.offers_day(self.task.market, day) for day in sessions):
                 return ()
         self.cache.wanted.update(sessions)
         return tuple(sessions)
@@ -87,7 +86,7 @@ class DayFetcher:
     def fetch(self, day: date) -> Day:
         """Requests a day from the source. Raises `SourceError`."""
         source = cast(DaySource, self.source)  # `is_worthwhile` has checked it
-        return source.fetch_day(self.market, day, self.adjust)
+        return source.fetch_day(self.task.market, day, self.task.adjust)
 
     def find_problem(self, day: date, response: Any) -> str:
         """Returns why the response is not a whole day of the market; "" if it is one. Costs a query.
@@ -125,13 +124,13 @@ class DayFetcher:
         earlier = (first - timedelta(days=n) for n in count(1))
         before = next(day for day in earlier if self._is_session(day))
         codes = CollectionItem.objects.filter(task=self.task).values("code")
-        stored = Series.objects.filter(market=self.market, adjust=self.adjust, symbol__in=codes)
+        stored = Series.objects.filter(market=self.task.market, adjust=self.task.adjust, symbol__in=codes)
         traded = stored.filter(first_day__lte=before, last_day__gte=before)
         return list(traded.values_list("symbol", flat=True))
 
     @cached_property
     def _calendar(self) -> days.TradingDays:
-        return days.trading_days_for(self.market, self.name)
+        return days.trading_days_for(self.task.market, self.name)
 
     def _is_session(self, day: date) -> bool:
         """Beyond the calendar every weekday counts as a session."""

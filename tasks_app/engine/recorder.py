@@ -106,7 +106,7 @@ class Recorder:
     def _add_bars(
         self, item: StockRequest, result: ValidationResult, origin: Provenance, days_are_complete: bool
     ) -> Outcome:
-        """Stores the bars beside the stored ones."""
+        """Adds the bars to the stored series."""
         request, current = item.request, item.stored.series
         stored_before = count_bars_within(current, self.planner.window())
         stored = upsert.upsert_bars(request, origin, result.bars, expect_new=current is None)

@@ -59,7 +59,7 @@ class RequestQueue:
     def send(self, source: SourceState) -> Blocked | None:
         """Sends the requests of the source's waiting stocks that its limiter permits.
 
-        Stocks that are answered by cached days of the whole market are recorded at once. Returns why some
+        Stocks whose days of the whole market are cached are recorded without a request. Returns why some
         requests could not be sent; None when there is nothing more to send.
         """
         self.record_from_days(source)
@@ -81,7 +81,7 @@ class RequestQueue:
         return Blocked(0.0) if len(permits) < count else None
 
     def record_from_days(self, source: SourceState) -> None:
-        """Records the waiting stocks whose days are cached: requests of whole market days answer them."""
+        """Records the waiting stocks whose days of the whole market are all cached."""
         for item in self._waiting_for(source):
             sessions = source.days.sessions_for(item.request)
             if sessions and not source.days.missing(sessions):
@@ -194,6 +194,6 @@ class RequestQueue:
         lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=reason)
 
     def _retry_delay(self, attempts: int, error: SourceError | None) -> float:
-        """Returns the seconds before the next attempt: as the source asks, else growing, with jitter."""
+        """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""
         delay = (error and error.retry_after) or self.conf.backoff * 2 ** (attempts - 1)
         return min(delay, self.conf.backoff_max) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter

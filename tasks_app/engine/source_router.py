@@ -61,7 +61,7 @@ class SourceState:
         return self._blocked
 
     def set_blocked(self, blocked: Blocked | None) -> None:
-        """Stores what the limiter has just answered."""
+        """Stores the limiter's current status."""
         self._blocked, self._checked_at = blocked, time.monotonic()
 
     def blocked_seconds(self) -> float:
@@ -86,7 +86,7 @@ class StockRequest:
     """The work item of a slice: a claimed stock from its claim to its record.
 
     `request` holds the missing days, `stored` what the database has, `source` the source to try now,
-    `notes` what earlier sources answered ("name: reason"), and `error_code` the first failure's code.
+    `notes` the failures at earlier sources ("name: reason"), and `error_code` the first failure's code.
     """
 
     claim: Claim
@@ -112,18 +112,18 @@ class StockRequest:
 
     @property
     def history(self) -> str:
-        """What earlier sources answered."""
+        """The failures at earlier sources in one sentence."""
         return "; ".join(self.notes)[:500]
 
     def restore_history(self) -> None:
-        """Reads what earlier sources had answered when the stock was requeued."""
+        """Reads the failures at earlier sources, which were stored when the stock was requeued."""
         item = CollectionItem.objects.only("error_code", "error_message").get(pk=self.claim.item_id)
         notes = item.error_message.split("; ") if item.error_message else []
         self.notes = [note for note in notes if not note.startswith(f"{self.source.name}: ")]
         self.error_code = item.error_code
 
     def describe(self, reason: str) -> str:
-        """Returns all answers, the current source's last; each with its source if there were several."""
+        """Returns all failures, the current source's last; each with its source if there were several."""
         return "; ".join([*self.notes, f"{self.source.name}: {reason}"]) if self.notes else reason
 
 

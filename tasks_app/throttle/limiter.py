@@ -133,7 +133,7 @@ class SourceLimiter(NoLimit):
             if self._reserve_in_row(number, open_until__isnull=True):
                 return number, False
         if self._reserve_in_row(1, open_until__lte=Clock()):
-            self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # for all others, until it is answered
+            self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # for all others, until the probe has ended
             return 1, True
         return 0, False
 
