@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import recorder
-from tasks_app.lifecycle import Claim, Lane, Outcome
+from tasks_app.lifecycle import Claim, Lane, Outcome, recovery
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import upsert, validation
@@ -137,11 +137,12 @@ class LifeCycleMachine(RuleBasedStateMachine):
             self.start(data.draw(st.sampled_from([None, CODES])), running)
 
     def start(self, codes: tuple[str, ...] | None, running: CollectionTask | None) -> None:
+        is_free = running is None or self.is_lost(running)
         try:
             lifecycle.start(make_order(stock_codes=codes), ACTOR, today=TODAY)
-            assert running is None
+            assert is_free
         except errors.TaskAlreadyRunning:
-            assert running is not None
+            assert not is_free
 
     def retry(self, old: Any) -> None:
         with pytest.raises(errors.TaskNotRunning):
@@ -226,6 +227,14 @@ class LifeCycleMachine(RuleBasedStateMachine):
 
     def running(self) -> CollectionTask | None:
         return CollectionTask.objects.filter(status="running").first()
+
+    def is_lost(self, task: CollectionTask) -> bool:
+        """Whether a start's rescue ends the task: each open stock was lost with its last attempt."""
+        if task.planned_at is None:
+            return task.events.filter(kind="rescued").count() >= recovery.PLAN_ATTEMPTS
+        unprocessed = task.items.filter(state__in=["pending", "claimed"])
+        lost = unprocessed.filter(state="claimed", lease_until=PAST, attempts__gte=3)
+        return unprocessed.count() == lost.count()
 
     def is_unplanned(self, worker: Worker) -> bool:
         return CollectionTask.objects.filter(

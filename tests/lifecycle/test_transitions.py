@@ -285,6 +285,21 @@ def test_stock_fails_after_three_lost_workers():
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
 
 
+def test_start_ends_a_task_whose_stocks_were_lost():
+    """A start rescues the running task first; here every stock was lost with its last attempt."""
+    old = make_task()
+    for _ in range(2):
+        lifecycle.claim(make_lane(old), 3)
+        _expire_leases(old)
+        lifecycle.rescue(old.pk)
+    lifecycle.claim(make_lane(old), 3)
+    _expire_leases(old)
+    new = make_task()
+    old.refresh_from_db()
+    assert (old.status, old.error_code, old.failed_count) == ("failed", "all_failed", 3)
+    assert CollectionTask.objects.get(status="running") == new
+
+
 def test_abandoned_task_fails_and_frees_the_slot():
     task = make_task()
     CollectionTask.objects.update(heartbeat_at="2020-01-01T00:00:00Z")
@@ -306,15 +321,15 @@ def test_returning_workers_continue_the_task():
 
 
 def test_watchdog_counts_only_observed_silence(monkeypatch):
-    task, silence, clock = make_task(), watchdog.Silence(), [1000.0]
+    task, silence, clock = make_task(), watchdog.SilenceTimer(), [1000.0]
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: clock[0])
     heard = []
     for passed in (0, 2, 2, 3600):  # the database was away for an hour
         clock[0] += passed
-        heard.append(silence.of(task))
-    assert heard == [0.0, 2.0, 4.0, 4.0 + watchdog.LONGEST_ROUND]
+        heard.append(silence.seconds(task))
+    assert heard == [0.0, 2.0, 4.0, 4.0 + watchdog.LONGEST_GAP]
     task.heartbeat_at += timedelta(seconds=1)
-    assert silence.of(task) == 0.0
+    assert silence.seconds(task) == 0.0
 
 
 def test_task_with_waiting_stocks_is_not_abandoned():
