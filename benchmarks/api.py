@@ -18,12 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from benchmarks.api_client import (
-    MARKET,
-    CollectionRequest,
-    is_running,
-    start,
-)
+from benchmarks.api_client import MARKET, CollectionRequest, is_running, start
 from benchmarks.harness import (
     ROOT,
     Access,

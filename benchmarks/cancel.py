@@ -25,14 +25,7 @@ from benchmarks.api_client import (
     time_to_first_bar,
     wait_until,
 )
-from benchmarks.harness import (
-    ROOT,
-    Access,
-    format_spread,
-    parse_arguments,
-    quickstart,
-    temporary_database,
-)
+from benchmarks.harness import ROOT, Access, format_spread, parse_arguments, quickstart, temporary_database
 
 SAMPLE = {**MARKET, "source": "sample", "market": "US", "stock_codes": ["IBM"], "start_date": "2000-01-01"}
 QUIET_SECONDS = 6.0

@@ -11,13 +11,7 @@ import time
 from contextlib import ExitStack
 
 from benchmarks.api_client import MARKET, Run
-from benchmarks.harness import (
-    Access,
-    format_spread,
-    parse_arguments,
-    quickstart,
-    temporary_database,
-)
+from benchmarks.harness import Access, format_spread, parse_arguments, quickstart, temporary_database
 from benchmarks.polling_clients import PollingClients
 
 TARGET = 0.15

@@ -13,18 +13,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.api_client import (
-    MARKET,
-    CollectionRequest,
-    start,
-    status,
-)
-from benchmarks.harness import (
-    Access,
-    parse_arguments,
-    quickstart,
-    temporary_database,
-)
+from benchmarks.api_client import MARKET, CollectionRequest, start, status
+from benchmarks.harness import Access, parse_arguments, quickstart, temporary_database
 from tasks_app.sources.simulated.exchange import symbol_at
 from tools.request_rate import most_within
 

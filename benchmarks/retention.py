@@ -15,12 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.harness import (
-    ROOT,
-    format_spread,
-    parse_arguments,
-    temporary_database,
-)
+from benchmarks.harness import ROOT, format_spread, parse_arguments, temporary_database
 
 ITEMS_OF_A_TASK = 5000
 RECENT_TASKS = 50

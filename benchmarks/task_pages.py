@@ -16,20 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.api_client import (
-    MARKET,
-    cancel,
-    is_running,
-    start,
-)
+from benchmarks.api_client import MARKET, cancel, is_running, start
 from benchmarks.browser_client import SETTINGS, Browser, TaskPage
-from benchmarks.harness import (
-    Access,
-    format_spread,
-    parse_arguments,
-    quickstart,
-    temporary_database,
-)
+from benchmarks.harness import Access, format_spread, parse_arguments, quickstart, temporary_database
 from benchmarks.polling_clients import EXPECTED_STATUSES, PollingClients, Response
 
 TARGET = 0.5

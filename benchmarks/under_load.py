@@ -19,23 +19,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from urllib.parse import urlsplit
 
-from benchmarks.api_client import (
-    CollectionRequest,
-    Run,
-    is_running,
-    time_to_first_bar,
-    wait_until,
-)
+from benchmarks.api_client import CollectionRequest, Run, is_running, time_to_first_bar, wait_until
 from benchmarks.browser_client import SETTINGS, Browser, TaskPage
 from benchmarks.cancel import start_and_cancel
-from benchmarks.harness import (
-    Access,
-    format_spread,
-    p99,
-    parse_arguments,
-    quickstart,
-    temporary_database,
-)
+from benchmarks.harness import Access, format_spread, p99, parse_arguments, quickstart, temporary_database
 from benchmarks.polling_load import StatusPollers, slowdown
 from tasks_app.sources.simulated.exchange import symbol_at
 

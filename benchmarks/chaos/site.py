@@ -17,14 +17,7 @@ from django.core.cache import cache
 
 from tasks_app.management import bootstrap, web_server
 from tasks_app.models import CollectionLane, CollectionTask
-from tools.worker_machine import (
-    ROOT,
-    Machine,
-    Processes,
-    environment,
-    eventually,
-    marked,
-)
+from tools.worker_machine import ROOT, Machine, Processes, environment, eventually, marked
 
 ORPHAN_SECONDS = 10.0
 

@@ -7,20 +7,8 @@ from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import EventKind
-from tests.admin.helpers import (
-    TASKS,
-    messages_of,
-    staff_client,
-    superuser_client,
-    text_of,
-    url,
-)
-from tests.factories import (
-    ACTOR,
-    make_ended,
-    make_lane,
-    make_task,
-)
+from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
+from tests.factories import ACTOR, make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 LIST = f"{TASKS}_changelist"

@@ -17,20 +17,8 @@ from tasks_app.models.states import ItemState
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import coverage
-from tests.admin.helpers import (
-    TASKS,
-    staff_client,
-    strip_tags,
-    superuser_client,
-    text_of,
-    url,
-)
-from tests.factories import (
-    ACTOR,
-    make_ended,
-    make_lane,
-    make_task,
-)
+from tests.admin.helpers import TASKS, staff_client, strip_tags, superuser_client, text_of, url
+from tests.factories import ACTOR, make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 

@@ -8,12 +8,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import (
-    ITEMS,
-    superuser_client,
-    text_of,
-    url,
-)
+from tests.admin.helpers import ITEMS, superuser_client, text_of, url
 from tests.factories import make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db

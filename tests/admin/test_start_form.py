@@ -14,21 +14,8 @@ from django.utils import timezone, translation
 from tasks_app import lifecycle
 from tasks_app.models import CollectionTask, SourceGate, Stock, StockList
 from tasks_app.orders import code_lists, estimates, order as orders
-from tests.admin.helpers import (
-    TASKS,
-    messages_of,
-    staff_client,
-    superuser_client,
-    text_of,
-    url,
-)
-from tests.factories import (
-    ACTOR,
-    TODAY,
-    make_ended,
-    make_order,
-    make_task,
-)
+from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
+from tests.factories import ACTOR, TODAY, make_ended, make_order, make_task
 
 pytestmark = pytest.mark.django_db
 

@@ -11,12 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, CollectionItem, Correction, DailyBar, Finding, Series, Stock
 from tasks_app.quotes.csv_export import COLUMNS
-from tests.admin.helpers import (
-    staff_client,
-    superuser_client,
-    text_of,
-    url,
-)
+from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import make_task, make_user
 
 pytestmark = pytest.mark.django_db

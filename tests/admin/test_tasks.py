@@ -10,20 +10,8 @@ from tasks_app.admin.tasks import live_updates
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import (
-    ITEMS,
-    TASKS,
-    staff_client,
-    superuser_client,
-    text_of,
-    url,
-)
-from tests.factories import (
-    ACTOR,
-    make_ended,
-    make_lane,
-    make_task,
-)
+from tests.admin.helpers import ITEMS, TASKS, staff_client, superuser_client, text_of, url
+from tests.factories import ACTOR, make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 

@@ -10,13 +10,7 @@ from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed
 
-from tests.admin.helpers import (
-    messages_of,
-    staff_client,
-    superuser_client,
-    text_of,
-    url,
-)
+from tests.admin.helpers import messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -8,18 +8,8 @@ from django.db.models import F
 
 from tasks_app import lifecycle
 from tasks_app.models import CollectionTask
-from tests.admin.helpers import (
-    TASKS,
-    superuser_client,
-    text_of,
-    url,
-)
-from tests.factories import (
-    ACTOR,
-    make_ended,
-    make_lane,
-    make_task,
-)
+from tests.admin.helpers import TASKS, superuser_client, text_of, url
+from tests.factories import ACTOR, make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 SAID = "No worker is processing this task"

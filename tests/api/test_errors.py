@@ -11,12 +11,7 @@ from rest_framework.views import APIView
 from tasks_app.api.errors import exception_handler
 from tasks_app.models.states import ItemState
 from tests.api.factories import BASE, START, client_of, send
-from tests.factories import (
-    finish,
-    make_ended,
-    make_task,
-    make_user,
-)
+from tests.factories import finish, make_ended, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 

@@ -19,12 +19,7 @@ from tasks_app.errors import TaskNotRunning
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
 from tests.api.factories import client_of, make_bars, make_stock
-from tests.factories import (
-    ACTOR,
-    finish,
-    make_ended,
-    make_user,
-)
+from tests.factories import ACTOR, finish, make_ended, make_user
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")

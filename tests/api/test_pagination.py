@@ -11,18 +11,8 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
-from tests.api.factories import (
-    BASE,
-    client_of,
-    make_bars,
-    make_stock,
-)
-from tests.factories import (
-    make_ended,
-    make_lane,
-    make_task,
-    make_user,
-)
+from tests.api.factories import BASE, client_of, make_bars, make_stock
+from tests.factories import make_ended, make_lane, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 CURSORS = [

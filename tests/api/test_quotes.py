@@ -5,12 +5,7 @@ import csv
 import pytest
 
 from tasks_app.quotes.csv_export import escape_formula
-from tests.api.factories import (
-    BASE,
-    client_of,
-    make_bars,
-    make_stock,
-)
+from tests.api.factories import BASE, client_of, make_bars, make_stock
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -14,14 +14,7 @@ from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 from tasks_app.sources import registry
 from tests.api.factories import BASE, client_of, make_stock
-from tests.factories import (
-    finish,
-    make_claim,
-    make_ended,
-    make_lane,
-    make_task,
-    make_user,
-)
+from tests.factories import finish, make_claim, make_ended, make_lane, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 ORDER = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}

@@ -11,12 +11,7 @@ from typing import Any
 import pytest
 
 from tests.concurrency.own_database import manage, rows
-from tools.worker_machine import (
-    ROOT,
-    Machine,
-    environment,
-    eventually,
-)
+from tools.worker_machine import ROOT, Machine, environment, eventually
 
 SOON = 5.0
 SUCCEEDED = "SELECT 1 FROM tasks_app_collectiontask WHERE success_count > 0"

@@ -18,12 +18,7 @@ import pytest
 
 from tests.concurrency import own_database
 from tests.concurrency.own_database import manage, on_postgresql
-from tools.worker_machine import (
-    ROOT,
-    environment,
-    eventually,
-    marked,
-)
+from tools.worker_machine import ROOT, environment, eventually, marked
 
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="children die with their parent on Linux only"

@@ -13,12 +13,7 @@ from tasks_app.market import calendars, exchange_sessions
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.tasks import Channel, EventKind
 from tests.factories import make_order
-from tests.fakes.recording_source import (
-    RecordingSource,
-    sessions,
-    set_bars,
-    with_recording_source,
-)
+from tests.fakes.recording_source import RecordingSource, sessions, set_bars, with_recording_source
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db

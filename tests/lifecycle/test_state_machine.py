@@ -15,13 +15,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django_q.models import OrmQ
 from hypothesis import HealthCheck, settings, strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated

@@ -16,14 +16,7 @@ from tasks_app.db import disk_reserve, sqlite_priority
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.orders import plans
 from tasks_app.workers import plan_scheduler, watchdog
-from tests.factories import (
-    ACTOR,
-    make_ended,
-    make_plan,
-    make_task,
-    make_user,
-    run_on_hosts,
-)
+from tests.factories import ACTOR, make_ended, make_plan, make_task, make_user, run_on_hosts
 
 pytestmark = pytest.mark.django_db
 

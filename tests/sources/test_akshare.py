@@ -22,23 +22,13 @@ from tasks_app.conf import Conf
 from tasks_app.engine import slice
 from tasks_app.models import CollectionItem, Correction, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
-from tasks_app.sources.akshare import (
-    calls,
-    codes,
-    frames,
-    stock_lists,
-)
+from tasks_app.sources.akshare import calls, codes, frames, stock_lists
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
 from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, ThrottleProbe
 from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
 from tests.factories import make_task
-from tests.fakes.eastmoney_server import (
-    LAST,
-    Listing,
-    run_server,
-    sessions,
-)
+from tests.fakes.eastmoney_server import LAST, Listing, run_server, sessions
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]

@@ -21,12 +21,7 @@ from tasks_app.sources.baostock.source import BaostockSource, vendor_code, vendo
 from tasks_app.sources.base import DaySource, Permanent, Request, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
 from tests.factories import make_task
-from tests.fakes.baostock_server import (
-    LISTINGS,
-    PAGE,
-    Listing,
-    run_server,
-)
+from tests.fakes.baostock_server import LISTINGS, PAGE, Listing, run_server
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]

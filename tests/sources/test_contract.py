@@ -14,13 +14,7 @@ import pytest
 
 from tasks_app.conf import Conf
 from tasks_app.sources import registry
-from tasks_app.sources.base import (
-    Bar,
-    Permanent,
-    Request,
-    Source,
-    UnknownStock,
-)
+from tasks_app.sources.base import Bar, Permanent, Request, Source, UnknownStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
 from tests.fakes import baostock_server as baostock

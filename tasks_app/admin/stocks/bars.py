@@ -9,13 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tasks_app.admin.common.columns import (
-    cell,
-    count,
-    percent,
-    price,
-    timestamp,
-)
+from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
 from tasks_app.admin.common.filters import AdjustFilter, DayFilter
 from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market

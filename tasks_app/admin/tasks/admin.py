@@ -16,14 +16,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count
 from tasks_app.admin.common.filters import SourceFilter, StartedFilter
-from tasks_app.admin.tasks import (
-    actions,
-    columns,
-    confirmations,
-    detail,
-    grid,
-    live_updates,
-)
+from tasks_app.admin.tasks import actions, columns, confirmations, detail, grid, live_updates
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 

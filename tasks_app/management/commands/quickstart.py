@@ -17,13 +17,7 @@ from tasks_app import lifecycle
 from tasks_app.errors import CollectorError, TaskAlreadyRunning
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.events import Actor
-from tasks_app.management import (
-    bootstrap,
-    cli_arguments,
-    output,
-    progress_view,
-    web_server,
-)
+from tasks_app.management import bootstrap, cli_arguments, output, progress_view, web_server
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.processes import ManagedProcess, ProcessGroup, StopSignals
 from tasks_app.models import CollectionTask
