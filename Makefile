@@ -45,6 +45,7 @@ lint-imports: $(VENV)/.installed-dev
 
 lint-templates: $(VENV)/.installed-dev
 	$(BIN)/djlint --lint --quiet templates
+	$(BIN)/djlint --check --quiet templates
 
 lint-migrations: $(VENV)/.installed-dev
 	$(BIN)/python manage.py makemigrations --check --dry-run

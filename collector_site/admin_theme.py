@@ -32,7 +32,12 @@ def unfold_settings() -> dict[str, Any]:
 def _navigation() -> list[dict[str, Any]]:
     collection = [
         _link(_("Overview"), "dashboard", "admin:index", _can_view("tasks_app", "collectiontask")),
-        _link(_("Start a collection"), "play_circle", "admin:start", _can_start),
+        _link(
+            _("Start a collection"),
+            "play_circle",
+            "admin:start",
+            lambda request: request.user.has_perm("tasks_app.start_task"),
+        ),
         # The lists of items belong to a task: both addresses mark this entry.
         {
             **_model_link(_("Tasks"), "checklist", "tasks_app", "collectiontask"),
@@ -67,10 +72,6 @@ def _model_link(title: Any, icon: str, app: str, model: str) -> dict[str, Any]:
 def _can_view(app: str, model: str) -> Callable[[HttpRequest], bool]:
     permissions = [f"{app}.{verb}_{model}" for verb in ("view", "change")]
     return lambda request: any(request.user.has_perm(permission) for permission in permissions)
-
-
-def _can_start(request: HttpRequest) -> bool:
-    return request.user.has_perm("tasks_app.start_task")
 
 
 def _static(name: str) -> Callable[[HttpRequest], str]:

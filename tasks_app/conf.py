@@ -32,9 +32,6 @@ def parsed(default: T, parse: Callable[[str], T]) -> T:
     return field(default=default, metadata={"parse": parse})
 
 
-# ---------------------------------------------------------------- from text to values; each raises EnvError
-
-
 def source_paths(text: str) -> tuple[tuple[str, str], ...]:
     """Parses `name=package.module:Class, …` into pairs."""
     form = "name=package.module:Class, with a name of at most 32 characters"
@@ -105,9 +102,6 @@ def _pairs(text: str, pattern: str, form: str) -> tuple[tuple[str, str], ...]:
 def _require_unique(names: Sequence[str]) -> None:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise EnvError(f"“{repeated[0]}” is named more than once")
-
-
-# ---------------------------------------------------------------- the settings
 
 
 @dataclass(frozen=True)

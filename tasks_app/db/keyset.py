@@ -165,9 +165,6 @@ def _ranges_beyond(columns: Sequence[OrderColumn], key: Key) -> Iterator[tuple[d
         yield equal, (_Less if runs[n][0][0].descending else _Greater)(names, values)
 
 
-# ---------------------------------------------------------------- keys in addresses
-
-
 def _encode_key(columns: Sequence[OrderColumn], row: Any) -> str:
     if isinstance(row, dict):
         return _to_json([row[column.attribute] for column in columns])

@@ -130,17 +130,13 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_task(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="ID", help="the task's id, or its first characters (at least 4)")
-
-
 def _add_running(parser: argparse.ArgumentParser) -> None:
     text = "the task's id, or its first characters (default: the running one)"
     parser.add_argument("task", metavar="ID", nargs="?", default="", help=text)
 
 
 def _add_retry(parser: argparse.ArgumentParser) -> None:
-    _add_task(parser)
+    parser.add_argument("task", metavar="ID", help="the task's id, or its first characters (at least 4)")
     parser.add_argument("--error-code", default="", metavar="CODE", help="only failures with this code")
     _add_watch_flag(parser)
 

@@ -113,22 +113,11 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
         (_("bars refused"), f"{task.refused_count:,}"),
         (_("bars flagged"), f"{task.flagged_count:,}"),
     ]
-    return rows + _source_rows(task) + _error_rows(task)
-
-
-def _source_rows(task: CollectionTask) -> list[tuple[str, str]]:
-    """Returns what came from which source, if there was more than one."""
-    shares = selectors.shares_by_source([task])[task.pk]
-    text = _("%(stocks)s stocks, %(bars)s bars")
-    formatted = {
-        name: {key: f"{number:,}" for key, number in share.items()} for name, share in shares.items()
-    }
-    return [(name, text % share) for name, share in formatted.items()]
-
-
-def _error_rows(task: CollectionTask) -> list[tuple[str, str]]:
-    reason = errors.translated_reason(task.error_code) or task.error_message
-    rows = [(_("error"), reason)] if reason else []
+    for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several
+        counts = {key: f"{number:,}" for key, number in share.items()}
+        rows.append((source, _("%(stocks)s stocks, %(bars)s bars") % counts))
+    if reason := errors.translated_reason(task.error_code) or task.error_message:
+        rows.append((_("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])
         message = errors.translated_reason(group["error_code"]) or group["message"]

@@ -133,10 +133,8 @@ class ProcessGroup:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(
-                signum, self._kill_all
-            )  # a second Ctrl-C kills at once, children's children included
+        for signum in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C kills at once
+            signal.signal(signum, self._kill_all)
         for process in self.processes:
             process.process.terminate()
         for process in self.processes:

@@ -161,11 +161,3 @@ class TaskWatcher:
         if note and note != self.note:
             self.console.print(note, style="yellow", soft_wrap=True)
         self.note = note
-
-
-def stopped_watching_text(task_id: UUID) -> str:
-    """Returns the message for a user who stops watching."""
-    return _(
-        "No longer watching. The task continues as long as a worker runs; to cancel it: "
-        "python manage.py collect cancel %(task)s"
-    ) % {"task": output.short_id(task_id)}

@@ -46,7 +46,11 @@ class Broker(ORM):  # type: ignore[misc]
         """Takes due jobs, the oldest first. Without any, or without a database, waits a moment."""
         try:
             due = self._due().order_by("pk")[: Conf.BULK]
-            taken = [(job.pk, job.payload) for job in due if self._take(job)]
+            taken = [  # a job that another process has just taken is no longer due
+                (job.pk, job.payload)
+                for job in due
+                if self._due().filter(pk=job.pk).update(lock=self.timeout(job))
+            ]
             self.is_down = False
         except Error as error:
             if not self.is_down:
@@ -57,10 +61,6 @@ class Broker(ORM):  # type: ignore[misc]
         if not taken:
             time.sleep(Conf.POLL)
         return taken
-
-    def _take(self, job: Any) -> bool:
-        """Returns False when another process has just taken the job: it is no longer due."""
-        return bool(self._due().filter(pk=job.pk).update(lock=self.timeout(job)))
 
     def _due(self) -> QuerySet[Any]:
         return self._jobs().filter(lock__lte=Now())

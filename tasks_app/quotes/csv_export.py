@@ -1,7 +1,8 @@
 """Stored bars as streamed CSV."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from django.db.models import F, QuerySet
@@ -47,7 +48,9 @@ def download_response(
 
 def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
     """Returns the rows as a file."""
-    response = StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8")
+    cells = ([escape_formula(row[column]) for column in COLUMNS] for row in rows)
+    lines = map(csv.writer(_Echo()).writerow, chain([COLUMNS], cells))
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
@@ -57,10 +60,3 @@ def escape_formula(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(FORMULA_STARTS):
         return f"'{value}"
     return value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def _lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for row in rows:
-        yield writer.writerow([escape_formula(row[column]) for column in COLUMNS])

@@ -84,7 +84,12 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
     expires = cell(
         _("expires at"), lambda token: formatting.timestamp(token.expiry) if token.expiry else _("never")
     )
-    revoke = cell(_("revoke"), lambda token: formatting.link(_revoke_url(token), _("Revoke")))
+    revoke = cell(
+        _("revoke"),
+        lambda token: formatting.link(
+            reverse("admin:knox_authtoken_delete", args=[token.token_key]), _("Revoke")
+        ),
+    )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(ADD)
@@ -157,10 +162,6 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
 
 def _list_url() -> str:
     return reverse("admin:knox_authtoken_changelist")
-
-
-def _revoke_url(token: Any) -> str:
-    return reverse("admin:knox_authtoken_delete", args=[token.token_key])
 
 
 def _log(user: Any, token: Any, flag: int) -> None:

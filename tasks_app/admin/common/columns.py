@@ -19,25 +19,17 @@ def cell(title: Any, format_value: Callable[[Any], Any]) -> Callable[[Any, Any],
     return column
 
 
-def count(title: Any, name: str) -> Callable[[Any, Any], Any]:
-    """A whole number of the row."""
-    get = attrgetter(name)
-    return cell(title, lambda row: formatting.number(get(row)))
+def _formatted_by(format_value: Callable[..., Any]) -> Callable[..., Callable[[Any, Any], Any]]:
+    """Returns a factory of columns that format an attribute of the row, which may follow relations."""
+
+    def make(title: Any, name: str, **options: Any) -> Callable[[Any, Any], Any]:
+        get = attrgetter(name)
+        return cell(title, lambda row: format_value(get(row), **options))
+
+    return make
 
 
-def timestamp(title: Any, name: str) -> Callable[[Any, Any], Any]:
-    """A point in time."""
-    get = attrgetter(name)
-    return cell(title, lambda row: formatting.timestamp(get(row)))
-
-
-def price(title: Any, name: str) -> Callable[[Any, Any], Any]:
-    """A price in the market's currency."""
-    get = attrgetter(name)
-    return cell(title, lambda row: formatting.price(get(row)))
-
-
-def percent(title: Any, name: str, *, signed: bool = False) -> Callable[[Any, Any], Any]:
-    """A percentage."""
-    get = attrgetter(name)
-    return cell(title, lambda row: formatting.percent(get(row), signed=signed))
+count = _formatted_by(formatting.number)
+timestamp = _formatted_by(formatting.timestamp)
+price = _formatted_by(formatting.price)
+percent = _formatted_by(formatting.percent)

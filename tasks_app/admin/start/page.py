@@ -1,6 +1,6 @@
 """The start page's context: the sources and their abilities, the estimate, the running task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -23,7 +23,6 @@ from tasks_app.orders import code_lists, estimates
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle import status
-from tasks_app.throttle.status import LimiterStatus
 
 MAX_NAMED_CODES = 10
 
@@ -31,7 +30,8 @@ MAX_NAMED_CODES = 10
 def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     title = _("Start a collection")
     market = form["market"].value() or ""
-    bound = form if form.is_bound else OrderForm(_as_posted(form.initial))
+    posted = {name: value for name, value in form.initial.items() if name not in MODES or value}
+    bound = form if form.is_bound else OrderForm(posted)  # a browser does not post an unticked box
     return {
         **admin.site.each_context(request),
         "title": title,
@@ -87,7 +87,11 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
     """Returns the sources as choices that say what they can do."""
     conf, selected = settings.COLLECTOR, form["source"].value()
     blocked = [limiter for limiter in status.all_statuses() if limiter.is_blocked]
-    pauses = {limiter.source: _describe_pause(limiter) for limiter in blocked}
+    pauses = {}
+    for limiter in blocked:
+        until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
+        text = _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": limiter.reason}
+        pauses[limiter.source] = text
     return [
         {
             "name": name,
@@ -103,11 +107,6 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
     ]
 
 
-def _describe_pause(limiter: LimiterStatus) -> str:
-    until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
-    return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": limiter.reason}
-
-
 def describe_limits(limits: Limits) -> str:
     """Returns how many requests the source is sent at most, in words; "" for no limit."""
     parts = []
@@ -118,8 +117,3 @@ def describe_limits(limits: Limits) -> str:
     if limits.daily:
         parts.append(_("%(count)s a day") % {"count": formatting.number(limits.daily)})
     return ", ".join(parts)
-
-
-def _as_posted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns initial values as a browser posts them: an unticked box is absent."""
-    return {name: value for name, value in values.items() if name not in MODES or value}

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -33,10 +33,6 @@ class StockChangeList(KeysetChangeList):
             stock.summary = summaries[stock.pk]
 
 
-def _bars(stock: Any) -> str:
-    return formatting.number(stock.summary.bars)
-
-
 def _days(stock: Any) -> Any:
     first, last = stock.summary.first, stock.summary.last
     return formatting.date_range(first, last) if first and last else formatting.EMPTY
@@ -57,7 +53,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
 
     full_history = timestamp(_("full history collected"), "full_collection_date")
     state = cell(_("state"), lambda stock: detail.state_badge(stock, stock.summary))
-    bars = cell(_("bars"), _bars)
+    bars = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars))
     days = cell(_("first and last day"), _days)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
@@ -99,7 +95,9 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         query = detail.BarQuery.from_request(request)
         if query is None:
             return redirect(formatting.admin_url("stock", "change", stock.pk))
-        return _file(stock, query)
+        rows = csv_export.bar_rows(stock.market, stock.code, adjust=query.adjust, **query.days)
+        name = "-".join(filter(None, [stock.market, stock.code, query.adjust]))
+        return csv_export.download_response(rows, f"{name}.csv", for_spreadsheets=True)
 
     def _stock(self, request: HttpRequest, stock_id: int) -> Stock:
         require_permission(request, BARS)
@@ -110,9 +108,3 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     ) -> tuple[QuerySet[Stock], bool]:
         stocks, _duplicates = super().get_search_results(request, queryset, search_term)
         return stocks, False
-
-
-def _file(stock: Stock, query: detail.BarQuery) -> StreamingHttpResponse:
-    rows = csv_export.bar_rows(stock.market, stock.code, adjust=query.adjust, **query.days)
-    name = "-".join(filter(None, [stock.market, stock.code, query.adjust]))
-    return csv_export.download_response(rows, f"{name}.csv", for_spreadsheets=True)

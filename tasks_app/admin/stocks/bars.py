@@ -15,16 +15,14 @@ from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market
 
 
-def _code(bar: DailyBar) -> Any:
-    return formatting.two_lines(bar.symbol, f"{bar.market} · {bar.get_adjust_display()}")
+def code_cell(row: Any) -> Any:
+    """Returns the code, with market and adjustment below."""
+    return formatting.two_lines(row.symbol, f"{row.market} · {row.get_adjust_display()}")
 
 
-def _stock(bar: DailyBar) -> Any:
-    return formatting.link(formatting.stock_url(bar.market, bar.symbol, adjust=bar.adjust), bar.symbol)
-
-
-def _chart(bar: DailyBar) -> Any:
-    return formatting.link(formatting.stock_url(bar.market, bar.symbol, adjust=bar.adjust), _("Chart"))
+def stock_link(row: Any, text: Any) -> Any:
+    """Returns a link to the stock's page in the row's adjustment."""
+    return formatting.link(formatting.stock_url(row.market, row.symbol, adjust=row.adjust), text)
 
 
 @admin.register(DailyBar)
@@ -47,9 +45,9 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         (_("Origin"), {"fields": ["source", "collected"]}),
     ]
 
-    code = cell(_("code"), _code)
-    stock = cell(_("code"), _stock)
-    chart = cell(_("stock"), _chart)
+    code = cell(_("code"), code_cell)
+    stock = cell(_("code"), lambda bar: stock_link(bar, bar.symbol))
+    chart = cell(_("stock"), lambda bar: stock_link(bar, _("Chart")))
     session = cell(_("day"), lambda bar: formatting.nowrap(bar.day.isoformat()))
     opened = price(_("open"), "open")
     highest = price(_("high"), "high")

@@ -6,7 +6,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from tasks_app.http.conditional import conditional_response, etag_for
@@ -38,7 +38,8 @@ def chart_columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, A
     -1 if unknown.
     """
     key = _key(stock, adjust)
-    rows = _rows(key)
+    bars = DailyBar.objects.filter(**key).order_by("-day")
+    rows = list(bars.values_list("day", *VALUES, "item__task_id")[:MAX_BARS])[::-1]
     days = [row[0] for row in rows]
     tasks = list(dict.fromkeys(row[-1] for row in rows if row[-1])) if with_tasks else []
     index_of = {task: n for n, task in enumerate(tasks)}
@@ -50,8 +51,8 @@ def chart_columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, A
         "by": [index_of.get(row[-1], -1) for row in rows],
         "missing": _steps(_days(inner_gaps, answered=False)),
         "suspended": _steps(_days(inner_gaps, answered=True)),
-        "corrected": [day.isoformat() for day in _corrected(key)],
-        "flagged": [day.isoformat() for day in _flagged(key)],
+        "corrected": _marked_days(Correction.objects.filter(**key)),
+        "flagged": _marked_days(Finding.objects.filter(**key, kind="flagged", day__isnull=False)),
     }
 
 
@@ -65,20 +66,9 @@ def _key(stock: Stock, adjust: str) -> Key:
     return {"market": stock.market, "symbol": stock.code, "adjust": adjust}
 
 
-def _rows(key: Key) -> list[tuple[Any, ...]]:
-    """Returns (day, values …, task) in ascending date order."""
-    bars = DailyBar.objects.filter(**key).order_by("-day")
-    return list(bars.values_list("day", *VALUES, "item__task_id")[:MAX_BARS])[::-1]
-
-
-def _corrected(key: Key) -> list[date]:
-    notes = Correction.objects.filter(**key).order_by("-day")
-    return sorted(set(notes.values_list("day", flat=True)[:MAX_NOTES]))
-
-
-def _flagged(key: Key) -> list[date]:
-    notes = Finding.objects.filter(**key, kind="flagged", day__isnull=False).order_by("-day")
-    return sorted({day for day in notes.values_list("day", flat=True)[:MAX_NOTES] if day})
+def _marked_days(rows: QuerySet[Any]) -> list[str]:
+    days = set(rows.order_by("-day").values_list("day", flat=True)[:MAX_NOTES])
+    return [day.isoformat() for day in sorted(days)]
 
 
 def _days(some_gaps: Iterable[gaps.Gap], *, answered: bool) -> list[date]:

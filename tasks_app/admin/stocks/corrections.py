@@ -13,20 +13,8 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.stocks import data_quality
-from tasks_app.admin.stocks.bars import filter_by_code
+from tasks_app.admin.stocks.bars import code_cell, filter_by_code, stock_link
 from tasks_app.models import Correction, Finding
-
-
-def _stock(row: Any) -> Any:
-    return formatting.link(formatting.stock_url(row.market, row.symbol, adjust=row.adjust), _("Chart"))
-
-
-def _code(row: Any) -> Any:
-    return formatting.two_lines(row.symbol, f"{row.market} · {row.get_adjust_display()}")
-
-
-def _day(row: Any) -> Any:
-    return formatting.nowrap(row.day.isoformat()) if row.day else formatting.EMPTY
 
 
 def _task(row: Any) -> Any:
@@ -46,10 +34,10 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     search_fields = ["symbol"]
     search_help_text = _("Exact code")
 
-    of_stock = cell(_("code"), _code)
-    session = cell(_("day"), _day)
+    of_stock = cell(_("code"), code_cell)
+    session = cell(_("day"), lambda row: row.day and formatting.nowrap(row.day.isoformat()))
     task = cell(_("task"), _task)
-    stock = cell(_("stock"), _stock)
+    stock = cell(_("stock"), lambda row: stock_link(row, _("Chart")))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Joins the items that still exist: of a deleted item the row has only the id."""

@@ -56,23 +56,19 @@ def describe_correction(row: Correction) -> SafeString | str:
     """Returns the changed columns before and after; for a rebased series how many bars changed."""
     if not row.before or not row.after:
         return _("%(count)s bars changed as a whole") % {"count": formatting.number(row.bars)}
+    titles = {field.name: field.verbose_name for field in DailyBar._meta.fields}
     pairs = [
         _("%(name)s: %(before)s → %(after)s")
-        % {"name": _column(name), "before": _plain(before), "after": _plain(row.after.get(name))}
+        % {"name": titles.get(name, name), "before": _plain(before), "after": _plain(row.after.get(name))}
         for name, before in row.before.items()
     ]
     return format_html('<span class="sc-changes">{}</span>', _("; ").join(pairs))
 
 
-def _column(name: str) -> str:
-    names = {field.name: field.verbose_name for field in DailyBar._meta.fields}
-    return str(names.get(name, name))
-
-
 def _plain(value: Any) -> str:
-    return (
-        formatting.EMPTY if value is None else f"{value:,}" if isinstance(value, int | float) else str(value)
-    )
+    if value is None:
+        return formatting.EMPTY
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:

@@ -40,7 +40,8 @@ class BarQuery:
     def from_request(cls, request: HttpRequest) -> "BarQuery | None":
         """Returns the query of the address, or None if it is malformed."""
         try:
-            since, until = (_day(request.GET.get(name, "")) for name in ("since", "until"))
+            texts = (request.GET.get(name) for name in ("since", "until"))
+            since, until = (date.fromisoformat(text) if text else None for text in texts)
         except ValueError:
             return None
         return cls(adjust_from_request(request), since, until)
@@ -61,10 +62,6 @@ def adjust_from_request(request: HttpRequest) -> str:
     """Returns `?adjust=`, or unadjusted if it is unknown."""
     adjust = request.GET.get("adjust", "")
     return adjust if adjust in ADJUSTS else Adjust.NONE
-
-
-def _day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
 
 
 def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
@@ -123,9 +120,6 @@ def start_url(request: HttpRequest, stock: Stock) -> str:
     if not request.user.has_perm(START_TASK):
         return ""
     return f"{reverse('admin:start')}?{urlencode({'market': stock.market, 'codes': stock.code})}"
-
-
-# ---------------------------------------------------------------- the bars
 
 
 def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
@@ -220,11 +214,8 @@ def _notes(adjust: str, bars: list[Any]) -> dict[str, set[date | None]]:
     }
 
 
-def _task(bar: Any) -> SafeString:
-    return formatting.task_link(bar.task_id) if bar.task_id else formatting.deleted_task()
-
-
 def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict[str, Any]:
+    task = formatting.task_link(bar.task_id) if bar.task_id else formatting.deleted_task()
     badges = {
         "corrected": formatting.badge("info", "edit", _("corrected")),
         "flagged": formatting.badge("warn", "flag", _("flagged")),
@@ -236,6 +227,6 @@ def _row(bar: Any, notes: dict[str, set[date | None]], with_tasks: bool) -> dict
         "volume": formatting.number(bar.volume),
         "amount": formatting.number(bar.amount),
         "source": bar.source,
-        "task": _task(bar) if with_tasks and bar.item_id else formatting.EMPTY,
+        "task": task if with_tasks and bar.item_id else formatting.EMPTY,
         "notes": [badge for name, badge in badges.items() if bar.day in notes[name]],
     }

@@ -41,6 +41,7 @@ PARAMETER_NAMES = {
 
 def describe_event(event: TaskEvent) -> dict[str, Any]:
     """Returns an event for the page: when, what, by whom, through which channel, with which parameters."""
+    warning = errors.translated_warning(event.params) if event.kind == EventKind.WARNED else ""
     tone, icon = EVENT_STYLES.get(EventKind(event.kind), ("plain", "help"))
     return {
         "at": formatting.timestamp(event.at),
@@ -49,14 +50,8 @@ def describe_event(event: TaskEvent) -> dict[str, Any]:
         "icon": icon,
         "user": event.user_name or formatting.EMPTY,
         "channel": event.get_channel_display(),
-        "params": _warning_text(event) or _named_parameters(event.params),
+        "params": [("", warning)] if warning else _named_parameters(event.params),
     }
-
-
-def _warning_text(event: TaskEvent) -> list[tuple[str, Any]]:
-    """Returns a warning's sentence in place of its parameters."""
-    sentence = errors.translated_warning(event.params) if event.kind == EventKind.WARNED else ""
-    return [("", sentence)] if sentence else []
 
 
 def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -41,23 +41,22 @@ def cell_details(task: CollectionTask, block: int) -> list[dict[str, Any]]:
     items = list(rows.order_by("position").only(*FIELDS))
     stocks = Stock.objects.filter(market=task.market, code__in=[item.code for item in items])
     names = dict(stocks.values_list("code", "name"))
-    return [_detail(item, names.get(item.code, "")) for item in items]
-
-
-def _detail(item: CollectionItem, name: str) -> dict[str, Any]:
-    return {
-        "position": item.position,
-        "code": item.code,
-        "name": name,
-        "state": STATE_LETTERS[ItemState(item.state)],
-        "attempts": item.attempts,
-        "rows": item.rows_collected + item.rows_corrected + item.rows_skipped,
-        "refused": item.rows_refused,
-        "ms": _milliseconds(item),
-        "error_code": item.error_code,
-        "error": errors.translated_reason(item.error_code) or item.error_message,
-        "url": formatting.admin_url("collectionitem", "change", item.pk),
-    }
+    return [
+        {
+            "position": item.position,
+            "code": item.code,
+            "name": names.get(item.code, ""),
+            "state": STATE_LETTERS[ItemState(item.state)],
+            "attempts": item.attempts,
+            "rows": item.rows_collected + item.rows_corrected + item.rows_skipped,
+            "refused": item.rows_refused,
+            "ms": _milliseconds(item),
+            "error_code": item.error_code,
+            "error": errors.translated_reason(item.error_code) or item.error_message,
+            "url": formatting.admin_url("collectionitem", "change", item.pk),
+        }
+        for item in items
+    ]
 
 
 def _milliseconds(item: CollectionItem) -> int | None:

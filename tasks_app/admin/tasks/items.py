@@ -34,10 +34,6 @@ def _stock(item: CollectionItem, text: Any) -> Any:
     return formatting.link(formatting.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
 
 
-def _times(item: CollectionItem) -> Any:
-    return formatting.two_lines(formatting.timestamp(item.started_at), formatting.timestamp(item.finished_at))
-
-
 @admin.register(CollectionItem)
 class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     """The items of one task at a time, in the task's order, which its index serves."""
@@ -63,7 +59,10 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     status = cell(_("state"), lambda item: formatting.status_badge(item.state, item.get_state_display()))
     bars = cell(_("bars: collected / corrected / stored / refused"), _bars)
     error = cell(_("error"), _error)
-    times = cell(_("started and ended"), _times)
+    times = cell(
+        _("started and ended"),
+        lambda item: formatting.two_lines(*map(formatting.timestamp, (item.started_at, item.finished_at))),
+    )
     collected = count(_("collected"), "rows_collected")
     corrected = count(_("corrected"), "rows_corrected")
     skipped = count(_("already stored"), "rows_skipped")

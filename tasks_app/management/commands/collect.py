@@ -86,7 +86,11 @@ class Command(CollectorCommand):
         try:
             task = progress_view.TaskWatcher(console).until_end(task_id)
         except KeyboardInterrupt:
-            console.print(progress_view.stopped_watching_text(task_id), soft_wrap=True)
+            text = _(
+                "No longer watching. The task continues as long as a worker runs; to cancel it: "
+                "python manage.py collect cancel %(task)s"
+            )
+            console.print(text % {"task": output.short_id(task_id)}, soft_wrap=True)
             raise SystemExit(1) from None
         self._report(task)
         if task.status != TaskStatus.COMPLETED:

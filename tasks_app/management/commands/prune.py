@@ -1,6 +1,5 @@
 """`manage.py prune`: deletes old tasks now; the watchdog deletes a batch at a time."""
 
-from argparse import ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
@@ -12,23 +11,20 @@ from rich.progress import BarColumn, Progress, TextColumn
 from tasks_app.lifecycle import retention
 from tasks_app.lifecycle.retention import DeletedRows
 from tasks_app.management import output
+from tasks_app.management.cli_arguments import whole_number
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionItem
 
 CENTURY = 36_500
 
 
-def _days(text: str) -> int:
-    if not 1 <= (number := int(text)) <= CENTURY:
-        raise ArgumentTypeError(f"must be 1 to {CENTURY}")
-    return number
-
-
 class Command(CollectorCommand):
     help = "Delete ended tasks that are older than COLLECTOR_RETENTION_DAYS. Stored bars stay."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=_days, metavar="N", help="instead of COLLECTOR_RETENTION_DAYS")
+        parser.add_argument(
+            "--days", type=whole_number(1, CENTURY), metavar="N", help="instead of COLLECTOR_RETENTION_DAYS"
+        )
         parser.add_argument(
             "--dry-run", action="store_true", help="print what would be deleted, and delete nothing"
         )

@@ -1,6 +1,6 @@
-"""Makes sample_us_daily.csv.gz from the PyPI package bokeh_sampledata, with the standard library only.
+"""Makes the sample quotes of tasks_app/sources/data from the PyPI package bokeh_sampledata.
 
-    python make_sample.py [WHEEL]
+    python -m tools.make_sample [WHEEL]
 
 Without a wheel it downloads one with pip into a temporary folder; nothing is installed.
 The same wheel gives the same bytes with the same zlib, and the same rows everywhere.
@@ -21,7 +21,7 @@ MEMBER = "bokeh_sampledata/_data/stocks.csv.gz"
 # As the package's own inventory records it (licenses/datasets.json, "uncompressed_sha256").
 MEMBER_SHA256 = "e73fe05d106b7da1abe8f947264c514afd02cef5c9db4864b9437c84d6bd6069"
 COLUMNS = ("Ticker", "Date", "Open", "High", "Low", "Close", "Volume")
-TARGET = Path(__file__).with_name("sample_us_daily.csv.gz")
+TARGET = Path(__file__).resolve().parents[1] / "tasks_app" / "sources" / "data" / "sample_us_daily.csv.gz"
 
 
 def download(folder: Path) -> Path:
