@@ -35,13 +35,12 @@ _next_prune = 0.0  # by this process's own clock
 def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
     """Makes rounds until a stop is requested, and publishes that the workers live."""
     shutdown.install_handlers()
-    publisher = threading.Thread(
-        target=cluster_status.publish_forever, args=(os.getppid(), workers), daemon=True
-    )
-    publisher.start()
+    supervisor = os.getppid()
+    publish = cluster_status.publish_forever
+    threading.Thread(target=publish, args=(supervisor, workers), daemon=True).start()
     loop = WatchdogLoop()
     next_schedule = 0.0
-    while not shutdown.is_requested():
+    while not shutdown.is_requested() and os.getppid() == supervisor:
         state.expect_sign_within(ROUND_SECONDS)
         loop.run_round()
         if not loop.problem and time.monotonic() >= next_schedule:
