@@ -41,6 +41,7 @@ def stop_after(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def state(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutdown, "install_handlers", lambda: None)
     monkeypatch.setattr(Conf, "POLL", 0)
+    monkeypatch.setattr(Conf, "MAX_RSS", None)  # this process has grown with the tests before
     seen.clear()
     yield ProcessState()
     post_execute.disconnect(dispatch_uid="stop_after")
