@@ -18,7 +18,7 @@ def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
         "timeout": timeout,
         "retry": timeout * 3,
         "bulk": 1,
-        "poll": 0.5,  # by each idle worker
+        "poll": 0.2,  # seconds between the looks of an idle worker
         "ack_failures": True,  # a failed slice is never redelivered: the watchdog re-arms its lane
         "max_attempts": 1,
         "recycle": 200,
