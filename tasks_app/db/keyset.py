@@ -71,7 +71,10 @@ class OrderColumn(NamedTuple):
         """Returns the value of an untrusted key as the column's. Raises an error if it can't be one."""
         if self.is_text:
             return value if datetime.fromisoformat(value) else None
-        return self.field.clean(value, None)
+        cleaned = self.field.clean(value, None)
+        if isinstance(cleaned, datetime) and cleaned.utcoffset():
+            raise ValueError("the database's times are in UTC; PostgreSQL refuses an offset beyond 16 hours")
+        return cleaned
 
 
 class Position(NamedTuple):

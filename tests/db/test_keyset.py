@@ -2,6 +2,7 @@
 
 import random
 from datetime import date, timedelta
+from uuid import UUID
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -103,6 +104,15 @@ def test_malformed_key_is_rejected(key):
 def test_number_out_of_range_is_rejected(number):
     with pytest.raises(ValidationError):
         keyset.parse_position(keyset.order_columns(Stock, ["pk"]), f"[{number}]".replace("-1", "-1.5"), None)
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="on SQLite a key holds the time as text")
+@pytest.mark.parametrize("offset", ["+23:59", "-15:59", "+00:01"])
+def test_time_with_an_offset_is_rejected(offset):
+    columns = keyset.order_columns(CollectionTask, ["-start_time", "-id"])
+    with pytest.raises(ValidationError):
+        keyset.parse_position(columns, f'["2026-01-01T00:00:00{offset}","{UUID(int=1)}"]')
+    assert keyset.parse_position(columns, f'["2026-01-01T00:00:00+00:00","{UUID(int=1)}"]').key
 
 
 @pytest.mark.parametrize("ordering", [["-start_time", "-id"], BARS, ["market", "code"], ["-pk"]])
