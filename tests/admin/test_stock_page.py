@@ -314,6 +314,14 @@ def found(client, **query):
     ]
 
 
+def test_stocks_are_found_by_code_and_name():
+    make_stock()
+    make_stock("MSFT", name="Microsoft")
+    client = superuser_client()
+    for term in ("aap", "pple"):
+        assert found(client, q=term) == ["AAPL"]
+
+
 def test_stocks_filter_by_stored_bars_and_listing():
     latest = calendars.load_calendar("US").latest_session()
     for code, last in {"LATE": MONDAY, "GOOD": latest, "GONE": MONDAY}.items():

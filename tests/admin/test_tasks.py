@@ -72,6 +72,20 @@ def test_list_is_filtered(query, found):
     assert answer.context["cl"].result_count == found
 
 
+def test_list_is_filtered_by_start_day():
+    task, client, page = make_task(), superuser_client(), url(f"{TASKS}_changelist")
+    today = task.start_time.date().isoformat()
+    for query, count in (
+        ({"since": today, "until": today}, 1),
+        ({"since": "2999-01-01"}, 0),
+        ({"until": "2001-01-01"}, 0),
+        ({"since": "", "until": ""}, 1),
+    ):
+        assert client.get(page, query).context["cl"].result_count == count
+    for nonsense in ("x", "2024-02-30", "9999-12-31"):
+        assert client.get(page, {"until": nonsense}).status_code == 302
+
+
 def test_search_finds_tasks_by_id_prefix_only():
     first, _ = make_ended("failed"), make_ended("completed")
     client, page = superuser_client(), url(f"{TASKS}_changelist")

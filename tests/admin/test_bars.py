@@ -1,77 +1,19 @@
-"""The lists of items, bars and stocks."""
+"""The lists of bars, corrections and findings."""
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
-from tasks_app import lifecycle
-from tasks_app.lifecycle import Outcome
-from tasks_app.models import Correction, DailyBar, Finding, Stock
-from tasks_app.models.states import ItemState
-from tests.admin.helpers import ITEMS, superuser_client, text_of, url
-from tests.factories import make_ended, make_lane, make_task
+from tasks_app.models import Correction, DailyBar, Finding
+from tests.admin.helpers import superuser_client, text_of, url
+from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
-BARS, STOCKS = "tasks_app_dailybar_changelist", "tasks_app_stock_changelist"
+BARS = "tasks_app_dailybar_changelist"
 
 
 def make_bar(symbol="AAPL", day="2024-01-02", **fields):
     given = {"market": "US", "open": 10, "high": 12.5, "low": 9.25, "close": 11, "volume": 1234567}
     return DailyBar.objects.create(symbol=symbol, day=day, source="sample", **{**given, **fields})
-
-
-def codes(answer):
-    return [item.code for item in answer.context["cl"].result_list]
-
-
-def items(client, task=None, **query):
-    return client.get(url(f"{ITEMS}_changelist"), {"task__id__exact": task.pk, **query} if task else query)
-
-
-def test_items_list_state_and_error_in_task_order():
-    task = make_task()
-    bad = lifecycle.claim(make_lane(task), 1)[0]
-    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
-    answer = items(superuser_client(), task)
-    assert codes(answer) == ["000001", "000002", "000003"]
-    for words in ("failed", "pending", "timeout", "No answer."):
-        assert words in text_of(answer)
-
-
-def test_items_filter_by_state_error_and_code():
-    task, client = make_task(), superuser_client()
-    slow, unknown = lifecycle.claim(make_lane(task), 2)
-    lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
-    lifecycle.record(unknown, Outcome(ItemState.FAILED, error_code="unknown_stock"))
-    assert codes(items(client, task, state__exact="failed")) == ["000001", "000002"]
-    assert codes(items(client, task, error_code="timeout")) == ["000001"]
-    assert codes(items(client, task, state__in="pending,claimed")) == ["000003"]
-    assert codes(items(client, task, q="000002")) == ["000002"]
-    assert codes(items(client, task, q="00000")) == []
-
-
-def test_items_default_to_the_newest_task():
-    old, client = make_ended("failed", stock_codes=("600000",)), superuser_client()
-    make_task()
-    assert codes(items(client)) == ["000001", "000002", "000003"]
-    assert codes(items(client, old)) == ["600000"]
-    assert codes(items(client, task__id__exact="nonsense")) == []
-
-
-def test_item_list_queries_do_not_grow():
-    client = superuser_client()
-    small, big = (
-        make_ended("failed"),
-        make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 61))),
-    )
-
-    def queries(task):
-        with CaptureQueriesContext(connection) as caught:
-            items(client, task)
-        return len(caught)
-
-    queries(small)  # what a process asks once only, such as the content types, is not counted
-    assert queries(small) == queries(big) <= 8
 
 
 def test_bars_are_sorted_by_code_and_newest_day():
@@ -115,11 +57,10 @@ def test_bar_shows_numbers_and_dashes_for_none():
         assert words in text
 
 
-def test_bar_and_item_link_to_their_stock():
+def test_bar_links_to_its_stock():
     make_bar("000001", market="CN", adjust="qfq")
-    client, address = superuser_client(), url("tasks_app_stock_of", "CN", "000001")
-    assert f'href="{address}?adjust=qfq"' in client.get(url(BARS)).content.decode()
-    assert f'href="{address}"' in items(client, make_task(stock_codes=("000001",))).content.decode()
+    address = url("tasks_app_stock_of", "CN", "000001")
+    assert f'href="{address}?adjust=qfq"' in superuser_client().get(url(BARS)).content.decode()
 
 
 def test_bars_filter_by_days_only_with_a_code():
@@ -130,20 +71,6 @@ def test_bars_filter_by_days_only_with_a_code():
     assert client.get(url(BARS), span).context["cl"].result_count == 0
     assert client.get(url(BARS), {"adjust__exact": "none"}).context["cl"].result_count == 0
     assert client.get(url(BARS), {"q": "AAPL", "since": "nonsense"}).status_code == 302
-
-
-def test_tasks_filter_by_start_day():
-    task, client, page = make_task(), superuser_client(), url("tasks_app_collectiontask_changelist")
-    today = task.start_time.date().isoformat()
-    for query, count in (
-        ({"since": today, "until": today}, 1),
-        ({"since": "2999-01-01"}, 0),
-        ({"until": "2001-01-01"}, 0),
-        ({"since": "", "until": ""}, 1),
-    ):
-        assert client.get(page, query).context["cl"].result_count == count
-    for nonsense in ("x", "2024-02-30", "9999-12-31"):
-        assert client.get(page, {"until": nonsense}).status_code == 302
 
 
 def test_day_filter_keeps_filters_and_search():
@@ -178,14 +105,6 @@ def test_corrections_and_findings_newest_first():
         assert "000002 CN · unadjusted" in text_of(client.get(page))
     kinds = client.get(url("tasks_app_finding_changelist"), {"kind__exact": "refused"})
     assert not kinds.context["cl"].result_list
-
-
-def test_stocks_are_found_by_code_and_name():
-    Stock.objects.create(market="US", code="AAPL", name="Apple")
-    Stock.objects.create(market="US", code="MSFT", name="Microsoft")
-    client = superuser_client()
-    for term in ("aap", "pple"):
-        assert codes(client.get(url(STOCKS), {"q": term})) == ["AAPL"]
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's planner")

@@ -1,0 +1,72 @@
+"""The list of items."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tasks_app import lifecycle
+from tasks_app.lifecycle import Outcome
+from tasks_app.models.states import ItemState
+from tests.admin.helpers import ITEMS, superuser_client, text_of, url
+from tests.factories import make_ended, make_lane, make_task
+
+pytestmark = pytest.mark.django_db
+
+
+def codes(answer):
+    return [item.code for item in answer.context["cl"].result_list]
+
+
+def items(client, task=None, **query):
+    return client.get(url(f"{ITEMS}_changelist"), {"task__id__exact": task.pk, **query} if task else query)
+
+
+def test_items_list_state_and_error_in_task_order():
+    task = make_task()
+    bad = lifecycle.claim(make_lane(task), 1)[0]
+    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
+    answer = items(superuser_client(), task)
+    assert codes(answer) == ["000001", "000002", "000003"]
+    for words in ("failed", "pending", "timeout", "No answer."):
+        assert words in text_of(answer)
+
+
+def test_items_filter_by_state_error_and_code():
+    task, client = make_task(), superuser_client()
+    slow, unknown = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(slow, Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.record(unknown, Outcome(ItemState.FAILED, error_code="unknown_stock"))
+    assert codes(items(client, task, state__exact="failed")) == ["000001", "000002"]
+    assert codes(items(client, task, error_code="timeout")) == ["000001"]
+    assert codes(items(client, task, state__in="pending,claimed")) == ["000003"]
+    assert codes(items(client, task, q="000002")) == ["000002"]
+    assert codes(items(client, task, q="00000")) == []
+
+
+def test_items_default_to_the_newest_task():
+    old, client = make_ended("failed", stock_codes=("600000",)), superuser_client()
+    make_task()
+    assert codes(items(client)) == ["000001", "000002", "000003"]
+    assert codes(items(client, old)) == ["600000"]
+    assert codes(items(client, task__id__exact="nonsense")) == []
+
+
+def test_item_list_queries_do_not_grow():
+    client = superuser_client()
+    small, big = (
+        make_ended("failed"),
+        make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 61))),
+    )
+
+    def queries(task):
+        with CaptureQueriesContext(connection) as caught:
+            items(client, task)
+        return len(caught)
+
+    queries(small)  # what a process asks once only, such as the content types, is not counted
+    assert queries(small) == queries(big) <= 8
+
+
+def test_item_links_to_its_stock():
+    page = items(superuser_client(), make_task(stock_codes=("000001",)))
+    assert f'href="{url("tasks_app_stock_of", "CN", "000001")}"' in page.content.decode()
