@@ -1,4 +1,4 @@
-"""Runs queued slices in the calling process, without a cluster."""
+"""Runs queued slices in the calling process, without workers."""
 
 from django_q.models import OrmQ
 
@@ -6,7 +6,7 @@ from tasks_app.engine import slice
 
 
 def work(limit: int = 100) -> int:
-    """Run the queued slices in this process until none is left; how many there were."""
+    """Runs the queued slices until none is left. Returns how many there were."""
     for count in range(limit):
         job = OrmQ.objects.order_by("pk").first()
         if job is None:

