@@ -1,4 +1,4 @@
-"""`manage.py collect`: the API's verbs for a terminal, with its JSON."""
+"""`manage.py collect`: its options, its JSON and its tables."""
 
 import json
 import re
@@ -46,7 +46,7 @@ START: dict[str, Any] = {
 
 
 def collect(*words: str) -> str:
-    """What the command printed."""
+    """Returns what the command printed."""
     out = StringIO()
     call_command("collect", *words, stdout=out)
     return out.getvalue()
@@ -56,8 +56,8 @@ def collected_json(*words: str) -> Any:
     return json.loads(collect(*words, "--json"))
 
 
-def refused(*words: str) -> dict[str, str]:
-    """The JSON of a command that failed; its sentence is the error's, too."""
+def failed_json(*words: str) -> dict[str, str]:
+    """Returns the JSON of a command that failed; its sentence is also the error's."""
     out = StringIO()
     with pytest.raises(CommandError) as error:
         call_command("collect", *words, "--json", stdout=out)
@@ -67,14 +67,14 @@ def refused(*words: str) -> dict[str, str]:
     return answer
 
 
-def api(path: str) -> Any:
-    """The API's own answer."""
+def api_json(path: str) -> Any:
+    """Returns the API's response."""
     client = APIClient()
     client.force_authenticate(make_user("api", is_superuser=True))
     return client.get(f"/api/data-collection/{path}").json()
 
 
-def test_start_answers_with_the_apis_json() -> None:
+def test_start_prints_the_json_of_the_api() -> None:
     answer = collected_json("start", *SAMPLE, "--market", "us", "--test-mode", "--full", "--force")
     task = CollectionTask.objects.get()
     assert answer["task_id"] == str(task.pk)
@@ -84,19 +84,19 @@ def test_start_answers_with_the_apis_json() -> None:
     assert answer == json.loads(payloads.dumps(payloads.task_started(task)))
 
 
-def test_start_is_recorded_as_the_terminals() -> None:
+def test_start_is_recorded_as_a_command() -> None:
     collect("start", *SAMPLE)
     assert CollectionTask.objects.get().events.get().channel == Channel.COMMAND
 
 
-def test_the_days_default_to_the_last_year() -> None:
+def test_days_default_to_the_last_year() -> None:
     collect("start", "--source", "simulated")
     task = CollectionTask.objects.get()
     assert task.end_date == timezone.localdate()
     assert task.end_date - task.start_date == timedelta(days=365)
 
 
-def test_codes_come_with_commas_spaces_repeated_and_from_a_file(tmp_path: Path) -> None:
+def test_codes_are_read_from_options_and_files(tmp_path: Path) -> None:
     listed = tmp_path / "codes.txt"
     listed.write_text("000004,000005\n000006\n")
     words = ["000001,000002", "000003", f"@{listed}"]
@@ -105,49 +105,49 @@ def test_codes_come_with_commas_spaces_repeated_and_from_a_file(tmp_path: Path) 
     assert answer["stock_codes"] == [f"00000{n}" for n in range(1, 7)]
 
 
-def test_a_file_of_codes_that_is_not_there_is_told() -> None:
-    assert refused("start", "--codes", "@/nowhere/codes")["code"] == "unreadable_codes"
+def test_missing_code_file_is_an_error() -> None:
+    assert failed_json("start", "--codes", "@/nowhere/codes")["code"] == "unreadable_codes"
 
 
-def test_a_refused_order_says_why() -> None:
-    answer = refused("start", "--start-date", "2024-02-01", "--end-date", "2024-01-01")
+def test_invalid_order_says_why() -> None:
+    answer = failed_json("start", "--start-date", "2024-02-01", "--end-date", "2024-01-01")
     assert answer["code"] == "reversed_dates"
     assert "2024-02-01" in answer["detail"]
 
 
-def test_a_second_start_is_refused() -> None:
+def test_second_start_is_refused() -> None:
     task = make_task()
-    answer = refused("start", *SAMPLE)
+    answer = failed_json("start", *SAMPLE)
     assert answer["code"] == "task_running"
     assert str(task.pk) in answer["detail"]
 
 
 @pytest.mark.parametrize("day", ["2024-13-01", "yesterday", "2024-W01-1"])
-def test_a_malformed_day_is_a_mistake_in_the_command(day: str) -> None:
+def test_malformed_day_is_a_usage_error(day: str) -> None:
     with pytest.raises(CommandError, match="YYYY-MM-DD"):
         collect("start", "--start-date", day)
 
 
-def test_status_prints_what_the_api_answers() -> None:
+def test_status_prints_the_json_of_the_api() -> None:
     task = make_ended("failed")
-    assert collected_json("status", str(task.pk)) == api(f"status/{task.pk}")
+    assert collected_json("status", str(task.pk)) == api_json(f"status/{task.pk}")
 
 
-def test_list_prints_what_the_api_answers() -> None:
+def test_list_prints_the_json_of_the_api() -> None:
     for status in ("completed", "failed", "cancelled"):
         make_ended(status)
-    assert collected_json("list") == api("tasks")
+    assert collected_json("list") == api_json("tasks")
     assert [task["status"] for task in collected_json("list", "--status", "failed")] == ["failed"]
     assert len(collected_json("list", "--limit", "2")) == 2
 
 
-def test_people_get_tables() -> None:
+def test_tables_are_printed_without_json() -> None:
     task = make_ended("completed")
     assert str(task.pk) in collect("status", str(task.pk))
     assert "no such tasks" in collect("list", "--status", "running")
 
 
-def test_a_list_of_eighty_columns_shows_whole_ids_and_states(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_fits_whole_ids_into_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     day = {
         "market": "CN",
@@ -161,12 +161,12 @@ def test_a_list_of_eighty_columns_shows_whole_ids_and_states(monkeypatch: pytest
     shown = collect("list")
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
-    for said in (str(task.pk), "completed", "CN simulated", "12,345/12,345 stocks  123,456,789 bars"):
-        assert said in shown
+    for text in (str(task.pk), "completed", "CN simulated", "12,345/12,345 stocks  123,456,789 bars"):
+        assert text in shown
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("worker", "--workers", "x"), "“x” is not a whole number from 1 to 1000"),
         (("collect", "list", "--limit", "x"), "“x” is not a whole number from 1 to 1000"),
@@ -176,23 +176,23 @@ def test_a_list_of_eighty_columns_shows_whole_ids_and_states(monkeypatch: pytest
         (("quickstart", "--host", "192.0.2.1"), "--host takes an address of this machine"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_refused_with_a_sentence(
-    words: tuple[str, ...], said: str, own_signals: None
+def test_invalid_option_is_refused_with_a_sentence(
+    words: tuple[str, ...], message: str, restored_signals: None
 ) -> None:
-    with pytest.raises(CommandError, match=re.escape(said)):
+    with pytest.raises(CommandError, match=re.escape(message)):
         call_command(*words, stdout=StringIO())
 
 
 @pytest.fixture
-def own_signals() -> Iterator[None]:
-    """quickstart takes the signals of its process."""
+def restored_signals() -> Iterator[None]:
+    """Restores the signal handlers, which quickstart replaces."""
     kept = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for signum, handler in kept.items():
         signal.signal(signum, handler)
 
 
-def test_tables_that_are_missing_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tables_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Command, options: dict[str, Any]) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT * FROM nowhere")
@@ -202,24 +202,24 @@ def test_tables_that_are_missing_are_told_as_such(monkeypatch: pytest.MonkeyPatc
         collect("list")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which signals a program takes")
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows which signals a process handles")
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_quickstart_ends_cleanly_when_it_is_stopped_before_it_has_begun(signum: signal.Signals) -> None:
+def test_quickstart_stopped_during_start_ends_cleanly(signum: signal.Signals) -> None:
     command = [sys.executable, "manage.py", "quickstart", "--no-collect", "--port", "0"]
     with subprocess.Popen(command, cwd=settings.BASE_DIR, stderr=subprocess.PIPE) as process:
         status = Path(f"/proc/{process.pid}/status")
-        while not _takes(status.read_text(), signal.SIGTERM):
+        while not _handles(status.read_text(), signal.SIGTERM):
             assert process.poll() is None
         process.send_signal(signum)
         assert (process.wait(30), process.stderr and process.stderr.read()) == (0, b"")
 
 
-def _takes(status: str, signum: int) -> bool:
+def _handles(status: str, signum: int) -> bool:
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) >> (signum - 1) & 1)
 
 
-def test_who_has_debug_off_is_told_that_the_addresses_lead_to_https(settings: Any) -> None:
+def test_quickstart_warns_of_the_https_redirect(settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     out = StringIO()
     command = Quickstart(stdout=out)
@@ -228,7 +228,7 @@ def test_who_has_debug_off_is_told_that_the_addresses_lead_to_https(settings: An
     assert "DJANGO_HTTPS=off" in out.getvalue()
 
 
-def test_a_message_from_a_source_is_no_markup() -> None:
+def test_message_of_a_source_is_no_markup() -> None:
     task = make_task(stock_codes=("000001",))
     lifecycle.fail(task.pk, "x", "[red]odd[/nonsense]")
     assert "[red]odd[/nonsense]" in collect("status", str(task.pk))
@@ -239,20 +239,20 @@ def test_cancel_ends_the_running_task() -> None:
     assert collected_json("cancel")["task_id"] == str(task.pk)
     task.refresh_from_db()
     assert task.status == "cancelled"
-    assert refused("cancel", str(task.pk))["code"] == "task_not_running"
-    assert refused("cancel")["code"] == "nothing_running"
+    assert failed_json("cancel", str(task.pk))["code"] == "task_not_running"
+    assert failed_json("cancel")["code"] == "nothing_running"
 
 
 def test_retry_starts_a_linked_task() -> None:
     old = make_ended("failed")
-    assert refused("retry", str(old.pk), "--error-code", "other")["code"] == "nothing_to_retry"
+    assert failed_json("retry", str(old.pk), "--error-code", "other")["code"] == "nothing_to_retry"
     answer = collected_json("retry", str(old.pk))
     assert answer["retry_of"] == str(old.pk)
     assert answer["stock_codes"] == ["000001"]
 
 
 @pytest.mark.parametrize("length", [4, 8, 20, 32])
-def test_a_task_is_found_by_the_beginning_of_its_id(length: int) -> None:
+def test_task_is_found_by_id_prefix(length: int) -> None:
     task = make_ended("completed")
     assert cli_arguments.find_task(task.pk.hex[:length].upper()) == task.pk
     assert cli_arguments.find_task(str(task.pk)[:9]) == task.pk
@@ -261,21 +261,21 @@ def test_a_task_is_found_by_the_beginning_of_its_id(length: int) -> None:
 @pytest.mark.parametrize(
     "text", ["abc", "nonsense", "zzzz", "0" * 33, "00000000-0000-0000-0000-000000000000"]
 )
-def test_an_unknown_or_malformed_id_is_no_task(text: str) -> None:
+def test_unknown_or_malformed_id_is_no_task(text: str) -> None:
     make_ended("completed")
-    assert refused("status", text)["code"] == "task_not_found"
+    assert failed_json("status", text)["code"] == "task_not_found"
 
 
-def test_a_beginning_that_two_tasks_share_is_refused() -> None:
+def test_ambiguous_id_prefix_is_refused() -> None:
     day = {"market": "US", "source": "sample", "start_date": date(2024, 1, 1), "end_date": date(2024, 1, 2)}
     for last in "12":
         made = {"status": "completed", "end_time": timezone.now(), **day}
         CollectionTask.objects.create(pk=f"abcd0000-0000-0000-0000-00000000000{last}", **made)
-    assert refused("status", "abcd")["code"] == "ambiguous_task"
+    assert failed_json("status", "abcd")["code"] == "ambiguous_task"
     assert collected_json("status", "abcd0000-0000-0000-0000-000000000001")["status"] == "completed"
 
 
-def test_watch_exits_by_how_the_task_ended() -> None:
+def test_watch_exit_code_follows_the_status() -> None:
     completed, failed = make_ended("completed"), make_ended("failed")
     assert collected_json("watch", str(completed.pk))["status"] == "completed"
     with pytest.raises(SystemExit) as exit_:
@@ -284,7 +284,7 @@ def test_watch_exits_by_how_the_task_ended() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_watching_shows_the_progress_up_to_the_end(terminal: bool) -> None:
+def test_watch_shows_progress_to_the_end(terminal: bool) -> None:
     task = lifecycle.start(
         cli_arguments.build_order({**START, "source": "sample"}), ACTOR, today=order.latest_today()
     )
@@ -295,28 +295,28 @@ def test_watching_shows_the_progress_up_to_the_end(terminal: bool) -> None:
     assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
 
 
-def test_watching_says_that_no_worker_is_alive() -> None:
+def test_watch_warns_once_without_workers() -> None:
     task = make_task()
     out = StringIO()
-    turns = iter(range(3))
+    rounds = iter(range(3))
 
-    def tend() -> None:
-        if next(turns) == 2:
+    def cancel_in_third_round() -> None:
+        if next(rounds) == 2:
             lifecycle.cancel(task.pk, ACTOR)
 
-    progress_view.TaskWatcher(Console(file=out), tend, worker_timeout=0).until_end(task.pk)
+    progress_view.TaskWatcher(Console(file=out), cancel_in_third_round, worker_timeout=0).until_end(task.pk)
     assert out.getvalue().count("No worker is alive") == 1
 
 
-def test_the_pace_counts_from_the_first_look() -> None:
+def test_rate_counts_from_the_first_call() -> None:
     now = iter([100.0, 110.0, 120.0])
-    pace = progress_view.RateEstimator(clock=lambda: next(now))
-    assert pace.rate(50) == 0
-    assert pace.rate(60) == 1
-    assert pace.rate(50 + 40) == 2
+    estimator = progress_view.RateEstimator(clock=lambda: next(now))
+    assert estimator.rate(50) == 0
+    assert estimator.rate(60) == 1
+    assert estimator.rate(50 + 40) == 2
 
 
-def test_partly_failed_tasks_show_their_failures_by_kind() -> None:
+def test_summary_groups_failures_by_code() -> None:
     task = make_task()
     first, second, _ = lifecycle.claim(make_lane(task), 3)
     failure = Outcome(ItemState.FAILED, error_code="unknown_stock", error_message="It is not listed.")
