@@ -64,7 +64,7 @@ SIZES = f"""SELECT CASE WHEN c.relkind = 'r' THEN 'table' WHEN a.amname = 'brin'
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """One way to store the bars: the statements that create its table and indexes."""
 
     name: str
@@ -79,14 +79,14 @@ class Layout:
         return self.sessions - LATEST
 
 
-def layouts(bars: int) -> list[Layout]:
+def layouts(bars: int) -> list[TableLayout]:
     codes = max(MANY, bars // SESSIONS)
     return [
-        Layout("of_thousand", 1, sessions=1000),
-        Layout("of_million", 180),
-        Layout("product", codes),
-        Layout("brin", codes, indexes=(KEY, UNIQUE, BRIN)),
-        Layout("by_year", codes, table=(BY_YEAR, *YEARS), indexes=(YEARS_KEY, UNIQUE)),
+        TableLayout("of_thousand", 1, sessions=1000),
+        TableLayout("of_million", 180),
+        TableLayout("product", codes),
+        TableLayout("brin", codes, indexes=(KEY, UNIQUE, BRIN)),
+        TableLayout("by_year", codes, table=(BY_YEAR, *YEARS), indexes=(YEARS_KEY, UNIQUE)),
     ]
 
 
@@ -106,7 +106,7 @@ def execute(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def built(wanted: Sequence[Layout]) -> Iterator[None]:
+def built(wanted: Sequence[TableLayout]) -> Iterator[None]:
     try:
         for layout in wanted:
             build(layout)
@@ -117,7 +117,7 @@ def built(wanted: Sequence[Layout]) -> Iterator[None]:
             execute(f"DROP SCHEMA IF EXISTS {layout.name} CASCADE")
 
 
-def build(layout: Layout) -> None:
+def build(layout: TableLayout) -> None:
     """Creates, fills and vacuums its tables, since autovacuum may be off."""
     execute(f"CREATE SCHEMA {layout.name}")
     use(layout)
@@ -138,7 +138,7 @@ def build(layout: Layout) -> None:
     print(f"{layout.name}:", ", ".join(f"{part} {took:.0f} s" for part, took in parts), flush=True)
 
 
-def use(layout: Layout) -> None:
+def use(layout: TableLayout) -> None:
     """Makes the product's queries use this layout's tables."""
     execute(f"SET search_path TO {layout.name}, public")
 
@@ -146,7 +146,7 @@ def use(layout: Layout) -> None:
 # ---------------------------------------------------------------- what is measured
 
 
-def queries(layout: Layout, code: str) -> dict[str, Any]:
+def queries(layout: TableLayout, code: str) -> dict[str, Any]:
     """Returns the product's queries of bars by name."""
     from tasks_app.models import DailyBar
     from tasks_app.quotes import csv_export
@@ -171,7 +171,7 @@ def queries(layout: Layout, code: str) -> dict[str, Any]:
     return known if layout.sessions < SESSIONS else known | whole
 
 
-def one_day(layout: Layout) -> dict[str, Any]:
+def one_day(layout: TableLayout) -> dict[str, Any]:
     """Returns queries that only an index or partition by day could serve. The product has none of them."""
     from tasks_app.models import DailyBar
 
@@ -184,7 +184,7 @@ def one_day(layout: Layout) -> dict[str, Any]:
     }
 
 
-def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
+def sums(layout: TableLayout, code: str) -> dict[str, Callable[[], Any]]:
     from django.db.models import Count, Max
 
     from tasks_app.quotes import coverage
@@ -199,7 +199,7 @@ def sums(layout: Layout, code: str) -> dict[str, Callable[[], Any]]:
     return known if layout.sessions < SESSIONS else known | {"version of one series' chart": version}
 
 
-def writes(layout: Layout, code: str, number: int) -> dict[str, Callable[[], Any]]:
+def writes(layout: TableLayout, code: str, number: int) -> dict[str, Callable[[], Any]]:
     """Returns the product's writes by name, one transaction per series."""
     from tasks_app.quotes.series import bars_of
     from tasks_app.sources.base import Bar
@@ -240,7 +240,7 @@ def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> N
 Timings = dict[str, dict[str, list[float]]]  # by measurement with its unit, then by layout
 
 
-def compare(wanted: Sequence[Layout], rounds: int, *, plans: bool) -> None:
+def compare(wanted: Sequence[TableLayout], rounds: int, *, plans: bool) -> None:
     timings: Timings = defaultdict(lambda: defaultdict(list))
     sizes_by_layout = {layout.name: dict(execute(SIZES, layout.name)) for layout in wanted}
     for number in range(rounds):
@@ -261,7 +261,7 @@ def compare(wanted: Sequence[Layout], rounds: int, *, plans: bool) -> None:
     report(sizes_by_layout, timings)
 
 
-def without_the_unique_index(layout: Layout, sizes_by_layout: dict[str, Any], timings: Timings) -> None:
+def without_the_unique_index(layout: TableLayout, sizes_by_layout: dict[str, Any], timings: Timings) -> None:
     """Measures reads only: without that index a bar could be stored twice, and the upsert is impossible."""
     use(layout)
     for statement in (*INSTEAD, f"VACUUM (ANALYZE) {BARS}"):
@@ -295,7 +295,7 @@ def _wal_megabytes() -> float:
     return float(execute("SELECT (pg_current_wal_insert_lsn() - '0/0') / 1e6")[0][0])
 
 
-def explain(layout: Layout) -> None:
+def explain(layout: TableLayout) -> None:
     use(layout)
     found = queries(layout, f"{layout.codes // 2:06}")
     for name, query in (found | (one_day(layout) if layout.sessions == SESSIONS else {})).items():

@@ -74,10 +74,10 @@ def main() -> int:
 
         django.setup()
         from benchmarks.chaos import drill, report
-        from benchmarks.chaos.site import Site
+        from benchmarks.chaos.site import ChaosSite
 
         print(f"seed {options.seed}", flush=True)
-        with Site(folder, url, uuid.uuid4().hex, server) as site:
+        with ChaosSite(folder, url, uuid.uuid4().hex, server) as site:
             return report.report(drill.Drill(site, options).run())
 
 

@@ -13,7 +13,7 @@ from django.db.models import Count, F, Q, Sum
 
 from benchmarks.chaos import faults
 from benchmarks.chaos.faults import FaultContext
-from benchmarks.chaos.site import Site
+from benchmarks.chaos.site import ChaosSite
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.sources.simulated.exchange import symbol_at
 
@@ -43,7 +43,7 @@ class InjectedFault:
 class Log:
     """What a drill has recorded."""
 
-    site: Site
+    site: ChaosSite
     faults: list[InjectedFault] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     checks: int = 0
@@ -58,7 +58,7 @@ class Log:
 class Drill:
     """One run against a site."""
 
-    def __init__(self, site: Site, options: argparse.Namespace) -> None:
+    def __init__(self, site: ChaosSite, options: argparse.Namespace) -> None:
         self.site, self.options = site, options
         self.rng = random.Random(options.seed)
         self.log = Log(site)
@@ -67,7 +67,7 @@ class Drill:
         self.next_check = 0.0
 
     def run(self) -> Log:
-        """InjectedFault until the time or the list is over, then let the last collection end."""
+        """Injects faults until the time or the list is over, then lets the last collection end."""
         self._begin()
         self._wait_until(lambda: self._commits_since(0.0), "the first stock")
         for kind in self._next_faults():

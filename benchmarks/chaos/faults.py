@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from benchmarks.chaos.site import Site
+from benchmarks.chaos.site import ChaosSite
 from tools.worker_machine import marked
 
 UNTAKEN_SECONDS = 15.0
@@ -32,7 +32,7 @@ time.sleep(float(sys.argv[2]))
 class FaultContext:
     """What a fault works on: the site, a random generator and the options."""
 
-    site: Site
+    site: ChaosSite
     rng: random.Random
     options: argparse.Namespace
 
@@ -143,7 +143,7 @@ LOSSES: dict[str, Callable[[FaultContext], bool]] = {
 FAULTS = KILLS | LOSSES
 
 
-def possible(site: Site) -> list[str]:
+def possible(site: ChaosSite) -> list[str]:
     """The losses that this database can suffer."""
     lacking = {"write lock held"} if connection.vendor == "postgresql" else {"connections cut"}
     if site.server is None:
@@ -151,6 +151,6 @@ def possible(site: Site) -> list[str]:
     return [name for name in LOSSES if name not in lacking]
 
 
-def draw(rng: random.Random, site: Site) -> str:
+def draw(rng: random.Random, site: ChaosSite) -> str:
     """A kill, or one time in eight a loss."""
     return rng.choice(possible(site) if rng.random() < 1 / 8 else list(KILLS))

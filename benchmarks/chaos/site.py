@@ -57,7 +57,7 @@ class Web:
             return json.load(answer)
 
 
-class Site:
+class ChaosSite:
     """Everything that may be killed. All its processes carry a mark; no other process is signalled."""
 
     def __init__(self, folder: Path, url: str, mark: str, server: Any) -> None:

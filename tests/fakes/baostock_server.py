@@ -35,7 +35,7 @@ TODAY = date(2024, 6, 14)  # a Friday, the last day with quotes
 
 
 @dataclass(frozen=True)
-class Listing:
+class ListedStock:
     """A security of the made-up exchange. A dividend divides the price by its factor from its day on."""
 
     code: str
@@ -107,14 +107,14 @@ class Listing:
 
 
 LISTINGS = (
-    Listing("sh.600000", "浦发银行"),
-    Listing("sz.000001", "平安银行", suspended=frozenset({date(2024, 3, 5), date(2024, 3, 6)})),
-    Listing("sz.300750", "宁德时代", dividends=((date(2024, 4, 25), 1.8),)),
-    Listing("sh.600001", "邯郸钢铁", ipo=date(2020, 1, 2), out=date(2022, 6, 30)),
-    Listing("sz.301999", "新股", ipo=date(2024, 6, 3)),
-    Listing("sh.600519", "贵州茅台", ipo=date(2001, 8, 27)),
-    Listing("bj.920002", "万达轴承", ipo=date(2024, 5, 30)),
-    Listing("sh.000001", "上证综合指数", kind="2"),
+    ListedStock("sh.600000", "浦发银行"),
+    ListedStock("sz.000001", "平安银行", suspended=frozenset({date(2024, 3, 5), date(2024, 3, 6)})),
+    ListedStock("sz.300750", "宁德时代", dividends=((date(2024, 4, 25), 1.8),)),
+    ListedStock("sh.600001", "邯郸钢铁", ipo=date(2020, 1, 2), out=date(2022, 6, 30)),
+    ListedStock("sz.301999", "新股", ipo=date(2024, 6, 3)),
+    ListedStock("sh.600519", "贵州茅台", ipo=date(2001, 8, 27)),
+    ListedStock("bj.920002", "万达轴承", ipo=date(2024, 5, 30)),
+    ListedStock("sh.000001", "上证综合指数", kind="2"),
 )
 
 
@@ -128,7 +128,7 @@ class FakeBaostock:
     (no protocol at all). A list is used up one by one.
     """
 
-    listings: dict[str, Listing] = field(default_factory=lambda: {x.code: x for x in LISTINGS})
+    listings: dict[str, ListedStock] = field(default_factory=lambda: {x.code: x for x in LISTINGS})
     failures: dict[str, str | list[str]] = field(default_factory=dict)
     requests: list[list[str]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -171,7 +171,7 @@ class FakeBaostock:
 class Connection(socketserver.StreamRequestHandler):
     """Handles one client's connection."""
 
-    server: "Server"
+    server: "BaostockServer"
 
     def handle(self) -> None:
         self.vendor = self.server.vendor
@@ -279,7 +279,7 @@ def _pick(row: dict[str, str], fields: str) -> list[str]:
     return [row[name] for name in fields.split(",")]
 
 
-class Server(socketserver.ThreadingTCPServer):
+class BaostockServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True
@@ -299,7 +299,7 @@ class Server(socketserver.ThreadingTCPServer):
 def run_server(**state: Any) -> Iterator[FakeBaostock]:
     """Runs the fake server in threads of this process."""
     vendor = FakeBaostock(**state)
-    with Server(vendor) as server:
+    with BaostockServer(vendor) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield vendor
@@ -309,6 +309,6 @@ def run_server(**state: Any) -> Iterator[FakeBaostock]:
 
 
 if __name__ == "__main__":
-    with Server(FakeBaostock(), 10030) as forever:
+    with BaostockServer(FakeBaostock(), 10030) as forever:
         print(f"COLLECTOR_BAOSTOCK_ADDRESS={forever.vendor.address}", flush=True)
         forever.serve_forever()

@@ -47,7 +47,7 @@ def sessions(market: str) -> tuple[date, ...]:
 
 
 @dataclass
-class Listing:
+class Security:
     """A security. `dividends` are cash by ex-day. The vendor no longer knows a `gone` one, as if delisted."""
 
     security_id: str  # "1.600000"
@@ -118,31 +118,31 @@ class Listing:
         return row | prices | rest
 
 
-def listings() -> dict[str, Listing]:
+def listings() -> dict[str, Security]:
     """Returns securities by id: of every board, a fund, a B share, suspended, new and delisted stocks."""
     securities = [
-        Listing("1.600000", "浦发银行", date(1999, 11, 10)),
-        Listing("1.600519", "贵州茅台", dividends={date(2024, 6, 3): 2.5}),
-        Listing("1.600001", "邯郸钢铁", gone=True),
-        Listing("1.688001", "华兴源创", date(2019, 7, 22)),
-        Listing("0.000001", "平安银行", date(1991, 4, 3)),
-        Listing("0.000002", "万  科Ａ", suspended=frozenset({date(2024, 5, 7), date(2024, 5, 8)})),
-        Listing("0.300750", "宁德时代", suspended=frozenset(sessions("CN")[-20:])),
-        Listing("0.301999", "新股", date(2024, 6, 3)),
-        Listing("0.301998", "未上市", date(2024, 7, 1)),
-        Listing("0.920002", "万达轴承", date(2024, 5, 30)),
-        Listing("1.510300", "沪深300ETF", stock=False),
-        Listing("0.159915", "创业板ETF", stock=False),
-        Listing("1.900901", "云赛B股", stock=False),
-        Listing("116.00700", "腾讯控股"),
-        Listing("116.00005", "汇丰控股"),
-        Listing("105.AAPL", "苹果"),
-        Listing("105.MSFT", "微软"),
-        Listing("106.IBM", "IBM"),
-        Listing("106.BRK_B", "伯克希尔-B"),
-        Listing("107.SPY", "标普500ETF"),
+        Security("1.600000", "浦发银行", date(1999, 11, 10)),
+        Security("1.600519", "贵州茅台", dividends={date(2024, 6, 3): 2.5}),
+        Security("1.600001", "邯郸钢铁", gone=True),
+        Security("1.688001", "华兴源创", date(2019, 7, 22)),
+        Security("0.000001", "平安银行", date(1991, 4, 3)),
+        Security("0.000002", "万  科Ａ", suspended=frozenset({date(2024, 5, 7), date(2024, 5, 8)})),
+        Security("0.300750", "宁德时代", suspended=frozenset(sessions("CN")[-20:])),
+        Security("0.301999", "新股", date(2024, 6, 3)),
+        Security("0.301998", "未上市", date(2024, 7, 1)),
+        Security("0.920002", "万达轴承", date(2024, 5, 30)),
+        Security("1.510300", "沪深300ETF", stock=False),
+        Security("0.159915", "创业板ETF", stock=False),
+        Security("1.900901", "云赛B股", stock=False),
+        Security("116.00700", "腾讯控股"),
+        Security("116.00005", "汇丰控股"),
+        Security("105.AAPL", "苹果"),
+        Security("105.MSFT", "微软"),
+        Security("106.IBM", "IBM"),
+        Security("106.BRK_B", "伯克希尔-B"),
+        Security("107.SPY", "标普500ETF"),
     ]
-    securities += [Listing(f"106.SIM{number:03}", f"模拟{number}") for number in range(200)]
+    securities += [Security(f"106.SIM{number:03}", f"模拟{number}") for number in range(200)]
     return {listing.security_id: listing for listing in securities}
 
 
@@ -157,7 +157,7 @@ class FakeEastmoney:
     one by one; None means no failure.
     """
 
-    listings: dict[str, Listing] = field(default_factory=listings)
+    listings: dict[str, Security] = field(default_factory=listings)
     failures: dict[str, str | list[str | None]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     max_open: int = 0
@@ -215,7 +215,7 @@ class FakeEastmoney:
         shown = [{name: row.get(name, "-") for name in names} for row in rows]
         return {"rc": 0, "data": {"total": len(chosen), "diff": shown}}
 
-    def a_shares(self, *prefixes: str) -> list[Listing]:
+    def a_shares(self, *prefixes: str) -> list[Security]:
         """Returns the listed A-shares whose ids begin with one of the prefixes."""
         chosen = [x for x in self.listings.values() if x.security_id.startswith(prefixes) and x.stock]
         return [listing for listing in chosen if not listing.gone and listing.listed <= LAST]
@@ -354,7 +354,7 @@ class Handler(BaseHTTPRequestHandler):
         """Writes nothing to the tests' output."""
 
 
-class Server(ThreadingHTTPServer):
+class EastmoneyServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *arguments: Any) -> None:
@@ -369,7 +369,7 @@ def run_server(vendor: FakeEastmoney | None = None) -> Iterator[FakeEastmoney]:
     vendor = vendor or FakeEastmoney()
     authority = trustme.CA()
     handler = type("BoundHandler", (Handler,), {"vendor": vendor, "authority": authority})
-    server = Server(("127.0.0.1", 0), handler)
+    server = EastmoneyServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     with tempfile.TemporaryDirectory(prefix="eastmoney-") as folder:
         bundle = Path(folder) / "authority.pem"

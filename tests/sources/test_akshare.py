@@ -28,7 +28,7 @@ from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TI
 from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
 from tests.factories import make_task
-from tests.fakes.eastmoney_server import LAST, Listing, run_server, sessions
+from tests.fakes.eastmoney_server import LAST, Security, run_server, sessions
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
@@ -415,7 +415,7 @@ def test_chinese_list_covers_every_exchange(vendor):
 def test_new_listing_is_not_hidden_by_the_cache(vendor):
     source = make_source()
     source.symbols("CN")
-    vendor.listings["1.603999"] = Listing("1.603999", "读者传媒", date(2024, 6, 12))
+    vendor.listings["1.603999"] = Security("1.603999", "读者传媒", date(2024, 6, 12))
     assert "603999" in {symbol.code for symbol in source.symbols("CN")}
 
 

@@ -21,7 +21,7 @@ from tasks_app.sources.baostock.source import BaostockSource, vendor_code, vendo
 from tasks_app.sources.base import DaySource, Permanent, Request, SourceError, Transient, UnknownStock
 from tasks_app.workers import watchdog
 from tests.factories import make_task
-from tests.fakes.baostock_server import LISTINGS, PAGE, Listing, run_server
+from tests.fakes.baostock_server import LISTINGS, PAGE, ListedStock, run_server
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +168,7 @@ def test_list_has_only_stocks_with_dates(source, vendor):
 
 
 def test_list_is_read_in_pages(source, vendor):
-    vendor.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE + 5))}
+    vendor.listings = {code: ListedStock(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE + 5))}
     try:
         assert len(source.symbols("CN")) == PAGE + 5
     finally:
@@ -186,7 +186,7 @@ def test_market_day_is_one_request(source, vendor):
 
 
 def test_market_day_of_exactly_one_page_is_complete(source, vendor):
-    vendor.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE))}
+    vendor.listings = {code: ListedStock(code, "x") for code in (f"sh.6{n:05}" for n in range(PAGE))}
     try:
         assert len(source.fetch_day("CN", FRIDAY, "")) == PAGE
     finally:
@@ -541,7 +541,7 @@ def test_blacklisted_address_pauses_the_source(engine, vendor):
 
 @pytest.mark.django_db
 def test_whole_market_is_updated_by_day_requests(engine, vendor):
-    vendor.listings = {code: Listing(code, "x") for code in (f"sh.6{n:05}" for n in range(60))}
+    vendor.listings = {code: ListedStock(code, "x") for code in (f"sh.6{n:05}" for n in range(60))}
     try:
         collect(start_date=date(2024, 6, 3), end_date=date(2024, 6, 13))
         vendor.requests.clear()
