@@ -169,11 +169,11 @@ class Recorder:
 
 
 def _outcome_of(item: StockRequest, result: ValidationResult) -> Outcome:
-    """Returns the outcome without counts of stored bars: a response with only rejected bars has failed."""
-    state = ItemState.FAILED if result.rejected and not result.bars else ItemState.SUCCEEDED
-    rejected = len(result.rejected)
-    outcome = Outcome(state, source=item.source.name, refused=rejected, flagged=result.flagged_count)
-    if not rejected:
+    """Returns the outcome without counts of stored bars: a response with only refused bars has failed."""
+    state = ItemState.FAILED if result.refused and not result.bars else ItemState.SUCCEEDED
+    refused = len(result.refused)
+    outcome = Outcome(state, source=item.source.name, refused=refused, flagged=result.flagged_count)
+    if not refused:
         return outcome
-    first = result.rejected[0]
+    first = result.refused[0]
     return replace(outcome, error_code=first.code, error_message=sanitize_message(first.message))

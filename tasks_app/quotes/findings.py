@@ -1,6 +1,6 @@
-"""Records what the checks found and what sources corrected.
+"""Records the findings of validation and the corrections of sources.
 
-Everything is counted on the item, but only so much of one item is listed: a source that sends nothing but
+All of them are counted on the item, but only a bounded number is listed: a source that sends nothing but
 errors must not fill the tables.
 """
 
@@ -21,8 +21,8 @@ MAX_CORRECTIONS = 500  # of each item
 
 
 def record_findings(request: Request, origin: Provenance, result: ValidationResult) -> None:
-    """Lists an item's first 20 rejections and first 20 flags."""
-    issues = [(FindingKind.REFUSED, issue) for issue in result.rejected[:MAX_FINDINGS]]
+    """Lists an item's first 20 refusals and first 20 flags."""
+    issues = [(FindingKind.REFUSED, issue) for issue in result.refused[:MAX_FINDINGS]]
     issues += [(FindingKind.FLAGGED, issue) for issue in result.flags[:MAX_FINDINGS]]
     Finding.objects.bulk_create(
         Finding(

@@ -61,8 +61,8 @@ def answered_until(
     there was none.
     """
     end = min(request.end, days.last_closed)
-    recent = [issue.day for issue in result.rejected if issue.day and issue.day > days.final_until]
-    if recent:  # the source may still correct a rejected bar
+    recent = [issue.day for issue in result.refused if issue.day and issue.day > days.final_until]
+    if recent:  # the source may still correct a refused bar
         end = min(end, min(recent) - date_ranges.DAY)
     if certain:
         return end

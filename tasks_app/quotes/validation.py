@@ -1,6 +1,6 @@
-"""Validation of incoming bars: each is accepted, flagged or rejected, and never repaired.
+"""Validation of incoming bars: each is accepted, flagged or refused, and never repaired.
 
-A bar that cannot be true is rejected: not stored. A bar that can be true but is unlikely is flagged: stored
+A bar that cannot be true is refused: not stored. A bar that can be true but is unlikely is flagged: stored
 as it came. Both are counted and listed (`quotes.findings`).
 """
 
@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
-from tasks_app.sources.base import Bar, Request, is_number
+from tasks_app.sources.base import Bar, Request
 
 MAX_VOLUME = 2**63 - 1
 MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's range, and vendors round
@@ -23,7 +23,7 @@ LISTING_DELAY = timedelta(days=10)  # a first bar this long after the requested 
 
 @dataclass(frozen=True)
 class Issue:
-    """Why a bar was rejected or flagged: a stable code, one English sentence, its date if it has one."""
+    """Why a bar was refused or flagged: a stable code, one English sentence, its date if it has one."""
 
     code: str
     message: str
@@ -47,10 +47,10 @@ class Context:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """The bars to store in ascending date order, the rejections, and the flags of stored bars."""
+    """The bars to store in ascending date order, the refusals, and the flags of stored bars."""
 
     bars: list[Bar] = field(default_factory=list)
-    rejected: list[Issue] = field(default_factory=list)
+    refused: list[Issue] = field(default_factory=list)
     flags: list[Issue] = field(default_factory=list)
 
     @property
@@ -60,24 +60,24 @@ class ValidationResult:
 
 
 def validate(response: Iterable[Bar], request: Request, context: Context) -> ValidationResult:
-    """Returns the valid bars of a response, with rejections and flags. The first bar of a day wins."""
+    """Returns the valid bars of a response, with refusals and flags. The first bar of a day wins."""
     bars = list(response)
     last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
     columns = column_checks.to_columns(bars)
     if columns and column_checks.all_valid(columns, request.start, last, floor, MAX_VOLUME):
         return ValidationResult(bars, [], _flags(bars, columns, request, context))
     valid: dict[date, Bar] = {}
-    rejected: list[Issue] = []
+    refused: list[Issue] = []
     for bar in bars:
         if not isinstance(bar.day, date) or isinstance(bar.day, datetime):
-            rejected.append(Issue("bad_day", f"{bar.day!r} is not a date.", None))
+            refused.append(Issue("bad_day", f"{bar.day!r} is not a date.", None))
         elif fault := next(_faults(bar, request, context.today, valid), None):
             code, sentence = fault
-            rejected.append(Issue(code, f"{bar.day}: {sentence}", bar.day))
+            refused.append(Issue(code, f"{bar.day}: {sentence}", bar.day))
         else:
             valid[bar.day] = bar
     bars = [valid[day] for day in sorted(valid)]
-    return ValidationResult(bars, rejected, _flags(bars, column_checks.to_columns(bars), request, context))
+    return ValidationResult(bars, refused, _flags(bars, column_checks.to_columns(bars), request, context))
 
 
 def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> Iterator[tuple[str, str]]:
@@ -87,7 +87,7 @@ def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> 
         yield "future_day", "the date is in the future."
     if not request.start <= day <= request.end:
         yield "day_not_asked", "the date is outside the requested range."
-    if not all(map(is_number, bar[1:5])):
+    if not all(map(_is_number, bar[1:5])):
         yield "not_a_number", "a price is missing or not a number."
     if not low <= min(opened, close) <= max(opened, close) <= high:
         yield "prices_out_of_order", "low, open, close and high are out of order."
@@ -95,13 +95,17 @@ def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> 
         yield "price_not_positive", "an unadjusted price is zero or negative."
     if not isinstance(volume, int) or not 0 <= volume <= MAX_VOLUME:
         yield "bad_volume", f"the volume {volume!r} is not a valid number of shares."
-    if any(value is not None and not is_number(value) for value in bar[6:]):
+    if any(value is not None and not math.isfinite(value) for value in bar[6:]):
         yield "not_a_number", "a value is not a number."
     for name in ("amount", "amplitude", "turnover"):
         if (getattr(bar, name) or 0) < 0:
             yield "negative_value", f"the {name} is negative."
     if day in valid:
         yield "duplicate_day", "the source sent this day twice."
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _flags(

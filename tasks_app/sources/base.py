@@ -1,6 +1,5 @@
 """The source contract: requests, bars, stock lists, errors and limits. It is public API."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -162,8 +161,3 @@ def check_served(source: Source, market: str, adjust: str | None = None) -> None
         raise Permanent(f"The source {source.name} serves the markets {markets}, not {market}.")
     if adjust is not None and adjust not in source.adjusts:
         raise Permanent(f"The source {source.name} does not serve the adjustment “{adjust}”.")
-
-
-def is_number(value: float | None) -> bool:
-    """Returns whether the value is present and finite."""
-    return value is not None and math.isfinite(value)

@@ -44,7 +44,7 @@ def test_sound_bars_have_no_findings():
         ({"turnover": float("nan")}, "not_a_number"),
     ],
 )
-def test_impossible_bar_is_rejected_and_listed(fields, code):
+def test_impossible_bar_is_refused_and_listed(fields, code):
     item = collect_bars(make_month(**fields))
     assert (item.state, item.rows_refused, item.rows_collected) == ("succeeded", 1, 20)
     assert listed("refused") == [(code, DAY)]

@@ -67,9 +67,9 @@ def test_bar_with_two_flags_counts_once():
         max_size=5,
     )
 )
-def test_any_bar_is_stored_soundly_or_rejected(bars):
+def test_any_bar_is_stored_soundly_or_refused(bars):
     result = validate(*bars)
-    assert len(result.bars) + len(result.rejected) == len(bars)
+    assert len(result.bars) + len(result.refused) == len(bars)
     for bar in result.bars:
         assert 0 < bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high < float("inf")
         assert 0 <= bar.volume <= validation.MAX_VOLUME

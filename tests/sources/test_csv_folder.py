@@ -486,7 +486,7 @@ def test_bad_file_fails_only_its_stock(folder):
 
 
 @pytest.mark.django_db
-def test_inconsistent_line_is_rejected_and_counted(folder):
+def test_inconsistent_line_is_refused_and_counted(folder):
     write_file(folder, "600000.csv", akshare_csv().replace("11.0", "1.0", 1))
     task = collect()
     assert (task.collected_count, task.refused_count) == (5, 1)

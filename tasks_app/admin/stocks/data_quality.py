@@ -86,6 +86,6 @@ def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
 
 
 def finding_badge(row: Finding) -> SafeString:
-    """Returns a badge: flagged (stored) or rejected (not stored)."""
+    """Returns a badge: flagged (stored) or refused (not stored)."""
     tone, icon = ("warn", "flag") if row.kind == FindingKind.FLAGGED else ("bad", "block")
     return formatting.badge(tone, icon, row.get_kind_display())

@@ -230,12 +230,12 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
 
 
 def _source_notices(task: CollectionTask) -> Iterator[Notice]:
-    if task.status != TaskStatus.RUNNING or not (gate := status.status_of(task.source)).is_blocked:
+    if task.status != TaskStatus.RUNNING or not (limiter := status.status_of(task.source)).is_blocked:
         return
     name = _("The source “%(source)s” is paused") % {"source": task.source}
-    until = f"{timezone.localtime(gate.paused_until):%Y-%m-%d %H:%M:%S}"
+    until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
     text = _("The task waits and continues automatically at %(time)s; nothing is lost.") % {"time": until}
-    yield Notice("warn", name, f"{gate.reason} {text}")
+    yield Notice("warn", name, f"{limiter.reason} {text}")
 
 
 def _data_notices(task: CollectionTask) -> Iterator[Notice]:
@@ -246,7 +246,7 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
         yield Notice("warn", text % {"count": formatting.number(many)}, codes)
     if task.refused_count:
         text = ngettext("%(count)s bar was refused", "%(count)s bars were refused", task.refused_count)
-        why = _("Validation rejected them; they were not stored. The stocks' pages show which and why.")
+        why = _("They failed validation and were not stored. The stocks' pages show which and why.")
         yield Notice("warn", text % {"count": formatting.number(task.refused_count)}, why)
     if task.flagged_count:
         text = ngettext("%(count)s bar was flagged", "%(count)s bars were flagged", task.flagged_count)

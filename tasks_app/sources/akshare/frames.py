@@ -112,7 +112,7 @@ def parse_number(value: Any) -> float | None:
 
 
 def parse_volume(value: Any, lot: int) -> Any:
-    """Returns shares. A value that is not a number is kept, so that the engine rejects this one bar."""
+    """Returns shares. A value that is not a number is kept, so that the engine refuses this one bar."""
     lots = parse_number(value)
     return value if lots is None else round(lots * lot)
 

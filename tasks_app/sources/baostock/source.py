@@ -186,7 +186,7 @@ def _parse_bars(rows: Sequence[Row]) -> list[Bar]:
 
 def _parse_bar(row: Row) -> Bar:
     numbers = {name: float(row[name]) if row[name] else None for name in NUMBERS}
-    # A missing required number becomes NaN, for which the engine rejects and counts the bar.
+    # A missing required number becomes NaN, for which the engine refuses and counts the bar.
     opened, high, low, close, volume = (
         math.nan if value is None else value for value in (numbers[name] for name in REQUIRED_NUMBERS)
     )

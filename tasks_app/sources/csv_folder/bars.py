@@ -2,7 +2,7 @@
 
 A line that can't be read (a missing field, text where a number belongs, no date) fails the whole file: it
 is not what it claims to be, and its owner can repair it. A line that can be read but makes no sense, such as
-a high below its low or a missing price, becomes a bar as it stands; the engine rejects and counts it.
+a high below its low or a missing price, becomes a bar as it stands; the engine refuses and counts it.
 """
 
 import math
@@ -190,7 +190,7 @@ def _price_fits(bar: Bar, unit: int) -> bool:
 
 
 def _in_shares(bar: Bar, unit: int) -> Bar:
-    """Returns the bar with whole shares. A fractional volume stays, so that the engine rejects the bar."""
+    """Returns the bar with whole shares. A fractional volume stays, so that the engine refuses the bar."""
     shares = bar.volume * unit
     is_whole = round(shares, 4) % 1 == 0
     return bar._replace(volume=round(shares) if is_whole else shares)
