@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks_app import errors
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import durations, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 
@@ -49,15 +49,6 @@ def progress_text(task: CollectionTask) -> str:
         "bars": f"{task.collected_count:,}",
         "failed": f"{task.failed_count:,}",
     }
-
-
-def clock_duration(seconds: float) -> str:
-    """12 s, 3:20, 1:03:20."""
-    whole = int(seconds)
-    minutes, hours = whole // 60 % 60, whole // 3600
-    if hours:
-        return f"{hours}:{minutes:02}:{whole % 60:02}"
-    return f"{minutes}:{whole % 60:02}" if minutes else _("%(seconds)d s") % {"seconds": seconds}
 
 
 def print_summary(task: CollectionTask, console: Console) -> None:
@@ -97,13 +88,13 @@ def status_label(task: CollectionTask) -> str:
 
 
 def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
-    elapsed = (task.end_time or timezone.now()) - task.start_time
+    elapsed = durations.format_duration(durations.task_duration(task))
     request = f"{task.market} {task.source} {task.adjust} {task.start_date} – {task.end_date}"
     rows = [
         (_("task"), str(task.pk)),
         (_("status"), status_label(task)),
         (_("request"), " ".join(request.split())),
-        (_("started at"), f"{start_time(task)}, {clock_duration(elapsed.total_seconds())}"),
+        (_("started at"), f"{start_time(task)}, {elapsed}"),
         (_("stocks"), f"{task.processed_stocks:,}/{task.total_stocks:,}"),
         (_("succeeded"), f"{task.success_count:,}"),
         (_("failed"), f"{task.failed_count:,}"),

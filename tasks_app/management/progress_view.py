@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Protocol, Self
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import durations, selectors
 from tasks_app.management import output
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
@@ -42,7 +43,9 @@ class RateEstimator:
         rate = self.rate(task.processed_stocks)
         if not rate:
             return "–"
-        left = output.clock_duration((task.total_stocks - task.processed_stocks) / rate)
+        left = durations.format_duration(
+            timedelta(seconds=(task.total_stocks - task.processed_stocks) / rate)
+        )
         return _("%(rate).1f/s, %(left)s left") % {"rate": rate, "left": left}
 
 
