@@ -1,4 +1,4 @@
-"""Queueing of slices, and what django-q2's clusters say of themselves. Other rooms know no django-q2."""
+"""Queues slices, and reads the status of clusters and queue. Only `queue` and `workers` import django-q2."""
 
 import logging
 from datetime import timedelta
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class ClusterStatus(NamedTuple):
-    """A live cluster as its heartbeat in the cache describes it; `workers` is the number of its processes."""
+    """A live cluster, read from its heartbeat in the cache; `workers` is the number of its processes."""
 
     host: str
     pid: int
@@ -42,19 +42,19 @@ def retire_this_worker() -> None:
 
 
 def live_clusters() -> list[ClusterStatus]:
-    """Returns the clusters with a heartbeat in the last three seconds; [] if the cache is unavailable."""
+    """Returns the clusters with a heartbeat in the last three seconds, by host; [] without a cache."""
     try:
         stats = Stat.get_all()
-    except Exception as error:  # any error of the cache's backend: pages show less, and work goes on
+    except Exception as error:  # any error of the cache's backend: only pages show less
         logger.warning("no cluster status, the cache does not answer: %s", error)
         return []
-    return [ClusterStatus(stat.host, stat.pid, str(stat.status), len(stat.workers)) for stat in stats]
+    return sorted(ClusterStatus(stat.host, stat.pid, str(stat.status), len(stat.workers)) for stat in stats)
 
 
 def prune_failures(batch: int = 1000) -> int:
     """Deletes up to `batch` old records of failed jobs, which django-q2 never deletes; returns how many.
 
-    They are only for diagnosis: no task depends on them.
+    They serve diagnosis only.
     """
     old = Failure.objects.filter(stopped__lt=Now() - FAILURES_KEPT).order_by()
     return int(Failure.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:batch])).delete()[0])

@@ -1,4 +1,4 @@
-"""This machine's entry among django-q2's clusters: `/readyz`, the admin and `manage.py qmonitor` read it."""
+"""Publishes this machine as one of django-q2's clusters, for `/readyz`, the admin and `qmonitor`."""
 
 import time
 import uuid
@@ -18,11 +18,11 @@ CLUSTER_ID = uuid.uuid4()  # made in the supervisor, so that a restarted watchdo
 
 
 def publish_forever(supervisor: int, workers: Sequence[ProcessState]) -> None:
-    """Writes django-q2's `Stat` to the cache, again and again, under the supervisor's pid. Never returns.
+    """Writes django-q2's `Stat` to the cache every half second, under the supervisor's pid. Never returns.
 
-    In a thread of its own: the cache, when it is on another host, may not answer for long.
+    Call it in a separate thread, because a cache on another host may respond slowly.
     """
-    nothing: SimpleQueue[None] = SimpleQueue()
+    empty: SimpleQueue[None] = SimpleQueue()
     cluster = SimpleNamespace(
         pid=supervisor,
         parent_pid=supervisor,
@@ -32,8 +32,8 @@ def publish_forever(supervisor: int, workers: Sequence[ProcessState]) -> None:
         reincarnations=0,
         monitor=None,
         pusher=None,
-        task_queue=nothing,
-        result_queue=nothing,
+        task_queue=empty,
+        result_queue=empty,
     )
     while True:
         cluster.pool = [worker for worker in workers if worker.pid]

@@ -1,4 +1,4 @@
-"""Children die with their parent, so that no orphan goes on collecting. Linux only, no-op elsewhere."""
+"""Makes processes end with their parent, so that no orphan continues collecting. Linux only."""
 
 import ctypes
 import os
@@ -6,7 +6,7 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-# Looked up once: a freshly forked child should do as little as possible.
+# Looked up here, because a child that was just forked should do as little as possible.
 _prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 

@@ -1,4 +1,4 @@
-"""Starts the plans that are due. Every host's watchdog calls it; each run of a plan is started once."""
+"""Starts due plans. Every host's watchdog calls it, and each run of a plan is started by one of them."""
 
 import logging
 from datetime import datetime
@@ -32,7 +32,7 @@ def start_due() -> None:
 
 
 def _start(plan: CollectionPlan, now: datetime) -> None:
-    """Starts the plan's task, or records why it can't. Of several hosts that try, one does."""
+    """Starts the plan's task, or records why it can't be started. Only one of several hosts succeeds."""
     next_at = plans.next_run(plan, now)  # before the write lock: a cold calendar asks a child process
     try:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""What the supervisor and its processes tell each other: shared memory that is written without locks.
+"""State that the supervisor shares with its processes, in memory that is written without locks.
 
 A lock would be lost with a process that is killed while it holds it, and all others would wait for it.
 """
@@ -9,22 +9,22 @@ from multiprocessing.sharedctypes import RawArray
 
 
 class ProcessState(ctypes.Structure):
-    """One process: its pid (0 while there is none), and until when it is known to be well."""
+    """One process: its pid (0 while there is none), whether it runs a job, and when it must report next."""
 
     _fields_ = (("pid", ctypes.c_int), ("is_busy", ctypes.c_bool), ("deadline", ctypes.c_double))
     pid: int
     is_busy: bool
     deadline: float
 
-    def expect_sign_within(self, seconds: float) -> None:
-        """Gives a sign of life: if the next one takes longer, the supervisor kills the process."""
+    def extend_deadline(self, seconds: float) -> None:
+        """Reports that the process is alive. The supervisor kills it if the next report comes later."""
         self.deadline = time.monotonic() + seconds
 
     def is_overdue(self) -> bool:
-        """Whether the promised sign of life did not come."""
+        """Whether the process has not reported in time."""
         return time.monotonic() > self.deadline
 
 
 def shared_states(count: int) -> list[ProcessState]:
-    """States in memory that this process shares with all that it forks."""
+    """Returns states in memory that this process shares with all processes that it forks."""
     return list(RawArray(ProcessState, count))

@@ -14,7 +14,7 @@ _count = 0
 
 
 def install_handlers() -> None:
-    """From now on counts the stop signals that this process receives. Call it from the main thread."""
+    """Starts counting the stop signals of this process. Call it from the main thread."""
     if not _handled:
         os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_restore_defaults)
     _handled.update((signal.SIGTERM, signal.SIGINT))
@@ -30,7 +30,7 @@ def signal_count() -> int:
 
 
 def is_requested() -> bool:
-    """Whether this process is to stop soon. Cheap enough to call on every turn of a loop."""
+    """Whether this process is to stop soon. Cheap enough to call in every iteration of a loop."""
     return _count > 0
 
 
@@ -47,7 +47,7 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
 
 
 def _block() -> None:
-    """Around a fork, so that no signal is lost between the fork and the child's own handlers."""
+    """Blocks signals during a fork: none may be lost before the child has its own handlers."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _handled)
 
 
@@ -56,7 +56,7 @@ def _unblock() -> None:
 
 
 def _restore_defaults() -> None:
-    """What a process forks, a job's child too, can be stopped by signals unless it counts them itself."""
+    """Makes signals stop a forked process, also a job's child, until it installs handlers of its own."""
     for signum in _handled:
         signal.signal(signum, signal.SIG_DFL)
     _unblock()

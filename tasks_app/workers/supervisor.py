@@ -17,9 +17,9 @@ from tasks_app.workers.process_state import ProcessState, shared_states
 
 logger = logging.getLogger("tasks_app.worker")
 DRAIN_SECONDS = 30.0
-START_SECONDS = 10.0  # until a new process gives its first sign of life
+START_SECONDS = 10.0  # until the first report of a new process
 FIRST_DELAY, LAST_DELAY = 0.5, 10.0  # within the 30 s that the product promises
-RAN_WELL_SECONDS = 30.0
+STABLE_SECONDS = 30.0  # after which a crash counts as the first one
 forks = multiprocessing.get_context("fork")  # shares the loaded modules, and starts in milliseconds
 
 
@@ -41,7 +41,7 @@ class SupervisedProcess:
             parent_death.set_parent_death_signal(parent)
             self.target(*self.arguments)
 
-        self.state.expect_sign_within(START_SECONDS)
+        self.state.extend_deadline(START_SECONDS)
         self.started = time.monotonic()
         self.process = forks.Process(target=run, name=self.name)
         self.process.start()
@@ -49,7 +49,7 @@ class SupervisedProcess:
         logger.info("%s is process %d", self.name, self.state.pid)
 
     def keep_alive(self) -> None:
-        """Kills it if it hangs, and starts it again once it is dead."""
+        """Kills the process if it hangs, and starts it again once it is dead."""
         if self.process.is_alive():
             if self.state.is_overdue():
                 logger.error("%s (%d) gives no sign of life, killing it", self.name, self.state.pid)
@@ -60,37 +60,37 @@ class SupervisedProcess:
             self.start()
 
     def terminate(self) -> None:
-        """Asks it to stop after what it is doing."""
+        """Asks the process to stop after its current work."""
         if self.process.is_alive():
             self.process.terminate()
 
     def kill(self) -> None:
-        """Ends it at once, with all that its jobs have started."""
+        """Kills the process at once, with everything that its jobs have started."""
         if not (pid := self.state.pid):
             return
         self.state.pid = 0
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        self.process.kill()  # too early for a session of its own
+        self.process.kill()  # it may not have its own session yet
         self.process.join()
-        with contextlib.suppress(ChildProcessError):  # what falls to us when we are a container's init
+        with contextlib.suppress(ChildProcessError):  # orphans, which a container's init must reap
             while True:
                 os.waitpid(-pid, 0)
 
     def has_stopped_cleanly(self) -> bool:
-        # -SIGTERM: it was still starting and had nothing to hand back.
+        # -SIGTERM: it was still starting and had nothing to release.
         return self.process.exitcode in (0, -signal.SIGTERM)
 
     def _plan_restart(self) -> None:
-        """At once after a clean end; otherwise after a delay that grows until it has run well for a while."""
+        """Sets the time of the restart: now after a clean exit, else after a growing delay."""
         code = self.process.exitcode or 0
         self.kill()
         if code == 0:
             self.delay = 0.0
             logger.info("%s has ended to be replaced", self.name)
             return
-        well = time.monotonic() - self.started >= RAN_WELL_SECONDS
-        self.delay = FIRST_DELAY if well else min(max(self.delay * 2, FIRST_DELAY), LAST_DELAY)
+        was_stable = time.monotonic() - self.started >= STABLE_SECONDS
+        self.delay = FIRST_DELAY if was_stable else min(max(self.delay * 2, FIRST_DELAY), LAST_DELAY)
         self.restart_at = time.monotonic() + self.delay
         cause = f"signal {-code}" if code < 0 else f"exit {code}"
         logger.error("%s died (%s), starting it again in %.1f s", self.name, cause, self.delay)
@@ -104,11 +104,11 @@ class Supervisor:
         self.processes: list[SupervisedProcess] = []
 
     def run(self) -> int:
-        """Works until SIGTERM or SIGINT. Returns 0 after a graceful stop, 1 if a process had to be killed."""
+        """Runs until SIGTERM or SIGINT. Returns 0 after a graceful stop, 1 if a process had to be killed."""
         shutdown.install_handlers()
         logger.info("worker started (pid %d, %d workers)", os.getpid(), self.workers)
         connections.close_all()
-        gc.freeze()  # what is loaded stays: no collection needs to look at it, no fork has to copy it
+        gc.freeze()  # garbage collections would touch, and so copy, the memory that forks share
         try:
             self._start()
             while not shutdown.is_requested():
@@ -129,7 +129,7 @@ class Supervisor:
             self.processes.append(SupervisedProcess(f"worker-{number}", state, worker_process.run, state))
 
     def _drain(self) -> bool:
-        """Lets the processes finish, until a second signal or 30 s later; whether all of them did."""
+        """Lets the processes finish, until a second signal or for 30 s. Returns whether all of them did."""
         logger.info("stopping (once more stops at once)")
         for process in self.processes:
             process.terminate()

@@ -1,6 +1,6 @@
-"""The watchdog: brings every running task forward, whatever was lost, and starts the plans that are due.
+"""The watchdog: rescues the running task, starts due plans and prunes old tasks.
 
-It runs in a process of its own on each worker machine. As a schedule of django-q2's it would end with the
+It runs in a separate process on each worker machine. As a schedule of django-q2 it would end with the
 workers that it watches.
 """
 
@@ -24,16 +24,16 @@ from tasks_app.workers import cluster_status, plan_scheduler, shutdown
 from tasks_app.workers.process_state import ProcessState
 
 logger = logging.getLogger("tasks_app.worker")
-PRUNE_INTERVAL = 3600.0  # seconds between two looks for old tasks when there are none
+PRUNE_INTERVAL = 3600.0  # seconds until old tasks are looked for again after none was found
 SCHEDULE_INTERVAL = 30.0  # seconds; as in django-q2's own cluster
-ROUND_SECONDS = 300.0  # a round that takes longer hangs
-LONGEST_GAP = 10.0  # seconds between two rounds that count as silence
+ROUND_SECONDS = 300.0  # a longer round counts as hung
+LONGEST_GAP = 10.0  # seconds: of a longer gap between two rounds, no more counts as silence
 DATABASE_DOWN = "the database does not answer"
 _next_prune = 0.0  # by this process's own clock
 
 
 def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
-    """Makes rounds until a stop is requested, and publishes that the workers live."""
+    """Runs rounds until a stop is requested, and publishes the status of the workers meanwhile."""
     shutdown.install_handlers()
     supervisor = os.getppid()
     publish = cluster_status.publish_forever
@@ -41,7 +41,7 @@ def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
     loop = WatchdogLoop()
     next_schedule = 0.0
     while not shutdown.is_requested() and os.getppid() == supervisor:
-        state.expect_sign_within(ROUND_SECONDS)
+        state.extend_deadline(ROUND_SECONDS)
         loop.run_round()
         if not loop.problem and time.monotonic() >= next_schedule:
             scheduler()
@@ -50,7 +50,7 @@ def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
 
 
 class WatchdogLoop:
-    """Calls `tick`, survives whatever it raises, and logs what changed: rounds come every two seconds."""
+    """Calls `tick` and survives its errors. Logs an error when it first occurs, not in every round."""
 
     problem = ""
 
@@ -75,7 +75,7 @@ class WatchdogLoop:
 
 
 def tick() -> None:
-    """One round. Raises `django.db.Error` when the database is unavailable."""
+    """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     _rescue()
     plan_scheduler.start_due()
     _prune()
@@ -83,18 +83,18 @@ def tick() -> None:
 
 
 class SilenceTimer:
-    """For how long this process has seen no sign of work on the running task."""
+    """Measures for how long this process has observed no activity on the running task."""
 
     def __init__(self) -> None:
-        self._sign: object = None
-        self._looked = self._seconds = 0.0
+        self._activity: object = None
+        self._checked_at = self._seconds = 0.0
 
     def seconds(self, task: CollectionTask) -> float:
-        """Call it in each round: of a longer gap, as without a database, little counts."""
-        now, sign = time.monotonic(), (task.pk, task.heartbeat_at)
-        passed = min(now - self._looked, LONGEST_GAP)
-        self._seconds = self._seconds + passed if sign == self._sign else 0.0
-        self._looked, self._sign = now, sign
+        """Returns the seconds of silence so far. Call it in each round: a longer gap counts only in part."""
+        now, activity = time.monotonic(), (task.pk, task.heartbeat_at)
+        passed = min(now - self._checked_at, LONGEST_GAP)
+        self._seconds = self._seconds + passed if activity == self._activity else 0.0
+        self._checked_at, self._activity = now, activity
         return self._seconds
 
 

@@ -1,6 +1,6 @@
-"""One worker process: django-q2's own pusher, worker and monitor, one after the other in one process.
+"""A worker process: runs django-q2's pusher, worker and monitor in turn.
 
-django-q2's cluster runs them in processes of their own with queues between them. A process that is
+django-q2's cluster runs them in separate processes with queues between them. A process that is
 killed while it waits on such a queue keeps the queue's lock, and the whole cluster hangs. Here each
 worker takes its jobs from the database itself, so a killed process costs its own job and nothing else.
 """
@@ -25,9 +25,8 @@ from tasks_app.workers.process_state import ProcessState
 
 logger = logging.getLogger("tasks_app.worker")
 STOP = "STOP"  # ends the loops of django-q2's worker and monitor
-# To look for a job. SQLite waits for up to 20 s for a lock; PostgreSQL's time-outs are shorter.
-IDLE_SECONDS = 22.0
-GRACE_SECONDS = 4.0  # for a job that has reached its time-out to end by itself
+IDLE_SECONDS = 22.0  # to look for a job: SQLite waits up to 20 s for a lock, PostgreSQL less
+GRACE_SECONDS = 4.0  # for a job to end by itself after its time-out
 SAVE_SECONDS = 60.0  # to store a result: several statements that may each wait for a lock
 
 
@@ -48,18 +47,18 @@ class JobQueue:
         while self.taken.empty():
             if shutdown.is_requested() or os.getppid() != self.supervisor:
                 return STOP
-            self.state.expect_sign_within(IDLE_SECONDS)
+            self.state.extend_deadline(IDLE_SECONDS)
             close_old_connections()
             pusher(self.taken, self.one_pass, self.broker)
         job = self.taken.get()
         timeout = job.get("timeout", Conf.TIMEOUT)  # -1: no limit
         self.state.is_busy = True
-        self.state.expect_sign_within(math.inf if timeout == -1 else timeout + GRACE_SECONDS)
+        self.state.extend_deadline(math.inf if timeout == -1 else timeout + GRACE_SECONDS)
         return job
 
     def put(self, job: Any) -> None:
         """Stores the result and deletes the job. Raises `django.db.Error` when it can't be deleted."""
-        self.state.expect_sign_within(SAVE_SECONDS)
+        self.state.extend_deadline(SAVE_SECONDS)
         close_old_connections()
         results: SimpleQueue[Any] = SimpleQueue()
         results.put(job)
@@ -68,11 +67,11 @@ class JobQueue:
 
 
 def run(state: ProcessState) -> None:
-    """Works off jobs until a stop is requested or django-q2 wants the process replaced.
+    """Runs jobs until a stop is requested or django-q2 wants the process replaced.
 
-    It does after a time-out, after `recycle` jobs, above `max_rss`, and after `retire_this_worker`.
+    That is after a time-out, after `recycle` jobs, above `max_rss`, and after `retire_this_worker`.
     """
     shutdown.install_handlers()
     jobs = JobQueue(state)
     worker(jobs, jobs, Value("f", -1), Conf.TIMEOUT)
-    state.expect_sign_within(GRACE_SECONDS)  # to end: a thread of a vendor's library may hold it up
+    state.extend_deadline(GRACE_SECONDS)  # to exit: a thread of a vendor's library may delay that

@@ -15,12 +15,13 @@ from tasks_app.lifecycle import durations, selectors
 from tasks_app.lifecycle.progress import estimate_pace
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
+from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 
 
 def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
     """Takes three queries at most, besides two that read the user's permissions."""
-    clusters = system_status.live_clusters()
+    clusters = dispatch.live_clusters()
     permissions = TaskPermissions.for_user(request.user)
     task = _current_task()
     if task and lifecycle.abandon_if_unattended(task):

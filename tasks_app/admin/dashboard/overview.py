@@ -26,7 +26,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     context: dict[str, Any] = {
         "runs": list_runs(),
-        "clusters": system_status.live_clusters(),
+        "clusters": dispatch.live_clusters(),
         "limiters": system_status.source_limiters(),
         "waiting": formatting.number(dispatch.waiting_jobs()),
         "database": system_status.database_version(),

@@ -1,21 +1,14 @@
 """Workers, database and the sources' rate limiters, as the overview shows them."""
 
-from operator import attrgetter
 from typing import Any
 
 from django.db import connection
 from django.utils.translation import gettext as _, pgettext
 
 from tasks_app.admin.common import formatting
-from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.throttle import status
 from tasks_app.throttle.status import LimiterState, LimiterStatus
-
-
-def live_clusters() -> list[ClusterStatus]:
-    """Returns the worker clusters that are alive, by host."""
-    return sorted(dispatch.live_clusters(), key=attrgetter("host", "pid"))
 
 
 def describe_workers(clusters: list[ClusterStatus]) -> str:
