@@ -1,7 +1,7 @@
 """The COLLECTOR_* settings: typed, and read once at start.
 
 A malformed value stops the program with one sentence that names its variable. The default and the bounds
-of a setting stand beside its field; the README's table is held against the classes by a test.
+of a setting stand beside its field; a test compares the README's table with the classes.
 """
 
 import re

@@ -169,8 +169,8 @@ class StaleClaim(CollectorError):
     template = _("The claim on %(what)s is no longer valid; nothing was written.")
 
 
-# What the codes of failed stocks and tasks mean. A failure is stored with an English sentence, because
-# sources and workers know no reader; pages show readers of another language the translation of its code.
+# The meanings of the error codes of stocks and tasks. A failure is stored with an English sentence, because
+# workers serve readers of any language; pages show other readers the translation of its code.
 REASONS = {
     "all_failed": _("Every stock failed."),
     "amount_outside_range": _("Amount ÷ volume is outside the range from the session's low to its high."),
@@ -219,7 +219,7 @@ REASONS = {
     "unknown_stock": _("The source does not know this stock."),
     "worker_lost": _("The worker was lost while it collected this stock."),
 }
-# The stored sentence where it says more than the one above.
+# The sentences to store where they say more than the ones above.
 STORED_REASONS = {
     "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
     "bad_answer": "The source's response is not a list of bars: %(error)s",
@@ -236,7 +236,7 @@ STORED_REASONS = {
 }
 
 
-# What workers warn of. The placeholders are the event's parameters.
+# The sentences of warnings, by code. Their placeholders are the parameters of the event.
 WARNINGS = {
     "by_day_failed": _(
         "Whole trading days could not be fetched from %(source)s, so the stocks are requested one by one. "

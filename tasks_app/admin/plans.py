@@ -25,7 +25,7 @@ from tasks_app.models.quotes import Market
 from tasks_app.orders import code_lists, order as orders, plans
 from tasks_app.sources import registry
 
-if TYPE_CHECKING:  # unfold is untyped; its classes are Django's with other looks
+if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin
 else:
     from unfold.admin import ModelAdmin
@@ -35,7 +35,7 @@ ORDER_FIELDS = ["market", "source", "adjust", "days", "codes", "full_collection_
 
 
 def state(plan: CollectionPlan) -> SafeString:
-    """Whether the plan is on or off, or waits for another task to end."""
+    """Returns a badge: on, off, or waiting for another task to end."""
     if not plan.enabled:
         return formatting.status_badge("cancelled", _("off"))
     if plan.waiting_since:
@@ -44,19 +44,19 @@ def state(plan: CollectionPlan) -> SafeString:
 
 
 def scope(plan: CollectionPlan) -> SafeString:
-    """Market, source and number of days."""
+    """Returns market, source and number of days."""
     days = _("the last %(days)s days") % {"days": formatting.number(plan.days)}
     return formatting.two_lines(f"{plan.market} · {plan.source}", days)
 
 
 def schedule(plan: CollectionPlan) -> SafeString:
-    """How often it runs, at what time of day, and in which time zone."""
+    """Returns how often it runs, at what time of day, and in which time zone."""
     often = plan.get_weekday_display() if plan.rhythm == Rhythm.WEEKLY else plan.get_rhythm_display()
     return formatting.two_lines(f"{often}, {plan.at:%H:%M}", MARKET_TIME_ZONES[plan.market])
 
 
 def last_result(plan: CollectionPlan) -> SafeString | str:
-    """The last task and its status, or why none was started."""
+    """Returns the last task and its status, or why none was started."""
     if plan.error_code:
         return formatting.two_lines(formatting.status_badge("failed", _("not started")), plan.error_message)
     if plan.last_task is None:

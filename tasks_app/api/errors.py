@@ -54,7 +54,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _technical_error(exc: Exception) -> tuple[int, str, Any] | None:
-    """Status, code and sentence of an error of the database or the connection."""
+    """Returns status, code and sentence of an error of the database or the connection; None for others."""
     if isinstance(exc, DatabaseError) and errors.is_missing_table(exc):
         return UNMIGRATED
     if isinstance(exc, OperationalError | InterfaceError):
@@ -63,14 +63,14 @@ def _technical_error(exc: Exception) -> tuple[int, str, Any] | None:
 
 
 def _validation_body(detail: dict[str, Any]) -> dict[str, Any]:
-    """The body of a validation error; the first field's first sentence becomes its detail."""
+    """Returns the body of a validation error; its detail is the first field's first sentence."""
     fields = {name: _sentences(nested) for name, nested in detail.items()}
     name, sentences = next(iter(fields.items()))
     return error_body(f"{name}: {sentences[0]}", "invalid", fields)
 
 
 def _sentences(nested: Any) -> list[str]:
-    """All sentences in a nested structure, each once."""
+    """Returns all sentences in a nested structure, each once."""
     if isinstance(nested, str):
         return [nested]
     parts = nested.values() if isinstance(nested, dict) else nested

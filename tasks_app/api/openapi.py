@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says of each operation, one decorator each. Tests compare it with the responses."""
+"""Decorators that describe each operation in the OpenAPI schema. Tests compare them with the responses."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -119,7 +119,7 @@ def _operation(
     tag: str = "tasks",
     **extra: Any,
 ) -> Callable[[F], F]:
-    """An operation; every one may also fail for want of credentials, a permission or the database."""
+    """Returns an operation's decorator. Any operation may also respond 401, 403, 406 and 503."""
     everywhere = UNAUTHENTICATED | FORBIDDEN | NOT_ACCEPTABLE | UNAVAILABLE
     return extend_schema(
         operation_id=operation_id,

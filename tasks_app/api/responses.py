@@ -1,4 +1,4 @@
-"""The shape of the responses, for the OpenAPI schema. Views return plain values; tests compare the two."""
+"""Serializers that describe the responses in the OpenAPI schema. Views return plain values."""
 
 from typing import Any
 
@@ -68,8 +68,8 @@ class TaskAnswer(OrderAnswer):
     flagged_count = _count("Bars that were stored although a check doubts them.")
     start_time = s.DateTimeField()
     end_time = s.DateTimeField(allow_null=True)
-    heartbeat_at = s.DateTimeField(help_text="Last sign of work by a worker.")
-    unattended = s.BooleanField(help_text="Running, but without a sign of a worker.")
+    heartbeat_at = s.DateTimeField(help_text="Last activity of a worker.")
+    unattended = s.BooleanField(help_text="Running, but without recent activity of a worker.")
     source_paused_until = s.DateTimeField(
         allow_null=True, help_text="Until when the source of a running task takes no requests."
     )

@@ -36,16 +36,16 @@ class StatusFastPath:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = None
         if request.path_info == CURRENT or request.path_info.startswith(STATUS):
-            with suppress(Error, TaskNotFound):  # the view runs into it again, and has the words for it
+            with suppress(Error, TaskNotFound):  # the view raises it again and responds with it
                 response = _respond(request)
         return response or self.get_response(request)
 
 
 def _respond(request: HttpRequest) -> HttpResponse | None:
-    """Returns the response, or None where the view has to give it."""
+    """Returns the response; None where the view must respond."""
     if not _is_plain(request) or not has_valid_token(request):
         return None
-    request.get_host()  # rejects a foreign one
+    request.get_host()  # raises for a foreign host
     if request.path_info == CURRENT:
         task = selectors.get_running_task()
         if task and selectors.is_unattended(task):  # the view may have to end it
@@ -53,11 +53,11 @@ def _respond(request: HttpRequest) -> HttpResponse | None:
         payload = payloads.current_task(task)
         return _conditional(request, payload, lambda: payload)
     task = selectors.get_task(parse_task_id(request.path_info.removeprefix(STATUS)))
-    outline = payloads.task_status_summary(task)
+    summary = payloads.task_status_summary(task)
     # The message is in the reader's language, which is known only behind LocaleMiddleware.
-    if outline["unattended"] or outline["source_message"]:
+    if summary["unattended"] or summary["source_message"]:
         return None
-    return _conditional(request, outline, lambda: payloads.complete_status(outline, task))
+    return _conditional(request, summary, lambda: payloads.complete_status(summary, task))
 
 
 def _is_plain(request: HttpRequest) -> bool:
@@ -75,7 +75,7 @@ def _is_plain(request: HttpRequest) -> bool:
 
 
 def _conditional(request: HttpRequest, version: Any, payload: Callable[[], Any]) -> HttpResponse:
-    """The payload as JSON, or a 304, with the headers that REST framework and the middleware would set."""
+    """Returns the payload as JSON, or a 304, with the headers that the view and the middleware would set."""
 
     def build() -> HttpResponse:
         body = payloads.encode(payload())

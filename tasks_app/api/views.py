@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from tasks_app import lifecycle
-from tasks_app.api import openapi as schema, serializers
+from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
@@ -30,45 +30,45 @@ STOCK_COLUMNS = list(StockAnswer().get_fields())
 class TaskViewSet(ViewSet):
     """Start, watch, list, cancel and retry collections."""
 
-    @schema.START
+    @openapi.START
     def start(self, request: Request) -> Response:
         order = Order(**validated(serializers.StartBody, request.data))
         key = get_idempotency_key(request)
         task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
         return Response(payloads.task_started(task))
 
-    @schema.STATUS
+    @openapi.STATUS
     def status(self, request: Request, task_id: str) -> Response:
         task = selectors.get_task(parse_task_id(task_id))
         if lifecycle.abandon_if_unattended(task):
             task = selectors.get_task(task.pk)
         return Response(payloads.task_statuses([task])[0])
 
-    @schema.LIST
+    @openapi.LIST
     def list(self, request: Request) -> Response:
         filters = validated(serializers.TaskQuery, request.query_params.dict())
         tasks = CollectionTask.objects.filter(**filters)
         return page_response(request, tasks, ["-start_time", "-id"], payloads.task_statuses)
 
-    @schema.CANCEL
+    @openapi.CANCEL
     def cancel(self, request: Request, task_id: str) -> Response:
         task = lifecycle.cancel(parse_task_id(task_id), get_actor(request))
         return Response(payloads.task_cancelled(task))
 
-    @schema.CURRENT
+    @openapi.CURRENT
     def current(self, request: Request) -> Response:
         task = selectors.get_running_task()
         ended = task and lifecycle.abandon_if_unattended(task)
         return Response(payloads.current_task(None if ended else task))
 
-    @schema.ITEMS
+    @openapi.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
         filters = validated(serializers.ItemQuery, request.query_params.dict())
         task = selectors.get_task(parse_task_id(task_id))
         items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM_COLUMNS, status=F("state"))
         return page_response(request, items, ["position"])
 
-    @schema.ERRORS
+    @openapi.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:
         task = selectors.get_task(parse_task_id(task_id))
         groups = selectors.error_groups(task.pk)
@@ -76,7 +76,7 @@ class TaskViewSet(ViewSet):
             group["message"] = translated_reason(group["error_code"]) or group["message"]
         return Response(groups)
 
-    @schema.RETRY
+    @openapi.RETRY
     def retry(self, request: Request, task_id: str) -> Response:
         from_query = validated(serializers.RetryBody, request.query_params.dict())
         params = from_query | validated(serializers.RetryBody, request.data)
@@ -87,7 +87,7 @@ class TaskViewSet(ViewSet):
 class StockViewSet(ViewSet):
     """The stock list, with which stocks' full history is stored."""
 
-    @schema.STOCKS
+    @openapi.STOCKS
     def stock_list(self, request: Request) -> Response:
         query = validated(serializers.StockQuery, request.query_params.dict())
         stocks = Stock.objects.order_by("market", "code")

@@ -89,7 +89,7 @@ class CallPool(Generic[Key]):
         self._open.clear()
 
     def _abandon_overdue(self) -> Call[Key] | None:
-        """Removes one overdue call. Returns what stands for its end; None if no call is overdue."""
+        """Removes one overdue call. Returns a failed call in its place; None if no call is overdue."""
         for call in self._open.values():
             if call.began is None or call.ended:
                 continue

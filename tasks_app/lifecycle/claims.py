@@ -1,4 +1,4 @@
-"""What the verbs share: lanes and claims of workers, locks, and the creation and claiming of items."""
+"""Lanes, claims and outcomes, with the locks and item updates that several verbs share."""
 
 import json
 from collections.abc import Sequence

@@ -37,11 +37,11 @@ NOT_HERE = "source_not_here"  # the warning of a host that lacks the task's sour
 
 
 def rescue(task_id: UUID, watched: float = math.inf) -> None:
-    """Brings a running task forward: ends it if it is done, fails it if it can't continue, else supplies it.
+    """Ends a running task that is done, fails one that can't continue, and supplies any other with slices.
 
-    `watched` is for how many seconds the caller itself has seen no activity: a silence from before that,
-    when the workers or the database were down, is no reason to give up. Calling it twice has no further
-    effect. Raises `StaleClaim` when the task is not running.
+    `watched` is for how many seconds the caller itself has observed no activity: a task is not given up for a
+    silence in which workers or database were down. A second call has no further effect. Raises `StaleClaim`
+    when the task is not running.
     """
     with transaction.atomic():
         lock_running_task(task_id)

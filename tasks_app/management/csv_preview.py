@@ -1,4 +1,4 @@
-"""How the source `csv` would read a folder: file by file, as JSON or as tables."""
+"""Previews a folder for the source `csv`: how each file would be read, as JSON or as tables."""
 
 from pathlib import Path
 from typing import Any

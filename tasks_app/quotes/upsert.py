@@ -44,7 +44,7 @@ _INSERT_ONE = f"""INSERT INTO {TABLE} (market, symbol, adjust, source, item_id, 
     VALUES ({", ".join(["%s"] * 18)})"""
 _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
-Key = tuple[str, str, str]  # market, code, adjust
+SeriesKey = tuple[str, str, str]  # market, code, adjust
 Differing = dict[date, tuple[str, Bar]]  # stored bars that differ from the new ones, with their source
 
 
@@ -111,7 +111,7 @@ def upsert_bars(
     return UpsertResult(collected, len(bars) - collected - len(corrections), tuple(corrections))
 
 
-def _copy_new(key: Key, origin: Provenance, bars: Sequence[Bar]) -> bool:
+def _copy_new(key: SeriesKey, origin: Provenance, bars: Sequence[Bar]) -> bool:
     """Copies the bars straight into the table. Returns False, without effect, if one is stored already."""
     fixed = (*key, origin.source, origin.item_id)
     try:
@@ -131,7 +131,7 @@ def _copy(cursor: CursorWrapper, sql: str, types: Sequence[str], rows: Iterable[
 
 
 def _insert_new_postgresql(
-    cursor: CursorWrapper, key: Key, origin: Provenance, bars: Sequence[Bar]
+    cursor: CursorWrapper, key: SeriesKey, origin: Provenance, bars: Sequence[Bar]
 ) -> tuple[int, Differing]:
     """Inserts the new bars; returns their number, and the stored bars that differ from the others."""
     cursor.execute(_STAGING)
@@ -146,7 +146,7 @@ def _insert_new_postgresql(
 
 
 def _insert_new_sqlite(
-    cursor: CursorWrapper, key: Key, origin: Provenance, bars: Sequence[Bar]
+    cursor: CursorWrapper, key: SeriesKey, origin: Provenance, bars: Sequence[Bar]
 ) -> tuple[int, Differing]:
     """The same on SQLite, where comparing in Python is cheaper than comparing in SQL."""
     cursor.execute(_STORED, (*key, bars[0].day.isoformat(), bars[-1].day.isoformat()))

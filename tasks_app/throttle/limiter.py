@@ -1,6 +1,6 @@
 """The rate limiter of a source: one rate, one daily cap and one circuit breaker for all workers and hosts.
 
-All of it stands in one row. A slice reserves the times of its next requests in one update, by the
+All of its state is in one row. A slice reserves the times of its next requests in one update, by the
 database's clock, and its threads wait for them as *durations*, so that no host's clock matters. Times are
 spaced a little wider than the rate allows (`SPARE`): a request may begin that much after its time and no
 later (`Permit.until`), so the rate holds in every second (for slower rates: in every interval).
@@ -59,7 +59,7 @@ class NoLimit:
         return [Permit()] * count
 
     def blocked(self) -> Blocked | None:
-        """Returns why no request would be permitted now, without reserving one. A line is no reason."""
+        """Returns why no request is permitted now, without reserving one. A waiting line is not a reason."""
         return None
 
     def cancel(self, permit: Permit) -> None:

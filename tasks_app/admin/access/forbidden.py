@@ -49,7 +49,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def _permission_of_page(request: HttpRequest) -> str:
-    """Returns the permission that one of Django's own admin pages needs; "" where the URL name tells none."""
+    """Returns the permission that one of Django's own admin pages needs; "" if unknown."""
     match = request.resolver_match
     model, _separator, page = (match.url_name or "" if match else "").rpartition("_")
     options = (m._meta for m in apps.get_models() if f"{m._meta.app_label}_{m._meta.model_name}" == model)

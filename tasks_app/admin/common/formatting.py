@@ -1,4 +1,4 @@
-"""How values look on pages: badges, links, numbers, times. A colour never says what the text does not."""
+"""Formats values for pages: badges, links, numbers, times. Colours only repeat what the text says."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -41,7 +41,7 @@ def short_id(task_id: UUID) -> str:
 
 
 def badge(tone: str, icon: str, text: Any) -> SafeString:
-    """A word in a colour, with an icon: `tone` is good, info, warn, bad or plain."""
+    """Returns a coloured word with an icon; `tone` is good, info, warn, bad or plain."""
     return format_html(
         '<span class="sc-label sc-{}">'
         '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
@@ -52,7 +52,7 @@ def badge(tone: str, icon: str, text: Any) -> SafeString:
 
 
 def status_badge(status: str, text: Any) -> SafeString:
-    """A status of a task or an item as a badge."""
+    """Returns the status of a task or an item as a badge."""
     return badge(*STATUS_STYLES.get(status, ("plain", "help")), text)
 
 

@@ -48,7 +48,7 @@ class PageLink(NamedTuple):
 
 
 def page_links(page: keyset.Page[Any], build_url: Callable[..., str]) -> list[PageLink]:
-    """Links to the first, previous, next and last page. `build_url(after=…)` makes the URL of a place."""
+    """Returns links to the first, previous, next and last page. `build_url(after=…)` returns a page's URL."""
     before, after = page.before, page.after
     return [
         PageLink(_("First"), "first_page", "" if page.is_first else build_url()),

@@ -17,7 +17,6 @@ MAX_BARS = 20_000  # 80 years
 MAX_NOTES = 1000
 OPEN = Count("pk", filter=Q(is_session=True))
 VALUES = ("open", "high", "low", "close", "volume", "amount", "change_pct")
-Key = dict[str, str]
 
 
 def respond(request: HttpRequest, stock: Stock, adjust: str, *, with_tasks: bool) -> HttpResponse:
@@ -62,7 +61,7 @@ def gaps_between(stock: Stock, adjust: str, days: Sequence[date]) -> list[gaps.G
     return gaps.find_gaps(stock, days, series.first() or ())
 
 
-def _key(stock: Stock, adjust: str) -> Key:
+def _key(stock: Stock, adjust: str) -> dict[str, str]:
     return {"market": stock.market, "symbol": stock.code, "adjust": adjust}
 
 

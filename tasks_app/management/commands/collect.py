@@ -1,4 +1,4 @@
-"""`manage.py collect`: the API's actions for a terminal."""
+"""`manage.py collect`: starts, lists, watches, cancels and retries collections from a terminal."""
 
 from typing import Any
 from uuid import UUID

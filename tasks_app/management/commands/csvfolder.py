@@ -1,4 +1,4 @@
-"""`manage.py csvfolder preview`: how the source `csv` would read a folder, before it is collected."""
+"""`manage.py csvfolder preview`: shows how the source `csv` would read a folder."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py stocks`: a market's stock list, from a source or from a file."""
+"""`manage.py stocks`: stores a market's stock list, from a source or from a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from tasks_app.orders import order
 from tasks_app.sources.base import SourceError, Symbol
 from tasks_app.sources.market_time import market_today
 
-IMPORTED = "file"  # stands for the source of a list that was imported
+IMPORTED = "file"  # the "source" of a list that was imported
 
 
 def _parse_symbol(values: dict[str, str]) -> Symbol:

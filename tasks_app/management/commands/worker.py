@@ -1,4 +1,4 @@
-"""`manage.py worker`: one worker machine."""
+"""`manage.py worker`: runs this machine's workers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Interprets failures of AKShare: tells the vendor's refusals apart, and names changes of its interface.
+"""Maps AKShare's failures to source errors: the vendor's refusals, and changes of its interface.
 
 Imports requests: import this module only when a request is made.
 """
@@ -57,7 +57,7 @@ def json_of(response: requests.Response | None) -> Any:
 
 
 def _connection_error(error: requests.ConnectionError, vendor: str) -> Transient:
-    """Tells a connection that was closed without an answer from one that was never made."""
+    """Distinguishes a connection closed without an answer from one that was never made."""
     if any(sign in repr(error) for sign in SIGNS_OF_A_CLOSED_CONNECTION):
         text = f"{vendor} closed the connection without an answer, which is how it bans."
         return Transient(text, code="blacklisted", retry_after=BAN_SECONDS[0])

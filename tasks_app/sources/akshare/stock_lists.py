@@ -48,7 +48,7 @@ def read_chinese_list(scope: CallScope) -> list[Symbol]:
         client = getattr(akshare, function)
         client.cache_clear()  # the client caches a list for as long as the process lives
         frame = calls.call(client, **arguments)
-        payload = scope.last_json()  # Shanghai tells the number of rows; the other two send no JSON
+        payload = scope.last_json()  # Shanghai states the number of rows; the other two send no JSON
         total = (payload.get("pageHelp") or {}).get("total") if isinstance(payload, dict) else None
         _check_complete(exchange, len(frame), int(total or 0))
         for column in columns:

@@ -1,4 +1,4 @@
-"""Tells whether an empty answer is true or the vendor throttles, by probing a stock that must have quotes."""
+"""Distinguishes true empty answers from throttling, by probing a stock that must have quotes."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ class NoData(Transient):
 
 
 class ThrottleProbe:
-    """Tells throttling from emptiness for one market.
+    """Distinguishes throttling from true emptiness for one market.
 
     A probe costs a request, so an answered one is trusted for a minute and 20 further stocks: a run of a
     thousand delisted stocks costs fifty probes, not a thousand. Throttling may begin within that minute, so

@@ -29,7 +29,7 @@ EXCHANGE_OF_MARK = {"ss": "SSE", **{mark: exchange for exchange, mark in SHORT.i
 class QuoteFile:
     """The file of one stock under one adjustment.
 
-    `duplicates` are other files of the same. A file that has any is not read: nothing tells which is right.
+    `duplicates` are other files of the same. A file with duplicates is not read, since any may be right.
     """
 
     path: Path
