@@ -51,7 +51,7 @@ class Request:
 
 
 class SourceError(Exception):
-    """A source could not answer.
+    """A request to a source failed.
 
     `code` is a stable identifier for machines, the message one English sentence. `retry_after` is the time to
     wait in seconds, if the vendor names one.
@@ -108,8 +108,8 @@ class Source(Protocol):
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars of the request's days in ascending date order.
 
-        An empty answer means that there truly are none. An answer that is empty because the vendor throttles
-        is a `Transient`; a code that the vendor does not know is an `UnknownStock`.
+        An empty response means that there truly are none. If it is empty because the vendor throttles, raise
+        `Transient`; for a code that the vendor does not know, `UnknownStock`.
         """
 
 
@@ -124,7 +124,7 @@ class DaySource(Protocol):
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
         """Returns the day's bars by code. A stock that is missing had no bar on that day.
 
-        Only sessions are requested, so an answer without any bar counts as a failure. Raises as
+        Only sessions are requested, so a response without any bar counts as a failure. Raises as
         `Source.fetch` does.
         """
 

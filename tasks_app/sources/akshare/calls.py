@@ -5,7 +5,7 @@ all. It accepts no session from us, so the one place to limit and record all of 
 its code is the adapter that every new Session mounts. Ours does nothing outside of `call_scope`, so other
 users of requests in this process notice nothing. (A default timeout of sockets would not work: requests sets
 "none" on each socket. A wrapper around Session.request would, but sees neither the calls of adapters nor
-what a client makes of an answer.)
+what a client makes of a response.)
 
 Imports requests: import this module only when a request is made.
 """

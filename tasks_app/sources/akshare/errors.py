@@ -14,7 +14,7 @@ from tasks_app.sources.base import Permanent, SourceError, Transient
 
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}
 BLOCKED_SECONDS, CAPTCHA_SECONDS, BUSY_SECONDS = 3600.0, 1800.0, 30.0
-# Eastmoney bans by closing connections without an answer. Users report that requests during a ban make it
+# Eastmoney bans by closing connections without a response. Users report that requests during a ban make it
 # longer, and that recovery takes 5 hours to days.
 BAN_SECONDS = (300.0, 3600.0, 18_000.0)
 SIGNS_OF_A_CLOSED_CONNECTION = ("RemoteDisconnected", "ConnectionResetError", "UNEXPECTED_EOF")
@@ -26,7 +26,7 @@ def interpret(error: Exception, response: requests.Response | None) -> Exception
         response = getattr(error, "response", None)
     vendor = _vendor_name(error, response)
     if isinstance(error, (requests.Timeout, TimeoutError)) or "Read timed out" in str(error):
-        return Transient(f"{vendor} did not answer in time.", code="timeout")
+        return Transient(f"{vendor} did not respond in time.", code="timeout")
     if isinstance(error, requests.ConnectionError):
         return _connection_error(error, vendor)
     if response is not None and response.status_code >= 400:
@@ -37,7 +37,7 @@ def interpret(error: Exception, response: requests.Response | None) -> Exception
         text = f"{vendor} sent a web page instead of data: a captcha, as for automated requests."
         return Transient(text, code="captcha", retry_after=CAPTCHA_SECONDS)
     if isinstance(error, (JSONDecodeError, requests.RequestException)):
-        return Transient(f"{vendor}'s answer broke off.", code="source_busy", retry_after=BUSY_SECONDS)
+        return Transient(f"{vendor}'s response broke off.", code="source_busy", retry_after=BUSY_SECONDS)
     return _parse_error(error, json_of(response), vendor)
 
 
@@ -57,9 +57,9 @@ def json_of(response: requests.Response | None) -> Any:
 
 
 def _connection_error(error: requests.ConnectionError, vendor: str) -> Transient:
-    """Distinguishes a connection closed without an answer from one that was never made."""
+    """Distinguishes a connection closed without a response from one that was never made."""
     if any(sign in repr(error) for sign in SIGNS_OF_A_CLOSED_CONNECTION):
-        text = f"{vendor} closed the connection without an answer, which is how it bans."
+        text = f"{vendor} closed the connection without a response, which is how it bans."
         return Transient(text, code="blacklisted", retry_after=BAN_SECONDS[0])
     return Transient(f"{vendor} is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
 
@@ -86,7 +86,7 @@ def ban_seconds(closed_in_a_row: int) -> float:
 
 
 def _parse_error(error: Exception, payload: Any, vendor: str) -> Exception:
-    """Returns the meaning of an exception of the client on an answer that it does not understand."""
+    """Returns the meaning of an exception of the client on a response that it does not understand."""
     if isinstance(payload, dict) and payload.get("data", ...) is None:
         return NoData()
     if isinstance(error, ValueError) and "Length mismatch" in str(error):
@@ -95,7 +95,7 @@ def _parse_error(error: Exception, payload: Any, vendor: str) -> Exception:
         fields = f"{len(lines[0].split(','))} instead of 11: {lines[0]}" if lines else "unknown"
         return interface_changed(f"it sends another number of fields than AKShare knows ({fields})", vendor)
     if isinstance(error, KeyError):
-        return interface_changed(f"{error} is missing from its answer", vendor)
+        return interface_changed(f"{error} is missing from its response", vendor)
     return Permanent(f"AKShare failed with {type(error).__name__}: {error}", code="source_raised")
 
 

@@ -37,7 +37,7 @@ class AkshareSource:
     """Eastmoney by way of AKShare's functions.
 
     `fetch` makes one request, up to three for a US stock whose exchange is not known yet, and one more when
-    an answer is in doubt (see `ThrottleProbe`). `symbols("CN")` reads the exchanges' lists; the other lists
+    a response is in doubt (see `ThrottleProbe`). `symbols("CN")` reads the exchanges' lists; the other lists
     and `fetch_day` read pages of 100.
     """
 
@@ -131,7 +131,7 @@ class AkshareSource:
         return frames.parse_list_rows(rows, day)
 
     def _has_bars(self, security_id: str) -> bool:
-        """Returns whether the vendor sends bars of the security; by month, as that is the shortest answer."""
+        """Returns whether the vendor sends bars of the security, by month: the shortest response."""
         from tasks_app.sources.akshare.calls import call_scope
         from tasks_app.sources.akshare.history import fetch_bars
 

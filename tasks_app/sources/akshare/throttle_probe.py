@@ -1,4 +1,4 @@
-"""Distinguishes true empty answers from throttling, by probing a stock that must have quotes."""
+"""Distinguishes true empty responses from throttling, by probing a stock that must have quotes."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ TRUSTED_SECONDS, TRUSTED_TIMES = 60.0, 20
 
 
 class NoData(Transient):
-    """The vendor answered `data: null`: it throttles, unless it does not know the stock."""
+    """The vendor responded `data: null`: it throttles, unless it does not know the stock."""
 
     def __init__(self) -> None:
         text = "Eastmoney sends nothing: it throttles."
@@ -27,7 +27,7 @@ class NoData(Transient):
 class ThrottleProbe:
     """Distinguishes throttling from true emptiness for one market.
 
-    A probe costs a request, so an answered one is trusted for a minute and 20 further stocks: a run of a
+    A probe costs a request, so a successful one is trusted for a minute and 20 further stocks: a run of a
     thousand delisted stocks costs fifty probes, not a thousand. Throttling may begin within that minute, so
     what is decided without a fresh probe is "the source does not know this stock", a failure that users see
     and can retry, and never "there are no quotes".

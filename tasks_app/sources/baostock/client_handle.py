@@ -88,7 +88,7 @@ class ClientHandle:
         while not parts[-1].endswith(b"\n"):
             left = deadline - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
-                raise Transient(f"BaoStock did not answer within {self._timeout:g} s.", code="timeout")
+                raise Transient(f"BaoStock did not respond within {self._timeout:g} s.", code="timeout")
             parts.append(os.read(pipe, 1 << 16))
             if not parts[-1]:
                 return b""

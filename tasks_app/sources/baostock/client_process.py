@@ -91,7 +91,7 @@ class Session:
             result.cur_row_num = len(page)
             self._wait()
             if not result.next() and result.data is page and result.error_code == contants.BSERR_SUCCESS:
-                raise Refused(contants.BSERR_RECVSOCK_FAIL, "A page of the answer did not come.")
+                raise Refused(contants.BSERR_RECVSOCK_FAIL, "A page of the response did not come.")
 
     def _check(self, result: Any) -> Any:
         """Returns a successful result. After a network error the next request logs in anew."""
@@ -153,7 +153,7 @@ def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
             return session.fetch(request)
     except Refused as refused:
         code, message = refused.args
-    except Exception as error:  # the vendor's client fails on the answer
+    except Exception as error:  # the vendor's client fails on the response
         session.logged_in = False
         code, message = contants.BSERR_PARSE_DATA_ERR, f"{type(error).__name__}: {error}"
     if code.startswith(NETWORK):  # the client only prints what went wrong

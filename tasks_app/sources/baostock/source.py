@@ -93,7 +93,7 @@ class BaostockSource:
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars of the days that the stock traded.
 
-        An empty answer is believed only where the listing dates confirm it.
+        An empty response is believed only where the listing dates confirm it.
         """
         check_served(self, request.market, request.adjust)
         rows = self._query(
@@ -134,7 +134,7 @@ class BaostockSource:
         last = min(request.end, delisted_on or today, today)
         if last - first >= MAX_GAP:
             raise Transient(
-                f"An empty answer for {request.code}, though it was listed from {first} to {last}.",
+                f"An empty response for {request.code}, though it was listed from {first} to {last}.",
                 code="empty_answer",
             )
 

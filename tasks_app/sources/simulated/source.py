@@ -20,7 +20,7 @@ RETRY_AFTER = 1.0
 class SimulatedSource:
     """Any number of synthetic stocks that trade Monday to Friday and pay no dividends.
 
-    Without dividends every adjustment is the same. A request is answered with the last `settings.bars`
+    Without dividends every adjustment is the same. The response to a request holds the last `settings.bars`
     sessions of its days, today in the market's time zone included.
     """
 
@@ -79,7 +79,7 @@ class SimulatedSource:
         """Logs the request for a code or day, waits, and misbehaves at the settings' rates.
 
         Every request has a chance of its own, so that a retry may succeed. Raises `SourceError`; an empty
-        answer is one only where there are bars.
+        response is one only where there are bars.
         """
         self._log(key)
         if self._settings.latency:
@@ -90,7 +90,7 @@ class SimulatedSource:
         if (chance := chance - self._settings.hang_rate) < 0:
             # Not cancellable on purpose: neither is a socket without a timeout.
             self._sleep(HANG_SECONDS)
-            text = f"The simulated vendor did not answer for {HANG_SECONDS:.0f} s."
+            text = f"The simulated vendor did not respond for {HANG_SECONDS:.0f} s."
             raise Transient(text, code="timeout")
         if (chance := chance - self._settings.throttle_rate) < 0:
             text = "The simulated vendor asks to slow down."
@@ -98,7 +98,7 @@ class SimulatedSource:
         if (chance := chance - self._settings.failure_rate) < 0:
             raise Transient("The simulated vendor failed, as it was configured to.", code="source_error")
         if chance < self._settings.empty_rate and has_bars:
-            raise Transient(f"An empty answer for {key}, though it has bars.", code="empty_answer")
+            raise Transient(f"An empty response for {key}, though it has bars.", code="empty_answer")
 
     def _log(self, key: str) -> None:
         """Appends "unix_time pid code-or-day" in one write, so that lines of processes don't mix."""
