@@ -1,4 +1,4 @@
-"""Makers of orders, tasks, claims, plans and users for tests."""
+"""Factories of orders, tasks, claims, plans and users."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
@@ -22,7 +22,7 @@ ACTOR = Actor(Channel.COMMAND)
 
 
 def make_order(**fields: Any) -> Order:
-    """An order for three stocks of the simulated exchange; `fields` override it."""
+    """Returns an order for three stocks of the simulated exchange; `fields` override it."""
     defaults: dict[str, Any] = {
         "start_date": date(2024, 1, 1),
         "end_date": date(2024, 12, 31),
@@ -33,23 +33,23 @@ def make_order(**fields: Any) -> Order:
 
 
 def make_task(**fields: Any) -> CollectionTask:
-    """A running task, started by `lifecycle.start`."""
+    """Returns a running task, started by `lifecycle.start`."""
     return lifecycle.start(make_order(**fields), ACTOR, today=TODAY)
 
 
 def make_lane(task: CollectionTask, number: int = 0) -> Lane:
-    """The task's lane, begun as by a worker."""
+    """Begins the task's lane, as a worker does."""
     row = CollectionLane.objects.get(task=task, number=number)
     return lifecycle.begin(task.pk, number, row.generation, "test")
 
 
 def make_claim(task: CollectionTask) -> Claim:
-    """One claimed stock."""
+    """Claims one stock."""
     return lifecycle.claim(make_lane(task), 1)[0]
 
 
 def make_ended(status: str, **fields: Any) -> CollectionTask:
-    """A task that has ended as `status`, by the verbs that lead there."""
+    """Returns a task that has ended as `status`, by the verbs that lead there."""
     task = make_task(**{"stock_codes": ("000001",), **fields})
     if status == "cancelled":
         lifecycle.cancel(task.pk, ACTOR)
@@ -62,14 +62,14 @@ def make_ended(status: str, **fields: Any) -> CollectionTask:
 
 
 def finish(task: CollectionTask, state: ItemState = ItemState.SUCCEEDED, **outcome: Any) -> None:
-    """Record every stock of the task with the same outcome."""
+    """Records every stock of the task with the same outcome."""
     lane = make_lane(task)
     for claim in lifecycle.claim(lane, 10_000):
         lifecycle.record(claim, Outcome(state, **outcome))
 
 
 def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:
-    """A user with some of the app's permissions, by codename."""
+    """Creates a user with some of the app's permissions, by codename."""
     user = User.objects.create_user(name, password="pass-word-1", **fields)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return user
@@ -78,7 +78,7 @@ def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:
 def make_run(
     total: int, ages: Sequence[float], *, planned: float, failed: int = 0, now: datetime | None = None
 ) -> CollectionTask:
-    """A running task in mid-run, planned `planned` seconds ago.
+    """Returns a running task, planned `planned` seconds ago.
 
     Its first stocks ended `ages` seconds ago, and the first `failed` of them failed; the others are pending.
     """
@@ -104,7 +104,7 @@ def make_run(
 
 
 def make_plan(**fields: Any) -> CollectionPlan:
-    """A daily plan of three stocks of the simulated exchange, due since a minute ago."""
+    """Creates a daily plan of three stocks of the simulated exchange, due since a minute ago."""
     defaults = {
         "name": "nightly",
         "market": "CN",

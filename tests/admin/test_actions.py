@@ -14,8 +14,8 @@ pytestmark = pytest.mark.django_db
 LIST = f"{TASKS}_changelist"
 
 
-def act(client, *tasks, **answer):
-    """Run the list's action on the tasks."""
+def post_cancel(client, *tasks, **answer):
+    """Posts the list's cancel action for the tasks. Returns the response."""
     data = {"action": "cancel_selected", "index": "0", "_selected_action": [task.pk for task in tasks]}
     return client.post(url(LIST), {**data, **answer})
 
@@ -26,7 +26,7 @@ def status(task):
 
 def test_list_cancel_asks_first_and_names_tasks():
     done, running = make_ended("completed"), make_task()
-    text = text_of(act(superuser_client(), done, running))
+    text = text_of(post_cancel(superuser_client(), done, running))
     assert "Cancel 2 tasks?" in text
     assert str(done.pk)[:8] in text
     assert str(running.pk)[:8] in text
@@ -36,7 +36,7 @@ def test_list_cancel_asks_first_and_names_tasks():
 
 def test_list_cancel_reports_on_each_task():
     done, broken, running = make_ended("completed"), make_ended("failed"), make_task()
-    answer = act(superuser_client(), done, broken, running, confirmed="yes")
+    answer = post_cancel(superuser_client(), done, broken, running, confirmed="yes")
     words = messages_of(answer)
     assert answer.status_code == 302
     assert "1 cancelled, 1 was already completed, 1 was already failed" in words
@@ -47,7 +47,7 @@ def test_list_cancel_reports_on_each_task():
 
 def test_list_cancel_of_ended_task_changes_nothing():
     done = make_ended("completed")
-    assert messages_of(act(superuser_client(), done, confirmed="yes")) == (
+    assert messages_of(post_cancel(superuser_client(), done, confirmed="yes")) == (
         f"Task {str(done.pk)[:8]} was already completed; nothing was changed."
     )
 
@@ -55,7 +55,7 @@ def test_list_cancel_of_ended_task_changes_nothing():
 def test_confirmation_posts_to_its_own_page():
     """What the confirmation posts is all that the confirmed action needs."""
     running, client = make_task(), superuser_client()
-    hidden = act(client, running).context["hidden"]
+    hidden = post_cancel(client, running).context["hidden"]
     client.post(url(LIST), hidden)
     assert status(running) == "cancelled"
 
@@ -63,7 +63,7 @@ def test_confirmation_posts_to_its_own_page():
 def test_list_cancel_needs_permission():
     running, looker = make_task(), staff_client("view_collectiontask", "retry_task", "start_task")
     assert "cancel_selected" not in looker.get(url(LIST)).content.decode()
-    assert act(looker, running, confirmed="yes").status_code == 403
+    assert post_cancel(looker, running, confirmed="yes").status_code == 403
     assert status(running) == "running"
 
 

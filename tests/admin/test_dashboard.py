@@ -17,7 +17,15 @@ from tasks_app.models.states import ItemState
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import coverage
-from tests.admin.helpers import TASKS, staff_client, strip_tags, superuser_client, text_of, url
+from tests.admin.helpers import (
+    TASKS,
+    make_half_done,
+    staff_client,
+    strip_tags,
+    superuser_client,
+    text_of,
+    url,
+)
 from tests.factories import ACTOR, make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
@@ -25,21 +33,11 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def clusters(monkeypatch):
-    """The live clusters. The cached coverage of other tests is dropped."""
+    """Returns the live clusters, a list that tests may change; clears the cached coverage."""
     cache.delete(coverage.cache_key())
     live = [ClusterStatus("alpha", 71, "Idle", 2)]
     monkeypatch.setattr(dispatch, "live_clusters", lambda: live)
     return live
-
-
-def make_half_done():
-    """A running task: of its three stocks one has succeeded and one has failed."""
-    task = make_task()
-    good, bad = lifecycle.claim(make_lane(task), 2)
-    lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=12_154))
-    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No response."))
-    task.refresh_from_db()
-    return task
 
 
 def make_series(code, last_day, market="CN", adjust="", bars=100):
@@ -170,7 +168,7 @@ def test_stored_data_need_a_permission():
 
 
 def part(client, name):
-    """The HTML of a part as a refresh gets it."""
+    """Returns the HTML of a part as a refresh gets it."""
     return client.get(url(f"dashboard_{name}")).json()["html"]
 
 

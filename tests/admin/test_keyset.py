@@ -20,9 +20,9 @@ def pages_of_two(monkeypatch):
 
 
 def links(answer):
-    """The addresses of the ways, by their titles, as query parameters."""
-    ways = {way.title: way.url for way in answer.context["cl"].page_links if way.url}
-    return {title: {k: v[0] for k, v in parse_qs(urlsplit(to).query).items()} for title, to in ways.items()}
+    """Returns the query parameters of the page links by title."""
+    urls = {link.title: link.url for link in answer.context["cl"].page_links if link.url}
+    return {title: {k: v[0] for k, v in parse_qs(urlsplit(to).query).items()} for title, to in urls.items()}
 
 
 def shown(answer):

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def turn(monkeypatch):
-    """Nothing is drawn yet, and the ten seconds in which a drawing is good do not end by themselves."""
+def next_bucket(monkeypatch):
+    """Clears the snapshots and stops time. Returns a function that moves it by ten seconds."""
     live_updates.snapshots.snapshots.clear()
     now = [timezone.now()]
     monkeypatch.setattr(live_updates, "_time_bucket", lambda: now[0])
@@ -39,7 +39,7 @@ def turn(monkeypatch):
 
 
 class Reader:
-    """A browser that shows the task's page: it has a version and parts, and asks what changed."""
+    """A browser that shows the task's page: it holds an ETag and parts, and refreshes them."""
 
     def __init__(self, client, task):
         self.client, self.address = client, url(f"{TASKS}_live", task.pk)
@@ -47,7 +47,7 @@ class Reader:
         begin = self.page.context["begin"]
         self.etag, self.have = begin["etag"], dict(part.split(".") for part in begin["have"])
 
-    def ask(self):
+    def refresh(self):
         have = ",".join(f"{name}.{digest}" for name, digest in self.have.items())
         answer = self.client.get(self.address, {"have": have}, headers={"If-None-Match": self.etag})
         if answer.status_code == 200:
@@ -59,8 +59,8 @@ class Reader:
         return answer
 
 
-def grow_old():
-    """Let a second pass, as far as drawings are concerned."""
+def age_snapshots():
+    """Makes every snapshot two seconds older."""
     for key, kept in live_updates.snapshots.snapshots.items():
         live_updates.snapshots.snapshots[key] = live_updates.Snapshot(
             **{**vars(kept), "rendered_at": kept.rendered_at - 2}
@@ -68,7 +68,7 @@ def grow_old():
 
 
 def whole_size(answer):
-    """The bytes of the answer over HTTP: status line, headers and body."""
+    """Returns the bytes of the response over HTTP: status line, headers and body."""
     return len(answer.content) + sum(len(f"{name}: {value}\r\n") for name, value in answer.items()) + 30
 
 
@@ -84,9 +84,9 @@ def test_unchanged_page_is_a_cheap_304(kind, queries):
     client = superuser_client() if kind == "superuser" else staff_client(name=kind)
     client.get("/admin/").wsgi_request.user.groups.set(Group.objects.filter(name=kind))
     reader = Reader(client, task)
-    assert reader.ask().status_code == 304
+    assert reader.refresh().status_code == 304
     with CaptureQueriesContext(connection) as caught:
-        answer = reader.ask()
+        answer = reader.refresh()
     assert answer.status_code == 304
     assert not answer.content
     assert len(caught) <= queries
@@ -98,7 +98,7 @@ def test_heartbeat_alone_sends_no_part():
     reader = Reader(superuser_client(), task)
     CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=F("heartbeat_at") + timedelta(seconds=1))
     with CaptureQueriesContext(connection) as caught:
-        answer = reader.ask()
+        answer = reader.refresh()
     body = json.loads(answer.content)
     assert (body["parts"], "cells" in body, body["final"]) == ({}, False, False)
     assert len(caught) <= 3
@@ -109,24 +109,24 @@ def test_processed_stock_sends_changed_parts_only():
     task = make_task()
     reader = Reader(superuser_client(), task)
     record(task, collected=5)
-    grow_old()
-    body = json.loads(reader.ask().content)
+    age_snapshots()
+    body = json.loads(reader.refresh().content)
     assert {"head", "chart"} <= body["parts"].keys() <= {"head", "chart", "events"}
     assert body["cells"][1] == "1s2p"
     assert body["said"] == "1 of 3 stocks (33 %), 0 failed"
-    assert reader.ask().status_code == 304
+    assert reader.refresh().status_code == 304
 
 
 def test_counters_render_once_per_second_for_all_users():
     task, client = make_run(total=500, ages=[1.0] * 100, planned=100), superuser_client()
     readers = [Reader(client, task) for _ in range(3)]
-    grow_old()
+    age_snapshots()
     CollectionTask.objects.filter(pk=task.pk).update(collected_count=1)
-    assert readers[0].ask().status_code == 200
+    assert readers[0].refresh().status_code == 200
     CollectionTask.objects.filter(pk=task.pk).update(collected_count=2)
     for reader in readers:
         with CaptureQueriesContext(connection) as caught:
-            reader.ask()
+            reader.refresh()
         assert len(caught) <= 3
 
 
@@ -134,40 +134,40 @@ def test_end_shows_at_once_and_is_final():
     task = make_task()
     reader = Reader(superuser_client(), task)
     lifecycle.cancel(task.pk, ACTOR)
-    body = json.loads(reader.ask().content)
+    body = json.loads(reader.refresh().content)
     assert body["final"]
     assert url(f"{TASKS}_retry", task.pk) in body["parts"]["head"][1]
     assert url(f"{TASKS}_cancel", task.pk) not in body["parts"]["head"][1]
-    assert reader.ask().status_code == 304
+    assert reader.refresh().status_code == 304
 
 
-def test_time_dependent_parts_update_in_ten_seconds(monkeypatch, turn):
+def test_time_dependent_parts_update_in_ten_seconds(monkeypatch, next_bucket):
     reader = Reader(superuser_client(), make_task())
-    pause(monkeypatch)
-    assert reader.ask().status_code == 304
-    turn()
-    assert "429 five times." in json.loads(reader.ask().content)["parts"]["notices"][1]
+    pause_sources(monkeypatch)
+    assert reader.refresh().status_code == 304
+    next_bucket()
+    assert "429 five times." in json.loads(reader.refresh().content)["parts"]["notices"][1]
 
 
-def test_ended_task_is_never_rendered_again(turn):
+def test_ended_task_is_never_rendered_again(next_bucket):
     reader = Reader(superuser_client(), make_ended("failed"))
-    turn()
+    next_bucket()
     with CaptureQueriesContext(connection) as caught:
-        assert reader.ask().status_code == 304
+        assert reader.refresh().status_code == 304
     assert len(caught) <= 3
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_two_web_processes_render_the_same(ended):
-    """Else a page whose requests reach both in turn would be sent its parts again and again."""
+    """Otherwise a page whose requests reach both in turn would be sent its parts again and again."""
     task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
     reader = Reader(superuser_client(), task)
     live_updates.snapshots.snapshots.clear()
-    assert reader.ask().status_code == 304
+    assert reader.refresh().status_code == 304
 
 
-def pause(monkeypatch):
-    """Shut every source's gate; until when."""
+def pause_sources(monkeypatch):
+    """Pauses every source. Returns the end of the pause."""
     until = timezone.now() + timedelta(hours=1)
     paused = status.LimiterStatus(
         "simulated", status.LimiterState.PAUSED, paused_until=until, reason="429 five times."
@@ -292,7 +292,7 @@ def test_planning_task_says_so():
 
 
 def test_paused_source_notice_has_reason_and_time(monkeypatch):
-    until = pause(monkeypatch)
+    until = pause_sources(monkeypatch)
     text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task().pk)))
     assert "The source “simulated” is paused" in text
     assert "429 five times." in text

@@ -14,7 +14,7 @@ READ_ONLY = ["collectiontask", "collectionitem", "dailybar", "stock"]
 
 
 def make_row(model):
-    """One row of the model."""
+    """Creates a row of the model."""
     if model == "stock":
         return Stock.objects.create(market="US", code="AAPL")
     if model == "dailybar":

@@ -20,7 +20,7 @@ VIEWERS, OPERATORS, ADMINISTRATORS = (
 
 
 def client_of(role):
-    """A client signed in as a staff user in the role's group."""
+    """Returns a client signed in as a staff user in the role's group."""
     user = make_user(role, is_staff=True)
     user.groups.set(Group.objects.filter(name=role))
     client = Client()
@@ -33,7 +33,7 @@ def permissions_of(role):
 
 
 def migrate_again():
-    """The signals of a migrate that has nothing to do."""
+    """Sends the signals of a migrate that has nothing to do."""
     config = apps.get_app_config("tasks_app")
     roles.record_existing_permissions(sender=config)
     roles.create_groups(sender=config)

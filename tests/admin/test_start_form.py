@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make_post(**fields):
-    """The form as a browser posts it, for three stocks of the simulated exchange."""
+    """Returns the form as a browser posts it, for three stocks of the simulated exchange."""
     defaults = {
         "market": "CN",
         "source": "simulated",
@@ -37,7 +37,7 @@ def make_post(**fields):
 
 
 def make_list(size=30, market="CN", source="simulated"):
-    """A market whose stock list has been read."""
+    """Stores a stock list of the market."""
     Stock.objects.bulk_create(
         Stock(market=market, code=f"{n:06d}", name=f"平安{n}", exchange="SZSE") for n in range(1, size + 1)
     )

@@ -23,7 +23,7 @@ def make_stock(code="AAPL", market="US", **fields):
 
 
 def make_series(stock, *days, adjust="", covered=(), item=None, **values):
-    """Bars on these days, given as days after the Monday, and the row that sums them up."""
+    """Creates bars on these days, counted from the Monday, and their `Series` row."""
     on = [MONDAY + timedelta(day) for day in sorted(days)]
     given = {"open": 10, "high": 12.5, "low": 9.25, "close": 11, "volume": 1234567, **values}
     key = {"market": stock.market, "symbol": stock.code, "adjust": adjust}
@@ -40,7 +40,7 @@ def data(client, stock, **query):
 
 
 def days(steps):
-    """The days that the steps lead to."""
+    """Returns the days that the steps lead to."""
     told, day = [], date(1970, 1, 1)
     for step in steps:
         day += timedelta(step)
@@ -211,7 +211,7 @@ def test_chart_queries_do_not_grow_with_bars():
     client = superuser_client()
 
     def queries(fetch):
-        """The fewest of three: the calendar is looked up again now and then."""
+        """Returns the fewest queries of three tries: a calendar may be loaded in one of them."""
         return min(count(fetch) for _ in range(3))
 
     def count(fetch):

@@ -7,23 +7,10 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app import lifecycle
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.tasks import live_updates
-from tasks_app.lifecycle import Outcome
-from tasks_app.models import CollectionTask
-from tasks_app.models.states import ItemState
-from tests.admin.helpers import ITEMS, TASKS, staff_client, superuser_client, text_of, url
-from tests.factories import ACTOR, make_ended, make_lane, make_task
+from tests.admin.helpers import ITEMS, TASKS, make_half_done, staff_client, superuser_client, text_of, url
+from tests.factories import ACTOR, make_ended, make_task
 
 pytestmark = pytest.mark.django_db
-
-
-def make_half_done() -> CollectionTask:
-    """Running: of three stocks one has succeeded, one has failed."""
-    task = make_task()
-    good, bad = lifecycle.claim(make_lane(task), 2)
-    lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=12154))
-    lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer in 30 s."))
-    task.refresh_from_db()
-    return task
 
 
 def test_list_shows_status_progress_and_counts():

@@ -21,8 +21,8 @@ def page():
     return lambda task: text_of(client.get(url(f"{TASKS}_change", task.pk)))
 
 
-def forget(task: CollectionTask, seconds: float) -> None:
-    """Let the last sign of a worker be that much longer ago."""
+def age_heartbeat(task: CollectionTask, seconds: float) -> None:
+    """Moves the task's last heartbeat back by so many seconds."""
     earlier = F("heartbeat_at") - timedelta(seconds=seconds)
     CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=earlier)
 
@@ -30,7 +30,7 @@ def forget(task: CollectionTask, seconds: float) -> None:
 def test_new_task_warns_of_missing_workers_after_a_while(page, settings):
     task = make_task()
     assert SAID not in page(task)
-    forget(task, settings.COLLECTOR.no_worker_after + 1)
+    age_heartbeat(task, settings.COLLECTOR.no_worker_after + 1)
     text = page(task)
     assert SAID in text
     assert "python manage.py worker" in text
@@ -39,13 +39,13 @@ def test_new_task_warns_of_missing_workers_after_a_while(page, settings):
 def test_warning_names_when_the_task_fails(page, settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, abandon_after=5400.0)
     task = make_task()
-    forget(task, 3600)
+    age_heartbeat(task, 3600)
     assert "Without a worker the task fails after 1 h 30 min." in page(task)
 
 
 def test_worker_ends_the_warning(page):
     task = make_task()
-    forget(task, 3600)
+    age_heartbeat(task, 3600)
     assert SAID in page(task)
     lifecycle.beat(make_lane(task))
     assert SAID not in page(task)
@@ -54,13 +54,13 @@ def test_worker_ends_the_warning(page):
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_ended_task_shows_no_warning(page, status):
     task = make_ended(status)
-    forget(task, 86_400)
+    age_heartbeat(task, 86_400)
     assert SAID not in page(task)
 
 
 def test_unattended_task_can_be_cancelled(page):
     task = make_task()
-    forget(task, 3600)
+    age_heartbeat(task, 3600)
     assert "Cancel the task" in page(task)
     assert lifecycle.cancel(task.pk, ACTOR).status == "cancelled"
     assert SAID not in page(task)
@@ -68,7 +68,7 @@ def test_unattended_task_can_be_cancelled(page):
 
 def test_abandoned_task_page_shows_the_reason(page, settings):
     task = make_task()
-    forget(task, settings.COLLECTOR.abandon_after + 1)
+    age_heartbeat(task, settings.COLLECTOR.abandon_after + 1)
     lifecycle.rescue(task.pk)
     text = page(task)
     assert "Why it failed no_worker" in text

@@ -18,7 +18,7 @@ from tests.api.factories import client_of
 
 @pytest.fixture(autouse=True)
 def own_cache(settings):
-    """A cache of its own, without heartbeats of clusters that run at the same time."""
+    """Uses a separate cache, without heartbeats of clusters that run at the same time."""
     settings.CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "health"}
     }

@@ -16,7 +16,7 @@ BARS = ["market", "symbol", "adjust", "-day"]
 
 
 def make_bars(*groups, days=7):
-    """Bars of the given (market, symbol, adjustment) groups, stored in random order."""
+    """Creates bars of the (market, symbol, adjustment) groups in random order."""
     fields = {"open": 1, "high": 1, "low": 1, "close": 1, "volume": 1, "source": "x"}
     bars = [
         DailyBar(market=market, symbol=symbol, adjust=adjust, day=date(2024, 1, 1) + timedelta(n), **fields)

@@ -11,7 +11,7 @@ OPAQUE = ETAG.removeprefix("W/")
 
 
 def respond(method="get", **headers):
-    """The response, and how often it was built."""
+    """Returns the response, and how often it was built."""
     built = []
     request = getattr(RequestFactory(), method)("/", headers=headers)
     response = conditional_response(request, ETAG, lambda: built.append(1) or HttpResponse("body"))

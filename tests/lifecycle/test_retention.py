@@ -50,7 +50,7 @@ DELETED = "The task was deleted because of its age."  # the title of the word "d
 
 @pytest.fixture(autouse=True)
 def fresh_watchdog(monkeypatch):
-    """A watchdog that has not looked yet."""
+    """Makes the watchdog prune in its next round."""
     monkeypatch.setattr(watchdog, "_next_prune", 0.0)
 
 
@@ -78,7 +78,7 @@ def make_old(status="completed", days=100, **fields):
 
 
 def make_collected(days=100):
-    """An old task that collected its bars."""
+    """Returns an old task that collected its bars."""
     with ending(days):
         task = make_task(stock_codes=CODES)
         work()

@@ -100,7 +100,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
             self.STEPS[data.draw(st.sampled_from(list(self.STEPS)))](self, worker, claim)
 
     def run_watchdog(self, data: st.DataObject) -> None:
-        """Possibly after a time without heartbeats."""
+        """Runs the watchdog, possibly after a time without heartbeats."""
         if data.draw(st.booleans()):
             self.expire_leases()
         if running := self.running():

@@ -25,7 +25,7 @@ def broker(monkeypatch):
 
 @pytest.fixture(params=[-TEN_MINUTES, timedelta(0), TEN_MINUTES], ids=["behind", "right", "ahead"])
 def clock(request, monkeypatch):
-    """This host's clock, from here on."""
+    """Sets this host's clock."""
     right = timezone.now
     monkeypatch.setattr(timezone, "now", lambda: right() + request.param)
 

@@ -1,4 +1,4 @@
-"""Quote files in the formats of AKShare, BaoStock and plain English."""
+"""Makes quote files in the formats of AKShare, BaoStock and plain English."""
 
 from datetime import date, timedelta
 
@@ -8,12 +8,12 @@ FIRST_DAY = date(2024, 1, 2)
 
 
 def day(number):
-    """The day this many days after the first."""
+    """Returns the day so many days after the first."""
     return FIRST_DAY + timedelta(days=number)
 
 
 def akshare_csv(code="600000", rows=6, unit=100):
-    """A file as AKShare saves it; `unit` is the number of shares in one volume."""
+    """Returns a file as AKShare saves it; `unit` is the number of shares in one volume."""
     lines = [
         f"{day(n)},{code},10.0,10.5,11.0,9.5,{(1000 + n) * 100 // unit},{(1000 + n) * 100 * 10.2:.2f},"
         "15.0,5.0,0.5,0.8"
@@ -23,7 +23,7 @@ def akshare_csv(code="600000", rows=6, unit=100):
 
 
 def baostock_csv(code="sh.600000", rows=6, flag="3"):
-    """A file as BaoStock sends it; the third day is suspended."""
+    """Returns a file as BaoStock sends it; the third day is suspended."""
     lines = []
     for n in range(rows):
         shares = (1000 + n) * 100
@@ -33,7 +33,7 @@ def baostock_csv(code="sh.600000", rows=6, flag="3"):
 
 
 def english_csv(rows=6):
-    """A file with English columns, without an amount."""
+    """Returns a file with English columns, without an amount."""
     lines = [f"{day(n)},10.0,11.0,9.5,10.5,{(1000 + n) * 100},10.4" for n in range(rows)]
     return "\n".join(["Date,Open,High,Low,Close,Volume,Adj Close", *lines]) + "\n"
 

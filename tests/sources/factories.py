@@ -1,4 +1,4 @@
-"""What the tests of several sources share."""
+"""Helpers of the tests of several sources."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ TODAY = date(2024, 6, 14)  # a Friday
 
 
 def make_simulated(*, sleep: Callable[[float], object] | None = None, **settings: Any) -> SimulatedSource:
-    """A simulated source on TODAY, with process id 7, that fails the test if it really sleeps."""
+    """Returns a simulated source on TODAY, with process id 7, that fails the test if it really sleeps."""
     settings = {"stocks": 12, "bars": 40, **settings}
     fake_sleep = sleep or (lambda seconds: pytest.fail(f"slept {seconds} s"))
     return SimulatedSource(

@@ -38,7 +38,7 @@ MAY_SESSIONS = [day for day in sessions("CN") if MAY[0] <= day <= MAY[1]]
 
 @pytest.fixture
 def vendor(monkeypatch):
-    """The fake Eastmoney and exchanges, for this process and its children."""
+    """Runs the fake Eastmoney and exchanges, for this process and its children."""
     with run_server() as fake:
         for name, value in fake.environment.items():
             monkeypatch.setenv(name, value)
@@ -46,7 +46,7 @@ def vendor(monkeypatch):
 
 
 def make_source(timeout=5.0, at=None):
-    """A source that does not wait between pages, now or at a given time in Shanghai."""
+    """Returns a source that does not wait between pages, now or at a given time in Shanghai."""
     clock = {"now": lambda market: at.replace(tzinfo=ZoneInfo("Asia/Shanghai"))} if at else {}
     return AkshareSource(timeout, sleep=lambda seconds: None, **clock)
 
@@ -178,7 +178,7 @@ def test_previous_close_takes_dividends_off(vendor, adjust):
 
 
 def frame(**changes):
-    """A table as the client returns it."""
+    """Returns a table as the client does."""
     row = dict(zip(frames.COLUMNS, ("2024-05-06", 1, 2, 1, 2, 5, 750.0, 1, 1, 1, 1), strict=True))
     return pd.DataFrame([{**row, **changes}])
 
@@ -542,7 +542,7 @@ def test_akshare_is_the_default_for_chinese_stocks():
 
 @pytest.fixture
 def engine(settings, vendor):
-    """The settings for a run on the fake server without waits, and with a new source."""
+    """Sets the settings for a run on the fake server without waits, and with a new source."""
     settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=True, backoff=0.0, max_attempts=2)
     registry.get_source.cache_clear()
     yield settings
@@ -679,7 +679,7 @@ def run_slices(count):
 
 
 def make_throttled_task(engine, vendor, modes):
-    """A task with the rate limiter on, whose first requests fail in these modes."""
+    """Returns a task with the rate limiter on, whose first requests fail in these modes."""
     engine.COLLECTOR = replace(engine.COLLECTOR, no_throttle=False, akshare_rate=100.0, max_attempts=3)
     vendor.failures = {"kline": modes}
     order = {"source": "akshare", "start_date": MAY[0], "end_date": LAST}

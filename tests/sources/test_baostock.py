@@ -445,7 +445,7 @@ def test_source_is_made_from_the_settings():
 
 @pytest.fixture
 def engine(settings, vendor):
-    """The settings for a run on the fake server, without waits."""
+    """Sets the settings for a run on the fake server without waits."""
     settings.COLLECTOR = replace(
         settings.COLLECTOR, baostock_address=vendor.address, no_throttle=True, backoff=0.0, max_attempts=2
     )

@@ -331,7 +331,7 @@ def test_files_may_come_and_go(tmp_path):
 
 
 def replace_line(line, text):
-    """AKShare's file with one line replaced; line 1 is the header."""
+    """Returns AKShare's file with one line replaced; line 1 is the header."""
     lines = akshare_csv().splitlines()
     lines[line - 1] = text
     return "\n".join([*lines, ""])

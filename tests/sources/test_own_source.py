@@ -79,7 +79,7 @@ def run_vendor():
 
 @pytest.fixture
 def conf(settings, tmp_path, monkeypatch):
-    """The settings with the example installed in a package of the user's, named by its path."""
+    """Installs the example in a package. Returns the settings that name it by its path."""
     with run_vendor() as address:
         (tmp_path / "my_package").mkdir()
         text = EXAMPLE.replace("https://vendor.example", address)

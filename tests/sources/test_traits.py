@@ -23,7 +23,7 @@ class Plain:
     def fetch(self, request): ...
 
 
-class ByDay(Plain):
+class WholeDays(Plain):
     def fetch_day(self, market, day, adjust): ...
 
 
@@ -31,7 +31,7 @@ def make_class(base=Plain, **attributes):
     return type("Made", (base,), attributes)
 
 
-def test_a_plain_class_has_the_defaults():
+def test_plain_class_has_the_defaults():
     limits = Limits(time_zone="Asia/Hong_Kong", breaker=True)
     assert read_traits(Plain) == SourceTraits(limits=limits)
 
@@ -66,9 +66,9 @@ def test_documented_attributes_are_read():
     ("base", "attributes", "served"),
     [
         (Plain, {"day_markets": ("CN",)}, set()),
-        (ByDay, {}, {("CN", ""), ("CN", "qfq"), ("HK", ""), ("HK", "qfq")}),
-        (ByDay, {"day_markets": {"CN"}, "day_adjusts": [""]}, {("CN", "")}),
-        (ByDay, {"day_markets": ()}, set()),
+        (WholeDays, {}, {("CN", ""), ("CN", "qfq"), ("HK", ""), ("HK", "qfq")}),
+        (WholeDays, {"day_markets": {"CN"}, "day_adjusts": [""]}, {("CN", "")}),
+        (WholeDays, {"day_markets": ()}, set()),
     ],
 )
 def test_days_are_served_in_declared_markets(base, attributes, served):
@@ -92,7 +92,7 @@ def test_days_are_served_in_declared_markets(base, attributes, served):
     ],
 )
 def test_malformed_trait_breaks_the_source_by_name(monkeypatch, attributes, message):
-    malformed = make_class(ByDay, **attributes)
+    malformed = make_class(WholeDays, **attributes)
     with pytest.raises(InvalidSource, match=message):
         read_traits(malformed)
     monkeypatch.setattr(traits, "Malformed", malformed, raising=False)

@@ -27,7 +27,7 @@ def fail() -> None:
 
 
 def stop_after(jobs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stop is requested once so many jobs are done."""
+    """Requests a stop once so many jobs are done."""
     executed: list[object] = []
 
     def count(task: object, **_: object) -> None:
