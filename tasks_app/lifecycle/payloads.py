@@ -10,11 +10,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from tasks_app.lifecycle import selectors
+from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.throttle import status as limiter_status
 
-CODES_NAMED = 10
 # Keys that are the task's columns: those of the contract, then ours.
 CONTRACT_COLUMNS = (
     *("status", "progress", "total_stocks", "processed_stocks", "success_count", "failed_count"),
@@ -58,9 +58,7 @@ def task_started(task: CollectionTask) -> dict[str, Any]:
         "end": task.end_date,
     }
     if task.unknown_codes:
-        more = ", …" if len(task.unknown_codes) > CODES_NAMED else ""
-        unknown = ", ".join(task.unknown_codes[:CODES_NAMED]) + more
-        message += " " + _("Unknown codes, left out: %(codes)s.") % {"codes": unknown}
+        message += " " + _("Unknown codes, left out: %(codes)s.") % {"codes": name_codes(task.unknown_codes)}
     return {
         "task_id": str(task.pk),
         "status": "started",

@@ -1,5 +1,6 @@
 """Read queries on tasks: one task, its failures, its shares per source, its errors by code."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -37,6 +38,14 @@ def get_task(task_id: UUID) -> CollectionTask:
 def get_running_task() -> CollectionTask | None:
     """Returns the one running task, with `HEAVY_COLUMNS` deferred."""
     return _BY_STATUS.instance(TaskStatus.RUNNING.value)
+
+
+def id_range(prefix: str) -> tuple[UUID, UUID] | None:
+    """Returns the first and the last id that begin with 4 to 32 hex digits; None for any other text."""
+    digits = prefix.strip().replace("-", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{4,32}", digits):
+        return None
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
 
 
 def is_unattended(task: CollectionTask) -> bool:

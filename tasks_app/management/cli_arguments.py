@@ -73,11 +73,9 @@ def find_task(text: str) -> UUID:
         if (task := selectors.get_running_task()) is None:
             raise NothingRunning
         return task.pk
-    digits = text.replace("-", "").lower()
-    if not re.fullmatch(r"[0-9a-f]{4,32}", digits):
-        raise errors.TaskNotFound(task_id=text)
-    first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-    matches = CollectionTask.objects.filter(pk__gte=first, pk__lte=last).values_list("pk", flat=True)[:2]
+    ends = selectors.id_range(text)
+    tasks = CollectionTask.objects.filter(pk__range=ends) if ends else CollectionTask.objects.none()
+    matches = tasks.values_list("pk", flat=True)[:2]
     if len(matches) > 1:
         raise AmbiguousTask(prefix=text)
     if not matches:

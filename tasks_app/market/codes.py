@@ -1,7 +1,9 @@
-"""Stock codes: which texts can be one, and how they are spelled when stored."""
+"""Stock codes: which texts can be one, how they are spelled when stored, and how a list is abbreviated."""
 
 import re
+from collections.abc import Sequence
 
+MAX_NAMED = 10
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")
 
 
@@ -18,3 +20,8 @@ def clean_code(code: str) -> str:
 def spellings(code: str) -> set[str]:
     """Returns the stored spellings that a user's code may mean: a source's list may hold small letters."""
     return {code, clean_code(code)}
+
+
+def name_codes(codes: Sequence[str]) -> str:
+    """Returns the first ten codes, separated by commas, and "…" if there are more."""
+    return ", ".join([*codes[:MAX_NAMED], "…"] if len(codes) > MAX_NAMED else codes)

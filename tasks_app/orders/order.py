@@ -8,14 +8,13 @@ from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.conf import MARKETS, Conf
-from tasks_app.market.codes import clean_code, is_code
+from tasks_app.market.codes import MAX_NAMED, clean_code, is_code, name_codes
 from tasks_app.models import CollectionTask, Stock, StockList
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source
 
 MAX_CODES = 10_000
 TEST_MODE_STOCKS = 5
-CODES_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -177,5 +176,4 @@ def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
 
 
 def _abbreviate(codes: Sequence[str]) -> str:
-    shown = ", ".join(codes[:CODES_NAMED])
-    return shown if len(codes) <= CODES_NAMED else f"{shown}, … ({len(codes)})"
+    return name_codes(codes) + (f" ({len(codes)})" if len(codes) > MAX_NAMED else "")

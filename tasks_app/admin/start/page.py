@@ -17,14 +17,13 @@ from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
 from tasks_app.lifecycle import durations, selectors
+from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust
 from tasks_app.orders import code_lists, estimates
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle import status
-
-MAX_NAMED_CODES = 10
 
 
 def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
@@ -74,13 +73,12 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
 
 def describe_unknown_codes(unknown: Sequence[str]) -> str:
     """Returns which codes are left out; only the first ten are named."""
-    codes = ", ".join(unknown[:MAX_NAMED_CODES]) + (", …" if len(unknown) > MAX_NAMED_CODES else "")
     text = ngettext(
         "%(count)s code is unknown in this market and left out: %(codes)s",
         "%(count)s codes are unknown in this market and left out: %(codes)s",
         len(unknown),
     )
-    return text % {"count": formatting.number(len(unknown)), "codes": codes}
+    return text % {"count": formatting.number(len(unknown)), "codes": name_codes(unknown)}
 
 
 def _sources(form: OrderForm) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count
 from tasks_app.admin.common.filters import SourceFilter, StartedFilter
 from tasks_app.admin.tasks import actions, columns, confirmations, detail, grid, live_updates
+from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 
@@ -80,11 +81,8 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         """Finds tasks whose id begins with the term, by a range of the primary key."""
         if not search_term:
             return queryset, False
-        digits = search_term.strip().replace("-", "").lower()
-        if not 4 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
-            return queryset.none(), False
-        ends = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-        return queryset.filter(id__range=ends), False
+        ends = selectors.id_range(search_term)
+        return (queryset.filter(id__range=ends) if ends else queryset.none()), False
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
