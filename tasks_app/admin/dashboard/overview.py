@@ -10,7 +10,7 @@ from tasks_app.admin import plans as plan_admin
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import panels
-from tasks_app.lifecycle import durations
+from tasks_app.lifecycle import durations, selectors
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.orders import plans
@@ -43,7 +43,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
 def list_runs() -> list[dict[str, Any]]:
     """Returns the last sixty runs, the oldest first. A bar's height goes with the root of its duration."""
     newest = CollectionTask.objects.order_by("-start_time", "-id")
-    tasks = list(newest.defer("stock_codes", "unknown_codes", "error_message")[:RUNS])
+    tasks = list(newest.defer(*selectors.HEAVY_COLUMNS, "error_message")[:RUNS])
     longest = max((_seconds(task) for task in tasks), default=1.0)
     return [_describe_run(task, longest) for task in reversed(tasks)]
 

@@ -33,7 +33,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     ]
     list_filter = ["status", "market", SourceFilter, "start_time", StartedFilter]
     list_select_related = ["created_by"]
-    list_defer = ("stock_codes", "unknown_codes", "error_message")
+    list_defer = (*selectors.HEAVY_COLUMNS, "error_message")
     ordering = ["-start_time", "-id"]
     search_fields = ["id"]
     search_help_text = _("Task id, or its first characters")

@@ -15,6 +15,7 @@ from tasks_app.admin.common.columns import cell, count, timestamp
 from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_from_query
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
+from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem
 
 
@@ -42,7 +43,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
     list_per_page = 100
     list_select_related = ["task"]
-    list_defer = ("task__stock_codes", "task__unknown_codes", "task__error_message")
+    list_defer = tuple(f"task__{name}" for name in (*selectors.HEAVY_COLUMNS, "error_message"))
     ordering = ["position"]
     search_fields = ["code"]
     search_help_text = _("Stock code")
