@@ -15,7 +15,7 @@ def run(arguments: list[str]) -> int:
     if reason := requirements.missing():
         print(f"SKIPPED: {reason}", flush=True)
         return int(requirements.required())
-    parallel = ["-n", "2", "--dist", "loadfile", "--reruns", "1", "-rR"]  # two sites, two browsers
+    parallel = ["-n", "2", "--dist", "loadfile"]  # two sites, two browsers
     configuration = ["-c", str(FOLDER / "pytest.ini")]
     command = [sys.executable, "-m", "pytest", *configuration, *parallel, str(FOLDER), *arguments]
     return subprocess.run(command, cwd=requirements.ROOT, check=False).returncode

@@ -14,6 +14,8 @@ from tests.browser.problem_log import ProblemLog
 from tests.browser.roles import PASSWORD
 
 TIMEOUT = 15_000  # ms; generous, for busy machines
+# The pages poll that often, in seconds, unless the user has chosen something else.
+POLL = "try { localStorage['sc-refresh'] ??= '%s' } catch {}"  # a blank page has no storage
 Open = Callable[..., Page]
 __all__ = ["PHONE", "WIDE", "Open"]
 
@@ -75,10 +77,13 @@ def context_of(
     """Opens browser contexts for a role (None: anonymous). Any problem in one of them fails the test."""
     opened: list[tuple[BrowserContext, ProblemLog]] = []
 
-    def make(role: str | None, language: str = "en-US", **options: Any) -> BrowserContext:
+    def make(
+        role: str | None, language: str = "en-US", refresh: float = 0.25, **options: Any
+    ) -> BrowserContext:
         defaults: dict[str, Any] = {"locale": language, "viewport": WIDE, "base_url": site.url, **options}
         context = browser.new_context(**defaults, storage_state=signed_in(role) if role else None)
         context.set_default_timeout(TIMEOUT)
+        context.add_init_script(POLL % refresh)
         opened.append((context, ProblemLog(context)))
         return context
 
@@ -102,7 +107,6 @@ def open_as(context_of: Callable[..., BrowserContext]) -> Open:
 
 @pytest.fixture
 def idle(site: Site) -> Iterator[None]:
-    """Cancels any running task before and after the test."""
-    site.become_idle()
+    """Leaves no task running after the test, and no answer held."""
     yield
     site.become_idle()

@@ -1,4 +1,4 @@
-"""A source for the browser tests: the simulated exchange, but every code that ends in 7 fails.
+"""A source for the browser tests: answers when the test lets it, and every code that ends in 7 fails.
 
 A task has the same failures each time, and a retry fails for the same stocks again.
 """
@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from tasks_app.sources.base import Bar, Permanent, Request
-from tasks_app.sources.simulated.source import SimulatedSource
+from tests.fakes.held_source import HeldSource
 
 FAILING_SUFFIX = "7"
 
 
-class FailingSource(SimulatedSource):
-    """Takes COLLECTOR_SIMULATED_LATENCY seconds per request."""
-
+class FailingSource(HeldSource):
     name: ClassVar[str] = "drill"
     markets: ClassVar[tuple[str, ...]] = ("CN",)
 

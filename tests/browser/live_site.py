@@ -15,27 +15,35 @@ from pathlib import Path
 from typing import Any
 
 from tests.browser.requirements import ROOT
+from tests.fakes.held_source import HeldAnswers
 from tools.worker_machine import environment, eventually, marked
 
 STOCKS = 60
-# These override the machine's environment. The latency makes a task last a few seconds.
+# These override the machine's environment. A request that a test holds is not overdue within the run, and
+# its slice notices a cancel when the answer comes: a slice that gives up a request has its process replaced.
 SETTINGS = {
     "COLLECTOR_SOURCES": "drill=tests.browser.failing_source:FailingSource",
     "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
     "COLLECTOR_SIMULATED_BARS": "250",
-    "COLLECTOR_WATCHDOG_INTERVAL": "0.5",
+    "COLLECTOR_FETCH_TIMEOUT": "1200",
+    "COLLECTOR_HEARTBEAT": "300",
+    "COLLECTOR_LEASE": "1200",
     "COLLECTOR_NO_THROTTLE": "1",
 }
-LATENCY = {"COLLECTOR_SIMULATED_LATENCY": "0.4"}
 
 
 class Site:
-    """A migrated and seeded database and, between `start` and `stop`, the processes that serve it."""
+    """A migrated and seeded database and, between `start` and `stop`, the processes that serve it.
+
+    A test that needs a running task holds the `answers` of its source.
+    """
 
     def __init__(self, folder: Path, seed: str = "tests.browser.seed_data", **extra: str) -> None:
         self.folder = folder
         self.mark = f"site-{os.getpid()}-{time.monotonic_ns()}"
-        self.settings = {**SETTINGS, **extra, "MARK": self.mark}
+        self.answers = HeldAnswers(folder / "answers")
+        self.answers.release_all()
+        self.settings = {**self.answers.environment, **SETTINGS, **extra, "MARK": self.mark}
         self.database = f"sqlite:///{folder / 'site.sqlite3'}"
         self._run("manage.py", "migrate", "--verbosity", "0")
         self._run("-m", seed)
@@ -47,7 +55,7 @@ class Site:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "manage.py"), "quickstart", "--port", "0", "--no-collect"],
                 cwd=self.folder,
-                env=environment(self.database, **{**LATENCY, **self.settings}),
+                env=environment(self.database, **self.settings),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -78,7 +86,7 @@ class Site:
             headers={"Authorization": f"Token {self.access['token']}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
                 return json.load(response)
         except urllib.error.HTTPError as error:
             if error.code in (400, 404):
@@ -86,8 +94,9 @@ class Site:
             raise
 
     def start_task(self, **order: Any) -> str:
-        """Starts a task of the failing source over the API and returns its id."""
-        body = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "drill", **order}
+        """Starts a task of the failing source over the API and returns its id. It requests every stock."""
+        dates = {"start_date": "2024-01-01", "end_date": "2024-12-31"}
+        body = {**dates, "source": "drill", "force_update": True, **order}
         response = self.api("POST", "historical", body)
         assert response, f"not started: {body}"
         return str(response["task_id"])
@@ -96,9 +105,11 @@ class Site:
         return str(self.api("GET", f"status/{task_id}")["status"])
 
     def become_idle(self) -> None:
-        """Cancels the running task, if any."""
+        """Cancels the running task, if any, releases all answers and waits for the end of the slices."""
         while current := self.api("GET", "current-task")["current_task"]:
             self.api("DELETE", f"tasks/{current['task_id']}")
+        self.answers.release_all()
+        eventually(lambda: self._value("SELECT count(*) FROM django_q_ormq") == 0, 60, "an empty queue")
 
     def tasks(self, status: str) -> list[str]:
         """Returns the ids of the tasks with that status, the newest first."""
@@ -111,9 +122,11 @@ class Site:
 
     def stock(self, market: str, code: str) -> int:
         """Returns the primary key of a stock, which its page has in its URL."""
+        return self._value("SELECT id FROM tasks_app_stock WHERE market = ? AND code = ?", market, code)
+
+    def _value(self, query: str, *parameters: str) -> int:
         with closing(sqlite3.connect(self.folder / "site.sqlite3")) as connection:
-            query = "SELECT id FROM tasks_app_stock WHERE market = ? AND code = ?"
-            return int(connection.execute(query, (market, code)).fetchone()[0])
+            return int(connection.execute(query, parameters).fetchone()[0])
 
     def _ready(self) -> str:
         lines = self.log.read_text().splitlines(keepends=True)
