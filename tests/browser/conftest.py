@@ -1,21 +1,22 @@
-"""One site and one browser for the whole run; each user is a signed-in browser context."""
+"""One site and one browser for the whole run; its users take turns in one browser context."""
 
-import contextlib
+import fcntl
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser import requirements
 from tests.browser.live_site import Site
 from tests.browser.page_checks import PHONE, WIDE
 from tests.browser.problem_log import ProblemLog
-from tests.browser.roles import PASSWORD
+from tests.browser.roles import PASSWORD, session_of
 
-TIMEOUT = 15_000  # ms; generous, for busy machines
-# The pages poll that often, in seconds, unless the user has chosen something else.
-POLL = "try { localStorage['sc-refresh'] ??= '%s' } catch {}"  # a blank page has no storage
+TIMEOUT = 60_000  # ms; only a broken page takes as long, however busy the machine is
+# The pages refresh themselves that often, in seconds, until the user chooses. A blank page has no storage.
+POLL = "try { localStorage['sc-refresh'] ??= '%s' } catch {}"
 Open = Callable[..., Page]
 __all__ = ["PHONE", "WIDE", "Open"]
 
@@ -27,8 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, testrun_uid: str) -> Iterator[Site]:
+    """Returns a site of this process. The first process of the run seeds a database, the others copy it."""
     site = Site(tmp_path_factory.mktemp("site"))
+    seeded = tmp_path_factory.getbasetemp().parent / f"seeded-{testrun_uid}.sqlite3"
+    with seeded.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not seeded.exists():
+            site.seed("tests.browser.seed_data")
+            shutil.copy(site.database, seeded)
+    shutil.copy(seeded, site.database)
     try:
         site.start()
         yield site
@@ -46,6 +55,90 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+class Desk:
+    """A browser context that users share, one after the other.
+
+    A context of its own for each page would cost several times as much: it begins with an empty cache and
+    a new process.
+    """
+
+    def __init__(self, browser: Browser, site: Site) -> None:
+        self.context = browser.new_context(base_url=site.url, locale="en-US", viewport=WIDE)
+        self.context.set_default_timeout(TIMEOUT)
+        self.log = ProblemLog(self.context)
+        self._first = self.context.new_page()
+        self._first.goto("/healthz")  # while it is open, other pages of the site use its process
+
+    def open(self, role: str | None, language: str = "en-US", refresh: float = 0.25, **media: Any) -> Page:
+        """Returns a blank page of a user of that role (None: anonymous)."""
+        set_user(self.context, role, self._first.url)
+        page = self.context.new_page()
+        page.set_extra_http_headers({"Accept-Language": language})
+        page.add_init_script(POLL % refresh)
+        page.emulate_media(**media)
+        return page
+
+    def leave(self) -> None:
+        """Closes what the last user opened, and forgets what the pages have stored."""
+        for page in self.context.pages[1:]:
+            page.close()
+        self._first.evaluate("() => localStorage.clear()")
+
+
+def set_user(context: BrowserContext, role: str | None, url: str) -> None:
+    """Replaces the context's cookies with the session of a user of that role (None: anonymous)."""
+    context.clear_cookies()
+    if role:
+        context.add_cookies([{"name": "sessionid", "value": session_of(role), "url": url}])
+
+
+@pytest.fixture(scope="session")
+def desk(site: Site, browser: Browser) -> Desk:
+    return Desk(browser, site)
+
+
+@pytest.fixture
+def open_as(desk: Desk) -> Iterator[Open]:
+    """`open_as("viewer", "/admin/")` returns that page, opened by a user of that role.
+
+    Options are the language, how often the page refreshes itself, and those of `Page.emulate_media`. Any
+    problem on one of the pages fails the test.
+    """
+    before = len(desk.log.problems)
+
+    def open_page(role: str | None, path: str, language: str = "en-US", **options: Any) -> Page:
+        page = desk.open(role, language, **options)
+        page.goto(path)
+        return page
+
+    yield open_page
+    desk.leave()
+    assert not desk.log.problems[before:]
+
+
+@pytest.fixture
+def open_alone(site: Site, browser: Browser) -> Iterator[Open]:
+    """The same in a new context, whose options no page can change later: touch, or a fake clock."""
+    opened: list[tuple[BrowserContext, ProblemLog]] = []
+
+    def open_page(role: str, path: str, **options: Any) -> Page:
+        context = browser.new_context(
+            **{"base_url": site.url, "locale": "en-US", "viewport": WIDE, **options}
+        )
+        context.set_default_timeout(TIMEOUT)
+        set_user(context, role, site.url)
+        context.add_init_script(POLL % 0.25)
+        opened.append((context, ProblemLog(context)))
+        page = context.new_page()
+        page.goto(path)
+        return page
+
+    yield open_page
+    for context, _ in opened:
+        context.close()
+    assert not [problem for _, log in opened for problem in log.problems]
+
+
 def sign_in(page: Page, site: Site, role: str) -> None:
     """Signs in through the login form."""
     page.goto(f"{site.url}/admin/login/?next=/admin/")
@@ -53,56 +146,6 @@ def sign_in(page: Page, site: Site, role: str) -> None:
     page.locator("[name=password]").fill(PASSWORD)
     page.locator("#login-form [type=submit]").click()
     page.wait_for_url(f"{site.url}/admin/")
-
-
-@pytest.fixture(scope="session")
-def signed_in(site: Site, browser: Browser) -> Callable[[str], StorageState]:
-    """Returns the cookies of a role's user, who signs in once."""
-    states: dict[str, StorageState] = {}
-
-    def state(role: str) -> StorageState:
-        if role not in states:
-            with contextlib.closing(browser.new_context(locale="en-US")) as context:
-                sign_in(context.new_page(), site, role)
-                states[role] = context.storage_state()
-        return states[role]
-
-    return state
-
-
-@pytest.fixture
-def context_of(
-    site: Site, browser: Browser, signed_in: Callable[[str], StorageState]
-) -> Iterator[Callable[..., BrowserContext]]:
-    """Opens browser contexts for a role (None: anonymous). Any problem in one of them fails the test."""
-    opened: list[tuple[BrowserContext, ProblemLog]] = []
-
-    def make(
-        role: str | None, language: str = "en-US", refresh: float = 0.25, **options: Any
-    ) -> BrowserContext:
-        defaults: dict[str, Any] = {"locale": language, "viewport": WIDE, "base_url": site.url, **options}
-        context = browser.new_context(**defaults, storage_state=signed_in(role) if role else None)
-        context.set_default_timeout(TIMEOUT)
-        context.add_init_script(POLL % refresh)
-        opened.append((context, ProblemLog(context)))
-        return context
-
-    yield make
-    for context, _ in opened:
-        context.close()
-    assert not [problem for _, log in opened for problem in log.problems]
-
-
-@pytest.fixture
-def open_as(context_of: Callable[..., BrowserContext]) -> Open:
-    """`open_as("viewer", "/admin/")` returns that page, opened by a user of that role."""
-
-    def open_page(role: str | None, path: str, language: str = "en-US", **options: Any) -> Page:
-        page = context_of(role, language, **options).new_page()
-        page.goto(path)
-        return page
-
-    return open_page
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Data as after a month of use, for the screenshots: `tests.browser.demo_data`, on a migrated database.
+"""Data as after a month of use, for the screenshots: `tests.browser.demo_data`, on an empty database.
 
 The quotes are collected from the sample source. The past tasks are rows without items.
 """
@@ -14,6 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "collector_site.settings")
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
+from django.core.management import call_command  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from tasks_app.models import CollectionTask, TaskEvent  # noqa: E402
@@ -68,6 +69,7 @@ def _task_fields(at: datetime, user: User, draw: random.Random) -> dict[str, Any
 
 
 def main() -> None:
+    call_command("migrate", verbosity=0)
     users = make_users()
     make_past_tasks(users["operator"], random.Random("a month"))
     start(SAMPLE, users["operator"])

@@ -22,6 +22,7 @@ STOCKS = 60
 # These override the machine's environment. A request that a test holds is not overdue within the run, and
 # its slice notices a cancel when the answer comes: a slice that gives up a request has its process replaced.
 SETTINGS = {
+    "DJANGO_SETTINGS_MODULE": "tests.browser.site_settings",
     "COLLECTOR_SOURCES": "drill=tests.browser.failing_source:FailingSource",
     "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
     "COLLECTOR_SIMULATED_BARS": "250",
@@ -33,20 +34,32 @@ SETTINGS = {
 
 
 class Site:
-    """A migrated and seeded database and, between `start` and `stop`, the processes that serve it.
+    """A folder with a database and, between `start` and `stop`, the processes that serve it.
 
     A test that needs a running task holds the `answers` of its source.
     """
 
-    def __init__(self, folder: Path, seed: str = "tests.browser.seed_data", **extra: str) -> None:
+    def __init__(self, folder: Path, **extra: str) -> None:
         self.folder = folder
+        self.database = folder / "site.sqlite3"
+        self.process: subprocess.Popen[bytes] | None = None
         self.mark = f"site-{os.getpid()}-{time.monotonic_ns()}"
         self.answers = HeldAnswers(folder / "answers")
         self.answers.release_all()
-        self.settings = {**self.answers.environment, **SETTINGS, **extra, "MARK": self.mark}
-        self.database = f"sqlite:///{folder / 'site.sqlite3'}"
-        self._run("manage.py", "migrate", "--verbosity", "0")
-        self._run("-m", seed)
+        settings = {**self.answers.environment, **SETTINGS, **extra, "MARK": self.mark}
+        self.environment = environment(f"sqlite:///{self.database}", **settings)
+
+    def seed(self, module: str) -> None:
+        """Creates the database with a program that migrates and fills it."""
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> None:
         """Raises AssertionError with the log when the site does not start."""
@@ -55,19 +68,20 @@ class Site:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "manage.py"), "quickstart", "--port", "0", "--no-collect"],
                 cwd=self.folder,
-                env=environment(self.database, **self.settings),
+                env=self.environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        eventually(lambda: self._ready() or self.process.poll() is not None, 60, "READY")
+        process = self.process
+        eventually(lambda: self._ready() or process.poll() is not None, 180, "READY")
         assert self._ready(), self.log.read_text()
         self.access: dict[str, str] = json.loads(self._ready().removeprefix("READY "))
         self.url = self.access["url"]
 
     def stop(self) -> None:
         """Stops the server and kills every process that it left behind."""
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(60)
@@ -125,20 +139,9 @@ class Site:
         return self._value("SELECT id FROM tasks_app_stock WHERE market = ? AND code = ?", market, code)
 
     def _value(self, query: str, *parameters: str) -> int:
-        with closing(sqlite3.connect(self.folder / "site.sqlite3")) as connection:
+        with closing(sqlite3.connect(self.database)) as connection:
             return int(connection.execute(query, parameters).fetchone()[0])
 
     def _ready(self) -> str:
         lines = self.log.read_text().splitlines(keepends=True)
         return next((line for line in lines if line.startswith("READY ") and line.endswith("\n")), "")
-
-    def _run(self, *command: str) -> None:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=environment(self.database, **self.settings),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr

@@ -27,4 +27,3 @@ def main_pages(site: Site) -> dict[str, str]:
 
 
 PAGE_NAMES = ("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars")
-CORE_PAGES = ("dashboard", "start", "task", "stock", "tasks")

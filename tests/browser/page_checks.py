@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from playwright.sync_api import BrowserContext, Page, TimeoutError, ViewportSize
+from playwright.sync_api import Page, TimeoutError, ViewportSize
 
 from tests.browser.problem_log import ProblemLog
 
@@ -60,9 +60,8 @@ def page_kind(url: str) -> str:
     return f"{path}?{filters.pop() if len(filters) == 1 else ''}"
 
 
-def crawl(context: BrowserContext, log: ProblemLog, start: Iterable[str], base: str) -> Iterator[PageCheck]:
+def crawl(page: Page, log: ProblemLog, start: Iterable[str], base: str) -> Iterator[PageCheck]:
     """Yields a check of each kind of page below /admin/ that links lead to, beginning with `start`."""
-    page = context.new_page()
     queue, kinds = list(start), {page_kind(url) for url in start}
     done = 0
     while queue:
@@ -75,7 +74,6 @@ def crawl(context: BrowserContext, log: ProblemLog, start: Iterable[str], base: 
             if wanted and (url := url.split("#")[0]) and page_kind(url) not in kinds:
                 kinds.add(page_kind(url))
                 queue.append(url)
-    page.close()
 
 
 def check_page(page: Page, log: ProblemLog, url: str) -> PageCheck:
@@ -97,7 +95,7 @@ def overflow(page: Page, size: ViewportSize) -> str:
     """Returns what is wider than the window at that size, once scripts have had time to adapt to it."""
     page.set_viewport_size(size)
     with contextlib.suppress(TimeoutError):
-        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=5_000)
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=20_000)
     return str(run_script(page, "overflow"))
 
 

@@ -97,8 +97,9 @@ def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="collector-") as place:
-        site = Site(Path(place), "tests.browser.demo_data", **SETTINGS)
+        site = Site(Path(place), **SETTINGS)
         try:
+            site.seed("tests.browser.demo_data")
             site.start()
             with sync_playwright() as playwright:
                 take(

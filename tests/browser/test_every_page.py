@@ -1,14 +1,11 @@
 """Checks of every page that an administrator can reach by links, in both languages."""
 
-from collections.abc import Callable
-
 import pytest
-from playwright.sync_api import Browser, StorageState
 
 from tests.browser import page_checks, untranslated
+from tests.browser.conftest import Desk
 from tests.browser.live_site import Site
 from tests.browser.page_checks import PageCheck
-from tests.browser.problem_log import ProblemLog
 
 LANGUAGES = {"en-US": "en", "zh-CN": "zh-hans"}
 
@@ -19,20 +16,14 @@ def language(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def pages(
-    site: Site, browser: Browser, signed_in: Callable[[str], StorageState], language: str
-) -> list[PageCheck]:
+def pages(site: Site, desk: Desk, language: str) -> list[PageCheck]:
     """Returns the checks of all pages; they are crawled once."""
-    site.become_idle()
-    state = signed_in("administrator")
-    context = browser.new_context(
-        locale=language, viewport=page_checks.WIDE, storage_state=state, reduced_motion="reduce"
-    )
     tasks = [site.tasks(status)[0] for status in ("completed", "failed", "cancelled")]
     lists = [f"{site.url}/admin/", f"{site.url}/admin/tasks_app/collectiontask/"]
     start = [*lists, *(f"{lists[1]}{task}/change/" for task in tasks)]
-    checks = list(page_checks.crawl(context, ProblemLog(context), start, site.url))
-    context.close()
+    page = desk.open("administrator", language, reduced_motion="reduce")
+    checks = list(page_checks.crawl(page, desk.log, start, site.url))
+    desk.leave()
     print("\n".join(page.url for page in checks))
     return checks
 

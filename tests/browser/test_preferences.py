@@ -39,12 +39,14 @@ def test_theme_switch_overrides_the_system(open_as: Open, choice: str, scheme: s
 
 
 def background(page: Page) -> str:
+    """Returns the colour of the page, once it no longer changes."""
+    page.wait_for_function("document.getAnimations().length === 0")
     colour: str = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
     return colour
 
 
-def test_phone_navigation_opens_and_closes(open_as: Open) -> None:
-    page = open_as("viewer", "/admin/", viewport=PHONE, has_touch=True, is_mobile=True)
+def test_phone_navigation_opens_and_closes(open_alone: Open) -> None:
+    page = open_alone("viewer", "/admin/", viewport=PHONE, has_touch=True, is_mobile=True)
     links = page.locator("#nav-sidebar").get_by_role("link", name="Stocks", exact=True)
     expect(links).not_to_be_in_viewport()
     page.get_by_role("button", name="Show or hide the navigation").locator("visible=true").tap()

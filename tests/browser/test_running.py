@@ -179,8 +179,8 @@ def test_viewer_sees_no_actions_and_gets_403(open_as: Open, site: Site, running:
     assert site.status(running) == "running"
 
 
-def test_refresh_pause_is_remembered(open_as: Open, site: Site, running: str) -> None:
-    page = open_as("viewer", task_page(running))
+def test_refresh_pause_is_remembered(open_alone: Open, site: Site, running: str) -> None:
+    page = open_alone("viewer", task_page(running))
     page.get_by_label("Refresh every").select_option("0")
     page.clock.install()
     page.reload()
@@ -191,8 +191,8 @@ def test_refresh_pause_is_remembered(open_as: Open, site: Site, running: str) ->
     expect_status(page, "cancelled")
 
 
-def test_hidden_tab_polls_nothing_and_catches_up(open_as: Open, site: Site, running: str) -> None:
-    page = open_as("viewer", task_page(running))
+def test_hidden_tab_polls_nothing_and_catches_up(open_alone: Open, site: Site, running: str) -> None:
+    page = open_alone("viewer", task_page(running))
     page.clock.install()
     page.reload()
     expect_status(page, "running")
@@ -204,8 +204,8 @@ def test_hidden_tab_polls_nothing_and_catches_up(open_as: Open, site: Site, runn
     expect_status(page, "cancelled")
 
 
-def test_ended_task_is_not_polled(open_as: Open, site: Site) -> None:
-    page = open_as("viewer", "/admin/")
+def test_ended_task_is_not_polled(open_alone: Open, site: Site) -> None:
+    page = open_alone("viewer", "/admin/")
     page.clock.install()
     page.goto(task_page(site.failed_task()))
     expect(page.get_by_label("Refresh every")).to_be_hidden()
@@ -231,8 +231,8 @@ def hide(page: Page, hidden: bool) -> None:
     )
 
 
-def test_task_page_works_on_a_phone(open_as: Open, site: Site, running: str) -> None:
-    page = open_as("operator", task_page(running), viewport=PHONE, has_touch=True, is_mobile=True)
+def test_task_page_works_on_a_phone(open_alone: Open, site: Site, running: str) -> None:
+    page = open_alone("operator", task_page(running), viewport=PHONE, has_touch=True, is_mobile=True)
     site.answers.release(7)
     expect_progress(page, "7 of 60 stocks")
     page.wait_for_function("wide => document.documentElement.scrollWidth <= wide", arg=PHONE["width"])
