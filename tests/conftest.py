@@ -1,11 +1,19 @@
 """Fixtures and settings of every test."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
+from django.db import connection
 from django.utils import translation
+from hypothesis import HealthCheck, settings as hypothesis_settings
 
+# A busy machine makes an example slow, not wrong.
+hypothesis_settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("no clock")
+MIGRATED = os.environ.get("MIGRATED_DATABASE_URL", "")  # by `tests.run`
 os.environ["LC_ALL"] = "C.UTF-8"  # commands use the terminal's language
 
 collect_ignore = ["browser"]  # a run of its own: `make browser`
@@ -16,3 +24,19 @@ def language() -> Iterator[None]:
     """Starts every test in English: a request's language stays with its thread, which tests share."""
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool) -> bool:
+    """SQLite's copied file is to be used, not to be replaced by an empty one."""
+    return django_db_keepdb or MIGRATED.startswith("sqlite")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """Makes the test database a copy of the run's migrated one, where there is one: that saves seconds."""
+    test = connection.settings_dict["TEST"]
+    if MIGRATED.startswith("sqlite"):
+        shutil.copy(MIGRATED.removeprefix("sqlite:///"), test["NAME"])
+    elif MIGRATED:
+        test["TEMPLATE"] = urlsplit(MIGRATED).path[1:]

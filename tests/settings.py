@@ -7,9 +7,10 @@ from collector_site.settings import *  # noqa: F403
 from collector_site.settings import BASE_DIR, CACHES, DATABASES, REST_FRAMEWORK
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    stem = Path(DATABASES["default"]["NAME"]).stem
-    (BASE_DIR / ".cache").mkdir(exist_ok=True)
-    DATABASES["default"]["TEST"] = {"NAME": BASE_DIR / ".cache" / f"test_{stem}.sqlite3"}
+    name = Path(DATABASES["default"]["NAME"])
+    folder = BASE_DIR / ".cache" if name.parent == BASE_DIR else name.parent
+    folder.mkdir(exist_ok=True)
+    DATABASES["default"]["TEST"] = {"NAME": folder / f"test_{name.stem}.sqlite3"}
 # Several runs of pytest at once share the cache, and must not see each other in it.
 CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 REST_FRAMEWORK["TEST_REQUEST_DEFAULT_FORMAT"] = "json"
