@@ -7,7 +7,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 AXE := .cache/axe/node_modules/.package-lock.json
 BROWSER := $(if $(CHROMIUM),$(VENV)/.installed-browser $(if $(shell command -v npm),$(AXE)))
 
-.PHONY: run test browser screenshots bench soak lint lint-python lint-types lint-imports lint-templates \
+.PHONY: run test coverage browser screenshots bench soak lint lint-python lint-types lint-imports lint-templates \
 	lint-migrations lint-translations lint-vendored lint-deploy hooks format lock messages clean
 
 run: $(VENV)/.installed
@@ -15,6 +15,9 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.run
+
+coverage: $(VENV)/.installed-dev $(BROWSER)
+	COVERAGE=1 $(BIN)/python -m tests.run
 
 browser: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.browser
@@ -26,6 +29,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.mutations
 	$(BIN)/python -m benchmarks.chaos --database sqlite --seconds 600
 	$(BIN)/python -m benchmarks.chaos --database postgresql --seconds 600
 	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/lifecycle/test_state_machine.py

@@ -1,0 +1,217 @@
+"""Breaks rules of the product one after the other; the suite must go red for each.
+
+`python -m tests.mutations [part of a rule's name]`. Each rule is broken in a temporary copy of the tree,
+where the tests that guard it run on SQLite. Exits with 1 when a broken rule goes unnoticed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.sqlite3*", "staticfiles", "docs")
+PASSED, FAILED = 0, 1  # of pytest's exit codes; any other means that the tests did not run
+WIDTH = 52
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A rule, the text of the one place that keeps it, what breaks it, and the tests that guard it."""
+
+    rule: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+    def apply(self, tree: Path) -> None:
+        """Raises `ValueError` unless the text stands in the file exactly once."""
+        path = tree / self.file
+        text = path.read_text()
+        if (count := text.count(self.old)) != 1:
+            raise ValueError(f"{self.rule}: the text to break stands {count} times in {self.file}")
+        path.write_text(text.replace(self.old, self.new))
+
+
+MUTATIONS = (
+    Mutation(
+        "a claim's writes need its fence",
+        "tasks_app/lifecycle/claims.py",
+        "pk=self.item_id, fence=self.fence, state=CLAIMED",
+        "pk=self.item_id, state=CLAIMED",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "a lane's writes need its generation",
+        "tasks_app/lifecycle/claims.py",
+        "number=self.number, generation=self.generation",
+        "number=self.number",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "a slice begins once",
+        "tasks_app/lifecycle/worker_actions.py",
+        "lane.row.filter(begun=False).update",
+        "lane.row.update",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "a stock waits for its next attempt",
+        "tasks_app/lifecycle/claims.py",
+        "due = items_of(lane.task_id).filter(DUE)",
+        "due = items_of(lane.task_id).filter(state=PENDING)",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "only a running task's stocks are recorded",
+        "tasks_app/lifecycle/completion.py",
+        "CollectionTask.objects.filter(pk=claim.lane.task_id, status=RUNNING)",
+        "CollectionTask.objects.filter(pk=claim.lane.task_id)",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "only a running task ends",
+        "tasks_app/lifecycle/completion.py",
+        "task.filter(status__in=statuses_before(status)).update",
+        "task.update",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "the database keeps a final task (trigger)",
+        "tasks_app/db/triggers.py",
+        "(OLD.status {final} AND ({changed})) OR NEW.processed_stocks",
+        "NEW.processed_stocks",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "one task runs at a time (unique index)",
+        "tasks_app/migrations/0001_tasks_quotes_and_slot.py",
+        "condition=models.Q(('status', 'running')), fields=('status',)",
+        "condition=models.Q(('status', 'running')), fields=('id',)",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "an item is released when its lease expires",
+        "tasks_app/lifecycle/recovery.py",
+        "filter(state=CLAIMED, lease_until__lt=Now())",
+        "filter(state=CLAIMED)",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "a lane is free when its lease expires",
+        "tasks_app/lifecycle/recovery.py",
+        "Q(lease_until__isnull=True) | Q(lease_until__lt=Now())",
+        "Q(lease_until__isnull=True)",
+        "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "old tasks are deleted by their end",
+        "tasks_app/lifecycle/retention.py",
+        "start_time__lt=since, end_time__lt=since",
+        "start_time__lt=since",
+        "tests/lifecycle/test_retention.py",
+    ),
+    Mutation(
+        "one worker takes a job",
+        "tasks_app/queue/broker.py",
+        "self._due().filter(pk=job.pk).update",
+        "self._jobs().filter(pk=job.pk).update",
+        "tests/queue/test_broker.py",
+    ),
+    Mutation(
+        "a source's rate",
+        "tasks_app/throttle/limiter.py",
+        "self.interval = 1 / limits.rate",
+        "self.interval = 0.5 / limits.rate",
+        "tests/throttle/test_limiter.py",
+    ),
+    Mutation(
+        "a source's daily cap",
+        "tasks_app/throttle/limiter.py",
+        "used__lte=self.limits.daily - count",
+        "used__lte=self.limits.daily",
+        "tests/throttle/test_limiter.py",
+    ),
+    Mutation(
+        "the breaker opens after so many refusals",
+        "tasks_app/throttle/limiter.py",
+        "surplus = row.refusals - conf.breaker_after",
+        "surplus = row.refusals - conf.breaker_after - 1",
+        "tests/throttle/test_limiter.py",
+    ),
+    Mutation(
+        "a volume in lots becomes shares",
+        "tasks_app/sources/akshare/frames.py",
+        "round(lots * lot)",
+        "round(lots)",
+        "tests/sources/test_akshare.py",
+    ),
+    Mutation(
+        "a stored bar is corrected only when it differs",
+        "tasks_app/quotes/upsert.py",
+        "elif row[2:] != bar[1:]:",
+        "else:",
+        "tests/quotes/test_upsert.py",
+    ),
+    Mutation(
+        "a page begins after its key",
+        "tasks_app/db/keyset.py",
+        "_Less if runs[n][0][0].descending else _Greater",
+        "_Greater if runs[n][0][0].descending else _Less",
+        "tests/db/test_keyset.py",
+    ),
+    Mutation(
+        "a verb of the API needs its permission",
+        "tasks_app/api/permissions.py",
+        "return request.user.has_perm(self.permission)",
+        "return True",
+        "tests/api/test_permissions.py",
+    ),
+)
+
+
+def run_tests(tree: Path, *tests: str) -> int:
+    """Returns pytest's exit code."""
+    command = [sys.executable, "-m", "pytest", "-qq", "-x", "--no-header", "-p", "no:cacheprovider", *tests]
+    database = f"sqlite:///{tree / 'mutations.sqlite3'}"
+    environment = {**os.environ, "DATABASE_URL": database, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in (PASSED, FAILED):
+        print(done.stdout + done.stderr)
+    return done.returncode
+
+
+def check(mutation: Mutation) -> bool:
+    """Breaks the rule in a copy of the tree and prints a row about it; whether its tests went red."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        tree = Path(shutil.copytree(ROOT, Path(folder) / "tree", ignore=LEFT_OUT))
+        mutation.apply(tree)
+        began = time.monotonic()
+        is_red = run_tests(tree, mutation.tests) == FAILED
+    word = "red" if is_red else "SURVIVED"
+    print(f"{mutation.rule:{WIDTH}} {word:9} {time.monotonic() - began:5.1f} s  {mutation.tests}", flush=True)
+    return is_red
+
+
+def main() -> int:
+    """0 when the tests are green as they are and red for every broken rule."""
+    part = " ".join(sys.argv[1:])
+    chosen = [mutation for mutation in MUTATIONS if part in mutation.rule]
+    if not chosen:
+        sys.exit(f"No rule has “{part}” in its name.")
+    if run_tests(ROOT, *sorted({mutation.tests for mutation in chosen})) != PASSED:
+        sys.exit("The tests must be green before a rule is broken.")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        red = list(pool.map(check, chosen))
+    print(f"{sum(red)} of {len(red)} broken rules turn the suite red.")
+    return 0 if all(red) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
