@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from tasks_app.models.states import ItemState
 from tests.api.factories import client_of, make_bars, make_stock
 from tests.factories import ACTOR, finish, make_ended, make_user
 
+EXAMPLES = os.environ.get("SOAK_EXAMPLES", "12")  # of each operation
+SECONDS = 1800  # when the fuzzer hangs
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
 
@@ -133,7 +136,7 @@ def test_fuzzed_responses_match_the_schema(live_server, tmp_path):
                 # The one DELETE cancels a task and does not remove it: the task stays readable.
                 "--exclude-checks=use_after_free",
                 f"--report-har-path={report}",
-                "--max-examples=40",
+                f"--max-examples={EXAMPLES}",
                 "--continue-on-failure",
                 "--no-color",
             ],
@@ -141,7 +144,7 @@ def test_fuzzed_responses_match_the_schema(live_server, tmp_path):
             stderr=subprocess.STDOUT,
         )
         try:
-            code = _wait_freeing_the_slot(fuzzer, until=time.monotonic() + 240)
+            code = _wait_freeing_the_slot(fuzzer, until=time.monotonic() + SECONDS)
         finally:
             fuzzer.kill()
         out.seek(0)
