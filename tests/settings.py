@@ -11,6 +11,8 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     folder = BASE_DIR / ".cache" if name.parent == BASE_DIR else name.parent
     folder.mkdir(exist_ok=True)
     DATABASES["default"]["TEST"] = {"NAME": folder / f"test_{name.stem}.sqlite3"}
+else:  # a test is one transaction, and pauses in it on a busy machine
+    DATABASES["default"]["OPTIONS"]["options"] = "-c idle_in_transaction_session_timeout=0"
 # Several runs of pytest at once share the cache, and must not see each other in it.
 CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 REST_FRAMEWORK["TEST_REQUEST_DEFAULT_FORMAT"] = "json"
