@@ -3,12 +3,17 @@
 import os
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.cache import cache
 from django.db import connection
 from django.utils import translation
 from hypothesis import HealthCheck, settings as hypothesis_settings
+
+if TYPE_CHECKING:
+    from tests.fakes.clock import Clock
 
 # A busy machine makes an example slow, not wrong.
 hypothesis_settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,3 +45,21 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
         shutil.copy(MIGRATED.removeprefix("sqlite:///"), test["NAME"])
     elif MIGRATED:
         test["TEMPLATE"] = urlsplit(MIGRATED).path[1:]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Clock]":
+    """The clock of slices, limiters and the database, which moves only when all of them wait."""
+    from tests.fakes.clock import install
+
+    clock = install(monkeypatch)
+    yield clock
+    clock.end()
+
+
+@pytest.fixture
+def own_cache(settings: Any) -> Iterator[None]:
+    """A cache of the test's own: it neither sees nor leaves a heartbeat of a worker machine."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    yield
+    cache.clear()

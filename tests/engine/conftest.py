@@ -6,6 +6,11 @@ from django_q.conf import Conf as QConf
 from tests.fakes.scripted_sources import with_scripted_sources
 
 
+@pytest.fixture(autouse=True)
+def controlled_clock(clock):
+    """No test of the engine waits for real time."""
+
+
 @pytest.fixture
 def configure(settings, monkeypatch):
     """Returns a function that sets the scripts of the scripted sources and values of the settings."""

@@ -1,7 +1,7 @@
 """Few missing days of many stocks are requested as whole days, if the source offers them."""
 
-import threading
 from datetime import date, timedelta
+from math import inf
 
 import pytest
 from django.db import connection
@@ -17,7 +17,7 @@ from tasks_app.sources.simulated.source import SimulatedSource
 from tests.engine.helpers import run_all_attempts
 from tests.factories import make_task
 from tests.fakes import scripted_sources
-from tests.fakes.scripted_sources import ByDay
+from tests.fakes.scripted_sources import STOCKS, ByDay
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -31,13 +31,13 @@ def configure_days(configure, monkeypatch):
 
     def set_days(days, **values):
         monkeypatch.setattr(ByDay, "days", staticmethod(days))
-        configure(**values)
+        configure(**{"by_day_from": STOCKS, **values})
 
     return set_days
 
 
 def make_increment(**fields):
-    """Starts a task for the whole market: 60 stocks and two sessions."""
+    """Starts a task for the whole market: ten stocks and two sessions."""
     dates = {"start_date": FRIDAY, "end_date": MONDAY}
     return make_task(**{"source": "by_day", "stock_codes": None, **dates, **fields})
 
@@ -63,9 +63,9 @@ def test_two_days_of_a_market_cost_two_requests(configure_days):
     task = collect()
     assert sorted(requests()) == ["2024-03-01", "2024-03-04"]
     assert task.status == "completed"
-    assert task.success_count == 60
-    assert task.collected_count == 120
-    assert DailyBar.objects.filter(source="by_day").count() == 120
+    assert task.success_count == STOCKS
+    assert task.collected_count == 2 * STOCKS
+    assert DailyBar.objects.filter(source="by_day").count() == 2 * STOCKS
     assert set(task.items.values_list("source", "attempts", "rows_collected")) == {("by_day", 1, 2)}
 
 
@@ -102,7 +102,7 @@ def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatc
     monkeypatch.setattr(ByDay, "day_adjusts", ("",), raising=False)
     configure_days(scripted_sources.whole_market)
     collect(adjust="qfq")
-    assert len(requests()) == 60
+    assert len(requests()) == STOCKS
     assert "2024-03-01" not in requests()
 
 
@@ -111,7 +111,7 @@ def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     configure_days(scripted_sources.whole_market)
     collect()
     assert "2024-03-01" not in requests()
-    assert len(requests()) == 60
+    assert len(requests()) == STOCKS
 
 
 def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
@@ -126,7 +126,7 @@ def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
     configure_days(days)
     task = collect()
     assert len(requests()) == 3
-    assert task.success_count == 60
+    assert task.success_count == STOCKS
     assert task.failed_count == 0
     assert set(task.items.values_list("attempts", flat=True)) == {1}
 
@@ -153,9 +153,9 @@ def test_failed_days_warn_and_use_single_requests(configure_days, days, attempts
     configure_days(days)
     task = collect()
     assert task.status == "completed"
-    assert task.success_count == 60
+    assert task.success_count == STOCKS
     assert len(requested_days()) == attempts
-    assert len(set(requests())) >= 60
+    assert len(set(requests())) >= STOCKS
     warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
     assert warning.params["source"] == "by_day"
     assert warning.params["reason"]
@@ -176,7 +176,7 @@ def truncate(size):
     return lambda day: dict(list(scripted_sources.whole_market(day).items())[:size])
 
 
-def store_friday(configure_days, size=60):
+def store_friday(configure_days, size=STOCKS):
     """Collects Friday for so many stocks, so that Monday is expected to have them."""
     configure_days(truncate(size), by_day=fetch_single_stock)
     collect(end_date=FRIDAY)
@@ -189,16 +189,16 @@ def test_truncated_days_warn_and_use_single_requests(configure_days):
     configure_days(truncate(1), by_day=fetch_single_stock)
     task = collect(**ONLY_MONDAY)
     assert task.status == "completed"
-    assert task.collected_count == 60
+    assert task.collected_count == STOCKS
     assert requests().count(MONDAY.isoformat()) == 3
-    assert len(requests()) == 63
+    assert len(requests()) == STOCKS + 3
     warning = TaskEvent.objects.get(task=task, kind="warned", params__code="by_day_failed")
-    assert "1 of 60 stocks" in warning.params["reason"]
+    assert f"1 of {STOCKS} stocks" in warning.params["reason"]
 
 
 def test_truncated_day_is_retried(configure_days):
     store_friday(configure_days)
-    sizes = [60, 3]
+    sizes = [STOCKS, 3]
 
     def days(day):
         return truncate(sizes.pop())(day)
@@ -206,26 +206,26 @@ def test_truncated_day_is_retried(configure_days):
     configure_days(days)
     task = collect(**ONLY_MONDAY)
     assert requests() == [MONDAY.isoformat()] * 2
-    assert task.success_count == 60
-    assert task.collected_count == 60
+    assert task.success_count == STOCKS
+    assert task.collected_count == STOCKS
     assert not task.events.filter(kind="warned").exists()
 
 
 def test_second_day_is_checked_like_the_first(configure_days):
     store_friday(configure_days)
-    configure_days(lambda day: truncate(60 if day == MONDAY else 1)(day), by_day=fetch_single_stock)
+    configure_days(lambda day: truncate(STOCKS if day == MONDAY else 1)(day), by_day=fetch_single_stock)
     task = collect(start_date=MONDAY, end_date=MONDAY + timedelta(days=1))
     assert task.events.filter(kind="warned").count() == 1
-    assert DailyBar.objects.filter(day=MONDAY).count() == 60
+    assert DailyBar.objects.filter(day=MONDAY).count() == STOCKS
 
 
 def test_only_recently_traded_stocks_are_expected(configure_days):
-    store_friday(configure_days, size=20)
-    configure_days(truncate(17))
+    store_friday(configure_days, size=5)
+    configure_days(truncate(4))
     task = collect(**ONLY_MONDAY)
     assert requests() == [MONDAY.isoformat()]
-    assert task.success_count == 60
-    assert task.collected_count == 17
+    assert task.success_count == STOCKS
+    assert task.collected_count == 4
 
 
 def test_check_of_a_day_costs_one_query(configure_days):
@@ -255,16 +255,14 @@ def test_rejected_recent_bar_is_requested_again(configure_days, monkeypatch):
     assert task.collected_count == 1
 
 
-def test_hung_day_is_given_up_for_all_processes(configure_days):
-    released = threading.Event()
-    configure_days(lambda day: released.wait(30) and {}, fetch_timeout=0.2, heartbeat=0.05)
+def test_hung_day_is_given_up_for_all_processes(configure_days, clock):
+    configure_days(lambda day: clock.sleep(inf))
     task = make_increment()
     work()
     day_fetches._caches.clear()  # as in a new process
     run_all_attempts(task, rounds=10)
-    released.set()
     assert task.status == "completed"
-    assert task.success_count == 60
+    assert task.success_count == STOCKS
     assert len(requested_days()) == 1
     assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread continues the request"
 

@@ -1,8 +1,8 @@
 """Requests of a slice through the limiter: its rate, cap and breaker, calls in flight, cancel and drain."""
 
 import threading
-import time
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.db.models.functions import Now
@@ -10,8 +10,10 @@ from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle
+from tasks_app.engine.source_router import RECHECK_SECONDS
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
+from tasks_app.throttle.limiter import JITTER, SPARE
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, end_pause, make_first_task, run_one_slice
 from tests.fakes import scripted_sources
@@ -54,25 +56,23 @@ def source_message(task):
     return payloads.task_statuses([selectors.get_task(task.pk)])[0]["source_message"]
 
 
-def test_slice_keeps_the_rate(configure_short_slices):
-    configure_short_slices(rates=(("first", 20.0),), slice_seconds=5.0)
+def test_slice_keeps_the_rate(configure, clock):
+    times = []
+    configure(rates=(("first", 20.0),), first=lambda request: times.append(clock.elapsed) or [])
     task = make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 13)))
-    began = time.monotonic()
     work()
-    assert time.monotonic() - began > 11 / 20
     task.refresh_from_db()
     assert task.status == "completed"
-    assert task.success_count == 12
-    # A request that missed its time was not sent, but reserved again.
-    assert SourceGate.objects.get().requests_today >= 12
+    assert SourceGate.objects.get().requests_today == len(times) == 12
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    jitter = JITTER / 20
+    assert gaps == pytest.approx([(1 + SPARE) / 20] * 11, abs=jitter)
 
 
-def test_no_throttle_keeps_no_rate(configure_short_slices):
-    configure_short_slices(rates=(("first", 0.01),), no_throttle=True)
+def test_no_throttle_keeps_no_rate(configure, clock):
+    configure(rates=(("first", 0.01),), no_throttle=True)
     make_first_task()
-    began = time.monotonic()
-    work()
-    assert time.monotonic() - began < 100
+    assert clock.duration_of(work) == 0.0
     assert not SourceGate.objects.exists()
 
 
@@ -158,25 +158,25 @@ def test_ban_pauses_at_once_and_costs_no_attempt(configure_short_slices):
     assert source_message(task) == "Come back in an hour."
 
 
-def test_slice_at_a_blocked_source_ends_in_time(configure_short_slices):
-    configure_short_slices(daily_caps=(("first", 1),), fan_out=1)
+def test_slice_at_a_blocked_source_ends_in_time(configure, clock):
+    configure(daily_caps=(("first", 1),), fan_out=1, slice_seconds=60.0, heartbeat=5.0)
     make_first_task()
     run_one_slice()
-    assert 0.1 < run_one_slice() < 2
+    assert 45.0 <= clock.duration_of(run_one_slice) <= 60.0 + RECHECK_SECONDS
     assert OrmQ.objects.count() == 1
 
 
-def test_cancel_stops_requests_before_their_time(waiting_task, monkeypatch):
+def test_cancel_stops_requests_before_their_time(waiting_task, clock, monkeypatch):
     beat = lifecycle.beat
     monkeypatch.setattr(lifecycle, "beat", lambda lane: (cancel_if_running(waiting_task), beat(lane)))
-    assert run_one_slice() < 0.5
-    time.sleep(1.2)  # well past the reserved time
+    assert clock.duration_of(run_one_slice) == pytest.approx(0.05)
+    clock.sleep(1.2)  # well past the reserved time
     assert First.calls == []
     assert not DailyBar.objects.exists()
     assert QConf.MAX_RSS == 400_000, "no request was sent, so no process must be replaced"
 
 
-def test_drain_does_not_wait_for_reserved_times(waiting_task, monkeypatch):
+def test_drain_does_not_wait_for_reserved_times(waiting_task, clock, monkeypatch):
     beat = lifecycle.beat
 
     def drain_at_heartbeat(lane):
@@ -184,42 +184,42 @@ def test_drain_does_not_wait_for_reserved_times(waiting_task, monkeypatch):
         beat(lane)
 
     monkeypatch.setattr(lifecycle, "beat", drain_at_heartbeat)
-    assert run_one_slice() < 0.5
+    assert clock.duration_of(run_one_slice) == pytest.approx(0.05)
     assert First.calls == []
     assert item_states(waiting_task) == [("pending", 0)]
     assert QConf.MAX_RSS == 400_000
 
 
 class InFlight:
-    """A script that takes some seconds and records the most requests that ran at the same time."""
+    """A script that takes 0.2 s and records the most requests that ran at the same time."""
 
-    def __init__(self, seconds):
-        self.seconds, self.now, self.most = seconds, 0, 0
+    def __init__(self, clock):
+        self.clock, self.now, self.most = clock, 0, 0
         self.lock = threading.Lock()
 
     def __call__(self, request):
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
-        time.sleep(self.seconds)
+        self.clock.sleep(0.2)
         with self.lock:
             self.now -= 1
         return [scripted_sources.make_bar()]
 
 
-def test_slow_source_has_several_requests_in_flight(configure, monkeypatch):
+def test_slow_source_has_several_requests_in_flight(configure, clock, monkeypatch):
     monkeypatch.setattr(First, "in_flight", 0)
-    in_flight = InFlight(0.2)
+    in_flight = InFlight(clock)
     configure(rates=(("first", 20.0),), first=in_flight, slice_seconds=10.0, heartbeat=1.0)
     make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 25)))
     work()
-    assert 3 <= in_flight.most <= 5
+    assert in_flight.most == 4
 
 
-def test_source_limits_requests_and_workers(configure_short_slices, monkeypatch):
+def test_source_limits_requests_and_workers(configure, clock, monkeypatch):
     monkeypatch.setattr(First, "most_workers", 1)
-    in_flight = InFlight(0.01)
-    configure_short_slices(first=in_flight, fan_out=4, in_flight=8)
+    in_flight = InFlight(clock)
+    configure(first=in_flight, fan_out=4, in_flight=8)
     task = make_first_task()
     assert task.lanes.count() == 1
     work()

@@ -1,7 +1,6 @@
 """Slices in this process, on well-behaved and broken sources."""
 
 import math
-import threading
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -199,27 +198,24 @@ def test_cancel_during_a_fetch_discards_the_response(broken_source, monkeypatch)
     assert DailyBar.objects.count() == 0
 
 
-def test_cancel_abandons_a_hung_request(broken_source, settings, monkeypatch):
-    settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=0.05, fetch_timeout=60.0)
-    released = threading.Event()
-    monkeypatch.setattr(BrokenSource, "good", lambda *_: released.wait(60) and [])
+def test_cancel_abandons_a_hung_request(broken_source, settings, monkeypatch, clock):
+    settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=5.0, fetch_timeout=60.0)
+    monkeypatch.setattr(BrokenSource, "good", lambda *_: clock.sleep(math.inf))
     task = make_task(source="broken", stock_codes=("GOOD",))
     beat = lifecycle.beat
     monkeypatch.setattr(lifecycle, "beat", lambda lane: (cancel_if_running(task), beat(lane)))
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
-    work()
-    released.set()
+    assert clock.duration_of(work) == pytest.approx(5.0)
     assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread continues the request"
     assert not DailyBar.objects.exists()
 
 
-def test_hung_request_fails_as_timeout(broken_source, settings, monkeypatch):
-    settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=0.05, fetch_timeout=0.1, max_attempts=1)
-    released = threading.Event()
-    monkeypatch.setattr(BrokenSource, "good", lambda *_: released.wait(60) and [])
+def test_hung_request_fails_as_timeout(broken_source, settings, monkeypatch, clock):
+    settings.COLLECTOR = replace(settings.COLLECTOR, heartbeat=5.0, fetch_timeout=30.0, max_attempts=1)
+    monkeypatch.setattr(BrokenSource, "good", lambda *_: clock.sleep(math.inf))
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
     item = collect("GOOD")
-    released.set()
+    assert 30.0 < clock.elapsed <= 35.0
     assert item.state == "failed"
     assert item.error_code == "timeout"
 

@@ -10,6 +10,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock
 
 DAY = date(2024, 3, 1)
+STOCKS = 10  # on the list of each source
 Fetch = Callable[[Request], Sequence[Bar]]
 
 
@@ -62,7 +63,7 @@ class First:
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         self.calls.append("list")
-        return [Symbol(f"{n:06d}") for n in range(1, 61)]
+        return [Symbol(f"{n:06d}") for n in range(1, STOCKS + 1)]
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         self.calls.append(request.code)
@@ -92,7 +93,7 @@ class ByDay(First):
 
 
 def whole_market(day: date) -> dict[str, Bar]:
-    return {f"{n:06d}": make_bar(day=day) for n in range(1, 61)}
+    return {f"{n:06d}": make_bar(day=day) for n in range(1, STOCKS + 1)}
 
 
 SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay)

@@ -3,7 +3,9 @@
 import time
 from dataclasses import replace
 from datetime import date, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
+from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db.models.functions import Now
@@ -12,8 +14,18 @@ from tasks_app.conf import Simulated
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
-from tasks_app.throttle import status
-from tasks_app.throttle.limiter import SPARE, STOCK_ERRORS, Blocked, NoLimit, Permit, limiter_for
+from tasks_app.throttle import limiter as limiter_module, status
+from tasks_app.throttle.limiter import (
+    AHEAD_SECONDS,
+    CLOCK_GRAIN,
+    JITTER,
+    SPARE,
+    STOCK_ERRORS,
+    Blocked,
+    NoLimit,
+    Permit,
+    limiter_for,
+)
 from tests.fakes import scripted_sources
 
 pytestmark = pytest.mark.django_db
@@ -21,8 +33,9 @@ THROTTLED = Transient("Too many requests.", code="throttled")
 
 
 @pytest.fixture
-def make_limiter(settings):
-    """Returns a function that sets limits of the simulated source and returns its limiter."""
+def make_limiter(settings, clock, monkeypatch):
+    """Returns a function that sets limits of the simulated source and returns its limiter, without jitter."""
+    monkeypatch.setattr(limiter_module, "random", SimpleNamespace(uniform=lambda low, high: low))
 
     def set_limits(rate=0.0, daily=0, **conf):
         settings.COLLECTOR = replace(
@@ -37,12 +50,9 @@ def current_status():
     return status.status_of("simulated")
 
 
-def pass_time(seconds):
-    """Changes the row as if so many seconds had passed."""
-    for name in ("next_at", "open_until"):
-        row = SourceGate.objects.filter(**{f"{name}__isnull": False})
-        for one in row:
-            SourceGate.objects.update(**{name: getattr(one, name) - timedelta(seconds=seconds)})
+def seconds(expected, times=None):
+    """Returns what the seconds, or a list of them, equal in the database, which has microseconds."""
+    return pytest.approx(expected if times is None else [expected] * times, abs=2e-6)
 
 
 def reserve_permits(limiter, count):
@@ -96,32 +106,41 @@ def test_rate_is_shared_by_all_limiters_of_a_source(make_limiter):
     times = sorted(permit.since for limiter in (one, other, one) for permit in reserve_permits(limiter, 4))
     assert len(times) == 12
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert all(0.045 < gap < 0.06 for gap in gaps), gaps
-    assert sum(gaps) / len(gaps) > 0.05
+    assert gaps == seconds((1 + SPARE) / 20, 11)
+
+
+def test_jitter_keeps_the_rate(make_limiter, monkeypatch):
+    limiter, turns = make_limiter(rate=20), count()
+    late_then_early = SimpleNamespace(uniform=lambda low, high: low if next(turns) % 2 else high)
+    monkeypatch.setattr(limiter_module, "random", late_then_early)
+    times = [permit.since for permit in reserve_permits(limiter, 4)]
+    assert times[1] - times[0] == seconds((1 + SPARE - JITTER) / 20)
+    assert (1 + SPARE - JITTER) / 20 > 1 / 20
 
 
 def test_permit_expires_after_the_spare_time(make_limiter):
     (permit,) = reserve_permits(make_limiter(rate=1), 1)
-    assert 0 < permit.until - permit.since <= SPARE
+    assert permit.until - permit.since == seconds(SPARE - CLOCK_GRAIN)
 
 
-def test_reservations_reach_only_a_second_ahead(make_limiter):
-    limiter = make_limiter(rate=10)
-    while not isinstance(reserved := limiter.reserve(5), Blocked):
-        assert max(permit.since for permit in reserved) < time.monotonic() + 2.5
-    assert not reserved.reason
-    assert 0 <= reserved.seconds < 2  # the line has become shorter since
+def test_reservations_reach_only_a_second_ahead(make_limiter, clock):
+    limiter, step = make_limiter(rate=10), (1 + SPARE) / 10
+    times = []
+    while not isinstance(blocked := limiter.reserve(5), Blocked):
+        times += [permit.since - clock.monotonic() for permit in blocked]
+    assert times == [seconds(n * step) for n in range(10)]
+    assert blocked == Blocked(seconds(10 * step - AHEAD_SECONDS))
+    clock.sleep(blocked.seconds)
+    assert len(reserve_permits(limiter, 5)) == 5
 
 
 def test_slow_rate_is_not_reserved_ahead(make_limiter):
     limiter = make_limiter(rate=0.1)
     assert len(reserve_permits(limiter, 5)) == 1
-    blocked = limiter.reserve(1)
-    assert isinstance(blocked, Blocked)
-    assert 8 < blocked.seconds < 10
+    assert limiter.reserve(1) == Blocked(seconds(10 * (1 + SPARE) - AHEAD_SECONDS))
 
 
-def test_daily_cap_blocks_until_tomorrow(make_limiter):
+def test_daily_cap_blocks_until_tomorrow(make_limiter, clock):
     limiter = make_limiter(daily=5)
     assert len(reserve_permits(limiter, 3)) == 3
     assert len(reserve_permits(limiter, 1)) == 1
@@ -129,7 +148,9 @@ def test_daily_cap_blocks_until_tomorrow(make_limiter):
     blocked = limiter.reserve(1)
     assert isinstance(blocked, Blocked)
     assert "5 requests are used up" in blocked.reason
-    assert 0 < blocked.seconds <= 24 * 3600
+    today = clock.now().astimezone(ZoneInfo(registry.limits("simulated", limiter.conf).time_zone))
+    midnight = today.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    assert blocked.seconds == seconds((midnight - today).total_seconds())
     assert current_status().state == "capped"
     assert current_status().requests_today == 5
     assert current_status().is_blocked
@@ -156,8 +177,7 @@ def test_consecutive_refusals_open_the_breaker(make_limiter):
     assert [limiter.record_failure(Permit(), THROTTLED) for _ in range(3)] == [False, False, True]
     blocked = limiter.reserve(1)
     assert isinstance(blocked, Blocked)
-    assert blocked.reason == "Too many requests."
-    assert 55 < blocked.seconds < 67
+    assert blocked == Blocked(seconds(60), "Too many requests.")
     paused = current_status()
     assert paused.state == "paused"
     assert paused.reason == "Too many requests."
@@ -181,13 +201,15 @@ def test_late_refusals_do_not_prolong_the_pause(make_limiter):
     for _ in range(6):
         limiter.record_failure(Permit(), THROTTLED)
     assert current_status().refusals == 2
-    assert current_status().seconds < 67
+    assert current_status().seconds == seconds(60)
 
 
-def test_one_request_probes_after_the_pause(make_limiter):
+def test_one_request_probes_after_the_pause(make_limiter, clock):
     limiter = make_limiter(rate=100, breaker_after=1)
     limiter.record_failure(Permit(), THROTTLED)
-    pass_time(70)
+    clock.sleep(59.9)
+    assert isinstance(limiter.reserve(5), Blocked)
+    clock.sleep(0.1)
     assert not limiter.blocked()
     (probe,) = reserve_permits(limiter, 5)
     assert probe.is_probe
@@ -198,35 +220,41 @@ def test_one_request_probes_after_the_pause(make_limiter):
     assert len(reserve_permits(limiter, 5)) == 5
 
 
-def test_refused_probe_doubles_the_pause(make_limiter):
+def test_refused_probe_doubles_the_pause(make_limiter, clock):
     limiter = make_limiter(rate=100, breaker_after=1, breaker_pause_max=200.0)
     pauses = []
     permit = Permit()
     for _ in range(4):
         assert limiter.record_failure(permit, THROTTLED)
         pauses.append(current_status().seconds)
-        pass_time(current_status().seconds + 1)
+        clock.sleep(current_status().seconds)
         (permit,) = reserve_permits(limiter, 1)
-    for pause, expected in zip(pauses, (60, 120, 200, 200), strict=True):
-        assert expected - 1 < pause < expected * 1.11
+    assert pauses == [seconds(60), seconds(120), seconds(200), seconds(200)]
 
 
-def test_cancelled_probe_lets_another_probe(make_limiter):
+def test_jitter_lengthens_a_pause_by_a_tenth(make_limiter, monkeypatch):
+    limiter = make_limiter(rate=100, breaker_after=1)
+    monkeypatch.setattr(limiter_module, "random", SimpleNamespace(uniform=max))
+    limiter.record_failure(Permit(), THROTTLED)
+    assert current_status().seconds == seconds(66)
+
+
+def test_cancelled_probe_lets_another_probe(make_limiter, clock):
     limiter = make_limiter(rate=100, breaker_after=1)
     limiter.record_failure(Permit(), THROTTLED)
-    pass_time(70)
+    clock.sleep(60)
     (probe,) = reserve_permits(limiter, 1)
     limiter.cancel(probe)
     assert reserve_permits(limiter, 1)[0].is_probe
 
 
-def test_lost_probe_is_repeated_after_the_timeout(make_limiter):
+def test_lost_probe_is_repeated_after_the_timeout(make_limiter, clock):
     limiter = make_limiter(rate=100, breaker_after=1, fetch_timeout=30.0)
     limiter.record_failure(Permit(), THROTTLED)
-    pass_time(70)
+    clock.sleep(60)
     reserve_permits(limiter, 1)
-    assert isinstance(limiter.reserve(1), Blocked)
-    pass_time(32)
+    assert limiter.reserve(1) == Blocked(seconds(30 + AHEAD_SECONDS), "Too many requests.")
+    clock.sleep(30 + AHEAD_SECONDS)
     assert reserve_permits(limiter, 1)[0].is_probe
 
 
@@ -234,16 +262,13 @@ def test_long_retry_after_opens_the_breaker_at_once(make_limiter):
     limiter = make_limiter(rate=100)
     assert limiter.record_failure(Permit(), Transient("Banned.", code="banned", retry_after=5 * 3600))
     assert current_status().state == "paused"
-    assert 5 * 3600 - 1 < current_status().seconds < 5.6 * 3600
+    assert current_status().seconds == seconds(5 * 3600)
 
 
 def test_short_retry_after_delays_all_requests(make_limiter):
     limiter = make_limiter(rate=100)
     assert not limiter.record_failure(Permit(), Transient("Slowly.", code="throttled", retry_after=20))
-    blocked = limiter.reserve(1)
-    assert isinstance(blocked, Blocked)
-    assert not blocked.reason
-    assert 17 < blocked.seconds < 20
+    assert limiter.reserve(1) == Blocked(seconds(20 - AHEAD_SECONDS))
 
 
 @pytest.mark.parametrize("code", sorted(STOCK_ERRORS))
@@ -266,6 +291,4 @@ def test_limiter_uses_the_clock_of_the_database(make_limiter, monkeypatch):
     limiter = make_limiter(rate=100)
     SourceGate.objects.update(open_until=Now() + timedelta(seconds=30))
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    blocked = limiter.reserve(1)
-    assert isinstance(blocked, Blocked)
-    assert 28 < blocked.seconds <= 30
+    assert limiter.reserve(1) == Blocked(seconds(30))
