@@ -4,7 +4,6 @@ import re
 
 import pytest
 from django.contrib.staticfiles import finders
-from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -15,15 +14,7 @@ from django_q.status import Stat, Status
 
 from tests.api.factories import client_of
 
-
-@pytest.fixture(autouse=True)
-def own_cache(settings):
-    """Uses a separate cache, without heartbeats of clusters that run at the same time."""
-    settings.CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "health"}
-    }
-    yield
-    cache.clear()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def send_heartbeat():

@@ -35,6 +35,7 @@ def call_wsgi(method, path, **environ):
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("own_cache")  # /readyz depends on heartbeats, which end after three seconds
 @pytest.mark.parametrize(
     "path", ["/healthz", "/readyz", "/api/data-collection/tasks", "/api/x", "/static/no"]
 )

@@ -1,12 +1,12 @@
 """Users write before workers on SQLite."""
 
 import threading
-import time
 
 import pytest
 from django.db import connection, connections
 
 from tasks_app.db import sqlite_priority
+from tests.fakes.clock import Clock
 
 pytestmark = pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite needs it")
 
@@ -28,30 +28,38 @@ class UserWrite(threading.Thread):
         connection.settings_dict["NAME"] = self.database
         with sqlite_priority.interactive_write():
             self.started_writing.set()
-            self.done.wait(10)
+            self.done.wait()
 
 
 @pytest.fixture
 def user(file_database):
     user = UserWrite(connection.settings_dict["NAME"])
     user.start()
-    assert user.started_writing.wait(10)
+    assert user.started_writing.wait(60)
     yield user
     user.done.set()
     user.join()
 
 
-def test_worker_waits_for_the_user(user):
-    threading.Timer(0.2, user.done.set).start()
+def test_worker_waits_for_the_user(user, monkeypatch):
+    class UserClock(Clock):
+        def sleep(self, seconds):
+            super().sleep(seconds)
+            if self.elapsed > 0.2:
+                user.done.set()
+                user.join()
+
+    monkeypatch.setattr(sqlite_priority, "time", clock := UserClock())
     sqlite_priority.yield_to_interactive()
     assert user.done.is_set()
+    assert clock.elapsed == pytest.approx(0.2, abs=2 * sqlite_priority.RETRY_SECONDS)
 
 
-def test_worker_waits_at_most_a_second(user):
-    began = time.monotonic()
+def test_worker_waits_at_most_a_second(user, monkeypatch):
+    monkeypatch.setattr(sqlite_priority, "time", clock := Clock())
     sqlite_priority.yield_to_interactive()
     assert not user.done.is_set()
-    assert time.monotonic() - began >= sqlite_priority.LONGEST_SECONDS
+    assert clock.elapsed == pytest.approx(1.0, abs=2 * sqlite_priority.RETRY_SECONDS)
 
 
 def test_worker_does_not_wait_without_a_user(file_database):

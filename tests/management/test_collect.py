@@ -29,9 +29,10 @@ from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
 from tests.factories import ACTOR, make_ended, make_lane, make_task, make_user
+from tests.fakes.clock import Clock
 from tools.in_process import work
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_cache")]
 SAMPLE = ("--source", "sample", "--start-date", "2000-01-01", "--end-date", "2013-12-31")
 
 
@@ -295,17 +296,19 @@ def test_watch_shows_progress_to_the_end(terminal: bool) -> None:
     assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
 
 
-def test_watch_warns_once_without_workers() -> None:
+@pytest.mark.parametrize("polls", [1, 2, 5])
+def test_watch_warns_once_without_workers(polls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_view, "time", clock := Clock())
     task = make_task()
     out = StringIO()
-    rounds = iter(range(3))
 
-    def cancel_in_third_round() -> None:
-        if next(rounds) == 2:
+    def tend() -> None:
+        if clock.elapsed == polls * progress_view.POLL_SECONDS:
             lifecycle.cancel(task.pk, ACTOR)
 
-    progress_view.TaskWatcher(Console(file=out), cancel_in_third_round, worker_timeout=0).until_end(task.pk)
-    assert out.getvalue().count("No worker is alive") == 1
+    timeout = 2 * progress_view.POLL_SECONDS
+    progress_view.TaskWatcher(Console(file=out), tend, worker_timeout=timeout).until_end(task.pk)
+    assert out.getvalue().count("No worker is alive") == (polls > 2)
 
 
 def test_rate_counts_from_the_first_call() -> None:

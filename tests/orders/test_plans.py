@@ -3,7 +3,6 @@
 import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from threading import Thread
-from time import monotonic
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +16,7 @@ from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.orders import plans
 from tasks_app.workers import plan_scheduler, watchdog
 from tests.factories import ACTOR, make_ended, make_plan, make_task, make_user, run_on_hosts
+from tools.worker_machine import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -216,15 +216,17 @@ def test_starting_plan_and_user_do_not_deadlock(monkeypatch):
 def until_locked(path):
     """Waits until the file is locked."""
     fcntl = pytest.importorskip("fcntl")
-    deadline = monotonic() + 10
+
+    def is_locked():
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return False
+
     with open(path, "a") as file:
-        while monotonic() < deadline:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            fcntl.flock(file, fcntl.LOCK_UN)
-    raise TimeoutError(path)
+        eventually(is_locked, 60)
 
 
 @pytest.mark.django_db(transaction=True)

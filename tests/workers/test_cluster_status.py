@@ -3,7 +3,6 @@
 import socket
 
 import pytest
-from django.core.cache import cache
 from django_q.conf import Conf
 from django_q.status import Stat
 
@@ -17,11 +16,11 @@ class Stopped(Exception):
 
 
 @pytest.mark.parametrize(("is_busy", "status"), [(False, "Idle"), (True, "Working")])
+@pytest.mark.usefixtures("own_cache")  # others would see this worker machine for three seconds
 def test_machine_is_listed_with_its_live_workers(monkeypatch, is_busy, status):
     def stop(seconds: float) -> None:
         raise Stopped
 
-    cache.clear()
     monkeypatch.setattr(cluster_status.time, "sleep", stop)
     workers = shared_states(3)
     workers[0].pid, workers[1].pid = 11, 12  # the third is being replaced

@@ -1,7 +1,6 @@
 """A worker process runs django-q2's own functions, one job after the other."""
 
 import logging
-import time
 
 import pytest
 from django_q.brokers import get_broker
@@ -10,9 +9,10 @@ from django_q.models import Failure, OrmQ, Success
 from django_q.signals import post_execute
 from django_q.tasks import async_task
 
-from tasks_app.workers import shutdown, worker_process
+from tasks_app.workers import process_state, shutdown, worker_process
 from tasks_app.workers.process_state import ProcessState
 from tasks_app.workers.worker_process import GRACE_SECONDS, JobQueue
+from tests.fakes.clock import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)  # it closes connections between jobs
 seen: list[object] = []
@@ -99,8 +99,9 @@ def test_worker_ends_when_its_supervisor_is_gone(state, monkeypatch):
         ({"timeout": -1}, float("inf")),
     ],
 )
-def test_busy_worker_may_be_silent_until_its_time_out(state, options, seconds):
+def test_busy_worker_may_be_silent_until_its_time_out(state, monkeypatch, options, seconds):
+    monkeypatch.setattr(process_state, "time", clock := Clock())
     async_task(f"{__name__}.append", 1, **options)
     JobQueue(state).get()
     assert state.is_busy
-    assert state.deadline - time.monotonic() == pytest.approx(seconds, abs=2)
+    assert state.deadline == clock.monotonic() + seconds
