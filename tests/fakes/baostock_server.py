@@ -11,7 +11,6 @@ import socket
 import socketserver
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,7 +111,7 @@ LISTINGS = (
     ListedStock("sz.300750", "宁德时代", dividends=((date(2024, 4, 25), 1.8),)),
     ListedStock("sh.600001", "邯郸钢铁", ipo=date(2020, 1, 2), out=date(2022, 6, 30)),
     ListedStock("sz.301999", "新股", ipo=date(2024, 6, 3)),
-    ListedStock("sh.600519", "贵州茅台", ipo=date(2001, 8, 27)),
+    ListedStock("sh.600519", "贵州茅台", ipo=date(2016, 8, 29)),
     ListedStock("bj.920002", "万达轴承", ipo=date(2024, 5, 30)),
     ListedStock("sh.000001", "上证综合指数", kind="2"),
 )
@@ -125,13 +124,13 @@ class FakeBaostock:
     `failures` maps the name of a request ("login", "query_stock_basic", …) or a code to a mode:
     an error code of eight digits, `hang`, `close` (in mid-answer), `gone` (no answer), `reset` (the
     connection, rudely), `cut` (reset at the second page), `renamed` (a field), `empty`, or `nonsense`
-    (no protocol at all). A list is used up one by one.
+    (no protocol at all). A list is used up one by one. `hanging` is set once a request hangs.
     """
 
     listings: dict[str, ListedStock] = field(default_factory=lambda: {x.code: x for x in LISTINGS})
     failures: dict[str, str | list[str]] = field(default_factory=dict)
     requests: list[list[str]] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
+    hanging: threading.Event = field(default_factory=threading.Event)
     open: list["Connection"] = field(default_factory=list)
     max_open: int = 0
     address: str = ""
@@ -154,7 +153,7 @@ class FakeBaostock:
         self.released.set()
         self.released = threading.Event()
         self.requests.clear()
-        self.times.clear()
+        self.hanging.clear()
 
     def failure_mode(self, *keys: str) -> str:
         """Returns how a request with these keys fails; "" for a good answer."""
@@ -192,12 +191,12 @@ class Connection(socketserver.StreamRequestHandler):
         """Answers one request. Returns False to close the connection."""
         kind, arguments = self._read(line)
         self.vendor.requests.append(arguments)
-        self.vendor.times.append(time.time())
         code = arguments[4] if kind in (KLINES, BASIC) else ""
         mode = self.vendor.failure_mode(code, arguments[0])
         if mode == "cut":
             mode = "reset" if arguments[2] != "1" else ""
         if mode == "hang":
+            self.vendor.hanging.set()
             self.vendor.released.wait(60)
         if mode == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -12,7 +12,7 @@ import random
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -166,6 +166,13 @@ class FakeEastmoney:
     released: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def reset(self) -> None:
+        """Ends all failures, releases hanging requests, lists what was listed first, forgets the requests."""
+        self.failures, self.listings = {}, listings()
+        self.released.set()
+        self.released = threading.Event()
+        self.requests.clear()
+
     def count(self, kind: str = "", key: str = "") -> int:
         """Returns the number of requests of a kind, for a security, or in all."""
         return sum(kind in ("", k) and key in ("", name) for k, name in self.requests)
@@ -268,16 +275,14 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     vendor: FakeEastmoney
-    authority: Any
+    context_of: Callable[[str], ssl.SSLContext]
     host = ""
 
     def do_CONNECT(self) -> None:
         self.host = self.path.partition(":")[0]
         self.send_response(200, "Connection established")
         self.end_headers()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert(self.host).configure_cert(context)
-        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.connection = self.context_of(self.host).wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb")
         self.close_connection = False
 
@@ -368,7 +373,15 @@ def run_server(vendor: FakeEastmoney | None = None) -> Iterator[FakeEastmoney]:
 
     vendor = vendor or FakeEastmoney()
     authority = trustme.CA()
-    handler = type("BoundHandler", (Handler,), {"vendor": vendor, "authority": authority})
+
+    @cache  # a certificate costs more than the answer
+    def context_of(host: str) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(host).configure_cert(context)
+        return context
+
+    bound = {"vendor": vendor, "context_of": staticmethod(context_of)}
+    handler = type("BoundHandler", (Handler,), bound)
     server = EastmoneyServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     with tempfile.TemporaryDirectory(prefix="eastmoney-") as folder:
