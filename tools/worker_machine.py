@@ -1,19 +1,17 @@
-"""Runs a worker machine for tests: `manage.py worker`, its jobs and its processes."""
+"""Runs a worker machine for tests: `manage.py worker` and its processes."""
 
-import json
 import os
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 120.0  # seconds: only where something is broken does anything take as long
 LINE = re.compile(r"(watchdog|worker-\d+) is process (\d+)")
 
 
@@ -47,7 +45,7 @@ def marked(mark: str) -> list[int]:
     return found
 
 
-def eventually(condition: Callable[[], object], seconds: float, what: str = "") -> float:
+def eventually(condition: Callable[[], object], seconds: float = PATIENCE, what: str = "") -> float:
     """Returns the seconds until the condition held; fails the test after `seconds`."""
     began = time.monotonic()
     while not condition():
@@ -58,14 +56,13 @@ def eventually(condition: Callable[[], object], seconds: float, what: str = "") 
 
 
 class Machine:
-    """A supervisor and its processes. `folder` holds the log and the jobs' notes."""
+    """A supervisor and its processes. `folder` holds the log."""
 
     def __init__(self, folder: Path, url: str, **extra: str) -> None:
         self.folder, self.url = folder, url
         self.environment = environment(url, DJANGO_LOG_LEVEL="INFO", **extra)
-        self.log_file, self.notes_file = folder / "log", folder / "notes"
+        self.log_file = folder / "log"
         self.supervisor: subprocess.Popen[bytes] | None = None
-        self.queuer: subprocess.Popen[str] | None = None
         self.worker_count = 2
 
     def start(self, workers: int = 2, wait: bool = True) -> None:
@@ -81,12 +78,15 @@ class Machine:
                 start_new_session=True,
             )
         if wait:
-            eventually(self.processes, 30, "the start of all processes")
+            eventually(self.processes, what="the start of all processes")
 
     @property
-    def database(self) -> Path:
-        """The path of the SQLite database."""
-        return Path(self.url.removeprefix("sqlite:///"))
+    def supervisor_pid(self) -> int:
+        assert self.supervisor
+        return self.supervisor.pid
+
+    def has_ended(self) -> bool:
+        return self.supervisor is None or self.supervisor.poll() is not None
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -104,53 +104,6 @@ class Machine:
         assert processes
         return processes
 
-    def queue(self, function: str, *arguments: object, **options: object) -> None:
-        """Queues one of tests.concurrency.jobs; its first argument is the path of the notes."""
-        if self.queuer is None:
-            command = [sys.executable, "-m", "tests.concurrency.jobs"]
-            pipe = subprocess.PIPE
-            self.queuer = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=self.environment)
-        assert self.queuer.stdin and self.queuer.stdout
-        print(
-            json.dumps([function, [str(self.notes_file), *arguments], options]),
-            file=self.queuer.stdin,
-            flush=True,
-        )
-        assert self.queuer.stdout.readline() == "queued\n"
-
-    def notes(self) -> list[tuple[int, str]]:
-        """Returns (pid, text) of every note so far."""
-        if not self.notes_file.exists():
-            return []
-        lines = self.notes_file.read_text().splitlines()
-        return [(int(pid), text) for pid, _, text in (line.partition(" ") for line in lines)]
-
-    def note_pid(self, text: str) -> int | None:
-        """Returns the pid of the process that left this note, if any."""
-        return next((pid for pid, note in self.notes() if note == text), None)
-
-    def prove_alive(self, text: str = "alive") -> None:
-        """Waits until a job has run."""
-        self.queue("note", text)
-        eventually(lambda: self.note_pid(text), 30, "a job")
-
-    def become_idle(self) -> None:
-        """Waits until all jobs are acknowledged."""
-        with closing(sqlite3.connect(self.database)) as connection:
-            count = "SELECT count(*) FROM django_q_ormq"
-            eventually(lambda: connection.execute(count).fetchone() == (0,), 10, "an empty queue")
-
-    def seconds_until_new_workers_work(self, old: Processes) -> float:
-        """Queues jobs until a new process has run one. Returns the seconds."""
-        before = len(self.notes())
-
-        def probe() -> bool:
-            self.queue("note", "probe")
-            time.sleep(0.1)
-            return any(text == "probe" and pid not in old.workers for pid, text in self.notes()[before:])
-
-        return eventually(probe, 30, "a job in a new process")
-
     def living(self) -> list[int]:
         """Returns the pids of all living processes below the supervisor, those started by jobs included."""
         sessions = {int(pid) for _, pid in LINE.findall(self.log())}
@@ -162,10 +115,10 @@ class Machine:
         assert self.supervisor
         self.supervisor.send_signal(signum)
 
-    def wait(self, seconds: float) -> int:
+    def wait(self) -> int:
         """Waits for the supervisor's end. Returns its exit code."""
         assert self.supervisor
-        return self.supervisor.wait(seconds)
+        return self.supervisor.wait(PATIENCE)
 
     def close(self) -> None:
         """Kills everything that is left."""
@@ -174,6 +127,3 @@ class Machine:
             self.supervisor.wait()
         for pid in self.living():
             os.kill(pid, signal.SIGKILL)
-        if self.queuer:
-            self.queuer.kill()
-            self.queuer.communicate()

@@ -1,4 +1,7 @@
-"""`manage.py worker` with real processes: whatever is killed, work goes on."""
+"""`manage.py worker` with real processes: whatever is killed, work goes on.
+
+The tests share a machine as long as it works well; a test that stops it leaves the next one to start another.
+"""
 
 import os
 import signal
@@ -7,197 +10,245 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django_q.conf import Conf
 
+from tasks_app.engine import slice
+from tasks_app.workers import shutdown, supervisor, worker_process
+from tests.concurrency import jobs as job, own_database
+from tests.concurrency.jobs import Jobs
 from tests.concurrency.own_database import on_postgresql
 from tools.worker_machine import Machine, Processes, eventually
 
 pytestmark = [
     pytest.mark.any_database,
-    pytest.mark.skipif(on_postgresql(), reason="the machine looks into SQLite's own file"),
+    pytest.mark.skipif(on_postgresql(), reason="the tests write jobs into SQLite's own file"),
+    pytest.mark.xdist_group("supervisor"),  # in one process of pytest, for the sake of the shared machine
 ]
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="children die with their parent on Linux only"
 )
-PROMISED = 30.0
-
-
-@pytest.fixture
-def machine(tmp_path: Path, database_url: str) -> Iterator[Machine]:
-    machine = Machine(tmp_path, database_url)
-    yield machine
-    machine.close()
-
-
-@pytest.fixture
-def running(machine: Machine) -> Machine:
-    machine.start()
-    machine.prove_alive()
-    machine.become_idle()
-    return machine
-
-
 VICTIMS: dict[str, Callable[[Processes], int]] = {
     "first worker": lambda processes: processes.workers[0],
     "second worker": lambda processes: processes.workers[1],
     "watchdog": lambda processes: processes.watchdog,
 }
+WAYS_TO_STOP: dict[str, Callable[[Machine], None]] = {
+    "systemd": lambda machine: machine.signal(signal.SIGTERM),
+    "Ctrl-C": lambda machine: os.killpg(machine.supervisor_pid, signal.SIGINT),
+    "KillMode=control-group": lambda machine: terminate_all([machine.supervisor_pid, *machine.living()]),
+}
 
 
-def kill(machine: Machine, victim: str) -> None:
-    """SIGKILL it: another one is started, the others stay, and jobs run."""
-    old = machine.current()
-    pid = VICTIMS[victim](old)
-    os.kill(pid, signal.SIGKILL)
-    seconds = eventually(lambda: pid not in machine.current().all(), PROMISED, "the next one")
-    print(f"{victim} killed: replaced {seconds:.1f} s later")
-    assert machine.current().all() - old.all() == {VICTIMS[victim](machine.current())}
-    machine.prove_alive(f"after the kill of {pid}")
-    assert pid not in machine.living()
+def terminate_all(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_killed_idle_process_is_replaced(running: Machine, victim: str) -> None:
-    kill(running, victim)
+@pytest.fixture(scope="module")
+def url(template_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The database of the shared machine, and of its successors."""
+    with own_database.copied(template_url, tmp_path_factory.mktemp("supervisor")) as url:
+        yield url
 
 
-def test_consecutive_kills_are_survived(running: Machine) -> None:
+@pytest.fixture(scope="module")
+def machines() -> Iterator[list[Machine]]:
+    """The machine that the tests share, after its predecessors. None survives the tests."""
+    started: list[Machine] = []
+    yield started
+    for machine in started:
+        machine.close()
+
+
+@pytest.fixture
+def jobs(url: str, tmp_path: Path) -> Jobs:
+    """Returns the test's jobs; nothing else is queued."""
+    jobs = Jobs(url, tmp_path)
+    jobs.broker.purge_queue()
+    return jobs
+
+
+@pytest.fixture
+def machine(
+    machines: list[Machine], jobs: Jobs, url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Machine:
+    """Returns a machine whose workers are all idle."""
+    if not (machines and is_well(machines[-1], jobs)):
+        for predecessor in machines:
+            predecessor.close()
+        machines.append(Machine(tmp_path_factory.mktemp("machine"), url))
+        machines[-1].start()
+        jobs.prove_that_all_work(machines[-1])
+    return machines[-1]
+
+
+@pytest.fixture
+def own_machine(database_url: str, tmp_path: Path) -> Iterator[Machine]:
+    """A machine that the test starts itself. It opens its database by a link that is called "link"."""
+    (tmp_path / "link").symlink_to(database_url.removeprefix("sqlite:///"))
+    machine = Machine(tmp_path, f"sqlite:///{tmp_path / 'link'}")
+    yield machine
+    machine.close()
+
+
+def is_well(machine: Machine, jobs: Jobs) -> bool:
+    """Whether it runs, its workers are idle, and it starts a process that dies without a long delay."""
+    if machine.has_ended() or "starting it again in 2.0 s" in machine.log():
+        return False
+    try:
+        jobs.prove_that_all_work(machine)
+    except AssertionError:
+        return False
+    return True
+
+
+def new_processes(machine: Machine, old: Processes) -> set[int]:
+    return machine.current().all() - old.all()
+
+
+def test_killed_idle_processes_are_replaced(machine: Machine, jobs: Jobs) -> None:
     for victim in ("watchdog", "first worker", "second worker", "first worker"):
-        kill(running, victim)
+        old = machine.current()
+        pid = VICTIMS[victim](old)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda pid=pid: pid not in machine.current().all(), what=f"another {victim}")
+        assert new_processes(machine, old) == {VICTIMS[victim](machine.current())}
+        jobs.prove_that_all_work(machine)
+        assert new_processes(machine, old) == {VICTIMS[victim](machine.current())}
+        assert pid not in machine.living()
 
 
-def test_all_workers_killed_at_once_are_replaced(running: Machine) -> None:
-    old = running.current()
+def test_all_processes_killed_at_once_are_replaced(machine: Machine, jobs: Jobs) -> None:
+    old = machine.current()
     for pid in old.all():
         os.kill(pid, signal.SIGKILL)
-    assert running.seconds_until_new_workers_work(old) < PROMISED
-    eventually(lambda: not set(running.living()) & old.all(), 5, "the old ones' end")
+    jobs.prove_that_all_work(machine)
+    eventually(lambda: len(new_processes(machine, old)) == 3, what="three new processes")
+    eventually(lambda: not set(machine.living()) & old.all(), what="the old ones' end")
 
 
-def test_killed_busy_worker_disturbs_no_other(running: Machine) -> None:
-    running.queue("until_drained")
-    eventually(lambda: running.note_pid("begun"), 10)
-    victim = running.note_pid("begun")
-    assert victim
-    old = running.current()
-    running.queue("linger", 4)
-    eventually(lambda: [text for _, text in running.notes()].count("begun") == 2, 10)
+def test_killed_busy_worker_disturbs_no_other(machine: Machine, jobs: Jobs) -> None:
+    old = machine.current()
+    jobs.queue(job.held)
+    jobs.queue(job.held)
+    victim, other = jobs.wait_for("begun", 2)
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: running.note_pid("ended"), 10, "the other job's end")
-    running.prove_alive("after the kill")
-    assert len(running.current().all() - old.all()) == 1
+    eventually(lambda: victim not in machine.current().all(), what="its replacement")
+    jobs.release()
+    assert jobs.wait_for("ended") == [other]
+    jobs.prove_that_all_work(machine)
+    assert len(new_processes(machine, old)) == 1
 
 
-def test_worker_killed_within_a_lock_is_replaced(running: Machine) -> None:
-    old = running.current()
-    running.queue("die_holding_the_timer")
-    eventually(lambda: running.current() != old, 10, "its replacement")
-    running.prove_alive("after the kill")
-    assert len(running.current().all() - old.all()) == 1
+def test_worker_killed_within_a_lock_is_replaced(machine: Machine, jobs: Jobs) -> None:
+    old = machine.current()
+    jobs.queue(job.die_holding_the_timer)
+    (victim,) = jobs.wait_for("begun")
+    eventually(lambda: victim not in machine.current().all(), what="its replacement")
+    jobs.prove_that_all_work(machine)
+    assert len(new_processes(machine, old)) == 1
 
 
-def test_job_that_ignores_its_timeout_is_killed(running: Machine) -> None:
-    old = running.current()
-    running.queue("deaf", timeout=1)
-    eventually(lambda: running.note_pid("did not listen"), 10)
-    deaf = running.note_pid("did not listen")
-    eventually(lambda: deaf not in running.living(), 15, "the end of the hung worker")
-    eventually(lambda: running.current() != old, 5, "its replacement")
-    running.prove_alive("after the kill")
-    assert len(running.current().all() - old.all()) == 1
+def test_job_that_ignores_its_timeout_is_killed(machine: Machine, jobs: Jobs) -> None:
+    old = machine.current()
+    jobs.queue(job.deaf, timeout=1)
+    (deaf,) = jobs.wait_for("begun")
+    eventually(lambda: deaf not in machine.living(), what="the end of the hung worker")
+    assert jobs.pids("did not listen") == [deaf]
+    eventually(lambda: deaf not in machine.current().all(), what="its replacement")
+    jobs.prove_that_all_work(machine)
+    assert len(new_processes(machine, old)) == 1
+    assert f"({deaf}) gives no sign of life" in machine.log()
 
 
-def test_timed_out_job_fails(running: Machine) -> None:
-    old = running.current()
-    running.queue("linger", 60, timeout=1)
-    eventually(lambda: running.current() != old, 10, "its replacement")
-    running.become_idle()  # the job failed, and was acknowledged
-    assert "Task exceeded maximum timeout value" in running.log()
-    assert not running.note_pid("ended")
+def test_timed_out_job_fails(machine: Machine, jobs: Jobs) -> None:
+    jobs.queue(job.held, timeout=1)
+    (pid,) = jobs.wait_for("begun")
+    eventually(lambda: pid not in machine.current().all(), what="its replacement")
+    assert jobs.broker.queue_size() == 0  # the job failed, and was acknowledged
+    assert "Task exceeded maximum timeout value" in machine.log()
+    assert not jobs.pids("ended")
 
 
-def test_stopped_workers_are_killed_and_replaced(running: Machine) -> None:
-    old = running.current()
+def test_stopped_workers_are_killed_and_replaced(machine: Machine, jobs: Jobs) -> None:
+    old = machine.current()
     for worker in old.workers:
         os.kill(worker, signal.SIGSTOP)
-    assert running.seconds_until_new_workers_work(old) < PROMISED
-    assert "gives no sign of life" in running.log()
+    jobs.prove_that_all_work(machine)
+    assert not set(machine.current().workers) & set(old.workers)
+    for worker in old.workers:
+        assert f"({worker}) gives no sign of life" in machine.log()
+
+
+def test_every_process_is_replaced_within_30_s() -> None:
+    noticed = shutdown.POLL_SECONDS
+    assert noticed + supervisor.LAST_DELAY + supervisor.START_SECONDS < 30
+    assert worker_process.IDLE_SECONDS + noticed + supervisor.FIRST_DELAY + Conf.POLL < 30
 
 
 @linux_only
-def test_killed_supervisor_leaves_no_orphans(running: Machine) -> None:
-    running.queue("linger", 60)
-    eventually(lambda: running.note_pid("begun"), 10)
-    running.signal(signal.SIGKILL)
-    eventually(lambda: not running.living(), 5, "the end of all processes")
+def test_killed_supervisor_leaves_no_orphans(machine: Machine, jobs: Jobs) -> None:
+    jobs.queue(job.held)
+    jobs.wait_for("begun")
+    machine.signal(signal.SIGKILL)
+    eventually(lambda: not machine.living(), what="the end of all processes")
+    assert not jobs.pids("ended")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_sigterm_stops_gracefully_in_ten_seconds(running: Machine, signum: int) -> None:
-    running.queue("until_drained")
-    eventually(lambda: running.note_pid("begun"), 10)
-    running.signal(signum)
-    assert running.wait(10) == 0
-    assert running.note_pid("handed back")
-    assert not running.living()
-
-
-def test_sigterm_during_start_stops(machine: Machine) -> None:
-    machine.start(wait=False)
-    eventually(lambda: "worker started" in machine.log(), 20)
-    machine.signal(signal.SIGTERM)
-    assert machine.wait(10) == 0
+@pytest.mark.parametrize("way", WAYS_TO_STOP)
+def test_stop_lets_jobs_end(machine: Machine, jobs: Jobs, way: str) -> None:
+    jobs.queue(job.until_drained)
+    jobs.queue(job.held)
+    jobs.wait_for("begun", 2)
+    WAYS_TO_STOP[way](machine)
+    jobs.wait_for("handed back")
+    assert not machine.has_ended()
+    jobs.release()
+    assert machine.wait() == 0
+    assert len(jobs.pids("ended")) == 1
     assert not machine.living()
 
 
-def test_sigterm_to_the_group_lets_the_job_finish(running: Machine) -> None:
-    running.queue("linger", 2)
-    eventually(lambda: running.note_pid("begun"), 10)
-    assert running.supervisor
-    os.killpg(running.supervisor.pid, signal.SIGTERM)
-    assert running.wait(10) == 0
-    assert running.note_pid("ended")
+def test_slices_hand_back_within_ten_seconds() -> None:
+    """A slice notices the stop, and that its requests had time enough, at a heartbeat at the latest."""
+    collector = settings.COLLECTOR
+    seconds = shutdown.POLL_SECONDS + collector.heartbeat + slice.DRAIN_SECONDS + collector.heartbeat
+    assert seconds < 10 < supervisor.DRAIN_SECONDS
 
 
-def test_sigterm_to_all_lets_the_job_finish(running: Machine) -> None:
-    """systemd's default, should somebody forget KillMode=mixed."""
-    running.queue("linger", 2)
-    eventually(lambda: running.note_pid("begun"), 10)
-    assert running.supervisor
-    for pid in [running.supervisor.pid, *running.living()]:
-        os.kill(pid, signal.SIGTERM)
-    assert running.wait(10) == 0
-    assert running.note_pid("ended")
+def test_sigterm_during_start_stops(own_machine: Machine) -> None:
+    own_machine.start(wait=False)
+    eventually(lambda: "worker started" in own_machine.log())
+    own_machine.signal(signal.SIGTERM)
+    assert own_machine.wait() == 0
+    assert not own_machine.living()
 
 
-def test_second_signal_stops_at_once(running: Machine) -> None:
-    running.queue("linger", 60)
-    eventually(lambda: running.note_pid("begun"), 10)
-    running.signal(signal.SIGTERM)
-    eventually(lambda: "stopping" in running.log(), 5)
-    running.signal(signal.SIGTERM)
-    assert running.wait(5) == 1
-    eventually(lambda: not running.living(), 5)
+def test_second_signal_stops_at_once(machine: Machine, jobs: Jobs) -> None:
+    jobs.queue(job.held)
+    jobs.wait_for("begun")
+    machine.signal(signal.SIGTERM)
+    eventually(lambda: "stopping" in machine.log())
+    machine.signal(signal.SIGTERM)
+    assert machine.wait() == 1
+    eventually(lambda: not machine.living(), what="the end of all processes")
+    assert not jobs.pids("ended")
 
 
-def test_child_of_a_job_can_be_terminated(running: Machine) -> None:
-    running.queue("fork_and_terminate")
-    eventually(lambda: running.note_pid(f"child {int(signal.SIGTERM)}"), 10)
+def test_child_of_a_job_can_be_terminated(machine: Machine, jobs: Jobs) -> None:
+    jobs.queue(job.fork_and_terminate)
+    jobs.wait_for(f"child ended by {int(signal.SIGTERM)}")
 
 
-def test_unavailable_database_at_start_is_waited_for(machine: Machine) -> None:
-    away = machine.database.with_suffix(".away")
-    machine.database.rename(away)
-    machine.database.mkdir()  # SQLite cannot open a folder
-    machine.start(wait=False)
-    eventually(lambda: "waiting for the database" in machine.log(), 20)
-    machine.database.rmdir()
-    away.rename(machine.database)
-    eventually(machine.processes, 20, "the start of all processes")
-    machine.prove_alive()
-    assert machine.log().count("waiting for the database") == 1
-    assert "the database is back" in machine.log()
-
-
-def test_worker_count_is_an_option(machine: Machine) -> None:
-    machine.start(workers=3)
-    assert len(machine.current().workers) == 3
+def test_start_waits_for_the_database(own_machine: Machine, database_url: str, tmp_path: Path) -> None:
+    link, working_link = tmp_path / "link", tmp_path / "working link"
+    link.rename(working_link)
+    link.symlink_to(tmp_path)  # SQLite can't open a folder
+    own_machine.start(workers=3)
+    eventually(lambda: "waiting for the database" in own_machine.log())
+    working_link.rename(link)  # a worker that found nothing there would create an empty database
+    Jobs(database_url, tmp_path).prove_that_all_work(own_machine)
+    eventually(lambda: "the database is back" in own_machine.log())
+    assert own_machine.log().count("waiting for the database") == 1
+    assert len(own_machine.current().workers) == 3  # as the option says
