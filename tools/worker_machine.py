@@ -67,7 +67,8 @@ class Machine:
 
     def start(self, workers: int = 2, wait: bool = True) -> None:
         self.worker_count = workers
-        command = [sys.executable, str(ROOT / "manage.py"), "worker", "--workers", str(workers)]
+        command = [sys.executable, str(ROOT / "manage.py"), "worker", "--skip-checks"]  # as quickstart does
+        command += ["--workers", str(workers)]
         with self.log_file.open("ab") as log:
             self.supervisor = subprocess.Popen(
                 command,

@@ -2,17 +2,12 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
@@ -23,7 +18,6 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, payloads
 from tasks_app.management import cli_arguments, progress_view
 from tasks_app.management.commands.collect import Command
-from tasks_app.management.commands.quickstart import Command as Quickstart
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import Channel
@@ -184,15 +178,6 @@ def test_invalid_option_is_refused_with_a_sentence(
         call_command(*words, stdout=StringIO())
 
 
-@pytest.fixture
-def restored_signals() -> Iterator[None]:
-    """Restores the signal handlers, which quickstart replaces."""
-    kept = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for signum, handler in kept.items():
-        signal.signal(signum, handler)
-
-
 def test_missing_tables_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: Command, options: dict[str, Any]) -> None:
         with connection.cursor() as cursor:
@@ -201,32 +186,6 @@ def test_missing_tables_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Command, "list", broken)
     with pytest.raises(CommandError, match=r"Tables are missing .* python manage.py migrate"):
         collect("list")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc shows which signals a process handles")
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_quickstart_stopped_during_start_ends_cleanly(signum: signal.Signals) -> None:
-    command = [sys.executable, "manage.py", "quickstart", "--no-collect", "--port", "0"]
-    with subprocess.Popen(command, cwd=settings.BASE_DIR, stderr=subprocess.PIPE) as process:
-        status = Path(f"/proc/{process.pid}/status")
-        while not _handles(status.read_text(), signal.SIGTERM):
-            assert process.poll() is None
-        process.send_signal(signum)
-        assert (process.wait(30), process.stderr and process.stderr.read()) == (0, b"")
-
-
-def _handles(status: str, signum: int) -> bool:
-    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught.split()[1], 16) >> (signum - 1) & 1)
-
-
-def test_quickstart_warns_of_the_https_redirect(settings: Any) -> None:
-    settings.SECURE_SSL_REDIRECT = True
-    out = StringIO()
-    command = Quickstart(stdout=out)
-    command.console = Console(file=out, width=200)
-    command.announce(dict.fromkeys(("url", "admin_url", "user", "password", "token"), "x"))
-    assert "DJANGO_HTTPS=off" in out.getvalue()
 
 
 def test_message_of_a_source_is_no_markup() -> None:

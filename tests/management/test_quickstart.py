@@ -1,0 +1,117 @@
+"""`manage.py quickstart`: what it does itself; tests/concurrency starts all its programs."""
+
+import signal
+import socket
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.test import Client
+from rich.console import Console
+
+from tasks_app import lifecycle
+from tasks_app.management import bootstrap, progress_view, web_server
+from tasks_app.management.commands.quickstart import ACTOR, SAMPLE, Command
+from tasks_app.models import CollectionTask
+from tasks_app.orders import order
+from tests.factories import make_task
+from tools.in_process import work
+from tools.worker_machine import PATIENCE, eventually
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def command() -> Command:
+    """The command, after it has begun."""
+    out = StringIO()
+    command = Command(stdout=out)
+    command.console = Console(file=out, width=200)
+    return command
+
+
+def printed(command: Command) -> str:
+    return command.console.file.getvalue()
+
+
+def collect(command: Command) -> CollectionTask:
+    """Returns the ended sample collection; the slices run in this process."""
+    return command.collect(progress_view.TaskWatcher(command.console, on_poll=work))
+
+
+def test_once_continues_the_task_of_a_killed_run(command: Command) -> None:
+    left = lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
+    ended = collect(command)
+    assert (ended.pk, ended.status) == (left.pk, "completed")
+
+
+def test_once_waits_for_another_task(command: Command) -> None:
+    other = make_task(stock_codes=("000001", "000002"))
+    ended = collect(command)
+    other.refresh_from_db()
+    assert (other.status, ended.source, ended.collected_count) == ("completed", "sample", 12_154)
+    assert str(other.pk) in printed(command)
+
+
+def test_first_start_begins_the_sample_collection_once(command: Command) -> None:
+    with web_server.listen("127.0.0.1", 0) as listener:
+        command.prepare(listener, no_collect=True)
+        assert not CollectionTask.objects.exists()
+        command.prepare(listener, no_collect=False)
+        command.prepare(listener, no_collect=False)
+    assert order.order_from_task(CollectionTask.objects.get()) == SAMPLE
+
+
+def test_later_start_keeps_password_and_tokens(command: Command) -> None:
+    with web_server.listen("127.0.0.1", 0) as listener:
+        first, second = (command.prepare(listener, no_collect=True) for _ in range(2))
+    assert User.objects.get().check_password(first["password"])
+    assert second["password"] is None
+    assert first["token"] != second["token"]
+    for access in (first, second):
+        headers = {"Authorization": f"Token {access['token']}"}
+        assert Client().get("/api/data-collection/tasks", headers=headers).status_code == 200
+    command.announce(second)
+    assert "as before" in printed(command)
+
+
+def test_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "given-by-me")
+    user, password = bootstrap.ensure_admin()
+    assert password == "given-by-me"
+    assert user.check_password("given-by-me")
+
+
+def test_taken_port_is_reported_before_the_start(own_signals: None) -> None:
+    out = StringIO()
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CommandError, match="--port"):
+        call_command("quickstart", "--port", str(taken.getsockname()[1]), stdout=out)
+    assert out.getvalue() == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which signals a program takes")
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_stop_before_the_beginning_is_clean(signum: signal.Signals) -> None:
+    command = [sys.executable, "manage.py", "quickstart", "--no-collect", "--port", "0"]
+    with subprocess.Popen(command, cwd=settings.BASE_DIR, stderr=subprocess.PIPE) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        eventually(lambda: _takes(status.read_text(), signal.SIGTERM), what="its handler")
+        process.send_signal(signum)
+        assert (process.wait(PATIENCE), process.stderr and process.stderr.read()) == (0, b"")
+
+
+def _takes(status: str, signum: int) -> bool:
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (signum - 1) & 1)
+
+
+def test_addresses_that_lead_to_https_are_told(command: Command, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    command.announce(dict.fromkeys(("url", "admin_url", "user", "password", "token"), "x"))
+    assert "DJANGO_HTTPS=off" in printed(command)
