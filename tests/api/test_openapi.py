@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,9 @@ from tasks_app.models.states import ItemState
 from tests.api.factories import client_of, make_bars, make_stock
 from tests.factories import ACTOR, finish, make_ended, make_user
 
-EXAMPLES = os.environ.get("SOAK_EXAMPLES", "12")  # of each operation
-SECONDS = 1800  # when the fuzzer hangs
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
-
+EXAMPLES = os.environ.get("SOAK_EXAMPLES", "5")  # of each operation
 
 API = "/api/data-collection"
 OPERATIONS = {
@@ -144,7 +141,7 @@ def test_fuzzed_responses_match_the_schema(live_server, tmp_path):
             stderr=subprocess.STDOUT,
         )
         try:
-            code = _wait_freeing_the_slot(fuzzer, until=time.monotonic() + SECONDS)
+            code = _wait_freeing_the_slot(fuzzer)
         finally:
             fuzzer.kill()
         out.seek(0)
@@ -162,9 +159,9 @@ def etag_of(path, token):
     return Client().get(f"{API}/{path}", headers=headers).headers["ETag"].replace('"', '\\"')
 
 
-def _wait_freeing_the_slot(process, until):
+def _wait_freeing_the_slot(process):
     """Cancels running tasks again and again, so that more than one start succeeds."""
-    while process.poll() is None and time.monotonic() < until:
+    while process.poll() is None:
         for task in CollectionTask.objects.filter(status="running"):
             with contextlib.suppress(TaskNotRunning):
                 lifecycle.cancel(task.pk, ACTOR)
