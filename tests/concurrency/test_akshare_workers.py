@@ -1,15 +1,16 @@
 """The real AKShare client in real worker processes, on a loopback Eastmoney."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
 
-from tests.concurrency.own_database import manage
+from tests.concurrency.own_database import manage, rows
 from tests.fakes.eastmoney_server import run_server
-from tools.worker_machine import Machine
+from tools.worker_machine import Machine, eventually
+
+ENDED = "SELECT status, success_count FROM tasks_app_collectiontask WHERE status <> 'running'"
 
 
 @pytest.mark.any_database
@@ -22,13 +23,9 @@ def test_real_client_sends_one_request_at_a_time(database_url: str, tmp_path: Pa
         try:
             machine.start()
             order = ["--source", "akshare", "--start-date", "2024-06-03", "--end-date", "2024-06-14"]
-            output = manage(
-                database_url, "collect", "start", *order, "--codes", "600000,300750,920002", "--json", **extra
-            )
-            task = json.loads(output)["task_id"]
-            manage(database_url, "collect", "watch", task, **extra)
-            ended = json.loads(manage(database_url, "collect", "status", task, "--json", **extra))
-            assert (ended["status"], ended["success_count"]) == ("completed", 3)
+            manage(database_url, "collect", "start", *order, "--codes", "600000,300750,920002", **extra)
+            eventually(lambda: rows(database_url, ENDED), what="the task's end")
+            assert rows(database_url, ENDED) == [("completed", 3)]
         finally:
             machine.close()
         assert vendor.max_open == 1
