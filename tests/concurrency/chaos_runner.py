@@ -1,4 +1,4 @@
-"""The short form of benchmarks.chaos."""
+"""The short form of tools.chaos."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ def run_chaos(database: str, *faults: str, stocks: int = 60, **extra: str) -> st
     options = {"strikes": ",".join(faults), "seed": str(time.time_ns() % 10_000), "stocks": str(stocks)}
     flags = [f"--{name}={value}" for name, value in {**options, **extra}.items()]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.chaos", f"--database={database}", *flags],
+        [sys.executable, "-m", "tools.chaos", f"--database={database}", *flags],
         cwd=ROOT,
         env=environment(database, **QUICK),
         capture_output=True,

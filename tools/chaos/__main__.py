@@ -23,7 +23,7 @@ SIMULATED = {
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.chaos", description=__doc__)
     parser.add_argument(
         "--database",
         default="sqlite",
@@ -73,8 +73,8 @@ def main() -> int:
         import django
 
         django.setup()
-        from benchmarks.chaos import drill, report
-        from benchmarks.chaos.site import ChaosSite
+        from tools.chaos import drill, report
+        from tools.chaos.site import ChaosSite
 
         print(f"seed {options.seed}", flush=True)
         with ChaosSite(folder, url, uuid.uuid4().hex, server) as site:

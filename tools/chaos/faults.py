@@ -15,7 +15,7 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from benchmarks.chaos.site import ChaosSite
+from tools.chaos.site import ChaosSite
 from tools.worker_machine import marked
 
 UNTAKEN_SECONDS = 15.0

@@ -11,11 +11,11 @@ from itertools import count
 from django.db import Error, connection
 from django.db.models import Count, F, Q, Sum
 
-from benchmarks.chaos import faults
-from benchmarks.chaos.faults import FaultContext
-from benchmarks.chaos.site import ChaosSite
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.sources.simulated.exchange import symbol_at
+from tools.chaos import faults
+from tools.chaos.faults import FaultContext
+from tools.chaos.site import ChaosSite
 
 MARKET = "US"  # its simulated codes never run out
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)

@@ -8,8 +8,11 @@ from statistics import median
 
 from django.conf import settings
 
-from benchmarks.chaos import faults
-from benchmarks.chaos.drill import (
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar
+from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.simulated.source import SimulatedSource
+from tools.chaos import faults
+from tools.chaos.drill import (
     FIRST_DAY,
     LAST_DAY,
     MARKET,
@@ -18,9 +21,6 @@ from benchmarks.chaos.drill import (
     finish_times,
     repeated_requests,
 )
-from tasks_app.models import CollectionItem, CollectionTask, DailyBar
-from tasks_app.sources.base import Bar, Request
-from tasks_app.sources.simulated.source import SimulatedSource
 
 TARGET_SECONDS = 30.0
 DYING_SECONDS = 0.2  # a kill of a parent reaches its children a moment later
