@@ -3,7 +3,7 @@
 1. Over HTTP while two workers write at full speed: request to response. Target: 200 ms.
 2. With a source that hangs: from the response to the last request to the source, to the end of the hung
    connections, and to the first stock of the next task. Target: 5 s each.
-3. Thousands of cancels at random moments (`tests.concurrency.cancel_storm`, in a process of its own): nothing
+3. Thousands of cancels at random moments (`tools.cancel_storm`, in a process of its own): nothing
    is written after the response.
 """
 
@@ -99,8 +99,8 @@ def report_hang(url: str) -> None:
 
 
 def storm(url: str, rounds: int, seed: int) -> int:
-    """Runs tests.concurrency.cancel_storm on a migrated database; returns its exit code."""
-    command = [sys.executable, "-m", "tests.concurrency.cancel_storm", f"--rounds={rounds}", f"--seed={seed}"]
+    """Runs tools.cancel_storm on a migrated database; returns its exit code."""
+    command = [sys.executable, "-m", "tools.cancel_storm", f"--rounds={rounds}", f"--seed={seed}"]
     settings = {"DJANGO_SETTINGS_MODULE": "collector_site.settings", "DATABASE_URL": url}
     market = {"COLLECTOR_SIMULATED_STOCKS": "1000000", "COLLECTOR_SIMULATED_BARS": "20"}
     environment = {**os.environ, **settings, **market}

@@ -20,9 +20,9 @@ DAYS = ["--start-date", "2000-01-01", "--end-date", "2024-12-31"]
 
 
 def storm(url: str, by: str, rounds: int) -> Any:
-    """What tests.concurrency.cancel_storm saw."""
+    """What tools.cancel_storm saw."""
     seed = time.time_ns() % 10_000
-    command = [sys.executable, "-m", "tests.concurrency.cancel_storm"]
+    command = [sys.executable, "-m", "tools.cancel_storm"]
     command += [f"--by={by}", f"--rounds={rounds}", f"--seed={seed}"]
     settings = environment(url, DJANGO_ALLOWED_HOSTS="testserver", DJANGO_LOG_LEVEL="ERROR", **MARKET)
     done = subprocess.run(

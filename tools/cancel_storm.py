@@ -1,4 +1,4 @@
-"""Cancels at random moments, one after another: `python -m tests.concurrency.cancel_storm --help`.
+"""Cancels at random moments, one after another: `python -m tools.cancel_storm --help`.
 
 Two processes work off the queue all the time, as fast as they can. A third one starts a small task,
 cancels it, looks at all that the task has written as soon as the cancel has been answered, and again
@@ -9,27 +9,42 @@ import argparse
 import io
 import json
 import random
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
-from tests.concurrency.processes import forks, spawn, work_one  # sets Django up
+if __name__ == "__main__":
+    import django
 
-from django.core.management import CommandError, call_command  # isort: skip
-from django.db.models import Count, Max, Sum  # isort: skip
+    django.setup()
 
-from tasks_app import errors, lifecycle  # isort: skip
-from tasks_app.models import CollectionItem, CollectionTask, DailyBar  # isort: skip
-from tasks_app.sources.simulated.exchange import symbol_at  # isort: skip
-from tests.admin import helpers  # isort: skip
-from tests.factories import ACTOR, make_task  # isort: skip
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db.models import Count, Max, Sum
+from django.test import Client
+from django.urls import reverse
+
+from tasks_app import errors, lifecycle
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar
+from tasks_app.models.tasks import Channel
+from tasks_app.orders.order import Order
+from tasks_app.sources.simulated.exchange import symbol_at
+from tools.in_process import work_one
+from tools.simultaneous import Simultaneous, forks
 
 MARKET = "US"  # its simulated codes never run out
+FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
 STOCKS = 8
 LONGEST = 0.03
+ACTOR = Actor(Channel.COMMAND)
+MET = "with a stock in a worker's hands"
 Cancel = Callable[[UUID], object]
 
 
@@ -69,14 +84,20 @@ def by_command(task_id: UUID) -> None:
 
 def by_admin() -> Cancel:
     """The confirmed action on the list of tasks, by a signed-in superuser."""
-    client, page = helpers.superuser_client(), helpers.url(f"{helpers.TASKS}_changelist")
+    client, page = superuser_client(), reverse("admin:tasks_app_collectiontask_changelist")
     action = {"action": "cancel_selected", "index": "0", "confirmed": "yes"}
     return lambda task_id: client.post(page, {**action, "_selected_action": [task_id]})
 
 
 def by_api() -> Cancel:
-    client = helpers.superuser_client()
+    client = superuser_client()
     return lambda task_id: client.delete(f"/api/data-collection/tasks/{task_id}")
+
+
+def superuser_client() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("storm"))
+    return client
 
 
 CHANNELS: dict[str, Callable[[], Cancel]] = {
@@ -95,15 +116,21 @@ class Storm:
         self.seen: Counter[str] = Counter()
         self.kept: list[Round] = []
         self.broken: set[int] = set()
+        self.rounds = 0
 
-    def run(self, rounds: int) -> None:
+    def run(self, rounds: int, met: int | None = None) -> None:
+        """Runs so many rounds, or fewer once `met` of them have taken a stock out of a worker's hands."""
         for number in range(rounds):
+            if self.seen[MET] == met:
+                break
             self._round(number)
+            self.rounds += 1
         self.broken |= {kept.number for kept in self.kept if not kept.unchanged()}
 
     def _round(self, number: int) -> None:
         codes = tuple(symbol_at(MARKET, number * STOCKS + n).code for n in range(STOCKS))
-        task = make_task(market=MARKET, stock_codes=codes)
+        order = Order(FIRST_DAY, LAST_DAY, market=MARKET, source="simulated", stock_codes=codes)
+        task = lifecycle.start(order, ACTOR, today=LAST_DAY)
         time.sleep(self.chance.uniform(0.0, LONGEST))
         try:
             self.cancel(task.pk)
@@ -116,48 +143,61 @@ class Storm:
             self.seen["ended before"] += 1
             return
         self.seen["cancelled"] += 1
-        self.seen["with a stock in a worker's hands"] += in_flight(task.pk)
+        self.seen[MET] += in_flight(task.pk)
         self.seen["after a stock was written"] += task.processed_stocks > 0
         if self.kept and not self.kept[-1].unchanged():
             self.broken.add(self.kept[-1].number)
         self.kept.append(kept)
 
 
-def work(stop: Any) -> str:
-    """A worker that never rests."""
-    while not stop.is_set():
-        if not work_one():
-            time.sleep(0.001)
-    return "done"
+@contextmanager
+def two_workers() -> Iterator[None]:
+    """Two processes that work off the queue and never rest. Raises AssertionError if one of them failed."""
+    stop = forks.Event()
+
+    def work(_: int) -> str:
+        while not stop.is_set():
+            if not work_one():
+                time.sleep(0.001)
+        return "done"
+
+    workers = Simultaneous(2, work)
+    workers.release()
+    try:
+        yield
+    finally:
+        stop.set()
+        ended = workers.results()
+    assert ended == ["done", "done"], "\n".join(ended)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def run(by: str, seed: int, rounds: int, met: int | None = None) -> dict[str, Any]:
+    """Returns what a storm saw; see `Storm.run` for `rounds` and `met`."""
+    began = time.monotonic()
+    with two_workers():
+        storm = Storm(CHANNELS[by](), random.Random(seed))
+        storm.run(rounds, met)
+    return {
+        "seed": seed,
+        "rounds": storm.rounds,
+        "seconds": round(time.monotonic() - began, 1),
+        **storm.seen,
+        "broken": sorted(storm.broken),
+        "bars": DailyBar.objects.count(),
+    }
+
+
+def main() -> int:
+    """Prints what the storm saw. Returns 1 if something was written after an answer."""
+    parser = argparse.ArgumentParser(prog="python -m tools.cancel_storm", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))
     parser.add_argument("--by", choices=CHANNELS, default="code")
     options = parser.parse_args()
-    stop = forks.Event()
-    barrier, workers, answers = spawn(2, lambda _: work(stop))
-    barrier.wait()
-    began = time.monotonic()
-    storm = Storm(CHANNELS[options.by](), random.Random(options.seed))
-    try:
-        storm.run(options.rounds)
-    finally:
-        stop.set()
-    ended = [answers.get() for _ in workers]
-    told = {
-        "seed": options.seed,
-        "rounds": options.rounds,
-        "seconds": round(time.monotonic() - began, 1),
-        **storm.seen,
-        "broken": sorted(storm.broken),
-        "workers": ended,
-        "bars": DailyBar.objects.count(),
-    }
-    print(json.dumps(told))
+    seen = run(options.by, options.seed, options.rounds)
+    print(json.dumps(seen))
+    return 1 if seen["broken"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
