@@ -1,8 +1,9 @@
 """Cancels at random moments, one after another: `python -m tools.cancel_storm --help`.
 
 Two processes work off the queue all the time, as fast as they can. A third one starts a small task,
-cancels it, looks at all that the task has written as soon as the cancel has been answered, and again
-after the next round and at the very end. Prints what it saw as JSON.
+cancels it (every other one as soon as a worker has claimed a stock), looks at all that the task has
+written as soon as the cancel has been answered, and again after the next round and at the very end.
+Prints what it saw as JSON.
 """
 
 import argparse
@@ -37,12 +38,12 @@ from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
 from tasks_app.sources.simulated.exchange import symbol_at
 from tools.in_process import work_one
-from tools.simultaneous import Simultaneous, forks
+from tools.simultaneous import LONGEST_SECONDS, Simultaneous, forks
 
 MARKET = "US"  # its simulated codes never run out
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
 STOCKS = 8
-LONGEST = 0.03
+LONGEST, SHORT = 0.03, 0.003  # seconds
 ACTOR = Actor(Channel.COMMAND)
 MET = "with a stock in a worker's hands"
 Cancel = Callable[[UUID], object]
@@ -72,6 +73,16 @@ def written(task_id: UUID, codes: tuple[str, ...]) -> int:
 def in_flight(task_id: UUID) -> bool:
     """Whether the cancel took a stock out of a worker's hands: claimed and put back, its fence is at 2."""
     return CollectionItem.objects.filter(task_id=task_id, state="pending", fence__gt=1).exists()
+
+
+def wait_for_claim(task_id: UUID) -> None:
+    """Returns once a worker has a stock of the task in its hands, or has ended the task."""
+    claimed = CollectionItem.objects.filter(task_id=task_id, state="claimed")
+    running = CollectionTask.objects.filter(pk=task_id, status="running")
+    deadline = time.monotonic() + LONGEST_SECONDS
+    while running.exists() and not claimed.exists():
+        assert time.monotonic() < deadline, "no worker takes a stock"
+        time.sleep(0.001)
 
 
 def by_code(task_id: UUID) -> None:
@@ -131,7 +142,9 @@ class Storm:
         codes = tuple(symbol_at(MARKET, number * STOCKS + n).code for n in range(STOCKS))
         order = Order(FIRST_DAY, LAST_DAY, market=MARKET, source="simulated", stock_codes=codes)
         task = lifecycle.start(order, ACTOR, today=LAST_DAY)
-        time.sleep(self.chance.uniform(0.0, LONGEST))
+        if number % 2:  # every other cancel meets a worker, however busy the machine is
+            wait_for_claim(task.pk)
+        time.sleep(self.chance.uniform(0.0, SHORT if number % 2 else LONGEST))
         try:
             self.cancel(task.pk)
         except (errors.TaskNotRunning, CommandError):
