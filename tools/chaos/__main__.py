@@ -38,6 +38,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--hold", type=float, default=20, help="seconds that SQLite's write lock is held")
     parser.add_argument("--away", type=float, default=3, help="seconds that PostgreSQL is stopped")
     parser.add_argument("--redis", default="", help="the URL of a Redis that may be flushed (else: files)")
+    parser.add_argument(
+        "--expire", action="store_true", help="end the leases of lost processes at once, not in their time"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     return parser.parse_args()
 

@@ -57,7 +57,7 @@ def report(log: Log) -> int:
         print(f"{name:>34}  {value}")
     checks = {
         "one fault cost more than one fetch per slot": most <= slots,
-        "not back at work within 30 s": longest <= TARGET_SECONDS,
+        "not back at work within 30 s": longest <= TARGET_SECONDS or not log.timed,
         **_checks(results, log),
     }
     faulty = [*log.broken, *(name for name, held in checks.items() if not held)]

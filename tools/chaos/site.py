@@ -9,17 +9,20 @@ import time
 import urllib.request
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db.models.functions import Now
 
 from tasks_app.management import bootstrap, web_server
-from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
 from tools.worker_machine import ROOT, Machine, Processes, environment, eventually, marked
 
 ORPHAN_SECONDS = 10.0
+START_SECONDS = STOP_SECONDS = 60.0
 
 
 class Web:
@@ -77,8 +80,10 @@ class ChaosSite:
         for machine in self.machines:
             machine.start(wait=False)
         for machine in self.machines:
-            eventually(machine.processes, 30, "the start of all processes")
-        eventually(lambda: web_server.is_responding(self.web.listener), 30, "the web server's start")
+            eventually(machine.processes, START_SECONDS, "the start of all processes")
+        eventually(
+            lambda: web_server.is_responding(self.web.listener), START_SECONDS, "the web server's start"
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,11 +103,11 @@ class ChaosSite:
             self.restarts += 1
 
     def stop(self) -> list[int]:
-        """Sends SIGTERM to everything; returns the processes left after 10 s."""
+        """Sends SIGTERM to everything; returns the processes left after a minute."""
         for process in self._roots():
             process.terminate()
         with suppress(AssertionError):
-            eventually(lambda: not self.living(), 10)
+            eventually(lambda: not self.living(), STOP_SECONDS)
         return self.living()
 
     def living(self) -> list[int]:
@@ -130,8 +135,18 @@ class ChaosSite:
     def busy(self) -> list[int]:
         """Returns the workers that hold a lane."""
         holders = CollectionLane.objects.filter(begun=True, lease_until__isnull=False)
-        found = {int(worker.rpartition(":")[2]) for worker in holders.values_list("worker", flat=True)}
-        return sorted(found & self.workers())
+        return sorted({_pid(worker) for worker in holders.values_list("worker", flat=True)} & self.workers())
+
+    def expire_lost_leases(self) -> None:
+        """Gives the time after which the leases of dead workers and lost jobs are over."""
+        lanes = list(CollectionLane.objects.filter(lease_until__isnull=False))
+        alive, past = set(marked(self.mark)), Now() - timedelta(seconds=1)
+        for lane in lanes:
+            if lane.begun and _pid(lane.worker) in alive:
+                continue
+            items = CollectionItem.objects.filter(task=lane.task_id, lane=lane.number, state="claimed")
+            items.update(lease_until=past)
+            CollectionLane.objects.filter(pk=lane.pk, generation=lane.generation).update(lease_until=past)
 
     def idle(self) -> list[int]:
         return sorted(self.workers() - set(self.busy()))
@@ -169,6 +184,11 @@ class ChaosSite:
 
     def _roots(self) -> list[subprocess.Popen[bytes]]:
         return [machine.supervisor for machine in self.machines if machine.supervisor] + [self.web.process]
+
+
+def _pid(worker: str) -> int:
+    """Returns the process of a lane's worker, "host:pid"; 0 for a lane that no worker has begun."""
+    return int(worker.rpartition(":")[2] or 0)
 
 
 def parent(pid: int) -> int:
