@@ -1,51 +1,120 @@
-"""One collection on real workers, for tests that break something meanwhile."""
+"""Collections on real workers, for tests that break something meanwhile.
 
-import json
+The workers' source is held: it answers when the test lets it, so a task is in the state that the test
+wants for as long as it wants. Leases are long, and the test ends those of lost workers itself.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.concurrency.own_database import manage, rows
+from django.db.models import Q
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+
+from tasks_app import lifecycle
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
+from tests.factories import ACTOR, make_order
+from tests.fakes.held_source import HeldAnswers
 from tools.worker_machine import eventually
 
 BARS = 20
-STOCKS = 40
-RUNNING = "SELECT 1 FROM tasks_app_collectiontask WHERE status = 'running'"
+STOCKS = 12
+LONG = 120.0  # seconds to wait for an event: reached only when the product is broken
 
 
-class Collection:
-    """A task on real workers, driven by `manage.py collect`."""
+class RequestLine(NamedTuple):
+    """A line of the log of requests."""
 
-    def __init__(self, url: str, folder: Path, **extra: str) -> None:
-        self.url = url
+    at: float
+    pid: int
+    code: str
+
+
+class Collections:
+    """Tasks one after another from the source "held", driven from the test's own process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.answers = HeldAnswers(folder / "answers")
         self.log = folder / "requests"
-        self.extra = {
+        self.logs = [self.log]
+        self.earlier: dict[Path, int] = {}
+        self.pk: Any = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of the workers, and of the process that starts the tasks."""
+        return {
+            **self.answers.environment,
             "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
             "COLLECTOR_SIMULATED_BARS": str(BARS),
-            "COLLECTOR_SIMULATED_LATENCY": "0.2",
             "COLLECTOR_SIMULATED_LOG": str(self.log),
-            "COLLECTOR_LEASE": "4",
-            **extra,
+            "COLLECTOR_LEASE": "600",
+            "COLLECTOR_FETCH_TIMEOUT": "600",
+            "COLLECTOR_WATCHDOG_INTERVAL": "0.2",
         }
-        self.id = ""
 
-    def start(self, *options: str) -> None:
-        order = ["--source", "simulated", "--start-date", "2024-01-01", "--end-date", "2024-12-31", *options]
-        self.id = json.loads(manage(self.url, "collect", "start", *order, "--json", **self.extra))["task_id"]
+    def start(self, **order: Any) -> None:
+        """Starts a task whose requests are held. Bars that are stored already are requested again."""
+        self.answers.hold()
+        self.earlier = {log: len(_lines(log)) for log in self.logs}
+        OrmQ.objects.all().delete()  # what killed workers have taken and not finished
+        order = {"source": "held", "stock_codes": None, "force_update": True, **order}
+        self.pk = lifecycle.start(make_order(**order), ACTOR, today=make_order().end_date).pk
 
-    def status(self) -> Any:
-        return json.loads(manage(self.url, "collect", "status", self.id, "--json", **self.extra))
+    def cancel(self) -> None:
+        lifecycle.cancel(self.pk, ACTOR)
 
-    def requests(self) -> list[str]:
-        """Returns the code of every request so far."""
-        if not self.log.exists():
-            return []
-        return [line.split()[2] for line in self.log.read_text().splitlines()]
+    @property
+    def task(self) -> CollectionTask:
+        return CollectionTask.objects.get(pk=self.pk)
 
-    def last_requesting_pids(self) -> list[int]:
-        """Returns the processes that made the last two requests."""
-        return [int(line.split()[1]) for line in self.log.read_text().splitlines()[-2:]]
+    def requests(self, *logs: Path) -> list[RequestLine]:
+        """Returns this task's requests so far, those of one log in the order in which they came."""
+        return [line for log in logs or self.logs for line in _lines(log)[self.earlier.get(log, 0) :]]
 
-    def wait_for_end(self, seconds: float) -> Any:
-        """Waits for the task's end; returns its status."""
-        eventually(lambda: not rows(self.url, RUNNING), seconds, "the task's end")
-        return self.status()
+    def wait_for_requests(self, count: int) -> list[RequestLine]:
+        """Waits for so many; returns them."""
+        eventually(lambda: len(self.requests()) >= count, LONG, f"{count} requests")
+        return self.requests()
+
+    def repeated(self) -> list[str]:
+        """Returns the codes that were requested again, once for each time."""
+        codes = [line.code for line in self.requests()]
+        return [code for number, code in enumerate(codes) if code in codes[:number]]
+
+    def end_leases(self, pids: Iterable[int]) -> None:
+        """Gives the time in which the claims of these lost processes expire."""
+        lost = Q()
+        for pid in pids:
+            lost |= Q(worker__endswith=f":{pid}")
+        lanes = CollectionLane.objects.filter(lost, task=self.pk, lease_until__isnull=False)
+        numbers, past = list(lanes.values_list("number", flat=True)), Now() - timedelta(seconds=1)
+        items = CollectionItem.objects.filter(task=self.pk, state="claimed", lane__in=numbers)
+        items.update(lease_until=past)
+        lanes.update(lease_until=past)
+
+    def finish(self) -> CollectionTask:
+        """Lets every request be answered; returns the task once it has ended."""
+        self.answers.release_all()
+        eventually(lambda: self.task.status != "running", LONG, "the task's end")
+        return self.task
+
+    def wait_until_idle(self) -> None:
+        """Returns once no slice is queued or runs: without one, nothing is requested or written."""
+        eventually(lambda: not OrmQ.objects.exists(), LONG, "the end of all slices")
+
+    def assert_complete(self, stocks: int = STOCKS, bars: int = BARS) -> None:
+        """Every stock succeeded, and every bar is there once."""
+        task = self.task
+        assert (task.status, task.success_count, task.failed_count) == ("completed", stocks, 0)
+        assert task.collected_count + task.skipped_count == stocks * bars
+        assert len({line.code for line in self.requests()}) == stocks
+        assert DailyBar.objects.count() == stocks * bars
+
+
+def _lines(log: Path) -> list[RequestLine]:
+    lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return [RequestLine(float(at), int(pid), code) for at, pid, code in lines]

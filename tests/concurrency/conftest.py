@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,9 +10,9 @@ from tests.concurrency import own_database
 
 
 @pytest.fixture(scope="session")
-def template_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def template_url(django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[str]:
     """An empty, migrated database, made once."""
-    with own_database.migrated(tmp_path_factory.mktemp("template")) as url:
+    with own_database.migrated(tmp_path_factory.mktemp("template"), django_db_blocker) as url:
         yield url
 
 
@@ -19,4 +20,19 @@ def template_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def database_url(template_url: str, tmp_path: Path) -> Iterator[str]:
     """A fresh database for one test, on the kind that the suite runs on."""
     with own_database.copied(template_url, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str, django_db_blocker: Any) -> Iterator[str]:
+    """A fresh database for one test, on which this process works as well."""
+    with own_database.opened(database_url, django_db_blocker):
+        yield database_url
+
+
+@pytest.fixture(scope="module")
+def module_database(template_url: str, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[str]:
+    """The same for all tests of a module."""
+    folder = tmp_path_factory.mktemp("module")
+    with own_database.copied(template_url, folder) as url, own_database.opened(url, django_db_blocker):
         yield url

@@ -2,18 +2,25 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit, urlunsplit
 
+import dj_database_url
+import psycopg
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
+from environs import Env
 
+from tasks_app import conf
 from tools.worker_machine import ROOT, environment
 
 
@@ -29,55 +36,68 @@ def manage(url: str, *arguments: str, **extra: str) -> str:
     return done.stdout
 
 
-def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
-    """What a database answers. Asked directly: a command would be a second of the processor each time."""
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
-            return connection.execute(statement).fetchall()
-    import psycopg
+@contextmanager
+def opened(url: str, blocker: Any) -> Iterator[None]:
+    """Makes this process work on a database, too: calling a verb costs a hundredth of starting a command.
 
-    with psycopg.connect(url) as server:
-        return server.execute(statement).fetchall()
+    `blocker` is pytest-django's `django_db_blocker`.
+    """
+    suite, place = connections["default"], dj_database_url.parse(url)
+    names = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
+    own = {**suite.settings_dict, **{name: place[name] for name in names}}
+    own["OPTIONS"] = {**suite.settings_dict["OPTIONS"], **place.get("OPTIONS", {})}
+    connections["default"] = type(suite)(own, "default")
+    try:
+        with blocker.unblock():
+            yield
+    finally:
+        connections["default"].close()
+        connections["default"] = suite
+
+
+@contextmanager
+def configured(**variables: str) -> Iterator[None]:
+    """The settings of these variables, in this process and in those that it starts meanwhile."""
+    with mock.patch.dict(os.environ, variables), override_settings(COLLECTOR=conf.read(Env())):
+        yield
 
 
 def _sql(statement: str) -> None:
-    import psycopg
-
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(statement)
 
 
-def _named(name: str) -> str:
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    return urlunsplit(parts._replace(path=f"/{name}"))
-
-
 @contextmanager
-def migrated(folder: Path) -> Iterator[str]:
-    """The URL of a database with all tables and nothing in them; the run's own where `tests.run` made one."""
+def migrated(folder: Path, blocker: Any) -> Iterator[str]:
+    """Yields the URL of a database with empty tables: the run's own where `tests.run` has made one."""
     if given := os.environ.get("MIGRATED_DATABASE_URL"):
         yield given
         return
-    if on_postgresql():
-        name = f"template_{uuid.uuid4().hex[:12]}"
-        _sql(f"CREATE DATABASE {name}")
-        url = _named(name)
-    else:
-        url = f"sqlite:///{folder / 'template.sqlite3'}"
-    manage(url, "migrate", "--verbosity", "0")
-    yield url
-    if on_postgresql():
-        _sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with _created("TEMPLATE template1") if on_postgresql() else nullcontext(_file(folder)) as url:
+        with opened(url, blocker):
+            call_command("migrate", verbosity=0)
+        yield url
 
 
 @contextmanager
 def copied(template: str, folder: Path) -> Iterator[str]:
     """A copy of it, gone afterwards."""
-    if not on_postgresql():
+    if on_postgresql():
+        with _created(f"TEMPLATE {urlsplit(template).path[1:]}") as url:
+            yield url
+    else:
         shutil.copy(template.removeprefix("sqlite:///"), folder / "db.sqlite3")
-        yield f"sqlite:///{folder / 'db.sqlite3'}"
-        return
-    name = f"copy_{uuid.uuid4().hex[:12]}"
-    _sql(f"CREATE DATABASE {name} TEMPLATE {urlsplit(template).path[1:]}")
-    yield _named(name)
+        yield _file(folder)
+
+
+def _file(folder: Path) -> str:
+    return f"sqlite:///{folder / 'db.sqlite3'}"
+
+
+@contextmanager
+def _created(options: str) -> Iterator[str]:
+    """A database on the suite's server, gone afterwards."""
+    name = f"drill_{uuid.uuid4().hex[:12]}"
+    _sql(f"CREATE DATABASE {name} {options}")
+    yield urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
     _sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,82 +1,135 @@
 """The database goes away, is locked or full: the task goes on by itself, or fails and says why."""
 
-import json
 import os
 import shutil
+import sqlite3
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.db.models import Count
 
-from tests.concurrency.chaos_runner import run_chaos
-from tests.concurrency.collection import STOCKS, Collection
-from tests.concurrency.own_database import manage, on_postgresql, rows
+from tasks_app import lifecycle
+from tasks_app.models import DailyBar
+from tests.concurrency.collection import LONG, Collections
+from tests.concurrency.own_database import configured, on_postgresql, opened
+from tests.factories import ACTOR
 from tools.postgresql import own_server
 from tools.worker_machine import Machine, eventually
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 only_sqlite = pytest.mark.skipif(on_postgresql(), reason="SQLite's")
 only_postgresql = pytest.mark.skipif(not on_postgresql(), reason="PostgreSQL's")
-BARS = 250
-BARS_BY_STOCK = "SELECT count(*) FROM tasks_app_dailybar GROUP BY symbol"
-FULL = {
-    "COLLECTOR_SIMULATED_BARS": str(BARS),
-    "COLLECTOR_SIMULATED_LATENCY": "0.02",
-    "COLLECTOR_SLICE_SECONDS": "2",
-}
+pytestmark = pytest.mark.xdist_group("database_loss")  # the tests share a server and a worker machine
+STOCKS, BARS = 40, 250  # more than the small disks hold
+LARGE = {"COLLECTOR_SIMULATED_STOCKS": str(STOCKS), "COLLECTOR_SIMULATED_BARS": str(BARS)}
 
 
-@linux_only
-@only_postgresql
-def test_server_restart_is_survived() -> None:
-    output = run_chaos("postgresql", "server restarted", "connections cut")
-    assert "losses  2" in output
+@contextmanager
+def working(url: str, folder: Path) -> Iterator[tuple[Collections, Machine]]:
+    collections = Collections(folder)
+    with configured(**{**collections.environment, **LARGE}):
+        machine = Machine(folder, url)
+        machine.start()
+        try:
+            yield collections, machine
+        finally:
+            machine.close()
 
 
-@linux_only
+def start(collections: Collections) -> list[Any]:
+    """Starts a task with two stocks stored; returns the two requests that are held then."""
+    collections.start()
+    collections.wait_for_requests(2)
+    collections.answers.release(2)
+    return collections.wait_for_requests(4)[-2:]
+
+
 @only_sqlite
-def test_long_write_lock_is_waited_for(database_url: str) -> None:
-    output = run_chaos(database_url, "write lock held", hold="6")
-    assert "losses  1" in output
+def test_write_lock_longer_than_a_lease_is_waited_for(database: str, tmp_path: Path) -> None:
+    with working(database, tmp_path) as (collections, _):
+        held = start(collections)
+        file = database.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=LONG)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            collections.answers.release(2)
+            eventually(collections.answers.all_taken, LONG, "two answers that can't be stored")
+            for table in ("collectionitem", "collectionlane"):  # meanwhile their leases expire
+                other.execute(
+                    f"UPDATE tasks_app_{table} SET lease_until = '2024-01-01' WHERE lease_until > ''"
+                )
+            other.execute("COMMIT")
+        collections.finish()
+        collections.assert_complete(STOCKS, BARS)
+        repeated = collections.repeated()
+        assert set(repeated) <= {line.code for line in held}
+        assert len(repeated) == len(set(repeated))
 
 
-@linux_only
+@pytest.fixture(scope="module")
+def server(django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    """A PostgreSQL server that may be stopped, with a worker machine: (server, collections, machine)."""
+    with own_server() as server, opened(server.get_uri(), django_db_blocker):
+        call_command("migrate", verbosity=0)
+        with working(server.get_uri(), tmp_path_factory.mktemp("server")) as (collections, machine):
+            yield server, collections, machine
+
+
+def restart(server: Any, noticed: Callable[[str], None]) -> None:
+    """Stops it as `systemctl stop` does, and starts it again."""
+    server.stop()
+    noticed("waiting for the database")
+    server.ensure_postgres_running()
+
+
+def cut_connections(server: Any, noticed: Callable[[str], None]) -> None:
+    with psycopg.connect(server.get_uri(), autocommit=True) as own:
+        _terminate_all_but(own, [own.info.backend_pid])
+
+
+def take_all_connections(server: Any, noticed: Callable[[str], None]) -> None:
+    """Every connection that the server has, also those of whoever used it."""
+    with ExitStack() as stack:
+        ours: list[psycopg.Connection[Any]] = []
+        for _ in range(2):  # the second time for those that the first one cuts
+            with suppress(psycopg.OperationalError):
+                while True:
+                    ours.append(stack.enter_context(psycopg.connect(server.get_uri(), autocommit=True)))
+            _terminate_all_but(ours[0], [one.info.backend_pid for one in ours])
+        noticed("too many clients")
+        assert all(one.execute("SELECT 1").fetchone() for one in ours)
+
+
+def _terminate_all_but(own: "psycopg.Connection[Any]", pids: list[int]) -> None:
+    own.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND NOT pid = ANY(%s)",
+        [pids],
+    )
+
+
 @only_postgresql
-def test_full_server_is_waited_for(tmp_path: Path) -> None:
-    with own_server() as server, ExitStack() as taken:
-        collection = Collection(server.get_uri(), tmp_path)
-        manage(collection.url, "migrate", "--verbosity", "0")
-        with working(collection, tmp_path) as machine:
-            eventually(lambda: len(collection.requests()) > 4, 30, "a few stocks")
-            ours = take_all_connections(collection.url, taken)
-            eventually(lambda: "too many clients" in machine.log(), 30, "a refused connection")
-            assert all(connection.execute("SELECT 1").fetchone() for connection in ours)
-            taken.close()
-            status = collection.wait_for_end(60)
-        assert (status["status"], status["success_count"]) == ("completed", STOCKS)
-        assert len(set(collection.requests())) == STOCKS
+@pytest.mark.parametrize("lose", [restart, cut_connections, take_all_connections])
+def test_lost_server_is_survived(server: Any, lose: Callable[[Any, Callable[[str], None]], None]) -> None:
+    own, collections, machine = server
+    held = start(collections)
+    logged = len(machine.log())
 
+    def noticed(words: str) -> None:
+        eventually(lambda: words in machine.log()[logged:], LONG, words)
 
-def take_all_connections(url: str, stack: ExitStack) -> list[psycopg.Connection[Any]]:
-    """Every connection that the server has, also those of whoever used it; held until the stack closes."""
-    ours: list[psycopg.Connection[Any]] = []
-    for _ in range(2):  # the second time for those that the first one cuts
-        with suppress(psycopg.OperationalError):
-            while True:
-                ours.append(stack.enter_context(psycopg.connect(url, autocommit=True)))
-        pids = [connection.info.backend_pid for connection in ours]
-        ours[0].execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE backend_type = 'client backend' AND NOT pid = ANY(%s)",
-            [pids],
-        )
-    return ours
+    connections.close_all()
+    lose(own, noticed)
+    collections.end_leases(line.pid for line in held)
+    collections.finish()
+    collections.assert_complete(STOCKS, BARS)
+    assert sorted(collections.repeated()) == sorted(line.code for line in held)
 
 
 @contextmanager
@@ -108,72 +161,54 @@ def make_room(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
 
 
-@contextmanager
-def working(collection: Collection, folder: Path) -> Iterator[Machine]:
-    machine = Machine(folder, collection.url, **collection.extra)
-    machine.start()
-    try:
-        collection.start()
-        yield machine
-    finally:
-        machine.close()
+def bar_counts() -> list[int]:
+    """Returns the number of bars of each stock that has any."""
+    counts = DailyBar.objects.order_by().values("symbol").annotate(count=Count("pk"))
+    return list(counts.values_list("count", flat=True))
 
 
-def finish(collection: Collection) -> Any:
-    """With room again, a failed task is tried again and a running one goes on; the status at the end."""
-    if collection.status()["status"] == "failed":
-        output = manage(collection.url, "collect", "retry", collection.id, "--json", **collection.extra)
-        collection.id = json.loads(output)["task_id"]
-    return collection.wait_for_end(60)
-
-
-def assert_whole(counts: list[int], stocks: int) -> None:
-    assert counts == [BARS] * stocks, "bars of a stock are stored all or none"
-
-
-def stock_counts(url: str) -> list[int]:
-    """The number of bars of each stock that has any."""
-    return [count for (count,) in rows(url, BARS_BY_STOCK)]
+def assert_full_disk_fails_task(collections: Collections, disk: Path) -> None:
+    """The task fails, no stock is stored in part, and a retry completes it once there is room."""
+    task = collections.finish()
+    assert (task.status, task.error_code) == ("failed", "disk_full")
+    assert "disk is full" in task.error_message
+    counts = bar_counts()
+    assert 0 < len(counts) < STOCKS
+    assert counts == [BARS] * len(counts)
+    make_room(disk)
+    collections.pk = lifecycle.retry(collections.pk, ACTOR).pk
+    task = collections.finish()
+    assert (task.status, task.failed_count) == ("completed", 0)
+    assert bar_counts() == [BARS] * STOCKS
 
 
 @only_sqlite
-def test_full_sqlite_disk_fails_task(template_url: str, tmp_path: Path) -> None:
+def test_full_sqlite_disk_fails_task(template_url: str, django_db_blocker: Any, tmp_path: Path) -> None:
     with small_disk("4m") as disk:
-        shutil.copy(template_url.removeprefix("sqlite:///"), disk / "db.sqlite3")
-        collection = Collection(f"sqlite:///{disk / 'db.sqlite3'}", tmp_path, **FULL)
-        with working(collection, tmp_path):
-            eventually((disk / "db.sqlite3-ballast").exists, 10, "room laid by")
+        file = disk / "db.sqlite3"
+        shutil.copy(template_url.removeprefix("sqlite:///"), file)
+        url = f"sqlite:///{file}"
+        with opened(url, django_db_blocker), working(url, tmp_path) as (collections, _):
+            # Before the collection fills the disk: with less than two megabytes free, none is reserved.
+            eventually(Path(f"{file}-ballast").exists, LONG, "the reserve of disk space")
+            start(collections)
             fill(disk)
-            status = collection.wait_for_end(30)
-            assert (status["status"], status["error_code"]) == ("failed", "disk_full")
-            assert "disk is full" in status["error_message"]
-            counts = stock_counts(collection.url)
-            assert 0 < len(counts) < STOCKS
-            assert_whole(counts, len(counts))
-            make_room(disk)
-            status = finish(collection)
-        assert (status["status"], status["failed_count"]) == ("completed", 0)
-        assert_whole(stock_counts(collection.url), STOCKS)
+            assert_full_disk_fails_task(collections, disk)
 
 
 @only_postgresql
-def test_full_postgresql_disk_fails_task(tmp_path: Path) -> None:
-    with small_disk("1m") as disk, own_server() as server:
-        owner = os.stat(server.pgdata)
+def test_full_postgresql_disk_fails_task(server: Any) -> None:
+    own, collections, _ = server
+    with small_disk("1m") as disk:
+        owner = os.stat(own.pgdata)
         os.chown(disk, owner.st_uid, owner.st_gid)
-        collection = Collection(server.get_uri(), tmp_path, **FULL)
-        manage(collection.url, "migrate", "--verbosity", "0")
-        with psycopg.connect(collection.url, autocommit=True) as connection:
+        with psycopg.connect(own.get_uri(), autocommit=True) as connection:
+            connection.execute("TRUNCATE tasks_app_dailybar, tasks_app_series")
             connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
             connection.execute("ALTER TABLE tasks_app_dailybar SET TABLESPACE small")
-        with working(collection, tmp_path):
-            status = collection.wait_for_end(30)
-            assert (status["status"], status["error_code"]) == ("failed", "disk_full")
-            assert "disk is full" in status["error_message"]
-            counts = stock_counts(collection.url)
-            assert 0 < len(counts) < STOCKS
-            assert_whole(counts, len(counts))
-            make_room(disk)
-            status = finish(collection)
-        assert (status["status"], status["failed_count"]) == ("completed", 0)
-        assert_whole(stock_counts(collection.url), STOCKS)
+            try:
+                start(collections)
+                assert_full_disk_fails_task(collections, disk)
+            finally:
+                connection.execute("ALTER TABLE tasks_app_dailybar SET TABLESPACE pg_default")
+                connection.execute("DROP TABLESPACE small")

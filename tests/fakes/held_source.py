@@ -43,6 +43,10 @@ class HeldAnswers:
         for _ in range(count):
             (self.folder / f"permit-{uuid.uuid4().hex}").touch()
 
+    def all_taken(self) -> bool:
+        """Whether every released request has been answered."""
+        return not any(self.folder.glob("permit-*"))
+
     def release_all(self) -> None:
         """Lets every request be answered until the next `hold`."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -70,3 +74,14 @@ class HeldSource(SimulatedSource):
     def from_conf(cls, conf: Conf) -> Self:
         answers = HeldAnswers(Path(os.environ[FOLDER]))
         return cls(replace(conf.simulated, latency=1.0), sleep=lambda _: answers.wait())
+
+
+class RefusingSource(SimulatedSource):
+    """Refuses every request as a vendor does whose limit was exceeded."""
+
+    name: ClassVar[str] = "refusing"
+    local: ClassVar[bool] = False  # so that it has a breaker
+
+    @classmethod
+    def from_conf(cls, conf: Conf) -> Self:
+        return cls(replace(conf.simulated, throttle_rate=1.0))
