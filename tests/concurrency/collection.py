@@ -21,7 +21,6 @@ from tools.worker_machine import eventually
 
 BARS = 20
 STOCKS = 12
-LONG = 120.0  # seconds to wait for an event: reached only when the product is broken
 
 
 class RequestLine(NamedTuple):
@@ -77,7 +76,7 @@ class Collections:
 
     def wait_for_requests(self, count: int) -> list[RequestLine]:
         """Waits for so many; returns them."""
-        eventually(lambda: len(self.requests()) >= count, LONG, f"{count} requests")
+        eventually(lambda: len(self.requests()) >= count, what=f"{count} requests")
         return self.requests()
 
     def repeated(self) -> list[str]:
@@ -99,12 +98,12 @@ class Collections:
     def finish(self) -> CollectionTask:
         """Lets every request be answered; returns the task once it has ended."""
         self.answers.release_all()
-        eventually(lambda: self.task.status != "running", LONG, "the task's end")
+        eventually(lambda: self.task.status != "running", what="the task's end")
         return self.task
 
     def wait_until_idle(self) -> None:
         """Returns once no slice is queued or runs: without one, nothing is requested or written."""
-        eventually(lambda: not OrmQ.objects.exists(), LONG, "the end of all slices")
+        eventually(lambda: not OrmQ.objects.exists(), what="the end of all slices")
 
     def assert_complete(self, stocks: int = STOCKS, bars: int = BARS) -> None:
         """Every stock succeeded, and every bar is there once."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.concurrency.collection import LONG, Collections
+from tests.concurrency.collection import Collections
 from tests.concurrency.own_database import configured
 from tools import cancel_storm
 from tools.worker_machine import Machine, eventually
@@ -34,7 +34,7 @@ def test_cancel_frees_workers_for_the_next_task(database: str, tmp_path: Path) -
             assert len(hung) == 2
             collections.cancel()
             collections.wait_until_idle()  # although both requests still hang
-            eventually(lambda: not hung & set(machine.living()), LONG, "the end of the hung requests")
+            eventually(lambda: not hung & set(machine.living()), what="the end of the hung requests")
             assert len(collections.requests()) == 2
             collections.start()
             collections.finish()

@@ -18,11 +18,11 @@ from django.db.models import Count
 
 from tasks_app import lifecycle
 from tasks_app.models import DailyBar
-from tests.concurrency.collection import LONG, Collections
+from tests.concurrency.collection import Collections
 from tests.concurrency.own_database import configured, on_postgresql, opened
 from tests.factories import ACTOR
 from tools.postgresql import own_server
-from tools.worker_machine import Machine, eventually
+from tools.worker_machine import PATIENCE, Machine, eventually
 
 only_sqlite = pytest.mark.skipif(on_postgresql(), reason="SQLite's")
 only_postgresql = pytest.mark.skipif(not on_postgresql(), reason="PostgreSQL's")
@@ -56,10 +56,10 @@ def test_write_lock_longer_than_a_lease_is_waited_for(database: str, tmp_path: P
     with working(database, tmp_path) as (collections, _):
         held = start(collections)
         file = database.removeprefix("sqlite:///")
-        with closing(sqlite3.connect(file, isolation_level=None, timeout=LONG)) as other:
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=PATIENCE)) as other:
             other.execute("BEGIN IMMEDIATE")
             collections.answers.release(2)
-            eventually(collections.answers.all_taken, LONG, "two answers that can't be stored")
+            eventually(collections.answers.all_taken, what="two answers that can't be stored")
             for table in ("collectionitem", "collectionlane"):  # meanwhile their leases expire
                 other.execute(
                     f"UPDATE tasks_app_{table} SET lease_until = '2024-01-01' WHERE lease_until > ''"
@@ -122,7 +122,7 @@ def test_lost_server_is_survived(server: Any, lose: Callable[[Any, Callable[[str
     logged = len(machine.log())
 
     def noticed(words: str) -> None:
-        eventually(lambda: words in machine.log()[logged:], LONG, words)
+        eventually(lambda: words in machine.log()[logged:], what=words)
 
     connections.close_all()
     lose(own, noticed)
@@ -192,7 +192,7 @@ def test_full_sqlite_disk_fails_task(template_url: str, django_db_blocker: Any, 
         url = f"sqlite:///{file}"
         with opened(url, django_db_blocker), working(url, tmp_path) as (collections, _):
             # Before the collection fills the disk: with less than two megabytes free, none is reserved.
-            eventually(Path(f"{file}-ballast").exists, LONG, "the reserve of disk space")
+            eventually(Path(f"{file}-ballast").exists, what="the reserve of disk space")
             start(collections)
             fill(disk)
             assert_full_disk_fails_task(collections, disk)

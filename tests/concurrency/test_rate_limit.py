@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 from tasks_app.lifecycle import payloads
 from tasks_app.models import CollectionItem, SourceGate
 from tasks_app.throttle.limiter import CLOCK_GRAIN, SPARE
-from tests.concurrency.collection import LONG, Collections
+from tests.concurrency.collection import Collections
 from tests.concurrency.own_database import configured
 from tools.request_rate import most_within
 from tools.worker_machine import Machine, eventually
@@ -100,7 +100,7 @@ def start(collections: Collections, source: str, stocks: int) -> None:
 def start_on_both(collections: Collections) -> None:
     """Starts a task of which each process has requested a stock, and gets no answer yet."""
     start(collections, "fast", 40)
-    eventually(lambda: len({line.pid for line in collections.requests()}) == 2, LONG, "both processes")
+    eventually(lambda: len({line.pid for line in collections.requests()}) == 2, what="both processes")
 
 
 def test_two_processes_keep_the_rate_together(collections: Collections) -> None:
@@ -139,11 +139,11 @@ def test_open_breaker_lets_one_probe_through(collections: Collections) -> None:
         return gate.filter(open_until__gt=Now() + timedelta(seconds=1800)).exists() and not claimed.exists()
 
     start(collections, "refusing", 40)
-    eventually(paused, LONG, "the breaker")
+    eventually(paused, what="the breaker")
     before = len(collections.requests())
     assert before in (2, 3), "the refusals that open it, and what the other process had in flight"
     gate.update(open_until=Now())
-    eventually(lambda: len(collections.requests()) > before and paused(), LONG, "a refused probe")
+    eventually(lambda: len(collections.requests()) > before and paused(), what="a refused probe")
     assert len(collections.requests()) == before + 1, "one probes, and the pause goes on"
     assert gate.get().refusals == 3
     status = payloads.complete_status(payloads.task_status_summary(collections.task), collections.task)
@@ -158,7 +158,7 @@ def test_cancel_reaches_waiting_stocks(collections: Collections) -> None:
     start(collections, "rare", 40)
     collections.wait_for_requests(1)
     waiting = CollectionItem.objects.filter(state="claimed")
-    eventually(lambda: waiting.count() > 1, LONG, "a stock that waits in the source's line")
+    eventually(lambda: waiting.count() > 1, what="a stock that waits in the source's line")
     collections.cancel()
     collections.wait_until_idle()
     SourceGate.objects.filter(pk="rare").update(next_at=Now())  # their turn would have come

@@ -11,10 +11,10 @@ from django.test import override_settings
 from django.utils import timezone
 
 from tasks_app.queue import dispatch
-from tests.concurrency.collection import LONG, Collections
+from tests.concurrency.collection import Collections
 from tests.concurrency.own_database import configured, on_postgresql
 from tests.concurrency.tcp_proxy import Link, linked
-from tools.worker_machine import Machine, eventually
+from tools.worker_machine import PATIENCE, Machine, eventually
 
 pytestmark = [
     pytest.mark.skipif(not on_postgresql(), reason="SQLite is for one host"),
@@ -57,7 +57,7 @@ class Pair(Collections):
         stack.callback(self.far.close)
         self.logs = [self.near.requests_file, self.far.requests_file]
         for host in (self.near, self.far):
-            eventually(host.processes, LONG, "the start of all processes")
+            eventually(host.processes, what="the start of all processes")
 
     def codes(self, host: Host) -> list[str]:
         """Returns the codes that one host has requested for this task."""
@@ -66,7 +66,7 @@ class Pair(Collections):
     def start_on_both(self) -> None:
         """Starts a task of which each host has requested a stock, and gets no answer yet."""
         self.start()
-        eventually(lambda: self.codes(self.near) and self.codes(self.far), LONG, "a request of each host")
+        eventually(lambda: self.codes(self.near) and self.codes(self.far), what="a request of each host")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_hosts_with_different_clocks_share_a_task(pair: Pair) -> None:
     pair.assert_complete()
     assert pair.repeated() == []
     apart = pair.requests(pair.far.requests_file)[0].at - pair.requests(pair.near.requests_file)[0].at
-    assert abs(apart - 2 * TEN_MINUTES) < LONG, "the drill's clocks are not what it says"
+    assert abs(apart - 2 * TEN_MINUTES) < PATIENCE, "the drill's clocks are not what it says"
 
 
 def test_fast_clock_delays_no_slice(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_both_hosts_are_listed_in_redis(pair: Pair, redis_url: str) -> None:
     redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
     with override_settings(CACHES={"default": redis}):
         names = lambda: sorted(cluster.host for cluster in dispatch.live_clusters())  # noqa: E731
-        eventually(lambda: names() == ["far", "near"], LONG, "both heartbeats")
+        eventually(lambda: names() == ["far", "near"], what="both heartbeats")
 
 
 def cut(link: Link) -> None:
@@ -135,12 +135,12 @@ def test_lost_host_doubles_nothing(pair: Pair, lose: Callable[[Link], None]) -> 
     lose(pair.link)
     pair.answers.release_all()
     if lose is fall_silent:
-        eventually(lambda: pair.link.held, LONG, "a write that broke off")
+        eventually(lambda: pair.link.held, what="a write that broke off")
     pair.end_leases(line.pid for line in lost)
     pair.finish()
     pair.assert_complete()
     assert pair.repeated() == [line.code for line in lost], "only what the lost host had in hand"
     pair.start()
     pair.link.mend()
-    eventually(lambda: pair.codes(pair.far), LONG, "work on the host that is back")
+    eventually(lambda: pair.codes(pair.far), what="work on the host that is back")
     pair.finish()
