@@ -44,7 +44,8 @@ def suite(name: str, url: str, migrated: str, arguments: list[str]) -> int:
     environment = {**os.environ, "DATABASE_URL": url, "MIGRATED_DATABASE_URL": migrated}
     manage = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(manage, cwd=ROOT, env={**os.environ, "DATABASE_URL": migrated}, check=True)
-    command = [sys.executable, "-m", "pytest", "-n", WORKERS, *arguments]
+    # loadgroup: the tests of a module that share a machine run in one process
+    command = [sys.executable, "-m", "pytest", "-n", WORKERS, "--dist", "loadgroup", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
