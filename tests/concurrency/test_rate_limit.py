@@ -139,12 +139,17 @@ def test_open_breaker_lets_one_probe_through(collections: Collections) -> None:
         return gate.filter(open_until__gt=Now() + timedelta(seconds=1800)).exists() and not claimed.exists()
 
     start(collections, "refusing", 40)
+    collections.answers.release_all()
     eventually(paused, what="the breaker")
     before = len(collections.requests())
     assert before in (2, 3), "the refusals that open it, and what the other process had in flight"
+    collections.answers.hold()
     gate.update(open_until=Now())
-    eventually(lambda: len(collections.requests()) > before and paused(), what="a refused probe")
-    assert len(collections.requests()) == before + 1, "one probes, and the pause goes on"
+    collections.wait_for_requests(before + 1)
+    assert gate.filter(open_until__gt=Now()).exists(), "paused for all others while one probes"
+    collections.answers.release_all()
+    eventually(paused, what="a refused probe")
+    assert len(collections.requests()) == before + 1
     assert gate.get().refusals == 3
     status = payloads.complete_status(payloads.task_status_summary(collections.task), collections.task)
     assert (status["status"], status["failed_count"], status["unattended"]) == ("running", 0, False)

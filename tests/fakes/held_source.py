@@ -76,12 +76,12 @@ class HeldSource(SimulatedSource):
         return cls(replace(conf.simulated, latency=1.0), sleep=lambda _: answers.wait())
 
 
-class RefusingSource(SimulatedSource):
-    """Refuses every request as a vendor does whose limit was exceeded."""
+class RefusingSource(HeldSource):
+    """Refuses every request, once it is released, as a vendor does whose limit was exceeded."""
 
     name: ClassVar[str] = "refusing"
     local: ClassVar[bool] = False  # so that it has a breaker
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
-        return cls(replace(conf.simulated, throttle_rate=1.0))
+        return super().from_conf(replace(conf, simulated=replace(conf.simulated, throttle_rate=1.0)))
