@@ -18,7 +18,6 @@ from django_q.models import OrmQ
 from tools.chaos.site import ChaosSite
 from tools.worker_machine import marked
 
-UNTAKEN_SECONDS = 15.0
 COPIES = 10
 HOLD = """
 import sqlite3, sys, time
@@ -26,6 +25,24 @@ connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
 connection.execute("BEGIN IMMEDIATE")
 time.sleep(float(sys.argv[2]))
 """
+TABLE = "CREATE TABLE lost_jobs (id bigint)"
+LOSE = "INSERT INTO lost_jobs VALUES (NEW.id); DELETE FROM django_q_ormq WHERE id = NEW.id;"
+TRIGGER = "CREATE TRIGGER lose_job AFTER INSERT ON django_q_ormq"
+LOSE_JOBS = {  # how it begins, how it ends
+    "sqlite": (
+        [TABLE, f"{TRIGGER} BEGIN {LOSE} END"],
+        ["DROP TRIGGER lose_job", "DROP TABLE lost_jobs"],
+    ),
+    "postgresql": (
+        [
+            TABLE,
+            "CREATE FUNCTION lose_job() RETURNS trigger LANGUAGE plpgsql"
+            f" AS $$ BEGIN {LOSE} RETURN NULL; END $$",
+            f"{TRIGGER} FOR EACH ROW EXECUTE FUNCTION lose_job()",
+        ],
+        ["DROP TRIGGER lose_job ON django_q_ormq", "DROP FUNCTION lose_job", "DROP TABLE lost_jobs"],
+    ),
+}
 
 
 @dataclass
@@ -71,14 +88,20 @@ def web(context: FaultContext) -> bool:
 
 
 def queue_lost(context: FaultContext) -> bool:
-    """Deletes every queue row, at a moment when one is not taken yet, so that its slice is lost."""
-    deadline = time.monotonic() + UNTAKEN_SECONDS
-    while time.monotonic() < deadline:
-        if OrmQ.objects.filter(lock__lte=timezone.now()).delete()[0]:
-            OrmQ.objects.all().delete()
-            return True
-        time.sleep(0.01)
-    return OrmQ.objects.all().delete()[0] > 0
+    """Loses each queue row as it is written, until one was: free workers take them within milliseconds."""
+    arm, disarm = LOSE_JOBS[connection.vendor]
+    with connection.cursor() as cursor:
+        if not context.site.loses_jobs:
+            context.site.loses_jobs = True
+            for statement in arm:
+                cursor.execute(statement)
+        cursor.execute("SELECT count(*) FROM lost_jobs")
+        if not cursor.fetchone()[0]:
+            return False
+        for statement in disarm:
+            cursor.execute(statement)
+        context.site.loses_jobs = False
+    return True
 
 
 def queue_tenfold(context: FaultContext) -> bool:

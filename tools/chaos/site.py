@@ -74,6 +74,7 @@ class ChaosSite:
             (folder / name).mkdir()
             self.machines.append(Machine(folder / name, url, MARK=mark))
         self.restarts = 0
+        self.loses_jobs = False
         self.stray: dict[int, float] = {}
 
     def __enter__(self) -> Self:
