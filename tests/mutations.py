@@ -153,10 +153,10 @@ MUTATIONS = (
         "tests/sources/test_akshare.py",
     ),
     Mutation(
-        "a stored bar is corrected only when it differs",
-        "tasks_app/quotes/upsert.py",
-        "elif row[2:] != bar[1:]:",
-        "else:",
+        "another representation of a number is no correction",
+        "tasks_app/quotes/corrections.py",
+        "REPRESENTATION = 1e-9",
+        "REPRESENTATION = 0.0",
         "tests/quotes/test_upsert.py",
     ),
     Mutation(

@@ -262,6 +262,14 @@ def test_rescue_releases_items_and_rearms_lane():
     assert TaskEvent.objects.get(kind=EventKind.RESCUED).params == {"codes": [claim.code]}
 
 
+def test_rescue_leaves_a_living_worker_alone():
+    task = make_task()
+    claim = make_claim(task)
+    lifecycle.rescue(task.pk)
+    assert claim.item.exists()
+    assert claim.lane.row.filter(begun=True).exists()
+
+
 def test_rescue_is_idempotent():
     task = make_task()
     _expire_leases(task)
