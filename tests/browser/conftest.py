@@ -63,7 +63,7 @@ class Desk:
     """
 
     def __init__(self, browser: Browser, site: Site) -> None:
-        self.context = browser.new_context(base_url=site.url, locale="en-US", viewport=WIDE)
+        self.context = browser.new_context(base_url=site.url, viewport=WIDE)
         self.context.set_default_timeout(TIMEOUT)
         self.log = ProblemLog(self.context)
         self._first = self.context.new_page()
@@ -73,7 +73,7 @@ class Desk:
         """Returns a blank page of a user of that role (None: anonymous)."""
         set_user(self.context, role, self._first.url)
         page = self.context.new_page()
-        page.set_extra_http_headers({"Accept-Language": language})
+        page.set_extra_http_headers({"Accept-Language": language})  # a context's locale would win
         page.add_init_script(POLL % refresh)
         page.emulate_media(**media)
         return page

@@ -18,7 +18,7 @@ from tests.browser.requirements import ROOT
 from tests.fakes.held_source import HeldAnswers
 from tools.worker_machine import environment, eventually, marked
 
-STOCKS = 60
+STOCKS = 24
 # These override the machine's environment. A request that a test holds is not overdue within the run, and
 # its slice notices a cancel when the answer comes: a slice that gives up a request has its process replaced.
 SETTINGS = {

@@ -16,6 +16,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--process-per-site",
+    "--lang=en-US",
 ]
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("idle")
 
 @pytest.fixture
 def running(site: Site) -> str:
-    """Starts a task of 60 stocks whose source holds its answers, and returns its id."""
+    """Starts a task of 24 stocks whose source holds its answers, and returns its id."""
     site.answers.hold()
     return site.start_task()
 
@@ -97,7 +97,7 @@ def test_form_errors_stand_next_to_their_fields(open_as: Open) -> None:
 def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site, running: str) -> None:
     page = open_as("operator", task_page(running))
     site.answers.release(7)
-    expect_progress(page, "7 of 60 stocks")
+    expect_progress(page, "7 of 24 stocks")
     page.get_by_role("link", name="Cancel the task").click()
     expect(page.get_by_text("Cancel this task?")).to_be_visible()
     expect(page.get_by_text("Stored bars stay")).to_be_visible()
@@ -109,7 +109,7 @@ def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site, running:
     expect(page).to_have_url(re.compile(f"{running}/change/"))
     expect_status(page, "cancelled")
     assert site.status(running) == "cancelled"
-    expect_progress(page, "7 of 60 stocks")
+    expect_progress(page, "7 of 24 stocks")
     expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
     expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
 
@@ -123,7 +123,7 @@ def test_overview_shows_running_task_without_reload(open_as: Open, site: Site) -
     expect(page.get_by_role("heading", name="Running now")).to_be_visible()
     expect(page.get_by_role("link", name=task[:8]).first).to_be_visible()
     site.answers.release(7)
-    expect(page.locator(".sd-counted")).to_have_text(re.compile("^7 of 60 stocks"))
+    expect(page.locator(".sd-counted")).to_have_text(re.compile("^7 of 24 stocks"))
     assert is_same_document(page)
     page.get_by_role("link", name="Cancel the task").click()
     page.get_by_role("button", name="Yes, cancel it").click()
@@ -234,7 +234,7 @@ def hide(page: Page, hidden: bool) -> None:
 def test_task_page_works_on_a_phone(open_alone: Open, site: Site, running: str) -> None:
     page = open_alone("operator", task_page(running), viewport=PHONE, has_touch=True, is_mobile=True)
     site.answers.release(7)
-    expect_progress(page, "7 of 60 stocks")
+    expect_progress(page, "7 of 24 stocks")
     page.wait_for_function("wide => document.documentElement.scrollWidth <= wide", arg=PHONE["width"])
     page.get_by_role("link", name="Cancel the task").tap()
     page.get_by_role("button", name="Yes, cancel it").tap()
