@@ -32,6 +32,12 @@ const focusStyle = (element) =>
     return [...document.querySelectorAll("a[href]:not([download])")].map((link) => link.href);
   },
 
+  // Removes the rows of each table that follow the first `count`. A row may have a tbody of its own.
+  shortenTables(count) {
+    for (const table of document.querySelectorAll("table"))
+      for (const row of [...table.querySelectorAll("tbody tr")].slice(count)) row.remove();
+  },
+
   // Returns by how much the page is wider than its window, and the elements that stick out.
   overflow() {
     const wide = document.documentElement.scrollWidth - window.innerWidth;

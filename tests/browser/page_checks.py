@@ -26,6 +26,7 @@ PRESENTATION_PARAMS = {
     "o",
 }  # the page shows the same rows without them
 MAX_PAGES = 90
+MAX_ROWS = 30  # of a table; further ones are alike
 SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
 
 
@@ -34,6 +35,7 @@ class PageCheck:
     """The URL of a page and its faults by kind."""
 
     url: str
+    links: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     language: str = ""
@@ -43,10 +45,10 @@ class PageCheck:
     moving: list[str] = field(default_factory=list)
 
 
-def run_script(page: Page, function: str) -> Any:
-    """Returns the result of a function of page_checks.js."""
+def run_script(page: Page, function: str, *numbers: int) -> Any:
+    """Returns the result of a function of page_checks.js with these arguments."""
     helpers, functions = SCRIPT.split("\n({", 1)
-    return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{function}() }}")
+    return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{function}(...{list(numbers)}) }}")
 
 
 def page_kind(url: str) -> str:
@@ -69,7 +71,7 @@ def crawl(page: Page, log: ProblemLog, start: Iterable[str], base: str) -> Itera
         assert done <= MAX_PAGES, f"too many kinds of pages: {sorted(kinds)}"
         check = check_page(page, log, queue.pop(0))
         yield check
-        for url in run_script(page, "links"):
+        for url in check.links:
             wanted = url.startswith(f"{base}/admin/") and not SKIPPED.search(url)
             if wanted and (url := url.split("#")[0]) and page_kind(url) not in kinds:
                 kinds.add(page_kind(url))
@@ -77,23 +79,34 @@ def crawl(page: Page, log: ProblemLog, start: Iterable[str], base: str) -> Itera
 
 
 def check_page(page: Page, log: ProblemLog, url: str) -> PageCheck:
-    """Opens a page and checks it at both widths."""
+    """Opens a page and checks it at both widths, beginning with that of the window: resizing costs most."""
     before = len(log.problems)
     page.goto(url)
     page.wait_for_function(SETTLED)
-    check = PageCheck(
-        url, texts=run_script(page, "texts"), language=page.locator("html").get_attribute("lang") or ""
-    )
-    check.mouse_only, check.moving = run_script(page, "mouseOnly"), run_script(page, "moving")
-    check.phone = overflow(page, PHONE)
-    check.wide = overflow(page, WIDE)
+    language = page.locator("html").get_attribute("lang") or ""
+    check = PageCheck(url, links=run_script(page, "links"), language=language)
+    run_script(page, "shortenTables", MAX_ROWS)
+    if page.viewport_size == WIDE:
+        check_wide(page, check)
+        page.set_viewport_size(PHONE)
+        check.phone = overflow(page)
+    else:
+        check.phone = overflow(page)
+        page.set_viewport_size(WIDE)
+        check_wide(page, check)
     check.problems = log.problems[before:]
     return check
 
 
-def overflow(page: Page, size: ViewportSize) -> str:
-    """Returns what is wider than the window at that size, once scripts have had time to adapt to it."""
-    page.set_viewport_size(size)
+def check_wide(page: Page, check: PageCheck) -> None:
+    """Checks what a wide window shows, which is more than a phone does."""
+    check.wide = overflow(page)
+    check.texts, check.moving = run_script(page, "texts"), run_script(page, "moving")
+    check.mouse_only = run_script(page, "mouseOnly")
+
+
+def overflow(page: Page) -> str:
+    """Returns what is wider than the window, once scripts have had time to adapt to its size."""
     with contextlib.suppress(TimeoutError):
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=20_000)
     return str(run_script(page, "overflow"))
