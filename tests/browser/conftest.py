@@ -62,8 +62,8 @@ class Desk:
     a new process.
     """
 
-    def __init__(self, browser: Browser, site: Site) -> None:
-        self.context = browser.new_context(base_url=site.url, viewport=WIDE)
+    def __init__(self, browser: Browser, site: Site, **options: Any) -> None:
+        self.context = browser.new_context(**{"base_url": site.url, "viewport": WIDE, **options})
         self.context.set_default_timeout(TIMEOUT)
         self.log = ProblemLog(self.context)
         self._first = self.context.new_page()
@@ -97,13 +97,8 @@ def desk(site: Site, browser: Browser) -> Desk:
     return Desk(browser, site)
 
 
-@pytest.fixture
-def open_as(desk: Desk) -> Iterator[Open]:
-    """`open_as("viewer", "/admin/")` returns that page, opened by a user of that role.
-
-    Options are the language, how often the page refreshes itself, and those of `Page.emulate_media`. Any
-    problem on one of the pages fails the test.
-    """
+def serve(desk: Desk) -> Iterator[Open]:
+    """Yields a function that opens pages at the desk. Any problem on one of them fails the test."""
     before = len(desk.log.problems)
 
     def open_page(role: str | None, path: str, language: str = "en-US", **options: Any) -> Page:
@@ -117,26 +112,36 @@ def open_as(desk: Desk) -> Iterator[Open]:
 
 
 @pytest.fixture
-def open_alone(site: Site, browser: Browser) -> Iterator[Open]:
-    """The same in a new context, whose options no page can change later: touch, or a fake clock."""
-    opened: list[tuple[BrowserContext, ProblemLog]] = []
+def open_as(desk: Desk) -> Iterator[Open]:
+    """`open_as("viewer", "/admin/")` returns that page, opened by a user of that role.
 
-    def open_page(role: str, path: str, **options: Any) -> Page:
-        context = browser.new_context(
-            **{"base_url": site.url, "locale": "en-US", "viewport": WIDE, **options}
-        )
-        context.set_default_timeout(TIMEOUT)
-        set_user(context, role, site.url)
-        context.add_init_script(POLL % 0.25)
-        opened.append((context, ProblemLog(context)))
-        page = context.new_page()
-        page.goto(path)
-        return page
+    Options are the language, how often the page refreshes itself, and those of `Page.emulate_media`.
+    """
+    yield from serve(desk)
 
-    yield open_page
-    for context, _ in opened:
-        context.close()
-    assert not [problem for _, log in opened for problem in log.problems]
+
+@pytest.fixture(scope="session")
+def phone(site: Site, browser: Browser) -> Desk:
+    return Desk(browser, site, viewport=PHONE, has_touch=True, is_mobile=True)
+
+
+@pytest.fixture(scope="session")
+def clocked(site: Site, browser: Browser) -> Desk:
+    """Returns a desk at which every page has a clock that a test can move; by itself it runs as always."""
+    desk = Desk(browser, site)
+    desk.context.clock.install()
+    return desk
+
+
+@pytest.fixture
+def open_on_phone(phone: Desk) -> Iterator[Open]:
+    yield from serve(phone)
+
+
+@pytest.fixture
+def open_clocked(clocked: Desk) -> Iterator[Open]:
+    """Opens pages whose clock a test can move."""
+    yield from serve(clocked)
 
 
 def sign_in(page: Page, site: Site, role: str) -> None:

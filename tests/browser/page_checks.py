@@ -51,20 +51,22 @@ def run_script(page: Page, function: str, *numbers: int) -> Any:
     return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{function}(...{list(numbers)}) }}")
 
 
-def page_kind(url: str) -> str:
+def page_kind(url: str, with_filters: bool = True) -> str:
     """Returns the URL without ids, numbers and values: pages of one kind come from one template.
 
-    Each filter of a list is checked alone, not in combination with the others.
+    Each filter of a list is a kind of its own, unless told otherwise, but not its combinations with others.
     """
     parts = urlsplit(url)
     path = re.sub(r"/(?:CN|HK|US)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
     filters = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - PRESENTATION_PARAMS
-    return f"{path}?{filters.pop() if len(filters) == 1 else ''}"
+    return f"{path}?{filters.pop() if with_filters and len(filters) == 1 else ''}"
 
 
-def crawl(page: Page, log: ProblemLog, start: Iterable[str], base: str) -> Iterator[PageCheck]:
+def crawl(
+    page: Page, log: ProblemLog, start: Iterable[str], base: str, with_filters: bool
+) -> Iterator[PageCheck]:
     """Yields a check of each kind of page below /admin/ that links lead to, beginning with `start`."""
-    queue, kinds = list(start), {page_kind(url) for url in start}
+    queue, kinds = list(start), {page_kind(url, with_filters) for url in start}
     done = 0
     while queue:
         done += 1
@@ -73,8 +75,9 @@ def crawl(page: Page, log: ProblemLog, start: Iterable[str], base: str) -> Itera
         yield check
         for url in check.links:
             wanted = url.startswith(f"{base}/admin/") and not SKIPPED.search(url)
-            if wanted and (url := url.split("#")[0]) and page_kind(url) not in kinds:
-                kinds.add(page_kind(url))
+            kind = page_kind(url := url.split("#")[0], with_filters)
+            if wanted and kind not in kinds:
+                kinds.add(kind)
                 queue.append(url)
 
 

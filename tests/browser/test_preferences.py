@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Open
+from tests.browser.conftest import Open
 
 
 def open_account(page: Page) -> None:
@@ -45,8 +45,8 @@ def background(page: Page) -> str:
     return colour
 
 
-def test_phone_navigation_opens_and_closes(open_alone: Open) -> None:
-    page = open_alone("viewer", "/admin/", viewport=PHONE, has_touch=True, is_mobile=True)
+def test_phone_navigation_opens_and_closes(open_on_phone: Open) -> None:
+    page = open_on_phone("viewer", "/admin/")
     links = page.locator("#nav-sidebar").get_by_role("link", name="Stocks", exact=True)
     expect(links).not_to_be_in_viewport()
     page.get_by_role("button", name="Show or hide the navigation").locator("visible=true").tap()

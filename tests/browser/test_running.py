@@ -179,10 +179,9 @@ def test_viewer_sees_no_actions_and_gets_403(open_as: Open, site: Site, running:
     assert site.status(running) == "running"
 
 
-def test_refresh_pause_is_remembered(open_alone: Open, site: Site, running: str) -> None:
-    page = open_alone("viewer", task_page(running))
+def test_refresh_pause_is_remembered(open_clocked: Open, site: Site, running: str) -> None:
+    page = open_clocked("viewer", task_page(running))
     page.get_by_label("Refresh every").select_option("0")
-    page.clock.install()
     page.reload()
     expect(page.get_by_label("Refresh every")).to_have_value("0")
     assert count_polls_in_a_minute(page) == 0
@@ -191,10 +190,8 @@ def test_refresh_pause_is_remembered(open_alone: Open, site: Site, running: str)
     expect_status(page, "cancelled")
 
 
-def test_hidden_tab_polls_nothing_and_catches_up(open_alone: Open, site: Site, running: str) -> None:
-    page = open_alone("viewer", task_page(running))
-    page.clock.install()
-    page.reload()
+def test_hidden_tab_polls_nothing_and_catches_up(open_clocked: Open, site: Site, running: str) -> None:
+    page = open_clocked("viewer", task_page(running))
     expect_status(page, "running")
     hide(page, True)
     assert count_polls_in_a_minute(page) == 0
@@ -204,10 +201,8 @@ def test_hidden_tab_polls_nothing_and_catches_up(open_alone: Open, site: Site, r
     expect_status(page, "cancelled")
 
 
-def test_ended_task_is_not_polled(open_alone: Open, site: Site) -> None:
-    page = open_alone("viewer", "/admin/")
-    page.clock.install()
-    page.goto(task_page(site.failed_task()))
+def test_ended_task_is_not_polled(open_clocked: Open, site: Site) -> None:
+    page = open_clocked("viewer", task_page(site.failed_task()))
     expect(page.get_by_label("Refresh every")).to_be_hidden()
     assert count_polls_in_a_minute(page) == 0
 
@@ -231,8 +226,8 @@ def hide(page: Page, hidden: bool) -> None:
     )
 
 
-def test_task_page_works_on_a_phone(open_alone: Open, site: Site, running: str) -> None:
-    page = open_alone("operator", task_page(running), viewport=PHONE, has_touch=True, is_mobile=True)
+def test_task_page_works_on_a_phone(open_on_phone: Open, site: Site, running: str) -> None:
+    page = open_on_phone("operator", task_page(running))
     site.answers.release(7)
     expect_progress(page, "7 of 24 stocks")
     page.wait_for_function("wide => document.documentElement.scrollWidth <= wide", arg=PHONE["width"])
