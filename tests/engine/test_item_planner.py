@@ -1,6 +1,6 @@
 """Planning a whole market: the stock list is requested through the limiter, and its slice can be stopped."""
 
-import threading
+import math
 from datetime import timedelta
 
 import pytest
@@ -11,10 +11,10 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.models import SourceGate, TaskEvent
-from tasks_app.sources.base import Symbol, Transient
+from tasks_app.sources.base import Transient
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
-from tests.fakes.scripted_sources import First
+from tests.fakes.scripted_sources import STOCKS, First
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,7 @@ def test_stock_list_waits_for_the_limiter(configure_short_slices):
     run_one_slice()
     task.refresh_from_db()
     assert First.calls == ["list"]
-    assert task.total_stocks == 60
+    assert task.total_stocks == STOCKS
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_refused_list_probe_keeps_the_breaker_open(plan_refused):
     SourceGate.objects.update(open_until=Now() - timedelta(seconds=1), refusals=9, reason="Banned.")
     task = plan_refused()
     assert task.status == "running", "the stored list is used"
-    assert task.total_stocks == 60
+    assert task.total_stocks == STOCKS
     assert First.calls == ["list"], "no stock is requested while the source is paused"
     row = SourceGate.objects.get()
     assert row.refusals == 10
@@ -81,39 +81,35 @@ def test_refused_list_probe_keeps_the_breaker_open(plan_refused):
 
 
 @pytest.fixture
-def hung_list(configure_short_slices, monkeypatch):
+def hung_list(configure_short_slices, monkeypatch, clock):
     """Makes the request for the stock list hang.
 
     Returns a function: it sets what happens at the next heartbeat after the request has begun.
     """
     configure_short_slices()
-    requested, released = threading.Event(), threading.Event()
 
     def hang(self, market):
         First.calls.append("list")
-        requested.set()
-        released.wait(20)
-        return [Symbol("000001")]
+        clock.sleep(math.inf)
 
     def at_heartbeat(action):
         beat = lifecycle.beat
 
         def act_and_beat(lane):
-            if requested.is_set():
+            if First.calls:
                 action()
             beat(lane)
 
         monkeypatch.setattr(lifecycle, "beat", act_and_beat)
 
     monkeypatch.setattr(First, "symbols", hang)
-    yield at_heartbeat
-    released.set()
+    return at_heartbeat
 
 
-def test_drain_does_not_wait_for_the_stock_list(hung_list, monkeypatch):
+def test_drain_does_not_wait_for_the_stock_list(hung_list, monkeypatch, clock):
     hung_list(lambda: monkeypatch.setattr(shutdown, "is_requested", lambda: True))
     task = make_first_task(stock_codes=None)
-    assert run_one_slice() < 5
+    assert clock.duration_of(run_one_slice) == pytest.approx(0.05), "one heartbeat"
     task.refresh_from_db()
     assert task.status == "running"
     assert task.planned_at is None
@@ -121,10 +117,10 @@ def test_drain_does_not_wait_for_the_stock_list(hung_list, monkeypatch):
     assert OrmQ.objects.count() == 1, "its successor"
 
 
-def test_cancel_during_the_stock_list_replaces_the_worker(hung_list):
+def test_cancel_during_the_stock_list_replaces_the_worker(hung_list, clock):
     task = make_first_task(stock_codes=None)
     hung_list(lambda: cancel_if_running(task))
-    assert run_one_slice() < 5
+    assert clock.duration_of(run_one_slice) == pytest.approx(0.05), "one heartbeat"
     assert QConf.MAX_RSS == 1
 
 

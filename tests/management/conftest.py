@@ -1,4 +1,4 @@
-"""What commands do to their process, undone."""
+"""Undoes what commands do to their process."""
 
 import signal
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def own_signals() -> Iterator[None]:
-    """Gives back the signals that quickstart takes."""
+    """Restores the signal handlers that quickstart replaces."""
     kept = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for signum, handler in kept.items():

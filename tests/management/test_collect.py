@@ -172,7 +172,7 @@ def test_list_fits_whole_ids_into_eighty_columns(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_invalid_option_is_refused_with_a_sentence(
-    words: tuple[str, ...], message: str, restored_signals: None
+    words: tuple[str, ...], message: str, own_signals: None
 ) -> None:
     with pytest.raises(CommandError, match=re.escape(message)):
         call_command(*words, stdout=StringIO())
