@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class Response(NamedTuple):
         return cls(code, headers, body)
 
 
-class PollingClients:
+class PollingClients(ABC):
     """Clients in a separate thread, each sending a request every `every` seconds.
 
     `seconds` and `sizes` hold one value per response; `statuses` counts responses, `errors` everything else.
@@ -53,11 +54,11 @@ class PollingClients:
         self.statuses: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
 
+    @abstractmethod
     def request(self, number: int, turn: int) -> tuple[str, dict[str, str]]:
         """Returns the path and the headers of a client's next request."""
-        raise NotImplementedError("each kind of client defines its own request")
 
-    def handle(self, number: int, response: Response) -> None:
+    def handle(self, number: int, response: Response) -> None:  # noqa: B027 - not every kind looks at them
         """Receives each response."""
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The base class of commands: errors as one sentence in the terminal's language, never a traceback."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ class TablesMissing(CollectorError):
     template = _("Tables are missing in the database %(name)s. Run: python manage.py migrate")
 
 
-class CollectorCommand(BaseCommand):
+class CollectorCommand(BaseCommand, ABC):
     """A command that implements `run` and may raise `CollectorError`."""
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,8 +36,9 @@ class CollectorCommand(BaseCommand):
             self.report_error(error)
             raise CommandError(str(error)) from error
 
+    @abstractmethod
     def run(self, *args: Any, **options: Any) -> None:
-        raise NotImplementedError("each command implements it")
+        """Does the work of the command."""
 
     def report_error(self, error: CollectorError) -> None:
         """Called before the command fails; a command may print the error in its own form."""

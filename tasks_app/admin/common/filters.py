@@ -1,5 +1,6 @@
 """Filters of the lists. None of them scans a large table to find its choices."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -121,7 +122,7 @@ class AdjustFilter(RequiresCodeFilter, _AdjustFilter):
     """The adjustment of a code's bars; needs a search for the code."""
 
 
-class PeriodFilter(ListFilter):
+class PeriodFilter(ListFilter, ABC):
     """A range of days, both ends included and optional."""
 
     template = "admin/tasks_app/period.html"
@@ -145,9 +146,9 @@ class PeriodFilter(ListFilter):
         since, until = (self._day(name) for name in self.parameters)
         return self.between(queryset, since, until)
 
+    @abstractmethod
     def between(self, queryset: QuerySet[Any], since: date | None, until: date | None) -> QuerySet[Any]:
-        """Returns the rows of these days."""
-        raise NotImplementedError("each period filter has its own column")
+        """Returns the rows of these days, by the filter's own column."""
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Yields the fields of the filter's form, and the other filters that the form keeps."""
