@@ -19,7 +19,7 @@ from django_q.tasks import async_task
 from tasks_app.workers import shutdown
 from tools.worker_machine import Machine, eventually
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.02  # between two looks at a condition that another process fulfils
 
 
 def note(folder: str, text: str) -> None:

@@ -17,7 +17,7 @@ from tasks_app.conf import Conf
 from tasks_app.sources.simulated.source import SimulatedSource
 
 FOLDER = "HELD_SOURCE_FOLDER"
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.01  # between two looks for a permit, which another process gives
 
 
 class HeldAnswers:

@@ -407,7 +407,7 @@ def test_forked_process_leaves_the_client_alone(source, vendor):
 
 
 WORKER_SCRIPT = """
-import sys, time
+import sys
 from datetime import date
 from tasks_app.sources.base import Request
 from tasks_app.sources.baostock.source import BaostockSource
@@ -417,7 +417,7 @@ def ask(code):
 ask("600000")
 print(source._client.pid, flush=True)
 ask(sys.argv[2])
-time.sleep(60)
+sys.stdin.read()  # idle until the test kills it, or ends itself
 """
 
 
@@ -425,7 +425,8 @@ time.sleep(60)
 def test_killed_worker_leaves_no_orphan(server, vendor, code):
     vendor.failures = {"sz.000001": "hang"}
     command = [sys.executable, "-c", WORKER_SCRIPT, server.address, code]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as worker:
         client_pid = int(worker.stdout.readline())
         eventually(lambda: vendor.count(KLINES) == 2, 60)
         worker.send_signal(signal.SIGKILL)
