@@ -79,6 +79,17 @@ class Collections:
         eventually(lambda: len(self.requests()) >= count, what=f"{count} requests")
         return self.requests()
 
+    def start_and_answer(self, count: int) -> dict[int, str]:
+        """Starts a task and answers so many requests. Returns the codes that its two processes then hold."""
+        self.start()
+        self.wait_for_requests(2)
+        self.answers.release(count)
+        requests = self.wait_for_requests(count + 2)
+        assert len(requests) == count + 2
+        held = {line.pid: line.code for line in requests}  # each one's last: it makes one at a time
+        assert len(held) == 2, "two processes share the task"
+        return held
+
     def repeated(self) -> list[str]:
         """Returns the codes that were requested again, once for each time."""
         codes = [line.code for line in self.requests()]

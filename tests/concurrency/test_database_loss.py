@@ -43,18 +43,10 @@ def working(url: str, folder: Path) -> Iterator[tuple[Collections, Machine]]:
             machine.close()
 
 
-def start(collections: Collections) -> list[Any]:
-    """Starts a task with two stocks stored; returns the two requests that are held then."""
-    collections.start()
-    collections.wait_for_requests(2)
-    collections.answers.release(2)
-    return collections.wait_for_requests(4)[-2:]
-
-
 @only_sqlite
 def test_write_lock_longer_than_a_lease_is_waited_for(database: str, tmp_path: Path) -> None:
     with working(database, tmp_path) as (collections, _):
-        held = start(collections)
+        held = collections.start_and_answer(2)
         file = database.removeprefix("sqlite:///")
         with closing(sqlite3.connect(file, isolation_level=None, timeout=PATIENCE)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -68,7 +60,7 @@ def test_write_lock_longer_than_a_lease_is_waited_for(database: str, tmp_path: P
         collections.finish()
         collections.assert_complete(STOCKS, BARS)
         repeated = collections.repeated()
-        assert set(repeated) <= {line.code for line in held}
+        assert set(repeated) <= set(held.values())
         assert len(repeated) == len(set(repeated))
 
 
@@ -118,7 +110,7 @@ def _terminate_all_but(own: "psycopg.Connection[Any]", pids: list[int]) -> None:
 @pytest.mark.parametrize("lose", [restart, cut_connections, take_all_connections])
 def test_lost_server_is_survived(server: Any, lose: Callable[[Any, Callable[[str], None]], None]) -> None:
     own, collections, machine = server
-    held = start(collections)
+    held = collections.start_and_answer(2)
     logged = len(machine.log())
 
     def noticed(words: str) -> None:
@@ -126,10 +118,10 @@ def test_lost_server_is_survived(server: Any, lose: Callable[[Any, Callable[[str
 
     connections.close_all()
     lose(own, noticed)
-    collections.end_leases(line.pid for line in held)
+    collections.end_leases(held)
     collections.finish()
     collections.assert_complete(STOCKS, BARS)
-    assert sorted(collections.repeated()) == sorted(line.code for line in held)
+    assert sorted(collections.repeated()) == sorted(held.values())
 
 
 @contextmanager
@@ -193,7 +185,7 @@ def test_full_sqlite_disk_fails_task(template_url: str, django_db_blocker: Any, 
         with opened(url, django_db_blocker), working(url, tmp_path) as (collections, _):
             # Before the collection fills the disk: with less than two megabytes free, none is reserved.
             eventually(Path(f"{file}-ballast").exists, what="the reserve of disk space")
-            start(collections)
+            collections.start_and_answer(2)
             fill(disk)
             assert_full_disk_fails_task(collections, disk)
 
@@ -209,7 +201,7 @@ def test_full_postgresql_disk_fails_task(server: Any) -> None:
             connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
             connection.execute("ALTER TABLE tasks_app_dailybar SET TABLESPACE small")
             try:
-                start(collections)
+                collections.start_and_answer(2)
                 assert_full_disk_fails_task(collections, disk)
             finally:
                 connection.execute("ALTER TABLE tasks_app_dailybar SET TABLESPACE pg_default")
