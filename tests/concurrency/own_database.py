@@ -5,13 +5,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import dj_database_url
 import psycopg
@@ -22,6 +21,7 @@ from django.test import override_settings
 from environs import Env
 
 from tasks_app import conf
+from tools.postgresql import new_database
 from tools.worker_machine import ROOT, environment
 
 
@@ -72,18 +72,13 @@ def configured(**variables: str) -> Iterator[None]:
         yield
 
 
-def _sql(statement: str) -> None:
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(statement)
-
-
 @contextmanager
 def migrated(folder: Path, blocker: Any) -> Iterator[str]:
     """Yields the URL of a database with empty tables: the run's own where `tests.run` has made one."""
     if given := os.environ.get("MIGRATED_DATABASE_URL"):
         yield given
         return
-    with _created("TEMPLATE template1") if on_postgresql() else nullcontext(_file(folder)) as url:
+    with new_database(os.environ["DATABASE_URL"]) if on_postgresql() else nullcontext(_file(folder)) as url:
         with opened(url, blocker):
             call_command("migrate", verbosity=0)
         yield url
@@ -93,7 +88,7 @@ def migrated(folder: Path, blocker: Any) -> Iterator[str]:
 def copied(template: str, folder: Path) -> Iterator[str]:
     """A copy of it, gone afterwards."""
     if on_postgresql():
-        with _created(f"TEMPLATE {urlsplit(template).path[1:]}") as url:
+        with new_database(os.environ["DATABASE_URL"], template=urlsplit(template).path[1:]) as url:
             yield url
     else:
         shutil.copy(template.removeprefix("sqlite:///"), folder / "db.sqlite3")
@@ -102,12 +97,3 @@ def copied(template: str, folder: Path) -> Iterator[str]:
 
 def _file(folder: Path) -> str:
     return f"sqlite:///{folder / 'db.sqlite3'}"
-
-
-@contextmanager
-def _created(options: str) -> Iterator[str]:
-    """A database on the suite's server, gone afterwards."""
-    name = f"drill_{uuid.uuid4().hex[:12]}"
-    _sql(f"CREATE DATABASE {name} {options}")
-    yield urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}"))
-    _sql(f"DROP DATABASE {name} WITH (FORCE)")
