@@ -34,7 +34,7 @@ def ask(name, may_ask):
         try:
             cursor.execute("SELECT pg_sleep(600)")
         except OperationalError:
-            os.write(1, f"{name} noticed\\n".encode())  # one write: print() makes several, and two threads mix theirs
+            os.write(1, f"{name} noticed\\n".encode())  # print() makes several writes, which mix
 
 for name, may_ask in (("waiting", lambda: None), ("sending", told.wait)):
     threading.Thread(target=ask, args=(name, may_ask)).start()
