@@ -236,7 +236,7 @@ def test_check_of_a_day_costs_one_query(configure_days):
     assert sum('"first_day" <=' in query["sql"] for query in caught.captured_queries) == 1
 
 
-def test_rejected_recent_bar_is_requested_again(configure_days, monkeypatch):
+def test_refused_recent_bar_is_requested_again(configure_days, monkeypatch):
     monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: MONDAY)
 
     def days(day):

@@ -124,7 +124,7 @@ def test_bad_response_fails_its_stock(broken_source, code, error):
 
 
 @pytest.mark.parametrize(("code", "error"), [("TWICE", "duplicate_day"), ("FUTURE", "future_day")])
-def test_bad_bar_is_rejected_and_good_ones_stored(broken_source, code, error):
+def test_bad_bar_is_refused_and_good_ones_stored(broken_source, code, error):
     item = collect(code, end_date=date(2100, 1, 1))
     assert item.state == "succeeded"
     assert item.rows_collected == 1
