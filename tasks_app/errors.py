@@ -217,7 +217,7 @@ REASONS = {
     "timeout": _("The source did not respond in time."),
     "units_changed": _("The source has changed the unit of its volumes: this program needs an update."),
     "unknown_stock": _("The source does not know this stock."),
-    "worker_lost": _("The worker was lost while it collected this stock."),
+    "worker_lost": _("Workers were lost while they collected this stock."),
 }
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
@@ -233,6 +233,10 @@ STORED_REASONS = {
     ),
     "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
     "timeout": "The source did not respond within %(seconds)g s.",
+    "worker_lost": (
+        "Workers lost while they collected this stock: %(losses)d, of these with no other stock in hand: "
+        "%(isolated)d. The last one %(end)s."
+    ),
 }
 
 

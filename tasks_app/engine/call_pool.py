@@ -53,6 +53,10 @@ class CallPool(Generic[Key]):
         """Whether no call is in flight."""
         return not self._open
 
+    def keys(self) -> list[Key]:
+        """Returns the keys of the calls in flight."""
+        return [call.key for call in self._open.values()]
+
     def submit(
         self, key: Key, function: Callable[[], Any], since: float = 0.0, until: float = float("inf")
     ) -> None:

@@ -49,8 +49,17 @@ class RequestQueue:
         return self.calls.is_idle() and not self.waiting
 
     def capacity(self, source: SourceState) -> int:
-        """Returns how many more stocks could be requested at once. A claim is an attempt, so never more."""
+        """Returns how many more stocks could be requested at once. A claim is an attempt, so never more.
+
+        None while the slice holds a suspect: it must be the only one that can kill the worker.
+        """
+        if any(item.claim.is_isolated for item in self._held()):
+            return 0
         return max(source.free_slots() - len(self.waiting), 0)
+
+    def may_isolate(self) -> bool:
+        """Whether this process makes no request, not even one that was abandoned and goes on in its thread."""
+        return self.is_empty() and not self.calls.abandoned
 
     def add(self, item: StockRequest) -> None:
         """Adds a claimed stock."""
@@ -112,7 +121,9 @@ class RequestQueue:
         if source_call.item and error:
             self._handle_failure(source_call.item, error, is_source_failure)
         elif source_call.item:
-            limit = self.capacity(self.router.current()) if claim_more else 0
+            # After a suspect, the next claim begins with the other suspects.
+            may_claim = claim_more and not source_call.item.claim.is_isolated
+            limit = self.capacity(self.router.current()) if may_claim else 0
             # Not `or`: the truth value of a vendor's table may be undefined.
             bars = () if call.result is None else call.result
             return self.recorder.store(source_call.item, bars, claim_more=limit)
@@ -138,16 +149,24 @@ class RequestQueue:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
 
+    def _held(self) -> list[StockRequest]:
+        in_flight = [call.item for call in self.calls.keys() if call.item]
+        return [*self.waiting, *in_flight]
+
     def _waiting_for(self, source: SourceState) -> list[StockRequest]:
         return [item for item in self.waiting if item.source is source]
 
     def _needed_calls(self, source: SourceState) -> list[SourceCall]:
-        """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
+        """Returns the calls that the waiting stocks need: each missing day once, then single stocks.
+
+        A suspect is requested by itself: a day's response that kills the worker is not its fault.
+        """
         days, fetch = source.days, source.source.fetch
         missing_days: set[date] = set()
         single_stocks = []
         for item in self._waiting_for(source):
-            if missing := days.missing(days.sessions_for(item.request)):
+            missing = days.missing(days.sessions_for(item.request))
+            if missing and not item.claim.is_isolated:
                 missing_days.update(missing)
             else:
                 single_stocks.append(SourceCall(source, partial(fetch, item.request), item))

@@ -34,7 +34,8 @@ from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
-from tasks_app.workers import shutdown
+from tasks_app.workers import process_state, shutdown
+from tasks_app.workers.process_state import HeldLane
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
@@ -47,8 +48,9 @@ def run(task_id: str, number: int, generation: int) -> None:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
-        if not _decline_without_source(lane):
-            Slice(lane).run()
+        with process_state.own_state.holding(HeldLane(lane.task_id, lane.number, lane.generation)):
+            if not _decline_without_source(lane):
+                Slice(lane).run()
     except StaleClaim as stale:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:
@@ -194,7 +196,7 @@ class Slice:
         limit = BATCH - len(self.queue.waiting) if in_batches else self.queue.capacity(source)
         if limit <= 0:
             return
-        claims = lifecycle.claim(self.lane, limit)
+        claims = lifecycle.claim(self.lane, limit, may_isolate=self.queue.may_isolate())
         for claim in claims:
             self._take_up(claim)
         self.queue.record_from_days(source)

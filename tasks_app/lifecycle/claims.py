@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from tasks_app import errors
@@ -18,8 +18,10 @@ from tasks_app.models.states import ItemState, TaskStatus
 
 RUNNING = TaskStatus.RUNNING
 PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED
+SUSPECT = Q(losses__gt=0)
 DUE = Q(state=PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
 RELEASED: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
+SUSPECTS_WITHIN = 20  # of the next due items
 BAR_COUNTS = ("collected", "corrected", "skipped", "refused", "flagged")
 
 _INITIAL = {  # SQL values of a new item's columns
@@ -59,13 +61,22 @@ class Lane:
 
 @dataclass(frozen=True)
 class Claim:
-    """One stock claimed by a slice. Its writes must find the item with this `fence`."""
+    """One stock claimed by a slice. Its writes must find the item with this `fence`.
+
+    `losses` is the number of workers that were lost with this stock before.
+    """
 
     lane: Lane
     item_id: int
     code: str
     fence: int
     attempts: int
+    losses: int = 0
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the worker must hold no other stock and make no other request meanwhile."""
+        return self.losses > 0
 
     @property
     def item(self) -> QuerySet[CollectionItem]:
@@ -131,10 +142,32 @@ def extend_lease(lane: Lane) -> bool:
 
 
 def claim_items(lane: Lane, limit: int) -> list[Claim]:
-    """Claims up to `limit` due items for a lane whose lease was just extended."""
-    due = items_of(lane.task_id).filter(DUE).order_by("position")[:limit]
-    rows = list(due.values_list("pk", "code", "fence", "attempts"))
-    CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
+    """Claims up to `limit` due items, but no suspects, for a lane whose lease was just extended."""
+    due = items_of(lane.task_id).filter(DUE).exclude(SUSPECT).order_by("position")
+    return _claim(lane, due[:limit])
+
+
+def claim_suspect(lane: Lane) -> list[Claim]:
+    """Claims one suspect for a lane that holds nothing and whose lease was just extended.
+
+    While other stocks are due, one lane at a time takes suspects and the others continue at full speed.
+    Looks at the next due items only: suspects were claimed before, so they are among the first.
+    """
+    items = items_of(lane.task_id)
+    due = items.filter(DUE).order_by("position")
+    suspects = [pk for pk, losses in due.values_list("pk", "losses")[:SUSPECTS_WITHIN] if losses]
+    if not suspects or lane.claimed_items.exists():
+        return []
+    if items.filter(SUSPECT, state=CLAIMED).exists() and due.exclude(SUSPECT).exists():
+        return []
+    return _claim(lane, due.filter(pk=suspects[0]))
+
+
+def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
+    """Claims these items, unless the lane holds a suspect. The task's row must be locked."""
+    rows = list(due.values_list("pk", "code", "fence", "attempts", "losses"))
+    held_suspect = lane.claimed_items.filter(SUSPECT)
+    claimed = CollectionItem.objects.filter(~Exists(held_suspect), pk__in=[pk for pk, *_ in rows]).update(
         state=CLAIMED,
         lane=lane.number,
         lease_until=lease_end(),
@@ -143,7 +176,10 @@ def claim_items(lane: Lane, limit: int) -> list[Claim]:
         started_at=Coalesce("started_at", Now()),
         not_before=None,
     )
-    return [Claim(lane, pk, code, fence + 1, attempts + 1) for pk, code, fence, attempts in rows]
+    rows = rows if claimed else []
+    return [
+        Claim(lane, pk, code, fence + 1, attempts + 1, losses) for pk, code, fence, attempts, losses in rows
+    ]
 
 
 def add_items(task_id: UUID, codes: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from tasks_app.lifecycle.claims import (
     Outcome,
     add_items,
     claim_items,
+    claim_suspect,
     extend_lease,
     lease_end,
     lock_lane,
@@ -63,19 +64,23 @@ def plan(lane: Lane, codes: Sequence[str]) -> None:
         end_if_done(lane.task_id)
 
 
-def claim(lane: Lane, limit: int) -> list[Claim]:
-    """Claims up to `limit` due items for this lane. Their attempts are counted before anything is tried."""
+def claim(lane: Lane, limit: int, *, may_isolate: bool = True) -> list[Claim]:
+    """Claims up to `limit` due items for this lane. Their attempts are counted before anything is tried.
+
+    A suspect is claimed by itself, and only if `may_isolate`: while the worker makes no request.
+    """
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         lock_lane(lane)
-        return claim_items(lane, limit)
+        suspect = claim_suspect(lane) if may_isolate else []
+        return suspect or claim_items(lane, limit)
 
 
 def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
     """Records a stock's end and claims up to `limit` further stocks in the same commit: one instead of two.
 
     As with `record`, call it last in the transaction that wrote the bars. If only the lane was lost, the
-    stock is recorded and nothing is claimed.
+    stock is recorded and nothing is claimed. Suspects are claimed by `claim` only.
     """
     if record(claim, outcome) or limit <= 0 or not extend_lease(claim.lane):
         return []

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connections
 
 from tasks_app.workers import parent_death, shutdown, watchdog, worker_process
+from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState, shared_states
 
 logger = logging.getLogger("tasks_app.worker")
@@ -26,9 +27,15 @@ forks = multiprocessing.get_context("fork")  # shares the loaded modules, and st
 class SupervisedProcess:
     """A process in a session of its own, so that Ctrl-C and `kill -TERM -group` reach the supervisor only."""
 
-    def __init__(self, name: str, state: ProcessState, target: Callable[..., None], *arguments: Any) -> None:
-        self.name = name
-        self.state = state
+    def __init__(
+        self,
+        name: str,
+        state: ProcessState,
+        reports: LossReports,
+        target: Callable[..., None],
+        *arguments: Any,
+    ) -> None:
+        self.name, self.state, self.reports = name, state, reports
         self.target, self.arguments = target, arguments
         self.delay = self.restart_at = 0.0
         self.start()
@@ -82,14 +89,22 @@ class SupervisedProcess:
         return self.process.exitcode in (0, -signal.SIGTERM)
 
     def _plan_restart(self) -> None:
-        """Sets the time of the restart: now after a clean exit, else after a growing delay."""
+        """Sets the time of the restart: now after a clean exit, else after a delay.
+
+        The delay grows unless the process was lost with a stock: a stock that kills its workers fails after a
+        few of them, and the others should not wait for it. The lane is reported once nothing of the process is
+        left, its own children included.
+        """
         code = self.process.exitcode or 0
         self.kill()
-        if code == 0:
+        lane = self.state.take_lane()
+        if lane:
+            self.reports.send(Loss(lane, code))
+        elif code == 0:
             self.delay = 0.0
             logger.info("%s has ended to be replaced", self.name)
             return
-        was_stable = time.monotonic() - self.started >= STABLE_SECONDS
+        was_stable = lane or time.monotonic() - self.started >= STABLE_SECONDS
         self.delay = FIRST_DELAY if was_stable else min(max(self.delay * 2, FIRST_DELAY), LAST_DELAY)
         self.restart_at = time.monotonic() + self.delay
         cause = f"signal {-code}" if code < 0 else f"exit {code}"
@@ -101,6 +116,7 @@ class Supervisor:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self.reports = LossReports()
         self.processes: list[SupervisedProcess] = []
 
     def run(self) -> int:
@@ -124,9 +140,12 @@ class Supervisor:
 
     def _start(self) -> None:
         state, *states = shared_states(self.workers + 1)
-        self.processes.append(SupervisedProcess("watchdog", state, watchdog.run, state, states))
+        self._add("watchdog", state, watchdog.run, state, states, self.reports)
         for number, state in enumerate(states, 1):
-            self.processes.append(SupervisedProcess(f"worker-{number}", state, worker_process.run, state))
+            self._add(f"worker-{number}", state, worker_process.run, state)
+
+    def _add(self, name: str, state: ProcessState, target: Callable[..., None], *arguments: Any) -> None:
+        self.processes.append(SupervisedProcess(name, state, self.reports, target, *arguments))
 
     def _drain(self) -> bool:
         """Lets the processes finish, until a second signal or for 30 s. Returns whether all of them did."""
