@@ -1,4 +1,4 @@
-"""Collects good stocks beside poison ones and shows what becomes of both: `python -m tools.poison_drill --help`.
+"""Collects good stocks beside poison ones: `python -m tools.poison_drill --help`.
 
 Prints the stocks that succeeded and those that failed by their code, the time that the task took, and the
 most memory that a worker held. Exits with 1 unless every good stock succeeded and every poison one failed
@@ -29,9 +29,9 @@ SAMPLE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Result:
-    """`failed` counts the failed stocks by code, `retried` the lost workers by number of good stocks.
+    """What became of the stocks: `failed` counts the failed ones by code, `messages` are their sentences.
 
-    `peak_mb`: the most memory that one worker held.
+    `deaths`: the worker processes that died; `peak_mb`: the most memory that one of them held.
     """
 
     good: int
@@ -49,7 +49,9 @@ class Result:
         return (self.succeeded, fitting, sum(self.failed.values())) == (self.good, self.poison, self.poison)
 
 
-def settings(kind: str, good: int, poison: int, *, in_flight: int = 4, latency: float = 0.1) -> dict[str, str]:
+def settings(
+    kind: str, good: int, poison: int, *, in_flight: int = 4, latency: float = 0.1
+) -> dict[str, str]:
     """Returns the settings of the processes, that of the drill included."""
     total = good + poison
     assert total % poison == 0, "the poison stocks stand at equal distances"
@@ -144,9 +146,7 @@ def arguments() -> argparse.Namespace:
 
 def drill(kind: str, folder: Path, url: str, options: Any) -> bool:
     """Runs one kind on a machine of its own and prints what came of it. Returns whether it held."""
-    extra = settings(
-        kind, options.good, options.poison, in_flight=options.in_flight, latency=options.latency
-    )
+    extra = settings(kind, options.good, options.poison, in_flight=options.in_flight, latency=options.latency)
     machine = Machine(folder, url, **extra)
     try:
         machine.start(options.workers)

@@ -53,7 +53,7 @@ class CallPool(Generic[Key]):
         """Whether no call is in flight."""
         return not self._open
 
-    def keys(self) -> list[Key]:
+    def in_flight(self) -> list[Key]:
         """Returns the keys of the calls in flight."""
         return [call.key for call in self._open.values()]
 

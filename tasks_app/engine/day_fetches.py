@@ -60,8 +60,10 @@ class DayFetcher:
         serves_days = traits.serves_days(task.market, task.adjust)
         self.is_worthwhile = serves_days and task.total_stocks >= conf.by_day_from
         if self.is_worthwhile and not self.cache.given_up:
-            warned = TaskEvent.objects.filter(task=task, kind=EventKind.WARNED, params__code=FAILED)
-            self.cache.given_up = warned.exists()
+            events = TaskEvent.objects.filter(task=task)
+            warned = events.filter(kind=EventKind.WARNED, params__code=FAILED)
+            lost = events.filter(kind=EventKind.RESCUED)  # a day's response may be what kills the workers
+            self.cache.given_up = warned.exists() or lost.count() >= conf.max_attempts
 
     def sessions_for(self, request: Request) -> tuple[date, ...]:
         """Returns the days that answer the request; none if the stock is to be requested by itself."""

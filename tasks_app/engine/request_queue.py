@@ -58,7 +58,7 @@ class RequestQueue:
         return max(source.free_slots() - len(self.waiting), 0)
 
     def may_isolate(self) -> bool:
-        """Whether this process makes no request, not even one that was abandoned and goes on in its thread."""
+        """Whether this process makes no request, not even an abandoned one that goes on in its thread."""
         return self.is_empty() and not self.calls.abandoned
 
     def add(self, item: StockRequest) -> None:
@@ -150,7 +150,7 @@ class RequestQueue:
         self.waiting.clear()
 
     def _held(self) -> list[StockRequest]:
-        in_flight = [call.item for call in self.calls.keys() if call.item]
+        in_flight = [call.item for call in self.calls.in_flight() if call.item]
         return [*self.waiting, *in_flight]
 
     def _waiting_for(self, source: SourceState) -> list[StockRequest]:

@@ -153,9 +153,7 @@ def _silence(task_id: UUID) -> tuple[str, str] | None:
     return "no_worker", errors.stored_reason("no_worker", seconds=seconds)
 
 
-def _release_lost_items(
-    task_id: UUID, lost: QuerySet[CollectionItem], exit_code: int | None = None
-) -> None:
+def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], exit_code: int | None = None) -> None:
     """Releases the items of lost workers. An item that was lost in isolation too often has failed."""
     rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses"))
     if not rows:
@@ -164,7 +162,9 @@ def _release_lost_items(
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
     attempts_allowed = settings.COLLECTOR.max_attempts * (1 + len(fallbacks))
     for pk, code, fence, attempts, losses in rows:
-        _count_loss(Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses), attempts_allowed, exit_code)
+        _count_loss(
+            Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses), attempts_allowed, exit_code
+        )
 
 
 def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> None:

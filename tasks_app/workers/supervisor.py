@@ -91,8 +91,8 @@ class SupervisedProcess:
     def _plan_restart(self) -> None:
         """Sets the time of the restart: now after a clean exit, else after a delay.
 
-        The delay grows unless the process was lost with a stock: a stock that kills its workers fails after a
-        few of them, and the others should not wait for it. The lane is reported once nothing of the process is
+        The delay does not grow after a loss during a slice: a stock that kills its workers fails after a few
+        of them, and the others should not wait for it. The lane is reported once nothing of the process is
         left, its own children included.
         """
         code = self.process.exitcode or 0
