@@ -130,7 +130,9 @@ class Slice:
             lifecycle.close(self.lane)
             return False
         if is_planned:
+            abandoned = self.queue.calls.abandoned
             self._load_task()
+            self.queue.calls.abandoned = abandoned  # such a request for the list goes on in its thread
         return is_planned
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
