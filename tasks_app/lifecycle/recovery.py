@@ -60,8 +60,8 @@ def rescue(task_id: UUID, watched: float = math.inf) -> None:
 def rescue_lane(lane: Lane, exit_code: int) -> None:
     """Releases what a dead worker process held, without waiting for the leases, and supplies the task.
 
-    Only the supervisor that has reaped the process may call it: the slice of this generation has ended for
-    certain, and no request of its own goes on. `exit_code` is negative for a signal. Raises `StaleClaim`
+    Call it only for a process that its supervisor has reaped: then the slice of this generation has ended
+    for certain, and no request of its own goes on. `exit_code` is negative for a signal. Raises `StaleClaim`
     when the lane was closed or given to another slice, or when the task is not running.
     """
     with transaction.atomic():
