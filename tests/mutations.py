@@ -112,16 +112,16 @@ MUTATIONS = (
     ),
     Mutation(
         "a suspect is claimed by a lane that holds nothing",
-        "tasks_app/lifecycle/claims.py",
-        "if not suspects or lane.claimed_items.exists():",
-        "if not suspects:",
+        "tasks_app/lifecycle/worker_actions.py",
+        "if may_isolate and not held else",
+        "if may_isolate else",
         "tests/lifecycle/test_transitions.py",
     ),
     Mutation(
         "a lane that holds a suspect claims nothing",
-        "tasks_app/lifecycle/claims.py",
-        "filter(~Exists(held_suspect), pk__in",
-        "filter(pk__in",
+        "tasks_app/lifecycle/worker_actions.py",
+        "if any(held):",
+        "if False:",
         "tests/lifecycle/test_transitions.py",
     ),
     Mutation(

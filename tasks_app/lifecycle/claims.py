@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, F, Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from tasks_app import errors
@@ -18,7 +18,6 @@ from tasks_app.models.states import ItemState, TaskStatus
 
 RUNNING = TaskStatus.RUNNING
 PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED
-SUSPECT = Q(losses__gt=0)
 DUE = Q(state=PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
 RELEASED: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
 SUSPECTS_WITHIN = 20  # of the next due items
@@ -142,9 +141,11 @@ def extend_lease(lane: Lane) -> bool:
 
 
 def claim_items(lane: Lane, limit: int) -> list[Claim]:
-    """Claims up to `limit` due items, but no suspects, for a lane whose lease was just extended."""
-    due = items_of(lane.task_id).filter(DUE).exclude(SUSPECT).order_by("position")
-    return _claim(lane, due[:limit])
+    """Claims up to `limit` due items, but no suspects, for a lane whose lease was just extended.
+
+    The lane must not hold a suspect.
+    """
+    return _claim(lane, items_of(lane.task_id).filter(DUE, losses=0).order_by("position")[:limit])
 
 
 def claim_suspect(lane: Lane) -> list[Claim]:
@@ -154,20 +155,20 @@ def claim_suspect(lane: Lane) -> list[Claim]:
     Looks at the next due items only: suspects were claimed before, so they are among the first.
     """
     items = items_of(lane.task_id)
-    due = items.filter(DUE).order_by("position")
-    suspects = [pk for pk, losses in due.values_list("pk", "losses")[:SUSPECTS_WITHIN] if losses]
-    if not suspects or lane.claimed_items.exists():
+    next_due = items.filter(DUE).order_by("position").values_list("pk", "losses")[:SUSPECTS_WITHIN]
+    suspects = [pk for pk, losses in next_due if losses]
+    if not suspects:
         return []
-    if items.filter(SUSPECT, state=CLAIMED).exists() and due.exclude(SUSPECT).exists():
+    another_is_held = items.filter(state=CLAIMED, losses__gt=0).exists()
+    if another_is_held and items.filter(DUE, losses=0).exists():
         return []
-    return _claim(lane, due.filter(pk=suspects[0]))
+    return _claim(lane, items.filter(pk=suspects[0]))
 
 
 def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
-    """Claims these items, unless the lane holds a suspect. The task's row must be locked."""
+    """Claims these items. The task's row must be locked."""
     rows = list(due.values_list("pk", "code", "fence", "attempts", "losses"))
-    held_suspect = lane.claimed_items.filter(SUSPECT)
-    claimed = CollectionItem.objects.filter(~Exists(held_suspect), pk__in=[pk for pk, *_ in rows]).update(
+    CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
         state=CLAIMED,
         lane=lane.number,
         lease_until=lease_end(),
@@ -176,7 +177,6 @@ def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
         started_at=Coalesce("started_at", Now()),
         not_before=None,
     )
-    rows = rows if claimed else []
     return [
         Claim(lane, pk, code, fence + 1, attempts + 1, losses) for pk, code, fence, attempts, losses in rows
     ]

@@ -72,7 +72,10 @@ def claim(lane: Lane, limit: int, *, may_isolate: bool = True) -> list[Claim]:
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         lock_lane(lane)
-        suspect = claim_suspect(lane) if may_isolate else []
+        held = list(lane.claimed_items.values_list("losses", flat=True))
+        if any(held):  # a suspect, which is held alone
+            return []
+        suspect = claim_suspect(lane) if may_isolate and not held else []
         return suspect or claim_items(lane, limit)
 
 
@@ -80,7 +83,8 @@ def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
     """Records a stock's end and claims up to `limit` further stocks in the same commit: one instead of two.
 
     As with `record`, call it last in the transaction that wrote the bars. If only the lane was lost, the
-    stock is recorded and nothing is claimed. Suspects are claimed by `claim` only.
+    stock is recorded and nothing is claimed. Suspects are claimed by `claim` only. The lane holds none now:
+    it held this stock, so no other stock that it holds is a suspect.
     """
     if record(claim, outcome) or limit <= 0 or not extend_lease(claim.lane):
         return []
