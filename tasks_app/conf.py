@@ -136,6 +136,8 @@ class Conf:
     slice_seconds: float = number(10.0, 0.1, DAY)
     in_flight: int = number(1, 1, 1000)
     fetch_timeout: float = number(30.0, 0.1, DAY)
+    answer_max_bars: int = number(100_000, 1, BILLION)
+    answer_max_mb: int = number(128, 1, MILLION)
     heartbeat: float = number(1.0, 0.05, DAY)
     lease: float = number(15.0, 1, DAY)
     max_attempts: int = number(3, 1, MILLION)

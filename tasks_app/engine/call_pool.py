@@ -1,6 +1,5 @@
 """Runs calls to sources in separate threads, so that a hung call can be abandoned."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -8,10 +7,10 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from tasks_app.engine.answers import to_source_error
 from tasks_app.errors import stored_reason
-from tasks_app.sources.base import Permanent, SourceError, Transient
+from tasks_app.sources.base import SourceError, Transient
 
-logger = logging.getLogger(__name__)
 Key = TypeVar("Key")
 
 
@@ -21,7 +20,7 @@ class Call(Generic[Key]):
 
     `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
     its thread woke up, so no request was sent. `seconds`: how long the request took. `result` is what the
-    source returned, unchecked.
+    function returned.
     """
 
     key: Key
@@ -116,11 +115,8 @@ class CallPool(Generic[Key]):
         if call.began is not None:
             try:
                 call.result = function()
-            except SourceError as error:
-                call.error = error
             except BaseException as error:  # anything that a vendor's library raises is that stock's failure
-                logger.exception("the source raised an unexpected error")
-                call.error = Permanent(f"{type(error).__name__}: {error}", code="source_raised")
+                call.error = to_source_error(error)
             call.seconds = time.monotonic() - call.began
         call.ended = True
         self._ended.put(call)

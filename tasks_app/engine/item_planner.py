@@ -7,13 +7,14 @@ from typing import Any
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
+from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.lifecycle import Lane
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import Source, SourceError, Symbol, Transient
+from tasks_app.sources.base import SourceError, Symbol, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
@@ -47,7 +48,7 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
 
 
 def fetch_stock_list(
-    source: Source, market: str, limiter: NoLimit, calls: CallPool[Any], wait: Wait
+    source: CheckedSource, market: str, limiter: NoLimit, calls: CallPool[Any], wait: Wait
 ) -> Sequence[Symbol]:
     """Requests a source's list of a market through its limiter.
 
@@ -73,7 +74,8 @@ def fetch_stock_list(
         limiter.record_success(permit)
     if call.error:
         raise call.error
-    return () if call.result is None else call.result
+    symbols: Sequence[Symbol] = call.result
+    return symbols
 
 
 def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
@@ -85,4 +87,5 @@ def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
-    return fetch_stock_list(registry.get_source(name, conf), market, limiter_for(name, conf), calls, wait)
+    source = CheckedSource(registry.get_source(name, conf), conf)
+    return fetch_stock_list(source, market, limiter_for(name, conf), calls, wait)

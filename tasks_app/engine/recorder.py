@@ -58,11 +58,7 @@ class Recorder:
         `days_are_complete`: a day without a bar truly had none, because the response held other stocks'
         bars of that day. Up to `claim_more` stocks are claimed in the same commit and returned.
         """
-        try:
-            result = self._validate(item, bars)
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            self.fail(item.claim, "bad_answer", errors.stored_reason("bad_answer", error=error))
-            return []
+        result = self._validate(item, bars)
         try:
             return self._write(item, result, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:

@@ -14,6 +14,7 @@ from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
 from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
 from tasks_app.errors import sanitize_message
@@ -73,6 +74,9 @@ class RequestQueue:
         """
         self.record_from_days(source)
         calls = self._needed_calls(source)
+        if source.days.problem:
+            self._warn_of_days(source, source.days.problem)
+            source.days.problem = ""
         count = min(len(calls), source.free_slots())
         if not count or source.cooldown_left():
             return None
@@ -124,9 +128,7 @@ class RequestQueue:
             # After a suspect, the next claim begins with the other suspects.
             may_claim = claim_more and not source_call.item.claim.is_isolated
             limit = self.capacity(self.router.current()) if may_claim else 0
-            # Not `or`: the truth value of a vendor's table may be undefined.
-            bars = () if call.result is None else call.result
-            return self.recorder.store(source_call.item, bars, claim_more=limit)
+            return self.recorder.store(source_call.item, call.result, claim_more=limit)
         return []
 
     def recall_waiting(self) -> None:
@@ -198,7 +200,7 @@ class RequestQueue:
             self.recorder.fail(item.claim, item.error_code, message)
 
     def _complete_day(
-        self, source: SourceState, day: date, bars: Any, error: SourceError | None, is_source_failure: bool
+        self, source: SourceState, day: date, bars: Day, error: SourceError | None, is_source_failure: bool
     ) -> None:
         """Caches a day of the whole market; else retries after a pause, or gives up requesting days."""
         problem = source.days.find_problem(day, bars) if error is None else str(error)
@@ -209,8 +211,11 @@ class RequestQueue:
         if is_source_failure or source.days.record_failure(may_pass):
             source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))
             return
-        reason = sanitize_message(f"{day}: {problem}")
-        lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=reason)
+        self._warn_of_days(source, f"{day}: {problem}")
+
+    def _warn_of_days(self, source: SourceState, problem: str) -> None:
+        """Records that the stocks are requested one by one, and why."""
+        lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=sanitize_message(problem))
 
     def _retry_delay(self, attempts: int, error: SourceError | None) -> float:
         """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""

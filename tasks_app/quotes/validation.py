@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+from tasks_app.errors import bounded_repr
 from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
 from tasks_app.sources.base import Bar, Request
@@ -94,7 +95,7 @@ def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> 
     if low <= 0 and not request.adjust:  # adjustment subtracts dividends: old prices may be negative
         yield "price_not_positive", "an unadjusted price is zero or negative."
     if not isinstance(volume, int) or not 0 <= volume <= MAX_VOLUME:
-        yield "bad_volume", f"the volume {volume!r} is not a valid number of shares."
+        yield "bad_volume", f"the volume {bounded_repr(volume)} is not a valid number of shares."
     if any(value is not None and not math.isfinite(value) for value in bar[6:]):
         yield "not_a_number", "a value is not a number."
     for name in ("amount", "amplitude", "turnover"):

@@ -164,8 +164,8 @@ def raise_unexpected(day):
         (raise_transient, 3),
         (raise_unexpected, 1),
         (lambda day: {}, 3),
-        (lambda day: ["<html>"], 3),
-        (lambda day: None, 3),
+        (lambda day: ["<html>"], 1),
+        (lambda day: None, 1),
     ],
 )
 def test_failed_days_warn_and_use_single_requests(configure_days, days, attempts):
