@@ -174,6 +174,27 @@ MUTATIONS = (
         "tests/throttle/test_limiter.py",
     ),
     Mutation(
+        "an answer is read up to its limit",
+        "tasks_app/engine/answers.py",
+        "if number > most:",
+        "if number > most + 1:",
+        "tests/engine/test_answers.py",
+    ),
+    Mutation(
+        "a source may raise anything",
+        "tasks_app/engine/call_pool.py",
+        "except BaseException as error:",
+        "except Exception as error:",
+        "tests/engine/test_answers.py",
+    ),
+    Mutation(
+        "every value of a bar is of its column's type",
+        "tasks_app/engine/answers.py",
+        "set(kinds[place::WIDTH]) <= field.plain",
+        "set(kinds[place::WIDTH])",
+        "tests/engine/test_answers.py",
+    ),
+    Mutation(
         "a volume in lots becomes shares",
         "tasks_app/sources/akshare/frames.py",
         "round(lots * lot)",
