@@ -44,7 +44,7 @@ from tasks_app.sources.base import (
 
 logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
-BAR_BYTES, SYMBOL_BYTES = 450, 120  # of memory; a symbol's without its texts
+BAR_BYTES, SYMBOL_BYTES = 450, 170  # of memory; a symbol's without its texts
 TRACEBACK_LINES = 20  # in the log
 WIDTH = len(Bar._fields)
 END = object()
