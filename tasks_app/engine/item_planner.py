@@ -22,20 +22,29 @@ from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 Wait = Callable[[Blocked | None], Call[Any] | None]
 
 
-def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]], conf: Conf) -> bool:
+def plan(
+    task: CollectionTask,
+    lane: Lane,
+    fetch: Callable[[], Sequence[Symbol]],
+    conf: Conf,
+    after_batch: Callable[[], None] = lambda: None,
+) -> bool:
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
     `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
-    stored list is used and the task gets a warning. Raises `StaleClaim` when the task ends meanwhile, and
-    what `fetch` raises apart from `SourceError`.
+    stored list is used and the task gets a warning. Stocks and items are stored in batches, and
+    `after_batch` is called between them. Raises `StaleClaim` when the task ends meanwhile, and what
+    `after_batch` and, apart from `SourceError`, `fetch` raise.
     """
     is_free = registry.traits(task.source, conf).list_is_free
     recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
     try:
         if not (codes := recent):
             symbols = fetch()
-            stock_list.sync(task.market, task.source, symbols, today=market_today(task.market))
+            today = market_today(task.market)
+            stock_list.sync(task.market, task.source, symbols, today=today, after_batch=after_batch)
             codes = list(dict.fromkeys(symbol.code for symbol in symbols))
+            del symbols
     except SourceError as error:
         codes = stock_list.stored_codes(task.market, task.source)
         if not codes:
@@ -43,7 +52,7 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
             return False
         params = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
         lifecycle.warn(lane, "stock_list_kept", **params)
-    lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes))
+    lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes), after_batch)
     return True
 
 

@@ -83,7 +83,7 @@ class Claiming(Enum):
 
 
 class SliceIsOver(Exception):
-    """The slice's time is over before the stock list has arrived."""
+    """The slice's time is over before the task's items are planned."""
 
 
 class Slice:
@@ -125,7 +125,7 @@ class Slice:
         args = first.source, self.task.market, first.limiter, self.queue.calls, self._wait_for_list
         fetch = partial(item_planner.fetch_stock_list, *args)
         try:
-            is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf)
+            is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf, self._after_batch)
         except SliceIsOver:
             lifecycle.close(self.lane)
             return False
@@ -134,6 +134,12 @@ class Slice:
             self._load_task()
             self.queue.calls.abandoned = abandoned  # such a request for the list goes on in its thread
         return is_planned
+
+    def _after_batch(self) -> None:
+        """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""
+        self._beat_if_due()
+        if shutdown.is_requested():
+            raise SliceIsOver
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
         """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
@@ -155,10 +161,13 @@ class Slice:
     def _wait(self, seconds: float) -> Call[Any] | None:
         """Returns a call that has ended, or None after so many seconds or at the lane's next heartbeat."""
         call = self.queue.calls.next(min(self.heartbeat_at - time.monotonic(), seconds))
+        self._beat_if_due()
+        return call
+
+    def _beat_if_due(self) -> None:
         if time.monotonic() >= self.heartbeat_at:
             lifecycle.beat(self.lane)
             self.heartbeat_at = time.monotonic() + self.conf.heartbeat
-        return call
 
     def _is_over(self) -> bool:
         if shutdown.is_requested():

@@ -29,7 +29,7 @@ _INITIAL = {  # SQL values of a new item's columns
 }
 _INSERT = (
     f"INSERT INTO {CollectionItem._meta.db_table} (task_id, position, code, state, {', '.join(_INITIAL)})"
-    f" SELECT %%s, position, code, '{PENDING}', {', '.join(_INITIAL.values())} FROM (%s) AS codes"
+    f" SELECT %%s, position + %%s, code, '{PENDING}', {', '.join(_INITIAL.values())} FROM (%s) AS codes"
 )
 _CODES = {
     "sqlite": "SELECT key AS position, value AS code FROM json_each(%s)",
@@ -182,12 +182,26 @@ def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
     ]
 
 
-def add_items(task_id: UUID, codes: Sequence[str]) -> None:
-    """Creates the task's items with one statement.
+def add_items(task_id: UUID, codes: Sequence[str], first: int = 0) -> None:
+    """Creates items from the position `first` on with one statement.
 
     Creating model instances for a whole market took a third of the time until its first bar.
     """
     with connection.cursor() as cursor:
         key = CollectionTask._meta.pk.get_db_prep_value(task_id, connection)
-        cursor.execute(_INSERT % _CODES[connection.vendor], [key, json.dumps(list(codes))])
-    CollectionTask.objects.filter(pk=task_id).update(total_stocks=len(codes), planned_at=Now())
+        cursor.execute(_INSERT % _CODES[connection.vendor], [key, first, json.dumps(list(codes))])
+    total = F("total_stocks") + len(codes)
+    CollectionTask.objects.filter(pk=task_id).update(total_stocks=total, heartbeat_at=Now())
+
+
+def drop_items(task_id: UUID, most: int) -> int:
+    """Deletes up to `most` items, the last ones, of a task that is not planned yet. Returns how many."""
+    last = items_of(task_id).order_by("-position").values_list("pk", flat=True)[:most]
+    dropped, _ = items_of(task_id).filter(pk__in=list(last)).delete()
+    CollectionTask.objects.filter(pk=task_id).update(total_stocks=F("total_stocks") - dropped)
+    return dropped
+
+
+def complete_plan(task_id: UUID) -> None:
+    """Marks the task as planned: from now on its items may be claimed."""
+    CollectionTask.objects.filter(pk=task_id).update(planned_at=Now())

@@ -1,6 +1,6 @@
 """The verbs of a slice. Each raises `StaleClaim` once the task has ended or the lane or claim was lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from tasks_app.lifecycle.claims import (
     add_items,
     claim_items,
     claim_suspect,
+    complete_plan,
+    drop_items,
     extend_lease,
     lease_end,
     lock_lane,
@@ -32,6 +34,7 @@ from tasks_app.models import CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
 
 MOST_JITTER = 1.5
+PLAN_BATCH = 5000  # items per transaction: some tens of milliseconds, for which a cancel may have to wait
 
 
 def begin(task_id: UUID, number: int, generation: int, worker: str) -> Lane:
@@ -54,14 +57,37 @@ def decline(lane: Lane) -> None:
         lane.row.update(lease_until=None, worker="")
 
 
-def plan(lane: Lane, codes: Sequence[str]) -> None:
-    """Creates the task's items and supplies the other lanes. A plan without codes ends the task at once."""
+def plan(lane: Lane, codes: Sequence[str], after_batch: Callable[[], None] = lambda: None) -> None:
+    """Creates the task's items, a batch per transaction, and supplies the other lanes.
+
+    No item can be claimed before the last batch, whose transaction marks the task as planned. Items that an
+    interrupted plan has left are deleted first: its stock list may have been another one. `after_batch` is
+    called outside of any transaction; what it raises leaves the plan to the next slice. A plan without codes
+    ends the task at once.
+    """
+    while _drop_unplanned(lane):
+        after_batch()
+    for first in range(0, max(len(codes), 1), PLAN_BATCH):
+        is_last = first + PLAN_BATCH >= len(codes)
+        sqlite_priority.yield_to_interactive()
+        with transaction.atomic():
+            lock_lane(lane)
+            add_items(lane.task_id, codes[first : first + PLAN_BATCH], first)
+            if is_last:
+                complete_plan(lane.task_id)
+                events.record_event(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
+                supply(lane.task_id)
+                end_if_done(lane.task_id)
+        if not is_last:
+            after_batch()
+
+
+def _drop_unplanned(lane: Lane) -> int:
+    """Deletes a batch of an interrupted plan's items. Returns how many."""
+    sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         lock_lane(lane)
-        add_items(lane.task_id, codes)
-        events.record_event(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
-        supply(lane.task_id)
-        end_if_done(lane.task_id)
+        return drop_items(lane.task_id, PLAN_BATCH)
 
 
 def claim(lane: Lane, limit: int, *, may_isolate: bool = True) -> list[Claim]:

@@ -6,6 +6,7 @@ stays as a zombie and keeps trying to write, as a worker that was cut off from t
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -21,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import recorder
-from tasks_app.lifecycle import Claim, Lane, Outcome, recovery
+from tasks_app.lifecycle import Claim, Lane, Outcome, recovery, worker_actions
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import upsert, validation
@@ -92,7 +93,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
             return
         worker = data.draw(st.sampled_from(self.workers))
         if self.is_unplanned(worker):
-            self.attempt(lambda: lifecycle.plan(worker.lane, data.draw(st.permutations(CODES))))
+            self.attempt(lambda: self.plan(worker, data))
         elif not worker.claims:
             self.attempt(
                 lambda: worker.claims.extend(lifecycle.claim(worker.lane, data.draw(st.integers(1, 3))))
@@ -100,6 +101,12 @@ class LifeCycleMachine(RuleBasedStateMachine):
         else:
             claim = data.draw(st.sampled_from(worker.claims))
             self.STEPS[data.draw(st.sampled_from(list(self.STEPS)))](self, worker, claim)
+
+    def plan(self, worker: Worker, data: st.DataObject) -> None:
+        """Plans the task, or only some of the batches, of one item each."""
+        batches = iter(range(data.draw(st.integers(0, 4))))
+        with suppress(StopIteration):
+            lifecycle.plan(worker.lane, data.draw(st.permutations(CODES)), lambda: next(batches) and None)
 
     def run_watchdog(self, data: st.DataObject) -> None:
         """Runs the watchdog, possibly after a time without heartbeats."""
@@ -323,5 +330,6 @@ def test_no_interleaving_breaks_a_promise(small: None) -> None:
 
 
 @pytest.fixture
-def small(settings: Any) -> None:
+def small(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_actions, "PLAN_BATCH", 1)
     settings.COLLECTOR = replace(settings.COLLECTOR, simulated=Simulated(stocks=3, bars=3))
