@@ -132,6 +132,7 @@ class Conf:
     default_source: str = "sample"
     sources: tuple[tuple[str, str], ...] = parsed((), source_paths)
     workers: int = number(2, 1, 1000)
+    worker_memory: int = number(320, 150, MILLION)  # megabytes
     fan_out: int = number(2, 1, 1000)
     slice_seconds: float = number(10.0, 0.1, DAY)
     in_flight: int = number(1, 1, 1000)

@@ -199,6 +199,7 @@ REASONS = {
     "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
+    "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
     "negative_value": _("A value that must not be negative is negative."),
     "no_worker": _("No worker was active for too long."),
     "not_a_number": _("A price or value is missing or not a number."),

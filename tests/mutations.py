@@ -146,6 +146,27 @@ MUTATIONS = (
         "tests/lifecycle/test_retention.py",
     ),
     Mutation(
+        "only a whole plan may be claimed from",
+        "tasks_app/lifecycle/worker_actions.py",
+        "            if is_last:\n                complete_plan",
+        "            if True:\n                complete_plan",
+        "tests/lifecycle/test_planning.py",
+    ),
+    Mutation(
+        "an interrupted plan leaves no items",
+        "tasks_app/lifecycle/worker_actions.py",
+        "while _drop_unplanned(lane):",
+        "while False:",
+        "tests/lifecycle/test_planning.py",
+    ),
+    Mutation(
+        "out of memory beside others, a stock is tried again alone",
+        "tasks_app/engine/request_queue.py",
+        "isinstance(error, OutOfMemory) and not item.claim.is_isolated",
+        "False",
+        "tests/engine/test_request_queue.py",
+    ),
+    Mutation(
         "one worker takes a job",
         "tasks_app/queue/broker.py",
         "self._due().filter(pk=job.pk).update",

@@ -1,5 +1,6 @@
 """A simulated exchange of which every few stocks are poison; loaded by dotted path like a third party's."""
 
+import mmap
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -26,6 +27,21 @@ def leave(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
     os._exit(0)
 
 
+def swell(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """Takes memory without end, as an endless response does that is read into a list."""
+    taken = []
+    while True:
+        taken.append(bytearray(1_000_000))
+
+
+def swell_shared(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """The same with memory that no resource limit counts, so that only the supervisor notices."""
+    taken = []
+    while True:
+        taken.append(shared := mmap.mmap(-1, 2_000_000))
+        shared.write(bytes(2_000_000))
+
+
 @dataclass(frozen=True)
 class Kind:
     """What a poison stock's request does, given the right answer, and the codes that tell what was wrong."""
@@ -37,6 +53,8 @@ class Kind:
 KINDS = {
     "killer": Kind(kill, ("worker_lost",)),
     "leaver": Kind(leave, ("worker_lost",)),
+    "sweller": Kind(swell, ("memory_limit",)),
+    "shared sweller": Kind(swell_shared, ("memory_limit",)),
 }
 
 

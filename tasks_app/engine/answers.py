@@ -165,12 +165,14 @@ def _rows(answer: Any, expected: str, most: float = inf) -> Iterator[tuple[int, 
         raise bad_answer(f"it is {bounded_repr(answer)}, not {expected}.")
     try:
         rows = iter(answer)
+    except MemoryError:
+        raise
     except BaseException:
         raise bad_answer(f"it is {bounded_repr(answer)}, not {expected}.") from None
     for number in count(1):
         try:
             row = next(rows, END)
-        except SourceError:
+        except (SourceError, MemoryError):
             raise
         except BaseException as error:
             raise bad_answer(f"row {number} can't be read: {_describe(error)}") from None
@@ -183,10 +185,13 @@ def _rows(answer: Any, expected: str, most: float = inf) -> Iterator[tuple[int, 
 
 @contextmanager
 def _reading(what: str) -> Iterator[None]:
-    """Turns what the source's objects raise into `bad_answer`; a `SourceError` keeps its meaning."""
+    """Turns what the source's objects raise into `bad_answer`.
+
+    A `SourceError` keeps its meaning, and a `MemoryError` that of the worker's limit (`CallPool`).
+    """
     try:
         yield
-    except SourceError:
+    except (SourceError, MemoryError):
         raise
     except BaseException as error:
         raise bad_answer(f"{what} can't be read: {_describe(error)}") from None
@@ -214,10 +219,8 @@ def _read_bar(row: Any, number: int) -> Bar:
 def _read_symbol(row: Any, number: int) -> Symbol:
     if not is_a(row, Symbol):
         raise bad_answer(f"row {number} is {bounded_repr(row)}, not a Symbol.")
-    try:
+    with _reading(f"row {number}"):
         values = [row.code, row.name, row.exchange, row.listed_on, row.delisted_on]
-    except BaseException as error:
-        raise bad_answer(f"row {number} can't be read: {_describe(error)}") from None
     return Symbol(*map(_read_value, SYMBOL_FIELDS, values, repeat(number)))
 
 
@@ -226,6 +229,8 @@ def _read_value(field: Field, value: Any, number: int) -> Any:
         return value
     try:
         return field.read(value)
+    except MemoryError:
+        raise
     except BaseException:
         problem = f"in row {number}, {field.name} is {bounded_repr(value)}, not {field.expected}."
         raise bad_answer(problem) from None

@@ -1,7 +1,9 @@
 """Runs calls to sources in separate threads, so that a hung call can be abandoned."""
 
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -9,8 +11,9 @@ from typing import Any, Generic, TypeVar
 
 from tasks_app.engine.answers import to_source_error
 from tasks_app.errors import stored_reason
-from tasks_app.sources.base import SourceError, Transient
+from tasks_app.sources.base import Permanent, SourceError, Transient
 
+logger = logging.getLogger(__name__)
 Key = TypeVar("Key")
 
 
@@ -33,11 +36,18 @@ class Call(Generic[Key]):
     recalled: threading.Event = field(default_factory=threading.Event)
 
 
+class OutOfMemory(Permanent):
+    """The worker reached its limit of memory during the request; another request may be the cause."""
+
+    code = "memory_limit"
+
+
 class CallPool(Generic[Key]):
     """The calls in flight. One that takes longer than `timeout` seconds is abandoned as `Transient`.
 
     A thread can't be stopped: a call that is abandoned during its request lives on until its own end, so
-    `abandoned` (their number) tells the caller to have the process replaced. Calls that still wait for their
+    `abandoned` (their number, with that of calls that ran out of memory) tells the caller to have the process
+    replaced. Calls that still wait for their
     permitted time never send a request.
     """
 
@@ -115,6 +125,11 @@ class CallPool(Generic[Key]):
         if call.began is not None:
             try:
                 call.result = function()
+            except MemoryError as error:
+                traceback.clear_frames(error.__traceback__)  # they hold what has filled the memory
+                logger.warning("a request reached the worker's limit of memory")
+                self.abandoned += 1  # the process is to be replaced
+                call.error = OutOfMemory(stored_reason("memory_limit"))
             except BaseException as error:  # anything that a vendor's library raises is that stock's failure
                 call.error = to_source_error(error)
             call.seconds = time.monotonic() - call.began

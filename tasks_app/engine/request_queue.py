@@ -13,7 +13,7 @@ from typing import Any
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
-from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
@@ -187,7 +187,9 @@ class RequestQueue:
 
     def _handle_failure(self, item: StockRequest, error: SourceError, is_source_failure: bool) -> None:
         """Requeues the stock for another attempt, passes it to the next source, or records its failure."""
-        if isinstance(error, Transient) and (
+        if isinstance(error, OutOfMemory) and not item.claim.is_isolated:
+            lifecycle.suspect(item.claim, error.code, str(error))
+        elif isinstance(error, Transient) and (
             is_source_failure or item.attempts_here < self.conf.max_attempts
         ):  # a failure of the whole source costs the stock no attempt
             message, code = sanitize_message(item.describe(str(error))), item.error_code or error.code

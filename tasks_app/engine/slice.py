@@ -49,8 +49,12 @@ def run(task_id: str, number: int, generation: int) -> None:
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
         with process_state.own_state.holding(HeldLane(lane.task_id, lane.number, lane.generation)):
-            if not _decline_without_source(lane):
-                Slice(lane).run()
+            try:
+                if not _decline_without_source(lane):
+                    Slice(lane).run()
+            except MemoryError:  # in this thread, whatever request has filled the memory
+                logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
+                os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
     except StaleClaim as stale:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:

@@ -35,6 +35,7 @@ from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 
 PLAN_ATTEMPTS = 10
+OUT_OF_MEMORY = 71  # exit code of a worker process that reached COLLECTOR_WORKER_MEMORY
 NOT_HERE = "source_not_here"  # the warning of a host that lacks the task's source
 
 
@@ -171,12 +172,17 @@ def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> N
     """Counts a lost worker. It costs an attempt only in isolation: otherwise a companion may be the cause.
 
     The first loss makes the stock a suspect. A stock fails with its last attempt, but never before it was
-    lost in isolation COLLECTOR_MAX_ATTEMPTS times: a worker can also be killed from outside.
+    lost in isolation COLLECTOR_MAX_ATTEMPTS times: a worker can also be killed from outside. Memory is not
+    filled from outside: one loss in isolation is enough, unless another source may do better.
     """
     isolated = claim.losses  # each loss but the first was in isolation
-    is_certain = isolated >= settings.COLLECTOR.max_attempts
-    error: dict[str, Any] = {"error_code": "worker_lost", "error_message": _describe_losses(claim, exit_code)}
-    if claim.attempts >= attempts_allowed and is_certain:
+    most = settings.COLLECTOR.max_attempts
+    is_exhausted = claim.attempts >= attempts_allowed and isolated >= most
+    code = "worker_lost"
+    if exit_code == OUT_OF_MEMORY:
+        code, is_exhausted = "memory_limit", is_exhausted or (isolated > 0 and attempts_allowed == most)
+    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, exit_code)}
+    if is_exhausted:
         claim.item.update(losses=isolated + 1)
         record(claim, Outcome(ItemState.FAILED, **error))
         return
@@ -193,6 +199,8 @@ def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> N
 
 def _describe_losses(claim: Claim, exit_code: int | None) -> str:
     """Returns how often workers were lost with this stock, and how the last one ended if that is known."""
+    if exit_code == OUT_OF_MEMORY:
+        return errors.stored_reason("memory_limit")
     if exit_code is None:
         end = "did not report until its lease expired"
     elif exit_code >= 0:

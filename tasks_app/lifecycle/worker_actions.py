@@ -139,6 +139,24 @@ def requeue(
         raise errors.StaleClaim(what=claim.code)
 
 
+def suspect(claim: Claim, error_code: str, error_message: str) -> None:
+    """Releases a claimed stock that may be what has harmed its worker: it is tried again in isolation.
+
+    It costs no attempt, because another request of the worker may be the cause.
+    """
+    with transaction.atomic():
+        lock_running_task(claim.lane.task_id)
+        is_released = claim.item.update(
+            **RELEASED,
+            losses=claim.losses + 1,
+            attempts=claim.attempts - 1,
+            error_code=error_code,
+            error_message=error_message,
+        )
+    if not is_released:
+        raise errors.StaleClaim(what=claim.code)
+
+
 def beat(lane: Lane) -> None:
     """Extends the leases of the lane and its items, and counts as activity on the task."""
     with transaction.atomic():

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 
-from tasks_app.workers import parent_death, shutdown, watchdog, worker_process
+from tasks_app import lifecycle
+from tasks_app.workers import memory, parent_death, shutdown, watchdog, worker_process
 from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState, shared_states
 
@@ -48,6 +50,7 @@ class SupervisedProcess:
             parent_death.set_parent_death_signal(parent)
             self.target(*self.arguments)
 
+        self.is_out_of_memory = False
         self.state.extend_deadline(START_SECONDS)
         self.started = time.monotonic()
         self.process = forks.Process(target=run, name=self.name)
@@ -56,10 +59,15 @@ class SupervisedProcess:
         logger.info("%s is process %d", self.name, self.state.pid)
 
     def keep_alive(self) -> None:
-        """Kills the process if it hangs, and starts it again once it is dead."""
+        """Kills the process if it hangs or uses too much memory, and starts it again once it is dead."""
         if self.process.is_alive():
             if self.state.is_overdue():
                 logger.error("%s (%d) gives no sign of life, killing it", self.name, self.state.pid)
+                self.process.kill()
+            elif excess := memory.limit(self.state.pid, settings.COLLECTOR.worker_memory):
+                used = excess.resident // memory.MEGABYTE
+                logger.error("%s (%d) uses %d MB of memory, killing it", self.name, self.state.pid, used)
+                self.is_out_of_memory = True
                 self.process.kill()
         elif self.state.pid:
             self._plan_restart()
@@ -95,7 +103,7 @@ class SupervisedProcess:
         of them, and the others should not wait for it. The lane is reported once nothing of the process is
         left, its own children included.
         """
-        code = self.process.exitcode or 0
+        code = lifecycle.OUT_OF_MEMORY if self.is_out_of_memory else self.process.exitcode or 0
         self.kill()
         lane = self.state.take_lane()
         if lane:
@@ -124,6 +132,8 @@ class Supervisor:
         shutdown.install_handlers()
         logger.info("worker started (pid %d, %d workers)", os.getpid(), self.workers)
         connections.close_all()
+        # OpenBLAS reserves 8 MB per core when numpy is imported: that counts against the limit of memory.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         gc.freeze()  # garbage collections would touch, and so copy, the memory that forks share
         try:
             self._start()

@@ -258,3 +258,25 @@ def test_worker_with_an_abandoned_request_takes_no_suspect(configure, clock):
     assert First.calls == ["000001"]
     assert QConf.MAX_RSS == 1, "the process is replaced, and the next one takes the other suspects"
     assert OrmQ.objects.exists()
+
+
+def test_request_that_runs_out_of_memory_beside_others_is_tried_again_alone(configure, clock):
+    def script(request):
+        clock.sleep(0.2)
+        if request.code == "000002" or First.calls.count(request.code) == 1:
+            raise MemoryError
+        return [scripted_sources.make_bar()]
+
+    configure(first=script, in_flight=3, fan_out=1)
+    task = make_first_task()
+    run_one_slice()
+    assert QConf.MAX_RSS == 1, "the process is replaced"
+    assert item_states(task) == [("pending", 0)]
+    work()
+    items = task.items.order_by("position").values_list("state", "attempts", "losses", "error_code")
+    assert list(items) == [
+        ("succeeded", 1, 1, ""),
+        ("failed", 1, 1, "memory_limit"),
+        ("succeeded", 1, 1, ""),
+    ]
+    assert First.calls[3:] == ["000001", "000002", "000003"]

@@ -1,6 +1,7 @@
 """Slices in this process, on well-behaved and broken sources."""
 
 import math
+import sys
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -328,3 +329,18 @@ def test_pause_counts_from_the_last_ended_stock(configure_short_slices):
     task.refresh_from_db()
     assert task.status == "running"
     assert task.success_count == 1
+
+
+def test_slice_without_memory_ends_its_process(configure, monkeypatch):
+    """Its own thread may be the one that gets the `MemoryError` of a request's memory."""
+
+    def fail(*arguments, **options):
+        raise MemoryError
+
+    configure()
+    make_first_task()
+    monkeypatch.setattr(recorder.Recorder, "store", fail)
+    monkeypatch.setattr(slice.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as left:
+        run_one_slice()
+    assert left.value.code == lifecycle.OUT_OF_MEMORY

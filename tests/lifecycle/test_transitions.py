@@ -294,6 +294,20 @@ def test_lost_workers_stocks_keep_their_attempts():
     assert task.items.first().error_message == f"{message}The last one was killed by SIGKILL."
 
 
+def test_stock_that_fills_the_memory_of_its_worker_alone_fails_at_once():
+    task = make_task()
+    lane = make_lane(task)
+    lifecycle.claim(lane, 3)
+    lifecycle.rescue_lane(lane, lifecycle.OUT_OF_MEMORY)
+    assert set(task.items.values_list("state", "attempts", "losses")) == {("pending", 0, 1)}
+    lane = make_lane(task)
+    (claim,) = lifecycle.claim(lane, 3)
+    lifecycle.rescue_lane(lane, lifecycle.OUT_OF_MEMORY)
+    item = task.items.get(code=claim.code)
+    assert (item.state, item.losses, item.error_code) == ("failed", 2, "memory_limit")
+    assert item.error_message.startswith("The request filled the worker's memory")
+
+
 def test_suspect_is_claimed_alone():
     task = make_task(stock_codes=CODES)
     _make_suspects(task, 2)
