@@ -11,6 +11,8 @@ from tasks_app.conf import Conf, Simulated
 from tasks_app.sources.base import Bar, Request
 from tasks_app.sources.simulated.exchange import index_of
 from tasks_app.sources.simulated.source import SimulatedSource
+from tools import odd_answers
+from tools.odd_answers import OddAnswer
 
 KIND, EVERY = "POISON_KIND", "POISON_EVERY"  # variables of the environment
 Poison = Callable[[Request, Sequence[Bar]], Sequence[Bar]]
@@ -50,11 +52,17 @@ class Kind:
     error_codes: tuple[str, ...]
 
 
+def give(odd: OddAnswer) -> Kind:
+    """Returns the kind of a stock whose answer is odd."""
+    return Kind(lambda request, bars: odd.answer(bars), (odd.code,))
+
+
 KINDS = {
     "killer": Kind(kill, ("worker_lost",)),
     "leaver": Kind(leave, ("worker_lost",)),
     "sweller": Kind(swell, ("memory_limit",)),
     "shared sweller": Kind(swell_shared, ("memory_limit",)),
+    **{name: give(odd) for name, odd in odd_answers.BARS.items()},
 }
 
 
