@@ -32,12 +32,15 @@ def test_readable_files_are_shown(tmp_path, capsys):
 def test_unreadable_files_are_shown_and_exit_with_1(tmp_path, capsys):
     write_file(tmp_path, "600000.csv")
     write_file(tmp_path, "600001.csv")
-    write_file(tmp_path, "notes.txt")
+    write_file(tmp_path, "notes.doc")
+    write_file(tmp_path, "notes.txt", "Bought on Monday.\n")
     output, exit_code = run_preview(capsys, tmp_path)
     assert exit_code == 1
     assert "600001.csv" in output
     assert "2–7" in output
-    assert "neither CSV nor Parquet" in output
+    assert "neither CSV, text, Excel nor Parquet" in output
+    assert "no column for day, open, high, low, close, volume" in " ".join(output.split())
+    assert "2 ignored" in output
 
 
 def test_json_has_everything(tmp_path, capsys):
