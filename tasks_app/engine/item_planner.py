@@ -8,15 +8,24 @@ from typing import Any
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Lane
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import Source, SourceError, Symbol, Transient
+from tasks_app.sources.base import (
+    AdjustedListSource,
+    LeavingSource,
+    Source,
+    SourceError,
+    Symbol,
+    Transient,
+)
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
+MAX_NAMED = 3  # of what was left aside, in a warning
 # Waits a moment: in the limiter's line while it is blocked, else for the response, which it returns.
 Wait = Callable[[Blocked | None], Call[Any] | None]
 
@@ -25,18 +34,20 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
     `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
-    stored list is used and the task gets a warning. Raises `StaleClaim` when the task ends meanwhile, and
-    what `fetch` raises apart from `SourceError`.
+    stored list is used and the task gets a warning, unless the list is free: then it is what the source has
+    now, however short, or the task fails. Raises `StaleClaim` when the task ends meanwhile, and what `fetch`
+    raises apart from `SourceError`.
     """
     is_free = registry.traits(task.source, conf).list_is_free
     recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
     try:
         if not (codes := recent):
             symbols = fetch()
-            stock_list.sync(task.market, task.source, symbols, today=market_today(task.market))
+            today = market_today(task.market)
+            stock_list.sync(task.market, task.source, symbols, today=today, accept_shrink=is_free)
             codes = list(dict.fromkeys(symbol.code for symbol in symbols))
     except SourceError as error:
-        codes = stock_list.stored_codes(task.market, task.source)
+        codes = [] if is_free else stock_list.stored_codes(task.market, task.source)
         if not codes:
             lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
             return False
@@ -46,18 +57,35 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
     return True
 
 
+def warn_left_aside(task: CollectionTask, lane: Lane, source: Source) -> None:
+    """Warns if the source's list did not use all that it found, such as files whose names say no stock."""
+    entries = source.left_aside(task.market) if isinstance(source, LeavingSource) else ()
+    if entries:
+        few = "; ".join(f"{entry.name}: {entry.reason}" for entry in entries[:MAX_NAMED])
+        lifecycle.warn(lane, "left_aside", count=f"{len(entries):,}", message=sanitize_message(few))
+
+
 def fetch_stock_list(
-    source: Source, market: str, limiter: NoLimit, calls: CallPool[Any], wait: Wait
+    source: Source,
+    market: str,
+    limiter: NoLimit,
+    calls: CallPool[Any],
+    wait: Wait,
+    *,
+    adjust: str | None = None,
 ) -> Sequence[Symbol]:
-    """Requests a source's list of a market through its limiter.
+    """Requests a source's list of a market through its limiter; that of an adjustment, where lists differ.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
+    request: Callable[[], Sequence[Symbol]] = partial(source.symbols, market)
+    if adjust is not None and isinstance(source, AdjustedListSource):
+        request = partial(source.symbols_adjusted, market, adjust)
     while True:
         while isinstance(permits := limiter.reserve(1), Blocked):
             wait(permits)
         permit = permits[0]
-        calls.submit(permit, partial(source.symbols, market), permit.since, permit.until)
+        calls.submit(permit, request, permit.since, permit.until)
         try:
             while (call := wait(None)) is None:
                 continue
