@@ -2,8 +2,9 @@
 
 import pytest
 
-from tasks_app.sources.base import Permanent, Request, UnknownStock
+from tasks_app.sources.base import Bar, Permanent, Request, UnknownStock
 from tasks_app.sources.csv_folder import shared_files
+from tasks_app.sources.csv_folder.bars import ParsedFile, ParsedStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tests.sources.csv_files import day, quotes, write_file
 
@@ -125,6 +126,23 @@ def test_shared_file_is_read_once_while_it_does_not_change(tmp_path, source, mon
     path.unlink()
     with pytest.raises(Permanent, match="no file of the market CN"):
         source.symbols("CN")
+
+
+def test_files_that_come_later_are_seen_by_orders_of_codes(tmp_path, source):
+    write_file(tmp_path, "20240102.csv", day_file(0, "600000.SH"))
+    assert len(fetch(source, "600000")) == 1
+    write_file(tmp_path, "20240103.csv", day_file(1, "600000.SH"))
+    assert len(fetch(source, "600000")) == 2
+    write_file(tmp_path, "20240103.csv", day_file(1, "600000.SH") + day_file(2, "600000.SH"))
+    assert len(fetch(source, "600000")) == 3, "a file that grows"
+
+
+def test_packed_bars_come_back_as_they_were():
+    missing = Bar(day(0), 1.5, float("nan"), 1.0, 1.25, 12.5)
+    whole = Bar(day(1), 1.5, 2.0, 1.0, 1.25, 2**40, 1.0, 2.0, None, None, 5.0, None)
+    stocks = {("US", "A"): ParsedStock([missing, whole], [day(2)]), ("US", "B"): ParsedStock([whole])}
+    packed = shared_files.PackedFile.pack(ParsedFile("", "", [], stocks=stocks))
+    assert repr({key: packed.unpack(key) for key in stocks}) == repr(stocks)
 
 
 def test_shared_files_are_bounded(tmp_path, source, monkeypatch):

@@ -128,7 +128,8 @@ class BarParser:
 
     def _read_lines(self) -> Lines:
         """Returns the rows that are some stock's, with their stocks and days."""
-        if self.table.made_by == "yfinance":
+        by_yfinance = self.table.made_by == "yfinance" or {"dividends", "stocksplits"} <= self.columns.names
+        if by_yfinance and "adjclose" not in self.columns.names:
             self._note("maybe_adjusted")
         if count := len(self.table.header_lines):
             self._note("text_lines", count=count)

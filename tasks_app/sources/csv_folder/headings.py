@@ -14,7 +14,7 @@ LOT = 100
 COLUMN_NAMES = {
     "day": (
         "日期", "交易日期", "交易日", "date", "day", "tradedate", "tradingdate", "tradingday", "trddt",
-        "datetime", "交易时间", "时间", "timestamp", "time", "eob", "bob", "t",
+        "datetime", "交易时间", "时间", "timestamp", "candlebegintime", "time", "eob", "bob", "t",
     ),
     "open": ("开盘", "开盘价", "今开", "今开盘", "开", "open", "openprice", "openpx", "opnprc", "o"),
     "high": ("最高", "最高价", "高", "high", "highprice", "highpx", "hiprc", "h"),

@@ -44,12 +44,21 @@ class QuoteFile:
 class Layout:
     """The files by (market, adjustment, code) in the order of their names, and the ignored entries.
 
-    `shared` are the files whose name is no stock's: they are of several stocks, or of none.
+    `shared` are the files whose name is no stock's: they are of several stocks, or of none. `folders` are the
+    folders with the times of their last change, by which `is_current` sees that entries came or went.
     """
 
     files: dict[tuple[str, str, str], QuoteFile] = field(default_factory=dict)
     shared: list[QuoteFile] = field(default_factory=list)
     ignored: list[tuple[Path, Problem]] = field(default_factory=list)
+    folders: dict[Path, int] = field(default_factory=dict)
+
+    def is_current(self) -> bool:
+        """Returns whether no entry has come or gone since the folder was scanned."""
+        try:
+            return all(os.stat(folder).st_mtime_ns == changed for folder, changed in self.folders.items())
+        except OSError:
+            return False
 
 
 def scan_folder(folder: Path) -> Layout:
@@ -61,6 +70,7 @@ def scan_folder(folder: Path) -> Layout:
 
 def _scan_into(layout: Layout, folder: Path, market: str, adjust: str) -> None:
     """Adds every entry of a folder for this market and adjustment; links are never followed."""
+    layout.folders[folder] = os.stat(folder).st_mtime_ns  # before the listing, so that no change is missed
     with os.scandir(folder) as scanned:
         entries = sorted((e for e in scanned if e.name[0] not in ".~"), key=lambda entry: entry.name)
     for entry in entries:

@@ -56,17 +56,11 @@ class CsvSource:
     def left_aside(self, market: str) -> Sequence[LeftAside]:
         """Returns the entries of the folder that the last list left aside, with the reasons."""
         layout = self._layout or self._scan()
-        own = {file.path: file.market for file in layout.shared}
-        reasons: list[tuple[Path, Problem | Note]] = [
-            *layout.ignored,
-            *self._shared.broken,
-            *self._shared.notes,
+        broken = [
+            (file.path, problem) for file, problem in self._shared.broken if file.market in ("", market)
         ]
-        return [
-            LeftAside(str(path.relative_to(self._folder)), reason.describe())
-            for path, reason in reasons
-            if own.get(path, "") in ("", market)
-        ]
+        reasons: list[tuple[Path, Problem | Note]] = [*layout.ignored, *broken, *self._shared.notes]
+        return [LeftAside(str(path.relative_to(self._folder)), reason.describe()) for path, reason in reasons]
 
     def fetch(self, request: Request) -> Answer:
         """Returns the bars of the requested days. The whole files are read, and must be readable."""
@@ -116,10 +110,10 @@ class CsvSource:
     def _find(self, request: Request) -> Sequence[QuoteFile]:
         """Returns the stock's own files; none if its bars are only in files of several stocks."""
         key = (request.market, request.adjust, request.code)
-        layout = self._layout or self._scan()
-        if key not in layout.files and not self._shared.of_stock(key):  # it may have come since the last scan
+        layout = self._layout
+        if layout is None or not layout.is_current() or not self._shared.is_current():
             layout = self._scan()
-        if key not in layout.files and not self._shared.of_stock(key):
+        if key not in layout.files and not self._shared.holds(key):
             raise _unknown_stock(request)
         file = layout.files.get(key)
         return (file, *file.others) if file else ()
