@@ -90,6 +90,14 @@ def test_kind_of_single_precision_is_rounded():
     assert prices == [[10.3, 10.2], [10.3, 10.5]]
 
 
+def test_single_precision_of_high_prices_is_rounded_to_the_files_decimals():
+    prices = [[1983.8100585937501, 1999.98], [2004.989990234375, 2000.0]]
+    assert clean_prices(prices) == 2
+    assert prices == [[1983.81, 1999.98], [2004.99, 2000.0]]
+    thirds = [[10.305, 10.31, 10.315], [10.3, 10.325, 10.305]]
+    assert clean_prices(thirds) == 0
+
+
 def test_long_adjusted_prices_are_not_rounded():
     prices = [[10.123456789, 9.87654321], [11.00000000001, 8.7654321]]
     assert clean_prices(prices) == 0
