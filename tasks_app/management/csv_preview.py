@@ -17,8 +17,8 @@ from tasks_app.quotes import validation
 from tasks_app.sources.base import Request
 from tasks_app.sources.csv_folder.bars import ParsedFile, ParsedStock
 from tasks_app.sources.csv_folder.layout import Layout, QuoteFile
-from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
-from tasks_app.sources.csv_folder.shared_files import NOT_QUOTES
+from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
+from tasks_app.sources.csv_folder.shared_files import MAX_TOTAL_BYTES, NOT_QUOTES
 from tasks_app.sources.csv_folder.source import merge, read_file
 
 MAX_NAMED = 5  # stocks of a file
@@ -44,8 +44,13 @@ def preview_folder(folder: Path, layout: Layout, market: str | None, volume_unit
     previews: list[dict[str, Any]] = []
     ignored_files: list[dict[str, Any]] = []
     shared: dict[SeriesKey, list[tuple[str, ParsedStock]]] = {}
+    read_bytes = 0  # of files of several stocks
     for file in (*layout.shared, *_named_files(layout)):
         if market not in (None, file.market or market):
+            continue
+        read_bytes += 0 if file.code else _size(file.path)
+        if not file.code and read_bytes > MAX_TOTAL_BYTES:
+            previews.append(_too_much(folder, file))
             continue
         preview, content = preview_file(folder, file, volume_unit, shared)
         if not file.code and preview["problems"] and preview["problems"][0]["code"] in NOT_QUOTES:
@@ -69,6 +74,27 @@ def preview_folder(folder: Path, layout: Layout, market: str | None, volume_unit
     }
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat(follow_symlinks=False).st_size
+    except OSError:  # reading it will say why
+        return 0
+
+
+def _too_much(folder: Path, file: QuoteFile) -> dict[str, Any]:
+    problem = Problem("too_much", values={"limit": MAX_TOTAL_BYTES // 2**20})
+    return _identify(folder, file) | {"problems": [_describe(problem)], "problem_count": 1}
+
+
+def _identify(folder: Path, file: QuoteFile) -> dict[str, Any]:
+    name = str(file.path.relative_to(folder))
+    return {"file": name, "market": file.market, "stock": file.code, "adjust": file.adjust}
+
+
+def _describe(problem: Problem) -> dict[str, Any]:
+    return {"line": problem.line, "code": problem.code, "message": problem.describe(_)}
+
+
 def _named_files(layout: Layout) -> Iterator[QuoteFile]:
     for file in layout.files.values():
         yield file
@@ -85,14 +111,13 @@ def preview_file(
 
     `known` has what other files hold of the stocks that may be in several, and gets what this one holds.
     """
-    name = str(file.path.relative_to(folder))
-    preview: dict[str, Any] = {"file": name, "market": file.market, "stock": file.code, "adjust": file.adjust}
+    preview = _identify(folder, file)
     try:
         content = read_file(file, volume_unit)
-        _compare(file, name, content, known)
+        _compare(file, preview["file"], content, known)
     except (UnreadableFile, OSError) as raised:
         error = file_error("malformed", reason=raised.strerror) if isinstance(raised, OSError) else raised
-        problems = [{"line": p.line, "code": p.code, "message": p.describe(_)} for p in error.problems]
+        problems = [_describe(problem) for problem in error.problems]
         return preview | {"problems": problems, "problem_count": error.count}, None
     return preview | describe_content(content, file.adjust), content
 

@@ -69,6 +69,13 @@ def test_kind_of_unit_in_the_heading(heading, shares):
     assert (content.bars[0].volume, content.unit_known_by) == (SHARES[0] * shares, "heading")
 
 
+def test_amounts_in_an_unknown_unit_are_left_out():
+    head = "date,open,high,low,close,volume(shares),成交额(亿元)"
+    content = parse(quotes(head, *rows(amounts=100_000_000)))
+    assert (content.bars[0].volume, content.bars[0].amount) == (SHARES[0], None)
+    assert [note.code for note in content.notes] == ["amount_left_out"]
+
+
 def test_unknown_unit_in_the_heading_is_refused():
     assert problem_of(quotes(PLAIN.replace("volume", "volume(bushels)"), *rows())).code == "unit_unknown"
     assert (

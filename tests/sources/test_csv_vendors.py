@@ -103,6 +103,13 @@ def test_kind_of_code_spellings_in_a_column(code):
     assert problem_of(quotes(head, f"600004,2024-01-02,{PRICES},500,10100")).code == "other_code"
 
 
+@pytest.mark.parametrize("code", ["BRK.B", "BRK-B", "BRK_B", "brk.b"])
+def test_kind_of_class_spellings_in_a_column(code):
+    head = "symbol,date,open,high,low,close,volume"
+    assert len(parse(quotes(head, f"{code},2024-01-02,{PRICES},500"), "BRK-B.csv").bars) == 1
+    assert problem_of(quotes(head, f"BRK.A,2024-01-02,{PRICES},500"), "BRK-B.csv").code == "other_code"
+
+
 def test_index_of_the_other_exchange_is_no_stock():
     head = "symbol,exchange,datetime,open,high,low,close,volume,turnover"
     row = f"000001,SSE,2024-01-02,{PRICES},500,10100"

@@ -234,6 +234,8 @@ class BarParser:
             in_time = sorted(range(len(found)), key=lambda at: lines.days[at])
             return [found[at] for at in in_time if found[at].volume > 0]
 
+        if "amount" in values and not self.columns.has_known_unit("amount"):
+            self._leave_out_amounts(values)
         vendor, market = self.vendor, lines.stocks[0][0] if lines.stocks else self.file.market
         if (
             "amount" not in values
@@ -256,10 +258,14 @@ class BarParser:
     def _convert_amounts(self, values: Numbers, found: Units) -> None:
         if "amount" not in values or found.money == 1:
             return
-        amounts, money = values.pop("amount"), found.money
-        if money is not None:
+        if (money := found.money) is None:
+            self._leave_out_amounts(values)
+        else:
+            amounts = values["amount"]
             values["amount"] = [value if value is None else round(value * money, 2) for value in amounts]
-        elif any(amounts):
+
+    def _leave_out_amounts(self, values: Numbers) -> None:
+        if any(values.pop("amount")):
             self._note("amount_left_out", column=self.columns.heading("amount").text)
 
     def _group(self, lines: Lines, bars: dict[int, Bar]) -> dict[Stock, ParsedStock]:

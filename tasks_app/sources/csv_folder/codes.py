@@ -15,6 +15,7 @@ EXCHANGE_OF_MARK = {
     "SSE": "SSE", "SZSE": "SZSE", "BSE": "BSE", "XSHG": "SSE", "XSHE": "SZSE", "XBSE": "BSE",
 }  # fmt: skip
 _CN_MARK = "|".join(sorted(EXCHANGE_OF_MARK, key=len, reverse=True))
+_CLASS_MARK = re.compile("[-_]")  # BRK-B and BRK_B are BRK.B
 _MARKET = re.compile(r"(CN|HK|US)[-_](.+)", re.IGNORECASE)
 _CN = re.compile(rf"(?:({_CN_MARK})[-_.#]?)?(\d{{6}})(?:[-_.]({_CN_MARK}))?", re.IGNORECASE | re.ASCII)
 _HK = re.compile(r"(HK[-_.#]?|31#)?(\d{1,5})([-_.](?:HK|XHKG))?", re.IGNORECASE | re.ASCII)
@@ -50,9 +51,10 @@ def is_same_code(written: str, market: str, code: str) -> bool:
     if written.isdigit() and written.zfill(len(code)) == code:
         return True
     try:
-        return parse_code(written, market) == (market, code)
+        _, found = parse_code(written, market)
     except UnreadableFile:
         return False
+    return _CLASS_MARK.sub(".", found) == _CLASS_MARK.sub(".", code)
 
 
 def clean(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks_app.sources.base import Bar
 from tasks_app.sources.csv_folder.headings import DERIVED, Columns, Vendor
-from tasks_app.sources.csv_folder.problems import Note, UnreadableFile
+from tasks_app.sources.csv_folder.problems import Note
 
 MIN_PERCENT = 0.2  # smaller changes tell nothing: both units would fit
 MIN_CHANGE = 0.02
@@ -74,11 +74,7 @@ class DerivedColumns:
         """Returns whether a column has our unit that no prices prove: its heading, maker or size tells."""
         heading = self.columns.heading(column)
         if heading.unit or column in self.vendor.documented:
-            try:
-                self.columns.declared_unit(column)
-            except UnreadableFile:
-                return False
-            return True
+            return self.columns.has_known_unit(column)
         if column == "change":
             return heading.name in ("涨跌额", "涨跌", "pricechange")
         # A ratio of more than one is none; more than a hundred percent is no turnover.

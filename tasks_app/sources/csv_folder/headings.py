@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tasks_app.sources.csv_folder.problems import file_error
+from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
 
 LOT = 100
 # Spaces, underscores, hyphens and dots do not count, nor does the case. Names that come first are preferred
@@ -16,21 +16,27 @@ COLUMN_NAMES = {
         "日期", "交易日期", "交易日", "date", "day", "tradedate", "tradingdate", "tradingday", "trddt",
         "datetime", "交易时间", "时间", "timestamp", "candlebegintime", "time", "eob", "bob", "t",
     ),
-    "open": ("开盘", "开盘价", "今开", "今开盘", "开", "open", "openprice", "openpx", "opnprc", "o"),
-    "high": ("最高", "最高价", "高", "high", "highprice", "highpx", "hiprc", "h"),
-    "low": ("最低", "最低价", "低", "low", "lowprice", "lowpx", "loprc", "l"),
-    "close": ("收盘", "收盘价", "收", "close", "closeprice", "closepx", "close/last", "clsprc", "c"),
+    "open": (
+        "开盘", "开盘价", "今开", "今开盘", "开", "开市价", "開盤價", "開市價",
+        "open", "openprice", "openpx", "opnprc", "o",
+    ),
+    "high": ("最高", "最高价", "高", "最高價", "high", "highprice", "highpx", "hiprc", "h"),
+    "low": ("最低", "最低价", "低", "最低價", "low", "lowprice", "lowpx", "loprc", "l"),
+    "close": (
+        "收盘", "收盘价", "收", "收市价", "收盤價", "收市價",
+        "close", "closeprice", "closepx", "close/last", "clsprc", "c",
+    ),
     "volume": (
-        "成交量", "总成交量", "成交股数", "成交数量", "交易量", "总手", "volume", "vol", "totalvolume",
-        "tradevolume", "tradingvolume", "dnshrtrd", "v",
+        "成交量", "总成交量", "成交股数", "成交数量", "交易量", "总手", "成交股數",
+        "volume", "vol", "totalvolume", "tradevolume", "tradingvolume", "dnshrtrd", "v",
     ),
     "prev_close": (
         "昨收", "昨收价", "昨收盘", "昨日收盘", "前收", "前收盘", "前收盘价", "preclose", "prevclose",
         "previousclose", "lastclose",
     ),
     "amount": (
-        "成交额", "成交金额", "总成交额", "成交总额", "总金额", "金额", "交易额", "amount", "amt", "money",
-        "totalturnover", "tradevalue", "tradingvalue", "turnovervalue", "dnvaltrd",
+        "成交额", "成交金额", "总成交额", "成交总额", "总金额", "金额", "交易额", "成交額", "成交金額",
+        "amount", "amt", "money", "totalturnover", "tradevalue", "tradingvalue", "turnovervalue", "dnvaltrd",
     ),
     "amplitude": ("振幅", "amplitude"),
     "change": ("涨跌额", "涨跌", "change", "pricechange"),
@@ -158,6 +164,14 @@ class Columns:
             return False
         heading = self.heading("turnover")
         return heading.name == "turnover" and not heading.unit
+
+    def has_known_unit(self, column: str) -> bool:
+        """Returns whether the column's heading says no unit, or one that is known."""
+        try:
+            self.declared_unit(column)
+        except UnreadableFile:
+            return False
+        return True
 
     def declared_unit(self, column: str) -> int | None:
         """Returns the shares or the money in one unit of the column, as its heading says; None if it doesn't.

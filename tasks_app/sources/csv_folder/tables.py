@@ -21,6 +21,7 @@ from tasks_app.sources.text_encoding import decode_text
 
 MAX_BYTES = 16 * 2**20  # a stock's whole history is a tenth of that
 MAX_UNPACKED_BYTES = 16 * MAX_BYTES
+MAX_WORKBOOK_BYTES = 4 * MAX_BYTES  # unpacked; in memory it is several times as much
 DELIMITERS = ",;\t|"
 MAX_HEADER_LINE = 20
 MIN_KNOWN = 3  # columns of ours that make a line a header
@@ -242,7 +243,10 @@ def _parse_workbook(content: bytes) -> QuoteTable:
     _check_unpacked_size(content)
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheets = [(sheet.title, _sheet_rows(sheet.values)) for sheet in book.worksheets]
+        sheets = []
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()  # which the file may overstate
+            sheets.append((sheet.title, _sheet_rows(sheet.values)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise file_error("malformed", reason=str(error) or type(error).__name__) from error
     with_rows = [(title, rows) for title, rows in sheets if rows]
@@ -266,8 +270,8 @@ def _check_unpacked_size(content: bytes) -> None:
             size = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile as error:
         raise file_error("malformed", reason=str(error)) from error
-    if size > MAX_UNPACKED_BYTES:
-        raise file_error("too_big", limit=MAX_UNPACKED_BYTES // 2**20)
+    if size > MAX_WORKBOOK_BYTES:
+        raise file_error("too_big", limit=MAX_WORKBOOK_BYTES // 2**20)
 
 
 def _sheet_rows(values: Any) -> list[Row]:

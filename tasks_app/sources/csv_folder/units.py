@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tasks_app.sources.csv_folder.headings import LOT, Columns, Vendor
-from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
+from tasks_app.sources.csv_folder.problems import file_error
 
 TOLERANCE = 0.01  # of the price: prices are rounded
 MANY = 20  # lines, of which one in twenty may be odd
@@ -71,14 +71,10 @@ def _declared(columns: Columns, vendor: Vendor, market: str) -> tuple[int | None
     shares, known_by = columns.declared_unit("volume"), "heading"
     if shares is None:
         shares, known_by = (vendor.shares, "columns") if market == "CN" else (None, "market")
-    money: int | None = None
-    if "amount" in columns.positions:
-        try:
-            money = columns.declared_unit("amount")
-        except UnreadableFile:
-            return shares, None, known_by
-        if money is None:
-            money = vendor.money if market == "CN" else 1
+    has_amounts = "amount" in columns.positions and columns.has_known_unit("amount")
+    money = columns.declared_unit("amount") if has_amounts else None
+    if money is None:
+        money = vendor.money if market == "CN" else 1
     return shares, money, known_by
 
 
