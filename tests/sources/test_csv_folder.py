@@ -252,6 +252,10 @@ def test_folder_and_name_identify_the_stock(tmp_path, name, key):
         ("股票.csv", NOT_QUOTES),
         ("aapl.csv", NOT_QUOTES),
         ("sp500_5yr.csv", NOT_QUOTES),
+        ("VOD.L.csv", NOT_QUOTES),
+        ("202401.csv", NOT_QUOTES),
+        ("7203.T.csv", NOT_QUOTES),
+        ("BTC-USD.csv", NOT_QUOTES),
         ("AAPL_daily.csv", NOT_QUOTES),
         ("600000_2020.csv", NOT_QUOTES),
         (

@@ -160,6 +160,7 @@ def test_shared_files_are_bounded(tmp_path, source, monkeypatch):
     [
         ("600000_qfq.csv", "qfq"),
         ("600000.前复权.csv", "qfq"),
+        ("600000(前复权).csv", "qfq"),
         ("hfq/600000_hfq.csv", "hfq"),
         ("后复权/600000.csv", "hfq"),
         ("600000_不复权.csv", ""),
@@ -189,6 +190,7 @@ def test_name_that_contradicts_its_folder_is_left_aside(tmp_path, source):
         ("HK/700.csv", "HK", "00700"),
         ("31#00700.txt", "HK", "00700"),
         ("105.MSFT.csv", "US", "MSFT"),
+        ("BAC-PL.csv", "US", "BAC-PL"),
         ("US/brk-b.csv", "US", "BRK-B"),
     ],
 )

@@ -64,6 +64,7 @@ def test_adjusted_title_in_its_folder():
     [
         ("timestamp,open,high,low,close,volume", f"2024-01-02,{PRICES},500"),
         (",open,high,low,close,volume,money", f"2024-01-02,{PRICES},500,10100"),
+        ("Unnamed: 0,open,high,low,close,volume", f"2024-01-02,{PRICES},500"),
         ("date,1. open,2. high,3. low,4. close,5. volume", f"2024-01-02,{PRICES},500"),
         ("t,o,h,l,c,v,vw", f"2024-01-02,{PRICES},500,20.2"),
         ("ticker,date,open,high,low,close,volume", f"AAPL.US,2024-01-02,{PRICES},500"),

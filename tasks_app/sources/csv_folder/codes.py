@@ -1,7 +1,7 @@
 """Codes as files and people write them: 600000.SH, sz000001, SH#600000, 0700.HK, AAPL.US, 105.MSFT.
 
 A code is never guessed: without a market, six digits are a Chinese stock, five one of Hong Kong, and a ticker
-of the US has at most five letters, in capitals, with a class of one or two (BRK.B).
+of the US has at most five letters, in capitals, and perhaps a class (BRK.B, BAC-PL).
 """
 
 import re
@@ -19,8 +19,11 @@ _CLASS_MARK = re.compile("[-_]")  # BRK-B and BRK_B are BRK.B
 _MARKET = re.compile(r"(CN|HK|US)[-_](.+)", re.IGNORECASE)
 _CN = re.compile(rf"(?:({_CN_MARK})[-_.#]?)?(\d{{6}})(?:[-_.]({_CN_MARK}))?", re.IGNORECASE | re.ASCII)
 _HK = re.compile(r"(HK[-_.#]?|31#)?(\d{1,5})([-_.](?:HK|XHKG))?", re.IGNORECASE | re.ASCII)
+# Classes, warrants, units, rights and preferred shares; other marks are those of exchanges abroad (VOD.L).
+_CLASS = r"(?:[.-](?:[ABCUWR]|WS|WT|UN|RT|RI)|-P[A-Z]|_[A-C])"
 _US = re.compile(
-    r"(US[-_.]|74#|10[567]\.)?([A-Z]{1,5}(?:[.-][A-Z]{1,2}|_[A-C])??)([-_.]US)?", re.IGNORECASE | re.ASCII
+    rf"(US[-_.]|74#|10[567]\.)?([A-Z]{{1,5}}{_CLASS}??)([-_.]US)?",
+    re.IGNORECASE | re.ASCII,
 )
 
 

@@ -14,7 +14,8 @@ LOT = 100
 COLUMN_NAMES = {
     "day": (
         "日期", "交易日期", "交易日", "date", "day", "tradedate", "tradingdate", "tradingday", "trddt",
-        "datetime", "交易时间", "时间", "timestamp", "candlebegintime", "time", "eob", "bob", "t",
+        "datetime", "交易时间", "时间", "timestamp", "candlebegintime", "tradetime", "time",
+        "eob", "bob", "t",
     ),
     "open": (
         "开盘", "开盘价", "今开", "今开盘", "开", "开市价", "開盤價", "開市價",
@@ -63,6 +64,7 @@ REQUIRED_NUMBERS = (*PRICES, "volume")
 NUMBERS = (*REQUIRED_NUMBERS, "prev_close", "amount", "amplitude", "change", "change_pct", "turnover")
 PERCENTAGES = ("amplitude", "change_pct", "turnover")
 SEVERAL_ALLOWED = ("day", "code", "tradestatus", "paused", "market", "exchange", "period", "outstanding")
+PANDAS_INDEX = ("", "unnamed:0")  # how pandas heads a column without a name, and reads it again
 TIMES = ("time", "时间", "交易时间")  # of the day, where another column has the date
 
 SHARES = {"股": 1, "share": 1, "shares": 1, "手": LOT, "lot": LOT, "lots": LOT, "千股": 1000, "万股": 10_000}
@@ -144,8 +146,8 @@ class Columns:
         for position, heading in enumerate(self.headings):
             if heading.column and heading.adjust in (None, adjust):
                 self._add(position, heading)
-        if "day" not in self.positions and self.headings and not self.headings[0].name:
-            self.positions["day"] = 0  # pandas leaves the heading of its index empty
+        if "day" not in self.positions and self.headings and self.headings[0].name in PANDAS_INDEX:
+            self.positions["day"] = 0
         self.time = self._time_column()
         self._check(adjust)
 

@@ -113,6 +113,8 @@ def identify(path: Path, market: str, adjust: str) -> QuoteFile:
     Raises `UnreadableFile` for a name that contradicts itself or its folder.
     """
     stem, named = find_adjust(path.stem)
+    if named is not None:
+        stem = stem.strip("-_. ()（）")
     if named is not None and named != adjust and (adjust or not named):
         raise file_error("other_adjustment", value=named, expected=adjust)
     adjust = named or adjust
