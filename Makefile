@@ -34,6 +34,7 @@ soak: $(VENV)/.installed-dev
 	$(BIN)/python -m tools.chaos --database postgresql --seconds 600
 	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/lifecycle/test_state_machine.py
 	SOAK_EXAMPLES=200 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/api/test_openapi.py -k fuzzed
+	FUZZ_REQUESTS=12000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/security/test_odd_requests.py
 
 # Each check is a target of its own, so that .pre-commit-config.yaml runs the very same commands.
 lint: lint-python lint-types lint-imports lint-templates lint-migrations lint-translations lint-vendored lint-deploy

@@ -22,7 +22,8 @@ def cluster_settings(conf: Conf, log_level: str) -> dict[str, Any]:
         "ack_failures": True,  # a failed slice is never redelivered: the watchdog re-arms its lane
         "max_attempts": 1,
         "recycle": 200,
-        "max_rss": 400_000,  # kilobytes
+        # Kilobytes. A worker that came near its limit is replaced after its job: its heap may be fragmented.
+        "max_rss": conf.worker_memory * 750,
         "save_limit": 100,
         "catch_up": False,
         "log_level": log_level,

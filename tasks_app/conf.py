@@ -139,10 +139,13 @@ class Conf:
     default_source: str = "sample"
     sources: tuple[tuple[str, str], ...] = parsed((), source_paths)
     workers: int = number(2, 1, 1000)
+    worker_memory: int = number(320, 150, MILLION)  # megabytes
     fan_out: int = number(2, 1, 1000)
     slice_seconds: float = number(10.0, 0.1, DAY)
     in_flight: int = number(1, 1, 1000)
     fetch_timeout: float = number(30.0, 0.1, DAY)
+    answer_max_bars: int = number(100_000, 1, BILLION)
+    answer_max_mb: int = number(128, 1, MILLION)
     heartbeat: float = number(1.0, 0.05, DAY)
     lease: float = number(15.0, 1, DAY)
     max_attempts: int = number(3, 1, MILLION)

@@ -4,12 +4,16 @@ Only `api/errors.py` turns these errors into HTTP. What a source raises is in `s
 """
 
 from collections.abc import Mapping
+from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import get_language, gettext, gettext_lazy as _, override
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
+
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 60
 
 
 class CollectorError(Exception):
@@ -174,7 +178,8 @@ class StaleClaim(CollectorError):
 REASONS = {
     "all_failed": _("Every stock failed."),
     "amount_outside_range": _("Amount ÷ volume is outside the range from the session's low to its high."),
-    "bad_answer": _("The source's response is not a list of bars."),
+    "answer_too_large": _("The source's response is larger than the limit, and was not read any further."),
+    "bad_answer": _("The source's response is malformed."),
     "bad_day": _("A bar has no valid date."),
     "bad_file": _("The stock's file can't be read as quotes."),
     "bad_stock_list": _("The stock list contains entries that are not stocks."),
@@ -194,6 +199,7 @@ REASONS = {
     "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
+    "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
     "negative_value": _("A value that must not be negative is negative."),
     "no_worker": _("No worker was active for too long."),
     "not_a_number": _("A price or value is missing or not a number."),
@@ -217,12 +223,13 @@ REASONS = {
     "timeout": _("The source did not respond in time."),
     "units_changed": _("The source has changed the unit of its volumes: this program needs an update."),
     "unknown_stock": _("The source does not know this stock."),
-    "worker_lost": _("The worker was lost while it collected this stock."),
+    "worker_lost": _("Workers were lost while they collected this stock."),
 }
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
     "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
-    "bad_answer": "The source's response is not a list of bars: %(error)s",
+    "answer_too_large": "The source's response is larger than %(limit)s, and was not read any further.",
+    "bad_answer": "The source's response is malformed: %(problem)s",
     "no_worker": "No worker has been active on this task for %(seconds)g s.",
     "not_storable": "The database refused the bars: %(error)s",
     "plan_lost": "The worker was lost %(times)d times while it read the stock list.",
@@ -233,6 +240,10 @@ STORED_REASONS = {
     ),
     "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
     "timeout": "The source did not respond within %(seconds)g s.",
+    "worker_lost": (
+        "Workers lost while they collected this stock: %(losses)d, of these with no other stock in hand: "
+        "%(isolated)d. The last one %(end)s."
+    ),
 }
 
 
@@ -263,9 +274,27 @@ def stored_reason(code: str, **params: Any) -> str:
         return str(STORED_REASONS.get(code) or REASONS[code]) % params
 
 
-def sanitize_message(message: str) -> str:
-    """Returns a vendor's message as the database can store it: without NUL, at most 500 characters."""
-    return message.replace("\0", "")[:500]
+def sanitize_message(message: str, most: int = 500) -> str:
+    """Returns a vendor's message as any database can store it: short, without NUL and lone surrogates."""
+    return message[:most].replace("\0", "").encode(errors="replace").decode()
+
+
+def bounded_repr(value: Any) -> str:
+    """Returns how Python writes a foreign object, in at most 80 characters, or its type if it can't."""
+    try:
+        if type(value) is int and value.bit_length() > 256:  # Python refuses to write thousands of digits
+            return f"a whole number of {value.bit_length():,} bits"
+        return sanitize_message(_REPR.repr(value[: _REPR.maxother] if type(value) is bytes else value), 80)
+    except BaseException:  # the object's own code may raise anything
+        return f"an object of the type {type_name(value)}"
+
+
+def type_name(value: Any) -> str:
+    """Returns the name of a foreign object's type."""
+    try:
+        return sanitize_message(type(value).__name__, 60)
+    except BaseException:  # the type's own code may raise anything
+        return "unknown"
 
 
 def translated_reason(code: str) -> str:

@@ -24,6 +24,12 @@ os.environ["LC_ALL"] = "C.UTF-8"  # commands use the terminal's language
 collect_ignore = ["browser"]  # a run of its own: `make browser`
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs the tests of processes first: they mostly wait, which the others then fill with work."""
+    items.sort(key=lambda item: "concurrency" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True)
 def language() -> Iterator[None]:
     """Starts every test in English: a request's language stays with its thread, which tests share."""

@@ -41,8 +41,9 @@ def suite(name: str, url: str, migrated: str, arguments: list[str], **extra: str
     environment = {**os.environ, "DATABASE_URL": url, "MIGRATED_DATABASE_URL": migrated, **extra}
     manage = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(manage, cwd=ROOT, env={**environment, "DATABASE_URL": migrated}, check=True)
-    # loadgroup: the tests of a module that share a machine run in one process
-    command = [sys.executable, "-m", "pytest", "-n", WORKERS, "--dist", "loadgroup", *arguments]
+    # loadgroup: the tests of a module that share a machine run in one process; in the order of conftest.py
+    parallel = ["-n", WORKERS, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    command = [sys.executable, "-m", "pytest", *parallel, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 

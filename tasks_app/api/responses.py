@@ -45,7 +45,7 @@ class StartedAnswer(OrderAnswer):
     message = s.CharField()
     stock_codes = _texts("Null means the whole stock list.", allow_null=True)
     unknown_codes = _texts("Requested, but not listed in the market, and left out.")
-    total_stocks = _count("0 until a worker has fetched the whole list.")
+    total_stocks = _count("0 until a worker has fetched the stock list.")
 
 
 class ShareAnswer(Answer):
@@ -57,7 +57,7 @@ class TaskAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(TaskStatus.choices)
     progress = s.IntegerField(min_value=0, max_value=100, help_text="Percent of stocks, rounded down.")
-    total_stocks = _count()
+    total_stocks = _count("Grows while a worker plans the stocks of a whole market.")
     processed_stocks = _count()
     success_count = _count()
     failed_count = _count()

@@ -39,7 +39,10 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path(
         "api/docs",
-        SpectacularSwaggerSplitView.as_view(url_name="schema", template_name="api/docs.html"),
+        # No OPTIONS: the page's renderer has no template for REST framework's metadata.
+        SpectacularSwaggerSplitView.as_view(
+            url_name="schema", template_name="api/docs.html", http_method_names=["get", "head"]
+        ),
         name="docs",
     ),
     path("api/auth/", include("rest_framework.urls")),

@@ -3,11 +3,13 @@
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from tasks_app.engine.answers import to_source_error
 from tasks_app.errors import stored_reason
 from tasks_app.sources.base import Permanent, SourceError, Transient
 
@@ -21,7 +23,7 @@ class Call(Generic[Key]):
 
     `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
     its thread woke up, so no request was sent. `seconds`: how long the request took. `result` is what the
-    source returned, unchecked.
+    function returned.
     """
 
     key: Key
@@ -34,11 +36,18 @@ class Call(Generic[Key]):
     recalled: threading.Event = field(default_factory=threading.Event)
 
 
+class OutOfMemory(Permanent):
+    """The worker reached its limit of memory during the request; another request may be the cause."""
+
+    code = "memory_limit"
+
+
 class CallPool(Generic[Key]):
     """The calls in flight. One that takes longer than `timeout` seconds is abandoned as `Transient`.
 
     A thread can't be stopped: a call that is abandoned during its request lives on until its own end, so
-    `abandoned` (their number) tells the caller to have the process replaced. Calls that still wait for their
+    `abandoned` (their number, with that of calls that ran out of memory) tells the caller to have the process
+    replaced. Calls that still wait for their
     permitted time never send a request.
     """
 
@@ -52,6 +61,10 @@ class CallPool(Generic[Key]):
     def is_idle(self) -> bool:
         """Whether no call is in flight."""
         return not self._open
+
+    def in_flight(self) -> list[Key]:
+        """Returns the keys of the calls in flight."""
+        return [call.key for call in self._open.values()]
 
     def submit(
         self, key: Key, function: Callable[[], Any], since: float = 0.0, until: float = float("inf")
@@ -112,11 +125,13 @@ class CallPool(Generic[Key]):
         if call.began is not None:
             try:
                 call.result = function()
-            except SourceError as error:
-                call.error = error
+            except MemoryError as error:
+                traceback.clear_frames(error.__traceback__)  # they hold what has filled the memory
+                logger.warning("a request reached the worker's limit of memory")
+                self.abandoned += 1  # the process is to be replaced
+                call.error = OutOfMemory(stored_reason("memory_limit"))
             except BaseException as error:  # anything that a vendor's library raises is that stock's failure
-                logger.exception("the source raised an unexpected error")
-                call.error = Permanent(f"{type(error).__name__}: {error}", code="source_raised")
+                call.error = to_source_error(error)
             call.seconds = time.monotonic() - call.began
         call.ended = True
         self._ended.put(call)

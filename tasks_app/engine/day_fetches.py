@@ -7,19 +7,21 @@ it is requested again, and in the end the stocks are requested one by one.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
-from typing import Any, cast
 from uuid import UUID
 
 from tasks_app.conf import Conf
+from tasks_app.engine.answers import CheckedSource
+from tasks_app.engine.call_pool import CallPool
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
 from tasks_app.sources import registry
-from tasks_app.sources.base import Bar, DaySource, Request, SelectiveDaySource, Source
+from tasks_app.sources.base import Bar, Request
 
 FAILED = "by_day_failed"
+OFFER_SECONDS = 1.0  # in which a source must say whether it offers a day: it needs no request for that
 MIN_SHARE = 0.8  # of the stocks that traded before: a day with fewer was cut off
 Day = Mapping[str, Bar]  # bars by code
 
@@ -49,19 +51,26 @@ def day_cache(task_id: UUID, source: str) -> DayCache:
 
 
 class DayFetcher:
-    """Decides whether a task requests whole days from one of its sources, and requests them."""
+    """Decides whether a task requests whole days from one of its sources, and requests them.
 
-    def __init__(self, task: CollectionTask, name: str, source: Source, conf: Conf) -> None:
+    `problem` says why the source could not tell whether it offers a day; "" if it could.
+    """
+
+    def __init__(self, task: CollectionTask, name: str, source: CheckedSource, conf: Conf) -> None:
         self.task, self.name, self.source, self.conf = task, name, source, conf
         self.cache = day_cache(task.pk, name)
         self.in_flight: set[date] = set()
+        self.problem = ""
+        self._offered: dict[date, bool] = {}
         traits = registry.traits(name, conf)
         self.selects_days = traits.selects_days
         serves_days = traits.serves_days(task.market, task.adjust)
         self.is_worthwhile = serves_days and task.total_stocks >= conf.by_day_from
         if self.is_worthwhile and not self.cache.given_up:
-            warned = TaskEvent.objects.filter(task=task, kind=EventKind.WARNED, params__code=FAILED)
-            self.cache.given_up = warned.exists()
+            events = TaskEvent.objects.filter(task=task)
+            warned = events.filter(kind=EventKind.WARNED, params__code=FAILED)
+            lost = events.filter(kind=EventKind.RESCUED)  # a day's response may be what kills the workers
+            self.cache.given_up = warned.exists() or lost.count() >= conf.max_attempts
 
     def sessions_for(self, request: Request) -> tuple[date, ...]:
         """Returns the days that answer the request; none if the stock is to be requested by itself."""
@@ -72,10 +81,8 @@ class DayFetcher:
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:
             return ()
-        if self.selects_days:
-            source = cast(SelectiveDaySource, self.source)
-            if not all(source.offers_day(self.task.market, day) for day in sessions):
-                return ()
+        if self.selects_days and not all(map(self._is_offered, sessions)):
+            return ()
         self.cache.wanted.update(sessions)
         return tuple(sessions)
 
@@ -84,17 +91,16 @@ class DayFetcher:
         return [day for day in sessions if day not in self.cache.days]
 
     def fetch(self, day: date) -> Day:
-        """Requests a day from the source. Raises `SourceError`."""
-        source = cast(DaySource, self.source)  # `is_worthwhile` has checked it
-        return source.fetch_day(self.task.market, day, self.task.adjust)
+        """Requests a day from the source. Raises what the source raises."""
+        return self.source.fetch_day(self.task.market, day, self.task.adjust)
 
-    def find_problem(self, day: date, response: Any) -> str:
+    def find_problem(self, day: date, response: Day) -> str:
         """Returns why the response is not a whole day of the market; "" if it is one. Costs a query.
 
         It must have most of the task's stocks that are stored up to the session before. A first
         collection, of which nothing is stored, can't be checked.
         """
-        if not isinstance(response, Mapping) or not response:
+        if not response:
             return "a response without any bar"
         expected = self._traded_before(min(self.cache.wanted, default=day))
         received = sum(code in response for code in expected)
@@ -118,6 +124,18 @@ class DayFetcher:
         """Returns the stock's bars on these days in ascending date order."""
         bars = (self.cache.days[day].get(code) for day in sorted(sessions))
         return [bar for bar in bars if bar is not None]
+
+    def _is_offered(self, day: date) -> bool:
+        """Asks the source, once per slice and day, in a thread: its code may raise anything, or hang."""
+        if day not in self._offered:
+            calls: CallPool[date] = CallPool(OFFER_SECONDS)
+            calls.submit(day, partial(self.source.offers_day, self.task.market, day))
+            while (call := calls.next(OFFER_SECONDS)) is None:
+                continue
+            if call.error:
+                self.problem, self.cache.given_up = f"{day}: {call.error}", True
+            self._offered[day] = call.error is None and call.result
+        return self._offered[day]
 
     def _traded_before(self, first: date) -> list[str]:
         """Returns the task's stocks whose stored bars include the last session before `first`."""

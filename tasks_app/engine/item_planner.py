@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
+from tasks_app.engine.answers import CheckedSource, StockListing
 from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Lane
@@ -14,14 +15,7 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import (
-    AdjustedListSource,
-    LeavingSource,
-    Source,
-    SourceError,
-    Symbol,
-    Transient,
-)
+from tasks_app.sources.base import LeftAside, SourceError, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
@@ -30,13 +24,20 @@ MAX_NAMED = 3  # of what was left aside, in a warning
 Wait = Callable[[Blocked | None], Call[Any] | None]
 
 
-def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]], conf: Conf) -> bool:
+def plan(
+    task: CollectionTask,
+    lane: Lane,
+    fetch: Callable[[], StockListing],
+    conf: Conf,
+    after_batch: Callable[[], None] = lambda: None,
+) -> bool:
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
     `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
     stored list is used and the task gets a warning, unless the list is free: then it is what the source has
-    now, however short, or the task fails. Raises `StaleClaim` when the task ends meanwhile, and what `fetch`
-    raises apart from `SourceError`.
+    now, however short, or the task fails. Stocks and items are stored in batches, and `after_batch` is called
+    between them. Raises `StaleClaim` when the task ends meanwhile, and what `after_batch` and, apart from
+    `SourceError`, `fetch` raise.
     """
     is_free = registry.traits(task.source, conf).list_is_free
     recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
@@ -44,8 +45,17 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
         if not (codes := recent):
             symbols = fetch()
             today = market_today(task.market)
-            stock_list.sync(task.market, task.source, symbols, today=today, accept_shrink=is_free)
+            stock_list.sync(
+                task.market,
+                task.source,
+                symbols,
+                today=today,
+                accept_shrink=is_free,
+                after_batch=after_batch,
+            )
+            _warn_left_aside(lane, symbols.left_aside)
             codes = list(dict.fromkeys(symbol.code for symbol in symbols))
+            del symbols
     except SourceError as error:
         codes = [] if is_free else stock_list.stored_codes(task.market, task.source)
         if not codes:
@@ -53,34 +63,31 @@ def plan(task: CollectionTask, lane: Lane, fetch: Callable[[], Sequence[Symbol]]
             return False
         params = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
         lifecycle.warn(lane, "stock_list_kept", **params)
-    lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes))
+    lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes), after_batch)
     return True
 
 
-def warn_left_aside(task: CollectionTask, lane: Lane, source: Source) -> None:
+def _warn_left_aside(lane: Lane, entries: Sequence[LeftAside]) -> None:
     """Warns if the source's list did not use all that it found, such as files whose names say no stock."""
-    entries = source.left_aside(task.market) if isinstance(source, LeavingSource) else ()
     if entries:
         few = "; ".join(f"{entry.name}: {entry.reason}" for entry in entries[:MAX_NAMED])
         lifecycle.warn(lane, "left_aside", count=f"{len(entries):,}", message=sanitize_message(few))
 
 
 def fetch_stock_list(
-    source: Source,
+    source: CheckedSource,
     market: str,
     limiter: NoLimit,
     calls: CallPool[Any],
     wait: Wait,
     *,
     adjust: str | None = None,
-) -> Sequence[Symbol]:
+) -> StockListing:
     """Requests a source's list of a market through its limiter; that of an adjustment, where lists differ.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    request: Callable[[], Sequence[Symbol]] = partial(source.symbols, market)
-    if adjust is not None and isinstance(source, AdjustedListSource):
-        request = partial(source.symbols_adjusted, market, adjust)
+    request = partial(source.symbols, market, adjust)
     while True:
         while isinstance(permits := limiter.reserve(1), Blocked):
             wait(permits)
@@ -101,10 +108,11 @@ def fetch_stock_list(
         limiter.record_success(permit)
     if call.error:
         raise call.error
-    return () if call.result is None else call.result
+    symbols: StockListing = call.result
+    return symbols
 
 
-def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
+def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
     calls: CallPool[Permit] = CallPool(math.inf)
 
@@ -113,4 +121,5 @@ def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
-    return fetch_stock_list(registry.get_source(name, conf), market, limiter_for(name, conf), calls, wait)
+    source = CheckedSource(registry.get_source(name, conf), conf)
+    return fetch_stock_list(source, market, limiter_for(name, conf), calls, wait)

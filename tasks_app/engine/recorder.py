@@ -58,12 +58,8 @@ class Recorder:
         `days_are_complete`: a day without a bar truly had none, because the response held other stocks'
         bars of that day. Up to `claim_more` stocks are claimed in the same commit and returned.
         """
-        try:
-            result = self._validate(item, bars)
-            answer = bars if isinstance(bars, Answer) else Answer()
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            self.fail(item.claim, "bad_answer", errors.stored_reason("bad_answer", error=error))
-            return []
+        result = self._validate(item, bars)
+        answer = bars if isinstance(bars, Answer) else Answer()
         try:
             return self._write(item, result, answer, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:

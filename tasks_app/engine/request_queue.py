@@ -13,7 +13,8 @@ from typing import Any
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
-from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
+from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
 from tasks_app.errors import sanitize_message
@@ -49,8 +50,17 @@ class RequestQueue:
         return self.calls.is_idle() and not self.waiting
 
     def capacity(self, source: SourceState) -> int:
-        """Returns how many more stocks could be requested at once. A claim is an attempt, so never more."""
+        """Returns how many more stocks could be requested at once. A claim is an attempt, so never more.
+
+        None while the slice holds a suspect: it must be the only one that can kill the worker.
+        """
+        if any(item.claim.is_isolated for item in self._held()):
+            return 0
         return max(source.free_slots() - len(self.waiting), 0)
+
+    def may_isolate(self) -> bool:
+        """Whether this process makes no request, not even an abandoned one that goes on in its thread."""
+        return self.is_empty() and not self.calls.abandoned
 
     def add(self, item: StockRequest) -> None:
         """Adds a claimed stock."""
@@ -64,6 +74,9 @@ class RequestQueue:
         """
         self.record_from_days(source)
         calls = self._needed_calls(source)
+        if source.days.problem:
+            self._warn_of_days(source, source.days.problem)
+            source.days.problem = ""
         count = min(len(calls), source.free_slots())
         if not count or source.cooldown_left():
             return None
@@ -112,10 +125,10 @@ class RequestQueue:
         if source_call.item and error:
             self._handle_failure(source_call.item, error, is_source_failure)
         elif source_call.item:
-            limit = self.capacity(self.router.current()) if claim_more else 0
-            # Not `or`: the truth value of a vendor's table may be undefined.
-            bars = () if call.result is None else call.result
-            return self.recorder.store(source_call.item, bars, claim_more=limit)
+            # After a suspect, the next claim begins with the other suspects.
+            may_claim = claim_more and not source_call.item.claim.is_isolated
+            limit = self.capacity(self.router.current()) if may_claim else 0
+            return self.recorder.store(source_call.item, call.result, claim_more=limit)
         return []
 
     def recall_waiting(self) -> None:
@@ -138,16 +151,24 @@ class RequestQueue:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
 
+    def _held(self) -> list[StockRequest]:
+        in_flight = [call.item for call in self.calls.in_flight() if call.item]
+        return [*self.waiting, *in_flight]
+
     def _waiting_for(self, source: SourceState) -> list[StockRequest]:
         return [item for item in self.waiting if item.source is source]
 
     def _needed_calls(self, source: SourceState) -> list[SourceCall]:
-        """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
+        """Returns the calls that the waiting stocks need: each missing day once, then single stocks.
+
+        A suspect is requested by itself: a day's response that kills the worker is not its fault.
+        """
         days, fetch = source.days, source.source.fetch
         missing_days: set[date] = set()
         single_stocks = []
         for item in self._waiting_for(source):
-            if missing := days.missing(days.sessions_for(item.request)):
+            missing = days.missing(days.sessions_for(item.request))
+            if missing and not item.claim.is_isolated:
                 missing_days.update(missing)
             else:
                 single_stocks.append(SourceCall(source, partial(fetch, item.request), item))
@@ -166,7 +187,9 @@ class RequestQueue:
 
     def _handle_failure(self, item: StockRequest, error: SourceError, is_source_failure: bool) -> None:
         """Requeues the stock for another attempt, passes it to the next source, or records its failure."""
-        if isinstance(error, Transient) and (
+        if isinstance(error, OutOfMemory) and not item.claim.is_isolated:
+            lifecycle.suspect(item.claim, error.code, str(error))
+        elif isinstance(error, Transient) and (
             is_source_failure or item.attempts_here < self.conf.max_attempts
         ):  # a failure of the whole source costs the stock no attempt
             message, code = sanitize_message(item.describe(str(error))), item.error_code or error.code
@@ -179,7 +202,7 @@ class RequestQueue:
             self.recorder.fail(item.claim, item.error_code, message)
 
     def _complete_day(
-        self, source: SourceState, day: date, bars: Any, error: SourceError | None, is_source_failure: bool
+        self, source: SourceState, day: date, bars: Day, error: SourceError | None, is_source_failure: bool
     ) -> None:
         """Caches a day of the whole market; else retries after a pause, or gives up requesting days."""
         problem = source.days.find_problem(day, bars) if error is None else str(error)
@@ -190,8 +213,11 @@ class RequestQueue:
         if is_source_failure or source.days.record_failure(may_pass):
             source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))
             return
-        reason = sanitize_message(f"{day}: {problem}")
-        lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=reason)
+        self._warn_of_days(source, f"{day}: {problem}")
+
+    def _warn_of_days(self, source: SourceState, problem: str) -> None:
+        """Records that the stocks are requested one by one, and why."""
+        lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=sanitize_message(problem))
 
     def _retry_delay(self, attempts: int, error: SourceError | None) -> float:
         """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""

@@ -34,7 +34,8 @@ from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
-from tasks_app.workers import shutdown
+from tasks_app.workers import process_state, shutdown
+from tasks_app.workers.process_state import HeldLane
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
@@ -47,8 +48,13 @@ def run(task_id: str, number: int, generation: int) -> None:
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
-        if not _decline_without_source(lane):
-            Slice(lane).run()
+        with process_state.own_state.holding(HeldLane(lane.task_id, lane.number, lane.generation)):
+            try:
+                if not _decline_without_source(lane):
+                    Slice(lane).run()
+            except MemoryError:  # in this thread, whatever request has filled the memory
+                logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
+                os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
     except StaleClaim as stale:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:
@@ -81,7 +87,7 @@ class Claiming(Enum):
 
 
 class SliceIsOver(Exception):
-    """The slice's time is over before the stock list has arrived."""
+    """The slice's time is over before the task's items are planned."""
 
 
 class Slice:
@@ -123,14 +129,21 @@ class Slice:
         args = first.source, self.task.market, first.limiter, self.queue.calls, self._wait_for_list
         fetch = partial(item_planner.fetch_stock_list, *args, adjust=self.task.adjust)
         try:
-            is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf)
+            is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf, self._after_batch)
         except SliceIsOver:
             lifecycle.close(self.lane)
             return False
         if is_planned:
-            item_planner.warn_left_aside(self.task, self.lane, first.source)
+            abandoned = self.queue.calls.abandoned
             self._load_task()
+            self.queue.calls.abandoned = abandoned  # such a request for the list goes on in its thread
         return is_planned
+
+    def _after_batch(self) -> None:
+        """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""
+        self._beat_if_due()
+        if shutdown.is_requested():
+            raise SliceIsOver
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
         """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
@@ -152,10 +165,13 @@ class Slice:
     def _wait(self, seconds: float) -> Call[Any] | None:
         """Returns a call that has ended, or None after so many seconds or at the lane's next heartbeat."""
         call = self.queue.calls.next(min(self.heartbeat_at - time.monotonic(), seconds))
+        self._beat_if_due()
+        return call
+
+    def _beat_if_due(self) -> None:
         if time.monotonic() >= self.heartbeat_at:
             lifecycle.beat(self.lane)
             self.heartbeat_at = time.monotonic() + self.conf.heartbeat
-        return call
 
     def _is_over(self) -> bool:
         if shutdown.is_requested():
@@ -195,7 +211,7 @@ class Slice:
         limit = BATCH - len(self.queue.waiting) if in_batches else self.queue.capacity(source)
         if limit <= 0:
             return
-        claims = lifecycle.claim(self.lane, limit)
+        claims = lifecycle.claim(self.lane, limit, may_isolate=self.queue.may_isolate())
         for claim in claims:
             self._take_up(claim)
         self.queue.record_from_days(source)

@@ -15,6 +15,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Coalesce, Now
 
 from tasks_app.conf import Conf
+from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.day_fetches import DayFetcher
 from tasks_app.engine.request_planner import StoredState
 from tasks_app.lifecycle import Claim
@@ -35,7 +36,7 @@ class SourceState:
     def __init__(self, task: CollectionTask, name: str, position: int, conf: Conf) -> None:
         self.name, self.position, self.conf = name, position, conf
         self.limits = registry.limits(name, conf)
-        self.source = registry.get_source(name, conf)
+        self.source = CheckedSource(registry.get_source(name, conf), conf)
         self.limiter = limiter_for(name, conf)
         self.days = DayFetcher(task, name, self.source, conf)
         self.in_flight = 0

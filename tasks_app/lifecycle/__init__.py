@@ -13,7 +13,7 @@ row first, so verbs of one task never deadlock. All times are the database's, be
 
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome
 from tasks_app.lifecycle.completion import record
-from tasks_app.lifecycle.recovery import abandon_if_unattended, fail, rescue
+from tasks_app.lifecycle.recovery import OUT_OF_MEMORY, abandon_if_unattended, fail, rescue, rescue_lane
 from tasks_app.lifecycle.user_actions import cancel, retry, start
 from tasks_app.lifecycle.worker_actions import (
     beat,
@@ -24,10 +24,12 @@ from tasks_app.lifecycle.worker_actions import (
     plan,
     record_and_claim,
     requeue,
+    suspect,
     warn,
 )
 
 __all__ = [
+    "OUT_OF_MEMORY",
     "Claim",
     "Lane",
     "Outcome",
@@ -44,7 +46,9 @@ __all__ = [
     "record_and_claim",
     "requeue",
     "rescue",
+    "rescue_lane",
     "retry",
     "start",
+    "suspect",
     "warn",
 ]

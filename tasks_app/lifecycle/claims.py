@@ -20,6 +20,7 @@ RUNNING = TaskStatus.RUNNING
 PENDING, CLAIMED = ItemState.PENDING, ItemState.CLAIMED
 DUE = Q(state=PENDING) & (Q(not_before__isnull=True) | Q(not_before__lte=Now()))
 RELEASED: dict[str, Any] = {"state": PENDING, "lane": None, "lease_until": None, "fence": F("fence") + 1}
+SUSPECTS_WITHIN = 20  # of the next due items
 BAR_COUNTS = ("collected", "corrected", "skipped", "refused", "flagged")
 
 _INITIAL = {  # SQL values of a new item's columns
@@ -28,7 +29,7 @@ _INITIAL = {  # SQL values of a new item's columns
 }
 _INSERT = (
     f"INSERT INTO {CollectionItem._meta.db_table} (task_id, position, code, state, {', '.join(_INITIAL)})"
-    f" SELECT %%s, position, code, '{PENDING}', {', '.join(_INITIAL.values())} FROM (%s) AS codes"
+    f" SELECT %%s, position + %%s, code, '{PENDING}', {', '.join(_INITIAL.values())} FROM (%s) AS codes"
 )
 _CODES = {
     "sqlite": "SELECT key AS position, value AS code FROM json_each(%s)",
@@ -59,13 +60,22 @@ class Lane:
 
 @dataclass(frozen=True)
 class Claim:
-    """One stock claimed by a slice. Its writes must find the item with this `fence`."""
+    """One stock claimed by a slice. Its writes must find the item with this `fence`.
+
+    `losses` is the number of workers that were lost with this stock before.
+    """
 
     lane: Lane
     item_id: int
     code: str
     fence: int
     attempts: int
+    losses: int = 0
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the worker must hold no other stock and make no other request meanwhile."""
+        return self.losses > 0
 
     @property
     def item(self) -> QuerySet[CollectionItem]:
@@ -134,9 +144,33 @@ def extend_lease(lane: Lane) -> bool:
 
 
 def claim_items(lane: Lane, limit: int) -> list[Claim]:
-    """Claims up to `limit` due items for a lane whose lease was just extended."""
-    due = items_of(lane.task_id).filter(DUE).order_by("position")[:limit]
-    rows = list(due.values_list("pk", "code", "fence", "attempts"))
+    """Claims up to `limit` due items, but no suspects, for a lane whose lease was just extended.
+
+    The lane must not hold a suspect.
+    """
+    return _claim(lane, items_of(lane.task_id).filter(DUE, losses=0).order_by("position")[:limit])
+
+
+def claim_suspect(lane: Lane) -> list[Claim]:
+    """Claims one suspect for a lane that holds nothing and whose lease was just extended.
+
+    While other stocks are due, one lane at a time takes suspects and the others continue at full speed.
+    Looks at the next due items only: suspects were claimed before, so they are among the first.
+    """
+    items = items_of(lane.task_id)
+    next_due = items.filter(DUE).order_by("position").values_list("pk", "losses")[:SUSPECTS_WITHIN]
+    suspects = [pk for pk, losses in next_due if losses]
+    if not suspects:
+        return []
+    another_is_held = items.filter(state=CLAIMED, losses__gt=0).exists()
+    if another_is_held and items.filter(DUE, losses=0).exists():
+        return []
+    return _claim(lane, items.filter(pk=suspects[0]))
+
+
+def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
+    """Claims these items. The task's row must be locked."""
+    rows = list(due.values_list("pk", "code", "fence", "attempts", "losses"))
     CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
         state=CLAIMED,
         lane=lane.number,
@@ -146,15 +180,31 @@ def claim_items(lane: Lane, limit: int) -> list[Claim]:
         started_at=Coalesce("started_at", Now()),
         not_before=None,
     )
-    return [Claim(lane, pk, code, fence + 1, attempts + 1) for pk, code, fence, attempts in rows]
+    return [
+        Claim(lane, pk, code, fence + 1, attempts + 1, losses) for pk, code, fence, attempts, losses in rows
+    ]
 
 
-def add_items(task_id: UUID, codes: Sequence[str]) -> None:
-    """Creates the task's items with one statement.
+def add_items(task_id: UUID, codes: Sequence[str], first: int = 0) -> None:
+    """Creates items from the position `first` on with one statement.
 
     Creating model instances for a whole market took a third of the time until its first bar.
     """
     with connection.cursor() as cursor:
         key = CollectionTask._meta.pk.get_db_prep_value(task_id, connection)
-        cursor.execute(_INSERT % _CODES[connection.vendor], [key, json.dumps(list(codes))])
-    CollectionTask.objects.filter(pk=task_id).update(total_stocks=len(codes), planned_at=Now())
+        cursor.execute(_INSERT % _CODES[connection.vendor], [key, first, json.dumps(list(codes))])
+    total = F("total_stocks") + len(codes)
+    CollectionTask.objects.filter(pk=task_id).update(total_stocks=total, heartbeat_at=Now())
+
+
+def drop_items(task_id: UUID, most: int) -> int:
+    """Deletes up to `most` items, the last ones, of a task that is not planned yet. Returns how many."""
+    last = items_of(task_id).order_by("-position").values_list("pk", flat=True)[:most]
+    dropped, _ = items_of(task_id).filter(pk__in=list(last)).delete()
+    CollectionTask.objects.filter(pk=task_id).update(total_stocks=F("total_stocks") - dropped)
+    return dropped
+
+
+def complete_plan(task_id: UUID) -> None:
+    """Marks the task as planned: from now on its items may be claimed."""
+    CollectionTask.objects.filter(pk=task_id).update(planned_at=Now())

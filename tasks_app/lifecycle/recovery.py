@@ -1,13 +1,15 @@
 """Keeps running tasks going: supplies them with slices, rescues them when workers are lost, fails them."""
 
 import math
+import signal
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app import errors
@@ -27,12 +29,13 @@ from tasks_app.lifecycle.claims import (
 )
 from tasks_app.lifecycle.completion import end, end_if_done, record
 from tasks_app.lifecycle.events import WORKER
-from tasks_app.models import CollectionLane, CollectionTask, TaskEvent
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 
 PLAN_ATTEMPTS = 10
+OUT_OF_MEMORY = 71  # exit code of a worker process that reached COLLECTOR_WORKER_MEMORY
 NOT_HERE = "source_not_here"  # the warning of a host that lacks the task's source
 
 
@@ -50,9 +53,26 @@ def rescue(task_id: UUID, watched: float = math.inf) -> None:
         if reason := _failure(task_id, watched):
             fail(task_id, *reason)
             return
-        _release_expired_items(task_id)
+        _release_lost_items(task_id, items_of(task_id).filter(state=CLAIMED, lease_until__lt=Now()))
         if not end_if_done(task_id):
             supply(task_id)
+
+
+def rescue_lane(lane: Lane, exit_code: int) -> None:
+    """Releases what a dead worker process held, without waiting for the leases, and supplies the task.
+
+    Call it only for a process that its supervisor has reaped: then the slice of this generation has ended
+    for certain, and no request of its own goes on. `exit_code` is negative for a signal. Raises `StaleClaim`
+    when the lane was closed or given to another slice, or when the task is not running.
+    """
+    with transaction.atomic():
+        lock_running_task(lane.task_id)
+        expired = Now() - timedelta(seconds=1)
+        if not lane.row.filter(begun=True, lease_until__isnull=False).update(lease_until=expired):
+            raise errors.StaleClaim(what=str(lane))
+        _release_lost_items(lane.task_id, lane.claimed_items, exit_code)
+        if not end_if_done(lane.task_id):
+            supply(lane.task_id)
 
 
 def abandon_if_unattended(task: CollectionTask) -> bool:
@@ -134,22 +154,59 @@ def _silence(task_id: UUID) -> tuple[str, str] | None:
     return "no_worker", errors.stored_reason("no_worker", seconds=seconds)
 
 
-def _release_expired_items(task_id: UUID) -> None:
-    """Releases the items of lost workers. An item that was lost with its last attempt has failed."""
-    expired = items_of(task_id).filter(state=CLAIMED, lease_until__lt=Now())
-    rows = list(expired.values_list("pk", "code", "fence", "attempts"))
+def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], exit_code: int | None = None) -> None:
+    """Releases the items of lost workers. An item that was lost in isolation too often has failed."""
+    rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses"))
     if not rows:
         return
     events.record_event(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
     attempts_allowed = settings.COLLECTOR.max_attempts * (1 + len(fallbacks))
-    error: dict[str, Any] = {
-        "error_code": "worker_lost",
-        "error_message": errors.stored_reason("worker_lost"),
-    }
-    for pk, code, fence, attempts in rows:
-        claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts)
-        if attempts >= attempts_allowed:
-            record(claim, Outcome(ItemState.FAILED, **error))
-        else:
-            claim.item.update(**RELEASED, **error)
+    for pk, code, fence, attempts, losses in rows:
+        _count_loss(
+            Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses), attempts_allowed, exit_code
+        )
+
+
+def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> None:
+    """Counts a lost worker. It costs an attempt only in isolation: otherwise a companion may be the cause.
+
+    The first loss makes the stock a suspect. A stock fails with its last attempt, but never before it was
+    lost in isolation COLLECTOR_MAX_ATTEMPTS times: a worker can also be killed from outside. Memory is not
+    filled from outside: one loss in isolation is enough, unless another source may do better.
+    """
+    isolated = claim.losses  # each loss but the first was in isolation
+    most = settings.COLLECTOR.max_attempts
+    is_exhausted = claim.attempts >= attempts_allowed and isolated >= most
+    code = "worker_lost"
+    if exit_code == OUT_OF_MEMORY:
+        code, is_exhausted = "memory_limit", is_exhausted or (isolated > 0 and attempts_allowed == most)
+    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, exit_code)}
+    if is_exhausted:
+        claim.item.update(losses=isolated + 1)
+        record(claim, Outcome(ItemState.FAILED, **error))
+        return
+    counts = isolated and claim.attempts < attempts_allowed
+    delay = min(settings.COLLECTOR.backoff * 2 ** (isolated - 1), settings.COLLECTOR.backoff_max)
+    claim.item.update(
+        **RELEASED,
+        **error,
+        losses=isolated + 1,
+        attempts=claim.attempts if counts else claim.attempts - 1,
+        not_before=Now() + timedelta(seconds=delay) if isolated else None,
+    )
+
+
+def _describe_losses(claim: Claim, exit_code: int | None) -> str:
+    """Returns how often workers were lost with this stock, and how the last one ended if that is known."""
+    if exit_code == OUT_OF_MEMORY:
+        return errors.stored_reason("memory_limit")
+    if exit_code is None:
+        end = "did not report until its lease expired"
+    elif exit_code >= 0:
+        end = f"exited with status {exit_code}"
+    else:
+        end = f"was killed by signal {-exit_code}"
+        with suppress(ValueError):  # a signal without a name
+            end = f"was killed by {signal.Signals(-exit_code).name}"
+    return errors.stored_reason("worker_lost", losses=claim.losses + 1, isolated=claim.losses, end=end)

@@ -16,7 +16,7 @@ from django.db.models import Q
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events, retention
-from tasks_app.lifecycle.claims import RUNNING, add_items, lock_task
+from tasks_app.lifecycle.claims import RUNNING, add_items, complete_plan, lock_task
 from tasks_app.lifecycle.completion import end
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import rescue, supply
@@ -66,7 +66,8 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
             raise errors.TaskNotFound(task_id=task_id)
         orders.find_source(old.market, old.source, settings.COLLECTOR)
         remaining = Q(state=ItemState.FAILED, error_code=error_code) if error_code else ~DONE
-        codes = tuple(old.items.filter(remaining).order_by("position").values_list("code", flat=True))
+        items = old.items.filter(remaining) if old.planned_at else old.items.none()  # else half a plan
+        codes = tuple(items.order_by("position").values_list("code", flat=True))
         if not codes and (old.planned_at or error_code):
             raise errors.NothingToRetry(task_id=task_id)
         order = orders.order_from_task(old)
@@ -128,6 +129,7 @@ def _create_task(
     events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:
         add_items(task.pk, codes)
+        complete_plan(task.pk)
     supply(task.pk)
     task.refresh_from_db()
     return task

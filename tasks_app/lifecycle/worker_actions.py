@@ -1,6 +1,6 @@
 """The verbs of a slice. Each raises `StaleClaim` once the task has ended or the lane or claim was lost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,6 +19,9 @@ from tasks_app.lifecycle.claims import (
     Outcome,
     add_items,
     claim_items,
+    claim_suspect,
+    complete_plan,
+    drop_items,
     extend_lease,
     lease_end,
     lock_lane,
@@ -31,6 +34,7 @@ from tasks_app.models import CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
 
 MOST_JITTER = 1.5
+PLAN_BATCH = 5000  # items per transaction: some tens of milliseconds, for which a cancel may have to wait
 
 
 def begin(task_id: UUID, number: int, generation: int, worker: str) -> Lane:
@@ -53,29 +57,60 @@ def decline(lane: Lane) -> None:
         lane.row.update(lease_until=None, worker="")
 
 
-def plan(lane: Lane, codes: Sequence[str]) -> None:
-    """Creates the task's items and supplies the other lanes. A plan without codes ends the task at once."""
-    with transaction.atomic():
-        lock_lane(lane)
-        add_items(lane.task_id, codes)
-        events.record_event(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
-        supply(lane.task_id)
-        end_if_done(lane.task_id)
+def plan(lane: Lane, codes: Sequence[str], after_batch: Callable[[], None] = lambda: None) -> None:
+    """Creates the task's items, a batch per transaction, and supplies the other lanes.
+
+    No item can be claimed before the last batch, whose transaction marks the task as planned. Items that an
+    interrupted plan has left are deleted first: its stock list may have been another one. `after_batch` is
+    called outside of any transaction; what it raises leaves the plan to the next slice. A plan without codes
+    ends the task at once.
+    """
+    while _drop_unplanned(lane):
+        after_batch()
+    for first in range(0, max(len(codes), 1), PLAN_BATCH):
+        is_last = first + PLAN_BATCH >= len(codes)
+        sqlite_priority.yield_to_interactive()
+        with transaction.atomic():
+            lock_lane(lane)
+            add_items(lane.task_id, codes[first : first + PLAN_BATCH], first)
+            if is_last:
+                complete_plan(lane.task_id)
+                events.record_event(lane.task_id, EventKind.PLANNED, WORKER, stocks=len(codes))
+                supply(lane.task_id)
+                end_if_done(lane.task_id)
+        if not is_last:
+            after_batch()
 
 
-def claim(lane: Lane, limit: int) -> list[Claim]:
-    """Claims up to `limit` due items for this lane. Their attempts are counted before anything is tried."""
+def _drop_unplanned(lane: Lane) -> int:
+    """Deletes a batch of an interrupted plan's items. Returns how many."""
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
         lock_lane(lane)
-        return claim_items(lane, limit)
+        return drop_items(lane.task_id, PLAN_BATCH)
+
+
+def claim(lane: Lane, limit: int, *, may_isolate: bool = True) -> list[Claim]:
+    """Claims up to `limit` due items for this lane. Their attempts are counted before anything is tried.
+
+    A suspect is claimed by itself, and only if `may_isolate`: while the worker makes no request.
+    """
+    sqlite_priority.yield_to_interactive()
+    with transaction.atomic():
+        lock_lane(lane)
+        held = list(lane.claimed_items.values_list("losses", flat=True))
+        if any(held):  # a suspect, which is held alone
+            return []
+        suspect = claim_suspect(lane) if may_isolate and not held else []
+        return suspect or claim_items(lane, limit)
 
 
 def record_and_claim(claim: Claim, outcome: Outcome, limit: int) -> list[Claim]:
     """Records a stock's end and claims up to `limit` further stocks in the same commit: one instead of two.
 
     As with `record`, call it last in the transaction that wrote the bars. If only the lane was lost, the
-    stock is recorded and nothing is claimed.
+    stock is recorded and nothing is claimed. Suspects are claimed by `claim` only. The lane holds none now:
+    it held this stock, so no other stock that it holds is a suspect.
     """
     if record(claim, outcome) or limit <= 0 or not extend_lease(claim.lane):
         return []
@@ -97,6 +132,24 @@ def requeue(
             **RELEASED,
             not_before=Now() + timedelta(seconds=delay),
             attempts=claim.attempts if attempts is None else attempts,
+            error_code=error_code,
+            error_message=error_message,
+        )
+    if not is_released:
+        raise errors.StaleClaim(what=claim.code)
+
+
+def suspect(claim: Claim, error_code: str, error_message: str) -> None:
+    """Releases a claimed stock that may be what has harmed its worker: it is tried again in isolation.
+
+    It costs no attempt, because another request of the worker may be the cause.
+    """
+    with transaction.atomic():
+        lock_running_task(claim.lane.task_id)
+        is_released = claim.item.update(
+            **RELEASED,
+            losses=claim.losses + 1,
+            attempts=claim.attempts - 1,
             error_code=error_code,
             error_message=error_message,
         )

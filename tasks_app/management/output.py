@@ -41,6 +41,8 @@ def short_id(task_id: UUID) -> str:
 
 def progress_text(task: CollectionTask) -> str:
     """Returns the progress: stocks, bars, failures."""
+    if not task.planned_at and task.total_stocks:
+        return _("planning, %(count)s stocks so far") % {"count": f"{task.total_stocks:,}"}
     if not task.planned_at:
         return _("reading the stock list")
     return _("%(done)s/%(total)s stocks  %(bars)s bars  %(failed)s failed") % {

@@ -140,7 +140,11 @@ class CollectionTask(models.Model):
 
 
 class CollectionItem(models.Model):
-    """One stock of a task. Claims and releases increase `fence`: writes with an older number are refused."""
+    """One stock of a task. Claims and releases increase `fence`: writes with an older number are refused.
+
+    `losses` counts the workers that were lost while they held this stock. A stock with a loss is a suspect:
+    it is collected in isolation, while its worker holds no other stock.
+    """
 
     task = models.ForeignKey(
         CollectionTask, models.CASCADE, db_index=False, related_name="items", verbose_name=_("task")
@@ -152,6 +156,7 @@ class CollectionItem(models.Model):
     lane = models.PositiveSmallIntegerField(_("lane"), null=True, editable=False)
     lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
     fence = models.PositiveBigIntegerField(default=0, editable=False)
+    losses = models.PositiveSmallIntegerField(_("lost workers"), db_default=0, editable=False)
     not_before = models.DateTimeField(_("not before"), null=True, editable=False)
     rows_collected = models.PositiveIntegerField(_("bars collected"), default=0)
     rows_corrected = models.PositiveIntegerField(_("bars corrected"), default=0)
@@ -173,6 +178,11 @@ class CollectionItem(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["task", "code"], name="one_item_per_code"),
             models.UniqueConstraint(fields=["task", "position"], name="one_item_per_position"),
+            models.UniqueConstraint(
+                fields=["task", "lane"],
+                condition=Q(state=ItemState.CLAIMED, losses__gt=0),
+                name="one_suspect_per_lane",
+            ),
             models.CheckConstraint(condition=Q(state__in=ItemState.values), name="item_state_is_legal"),
             models.CheckConstraint(
                 condition=Q(state=ItemState.CLAIMED, lease_until__isnull=False, lane__isnull=False)

@@ -7,8 +7,9 @@ as it came. Both are counted and listed (`quotes.findings`).
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
+from tasks_app.errors import bounded_repr
 from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
 from tasks_app.sources.base import Bar, Request
@@ -23,11 +24,11 @@ LISTING_DELAY = timedelta(days=10)  # a first bar this long after the requested 
 
 @dataclass(frozen=True)
 class Issue:
-    """Why a bar was refused or flagged: a stable code, one English sentence, its date if it has one."""
+    """Why a bar was refused or flagged: a stable code, one English sentence, its date."""
 
     code: str
     message: str
-    day: date | None
+    day: date
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,26 @@ class ValidationResult:
         return len({flag.day for flag in self.flags})
 
 
-def validate(response: Iterable[Bar], request: Request, context: Context) -> ValidationResult:
-    """Returns the valid bars of a response, with refusals and flags. The first bar of a day wins."""
-    bars = list(response)
+def validate(bars: Sequence[Bar], request: Request, context: Context) -> ValidationResult:
+    """Returns the valid bars of a response, with refusals and flags. The first bar of a day wins.
+
+    The bars must be of plain values, as `engine.answers` returns them: any price may be missing or NaN.
+    """
     last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
     columns = column_checks.to_columns(bars)
     if columns and column_checks.all_valid(columns, request.start, last, floor, MAX_VOLUME):
-        return ValidationResult(bars, [], _flags(bars, columns, request, context))
+        return ValidationResult(list(bars), [], _flags(bars, columns, request, context))
     valid: dict[date, Bar] = {}
     refused: list[Issue] = []
     for bar in bars:
-        if not isinstance(bar.day, date) or isinstance(bar.day, datetime):
-            refused.append(Issue("bad_day", f"{bar.day!r} is not a date.", None))
-        elif fault := next(_faults(bar, request, context.today, valid), None):
+        if fault := next(_faults(bar, request, context.today, valid), None):
             code, sentence = fault
             refused.append(Issue(code, f"{bar.day}: {sentence}", bar.day))
         else:
             valid[bar.day] = bar
-    bars = [valid[day] for day in sorted(valid)]
-    return ValidationResult(bars, refused, _flags(bars, column_checks.to_columns(bars), request, context))
+    accepted = [valid[day] for day in sorted(valid)]
+    flags = _flags(accepted, column_checks.to_columns(accepted), request, context)
+    return ValidationResult(accepted, refused, flags)
 
 
 def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> Iterator[tuple[str, str]]:
@@ -94,7 +96,7 @@ def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> 
     if low <= 0 and not request.adjust:  # adjustment subtracts dividends: old prices may be negative
         yield "price_not_positive", "an unadjusted price is zero or negative."
     if not isinstance(volume, int) or not 0 <= volume <= MAX_VOLUME:
-        yield "bad_volume", f"the volume {volume!r} is not a valid number of shares."
+        yield "bad_volume", f"the volume {bounded_repr(volume)} is not a valid number of shares."
     if any(value is not None and not math.isfinite(value) for value in bar[6:]):
         yield "not_a_number", "a value is not a number."
     for name in ("amount", "amplitude", "turnover"):
@@ -109,7 +111,7 @@ def _is_number(value: float | None) -> bool:
 
 
 def _flags(
-    bars: list[Bar], columns: Sequence[column_checks.Column] | None, request: Request, context: Context
+    bars: Sequence[Bar], columns: Sequence[column_checks.Column] | None, request: Request, context: Context
 ) -> list[Issue]:
     days = columns[0] if columns else [bar.day for bar in bars]
     flags = [
@@ -123,10 +125,10 @@ def _flags(
     limits = context.price_limits
     if limits and not (columns and column_checks.within_price_limit(columns, limits.narrowest, TICK)):
         flags += _jumps(bars, request, limits, context)
-    return sorted(flags, key=lambda flag: flag.day or date.min)
+    return sorted(flags, key=lambda flag: flag.day)
 
 
-def _inconsistent_amounts(bars: list[Bar]) -> Iterable[Issue]:
+def _inconsistent_amounts(bars: Sequence[Bar]) -> Iterable[Issue]:
     """Flags bars whose mean price, amount ÷ volume, is outside low to high by more than rounding."""
     for bar in bars:
         amount, volume = bar.amount, bar.volume
@@ -140,7 +142,7 @@ def _inconsistent_amounts(bars: list[Bar]) -> Iterable[Issue]:
         yield Issue("amount_outside_range", message, bar.day)
 
 
-def _jumps(bars: list[Bar], request: Request, limits: PriceLimits, context: Context) -> Iterable[Issue]:
+def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: Context) -> Iterable[Issue]:
     """Flags bars whose low or high is further from the previous close than the price limit allows."""
     is_oldest = context.first_day is None or bars[0].day <= context.first_day
     is_listing = limits.listed_on is None and is_oldest and bars[0].day - request.start > LISTING_DELAY

@@ -113,6 +113,10 @@ class Source(Protocol):
     block. They raise only `SourceError` for what can be foreseen; any other exception counts as a fault of
     the source and fails the stock.
 
+    What the methods return may be any iterable, and may be lazy: it is read in the thread of the call, up to
+    COLLECTOR_ANSWER_MAX_BARS and COLLECTOR_ANSWER_MAX_MB. Its rows must be `Bar`s or `Symbol`s with values of
+    the declared types; one row that is not fails the whole response (`engine.answers`).
+
     A source may declare further class attributes: see `tasks_app.sources.traits.SourceTraits`.
     """
 
@@ -124,13 +128,17 @@ class Source(Protocol):
     def from_conf(cls, conf: Conf) -> "Source":
         """Returns the source for these settings."""
 
-    def symbols(self, market: str) -> Sequence[Symbol]:
-        """Returns the stock list of one of the source's markets."""
+    def symbols(self, market: str) -> Iterable[Symbol]:
+        """Returns the stock list of one of the source's markets.
 
-    def fetch(self, request: Request) -> Sequence[Bar]:
+        A code has 1 to 16 letters, digits, dots, dashes or underscores.
+        """
+
+    def fetch(self, request: Request) -> Iterable[Bar]:
         """Returns the bars of the request's days in ascending date order.
 
-        An empty response means that there truly are none. If it is empty because the vendor throttles, raise
+        A required price or volume that the vendor left out is NaN: that bar alone is refused. An empty
+        response means that there truly are no bars. If it is empty because the vendor throttles, raise
         `Transient`; for a code that the vendor does not know, `UnknownStock`.
         """
 
@@ -172,7 +180,7 @@ class SelectiveDaySource(DaySource, Protocol):
     """A `DaySource` that can fetch only some days."""
 
     def offers_day(self, market: str, day: date) -> bool:
-        """Returns whether `fetch_day` can fetch this session."""
+        """Returns whether `fetch_day` can fetch this session. Must not block: it is given one second."""
 
 
 @dataclass(frozen=True)

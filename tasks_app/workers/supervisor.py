@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 
-from tasks_app.workers import parent_death, shutdown, watchdog, worker_process
+from tasks_app import lifecycle
+from tasks_app.workers import memory, parent_death, shutdown, watchdog, worker_process
+from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState, shared_states
 
 logger = logging.getLogger("tasks_app.worker")
@@ -26,9 +29,15 @@ forks = multiprocessing.get_context("fork")  # shares the loaded modules, and st
 class SupervisedProcess:
     """A process in a session of its own, so that Ctrl-C and `kill -TERM -group` reach the supervisor only."""
 
-    def __init__(self, name: str, state: ProcessState, target: Callable[..., None], *arguments: Any) -> None:
-        self.name = name
-        self.state = state
+    def __init__(
+        self,
+        name: str,
+        state: ProcessState,
+        reports: LossReports,
+        target: Callable[..., None],
+        *arguments: Any,
+    ) -> None:
+        self.name, self.state, self.reports = name, state, reports
         self.target, self.arguments = target, arguments
         self.delay = self.restart_at = 0.0
         self.start()
@@ -41,6 +50,7 @@ class SupervisedProcess:
             parent_death.set_parent_death_signal(parent)
             self.target(*self.arguments)
 
+        self.is_out_of_memory = False
         self.state.extend_deadline(START_SECONDS)
         self.started = time.monotonic()
         self.process = forks.Process(target=run, name=self.name)
@@ -49,10 +59,15 @@ class SupervisedProcess:
         logger.info("%s is process %d", self.name, self.state.pid)
 
     def keep_alive(self) -> None:
-        """Kills the process if it hangs, and starts it again once it is dead."""
+        """Kills the process if it hangs or uses too much memory, and starts it again once it is dead."""
         if self.process.is_alive():
             if self.state.is_overdue():
                 logger.error("%s (%d) gives no sign of life, killing it", self.name, self.state.pid)
+                self.process.kill()
+            elif excess := memory.limit(self.state.pid, settings.COLLECTOR.worker_memory):
+                used = excess.resident // memory.MEGABYTE
+                logger.error("%s (%d) uses %d MB of memory, killing it", self.name, self.state.pid, used)
+                self.is_out_of_memory = True
                 self.process.kill()
         elif self.state.pid:
             self._plan_restart()
@@ -82,14 +97,22 @@ class SupervisedProcess:
         return self.process.exitcode in (0, -signal.SIGTERM)
 
     def _plan_restart(self) -> None:
-        """Sets the time of the restart: now after a clean exit, else after a growing delay."""
-        code = self.process.exitcode or 0
+        """Sets the time of the restart: now after a clean exit, else after a delay.
+
+        The delay does not grow after a loss during a slice: a stock that kills its workers fails after a few
+        of them, and the others should not wait for it. The lane is reported once nothing of the process is
+        left, its own children included.
+        """
+        code = lifecycle.OUT_OF_MEMORY if self.is_out_of_memory else self.process.exitcode or 0
         self.kill()
-        if code == 0:
+        lane = self.state.take_lane()
+        if lane:
+            self.reports.send(Loss(lane, code))
+        elif code == 0:
             self.delay = 0.0
             logger.info("%s has ended to be replaced", self.name)
             return
-        was_stable = time.monotonic() - self.started >= STABLE_SECONDS
+        was_stable = lane or time.monotonic() - self.started >= STABLE_SECONDS
         self.delay = FIRST_DELAY if was_stable else min(max(self.delay * 2, FIRST_DELAY), LAST_DELAY)
         self.restart_at = time.monotonic() + self.delay
         cause = f"signal {-code}" if code < 0 else f"exit {code}"
@@ -101,6 +124,7 @@ class Supervisor:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+        self.reports = LossReports()
         self.processes: list[SupervisedProcess] = []
 
     def run(self) -> int:
@@ -108,6 +132,8 @@ class Supervisor:
         shutdown.install_handlers()
         logger.info("worker started (pid %d, %d workers)", os.getpid(), self.workers)
         connections.close_all()
+        # OpenBLAS reserves 8 MB per core when numpy is imported: that counts against the limit of memory.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         gc.freeze()  # garbage collections would touch, and so copy, the memory that forks share
         try:
             self._start()
@@ -124,9 +150,12 @@ class Supervisor:
 
     def _start(self) -> None:
         state, *states = shared_states(self.workers + 1)
-        self.processes.append(SupervisedProcess("watchdog", state, watchdog.run, state, states))
+        self._add("watchdog", state, watchdog.run, state, states, self.reports)
         for number, state in enumerate(states, 1):
-            self.processes.append(SupervisedProcess(f"worker-{number}", state, worker_process.run, state))
+            self._add(f"worker-{number}", state, worker_process.run, state)
+
+    def _add(self, name: str, state: ProcessState, target: Callable[..., None], *arguments: Any) -> None:
+        self.processes.append(SupervisedProcess(name, state, self.reports, target, *arguments))
 
     def _drain(self) -> bool:
         """Lets the processes finish, until a second signal or for 30 s. Returns whether all of them did."""

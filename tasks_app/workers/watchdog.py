@@ -21,6 +21,7 @@ from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
 from tasks_app.workers import cluster_status, plan_scheduler, shutdown
+from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState
 
 logger = logging.getLogger("tasks_app.worker")
@@ -32,8 +33,11 @@ DATABASE_DOWN = "the database does not answer"
 _next_prune = 0.0  # by this process's own clock
 
 
-def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
-    """Runs rounds until a stop is requested, and publishes the status of the workers meanwhile."""
+def run(state: ProcessState, workers: Sequence[ProcessState], reports: LossReports) -> None:
+    """Runs rounds until a stop is requested, and publishes the status of the workers meanwhile.
+
+    The death of a worker begins the next round at once.
+    """
     shutdown.install_handlers()
     supervisor = os.getppid()
     publish = cluster_status.publish_forever
@@ -46,16 +50,25 @@ def run(state: ProcessState, workers: Sequence[ProcessState]) -> None:
         if not loop.problem and time.monotonic() >= next_schedule:
             scheduler()
             next_schedule = time.monotonic() + SCHEDULE_INTERVAL
-        shutdown.wait(settings.COLLECTOR.watchdog_interval)
+        loop.losses += reports.receive(settings.COLLECTOR.watchdog_interval)
 
 
 class WatchdogLoop:
-    """Calls `tick` and survives its errors. Logs an error when it first occurs, not in every round."""
+    """Calls `tick` and survives its errors. Logs an error when it first occurs, not in every round.
+
+    `losses` are the workers whose lanes are to be released.
+    """
 
     problem = ""
 
+    def __init__(self) -> None:
+        self.losses: list[Loss] = []
+
     def run_round(self) -> None:
         try:
+            while self.losses:
+                _rescue_lane(self.losses[0])
+                del self.losses[0]
             tick()
         except Error as error:
             if self._is_new(DATABASE_DOWN):
@@ -110,6 +123,14 @@ def _rescue() -> None:
         lifecycle.rescue(task.pk, silence.seconds(task))
     except StaleClaim:
         logger.debug("task %s ended by itself", task.pk)
+
+
+def _rescue_lane(loss: Loss) -> None:
+    """Releases what a dead worker held. Raises `django.db.Error` when the database is unavailable."""
+    try:
+        lifecycle.rescue_lane(lifecycle.Lane(*loss.lane), loss.exit_code)
+    except StaleClaim:
+        logger.debug("the lane of a dead worker was released before: %s", loss.lane)
 
 
 def _prune() -> None:

@@ -20,7 +20,7 @@ from django_q.monitor import monitor
 from django_q.pusher import pusher
 from django_q.worker import worker
 
-from tasks_app.workers import shutdown
+from tasks_app.workers import process_state, shutdown
 from tasks_app.workers.process_state import ProcessState
 
 logger = logging.getLogger("tasks_app.worker")
@@ -72,6 +72,7 @@ def run(state: ProcessState) -> None:
     That is after a time-out, after `recycle` jobs, above `max_rss`, and after `retire_this_worker`.
     """
     shutdown.install_handlers()
+    process_state.own_state = state
     jobs = JobQueue(state)
     worker(jobs, jobs, Value("f", -1), Conf.TIMEOUT)
     state.extend_deadline(GRACE_SECONDS)  # to exit: a thread of a vendor's library may delay that

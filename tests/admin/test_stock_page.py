@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import date, timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -361,3 +362,11 @@ def test_json_is_compact():
     make_series(stock, 0)
     body = data(superuser_client(), stock).content.decode()
     assert body == json.dumps(json.loads(body), separators=(",", ":"))
+
+
+def test_address_by_code_keeps_any_parameter():
+    stock = make_stock()
+    query = {"page": "2024-02-30", "model": "x", "args": "1", "self": "2"}
+    response = superuser_client().get("/admin/tasks_app/stock/of/US/AAPL/", query)
+    assert response.status_code == 302
+    assert response.headers["Location"] == f"{page(stock)}?{urlencode(query)}"

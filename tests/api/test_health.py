@@ -61,6 +61,11 @@ def test_root_redirects_to_admin():
 
 
 @pytest.mark.django_db
+def test_docs_have_no_metadata():
+    response = client_of().options("/api/docs")
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
+
+
 def test_docs_load_nothing_from_other_hosts():
     page = client_of().get("/api/docs").content.decode()
     urls = re.findall(r'(?:src|href)="([^"]+)"', page)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
 from tests.api.factories import client_of, make_bars, make_stock
 from tests.factories import ACTOR, finish, make_ended, make_user
+from tools.worker_machine import PATIENCE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
@@ -160,8 +162,10 @@ def etag_of(path, token):
 
 
 def _wait_freeing_the_slot(process):
-    """Cancels running tasks again and again, so that more than one start succeeds."""
+    """Cancels running tasks again and again, so that more than one start succeeds. Returns the exit code."""
+    end = time.monotonic() + 5 * PATIENCE  # hundreds of requests
     while process.poll() is None:
+        assert time.monotonic() < end, "the fuzzer does not end"
         for task in CollectionTask.objects.filter(status="running"):
             with contextlib.suppress(TaskNotRunning):
                 lifecycle.cancel(task.pk, ACTOR)

@@ -23,13 +23,13 @@ POLL_SECONDS = 0.02  # between two looks at a condition that another process ful
 
 
 def note(folder: str, text: str) -> None:
-    """Appends one line at once."""
+    """Appends a line in one write."""
     with (Path(folder) / "notes").open("a") as file:
         file.write(f"{os.getpid()} {text}\n")
 
 
 def held(folder: str) -> None:
-    """Busy, as with a request, until the test releases it."""
+    """Is busy, as with a request, until the test releases it."""
     note(folder, "begun")
     while not (Path(folder) / "released").exists():
         time.sleep(POLL_SECONDS)
@@ -37,25 +37,25 @@ def held(folder: str) -> None:
 
 
 def until_drained(folder: str) -> None:
-    """Busy like a slice: until it is asked to hand back."""
+    """Is busy, as a slice is, until it is asked to return its items."""
     note(folder, "begun")
     while not shutdown.is_requested():
         time.sleep(POLL_SECONDS)
-    note(folder, "handed back")
+    note(folder, "returned")
 
 
-def deaf(folder: str) -> None:
-    """Hangs, and does not listen to its time-out."""
+def ignoring_its_timeout(folder: str) -> None:
+    """Hangs and ignores the exception of its time-out."""
     note(folder, "begun")
     while True:
         try:
             signal.pause()
         except BaseException:
-            note(folder, "did not listen")
+            note(folder, "ignored the time-out")
 
 
 def die_holding_the_timer(folder: str) -> None:
-    """As if SIGKILLed just after the job, when django-q2's worker holds its timer's lock."""
+    """Kills its process just after the job, when django-q2's worker holds its timer's lock."""
     from django_q.signals import post_execute_in_worker
 
     post_execute_in_worker.connect(lambda **_: os.kill(os.getpid(), signal.SIGKILL), weak=False)
@@ -63,7 +63,7 @@ def die_holding_the_timer(folder: str) -> None:
 
 
 def fork_and_terminate(folder: str) -> None:
-    """A job's own child must be stoppable, although workers themselves ignore SIGTERM."""
+    """Starts a child and stops it: a job's child obeys SIGTERM, although workers themselves ignore it."""
     child = os.fork()
     if child == 0:
         while True:
@@ -95,7 +95,7 @@ class QueueFile(Broker):  # type: ignore[misc]
 
 
 class Jobs:
-    """Some jobs of a test, with their notes."""
+    """Queues jobs of a test and reads their notes."""
 
     def __init__(self, url: str, parent: Path) -> None:
         self.url = url

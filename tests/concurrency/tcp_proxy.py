@@ -1,4 +1,4 @@
-"""A link between a host and its database that can be held or cut."""
+"""A TCP proxy between a host and its database that can be held or cut."""
 
 import socket
 import threading
@@ -13,10 +13,10 @@ PLACE = {"user", "host", "port", "dbname"}
 
 
 class Link:
-    """Passes bytes on to a PostgreSQL server, while it may.
+    """Forwards bytes to a PostgreSQL server and back.
 
-    Held: nothing passes and nobody is told, as when a cable is pulled; what was sent arrives later.
-    Cut: both ends are told, and nobody gets through.
+    While it is held, nothing is forwarded and neither end is told, as when a cable is unplugged; what was
+    sent arrives later. When it is cut, both ends are told and no connection is accepted.
     """
 
     def __init__(self, url: str, address: str) -> None:
@@ -31,7 +31,7 @@ class Link:
 
     @property
     def url(self) -> str:
-        """The same database by way of this link; in plain text, so that `hold_after` can read along."""
+        """Returns the database's URL through this link, without TLS, so that `hold_after` can read it."""
         address, port = self.listener.getsockname()
         user, name = self.server.get("user", "postgres"), self.server["dbname"]
         rest = {key: value for key, value in self.server.items() if key not in PLACE}
@@ -42,7 +42,7 @@ class Link:
         self.passing.clear()
 
     def hold_after(self, words: bytes) -> None:
-        """Hold as soon as the host has sent these words, which do arrive."""
+        """Holds the link as soon as the host has sent these words, which do arrive."""
         self.trigger = words
 
     @property
@@ -56,7 +56,7 @@ class Link:
         self.ends.clear()
 
     def mend(self) -> None:
-        """As new; what was held back arrives now."""
+        """Accepts connections again; what was held back arrives now."""
         self.open = True
         self.passing.set()
 
@@ -105,7 +105,7 @@ def _close(end: socket.socket) -> None:
 
 @contextmanager
 def linked(url: str, address: str = "127.0.0.1") -> Iterator[Link]:
-    """A link to the server that `url` names, reached at an address of ours."""
+    """Yields a link to the server of `url`, which listens at `address`."""
     link = Link(url, address)
     try:
         yield link

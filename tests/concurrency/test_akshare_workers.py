@@ -1,10 +1,9 @@
 """The real AKShare client in real worker processes, on a loopback Eastmoney."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
 
 from tests.concurrency.own_database import manage, rows
 from tests.fakes.eastmoney_server import run_server
@@ -14,6 +13,10 @@ ENDED = "SELECT status, success_count FROM tasks_app_collectiontask WHERE status
 
 
 @pytest.mark.any_database
+@pytest.mark.skipif(
+    importlib.util.find_spec("akshare") is None,
+    reason="akshare is not installed: pip install -r requirements-akshare.txt",
+)
 def test_real_client_sends_one_request_at_a_time(database_url: str, tmp_path: Path) -> None:
     with run_server() as vendor:
         vendor.failures = {"1.600000": ["429"]}  # with Retry-After: 7

@@ -137,11 +137,6 @@ def test_first_start_collects_and_sigterm_stops(
     run.leaves_nothing()
     assert "Traceback" not in run.err.read_text()
 
-    run = Quickstart(empty_url, tmp_path, "--once")
-    runs.append(run)
-    assert run.wait() == 0, run.err.read_text()
-    assert rows(empty_url, TASKS)[1:] == [("completed", "sample", 0, BARS)]
-
 
 @pytest.mark.any_database
 def test_once_collects_the_sample(empty_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:

@@ -152,14 +152,14 @@ def test_worker_killed_within_a_lock_is_replaced(machine: Machine, jobs: Jobs) -
 
 def test_job_that_ignores_its_timeout_is_killed(machine: Machine, jobs: Jobs) -> None:
     old = machine.current()
-    jobs.queue(job.deaf, timeout=1)
-    (deaf,) = jobs.wait_for("begun")
-    eventually(lambda: deaf not in machine.living(), what="the end of the hung worker")
-    assert jobs.pids("did not listen") == [deaf]
-    eventually(lambda: deaf not in machine.current().all(), what="its replacement")
+    jobs.queue(job.ignoring_its_timeout, timeout=1)
+    (hung,) = jobs.wait_for("begun")
+    eventually(lambda: hung not in machine.living(), what="the end of the hung worker")
+    assert jobs.pids("ignored the time-out") == [hung]
+    eventually(lambda: hung not in machine.current().all(), what="its replacement")
     jobs.prove_that_all_work(machine)
     assert len(new_processes(machine, old)) == 1
-    assert f"({deaf}) gives no sign of life" in machine.log()
+    assert f"({hung}) gives no sign of life" in machine.log()
 
 
 def test_timed_out_job_fails(machine: Machine, jobs: Jobs) -> None:
@@ -202,7 +202,7 @@ def test_stop_lets_jobs_end(machine: Machine, jobs: Jobs, way: str) -> None:
     jobs.queue(job.held)
     jobs.wait_for("begun", 2)
     WAYS_TO_STOP[way](machine)
-    jobs.wait_for("handed back")
+    jobs.wait_for("returned")
     assert not machine.has_ended()
     jobs.release()
     assert machine.wait() == 0

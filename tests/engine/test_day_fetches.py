@@ -12,6 +12,7 @@ from tasks_app.conf import Simulated
 from tasks_app.engine import day_fetches
 from tasks_app.market import calendars
 from tasks_app.models import DailyBar, TaskEvent
+from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.sources.base import Request, Transient
 from tasks_app.sources.simulated.source import SimulatedSource
 from tests.engine.helpers import run_all_attempts
@@ -106,6 +107,24 @@ def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatc
     assert "2024-03-01" not in requests()
 
 
+def test_no_days_are_requested_after_three_lost_workers(configure_days):
+    configure_days(scripted_sources.whole_market)
+    task = make_increment()
+    for _ in range(3):
+        TaskEvent.objects.create(task=task, kind=EventKind.RESCUED, channel=Channel.WORKER)
+    work()
+    assert len(requests()) == STOCKS
+    assert requested_days() == []
+
+
+def test_suspect_is_requested_by_itself(configure_days):
+    configure_days(scripted_sources.whole_market)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    task.items.filter(code="000001").update(losses=1)
+    work()
+    assert sorted(requests()) == ["000001", "2024-03-01", "2024-03-04"]
+
+
 def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
     configure_days(scripted_sources.whole_market)
@@ -145,8 +164,8 @@ def raise_unexpected(day):
         (raise_transient, 3),
         (raise_unexpected, 1),
         (lambda day: {}, 3),
-        (lambda day: ["<html>"], 3),
-        (lambda day: None, 3),
+        (lambda day: ["<html>"], 1),
+        (lambda day: None, 1),
     ],
 )
 def test_failed_days_warn_and_use_single_requests(configure_days, days, attempts):
@@ -236,7 +255,7 @@ def test_check_of_a_day_costs_one_query(configure_days):
     assert sum('"first_day" <=' in query["sql"] for query in caught.captured_queries) == 1
 
 
-def test_rejected_recent_bar_is_requested_again(configure_days, monkeypatch):
+def test_refused_recent_bar_is_requested_again(configure_days, monkeypatch):
     monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: MONDAY)
 
     def days(day):

@@ -1,7 +1,8 @@
 """Planning a whole market: the stock list is requested through the limiter, and its slice can be stopped."""
 
 import math
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 from django.db.models.functions import Now
@@ -10,8 +11,10 @@ from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle
-from tasks_app.models import SourceGate, TaskEvent
-from tasks_app.sources.base import Transient
+from tasks_app.lifecycle import worker_actions
+from tasks_app.market import stock_list
+from tasks_app.models import CollectionItem, SourceGate, TaskEvent
+from tasks_app.sources.base import Symbol, Transient
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
 from tests.fakes.scripted_sources import STOCKS, First
@@ -122,6 +125,33 @@ def test_cancel_during_the_stock_list_replaces_the_worker(hung_list, clock):
     hung_list(lambda: cancel_if_running(task))
     assert clock.duration_of(run_one_slice) == pytest.approx(0.05), "one heartbeat"
     assert QConf.MAX_RSS == 1
+
+
+def test_hung_list_replaces_the_worker_after_the_stored_one_was_used(hung_list, settings):
+    stock_list.sync("CN", "first", [Symbol("000001")], today=date(2024, 3, 1))
+    settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
+    hung_list(lambda: None)
+    task = make_first_task(stock_codes=None)
+    run_one_slice()
+    task.refresh_from_db()
+    assert (task.total_stocks, First.calls[0]) == (1, "list")
+    assert QConf.MAX_RSS == 1
+
+
+def test_drain_leaves_the_rest_of_a_plan_to_the_next_slice(configure_short_slices, monkeypatch):
+    configure_short_slices()
+    monkeypatch.setattr(worker_actions, "PLAN_BATCH", 4)
+    task = make_first_task(stock_codes=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutdown, "is_requested", CollectionItem.objects.exists)
+        run_one_slice()
+    task.refresh_from_db()
+    assert (task.status, task.planned_at, task.total_stocks) == ("running", None, 4)
+    assert OrmQ.objects.count() == 1, "its successor"
+    run_one_slice()
+    task.refresh_from_db()
+    assert task.planned_at is not None
+    assert (task.total_stocks, task.items.count()) == (STOCKS, STOCKS)
 
 
 def test_repeatedly_lost_plan_fails_the_task(configure_short_slices):

@@ -251,7 +251,7 @@ def test_today_is_not_requested_before_the_close(settings, monkeypatch):
     assert collect("600000", first=days[0], last=CLOSED).collected_count == 1
 
 
-def test_rejected_recent_bar_is_requested_again():
+def test_refused_recent_bar_is_requested_again():
     days = sessions(date(2024, 6, 3), CLOSED)
     set_bars("600000", days)
     bad = RecordingSource.bars["600000", ""]

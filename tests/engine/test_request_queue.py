@@ -3,6 +3,7 @@
 import threading
 from datetime import timedelta
 from itertools import pairwise
+from math import inf
 
 import pytest
 from django.db.models.functions import Now
@@ -224,3 +225,58 @@ def test_source_limits_requests_and_workers(configure, clock, monkeypatch):
     assert task.lanes.count() == 1
     work()
     assert in_flight.most == 1
+
+
+def test_suspect_is_requested_while_nothing_else_is_in_flight(configure, clock, monkeypatch):
+    monkeypatch.setattr(First, "in_flight", 0)
+    companions, in_flight = {}, set()
+    codes = tuple(f"{n:06d}" for n in range(1, 9))
+
+    def script(request):
+        in_flight.add(request.code)
+        clock.sleep(0.2)
+        companions[request.code] = len(in_flight) - 1
+        clock.sleep(0.2)
+        in_flight.discard(request.code)
+        return [scripted_sources.make_bar()]
+
+    configure(first=script, in_flight=4, fan_out=1)
+    task = make_first_task(stock_codes=codes)
+    task.items.filter(code__in=codes[:2]).update(losses=1)
+    work()
+    assert companions == dict.fromkeys(codes[:2], 0) | dict.fromkeys(codes[2:6], 3) | dict.fromkeys(
+        codes[6:], 1
+    )
+    assert First.calls[:2] == list(codes[:2])
+
+
+def test_worker_with_an_abandoned_request_takes_no_suspect(configure, clock):
+    configure(first=lambda request: clock.sleep(inf), fetch_timeout=1.0, slice_seconds=60.0, fan_out=1)
+    task = make_first_task()
+    task.items.update(losses=1)
+    run_one_slice()
+    assert First.calls == ["000001"]
+    assert QConf.MAX_RSS == 1, "the process is replaced, and the next one takes the other suspects"
+    assert OrmQ.objects.exists()
+
+
+def test_request_that_runs_out_of_memory_beside_others_is_tried_again_alone(configure, clock):
+    def script(request):
+        clock.sleep(0.2)
+        if request.code == "000002" or First.calls.count(request.code) == 1:
+            raise MemoryError
+        return [scripted_sources.make_bar()]
+
+    configure(first=script, in_flight=3, fan_out=1)
+    task = make_first_task()
+    run_one_slice()
+    assert QConf.MAX_RSS == 1, "the process is replaced"
+    assert item_states(task) == [("pending", 0)]
+    work()
+    items = task.items.order_by("position").values_list("state", "attempts", "losses", "error_code")
+    assert list(items) == [
+        ("succeeded", 1, 1, ""),
+        ("failed", 1, 1, "memory_limit"),
+        ("succeeded", 1, 1, ""),
+    ]
+    assert First.calls[3:] == ["000001", "000002", "000003"]

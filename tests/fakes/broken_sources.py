@@ -53,12 +53,6 @@ class BrokenSource:
     def nul(self, request: Request) -> Sequence[Bar]:
         raise Permanent("a\0b" + "x" * 5000)
 
-    def nothing(self, request: Request) -> Sequence[Bar]:
-        return None  # type: ignore[return-value]
-
-    def text(self, request: Request) -> Sequence[Bar]:
-        return ["<html>captcha</html>"]  # type: ignore[list-item]
-
     def table(self, request: Request) -> Sequence[Bar]:
         import numpy  # its arrays have no truth value
 

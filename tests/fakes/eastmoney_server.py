@@ -274,6 +274,7 @@ class Handler(BaseHTTPRequestHandler):
     """Handles one connection: a CONNECT, then TLS, then requests."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
     vendor: FakeEastmoney
     context_of: Callable[[str], ssl.SSLContext]
     host = ""

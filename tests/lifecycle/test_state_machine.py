@@ -5,6 +5,8 @@ stays as a zombie and keeps trying to write, as a worker that was cut off from t
 """
 
 import os
+from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -20,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import recorder
-from tasks_app.lifecycle import Claim, Lane, Outcome, recovery
+from tasks_app.lifecycle import Claim, Lane, Outcome, recovery, worker_actions
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import upsert, validation
@@ -53,6 +55,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
         self.jobs: list[OrmQ] = []
         self.ended: dict[Any, Any] = {}
         self.processed: dict[Any, int] = {}
+        self.requeued: Counter[int] = Counter()  # by item: the attempts that ended with an error
         lifecycle.start(make_order(stock_codes=CODES), ACTOR, today=TODAY)
 
     def teardown(self) -> None:
@@ -90,7 +93,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
             return
         worker = data.draw(st.sampled_from(self.workers))
         if self.is_unplanned(worker):
-            self.attempt(lambda: lifecycle.plan(worker.lane, data.draw(st.permutations(CODES))))
+            self.attempt(lambda: self.plan(worker, data))
         elif not worker.claims:
             self.attempt(
                 lambda: worker.claims.extend(lifecycle.claim(worker.lane, data.draw(st.integers(1, 3))))
@@ -98,6 +101,12 @@ class LifeCycleMachine(RuleBasedStateMachine):
         else:
             claim = data.draw(st.sampled_from(worker.claims))
             self.STEPS[data.draw(st.sampled_from(list(self.STEPS)))](self, worker, claim)
+
+    def plan(self, worker: Worker, data: st.DataObject) -> None:
+        """Plans the task, or only some of the batches, of one item each."""
+        batches = iter(range(data.draw(st.integers(0, 4))))
+        with suppress(StopIteration):
+            lifecycle.plan(worker.lane, data.draw(st.permutations(CODES)), lambda: next(batches) and None)
 
     def run_watchdog(self, data: st.DataObject) -> None:
         """Runs the watchdog, possibly after a time without heartbeats."""
@@ -108,12 +117,18 @@ class LifeCycleMachine(RuleBasedStateMachine):
 
     def cause_fault(self, data: st.DataObject) -> None:
         kind = data.draw(
-            st.sampled_from(["job copy", "worker death", "leases expire", "delays end", "queue lost"])
+            st.sampled_from(
+                ["job copy", "worker death", "death is noticed", "leases expire", "delays end", "queue lost"]
+            )
         )
         if kind == "job copy" and self.jobs:
             self.begin_with(data.draw(st.sampled_from(self.jobs)))
         elif kind == "worker death" and self.workers:
             self.workers.remove(data.draw(st.sampled_from(self.workers)))
+        elif kind == "death is noticed" and self.workers:
+            dead = data.draw(st.sampled_from(self.workers))
+            self.workers.remove(dead)
+            self.attempt(lambda: lifecycle.rescue_lane(dead.lane, -9))
         elif kind == "leases expire":
             self.expire_leases()
         elif kind == "delays end":
@@ -161,6 +176,9 @@ class LifeCycleMachine(RuleBasedStateMachine):
         assert not (recorded and stale)
         worker.claims.extend(claims)
 
+    def requeue(self, claim: Claim, delay: float) -> None:
+        self.requeued[claim.item_id] += self.attempt(lambda: lifecycle.requeue(claim, "busy", "later", delay))
+
     def expire_leases(self) -> None:
         CollectionItem.objects.filter(state="claimed").update(lease_until=PAST)
         CollectionLane.objects.filter(lease_until__isnull=False).update(lease_until=PAST)
@@ -173,12 +191,8 @@ class LifeCycleMachine(RuleBasedStateMachine):
         "succeed": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED),
         "succeed and claim": lambda self, worker, claim: self.record(worker, claim, ItemState.SUCCEEDED, 2),
         "fail": lambda self, worker, claim: self.record(worker, claim, ItemState.FAILED),
-        "try again": lambda self, worker, claim: self.attempt(
-            lambda: lifecycle.requeue(claim, "busy", "later", 0)
-        ),
-        "try much later": lambda self, worker, claim: self.attempt(
-            lambda: lifecycle.requeue(claim, "busy", "later", 3600)
-        ),
+        "try again": lambda self, worker, claim: self.requeue(claim, 0),
+        "try much later": lambda self, worker, claim: self.requeue(claim, 3600),
         "claim more": lambda self, worker, claim: self.attempt(
             lambda: worker.claims.extend(lifecycle.claim(worker.lane, 1))
         ),
@@ -217,6 +231,21 @@ class LifeCycleMachine(RuleBasedStateMachine):
         stored = DailyBar.objects.values_list("symbol", "day")
         assert sorted(stored) == sorted((code, day) for code in succeeded for day in DAYS)
 
+    @invariant()
+    def suspects_are_held_alone(self) -> None:
+        held = CollectionItem.objects.filter(state="claimed")
+        lanes = Counter(held.values_list("task", "lane"))
+        assert all(lanes[lane] == 1 for lane in held.filter(losses__gt=0).values_list("task", "lane"))
+
+    @invariant()
+    def only_losses_in_isolation_cost_attempts(self) -> None:
+        for item in CollectionItem.objects.filter(task__status="running"):
+            ongoing = item.state != "pending"  # this attempt, or the one that ended the stock
+            isolated = max(item.losses - 1, 0)
+            assert item.attempts <= self.requeued[item.pk] + isolated + ongoing
+        lost = CollectionItem.objects.filter(state="failed", error_code="worker_lost")
+        assert not lost.filter(losses__lte=3).exists()
+
     # helpers
 
     def running(self) -> CollectionTask | None:
@@ -227,7 +256,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
         if task.planned_at is None:
             return task.events.filter(kind="rescued").count() >= recovery.PLAN_ATTEMPTS
         unprocessed = task.items.filter(state__in=["pending", "claimed"])
-        lost = unprocessed.filter(state="claimed", lease_until=PAST, attempts__gte=3)
+        lost = unprocessed.filter(state="claimed", lease_until=PAST, attempts__gte=3, losses__gte=3)
         return unprocessed.count() == lost.count()
 
     def is_unplanned(self, worker: Worker) -> bool:
@@ -301,5 +330,6 @@ def test_no_interleaving_breaks_a_promise(small: None) -> None:
 
 
 @pytest.fixture
-def small(settings: Any) -> None:
+def small(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_actions, "PLAN_BATCH", 1)
     settings.COLLECTOR = replace(settings.COLLECTOR, simulated=Simulated(stocks=3, bars=3))

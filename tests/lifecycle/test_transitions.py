@@ -1,5 +1,7 @@
 """Every transition of a task, legal and illegal, and the fences around them."""
 
+import signal
+from contextlib import suppress
 from datetime import timedelta
 from itertools import product
 
@@ -30,6 +32,7 @@ from tests.fakes.broken_sources import with_broken_source
 
 pytestmark = pytest.mark.django_db
 ENDED = ("completed", "failed", "cancelled")
+CODES = ("000001", "000002", "000003", "000004")
 
 
 def test_start_creates_items_lanes_and_jobs():
@@ -120,7 +123,8 @@ def test_database_refuses_every_edge_from_a_final_item_state(old):
 
 @pytest.mark.parametrize("status", ENDED)
 @pytest.mark.parametrize(
-    "verb", ["cancel", "fail", "rescue", "begin", "claim", "record", "hand_back", "beat", "close"]
+    "verb",
+    ["cancel", "fail", "rescue", "begin", "claim", "record", "hand_back", "beat", "close", "rescue_lane"],
 )
 def test_no_verb_changes_an_ended_task(status, verb):
     task = make_task(stock_codes=("000001", "000002"))
@@ -138,6 +142,7 @@ def test_no_verb_changes_an_ended_task(status, verb):
         "hand_back": lambda: lifecycle.requeue(claim, "x", "x", 0),
         "beat": lambda: lifecycle.beat(lane),
         "close": lambda: lifecycle.close(lane),
+        "rescue_lane": lambda: lifecycle.rescue_lane(lane, 1),
     }[verb]
     with pytest.raises((errors.StaleClaim, errors.TaskNotRunning)):
         call()
@@ -257,7 +262,7 @@ def test_rescue_releases_items_and_rearms_lane():
     _expire_leases(task)
     lifecycle.rescue(task.pk)
     item = CollectionItem.objects.get(pk=claim.item_id)
-    assert (item.state, item.error_code, item.attempts) == ("pending", "worker_lost", 1)
+    assert (item.state, item.error_code, item.attempts) == ("pending", "worker_lost", 0)
     assert CollectionLane.objects.get(task=task, number=0).generation == claim.lane.generation + 1
     assert TaskEvent.objects.get(kind=EventKind.RESCUED).params == {"codes": [claim.code]}
 
@@ -279,32 +284,148 @@ def test_rescue_is_idempotent():
     assert (OrmQ.objects.count(), _lanes(task)) == (jobs, lanes)
 
 
-def test_stock_fails_after_three_lost_workers():
+def test_lost_workers_stocks_keep_their_attempts():
+    task = make_task()
+    lane = make_lane(task)
+    lifecycle.claim(lane, 3)
+    lifecycle.rescue_lane(lane, -signal.SIGKILL)
+    assert set(task.items.values_list("state", "attempts", "losses")) == {("pending", 0, 1)}
+    message = "Workers lost while they collected this stock: 1, of these with no other stock in hand: 0. "
+    assert task.items.first().error_message == f"{message}The last one was killed by SIGKILL."
+
+
+def test_stock_that_fills_the_memory_of_its_worker_alone_fails_at_once():
+    task = make_task()
+    lane = make_lane(task)
+    lifecycle.claim(lane, 3)
+    lifecycle.rescue_lane(lane, lifecycle.OUT_OF_MEMORY)
+    assert set(task.items.values_list("state", "attempts", "losses")) == {("pending", 0, 1)}
+    lane = make_lane(task)
+    (claim,) = lifecycle.claim(lane, 3)
+    lifecycle.rescue_lane(lane, lifecycle.OUT_OF_MEMORY)
+    item = task.items.get(code=claim.code)
+    assert (item.state, item.losses, item.error_code) == ("failed", 2, "memory_limit")
+    assert item.error_message.startswith("The request filled the worker's memory")
+
+
+def test_suspect_is_claimed_alone():
+    task = make_task(stock_codes=CODES)
+    _make_suspects(task, 2)
+    lane = make_lane(task)
+    assert [claim.code for claim in lifecycle.claim(lane, 4)] == [CODES[0]]
+    assert lifecycle.claim(lane, 4) == []
+
+
+def test_lane_that_holds_a_stock_takes_no_suspect():
+    task = make_task(stock_codes=CODES)
+    lane = make_lane(task)
+    lifecycle.claim(lane, 1)
+    CollectionItem.objects.filter(code=CODES[1]).update(losses=1)
+    assert [claim.code for claim in lifecycle.claim(lane, 2)] == [CODES[2], CODES[3]]
+
+
+def test_busy_worker_takes_no_suspect():
+    task = make_task(stock_codes=CODES)
+    _make_suspects(task, 2)
+    lane = make_lane(task)
+    assert [claim.code for claim in lifecycle.claim(lane, 1, may_isolate=False)] == [CODES[2]]
+
+
+def test_one_lane_takes_suspects_while_other_stocks_are_due():
+    task = make_task(stock_codes=CODES)
+    _make_suspects(task, 2)
+    first, second = make_lane(task, 0), make_lane(task, 1)
+    assert [claim.code for claim in lifecycle.claim(first, 2)] == [CODES[0]]
+    others = lifecycle.claim(second, 2)
+    assert [claim.code for claim in others] == [CODES[2], CODES[3]]
+    for claim in others:
+        lifecycle.record(claim, Outcome(ItemState.SUCCEEDED))
+    assert [claim.code for claim in lifecycle.claim(second, 2)] == [CODES[1]]
+
+
+def test_record_claims_no_suspect():
+    task = make_task(stock_codes=CODES)
+    lane = make_lane(task)
+    claim = lifecycle.claim(lane, 1)[0]
+    CollectionItem.objects.filter(code=CODES[1]).update(losses=1)
+    following = lifecycle.record_and_claim(claim, Outcome(ItemState.SUCCEEDED), 1)
+    assert [claim.code for claim in following] == [CODES[2]]
+
+
+def test_database_refuses_two_suspects_in_one_lane():
+    task = make_task()
+    lifecycle.claim(make_lane(task), 2)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CollectionItem.objects.filter(state="claimed").update(losses=1)
+
+
+def test_stock_fails_after_three_losses_in_isolation():
     task = make_task(stock_codes=("000001", "000002"))
-    for _ in range(3):
-        claim = make_claim(task)
-        assert claim.code == "000001"
-        _expire_leases(task)
-        lifecycle.rescue(task.pk)
-    item = CollectionItem.objects.get(pk=claim.item_id)
-    assert (item.state, item.error_code) == ("failed", "worker_lost")
+    for _ in range(4):
+        _lose(task, limit=1)
+    item = task.items.get(code="000001")
+    assert (item.state, item.error_code, item.attempts, item.losses) == ("failed", "worker_lost", 3, 4)
+    assert "stock: 4, of these with no other stock in hand: 3. The last one exited with" in item.error_message
     finish(task)
     task.refresh_from_db()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
 
 
-def test_start_ends_a_task_whose_stocks_were_lost():
-    """A start rescues the running task first; here every stock was lost with its last attempt."""
-    old = make_task()
+def test_stock_never_fails_before_three_losses_in_isolation():
+    """Its attempts were used up by errors of the source; its workers may have been killed from outside."""
+    task = make_task(stock_codes=("000001",))
     for _ in range(2):
-        lifecycle.claim(make_lane(old), 3)
-        _expire_leases(old)
-        lifecycle.rescue(old.pk)
+        lane = make_lane(task)
+        lifecycle.requeue(lifecycle.claim(lane, 1)[0], "timeout", "late", delay=0)
+        lifecycle.close(lane)
+    for _ in range(3):
+        _lose(task)
+    assert task.items.values_list("state", "attempts", "losses").get() == ("pending", 2, 3)
+    _lose(task)
+    assert task.items.values_list("state", "attempts", "losses").get() == ("failed", 3, 4)
+
+
+def test_suspect_waits_between_its_attempts():
+    task = make_task(stock_codes=("000001",))
+    _lose(task)
+    lane = make_lane(task)
+    lifecycle.claim(lane, 1)
+    lifecycle.rescue_lane(lane, 1)
+    assert task.items.filter(state="pending", not_before__gt=Now()).exists()
+
+
+def test_dead_worker_releases_its_lane_at_once():
+    task = make_task()
+    lane = make_lane(task)
+    claim = lifecycle.claim(lane, 1)[0]
+    lifecycle.rescue_lane(lane, -signal.SIGKILL)
+    assert not claim.item.exists()
+    assert CollectionLane.objects.get(task=task, number=0).generation == lane.generation + 1
+
+
+@pytest.mark.parametrize("state", ["closed", "begun by another slice"])
+def test_report_of_a_dead_worker_leaves_other_slices_alone(state):
+    task = make_task()
+    old = make_lane(task)
+    lifecycle.close(old)
+    claim = make_claim(task) if state == "begun by another slice" else None
+    before = _snapshot(task)
+    with pytest.raises(errors.StaleClaim):
+        lifecycle.rescue_lane(old, -signal.SIGKILL)
+    assert _snapshot(task) == before
+    assert claim is None or claim.item.exists()
+
+
+def test_start_ends_a_task_whose_stocks_were_lost():
+    """A start rescues the running task first; here its stock was lost with its last attempt."""
+    old = make_task(stock_codes=("000001",))
+    for _ in range(3):
+        _lose(old)
     lifecycle.claim(make_lane(old), 3)
     _expire_leases(old)
     new = make_task()
     old.refresh_from_db()
-    assert (old.status, old.error_code, old.failed_count) == ("failed", "all_failed", 3)
+    assert (old.status, old.error_code, old.failed_count) == ("failed", "all_failed", 1)
     assert CollectionTask.objects.get(status="running") == new
 
 
@@ -551,6 +672,23 @@ def _snapshot(task):
         list(task.items.order_by("pk").values()),
         task.events.count(),
     )
+
+
+def _make_suspects(task, count):
+    """Has a worker lost that holds the task's first stocks."""
+    lane = make_lane(task)
+    lifecycle.claim(lane, count)
+    lifecycle.rescue_lane(lane, -signal.SIGKILL)
+
+
+def _lose(task, limit=3):
+    """Has a worker lost that holds what it can claim; no stock waits for its next attempt."""
+    lane = make_lane(task)
+    assert lifecycle.claim(lane, limit)
+    lifecycle.rescue_lane(lane, 1)
+    task.items.filter(state="pending").update(not_before=None)
+    with suppress(errors.StaleClaim):  # it was the last stock
+        lifecycle.rescue(task.pk)
 
 
 def _expire_leases(task):

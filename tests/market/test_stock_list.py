@@ -111,6 +111,30 @@ def test_list_without_valid_codes_is_refused(symbols):
     assert not Stock.objects.exists()
 
 
+def test_interrupted_sync_is_repeated_whole(monkeypatch):
+    monkeypatch.setattr(stock_list, "BATCH", 2)
+    renamed = sync_name("茅台")
+    symbols = [*make_symbols(3), MAOTAI]
+
+    class Interrupted(Exception):
+        pass
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        sync(*symbols, source="other", after_batch=interrupt)
+    assert set(Stock.objects.values_list("code", flat=True)) == {"000001", "000002", renamed.code}
+    assert not StockList.objects.filter(source="other").exists(), "the list was not read to its end"
+    batches = []
+    result = sync(*symbols, source="other", after_batch=lambda: batches.append(Stock.objects.count()))
+    assert vars(result) == {"size": 4, "added": 1, "renamed": 1, "delisted": 0}
+    assert batches == [3, 4]
+    assert StockList.objects.get(source="other").size == 4
+    assert Stock.objects.get(code="600519").former_names == [{"name": "茅台", "until": "2024-06-28"}]
+    assert sync(*symbols, source="other").renamed == 0
+
+
 def test_fresh_list_is_not_requested_again(settings):
     RecordingSource.stock_list = make_symbols(3)
     for _ in range(2):

@@ -1,5 +1,7 @@
 """AKShare's real client, unpatched, against a fake Eastmoney: by itself, and through the whole engine."""
 
+import importlib.util
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,10 +11,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-
-pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
-
-import pandas as pd
 import requests
 from django.db.models.functions import Now
 from django_q.models import OrmQ
@@ -32,6 +30,13 @@ from tests.fakes.eastmoney_server import LAST, Security, run_server, sessions
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("akshare") is None,
+        reason="akshare is not installed: pip install -r requirements-akshare.txt",
+    ),
+    pytest.mark.xdist_group("akshare"),  # to import the client and pandas takes seconds in each process
+]
 MAY = (date(2024, 5, 6), date(2024, 5, 31))
 MAY_SESSIONS = [day for day in sessions("CN") if MAY[0] <= day <= MAY[1]]
 
@@ -186,6 +191,8 @@ def test_previous_close_takes_dividends_off(vendor, adjust):
 
 def frame(**changes):
     """Returns a table as the client does."""
+    import pandas as pd  # here, since every process of pytest imports this module
+
     row = dict(zip(frames.COLUMNS, ("2024-05-06", 1, 2, 1, 2, 5, 750.0, 1, 1, 1, 1), strict=True))
     return pd.DataFrame([{**row, **changes}])
 
@@ -204,25 +211,27 @@ def test_missing_columns_are_named():
     assert caught.value.code == "columns_changed"
 
 
-def test_missing_values_are_none_and_a_bad_volume_stays():
+def test_missing_values_are_none_and_a_missing_volume_is_nan():
     bar = frames.parse_bars(frame(成交额=float("nan"), 换手率="-", 涨跌额=None), 100, True)[0]
     assert (bar.amount, bar.turnover, bar.change, bar.prev_close) == (None, None, None, None)
-    assert frames.parse_bars(frame(成交量="-"), 100, True)[0].volume == "-"
+    assert math.isnan(frames.parse_bars(frame(成交量="-"), 100, True)[0].volume)
 
 
-@pytest.mark.parametrize(
-    "day", ["2024-05-06", date(2024, 5, 6), datetime(2024, 5, 6), pd.Timestamp("2024-05-06")]
-)
-def test_day_is_parsed_from_any_type(day):
-    assert frames.parse_day(day) == date(2024, 5, 6)
-    assert type(frames.parse_day(day)) is date
+def test_day_is_parsed_from_any_type():
+    import pandas as pd
+
+    for day in ("2024-05-06", date(2024, 5, 6), datetime(2024, 5, 6), pd.Timestamp("2024-05-06")):
+        assert frames.parse_day(day) == date(2024, 5, 6)
+        assert type(frames.parse_day(day)) is date
 
 
-@pytest.mark.parametrize("day", ["-", "", None, pd.NaT, float("nan")])
-def test_missing_day_is_a_permanent_error(day):
-    assert frames.parse_day(day) is None
-    with pytest.raises(Permanent):
-        frames.parse_bars(frame(日期=day), 100, True)
+def test_missing_day_is_a_permanent_error():
+    import pandas as pd
+
+    for day in ("-", "", None, pd.NaT, float("nan")):
+        assert frames.parse_day(day) is None
+        with pytest.raises(Permanent):
+            frames.parse_bars(frame(日期=day), 100, True)
 
 
 # Refusals.

@@ -28,6 +28,7 @@ from tests.fakes.clock import Clock
 from tools.in_process import work
 from tools.worker_machine import eventually
 
+pytestmark = pytest.mark.xdist_group("baostock")  # the tests share a client's process
 ROOT = Path(__file__).parents[2]
 KLINES, BASIC, DAY = "query_history_k_data_plus", "query_stock_basic", "query_daily_history_k_AStock"
 FRIDAY = date(2024, 6, 14)

@@ -21,6 +21,7 @@ from tests.fakes import baostock_server as baostock
 from tests.fakes.eastmoney_server import FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
+pytestmark = pytest.mark.xdist_group("contract")  # the tests share servers and clients
 ROOT = Path(__file__).parents[2]
 DATES = {
     "sample": (date(2012, 6, 1), date(2012, 9, 30)),

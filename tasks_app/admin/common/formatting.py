@@ -99,13 +99,16 @@ def two_lines(first: Any, second: Any) -> SafeString:
     return format_html(lines, first, second)
 
 
-def admin_url(model: str, page: str = "changelist", *args: Any, **query: Any) -> str:
-    """Returns the URL of an admin page, such as `admin_url("dailybar", q="AAPL")`."""
+def admin_url(model: str, page: str = "changelist", /, *args: Any, **query: Any) -> str:
+    """Returns the URL of an admin page, such as `admin_url("dailybar", q="AAPL")`.
+
+    The query may come from a request: it may have any names, also `model` and `page`.
+    """
     address = reverse(f"admin:tasks_app_{model}_{page}", args=args)
     return f"{address}?{urlencode(query)}" if query else address
 
 
-def task_url(task_id: UUID, page: str = "change", **query: Any) -> str:
+def task_url(task_id: UUID, page: str = "change", /, **query: Any) -> str:
     """Returns the URL of the task's page, or of an action: `task_url(task.pk, "cancel")`."""
     return admin_url("collectiontask", page, task_id, **query)
 

@@ -92,6 +92,9 @@ def action_urls(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
 
 def progress_sentence(task: CollectionTask) -> str:
     """Returns the progress as text: "3,210 of 5,120 stocks (62 %), 14 failed"."""
+    if task.planned_at is None and task.total_stocks:
+        text = _("The plan was not completed.") if task.end_time else _("Planning: %(count)s stocks so far …")
+        return text % {"count": formatting.number(task.total_stocks)}
     if task.planned_at is None:
         return _("No stock list was read.") if task.end_time else _("Reading the stock list …")
     text = ngettext(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.base import Bar, Permanent, Transient
@@ -111,10 +111,10 @@ def parse_number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def parse_volume(value: Any, lot: int) -> Any:
-    """Returns shares. A value that is not a number is kept, so that the engine refuses this one bar."""
+def parse_volume(value: Any, lot: int) -> int:
+    """Returns shares; NaN for a value that is not a number, so that the engine refuses this one bar."""
     lots = parse_number(value)
-    return value if lots is None else round(lots * lot)
+    return cast(int, math.nan) if lots is None else round(lots * lot)
 
 
 def parse_day(value: Any) -> date | None:

@@ -1,4 +1,4 @@
-"""A wire to the database that is pulled, on a network of its own: the kernel's time-outs, not a proxy's."""
+"""A network cable to the database is unplugged, in a network namespace: the kernel's time-outs apply."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's"),
     pytest.mark.skipif(not on_postgresql(), reason="PostgreSQL's"),
 ]
-OUR_END, FAR_END = "10.213.47.1", "10.213.47.2"
+OUR_ADDRESS, REMOTE_ADDRESS = "10.213.47.1", "10.213.47.2"
 BOUND_SECONDS = 120  # the settings say 10 to 11; TCP's own default is a quarter of an hour or more
 
 # Two connections: one waits for the end of a query, the other sends one when it is told to.
@@ -34,7 +34,7 @@ def ask(name, may_ask):
         try:
             cursor.execute("SELECT pg_sleep(600)")
         except OperationalError:
-            os.write(1, f"{name} noticed\\n".encode())  # one write: print() makes several, and two threads mix theirs
+            os.write(1, f"{name} noticed\\n".encode())  # print() makes several writes, which mix
 
 for name, may_ask in (("waiting", lambda: None), ("sending", told.wait)):
     threading.Thread(target=ask, args=(name, may_ask)).start()
@@ -52,32 +52,32 @@ def ip(*words: str) -> None:
 
 
 @contextmanager
-def far_host() -> Iterator[str]:
-    """A network namespace at the other end of a wire; its name."""
-    name = f"far{os.getpid()}"
-    ours, theirs = f"near{os.getpid()}", f"wire{os.getpid()}"
+def remote_host() -> Iterator[str]:
+    """Yields the name of a network namespace at the other end of a virtual cable."""
+    name = f"remote{os.getpid()}"
+    ours, theirs = f"local{os.getpid()}", f"cable{os.getpid()}"
     try:
         ip("netns", "add", name)
         ip("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
-        ip("addr", "add", f"{OUR_END}/30", "dev", ours)
+        ip("addr", "add", f"{OUR_ADDRESS}/30", "dev", ours)
         ip("link", "set", ours, "up")
-        ip("-n", name, "addr", "add", f"{FAR_END}/30", "dev", theirs)
+        ip("-n", name, "addr", "add", f"{REMOTE_ADDRESS}/30", "dev", theirs)
         ip("-n", name, "link", "set", theirs, "up")
         yield name
     finally:
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def pull_the_wire() -> None:
-    """Nobody is told: what the far host sends is for an address that nobody has any more."""
-    ip("addr", "del", f"{OUR_END}/30", "dev", f"near{os.getpid()}")
+def unplug() -> None:
+    """Takes our address away. Neither end is told; what the remote host sends reaches nobody."""
+    ip("addr", "del", f"{OUR_ADDRESS}/30", "dev", f"local{os.getpid()}")
 
 
-def test_pulled_wire_is_noticed_by_both_connections(database_url: str) -> None:
+def test_unplugged_cable_is_noticed_by_both_connections(database_url: str) -> None:
     """By keep-alives when all was acknowledged, by tcp_user_timeout when something was not."""
     if not os.access("/usr/sbin/ip", os.X_OK) and not os.access("/sbin/ip", os.X_OK):
         pytest.skip("needs the command ip (Debian: iproute2)")
-    with far_host() as host, linked(database_url, OUR_END) as link:
+    with remote_host() as host, linked(database_url, OUR_ADDRESS) as link:
         client = subprocess.Popen(
             ["ip", "netns", "exec", host, sys.executable, "-c", ASK],
             env=environment(link.url),
@@ -88,7 +88,7 @@ def test_pulled_wire_is_noticed_by_both_connections(database_url: str) -> None:
         try:
             assert client.stdout
             assert client.stdout.readline() == "connected\n"
-            pull_the_wire()
+            unplug()
             said, _ = client.communicate("now\n", timeout=BOUND_SECONDS)
             assert sorted(said.splitlines()) == ["sending noticed", "waiting noticed"]
         finally:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0006_what_came_from_which_source'),
+        ('tasks_app', '0007_lost_workers_per_item'),
     ]
 
     operations = [

@@ -1,0 +1,52 @@
+"""Poison stocks take no good stock with them: the short form of `tools.poison_drill`."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.concurrency.own_database import configured
+from tools import poison_drill
+from tools.worker_machine import Machine
+
+GOOD, POISON = 10, 2
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+LOSSES = 4  # of each poison stock: the first one with companions or not, and three in isolation
+
+
+def collect(kind: str, good: int, poison: int, database: str, folder: Path) -> poison_drill.Result:
+    """Returns the result of a collection in which every good stock succeeded and every poison one failed."""
+    environment = poison_drill.settings(kind, good, poison)
+    # Leases that never expire: the supervisor's reports alone release what dead workers held.
+    environment |= {"COLLECTOR_LEASE": "600", "COLLECTOR_BACKOFF": "0.1"}
+    with configured(**environment):
+        machine = Machine(folder, database)
+        machine.start()
+        try:
+            result = poison_drill.run(machine, kind, good, poison)
+        finally:
+            machine.close()
+    assert result.holds(kind), result
+    return result
+
+
+def test_stocks_that_kill_their_workers_fail_alone(database: str, tmp_path: Path) -> None:
+    result = collect("killer", GOOD, POISON, database, tmp_path)
+    assert result.deaths <= POISON * LOSSES
+    (message,) = result.messages
+    assert message.endswith("with no other stock in hand: 3. The last one was killed by SIGKILL.")
+
+
+@pytest.mark.any_database
+def test_stock_that_fills_the_memory_fails_alone(database: str, tmp_path: Path) -> None:
+    result = collect("sweller", 5, 1, database, tmp_path)
+    limit = settings.COLLECTOR.worker_memory * 1_000_000 / 2**20
+    assert result.peak_mb < limit
+    assert result.deaths <= 2, "only if another thread of the worker got the error"
+
+
+@pytest.mark.any_database
+def test_worker_above_its_limit_of_memory_is_killed(database: str, tmp_path: Path) -> None:
+    result = collect("shared sweller", 5, 1, database, tmp_path)
+    assert result.deaths == 2, "once with companions, once alone"

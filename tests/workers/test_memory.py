@@ -1,0 +1,80 @@
+"""The memory of a worker process is limited from outside, while it is busy."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tasks_app.workers import memory
+from tasks_app.workers.memory import MEGABYTE
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+LIMIT = 60  # megabytes
+SWELL = r"""
+import re
+taken = []
+input()
+try:
+    while True:
+        taken.append(bytearray(100_000))
+except MemoryError:
+    taken.clear()
+    status = open("/proc/self/status").read()
+    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024, flush=True)
+    input()
+    print(len(bytearray(10_000_000)), flush=True)
+"""
+SHARE = """
+import mmap
+taken = mmap.mmap(-1, 80_000_000)
+taken.write(bytes(80_000_000))
+print(1, flush=True)
+input()
+"""
+
+
+def python(code: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def tell(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def answer(process: "subprocess.Popen[str]") -> int:
+    assert process.stdout
+    return int(process.stdout.readline())
+
+
+def test_process_gets_a_memory_error_below_the_limit_and_goes_on():
+    with python(SWELL) as process:
+        while not (usage := memory.read_usage(process.pid)) or usage.resident < 5 * MEGABYTE:
+            time.sleep(0.005)
+        assert memory.limit(process.pid, LIMIT) is None
+        tell(process)
+        assert usage.resident < answer(process) <= LIMIT * MEGABYTE
+        assert memory.limit(process.pid, LIMIT) is None
+        tell(process)
+        assert answer(process) == 10_000_000, "there is room again"
+
+
+def test_process_with_shared_memory_above_the_limit_is_found():
+    with python(SHARE) as process:
+        answer(process)
+        usage = memory.limit(process.pid, LIMIT)
+        assert usage is not None
+        assert usage.resident > 80 * MEGABYTE
+        assert memory.limit(process.pid, 1000) is None
+        tell(process)
+
+
+def test_limit_of_an_ended_process_does_nothing():
+    process = python("")
+    process.communicate()
+    assert memory.read_usage(process.pid) is None
+    assert memory.limit(process.pid, LIMIT) is None

@@ -1,0 +1,187 @@
+"""Collects good stocks beside poison ones: `python -m tools.poison_drill --help`.
+
+Prints the stocks that succeeded and those that failed by their code, the time that the task took, and the
+most memory that a worker held. Exits with 1 unless every good stock succeeded and every poison one failed
+with a code that says what was wrong.
+"""
+
+import argparse
+import os
+import re
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from tools.chaos.__main__ import database, log_folder
+from tools.poison_source import EVERY, KIND, KINDS
+from tools.worker_machine import Machine, environment, eventually
+
+FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
+LONGEST_SECONDS = 600.0
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the stocks: `failed` counts the failed ones by code, `messages` are their sentences.
+
+    `deaths`: the worker processes that died; `peak_mb`: the most memory that one of them held.
+    """
+
+    good: int
+    poison: int
+    succeeded: int
+    failed: dict[str, int]
+    messages: list[str]
+    seconds: float
+    peak_mb: float
+    deaths: int
+
+    def holds(self, kind: str) -> bool:
+        """Whether every good stock succeeded, and every poison one failed with a fitting code."""
+        fitting = sum(self.failed.get(code, 0) for code in KINDS[kind].error_codes)
+        return (self.succeeded, fitting, sum(self.failed.values())) == (self.good, self.poison, self.poison)
+
+
+def settings(
+    kind: str, good: int, poison: int, *, in_flight: int = 4, latency: float = 0.1
+) -> dict[str, str]:
+    """Returns the settings of the processes, that of the drill included."""
+    total = good + poison
+    assert total % poison == 0, "the poison stocks stand at equal distances"
+    return {
+        KIND: kind,
+        EVERY: str(total // poison),
+        "COLLECTOR_SOURCES": "poison=tools.poison_source:PoisonSource",
+        "COLLECTOR_SIMULATED_STOCKS": str(total),
+        "COLLECTOR_SIMULATED_BARS": "20",
+        "COLLECTOR_SIMULATED_LATENCY": str(latency),
+        "COLLECTOR_IN_FLIGHT": str(in_flight),
+    }
+
+
+def run(machine: Machine, kind: str, good: int, poison: int) -> Result:
+    """Collects all stocks on a machine that has been started with these `settings`."""
+    from tasks_app import lifecycle
+    from tasks_app.lifecycle.events import Actor
+    from tasks_app.models import CollectionItem, CollectionTask
+    from tasks_app.models.tasks import Channel
+    from tasks_app.orders.order import Order
+
+    order = Order(start_date=FIRST_DAY, end_date=LAST_DAY, market="CN", source="poison")
+    with peak_memory(machine) as peak:
+        pk = lifecycle.start(order, Actor(Channel.COMMAND), today=LAST_DAY).pk
+        running = CollectionTask.objects.filter(pk=pk, status="running")
+        eventually(lambda: not running.exists(), LONGEST_SECONDS, "the task's end")
+    task = CollectionTask.objects.get(pk=pk)
+    failed = CollectionItem.objects.filter(task=task, state="failed").order_by("position")
+    assert task.end_time
+    return Result(
+        good,
+        poison,
+        succeeded=task.success_count,
+        failed=dict(Counter(failed.values_list("error_code", flat=True))),
+        messages=sorted(set(failed.values_list("error_message", flat=True))),
+        seconds=(task.end_time - task.start_time).total_seconds(),
+        peak_mb=max(peak.values(), default=0.0),
+        deaths=len(re.findall(r"worker-\d+ died", machine.log())),
+    )
+
+
+@contextmanager
+def peak_memory(machine: Machine) -> Iterator[dict[int, float]]:
+    """Yields the most memory in MB that each of the machine's workers has held so far, by pid. Linux only."""
+    peak: dict[int, float] = {}
+    is_over = threading.Event()
+
+    def sample() -> None:
+        while not is_over.wait(SAMPLE_SECONDS):
+            for pid in machine.current().workers:
+                if found := _resident_peak(pid):
+                    peak[pid] = found
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    try:
+        yield peak
+    finally:
+        is_over.set()
+        sampler.join()
+
+
+def _resident_peak(pid: int) -> float:
+    """Returns the most memory in MB that a living process has held; 0 if it is gone."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.poison_drill", description=__doc__)
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), help=f"of {', '.join(KINDS)}; default: all")
+    parser.add_argument(
+        "--database",
+        default="sqlite",
+        help="sqlite or postgresql (temporary), or the URL of an empty database",
+    )
+    parser.add_argument("--good", type=int, default=60)
+    parser.add_argument("--poison", type=int, default=12)
+    parser.add_argument("--in-flight", type=int, default=4, help="requests in flight per worker")
+    parser.add_argument("--latency", type=float, default=0.1, help="of the source, in seconds")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", action="store_true", help="keep the log")
+    options = parser.parse_args()
+    if unknown := set(options.kinds) - set(KINDS):
+        parser.error(f"unknown kinds: {', '.join(sorted(unknown))}")
+    return options
+
+
+def drill(kind: str, folder: Path, url: str, options: Any) -> bool:
+    """Runs one kind on a machine of its own and prints what came of it. Returns whether it held."""
+    extra = settings(kind, options.good, options.poison, in_flight=options.in_flight, latency=options.latency)
+    machine = Machine(folder, url, **extra)
+    try:
+        machine.start(options.workers)
+        result = run(machine, kind, options.good, options.poison)
+    finally:
+        machine.close()
+    holds = result.holds(kind)
+    print(f"{kind}: {'holds' if holds else 'BROKEN'}", flush=True)
+    for name in ("succeeded", "failed", "deaths"):
+        print(f"{name:>12}  {getattr(result, name)}")
+    print(f"{'seconds':>12}  {result.seconds:.1f}")
+    print(f"{'peak memory':>12}  {result.peak_mb:.0f} MB per worker")
+    for message in result.messages[:3]:
+        print(f"{'':>12}  {message}", flush=True)
+    return holds
+
+
+def main() -> int:
+    """Returns 0 if every kind held."""
+    options = arguments()
+    with log_folder(options.keep) as folder, database(options.database, folder) as (url, _):
+        first = options.kinds[0]
+        os.environ.update(environment(url, **settings(first, options.good, options.poison)))
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        held = []
+        for kind in options.kinds:
+            (folder / kind).mkdir()
+            held.append(drill(kind, folder / kind, url, options))
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

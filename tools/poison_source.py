@@ -1,0 +1,89 @@
+"""A simulated exchange of which every few stocks are poison; loaded by dotted path like a third party's."""
+
+import mmap
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+from tasks_app.conf import Conf, Simulated
+from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.simulated.exchange import index_of
+from tasks_app.sources.simulated.source import SimulatedSource
+from tools import odd_answers
+from tools.odd_answers import OddAnswer
+
+KIND, EVERY = "POISON_KIND", "POISON_EVERY"  # variables of the environment
+Poison = Callable[[Request, Sequence[Bar]], Sequence[Bar]]
+
+
+def kill(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """Ends the worker as a crash in a vendor's C code or the kernel's memory killer does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return bars
+
+
+def leave(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """Ends the worker as if it were done."""
+    os._exit(0)
+
+
+def swell(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """Takes memory without end, as an endless response does that is read into a list."""
+    taken = []
+    while True:
+        taken.append(bytearray(1_000_000))
+
+
+def swell_shared(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """The same with memory that no resource limit counts, so that only the supervisor notices."""
+    taken = []
+    while True:
+        taken.append(shared := mmap.mmap(-1, 2_000_000))
+        shared.write(bytes(2_000_000))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a poison stock's request does, given the right answer, and the codes that tell what was wrong."""
+
+    poison: Poison
+    error_codes: tuple[str, ...]
+
+
+def give(odd: OddAnswer) -> Kind:
+    """Returns the kind of a stock whose answer is odd."""
+    return Kind(lambda request, bars: odd.answer(bars), (odd.code,))
+
+
+KINDS = {
+    "killer": Kind(kill, ("worker_lost",)),
+    "leaver": Kind(leave, ("worker_lost",)),
+    "sweller": Kind(swell, ("memory_limit",)),
+    "shared sweller": Kind(swell_shared, ("memory_limit",)),
+    **{name: give(odd) for name, odd in odd_answers.BARS.items()},
+}
+
+
+class PoisonSource(SimulatedSource):
+    """Answers as the simulated exchange does, but every POISON_EVERY-th stock is poison of POISON_KIND."""
+
+    name: ClassVar[str] = "poison"
+
+    def __init__(self, settings: Simulated, kind: str, every: int) -> None:
+        super().__init__(settings)
+        self.poison, self.every = KINDS[kind].poison, every
+
+    @classmethod
+    def from_conf(cls, conf: Conf) -> Self:
+        return cls(replace(conf.simulated), os.environ[KIND], int(os.environ[EVERY]))
+
+    def fetch(self, request: Request) -> Sequence[Bar]:
+        bars = super().fetch(request)
+        return self.poison(request, bars) if self.is_poison(request) else bars
+
+    def is_poison(self, request: Request) -> bool:
+        index = index_of(request.market, request.code)
+        assert index is not None
+        return index % self.every == self.every - 1
