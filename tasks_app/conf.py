@@ -81,6 +81,13 @@ def folder(text: str) -> str:
     return str(Path(text).resolve()) if text else ""
 
 
+def volume_unit(text: str) -> str:
+    """Checks the unit of volumes in files that don't tell it: shares, lots, or an empty text."""
+    if text not in ("", "shares", "lots"):
+        raise EnvError(f"“{text}” is neither shares nor lots")
+    return text
+
+
 def log_file(text: str) -> str:
     """Checks the path of a file, or an empty text. The file need not exist, its folder must."""
     if text and (Path(text).is_dir() or not Path(text).parent.is_dir()):
@@ -153,6 +160,7 @@ class Conf:
     baostock_daily: int = number(40_000, 0, BILLION)
     baostock_address: str = parsed("", address)
     csv_dir: str = parsed("", folder)
+    csv_volume_unit: str = parsed("", volume_unit)
     rates: tuple[tuple[str, float], ...] = parsed((), amounts)
     daily_caps: tuple[tuple[str, int], ...] = parsed((), caps)
     no_throttle: bool = False

@@ -257,6 +257,7 @@ WARNINGS = {
         "The trading calendar of %(market)s ends on %(end)s: after that, every weekday counts as a trading "
         "day."
     ),
+    "left_aside": _("The source left %(count)s entries aside. %(message)s"),
     "source_not_here": _(
         "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
         "not configured there."

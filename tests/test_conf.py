@@ -108,6 +108,7 @@ def test_unknown_source_in_setting_is_an_error(settings, setting, value):
         ("COLLECTOR_SIMULATED_LOG", "/no/such/folder/log"),
         ("COLLECTOR_SIMULATED_LOG", "/"),
         ("COLLECTOR_SIMULATED_SEED", "1" * 20),
+        ("COLLECTOR_CSV_VOLUME_UNIT", "hands"),
         ("COLLECTOR_SOURCES", "mine=a:A, mine=b:B"),
         ("COLLECTOR_SOURCES", "x" * 33 + "=a:A"),
         ("COLLECTOR_RATES", "mine=1,mine=2"),

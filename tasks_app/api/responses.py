@@ -108,6 +108,7 @@ class ItemAnswer(Answer):
     rows_refused = _count()
     error_code = s.CharField(allow_blank=True)
     error_message = s.CharField(allow_blank=True)
+    note = s.CharField(allow_blank=True, help_text="What the source left out or changed.")
     started_at = s.DateTimeField(allow_null=True)
     finished_at = s.DateTimeField(allow_null=True)
 

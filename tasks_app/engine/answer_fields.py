@@ -92,9 +92,11 @@ def _number(name: str) -> Field:
 
 
 CODE = Field("code", "1 to 16 letters, digits, dots, dashes or underscores", read_code)
+PLAIN_TEXT = "a text without NUL or lone surrogates"
+TEXT = Field("text", PLAIN_TEXT, read_text)
 SYMBOL_FIELDS = (
     CODE,
-    *(Field(name, "a text without NUL or lone surrogates", read_text) for name in ("name", "exchange")),
+    *(Field(name, PLAIN_TEXT, read_text) for name in ("name", "exchange")),
     *(
         Field(name, "a date or None", read_optional_date, frozenset({date, NONE}))
         for name in ("listed_on", "delisted_on")

@@ -10,7 +10,7 @@ Whether a bar can be true is decided in `quotes.validation`, not here: a price m
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import chain, count, repeat
@@ -23,6 +23,7 @@ from tasks_app.engine.answer_fields import (
     BAR_FIELDS,
     CODE,
     SYMBOL_FIELDS,
+    TEXT,
     Field,
     is_a,
     read_seconds,
@@ -30,8 +31,12 @@ from tasks_app.engine.answer_fields import (
 )
 from tasks_app.errors import bounded_repr, sanitize_message, stored_reason, type_name
 from tasks_app.sources.base import (
+    AdjustedListSource,
+    Answer,
     Bar,
     DaySource,
+    LeavingSource,
+    LeftAside,
     Permanent,
     Request,
     SelectiveDaySource,
@@ -46,8 +51,16 @@ logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 BAR_BYTES, SYMBOL_BYTES = 450, 170  # of memory; a symbol's without its texts
 TRACEBACK_LINES = 20  # in the log
+MOST = 1_000_000  # days, notes or entries left aside
+MAX_NOTES = 20
 WIDTH = len(Bar._fields)
 END = object()
+
+
+class StockListing(list[Symbol]):
+    """A source's stock list, and what it left aside."""
+
+    left_aside: Sequence[LeftAside] = ()
 
 
 class CheckedSource:
@@ -59,15 +72,22 @@ class CheckedSource:
     def __init__(self, source: Source, conf: Conf) -> None:
         self.source, self.conf = source, conf
 
-    def symbols(self, market: str) -> list[Symbol]:
-        """Returns the stock list of a market."""
-        answer: Any = self.source.symbols(market)
-        return list(read_symbols(answer, self.conf))
+    def symbols(self, market: str, adjust: str | None = None) -> StockListing:
+        """Returns the stock list of a market; that of an adjustment, where the source tells them apart."""
+        answer: Any
+        if adjust is not None and isinstance(self.source, AdjustedListSource):
+            answer = self.source.symbols_adjusted(market, adjust)
+        else:
+            answer = self.source.symbols(market)
+        listing = StockListing(read_symbols(answer, self.conf))
+        if isinstance(self.source, LeavingSource):
+            listing.left_aside = read_left_aside(self.source.left_aside(market))
+        return listing
 
-    def fetch(self, request: Request) -> list[Bar]:
-        """Returns the bars that the source sent, in its order."""
+    def fetch(self, request: Request) -> Answer:
+        """Returns the bars that the source sent, in its order, with what it said of its days."""
         answer: Any = self.source.fetch(request)
-        return read_bars(answer, self.conf)
+        return read_answer(answer, self.conf)
 
     def fetch_day(self, market: str, day: date, adjust: str) -> dict[str, Bar]:
         """Returns a day's bars by code. The source must be a `DaySource`."""
@@ -80,6 +100,29 @@ class CheckedSource:
         if type(answer) is not bool:
             raise bad_answer(f"offers_day returned {bounded_repr(answer)}, not True or False.")
         return answer
+
+
+def read_answer(answer: Any, conf: Conf) -> Answer:
+    """Returns the bars of an answer, and what an `Answer` says besides. Raises `SourceError`."""
+    if type(answer) is not Answer:
+        return Answer(read_bars(answer, conf))
+    with _reading("the response"):
+        bars, suspended, notes = list(answer), answer.suspended, answer.notes
+    days = [
+        _read_value(BAR_FIELDS[0], day, number) for number, day in _rows(suspended, "a list of days", MOST)
+    ]
+    texts = [_read_value(TEXT, note, number) for number, note in _rows(notes, "a list of notes", MOST)]
+    return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES])
+
+
+def read_left_aside(answer: Any) -> list[LeftAside]:
+    """Returns what a source left aside. Raises `SourceError`."""
+    entries = []
+    for number, row in _rows(answer, "a list of what was left aside", MOST):
+        with _reading(f"row {number}"):
+            values = [row.name, row.reason]
+        entries.append(LeftAside(*(_read_value(TEXT, value, number) for value in values)))
+    return entries
 
 
 def read_bars(answer: Any, conf: Conf) -> list[Bar]:

@@ -7,17 +7,19 @@ from typing import Any
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
-from tasks_app.engine.answers import CheckedSource
+from tasks_app.engine.answers import CheckedSource, StockListing
 from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Lane
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import SourceError, Symbol, Transient
+from tasks_app.sources.base import LeftAside, SourceError, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
+MAX_NAMED = 3  # of what was left aside, in a warning
 # Waits a moment: in the limiter's line while it is blocked, else for the response, which it returns.
 Wait = Callable[[Blocked | None], Call[Any] | None]
 
@@ -25,16 +27,17 @@ Wait = Callable[[Blocked | None], Call[Any] | None]
 def plan(
     task: CollectionTask,
     lane: Lane,
-    fetch: Callable[[], Sequence[Symbol]],
+    fetch: Callable[[], StockListing],
     conf: Conf,
     after_batch: Callable[[], None] = lambda: None,
 ) -> bool:
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
     `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
-    stored list is used and the task gets a warning. Stocks and items are stored in batches, and
-    `after_batch` is called between them. Raises `StaleClaim` when the task ends meanwhile, and what
-    `after_batch` and, apart from `SourceError`, `fetch` raise.
+    stored list is used and the task gets a warning, unless the list is free: then it is what the source has
+    now, however short, or the task fails. Stocks and items are stored in batches, and `after_batch` is called
+    between them. Raises `StaleClaim` when the task ends meanwhile, and what `after_batch` and, apart from
+    `SourceError`, `fetch` raise.
     """
     is_free = registry.traits(task.source, conf).list_is_free
     recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
@@ -42,11 +45,19 @@ def plan(
         if not (codes := recent):
             symbols = fetch()
             today = market_today(task.market)
-            stock_list.sync(task.market, task.source, symbols, today=today, after_batch=after_batch)
+            stock_list.sync(
+                task.market,
+                task.source,
+                symbols,
+                today=today,
+                accept_shrink=is_free,
+                after_batch=after_batch,
+            )
+            _warn_left_aside(lane, symbols.left_aside)
             codes = list(dict.fromkeys(symbol.code for symbol in symbols))
             del symbols
     except SourceError as error:
-        codes = stock_list.stored_codes(task.market, task.source)
+        codes = [] if is_free else stock_list.stored_codes(task.market, task.source)
         if not codes:
             lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
             return False
@@ -56,18 +67,32 @@ def plan(
     return True
 
 
+def _warn_left_aside(lane: Lane, entries: Sequence[LeftAside]) -> None:
+    """Warns if the source's list did not use all that it found, such as files whose names say no stock."""
+    if entries:
+        few = "; ".join(f"{entry.name}: {entry.reason}" for entry in entries[:MAX_NAMED])
+        lifecycle.warn(lane, "left_aside", count=f"{len(entries):,}", message=sanitize_message(few))
+
+
 def fetch_stock_list(
-    source: CheckedSource, market: str, limiter: NoLimit, calls: CallPool[Any], wait: Wait
-) -> Sequence[Symbol]:
-    """Requests a source's list of a market through its limiter.
+    source: CheckedSource,
+    market: str,
+    limiter: NoLimit,
+    calls: CallPool[Any],
+    wait: Wait,
+    *,
+    adjust: str | None = None,
+) -> StockListing:
+    """Requests a source's list of a market through its limiter; that of an adjustment, where lists differ.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
+    request = partial(source.symbols, market, adjust)
     while True:
         while isinstance(permits := limiter.reserve(1), Blocked):
             wait(permits)
         permit = permits[0]
-        calls.submit(permit, partial(source.symbols, market), permit.since, permit.until)
+        calls.submit(permit, request, permit.since, permit.until)
         try:
             while (call := wait(None)) is None:
                 continue
@@ -83,11 +108,11 @@ def fetch_stock_list(
         limiter.record_success(permit)
     if call.error:
         raise call.error
-    symbols: Sequence[Symbol] = call.result
+    symbols: StockListing = call.result
     return symbols
 
 
-def fetch_stock_list_now(name: str, market: str, conf: Conf) -> Sequence[Symbol]:
+def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
     calls: CallPool[Permit] = CallPool(math.inf)
 

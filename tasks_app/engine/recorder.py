@@ -18,12 +18,12 @@ from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import price_limits
 from tasks_app.models import CollectionTask, Series
 from tasks_app.models.states import ItemState
-from tasks_app.quotes import adjusted_series, date_ranges, findings, series, upsert, validation
+from tasks_app.quotes import adjusted_series, date_ranges, findings, retractions, series, upsert, validation
 from tasks_app.quotes.series import count_bars_within
 from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources import registry
-from tasks_app.sources.base import Bar
+from tasks_app.sources.base import Answer, Bar
 from tasks_app.sources.market_time import market_today
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,9 @@ class Recorder:
         bars of that day. Up to `claim_more` stocks are claimed in the same commit and returned.
         """
         result = self._validate(item, bars)
+        answer = bars if isinstance(bars, Answer) else Answer()
         try:
-            return self._write(item, result, days_are_complete, claim_more)
+            return self._write(item, result, answer, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", item.claim.code)
             self.fail(item.claim, "not_storable", errors.stored_reason("not_storable", error=error))
@@ -79,7 +80,12 @@ class Recorder:
         return validation.validate(bars, request, context)
 
     def _write(
-        self, item: StockRequest, result: ValidationResult, days_are_complete: bool, claim_more: int
+        self,
+        item: StockRequest,
+        result: ValidationResult,
+        answer: Answer,
+        days_are_complete: bool,
+        claim_more: int,
     ) -> list[Claim]:
         """One short transaction: the bars first, the task's row last, so that a cancel never waits."""
         request, current = item.request, item.stored.series
@@ -87,7 +93,7 @@ class Recorder:
         sqlite_priority.yield_to_interactive()
         with transaction.atomic():
             if current is None or not adjusted_series.is_rebased(current, request, result.bars):
-                outcome = self._add_bars(item, result, origin, days_are_complete)
+                outcome = self._add_bars(item, result, answer, origin, days_are_complete)
             elif adjusted_series.spans_series(current, request):
                 outcome = self._replace_series(item, result, origin, current)
             else:  # the whole adjusted series must be requested again
@@ -97,21 +103,42 @@ class Recorder:
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
             findings.record_findings(request, origin, result)
+            outcome = replace(outcome, note=sanitize_message("; ".join(answer.notes)))
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
     def _add_bars(
-        self, item: StockRequest, result: ValidationResult, origin: Provenance, days_are_complete: bool
+        self,
+        item: StockRequest,
+        result: ValidationResult,
+        answer: Answer,
+        origin: Provenance,
+        days_are_complete: bool,
     ) -> Outcome:
-        """Adds the bars to the stored series."""
+        """Adds the bars to the stored series, and removes those that the source no longer has."""
         request, current = item.request, item.stored.series
         stored_before = count_bars_within(current, self.planner.window())
         stored = upsert.upsert_bars(request, origin, result.bars, expect_new=current is None)
         findings.record_corrections(request, origin, stored.corrections)
-        outcome = _outcome_of(item, result)
+        outcome, removed = _outcome_of(item, result), 0
         if outcome.state == ItemState.SUCCEEDED:
-            self._update_series(item, result, current, stored, days_are_complete)
-        skipped = max(stored.skipped, stored_before - stored.corrected)
-        return replace(outcome, collected=stored.collected, corrected=stored.corrected, skipped=skipped)
+            removed = self._remove_retracted(item, result, answer, origin)
+            self._update_series(item, result, current, stored, days_are_complete, recount=bool(removed))
+        corrected = stored.corrected + removed
+        skipped = max(stored.skipped, stored_before - corrected)
+        return replace(outcome, collected=stored.collected, corrected=corrected, skipped=skipped)
+
+    def _remove_retracted(
+        self, item: StockRequest, result: ValidationResult, answer: Answer, origin: Provenance
+    ) -> int:
+        """Removes the bars that were wrong because the source no longer has them. Returns their number."""
+        source = item.source.name
+        if not self.task.force_update or not registry.traits(source, settings.COLLECTOR).retracts_bars:
+            return 0
+        removed = retractions.remove_retracted(
+            item.request, source, result, answer.suspended, self.days.non_sessions
+        )
+        findings.record_retractions(item.request, origin, removed)
+        return len(removed)
 
     def _replace_series(
         self, item: StockRequest, result: ValidationResult, origin: Provenance, current: Series
@@ -137,6 +164,8 @@ class Recorder:
         current: Series | None,
         stored: UpsertResult,
         days_are_complete: bool,
+        *,
+        recount: bool = False,
     ) -> None:
         """Updates the series' summary, its answered days, and whether the stock's history is full."""
         request, bars, source = item.request, result.bars, item.source.name
@@ -151,7 +180,7 @@ class Recorder:
             covered = date_ranges.add_range(covered, (bars[0].day, bars[-1].day), self.days.contiguous)
         elif not history_may_grow and answered and answered >= request.start:
             covered = date_ranges.add_range(covered, (request.start, answered), self.days.contiguous)
-        series.update_series(request, current, bars, stored, covered)
+        series.update_series(request, current, bars, stored, covered, recount=recount)
         is_full = False
         if self.task.full_collection_mode:
             window = listed_days(self.planner.window(), item.stored.stock)

@@ -87,6 +87,8 @@ class Claim:
 class Outcome:
     """How one stock ended: its final state, numbers of bars, the source that answered, and the error.
 
+    `note` is what the source left out or changed, in English.
+
     Bars are newly stored (`collected`), changed by the source (`corrected`), stored before (`skipped`),
     not stored because a check failed (`refused`), or stored although doubtful (`flagged`).
     """
@@ -100,6 +102,7 @@ class Outcome:
     source: str = ""
     error_code: str = ""
     error_message: str = ""
+    note: str = ""
 
 
 def lease_end() -> Any:

@@ -37,6 +37,7 @@ def record(claim: Claim, outcome: Outcome) -> bool:
         source=outcome.source,
         error_code=outcome.error_code,
         error_message=outcome.error_message,
+        note=outcome.note,
         **{f"rows_{name}": count for name, count in bars.items()},
     ):
         raise errors.StaleClaim(what=claim.code)

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from tasks_app import errors
 from tasks_app.db.compiled_queries import CompiledQuery
-from tasks_app.models import CollectionItem, CollectionTask
+from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.tasks import EventKind
 
 Shares = dict[str, dict[str, int]]
 DETAILS = 100
@@ -95,6 +96,12 @@ def count_shares(task_id: UUID) -> Shares:
     bars = Sum(F("rows_collected") + F("rows_corrected"))
     rows = done.values_list("source").annotate(stocks=Count("pk"), bars=bars)
     return {source: {"stocks": stocks, "bars": bars} for source, stocks, bars in rows}
+
+
+def warnings(task_id: UUID) -> list[dict[str, Any]]:
+    """Returns the parameters of a task's warnings, oldest first; each code occurs once."""
+    warned = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED)
+    return list(warned.order_by("pk").values_list("params", flat=True))
 
 
 def error_groups(task_id: UUID) -> list[dict[str, Any]]:

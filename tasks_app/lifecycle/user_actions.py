@@ -46,7 +46,7 @@ def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | Non
                     raise errors.IdempotencyConflict()
                 return earlier
         order = orders.resolve(order, today, settings.COLLECTOR)
-        known, unknown = orders.split_known(order.market, order.stock_codes)
+        known, unknown = orders.split_known(order, settings.COLLECTOR)
         return _create_task(
             order, actor, slot, known, unknown, idempotency_key=idempotency_key, idempotency_hash=digest
         )

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app.errors import CollectorError
-from tasks_app.sources.csv_folder import tables
+from tasks_app.sources.csv_folder import days, tables
 from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
 
 Row = TypeVar("Row")
@@ -78,7 +78,7 @@ class CsvSchema(Generic[Row]):
 def parse_day(text: str) -> date:
     """Returns the day of 2024-01-31, 20240131 or 2024/01/31. Raises `ValueError` with a sentence."""
     try:
-        return tables.parse_day(text)
+        return days.parse_day(text)
     except ValueError:
         raise ValueError(_("“%(text)s” is not a date (YYYY-MM-DD)") % {"text": text}) from None
 

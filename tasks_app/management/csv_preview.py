@@ -1,5 +1,8 @@
-"""Previews a folder for the source `csv`: how each file would be read, as JSON or as tables."""
+"""Previews files for the source `csv`: how each would be read, as JSON or as tables."""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -9,66 +12,165 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks_app.orders.order import latest_today
+from tasks_app.quotes import validation
+from tasks_app.sources.base import Request
+from tasks_app.sources.csv_folder.bars import ParsedFile, ParsedStock
 from tasks_app.sources.csv_folder.layout import Layout, QuoteFile
-from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
-from tasks_app.sources.csv_folder.source import read_file
+from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
+from tasks_app.sources.csv_folder.shared_files import MAX_TOTAL_BYTES, NOT_QUOTES
+from tasks_app.sources.csv_folder.source import merge, read_file
 
+MAX_NAMED = 5  # stocks of a file
 UNIT_TEXTS = {
     "amount": "%(unit)s",
     "against": gettext_lazy("%(unit)s, by the amount, against the columns"),
-    "columns": gettext_lazy("%(unit)s, unproven"),
+    "columns": gettext_lazy("%(unit)s, by the columns"),
+    "fractions": gettext_lazy("%(unit)s, by the decimals"),
+    "heading": gettext_lazy("%(unit)s, by the heading"),
+    "market": gettext_lazy("%(unit)s, as everywhere in this market"),
+    "nothing": "",
+    "setting": gettext_lazy("%(unit)s, by COLLECTOR_CSV_VOLUME_UNIT"),
 }
+SeriesKey = tuple[str, str, str]  # market, adjustment, code
 
 
-def preview_folder(folder: Path, layout: Layout, market: str | None) -> dict[str, Any]:
+def preview_folder(folder: Path, layout: Layout, market: str | None, volume_unit: str = "") -> dict[str, Any]:
     """Reads every file, of one market or of all. Returns what the command prints as JSON.
 
-    A file with `problems` can't be read; its `problem_count` also counts those that are not listed.
+    A file with `problems` can't be read; its `problem_count` also counts those that are not listed. Files
+    that hold no quotes at all are `ignored`, like entries that are no files.
     """
-    files = [
-        {
-            "file": str(file.path.relative_to(folder)),
-            "market": file.market,
-            "stock": file.code,
-            "adjust": file.adjust,
-            **_preview_file(file),
-        }
-        for file in layout.files.values()
-        if market in (None, file.market)
-    ]
-    readable = [file for file in files if not file["problems"]]
+    previews: list[dict[str, Any]] = []
+    ignored_files: list[dict[str, Any]] = []
+    shared: dict[SeriesKey, list[tuple[str, ParsedStock]]] = {}
+    read_bytes = 0  # of files of several stocks
+    for file in (*layout.shared, *_named_files(layout)):
+        if market not in (None, file.market or market):
+            continue
+        read_bytes += 0 if file.code else _size(file.path)
+        if not file.code and read_bytes > MAX_TOTAL_BYTES:
+            previews.append(_too_much(folder, file))
+            continue
+        preview, content = preview_file(folder, file, volume_unit, shared)
+        if not file.code and preview["problems"] and preview["problems"][0]["code"] in NOT_QUOTES:
+            ignored_files.append({"file": preview["file"], **preview["problems"][0]})
+        elif content is None or market in (None, *(of_market for of_market, _code in content.stocks)):
+            previews.append(preview)
+    readable = [file for file in previews if not file["problems"]]
     return {
         "folder": str(folder),
         "readable": len(readable),
-        "unreadable": len(files) - len(readable),
+        "unreadable": len(previews) - len(readable),
         "bars": sum(file["bars"] for file in readable),
-        "files": files,
+        "files": sorted(previews, key=lambda preview: preview["file"]),
         "ignored": [
-            {"file": str(path.relative_to(folder)), "code": problem.code, "message": problem.describe(_)}
-            for path, problem in layout.ignored
+            *(
+                {"file": str(path.relative_to(folder)), "code": problem.code, "message": problem.describe(_)}
+                for path, problem in layout.ignored
+            ),
+            *({name: entry[name] for name in ("file", "code", "message")} for entry in ignored_files),
         ],
     }
 
 
-def _preview_file(file: QuoteFile) -> dict[str, Any]:
+def _size(path: Path) -> int:
     try:
-        content = read_file(file)
+        return path.stat(follow_symlinks=False).st_size
+    except OSError:  # reading it will say why
+        return 0
+
+
+def _too_much(folder: Path, file: QuoteFile) -> dict[str, Any]:
+    problem = Problem("too_much", values={"limit": MAX_TOTAL_BYTES // 2**20})
+    return _identify(folder, file) | {"problems": [_describe(problem)], "problem_count": 1}
+
+
+def _identify(folder: Path, file: QuoteFile) -> dict[str, Any]:
+    name = str(file.path.relative_to(folder))
+    return {"file": name, "market": file.market, "stock": file.code, "adjust": file.adjust}
+
+
+def _describe(problem: Problem) -> dict[str, Any]:
+    return {"line": problem.line, "code": problem.code, "message": problem.describe(_)}
+
+
+def _named_files(layout: Layout) -> Iterator[QuoteFile]:
+    for file in layout.files.values():
+        yield file
+        yield from file.others
+
+
+def preview_file(
+    folder: Path,
+    file: QuoteFile,
+    volume_unit: str,
+    known: dict[SeriesKey, list[tuple[str, ParsedStock]]],
+) -> tuple[dict[str, Any], ParsedFile | None]:
+    """Returns what is in a file, and its content if it can be read.
+
+    `known` has what other files hold of the stocks that may be in several, and gets what this one holds.
+    """
+    preview = _identify(folder, file)
+    try:
+        content = read_file(file, volume_unit)
+        _compare(file, preview["file"], content, known)
     except (UnreadableFile, OSError) as raised:
         error = file_error("malformed", reason=raised.strerror) if isinstance(raised, OSError) else raised
-        problems = [{"line": p.line, "code": p.code, "message": p.describe(_)} for p in error.problems]
-        return {"problems": problems, "problem_count": error.count}
+        problems = [_describe(problem) for problem in error.problems]
+        return preview | {"problems": problems, "problem_count": error.count}, None
+    return preview | describe_content(content, file.adjust), content
+
+
+def _compare(
+    file: QuoteFile, name: str, content: ParsedFile, known: dict[SeriesKey, list[tuple[str, ParsedStock]]]
+) -> None:
+    """Raises `UnreadableFile` if another file has other values of the same stock and day."""
+    for (market, code), stock in content.stocks.items():
+        key = (market, file.adjust, code)
+        others = known.get(key, [])
+        merge(code, [*others, (name, stock)])
+        if others or not file.code or file.others:
+            known[key] = [*others, (name, stock)]
+
+
+def describe_content(content: ParsedFile, adjust: str) -> dict[str, Any]:
+    """Returns the numbers of a file's rows and bars, its stocks, units and notes.
+
+    `refused` are the bars that a collection would refuse, by code; `bars` counts the others.
+    """
+    days = [bar.day for bar in content.bars]
+    names = [code for _market, code in content.stocks]
+    only = next(iter(content.stocks)) if len(content.stocks) == 1 else None
+    refused = _count_refused(content, adjust)
     return {
+        **({"market": only[0], "stock": only[1]} if only else {}),
         "format": content.format,
         "encoding": content.encoding,
-        "bars": len(content.bars),
+        "stocks": len(content.stocks),
+        "first_stocks": names[:MAX_NAMED],
+        "rows": content.rows,
+        "bars": len(days) - refused.total(),
+        "refused": dict(refused),
         "suspended": content.suspended,
-        "first_day": content.bars[0].day.isoformat() if content.bars else "",
-        "last_day": content.bars[-1].day.isoformat() if content.bars else "",
+        "first_day": min(days).isoformat() if days else "",
+        "last_day": max(days).isoformat() if days else "",
         "shares_per_volume": content.shares_per_volume,
         "unit_known_by": content.unit_known_by,
         "unused_columns": content.unused_columns,
+        "notes": [{"code": note.code, "message": note.describe(_)} for note in content.notes],
         "problems": [],
     }
+
+
+def _count_refused(content: ParsedFile, adjust: str) -> Counter[str]:
+    """Returns how many of the bars a collection would refuse, by code."""
+    context = validation.Context(today=latest_today())
+    refused: Counter[str] = Counter()
+    for (market, code), stock in content.stocks.items():
+        request = Request(market, code, date.min, date.max, adjust)
+        refused.update(issue.code for issue in validation.validate(stock.bars, request, context).refused)
+    return refused
 
 
 def print_preview(preview: dict[str, Any], console: Console) -> None:
@@ -77,8 +179,7 @@ def print_preview(preview: dict[str, Any], console: Console) -> None:
     unreadable = [file for file in preview["files"] if file["problems"]]
     if readable:
         console.print(_readable_table(readable))
-        if unused := sorted({name for file in readable for name in file["unused_columns"]}):
-            console.print(_("Columns not used: %(columns)s") % {"columns": ", ".join(unused)})
+        _print_notes(readable, console)
     if unreadable:
         console.print(_unreadable_table(unreadable))
     if preview["ignored"]:
@@ -95,6 +196,25 @@ def print_preview(preview: dict[str, Any], console: Console) -> None:
     console.print(" · ".join(totals))
 
 
+def _print_notes(files: Sequence[dict[str, Any]], console: Console) -> None:
+    """Prints what was left out or changed, the files with the same note together."""
+    names: dict[str, list[str]] = {}
+    for file in files:
+        for note in file["notes"]:
+            names.setdefault(note["message"], []).append(file["file"])
+        for code, count in file["refused"].items():
+            message = _("bars that a collection will refuse (%(code)s): %(count)d")
+            names.setdefault(message % {"code": code, "count": count}, []).append(file["file"])
+    if names:
+        table = _make_table(_("file"), _("note"))
+        for message, of_files in names.items():
+            more = f" + {len(of_files) - 1:,}" if len(of_files) > 1 else ""
+            table.add_row(of_files[0] + more, message)
+        console.print(table)
+    if unused := sorted({name for file in files for name in file["unused_columns"]}):
+        console.print(_("Columns not used: %(columns)s") % {"columns": ", ".join(unused)})
+
+
 def _make_table(*headings: str) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for heading in headings:
@@ -107,18 +227,29 @@ def _readable_table(files: list[dict[str, Any]]) -> Table:
     table.columns[3].no_wrap = True
     for file in files:
         bars = f"{file['bars']:,}"
+        if file["rows"] != file["bars"]:
+            bars = _("%(bars)s of %(rows)s rows") % {"bars": bars, "rows": f"{file['rows']:,}"}
         if file["suspended"]:
             bars += "\n" + _("+ %(days)d suspended") % {"days": file["suspended"]}
+        if file["refused"]:
+            bars += "\n" + _("+ %(bars)d refused") % {"bars": sum(file["refused"].values())}
         unit = _("shares") if file["shares_per_volume"] == 1 else _("lots of 100")
         unit = str(UNIT_TEXTS[file["unit_known_by"]]) % {"unit": unit}
         table.add_row(
-            f"{file['market']} {file['stock']} {file['adjust']}".strip(),
+            _describe_stock(file),
             f"{file['format']} {file['encoding']}",
             bars,
-            f"{file['first_day']} – {file['last_day']}" if file["bars"] else "",
+            f"{file['first_day']} – {file['last_day']}" if file["first_day"] else "",
             Text(unit, style="yellow" if file["unit_known_by"] == "against" else ""),
         )
     return table
+
+
+def _describe_stock(file: dict[str, Any]) -> str:
+    if file["stocks"] > 1:
+        stocks = ngettext("%(count)s stock", "%(count)s stocks", file["stocks"]) % {"count": file["stocks"]}
+        return f"{file['file']}: {stocks}"
+    return f"{file['market']} {file['stock']} {file['adjust']}".strip()
 
 
 def _unreadable_table(files: list[dict[str, Any]]) -> Table:

@@ -109,6 +109,8 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several
         counts = {key: f"{number:,}" for key, number in share.items()}
         rows.append((source, _("%(stocks)s stocks, %(bars)s bars") % counts))
+    for params in selectors.warnings(task.pk):
+        rows.append((_("warning"), errors.translated_warning(params)))
     if reason := errors.translated_reason(task.error_code) or task.error_message:
         rows.append((_("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():

@@ -159,7 +159,8 @@ class Correction(models.Model):
     """A stored bar that a source changed later, with the values before and after by column name.
 
     An adjusted series that changed as a whole (after a dividend or split) is one correction without `before`
-    and `after`: `day` is then the first day that changed, `bars` the number of days.
+    and `after`: `day` is then the first day that changed, `bars` the number of days. A bar that its source no
+    longer has was removed: `after` is then {}.
     """
 
     market = models.CharField(_("market"), max_length=2, choices=Market)

@@ -166,6 +166,7 @@ class CollectionItem(models.Model):
     source = models.CharField(_("answered by"), max_length=32, blank=True)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)
+    note = models.TextField(_("note"), blank=True, default="", db_default="")
     started_at = models.DateTimeField(_("started at"), null=True, editable=False)
     finished_at = models.DateTimeField(_("ended at"), null=True, editable=False)
 

@@ -36,7 +36,7 @@ class Estimate:
 
 def estimate(order: Order, conf: Conf) -> Estimate:
     """Returns the estimate for a resolved order, with a bounded number of queries. Raises `OrderError`."""
-    known, unknown = orders.split_known(order.market, order.stock_codes)
+    known, unknown = orders.split_known(order, conf)
     stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
     paces, limits = _recent_paces(order.source), registry.limits(order.source, conf)

@@ -84,12 +84,18 @@ def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(clean_code(code) for code in codes))
 
 
-def split_known(market: str, codes: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Returns (known, unknown) codes. While no stock list of the market is stored, all count as known.
+def split_known(order: Order, conf: Conf) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Returns the (known, unknown) codes of a resolved order.
 
-    Raises `UnknownCodes` when none is known.
+    All count as known unless the stock lists of all its sources are stored, and none of them may have more
+    stocks by now, as a folder of files may: then the sources themselves will answer. Raises `UnknownCodes`
+    when none is known.
     """
-    if codes is None or not StockList.objects.filter(market=market).exists():
+    market, codes = order.market, order.stock_codes
+    sources = {order.source, *(order.fallbacks or ())}
+    may_have_more = any(registry.traits(name, conf).history_may_grow for name in sources)
+    lists = StockList.objects.filter(market=market, source__in=sources)
+    if codes is None or may_have_more or lists.count() < len(sources):
         return codes, ()
     listed = set(Stock.objects.filter(market=market, code__in=codes).values_list("code", flat=True))
     known = tuple(code for code in codes if code in listed)

@@ -11,10 +11,10 @@ from typing import Any
 from tasks_app.errors import sanitize_message
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes.corrections import BarDiff
+from tasks_app.quotes.corrections import TRADE_COLUMNS, BarDiff
 from tasks_app.quotes.upsert import Provenance
 from tasks_app.quotes.validation import ValidationResult
-from tasks_app.sources.base import Request
+from tasks_app.sources.base import Bar, Request
 
 MAX_FINDINGS = 20  # of each kind and item
 MAX_CORRECTIONS = 500  # of each item
@@ -45,6 +45,20 @@ def record_corrections(request: Request, origin: Provenance, corrections: Sequen
     ]
     if rest := corrections[MAX_CORRECTIONS:]:
         rows.append(Correction(**fields, day=rest[0].new.day, bars=len(rest)))
+    Correction.objects.bulk_create(rows)
+
+
+def record_retractions(request: Request, origin: Provenance, removed: Sequence[Bar]) -> None:
+    """Lists an item's first 500 bars that its source no longer has, with their values; one row
+    counts the rest.
+    """
+    fields = {**_shared_fields(request, origin), "source": origin.source, "after": {}}
+    rows = [
+        Correction(**fields, day=bar.day, before={name: getattr(bar, name) for name in TRADE_COLUMNS})
+        for bar in removed[:MAX_CORRECTIONS]
+    ]
+    if rest := removed[MAX_CORRECTIONS:]:
+        rows.append(Correction(**{**fields, "after": None}, day=rest[0].day, bars=len(rest)))
     Correction.objects.bulk_create(rows)
 
 

@@ -77,13 +77,16 @@ def update_series(
     bars: Sequence[Bar],
     result: UpsertResult,
     covered: Sequence[DateRange],
+    *,
+    recount: bool = False,
 ) -> None:
     """Writes the series' row after these bars were stored, with the days that are now answered.
 
-    `series` is the row before. Without it the stored bars are counted, unless all of `bars` were new.
+    `series` is the row before. Without it the stored bars are counted, unless all of `bars` were new; with
+    `recount` they are counted in any case.
     """
     values: dict[str, Any]
-    if series is None and result.collected < len(bars):
+    if recount or (series is None and result.collected < len(bars)):
         stored = bars_of(request.market, request.code, request.adjust)
         values = stored.aggregate(bars=Count("pk"), first_day=Min("day"), last_day=Max("day"))
     else:

@@ -1,6 +1,6 @@
 """The source contract: requests, bars, stock lists, errors and limits. It is public API."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -26,6 +26,28 @@ class Bar(NamedTuple):
     change: float | None = None  # close - previous close, in currency
     change_pct: float | None = None  # the same in percent of the previous close
     turnover: float | None = None  # traded share of the free float, in percent
+
+
+class Answer(list[Bar]):
+    """The bars of one request, with what else the source said of its days.
+
+    A source may return any sequence of bars; with this one it can tell more. `suspended` are the days on
+    which it says that the stock was suspended, `notes` English sentences on what it left out.
+    """
+
+    def __init__(
+        self, bars: Iterable[Bar] = (), *, suspended: Sequence[date] = (), notes: Sequence[str] = ()
+    ) -> None:
+        super().__init__(bars)
+        self.suspended = tuple(suspended)
+        self.notes = tuple(notes)
+
+
+class LeftAside(NamedTuple):
+    """Something that a source did not use, such as a file, and an English sentence without full stop why."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -119,6 +141,22 @@ class Source(Protocol):
         response means that there truly are no bars. If it is empty because the vendor throttles, raise
         `Transient`; for a code that the vendor does not know, `UnknownStock`.
         """
+
+
+@runtime_checkable
+class AdjustedListSource(Protocol):
+    """A `Source` whose stock list depends on the adjustment, such as a folder with few adjusted files."""
+
+    def symbols_adjusted(self, market: str, adjust: str) -> Sequence[Symbol]:
+        """Returns the stocks of which it has quotes in this adjustment. Raises as `Source.symbols` does."""
+
+
+@runtime_checkable
+class LeavingSource(Protocol):
+    """A `Source` that may leave something aside, and says so."""
+
+    def left_aside(self, market: str) -> Sequence[LeftAside]:
+        """Returns what the last stock list of the market did not use."""
 
 
 @runtime_checkable

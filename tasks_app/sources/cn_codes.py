@@ -10,7 +10,7 @@ EXCHANGES = {
     "15": "SZSE",  # funds
     "16": "SZSE",
     "18": "SZSE",
-    "20": "SZSE",  # B shares
+    "200": "SZSE",  # B shares
     "30": "SZSE",  # ChiNext
     "4": "BSE",
     "8": "BSE",
@@ -23,4 +23,4 @@ def exchange_of(code: str) -> str:
     """Returns SSE, SZSE or BSE; "" for anything but the code of a Chinese stock or fund, such as an index."""
     if len(code) != 6 or not (code.isascii() and code.isdigit()):
         return ""
-    return EXCHANGES.get(code[:2]) or EXCHANGES.get(code[:1], "")
+    return next((EXCHANGES[code[:n]] for n in (3, 2, 1) if code[:n] in EXCHANGES), "")

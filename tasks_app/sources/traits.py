@@ -30,6 +30,7 @@ class SourceTraits:
     follows_exchange: bool = True  # `calendar`: its sessions are those of the market's exchange
     list_is_free: bool = False  # `free_list`: the stock list costs no request, so it is read for every task
     history_may_grow: bool = False  # `grows`: it may have more of the past tomorrow
+    retracts_bars: bool = False  # `retracts`: what it no longer has was wrong, see `quotes.retractions`
     is_synthetic: bool = False  # `synthetic`: made-up data, used only where it is named
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
@@ -91,6 +92,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         follows_exchange=bool(getattr(source, "calendar", True)),
         list_is_free=bool(getattr(source, "free_list", False)),
         history_may_grow=bool(getattr(source, "grows", False)),
+        retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         required_setting=str(getattr(source, "needs", "")),
         day_markets=some_of(MARKETS, "day_markets", source.markets) if serves_days else (),

@@ -332,9 +332,10 @@ def test_errors_are_grouped_by_code(client):
 
 def test_item_shows_its_outcome(client):
     task = make_task()
-    lifecycle.record(
-        make_claim(task), Outcome(ItemState.SUCCEEDED, collected=7, corrected=1, skipped=2, refused=3)
+    outcome = Outcome(
+        ItemState.SUCCEEDED, collected=7, corrected=1, skipped=2, refused=3, note="suspended: 2"
     )
+    lifecycle.record(make_claim(task), outcome)
     first, second, _ = client.get(f"{BASE}/tasks/{task.pk}/items").json()
     assert datetime.fromisoformat(first.pop("started_at")) <= datetime.fromisoformat(first.pop("finished_at"))
     assert first == {
@@ -348,6 +349,7 @@ def test_item_shows_its_outcome(client):
         "rows_refused": 3,
         "error_code": "",
         "error_message": "",
+        "note": "suspended: 2",
     }
     assert (second["status"], second["finished_at"]) == ("pending", None)
 

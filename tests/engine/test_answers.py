@@ -14,7 +14,17 @@ from tasks_app.conf import Conf
 from tasks_app.engine import answers, day_fetches
 from tasks_app.models import DailyBar, Stock, TaskEvent
 from tasks_app.quotes import validation
-from tasks_app.sources.base import Bar, Permanent, Request, SourceError, Symbol, Transient, UnknownStock
+from tasks_app.sources.base import (
+    Answer,
+    Bar,
+    LeftAside,
+    Permanent,
+    Request,
+    SourceError,
+    Symbol,
+    Transient,
+    UnknownStock,
+)
 from tests.engine.helpers import make_first_task, run_all_attempts
 from tests.factories import make_task
 from tests.fakes import scripted_sources
@@ -178,6 +188,32 @@ def test_plain_bars_stay_as_they_are():
 class LyingDict(dict):
     def items(self):
         return [("000002", "nonsense")]
+
+
+def test_answer_keeps_what_it_says_besides_bars():
+    said = Answer([make_bar()], suspended=[DAY], notes=["suspended: 1"])
+    answer = answers.read_answer(said, CONF)
+    assert (list(answer), answer.suspended, answer.notes) == ([make_bar()], (DAY,), ("suspended: 1",))
+    plain = answers.read_answer([make_bar()], CONF)
+    assert (list(plain), plain.suspended, plain.notes) == ([make_bar()], (), ())
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"suspended": ["2024-01-02"]}, "in row 1, day is '2024-01-02', not a date"),
+        ({"notes": ["fine", 5]}, "in row 2, text is 5, not a text"),
+    ],
+)
+def test_odd_words_besides_bars_fail_the_answer(said, sentence):
+    with pytest.raises(Permanent, match=sentence):
+        answers.read_answer(Answer([make_bar()], **said), CONF)
+
+
+def test_odd_entry_left_aside_fails_the_list():
+    assert answers.read_left_aside([LeftAside("a.csv", "empty")]) == [LeftAside("a.csv", "empty")]
+    with pytest.raises(Permanent, match="row 1 can't be read"):
+        answers.read_left_aside(["a.csv"])
 
 
 def test_numbers_dates_and_texts_of_other_types_become_plain():

@@ -284,6 +284,8 @@ def test_summary_groups_failures_by_code() -> None:
     failure = Outcome(ItemState.FAILED, error_code="unknown_stock", error_message="It is not listed.")
     lifecycle.record(first, failure)
     lifecycle.record(second, Outcome(ItemState.SUCCEEDED, collected=1234))
+    lifecycle.warn(second.lane, "left_aside", count="2", message="a.csv: it is empty")
     shown = collect("status", str(task.pk))
     assert "1 × It is not listed. (000001)" in shown
     assert "1,234" in shown
+    assert "The source left 2 entries aside. a.csv: it is empty" in " ".join(shown.split())

@@ -32,12 +32,15 @@ def test_readable_files_are_shown(tmp_path, capsys):
 def test_unreadable_files_are_shown_and_exit_with_1(tmp_path, capsys):
     write_file(tmp_path, "600000.csv")
     write_file(tmp_path, "600001.csv")
-    write_file(tmp_path, "notes.txt")
+    write_file(tmp_path, "notes.doc")
+    write_file(tmp_path, "notes.txt", "Bought on Monday.\n")
     output, exit_code = run_preview(capsys, tmp_path)
     assert exit_code == 1
     assert "600001.csv" in output
     assert "2–7" in output
-    assert "neither CSV nor Parquet" in output
+    assert "neither CSV, text, Excel nor Parquet" in output
+    assert "no column for day, open, high, low, close, volume" in " ".join(output.split())
+    assert "2 ignored" in output
 
 
 def test_json_has_everything(tmp_path, capsys):
@@ -51,6 +54,24 @@ def test_json_has_everything(tmp_path, capsys):
     good, bad = payload["files"]
     assert bad["problems"] == [{"line": 0, "code": "no_header", "message": "the file is empty"}]
     assert (good["file"], good["unit_known_by"], good["shares_per_volume"]) == ("600000.csv", "against", 1)
+
+
+def test_shared_files_and_what_a_collection_would_refuse(tmp_path, capsys, monkeypatch):
+    head = "code,date,open,high,low,close,volume,amount"
+    rows = ("600000,2024-01-02,10,11,9,10,500,5000", "000001,2024-01-02,10,9,9,10,500,4500")
+    write_file(tmp_path, "day.csv", "\n".join([head, *rows, "sh.000001,2024-01-02,10,11,9,10,500,5000"]))
+    write_file(tmp_path, "600000.csv", akshare_csv())
+    payload = json.loads(run_preview(capsys, tmp_path, "--json")[0])
+    single, shared = payload["files"]
+    assert single["problems"][0]["message"] == (
+        "day.csv and 600000.csv have different values of 600000 on 2024-01-02"
+    )
+    assert (shared["rows"], shared["bars"], shared["stocks"]) == (3, 1, 2)
+    assert shared["refused"] == {"prices_out_of_order": 1}
+    assert [note["code"] for note in shared["notes"]] == ["other_codes"]
+    monkeypatch.setattr(csv_preview, "MAX_TOTAL_BYTES", 10)
+    payload = json.loads(run_preview(capsys, tmp_path, "--json")[0])
+    assert [file["problems"] and file["problems"][0]["code"] for file in payload["files"]] == [[], "too_much"]
 
 
 def test_preview_in_chinese(tmp_path, capsys, monkeypatch):

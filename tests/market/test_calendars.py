@@ -121,6 +121,13 @@ def test_imported_corrections_replace_older_ones(tmp_path, capsys, encoding):
     assert CalendarDay.objects.get(day=date(2027, 1, 1)).is_session
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_kind_of_sheet_with_other_delimiters(tmp_path, capsys, delimiter):
+    text = "market,day,status,note\nCN,2027-02-05,closed,Spring Festival\n".replace(",", delimiter)
+    run_calendar(capsys, "import", write_csv(tmp_path, text))
+    assert CalendarDay.objects.get().note == "Spring Festival"
+
+
 def test_missing_column_is_named_as_in_the_help(tmp_path, capsys):
     with pytest.raises(CommandError, match="no column for market, day, status; there are: a, b"):
         run_calendar(capsys, "import", write_csv(tmp_path, "a,b\n"))

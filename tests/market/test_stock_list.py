@@ -210,6 +210,13 @@ def test_command_names_an_unsuitable_source(market, source):
         call_command("stocks", "sync", "--market", market, "--source", source)
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_kind_of_sheet_with_other_delimiters(tmp_path, capsys, delimiter):
+    text = "code,name\n600000,Example\n".replace(",", delimiter)
+    run_stocks(capsys, "import", write_csv(tmp_path, text), "--market", "CN")
+    assert Stock.objects.get().name == "Example"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk"])
 def test_file_is_imported_in_utf8_and_gbk(tmp_path, capsys, encoding):
     lines = ["代码,名称,交易所,上市日期,退市日期", "600519,贵州茅台,SSE,20010827,"]

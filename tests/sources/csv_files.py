@@ -1,6 +1,10 @@
 """Makes quote files in the formats of AKShare, BaoStock and plain English."""
 
 from datetime import date, timedelta
+from pathlib import Path
+
+from tasks_app.sources.csv_folder.layout import identify
+from tasks_app.sources.csv_folder.source import read_content
 
 AKSHARE = "日期,股票代码,开盘,收盘,最高,最低,成交量,成交额,振幅,涨跌幅,涨跌额,换手率"
 BAOSTOCK = "date,code,open,high,low,close,preclose,volume,amount,adjustflag,turn,tradestatus,pctChg,isST"
@@ -43,3 +47,14 @@ def write_file(folder, name, content=None, encoding="utf-8"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes((akshare_csv() if content is None else content).encode(encoding))
     return path
+
+
+def parse(content, name="600000.csv", *, market="", adjust="", volume_unit=""):
+    """Returns what the source reads in a file of this name and content, without a folder."""
+    content = content if isinstance(content, bytes) else content.encode()
+    return read_content(identify(Path(name), market, adjust), content, volume_unit)
+
+
+def quotes(head, *rows):
+    """Returns a file with a line of headings and rows."""
+    return "\n".join([head, *rows, ""])

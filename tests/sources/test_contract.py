@@ -75,10 +75,11 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     simulated = make_simulated(bars=120)
     for market in simulated.markets:
         (folder / market).mkdir()
-        for symbol in simulated.symbols(market):
+        for number, symbol in enumerate(simulated.symbols(market)):
             bars = simulated.fetch(make_request(symbol.code, market))
             rows = [",".join(Bar._fields), *(",".join(map(str, bar)) for bar in bars)]
-            (folder / market / f"{symbol.code}.csv").write_text("\n".join(rows))
+            name = f"US{chr(ord('A') + number)}" if market == "US" else symbol.code
+            (folder / market / f"{name}.csv").write_text("\n".join(rows))
     PREPARED["csv"] = CsvSource(folder)
 
 

@@ -9,17 +9,20 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from django.utils import translation
+from django.conf import settings
+from django.utils import timezone, translation
 from django.utils.translation import gettext
 
 from tasks_app import errors
 from tasks_app.conf import Conf
-from tasks_app.models import DailyBar, Stock
+from tasks_app.models import Correction, DailyBar, Series, Stock, StockList
 from tasks_app.orders import order
+from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, SourceError, UnknownStock
 from tasks_app.sources.csv_folder import problems, tables
-from tasks_app.sources.csv_folder.layout import parse_stem, scan_folder
+from tasks_app.sources.csv_folder.codes import parse_code
+from tasks_app.sources.csv_folder.layout import scan_folder
 from tasks_app.sources.csv_folder.problems import UnreadableFile
 from tasks_app.sources.csv_folder.source import CsvSource, read_file
 from tests.factories import make_task
@@ -35,6 +38,7 @@ from tests.sources.csv_files import (
 from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
+NOT_QUOTES = problems.TEMPLATES["not_quotes"]
 
 
 def fetch(folder, code="600000", market="CN", *, adjust="", start=date.min, end=date.max):
@@ -88,12 +92,12 @@ def test_akshare_hong_kong_volumes_are_shares(tmp_path):
     assert read_file(scan_folder(tmp_path).files["HK", "", "00700"]).unit_known_by == "amount"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030"])
-def test_chinese_headings_in_utf8_and_gbk(tmp_path, encoding):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk", "gb18030"])
+def test_chinese_headings_in_utf8_utf16_and_gbk(tmp_path, encoding):
     write_file(tmp_path, "600000.csv", encoding=encoding)
     assert len(fetch(tmp_path)) == 6
     detected = read_file(scan_folder(tmp_path).files["CN", "", "600000"]).encoding
-    assert detected == ("UTF-8" if encoding.startswith("utf") else "GBK")
+    assert detected == {"utf-16": "UTF-16", "gbk": "GBK", "gb18030": "GBK"}.get(encoding, "UTF-8")
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
@@ -180,7 +184,7 @@ def test_amount_reveals_lots_in_english_columns(tmp_path):
 
 
 def test_amount_that_fits_no_unit_fails_the_file(tmp_path):
-    rows = "".join(f"{day(n)},10,11,9,10,{50 + n},{50 + n}\n" for n in range(6))
+    rows = "".join(f"{day(n)},10,11,9,10,{50 + n},{(50 + n) * 3}\n" for n in range(6))
     write_file(tmp_path, "600000.csv", "date,open,high,low,close,vol,amount\n" + rows)
     assert "600000.csv, line 2: the amount fits neither" in str(fetch_error(tmp_path))
 
@@ -192,7 +196,8 @@ def test_file_in_two_units_fails(tmp_path):
 
 
 def test_columns_decide_without_an_amount(tmp_path):
-    write_file(tmp_path, "600000.csv", "日期,开盘,收盘,最高,最低,成交量\n2024-01-02,10,10,11,9,7\n")
+    head = "日期,开盘,收盘,最高,最低,成交量,振幅,换手率"
+    write_file(tmp_path, "600000.csv", f"{head}\n2024-01-02,10,10,11,9,7,20,0.1\n")
     reading = read_file(scan_folder(tmp_path).files["CN", "", "600000"])
     assert (reading.shares_per_volume, reading.unit_known_by, reading.bars[0].volume) == (100, "columns", 700)
 
@@ -201,7 +206,7 @@ def test_fractional_lots_and_shares_are_kept(tmp_path):
     write_file(
         tmp_path,
         "600000.csv",
-        "日期,开盘,收盘,最高,最低,成交量\n2024-01-02,10,10,11,9,7.25\n2024-01-03,10,10,11,9,7.255\n",
+        "日期,开盘,收盘,最高,最低,成交量(手)\n2024-01-02,10,10,11,9,7.25\n2024-01-03,10,10,11,9,7.255\n",
     )
     assert [bar.volume for bar in fetch(tmp_path)] == [725, 725.5]
 
@@ -238,22 +243,37 @@ def test_folder_and_name_identify_the_stock(tmp_path, name, key):
 
 
 @pytest.mark.parametrize(
-    ("name", "code"),
+    ("name", "reason"),
     [
-        ("1.csv", "not_a_code"),
-        ("999999.csv", "not_a_code"),
-        ("HK/600000.csv", "not_a_code"),
-        ("CN/AAPL.csv", "not_a_code"),
-        ("股票.csv", "not_a_code"),
-        ("sh.000001.csv", "other_exchange"),
-        ("notes.txt", "not_known_here"),
+        ("1.csv", NOT_QUOTES),
+        ("999999.csv", NOT_QUOTES),
+        ("HK/600000.csv", NOT_QUOTES),
+        ("CN/AAPL.csv", NOT_QUOTES),
+        ("股票.csv", NOT_QUOTES),
+        ("aapl.csv", NOT_QUOTES),
+        ("sp500_5yr.csv", NOT_QUOTES),
+        ("VOD.L.csv", NOT_QUOTES),
+        ("202401.csv", NOT_QUOTES),
+        ("7203.T.csv", NOT_QUOTES),
+        ("BTC-USD.csv", NOT_QUOTES),
+        ("AAPL_daily.csv", NOT_QUOTES),
+        ("600000_2020.csv", NOT_QUOTES),
+        (
+            "sh.000001.csv",
+            "the name says SSE, but the code belongs to SZSE (or is an index)",
+        ),
+        ("notes.doc", "the file is neither CSV, text, Excel nor Parquet"),
     ],
 )
-def test_other_files_are_ignored_with_a_reason(tmp_path, name, code):
-    write_file(tmp_path, name)
-    layout = scan_folder(tmp_path)
-    assert not layout.files
-    assert [problem.code for _, problem in layout.ignored] == [code]
+def test_unknown_names_are_left_aside_and_never_us_stocks(tmp_path, name, reason):
+    write_file(tmp_path, name, english_csv())
+    assert not scan_folder(tmp_path).files
+    source = CsvSource(tmp_path)
+    for market in source.markets:
+        with pytest.raises(Permanent, match="no file of the market"):
+            source.symbols(market)
+    market = name.partition("/")[0] if "/" in name else "US"
+    assert [entry.reason for entry in source.left_aside(market)] == [reason]
 
 
 def test_unknown_folders_and_links_are_ignored(tmp_path):
@@ -289,12 +309,14 @@ def test_code_is_never_used_as_a_path(tmp_path, code):
     assert isinstance(fetch_error(tmp_path / "inside", code), UnknownStock)
 
 
-def test_two_files_of_one_stock_are_an_error(tmp_path):
+def test_two_files_of_one_stock_must_agree(tmp_path):
     write_file(tmp_path, "600000.csv")
-    write_file(tmp_path, "sh.600000.csv")
+    write_file(tmp_path, "sh.600000.csv", akshare_csv(rows=8))
+    assert len(fetch(tmp_path)) == 8
+    write_file(tmp_path, "SH#600000.txt", akshare_csv().replace("10.5", "10.4"))
     error = fetch_error(tmp_path)
     assert (type(error), error.code) == (Permanent, "bad_file")
-    assert str(error) == "600000.csv: sh.600000.csv holds the same stock."
+    assert str(error) == "600000.csv and SH#600000.txt have different values of 600000 on 2024-01-02."
     assert [symbol.code for symbol in CsvSource(tmp_path).symbols("CN")] == ["600000"]
 
 
@@ -361,11 +383,11 @@ ROW = "2024-01-03,600000,10.0,10.5,11.0,9.5,1000,1020000,15.0,5.0,0.5,0.8"
         ),
         (
             replace_line(2, ROW.replace("2024-01-03", "2024-13-03")),
-            "600000.csv, line 2: “2024-13-03” in the column 日期 is not a date.",
+            "600000.csv, line 2: “2024-13-03” in the column 日期 is not a date; dates are",
         ),
         (
             replace_line(2, ROW.replace("2024-01-03", "2024-01-03 09:35")),
-            "600000.csv, line 2: “2024-01-03 09:35” in the column 日期 is not a date.",
+            "600000.csv, line 2: “2024-01-03 09:35” in the column 日期 has a time of day: only",
         ),
         (
             replace_line(5, ROW.replace("600000", "600001")),
@@ -388,9 +410,7 @@ def test_bad_lines_are_counted_and_the_first_named(tmp_path):
     assert str(fetch_error(tmp_path)).endswith("line 4: 3 fields, but the header has 12; and 97 more.")
 
 
-@pytest.mark.parametrize(
-    "content", [b"\xff\xfe\xe5\x65\x1f\x67", "日期".encode("utf-16"), b"\x81\x20 broken", b"date\0,open\n"]
-)
+@pytest.mark.parametrize("content", [b"\xff\xfe\xe5\x65\x1f", b"\x81\x20 broken", b"date\0,open\n"])
 def test_other_encodings_are_an_error(tmp_path, content):
     (tmp_path / "600000.csv").write_bytes(content)
     assert "neither UTF-8 nor GBK" in str(fetch_error(tmp_path))
@@ -421,7 +441,7 @@ def test_missing_folder_is_transient(tmp_path):
 @pytest.mark.parametrize("stem", ["", ".", "-", "CN-", "sh.", "x" * 40])
 def test_malformed_names_are_unreadable(stem):
     with pytest.raises(UnreadableFile):
-        parse_stem(stem)
+        parse_code(stem)
 
 
 def test_module_imports_neither_pandas_nor_django():
@@ -472,6 +492,110 @@ def test_file_added_later_is_collected(folder):
     collect()
     write_file(folder, "600001.csv", akshare_csv("600001"))
     assert collect().collected_count == 6
+
+
+@pytest.mark.django_db
+def test_kind_of_folder_that_shrinks_is_what_it_holds_now(folder):
+    for code in ("600000", "600001", "600004"):
+        write_file(folder, f"{code}.csv", akshare_csv(code))
+    collect()
+    for code in ("600000", "600001", "600004"):
+        (folder / f"{code}.csv").unlink()
+    write_file(folder, "600006.csv", akshare_csv("600006"))
+    task = collect()
+    assert (task.status, task.failed_count, task.collected_count) == ("completed", 0, 6)
+    assert list(task.items.values_list("code", flat=True)) == ["600006"]
+    (folder / "600006.csv").unlink()
+    task = collect()
+    assert (task.status, task.error_code) == ("failed", "empty_stock_list")
+
+
+@pytest.mark.django_db
+def test_kind_of_new_file_ordered_by_its_code(folder):
+    write_file(folder, "600000.csv")
+    collect()
+    StockList.objects.create(market="CN", source="simulated", size=3, synced_at=timezone.now())
+    write_file(folder, "600001.csv", akshare_csv("600001"))
+    codes = ("600001",)
+    wanted = Order(FIRST_DAY, day(30), codes, market="CN", source="csv", fallbacks=())
+    conf = settings.COLLECTOR
+    assert order.split_known(order.resolve(wanted, day(30), conf), conf) == (codes, ())
+    assert collect(stock_codes=["600001"]).collected_count == 6
+
+
+@pytest.mark.django_db
+def test_kind_of_adjusted_order_takes_adjusted_files_only(folder):
+    write_file(folder, "600000.csv")
+    write_file(folder, "600001.csv", akshare_csv("600001"))
+    write_file(folder, "qfq/600000.csv")
+    task = collect(adjust="qfq")
+    assert (task.status, task.total_stocks, task.failed_count) == ("completed", 1, 0)
+    assert list(task.items.values_list("code", flat=True)) == ["600000"]
+    assert collect().total_stocks == 2
+
+
+@pytest.mark.django_db
+def test_kind_of_wrong_bar_goes_when_its_line_is_removed(folder):
+    head, *lines = akshare_csv(rows=10).splitlines()
+    write_file(folder, "600000.csv", "\n".join([head, *lines, ""]))
+    assert collect().collected_count == 10
+    write_file(folder, "600000.csv", "\n".join([head, lines[1], lines[3], lines[6], ""]))
+    assert collect().corrected_count == 0, "only what is requested again is compared"
+    task = collect(force_update=True)
+    assert (task.corrected_count, task.collected_count) == (3, 0)
+    saturday, sunday = day(4), day(5)
+    corrections = {row.day: row for row in Correction.objects.all()}
+    assert set(corrections) == {day(2), saturday, sunday}
+    assert (corrections[saturday].before["close"], corrections[saturday].after) == (10.5, {})
+    kept = set(DailyBar.objects.values_list("day", flat=True))
+    assert kept == {day(n) for n in (0, 1, 3, 6, 7, 8, 9)}, (
+        "the file may have been replaced by one of other days"
+    )
+    assert Series.objects.get(symbol="600000").bars == 7
+
+
+@pytest.mark.django_db
+def test_bar_on_a_closed_day_goes_wherever_it_is(folder):
+    head, *lines = akshare_csv().splitlines()
+    write_file(folder, "600000.csv")
+    collect()
+    write_file(folder, "600000.csv", "\n".join([head, *lines[:4], ""]))
+    assert collect(force_update=True).corrected_count == 2
+    assert DailyBar.objects.order_by("-day").first().day == day(3)
+
+
+@pytest.mark.django_db
+def test_bars_of_other_sources_stay_when_a_file_lacks_them(folder):
+    write_file(folder, "600000.csv")
+    collect()
+    DailyBar.objects.filter(day=day(1)).update(source="akshare")
+    lines = akshare_csv().splitlines()
+    write_file(folder, "600000.csv", "\n".join([lines[0], lines[1], *lines[3:4], *lines[5:], ""]))
+    assert collect(force_update=True).corrected_count == 1
+    assert set(DailyBar.objects.values_list("day", flat=True)) == {day(0), day(1), day(2), day(4), day(5)}
+
+
+@pytest.mark.django_db
+def test_item_says_what_was_left_out_and_the_task_what_was_left_aside(folder):
+    write_file(folder, "600000.csv", baostock_csv())
+    write_file(folder, "watch_list.csv", "code,name\n600000,Example\n")
+    task = collect()
+    assert task.items.get().note == ("lines left out because they are days without trading (suspended): 1")
+    warning = task.events.get(kind="warned").params
+    assert (warning["code"], warning["count"]) == ("left_aside", "1")
+    assert warning["message"].startswith("watch_list.csv: no column for day, open")
+
+
+@pytest.mark.django_db
+def test_stock_without_any_trade_is_no_failure(folder):
+    write_file(folder, "600000.csv", "日期,开盘,最高,最低,收盘,成交量\n2024-01-02,0,0,0,9.9,0\n")
+    task = collect()
+    assert (task.status, task.success_count, task.failed_count, task.collected_count) == (
+        "completed",
+        1,
+        0,
+        0,
+    )
 
 
 @pytest.mark.django_db

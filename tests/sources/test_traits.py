@@ -47,6 +47,7 @@ def test_documented_attributes_are_read():
         free_list=True,
         local=True,
         grows=True,
+        retracts=True,
         synthetic=True,
         needs="csv_dir",
     )
@@ -57,6 +58,7 @@ def test_documented_attributes_are_read():
         follows_exchange=False,
         list_is_free=True,
         history_may_grow=True,
+        retracts_bars=True,
         is_synthetic=True,
         required_setting="csv_dir",
     )

@@ -53,7 +53,14 @@ def recent_corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
 
 
 def describe_correction(row: Correction) -> SafeString | str:
-    """Returns the changed columns before and after; for a rebased series how many bars changed."""
+    """Returns the changed columns before and after; for a rebased series how many bars changed.
+
+    A bar that its source no longer has changed to nothing: `after` is empty.
+    """
+    if row.before and row.after == {}:
+        return _("removed, since the source no longer has it; its close was %(close)s") % {
+            "close": _plain(row.before.get("close"))
+        }
     if not row.before or not row.after:
         return _("%(count)s bars changed as a whole") % {"count": formatting.number(row.bars)}
     titles = {field.name: field.verbose_name for field in DailyBar._meta.fields}

@@ -49,7 +49,8 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     search_help_text = _("Stock code")
     fieldsets = [
         (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
-        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged", "answered"]}),
+        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged"]}),
+        (_("Answer"), {"fields": ["answered", "note"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
         (_("Times"), {"fields": ["began", "ended"]}),
     ]

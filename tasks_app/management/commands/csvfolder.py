@@ -32,7 +32,8 @@ class Command(BaseCommand):
             layout = scan_folder(path)
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from error
-        preview = csv_preview.preview_folder(path, layout, market)
+        unit = settings.COLLECTOR.csv_volume_unit
+        preview = csv_preview.preview_folder(path, layout, market, unit)
         if options["json"]:
             self.stdout.write(payloads.dumps(preview))
         else:

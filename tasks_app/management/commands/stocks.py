@@ -16,6 +16,7 @@ from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.csv_import import CsvSchema
 from tasks_app.market import codes, stock_list
 from tasks_app.orders import order
+from tasks_app.sources import registry
 from tasks_app.sources.base import SourceError, Symbol
 from tasks_app.sources.market_time import market_today
 
@@ -71,6 +72,7 @@ class Command(CollectorCommand):
                 conf = settings.COLLECTOR
                 source = order.find_source(market, options["source"], conf).name
                 symbols = item_planner.fetch_stock_list_now(source, market, conf)
+                accept_shrink = accept_shrink or registry.traits(source, conf).list_is_free
             today = market_today(market)
             synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
         except SourceError as error:

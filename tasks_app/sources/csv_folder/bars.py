@@ -2,211 +2,316 @@
 
 A line that can't be read (a missing field, text where a number belongs, no date) fails the whole file: it
 is not what it claims to be, and its owner can repair it. A line that can be read but makes no sense, such as
-a high below its low or a missing price, becomes a bar as it stands; the engine refuses and counts it.
+a high below its low or a missing price, becomes a bar as it stands; the engine refuses and counts it. What is
+left out, and what is changed, is noted.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
+from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.sources.base import Bar
+from tasks_app.sources.csv_folder import identity, noise, units
+from tasks_app.sources.csv_folder.days import UnclearDay, read_days
+from tasks_app.sources.csv_folder.derived import DerivedColumns
+from tasks_app.sources.csv_folder.headings import (
+    NUMBERS,
+    PRICES,
+    REQUIRED_NUMBERS,
+    Columns,
+    find_vendor,
+)
+from tasks_app.sources.csv_folder.identity import OTHER, RowIdentity, Stock
 from tasks_app.sources.csv_folder.layout import QuoteFile
-from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
-from tasks_app.sources.csv_folder.tables import Table, parse_day
+from tasks_app.sources.csv_folder.numbers import NumberReader, UnclearNumber
+from tasks_app.sources.csv_folder.problems import Note, ProblemLog, file_error
+from tasks_app.sources.csv_folder.tables import QuoteTable, Row
+from tasks_app.sources.csv_folder.units import Trade, Units
 
-LOT = 100
-TOLERANCE = 0.01  # of the price: prices are rounded
-MAX_PROBLEMS = 20
-COLUMN_NAMES = {
-    "day": ("日期", "交易日期", "date", "day", "trade_date", "datetime", "time"),
-    "open": ("开盘", "开盘价", "open"),
-    "high": ("最高", "最高价", "high"),
-    "low": ("最低", "最低价", "low"),
-    "close": ("收盘", "收盘价", "close"),
-    "volume": ("成交量", "volume", "vol"),
-    "prev_close": ("昨收", "前收盘", "preclose", "prev_close", "pre_close"),
-    "amount": ("成交额", "成交金额", "amount"),
-    "amplitude": ("振幅", "amplitude"),
-    "change": ("涨跌额", "change"),
-    "change_pct": ("涨跌幅", "pctchg", "pct_chg", "change_pct"),
-    "turnover": ("换手率", "turn", "turnover"),
-    "code": ("股票代码", "代码", "code", "symbol", "ticker", "ts_code"),
-    "tradestatus": ("tradestatus",),
-    "adjustflag": ("adjustflag",),
-    "adjust": ("adjust",),
-}
-COLUMN_OF_NAME = {name: column for column, names in COLUMN_NAMES.items() for name in names}
-REQUIRED_NUMBERS = ("open", "high", "low", "close", "volume")
-NUMBERS = (*REQUIRED_NUMBERS, *Bar._fields[6:])
-ADJUST_OF_FLAG = {"3": "", "2": "qfq", "1": "hfq"}  # BaoStock's
-MISSING = {"", "-", "--", "nan", "none", "null", "n/a", "<na>"}
+SUSPENDED_STATES = {"0", "停牌", "suspended", "halted"}
+SUSPENDED_FLAGS = {"1", "1.0", "true", "yes", "y", "是", "停牌"}
+MIN_WEEKLY_ROWS, MIN_WEEKLY_GAP = 6, 4
+Numbers = dict[str, list[float | None]]  # by column
+
+
+@dataclass
+class ParsedStock:
+    """The bars of one stock in ascending date order, and the days on which the file says it was suspended."""
+
+    bars: list[Bar] = field(default_factory=list)
+    suspended: list[date] = field(default_factory=list)
 
 
 @dataclass
 class ParsedFile:
-    """The content of a file that can be collected.
+    """The content of a file that can be collected, by (market, code).
 
-    `format` says whose columns it has: AKShare, BaoStock or English. `unit_known_by` says how the unit of its
-    volumes is known: `amount` (it fits), `against` (the amount proves it, though the columns suggest another
-    unit) or `columns` (there was nothing to check it by).
+    `format` says whose columns it has; for `unit_known_by` see `units.Units`. `rows` are the lines below the
+    header; those that became no bar are counted by the notes.
     """
 
     format: str
     encoding: str
     unused_columns: list[str]
+    rows: int = 0
     shares_per_volume: int = 1
-    unit_known_by: str = "columns"
-    suspended: int = 0  # days
-    bars: list[Bar] = field(default_factory=list)
+    unit_known_by: str = "nothing"
+    notes: list[Note] = field(default_factory=list)
+    stocks: dict[Stock, ParsedStock] = field(default_factory=dict)
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The bars of all stocks."""
+        return [bar for stock in self.stocks.values() for bar in stock.bars]
+
+    @property
+    def suspended(self) -> int:
+        """The days without trading, of all stocks."""
+        return sum(len(stock.suspended) for stock in self.stocks.values())
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The rows that are some stock's: their numbers in the file, stocks, days and cells."""
+
+    rows: list[Row]
+    stocks: list[Stock]
+    days: list[date]
+
+    def select(self, places: Sequence[int]) -> "Lines":
+        """Returns these lines in this order."""
+        columns = (self.rows, self.stocks, self.days)
+        return Lines(*([column[at] for at in places] for column in columns))  # type: ignore[arg-type]
 
 
 class BarParser:
-    """Parses the rows of one file, collecting problems rather than stopping at the first."""
+    """Parses the rows of one file, collecting problems rather than stopping at the first.
 
-    def __init__(self, file: QuoteFile, table: Table) -> None:
-        self.file, self.table = file, table
-        self.positions = _column_positions(table.header)
+    `volume_unit` is `shares` or `lots` for what nothing in the file tells; "" refuses it.
+    """
+
+    def __init__(self, file: QuoteFile, table: QuoteTable, volume_unit: str = "") -> None:
+        """Raises `UnreadableFile` for a file without the necessary columns, or of another adjustment."""
+        identity.check_remarks(file, table)
+        self.file, self.table, self.volume_unit = file, table, volume_unit
+        self.columns = Columns(table.header, file.adjust, table.line)
+        self.vendor = find_vendor(self.columns.names, table.remarks)
+        self.log = ProblemLog()
+        self.notes: list[Note] = []
 
     def parse(self) -> ParsedFile:
-        """Returns the file's content, its bars in ascending date order.
+        """Returns the file's content. Raises `UnreadableFile` with the first lines that can't be read."""
+        lines = self._read_lines()
+        numbers = self._read_numbers(lines.rows)
+        self.log.raise_any()
+        suspended = self._find_suspended(lines.rows, numbers)
+        traded = [at for at, is_suspended in enumerate(suspended) if not is_suspended]
+        traded.sort(key=lambda at: (lines.stocks[at], lines.days[at]))
+        values = {name: [column[at] for at in traded] for name, column in numbers.items()}
+        bars, found = self._make_bars(lines.select(traded), values)
+        stocks = self._group(lines, dict(zip(traded, bars, strict=True)))
+        self.log.raise_any()
+        return ParsedFile(
+            format=self.table.made_by or self.vendor.name,
+            encoding=self.table.encoding,
+            unused_columns=self.columns.unused(),
+            rows=len(self.table.rows) + len(self.table.header_lines),
+            shares_per_volume=found.shares,
+            unit_known_by=found.known_by,
+            notes=self.notes,
+            stocks=stocks,
+        )
 
-        Raises `UnreadableFile` with the first `MAX_PROBLEMS` lines that can't be read.
-        """
-        used = set(self.positions.values())
-        unused = [name for position, name in enumerate(self.table.header) if position not in used]
-        parsed = ParsedFile(_format_of(self.table.header), self.table.encoding, unused)
-        bars: dict[int, Bar] = {}  # by line
-        problems: list[Problem] = []
-        problem_count = 0
+    def _read_lines(self) -> Lines:
+        """Returns the rows that are some stock's, with their stocks and days."""
+        by_yfinance = self.table.made_by == "yfinance" or {"dividends", "stocksplits"} <= self.columns.names
+        if by_yfinance and "adjclose" not in self.columns.names:
+            self._note("maybe_adjusted")
+        if count := len(self.table.header_lines):
+            self._note("text_lines", count=count)
+        rows = self._whole_rows()
+        reader = RowIdentity(self.file, self.columns, rows, self.log)
+        reader.check_words()
+        stocks = reader.find_stocks(self.table.remarks)
+        self.log.raise_any()
+        if note := reader.note_others(stocks):
+            self.notes.append(note)
+            rows = [row for row, stock in zip(rows, stocks, strict=True) if stock != OTHER]
+            stocks = [stock for stock in stocks if stock != OTHER]
+        return Lines(rows, stocks, self._read_days(rows, stocks))
+
+    def _whole_rows(self) -> list[Row]:
+        """Returns the rows with as many fields as there are headings; empty ones at the end don't count."""
+        width = len(self.table.header)
+        rows: list[Row] = []
         for line, fields in self.table.rows:
-            try:
-                if len(fields) != len(self.table.header):
-                    expected = len(self.table.header)
-                    raise file_error("field_count", line, fields=len(fields), expected=expected)
-                values = {column: fields[at].strip() for column, at in self.positions.items()}
-                self._check_identity(line, values)
-                bar = self._bar(line, values)
-            except UnreadableFile as error:
-                problem_count += 1
-                problems += error.problems[: MAX_PROBLEMS - len(problems)]
-                continue
-            if values.get("tradestatus") == "0":
-                parsed.suspended += 1
+            if len(fields) == width:
+                rows.append((line, fields))
+            elif len(fields) > width and not any(map(str.strip, fields[width:])):
+                rows.append((line, fields[:width]))
             else:
-                bars[line] = bar
-        if problem_count:
-            raise UnreadableFile(problems, problem_count)
-        unit, parsed.unit_known_by = self._unit(parsed.format, bars)
-        parsed.shares_per_volume = unit
-        parsed.bars = sorted((_in_shares(bar, unit) for bar in bars.values()), key=lambda bar: bar.day)
-        return parsed
+                self.log.add("field_count", line, fields=len(fields), expected=width)
+        return rows
 
-    def _check_identity(self, line: int, values: Mapping[str, str]) -> None:
-        """Raises `UnreadableFile` for a line of another stock or adjustment than the file's."""
-        code = values.get("code", "")
-        if code and not _is_same_code(code, self.file.code):
-            raise file_error("other_code", line, value=code, expected=self.file.code)
-        adjust = values.get("adjust", self.file.adjust)
-        if flag := values.get("adjustflag", ""):
-            adjust = ADJUST_OF_FLAG.get(flag, flag)
-        if adjust != self.file.adjust:
-            raise file_error("other_adjustment", line, value=adjust, expected=self.file.adjust)
+    def _cells(self, column: str, rows: Sequence[Row]) -> list[str]:
+        at = self.columns.positions[column]
+        return [fields[at].strip() for _, fields in rows]
 
-    def _bar(self, line: int, values: Mapping[str, str]) -> Bar:
-        """Returns the line as a bar. Its volume is still in the file's unit, and may be fractional."""
+    def _read_days(self, rows: Sequence[Row], stocks: Sequence[Stock]) -> list[date]:
+        market = stocks[0][0] if stocks else "CN"
+        cells = self._cells("day", rows)
+        days = read_days(cells, ZoneInfo(MARKET_TIME_ZONES[market]))
+        heading = self.columns.heading("day").text
+        for (line, _), cell, day in zip(rows, cells, days, strict=True):
+            if isinstance(day, UnclearDay):
+                self.log.add(day.code, line, value=cell[:40], column=heading)
+        return [date.min if isinstance(day, UnclearDay) else day for day in days]
 
-        def invalid(code: str, column: str) -> UnreadableFile:
-            heading = self.table.header[self.positions[column]]
-            return file_error(code, line, value=values[column][:40], column=heading)
+    def _read_numbers(self, rows: Sequence[Row]) -> Numbers:
+        """Returns the columns of numbers, in the file's units."""
+        for column in PRICES:
+            self.columns.declared_unit(column)  # prices in cents are not stored as if in yuan
+        present = [name for name in (*NUMBERS, "outstanding") if name in self.columns.positions]
+        cells = {column: self._cells(column, rows) for column in present}
+        reader = NumberReader(cells.values())
+        numbers: Numbers = {}
+        for column in present:
+            values = reader.read_column(cells[column])
+            if column != "outstanding" and any(type(value) is UnclearNumber for value in values):
+                heading = self.columns.heading(column).text
+                for (line, _), cell, value in zip(rows, cells[column], values, strict=True):
+                    if isinstance(value, UnclearNumber):
+                        self.log.add(value.code, line, value=cell[:40], column=heading)
+            numbers[column] = [None if isinstance(value, UnclearNumber) else value for value in values]
+        return numbers
 
-        try:
-            day = parse_day(values["day"])
-        except ValueError as error:
-            raise invalid("not_a_day", "day") from error
-        numbers: dict[str, float | None] = {}
-        for column in NUMBERS:
-            if column in values:
-                try:
-                    numbers[column] = _parse_number(values[column])
-                except ValueError as error:
-                    raise invalid("not_a_number", column) from error
-        for column in REQUIRED_NUMBERS:
-            if numbers[column] is None:
-                numbers[column] = math.nan
-        return Bar(day, **numbers)  # type: ignore[arg-type]
-
-    def _unit(self, file_format: str, bars: Mapping[int, Bar]) -> tuple[int, str]:
-        """Returns the shares in one volume and how they are known.
-
-        Amount ÷ volume must be a price of the day. Raises `UnreadableFile` where it is in neither unit.
-        """
-        declared = LOT if file_format == "AKShare" and self.file.market == "CN" else 1
-        other = LOT if declared == 1 else 1
-        checks = [
-            (line, _price_fits(bar, declared), _price_fits(bar, other))
-            for line, bar in bars.items()
-            if not self.file.adjust and bar.amount and bar.volume > 0
+    def _find_suspended(self, rows: Sequence[Row], numbers: Numbers) -> list[bool]:
+        """Returns for each row whether it is a day without trading: no volume, and no prices or a word."""
+        said = [False] * len(rows)
+        for column, words in (("tradestatus", SUSPENDED_STATES), ("paused", SUSPENDED_FLAGS)):
+            if column in self.columns.positions:
+                cells = self._cells(column, rows)
+                said = [is_said or cell.lower() in words for is_said, cell in zip(said, cells, strict=True)]
+        amounts = numbers.get("amount", [None] * len(rows))
+        columns = (numbers[name] for name in ("volume", "open", "high", "low"))
+        return [
+            not volume and (is_said or not (amount or opened or high or low))
+            for is_said, amount, volume, opened, high, low in zip(said, amounts, *columns, strict=True)
         ]
-        if not checks:
-            return declared, "columns"
-        as_declared = sum(fits for _, fits, _ in checks)
-        as_other = sum(fits for _, _, fits in checks)
-        # A few odd lines are the engine's to flag; more of them are a file in two units.
-        if as_declared * 2 >= len(checks) and as_other * 20 <= len(checks):
-            return declared, "amount"
-        if as_other * 20 >= len(checks) * 19:
-            return other, "against"
-        raise file_error("unit_unclear", next(line for line, fits, _ in checks if not fits))
+
+    def _make_bars(self, lines: Lines, values: Numbers) -> tuple[list[Bar], Units]:
+        """Returns the bars of lines in ascending order of stocks and days, in our units."""
+        required = {
+            name: [math.nan if value is None else value for value in values[name]]
+            for name in REQUIRED_NUMBERS
+        }
+        opened, high, low, close, volume = required.values()
+        prices = [opened, high, low, close]
+        if count := noise.clean_prices(prices) + noise.join_equal(opened, high, low, close):
+            self._note("noise", count=count)
+        found = self._find_units(lines, required, values)
+        self._convert_amounts(values, found)
+        shares = [_in_shares(each, found.shares) for each in volume]
+        empty: list[float | None] = [None] * len(lines.days)
+        extra = (values.get(name, empty) for name in Bar._fields[6:])
+        bars = [Bar(*row) for row in zip(lines.days, *prices, shares, *extra, strict=True)]
+        derived = DerivedColumns(self.columns, self.vendor, values)
+        bars = derived.prove(bars, lines.stocks)
+        self.notes += derived.notes
+        return bars, found
+
+    def _find_units(self, lines: Lines, required: dict[str, list[float]], values: Numbers) -> Units:
+        """Returns the units of volumes and amounts. A column `turnover` of money becomes the amounts."""
+
+        def trades(amounts: Iterable[float | None]) -> list[Trade]:
+            numbers = (line for line, _ in lines.rows)
+            columns = (required[name] for name in ("low", "high", "volume"))
+            found = [Trade(*row) for row in zip(numbers, *columns, amounts, strict=True)]
+            in_time = sorted(range(len(found)), key=lambda at: lines.days[at])
+            return [found[at] for at in in_time if found[at].volume > 0]
+
+        if "amount" in values and not self.columns.has_known_unit("amount"):
+            self._leave_out_amounts(values)
+        vendor, market = self.vendor, lines.stocks[0][0] if lines.stocks else self.file.market
+        if (
+            "amount" not in values
+            and self.columns.has_bare_turnover(vendor)
+            and units.fits_as_amount(trades(values["turnover"]))
+        ):
+            values["amount"] = values.pop("turnover")
+            vendor = replace(vendor, money=None)
+            self._note("turnover_is_amount", column=self.columns.heading("turnover").text)
+        amounts = values.get("amount", [None] * len(lines.days))
+        return units.find_units(
+            trades(amounts),
+            self.columns,
+            vendor,
+            market=market,
+            adjust=self.file.adjust,
+            setting=self.volume_unit,
+        )
+
+    def _convert_amounts(self, values: Numbers, found: Units) -> None:
+        if "amount" not in values or found.money == 1:
+            return
+        if (money := found.money) is None:
+            self._leave_out_amounts(values)
+        else:
+            amounts = values["amount"]
+            values["amount"] = [value if value is None else round(value * money, 2) for value in amounts]
+
+    def _leave_out_amounts(self, values: Numbers) -> None:
+        if any(values.pop("amount")):
+            self._note("amount_left_out", column=self.columns.heading("amount").text)
+
+    def _group(self, lines: Lines, bars: dict[int, Bar]) -> dict[Stock, ParsedStock]:
+        """Returns the bars and suspended days by stock. A day may be there twice only in the same words.
+
+        `bars` are those of lines that are not suspended, by their place.
+        """
+        seen: dict[tuple[Stock, date], int] = {}  # the place of its first line
+        repeated = 0
+        for at, (stock, day) in enumerate(zip(lines.stocks, lines.days, strict=True)):
+            first = seen.setdefault((stock, day), at)
+            if first == at:
+                continue
+            (other, known), (line, fields) = lines.rows[first], lines.rows[at]
+            if fields == known:
+                repeated += 1
+            else:
+                self.log.add("day_twice", line, day=day.isoformat(), other=other)
+        stocks: dict[Stock, ParsedStock] = {}
+        for (stock, day), at in sorted(seen.items()):
+            parsed = stocks.setdefault(stock, ParsedStock())
+            if (bar := bars.get(at)) is None:
+                parsed.suspended.append(day)
+            else:
+                parsed.bars.append(bar)
+        if repeated:
+            self._note("repeated", count=repeated)
+        if suspended := sum(len(parsed.suspended) for parsed in stocks.values()):
+            self._note("suspended", count=suspended)
+        for parsed in stocks.values():
+            _check_daily(parsed)
+        return stocks
+
+    def _note(self, code: str, **values: object) -> None:
+        self.notes.append(Note(code, values))
 
 
-def _format_of(header: Sequence[str]) -> str:
-    names = {name.strip().lower() for name in header}
-    if "日期" in names:
-        return "AKShare"
-    return "BaoStock" if names & {"preclose", "tradestatus", "pctchg"} else "English"
+def _check_daily(stock: ParsedStock) -> None:
+    """Raises `UnreadableFile` for weekly or monthly bars, of which no two are on consecutive sessions."""
+    days = sorted([*(bar.day for bar in stock.bars), *stock.suspended])
+    gap = min(((later - day).days for day, later in pairwise(days)), default=0)
+    if len(days) >= MIN_WEEKLY_ROWS and gap >= MIN_WEEKLY_GAP:
+        raise file_error("weekly", days=gap)
 
 
-def _column_positions(header: Sequence[str]) -> dict[str, int]:
-    """Returns where each known column is. Raises `UnreadableFile` for a missing or duplicate one."""
-    names = [name.strip().lower().replace(" ", "_") for name in header]
-    positions: dict[str, int] = {}
-    for position, name in enumerate(names):
-        column = COLUMN_OF_NAME.get(name)
-        # Sina's turnover, which comes with this column, is a fraction and not a percentage.
-        if column is None or (column == "turnover" and "outstanding_share" in names):
-            continue
-        if column in positions:
-            both = f"{header[positions[column]]}, {header[position]}"
-            raise file_error("column_twice", 1, column=column, columns=both)
-        positions[column] = position
-    if missing := [column for column in ("day", *REQUIRED_NUMBERS) if column not in positions]:
-        raise file_error("column_missing", 1, missing=", ".join(missing), columns=", ".join(header)[:300])
-    return positions
-
-
-def _price_fits(bar: Bar, unit: int) -> bool:
-    price = (bar.amount or 0.0) / bar.volume / unit
-    return bar.low * (1 - TOLERANCE) <= price <= bar.high * (1 + TOLERANCE)
-
-
-def _in_shares(bar: Bar, unit: int) -> Bar:
-    """Returns the bar with whole shares. A fractional volume stays, so that the engine refuses the bar."""
-    shares = bar.volume * unit
-    is_whole = round(shares, 4) % 1 == 0
-    return bar._replace(volume=round(shares) if is_whole else shares)
-
-
-def _is_same_code(written: str, code: str) -> bool:
-    """600000, sh.600000 and 600000.SH are the same; so is 1 for 000001, as spreadsheets leave it."""
-    if not code.isdigit():
-        return written.upper() == code
-    return "".join(filter(str.isdigit, written)).zfill(len(code)) == code
-
-
-def _parse_number(text: str) -> float | None:
-    """Returns None for a missing number. Raises `ValueError`."""
-    if text.lower() in MISSING:
-        return None
-    if "_" in text:  # Python would read 1_000
-        raise ValueError(text)
-    return float(text)
+def _in_shares(volume: float, unit: int) -> int:
+    """Returns whole shares. A fraction of a share stays, so that the engine refuses the bar."""
+    shares = volume * unit
+    return round(shares) if round(shares, 4) % 1 == 0 else shares  # type: ignore[return-value]

@@ -1,42 +1,38 @@
 """Which file of a folder holds which stock.
 
-A file lies in the folder itself or in CN, HK, US, and there in qfq or hfq if it is adjusted; its name
-carries the code: 600000.csv, sh.600000.csv, 600000_SH.csv, CN-600000.csv, 00700.parquet, AAPL.csv.
-Without a market's folder or prefix, six digits are CN, five HK, and anything with a letter US.
+A file lies in the folder itself or in CN, HK, US, and there in qfq or hfq if it is adjusted; its name carries
+the code: 600000.csv, sh.600000.csv, 600000_SH.csv, SH#600000.txt, CN-600000.csv, 00700.parquet, AAPL.csv. A
+name may say the adjustment, too: 600000_qfq.csv. Any other file is of several stocks or none: what is in it
+tells.
 """
 
 import os
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks_app.conf import ADJUSTS, MARKETS
-from tasks_app.sources.cn_codes import SHORT, exchange_of
+from tasks_app.sources.cn_codes import exchange_of
+from tasks_app.sources.csv_folder.codes import parse_code
+from tasks_app.sources.csv_folder.headings import find_adjust
 from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
 
-SUFFIXES = (".csv", ".parquet")
-STEM = re.compile(
-    r"(?:(?P<market>CN|HK|US)[-_])?(?:(?P<before>sh|sz|bj|hk|us)[-_.]?(?=[0-9]))?"
-    r"(?P<code>[A-Z0-9](?:[A-Z0-9._-]{0,14}?[A-Z0-9])??)(?:[-_.](?P<after>sh|ss|sz|bj|hk|us))?",
-    re.IGNORECASE | re.ASCII,
-)
-# Yahoo writes Shanghai as "ss".
-MARKET_OF_MARK = {"hk": "HK", "us": "US", "ss": "CN", **dict.fromkeys(SHORT.values(), "CN")}
-EXCHANGE_OF_MARK = {"ss": "SSE", **{mark: exchange for exchange, mark in SHORT.items()}}
+SUFFIXES = (".csv", ".txt", ".tsv", ".xlsx", ".xls", ".parquet")
+FOLDER_ADJUSTS = {**{adjust: adjust for adjust in ADJUSTS if adjust}, "前复权": "qfq", "后复权": "hfq"}
 
 
 @dataclass(frozen=True)
 class QuoteFile:
-    """The file of one stock under one adjustment.
+    """The file of one stock under one adjustment; `others` are further files of the same.
 
-    `duplicates` are other files of the same. A file with duplicates is not read, since any may be right.
+    In a file of several stocks (`Layout.shared`) the code is "", and so is the market unless its folder
+    tells.
     """
 
     path: Path
     market: str
     adjust: str
-    code: str
-    duplicates: tuple[Path, ...] = ()
+    code: str = ""
+    others: tuple["QuoteFile", ...] = ()
 
     @property
     def exchange(self) -> str:
@@ -46,10 +42,23 @@ class QuoteFile:
 
 @dataclass(frozen=True)
 class Layout:
-    """The files by (market, adjustment, code) in the order of their names, and the ignored entries."""
+    """The files by (market, adjustment, code) in the order of their names, and the ignored entries.
+
+    `shared` are the files whose name is no stock's: they are of several stocks, or of none. `folders` are the
+    folders with the times of their last change, by which `is_current` sees that entries came or went.
+    """
 
     files: dict[tuple[str, str, str], QuoteFile] = field(default_factory=dict)
+    shared: list[QuoteFile] = field(default_factory=list)
     ignored: list[tuple[Path, Problem]] = field(default_factory=list)
+    folders: dict[Path, int] = field(default_factory=dict)
+
+    def is_current(self) -> bool:
+        """Returns whether no entry has come or gone since the folder was scanned."""
+        try:
+            return all(os.stat(folder).st_mtime_ns == changed for folder, changed in self.folders.items())
+        except OSError:
+            return False
 
 
 def scan_folder(folder: Path) -> Layout:
@@ -61,6 +70,7 @@ def scan_folder(folder: Path) -> Layout:
 
 def _scan_into(layout: Layout, folder: Path, market: str, adjust: str) -> None:
     """Adds every entry of a folder for this market and adjustment; links are never followed."""
+    layout.folders[folder] = os.stat(folder).st_mtime_ns  # before the listing, so that no change is missed
     with os.scandir(folder) as scanned:
         entries = sorted((e for e in scanned if e.name[0] not in ".~"), key=lambda entry: entry.name)
     for entry in entries:
@@ -73,47 +83,45 @@ def _scan_into(layout: Layout, folder: Path, market: str, adjust: str) -> None:
                 raise file_error("not_a_file")
             if path.suffix.lower() not in SUFFIXES:
                 raise file_error("not_known_here")
-            file_market, code = parse_stem(path.stem, market)
+            _add(layout, identify(path, market, adjust))
         except UnreadableFile as error:
             layout.ignored.append((path, error.problems[0]))
-            continue
-        key = (file_market, adjust, code)
-        if first := layout.files.get(key):
-            layout.files[key] = replace(first, duplicates=(*first.duplicates, path))
-        else:
-            layout.files[key] = QuoteFile(path, file_market, adjust, code)
+
+
+def _add(layout: Layout, file: QuoteFile) -> None:
+    key = (file.market, file.adjust, file.code)
+    if not file.code:
+        layout.shared.append(file)
+    elif first := layout.files.get(key):
+        layout.files[key] = replace(first, others=(*first.others, file))
+    else:
+        layout.files[key] = file
 
 
 def _folder_meaning(name: str, market: str, adjust: str) -> tuple[str, str]:
     """Returns the market and adjustment of the files in a subfolder. Raises `UnreadableFile`."""
     if name.upper() in MARKETS and not market and not adjust:
         return name.upper(), ""
-    if name.lower() in filter(None, ADJUSTS) and not adjust:
-        return market, name.lower()
+    if (named := FOLDER_ADJUSTS.get(name.lower())) and not adjust:
+        return market, named
     raise file_error("not_a_folder")
 
 
-def parse_stem(stem: str, folder_market: str = "") -> tuple[str, str]:
-    """Returns the market and code that a file's name stands for, within a market's folder if any.
+def identify(path: Path, market: str, adjust: str) -> QuoteFile:
+    """Returns what a file's name and folder say about it; without a code if the name is no stock's.
 
-    Raises `UnreadableFile` for a name without a code, or one that contradicts itself: sh.000001 is an
-    index, and 000001 a stock of Shenzhen.
+    Raises `UnreadableFile` for a name that contradicts itself or its folder.
     """
-    parts = STEM.fullmatch(stem)
-    if not parts:
-        raise file_error("not_a_code")
-    code, mark = parts["code"].upper(), (parts["before"] or parts["after"] or "").lower()
-    named = {folder_market, (parts["market"] or "").upper(), MARKET_OF_MARK.get(mark, "")} - {""}
-    if code.isdigit():
-        market = min(named, default={6: "CN", 5: "HK"}.get(len(code), ""))
-        if market == "HK" and mark:
-            code = code.zfill(5)
-    else:
-        market = min(named, default="US")
-    exchange = exchange_of(code)
-    fits = {"CN": bool(exchange), "HK": code.isdigit() and len(code) == 5, "US": not code.isdigit()}
-    if len(named) > 1 or not fits.get(market):
-        raise file_error("not_a_code")
-    if market == "CN" and EXCHANGE_OF_MARK.get(mark, exchange) != exchange:
-        raise file_error("other_exchange", named=EXCHANGE_OF_MARK[mark], expected=exchange)
-    return market, code
+    stem, named = find_adjust(path.stem)
+    if named is not None:
+        stem = stem.strip("-_. ()（）")
+    if named is not None and named != adjust and (adjust or not named):
+        raise file_error("other_adjustment", value=named, expected=adjust)
+    adjust = named or adjust
+    try:
+        file_market, code = parse_code(stem, market)
+    except UnreadableFile as error:
+        if error.problems[0].code != "not_a_code":
+            raise
+        return QuoteFile(path, market, adjust)
+    return QuoteFile(path, file_market, adjust, code)

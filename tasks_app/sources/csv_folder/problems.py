@@ -1,8 +1,10 @@
-"""What can be wrong with a quote file or one of its lines."""
+"""What can be wrong with a quote file or one of its lines, and what is left out of one that is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+MAX_PROBLEMS = 20
 
 
 def gettext_noop(message: str) -> str:
@@ -10,28 +12,103 @@ def gettext_noop(message: str) -> str:
     return message
 
 
+# Why a file, a line or a folder's entry is not read.
 TEMPLATES = {
+    "ambiguous_day": gettext_noop(
+        "“%(value)s” in the column %(column)s may be either of two days, and no line of the file tells;"
+        " write it as 2024-01-31"
+    ),
+    "ambiguous_number": gettext_noop(
+        "“%(value)s” in the column %(column)s may be a thousand or a decimal, and no line of the file tells;"
+        " leave out the thousands separators"
+    ),
+    "amount_misfits": gettext_noop(
+        "the amount does not fit the prices on %(misfits)d of %(lines)d lines: are the prices adjusted, or"
+        " the volumes in two units?"
+    ),
     "column_missing": gettext_noop("no column for %(missing)s; there are: %(columns)s"),
     "column_twice": gettext_noop("two columns for %(column)s: %(columns)s"),
+    "day_is_serial": gettext_noop(
+        "“%(value)s” in the column %(column)s is a spreadsheet's number of a day; format the column as dates"
+    ),
+    "day_twice": gettext_noop(
+        "%(day)s is also in line %(other)d, with other values: several stocks, or bars shorter than a day,"
+        " are in the file"
+    ),
     "encoding": gettext_noop("the text is neither UTF-8 nor GBK; save it as UTF-8"),
     "field_count": gettext_noop("%(fields)d fields, but the header has %(expected)d"),
+    "files_differ": gettext_noop("%(first)s and %(second)s have different values of %(stock)s on %(day)s"),
     "malformed": gettext_noop("it can't be read: %(reason)s"),
+    "no_stocks": gettext_noop(
+        "“%(value)s” in the column %(column)s is no stock's code, nor is any other there"
+    ),
     "no_header": gettext_noop("the file is empty"),
     "not_a_code": gettext_noop("the name contains no stock code of any market"),
-    "not_a_day": gettext_noop("“%(value)s” in the column %(column)s is not a date"),
+    "not_a_day": gettext_noop(
+        "“%(value)s” in the column %(column)s is not a date; dates are read as 2024-01-31, 2024/1/31,"
+        " 20240131, 31-Jan-2024 or 2024年1月31日"
+    ),
     "not_a_file": gettext_noop("not a regular file (links are not followed)"),
     "not_a_folder": gettext_noop("the folder is not one of CN, HK, US, qfq and hfq"),
     "not_a_number": gettext_noop("“%(value)s” in the column %(column)s is not a number"),
-    "not_known_here": gettext_noop("the file is neither CSV nor Parquet"),
+    "not_known_here": gettext_noop("the file is neither CSV, text, Excel nor Parquet"),
+    "not_daily": gettext_noop("the file says “%(value)s”: only daily bars are read"),
+    "not_quotes": gettext_noop(
+        "the name contains no stock code, and the file has no columns of codes, days and prices"
+    ),
+    "old_excel": gettext_noop("it is a workbook of old Excel (.xls); save it as .xlsx or CSV"),
     "other_adjustment": gettext_noop("the adjustment is “%(value)s”, but the folder's is “%(expected)s”"),
     "other_code": gettext_noop("the code is “%(value)s”, but the file's name says %(expected)s"),
     "other_exchange": gettext_noop(
         "the name says %(named)s, but the code belongs to %(expected)s (or is an index)"
     ),
     "parquet_missing": gettext_noop("reading Parquet needs the package pyarrow"),
+    "rounded_number": gettext_noop(
+        "“%(value)s” in the column %(column)s is a rounded number; the file must have all its digits"
+    ),
+    "short_code": gettext_noop(
+        "“%(value)s” in the column %(column)s has lost its leading zeros; save the codes as text"
+    ),
+    "several_markets": gettext_noop("the codes belong to several markets: %(markets)s"),
+    "several_sheets": gettext_noop("several sheets have quotes: %(sheets)s; save each as a file"),
+    "shared_file_broken": gettext_noop(
+        "%(other)s, which may hold days of this stock, can't be read: %(reason)s"
+    ),
+    "time_of_day": gettext_noop(
+        "“%(value)s” in the column %(column)s has a time of day: only daily bars are read, whose days are"
+        " written as 2024-01-31 or as midnight, 2024-01-31 00:00"
+    ),
     "too_big": gettext_noop("it is larger than %(limit)d MB"),
-    "twice": gettext_noop("%(other)s holds the same stock"),
+    "too_much": gettext_noop("with it, the files of several stocks are larger than %(limit)d MB in all"),
+    "unit_clash": gettext_noop(
+        "the volume “%(value)s” is no whole number of shares, but the columns are those of a file in shares"
+    ),
     "unit_unclear": gettext_noop("the amount fits neither a volume in shares nor one in lots of 100"),
+    "unit_unknown": gettext_noop("the unit “%(unit)s” of the column %(column)s is not known"),
+    "unit_unproven": gettext_noop(
+        "nothing tells whether the volumes are shares or lots of 100: add the amounts, write the unit into"
+        " the heading, such as volume(shares) or volume(lots), or set COLLECTOR_CSV_VOLUME_UNIT"
+    ),
+    "weekly": gettext_noop("no two days are closer than %(days)d days: weekly and monthly bars are not read"),
+}
+
+# What is left out of a file that is read, or changed in it.
+NOTE_TEMPLATES = {
+    "amount_left_out": gettext_noop("the unit of the column %(column)s is unknown; its values are left out"),
+    "maybe_adjusted": gettext_noop(
+        "yfinance adjusts prices for dividends unless it is told otherwise (auto_adjust=False)"
+    ),
+    "misfit": gettext_noop("the column %(column)s does not fit the prices; its values are left out"),
+    "noise": gettext_noop("prices rounded by less than a ten-millionth (10.300000000000002): %(count)d"),
+    "other_codes": gettext_noop("lines left out because their code is not a stock's: %(count)d (%(codes)s)"),
+    "ratio": gettext_noop("the column %(column)s has ratios, which were converted to percentages"),
+    "repeated": gettext_noop("lines left out because another line says the same: %(count)d"),
+    "suspended": gettext_noop("lines left out because they are days without trading (suspended): %(count)d"),
+    "text_lines": gettext_noop("lines left out because they repeat the headings: %(count)d"),
+    "turnover_is_amount": gettext_noop("the column %(column)s has amounts; it is no turnover in percent"),
+    "unproven": gettext_noop(
+        "nothing tells whether the column %(column)s is in percent; its values are left out"
+    ),
 }
 
 
@@ -48,6 +125,18 @@ class Problem:
         return translate(TEMPLATES[self.code]) % self.values
 
 
+@dataclass(frozen=True)
+class Note:
+    """What was left out of a readable file or changed in it."""
+
+    code: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self, translate: Callable[[str], str] = str) -> str:
+        """Returns the sentence without its full stop, in English or translated by `translate`."""
+        return translate(NOTE_TEMPLATES[self.code]) % self.values
+
+
 class UnreadableFile(Exception):
     """A file can't be collected. `problems` are the first ones in their order, `count` is their number."""
 
@@ -55,6 +144,23 @@ class UnreadableFile(Exception):
         super().__init__(problems)
         self.problems = problems
         self.count = count or len(problems)
+
+
+class ProblemLog:
+    """Collects the problems of a file's lines, so that all are told and not only the first."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+
+    def add(self, code: str, line: int, **values: Any) -> None:
+        """Adds a problem of a line."""
+        self._problems.append(Problem(code, line, values))
+
+    def raise_any(self) -> None:
+        """Raises `UnreadableFile` with the first problems by line, if there are any."""
+        if self._problems:
+            first = sorted(self._problems, key=lambda problem: problem.line)[:MAX_PROBLEMS]
+            raise UnreadableFile(first, len({problem.line for problem in self._problems}))
 
 
 def file_error(code: str, line: int = 0, **values: Any) -> UnreadableFile:
