@@ -76,7 +76,7 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     codes = {"CN": ["000001", "300001", "600000"], "HK": ["00001", "00002"], "US": ["UA", "UB"]}
     for market, code in [(name, code) for name in codes for code in codes[name]]:
         (folder / market).mkdir(exist_ok=True)
-        bars = simulated.fetch(make_request("SIM0001" if code == "UA" else "SIM0002" if market == "US" else code))
+        bars = simulated.fetch(make_request({"UA": "SIM0001", "UB": "SIM0002"}.get(code, code)))
         rows = [",".join(Bar._fields), *(",".join(map(str, bar)) for bar in bars)]
         (folder / market / f"{code}.csv").write_text("\n".join(rows))
     PREPARED["csv"] = CsvSource(folder)
