@@ -116,9 +116,9 @@ def run_bare_writer() -> tuple[int, float, float]:
 
     source, writer = registry.get_source(SOURCE, settings.COLLECTOR), bare_writer.writer()
     count, writing, making = 0, 0.0, 0.0
-    for symbol in source.symbols("CN"):
+    for symbol in source.symbols("SIM"):
         began = time.perf_counter()
-        bars = source.fetch(Request("CN", symbol.code, FIRST, LAST))
+        bars = source.fetch(Request("SIM", symbol.code, FIRST, LAST))
         made = time.perf_counter()
         writer.write(symbol.code, bars)
         writing, making = writing + time.perf_counter() - made, making + made - began

@@ -65,7 +65,7 @@ def _statements(series: str, uuid: str, at: str, day: str) -> list[str]:
             processed_stocks, success_count, failed_count, collected_count, corrected_count, skipped_count,
             refused_count, flagged_count, start_time, heartbeat_at, end_time, error_code, error_message,
             idempotency_hash)
-            SELECT {uuid}, {ended}, {rare % ("HK", "CN")}, {rare % ("sample", "simulated")}, '[]', '',
+            SELECT {uuid}, {ended}, {rare % ("HK", "CN")}, {rare % ("sample", "csv")}, '[]', '',
             '2024-01-01', '2024-12-31', '[]', false, false, false, {none}, {at}, {at}, {at}, '', '', ''
             FROM {rows(n="{tasks}")}""",
         """INSERT INTO tasks_app_collectionitem (task_id, position, code, state, attempts, fence,
@@ -79,7 +79,7 @@ def _statements(series: str, uuid: str, at: str, day: str) -> list[str]:
             FROM {rows(n="{stocks}")}""",
         f"""INSERT INTO tasks_app_dailybar (market, symbol, adjust, day, open, high, low, close, volume,
             source, collected_at)
-            SELECT 'CN', code, '', {day}, 10, 12, 9, 11, 1000, 'simulated', '2024-01-01'
+            SELECT 'CN', code, '', {day}, 10, 12, 9, 11, 1000, 'csv', '2024-01-01'
             FROM tasks_app_stock, {rows(n="{days}")}""",
         """INSERT INTO tasks_app_dailybar (market, symbol, adjust, day, open, high, low, close, volume,
             source, collected_at)
@@ -90,7 +90,7 @@ def _statements(series: str, uuid: str, at: str, day: str) -> list[str]:
             SELECT market, symbol, adjust, count(*), min(day), max(day), '[]', '2024-01-01'
             FROM tasks_app_dailybar GROUP BY market, symbol, adjust""",
         f"""INSERT INTO tasks_app_correction (market, symbol, adjust, day, bars, source, corrected_at)
-            SELECT 'CN', 'S' || (n % {{stocks}} + 1), '', '2024-01-02', 1, 'simulated', '2024-01-01'
+            SELECT 'CN', 'S' || (n % {{stocks}} + 1), '', '2024-01-02', 1, 'csv', '2024-01-01'
             FROM {rows(n="{tasks}")}""",
         f"""INSERT INTO tasks_app_finding (item_id, market, symbol, adjust, day, kind, code, message,
             found_at)

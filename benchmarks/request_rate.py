@@ -26,7 +26,7 @@ TWO_DAYS = {**MARKET, "force_update": False, "start_date": "2024-12-30", "end_da
 
 def collection_of(stocks: int) -> CollectionRequest:
     """A collection of the market's first stocks, requested one by one whether stored or not."""
-    codes = [symbol_at("CN", number).code for number in range(stocks)]
+    codes = [symbol_at(number).code for number in range(stocks)]
     return {**MARKET, "stock_codes": codes, "force_update": True}
 
 

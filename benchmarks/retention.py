@@ -51,7 +51,7 @@ def _statements(series: str, uuid: str, at: str) -> list[str]:
             processed_stocks, success_count, failed_count, collected_count, corrected_count, skipped_count,
             refused_count, flagged_count, start_time, heartbeat_at, end_time, error_code, error_message,
             idempotency_hash)
-            SELECT {uuid}, 'completed', 'CN', 'simulated', '[]', '', '2024-01-01', '2024-12-31', '[]', false,
+            SELECT {uuid}, 'completed', 'SIM', 'simulated', '[]', '', '2024-01-01', '2024-12-31', '[]', false,
             false, false, {{items}}, 0, {none}, {at}, {at}, {at}, '', '', ''
             FROM {rows(n="{tasks} + {young}")}""",
         f"""INSERT INTO tasks_app_collectionitem (task_id, position, code, state, attempts, fence,

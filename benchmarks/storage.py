@@ -47,7 +47,7 @@ FILL = f"""INSERT INTO {BARS} (market, symbol, adjust, day, open, high, low, clo
     amount, amplitude, change, change_pct, turnover, source, item_id)
     SELECT 'CN', lpad(code::text, 6, '0'), '', date '{FIRST}' + n / 5 * 7 + n % 5, price,
     price * 1.02::float8, price * 0.98::float8, price * 1.01::float8, price, 1000000 + n, price * 1e6, 4,
-    price * 0.01::float8, 1, 0.5, 'simulated', code
+    price * 0.01::float8, 1, 0.5, 'csv', code
     FROM generate_series({{}}) AS {{}}, LATERAL (
         SELECT *, 10 + (code * 31 + n * 17) % 997 / 100::float8 AS price
         FROM generate_series({{}}) AS {{}} OFFSET 0) AS inner_loop"""
@@ -231,7 +231,7 @@ def store(code: str, bars: Sequence[Any], new: int, *, first: bool = False) -> N
 
     request = Request("CN", code, bars[0].day, bars[-1].day)
     with transaction.atomic():
-        stored = upsert.upsert_bars(request, upsert.Provenance("simulated", 1), bars, expect_new=first)
+        stored = upsert.upsert_bars(request, upsert.Provenance("csv", 1), bars, expect_new=first)
     assert (stored.collected, stored.corrected) == (new, 0), stored
 
 

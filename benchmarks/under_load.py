@@ -1,7 +1,7 @@
 """Measures response times during a market collection: `python -m benchmarks.under_load [URL]`.
 
 Two workers collect thousands of stocks with ten years each from a source without latency. Each part runs
-during a collection of its own, in a market whose bars are stored for the first time:
+during a collection of its own, on a database of its own, where bars are stored for the first time:
 
 pages     one browser opens page after page without a pause. Target: p99 of all pages 300 ms.
 answers   starts and cancels alternate: request to the first visible bar, target p99 1 s (a market, and one
@@ -43,17 +43,13 @@ def report(name: str, seconds: Sequence[float], target: float | None = None) -> 
     return met
 
 
-def decade_of(market: str) -> CollectionRequest:
-    return {**DECADE, "market": market}
-
-
 # ---------------------------------------------------------------- pages
 
 
-def page_addresses(browser: Browser, market: str) -> dict[str, str]:
+def page_addresses(browser: Browser) -> dict[str, str]:
     """Returns the addresses of the pages that do not depend on the task, by name."""
-    admin, code = "/admin/tasks_app", symbol_at(market, 0).code
-    _, moved, _ = browser.get(f"{admin}/stock/of/{market}/{code}/")
+    admin, code = "/admin/tasks_app", symbol_at(0).code
+    _, moved, _ = browser.get(f"{admin}/stock/of/SIM/{code}/")
     stock = urlsplit(moved.headers["Location"]).path
     return {
         "overview": "/admin/",
@@ -72,9 +68,9 @@ def refresh(browser: Browser, page: TaskPage) -> float:
     return seconds
 
 
-def visits(browser: Browser, run: Run, market: str) -> Iterator[tuple[str, float]]:
+def visits(browser: Browser, run: Run) -> Iterator[tuple[str, float]]:
     """Yields (name, seconds) of page after page, without end."""
-    addresses, page = page_addresses(browser, market), TaskPage(run.task_id)
+    addresses, page = page_addresses(browser), TaskPage(run.task_id)
     while True:
         run.restart_if_ended()
         if page.task_id != run.task_id:
@@ -86,10 +82,10 @@ def visits(browser: Browser, run: Run, market: str) -> Iterator[tuple[str, float
 
 
 def report_pages(access: Access, options: argparse.Namespace) -> bool:
-    run, times = Run(access, decade_of("CN")), defaultdict(list)
+    run, times = Run(access, DECADE), defaultdict(list)
     browser = Browser(access)
     end, warm = time.monotonic() + options.seconds, set()
-    for name, seconds in visits(browser, run, "CN"):
+    for name, seconds in visits(browser, run):
         if name in warm:  # the first visit is not counted: a process reads a template once
             times[name].append(seconds)
         warm.add(name)
@@ -106,7 +102,7 @@ def report_pages(access: Access, options: argparse.Namespace) -> bool:
 
 def time_one_stock(access: Access) -> float:
     """Returns the seconds to the first bar of a collection of one stock."""
-    order = {**decade_of("HK"), "stock_codes": [symbol_at("HK", 0).code]}
+    order = {**DECADE, "stock_codes": [symbol_at(0).code]}
     task_id, seconds = time_to_first_bar(access, order)
     wait_until(lambda: not is_running(access, task_id), "its end")
     return seconds
@@ -114,7 +110,7 @@ def time_one_stock(access: Access) -> float:
 
 def report_answers(access: Access, options: argparse.Namespace) -> bool:
     rng = random.Random(options.seed)
-    firsts, cancels = start_and_cancel(access, decade_of("HK"), options.cancels, rng, options.longest)
+    firsts, cancels = start_and_cancel(access, DECADE, options.cancels, rng, options.longest)
     alone = [time_one_stock(access) for _ in range(options.cancels // 2)]
     return all(
         [
@@ -129,7 +125,7 @@ def report_answers(access: Access, options: argparse.Namespace) -> bool:
 
 
 def report_watchers(access: Access, options: argparse.Namespace) -> bool:
-    run = Run(access, decade_of("US"))
+    run = Run(access, DECADE)
     clients = StatusPollers(access, run, options.clients, options.every)
     slower = slowdown(run, clients, options.pairs, options.window)
     run.stop()
@@ -167,13 +163,13 @@ def main() -> int:
         "COLLECTOR_SIMULATED_BARS": str(options.sessions),
         **SETTINGS,
     }
-    with temporary_database(options.url) as url, quickstart(url, **settings) as access:
-        met = []
-        for part in options.parts.split(","):
-            print(
-                f"{part}, while {options.stocks:,} stocks × {options.sessions:,} sessions are collected",
-                flush=True,
-            )
+    met = []
+    for part in options.parts.split(","):
+        print(
+            f"{part}, while {options.stocks:,} stocks × {options.sessions:,} sessions are collected",
+            flush=True,
+        )
+        with temporary_database(options.url) as url, quickstart(url, **settings) as access:
             met.append(PARTS[part](access, options))
     return 0 if all(met) else 1
 

@@ -50,6 +50,12 @@ def _navigation() -> list[dict[str, Any]]:
         _model_link(_("Daily bars"), "candlestick_chart", "tasks_app", "dailybar"),
         _model_link(_("Corrections"), "edit_note", "tasks_app", "correction"),
         _model_link(_("Findings"), "flag", "tasks_app", "finding"),
+        _link(
+            _("Delete data"),
+            "delete_sweep",
+            "admin:delete_data",
+            lambda request: request.user.has_perm("tasks_app.delete_source_data"),
+        ),
     ]
     access = [
         _model_link(_("Users"), "person", "auth", "user"),

@@ -13,6 +13,7 @@ class TasksAppConfig(AppConfig):
         from tasks_app import checks, roles  # noqa: F401
         from tasks_app.db import triggers
 
+        pre_migrate.connect(triggers.remove, sender=self)
         post_migrate.connect(triggers.install, sender=self)
         pre_migrate.connect(roles.record_existing_permissions, sender=self)
         post_migrate.connect(roles.create_groups, sender=self)

@@ -12,8 +12,15 @@ from typing import Any, TypeVar, cast
 
 from environs import Env, EnvError, validate
 
-MARKETS = ("CN", "HK", "US")
-MARKET_TIME_ZONES = {"CN": "Asia/Shanghai", "HK": "Asia/Hong_Kong", "US": "America/New_York"}
+MARKETS = ("CN", "HK", "US")  # of real quotes
+SYNTHETIC_MARKET = "SIM"  # of made-up quotes, whatever source they come from
+ALL_MARKETS = (*MARKETS, SYNTHETIC_MARKET)
+MARKET_TIME_ZONES = {
+    "CN": "Asia/Shanghai",
+    "HK": "Asia/Hong_Kong",
+    "US": "America/New_York",
+    SYNTHETIC_MARKET: "Asia/Shanghai",
+}
 ADJUSTS = ("", "qfq", "hfq")
 
 T = TypeVar("T")

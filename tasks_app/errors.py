@@ -90,6 +90,15 @@ class NoSourceForMarket(OrderError):
     )
 
 
+class SourceWasSynthetic(OrderError):
+    code = "source_was_synthetic"
+    field = "source"
+    template = _(
+        "The name “%(source)s” belongs to a source of made-up quotes (market %(market)s), so no source of "
+        "real quotes can have it. Register the source under another name in COLLECTOR_SOURCES."
+    )
+
+
 class MarketNotServed(OrderError):
     code = "market_not_served"
     field = "market"

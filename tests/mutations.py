@@ -243,6 +243,27 @@ MUTATIONS = (
         "return True",
         "tests/api/test_permissions.py",
     ),
+    Mutation(
+        "made-up quotes stay out of real markets",
+        "tasks_app/db/triggers.py",
+        "{row}.source <> '' AND",
+        "{row}.source = '' AND",
+        "tests/quotes/test_synthetic_apart.py",
+    ),
+    Mutation(
+        "nothing is deleted or started beside a running task",
+        "tasks_app/lifecycle/slot.py",
+        "if still_running := running.first():",
+        "if still_running := running.none().first():",
+        "tests/lifecycle/test_data_deletion.py",
+    ),
+    Mutation(
+        "deleted days no longer count as answered",
+        "tasks_app/quotes/deletion.py",
+        "covered = date_ranges.subtract_ranges(date_ranges.parse(row.covered), holes)",
+        "covered = date_ranges.parse(row.covered) if holes else []",
+        "tests/lifecycle/test_data_deletion.py",
+    ),
 )
 
 

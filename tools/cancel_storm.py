@@ -40,7 +40,7 @@ from tasks_app.sources.simulated.exchange import symbol_at
 from tools.in_process import work_one
 from tools.simultaneous import LONGEST_SECONDS, Simultaneous, forks
 
-MARKET = "US"  # its simulated codes never run out
+MARKET = "SIM"
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
 STOCKS = 8
 LONGEST, SHORT = 0.03, 0.003  # seconds
@@ -139,7 +139,7 @@ class Storm:
         self.broken |= {kept.number for kept in self.kept if not kept.unchanged()}
 
     def _round(self, number: int) -> None:
-        codes = tuple(symbol_at(MARKET, number * STOCKS + n).code for n in range(STOCKS))
+        codes = tuple(symbol_at(number * STOCKS + n).code for n in range(STOCKS))
         order = Order(FIRST_DAY, LAST_DAY, market=MARKET, source="simulated", stock_codes=codes)
         task = lifecycle.start(order, ACTOR, today=LAST_DAY)
         if number % 2:  # every other cancel meets a worker, however busy the machine is

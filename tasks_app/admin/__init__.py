@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _, gettext_noop
 from tasks_app.admin import plans
 from tasks_app.admin.access import tokens, users
 from tasks_app.admin.dashboard import views as dashboard_views
+from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.start import views as start_views
 from tasks_app.admin.stocks import admin as stock_admin, bars, corrections
 from tasks_app.admin.tasks import admin as task_admin, items
@@ -20,6 +21,7 @@ __all__ = [
     "bars",
     "corrections",
     "dashboard_views",
+    "deletion_views",
     "items",
     "plans",
     "start_views",
@@ -37,5 +39,5 @@ for model in apps.get_app_config("django_q").get_models():
 admin.site.index_title = _("Overview")
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
-site.extra_urls = lambda: [*dashboard_views.urls(), *start_views.urls()]
+site.extra_urls = lambda: [*dashboard_views.urls(), *start_views.urls(), *deletion_views.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

@@ -19,6 +19,7 @@ from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.db.functions import database_now
+from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
 from tasks_app.models.quotes import Market
@@ -46,7 +47,7 @@ def state(plan: CollectionPlan) -> SafeString:
 def scope(plan: CollectionPlan) -> SafeString:
     """Returns market, source and number of days."""
     days = _("the last %(days)s days") % {"days": formatting.number(plan.days)}
-    return formatting.two_lines(f"{plan.market} · {plan.source}", days)
+    return formatting.two_lines(f"{synthetic.mark(plan.market)} · {plan.source}", days)
 
 
 def schedule(plan: CollectionPlan) -> SafeString:
@@ -92,7 +93,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         super().__init__(*args, **kwargs)
         names: Any = self.fields["source"]
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
-        self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR)
+        self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR) or ""
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())
 
     def clean(self) -> dict[str, Any]:
@@ -109,6 +110,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         try:
             order = plans.build_order(plan, database_now())
             resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
+            orders.require_market(order, resolved)
         except errors.OrderError as error:
             field = "codes" if error.field == "stock_codes" else error.field
             self.add_error(field if field in self.fields else None, str(error))

@@ -15,7 +15,7 @@ from tasks_app.api import openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
 from tasks_app.api.serializers import CODE, QuoteQuery, validated
-from tasks_app.conf import MARKETS
+from tasks_app.conf import ALL_MARKETS
 from tasks_app.market.codes import spellings
 from tasks_app.models import Stock
 from tasks_app.quotes import csv_export
@@ -56,7 +56,7 @@ def _stored_code(market: str, code: str) -> str:
 
     A code in the very spelling of the request comes before the one that an order would take it for.
     """
-    if market in MARKETS and re.fullmatch(CODE, code):
+    if market in ALL_MARKETS and re.fullmatch(CODE, code):
         stocks = Stock.objects.filter(market=market, code__in=spellings(code))
         if codes := set(stocks.values_list("code", flat=True)):
             return code if code in codes else codes.pop()

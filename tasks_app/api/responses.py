@@ -27,8 +27,9 @@ class ErrorAnswer(Answer):
 
 
 class OrderAnswer(Answer):
-    market = s.ChoiceField(Market.choices)
+    market = s.ChoiceField(Market.choices, help_text="SIM: made-up quotes, stored apart from real ones.")
     source = s.CharField()  # type: ignore[assignment]
+    synthetic = s.BooleanField(help_text="Whether the quotes are made up.")
     adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
     start_date = s.DateField()
     end_date = s.DateField()
@@ -123,6 +124,7 @@ class ErrorGroupAnswer(Answer):
 
 
 class StockAnswer(Answer):
+    market = s.ChoiceField(Market.choices, help_text="SIM: a made-up stock.")
     code = s.CharField()
     name = s.CharField(allow_blank=True)
     full_collection_completed = s.BooleanField()
@@ -136,7 +138,7 @@ class StockListAnswer(Answer):
 
 
 class BarAnswer(Answer):
-    market = s.ChoiceField(Market.choices)
+    market = s.ChoiceField(Market.choices, help_text="SIM: a made-up bar.")
     code = s.CharField()
     adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
     day = s.DateField()

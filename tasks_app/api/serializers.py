@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
 
 from tasks_app.api.pagination import MAX_PAGE, PAGE
-from tasks_app.conf import ADJUSTS, MARKETS
+from tasks_app.conf import ADJUSTS, ALL_MARKETS
 from tasks_app.market.codes import spellings
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.states import ItemState, TaskStatus
@@ -112,7 +112,8 @@ class StartBody(InputSerializer):
     market = s.CharField(
         **OPTIONAL_TEXT,
         max_length=32,
-        help_text=f"One of {', '.join(MARKETS)}. Default: CN, or the first market that the source serves.",
+        help_text=f"One of {', '.join(ALL_MARKETS)}. Default: CN, or the source's first market. "
+        "A named source of made-up quotes always means SIM.",
     )
     source = s.CharField(  # type: ignore[assignment]
         **OPTIONAL_TEXT, max_length=32, help_text="Name of a source. Default: the market's default source."
@@ -174,7 +175,7 @@ class ItemQuery(PageQuery):
 
 class StockQuery(InputSerializer):
     only_uncompleted = StrictBooleanField(default=False, help_text="Only stocks without full history.")
-    market = s.ChoiceField(Market.choices, required=False, help_text="Default: all markets.")
+    market = s.ChoiceField(Market.choices, required=False, help_text="Default: all markets of real quotes.")
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
 
 

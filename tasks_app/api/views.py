@@ -17,6 +17,7 @@ from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import validated
+from tasks_app.conf import MARKETS
 from tasks_app.errors import translated_reason
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, Stock
@@ -91,8 +92,8 @@ class StockViewSet(ViewSet):
     def stock_list(self, request: Request) -> Response:
         query = validated(serializers.StockQuery, request.query_params.dict())
         stocks = Stock.objects.order_by("market", "code")
-        if "market" in query:
-            stocks = stocks.filter(market=query["market"])
+        markets = [query["market"]] if "market" in query else MARKETS
+        stocks = stocks.filter(market__in=markets)
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
         rows = list(stocks.values(*STOCK_COLUMNS)[: query["limit"]])

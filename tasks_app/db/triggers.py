@@ -1,72 +1,132 @@
 """Triggers for the promises that a CHECK constraint can't express; they hold against any program.
 
 A final task does not change, the number of a task's processed stocks never falls, and no item of a final
-task and no ended item changes. Installed after every `migrate`, because SQLite drops a table's triggers
-when a migration rebuilds the table.
+task and no ended item changes. Quotes of the sources in `SyntheticSource` are made up: they are stored in the
+synthetic market only, and nothing else is.
+
+They are installed after every `migrate`, and on SQLite removed before one that has something to do: SQLite
+rebuilds a table by renaming a new one, drops the old one's triggers, and refuses while a trigger of another
+table names it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connections
 
+from tasks_app.models.quotes import Market
 from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
 
 FROZEN_COLUMNS = (
     *("status", "end_time", "total_stocks", "processed_stocks", "success_count", "failed_count"),
     *("collected_count", "corrected_count", "skipped_count", "refused_count", "flagged_count"),
 )
-TASK, ITEM = "tasks_app_collectiontask", "tasks_app_collectionitem"
+TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
+SYNTHETIC_SOURCES = "tasks_app_syntheticsource"
+# Tables whose rows are of one market and of one source. A finding's source may be unknown ("").
+OF_A_SOURCE = (
+    *(TASK, BAR, "tasks_app_stocklist", "tasks_app_correction"),
+    "tasks_app_finding",
+)
 NOT_EQUAL = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}  # for nulls, too
+UPDATE, INSERT, MOVE = "UPDATE", "INSERT", "UPDATE OF market, source"
 
 
 def install(using: str = "default", **_: Any) -> None:
     """Receiver of post_migrate. Does nothing before the tables exist (a migration back to zero)."""
     connection = connections[using]
-    if TASK not in connection.introspection.table_names():
+    if not {TASK, SYNTHETIC_SOURCES} <= set(connection.introspection.table_names()):
         return
     with connection.cursor() as cursor:
         for statement in statements(connection.vendor):
             cursor.execute(statement)
 
 
+def remove(using: str = "default", plan: Sequence[Any] = (), **_: Any) -> None:
+    """Receiver of pre_migrate, with the migrations that will run."""
+    connection = connections[using]
+    if connection.vendor != "sqlite" or not plan:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'tasks_app_%'")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'DROP TRIGGER "{name}"')
+
+
 def statements(vendor: str) -> list[str]:
-    """Returns the SQL that installs both triggers. Raises `KeyError` for an unsupported database."""
+    """Returns the SQL that installs the triggers. Raises `KeyError` for an unsupported database."""
+    create = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
+    return [*_final(vendor, create), *_apart(vendor, create)]
+
+
+def _final(vendor: str, create: Any) -> list[str]:
+    """What has ended stays as it is."""
     changed = " OR ".join(f"NEW.{column} {NOT_EQUAL[vendor]} OLD.{column}" for column in FROZEN_COLUMNS)
     final = _in(FINAL_STATUSES)
     task_violation = f"(OLD.status {final} AND ({changed})) OR NEW.processed_stocks < OLD.processed_stocks"
     item_violation = (
         f"OLD.state {_in(FINAL_STATES)} OR (SELECT status FROM {TASK} WHERE id = OLD.task_id) {final}"
     )
-    create = _sqlite if vendor == "sqlite" else _postgresql
+    task_message = "final tasks do not change, processed never falls"
+    item_message = "an ended item or task does not change"
     return [
-        *create(
-            TASK,
-            "tasks_app_task_is_final",
-            task_violation,
-            "final tasks do not change, processed never falls",
-        ),
-        *create(ITEM, "tasks_app_item_is_final", item_violation, "an ended item or task does not change"),
+        *create(TASK, "tasks_app_task_is_final", UPDATE, task_violation, task_message),
+        *create(ITEM, "tasks_app_item_is_final", UPDATE, item_violation, item_message),
     ]
+
+
+def _apart(vendor: str, create: Any) -> list[str]:
+    """Made-up and real quotes are stored apart. Of a row that is not moved nothing is asked."""
+    message = f"made-up quotes belong in the market {Market.SIM.value}, and no others do"
+    statements = []
+    for table in OF_A_SOURCE:
+        name = f"{table}_apart"
+        statements += create(table, f"{name}_moved", MOVE, _misplaced("NEW"), message)
+        if vendor == "postgresql" and table == BAR:  # thousands of rows in a statement
+            statements += _postgresql_copied(name, message)
+        else:
+            statements += create(table, name, INSERT, _misplaced("NEW"), message)
+    return statements
+
+
+def _misplaced(row: str) -> str:
+    return (
+        f"{row}.source <> '' AND ({row}.market = '{Market.SIM.value}') <> "
+        f"EXISTS (SELECT 1 FROM {SYNTHETIC_SOURCES} WHERE name = {row}.source)"
+    )
 
 
 def _in(values: Iterable[str]) -> str:
     return "IN ('" + "', '".join(sorted(values)) + "')"
 
 
-def _sqlite(table: str, name: str, violation: str, message: str) -> list[str]:
+def _sqlite(table: str, name: str, event: str, violation: str, message: str) -> list[str]:
     return [
         f"DROP TRIGGER IF EXISTS {name}",
-        f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW WHEN {violation} "
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW WHEN {violation} "
         f"BEGIN SELECT RAISE(ABORT, '{message}'); END",
     ]
 
 
-def _postgresql(table: str, name: str, violation: str, message: str) -> list[str]:
+def _postgresql(table: str, name: str, event: str, violation: str, message: str) -> list[str]:
     return [
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"IF {violation} THEN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END IF; "
         "RETURN NEW; END $$",
         f"DROP TRIGGER IF EXISTS {name} ON {table}",
-        f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()",
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()",
+    ]
+
+
+def _postgresql_copied(name: str, message: str) -> list[str]:
+    """Asks once per statement: a function called for each bar would cost a fifth of the writing."""
+    pairs = "(SELECT DISTINCT market, source FROM added) AS pair"
+    return [
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"IF EXISTS (SELECT 1 FROM {pairs} WHERE {_misplaced('pair')}) "
+        f"THEN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END IF; "
+        "RETURN NULL; END $$",
+        f"DROP TRIGGER IF EXISTS {name} ON {BAR}",
+        f"CREATE TRIGGER {name} AFTER INSERT ON {BAR} REFERENCING NEW TABLE AS added "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()",
     ]

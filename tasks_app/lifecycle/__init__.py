@@ -5,14 +5,17 @@ queues slices. A slice acts through its lane (`worker_actions`): it begins, plan
 they are planned, and claims items; for each claim it records how the stock ended or requeues it for another
 attempt; meanwhile it beats, and at the end it closes, or it declines a task that this host can't work on.
 `completion` writes how stocks and tasks end. `recovery` rescues a task whose workers were lost, fails one
-that can't continue, and supplies tasks with slices. `retention` deletes old tasks.
+that can't continue, and supplies tasks with slices. `retention` deletes old tasks, `data_deletion` what a
+source stored. `slot` is the lock of whatever no task may run beside.
 
-Lock order: the slot (starts and retries only), the task, its lanes, its items. Every verb locks the task's
-row first, so verbs of one task never deadlock. All times are the database's, because hosts disagree.
+Lock order: the slot (starts, retries and deletions of data only), the task, its lanes, its items. Every verb
+locks the task's row first, so verbs of one task never deadlock. All times are the database's, because hosts
+disagree.
 """
 
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome
 from tasks_app.lifecycle.completion import record
+from tasks_app.lifecycle.data_deletion import delete_source_data
 from tasks_app.lifecycle.recovery import OUT_OF_MEMORY, abandon_if_unattended, fail, rescue, rescue_lane
 from tasks_app.lifecycle.user_actions import cancel, retry, start
 from tasks_app.lifecycle.worker_actions import (
@@ -40,6 +43,7 @@ __all__ = [
     "claim",
     "close",
     "decline",
+    "delete_source_data",
     "fail",
     "plan",
     "record",

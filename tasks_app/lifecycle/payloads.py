@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionTask
@@ -57,6 +58,10 @@ def task_started(task: CollectionTask) -> dict[str, Any]:
         "start": task.start_date,
         "end": task.end_date,
     }
+    if task.market == SYNTHETIC_MARKET:
+        message += " " + _(
+            "Its quotes are made up. They are stored in the market %(market)s, apart from real ones."
+        ) % {"market": SYNTHETIC_MARKET}
     if task.unknown_codes:
         message += " " + _("Unknown codes, left out: %(codes)s.") % {"codes": name_codes(task.unknown_codes)}
     return {
@@ -64,6 +69,7 @@ def task_started(task: CollectionTask) -> dict[str, Any]:
         "status": "started",
         "message": message,
         **_columns(task, STARTED_COLUMNS),
+        "synthetic": task.market == SYNTHETIC_MARKET,
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
 
@@ -107,6 +113,7 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
         **_columns(task, CONTRACT_COLUMNS),
         "failed_details": details,
         **_columns(task, FURTHER_COLUMNS),
+        "synthetic": task.market == SYNTHETIC_MARKET,
         "unattended": selectors.is_unattended(task),
         **_source_pause(task),
         "fallbacks": task.fallbacks,

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -19,7 +18,9 @@ from tasks_app.lifecycle import events, retention
 from tasks_app.lifecycle.claims import RUNNING, add_items, complete_plan, lock_task
 from tasks_app.lifecycle.completion import end
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.recovery import rescue, supply
+from tasks_app.lifecycle.recovery import supply
+from tasks_app.lifecycle.slot import locked_slot, require_free_slot
+from tasks_app.market import synthetic
 from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
@@ -38,7 +39,7 @@ def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | Non
     order, `TaskAlreadyRunning` while another task runs.
     """
     digest = hashlib.sha256(json.dumps(asdict(order), default=str, sort_keys=True).encode()).hexdigest()
-    with _locked_slot() as slot:
+    with locked_slot() as slot:
         if idempotency_key:
             same_key = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
             if earlier := same_key.first():
@@ -58,7 +59,7 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
     With an `error_code`, only the stocks that failed with it. Raises `TaskNotFound`, `TaskStillRunning`,
     `TaskAlreadyRunning`, `NothingToRetry`, or `OrderError` when the task's source is no longer available.
     """
-    with _locked_slot() as slot:
+    with locked_slot() as slot:
         old = lock_task(task_id)
         if old.status == RUNNING:
             raise errors.TaskStillRunning(task_id=task_id)
@@ -91,13 +92,6 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
         return task
 
 
-@contextmanager
-def _locked_slot() -> Iterator[ExecutionSlot]:
-    """Opens a transaction that locks the single-run slot, so that starts happen one after another."""
-    with sqlite_priority.interactive_write(), transaction.atomic():
-        yield ExecutionSlot.objects.select_for_update().get_or_create(pk=1)[0]
-
-
 def _create_task(
     order: Order,
     actor: Actor,
@@ -110,14 +104,10 @@ def _create_task(
 
     Raises `TaskAlreadyRunning`, unless the running task turns out to be done or abandoned.
     """
-    running = CollectionTask.objects.filter(status=RUNNING)
-    for task_id in running.values_list("pk", flat=True):
-        with suppress(errors.StaleClaim):  # it has just ended by itself
-            rescue(task_id)
-    if still_running := running.first():
-        raise errors.TaskAlreadyRunning(task_id=still_running.pk)
+    require_free_slot()
     if codes and not (codes := orders.narrow(order, codes)):
         raise errors.NothingToCollect(market=order.market)
+    synthetic.note_sources(order.market, (order.source, *(order.fallbacks or ())))
     fields = {**asdict(order), "stock_codes": list(codes) if codes else None}
     task = CollectionTask.objects.create(
         **fields, unknown_codes=list(unknown), created_by=actor.user, **extra

@@ -91,7 +91,7 @@ def _read_code_file(path: str) -> str:
 
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
-    day: dict[str, Any] = {"type": _day, "metavar": "YYYY-MM-DD"}
+    day: dict[str, Any] = {"type": iso_day, "metavar": "YYYY-MM-DD"}
     parser.add_argument("--start-date", **day, help="first day (default: one year before the last one)")
     parser.add_argument("--end-date", **day, help="last day (default: today)")
     parser.add_argument("--market", default="", type=str.upper, help="CN, HK or US (default: the source's)")
@@ -153,7 +153,7 @@ SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]
 )
 
 
-def _day(text: str) -> date:
+def iso_day(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from tasks_app import errors
 from tasks_app.lifecycle import durations, selectors
+from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 
@@ -91,7 +92,7 @@ def status_label(task: CollectionTask) -> str:
 
 def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
     elapsed = durations.format_duration(durations.task_duration(task))
-    request = f"{task.market} {task.source} {task.adjust} {task.start_date} – {task.end_date}"
+    request = f"{synthetic.mark(task.market)} {task.source} {task.adjust} {task.start_date} – {task.end_date}"
     rows = [
         (_("task"), str(task.pk)),
         (_("status"), status_label(task)),

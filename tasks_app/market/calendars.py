@@ -16,12 +16,13 @@ from zoneinfo import ZoneInfo
 
 from django.core.cache import cache
 
-from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.market import exchange_sessions
 from tasks_app.models import CalendarDay
 
 logger = logging.getLogger(__name__)
-CLOSING_TIMES = {"CN": time(15, 0), "HK": time(16, 10), "US": time(16, 0)}
+CLOSING_TIMES = {"CN": time(15, 0), "HK": time(16, 10), "US": time(16, 0), SYNTHETIC_MARKET: time(15, 0)}
+FIRST_SYNTHETIC_DAY = date(1990, 1, 1)
 FINAL_BAR_DELAY = timedelta(minutes=30)  # after the close, until sources have the day's final bar
 CACHE_SECONDS = 30 * 24 * 3600
 DAY = timedelta(days=1)
@@ -58,8 +59,11 @@ class Calendar:
     def published(self) -> PublishedSessions:
         """The published sessions: from this process, else the shared cache, else a child process.
 
-        If they cannot be read, none are published: every weekday counts, and results are `beyond`.
+        If they cannot be read, none are published: every weekday counts, and results are `beyond`. In the
+        synthetic market every weekday is a session.
         """
+        if self.market == SYNTHETIC_MARKET:
+            return _synthetic_sessions(date.today().year)
         try:
             return _load_published(
                 self.market, f"{metadata.version('exchange_calendars')}:{date.today().year}"
@@ -118,6 +122,13 @@ def _sessions_between(
     days.update(day for day, is_session in overrides if is_session and first <= day <= last)
     days.difference_update(day for day, is_session in overrides if not is_session)
     return Sessions(tuple(sorted(days)), beyond=last >= unpublished)
+
+
+@lru_cache(maxsize=2)
+def _synthetic_sessions(year: int) -> PublishedSessions:
+    """Returns the weekdays to the end of the next year."""
+    end = date(year + 1, 12, 31)
+    return PublishedSessions(end, tuple(weekdays(FIRST_SYNTHETIC_DAY, end)))
 
 
 @lru_cache(maxsize=8)

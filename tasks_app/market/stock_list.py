@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from tasks_app.db import sqlite_priority
-from tasks_app.market import codes
+from tasks_app.market import codes, synthetic
 from tasks_app.models import Stock, StockList
 from tasks_app.sources.base import Permanent, Symbol
 
@@ -92,6 +92,7 @@ def sync(
     """
     listed = {symbol.code: symbol for symbol in symbols}
     _check(market, source, listed, accept_shrink)
+    synthetic.note_sources(market, [source])
     added = renamed = delisted = 0
     rest = iter(listed.values())
     while batch := list(islice(rest, BATCH)):

@@ -1,5 +1,6 @@
 """The database tables."""
 
+from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
     CalendarDay,
@@ -10,6 +11,7 @@ from tasks_app.models.quotes import (
     SourceGate,
     Stock,
     StockList,
+    SyntheticSource,
 )
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 
@@ -21,11 +23,13 @@ __all__ = [
     "CollectionTask",
     "Correction",
     "DailyBar",
+    "DataDeletion",
     "ExecutionSlot",
     "Finding",
     "Series",
     "SourceGate",
     "Stock",
     "StockList",
+    "SyntheticSource",
     "TaskEvent",
 ]

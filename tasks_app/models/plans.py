@@ -39,7 +39,7 @@ class CollectionPlan(models.Model):
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     enabled = models.BooleanField(_("enabled"), default=True)
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
     days = models.PositiveIntegerField(

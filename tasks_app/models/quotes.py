@@ -10,6 +10,25 @@ class Market(models.TextChoices):
     CN = "CN", _("China A-shares")
     HK = "HK", _("Hong Kong")
     US = "US", _("United States")
+    SIM = "SIM", _("Synthetic quotes")
+
+
+class SyntheticSource(models.Model):
+    """A source whose quotes are made up: its name, added by the first order that names the source.
+
+    By these names triggers (`db/triggers.py`) keep made-up quotes in the market SIM, and others out of it.
+    A name stays, whatever a later version of the source declares: what it once wrote is made up.
+    """
+
+    name = models.CharField(_("source"), max_length=32, primary_key=True)
+
+    class Meta:
+        verbose_name = _("synthetic source")
+        verbose_name_plural = _("synthetic sources")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Adjust(models.TextChoices):
@@ -21,7 +40,7 @@ class Adjust(models.TextChoices):
 class Stock(models.Model):
     """A security of a market, added by a stock list or by a successful collection."""
 
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     code = models.CharField(_("code"), max_length=16)
     name = models.CharField(_("name"), max_length=100, blank=True)
     exchange = models.CharField(_("exchange"), max_length=16, blank=True)
@@ -53,7 +72,7 @@ class Stock(models.Model):
 class StockList(models.Model):
     """When a source's stock list of a market was last synchronised, and its size."""
 
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
     size = models.PositiveIntegerField(_("stocks"))
     synced_at = models.DateTimeField(_("synchronised at"))
@@ -76,7 +95,7 @@ class DailyBar(models.Model):
     session's date in the market's time zone. A value that the source does not send is null, never a guess.
     """
 
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
     day = models.DateField(_("day"))
@@ -132,7 +151,7 @@ class Series(models.Model):
     not yet listed), and is not requested again.
     """
 
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
     bars = models.PositiveIntegerField(_("bars"), default=0)
@@ -163,7 +182,7 @@ class Correction(models.Model):
     longer has was removed: `after` is then {}.
     """
 
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
     day = models.DateField(_("day"))
@@ -171,6 +190,8 @@ class Correction(models.Model):
     before = models.JSONField(_("before"), null=True)
     after = models.JSONField(_("after"), null=True)
     source = models.CharField(_("source"), max_length=32)
+    # The source of the values before; "" where it is not recorded: of older corrections, and of whole series.
+    previous_source = models.CharField(_("source before"), max_length=32, blank=True, default="")
     item = models.ForeignKey(
         "tasks_app.CollectionItem",
         models.DO_NOTHING,  # it may be deleted
@@ -209,13 +230,15 @@ class Finding(models.Model):
         related_name="findings",
         verbose_name=_("item"),
     )
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
     day = models.DateField(_("day"), null=True)
     kind = models.CharField(_("kind"), max_length=7, choices=FindingKind)
     code = models.CharField(_("error code"), max_length=40)
     message = models.TextField(_("message"))
+    # "" for a finding from before this was recorded whose source can't be told any more.
+    source = models.CharField(_("source"), max_length=32, blank=True, default="")
     found_at = models.DateTimeField(_("found at"), db_default=Now())
 
     class Meta:
@@ -234,7 +257,7 @@ class Finding(models.Model):
 class CalendarDay(models.Model):
     """A correction of the trading calendar: whether this day is a session of the market."""
 
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     day = models.DateField(_("day"))
     is_session = models.BooleanField(_("trading day"))
     note = models.CharField(_("note"), max_length=200, blank=True)

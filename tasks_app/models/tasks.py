@@ -36,7 +36,7 @@ class CollectionTask(models.Model):
 
     id = models.UUIDField(_("task"), primary_key=True, default=uuid.uuid4, editable=False)
     status = models.CharField(_("status"), max_length=9, choices=TaskStatus, default=TaskStatus.RUNNING)
-    market = models.CharField(_("market"), max_length=2, choices=Market)
+    market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
     fallbacks = models.JSONField(_("further sources"), default=list, blank=True)
     adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
-from tasks_app.conf import MARKETS, Conf
+from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET, Conf
 from tasks_app.market.codes import MAX_NAMED, clean_code, is_code, name_codes
 from tasks_app.models import CollectionTask, Stock, StockList
 from tasks_app.sources import registry
@@ -52,6 +52,15 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
     _check_adjust(order.adjust, source)
     order = replace(order, market=market, source=source.name, stock_codes=clean_codes(order.stock_codes))
     return replace(order, fallbacks=_resolve_fallbacks(order, conf))
+
+
+def require_market(order: Order, resolved: Order) -> None:
+    """Raises `MarketNotServed` if the order was resolved to another market than the one that it names.
+
+    For pages, whose readers see and choose both; other clients are told the market in the response.
+    """
+    if order.market and order.market != resolved.market:
+        raise errors.MarketNotServed(source=resolved.source, market=order.market, markets=resolved.market)
 
 
 def order_from_task(task: CollectionTask) -> Order:
@@ -119,9 +128,13 @@ def find_source(market: str, name: str, conf: Conf) -> type[Source]:
 
 
 def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, type[Source]]:
-    """Completes market and source. The default market is CN, or the first one that the source serves."""
-    if market and market not in MARKETS:
-        raise errors.UnknownMarket(market=market, known=", ".join(MARKETS))
+    """Completes market and source. The default market is CN, or the first one that the source serves.
+
+    A named source of made-up quotes has one market, whichever one is named with it: orders from before it had
+    that market still name the one that it imitated.
+    """
+    if market and market not in ALL_MARKETS:
+        raise errors.UnknownMarket(market=market, known=", ".join(ALL_MARKETS))
     chosen = name or (registry.choose_source(market, conf) if market else conf.default_source)
     if chosen is None:
         available: dict[bool, list[str]] = {True: [], False: []}
@@ -131,6 +144,8 @@ def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, 
         known, made_up = "; ".join(available[False]), "; ".join(available[True])
         raise errors.NoSourceForMarket(market=market, known=known, made_up=made_up)
     source = _get_source(chosen, conf)
+    if name and registry.traits(chosen, conf).is_synthetic:
+        market = SYNTHETIC_MARKET
     market = market or ("CN" if "CN" in source.markets else source.markets[0])
     _check_market(market, source)
     return market, source

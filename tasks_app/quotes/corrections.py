@@ -21,10 +21,11 @@ TRADE_COLUMNS = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True)
 class BarDiff:
-    """A stored bar and the bar that replaces it."""
+    """A stored bar with the source that it came from, and the bar that replaces it."""
 
     old: Bar
     new: Bar
+    source: str = ""
 
     @property
     def columns(self) -> list[str]:
@@ -41,13 +42,13 @@ class BarDiff:
         return {name: getattr(self.new, name) for name in self.columns}
 
 
-def diff_bars(old: Bar, new: Bar, *, same_source: bool) -> BarDiff | None:
-    """Returns what storing `new` over `old` changes, None for nothing."""
+def diff_bars(old: Bar, new: Bar, *, same_source: bool, source: str = "") -> BarDiff | None:
+    """Returns what storing `new` over `old`, which came from `source`, changes; None for nothing."""
     if not same_source and not conflicts(old, new):
         return None
     if all(_is_equal(getattr(old, name), getattr(new, name)) for name in TRADE_COLUMNS):
         new = Bar._make(before if after is None else after for before, after in zip(old, new, strict=True))
-    diff = BarDiff(old, new)
+    diff = BarDiff(old, new, source)
     return diff if diff.columns else None
 
 

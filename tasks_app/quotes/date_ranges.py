@@ -33,8 +33,15 @@ def add_range(
             merged[-1] = (merged[-1][0], max(merged[-1][1], last))
         else:
             merged.append((first, last))
-    longest = sorted(merged, key=lambda one: one[1] - one[0], reverse=True)[:MAX_RANGES]
-    return sorted(longest)
+    return _longest(merged)
+
+
+def subtract_ranges(ranges: Iterable[DateRange], holes: Iterable[DateRange]) -> list[DateRange]:
+    """Returns the ranges without the days of the holes; the longest 100 are kept."""
+    left = list(ranges)
+    for hole in holes:
+        left = [part for one in left for part in _cut(one, hole)]
+    return _longest(left)
 
 
 def missing_range(days: Sequence[date], ranges: Sequence[DateRange]) -> DateRange | None:
@@ -59,3 +66,16 @@ def missing_calendar_range(window: DateRange, ranges: Sequence[DateRange]) -> Da
         if start <= last <= end:
             last = start - DAY
     return (first, last) if first <= last else None
+
+
+def _longest(ranges: Iterable[DateRange]) -> list[DateRange]:
+    """Returns the longest ranges, ascending, as many as a series may keep."""
+    return sorted(sorted(ranges, key=lambda one: one[1] - one[0], reverse=True)[:MAX_RANGES])
+
+
+def _cut(one: DateRange, hole: DateRange) -> list[DateRange]:
+    """Returns what remains of a range: itself, one or two parts, or nothing."""
+    if one[1] < hole[0] or hole[1] < one[0]:
+        return [one]
+    parts = [(one[0], hole[0] - DAY)] if one[0] < hole[0] else []
+    return [*parts, (hole[1] + DAY, one[1])] if hole[1] < one[1] else parts

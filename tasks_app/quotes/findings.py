@@ -30,6 +30,7 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
             day=issue.day,
             kind=kind,
             code=issue.code,
+            source=origin.source,
             message=sanitize_message(issue.message),
         )
         for kind, issue in issues
@@ -40,7 +41,9 @@ def record_corrections(request: Request, origin: Provenance, corrections: Sequen
     """Lists an item's first 500 corrections one by one; one more row counts the rest."""
     fields = {**_shared_fields(request, origin), "source": origin.source}
     rows = [
-        Correction(**fields, day=diff.new.day, before=diff.before(), after=diff.after())
+        Correction(
+            **fields, day=diff.new.day, before=diff.before(), after=diff.after(), previous_source=diff.source
+        )
         for diff in corrections[:MAX_CORRECTIONS]
     ]
     if rest := corrections[MAX_CORRECTIONS:]:

@@ -97,7 +97,9 @@ def upsert_bars(
                 continue
             source, old = differing[bar.day]
             diff = (
-                BarDiff(old, bar) if overwrite else diff_bars(old, bar, same_source=source == origin.source)
+                BarDiff(old, bar, source)
+                if overwrite
+                else diff_bars(old, bar, same_source=source == origin.source, source=source)
             )
             if diff and diff.columns:
                 corrections.append(diff)

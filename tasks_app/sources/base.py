@@ -65,7 +65,7 @@ class Symbol:
 class Request:
     """A request for the daily bars of one stock from `start` to `end`, both included."""
 
-    market: str  # CN, HK or US
+    market: str  # CN, HK or US; SIM for made-up quotes
     code: str
     start: date
     end: date

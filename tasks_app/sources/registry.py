@@ -142,11 +142,12 @@ def fallbacks_after(source: str, market: str, conf: Conf) -> tuple[str, ...]:
 def choose_source(market: str, conf: Conf) -> str | None:
     """Returns the source for a market where none is named; None when no source serves it.
 
-    It is the first of the market's fallback chain, then the default source, then any source of real quotes.
+    It is the first of the market's fallback chain, then the default source, then any source that serves it.
+    Made-up quotes are served in the synthetic market only, so no other market ever gets their source.
     """
     sources = available(conf)
     preferred = (*dict(conf.fallbacks).get(market, ()), conf.default_source)
-    for name in (*preferred, *(name for name in sources if not traits(name, conf).is_synthetic)):
+    for name in (*preferred, *sources):
         if name in sources and market in sources[name].markets:
             return name
     return None

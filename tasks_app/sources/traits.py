@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tasks_app.conf import ADJUSTS, MARKET_TIME_ZONES, MARKETS
+from tasks_app.conf import ADJUSTS, ALL_MARKETS, MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.sources.base import Limits, Source
 
 METHODS = ("from_conf", "symbols", "fetch")
@@ -31,7 +31,7 @@ class SourceTraits:
     list_is_free: bool = False  # `free_list`: the stock list costs no request, so it is read for every task
     history_may_grow: bool = False  # `grows`: it may have more of the past tomorrow
     retracts_bars: bool = False  # `retracts`: what it no longer has was wrong, see `quotes.retractions`
-    is_synthetic: bool = False  # `synthetic`: made-up data, used only where it is named
+    is_synthetic: bool = False  # `synthetic`: made-up quotes, in their own market, used only where named
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
@@ -47,13 +47,23 @@ def check_source(source: Any) -> None:
     if not isinstance(source, type):
         raise InvalidSource("it lacks a class")
     missing = [] if isinstance(getattr(source, "name", None), str) else ["name"]
-    for attribute, allowed in (("markets", MARKETS), ("adjusts", ADJUSTS)):
+    for attribute, allowed in (("markets", ALL_MARKETS), ("adjusts", ADJUSTS)):
         values = getattr(source, attribute, None)
         if not (isinstance(values, tuple | list) and values and all(value in allowed for value in values)):
             missing.append(f"{attribute} (some of {', '.join(map(repr, allowed))})")
     missing += [f"{method}()" for method in METHODS if not callable(getattr(source, method, None))]
     if missing:
         raise InvalidSource(f"it lacks {', '.join(missing)}")
+    _check_market_of_quotes(source)
+
+
+def _check_market_of_quotes(source: type[Source]) -> None:
+    """Raises `InvalidSource` unless made-up quotes, and they alone, are in the synthetic market."""
+    if getattr(source, "synthetic", False):
+        if tuple(source.markets) != (SYNTHETIC_MARKET,):
+            raise InvalidSource(f"it is synthetic, so its markets must be ({SYNTHETIC_MARKET!r},)")
+    elif SYNTHETIC_MARKET in source.markets:
+        raise InvalidSource(f"the market {SYNTHETIC_MARKET!r} is for sources with synthetic = True only")
 
 
 def read_traits(source: type[Source]) -> SourceTraits:
@@ -95,7 +105,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         required_setting=str(getattr(source, "needs", "")),
-        day_markets=some_of(MARKETS, "day_markets", source.markets) if serves_days else (),
+        day_markets=some_of(ALL_MARKETS, "day_markets", source.markets) if serves_days else (),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
         selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )

@@ -69,4 +69,4 @@ def test_item_list_queries_do_not_grow():
 
 def test_item_links_to_its_stock():
     page = items(superuser_client(), make_task(stock_codes=("000001",)))
-    assert f'href="{url("tasks_app_stock_of", "CN", "000001")}"' in page.content.decode()
+    assert f'href="{url("tasks_app_stock_of", "SIM", "000001")}"' in page.content.decode()

@@ -245,7 +245,7 @@ def test_cells_of_6000_stocks_are_one_query(django_assert_num_queries):
 
 def test_cell_details_describe_the_item():
     task = make_task()
-    Stock.objects.create(market="CN", code="000002", name="Vanke")
+    Stock.objects.create(market="SIM", code="000002", name="Vanke")
     claims = lifecycle.claim(make_lane(task), 2)
     lifecycle.record(claims[0], Outcome(ItemState.SUCCEEDED, collected=5, corrected=2, skipped=1, refused=3))
     lifecycle.record(claims[1], Outcome(ItemState.FAILED, error_code="timeout", error_message="No answer."))
@@ -324,7 +324,7 @@ def test_events_name_their_parameters():
     task = make_ended("failed")
     new = lifecycle.retry(task.pk, ACTOR, "")
     text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
-    assert "market China A-shares" in text
+    assert "market Synthetic quotes" in text
     assert "days 2024-01-01 – 2024-12-31" in text
     assert f"new task {str(new.pk)[:8]}" in text
     assert task.events.filter(kind=EventKind.RETRIED).exists()

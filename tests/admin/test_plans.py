@@ -19,7 +19,7 @@ def make_post(**fields):
     defaults = {
         "name": "nightly",
         "enabled": "on",
-        "market": "CN",
+        "market": "SIM",
         "source": "simulated",
         "adjust": "",
         "days": "30",
@@ -43,7 +43,13 @@ def test_saved_plan_has_next_run_and_creator():
         time(18),
     )
     text = text_of(client.get(url(f"{PLANS}_changelist")))
-    for words in ("nightly", "CN · simulated", "the last 30 days", "every day, 18:00", "Asia/Shanghai"):
+    for words in (
+        "nightly",
+        "SIM (synthetic) · simulated",
+        "the last 30 days",
+        "every day, 18:00",
+        "Asia/Shanghai",
+    ):
         assert words in text
 
 
@@ -61,7 +67,7 @@ def test_disabled_plan_has_no_next_run():
 @pytest.mark.parametrize(
     ("fields", "field", "words"),
     [
-        ({"source": "sample"}, "market", "does not support the market CN"),
+        ({"source": "sample"}, "market", "does not support the market SIM"),
         ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not support the adjustment"),
         ({"codes": "a/b"}, "codes", "Malformed stock codes"),
         ({"days": "0"}, "days", "greater than or equal to 1"),

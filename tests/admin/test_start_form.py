@@ -14,8 +14,10 @@ from django.utils import timezone, translation
 from tasks_app import lifecycle
 from tasks_app.models import CollectionTask, SourceGate, Stock, StockList
 from tasks_app.orders import code_lists, estimates, order as orders
+from tasks_app.sources import registry
 from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, TODAY, make_ended, make_order, make_task
+from tests.fakes.scripted_sources import with_scripted_sources
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.django_db
 def make_post(**fields):
     """Returns the form as a browser posts it, for three stocks of the simulated exchange."""
     defaults = {
-        "market": "CN",
+        "market": "SIM",
         "source": "simulated",
         "adjust": "",
         "start_date": "2024-01-01",
@@ -36,7 +38,7 @@ def make_post(**fields):
     return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 
 
-def make_list(size=30, market="CN", source="simulated"):
+def make_list(size=30, market="SIM", source="simulated"):
     """Stores a stock list of the market."""
     Stock.objects.bulk_create(
         Stock(market=market, code=f"{n:06d}", name=f"平安{n}", exchange="SZSE") for n in range(1, size + 1)
@@ -54,7 +56,11 @@ def test_form_starts_the_task_and_redirects_to_it():
     task = CollectionTask.objects.get()
     assert response.url == url(f"{TASKS}_change", task.pk)
     assert messages_of(response) == f"Task {str(task.pk)[:8]} was started. It collects 3 stocks."
-    assert (task.market, task.source, task.stock_codes) == ("CN", "simulated", ["000001", "000002", "000003"])
+    assert (task.market, task.source, task.stock_codes) == (
+        "SIM",
+        "simulated",
+        ["000001", "000002", "000003"],
+    )
     assert (task.start_date, task.end_date) == (date(2024, 1, 1), date(2024, 12, 31))
     assert (task.test_mode, task.full_collection_mode, task.force_update) == (True, False, True)
     event = task.events.first()
@@ -92,7 +98,7 @@ def test_changed_form_needs_another_press():
         ({"end_date": "2023-01-01"}, "end_date", "The last day is before the first one."),
         ({"start_date": "2199-01-01", "end_date": "2199-01-02"}, "start_date", "is in the future"),
         ({"start_date": "soon"}, "start_date", "Enter a valid date"),
-        ({"source": "sample"}, "market", "does not support the market CN"),
+        ({"source": "sample"}, "market", "does not support the market SIM"),
         ({"source": "gone"}, "source", "is not one of the available choices"),
         ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not support the adjustment"),
         ({"stock_codes": "6000/0"}, "stock_codes", "Malformed stock codes: “6000/0”"),
@@ -183,10 +189,11 @@ def test_form_of_a_new_site_has_the_default_source():
     assert values["end_date"] - values["start_date"] > timedelta(days=365 * 40)
 
 
-def test_form_repeats_the_newest_task_for_one_year():
-    make_ended("completed", adjust="qfq")
+def test_form_repeats_the_newest_task_for_one_year(settings, monkeypatch):
+    settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
+    make_ended("completed", source="first", adjust="qfq")
     values = form_values(superuser_client())
-    assert (values["source"], values["market"], values["adjust"]) == ("simulated", "CN", "qfq")
+    assert (values["source"], values["market"], values["adjust"]) == ("first", "CN", "qfq")
     assert 364 <= (values["end_date"] - values["start_date"]).days <= 366
 
 
@@ -196,6 +203,33 @@ def test_form_takes_the_parameters_of_an_earlier_task():
     assert (values["start_date"], values["end_date"]) == (date(2024, 1, 1), date(2024, 12, 31))
     assert (values["adjust"], values["force_update"], values["test_mode"]) == ("hfq", True, False)
     assert (values["scope"], values["stock_codes"]) == ("some", "000001")
+
+
+def test_form_never_proposes_made_up_quotes_by_itself():
+    make_ended("completed")
+    client = superuser_client()
+    assert form_values(client)["source"] == "sample"
+    assert form_values(client, "?market=US")["source"] == "sample"
+    values = form_values(client, "?market=SIM")
+    assert (values["market"], values["source"]) == ("SIM", "simulated")
+
+
+def test_market_without_a_source_is_left_without_one(monkeypatch):
+    sources = {name: registry.load(registry.BUILT_IN[name]) for name in ("sample", "simulated")}
+    monkeypatch.setattr(registry, "available", lambda conf: sources)
+    client = superuser_client()
+    values = form_values(client, "?market=CN")
+    assert (values["market"], values["source"]) == ("CN", "")
+    page = client.post(url("start"), make_post(market="CN", source=None))
+    text = text_of(page)
+    assert "No available source has real quotes of the market CN." in text
+    assert not CollectionTask.objects.exists()
+
+
+def test_form_refuses_made_up_quotes_of_a_real_market():
+    page = superuser_client().post(url("start"), make_post(market="CN"))
+    assert "The source “simulated” does not support the market CN, only SIM." in text_of(page)
+    assert not CollectionTask.objects.exists()
 
 
 @pytest.mark.parametrize("query", ["?from=x", "?from=00000000-0000-4000-8000-000000000000"])
@@ -209,8 +243,8 @@ def test_earlier_task_needs_the_view_permission():
 
 
 def test_codes_come_from_the_query_string():
-    values = form_values(superuser_client(), "?market=CN&source=simulated&codes=600000,600519")
-    assert (values["market"], values["scope"], values["stock_codes"]) == ("CN", "some", "600000 600519")
+    values = form_values(superuser_client(), "?market=SIM&source=simulated&codes=600000,600519")
+    assert (values["market"], values["scope"], values["stock_codes"]) == ("SIM", "some", "600000 600519")
 
 
 # ---------------------------------------------------------------- the file
@@ -284,22 +318,22 @@ def search(client, **query):
 
 def test_search_matches_code_prefix_and_part_of_name():
     make_list(2)
-    Stock.objects.create(market="CN", code="600000", name="浦发银行", exchange="SSE")
-    Stock.objects.create(market="CN", code="600519", name="含0000的名")
+    Stock.objects.create(market="SIM", code="600000", name="浦发银行", exchange="SSE")
+    Stock.objects.create(market="SIM", code="600519", name="含0000的名")
     Stock.objects.create(market="HK", code="00001", name="长和")
     client = superuser_client()
-    assert [stock["code"] for stock in search(client, market="CN", q="0000")["stocks"]] == [
+    assert [stock["code"] for stock in search(client, market="SIM", q="0000")["stocks"]] == [
         "000001",
         "000002",
         "600519",
     ]
-    assert search(client, market="CN", q="浦发") == {
+    assert search(client, market="SIM", q="浦发") == {
         "stocks": [{"code": "600000", "name": "浦发银行", "exchange": "SSE"}],
         "more": False,
     }
 
 
-@pytest.mark.parametrize("query", [{"market": "CN", "q": ""}, {"market": "XX", "q": "0"}, {"q": "0"}, {}])
+@pytest.mark.parametrize("query", [{"market": "SIM", "q": ""}, {"market": "XX", "q": "0"}, {"q": "0"}, {}])
 def test_empty_search_finds_nothing(query):
     make_list(3)
     assert search(superuser_client(), **query) == {"stocks": [], "more": False}
@@ -307,7 +341,7 @@ def test_empty_search_finds_nothing(query):
 
 def test_search_is_limited_and_says_so():
     make_list(40)
-    found = search(superuser_client(), market="CN", q="0000")
+    found = search(superuser_client(), market="SIM", q="0000")
     assert (len(found["stocks"]), found["more"]) == (20, True)
 
 
@@ -355,7 +389,7 @@ def test_estimate_ignores_a_single_outlier():
         start = ended - timedelta(seconds=seconds)
         done = {"total_stocks": 100, "processed_stocks": 100, "success_count": 100, "status": "completed"}
         when = {"start_time": start, "planned_at": start, "end_time": ended}
-        order = {"source": "simulated", "market": "CN", "start_date": "2024-01-01", "end_date": "2024-01-02"}
+        order = {"source": "simulated", "market": "SIM", "start_date": "2024-01-01", "end_date": "2024-01-02"}
         CollectionTask.objects.create(**order, **done, **when)
     order = orders.resolve(make_order(stock_codes=tuple(map(str, range(1, 101)))), TODAY, make_conf())
     estimate = estimates.estimate(order, make_conf())

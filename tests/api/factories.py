@@ -34,7 +34,7 @@ def make_stock(market: str, code: str, *, full: bool = False, **fields: Any) -> 
 
 def make_bars(stock: Stock, count: int, first: date = date(2024, 1, 1), **fields: Any) -> None:
     """Creates bars of consecutive days."""
-    defaults = {"open": 1.5, "high": 2.0, "low": 1.0, "close": 1.75, "volume": 100, "source": "simulated"}
+    defaults = {"open": 1.5, "high": 2.0, "low": 1.0, "close": 1.75, "volume": 100, "source": "sample"}
     DailyBar.objects.bulk_create(
         DailyBar(market=stock.market, symbol=stock.code, day=first + timedelta(n), **{**defaults, **fields})
         for n in range(count)

@@ -70,7 +70,7 @@ def client():
 
 def make_past_tasks(count, **fields):
     """Creates completed tasks, cheaply; the first two start at the same time."""
-    defaults = {"market": "CN", "source": "simulated", "start_date": "2024-01-01", "end_date": "2024-01-02"}
+    defaults = {"market": "SIM", "source": "simulated", "start_date": "2024-01-01", "end_date": "2024-01-02"}
     for n in range(count):
         start = f"2024-01-01T00:{max(n, 1):02}:00Z"
         row = {**defaults, "status": "completed", "start_time": start, "end_time": Now(), **fields}
@@ -106,7 +106,7 @@ def test_links_visit_every_task_once(client):
 
 def test_links_visit_tasks_of_one_instant(client):
     make_past_tasks(7, start_time="2024-01-01T00:00:00Z")
-    rows, _ = follow_links(client, f"{BASE}/tasks?limit=2&market=CN")
+    rows, _ = follow_links(client, f"{BASE}/tasks?limit=2&market=SIM")
     assert len({row["task_id"] for row in rows}) == len(rows) == 7
 
 

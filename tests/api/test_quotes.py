@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from tasks_app.models import SyntheticSource
 from tasks_app.quotes.csv_export import escape_formula
 from tests.api.factories import BASE, client_of, make_bars, make_stock
 from tests.factories import make_user
@@ -27,6 +28,7 @@ def test_stock_list_shows_complete_histories(client):
     assert (body["total"], body["only_uncompleted"]) == (2, False)
     assert [stock["code"] for stock in body["stocks"]] == ["000001", "AAPL"]
     assert body["stocks"][1] == {
+        "market": "US",
         "code": "AAPL",
         "name": "AAPL Inc.",
         "full_collection_completed": False,
@@ -143,3 +145,18 @@ def test_safe_quotes_formula_text(text):
 @pytest.mark.parametrize("value", [-1, -0.5, None, "AAPL", ""])
 def test_safe_keeps_other_values(value):
     assert escape_formula(value) == value
+
+
+def test_made_up_quotes_are_apart_and_marked(client):
+    SyntheticSource.objects.get_or_create(name="simulated")
+    make_bars(make_stock("CN", "000001"), 1, close=1.5)
+    make_bars(make_stock("SIM", "000001"), 2, source="simulated")
+    real = client.get(f"{BASE}/quotes/CN/000001").json()
+    assert [(row["market"], row["source"], row["close"]) for row in real] == [("CN", "sample", 1.5)]
+    response = client.get(f"{BASE}/quotes/SIM/000001?format=csv")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="SIM-000001.csv"'
+    assert [(row["market"], row["source"]) for row in read_csv(response)] == [("SIM", "simulated")] * 2
+    assert [stock["market"] for stock in client.get(f"{BASE}/stock-list").json()["stocks"]] == ["CN"]
+    assert [stock["market"] for stock in client.get(f"{BASE}/stock-list?market=SIM").json()["stocks"]] == [
+        "SIM"
+    ]

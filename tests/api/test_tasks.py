@@ -57,14 +57,16 @@ def test_start_returns_the_resolved_order(client, user):
     assert response.json() == {
         "task_id": str(task.pk),
         "status": "started",
-        "message": "The collection was started: 2024-01-01 to 2024-12-31.",
+        "message": "The collection was started: 2024-01-01 to 2024-12-31. Its quotes are made up. They are "
+        "stored in the market SIM, apart from real ones.",
         "start_date": "2024-01-01",
         "end_date": "2024-12-31",
         "stock_codes": ["000001", "600519"],
         "test_mode": False,
         "full_collection_mode": False,
-        "market": "CN",
+        "market": "SIM",
         "source": "simulated",
+        "synthetic": True,
         "adjust": "",
         "force_update": False,
         "fallbacks": [],
@@ -87,9 +89,9 @@ def test_start_accepts_nulls_and_boolean_words(client):
 
 
 def test_unlisted_codes_are_named_and_left_out(client):
-    make_stock("CN", "000001")
+    make_stock("SIM", "000001")
     StockList.objects.create(
-        market="CN", source="simulated", size=1, synced_at=datetime.fromisoformat("2024-01-01T00:00:00Z")
+        market="SIM", source="simulated", size=1, synced_at=datetime.fromisoformat("2024-01-01T00:00:00Z")
     )
     response = start(client, stock_codes=["000001", "999999"]).json()
     assert (response["stock_codes"], response["unknown_codes"]) == (["000001"], ["999999"])
@@ -141,7 +143,7 @@ def test_market_with_only_synthetic_source_is_rejected(client, monkeypatch):
     body = start(client, market="CN", source="").json()
     assert body["code"] == "no_source_for_market"
     assert "Available sources: sample (US)." in body["detail"]
-    assert body["detail"].endswith("only if the request names it: simulated (CN, HK, US).")
+    assert body["detail"].endswith("only if the request names it: simulated (SIM).")
 
 
 def test_broken_source_is_rejected_alone(client, settings):

@@ -50,7 +50,7 @@ def _task_fields(at: datetime, user: User, draw: random.Random) -> dict[str, Any
     bars = (processed - failed) * draw.choice([1, 1, 1, 21])
     return {
         "status": status,
-        "market": "CN",
+        "market": "SIM",
         "source": SIMULATED,
         "start_date": at.date() - timedelta(days=draw.choice([1, 1, 1, 30])),
         "end_date": at.date(),

@@ -1,4 +1,4 @@
-"""A source for the browser tests: answers when the test lets it, and every code that ends in 7 fails.
+"""A stand-in for a vendor: answers when the test lets it, and every code that ends in 7 fails.
 
 A task has the same failures each time, and a retry fails for the same stocks again.
 """
@@ -15,6 +15,7 @@ FAILING_SUFFIX = "7"
 class FailingSource(HeldSource):
     name: ClassVar[str] = "drill"
     markets: ClassVar[tuple[str, ...]] = ("CN",)
+    synthetic: ClassVar[bool] = False
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         bars = super().fetch(request)

@@ -57,7 +57,7 @@ def page_kind(url: str, with_filters: bool = True) -> str:
     Each filter of a list is a kind of its own, unless told otherwise, but not its combinations with others.
     """
     parts = urlsplit(url)
-    path = re.sub(r"/(?:CN|HK|US)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
+    path = re.sub(r"/(?:CN|HK|US|SIM)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
     filters = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - PRESENTATION_PARAMS
     return f"{path}?{filters.pop() if with_filters and len(filters) == 1 else ''}"
 

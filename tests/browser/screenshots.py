@@ -64,7 +64,7 @@ def take(site: Site, browser: Browser, folder: Path) -> None:
         sign_in(first.new_page(), site, "administrator")
         first.storage_state(path=state)
         stock = f"/admin/tasks_app/stock/{site.stock('US', 'MSFT')}/change/"
-        task = site.start_task(source="simulated", market="CN")
+        task = site.start_task(source="simulated", market="SIM")
         wait_for_share(site, task, window())
         live = {"dashboard": "/admin/", "task": task_page(task)}
         looks: dict[str, dict[str, Any]] = {

@@ -303,8 +303,8 @@ def test_cache_holds_at_most_days_at_once(configure_days):
 
 def test_simulated_days_equal_its_single_stocks(settings):
     source = SimulatedSource(Simulated(stocks=3))
-    day = source.fetch_day("CN", FRIDAY, "")
+    day = source.fetch_day("SIM", FRIDAY, "")
     assert len(day) == 3
     for code, bar in day.items():
-        assert [bar] == source.fetch(Request("CN", code, FRIDAY, FRIDAY))
-    assert source.fetch_day("CN", FRIDAY + timedelta(days=1), "") == {}
+        assert [bar] == source.fetch(Request("SIM", code, FRIDAY, FRIDAY))
+    assert source.fetch_day("SIM", FRIDAY + timedelta(days=1), "") == {}

@@ -147,7 +147,7 @@ def test_running_task_is_never_deleted():
 def test_market_data_is_kept_unchanged():
     task = make_collected()
     item = task.items.first()
-    key = {"market": "CN", "symbol": item.code, "day": "2024-01-02", "item": item}
+    key = {"market": "SIM", "symbol": item.code, "day": "2024-01-02", "item": item}
     Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="simulated")
     Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
     kept = (DailyBar, Series, Stock, Correction, Finding)
@@ -319,7 +319,7 @@ def test_page_of_a_pruned_task_redirects():
 @pytest.mark.parametrize("model", ["correction", "finding"])
 def test_corrections_and_findings_name_deleted_task(model):
     item = make_old().items.first()
-    key = {"market": "CN", "symbol": item.code, "day": "2024-01-02", "item": item}
+    key = {"market": "SIM", "symbol": item.code, "day": "2024-01-02", "item": item}
     Correction.objects.create(**key, before={"close": 1}, after={"close": 2}, source="simulated")
     Finding.objects.create(**key, kind="flagged", code="odd", message="Odd.")
     prune_all(30)

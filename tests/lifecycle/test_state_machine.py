@@ -304,7 +304,7 @@ def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
     """Writes as a slice does: bars, the record and the next claims in one transaction."""
     stored = upsert.UpsertResult()
     if state == ItemState.SUCCEEDED:
-        request = Request("CN", claim.code, DAYS[0], DAYS[-1])
+        request = Request("SIM", claim.code, DAYS[0], DAYS[-1])
         stored = upsert.upsert_bars(request, upsert.Provenance("simulated", claim.item_id), _bars())
     counts = {"collected": stored.collected, "corrected": stored.corrected, "skipped": stored.skipped}
     return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)

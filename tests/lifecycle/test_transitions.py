@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle
-from tasks_app.lifecycle import Lane, Outcome, completion, selectors, user_actions
+from tasks_app.lifecycle import Lane, Outcome, completion, selectors, slot
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent, states
 from tasks_app.models.states import ItemState, TaskStatus
@@ -529,13 +529,13 @@ def test_beat_is_activity_but_begin_is_not():
 
 
 def test_start_succeeds_when_running_task_just_ended(monkeypatch):
-    old, rescue = make_task(), user_actions.rescue
+    old, rescue = make_task(), slot.rescue
 
     def late(task_id):
         finish(old)
         rescue(task_id)
 
-    monkeypatch.setattr(user_actions, "rescue", late)
+    monkeypatch.setattr(slot, "rescue", late)
     new = make_task()
     old.refresh_from_db()
     assert (old.status, new.status) == ("completed", "running")
@@ -609,7 +609,7 @@ def test_same_idempotency_key_returns_same_task():
 def test_database_refuses_a_second_running_task():
     make_task()
     with pytest.raises(IntegrityError), transaction.atomic():
-        CollectionTask.objects.create(start_date=TODAY, end_date=TODAY, market="CN", source="simulated")
+        CollectionTask.objects.create(start_date=TODAY, end_date=TODAY, market="SIM", source="simulated")
 
 
 @pytest.mark.parametrize(

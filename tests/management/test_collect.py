@@ -145,7 +145,7 @@ def test_tables_are_printed_without_json() -> None:
 def test_list_fits_whole_ids_into_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     day = {
-        "market": "CN",
+        "market": "SIM",
         "source": "simulated",
         "start_date": date(2024, 1, 1),
         "end_date": date(2024, 1, 2),
@@ -156,7 +156,7 @@ def test_list_fits_whole_ids_into_eighty_columns(monkeypatch: pytest.MonkeyPatch
     shown = collect("list")
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
-    for text in (str(task.pk), "completed", "CN simulated", "12,345/12,345 stocks  123,456,789 bars"):
+    for text in (str(task.pk), "completed", "SIM simulated", "12,345/12,345 stocks  123,456,789 bars"):
         assert text in shown
 
 

@@ -141,3 +141,13 @@ def test_import_reports_lines_and_stores_nothing(tmp_path, capsys):
     for sentence in ("line 3: “XX”", "line 4: “2027-02-30”", "line 5: “ajar”"):
         assert sentence in str(refused.value)
     assert not CalendarDay.objects.exists()
+
+
+def test_synthetic_market_trades_on_every_weekday(monkeypatch):
+    monkeypatch.setattr(calendars.exchange_sessions, "load_sessions", pytest.fail)
+    calendar = calendars.load_calendar("SIM")
+    golden_week = calendar.sessions(date(2024, 9, 28), date(2024, 10, 8))
+    assert (len(golden_week.days), golden_week.beyond) == (7, False)
+    assert (calendar.is_session(date(2024, 10, 1)), calendar.is_session(date(2024, 10, 5))) == (True, False)
+    CalendarDay.objects.create(market="SIM", day=date(2024, 10, 1), is_session=False)
+    assert not calendars.load_calendar("SIM").is_session(date(2024, 10, 1))

@@ -68,7 +68,7 @@ def test_due_plan_starts_and_is_scheduled_again():
     assert plan.last_task == task
     assert plan.next_at > timezone.now()
     assert plan.late_runs == 0
-    assert (task.market, task.source, task.adjust, task.force_update) == ("CN", "simulated", "qfq", True)
+    assert (task.market, task.source, task.adjust, task.force_update) == ("SIM", "simulated", "qfq", True)
     assert (due - task.start_date).days == 9
     assert task.stock_codes == ["000001", "000002", "000003"]
     event = task.events.first()

@@ -62,3 +62,18 @@ def test_only_the_longest_ranges_are_kept():
         )
     assert len(merged) == date_ranges.MAX_RANGES
     assert merged == sorted(merged)
+
+
+@given(RANGES, RANGES)
+def test_subtracted_days_are_gone_and_the_others_stay(ranges, holes):
+    merged = merge(ranges)
+    left = date_ranges.subtract_ranges(merged, holes)
+    assert left == sorted(left)
+    for n in range(-5, 80):
+        day = date.fromordinal(DAY.toordinal() + n)
+        is_in_hole = any(first <= day <= last for first, last in holes)
+        assert contains(left, day) == (contains(merged, day) and not is_in_hole)
+
+
+def test_whole_time_can_be_subtracted():
+    assert date_ranges.subtract_ranges([(DAY, DAY)], [(date.min, date.max)]) == []

@@ -111,6 +111,19 @@ def test_listed_findings_are_bounded_but_counted():
     assert (len(listed("flagged")), len(listed("refused"))) == (20, 20)
 
 
+def test_finding_names_the_source_of_its_bar():
+    collect_bars(make_month(amount=1.0))
+    assert Finding.objects.get().source == "recording"
+
+
+def test_correction_names_the_source_before():
+    collect_bars(make_month())
+    DailyBar.objects.update(source="other")
+    collect_bars(make_month(close=10.5, high=11.5), force_update=True)
+    correction = Correction.objects.get()
+    assert (correction.previous_source, correction.source) == ("other", "recording")
+
+
 def test_listed_corrections_are_bounded_but_counted():
     days = sessions(date(2020, 1, 2), date(2023, 12, 29))
     set_bars("600000", days)

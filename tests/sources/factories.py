@@ -23,7 +23,7 @@ def make_simulated(*, sleep: Callable[[float], object] | None = None, **settings
     )
 
 
-def make_request(code: str = "000001", market: str = "CN", **changes: Any) -> Request:
+def make_request(code: str = "000001", market: str = "SIM", **changes: Any) -> Request:
     return Request(**{"market": market, "code": code, "start": date(2024, 1, 1), "end": TODAY, **changes})
 
 

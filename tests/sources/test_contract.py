@@ -30,7 +30,7 @@ DATES = {
     "baostock": (date(2024, 1, 1), date(2024, 6, 30)),
     "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
-SERVED = [("sample", "US"), ("simulated", "CN"), ("simulated", "HK"), ("simulated", "US")]
+SERVED = [("sample", "US"), ("simulated", "SIM")]
 
 
 MAKERS: dict[str, Callable[[], Source]] = {
@@ -73,13 +73,12 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Writes a folder of files with bars of the simulated exchange."""
     folder = tmp_path_factory.mktemp("csv")
     simulated = make_simulated(bars=120)
-    for market in simulated.markets:
-        (folder / market).mkdir()
-        for number, symbol in enumerate(simulated.symbols(market)):
-            bars = simulated.fetch(make_request(symbol.code, market))
-            rows = [",".join(Bar._fields), *(",".join(map(str, bar)) for bar in bars)]
-            name = f"US{chr(ord('A') + number)}" if market == "US" else symbol.code
-            (folder / market / f"{name}.csv").write_text("\n".join(rows))
+    codes = {"CN": ["000001", "300001", "600000"], "HK": ["00001", "00002"], "US": ["UA", "UB"]}
+    for market, code in [(name, code) for name in codes for code in codes[name]]:
+        (folder / market).mkdir(exist_ok=True)
+        bars = simulated.fetch(make_request({"UA": "SIM0001", "UB": "SIM0002"}.get(code, code)))
+        rows = [",".join(Bar._fields), *(",".join(map(str, bar)) for bar in bars)]
+        (folder / market / f"{code}.csv").write_text("\n".join(rows))
     PREPARED["csv"] = CsvSource(folder)
 
 

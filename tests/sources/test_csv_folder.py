@@ -514,7 +514,7 @@ def test_kind_of_folder_that_shrinks_is_what_it_holds_now(folder):
 def test_kind_of_new_file_ordered_by_its_code(folder):
     write_file(folder, "600000.csv")
     collect()
-    StockList.objects.create(market="CN", source="simulated", size=3, synced_at=timezone.now())
+    StockList.objects.create(market="CN", source="akshare", size=3, synced_at=timezone.now())
     write_file(folder, "600001.csv", akshare_csv("600001"))
     codes = ("600001",)
     wanted = Order(FIRST_DAY, day(30), codes, market="CN", source="csv", fallbacks=())

@@ -30,19 +30,33 @@ def failures(source: Source, request: Request, times: int) -> list[SourceError]:
     return errors
 
 
-@pytest.mark.parametrize("market", ["CN", "HK", "US"])
-def test_index_of_inverts_symbol_at(market: str) -> None:
-    codes = [exchange.symbol_at(market, index).code for index in range(20_000)]
-    assert len(set(codes)) == 20_000
-    assert [exchange.index_of(market, code) for code in codes] == list(range(20_000))
+def test_index_of_inverts_symbol_at() -> None:
+    codes = [exchange.symbol_at(index).code for index in range(40_000)]
+    assert len(set(codes)) == 40_000
+    assert [exchange.index_of(code) for code in codes] == list(range(40_000))
 
 
-def test_codes_look_like_those_of_their_market() -> None:
+def test_stocks_are_listed_in_a_market_of_their_own() -> None:
     source = make_simulated(stocks=4)
-    assert [symbol.code for symbol in source.symbols("CN")] == ["000001", "300001", "600000", "000002"]
-    assert [symbol.code for symbol in source.symbols("HK")][:2] == ["00001", "00002"]
-    assert [symbol.code for symbol in source.symbols("US")][:2] == ["SIM0001", "SIM0002"]
-    assert source.symbols("CN")[0].name == "Simulated 000001"
+    symbols = source.symbols("SIM")
+    assert [symbol.code for symbol in symbols] == ["000001", "300001", "600000", "000002"]
+    assert (symbols[0].name, symbols[0].exchange) == ("Simulated 000001", "SIM")
+    for market in ("CN", "HK", "US"):
+        with pytest.raises(Permanent, match="serves the markets SIM"):
+            source.symbols(market)
+        with pytest.raises(Permanent, match="serves the markets SIM"):
+            source.fetch(make_request(market=market))
+
+
+@pytest.mark.parametrize("code", ["00001", "00012", "SIM0001", "SIM0012"])
+def test_earlier_code_is_still_served(code: str) -> None:
+    assert make_simulated().fetch(make_request(code))
+
+
+@pytest.mark.parametrize("code", ["00000", "00013", "SIM0000", "SIM0013", "SIM001", "SIM00001", "0000１"])
+def test_earlier_code_past_the_list_is_unknown(code: str) -> None:
+    with pytest.raises(UnknownStock):
+        make_simulated().fetch(make_request(code))
 
 
 def test_first_code_past_the_list_is_unknown() -> None:
@@ -79,11 +93,11 @@ def test_day_has_the_same_bar_in_every_request() -> None:
             assert whole[bar.day] == bar
 
 
-def test_bars_depend_on_seed_market_and_code() -> None:
+def test_bars_depend_on_seed_and_code() -> None:
     bars = make_simulated().fetch(make_request())
     assert make_simulated(seed=1).fetch(make_request()) != bars
     assert make_simulated().fetch(make_request("000002")) != bars
-    assert make_simulated().fetch(make_request("00001", "HK")) != bars
+    assert make_simulated().fetch(make_request("00001")) != bars
     assert make_simulated().fetch(make_request(adjust="qfq")) == bars
 
 
@@ -115,7 +129,7 @@ def test_prices_are_whole_cents() -> None:
 
 
 def test_sizes_may_be_zero() -> None:
-    assert make_simulated(stocks=0).symbols("CN") == ()
+    assert make_simulated(stocks=0).symbols("SIM") == ()
     assert make_simulated(bars=0, empty_rate=1).fetch(make_request()) == []
 
 
@@ -201,7 +215,7 @@ def test_request_is_logged_before_its_answer(tmp_path: Path) -> None:
 
 def test_list_request_is_not_logged(tmp_path: Path) -> None:
     log = tmp_path / "requests.log"
-    make_simulated(log=str(log)).symbols("CN")
+    make_simulated(log=str(log)).symbols("SIM")
     assert not log.exists()
 
 
@@ -218,7 +232,7 @@ from tasks_app.sources.base import Request
 from tasks_app.sources.simulated.source import SimulatedSource
 source = SimulatedSource(Simulated(bars=1, log=sys.argv[1]))
 for _ in range(300):
-    source.fetch(Request("CN", "000001", date(2024, 1, 1), date(2024, 1, 31)))
+    source.fetch(Request("SIM", "000001", date(2024, 1, 1), date(2024, 1, 31)))
 """
 
 

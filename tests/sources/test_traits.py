@@ -49,6 +49,7 @@ def test_documented_attributes_are_read():
         grows=True,
         retracts=True,
         synthetic=True,
+        markets=("SIM",),
         needs="csv_dir",
     )
     assert read_traits(made) == SourceTraits(
@@ -89,7 +90,7 @@ def test_days_are_served_in_declared_markets(base, attributes, served):
         ({"most_workers": float("inf")}, "its most_workers must be"),
         ({"time_zone": "Nowhere/City"}, "its time_zone must be the name of a time zone, not 'Nowhere/City'"),
         ({"time_zone": 8}, "its time_zone must be"),
-        ({"day_markets": "CN"}, "its day_markets must be some of 'CN', 'HK', 'US'"),
+        ({"day_markets": "CN"}, "its day_markets must be some of 'CN', 'HK', 'US', 'SIM'"),
         ({"day_adjusts": ("raw",)}, "its day_adjusts must be some of '', 'qfq', 'hfq'"),
     ],
 )
@@ -102,6 +103,19 @@ def test_malformed_trait_breaks_the_source_by_name(monkeypatch, attributes, mess
     conf = Conf(sources=(("mine", path),), default_source=message)  # a settings object of its own: no cache
     assert registry.broken(conf)["mine"].startswith(f"{path} is not a source: {message}")
     assert "mine" not in registry.available(conf)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"synthetic": True}, r"it is synthetic, so its markets must be \('SIM',\)"),
+        ({"synthetic": True, "markets": ("SIM", "CN")}, "it is synthetic"),
+        ({"markets": ("CN", "SIM")}, "the market 'SIM' is for sources with synthetic = True only"),
+    ],
+)
+def test_made_up_and_real_quotes_have_markets_of_their_own(attributes, message):
+    with pytest.raises(InvalidSource, match=message):
+        traits.check_source(make_class(WholeDays, **attributes))
 
 
 def test_unavailable_source_has_the_default_traits():

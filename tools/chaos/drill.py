@@ -17,7 +17,7 @@ from tools.chaos import faults
 from tools.chaos.faults import FaultContext
 from tools.chaos.site import ChaosSite
 
-MARKET = "US"  # its simulated codes never run out
+MARKET = "SIM"
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
 GIVE_UP_SECONDS = 90.0  # the promise is 30 s; after this long the drill gives up
 CHECK_SECONDS = 0.5
@@ -139,7 +139,7 @@ class Drill:
     def _begin(self) -> None:
         """Starts the next collection over HTTP, retrying; the idempotency key makes it one task."""
         number, size = next(self.numbers), self.options.stocks
-        codes = [symbol_at(MARKET, n).code for n in range(number * size, (number + 1) * size)]
+        codes = [symbol_at(n).code for n in range(number * size, (number + 1) * size)]
         days = {"start_date": str(FIRST_DAY), "end_date": str(LAST_DAY)}
         order = {**days, "market": MARKET, "source": "simulated", "stock_codes": codes}
         deadline = time.monotonic() + GIVE_UP_SECONDS

@@ -8,6 +8,7 @@ VIEW_TASKS = "tasks_app.view_collectiontask"
 START_TASK = "tasks_app.start_task"
 CANCEL_TASK = "tasks_app.cancel_task"
 RETRY_TASK = "tasks_app.retry_task"
+DELETE_DATA = "tasks_app.delete_source_data"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
 
@@ -49,6 +50,11 @@ def badge(tone: str, icon: str, text: Any) -> SafeString:
         icon,
         text,
     )
+
+
+def synthetic_badge(market: str) -> SafeString | str:
+    """Returns the mark of made-up quotes, "" in a market of real ones."""
+    return badge("warn", "science", _("synthetic data")) if market == SYNTHETIC_MARKET else ""
 
 
 def status_badge(status: str, text: Any) -> SafeString:

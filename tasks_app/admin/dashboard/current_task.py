@@ -36,6 +36,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "task": task,
         "running": is_running,
         "label": columns.status_label(task),
+        "synthetic": formatting.synthetic_badge(task.market),
         "link": formatting.task_link(task.pk),
         "url": formatting.task_url(task.pk),
         "scope": columns.scope(task),

@@ -11,6 +11,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import durations, selectors
+from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.orders import plans
@@ -65,7 +66,7 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
         "height": height,
         "top": MAX_HEIGHT - height,
         "when": formatting.timestamp(task.start_time, seconds=False),
-        "what": f"{task.market} · {task.source}",
+        "what": f"{synthetic.mark(task.market)} · {task.source}",
         "stocks": "" if is_running else panels.progress_sentence(task),
         "duration": "" if is_running else durations.format_duration(durations.task_duration(task)),
     }
@@ -89,7 +90,9 @@ def _describe_coverage(row: coverage.MarketCoverage) -> dict[str, Any]:
 def _describe_plan(plan: CollectionPlan) -> dict[str, Any]:
     plan_url = formatting.admin_url("collectionplan", "change", plan.pk)
     return {
-        "name": formatting.two_lines(formatting.link(plan_url, plan.name), f"{plan.market} · {plan.source}"),
+        "name": formatting.two_lines(
+            formatting.link(plan_url, plan.name), f"{synthetic.mark(plan.market)} · {plan.source}"
+        ),
         "schedule": plan_admin.schedule(plan),
         "next": plan_admin.state(plan)
         if plan.waiting_since

@@ -35,7 +35,7 @@ class OrderForm(forms.Form):
     """
 
     market = forms.ChoiceField(label=_("Market"), choices=Market.choices, widget=forms.RadioSelect)
-    source = forms.ChoiceField(label=_("Source"), widget=forms.RadioSelect)
+    source = forms.ChoiceField(label=_("Source"), widget=forms.RadioSelect, required=False)
     adjust = forms.ChoiceField(
         label=_("Adjustment"), choices=Adjust.choices, widget=forms.RadioSelect, required=False
     )
@@ -109,6 +109,7 @@ class OrderForm(forms.Form):
         )
         try:
             self.order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
+            orders.require_market(order, self.order)
         except errors.OrderError as error:
             self.add_collector_error(error)
 

@@ -12,14 +12,19 @@ from django.utils.translation import gettext as _
 
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.start.forms import values_from_order
-from tasks_app.conf import MARKETS
+from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET
 from tasks_app.models import CollectionTask
 from tasks_app.orders import code_lists, order
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 
 # About when each market's electronic records begin, such as the first session of Shanghai's exchange.
-FIRST_DAYS = {"CN": date(1990, 12, 19), "HK": date(1986, 4, 2), "US": date(1970, 1, 2)}
+FIRST_DAYS = {
+    "CN": date(1990, 12, 19),
+    "HK": date(1986, 4, 2),
+    "US": date(1970, 1, 2),
+    SYNTHETIC_MARKET: date(1990, 12, 19),
+}
 
 
 def initial_values(request: HttpRequest) -> dict[str, Any]:
@@ -86,15 +91,23 @@ def _earlier_task(request: HttpRequest) -> CollectionTask | None:
 
 
 def _market_and_source(request: HttpRequest, newest: CollectionTask | None) -> tuple[str, str]:
-    """Returns the requested market and source, else the newest task's, else the defaults."""
+    """Returns the requested market and source, else the newest task's, else the defaults.
+
+    Made-up quotes are never proposed unless the address names their source or their market. "" is a market's
+    source where there is none.
+    """
     conf = settings.COLLECTOR
     sources = registry.available(conf)
     market, source = request.GET.get("market", ""), request.GET.get("source", "")
+    if newest and newest.market == SYNTHETIC_MARKET != market:
+        newest = None
     if not source and newest and market in ("", newest.market):
         market, source = newest.market, newest.source
     if source not in sources:
-        source = (registry.choose_source(market, conf) if market in MARKETS else None) or conf.default_source
+        if market in ALL_MARKETS:
+            return market, registry.choose_source(market, conf) or ""
+        source = conf.default_source
     served = sources[source].markets
     if market in served:
         return market, source
-    return ("CN" if "CN" in served and market not in MARKETS else served[0]), source
+    return ("CN" if "CN" in served and market not in ALL_MARKETS else served[0]), source

@@ -11,13 +11,14 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
 from tasks_app.admin.common.filters import AdjustFilter, DayFilter
+from tasks_app.market import synthetic
 from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market
 
 
 def code_cell(row: Any) -> Any:
     """Returns the code, with market and adjustment below."""
-    return formatting.two_lines(row.symbol, f"{row.market} · {row.get_adjust_display()}")
+    return formatting.two_lines(row.symbol, f"{synthetic.mark(row.market)} · {row.get_adjust_display()}")
 
 
 def stock_link(row: Any, text: Any) -> Any:

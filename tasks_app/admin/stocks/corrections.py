@@ -56,10 +56,11 @@ class CorrectionAdmin(_DataQualityAdmin):
     list_display = ["of_stock", "session", "what", "source", "at", "task", "stock"]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
-        (_("Origin"), {"fields": ["source", "at", "task"]}),
+        (_("Origin"), {"fields": ["source", "previous", "at", "task"]}),
     ]
 
     what = cell(_("before and after"), data_quality.describe_correction)
+    previous = cell(_("source before"), lambda row: row.previous_source or _("not recorded"))
     at = timestamp(_("corrected at"), "corrected_at")
 
 
@@ -71,9 +72,10 @@ class FindingAdmin(_DataQualityAdmin):
     list_filter = ["kind"]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why"]}),
-        (_("Origin"), {"fields": ["at", "task"]}),
+        (_("Origin"), {"fields": ["found_by", "at", "task"]}),
     ]
 
     state = cell(_("state"), data_quality.finding_badge)
     why = cell(_("reason"), _why)
+    found_by = cell(_("source"), lambda row: row.source or _("not recorded"))
     at = timestamp(_("found at"), "found_at")

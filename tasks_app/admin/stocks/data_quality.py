@@ -45,11 +45,17 @@ def recent_corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
         {
             "day": row.day.isoformat(),
             "what": describe_correction(row),
-            "source": row.source,
+            "source": _origin(row),
             "at": formatting.timestamp(row.corrected_at),
         }
         for row in rows.order_by("-day", "-id")[:MAX_ROWS]
     ]
+
+
+def _origin(row: Correction) -> str:
+    """Returns the source, after the one whose values it replaced if that was another."""
+    is_same = row.previous_source in ("", row.source)
+    return row.source if is_same else f"{row.previous_source} → {row.source}"
 
 
 def describe_correction(row: Correction) -> SafeString | str:

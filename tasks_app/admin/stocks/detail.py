@@ -83,6 +83,7 @@ def build_detail_context(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "breadcrumbs": [Breadcrumb(_("Stocks"), formatting.admin_url("stock")), Breadcrumb(stock.code)],
         "stock": stock,
         "label": state_badge(stock, summary),
+        "synthetic": formatting.synthetic_badge(stock.market),
         "facts": facts(stock, summary),
         "start_url": start_url(request, stock),
         "may": may,

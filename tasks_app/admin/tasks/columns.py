@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _, gettext_lazy
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.lifecycle import durations
+from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
 
@@ -39,7 +40,8 @@ def failed(task: CollectionTask) -> SafeString | str:
 def scope(task: CollectionTask) -> SafeString:
     """Returns market, source and days."""
     return formatting.two_lines(
-        f"{task.market} · {task.source}", formatting.date_range(task.start_date, task.end_date)
+        f"{synthetic.mark(task.market)} · {task.source}",
+        formatting.date_range(task.start_date, task.end_date),
     )
 
 
@@ -83,7 +85,7 @@ def summary_line(task: CollectionTask) -> SafeString:
         "{} {} <span>{} · {} · {}</span> <span>{}%</span>",
         formatting.task_link(task.pk),
         status_label(task),
-        task.market,
+        synthetic.mark(task.market),
         task.source,
         formatting.date_range(task.start_date, task.end_date),
         task.progress,

@@ -58,6 +58,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "task": task,
         "running": running,
         "label": columns.status_label(task),
+        "synthetic": formatting.synthetic_badge(task.market),
         "status_template": f"admin/tasks_app/live/{task.status}.html",
         "sentence": progress_sentence(task),
         "steps": timeline(task, speed, now),

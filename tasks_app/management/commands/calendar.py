@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from rich.box import SIMPLE
 from rich.table import Table
 
-from tasks_app.conf import MARKETS
+from tasks_app.conf import ALL_MARKETS
 from tasks_app.lifecycle import payloads
 from tasks_app.management import cli_arguments, csv_import, output
 from tasks_app.management.cli_errors import CollectorCommand
@@ -25,8 +25,8 @@ STATUSES = {"open": True, "closed": False, "开市": True, "休市": False}
 
 def _override(values: dict[str, str]) -> CalendarDay:
     market, status = values["market"].upper(), values["status"].lower()
-    if market not in MARKETS:
-        known = ", ".join(MARKETS)
+    if market not in ALL_MARKETS:
+        known = ", ".join(ALL_MARKETS)
         raise ValueError(_("“%(text)s” is none of %(known)s") % {"text": values["market"], "known": known})
     if status not in STATUSES:
         raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["status"]})
@@ -52,7 +52,7 @@ class Command(CollectorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         show = verbs.add_parser("show", help="a year's sessions and holidays, and what was corrected")
-        show.add_argument("--market", required=True, type=str.upper, choices=MARKETS)
+        show.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
         show.add_argument("--year", type=cli_arguments.whole_number(1900, 9000), help="default: this year")
         show.add_argument("--json", action="store_true", help="print JSON and nothing else")
         load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")

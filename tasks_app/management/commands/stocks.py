@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
-from tasks_app.conf import MARKETS
+from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management import csv_import
 from tasks_app.management.cli_errors import CollectorCommand
@@ -58,8 +58,8 @@ class Command(CollectorCommand):
             "import", help="read code,name,exchange,listed_on,delisted_on from a CSV file"
         )
         load.add_argument("file", type=Path, metavar="FILE", help="UTF-8 or GBK; only the code is required")
-        for sub in (sync, load):
-            sub.add_argument("--market", required=True, type=str.upper, choices=MARKETS)
+        for sub, markets in ((sync, ALL_MARKETS), (load, MARKETS)):
+            sub.add_argument("--market", required=True, type=str.upper, choices=markets)
             text = "store the list even if it is over a tenth shorter than the last one"
             sub.add_argument("--accept-shrink", action="store_true", help=text)
 

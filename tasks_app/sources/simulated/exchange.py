@@ -1,7 +1,7 @@
 """A synthetic exchange: which codes it lists, when it trades, and at what prices.
 
-Every bar follows from (seed, market, code, day) alone: the same day is the same bar in any range of days,
-process and run. Prices are a slow wave times daily noise. Both are read from tables that all codes share,
+Every bar follows from (seed, code, day) alone: the same day is the same bar in any range of days, process
+and run. Prices are a slow wave times daily noise. Both are read from tables that all codes share,
 each code from an offset of its own; nothing is stored per code.
 """
 
@@ -16,8 +16,9 @@ from tasks_app.sources.base import Bar, Symbol
 
 T = TypeVar("T")
 
-# Prefix, first number and exchange of the boards among which CN codes are dealt in turn.
-CN_BOARDS = (("00", 1, "SZSE"), ("30", 1, "SZSE"), ("60", 0, "SSE"))
+# Prefix and first number of the boards among which the listed codes are dealt in turn.
+BOARDS = (("00", 1), ("30", 1), ("60", 0))
+EXCHANGE = "SIM"
 # Sessions after which a table repeats; without a common divisor, so that prices do not repeat with them.
 WAVE_LENGTH = 5040
 NOISE_LENGTH = 8191
@@ -36,32 +37,39 @@ class SessionNoise(NamedTuple):
     turnover: float  # in percent
 
 
-def symbol_at(market: str, index: int) -> Symbol:
-    """Returns the symbol at a position in a market's list, counted from 0."""
-    code, exchange = f"SIM{index + 1:04d}", "NASDAQ"
-    if market == "HK":
-        code, exchange = f"{index + 1:05d}", "HKEX"
-    elif market == "CN":
-        prefix, first, exchange = CN_BOARDS[index % len(CN_BOARDS)]
-        code = f"{prefix}{index // len(CN_BOARDS) + first:04d}"
-    return Symbol(code, f"Simulated {code}", exchange)
+def symbol_at(index: int) -> Symbol:
+    """Returns the symbol at a position in the list, counted from 0: six digits, as on the mainland."""
+    prefix, first = BOARDS[index % len(BOARDS)]
+    code = f"{prefix}{index // len(BOARDS) + first:04d}"
+    return Symbol(code, f"Simulated {code}", EXCHANGE)
 
 
-def index_of(market: str, code: str) -> int | None:
-    """Returns the position of a code in a market's list, without building the list; None if malformed."""
+def index_of(code: str) -> int | None:
+    """Returns the position of a code, without building the list; None if it is malformed.
+
+    Besides the codes of the list there are those like SIM0001 and, with five digits, like 00001: the source
+    listed them before it had a market of its own. They have the positions of their numbers.
+    """
     try:
-        if market == "US":
-            index = int(code.removeprefix("SIM")) - 1
-        elif market == "HK":
-            index = int(code) - 1
+        if code.startswith("SIM"):
+            index, same = int(code[3:]) - 1, f"SIM{int(code[3:]):04d}"
+        elif len(code) == len("00001"):
+            index, same = int(code) - 1, f"{int(code):05d}"
         else:
-            boards = [prefix for prefix, _, _ in CN_BOARDS]
-            board = boards.index(code[:2])
-            index = (int(code[2:]) - CN_BOARDS[board][1]) * len(boards) + board
+            board = [prefix for prefix, _ in BOARDS].index(code[:2])
+            index = (int(code[2:]) - BOARDS[board][1]) * len(BOARDS) + board
+            same = symbol_at(index).code
     except ValueError:
         return None
     # int() also takes "+1" and other spellings that no symbol has.
-    return index if index >= 0 and symbol_at(market, index).code == code else None
+    return index if index >= 0 and same == code else None
+
+
+def seed_market(code: str) -> str:
+    """Returns the market whose name seeds the code's bars: the one that its form is taken from."""
+    if code.startswith("SIM"):
+        return "US"
+    return "HK" if len(code) == len("00001") else "CN"
 
 
 def sessions_between(start: date, end: date) -> range:
@@ -113,11 +121,11 @@ class Exchange:
         self._wave = _make_wave()
         self._noise = _make_noise(seed)
 
-    def bars(self, market: str, code: str, sessions: range) -> list[Bar]:
+    def bars(self, code: str, sessions: range) -> list[Bar]:
         """Returns one bar per session number (a range of step 1), in ascending date order."""
         if not sessions:
             return []
-        key = hashlib.blake2b(f"{self._seed}/{market}/{code}".encode(), digest_size=16).digest()
+        key = hashlib.blake2b(f"{self._seed}/{seed_market(code)}/{code}".encode(), digest_size=16).digest()
         wave_offset, noise_offset, price, size = (int.from_bytes(key[i : i + 4]) for i in (0, 4, 8, 12))
         before, count = sessions.start - 1, len(sessions) + 1
         waves = _repeat(self._wave, wave_offset + before, count)

@@ -8,7 +8,7 @@ from datetime import date
 from itertools import count
 from typing import ClassVar, Self
 
-from tasks_app.conf import ADJUSTS, MARKETS, Conf, Simulated
+from tasks_app.conf import ADJUSTS, SYNTHETIC_MARKET, Conf, Simulated
 from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock, check_served
 from tasks_app.sources.market_time import market_today
 from tasks_app.sources.simulated.exchange import Exchange, index_of, sessions_between, symbol_at
@@ -20,12 +20,13 @@ RETRY_AFTER = 1.0
 class SimulatedSource:
     """Any number of synthetic stocks that trade Monday to Friday and pay no dividends.
 
-    Without dividends every adjustment is the same. The response to a request holds the last `settings.bars`
+    They are listed in a market of their own, apart from real quotes. Without dividends every adjustment is
+    the same. The response to a request holds the last `settings.bars`
     sessions of its days, today in the market's time zone included.
     """
 
     name: ClassVar[str] = "simulated"
-    markets: ClassVar[tuple[str, ...]] = MARKETS
+    markets: ClassVar[tuple[str, ...]] = (SYNTHETIC_MARKET,)
     adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
     calendar: ClassVar[bool] = False  # it trades on holidays, too
     free_list: ClassVar[bool] = True
@@ -54,7 +55,7 @@ class SimulatedSource:
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns the market's list."""
         check_served(self, market)
-        return tuple(symbol_at(market, index) for index in range(self._settings.stocks))
+        return tuple(symbol_at(index) for index in range(self._settings.stocks))
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars of the requested days. May block and raise as the settings' rates say."""
@@ -62,18 +63,18 @@ class SimulatedSource:
         sessions = sessions_between(request.start, min(request.end, self._today(request.market)))
         sessions = sessions[max(0, len(sessions) - self._settings.bars) :]
         self._simulate_request(request.code, has_bars=bool(sessions))
-        index = index_of(request.market, request.code)
+        index = index_of(request.code)
         if index is None or index >= self._settings.stocks:
-            raise UnknownStock(f"The simulated {request.market} market lists no stock {request.code}.")
-        return self._exchange.bars(request.market, request.code, sessions)
+            raise UnknownStock(f"The simulated exchange lists no stock {request.code}.")
+        return self._exchange.bars(request.code, sessions)
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
         """Returns the bars of all stocks on one day; one request. May block and raise as `fetch` does."""
         check_served(self, market)
         sessions = sessions_between(day, min(day, self._today(market)))
         self._simulate_request(day.isoformat(), has_bars=bool(sessions and self._settings.stocks))
-        codes = [symbol_at(market, index).code for index in range(self._settings.stocks)]
-        return {code: bar for code in codes for bar in self._exchange.bars(market, code, sessions)}
+        codes = [symbol_at(index).code for index in range(self._settings.stocks)]
+        return {code: bar for code in codes for bar in self._exchange.bars(code, sessions)}
 
     def _simulate_request(self, key: str, *, has_bars: bool) -> None:
         """Logs the request for a code or day, waits, and misbehaves at the settings' rates.

@@ -21,12 +21,13 @@
     if (inputs.some((input) => input.checked && !input.disabled)) return;
     const first = inputs.find((input) => !input.disabled);
     if (first) first.checked = true;
+    else for (const input of inputs) input.checked = false; /* the server says what is missing */
   };
   const updateForm = () => {
     const sources = radios("source"), adjusts = radios("adjust");
     for (const source of sources) source.disabled = !source.dataset.markets.split(" ").includes(fields.market.value);
     checkAnEnabledOne(sources);
-    const served = sources.find((source) => source.checked)?.dataset.adjusts.split(",") ?? [];
+    const served = sources.find((source) => source.checked)?.dataset.adjusts.split(",") ?? adjusts.map((adjust) => adjust.value);
     for (const adjust of adjusts) adjust.disabled = !served.includes(adjust.value);
     checkAnEnabledOne(adjusts);
     byId("ss-some").hidden = fields.scope.value !== "some";

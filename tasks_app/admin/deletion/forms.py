@@ -1,0 +1,55 @@
+"""The form that selects what a source stored, by market and days."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from tasks_app.models import StockList, SyntheticSource
+from tasks_app.models.quotes import Market
+from tasks_app.quotes.deletion import Selection
+from tasks_app.sources import registry
+
+
+def _day_field(label: Any) -> forms.DateField:
+    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+    return forms.DateField(label=label, input_formats=["%Y-%m-%d"], widget=widget, required=False)
+
+
+class SelectionForm(forms.Form):
+    """A valid form has the `selection`. The source is free text: it may have been uninstalled since."""
+
+    source = forms.CharField(
+        label=_("Source"),
+        max_length=32,
+        widget=forms.TextInput(attrs={"list": "dd-sources", "autocomplete": "off", "spellcheck": "false"}),
+        error_messages={"required": _("Name the source whose data are to be deleted.")},
+    )
+    market = forms.ChoiceField(
+        label=_("Market"), choices=[("", _("all markets")), *Market.choices], required=False
+    )
+    first = _day_field(_("First day"))
+    last = _day_field(_("Last day"))
+
+    selection: Selection
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs["aria-describedby"] = f"ss-{name}-error"
+
+    def source_names(self) -> list[str]:
+        """Returns the names to propose: of the sources here, and of those that have left traces."""
+        lists = StockList.objects.values_list("source", flat=True).distinct()
+        synthetic = SyntheticSource.objects.values_list("name", flat=True)
+        return list(dict.fromkeys([*registry.available(settings.COLLECTOR), *lists, *synthetic]))
+
+    def clean(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        first, last = data.get("first"), data.get("last")
+        if first and last and last < first:
+            self.add_error("last", _("The last day is before the first one."))
+        if not self.errors:
+            self.selection = Selection(data["source"], data["market"], first, last)
+        return data

@@ -1,0 +1,32 @@
+"""The slot of the one running task: whoever locks it starts a task, or does what no task may run beside."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from django.db import transaction
+
+from tasks_app import errors
+from tasks_app.db import sqlite_priority
+from tasks_app.lifecycle.claims import RUNNING
+from tasks_app.lifecycle.recovery import rescue
+from tasks_app.models import CollectionTask, ExecutionSlot
+
+
+@contextmanager
+def locked_slot() -> Iterator[ExecutionSlot]:
+    """Opens a transaction that locks the slot: until it ends, no task is started."""
+    with sqlite_priority.interactive_write(), transaction.atomic():
+        yield ExecutionSlot.objects.select_for_update().get_or_create(pk=1)[0]
+
+
+def require_free_slot() -> None:
+    """Raises `TaskAlreadyRunning`, unless the running task turns out to be done or abandoned.
+
+    The caller holds the lock of the slot, so that the answer stays true until its transaction ends.
+    """
+    running = CollectionTask.objects.filter(status=RUNNING)
+    for task_id in running.values_list("pk", flat=True):
+        with suppress(errors.StaleClaim):  # it has just ended by itself
+            rescue(task_id)
+    if still_running := running.first():
+        raise errors.TaskAlreadyRunning(task_id=still_running.pk)
