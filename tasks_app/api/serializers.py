@@ -175,7 +175,11 @@ class ItemQuery(PageQuery):
 
 class StockQuery(InputSerializer):
     only_uncompleted = StrictBooleanField(default=False, help_text="Only stocks without full history.")
-    market = s.ChoiceField(Market.choices, required=False, help_text="Default: all markets of real quotes.")
+    market = s.ChoiceField(
+        Market.choices,
+        required=False,
+        help_text="Default: all; SIM only where COLLECTOR_DEFAULT_SOURCE makes its quotes up.",
+    )
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import AllowAny
@@ -17,12 +18,13 @@ from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import validated
-from tasks_app.conf import MARKETS
+from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.errors import translated_reason
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
+from tasks_app.sources import registry
 
 ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name != "status"]  # the column `state`
 STOCK_COLUMNS = list(StockAnswer().get_fields())
@@ -92,8 +94,10 @@ class StockViewSet(ViewSet):
     def stock_list(self, request: Request) -> Response:
         query = validated(serializers.StockQuery, request.query_params.dict())
         stocks = Stock.objects.order_by("market", "code")
-        markets = [query["market"]] if "market" in query else MARKETS
-        stocks = stocks.filter(market__in=markets)
+        if "market" in query:
+            stocks = stocks.filter(market=query["market"])
+        elif not registry.traits(settings.COLLECTOR.default_source, settings.COLLECTOR).is_synthetic:
+            stocks = stocks.exclude(market=SYNTHETIC_MARKET)
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
         rows = list(stocks.values(*STOCK_COLUMNS)[: query["limit"]])

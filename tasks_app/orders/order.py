@@ -127,15 +127,25 @@ def find_source(market: str, name: str, conf: Conf) -> type[Source]:
     return _choose_market_and_source(market, name, conf)[1]
 
 
+def _default_source(market: str, conf: Conf) -> str | None:
+    """Returns the source where an order names none; None when no source serves the market.
+
+    A site whose default source makes its quotes up is for drills, and must not ask a vendor for anything.
+    """
+    if not market or registry.traits(conf.default_source, conf).is_synthetic:
+        return conf.default_source
+    return registry.choose_source(market, conf)
+
+
 def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, type[Source]]:
     """Completes market and source. The default market is CN, or the first one that the source serves.
 
-    A named source of made-up quotes has one market, whichever one is named with it: orders from before it had
-    that market still name the one that it imitated.
+    A source of made-up quotes that the order or COLLECTOR_DEFAULT_SOURCE names has one market, whichever one
+    is named with it: orders from before it had that market still name the one that it imitated.
     """
     if market and market not in ALL_MARKETS:
         raise errors.UnknownMarket(market=market, known=", ".join(ALL_MARKETS))
-    chosen = name or (registry.choose_source(market, conf) if market else conf.default_source)
+    chosen = name or _default_source(market, conf)
     if chosen is None:
         available: dict[bool, list[str]] = {True: [], False: []}
         for each, candidate in registry.available(conf).items():
@@ -144,7 +154,7 @@ def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, 
         known, made_up = "; ".join(available[False]), "; ".join(available[True])
         raise errors.NoSourceForMarket(market=market, known=known, made_up=made_up)
     source = _get_source(chosen, conf)
-    if name and registry.traits(chosen, conf).is_synthetic:
+    if registry.traits(chosen, conf).is_synthetic:
         market = SYNTHETIC_MARKET
     market = market or ("CN" if "CN" in source.markets else source.markets[0])
     _check_market(market, source)

@@ -1,6 +1,7 @@
 """The stock list and the stored bars."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -156,7 +157,15 @@ def test_made_up_quotes_are_apart_and_marked(client):
     response = client.get(f"{BASE}/quotes/SIM/000001?format=csv")
     assert response.headers["Content-Disposition"] == 'attachment; filename="SIM-000001.csv"'
     assert [(row["market"], row["source"]) for row in read_csv(response)] == [("SIM", "simulated")] * 2
-    assert [stock["market"] for stock in client.get(f"{BASE}/stock-list").json()["stocks"]] == ["CN"]
-    assert [stock["market"] for stock in client.get(f"{BASE}/stock-list?market=SIM").json()["stocks"]] == [
-        "SIM"
-    ]
+
+
+@pytest.mark.parametrize(
+    ("default_source", "query", "markets"),
+    [("sample", "", ["CN"]), ("sample", "?market=SIM", ["SIM"]), ("simulated", "", ["CN", "SIM"])],
+)
+def test_stock_list_has_made_up_stocks_where_asked_for(client, settings, default_source, query, markets):
+    settings.COLLECTOR = replace(settings.COLLECTOR, default_source=default_source)
+    for market in ("CN", "SIM"):
+        make_stock(market, "000001")
+    stocks = client.get(f"{BASE}/stock-list{query}").json()["stocks"]
+    assert [stock["market"] for stock in stocks] == markets

@@ -19,7 +19,6 @@ from tasks_app.models import (
     SyntheticSource,
 )
 from tasks_app.quotes import upsert
-from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Request
 from tests.factories import make_task
 from tests.fakes.scripted_sources import First, with_scripted_sources
@@ -121,11 +120,9 @@ def test_name_of_a_made_up_source_is_taken_for_good(settings, monkeypatch):
     assert not CollectionTask.objects.exists()
 
 
-def test_default_source_of_made_up_quotes_serves_no_real_market(settings, monkeypatch):
-    sources = {name: registry.load(registry.BUILT_IN[name]) for name in ("sample", "simulated")}
-    monkeypatch.setattr(registry, "available", lambda conf: sources)
+def test_default_source_of_made_up_quotes_gets_orders_of_any_market(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, default_source="simulated")
-    assert make_task(source="").market == "SIM"
-    CollectionTask.objects.all().delete()
-    with pytest.raises(errors.NoSourceForMarket):
-        make_task(source="", market="HK")
+    for market in ("", "CN", "HK"):
+        task = make_task(source="", market=market)
+        assert (task.market, task.source) == ("SIM", "simulated")
+        CollectionTask.objects.all().delete()
