@@ -84,6 +84,6 @@ class PoisonSource(SimulatedSource):
         return self.poison(request, bars) if self.is_poison(request) else bars
 
     def is_poison(self, request: Request) -> bool:
-        index = index_of(request.market, request.code)
+        index = index_of(request.code)
         assert index is not None
         return index % self.every == self.every - 1

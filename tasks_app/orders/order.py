@@ -130,11 +130,13 @@ def find_source(market: str, name: str, conf: Conf) -> type[Source]:
 def _default_source(market: str, conf: Conf) -> str | None:
     """Returns the source where an order names none; None when no source serves the market.
 
-    A site whose default source makes its quotes up is for drills, and must not ask a vendor for anything.
+    A site whose default source makes its quotes up is for drills: no vendor is asked, unless
+    COLLECTOR_FALLBACKS names one for the market.
     """
-    if not market or registry.traits(conf.default_source, conf).is_synthetic:
-        return conf.default_source
-    return registry.choose_source(market, conf)
+    is_drill = registry.traits(conf.default_source, conf).is_synthetic and not dict(conf.fallbacks).get(
+        market
+    )
+    return conf.default_source if is_drill or not market else registry.choose_source(market, conf)
 
 
 def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, type[Source]]:
