@@ -25,12 +25,18 @@ ON_ANY_DATABASE = (
     "market/test_calendars.py",  # one small table
     "admin/test_actions.py",  # verbs of lifecycle, behind a permission and a question
     "admin/test_read_only.py",
+    "admin/test_roles.py",  # who may press what
+    "admin/test_start_form.py",  # what a form refuses
     "admin/test_tokens.py",
     "api/test_middleware.py",  # ends before the database
     "api/test_openapi.py",
     "api/test_parsers.py",
     "api/test_permissions.py",
     "api/test_wsgi.py",
+    "test_conf.py",
+    "test_errors.py",
+    "test_vendored_files.py",
+    "workers/test_memory.py",
 )
 WORKERS = "4"  # more than two cores: tests of real processes wait most of the time
 
