@@ -1,8 +1,8 @@
-"""Responses to HEAD requests."""
+"""Responses to HEAD requests, and to paths that no database can look up."""
 
 from collections.abc import Callable
 
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 
@@ -23,3 +23,22 @@ class StripHeadBodyMiddleware:
             elif isinstance(response, HttpResponse):
                 response.content = b""  # Content-Length stays
         return response
+
+
+class NoNulMiddleware:
+    """Answers 404 to an admin page's path that holds NUL, with which PostgreSQL refuses to compare a text.
+
+    The API says itself what is wrong with its paths.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
+    ) -> None:
+        if "\0" in request.path and not request.path.startswith("/api/"):
+            raise Http404

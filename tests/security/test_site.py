@@ -153,3 +153,11 @@ def test_static_files_stay_in_their_folders(path):
     response = Client().get(f"/static/{path}")
     assert response.status_code in {400, 404}
     assert b"SECRET_KEY" not in response.content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "path", ["tasks_app/stock/of/CN/a%00b/", "knox/authtoken/a%00b/history/", "tasks_app/stock/%00/change/"]
+)
+def test_path_with_nul_is_not_found(admin_client, path):
+    assert admin_client.get(f"/admin/{path}").status_code == 404
