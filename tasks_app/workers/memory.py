@@ -1,10 +1,10 @@
 """Limits the memory of processes, from outside: a process that is busy can't watch itself. Linux only.
 
-Ten times a second the supervisor looks at each of its processes and moves its RLIMIT_DATA: the process may
-allocate as much as its resident memory has left below the limit. What asks for more gets a `MemoryError`.
-RLIMIT_AS would not do: V8, jemalloc and others reserve gigabytes of addresses that they never touch. A fixed
-RLIMIT_DATA would count the untouched stacks of threads as if they were used. A process that gets beyond the
-limit all the same, by memory that is shared, is killed.
+Ten times a second, and more often while one of them is large, the supervisor looks at its processes and
+moves their RLIMIT_DATA: a process may allocate as much as its resident memory has left below the limit. What
+asks for more gets a `MemoryError`. RLIMIT_AS would not do: V8, jemalloc and others reserve gigabytes of
+addresses that they never touch. A fixed RLIMIT_DATA would count the untouched stacks of threads as if they
+were used. A process that gets beyond the limit all the same, by memory that is shared, is killed.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ def read_usage(pid: int) -> Usage | None:
     return Usage(int(fields[1]) * _PAGE, int(fields[5]) * _PAGE)
 
 
-def limit(pid: int, megabytes: int) -> Usage | None:
-    """Lets the process allocate what it has left below the limit; returns its memory if that is above it."""
+def limit(pid: int, megabytes: int) -> float:
+    """Lets the process allocate what it has left below the limit. Returns the share of it that is used."""
     if (usage := read_usage(pid)) is None:
-        return None
+        return 0.0
     allowed = megabytes * MEGABYTE
     wall = usage.data + max(int(allowed * WALL) - usage.resident, 0)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
         soft = wall if hard == resource.RLIM_INFINITY else min(wall, hard)
         resource.prlimit(pid, resource.RLIMIT_DATA, (soft, hard))
-    return usage if usage.resident > allowed else None
+    return usage.resident / allowed

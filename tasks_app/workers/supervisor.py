@@ -20,6 +20,8 @@ from tasks_app.workers.process_state import ProcessState, shared_states
 
 logger = logging.getLogger("tasks_app.worker")
 DRAIN_SECONDS = 30.0
+LARGE = 0.5  # of the limit of memory: such a process is looked at more often,
+LARGE_POLL_SECONDS = 0.02  # since shared memory, which no resource limit counts, grows by 1 GB in a second
 START_SECONDS = 10.0  # until the first report of a new process
 FIRST_DELAY, LAST_DELAY = 0.5, 10.0  # within the 30 s that the product promises
 STABLE_SECONDS = 30.0  # after which a crash counts as the first one
@@ -50,7 +52,7 @@ class SupervisedProcess:
             parent_death.set_parent_death_signal(parent)
             self.target(*self.arguments)
 
-        self.is_out_of_memory = False
+        self.is_out_of_memory, self.memory_share = False, 0.0
         self.state.extend_deadline(START_SECONDS)
         self.started = time.monotonic()
         self.process = forks.Process(target=run, name=self.name)
@@ -64,15 +66,22 @@ class SupervisedProcess:
             if self.state.is_overdue():
                 logger.error("%s (%d) gives no sign of life, killing it", self.name, self.state.pid)
                 self.process.kill()
-            elif excess := memory.limit(self.state.pid, settings.COLLECTOR.worker_memory):
-                used = excess.resident // memory.MEGABYTE
-                logger.error("%s (%d) uses %d MB of memory, killing it", self.name, self.state.pid, used)
-                self.is_out_of_memory = True
-                self.process.kill()
+            else:
+                self._limit_memory()
         elif self.state.pid:
             self._plan_restart()
         elif time.monotonic() >= self.restart_at:
             self.start()
+
+    def _limit_memory(self) -> None:
+        """Limits what the process may allocate, and kills it if it holds more all the same."""
+        megabytes = settings.COLLECTOR.worker_memory
+        self.memory_share = memory.limit(self.state.pid, megabytes)
+        if self.memory_share > 1:
+            used = self.memory_share * megabytes
+            logger.error("%s (%d) uses %d MB of memory, killing it", self.name, self.state.pid, used)
+            self.is_out_of_memory = True
+            self.process.kill()
 
     def terminate(self) -> None:
         """Asks the process to stop after its current work."""
@@ -140,7 +149,8 @@ class Supervisor:
             while not shutdown.is_requested():
                 for process in self.processes:
                     process.keep_alive()
-                shutdown.wait(shutdown.POLL_SECONDS)
+                is_large = any(process.memory_share > LARGE for process in self.processes)
+                shutdown.wait(LARGE_POLL_SECONDS if is_large else shutdown.POLL_SECONDS)
             clean = self._drain()
         finally:
             for process in self.processes:
