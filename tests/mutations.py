@@ -64,8 +64,8 @@ MUTATIONS = (
     Mutation(
         "a stock waits for its next attempt",
         "tasks_app/lifecycle/claims.py",
-        "due = items_of(lane.task_id).filter(DUE)",
-        "due = items_of(lane.task_id).filter(state=PENDING)",
+        "filter(DUE, losses=0).order_by",
+        "filter(state=PENDING, losses=0).order_by",
         "tests/lifecycle/test_transitions.py",
     ),
     Mutation(
