@@ -4,11 +4,11 @@ A job leaves lines `pid text` in its test's folder, which is how the test sees w
 the test lets it.
 """
 
+import math
 import os
 import signal
 import sqlite3
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +18,6 @@ from django_q.tasks import async_task
 
 from tasks_app.workers import shutdown
 from tools.worker_machine import Machine, eventually
-
-POLL_SECONDS = 0.02  # between two looks at a condition that another process fulfils
 
 
 def note(folder: str, text: str) -> None:
@@ -31,16 +29,14 @@ def note(folder: str, text: str) -> None:
 def held(folder: str) -> None:
     """Is busy, as with a request, until the test releases it."""
     note(folder, "begun")
-    while not (Path(folder) / "released").exists():
-        time.sleep(POLL_SECONDS)
+    eventually((Path(folder) / "released").exists, math.inf)
     note(folder, "ended")
 
 
 def until_drained(folder: str) -> None:
     """Is busy, as a slice is, until it is asked to return its items."""
     note(folder, "begun")
-    while not shutdown.is_requested():
-        time.sleep(POLL_SECONDS)
+    shutdown.wait(math.inf)
     note(folder, "returned")
 
 

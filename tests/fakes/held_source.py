@@ -4,8 +4,8 @@ A test holds a `HeldAnswers`; the source finds the same folder in its environmen
 running for as long as the test wants.
 """
 
+import math
 import os
-import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +15,9 @@ from typing import ClassVar, Self
 
 from tasks_app.conf import Conf
 from tasks_app.sources.simulated.source import SimulatedSource
+from tools.worker_machine import eventually
 
 FOLDER = "HELD_SOURCE_FOLDER"
-POLL_SECONDS = 0.01  # between two looks for a permit, which another process gives
 
 
 class HeldAnswers:
@@ -54,8 +54,7 @@ class HeldAnswers:
 
     def wait(self) -> None:
         """Returns once this answer is released. The source calls it."""
-        while not (self._open.exists() or self._take_permit()):
-            time.sleep(POLL_SECONDS)
+        eventually(lambda: self._open.exists() or self._take_permit(), math.inf)
 
     def _take_permit(self) -> bool:
         for permit in self.folder.glob("permit-*"):
