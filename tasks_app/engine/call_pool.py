@@ -46,9 +46,8 @@ class CallPool(Generic[Key]):
     """The calls in flight. One that takes longer than `timeout` seconds is abandoned as `Transient`.
 
     A thread can't be stopped: a call that is abandoned during its request lives on until its own end, so
-    `abandoned` (their number, with that of calls that ran out of memory) tells the caller to have the process
-    replaced. Calls that still wait for their
-    permitted time never send a request.
+    `abandoned`, the number of these calls and of those that ran out of memory, tells the caller to have the
+    process replaced. Calls that still wait for their permitted time never send a request.
     """
 
     def __init__(self, timeout: float) -> None:

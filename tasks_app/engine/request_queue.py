@@ -40,9 +40,10 @@ class RequestQueue:
     Every method that writes raises `StaleClaim` once the lane or a claim is lost.
     """
 
-    def __init__(self, lane: Lane, router: SourceRouter, recorder: Recorder, conf: Conf) -> None:
-        self.lane, self.router, self.recorder, self.conf = lane, router, recorder, conf
-        self.calls: CallPool[SourceCall] = CallPool(conf.fetch_timeout)
+    def __init__(
+        self, lane: Lane, router: SourceRouter, recorder: Recorder, calls: CallPool[Any], conf: Conf
+    ) -> None:
+        self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
         self.waiting: list[StockRequest] = []
 
     def is_empty(self) -> bool:
@@ -52,7 +53,7 @@ class RequestQueue:
     def capacity(self, source: SourceState) -> int:
         """Returns how many more stocks could be requested at once. A claim is an attempt, so never more.
 
-        None while the slice holds a suspect: it must be the only one that can kill the worker.
+        0 while the slice holds a suspect: it must be the only one that can kill the worker.
         """
         if any(item.claim.is_isolated for item in self._held()):
             return 0

@@ -23,7 +23,7 @@ from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
 from tasks_app.db.errors import is_disk_full
 from tasks_app.engine import item_planner
-from tasks_app.engine.call_pool import Call
+from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
@@ -102,6 +102,7 @@ class Slice:
         # While the source is blocked, stocks are claimed until one of them needs a request.
         self.claims_while_blocked = True
         self.stall_checked = False
+        self.calls: CallPool[Any] = CallPool(self.conf.fetch_timeout)  # an abandoned one outlives its queue
         self._load_task()
 
     def run(self) -> None:
@@ -112,8 +113,8 @@ class Slice:
             self._collect()
             lifecycle.close(self.lane)
         finally:
-            self.queue.calls.abandon_all()
-            if self.queue.calls.abandoned:
+            self.calls.abandon_all()
+            if self.calls.abandoned:
                 dispatch.retire_this_worker()
 
     def _load_task(self) -> None:
@@ -121,12 +122,12 @@ class Slice:
         self.router = SourceRouter(self.task, self.conf)
         self.planner = RequestPlanner(self.task, trading_days_for(self.task.market, self.task.source))
         self.recorder = Recorder(self.task, self.planner)
-        self.queue = RequestQueue(self.lane, self.router, self.recorder, self.conf)
+        self.queue = RequestQueue(self.lane, self.router, self.recorder, self.calls, self.conf)
 
     def _plan_items(self) -> bool:
         """Creates the task's items. Returns False if the slice was over first or the task has failed."""
         first = self.router.sources[0]
-        args = first.source, self.task.market, first.limiter, self.queue.calls, self._wait_for_list
+        args = first.source, self.task.market, first.limiter, self.calls, self._wait_for_list
         fetch = partial(item_planner.fetch_stock_list, *args, adjust=self.task.adjust)
         try:
             is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf, self._after_batch)
@@ -134,9 +135,7 @@ class Slice:
             lifecycle.close(self.lane)
             return False
         if is_planned:
-            abandoned = self.queue.calls.abandoned
             self._load_task()
-            self.queue.calls.abandoned = abandoned  # such a request for the list goes on in its thread
         return is_planned
 
     def _after_batch(self) -> None:
@@ -164,7 +163,7 @@ class Slice:
 
     def _wait(self, seconds: float) -> Call[Any] | None:
         """Returns a call that has ended, or None after so many seconds or at the lane's next heartbeat."""
-        call = self.queue.calls.next(min(self.heartbeat_at - time.monotonic(), seconds))
+        call = self.calls.next(min(self.heartbeat_at - time.monotonic(), seconds))
         self._beat_if_due()
         return call
 
