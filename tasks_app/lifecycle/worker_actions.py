@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -126,17 +127,13 @@ def requeue(
     while stocks wait. `attempts` replaces the item's number of attempts; by default this one counts.
     """
     delay = min(delay, settings.COLLECTOR.backoff_max * MOST_JITTER)
-    with transaction.atomic():
-        lock_running_task(claim.lane.task_id)
-        is_released = claim.item.update(
-            **RELEASED,
-            not_before=Now() + timedelta(seconds=delay),
-            attempts=claim.attempts if attempts is None else attempts,
-            error_code=error_code,
-            error_message=error_message,
-        )
-    if not is_released:
-        raise errors.StaleClaim(what=claim.code)
+    _release(
+        claim,
+        not_before=Now() + timedelta(seconds=delay),
+        attempts=claim.attempts if attempts is None else attempts,
+        error_code=error_code,
+        error_message=error_message,
+    )
 
 
 def suspect(claim: Claim, error_code: str, error_message: str) -> None:
@@ -144,15 +141,20 @@ def suspect(claim: Claim, error_code: str, error_message: str) -> None:
 
     It costs no attempt, because another request of the worker may be the cause.
     """
+    _release(
+        claim,
+        losses=claim.losses + 1,
+        attempts=claim.attempts - 1,
+        error_code=error_code,
+        error_message=error_message,
+    )
+
+
+def _release(claim: Claim, **fields: Any) -> None:
+    """Releases a claimed stock and sets these columns of its item."""
     with transaction.atomic():
         lock_running_task(claim.lane.task_id)
-        is_released = claim.item.update(
-            **RELEASED,
-            losses=claim.losses + 1,
-            attempts=claim.attempts - 1,
-            error_code=error_code,
-            error_message=error_message,
-        )
+        is_released = claim.item.update(**RELEASED, **fields)
     if not is_released:
         raise errors.StaleClaim(what=claim.code)
 
