@@ -6,15 +6,11 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.admin.common.fields import day_field
 from tasks_app.models import StockList, SyntheticSource
 from tasks_app.models.quotes import Market
 from tasks_app.quotes.deletion import Selection
 from tasks_app.sources import registry
-
-
-def _day_field(label: Any) -> forms.DateField:
-    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-    return forms.DateField(label=label, input_formats=["%Y-%m-%d"], widget=widget, required=False)
 
 
 class SelectionForm(forms.Form):
@@ -29,8 +25,8 @@ class SelectionForm(forms.Form):
     market = forms.ChoiceField(
         label=_("Market"), choices=[("", _("all markets")), *Market.choices], required=False
     )
-    first = _day_field(_("First day"))
-    last = _day_field(_("Last day"))
+    first = day_field(_("First day"), required=False)
+    last = day_field(_("Last day"), required=False)
 
     selection: Selection
 

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
+from tasks_app.admin.common.fields import day_field
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.orders import code_lists, order as orders
 from tasks_app.orders.order import Order
@@ -23,11 +24,6 @@ FORM_MESSAGES: dict[type[errors.CollectorError], Any] = {  # the errors' own nam
 MODES = ("test_mode", "full_collection_mode", "force_update")
 
 
-def _day_field(label: Any) -> forms.DateField:
-    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
-    return forms.DateField(label=label, input_formats=["%Y-%m-%d"], widget=widget)
-
-
 class OrderForm(forms.Form):
     """A valid form has the resolved order in `order`.
 
@@ -39,8 +35,8 @@ class OrderForm(forms.Form):
     adjust = forms.ChoiceField(
         label=_("Adjustment"), choices=Adjust.choices, widget=forms.RadioSelect, required=False
     )
-    start_date = _day_field(_("First day"))
-    end_date = _day_field(_("Last day"))
+    start_date = day_field(_("First day"))
+    end_date = day_field(_("Last day"))
     scope = forms.ChoiceField(label=_("Stocks"), choices=SCOPES, widget=forms.RadioSelect)
     stock_codes = forms.CharField(
         label=_("Stock codes"),
