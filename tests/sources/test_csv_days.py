@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tasks_app.sources.csv_folder.days import UnclearDay, parse_day, read_days
-from tasks_app.sources.csv_folder.problems import UnreadableFile
+from tasks_app.sources.csv_folder.days import parse_day, read_days
+from tasks_app.sources.csv_folder.problems import UnclearCell, UnreadableFile
 from tests.sources.csv_files import parse, quotes
 
 DAY = date(2024, 1, 31)
@@ -14,7 +14,7 @@ NEW_YORK, SHANGHAI = ZoneInfo("America/New_York"), ZoneInfo("Asia/Shanghai")
 
 
 def problems_of(cells, zone=NEW_YORK):
-    return [day.code if isinstance(day, UnclearDay) else day for day in read_days(cells, zone)]
+    return [day.code if isinstance(day, UnclearCell) else day for day in read_days(cells, zone)]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@
 import pytest
 
 from tasks_app.sources.csv_folder.noise import clean_prices, join_equal
-from tasks_app.sources.csv_folder.numbers import NumberReader, UnclearNumber
-from tasks_app.sources.csv_folder.problems import UnreadableFile
+from tasks_app.sources.csv_folder.numbers import NumberReader
+from tasks_app.sources.csv_folder.problems import UnclearCell, UnreadableFile
 from tests.sources.csv_files import parse, quotes
 
 
 def read(*cells, others=()):
     values = NumberReader([cells, others]).read_column(cells)
-    return [value.code if isinstance(value, UnclearNumber) else value for value in values]
+    return [value.code if isinstance(value, UnclearCell) else value for value in values]
 
 
 def test_plain_numbers():

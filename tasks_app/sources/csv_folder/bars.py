@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.sources.base import Bar
 from tasks_app.sources.csv_folder import identity, noise, units
-from tasks_app.sources.csv_folder.days import UnclearDay, read_days
+from tasks_app.sources.csv_folder.days import read_days
 from tasks_app.sources.csv_folder.derived import DerivedColumns
 from tasks_app.sources.csv_folder.headings import (
     NUMBERS,
@@ -27,8 +27,8 @@ from tasks_app.sources.csv_folder.headings import (
 )
 from tasks_app.sources.csv_folder.identity import OTHER, RowIdentity, Stock
 from tasks_app.sources.csv_folder.layout import QuoteFile
-from tasks_app.sources.csv_folder.numbers import NumberReader, UnclearNumber
-from tasks_app.sources.csv_folder.problems import Note, ProblemLog, file_error
+from tasks_app.sources.csv_folder.numbers import NumberReader
+from tasks_app.sources.csv_folder.problems import Note, ProblemLog, UnclearCell, file_error
 from tasks_app.sources.csv_folder.tables import QuoteTable, Row
 from tasks_app.sources.csv_folder.units import Trade, Units
 
@@ -167,9 +167,9 @@ class BarParser:
         days = read_days(cells, ZoneInfo(MARKET_TIME_ZONES[market]))
         heading = self.columns.heading("day").text
         for (line, _), cell, day in zip(rows, cells, days, strict=True):
-            if isinstance(day, UnclearDay):
+            if isinstance(day, UnclearCell):
                 self.log.add(day.code, line, value=cell[:40], column=heading)
-        return [date.min if isinstance(day, UnclearDay) else day for day in days]
+        return [date.min if isinstance(day, UnclearCell) else day for day in days]
 
     def _read_numbers(self, rows: Sequence[Row]) -> Numbers:
         """Returns the columns of numbers, in the file's units."""
@@ -181,12 +181,12 @@ class BarParser:
         numbers: Numbers = {}
         for column in present:
             values = reader.read_column(cells[column])
-            if column != "outstanding" and any(type(value) is UnclearNumber for value in values):
+            if column != "outstanding" and any(type(value) is UnclearCell for value in values):
                 heading = self.columns.heading(column).text
                 for (line, _), cell, value in zip(rows, cells[column], values, strict=True):
-                    if isinstance(value, UnclearNumber):
+                    if isinstance(value, UnclearCell):
                         self.log.add(value.code, line, value=cell[:40], column=heading)
-            numbers[column] = [None if isinstance(value, UnclearNumber) else value for value in values]
+            numbers[column] = [None if isinstance(value, UnclearCell) else value for value in values]
         return numbers
 
     def _find_suspended(self, rows: Sequence[Row], numbers: Numbers) -> list[bool]:

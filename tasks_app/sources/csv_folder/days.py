@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
+from tasks_app.sources.csv_folder.problems import UnclearCell
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FULL_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september",
                 "october", "november", "december")  # fmt: skip
@@ -18,12 +20,9 @@ MONTH_DAY = re.compile(
     r"([a-z]{3,9})[-/. ]*(\d{1,2})(?:st|nd|rd|th)?(?:[-/.,]\s*|\s+)(\d{4})(?!\d)", re.I | re.ASCII
 )
 YEAR_MONTH_NAME = re.compile(r"(\d{4})[-/. ]([a-z]{3,9})[-/. ](\d{1,2})(?!\d)", re.I | re.ASCII)
-WEEKDAY = re.compile(
-    r"[\s,(（]*(?:(?:周|星期)?[一二三四五六日天]|(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)"
-    r"(?:day)?)[)）.]?",
-    re.I,
-)
-WEEKDAY_FIRST = re.compile(r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?[,.]?\s+", re.I)
+_WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?"
+WEEKDAY = re.compile(rf"[\s,(（]*(?:(?:周|星期)?[一二三四五六日天]|{_WEEKDAY})[)）.]?", re.I)
+WEEKDAY_FIRST = re.compile(rf"{_WEEKDAY}[,.]?\s+", re.I)
 TIME = re.compile(
     r"(?:\s*T\s*|\s+)(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?\s*(am|pm|上午|下午)?\s*"
     r"(z|utc|gmt|[+-]\d{2}:?\d{2})?(?:\s*[\[(][^\])]*[\])])?",
@@ -34,32 +33,24 @@ SERIAL = re.compile(r"[1-6]\d{4}(?:\.\d+)?", re.ASCII)
 MAX_EPOCH = 1_900_000_000  # 2030; beyond it, ten digits may be a day and an hour
 
 
-class UnclearDay(ValueError):
-    """A text is not a day; `code` is the problem's."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-def read_days(cells: Sequence[str], zone: tzinfo = UTC) -> list[date | UnclearDay]:
+def read_days(cells: Sequence[str], zone: tzinfo = UTC) -> list[date | UnclearCell]:
     """Returns each cell's day, and an error where it has none.
 
     03/04/2024 is read only if another cell of the column tells which number is the month. A moment counts as
     a day only at midnight: as written, or in `zone`, the market's time zone.
     """
     order = _order_of(cells)
-    days: list[date | UnclearDay] = []
+    days: list[date | UnclearCell] = []
     for cell in cells:
         try:
             if len(cell) == 10 and cell[4] == cell[7] == "-":
                 days.append(date.fromisoformat(cell))
             else:
                 days.append(_read_day(cell.strip(), order, zone))
-        except UnclearDay as error:
+        except UnclearCell as error:
             days.append(error)
         except (ValueError, OverflowError):
-            days.append(UnclearDay("not_a_day"))
+            days.append(UnclearCell("not_a_day"))
     return days
 
 
@@ -88,7 +79,7 @@ def _read_day(text: str, order: str, zone: tzinfo) -> date:
             date(*map(int, parts.group(1, 2, 3))), any(map(int, filter(None, parts.group(4, 5, 6))))
         )
     if SERIAL.fullmatch(text):
-        raise UnclearDay("day_is_serial")
+        raise UnclearCell("day_is_serial")
     text = WEEKDAY_FIRST.sub("", text, count=1)
     day, rest = _split(text, order)
     if not rest or WEEKDAY.fullmatch(rest):
@@ -97,7 +88,7 @@ def _read_day(text: str, order: str, zone: tzinfo) -> date:
 
 
 def _split(text: str, order: str) -> tuple[date, str]:
-    """Returns the day that the text begins with, and the rest. Raises `UnclearDay` or `ValueError`."""
+    """Returns the day that the text begins with, and the rest. Raises `UnclearCell` or `ValueError`."""
     if parts := YEAR_FIRST.match(text):
         year, month, day = parts[1], parts[3], parts[4]
     elif parts := CHINESE.match(text) or COMPACT.match(text):
@@ -108,7 +99,7 @@ def _split(text: str, order: str) -> tuple[date, str]:
             order = order or "dm"
         if not order:
             may_be_either = int(first) <= 12 and int(second) <= 12
-            raise UnclearDay("ambiguous_day" if may_be_either else "not_a_day")
+            raise UnclearCell("ambiguous_day" if may_be_either else "not_a_day")
         day, month = (first, second) if order == "dm" else (second, first)
     else:
         return _split_named(text)
@@ -123,16 +114,16 @@ def _split_named(text: str) -> tuple[date, str]:
     elif parts := YEAR_MONTH_NAME.match(text):
         year, month, day = parts.groups()
     else:
-        raise UnclearDay("not_a_day")
+        raise UnclearCell("not_a_day")
     if month.lower() not in MONTHS:
-        raise UnclearDay("not_a_day")
+        raise UnclearCell("not_a_day")
     return date(int(year), MONTHS[month.lower()], int(day)), text[parts.end() :]
 
 
 def _day_of_time(day: date, rest: str, zone: tzinfo) -> date:
     """Returns the day whose midnight a day and a time are: as written, else in the market's time zone."""
     if not (parts := TIME.fullmatch(rest)):
-        raise UnclearDay("not_a_day")
+        raise UnclearCell("not_a_day")
     hour, minute, second = (int(part or 0) for part in parts.group(1, 2, 3))
     half = (parts[5] or "").lower()
     if half in ("am", "上午") and hour == 12:
@@ -144,7 +135,7 @@ def _day_of_time(day: date, rest: str, zone: tzinfo) -> date:
     if not (hour or minute or second or fraction):
         return day
     if not parts[6] or fraction:
-        raise UnclearDay("time_of_day")
+        raise UnclearCell("time_of_day")
     local = moment.replace(tzinfo=_offset(parts[6])).astimezone(zone)
     return _at_midnight(local.date(), bool(local.hour or local.minute or local.second))
 
@@ -162,15 +153,15 @@ def _from_epoch(text: str, zone: tzinfo) -> date:
     number = int(text.partition(".")[0])
     seconds, rest = (number, 0) if number < 10**11 else divmod(number, 1000)
     if seconds >= MAX_EPOCH:
-        raise UnclearDay("not_a_day")
+        raise UnclearCell("not_a_day")
     for each in (zone, UTC):
         moment = datetime.fromtimestamp(seconds, each)
         if not (moment.hour or moment.minute or moment.second or rest):
             return moment.date()
-    raise UnclearDay("time_of_day")
+    raise UnclearCell("time_of_day")
 
 
 def _at_midnight(day: date, has_time: bool) -> date:
     if has_time:
-        raise UnclearDay("time_of_day")
+        raise UnclearCell("time_of_day")
     return day

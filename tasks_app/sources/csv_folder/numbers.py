@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from tasks_app.sources.csv_folder.problems import UnclearCell
+
 MISSING = {"", "-", "--", "—", "nan", "none", "null", "n/a", "#n/a", "na", "<na>", "nil", "停牌"}
 PLAIN = re.compile(r"[0-9.\n-]*")
 CURRENCY = re.compile(r"^(-?)(?:US\$|HK\$|\$|¥|￥|RMB|CNY|HKD|USD)\s*", re.IGNORECASE)
@@ -22,14 +24,6 @@ POINT_PROOF = re.compile(
 )
 
 
-class UnclearNumber(ValueError):
-    """A text is not a number that can be stored; `code` is the problem's."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class NumberReader:
     """Reads the numbers of one file, whose decimal sign is the same everywhere.
 
@@ -40,7 +34,7 @@ class NumberReader:
         cells = [cell for column in columns for cell in column]
         self.decimal = _decimal_sign(cells) if any("," in cell for cell in cells) else "."
 
-    def read_column(self, cells: Sequence[str]) -> list[float | UnclearNumber | None]:
+    def read_column(self, cells: Sequence[str]) -> list[float | UnclearCell | None]:
         """Returns each cell's number, None where it is missing, and an error where it is neither."""
         if self.decimal == "." and PLAIN.fullmatch("\n".join(cells)):
             try:
@@ -49,13 +43,13 @@ class NumberReader:
                 pass
         return [self._read(cell) for cell in cells]
 
-    def _read(self, text: str) -> float | UnclearNumber | None:
+    def _read(self, text: str) -> float | UnclearCell | None:
         try:
             return self._parse(text)
-        except UnclearNumber as error:
+        except UnclearCell as error:
             return error
         except ValueError:
-            return UnclearNumber("not_a_number")
+            return UnclearCell("not_a_number")
 
     def _parse(self, text: str) -> float | None:
         text = text.strip()
@@ -63,22 +57,22 @@ class NumberReader:
             return None
         text = CURRENCY.sub(r"\1", text).removesuffix("%").strip()
         if ROUNDED.fullmatch(text):
-            raise UnclearNumber("rounded_number")
+            raise UnclearCell("rounded_number")
         if (parts := SCIENTIFIC.fullmatch(text)) and len(parts[1] or "") < int(parts[2]):
-            raise UnclearNumber("rounded_number")  # a spreadsheet shows 123,456,789 as 1.23E+08
+            raise UnclearCell("rounded_number")  # a spreadsheet shows 123,456,789 as 1.23E+08
         if SPACED.fullmatch(text):
             text = re.sub(r"[ \u00a0\u202f'’]", "", text)
         if "," in text and not self.decimal:
-            raise UnclearNumber("ambiguous_number")
+            raise UnclearCell("ambiguous_number")
         decimal = self.decimal or "."
         if GROUPED[decimal].fullmatch(text):
             text = text.replace("." if decimal == "," else ",", "")
         elif decimal == "," and "." in text:
-            raise UnclearNumber("not_a_number")
+            raise UnclearCell("not_a_number")
         if decimal == ",":
             text = text.replace(",", ".")
         if "_" in text or "," in text:  # Python would read 1_000
-            raise UnclearNumber("not_a_number")
+            raise UnclearCell("not_a_number")
         return float(text)
 
 

@@ -137,6 +137,14 @@ class Note:
         return translate(NOTE_TEMPLATES[self.code]) % self.values
 
 
+class UnclearCell(ValueError):
+    """A cell can't be read as a day or a number; `code` is the problem's."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class UnreadableFile(Exception):
     """A file can't be collected. `problems` are the first ones in their order, `count` is their number."""
 

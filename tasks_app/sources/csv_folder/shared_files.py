@@ -3,7 +3,7 @@
 import math
 import os
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -125,18 +125,12 @@ class SharedFiles:
 
     def of_stock(self, key: SeriesKey) -> list[tuple[str, ParsedStock]]:
         """Returns what each file holds of a stock, with the file's name."""
-        market, adjust, code = key
-        return [
-            (file.path.name, content.unpack((market, code)))
-            for file, content in self._packed()
-            if file.adjust == adjust and (market, code) in content.places
-        ]
+        market, _, code = key
+        return [(file.path.name, content.unpack((market, code))) for file, content in self._holding(key)]
 
     def holds(self, key: SeriesKey) -> bool:
         """Returns whether any file holds a stock."""
-        market, adjust, code = key
-        packed = self._packed()
-        return any(file.adjust == adjust and (market, code) in content.places for file, content in packed)
+        return any(self._holding(key))
 
     def broken_for(self, market: str, adjust: str) -> tuple[Path, Problem] | None:
         """Returns a file of quotes that can't be read, and may hold days of this market's stocks."""
@@ -144,6 +138,12 @@ class SharedFiles:
             if file.adjust == adjust and file.market in ("", market) and problem.code not in NOT_QUOTES:
                 return file.path, problem
         return None
+
+    def _holding(self, key: SeriesKey) -> Iterator[tuple[QuoteFile, PackedFile]]:
+        market, adjust, code = key
+        for file, content in self._packed():
+            if file.adjust == adjust and (market, code) in content.places:
+                yield file, content
 
     def _packed(self) -> list[tuple[QuoteFile, PackedFile]]:
         return [(file, found) for file, (_, found) in self._contents.items() if isinstance(found, PackedFile)]

@@ -111,10 +111,9 @@ class _Proof:
         """Returns the only units that fit. Raises `UnreadableFile`."""
         lines = len(self.checks)
         best = max(self.fits, key=lambda pair: self.fits[pair])
-        declared = next(
-            (p for p in self.fits if p == (shares, money) or (p == (shares or best[0], money or best[1]))),
-            best,
-        )
+        declared = shares or best[0], money or best[1]
+        if declared not in self.fits:
+            declared = best
         others = max((count for pair, count in self.fits.items() if pair != declared), default=0)
         # A few odd lines are the engine's to flag; more are a file in two units, or of adjusted prices.
         if self.fits[declared] * 2 >= lines and others * MANY <= lines:
