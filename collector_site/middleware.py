@@ -5,6 +5,8 @@ from collections.abc import Callable
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
+from tasks_app.api import errors
+
 
 class StripHeadBodyMiddleware:
     """Gives responses to HEAD the headers of GET and no body.
@@ -40,5 +42,5 @@ class NoNulMiddleware:
     def process_view(
         self, request: HttpRequest, view: object, args: object, kwargs: dict[str, object]
     ) -> None:
-        if "\0" in request.path and not request.path.startswith("/api/"):
+        if "\0" in request.path and not request.path.startswith(errors.API):
             raise Http404

@@ -23,9 +23,7 @@ from tasks_app.sources.base import Permanent, Symbol
 
 MIN_SIZE = 0.9  # of the source's last list
 CACHE_SECONDS = 7 * 24 * 3600
-BATCH = (
-    2000  # stocks per transaction: some tens of milliseconds, for which a cancel may have to wait on SQLite
-)
+BATCH = 2000  # stocks per transaction: some tens of milliseconds, for which a cancel may wait on SQLite
 # Marks that Chinese exchanges put before a name for a day or a week: not a renaming.
 NAME_MARKS = ("XD", "XR", "DR", "N", "C", "U", "W", "V")
 
