@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import OperationalError
+from django.db import Error, OperationalError
 
 from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
@@ -28,13 +28,13 @@ from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
 from tasks_app.engine.source_router import RECHECK_SECONDS, SourceRouter, SourceState, is_stalled
-from tasks_app.errors import StaleClaim
+from tasks_app.errors import StaleClaim, type_name
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
-from tasks_app.workers import process_state, shutdown
+from tasks_app.workers import memory, process_state, shutdown
 from tasks_app.workers.process_state import HeldLane
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,10 @@ MIN_WAIT_SECONDS = 0.005
 
 
 def run(task_id: str, number: int, generation: int) -> None:
-    """The queued job. A second copy of a job, or one whose task has ended, does nothing."""
+    """The queued job. A second copy of a job, or one whose task has ended, does nothing.
+
+    Whatever it raises, django-q2 stores as the job's failure.
+    """
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
@@ -52,9 +55,15 @@ def run(task_id: str, number: int, generation: int) -> None:
             try:
                 if not _decline_without_source(lane):
                     Slice(lane).run()
-            except MemoryError:  # in this thread, whatever request has filled the memory
-                logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
-                os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
+            except StaleClaim:
+                raise
+            except Exception as error:
+                if memory.is_memory_error(error):
+                    logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
+                    os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
+                if not isinstance(error, Error):  # otherwise the leases will have to expire
+                    lifecycle.abort(lane, type_name(error))
+                raise
     except StaleClaim as stale:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:
@@ -112,6 +121,12 @@ class Slice:
                 return
             self._collect()
             lifecycle.close(self.lane)
+        except StaleClaim:
+            raise
+        except Exception as error:
+            if self.calls.ran_out_of_memory(error):
+                raise MemoryError from error
+            raise
         finally:
             self.calls.abandon_all()
             if self.calls.abandoned:

@@ -16,7 +16,14 @@ disagree.
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome
 from tasks_app.lifecycle.completion import record
 from tasks_app.lifecycle.data_deletion import delete_source_data
-from tasks_app.lifecycle.recovery import OUT_OF_MEMORY, abandon_if_unattended, fail, rescue, rescue_lane
+from tasks_app.lifecycle.recovery import (
+    OUT_OF_MEMORY,
+    abandon_if_unattended,
+    abort,
+    fail,
+    rescue,
+    rescue_lane,
+)
 from tasks_app.lifecycle.user_actions import cancel, retry, start
 from tasks_app.lifecycle.worker_actions import (
     beat,
@@ -37,6 +44,7 @@ __all__ = [
     "Lane",
     "Outcome",
     "abandon_if_unattended",
+    "abort",
     "beat",
     "begin",
     "cancel",

@@ -66,13 +66,29 @@ def rescue_lane(lane: Lane, exit_code: int) -> None:
     when the lane was closed or given to another slice, or when the task is not running.
     """
     with transaction.atomic():
-        lock_running_task(lane.task_id)
-        expired = Now() - timedelta(seconds=1)
-        if not lane.row.filter(begun=True, lease_until__isnull=False).update(lease_until=expired):
-            raise errors.StaleClaim(what=str(lane))
-        _release_lost_items(lane.task_id, lane.claimed_items, exit_code)
+        _release_lane(lane, exit_code)
         if not end_if_done(lane.task_id):
             supply(lane.task_id)
+
+
+def abort(lane: Lane, error: str) -> None:
+    """Ends a slice that fails with an unexpected error, named by its type: it counts as a lost worker.
+
+    The watchdog's next round supplies the task: a slice that fails at once would otherwise fail hundreds of
+    times a second. Does nothing if the lane was lost or the task has ended.
+    """
+    with suppress(errors.StaleClaim), transaction.atomic():
+        _release_lane(lane, error)
+        end_if_done(lane.task_id)
+
+
+def _release_lane(lane: Lane, end: int | str) -> None:
+    """Lets the lane's lease expire and releases its items. Raises `StaleClaim` when the lane was lost."""
+    lock_running_task(lane.task_id)
+    expired = Now() - timedelta(seconds=1)
+    if not lane.row.filter(begun=True, lease_until__isnull=False).update(lease_until=expired):
+        raise errors.StaleClaim(what=str(lane))
+    _release_lost_items(lane.task_id, lane.claimed_items, end)
 
 
 def abandon_if_unattended(task: CollectionTask) -> bool:
@@ -154,8 +170,11 @@ def _silence(task_id: UUID) -> tuple[str, str] | None:
     return "no_worker", errors.stored_reason("no_worker", seconds=seconds)
 
 
-def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], exit_code: int | None = None) -> None:
-    """Releases the items of lost workers. An item that was lost in isolation too often has failed."""
+def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], end: int | str | None = None) -> None:
+    """Releases the items of lost workers. An item that was lost in isolation too often has failed.
+
+    `end` is the exit code of the worker's process, or the error that ended its slice; None if not known.
+    """
     rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses"))
     if not rows:
         return
@@ -163,12 +182,11 @@ def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], exit_code
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
     attempts_allowed = settings.COLLECTOR.max_attempts * (1 + len(fallbacks))
     for pk, code, fence, attempts, losses in rows:
-        _count_loss(
-            Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses), attempts_allowed, exit_code
-        )
+        claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses)
+        _count_loss(claim, attempts_allowed, end)
 
 
-def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> None:
+def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> None:
     """Counts a lost worker. It costs an attempt only in isolation: otherwise a companion may be the cause.
 
     The first loss makes the stock a suspect. A stock fails with its last attempt, but never before it was
@@ -179,9 +197,9 @@ def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> N
     most = settings.COLLECTOR.max_attempts
     is_exhausted = claim.attempts >= attempts_allowed and isolated >= most
     code = "worker_lost"
-    if exit_code == OUT_OF_MEMORY:
+    if end == OUT_OF_MEMORY:
         code, is_exhausted = "memory_limit", is_exhausted or (isolated > 0 and attempts_allowed == most)
-    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, exit_code)}
+    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, end)}
     if is_exhausted:
         claim.item.update(losses=isolated + 1)
         record(claim, Outcome(ItemState.FAILED, **error))
@@ -197,16 +215,18 @@ def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> N
     )
 
 
-def _describe_losses(claim: Claim, exit_code: int | None) -> str:
+def _describe_losses(claim: Claim, end: int | str | None) -> str:
     """Returns how often workers were lost with this stock, and how the last one ended if that is known."""
-    if exit_code == OUT_OF_MEMORY:
+    if end == OUT_OF_MEMORY:
         return errors.stored_reason("memory_limit")
-    if exit_code is None:
-        end = "did not report until its lease expired"
-    elif exit_code >= 0:
-        end = f"exited with status {exit_code}"
+    if end is None:
+        how = "did not report until its lease expired"
+    elif isinstance(end, str):
+        how = f"failed with {end}"
+    elif end >= 0:
+        how = f"exited with status {end}"
     else:
-        end = f"was killed by signal {-exit_code}"
+        how = f"was killed by signal {-end}"
         with suppress(ValueError):  # a signal without a name
-            end = f"was killed by {signal.Signals(-exit_code).name}"
-    return errors.stored_reason("worker_lost", losses=claim.losses + 1, isolated=claim.losses, end=end)
+            how = f"was killed by {signal.Signals(-end).name}"
+    return errors.stored_reason("worker_lost", losses=claim.losses + 1, isolated=claim.losses, end=how)

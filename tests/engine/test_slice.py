@@ -2,10 +2,12 @@
 
 import math
 import sys
+import threading
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
@@ -16,7 +18,7 @@ from tasks_app.conf import Simulated
 from tasks_app.engine import recorder, slice
 from tasks_app.models import CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
-from tasks_app.workers import shutdown, watchdog
+from tasks_app.workers import memory, shutdown, watchdog
 from tests.engine.helpers import cancel_if_running, make_first_task, run_all_attempts, run_one_slice
 from tests.factories import ACTOR, make_task
 from tests.fakes import scripted_sources
@@ -331,16 +333,75 @@ def test_pause_counts_from_the_last_ended_stock(configure_short_slices):
     assert task.success_count == 1
 
 
-def test_slice_without_memory_ends_its_process(configure, monkeypatch):
-    """Its own thread may be the one that gets the `MemoryError` of a request's memory."""
+def fail_to_store(monkeypatch, error):
+    """Makes a slice's own thread fail when it stores a response."""
 
     def fail(*arguments, **options):
-        raise MemoryError
+        raise error
 
-    configure()
-    make_first_task()
     monkeypatch.setattr(recorder.Recorder, "store", fail)
+
+
+def exit_code(monkeypatch):
+    """Runs a slice that ends its process. Returns its exit code."""
     monkeypatch.setattr(slice.os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as left:
         run_one_slice()
-    assert left.value.code == lifecycle.OUT_OF_MEMORY
+    return left.value.code
+
+
+def test_slice_without_memory_ends_its_process(configure, monkeypatch):
+    """Its own thread may be the one that gets the `MemoryError` of a request's memory."""
+    configure()
+    make_first_task()
+    fail_to_store(monkeypatch, MemoryError())
+    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+
+
+def test_slice_with_too_little_memory_for_a_thread_ends_its_process(configure, monkeypatch):
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    configure()
+    make_first_task()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(memory, "is_scarce", lambda: True)
+    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+
+
+def test_database_error_after_a_lack_of_memory_ends_the_process(configure, monkeypatch):
+    """libpq and Django don't raise `MemoryError` when their memory is refused."""
+    configure(first=lambda request: bytearray(sys.maxsize))
+    make_first_task()
+
+    def fail(*arguments):
+        raise OperationalError("out of memory")
+
+    monkeypatch.setattr(lifecycle, "suspect", fail)
+    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+
+
+def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkeypatch):
+    configure(fan_out=1)
+    task = make_first_task()
+    with monkeypatch.context() as patch:
+        fail_to_store(patch, KeyError("a bug"))
+        with pytest.raises(KeyError):
+            run_one_slice()
+    item = task.items.get(losses=1)
+    assert (item.state, item.attempts, item.error_code) == ("pending", 0, "worker_lost")
+    assert item.error_message.endswith("The last one failed with KeyError.")
+    assert not OrmQ.objects.exists(), "the watchdog's next round supplies the task"
+    watchdog.tick()
+    work()
+    task.refresh_from_db()
+    assert task.success_count == 3
+
+
+def test_database_error_of_a_slice_makes_no_suspects(configure, monkeypatch):
+    configure(fan_out=1)
+    task = make_first_task()
+    fail_to_store(monkeypatch, OperationalError("the connection is gone"))
+    with pytest.raises(OperationalError):
+        run_one_slice()
+    assert not task.items.exclude(losses=0).exists()
