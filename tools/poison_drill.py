@@ -1,18 +1,15 @@
 """Collects good stocks beside poison ones: `python -m tools.poison_drill --help`.
 
 Prints the stocks that succeeded and those that failed by their code, the time that the task took, and the
-most memory that a worker held. Exits with 1 unless every good stock succeeded and every poison one failed
-with a code that says what was wrong.
+most memory that a process of the machine held. Exits with 1 unless every good stock succeeded and every
+poison one failed with a code that says what was wrong.
 """
 
 import argparse
 import os
 import re
 import sys
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,14 +21,13 @@ from tools.worker_machine import Machine, environment, eventually
 
 FIRST_DAY, LAST_DAY = date(2024, 1, 1), date(2024, 12, 31)
 LONGEST_SECONDS = 600.0
-SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of the stocks: `failed` counts the failed ones by code, `messages` are their sentences.
 
-    `deaths`: the worker processes that died; `peak_mb`: the most memory that one of them held.
+    `deaths`: the worker processes that died; `peak_mb`: the most memory, in MB, that a process held.
     """
 
     good: int
@@ -67,7 +63,7 @@ def settings(
 
 
 def run(machine: Machine, kind: str, good: int, poison: int) -> Result:
-    """Collects all stocks on a machine that has been started with these `settings`."""
+    """Collects all stocks on a machine that has been started with these `settings`, and stops it."""
     from tasks_app import lifecycle
     from tasks_app.lifecycle.events import Actor
     from tasks_app.models import CollectionItem, CollectionTask
@@ -75,10 +71,10 @@ def run(machine: Machine, kind: str, good: int, poison: int) -> Result:
     from tasks_app.orders.order import Order
 
     order = Order(start_date=FIRST_DAY, end_date=LAST_DAY, market="CN", source="poison")
-    with peak_memory(machine) as peak:
-        pk = lifecycle.start(order, Actor(Channel.COMMAND), today=LAST_DAY).pk
-        running = CollectionTask.objects.filter(pk=pk, status="running")
-        eventually(lambda: not running.exists(), LONGEST_SECONDS, "the task's end")
+    pk = lifecycle.start(order, Actor(Channel.COMMAND), today=LAST_DAY).pk
+    running = CollectionTask.objects.filter(pk=pk, status="running")
+    eventually(lambda: not running.exists(), LONGEST_SECONDS, "the task's end")
+    peak_mb = machine.stop()
     task = CollectionTask.objects.get(pk=pk)
     failed = CollectionItem.objects.filter(task=task, state="failed").order_by("position")
     assert task.end_time
@@ -89,39 +85,9 @@ def run(machine: Machine, kind: str, good: int, poison: int) -> Result:
         failed=dict(Counter(failed.values_list("error_code", flat=True))),
         messages=sorted(set(failed.values_list("error_message", flat=True))),
         seconds=(task.end_time - task.start_time).total_seconds(),
-        peak_mb=max(peak.values(), default=0.0),
+        peak_mb=peak_mb,
         deaths=len(re.findall(r"worker-\d+ died", machine.log())),
     )
-
-
-@contextmanager
-def peak_memory(machine: Machine) -> Iterator[dict[int, float]]:
-    """Yields the most memory in MB that each of the machine's workers has held so far, by pid. Linux only."""
-    peak: dict[int, float] = {}
-    is_over = threading.Event()
-
-    def sample() -> None:
-        while not is_over.wait(SAMPLE_SECONDS):
-            for pid in machine.current().workers:
-                if found := _resident_peak(pid):
-                    peak[pid] = found
-
-    sampler = threading.Thread(target=sample)
-    sampler.start()
-    try:
-        yield peak
-    finally:
-        is_over.set()
-        sampler.join()
-
-
-def _resident_peak(pid: int) -> float:
-    """Returns the most memory in MB that a living process has held; 0 if it is gone."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return 0.0
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def arguments() -> argparse.Namespace:
@@ -158,7 +124,7 @@ def drill(kind: str, folder: Path, url: str, options: Any) -> bool:
     for name in ("succeeded", "failed", "deaths"):
         print(f"{name:>12}  {getattr(result, name)}")
     print(f"{'seconds':>12}  {result.seconds:.1f}")
-    print(f"{'peak memory':>12}  {result.peak_mb:.0f} MB per worker")
+    print(f"{'peak memory':>12}  {result.peak_mb:.0f} MB in one process")
     for message in result.messages[:3]:
         print(f"{'':>12}  {message}", flush=True)
     return holds

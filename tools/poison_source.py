@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from tasks_app.conf import Conf, Simulated
-from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.base import Bar, Request, Transient
 from tasks_app.sources.simulated.exchange import index_of
 from tasks_app.sources.simulated.source import SimulatedSource
 from tools import odd_answers
@@ -36,6 +36,14 @@ def swell(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
         taken.append(bytearray(1_000_000))
 
 
+def swell_wrapped(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
+    """The same in a library that passes every error on as its own."""
+    try:
+        return swell(request, bars)
+    except Exception as error:
+        raise Transient("The response broke off.") from error
+
+
 def swell_shared(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
     """The same with memory that no resource limit counts, so that only the supervisor notices."""
     taken = []
@@ -61,6 +69,7 @@ KINDS = {
     "killer": Kind(kill, ("worker_lost",)),
     "leaver": Kind(leave, ("worker_lost",)),
     "sweller": Kind(swell, ("memory_limit",)),
+    "wrapped sweller": Kind(swell_wrapped, ("memory_limit",)),
     "shared sweller": Kind(swell_shared, ("memory_limit",)),
     **{name: give(odd) for name, odd in odd_answers.BARS.items()},
 }
