@@ -1,4 +1,7 @@
-"""A simulated exchange of which every few stocks are poison; loaded by dotted path like a third party's."""
+"""A simulated exchange of which every few stocks, or the stock list, are poison.
+
+It is loaded by its dotted path like a third party's source.
+"""
 
 import mmap
 import os
@@ -8,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from tasks_app.conf import Conf, Simulated
-from tasks_app.sources.base import Bar, Request, Transient
+from tasks_app.sources.base import Bar, Request, Symbol, Transient
 from tasks_app.sources.simulated.exchange import index_of
 from tasks_app.sources.simulated.source import SimulatedSource
 from tools import odd_answers
@@ -54,15 +57,24 @@ def swell_shared(request: Request, bars: Sequence[Bar]) -> Sequence[Bar]:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a poison stock's request does, given the right answer, and the codes that tell what was wrong."""
+    """What a poison stock's request does, given the right answer, and the codes that tell what was wrong.
+
+    With `stock_list` no stock is poison, but the list of all stocks.
+    """
 
     poison: Poison
     error_codes: tuple[str, ...]
+    stock_list: OddAnswer | None = None
 
 
 def give(odd: OddAnswer) -> Kind:
     """Returns the kind of a stock whose answer is odd."""
     return Kind(lambda request, bars: odd.answer(bars), (odd.code,))
+
+
+def spoil_list(odd: OddAnswer) -> Kind:
+    """Returns the kind of a market whose stock list is odd."""
+    return Kind(lambda request, bars: bars, (odd.code,), odd)
 
 
 KINDS = {
@@ -72,6 +84,7 @@ KINDS = {
     "wrapped sweller": Kind(swell_wrapped, ("memory_limit",)),
     "shared sweller": Kind(swell_shared, ("memory_limit",)),
     **{name: give(odd) for name, odd in odd_answers.BARS.items()},
+    **{f"list {name}": spoil_list(odd) for name, odd in odd_answers.STOCK_LISTS.items()},
 }
 
 
@@ -82,7 +95,7 @@ class PoisonSource(SimulatedSource):
 
     def __init__(self, settings: Simulated, kind: str, every: int) -> None:
         super().__init__(settings)
-        self.poison, self.every = KINDS[kind].poison, every
+        self.kind, self.every = KINDS[kind], every
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
@@ -90,7 +103,11 @@ class PoisonSource(SimulatedSource):
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         bars = super().fetch(request)
-        return self.poison(request, bars) if self.is_poison(request) else bars
+        return self.kind.poison(request, bars) if self.is_poison(request) else bars
+
+    def symbols(self, market: str) -> Sequence[Symbol]:
+        symbols = super().symbols(market)
+        return self.kind.stock_list.answer(symbols) if self.kind.stock_list else symbols
 
     def is_poison(self, request: Request) -> bool:
         index = index_of(request.code)
