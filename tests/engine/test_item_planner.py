@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import islice
 
 import pytest
 from django.db.models.functions import Now
@@ -13,10 +14,11 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle
 from tasks_app.lifecycle import worker_actions
 from tasks_app.market import stock_list
-from tasks_app.models import CollectionItem, SourceGate, TaskEvent
+from tasks_app.models import CollectionItem, SourceGate, Stock, StockList, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
+from tests.factories import ACTOR
 from tests.fakes.scripted_sources import STOCKS, First
 from tools.in_process import work
 
@@ -152,6 +154,41 @@ def test_drain_leaves_the_rest_of_a_plan_to_the_next_slice(configure_short_slice
     task.refresh_from_db()
     assert task.planned_at is not None
     assert (task.total_stocks, task.items.count()) == (STOCKS, STOCKS)
+
+
+def cancel_before_batch(monkeypatch, number):
+    """Runs a plan of batches of four stocks whose task is cancelled before the batch of this number.
+
+    The slice sends no heartbeat meanwhile: only the fence can stop it.
+    """
+    task, batches = make_first_task(stock_codes=None), []
+
+    def take_batch(rest, size):
+        batches.append(size)
+        if len(batches) == number:
+            lifecycle.cancel(task.pk, ACTOR)
+        return islice(rest, size)
+
+    monkeypatch.setattr(stock_list, "islice", take_batch)
+    monkeypatch.setattr(stock_list, "BATCH", 4)
+    run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "cancelled"
+
+
+def test_cancel_between_two_batches_of_stocks_stores_no_further_one(configure, monkeypatch):
+    configure(heartbeat=60.0)
+    cancel_before_batch(monkeypatch, 2)
+    assert Stock.objects.count() == 4
+    assert not StockList.objects.exists()
+
+
+def test_cancel_after_the_last_batch_of_stocks_stores_no_list(configure, monkeypatch):
+    configure(heartbeat=60.0)
+    cancel_before_batch(monkeypatch, 4)  # which is empty
+    assert Stock.objects.count() == STOCKS
+    assert not StockList.objects.exists()
+    assert stock_list.fresh_codes("CN", "first", 60.0) is None
 
 
 def test_repeatedly_lost_plan_fails_the_task(configure_short_slices):
