@@ -97,7 +97,7 @@ class RequestQueue:
     def record_from_days(self, source: SourceState) -> None:
         """Records the waiting stocks whose days of the whole market are all cached."""
         for item in self._waiting_for(source):
-            sessions = source.days.sessions_for(item.request)
+            sessions = self._sessions_for(item)
             if sessions and not source.days.missing(sessions):
                 self.waiting.remove(item)
                 bars = source.days.bars(item.claim.code, sessions)
@@ -159,17 +159,20 @@ class RequestQueue:
     def _waiting_for(self, source: SourceState) -> list[StockRequest]:
         return [item for item in self.waiting if item.source is source]
 
-    def _needed_calls(self, source: SourceState) -> list[SourceCall]:
-        """Returns the calls that the waiting stocks need: each missing day once, then single stocks.
+    def _sessions_for(self, item: StockRequest) -> tuple[date, ...]:
+        """Returns the days of the whole market that answer the stock's request; none for a suspect.
 
-        A suspect is requested by itself: a day's response that kills the worker is not its fault.
+        It is requested by itself: a day's response that kills the worker is not its fault.
         """
+        return () if item.claim.is_isolated else item.source.days.sessions_for(item.request, self.calls)
+
+    def _needed_calls(self, source: SourceState) -> list[SourceCall]:
+        """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
         days, fetch = source.days, source.source.fetch
         missing_days: set[date] = set()
         single_stocks = []
         for item in self._waiting_for(source):
-            missing = days.missing(days.sessions_for(item.request))
-            if missing and not item.claim.is_isolated:
+            if missing := days.missing(self._sessions_for(item)):
                 missing_days.update(missing)
             else:
                 single_stocks.append(SourceCall(source, partial(fetch, item.request), item))

@@ -5,6 +5,7 @@ from math import inf
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django_q.conf import Conf as QConf
 
@@ -15,7 +16,7 @@ from tasks_app.models import DailyBar, TaskEvent
 from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.sources.base import Request, Transient
 from tasks_app.sources.simulated.source import SimulatedSource
-from tests.engine.helpers import run_all_attempts
+from tests.engine.helpers import run_all_attempts, run_one_slice
 from tests.factories import make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import STOCKS, ByDay
@@ -131,6 +132,34 @@ def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     collect()
     assert "2024-03-01" not in requests()
     assert len(requests()) == STOCKS
+
+
+def test_suspect_is_requested_before_the_source_is_asked_for_a_day(configure_days, monkeypatch):
+    def offers_day(self, market, day):
+        ByDay.calls.append("offers")
+        return True
+
+    monkeypatch.setattr(ByDay, "offers_day", offers_day, raising=False)
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    task.items.filter(code="000001").update(losses=1)
+    work()
+    assert ByDay.calls[:2] == ["000001", "offers"]
+
+
+def test_hung_question_for_a_day_replaces_the_worker_and_stands_beside_no_suspect(
+    configure_days, monkeypatch, clock
+):
+    monkeypatch.setattr(ByDay, "offers_day", lambda *args: clock.sleep(inf), raising=False)
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    while_asked = Now() + timedelta(seconds=day_fetches.OFFER_SECONDS / 2)
+    task.items.exclude(code="000001").update(losses=1, not_before=while_asked)
+    run_one_slice()
+    assert requests() == ["000001"]
+    assert task.items.filter(state="pending", losses=1).count() == STOCKS - 1
+    assert QConf.MAX_RSS == 1, "the process is replaced, and the next one takes the suspects"
+    assert task.events.filter(kind="warned", params__code="by_day_failed").exists()
 
 
 def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
