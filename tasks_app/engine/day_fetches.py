@@ -54,7 +54,8 @@ def day_cache(task_id: UUID, source: str) -> DayCache:
 class DayFetcher:
     """Decides whether a task requests whole days from one of its sources, and requests them.
 
-    `problem` says why the source could not tell whether it offers a day; "" if it could.
+    `problem` says why no days are requested although the source serves them, until the task's warning says
+    so; "" if there is nothing to say.
     """
 
     def __init__(self, task: CollectionTask, name: str, source: CheckedSource, conf: Conf) -> None:
@@ -68,10 +69,7 @@ class DayFetcher:
         serves_days = traits.serves_days(task.market, task.adjust)
         self.is_worthwhile = serves_days and task.total_stocks >= conf.by_day_from
         if self.is_worthwhile and not self.cache.given_up:
-            events = TaskEvent.objects.filter(task=task)
-            warned = events.filter(kind=EventKind.WARNED, params__code=FAILED)
-            lost = events.filter(kind=EventKind.RESCUED)  # a day's response may be what kills the workers
-            self.cache.given_up = warned.exists() or lost.count() >= conf.max_attempts
+            self._give_up_like_others()
 
     def sessions_for(self, request: Request, calls: CallPool[Any]) -> tuple[date, ...]:
         """Returns the days that answer the request; none if the stock is to be requested by itself.
@@ -128,6 +126,15 @@ class DayFetcher:
         """Returns the stock's bars on these days in ascending date order."""
         bars = (self.cache.days[day].get(code) for day in sorted(sessions))
         return [bar for bar in bars if bar is not None]
+
+    def _give_up_like_others(self) -> None:
+        """Requests no days once another process has given up, or after workers were lost that did."""
+        events = TaskEvent.objects.filter(task=self.task)
+        lost = events.filter(kind=EventKind.RESCUED, params__by_day=True).count()
+        if events.filter(kind=EventKind.WARNED, params__code=FAILED).exists():
+            self.cache.given_up = True
+        elif lost >= self.conf.max_attempts:
+            self.problem, self.cache.given_up = f"Workers lost while they requested one: {lost}.", True
 
     def _is_offered(self, day: date, calls: CallPool[Any]) -> bool:
         """Asks the source, once per slice and day, in a thread: its code may raise anything, or hang.

@@ -133,7 +133,11 @@ def supply(task_id: UUID) -> None:
         if lane.begun and lane.lease_until and not is_planned:  # a slice that never began was not lost
             events.record_event(task_id, EventKind.RESCUED, WORKER, lane=lane.number)
         lanes.filter(pk=lane.pk).update(
-            generation=F("generation") + 1, begun=False, lease_until=lease_end(), worker=""
+            generation=F("generation") + 1,
+            begun=False,
+            lease_until=lease_end(),
+            worker="",
+            fetches_day=False,
         )
         dispatch.queue_slice(task_id, lane.number, lane.generation + 1)
 
@@ -174,11 +178,15 @@ def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], end: int 
     """Releases the items of lost workers. An item that was lost in isolation too often has failed.
 
     `end` is the exit code of the worker's process, or the error that ended its slice; None if not known.
+    The event's `by_day` says whether one of the workers requested a whole day of the market.
     """
     rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses"))
     if not rows:
         return
-    events.record_event(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
+    lanes = CollectionLane.objects.filter(task_id=task_id, number__in=lost.values("lane"))
+    by_day = lanes.filter(fetches_day=True).exists()
+    codes = [code for _, code, *_ in rows]
+    events.record_event(task_id, EventKind.RESCUED, WORKER, codes=codes, by_day=by_day)
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
     attempts_allowed = settings.COLLECTOR.max_attempts * (1 + len(fallbacks))
     for pk, code, fence, attempts, losses in rows:

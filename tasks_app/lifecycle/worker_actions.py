@@ -167,6 +167,13 @@ def beat(lane: Lane) -> None:
         CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
 
 
+def note_days(lane: Lane, *, in_flight: bool) -> None:
+    """Records whether the slice requests whole days: if its worker is lost, one of them may be the cause."""
+    with transaction.atomic():
+        lock_lane(lane)
+        lane.row.update(fetches_day=in_flight)
+
+
 def warn(lane: Lane, code: str, **params: str) -> None:
     """Records a warning about the task, which continues. Each code is recorded once per task."""
     with transaction.atomic():

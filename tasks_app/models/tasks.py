@@ -211,6 +211,8 @@ class CollectionLane(models.Model):
     begun = models.BooleanField(default=False, editable=False)
     lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
     worker = models.CharField(_("worker"), max_length=100, blank=True)
+    # Whether the slice has a request for a whole day in flight, which may be what kills its worker.
+    fetches_day = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         verbose_name = _("lane")
