@@ -92,9 +92,7 @@ class WatchdogLoop:
             except (OperationalError, InterfaceError):
                 raise
             except Exception:
-                logger.exception(
-                    "a lost lane waits for its lease to expire: %s", self.losses[0].lane
-                )
+                logger.exception("a lost lane waits for its lease to expire: %s", self.losses[0].lane)
             del self.losses[0]
 
     def _is_new(self, problem: str) -> bool:

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import islice
+from uuid import UUID
 
 import pytest
 from django.db.models.functions import Now
@@ -14,7 +15,7 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle
 from tasks_app.lifecycle import worker_actions
 from tasks_app.market import stock_list
-from tasks_app.models import CollectionItem, SourceGate, Stock, StockList, TaskEvent
+from tasks_app.models import CollectionItem, CollectionTask, SourceGate, Stock, StockList, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
@@ -194,9 +195,40 @@ def test_cancel_after_the_last_batch_of_stocks_stores_no_list(configure, monkeyp
 def test_repeatedly_lost_plan_fails_the_task(configure_short_slices):
     configure_short_slices()
     task = make_first_task(stock_codes=None)
-    for _ in range(11):
-        task.lanes.update(begun=True, lease_until=Now() - timedelta(seconds=1))
+    for _ in range(10):
+        assert task_status(task) == "running"
+        task.lanes.filter(number=0).update(begun=True, lease_until=Now() - timedelta(seconds=1))
         lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert task.error_code == "plan_lost"
     assert TaskEvent.objects.filter(task=task, kind="rescued").count() == 10
+
+
+def lose_planner(exit_code):
+    """Loses the worker that plans the task in the first slice of the queue, as its supervisor reports it."""
+    job = OrmQ.objects.get()
+    job.delete()
+    task_id, number, generation = job.task["args"]
+    lane = lifecycle.begin(UUID(task_id), number, generation, "host:1")
+    lifecycle.rescue_lane(lane, exit_code)
+
+
+def test_plan_that_fills_the_memory_twice_fails_the_task(configure_short_slices):
+    configure_short_slices()
+    task = make_first_task(stock_codes=None)
+    for exit_code in (-9, lifecycle.OUT_OF_MEMORY):
+        lose_planner(exit_code)
+        assert task_status(task) == "running"
+    lose_planner(lifecycle.OUT_OF_MEMORY)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "memory_limit")
+    assert task.error_message == (
+        "The stock list could not be read. The request filled the worker's memory up to its limit "
+        "(COLLECTOR_WORKER_MEMORY)."
+    )
+    assert not OrmQ.objects.exists()
+    make_first_task()  # the slot is free
+
+
+def task_status(task):
+    return CollectionTask.objects.get(pk=task.pk).status

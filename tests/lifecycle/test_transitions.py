@@ -502,7 +502,6 @@ def test_plan_fails_after_ten_lost_workers():
         make_lane(task)
         _expire_leases(task)
         lifecycle.rescue(task.pk)
-    lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "plan_lost")
 
