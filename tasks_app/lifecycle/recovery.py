@@ -231,7 +231,7 @@ def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> N
     lost in isolation COLLECTOR_MAX_ATTEMPTS times: a worker can also be killed from outside. Memory is not
     filled from outside: one loss in isolation is enough, unless another source may do better.
     """
-    isolated = claim.losses  # each loss but the first was in isolation
+    isolated = claim.losses  # with this one: all but the first were in isolation
     most = settings.COLLECTOR.max_attempts
     is_exhausted = claim.attempts >= attempts_allowed and isolated >= most
     code = "worker_lost"
@@ -254,7 +254,7 @@ def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> N
 
 
 def _describe_losses(claim: Claim, end: int | str | None) -> str:
-    """Returns how often workers were lost with this stock, and how the last one ended if that is known."""
+    """Returns how often workers were lost with this stock alone, and how the last one ended if known."""
     if end == OUT_OF_MEMORY:
         return errors.stored_reason("memory_limit")
     if end is None:
@@ -267,4 +267,4 @@ def _describe_losses(claim: Claim, end: int | str | None) -> str:
         how = f"was killed by signal {-end}"
         with suppress(ValueError):  # a signal without a name
             how = f"was killed by {signal.Signals(-end).name}"
-    return errors.stored_reason("worker_lost", losses=claim.losses + 1, isolated=claim.losses, end=how)
+    return errors.stored_reason("worker_lost", isolated=claim.losses, end=how)

@@ -139,7 +139,8 @@ def requeue(
 def suspect(claim: Claim, error_code: str, error_message: str) -> None:
     """Releases a claimed stock that may be what has harmed its worker: it is tried again in isolation.
 
-    It costs no attempt, because another request of the worker may be the cause.
+    It costs no attempt, because another request of the worker may be the cause. It counts as the stock's
+    first loss although the worker lives; see `CollectionItem`.
     """
     _release(
         claim,
