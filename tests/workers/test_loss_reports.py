@@ -102,7 +102,7 @@ def test_report_waits_for_the_database(held, monkeypatch):
 @pytest.mark.django_db
 @pytest.mark.parametrize("error", [DataError("out of range"), ZeroDivisionError("a bug")])
 def test_report_that_fails_is_dropped_and_the_round_goes_on(held, monkeypatch, caplog, error):
-    claim, loss = held
+    _, loss = held
     loop, reported, ticks = watchdog.WatchdogLoop(), [], []
     second = loss._replace(lane=loss.lane._replace(generation=7))
     loop.losses += [loss, second]
