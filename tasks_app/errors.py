@@ -250,8 +250,8 @@ STORED_REASONS = {
     "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
     "timeout": "The source did not respond within %(seconds)g s.",
     "worker_lost": (
-        "Workers lost while they collected this stock: %(losses)d, of these with no other stock in hand: "
-        "%(isolated)d. The last one %(end)s."
+        "Workers lost while they collected only this stock: %(isolated)d. "
+        "The last worker lost with it %(end)s."
     ),
 }
 

@@ -51,6 +51,7 @@ def plan(
                 symbols,
                 today=today,
                 accept_shrink=is_free,
+                fence=partial(lifecycle.lock_lane, lane),
                 after_batch=after_batch,
             )
             _warn_left_aside(lane, symbols.left_aside)

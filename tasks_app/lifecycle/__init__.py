@@ -13,7 +13,7 @@ locks the task's row first, so verbs of one task never deadlock. All times are t
 disagree.
 """
 
-from tasks_app.lifecycle.claims import Claim, Lane, Outcome
+from tasks_app.lifecycle.claims import Claim, Lane, Outcome, lock_lane
 from tasks_app.lifecycle.completion import record
 from tasks_app.lifecycle.data_deletion import delete_source_data
 from tasks_app.lifecycle.recovery import (
@@ -31,6 +31,7 @@ from tasks_app.lifecycle.worker_actions import (
     claim,
     close,
     decline,
+    note_days,
     plan,
     record_and_claim,
     requeue,
@@ -53,6 +54,8 @@ __all__ = [
     "decline",
     "delete_source_data",
     "fail",
+    "lock_lane",
+    "note_days",
     "plan",
     "record",
     "record_and_claim",

@@ -139,7 +139,8 @@ def requeue(
 def suspect(claim: Claim, error_code: str, error_message: str) -> None:
     """Releases a claimed stock that may be what has harmed its worker: it is tried again in isolation.
 
-    It costs no attempt, because another request of the worker may be the cause.
+    It costs no attempt, because another request of the worker may be the cause. It counts as the stock's
+    first loss although the worker lives; see `CollectionItem`.
     """
     _release(
         claim,
@@ -165,6 +166,13 @@ def beat(lane: Lane) -> None:
         lock_lane(lane)
         lane.claimed_items.update(lease_until=lease_end())
         CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
+
+
+def note_days(lane: Lane, *, in_flight: bool) -> None:
+    """Records whether the slice requests whole days: if its worker is lost, one of them may be the cause."""
+    with transaction.atomic():
+        lock_lane(lane)
+        lane.row.update(fetches_day=in_flight)
 
 
 def warn(lane: Lane, code: str, **params: str) -> None:

@@ -78,12 +78,14 @@ def sync(
     *,
     today: date,
     accept_shrink: bool = False,
+    fence: Callable[[], None] = lambda: None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> SyncResult:
     """Adds and updates the listed stocks, a batch per transaction, then stores that the list was read.
 
     Each batch is true by itself and storing it again changes nothing, so an interrupted sync is simply
-    repeated. `after_batch` is called outside of any transaction; what it raises ends the sync. Raises
+    repeated. `fence` is called last in each transaction: what it raises rolls that one back and ends the
+    sync. `after_batch` is called outside of any transaction; what it raises ends the sync. Raises
     `Permanent`, before anything is stored, for a list that is empty, holds malformed codes, or is over a
     tenth shorter than the last one of this source, unless `accept_shrink`: a list whose last pages are
     missing looks the same.
@@ -98,12 +100,15 @@ def sync(
         with transaction.atomic():
             list(StockList.objects.select_for_update().filter(market=market).order_by("source"))
             counts = _merge(market, batch, today)
+            fence()  # last: it may lock a task's row, which a cancel waits for
         added, renamed, delisted = added + counts[0], renamed + counts[1], delisted + counts[2]
         after_batch()
-    row, _ = StockList.objects.update_or_create(
-        market=market, source=source, defaults={"size": len(listed), "synced_at": Now()}
-    )
-    row.refresh_from_db()
+    with transaction.atomic():
+        row, _ = StockList.objects.update_or_create(
+            market=market, source=source, defaults={"size": len(listed), "synced_at": Now()}
+        )
+        row.refresh_from_db()
+        fence()
     cache.set(_cache_key(market, source), (row.synced_at, list(listed)), CACHE_SECONDS)
     return SyncResult(len(listed), added, renamed, delisted)
 

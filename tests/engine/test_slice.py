@@ -390,7 +390,7 @@ def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkey
             run_one_slice()
     item = task.items.get(losses=1)
     assert (item.state, item.attempts, item.error_code) == ("pending", 0, "worker_lost")
-    assert item.error_message.endswith("The last one failed with KeyError.")
+    assert item.error_message.endswith("The last worker lost with it failed with KeyError.")
     assert not OrmQ.objects.exists(), "the watchdog's next round supplies the task"
     watchdog.tick()
     work()

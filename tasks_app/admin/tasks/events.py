@@ -31,6 +31,7 @@ PARAMETER_NAMES = {
     "stock_codes": gettext_lazy("stock codes"),
     "stocks": gettext_lazy("stocks"),
     "codes": gettext_lazy("stock codes"),
+    "by_day": gettext_lazy("whole day in flight"),
     "code": gettext_lazy("reason"),
     "error_code": gettext_lazy("only the error"),
     "by": gettext_lazy("new task"),
