@@ -88,6 +88,7 @@ def test_stock_absent_from_a_day_is_not_requested_again(configure_days):
     assert again.status == "completed"
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     "fields",
     [
@@ -101,6 +102,7 @@ def test_many_days_or_few_stocks_use_single_requests(configure_days, fields):
     assert set(requests()) == set(task.items.values_list("code", flat=True))
 
 
+@pytest.mark.any_database
 def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "day_adjusts", ("",), raising=False)
     configure_days(scripted_sources.whole_market)
@@ -189,6 +191,7 @@ def test_suspect_is_requested_by_itself(configure_days):
     assert sorted(requests()) == ["000001", "2024-03-01", "2024-03-04"]
 
 
+@pytest.mark.any_database
 def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
     configure_days(scripted_sources.whole_market)
@@ -225,6 +228,7 @@ def test_hung_question_for_a_day_replaces_the_worker_and_stands_beside_no_suspec
     assert task.events.filter(kind="warned", params__code="by_day_failed").exists()
 
 
+@pytest.mark.any_database
 def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
     failed = []
 
@@ -250,6 +254,7 @@ def raise_unexpected(day):
     raise ZeroDivisionError("a vendor's bug")
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("days", "attempts"),
     [
@@ -385,6 +390,7 @@ def test_days_count_as_requests_of_the_limiter(configure_days):
     assert len(ByDay.calls) == 3
 
 
+@pytest.mark.any_database
 def test_cache_holds_at_most_days_at_once(configure_days):
     configure_days(scripted_sources.whole_market, days_at_once=2)
     collect()
@@ -393,6 +399,7 @@ def test_cache_holds_at_most_days_at_once(configure_days):
     assert all(len(cache.days) <= 2 for cache in day_fetches._caches.values())
 
 
+@pytest.mark.any_database
 def test_simulated_days_equal_its_single_stocks(settings):
     source = SimulatedSource(Simulated(stocks=3))
     day = source.fetch_day("SIM", FRIDAY, "")
