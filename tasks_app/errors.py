@@ -119,6 +119,32 @@ class MalformedCodes(OrderError):
     )
 
 
+class ShortCodes(OrderError):
+    code = "short_codes"
+    field = "stock_codes"
+    template = _(
+        "Too short for an A-share: %(codes)s. If a spreadsheet took the leading zeros away, write %(meant)s. A "
+        "stock of Hong Kong needs the market HK."
+    )
+
+
+class IndexCodes(OrderError):
+    code = "index_codes"
+    field = "stock_codes"
+    template = _(
+        "Code and exchange do not match: %(codes)s. %(first)s is an index or nothing of %(named)s; the stock "
+        "%(stock)s is one of %(expected)s. For the stock write %(stock)s; indices are not collected."
+    )
+
+
+class CodesOfOtherMarket(OrderError):
+    code = "codes_of_other_market"
+    field = "stock_codes"
+    template = _(
+        "Not of the market %(market)s: %(codes)s. Order the stocks of each market by themselves (%(other)s)."
+    )
+
+
 class TooManyCodes(OrderError):
     code = "too_many_codes"
     field = "stock_codes"
@@ -143,6 +169,21 @@ class IdempotencyConflict(OrderError):
     code = "idempotency_conflict"
     field = "Idempotency-Key"
     template = _("This Idempotency-Key was already used with another body. Use a new key.")
+
+
+class ImportNotFound(CollectorError):
+    code = "import_not_found"
+    template = _("There is no import %(id)s that could be undone.")
+
+
+class CodeChangeConflict(CollectorError):
+    code = "code_change_conflict"
+    template = _("Nothing was stored: %(new)s can't follow %(old)s, as another code became %(new)s already.")
+
+
+class AliasConflict(CollectorError):
+    code = "alias_conflict"
+    template = _("“%(alias)s” can't be an alias: it is a stock's code, or stands for itself.")
 
 
 class TaskAlreadyRunning(CollectorError):

@@ -164,7 +164,7 @@ class RequestQueue:
 
         A suspect is requested by itself: a day's response that kills the worker is not its fault.
         """
-        days, fetch = source.days, source.source.fetch
+        days, fetch = source.days, source.fetch
         missing_days: set[date] = set()
         single_stocks = []
         for item in self._waiting_for(source):

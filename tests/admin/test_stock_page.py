@@ -266,7 +266,7 @@ def test_csv_has_requested_days_and_adjustment():
     assert len(lines(client.get(address))) == 6
 
 
-@pytest.mark.parametrize(("code", "told"), [("000001", "000001.CN"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
+@pytest.mark.parametrize(("code", "told"), [("000001", "000001.SZ"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
 def test_csv_codes_are_no_numbers_or_formulas(code, told):
     stock = make_stock(code, "CN")
     make_series(stock, 0)

@@ -111,7 +111,12 @@ def test_csv_streams_more_than_a_page(client, how):
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert response.headers["Content-Disposition"] == 'attachment; filename="US-AAPL.csv"'
     rows = read_csv(response)
-    assert (len(rows), rows[0]["day"], rows[0]["code"], rows[0]["amount"]) == (1200, "2024-01-01", "AAPL", "")
+    assert (len(rows), rows[0]["day"], rows[0]["code"], rows[0]["amount"]) == (
+        1200,
+        "2024-01-01",
+        "AAPL.US",
+        "",
+    )
 
 
 def test_csv_pages_with_limit(client):
@@ -135,7 +140,7 @@ def test_invalid_csv_page_is_rejected_in_json(client, query):
 def test_csv_quotes_formulas_but_not_numbers(client):
     make_bars(make_stock("US", "-1.2"), 1, change=-0.5)
     row = read_csv(client.get(f"{BASE}/quotes/US/-1.2?format=csv"))[0]
-    assert (row["code"], row["change"]) == ("'-1.2", "-0.5")
+    assert (row["code"], row["change"]) == ("'-1.2.US", "-0.5")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])

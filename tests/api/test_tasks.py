@@ -89,9 +89,9 @@ def test_start_accepts_nulls_and_boolean_words(client):
 
 
 def test_unlisted_codes_are_named_and_left_out(client):
-    make_stock("SIM", "000001")
+    synced_at = datetime.fromisoformat("2024-01-01T00:00:00Z")
     StockList.objects.create(
-        market="SIM", source="simulated", size=1, synced_at=datetime.fromisoformat("2024-01-01T00:00:00Z")
+        market="SIM", source="simulated", size=1, codes=["000001"], synced_at=synced_at
     )
     response = start(client, stock_codes=["000001", "999999"]).json()
     assert (response["stock_codes"], response["unknown_codes"]) == (["000001"], ["999999"])

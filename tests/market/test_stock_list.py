@@ -39,7 +39,7 @@ def sync_name(name, code="600519"):
 
 
 def test_sync_stores_all_fields_of_a_stock():
-    assert vars(sync(MAOTAI)) == {"size": 1, "added": 1, "renamed": 0, "delisted": 0}
+    assert sync(MAOTAI) == stock_list.SyncResult(1, added=1, codes=["600519"])
     stock = Stock.objects.get()
     assert (stock.name, stock.exchange, stock.listed_on) == ("贵州茅台", "SSE", date(2001, 8, 27))
     row = StockList.objects.get()
@@ -128,7 +128,8 @@ def test_interrupted_sync_is_repeated_whole(monkeypatch):
     assert not StockList.objects.filter(source="other").exists(), "the list was not read to its end"
     batches = []
     result = sync(*symbols, source="other", after_batch=lambda: batches.append(Stock.objects.count()))
-    assert vars(result) == {"size": 4, "added": 1, "renamed": 1, "delisted": 0}
+    listed = ["000001", "000002", "000003", "600519"]
+    assert result == stock_list.SyncResult(4, added=1, renamed=1, codes=listed)
     assert batches == [3, 4]
     assert StockList.objects.get(source="other").size == 4
     assert Stock.objects.get(code="600519").former_names == [{"name": "茅台", "until": "2024-06-28"}]
@@ -145,10 +146,10 @@ def test_fresh_list_is_not_requested_again(settings):
     assert RecordingSource.list_requests == 2
 
 
-def test_uncached_list_is_requested_again(settings):
+def test_list_from_before_its_codes_were_kept_is_requested_again(settings):
     RecordingSource.stock_list = make_symbols(3)
     run_market_task()
-    stock_list.cache.delete("stock-list:CN:recording")
+    StockList.objects.update(codes=None)
     run_market_task()
     assert RecordingSource.list_requests == 2
 
