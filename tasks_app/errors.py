@@ -123,8 +123,8 @@ class ShortCodes(OrderError):
     code = "short_codes"
     field = "stock_codes"
     template = _(
-        "Too short for an A-share: %(codes)s. If a spreadsheet took the leading zeros away, write %(meant)s. A "
-        "stock of Hong Kong needs the market HK."
+        "Too short for an A-share: %(codes)s. If a spreadsheet took the leading zeros away, write %(meant)s. "
+        "A stock of Hong Kong needs the market HK."
     )
 
 
@@ -255,6 +255,7 @@ REASONS = {
     "not_a_number": _("A price or value is missing or not a number."),
     "not_a_session": _("By the trading calendar, the market was closed that day."),
     "not_storable": _("The database refused the bars."),
+    "other_spelling": _("Bars stored under another spelling of the code could not be merged with these."),
     "plan_lost": _("The worker was lost repeatedly while it read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),

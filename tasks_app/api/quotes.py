@@ -55,7 +55,8 @@ def _stored_code(market: str, code: str) -> str:
 
     Raises `NotFound` for an unknown stock.
     """
-    if market in ALL_MARKETS and re.fullmatch(SPELLING, code):
-        if stored := find_stored(market, code):
-            return stored
-    raise NotFound(_("There is no such stock."))
+    may_exist = market in ALL_MARKETS and re.fullmatch(SPELLING, code)
+    stored = find_stored(market, code) if may_exist else None
+    if stored is None:
+        raise NotFound(_("There is no such stock."))
+    return stored

@@ -76,18 +76,17 @@ def _stock_code(market: str, text: str, pad_codes: bool) -> str | None:
     number = security_codes.clean_text(text)
     is_short = market == "CN" and number.isascii() and number.isdigit() and len(number) < CN_DIGITS
     if is_short and not pad_codes:
-        raise ValueError(
-            _("“%(text)s” is too short for an A-share; if %(meant)s has lost its leading zeros, add --pad-codes")
-            % {"text": number, "meant": number.zfill(CN_DIGITS)}
-        )
+        text = _("“%(text)s” is too short for an A-share; if it was %(meant)s, add --pad-codes")
+        raise ValueError(text % {"text": number, "meant": number.zfill(CN_DIGITS)})
     try:
         code = security_codes.canonical_code(market, number.zfill(CN_DIGITS) if is_short else text)
     except CodeError as error:
         if error.code == "other_exchange":
             return None
         code = ""
-    is_chinese = market == "CN" and code[:CN_DIGITS].isdigit() and len(code[:CN_DIGITS]) == CN_DIGITS
-    if is_chinese and not is_short and not exchange_of(code):
+    digits = code.partition(".")[0]
+    has_six_digits = digits.isascii() and digits.isdigit() and len(digits) == CN_DIGITS
+    if market == "CN" and has_six_digits and not is_short and not exchange_of(code):
         return None
     if not codes.is_code(code) or (market == "CN" and not exchange_of(code)):
         raise ValueError(_("“%(text)s” is not a stock code") % {"text": text})

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks_app import errors
 from tasks_app.models import CodeAlias, Stock
+from tasks_app.models.quotes import Market
 from tasks_app.sources import security_codes
 from tasks_app.sources.security_codes import CodeError
 
@@ -68,6 +69,11 @@ def find_stored(market: str, text: str) -> str | None:
         aliases = CodeAlias.objects.filter(market=market, alias=spellings[1]).values("code")
         return Stock.objects.filter(market=market, code__in=aliases).values_list("code", flat=True).first()
     return next(code for code in spellings if code in stored)
+
+
+def codes_of_any_market(text: str) -> set[str]:
+    """Returns the codes that a text may stand for, where no market is named."""
+    return {canonical_or_same(market, text.strip()).upper() for market in Market.values}
 
 
 def add_alias(market: str, alias: str, code: str) -> CodeAlias:

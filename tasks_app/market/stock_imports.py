@@ -1,12 +1,12 @@
 """Imports of stock lists from files: each is recorded, and can be undone."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from tasks_app import errors
@@ -66,18 +66,17 @@ def undo(import_id: int) -> UndoResult:
             lists = StockList.objects.select_for_update().filter(market=record.market)
             others = lists.exclude(source=SOURCE).values_list("codes", flat=True)
             listed = set().union(*(codes or () for codes in others))
-            for code, before, after in record.changes[first : first + BATCH]:
-                _undo_change(record.market, code, before, after, code in listed, result)
+            for change in record.changes[first : first + BATCH]:
+                _undo_change(record.market, change, listed, result)
     with transaction.atomic():
         StockList.objects.filter(market=record.market, source=SOURCE).delete()
         StockImport.objects.filter(pk=import_id).update(undone_at=Now())
     return result
 
 
-def _undo_change(
-    market: str, code: str, before: list[Any] | None, after: list[Any], is_listed: bool, result: UndoResult
-) -> None:
+def _undo_change(market: str, change: Sequence[Any], listed: Collection[str], result: UndoResult) -> None:
     """Undoes one change by one conditional statement, and counts what became of it."""
+    code, before, after = change
     unchanged = dict(zip(FIELDS[:-1], after, strict=False))
     stock = Stock.objects.filter(market=market, code=code, **unchanged)
     if before is not None:
@@ -85,8 +84,8 @@ def _undo_change(
         result.restored += done
     else:
         stored = Series.objects.filter(market=OuterRef("market"), symbol=OuterRef("code"))
-        unused = stock.filter(~Q(Exists(stored)), full_collection_completed=False)
-        done = 0 if is_listed else unused.delete()[0]
+        unused = stock.filter(~Exists(stored), full_collection_completed=False)
+        done = 0 if code in listed else unused.delete()[0]
         result.removed += done
     result.kept += not done
 

@@ -6,7 +6,7 @@ a list leaves open (no name, no date) does not overwrite what is stored.
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import islice
 from typing import NamedTuple
@@ -62,13 +62,13 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class SyncResult:
-    """The size of a list, the numbers of stocks that it added, renamed and delisted, and its codes in order."""
+    """A list's size, how many stocks it added, renamed and delisted, and its codes in order."""
 
     size: int
     added: int = 0
     renamed: int = 0
     delisted: int = 0
-    codes: Sequence[str] = ()
+    codes: list[str] = field(default_factory=list)
 
 
 Change = tuple[_Row | None, _Row]  # a stock before and after; None: it was added
@@ -129,7 +129,7 @@ def sync(
 
 
 def fresh_codes(market: str, source: str, max_age: float) -> list[str] | None:
-    """Returns the codes of the source's list, in its order, if it was synced in the last `max_age` seconds."""
+    """Returns the codes of the source's list, in its order, if it was synced within `max_age` seconds."""
     fresh = _lists(market, [source]).filter(synced_at__gt=Now() - timedelta(seconds=max_age))
     return fresh.values_list("codes", flat=True).first()
 
@@ -142,12 +142,14 @@ def stored_codes(market: str, source: str) -> list[str]:
     lists = StockList.objects.filter(market=market, source=source).values_list("codes", flat=True)
     if not lists:
         return []
-    return lists[0] or list(Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True))
+    return lists[0] or list(
+        Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True)
+    )
 
 
 def listed_codes(market: str, sources: Collection[str]) -> dict[str, list[str]]:
     """Returns the codes that each of the sources lists; sources without a stored list are left out."""
-    return dict(_lists(market, sources).values_list("source", "codes"))
+    return {row.source: row.codes or [] for row in _lists(market, sources).only("source", "codes")}
 
 
 def source_spellings(market: str, source: str) -> dict[str, str]:
@@ -180,9 +182,7 @@ def _check(market: str, source: str, listed: Collection[str], accept_shrink: boo
         raise Permanent(message, code="stock_list_shrank")
 
 
-def _merge(
-    market: str, symbols: Sequence[Symbol], today: date
-) -> tuple[tuple[int, int, int], list[Change]]:
+def _merge(market: str, symbols: Sequence[Symbol], today: date) -> tuple[tuple[int, int, int], list[Change]]:
     """Stores a batch. Returns how many stocks it added, renamed and delisted, and all that it changed."""
     stocks = Stock.objects.filter(market=market, code__in=[symbol.code for symbol in symbols])
     stored = {row[0]: _Row(*row) for row in stocks.values_list(*_Row._fields)}

@@ -76,9 +76,7 @@ def merge_series(models, old, new):
     had_bars = theirs.exists()
     same, differing = shared_days(theirs, own)
     covered = Series.objects.filter(**old).values_list("covered", flat=True).first() or []
-    if old["adjust"] and own.exists() and (differing or not same):
-        differing = [pk for pk in theirs.values_list("pk", flat=True)]
-    else:
+    if not (old["adjust"] and own.exists() and (differing or not same)):
         for few in batches(same):
             theirs.filter(pk__in=few).delete()
         lacking = ~Exists(own.filter(day=OuterRef("day")))
@@ -89,13 +87,14 @@ def merge_series(models, old, new):
         Series.objects.filter(**old).delete()
         return
     add_series(Series, old, theirs, [])
-    first, last = theirs.aggregate(first=Min("day"), last=Max("day")).values()
+    found = theirs.aggregate(bars=Count("pk"), first=Min("day"), last=Max("day"))
+    why = "adjusted bars of perhaps another base" if old["adjust"] else "bars with other values"
     models["Finding"].objects.create(
         **new,
         kind="flagged",
         code="other_spelling",
-        message=f"{len(differing)} bars from {first} to {last} are also stored as {old['symbol']}, with "
-        "other values: they stay there.",
+        message=f"{found['bars']} {why}, from {found['first']} to {found['last']}, stay stored as "
+        f"{old['symbol']}.",
     )
 
 
@@ -129,7 +128,7 @@ def union(ranges):
 
 
 def merge_stock(Stock, market, symbol, code, *, keeps_bars):
-    """What one row says of the stock and the other leaves open is kept; two full histories are none."""
+    """What one row says of the stock and the other leaves open is kept."""
     old = Stock.objects.filter(market=market, code=symbol).first()
     new = Stock.objects.filter(market=market, code=code).first()
     if old is None:
@@ -137,15 +136,13 @@ def merge_stock(Stock, market, symbol, code, *, keeps_bars):
     if new is None:
         new = Stock.objects.get(pk=old.pk)
         if keeps_bars:
-            new.pk = None
+            new.pk, new.full_collection_completed, new.full_collection_date = None, False, None
         new.code = code
         new.save()
         return
     for field in ("name", "exchange", "listed_on", "delisted_on", "former_names"):
         if not getattr(new, field):
             setattr(new, field, getattr(old, field))
-    if not (old.full_collection_completed and new.full_collection_completed):
-        new.full_collection_completed, new.full_collection_date = False, None
     new.save()
     if not keeps_bars:
         old.delete()

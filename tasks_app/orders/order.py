@@ -51,7 +51,9 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
         raise errors.FutureStart(start=order.start_date)
     market, source = _choose_market_and_source(order.market, order.source, conf)
     _check_adjust(order.adjust, source)
-    order = replace(order, market=market, source=source.name, stock_codes=clean_codes(market, order.stock_codes))
+    order = replace(
+        order, market=market, source=source.name, stock_codes=clean_codes(market, order.stock_codes)
+    )
     return replace(order, fallbacks=_resolve_fallbacks(order, conf))
 
 

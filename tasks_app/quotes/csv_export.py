@@ -46,9 +46,9 @@ def download_response(rows: QuerySet[Any, dict[str, Any]], name: str) -> Streami
 
 
 def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
-    """Returns the rows as a file. Its codes have their exchange, since spreadsheets and pandas read 000001 as 1.
+    """Returns the rows as a file.
 
-    For the same reason a ticker such as NA or TRUE has its market.
+    Its codes have their exchange: spreadsheets and pandas read 000001 as 1, and the ticker NA as nothing.
     """
     rows = ({**row, "code": exported_code(row["market"], row["code"])} for row in rows)
     cells = ([escape_formula(row[column]) for column in COLUMNS] for row in rows)

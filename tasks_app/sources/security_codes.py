@@ -28,9 +28,7 @@ EASTMONEY = {"0": ("SZSE", "BSE"), "1": ("SSE",)}  # its market ids of Chinese s
 
 _MARKET = re.compile(r"(CN|HK|US)[-_](.+)", re.IGNORECASE)
 _MARKS = "|".join(sorted((*EXCHANGE_OF_MARK, "CN"), key=len, reverse=True))
-_CN = re.compile(
-    rf"(?:({_MARKS})[-_.#]?|([01])[.#])?(\d{{6}})(?:[-_.]({_MARKS}))?", re.IGNORECASE | re.ASCII
-)
+_CN = re.compile(rf"(?:({_MARKS})[-_.#]?|([01])[.#])?(\d{{6}})(?:[-_.]({_MARKS}))?", re.IGNORECASE | re.ASCII)
 _HK = re.compile(r"(HK[-_.#]?|31#|116\.)?(\d{1,5})([-_.](?:HK|XHKG))?", re.IGNORECASE | re.ASCII)
 # Classes, warrants, units, rights and preferred shares; other marks are those of exchanges abroad (VOD.L).
 _US = re.compile(
@@ -60,7 +58,7 @@ class CodeError(ValueError):
 
 
 def clean_text(text: str) -> str:
-    """Returns a text without what spreadsheets put around it ('600000, ="600000", 600000.0), in half width."""
+    """Returns a text in half width, without what spreadsheets add: '600000, ="600000", 600000.0."""
     text = unicodedata.normalize("NFKC", text).strip().removeprefix("=").strip("'\"\t ")
     return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
 
@@ -100,8 +98,9 @@ def canonical_code(market: str, text: str) -> str:
     market.
     """
     text = clean_text(text)
+    own = text.upper().removesuffix(f".{market}")  # as our exports write it
     if market not in ("CN", "HK", "US"):
-        return text.upper().removesuffix(f".{market}")
+        return own
     try:
         return parse_code(text, market, wide=True)[1]
     except CodeError as error:
@@ -112,7 +111,7 @@ def canonical_code(market: str, text: str) -> str:
     if market == "CN" and (found := _CN.fullmatch(text)):  # a bond or an index
         exchange = EXCHANGE_OF_MARK.get((found[1] or found[4] or "").upper())
         return f"{found[3]}.{MARK_OF_EXCHANGE[exchange]}" if exchange else found[3]
-    return text.upper()
+    return own
 
 
 def canonical_or_same(market: str, text: str) -> str:

@@ -97,7 +97,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         query = detail.BarQuery.from_request(request)
         if query is None:
             return redirect(formatting.admin_url("stock", "change", stock.pk))
-        rows = csv_export.bar_rows(stock.market, stock.code, query.adjust, **query.days)
+        rows = csv_export.bar_rows(stock.market, stock.code, query.adjust).filter(**query.days)
         name = "-".join(filter(None, [stock.market, stock.code, query.adjust]))
         return csv_export.download_response(rows, f"{name}.csv")
 
@@ -109,4 +109,6 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         self, request: HttpRequest, queryset: QuerySet[Stock], search_term: str
     ) -> tuple[QuerySet[Stock], bool]:
         stocks, _duplicates = super().get_search_results(request, queryset, search_term)
+        if search_term.strip():  # 600519.SH and sh600519 are found, too
+            stocks |= queryset.filter(code__in=codes.codes_of_any_market(search_term))
         return stocks, False

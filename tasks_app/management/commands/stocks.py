@@ -68,9 +68,7 @@ class Command(CollectorCommand):
         symbols = item_planner.fetch_stock_list_now(source, market, conf)
         accept_shrink = accept_shrink or registry.traits(source, conf).list_is_free
         today = market_today(market)
-        self._print_counts(
-            stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
-        )
+        self._print_counts(stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink))
 
     def _import(self, *, market: str, file: Path, pad_codes: bool, accept_shrink: bool, **__: Any) -> None:
         rows = stock_files.stock_schema(market, pad_codes=pad_codes).rows(file)
