@@ -132,8 +132,8 @@ class IndexCodes(OrderError):
     code = "index_codes"
     field = "stock_codes"
     template = _(
-        "Code and exchange do not match: %(codes)s. %(first)s is an index or nothing of %(named)s; the stock "
-        "%(stock)s is one of %(expected)s. For the stock write %(stock)s; indices are not collected."
+        "No stock has such a code on such an exchange: %(codes)s (it may be an index, which is not "
+        "collected). %(stock)s is a stock of %(expected)s: for that, write %(stock)s."
     )
 
 

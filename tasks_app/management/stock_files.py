@@ -13,7 +13,7 @@ from tasks_app.market.code_changes import CodePair
 from tasks_app.sources import security_codes
 from tasks_app.sources.base import Symbol
 from tasks_app.sources.cn_codes import exchange_of
-from tasks_app.sources.security_codes import CN_DIGITS, CodeError
+from tasks_app.sources.security_codes import DIGITS, CodeError
 
 
 def stock_schema(market: str, *, pad_codes: bool = False) -> CsvSchema[Symbol | None]:
@@ -73,19 +73,19 @@ def change_schema(market: str, default_day: date | None) -> CsvSchema[CodePair]:
 
 def _stock_code(market: str, text: str, pad_codes: bool) -> str | None:
     """Returns the code of a line; None if it is that of an index or a bond. Raises `ValueError`."""
-    number = security_codes.clean_text(text)
-    is_short = market == "CN" and number.isascii() and number.isdigit() and len(number) < CN_DIGITS
+    number, length = security_codes.clean_text(text), DIGITS["CN"]
+    is_short = market == "CN" and number.isascii() and number.isdigit() and len(number) < length
     if is_short and not pad_codes:
         text = _("“%(text)s” is too short for an A-share; if it was %(meant)s, add --pad-codes")
-        raise ValueError(text % {"text": number, "meant": number.zfill(CN_DIGITS)})
+        raise ValueError(text % {"text": number, "meant": number.zfill(length)})
     try:
-        code = security_codes.canonical_code(market, number.zfill(CN_DIGITS) if is_short else text)
+        code = security_codes.canonical_code(market, number.zfill(length) if is_short else text)
     except CodeError as error:
         if error.code == "other_exchange":
             return None
         code = ""
     digits = code.partition(".")[0]
-    has_six_digits = digits.isascii() and digits.isdigit() and len(digits) == CN_DIGITS
+    has_six_digits = digits.isascii() and digits.isdigit() and len(digits) == length
     if market == "CN" and has_six_digits and not is_short and not exchange_of(code):
         return None
     if not codes.is_code(code) or (market == "CN" and not exchange_of(code)):

@@ -97,12 +97,11 @@ def count_codes(codes: Sequence[str]) -> str:
 
 def _order_error(kind: str, market: str, found: Sequence[tuple[str, dict[str, Any]]]) -> errors.OrderError:
     texts = [f"“{text[:24]}”" for text, _ in found]
-    values: dict[str, Any] = {"codes": count_codes(texts), "market": market, "first": texts[0]}
+    values: dict[str, Any] = {"codes": count_codes(texts), "market": market}
     if kind == "short_code":
         values["meant"] = count_codes([fault["meant"] for _, fault in found])
     elif kind == "other_exchange":
-        values |= {"stock": found[0][1]["stock"], "expected": found[0][1]["expected"]}
-        values["named"] = found[0][1]["named"]
+        values |= {name: found[0][1][name] for name in ("stock", "expected")}
     elif kind == "other_market":
         values["other"] = ", ".join(sorted({fault["market"] for _, fault in found}))
     return ERRORS[kind](**values)

@@ -5,7 +5,7 @@ for stocks: after the upgrade, a series under any other spelling would never be 
 rules call unclear (a 2 of a spreadsheet, sh.000001) stay as they are.
 
 - A bar of a day that the canonical series lacks moves there, with its source and task.
-- A bar that equals the canonical one in every value is a second copy, and is deleted.
+- A bar that equals the canonical one in every value that it has is a second copy, and is deleted.
 - A bar with other values is a fact of its own: the canonical series keeps its bar, the other one stays under
   the old spelling, where API and pages still show it, and a finding of the canonical series says so. Neither
   is known to be the wrong one.
@@ -17,6 +17,7 @@ rules call unclear (a 2 of a spreadsheet, sh.000001) stay as they are.
 """
 
 from datetime import date, timedelta
+from math import isclose
 
 from django.db import migrations
 from django.db.models import Count, Exists, Max, Min, OuterRef
@@ -104,8 +105,16 @@ def shared_days(theirs, own):
     same, differing = [], []
     for pk, day, *values in theirs.values_list("pk", "day", *VALUES):
         if day in stored:
-            (same if tuple(values) == stored[day] else differing).append(pk)
+            (same if is_copy(values, stored[day]) else differing).append(pk)
     return same, differing
+
+
+def is_copy(values, stored):
+    """Whether a bar says nothing that the stored one doesn't; numbers may differ by representation."""
+    pairs = zip(values, stored, strict=True)
+    return all(
+        one is None or (other is not None and isclose(one, other, rel_tol=1e-9)) for one, other in pairs
+    )
 
 
 def add_series(Series, key, bars, covered):

@@ -23,7 +23,7 @@ EXCHANGE_OF_MARK = {
     "XSHG": "SSE", "XSHE": "SZSE", "XBSE": "BSE",
     "SHSE": "SSE", "BJSE": "BSE",
 }  # fmt: skip
-CN_DIGITS, HK_DIGITS = 6, 5
+DIGITS = {"CN": 6, "HK": 5}
 EASTMONEY = {"0": ("SZSE", "BSE"), "1": ("SSE",)}  # its market ids of Chinese stocks
 
 _MARKET = re.compile(r"(CN|HK|US)[-_](.+)", re.IGNORECASE)
@@ -78,15 +78,15 @@ def parse_code(text: str, market: str = "", *, wide: bool = False) -> tuple[str,
         return "CN", _parse_chinese(found)
     found = _HK.fullmatch(text) if market in ("", "HK") else None
     is_marked = found and (found[1] or found[3])
-    if found and int(found[2]) and (market or is_marked or len(found[2]) == HK_DIGITS):
-        return "HK", found[2].zfill(HK_DIGITS)
+    if found and int(found[2]) and (market or is_marked or len(found[2]) == DIGITS["HK"]):
+        return "HK", found[2].zfill(DIGITS["HK"])
     found = (_US_WIDE if wide and market else _US).fullmatch(text) if market in ("", "US") else None
     if found and (market or found[1] or found[6] or text.isupper()):
         share = (found[3] or found[4] or found[5] or "").upper()
         share = re.sub(r"^PR?[-.]?(?=[A-Z]$)", "P", share) if found[4] else share
         return "US", f"{found[2].upper()}.{share}" if share else found[2].upper()
-    if market == "CN" and text.isascii() and text.isdigit() and len(text) < CN_DIGITS:
-        raise CodeError("short_code", digits=len(text), meant=text.zfill(CN_DIGITS))
+    if market == "CN" and text.isascii() and text.isdigit() and len(text) < DIGITS["CN"]:
+        raise CodeError("short_code", digits=len(text), meant=text.zfill(DIGITS["CN"]))
     raise CodeError("not_a_code")
 
 
@@ -99,7 +99,7 @@ def canonical_code(market: str, text: str) -> str:
     """
     text = clean_text(text)
     own = text.upper().removesuffix(f".{market}")  # as our exports write it
-    if market not in ("CN", "HK", "US"):
+    if market not in ("CN", "HK", "US") or (text.isdigit() and len(text) == DIGITS.get(market)):
         return own
     try:
         return parse_code(text, market, wide=True)[1]

@@ -115,6 +115,20 @@ def test_conflicting_bars_both_stay_and_are_reported():
     assert set(Stock.objects.values_list("code", "name")) == {("600519", "贵州茅台"), ("600519.SH", "Maotai")}
 
 
+@pytest.mark.parametrize(
+    ("canonical", "other", "kept"),
+    [(5.0, None, False), (5.0, 5.0 + 1e-12, False), (None, 5.0, True), (5.0, 5.1, True)],
+)
+def test_bar_that_says_nothing_more_is_a_copy(canonical, other, kept):
+    make_series("600519", [0], market="CN")
+    DailyBar.objects.update(amount=canonical)
+    make_series("600519.SH", [0], market="CN")
+    DailyBar.objects.filter(symbol="600519.SH").update(amount=other)
+    merge()
+    assert DailyBar.objects.filter(symbol="600519.SH").exists() == kept
+    assert DailyBar.objects.get(symbol="600519").amount == canonical
+
+
 def test_adjusted_series_are_merged_only_if_they_agree():
     make_series("BRK.B", [0, 1], adjust="qfq")
     make_series("BRK-B", [1, 2], adjust="qfq")
