@@ -30,7 +30,8 @@ def stock_schema(market: str, *, pad_codes: bool = False) -> CsvSchema[Symbol | 
         )
         if code is None:
             return None
-        return Symbol(code, values.get("name", ""), values.get("exchange", ""), listed_on, delisted_on)
+        exchange = values.get("exchange") or (exchange_of(code) if market == "CN" else "")
+        return Symbol(code, values.get("name", ""), exchange, listed_on, delisted_on)
 
     return CsvSchema(
         {

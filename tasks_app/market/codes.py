@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from tasks_app import errors
 from tasks_app.models import CodeAlias, Stock
 from tasks_app.models.quotes import Market
@@ -53,7 +55,9 @@ def read_codes(market: str, texts: Iterable[str]) -> tuple[str, ...]:
             faults[error.code].append((text.strip(), error.values))
     for kind, found in faults.items():
         raise _order_error(kind, market, found)
-    aliases = dict(CodeAlias.objects.filter(market=market, alias__in=codes).values_list("alias", "code"))
+    stock = Stock.objects.filter(market=OuterRef("market"), code=OuterRef("alias"))  # stands for itself
+    named = CodeAlias.objects.filter(~Exists(stock), market=market, alias__in=codes)
+    aliases = dict(named.values_list("alias", "code"))
     return tuple(dict.fromkeys(aliases.get(code, code) for code in codes))
 
 

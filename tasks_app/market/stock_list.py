@@ -110,7 +110,8 @@ def sync(
     while batch := list(islice(rest, BATCH)):
         sqlite_priority.yield_to_interactive()
         with transaction.atomic():
-            list(StockList.objects.select_for_update().filter(market=market).order_by("source"))
+            lists = StockList.objects.select_for_update().filter(market=market).order_by("source")
+            list(lists.values_list("pk"))  # locks them; their codes are long
             counts, changes = _merge(market, batch, today)
             on_changes(changes)
         added, renamed, delisted = added + counts[0], renamed + counts[1], delisted + counts[2]
@@ -176,9 +177,10 @@ def _check(market: str, source: str, listed: Collection[str], accept_shrink: boo
         few = ", ".join(repr(code)[:40] for code in malformed[:5])
         message = f"{len(malformed):,} codes of the list are malformed: {few}."
         raise Permanent(message, code="bad_stock_list")
-    last = StockList.objects.filter(market=market, source=source).first()
-    if last and len(listed) < last.size * MIN_SIZE and not accept_shrink:
-        message = f"The list has {len(listed):,} stocks, the last one had {last.size:,}."
+    lists = StockList.objects.filter(market=market, source=source)
+    last = lists.values_list("size", flat=True).first() or 0
+    if len(listed) < last * MIN_SIZE and not accept_shrink:
+        message = f"The list has {len(listed):,} stocks, the last one had {last:,}."
         raise Permanent(message, code="stock_list_shrank")
 
 

@@ -127,6 +127,12 @@ def test_alias_stands_for_its_code():
     assert list(CodeAlias.objects.values_list("alias", "code")) == [("BRKB", "BRK.A")]
 
 
+def test_stock_listed_later_is_no_alias_any_more():
+    codes.add_alias("US", "BRKB", "BRK.B")
+    Stock.objects.create(market="US", code="BRKB")
+    assert codes.read_codes("US", ["BRKB"]) == ("BRKB",)
+
+
 @pytest.mark.parametrize(("alias", "code"), [("FB", "META"), ("BRK_B", "BRK.B")])
 def test_code_of_a_stock_is_no_alias(alias, code):
     Stock.objects.create(market="US", code="FB")
