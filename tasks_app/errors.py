@@ -154,7 +154,7 @@ class TooManyCodes(OrderError):
 class UnknownCodes(OrderError):
     code = "unknown_codes"
     field = "stock_codes"
-    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.")
+    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.%(changes)s")
 
 
 class NothingToCollect(OrderError):

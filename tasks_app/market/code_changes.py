@@ -5,8 +5,10 @@ from datetime import date
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from tasks_app import errors
+from tasks_app.market.codes import MAX_NAMED
 from tasks_app.models import CodeChange
 
 
@@ -40,6 +42,13 @@ def predecessors(market: str, code: str) -> list[Predecessor]:
 def successor(market: str, code: str) -> CodeChange | None:
     """Returns the change by which a code became another one."""
     return CodeChange.objects.filter(market=market, old_code=code).first()
+
+
+def describe_changes(market: str, codes: Sequence[str]) -> str:
+    """Returns a sentence, after a blank, on those of the codes that became others; "" without any."""
+    changes = CodeChange.objects.filter(market=market, old_code__in=codes).order_by("old_code")
+    few = ", ".join(f"{change} ({change.changed_on})" for change in changes[:MAX_NAMED])
+    return " " + _("Codes have changed: %(changes)s.") % {"changes": few} if few else ""
 
 
 def store_changes(market: str, pairs: Sequence[CodePair]) -> int:

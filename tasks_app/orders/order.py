@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET, Conf
-from tasks_app.market import stock_list
+from tasks_app.market import code_changes, stock_list
 from tasks_app.market.codes import count_codes, read_codes
 from tasks_app.models import CollectionTask, Stock
 from tasks_app.sources import registry
@@ -110,7 +110,8 @@ def split_known(order: Order, conf: Conf) -> tuple[tuple[str, ...] | None, tuple
     listed = set().union(*lists.values())
     known = tuple(code for code in codes if code in listed)
     if not known:
-        raise errors.UnknownCodes(market=market, codes=count_codes(codes))
+        changes = code_changes.describe_changes(market, codes)
+        raise errors.UnknownCodes(market=market, codes=count_codes(codes), changes=changes)
     return known, tuple(code for code in codes if code not in listed)
 
 

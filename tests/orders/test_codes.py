@@ -8,7 +8,7 @@ from django.conf import settings
 
 from tasks_app import errors, lifecycle
 from tasks_app.market import codes, stock_list
-from tasks_app.models import CodeAlias, CollectionPlan, DailyBar, Series, Stock
+from tasks_app.models import CodeAlias, CodeChange, CollectionPlan, DailyBar, Series, Stock
 from tasks_app.orders import order as orders, plans
 from tasks_app.sources.base import Symbol
 from tests.factories import ACTOR, TODAY, make_order, make_plan, make_task
@@ -110,6 +110,13 @@ def test_unlisted_code_is_asked_for_where_no_list_is_stored():
     Stock.objects.create(market="CN", code="600000")
     resolved = orders.resolve(order("CN", "600001"), TODAY, settings.COLLECTOR)
     assert orders.split_known(resolved, settings.COLLECTOR) == (("600001",), ())
+
+
+def test_unknown_code_that_changed_is_told_with_the_new_one():
+    CodeChange.objects.create(market="CN", old_code="838163", new_code="920163", changed_on="2025-10-09")
+    sync("CN", "920163")
+    with pytest.raises(errors.UnknownCodes, match=r"838163 → 920163 \(2025-10-09\)"):
+        collect("CN", "838163.BJ")
 
 
 def test_imported_list_does_not_decide_what_is_known():
