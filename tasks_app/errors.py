@@ -119,6 +119,32 @@ class MalformedCodes(OrderError):
     )
 
 
+class ShortCodes(OrderError):
+    code = "short_codes"
+    field = "stock_codes"
+    template = _(
+        "Too short for an A-share: %(codes)s. If a spreadsheet took the leading zeros away, write %(meant)s. "
+        "A stock of Hong Kong needs the market HK."
+    )
+
+
+class IndexCodes(OrderError):
+    code = "index_codes"
+    field = "stock_codes"
+    template = _(
+        "No stock has such a code on such an exchange: %(codes)s (it may be an index, which is not "
+        "collected). %(stock)s is a stock of %(expected)s: for that, write %(stock)s."
+    )
+
+
+class CodesOfOtherMarket(OrderError):
+    code = "codes_of_other_market"
+    field = "stock_codes"
+    template = _(
+        "Not of the market %(market)s: %(codes)s. Order the stocks of each market by themselves (%(other)s)."
+    )
+
+
 class TooManyCodes(OrderError):
     code = "too_many_codes"
     field = "stock_codes"
@@ -128,7 +154,7 @@ class TooManyCodes(OrderError):
 class UnknownCodes(OrderError):
     code = "unknown_codes"
     field = "stock_codes"
-    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.")
+    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.%(changes)s")
 
 
 class NothingToCollect(OrderError):
@@ -143,6 +169,21 @@ class IdempotencyConflict(OrderError):
     code = "idempotency_conflict"
     field = "Idempotency-Key"
     template = _("This Idempotency-Key was already used with another body. Use a new key.")
+
+
+class ImportNotFound(CollectorError):
+    code = "import_not_found"
+    template = _("There is no import %(id)s that could be undone.")
+
+
+class CodeChangeConflict(CollectorError):
+    code = "code_change_conflict"
+    template = _("Nothing was stored: %(new)s can't follow %(old)s, as another code became %(new)s already.")
+
+
+class AliasConflict(CollectorError):
+    code = "alias_conflict"
+    template = _("“%(alias)s” can't be an alias: it is a stock's code, or stands for itself.")
 
 
 class TaskAlreadyRunning(CollectorError):
@@ -214,6 +255,7 @@ REASONS = {
     "not_a_number": _("A price or value is missing or not a number."),
     "not_a_session": _("By the trading calendar, the market was closed that day."),
     "not_storable": _("The database refused the bars."),
+    "other_spelling": _("Bars stored under another spelling of the code could not be merged with these."),
     "plan_lost": _("The worker was lost repeatedly while it read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),

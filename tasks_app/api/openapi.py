@@ -11,8 +11,8 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 
 from tasks_app.api import responses, serializers
 from tasks_app.api.request_data import KEY, KEY_HEADER
-from tasks_app.api.serializers import CODE
 from tasks_app.conf import ALL_MARKETS
+from tasks_app.market.codes import SPELLING
 from tasks_app.quotes.csv_export import MAX_ROWS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,7 +85,7 @@ CSV: Responses = {(200, "text/csv"): OpenApiTypes.STR}
 
 TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 MARKET = OpenApiParameter("market", str, OpenApiParameter.PATH, enum=ALL_MARKETS)
-STOCK_CODE = OpenApiParameter("code", {"type": "string", "pattern": f"^{CODE}$"}, OpenApiParameter.PATH)
+STOCK_CODE = OpenApiParameter("code", {"type": "string", "pattern": f"^{SPELLING}$"}, OpenApiParameter.PATH)
 FORMAT = OpenApiParameter(
     "format",
     enum=["json", "csv"],

@@ -14,10 +14,9 @@ from rest_framework.viewsets import ViewSet
 from tasks_app.api import openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
-from tasks_app.api.serializers import CODE, QuoteQuery, validated
+from tasks_app.api.serializers import QuoteQuery, validated
 from tasks_app.conf import ALL_MARKETS
-from tasks_app.market.codes import spellings
-from tasks_app.models import Stock
+from tasks_app.market.codes import SPELLING, find_stored
 from tasks_app.quotes import csv_export
 
 
@@ -52,12 +51,12 @@ class QuoteViewSet(ViewSet):
 
 
 def _stored_code(market: str, code: str) -> str:
-    """Returns the code as it is stored, which is case-sensitive. Raises `NotFound` for an unknown stock.
+    """Returns the code under which the stock is stored, whatever its spelling.
 
-    A code in the very spelling of the request comes before the one that an order would take it for.
+    Raises `NotFound` for an unknown stock.
     """
-    if market in ALL_MARKETS and re.fullmatch(CODE, code):
-        stocks = Stock.objects.filter(market=market, code__in=spellings(code))
-        if codes := set(stocks.values_list("code", flat=True)):
-            return code if code in codes else codes.pop()
-    raise NotFound(_("There is no such stock."))
+    may_exist = market in ALL_MARKETS and re.fullmatch(SPELLING, code)
+    stored = find_stored(market, code) if may_exist else None
+    if stored is None:
+        raise NotFound(_("There is no such stock."))
+    return stored

@@ -9,12 +9,11 @@ from rest_framework import serializers as s
 
 from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
-from tasks_app.market.codes import spellings
+from tasks_app.market.codes import SPELLING
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.orders.order import MAX_CODES
 
-CODE = r"[A-Za-z0-9._-]{1,16}"
 WORDS = {"true": True, "false": False}
 OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
 OPTIONAL_TEXT: dict[str, Any] = {**OPTIONAL, "allow_blank": True}
@@ -62,7 +61,7 @@ class StrictBooleanField(s.BooleanField):
 @extend_schema_field(
     {
         "type": "array",
-        "items": {"type": "string", "pattern": rf"^\s*{CODE}\s*$"},
+        "items": {"type": "string", "pattern": rf"^\s*{SPELLING}\s*$"},
         "maxItems": MAX_CODES,
         "example": ["600519", "000001"],
     }
@@ -166,11 +165,8 @@ class TaskQuery(PageQuery):
 
 class ItemQuery(PageQuery):
     status = s.ChoiceField(ItemState.choices, required=False, source="state")
-    code = s.CharField(required=False, max_length=16, source="code__in", help_text="In any letter case.")
+    code = s.CharField(required=False, max_length=24, help_text="In any spelling of the market.")
     error_code = s.CharField(required=False, max_length=40)
-
-    def validate_code(self, value: str) -> set[str]:
-        return spellings(value)
 
 
 class StockQuery(InputSerializer):
@@ -187,3 +183,6 @@ class QuoteQuery(PageQuery):
     start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
     end = StrictDateField(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
     adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
+    joined = StrictBooleanField(
+        default=True, help_text="With the unadjusted bars from before the stock's code changed."
+    )

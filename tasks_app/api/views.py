@@ -21,6 +21,7 @@ from tasks_app.api.serializers import validated
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.errors import translated_reason
 from tasks_app.lifecycle import payloads, selectors
+from tasks_app.market import codes
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
@@ -68,6 +69,8 @@ class TaskViewSet(ViewSet):
     def items(self, request: Request, task_id: str) -> Response:
         filters = validated(serializers.ItemQuery, request.query_params.dict())
         task = selectors.get_task(parse_task_id(task_id))
+        if code := filters.pop("code", ""):
+            filters["code__in"] = {code, codes.canonical_or_same(task.market, code)}
         items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM_COLUMNS, status=F("state"))
         return page_response(request, items, ["position"])
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import CallPool
+from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
@@ -93,8 +94,10 @@ class DayFetcher:
         return [day for day in sessions if day not in self.cache.days]
 
     def fetch(self, day: date) -> Day:
-        """Requests a day from the source. Raises what the source raises."""
-        return self.source.fetch_day(self.task.market, day, self.task.adjust)
+        """Requests a day from the source, by canonical codes. Raises what the source raises."""
+        market = self.task.market
+        bars = self.source.fetch_day(market, day, self.task.adjust)
+        return {canonical_or_same(market, code): bar for code, bar in bars.items()}
 
     def find_problem(self, day: date, response: Day) -> str:
         """Returns why the response is not a whole day of the market; "" if it is one. Costs a query.

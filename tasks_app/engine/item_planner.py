@@ -45,7 +45,7 @@ def plan(
         if not (codes := recent):
             symbols = fetch()
             today = market_today(task.market)
-            stock_list.sync(
+            synced = stock_list.sync(
                 task.market,
                 task.source,
                 symbols,
@@ -55,7 +55,7 @@ def plan(
                 after_batch=after_batch,
             )
             _warn_left_aside(lane, symbols.left_aside)
-            codes = list(dict.fromkeys(symbol.code for symbol in symbols))
+            codes = synced.codes
             del symbols
     except SourceError as error:
         codes = [] if is_free else stock_list.stored_codes(task.market, task.source)

@@ -183,7 +183,7 @@ class RequestQueue:
 
     def _needed_calls(self, source: SourceState) -> list[SourceCall]:
         """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
-        days, fetch = source.days, source.source.fetch
+        days, fetch = source.days, source.fetch
         missing_days: set[date] = set()
         single_stocks = []
         for item in self._waiting_for(source):

@@ -7,7 +7,7 @@ next ones to the second. So any worker that claims the stock continues where it 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,9 +19,10 @@ from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.day_fetches import DayFetcher
 from tasks_app.engine.request_planner import StoredState
 from tasks_app.lifecycle import Claim
+from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.sources import registry
-from tasks_app.sources.base import Request
+from tasks_app.sources.base import Answer, Request
 from tasks_app.throttle.limiter import Blocked, limiter_for
 
 MAX_IN_FLIGHT = 16
@@ -37,6 +38,7 @@ class SourceState:
         self.name, self.position, self.conf = name, position, conf
         self.limits = registry.limits(name, conf)
         self.source = CheckedSource(registry.get_source(name, conf), conf)
+        self._spellings = stock_list.source_spellings(task.market, name)
         self.limiter = limiter_for(name, conf)
         self.days = DayFetcher(task, name, self.source, conf)
         self.in_flight = 0
@@ -44,6 +46,11 @@ class SourceState:
         self._latency = INITIAL_LATENCY
         self._blocked: Blocked | None = None
         self._checked_at = -math.inf
+
+    def fetch(self, request: Request) -> Answer:
+        """Requests a stock's bars by the code that the source itself writes."""
+        code = self._spellings.get(request.code)
+        return self.source.fetch(replace(request, code=code) if code else request)
 
     def free_slots(self) -> int:
         """Returns how many more requests may be in flight: as many as the rate needs at this latency."""

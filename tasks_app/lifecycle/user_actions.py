@@ -21,6 +21,7 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import supply
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot
 from tasks_app.market import synthetic
+from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
@@ -68,11 +69,13 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
         orders.find_source(old.market, old.source, settings.COLLECTOR)
         remaining = Q(state=ItemState.FAILED, error_code=error_code) if error_code else ~DONE
         items = old.items.filter(remaining) if old.planned_at else old.items.none()  # else half a plan
-        codes = tuple(items.order_by("position").values_list("code", flat=True))
-        if not codes and (old.planned_at or error_code):
+        stored = list(items.order_by("position").values_list("code", flat=True))
+        if not stored and (old.planned_at or error_code):
             raise errors.NothingToRetry(task_id=task_id)
+        # Tasks from before codes had one spelling may hold others.
+        codes = dict.fromkeys(canonical_or_same(old.market, code) for code in stored or old.stock_codes or ())
         order = orders.order_from_task(old)
-        new = _create_task(order, actor, slot, codes or old.stock_codes, (), retry_of=old)
+        new = _create_task(order, actor, slot, tuple(codes) or None, (), retry_of=old)
         events.record_event(old.pk, EventKind.RETRIED, actor, by=str(new.pk), error_code=error_code)
         return new
 

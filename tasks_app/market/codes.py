@@ -1,10 +1,30 @@
-"""Stock codes: which texts can be one, how they are spelled when stored, and how a list is abbreviated."""
+"""Stock codes: the one code of a security, the texts that stand for it, and how a list is abbreviated."""
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+
+from tasks_app import errors
+from tasks_app.models import CodeAlias, Stock
+from tasks_app.models.quotes import Market
+from tasks_app.sources import security_codes
+from tasks_app.sources.security_codes import CodeError
 
 MAX_NAMED = 10
 _CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")
+SPELLING = r"[A-Za-z0-9._/#-]{1,24}"  # of a code, as people, vendors and spreadsheets write it
+ERRORS: dict[str, type[errors.OrderError]] = {
+    "not_a_code": errors.MalformedCodes,
+    "short_code": errors.ShortCodes,
+    "other_exchange": errors.IndexCodes,
+    "other_market": errors.CodesOfOtherMarket,
+}
+
+canonical_or_same = lru_cache(maxsize=50_000)(security_codes.canonical_or_same)
 
 
 def is_code(text: str) -> bool:
@@ -12,16 +32,80 @@ def is_code(text: str) -> bool:
     return bool(_CODE.fullmatch(text))
 
 
-def clean_code(code: str) -> str:
-    """Returns the code as orders spell it: in capitals, without surrounding spaces."""
-    return code.strip().upper()
+def read_code(market: str, text: str) -> str:
+    """Returns the code under which a market's security is stored. Raises what `read_codes` raises."""
+    return read_codes(market, [text])[0]
 
 
-def spellings(code: str) -> set[str]:
-    """Returns the stored spellings that a user's code may mean: a source's list may hold small letters."""
-    return {code, clean_code(code)}
+def read_codes(market: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Returns the codes under which a market's securities are stored, each once, whatever their spellings.
+
+    Takes one query, for the aliases. Raises `MalformedCodes`, or the error that says what to write:
+    `ShortCodes`, `IndexCodes` or `CodesOfOtherMarket`.
+    """
+    codes: dict[str, None] = {}
+    faults: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+    for text in texts:
+        try:
+            code = security_codes.canonical_code(market, text)
+            if not is_code(code):
+                raise CodeError("not_a_code")
+            codes[code] = None
+        except CodeError as error:
+            faults[error.code].append((text.strip(), error.values))
+    for kind, found in faults.items():
+        raise _order_error(kind, market, found)
+    stock = Stock.objects.filter(market=OuterRef("market"), code=OuterRef("alias"))  # stands for itself
+    named = CodeAlias.objects.filter(~Exists(stock), market=market, alias__in=codes)
+    aliases = dict(named.values_list("alias", "code"))
+    return tuple(dict.fromkeys(aliases.get(code, code) for code in codes))
+
+
+def find_stored(market: str, text: str) -> str | None:
+    """Returns the code of the stored stock that a text stands for; None without one.
+
+    Its very spelling comes first: what could not be merged into a security's series is stored under an
+    earlier spelling. An alias costs two more queries.
+    """
+    spellings = [text, canonical_or_same(market, text)]
+    stored = set(Stock.objects.filter(market=market, code__in=spellings).values_list("code", flat=True))
+    if not stored:
+        aliases = CodeAlias.objects.filter(market=market, alias=spellings[1]).values("code")
+        return Stock.objects.filter(market=market, code__in=aliases).values_list("code", flat=True).first()
+    return next(code for code in spellings if code in stored)
+
+
+def codes_of_any_market(text: str) -> set[str]:
+    """Returns the codes that a text may stand for, where no market is named."""
+    return {canonical_or_same(market, text.strip()).upper() for market in Market.values}
+
+
+def add_alias(market: str, alias: str, code: str) -> CodeAlias:
+    """Stores a text that stands for a code from now on. Raises `AliasConflict` or an `OrderError`."""
+    alias, code = alias.strip().upper(), read_code(market, code)
+    is_stock = Stock.objects.filter(market=market, code=canonical_or_same(market, alias)).exists()
+    if is_stock or canonical_or_same(market, alias) == code:
+        raise errors.AliasConflict(alias=alias)
+    return CodeAlias.objects.update_or_create(market=market, alias=alias, defaults={"code": code})[0]
 
 
 def name_codes(codes: Sequence[str]) -> str:
     """Returns the first ten codes, separated by commas, and "…" if there are more."""
     return ", ".join([*codes[:MAX_NAMED], "…"] if len(codes) > MAX_NAMED else codes)
+
+
+def count_codes(codes: Sequence[str]) -> str:
+    """Returns the first ten codes, and how many there are if there are more."""
+    return name_codes(codes) + (f" ({len(codes)})" if len(codes) > MAX_NAMED else "")
+
+
+def _order_error(kind: str, market: str, found: Sequence[tuple[str, dict[str, Any]]]) -> errors.OrderError:
+    texts = [f"“{text[:24]}”" for text, _ in found]
+    values: dict[str, Any] = {"codes": count_codes(texts), "market": market}
+    if kind == "short_code":
+        values["meant"] = count_codes([fault["meant"] for _, fault in found])
+    elif kind == "other_exchange":
+        values |= {name: found[0][1][name] for name in ("stock", "expected")}
+    elif kind == "other_market":
+        values["other"] = ", ".join(sorted({fault["market"] for _, fault in found}))
+    return ERRORS[kind](**values)

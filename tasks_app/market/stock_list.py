@@ -6,14 +6,14 @@ a list leaves open (no name, no date) does not overwrite what is stored.
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import islice
 from typing import NamedTuple
 
 import orjson
-from django.core.cache import cache
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.db import sqlite_priority
@@ -22,7 +22,6 @@ from tasks_app.models import Stock, StockList
 from tasks_app.sources.base import Permanent, Symbol
 
 MIN_SIZE = 0.9  # of the source's last list
-CACHE_SECONDS = 7 * 24 * 3600
 BATCH = 2000  # stocks per transaction: some tens of milliseconds, for which a cancel may wait on SQLite
 # Marks that Chinese exchanges put before a name for a day or a week: not a renaming.
 NAME_MARKS = ("XD", "XR", "DR", "N", "C", "U", "W", "V")
@@ -63,12 +62,16 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class SyncResult:
-    """The size of a list, and the numbers of stocks that it added, renamed and delisted."""
+    """A list's size, how many stocks it added, renamed and delisted, and its codes in order."""
 
     size: int
     added: int = 0
     renamed: int = 0
     delisted: int = 0
+    codes: list[str] = field(default_factory=list)
+
+
+Change = tuple[_Row | None, _Row]  # a stock before and after; None: it was added
 
 
 def sync(
@@ -80,17 +83,28 @@ def sync(
     accept_shrink: bool = False,
     fence: Callable[[], None] = lambda: None,
     after_batch: Callable[[], None] = lambda: None,
+    on_changes: Callable[[Sequence[Change]], None] = lambda changes: None,
 ) -> SyncResult:
-    """Adds and updates the listed stocks, a batch per transaction, then stores that the list was read.
+    """Adds and updates the listed stocks, a batch per transaction, then stores the list.
 
+    Stocks are stored under their canonical codes; how the source writes the others is stored with the list.
     Each batch is true by itself and storing it again changes nothing, so an interrupted sync is simply
     repeated. `fence` is called last in each transaction: what it raises rolls that one back and ends the
-    sync. `after_batch` is called outside of any transaction; what it raises ends the sync. Raises
+    sync. `after_batch` is called outside of any transaction; what it raises ends the sync. `on_changes` gets
+    the stocks that a batch added or changed, in its transaction. Raises
     `Permanent`, before anything is stored, for a list that is empty, holds malformed codes, or is over a
     tenth shorter than the last one of this source, unless `accept_shrink`: a list whose last pages are
     missing looks the same.
     """
-    listed = {symbol.code: symbol for symbol in symbols}
+    listed: dict[str, Symbol] = {}
+    spellings: dict[str, str] = {}
+    for symbol in symbols:
+        code = codes.canonical_or_same(market, symbol.code)
+        if code == symbol.code:
+            listed.setdefault(code, symbol)
+        else:
+            listed.setdefault(code, replace(symbol, code=code))
+            spellings.setdefault(code, symbol.code)
     _check(market, source, listed, accept_shrink)
     synthetic.note_sources(market, [source])
     added = renamed = delisted = 0
@@ -98,41 +112,56 @@ def sync(
     while batch := list(islice(rest, BATCH)):
         sqlite_priority.yield_to_interactive()
         with transaction.atomic():
-            list(StockList.objects.select_for_update().filter(market=market).order_by("source"))
-            counts = _merge(market, batch, today)
+            lists = StockList.objects.select_for_update().filter(market=market).order_by("source")
+            list(lists.values_list("pk"))  # locks them; their codes are long
+            counts, changes = _merge(market, batch, today)
+            on_changes(changes)
             fence()  # last: it may lock a task's row, which a cancel waits for
         added, renamed, delisted = added + counts[0], renamed + counts[1], delisted + counts[2]
         after_batch()
     with transaction.atomic():
-        row, _ = StockList.objects.update_or_create(
-            market=market, source=source, defaults={"size": len(listed), "synced_at": Now()}
+        StockList.objects.update_or_create(
+            market=market,
+            source=source,
+            defaults={
+                "size": len(listed),
+                "synced_at": Now(),
+                "codes": list(listed),
+                "spellings": spellings,
+            },
         )
-        row.refresh_from_db()
         fence()
-    cache.set(_cache_key(market, source), (row.synced_at, list(listed)), CACHE_SECONDS)
-    return SyncResult(len(listed), added, renamed, delisted)
+    return SyncResult(len(listed), added, renamed, delisted, list(listed))
 
 
 def fresh_codes(market: str, source: str, max_age: float) -> list[str] | None:
-    """Returns the codes of the source's list, in its order, if it was synced in the last `max_age` seconds.
-
-    None, too, if the shared cache has dropped them: the list must then be requested again.
-    """
-    fresh = StockList.objects.filter(
-        market=market, source=source, synced_at__gt=Now() - timedelta(seconds=max_age)
-    )
-    synced_at = fresh.values_list("synced_at", flat=True).first()
-    cached = cache.get(_cache_key(market, source)) if synced_at else None
-    return cached[1] if cached and cached[0] == synced_at else None
+    """Returns the codes of the source's list, in its order, if it was synced within `max_age` seconds."""
+    fresh = _lists(market, [source]).filter(synced_at__gt=Now() - timedelta(seconds=max_age))
+    return fresh.values_list("codes", flat=True).first()
 
 
 def stored_codes(market: str, source: str) -> list[str]:
-    """Returns the codes to use while the source's list is unavailable; none if it was never synced."""
-    if not StockList.objects.filter(market=market, source=source).exists():
+    """Returns the codes to use while the source's list is unavailable; none if it was never synced.
+
+    Of a list from before its codes were kept, the stocks of the whole market stand for it.
+    """
+    lists = StockList.objects.filter(market=market, source=source).values_list("codes", flat=True)
+    if not lists:
         return []
-    if cached := cache.get(_cache_key(market, source)):
-        return list(cached[1])
-    return list(Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True))
+    return lists[0] or list(
+        Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True)
+    )
+
+
+def listed_codes(market: str, sources: Collection[str]) -> dict[str, list[str]]:
+    """Returns the codes that each of the sources lists; sources without a stored list are left out."""
+    return {row.source: row.codes or [] for row in _lists(market, sources).only("source", "codes")}
+
+
+def source_spellings(market: str, source: str) -> dict[str, str]:
+    """Returns the codes that the source writes in another way, each with that way."""
+    lists = StockList.objects.filter(market=market, source=source)
+    return lists.values_list("spellings", flat=True).first() or {}
 
 
 def is_same_name(old: str, new: str) -> bool:
@@ -141,8 +170,8 @@ def is_same_name(old: str, new: str) -> bool:
     return old == new or _is_marked(old, new) or _is_marked(new, old)
 
 
-def _cache_key(market: str, source: str) -> str:
-    return f"stock-list:{market}:{source}"
+def _lists(market: str, sources: Collection[str]) -> QuerySet[StockList]:
+    return StockList.objects.filter(market=market, source__in=sources, codes__isnull=False)
 
 
 def _check(market: str, source: str, listed: Collection[str], accept_shrink: bool) -> None:
@@ -153,32 +182,36 @@ def _check(market: str, source: str, listed: Collection[str], accept_shrink: boo
         few = ", ".join(repr(code)[:40] for code in malformed[:5])
         message = f"{len(malformed):,} codes of the list are malformed: {few}."
         raise Permanent(message, code="bad_stock_list")
-    last = StockList.objects.filter(market=market, source=source).first()
-    if last and len(listed) < last.size * MIN_SIZE and not accept_shrink:
-        message = f"The list has {len(listed):,} stocks, the last one had {last.size:,}."
+    lists = StockList.objects.filter(market=market, source=source)
+    last = lists.values_list("size", flat=True).first() or 0
+    if len(listed) < last * MIN_SIZE and not accept_shrink:
+        message = f"The list has {len(listed):,} stocks, the last one had {last:,}."
         raise Permanent(message, code="stock_list_shrank")
 
 
-def _merge(market: str, symbols: Sequence[Symbol], today: date) -> tuple[int, int, int]:
-    """Stores a batch. Returns how many stocks it added, renamed and delisted."""
+def _merge(market: str, symbols: Sequence[Symbol], today: date) -> tuple[tuple[int, int, int], list[Change]]:
+    """Stores a batch. Returns how many stocks it added, renamed and delisted, and all that it changed."""
     stocks = Stock.objects.filter(market=market, code__in=[symbol.code for symbol in symbols])
     stored = {row[0]: _Row(*row) for row in stocks.values_list(*_Row._fields)}
     new: list[_Row] = []
     changed: list[_Row] = []
+    changes: list[Change] = []
     renamed = delisted = 0
     for symbol in symbols:
         name, exchange = symbol.name.strip()[:100], symbol.exchange.strip()[:16]
         listed = _Row(symbol.code, name, exchange, symbol.listed_on, symbol.delisted_on)
         if (old := stored.get(symbol.code)) is None:
             new.append(listed)
+            changes.append((None, listed))
         elif (merged := _merge_row(old, listed, today)) != old:
             changed.append(merged)
+            changes.append((old, merged))
             renamed += len(merged.former_names) > len(old.former_names)
             delisted += old.delisted_on is None and merged.delisted_on is not None
     added = _insert(market, new) if new else 0
     if changed:
         _update(market, changed)
-    return added, renamed, delisted
+    return (added, renamed, delisted), changes
 
 
 def _merge_row(old: _Row, listed: _Row, today: date) -> _Row:

@@ -4,12 +4,15 @@ from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
     CalendarDay,
+    CodeAlias,
+    CodeChange,
     Correction,
     DailyBar,
     Finding,
     Series,
     SourceGate,
     Stock,
+    StockImport,
     StockList,
     SyntheticSource,
 )
@@ -17,6 +20,8 @@ from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTas
 
 __all__ = [
     "CalendarDay",
+    "CodeAlias",
+    "CodeChange",
     "CollectionItem",
     "CollectionLane",
     "CollectionPlan",
@@ -29,6 +34,7 @@ __all__ = [
     "Series",
     "SourceGate",
     "Stock",
+    "StockImport",
     "StockList",
     "SyntheticSource",
     "TaskEvent",

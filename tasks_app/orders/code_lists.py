@@ -10,7 +10,9 @@ from tasks_app import errors
 from tasks_app.sources.text_encoding import decode_text
 
 MAX_BYTES = 500_000
-HEADINGS = frozenset({"code", "codes", "symbol", "ticker", "stock_code", "代码", "证券代码", "股票代码"})
+HEADINGS = frozenset(
+    {"code", "codes", "symbol", "ticker", "stock_code", "ts_code", "代码", "证券代码", "股票代码"}
+)
 _SEPARATORS = re.compile(r"[\s,;|，、；\u3000]+")
 _LOOKS_LIKE_A_CODE = re.compile(r"([A-Za-z]{2}\.?)?\d{5,6}(\.[A-Za-z]{2,4})?|[A-Za-z]{1,6}([.-][A-Za-z])?")
 

@@ -8,8 +8,9 @@ from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET, Conf
-from tasks_app.market.codes import MAX_NAMED, clean_code, is_code, name_codes
-from tasks_app.models import CollectionTask, Stock, StockList
+from tasks_app.market import code_changes, stock_list
+from tasks_app.market.codes import count_codes, read_codes
+from tasks_app.models import CollectionTask, Stock
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source
 
@@ -50,7 +51,9 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
         raise errors.FutureStart(start=order.start_date)
     market, source = _choose_market_and_source(order.market, order.source, conf)
     _check_adjust(order.adjust, source)
-    order = replace(order, market=market, source=source.name, stock_codes=clean_codes(order.stock_codes))
+    order = replace(
+        order, market=market, source=source.name, stock_codes=clean_codes(market, order.stock_codes)
+    )
     return replace(order, fallbacks=_resolve_fallbacks(order, conf))
 
 
@@ -78,38 +81,37 @@ def order_from_task(task: CollectionTask) -> Order:
     )
 
 
-def clean_codes(codes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Returns the codes trimmed, in upper case, without duplicates; None if there are none.
+def clean_codes(market: str, codes: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Returns the codes as they are stored, without duplicates; None if there are none.
 
-    Raises `TooManyCodes` or `MalformedCodes`.
+    Raises `TooManyCodes`, or what `read_codes` raises for a text that is no code of the market.
     """
     if not codes:
         return None
     if len(codes) > MAX_CODES:
         raise errors.TooManyCodes(count=len(codes), limit=MAX_CODES)
-    malformed = [f"“{code[:24]}”" for code in codes if not is_code(code.strip())]
-    if malformed:
-        raise errors.MalformedCodes(codes=_abbreviate(malformed))
-    return tuple(dict.fromkeys(clean_code(code) for code in codes))
+    return read_codes(market, codes)
 
 
 def split_known(order: Order, conf: Conf) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Returns the (known, unknown) codes of a resolved order.
+    """Returns the (known, unknown) codes of a resolved order: those that its sources list, and the others.
 
-    All count as known unless the stock lists of all its sources are stored, and none of them may have more
+    All count as known unless the lists of all its sources are stored, and none of them may have more
     stocks by now, as a folder of files may: then the sources themselves will answer. Raises `UnknownCodes`
     when none is known.
     """
     market, codes = order.market, order.stock_codes
     sources = {order.source, *(order.fallbacks or ())}
-    may_have_more = any(registry.traits(name, conf).history_may_grow for name in sources)
-    lists = StockList.objects.filter(market=market, source__in=sources)
-    if codes is None or may_have_more or lists.count() < len(sources):
+    if codes is None or any(registry.traits(name, conf).history_may_grow for name in sources):
         return codes, ()
-    listed = set(Stock.objects.filter(market=market, code__in=codes).values_list("code", flat=True))
+    lists = stock_list.listed_codes(market, sources)
+    if len(lists) < len(sources):
+        return codes, ()
+    listed = set().union(*lists.values())
     known = tuple(code for code in codes if code in listed)
     if not known:
-        raise errors.UnknownCodes(market=market, codes=_abbreviate(codes))
+        changes = code_changes.describe_changes(market, codes)
+        raise errors.UnknownCodes(market=market, codes=count_codes(codes), changes=changes)
     return known, tuple(code for code in codes if code not in listed)
 
 
@@ -206,7 +208,3 @@ def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
         error.field = "fallbacks"
         raise
     return named
-
-
-def _abbreviate(codes: Sequence[str]) -> str:
-    return name_codes(codes) + (f" ({len(codes)})" if len(codes) > MAX_NAMED else "")

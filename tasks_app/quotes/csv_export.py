@@ -9,6 +9,8 @@ from django.db.models import F, QuerySet
 from django.http import StreamingHttpResponse
 
 from tasks_app.models import DailyBar
+from tasks_app.quotes.series import bars_of, joined_bars
+from tasks_app.sources.security_codes import exported_code
 
 VALUES = (
     *("day", "open", "high", "low", "close", "prev_close", "volume", "amount", "amplitude"),
@@ -26,28 +28,29 @@ class _Echo:
         return text
 
 
-def bar_rows(market: str, code: str, **filters: Any) -> QuerySet[DailyBar, dict[str, Any]]:
-    """Returns a stock's bars as dicts with the keys of `COLUMNS`."""
-    bars = DailyBar.objects.filter(market=market, symbol=code, **filters)
+def bar_rows(
+    market: str, code: str, adjust: str = "", *, joined: bool = True, **filters: Any
+) -> QuerySet[DailyBar, dict[str, Any]]:
+    """Returns a stock's bars as dicts with the keys of `COLUMNS`.
+
+    `joined`: with those that are stored under its earlier codes; each row names the code it is stored under.
+    """
+    bars = (joined_bars if joined else bars_of)(market, code, adjust).filter(**filters)
     rows: QuerySet[DailyBar, dict[str, Any]] = bars.values(*VALUES, "market", "adjust", code=F("symbol"))
     return rows
 
 
-def download_response(
-    rows: QuerySet[Any, dict[str, Any]], name: str, *, for_spreadsheets: bool = False
-) -> StreamingHttpResponse:
-    """Returns at most MAX_ROWS rows in ascending date order as a file, in constant memory.
-
-    A spreadsheet reads 000001 as the number 1: with `for_spreadsheets` codes carry their market, 000001.CN.
-    """
-    ordered: Iterable[dict[str, Any]] = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
-    if for_spreadsheets:
-        ordered = ({**row, "code": f"{row['code']}.{row['market']}"} for row in ordered)
-    return csv_response(ordered, name)
+def download_response(rows: QuerySet[Any, dict[str, Any]], name: str) -> StreamingHttpResponse:
+    """Returns at most MAX_ROWS rows in ascending date order as a file, in constant memory."""
+    return csv_response(rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000), name)
 
 
 def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:
-    """Returns the rows as a file."""
+    """Returns the rows as a file.
+
+    Its codes have their exchange: spreadsheets and pandas read 000001 as 1, and the ticker NA as nothing.
+    """
+    rows = ({**row, "code": exported_code(row["market"], row["code"])} for row in rows)
     cells = ([escape_formula(row[column]) for column in COLUMNS] for row in rows)
     lines = map(csv.writer(_Echo()).writerow, chain([COLUMNS], cells))
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
+from tasks_app.market import code_changes
 from tasks_app.models import DailyBar, Series
 from tasks_app.quotes import date_ranges
 from tasks_app.quotes.date_ranges import DateRange
@@ -24,6 +25,21 @@ UPDATED_FIELDS = ["bars", "first_day", "last_day", "covered", "updated_at"]
 def bars_of(market: str, symbol: str, adjust: str) -> QuerySet[DailyBar]:
     """Returns the stored bars of one series."""
     return DailyBar.objects.filter(market=market, symbol=symbol, adjust=adjust)
+
+
+def joined_bars(market: str, code: str, adjust: str) -> QuerySet[DailyBar]:
+    """Returns a security's bars, with those from before its code changed; no day comes twice.
+
+    A bar under the later code wins. Adjusted series are not joined: each is relative to a base of its own.
+    """
+    earlier = code_changes.predecessors(market, code) if not adjust else []
+    bars = DailyBar.objects.filter(market=market, adjust=adjust)
+    joined, later = Q(symbol=code), [code]
+    for one in earlier:
+        same_day = bars.filter(symbol__in=later, day=OuterRef("day"))
+        joined |= Q(Q(symbol=one.code, day__lt=one.until), ~Exists(same_day))
+        later = [*later, one.code]
+    return bars.filter(joined)
 
 
 def close_before(request: Request, day: date) -> float | None:

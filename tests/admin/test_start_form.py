@@ -40,10 +40,12 @@ def make_post(**fields):
 
 def make_list(size=30, market="SIM", source="simulated"):
     """Stores a stock list of the market."""
+    codes = [f"{n:06d}" for n in range(1, size + 1)]
     Stock.objects.bulk_create(
-        Stock(market=market, code=f"{n:06d}", name=f"平安{n}", exchange="SZSE") for n in range(1, size + 1)
+        Stock(market=market, code=code, name=f"平安{n}", exchange="SZSE") for n, code in enumerate(codes, 1)
     )
-    StockList.objects.create(market=market, source=source, size=size, synced_at="2024-01-01T00:00:00Z")
+    synced_at = "2024-01-01T00:00:00Z"
+    StockList.objects.create(market=market, source=source, size=size, codes=codes, synced_at=synced_at)
 
 
 def upload(content, name="codes.csv"):

@@ -10,7 +10,16 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app.market import calendars
-from tasks_app.models import CalendarDay, CollectionItem, Correction, DailyBar, Finding, Series, Stock
+from tasks_app.models import (
+    CalendarDay,
+    CodeChange,
+    CollectionItem,
+    Correction,
+    DailyBar,
+    Finding,
+    Series,
+    Stock,
+)
 from tasks_app.quotes.csv_export import COLUMNS
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import make_task, make_user
@@ -266,7 +275,7 @@ def test_csv_has_requested_days_and_adjustment():
     assert len(lines(client.get(address))) == 6
 
 
-@pytest.mark.parametrize(("code", "told"), [("000001", "000001.CN"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
+@pytest.mark.parametrize(("code", "told"), [("000001", "000001.SZ"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
 def test_csv_codes_are_no_numbers_or_formulas(code, told):
     stock = make_stock(code, "CN")
     make_series(stock, 0)
@@ -274,6 +283,20 @@ def test_csv_codes_are_no_numbers_or_formulas(code, told):
 
 
 # ---------------------------------------------------------------- who may, and where from
+
+
+def test_page_links_the_earlier_and_the_later_code():
+    old, new = make_stock("OLD"), make_stock("NEW")
+    make_series(old, 0, 1)
+    make_series(new, 3)
+    CodeChange.objects.create(market="US", old_code="OLD", new_code="NEW", changed_on="2024-01-11")
+    client = superuser_client()
+    for stock, other, text in ((new, "OLD", "until 2024-01-10"), (old, "NEW", "since 2024-01-11")):
+        shown = client.get(page(stock)).content.decode()
+        assert f"/of/US/{other}/" in shown
+        assert f"{other} ({text})" in shown
+    exported = lines(client.get(url("tasks_app_stock_csv", new.pk)))
+    assert [row[1] for row in exported[1:]] == ["OLD.US", "OLD.US", "NEW.US"]
 
 
 @pytest.mark.parametrize("part", ["data", "csv"])

@@ -1,12 +1,15 @@
 """The stock list and the stored bars."""
 
 import csv
+import io
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from tasks_app.models import SyntheticSource
+from tasks_app.models import CodeChange, Stock, SyntheticSource
 from tasks_app.quotes.csv_export import escape_formula
+from tasks_app.sources.security_codes import canonical_code
 from tests.api.factories import BASE, client_of, make_bars, make_stock
 from tests.factories import make_user
 
@@ -111,7 +114,12 @@ def test_csv_streams_more_than_a_page(client, how):
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert response.headers["Content-Disposition"] == 'attachment; filename="US-AAPL.csv"'
     rows = read_csv(response)
-    assert (len(rows), rows[0]["day"], rows[0]["code"], rows[0]["amount"]) == (1200, "2024-01-01", "AAPL", "")
+    assert (len(rows), rows[0]["day"], rows[0]["code"], rows[0]["amount"]) == (
+        1200,
+        "2024-01-01",
+        "AAPL.US",
+        "",
+    )
 
 
 def test_csv_pages_with_limit(client):
@@ -135,7 +143,7 @@ def test_invalid_csv_page_is_rejected_in_json(client, query):
 def test_csv_quotes_formulas_but_not_numbers(client):
     make_bars(make_stock("US", "-1.2"), 1, change=-0.5)
     row = read_csv(client.get(f"{BASE}/quotes/US/-1.2?format=csv"))[0]
-    assert (row["code"], row["change"]) == ("'-1.2", "-0.5")
+    assert (row["code"], row["change"]) == ("'-1.2.US", "-0.5")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
@@ -169,3 +177,84 @@ def test_stock_list_has_made_up_stocks_where_asked_for(client, settings, default
         make_stock(market, "000001")
     stocks = client.get(f"{BASE}/stock-list{query}").json()["stocks"]
     assert [stock["market"] for stock in stocks] == markets
+
+
+@pytest.mark.parametrize(
+    ("market", "code", "path"),
+    [
+        ("CN", "600519", "CN/sh600519"),
+        ("CN", "600519", "CN/600519.XSHG"),
+        ("HK", "00700", "HK/700"),
+        ("US", "BRK.B", "US/BRK-B"),
+        ("US", "AAPL", "US/105.AAPL"),
+    ],
+)
+def test_kind_of_spelling_in_a_path_finds_the_stock(client, market, code, path):
+    make_bars(make_stock(market, code), 1)
+    assert [row["code"] for row in client.get(f"{BASE}/quotes/{path}").json()] == [code]
+
+
+def test_bars_that_could_not_be_merged_are_read_by_their_own_spelling(client):
+    make_bars(make_stock("CN", "600519"), 1)
+    make_bars(make_stock("CN", "600519.SH"), 2)
+    assert len(client.get(f"{BASE}/quotes/CN/600519.SH").json()) == 2
+    assert len(client.get(f"{BASE}/quotes/CN/SH600519").json()) == 1
+
+
+@pytest.fixture
+def renamed():
+    """A stock that was FB until 2024-01-05 and then META, and before 2024-01-03 TFB."""
+    make_bars(make_stock("US", "TFB"), 4, close=1.1)
+    make_bars(make_stock("US", "FB"), 6, first=date(2024, 1, 2), close=1.2)
+    make_bars(make_stock("US", "META"), 4, first=date(2024, 1, 4), close=1.3)
+    for old, new, day in (("TFB", "FB", "2024-01-03"), ("FB", "META", "2024-01-05")):
+        CodeChange.objects.update_or_create(
+            market="US", old_code=old, defaults={"new_code": new, "changed_on": day}
+        )
+
+
+def test_read_joins_the_bars_of_earlier_codes(client, renamed):
+    rows = client.get(f"{BASE}/quotes/US/META").json()
+    # The later code's bar of a day wins, and no code is followed beyond its own time.
+    assert [(row["day"][-1], row["code"]) for row in rows] == [
+        ("1", "TFB"),
+        ("2", "FB"),
+        ("3", "FB"),
+        ("4", "META"),
+        ("5", "META"),
+        ("6", "META"),
+        ("7", "META"),
+    ]
+    alone = client.get(f"{BASE}/quotes/US/META?joined=false").json()
+    assert {row["code"] for row in alone} == {"META"}
+    assert {row["code"] for row in client.get(f"{BASE}/quotes/US/FB").json()} == {"TFB", "FB"}
+
+
+def test_joined_read_is_paged_and_exported(client, renamed):
+    first = client.get(f"{BASE}/quotes/US/META?limit=3")
+    rest = client.get(first.headers["Link"].split(">")[0][1:]).json()
+    assert [row["code"] for row in (*first.json(), *rest)] == ["TFB", "FB", "FB", "META", "META", "META"]
+    rows = read_csv(client.get(f"{BASE}/quotes/US/META?format=csv"))
+    assert [row["code"] for row in rows][:2] == ["TFB.US", "FB.US"]
+
+
+def test_adjusted_series_are_not_joined(client, renamed):
+    make_bars(Stock.objects.get(code="FB"), 2, adjust="qfq")
+    assert client.get(f"{BASE}/quotes/US/META?adjust=qfq").json() == []
+
+
+def test_circle_of_changes_ends(client, renamed):
+    CodeChange.objects.create(market="US", old_code="META", new_code="TFB", changed_on="2024-01-09")
+    rows = client.get(f"{BASE}/quotes/US/META").json()
+    assert len({row["day"] for row in rows}) == len(rows) == 7
+
+
+@pytest.mark.parametrize(
+    ("market", "code"), [("CN", "000001"), ("HK", "00700"), ("US", "NA"), ("US", "TRUE")]
+)
+def test_kind_of_code_that_pandas_would_spoil(client, market, code):
+    pandas = pytest.importorskip("pandas")
+    make_bars(make_stock(market, code), 1)
+    response = client.get(f"{BASE}/quotes/{market}/{code}?format=csv")
+    read = pandas.read_csv(io.BytesIO(b"".join(response.streaming_content)))["code"].tolist()
+    assert [canonical_code(market, text) for text in read] == [code]

@@ -13,7 +13,7 @@ from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 from tasks_app.sources import registry
-from tests.api.factories import BASE, client_of, make_stock
+from tests.api.factories import BASE, client_of
 from tests.factories import finish, make_claim, make_ended, make_lane, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -89,10 +89,8 @@ def test_start_accepts_nulls_and_boolean_words(client):
 
 
 def test_unlisted_codes_are_named_and_left_out(client):
-    make_stock("SIM", "000001")
-    StockList.objects.create(
-        market="SIM", source="simulated", size=1, synced_at=datetime.fromisoformat("2024-01-01T00:00:00Z")
-    )
+    synced_at = datetime.fromisoformat("2024-01-01T00:00:00Z")
+    StockList.objects.create(market="SIM", source="simulated", size=1, codes=["000001"], synced_at=synced_at)
     response = start(client, stock_codes=["000001", "999999"]).json()
     assert (response["stock_codes"], response["unknown_codes"]) == (["000001"], ["999999"])
     assert "999999" in response["message"]

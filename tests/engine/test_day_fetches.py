@@ -72,6 +72,15 @@ def test_two_days_of_a_market_cost_two_requests(configure_days):
     assert set(task.items.values_list("source", "attempts", "rows_collected")) == {("by_day", 1, 2)}
 
 
+def test_day_in_the_sources_own_spelling_answers_its_stocks(configure_days):
+    def days(day):
+        return {f"{code}.SZ": bar for code, bar in scripted_sources.whole_market(day).items()}
+
+    configure_days(days)
+    assert collect().collected_count == 2 * STOCKS
+    assert len(requested_days()) == len(requests()) == 2
+
+
 def test_stock_absent_from_a_day_is_not_requested_again(configure_days):
     def days(day):
         market = scripted_sources.whole_market(day)

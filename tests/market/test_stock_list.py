@@ -6,8 +6,8 @@ from datetime import date
 import pytest
 from django.core.management import CommandError, call_command
 
-from tasks_app.market import stock_list
-from tasks_app.models import Stock, StockList, TaskEvent
+from tasks_app.market import stock_imports, stock_list
+from tasks_app.models import CodeChange, Series, Stock, StockImport, StockList, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.sources.base import Permanent, Symbol, Transient
 from tests.factories import make_task
@@ -39,7 +39,7 @@ def sync_name(name, code="600519"):
 
 
 def test_sync_stores_all_fields_of_a_stock():
-    assert vars(sync(MAOTAI)) == {"size": 1, "added": 1, "renamed": 0, "delisted": 0}
+    assert sync(MAOTAI) == stock_list.SyncResult(1, added=1, codes=["600519"])
     stock = Stock.objects.get()
     assert (stock.name, stock.exchange, stock.listed_on) == ("贵州茅台", "SSE", date(2001, 8, 27))
     row = StockList.objects.get()
@@ -128,7 +128,8 @@ def test_interrupted_sync_is_repeated_whole(monkeypatch):
     assert not StockList.objects.filter(source="other").exists(), "the list was not read to its end"
     batches = []
     result = sync(*symbols, source="other", after_batch=lambda: batches.append(Stock.objects.count()))
-    assert vars(result) == {"size": 4, "added": 1, "renamed": 1, "delisted": 0}
+    listed = ["000001", "000002", "000003", "600519"]
+    assert result == stock_list.SyncResult(4, added=1, renamed=1, codes=listed)
     assert batches == [3, 4]
     assert StockList.objects.get(source="other").size == 4
     assert Stock.objects.get(code="600519").former_names == [{"name": "茅台", "until": "2024-06-28"}]
@@ -145,10 +146,10 @@ def test_fresh_list_is_not_requested_again(settings):
     assert RecordingSource.list_requests == 2
 
 
-def test_uncached_list_is_requested_again(settings):
+def test_list_from_before_its_codes_were_kept_is_requested_again(settings):
     RecordingSource.stock_list = make_symbols(3)
     run_market_task()
-    stock_list.cache.delete("stock-list:CN:recording")
+    StockList.objects.update(codes=None)
     run_market_task()
     assert RecordingSource.list_requests == 2
 
@@ -256,3 +257,124 @@ def test_malformed_file_is_refused(tmp_path, capsys, text, message):
 def test_missing_file_is_reported(tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         call_command("stocks", "import", str(tmp_path / "none.csv"), "--market", "CN")
+
+
+# Lists of vendors and spreadsheets, and how a wrong import is undone.
+
+TUSHARE = (
+    "ts_code,symbol,name,area,industry,list_date\n"
+    "000002.SZ,000002,Example A,x,y,19910129\n600000.SH,600000,Example B,x,y,19991110\n"
+)
+BAOSTOCK = (
+    "code,code_name,ipoDate,outDate,type,status\n"
+    "sh.600000,Example B,1999-11-10,,1,1\nsh.000001,An index,1991-07-15,,2,1\nsz.399001,Another,,,2,1\n"
+)
+
+
+def stored():
+    return list(Stock.objects.order_by("code").values_list("code", "name", "listed_on"))
+
+
+def import_csv(tmp_path, capsys, text, *options, market="CN"):
+    return run_stocks(capsys, "import", write_csv(tmp_path, text), "--market", market, *options)
+
+
+def test_kind_of_vendor_list_is_stored_by_canonical_codes(tmp_path, capsys):
+    import_csv(tmp_path, capsys, TUSHARE)
+    example_b = ("600000", "Example B", date(1999, 11, 10))
+    assert stored() == [("000002", "Example A", date(1991, 1, 29)), example_b]
+    printed = import_csv(tmp_path, capsys, BAOSTOCK, "--accept-shrink")
+    assert stored()[1:] == [example_b]
+    assert "index's or a bond's: 2" in printed
+
+
+def test_kind_of_spreadsheet_number_is_asked_about(tmp_path, capsys):
+    text = "code,name\n2,Example A\n600000,Example B\n"
+    with pytest.raises(CommandError, match=r"line 2: “2” is too short .* 000002, add --pad-codes"):
+        import_csv(tmp_path, capsys, text)
+    assert not Stock.objects.exists()
+    import_csv(tmp_path, capsys, text, "--pad-codes")
+    assert [code for code, *_ in stored()] == ["000002", "600000"]
+
+
+@pytest.mark.parametrize("code", ["AAPL", "60000", "00700.HK", "0000001", "''"])
+def test_kind_of_foreign_code_is_refused_with_its_line(tmp_path, capsys, code):
+    with pytest.raises(CommandError, match="line 2: "):
+        import_csv(tmp_path, capsys, f"code\n{code}\n")
+    assert not Stock.objects.exists()
+
+
+def test_hong_kong_list_needs_no_padding(tmp_path, capsys):
+    import_csv(tmp_path, capsys, "code,name\n700,Tencent\n0005.HK,HSBC\n", market="HK")
+    assert [code for code, *_ in stored()] == ["00005", "00700"]
+
+
+def test_undo_removes_what_an_import_added_and_restores_what_it_changed(tmp_path, capsys):
+    sync(MAOTAI)
+    before = stored()
+    import_csv(tmp_path, capsys, "code,name\n600519,Wrong\n600000,Example\n")
+    assert [name for _, name, _ in stored()] == ["Example", "Wrong"]
+    number = StockImport.objects.get().pk
+    assert "stocks.csv  2 stocks\n" in run_stocks(capsys, "undo")
+    printed = run_stocks(capsys, "undo", str(number))
+    assert "removed: 1; with their earlier values: 1; unchanged: 0" in printed
+    assert stored() == before
+    assert Stock.objects.get().former_names == []
+    assert run_stocks(capsys, "undo").endswith("undone\n")
+    with pytest.raises(CommandError, match=f"no import {number}"):
+        run_stocks(capsys, "undo", str(number))
+
+
+def test_undo_keeps_stocks_with_bars_listed_or_changed_since(tmp_path, capsys):
+    import_csv(tmp_path, capsys, "code,name\n600000,a\n600001,b\n600002,c\n600003,d\n")
+    Series.objects.create(market="CN", symbol="600000")
+    sync(Symbol("600001"))
+    Stock.objects.filter(code="600002").update(name="renamed")
+    printed = run_stocks(capsys, "undo", str(StockImport.objects.get().pk))
+    assert "removed: 1; with their earlier values: 0; unchanged: 3" in printed
+    assert [code for code, *_ in stored()] == ["600000", "600001", "600002"]
+
+
+def test_interrupted_import_can_be_undone(tmp_path, monkeypatch):
+    monkeypatch.setattr(stock_list, "BATCH", 2)
+    merge, calls = stock_list._merge, []
+
+    def fail_at_the_second(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise RuntimeError
+        return merge(*arguments)
+
+    monkeypatch.setattr(stock_list, "_merge", fail_at_the_second)
+    with pytest.raises(RuntimeError):
+        stock_imports.import_stocks("CN", "stocks.csv", make_symbols(3), today=TODAY)
+    assert Stock.objects.count() == 2
+    assert stock_imports.undo(StockImport.objects.get().pk).removed == 2
+    assert not Stock.objects.exists()
+
+
+# Changes of codes.
+
+
+def test_changes_are_read_from_a_vendors_table(tmp_path, capsys):
+    table = "name,o_code,n_code,list_date\n方大新材,838163.BJ,920163.BJ,20200727\n"
+    arguments = "changes", write_csv(tmp_path, table), "--market", "CN"
+    with pytest.raises(CommandError, match="line 2: the day of the change is missing; give it with --on"):
+        run_stocks(capsys, *arguments)
+    assert "stored: 1" in run_stocks(capsys, *arguments, "--on", "2025-10-09")
+    assert run_stocks(capsys, "changes", "--market", "CN") == "838163 → 920163  2025-10-09\n"
+    run_stocks(capsys, *arguments, "--on", "2025-10-10")
+    assert run_stocks(capsys, "changes", "--market", "CN") == "838163 → 920163  2025-10-10\n"
+
+
+def test_two_codes_can_not_become_the_same(tmp_path, capsys):
+    table = "old_code,new_code,changed_on\n830001,920001,2025-10-09\n430001,920001,2025-10-09\n"
+    with pytest.raises(CommandError, match="920001 can't follow 430001"):
+        run_stocks(capsys, "changes", write_csv(tmp_path, table), "--market", "CN")
+    assert not CodeChange.objects.filter(market="CN").exists()
+
+
+def test_aliases_are_named_listed_and_removed(capsys):
+    alias = ("alias", "--market", "US")
+    assert run_stocks(capsys, *alias, "brkb", "BRK-B") == "BRKB = BRK.B\n"
+    assert run_stocks(capsys, *alias, "BRKB") == ""

@@ -190,8 +190,8 @@ def test_name_that_contradicts_its_folder_is_left_aside(tmp_path, source):
         ("HK/700.csv", "HK", "00700"),
         ("31#00700.txt", "HK", "00700"),
         ("105.MSFT.csv", "US", "MSFT"),
-        ("BAC-PL.csv", "US", "BAC-PL"),
-        ("US/brk-b.csv", "US", "BRK-B"),
+        ("BAC-PL.csv", "US", "BAC.PL"),
+        ("US/brk-b.csv", "US", "BRK.B"),
     ],
 )
 def test_kind_of_spelling_in_a_name(tmp_path, source, name, market, code):

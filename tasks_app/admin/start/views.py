@@ -15,6 +15,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.start import initial, page
 from tasks_app.admin.start.forms import OrderForm
 from tasks_app.admin.tasks import actions
+from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionTask, Stock
 from tasks_app.orders import code_lists, order
 
@@ -82,7 +83,8 @@ def _render_page(request: HttpRequest, form: OrderForm) -> HttpResponse:
 
 def _matching_stocks(market: str, term: str) -> QuerySet[Stock]:
     """Returns the market's stocks whose code begins with the term, then those whose name contains it."""
-    by_code, by_name = Q(code__istartswith=term), Q(name__icontains=term)
+    by_code = Q(code__istartswith=term) | Q(code=canonical_or_same(market, term))
+    by_name = Q(name__icontains=term)
     rank = Case(When(by_code, then=Value(0)), default=Value(1), output_field=IntegerField())
     stocks = Stock.objects.filter(by_code | by_name, market=market)
     return stocks.annotate(rank=rank).order_by("rank", "code")

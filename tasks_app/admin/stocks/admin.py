@@ -17,6 +17,7 @@ from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.filters import ListingFilter, StoredFilter
 from tasks_app.admin.stocks import chart_data, detail
+from tasks_app.market import codes
 from tasks_app.models import Stock
 from tasks_app.quotes import csv_export, summary
 
@@ -77,7 +78,8 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     def by_code_view(self, request: HttpRequest, market: str, code: str) -> HttpResponse:
         """Redirects to the page of the stock with this code, or to a search for it if it is unknown."""
         require_permission(request, "tasks_app.view_stock")
-        stock_id = Stock.objects.filter(market=market, code=code).values_list("pk", flat=True).first()
+        stored = codes.find_stored(market, code)
+        stock_id = Stock.objects.filter(market=market, code=stored).values_list("pk", flat=True).first()
         query = request.GET.dict()
         if stock_id is None:
             return redirect(formatting.admin_url("stock", market__exact=market, q=code))
@@ -95,9 +97,9 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         query = detail.BarQuery.from_request(request)
         if query is None:
             return redirect(formatting.admin_url("stock", "change", stock.pk))
-        rows = csv_export.bar_rows(stock.market, stock.code, adjust=query.adjust, **query.days)
+        rows = csv_export.bar_rows(stock.market, stock.code, query.adjust).filter(**query.days)
         name = "-".join(filter(None, [stock.market, stock.code, query.adjust]))
-        return csv_export.download_response(rows, f"{name}.csv", for_spreadsheets=True)
+        return csv_export.download_response(rows, f"{name}.csv")
 
     def _stock(self, request: HttpRequest, stock_id: int) -> Stock:
         require_permission(request, BARS)
@@ -107,4 +109,6 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         self, request: HttpRequest, queryset: QuerySet[Stock], search_term: str
     ) -> tuple[QuerySet[Stock], bool]:
         stocks, _duplicates = super().get_search_results(request, queryset, search_term)
+        if search_term.strip():  # 600519.SH and sh600519 are found, too
+            stocks |= queryset.filter(code__in=codes.codes_of_any_market(search_term))
         return stocks, False

@@ -12,6 +12,7 @@ from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
 from tasks_app.admin.common.filters import AdjustFilter, DayFilter
 from tasks_app.market import synthetic
+from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market
 
@@ -74,6 +75,6 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
 
 
 def filter_by_code(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
-    """Returns the rows of exactly this code, in any market: their indexes begin with the market."""
-    code = term.strip().upper()
-    return rows.filter(market__in=Market.values, symbol=code) if code else rows
+    """Returns the rows of this code in any spelling and market: their indexes begin with the market."""
+    codes = codes_of_any_market(term)
+    return rows.filter(market__in=Market.values, symbol__in=codes) if term.strip() else rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext as _
 
@@ -19,6 +20,7 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.stocks import chart_data, data_quality
 from tasks_app.db import keyset
+from tasks_app.market import code_changes
 from tasks_app.models import Correction, DailyBar, Finding, Series, Stock
 from tasks_app.models.quotes import Adjust, FindingKind
 from tasks_app.quotes import summary as stored
@@ -101,6 +103,7 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
         (_("listed on"), stock.listed_on and stock.listed_on.isoformat()),
         (_("delisted on"), stock.delisted_on and stock.delisted_on.isoformat()),
         (_("former names"), former),
+        *_other_codes(stock),
         (_("bars"), formatting.number(summary.bars)),
         (
             _("first and last day"),
@@ -114,6 +117,22 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
 def _former(name: Any) -> str:
     until = name.get("until")
     return _("%(name)s (until %(day)s)") % {"name": name.get("name"), "day": until} if until else name["name"]
+
+
+def _other_codes(stock: Stock) -> list[tuple[str, Any]]:
+    """Returns the codes that the security had before and has now, as links to their pages."""
+
+    def link(code: str, text: str, day: date) -> SafeString:
+        label = text % {"code": code, "day": day.isoformat()}
+        return formatting.link(formatting.stock_url(stock.market, code), label)
+
+    earlier = [
+        (link(one.code, _("%(code)s (until %(day)s)"), one.until - timedelta(days=1)),)
+        for one in code_changes.predecessors(stock.market, stock.code)
+    ]
+    change = code_changes.successor(stock.market, stock.code)
+    now = change and link(change.new_code, _("%(code)s (since %(day)s)"), change.changed_on)
+    return [(_("earlier codes"), format_html_join(_(", "), "{}", earlier)), (_("code now"), now)]
 
 
 def start_url(request: HttpRequest, stock: Stock) -> str:

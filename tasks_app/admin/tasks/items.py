@@ -16,6 +16,7 @@ from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_fro
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
 from tasks_app.lifecycle import selectors
+from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import CollectionItem
 
 
@@ -87,6 +88,6 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CollectionItem], search_term: str
     ) -> tuple[QuerySet[CollectionItem], bool]:
-        """Finds the item with exactly this code by the unique index."""
-        code = search_term.strip().upper()
-        return (queryset.filter(code=code) if code else queryset), False
+        """Finds the items of this code in any spelling by the unique index."""
+        codes = codes_of_any_market(search_term)
+        return (queryset.filter(code__in=codes) if search_term.strip() else queryset), False

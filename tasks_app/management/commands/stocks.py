@@ -1,54 +1,31 @@
-"""`manage.py stocks`: stores a market's stock list, from a source or from a file."""
+"""`manage.py stocks`: a market's stock list, and the codes under which its stocks are known."""
 
-from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
-from tasks_app.management import csv_import
+from tasks_app.management import stock_files
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.management.csv_import import CsvSchema
-from tasks_app.market import codes, stock_list
+from tasks_app.market import code_changes, codes, stock_imports, stock_list
+from tasks_app.market.stock_list import SyncResult
+from tasks_app.models import CodeAlias, CodeChange, StockImport
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import SourceError, Symbol
+from tasks_app.sources.base import SourceError
 from tasks_app.sources.market_time import market_today
 
-IMPORTED = "file"  # the "source" of a list that was imported
-
-
-def _parse_symbol(values: dict[str, str]) -> Symbol:
-    code = values["code"].upper()
-    if not codes.is_code(code):
-        raise ValueError(_("“%(text)s” is not a stock code") % {"text": values["code"]})
-    listed_on, delisted_on = (
-        csv_import.parse_day(text) if (text := values.get(column, "")) else None
-        for column in ("listed_on", "delisted_on")
-    )
-    return Symbol(code, values.get("name", ""), values.get("exchange", ""), listed_on, delisted_on)
-
-
-STOCKS = CsvSchema(
-    {
-        "code": ("code", "symbol", "ts_code", "代码", "证券代码", "股票代码"),
-        "name": ("name", "名称", "证券简称", "证券名称", "股票名称"),
-        "exchange": ("exchange", "交易所"),
-        "listed_on": ("listed_on", "listing_date", "ipodate", "上市日期"),
-        "delisted_on": ("delisted_on", "delisting_date", "outdate", "退市日期"),
-    },
-    ("code",),
-    _parse_symbol,
-)
+MAX_SHOWN = 20  # imports
 
 
 class Command(CollectorCommand):
-    help = "Synchronise the stocks of a market with a source's list, or import them from a CSV file."
+    help = "Synchronise the stocks of a market with a source's list, import or undo lists, name other codes."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -58,27 +35,85 @@ class Command(CollectorCommand):
             "import", help="read code,name,exchange,listed_on,delisted_on from a CSV file"
         )
         load.add_argument("file", type=Path, metavar="FILE", help="UTF-8 or GBK; only the code is required")
-        for sub, markets in ((sync, ALL_MARKETS), (load, MARKETS)):
+        text = "numbers of less than six digits are A-shares that lost their leading zeros"
+        load.add_argument("--pad-codes", action="store_true", help=text)
+        undo = verbs.add_parser("undo", help="undo an import; without a number, list the imports")
+        undo.add_argument("import_id", type=int, nargs="?", metavar="NUMBER")
+        alias = verbs.add_parser("alias", help="let a text stand for a code; without one, list the aliases")
+        alias.add_argument("alias", nargs="?", metavar="ALIAS")
+        alias.add_argument("code", nargs="?", metavar="CODE", help="without it, the alias is removed")
+        changes = verbs.add_parser(
+            "changes", help="read old_code,new_code,changed_on from a CSV file; without one, list the changes"
+        )
+        changes.add_argument("file", type=Path, nargs="?", metavar="FILE")
+        text = "day of the change, for lines without changed_on"
+        changes.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help=text)
+        for sub, markets in ((sync, ALL_MARKETS), *((sub, MARKETS) for sub in (load, alias, changes))):
             sub.add_argument("--market", required=True, type=str.upper, choices=markets)
+        for sub in (sync, load):
             text = "store the list even if it is over a tenth shorter than the last one"
             sub.add_argument("--accept-shrink", action="store_true", help=text)
 
-    def run(self, *args: Any, verb: str, market: str, accept_shrink: bool, **options: Any) -> None:
+    def run(self, *args: Any, verb: str, **options: Any) -> None:
         try:
-            if verb == "import":
-                source = IMPORTED
-                symbols: Sequence[Symbol] = STOCKS.rows(options["file"])
-            else:
-                conf = settings.COLLECTOR
-                source = order.find_source(market, options["source"], conf).name
-                symbols = item_planner.fetch_stock_list_now(source, market, conf)
-                accept_shrink = accept_shrink or registry.traits(source, conf).list_is_free
-            today = market_today(market)
-            synced = stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink)
+            getattr(self, f"_{verb}")(**options)
         except SourceError as error:
             hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
             text = " ".join(filter(None, (errors.translated_reason(error.code), str(error), hint)))
             raise CommandError(text) from error
-        counts = {name: f"{count:,}" for name, count in vars(synced).items()}
+
+    def _sync(self, *, market: str, source: str, accept_shrink: bool, **_: Any) -> None:
+        conf = settings.COLLECTOR
+        source = order.find_source(market, source, conf).name
+        symbols = item_planner.fetch_stock_list_now(source, market, conf)
+        accept_shrink = accept_shrink or registry.traits(source, conf).list_is_free
+        today = market_today(market)
+        self._print_counts(stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink))
+
+    def _import(self, *, market: str, file: Path, pad_codes: bool, accept_shrink: bool, **__: Any) -> None:
+        rows = stock_files.stock_schema(market, pad_codes=pad_codes).rows(file)
+        symbols = [symbol for symbol in rows if symbol]
+        record, synced = stock_imports.import_stocks(
+            market, file.name, symbols, today=market_today(market), accept_shrink=accept_shrink
+        )
+        self._print_counts(synced)
+        if left_out := len(rows) - len(symbols):
+            text = _("Lines left out because their code is an index's or a bond's: %(count)d.")
+            self.stdout.write(text % {"count": left_out})
+        if record.pk:
+            text = _("To undo this import: python manage.py stocks undo %(id)d")
+            self.stdout.write(text % {"id": record.pk})
+
+    def _undo(self, *, import_id: int | None, **__: Any) -> None:
+        if import_id is None:
+            for row in StockImport.objects.order_by("-pk")[:MAX_SHOWN]:
+                state = _("undone") if row.undone_at else ""
+                count = ngettext("%(count)d stock", "%(count)d stocks", len(row.changes))
+                changes = count % {"count": len(row.changes)}
+                self.stdout.write(f"{row.pk}  {row.at:%Y-%m-%d %H:%M}  {row}  {changes}  {state}".rstrip())
+            return
+        result = stock_imports.undo(import_id)
+        text = _("Stocks removed: %(removed)d; with their earlier values: %(restored)d; unchanged: %(kept)d.")
+        self.stdout.write(text % vars(result))
+
+    def _alias(self, *, market: str, alias: str | None, code: str | None, **__: Any) -> None:
+        if alias and code:
+            codes.add_alias(market, alias, code)
+        elif alias:
+            CodeAlias.objects.filter(market=market, alias=alias.strip().upper()).delete()
+        for row in CodeAlias.objects.filter(market=market).order_by("alias"):
+            self.stdout.write(str(row))
+
+    def _changes(self, *, market: str, file: Path | None, on: date | None, **__: Any) -> None:
+        if file:
+            pairs = stock_files.change_schema(market, on).rows(file)
+            text = _("Changes of codes stored: %(count)d.")
+            self.stdout.write(text % {"count": code_changes.store_changes(market, pairs)})
+            return
+        for row in CodeChange.objects.filter(market=market).order_by("changed_on", "old_code"):
+            self.stdout.write(f"{row}  {row.changed_on}")
+
+    def _print_counts(self, synced: SyncResult) -> None:
+        names = ("size", "added", "renamed", "delisted")
         text = _("Stocks listed: %(size)s; new: %(added)s, renamed: %(renamed)s, delisted: %(delisted)s.")
-        self.stdout.write(text % counts)
+        self.stdout.write(text % {name: f"{getattr(synced, name):,}" for name in names})

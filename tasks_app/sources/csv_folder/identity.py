@@ -9,6 +9,7 @@ from tasks_app.sources.csv_folder.headings import Columns, find_adjust
 from tasks_app.sources.csv_folder.layout import QuoteFile
 from tasks_app.sources.csv_folder.problems import Note, Problem, ProblemLog, UnreadableFile, file_error
 from tasks_app.sources.csv_folder.tables import QuoteTable, Row
+from tasks_app.sources.security_codes import EXCHANGE_OF_MARK, clean_text
 
 ADJUST_OF_FLAG = {"3": "", "2": "qfq", "1": "hfq"}  # BaoStock's
 NO_ADJUST = {"none", "bfq", "不复权", "no", "0", "false"}
@@ -129,7 +130,7 @@ class RowIdentity:
         return "" if named == self.file.adjust else "other_adjustment"
 
     def _find_stock(self, written: str, market: str, exchange: str) -> Stock | Problem:
-        written, market = codes.clean(written), market.upper()
+        written, market = clean_text(written), market.upper()
         market = market if market in MARKETS else self.file.market
         if self.file.code:
             own = (self.file.market, self.file.code)
@@ -148,7 +149,7 @@ class RowIdentity:
 
 def _exchange_problem(stock: Stock, exchange: str) -> Problem | None:
     """Returns the problem of 000001 at the SSE, which is an index and not the stock of the SZSE."""
-    named = codes.EXCHANGE_OF_MARK.get(exchange.upper())
+    named = EXCHANGE_OF_MARK.get(exchange.upper())
     if stock[0] != "CN" or named is None or named == exchange_of(stock[1]):
         return None
     return Problem("other_exchange", values={"named": named, "expected": exchange_of(stock[1])})

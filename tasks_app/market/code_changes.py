@@ -1,0 +1,69 @@
+"""Changes of codes: under which code a security was traded before."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from tasks_app import errors
+from tasks_app.market.codes import MAX_NAMED
+from tasks_app.models import CodeChange
+
+
+class Predecessor(NamedTuple):
+    """An earlier code of a security, and the day from which it was no longer its code."""
+
+    code: str
+    until: date
+
+
+class CodePair(NamedTuple):
+    """A change of code as a file tells it."""
+
+    old: str
+    new: str
+    on: date
+
+
+def predecessors(market: str, code: str) -> list[Predecessor]:
+    """Returns a security's earlier codes, the latest first. Takes a query for each, and one more."""
+    found: list[Predecessor] = []
+    while change := CodeChange.objects.filter(market=market, new_code=code).first():
+        until = min([change.changed_on, *(one.until for one in found)])
+        code = change.old_code
+        if code in {one.code for one in found}:  # a circle: told wrongly
+            break
+        found.append(Predecessor(code, until))
+    return found
+
+
+def successor(market: str, code: str) -> CodeChange | None:
+    """Returns the change by which a code became another one."""
+    return CodeChange.objects.filter(market=market, old_code=code).first()
+
+
+def describe_changes(market: str, codes: Sequence[str]) -> str:
+    """Returns a sentence, after a blank, on those of the codes that became others; "" without any."""
+    changes = CodeChange.objects.filter(market=market, old_code__in=codes).order_by("old_code")
+    few = ", ".join(f"{change} ({change.changed_on})" for change in changes[:MAX_NAMED])
+    return " " + _("Codes have changed: %(changes)s.") % {"changes": few} if few else ""
+
+
+def store_changes(market: str, pairs: Sequence[CodePair]) -> int:
+    """Stores changes of codes; one of a known old code replaces it. Returns the number of changes.
+
+    Raises `CodeChangeConflict`, and stores nothing, if two old codes have the same new one.
+    """
+    try:
+        with transaction.atomic():
+            for pair in pairs:
+                CodeChange.objects.update_or_create(
+                    market=market,
+                    old_code=pair.old,
+                    defaults={"new_code": pair.new, "changed_on": pair.on},
+                )
+    except IntegrityError as error:
+        raise errors.CodeChangeConflict(old=pair.old, new=pair.new) from error
+    return len(pairs)

@@ -1,0 +1,79 @@
+"""Every known spelling of a code is read as the one code of its security, or refused with what is wrong."""
+
+import pytest
+
+from tasks_app.sources.security_codes import CodeError, canonical_code, canonical_or_same, exported_code
+
+SPELLINGS = {
+    ("CN", "600519"): "600519 sh600519 SH600519 sh.600519 600519.SH 600519.sh 600519.SS 600519.XSHG 600519_SH"
+    " SHSE.600519 SH#600519 1.600519 CN-600519 600519.CN '600519 600519.0 ６００５１９",
+    ("CN", "000001"): "000001 sz000001 000001.SZ 000001.XSHE SZSE.000001 0.000001",
+    ("CN", "430047"): "430047 bj430047 430047.BJ 0.430047 BJSE.430047",
+    ("CN", "920047"): "920047 bj920047 920047.BJ 0.920047",
+    ("CN", "510300"): "510300 sh510300 510300.SH 1.510300",
+    ("CN", "399001.SZ"): "sz399001 399001.SZ SZSE.399001",
+    ("HK", "00700"): "700 0700 00700 0700.HK 00700.HK hk00700 HK.00700 116.00700 31#00700 00700.XHKG",
+    ("HK", "00005"): "5 00005 0005.HK",
+    ("US", "BRK.B"): "BRK.B BRK-B BRK_B BRK/B brk-b 106.BRK_B BRK.B.US US.BRK.B BRK.B.N",
+    ("US", "AAPL"): "AAPL aapl 105.AAPL AAPL.US AAPL-US AAPL_US 74#AAPL AAPL.O AAPL.OQ",
+    ("US", "BAC.PL"): "BAC-PL BAC.PR.L BAC.PRL BAC_PL BAC.PL",
+    ("US", "ABR.D"): "ABR_D ABR.D",
+    ("SIM", "600000"): "600000 600000.SIM",
+}
+
+
+@pytest.mark.parametrize(
+    ("market", "text", "code"),
+    [(market, text, code) for (market, code), texts in SPELLINGS.items() for text in texts.split()],
+)
+def test_kind_of_spelling_is_one_code(market, text, code):
+    assert canonical_code(market, text) == code
+    assert canonical_code(market, code) == code, "a code stands for itself"
+    assert canonical_code(market, exported_code(market, code)) == code, "and so does its export"
+
+
+@pytest.mark.parametrize(
+    ("market", "text", "error"),
+    [
+        ("CN", "sh000001", "other_exchange"),
+        ("CN", "000001.XSHG", "other_exchange"),
+        ("CN", "1.000001", "other_exchange"),
+        ("CN", "600519.SZ", "other_exchange"),
+        ("CN", "2", "short_code"),
+        ("CN", "00700", "short_code"),
+        ("CN", "00700.HK", "other_market"),
+        ("CN", "AAPL.US", "other_market"),
+        ("HK", "600519.SH", "other_market"),
+        ("US", "0700.HK", "other_market"),
+        ("US", "HK-00700", "other_market"),
+    ],
+)
+def test_kind_of_unclear_code_is_refused(market, text, error):
+    with pytest.raises(CodeError) as refused:
+        canonical_code(market, text)
+    assert refused.value.code == error
+    assert canonical_or_same(market, text) == text
+
+
+@pytest.mark.parametrize(
+    ("market", "text"), [("US", "VOD.L"), ("US", "ENERGY_5YR"), ("CN", "S0001"), ("US", "X1"), ("HK", "ABC")]
+)
+def test_code_of_a_source_of_its_own_stays(market, text):
+    assert canonical_code(market, text.lower()) == text
+
+
+@pytest.mark.parametrize(
+    ("market", "code", "exported"),
+    [
+        ("CN", "000001", "000001.SZ"),
+        ("CN", "600519", "600519.SH"),
+        ("CN", "920047", "920047.BJ"),
+        ("CN", "399001", "399001.CN"),
+        ("CN", "399001.SZ", "399001.SZ"),
+        ("HK", "00700", "00700.HK"),
+        ("US", "NA", "NA.US"),
+        ("SIM", "000001", "000001.SIM"),
+    ],
+)
+def test_exported_code_is_no_number(market, code, exported):
+    assert exported_code(market, code) == exported
