@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 
 Answer = s.Serializer[Any]
 
@@ -57,6 +57,9 @@ class ShareAnswer(Answer):
 class TaskAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(TaskStatus.choices)
+    outcome = s.ChoiceField(
+        TaskOutcome.choices, allow_null=True, help_text="What a completed task brought; null for any other."
+    )
     progress = s.IntegerField(min_value=0, max_value=100, help_text="Percent of stocks, rounded down.")
     total_stocks = _count("Grows while a worker plans the stocks of a whole market.")
     processed_stocks = _count()

@@ -42,15 +42,14 @@ class TaskViewSet(ViewSet):
 
     @openapi.STATUS
     def status(self, request: Request, task_id: str) -> Response:
-        task = selectors.get_task(parse_task_id(task_id))
-        if lifecycle.abandon_if_unattended(task):
-            task = selectors.get_task(task.pk)
+        task = lifecycle.get_task(parse_task_id(task_id))
         return Response(payloads.task_statuses([task])[0])
 
     @openapi.LIST
     def list(self, request: Request) -> Response:
         filters = validated(serializers.TaskQuery, request.query_params.dict())
         tasks = CollectionTask.objects.filter(**filters)
+        lifecycle.get_running_task()  # which ends it if no worker will
         return page_response(request, tasks, ["-start_time", "-id"], payloads.task_statuses)
 
     @openapi.CANCEL
@@ -60,9 +59,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.CURRENT
     def current(self, request: Request) -> Response:
-        task = selectors.get_running_task()
-        ended = task and lifecycle.abandon_if_unattended(task)
-        return Response(payloads.current_task(None if ended else task))
+        return Response(payloads.current_task(lifecycle.get_running_task()))
 
     @openapi.ITEMS
     def items(self, request: Request, task_id: str) -> Response:

@@ -16,7 +16,15 @@ disagree.
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome
 from tasks_app.lifecycle.completion import record
 from tasks_app.lifecycle.data_deletion import delete_source_data
-from tasks_app.lifecycle.recovery import OUT_OF_MEMORY, abandon_if_unattended, fail, rescue, rescue_lane
+from tasks_app.lifecycle.recovery import (
+    OUT_OF_MEMORY,
+    abandon_if_unattended,
+    fail,
+    get_running_task,
+    get_task,
+    rescue,
+    rescue_lane,
+)
 from tasks_app.lifecycle.user_actions import cancel, retry, start
 from tasks_app.lifecycle.worker_actions import (
     beat,
@@ -45,6 +53,8 @@ __all__ = [
     "decline",
     "delete_source_data",
     "fail",
+    "get_running_task",
+    "get_task",
     "plan",
     "record",
     "record_and_claim",

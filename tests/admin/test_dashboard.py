@@ -13,7 +13,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.market import calendars
 from tasks_app.models import Series, SourceGate, Stock
-from tasks_app.models.states import ItemState
+from tasks_app.models.states import ItemState, TaskOutcome
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import coverage
@@ -26,7 +26,7 @@ from tests.admin.helpers import (
     text_of,
     url,
 )
-from tests.factories import ACTOR, make_ended, make_lane, make_task
+from tests.factories import ACTOR, make_ended, make_lane, make_outcome, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -107,13 +107,19 @@ def test_workers_of_several_hosts_are_summed(clusters):
 
 
 def test_strip_shows_every_run_with_its_status():
-    ended = [make_ended(status) for status in ("completed", "failed", "cancelled")]
+    ended = [make_outcome(outcome) for outcome in TaskOutcome.values]
+    ended += [make_ended(status) for status in ("failed", "cancelled")]
     body = superuser_client().get(url("index")).content.decode()
-    assert "The last 3 runs" in body
+    assert "The last 6 runs" in body
     links = [
-        re.search(rf'{url(f"{TASKS}_change", task.pk)}"\s+class="sd-run sd-{task.status}', body)
+        re.search(
+            rf'{url(f"{TASKS}_change", task.pk)}" class="sd-run sd-{task.outcome or task.status}"', body
+        )
         for task in ended
     ]
+    text = strip_tags(body)
+    for task in ended:
+        assert text.count(task.get_result_display()) >= 2  # in the legend, too
     positions = [link.start() for link in links]
     assert positions == sorted(positions)
 

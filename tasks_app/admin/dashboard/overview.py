@@ -13,7 +13,7 @@ from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan, CollectionTask
-from tasks_app.models.states import TaskStatus
+from tasks_app.models.states import TaskOutcome, TaskStatus, describe_result
 from tasks_app.orders import plans
 from tasks_app.queue import dispatch
 from tasks_app.quotes import coverage
@@ -27,6 +27,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     context: dict[str, Any] = {
         "runs": list_runs(),
+        "legend": _legend(),
         "clusters": dispatch.live_clusters(),
         "limiters": system_status.source_limiters(),
         "waiting": formatting.number(dispatch.waiting_jobs()),
@@ -49,6 +50,13 @@ def list_runs() -> list[dict[str, Any]]:
     return [_describe_run(task, longest) for task in reversed(tasks)]
 
 
+def _legend() -> list[tuple[str, str]]:
+    """Returns the states that a run may end in, with their names."""
+    outcomes = [(outcome, describe_result(TaskStatus.COMPLETED, outcome)) for outcome in TaskOutcome.values]
+    others = [(str(status), str(status.label)) for status in (TaskStatus.FAILED, TaskStatus.CANCELLED)]
+    return outcomes + others
+
+
 def _seconds(task: CollectionTask) -> float:
     return max(1.0, durations.task_duration(task).total_seconds())
 
@@ -57,12 +65,16 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
     is_running = task.status == TaskStatus.RUNNING
     # A running task's duration grows all the time and would change the part at every refresh.
     scale = 0.5 if is_running else sqrt(_seconds(task) / longest)
+    is_thin = (
+        task.outcome == TaskOutcome.NOTHING_NEW
+    )  # a shape of its own, for readers who don't see the colour
     height = round(max(MIN_HEIGHT, MAX_HEIGHT * scale))
     return {
         "url": formatting.task_url(task.pk),
-        "status": task.status,
-        "name": task.get_status_display(),
-        "some_failed": task.status == TaskStatus.COMPLETED and task.failed_count > 0,
+        "state": task.outcome or task.status,
+        "name": task.get_result_display(),
+        "left": 3 if is_thin else 1,
+        "width": 4 if is_thin else 8,
         "height": height,
         "top": MAX_HEIGHT - height,
         "when": formatting.timestamp(task.start_time, seconds=False),
