@@ -24,10 +24,13 @@ from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
+from tasks_app.quotes import coverage, summary
+from tasks_app.quotes.coverage import Coverage
 from tasks_app.sources import registry
 
 ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name != "status"]  # the column `state`
-STOCK_COLUMNS = list(StockAnswer().get_fields())
+STORED = {"first_day", "last_day", "bars", "behind"}  # of its series
+STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STORED]
 
 
 class TaskViewSet(ViewSet):
@@ -97,10 +100,26 @@ class StockViewSet(ViewSet):
             stocks = stocks.exclude(market=SYNTHETIC_MARKET)
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
-        rows = list(stocks.values(*STOCK_COLUMNS)[: query["limit"]])
+        listed = list(stocks.only(*STOCK_COLUMNS, "delisted_on")[: query["limit"]])
+        summaries = summary.summarize(listed)
+        rows = [_stock(stock, summaries[stock.pk]) for stock in listed]
         return Response(
             {"total": stocks.count(), "stocks": rows, "only_uncompleted": query["only_uncompleted"]}
         )
+
+    @openapi.COVERAGE
+    def coverage(self, request: Request) -> Response:
+        return Response([_coverage(row) for row in coverage.cached_coverage()])
+
+
+def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
+    own = {name: getattr(stock, name) for name in STOCK_COLUMNS}
+    days = {"first_day": stored.first, "last_day": stored.last}
+    return {**own, **days, "bars": stored.bars, "behind": stored.behind}
+
+
+def _coverage(row: Coverage) -> dict[str, Any]:
+    return {**vars(row), "behind_by": dict(row.behind_by)}
 
 
 class NotFoundView(APIView):

@@ -18,7 +18,10 @@ from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.order import Order
 
 YEAR = timedelta(days=365)
-EXIT_CODES = "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, 4 no bars in these days, 5 cancelled."
+EXIT_CODES = (
+    "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, "
+    + "4 no bars in these days, 5 cancelled."
+)
 
 
 class NothingRunning(errors.CollectorError):

@@ -6,7 +6,7 @@ the statuses that a task may end from, `db.triggers` the SQL that refuses any ch
 
 from django.db import models
 from django.db.models import Case, Q, Value, When
-from django.utils.translation import gettext, gettext_lazy as _
+from django.utils.translation import gettext_lazy as _
 
 
 class TaskStatus(models.TextChoices):
@@ -78,4 +78,4 @@ def describe_result(status: str, outcome: str | None) -> str:
     name = str(TaskStatus(status).label)
     if outcome in (None, TaskOutcome.COMPLETE):
         return name
-    return gettext("%(status)s, %(outcome)s") % {"status": name, "outcome": TaskOutcome(outcome).label}
+    return f"{name} · {TaskOutcome(outcome).label}"

@@ -266,10 +266,10 @@ def test_watch_exit_code_tells_how_the_task_ended(end: str, code: int) -> None:
         call_command("collect", "watch", str(task.pk), stdout=out)
     said = {
         "complete": "completed",
-        "with_failures": "completed, with failures",
-        "nothing_new": "completed, nothing new",
+        "with_failures": "completed · with failures",
+        "nothing_new": "completed · nothing new",
     }
-    assert said.get(end, "completed, no bars in these days" if end == "no_bars" else end) in out.getvalue()
+    assert said.get(end, "completed · no bars in these days" if end == "no_bars" else end) in out.getvalue()
 
 
 @pytest.mark.any_database

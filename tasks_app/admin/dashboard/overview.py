@@ -4,11 +4,10 @@ from math import sqrt
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from tasks_app.admin import plans as plan_admin
 from tasks_app.admin.common import formatting
-from tasks_app.admin.dashboard import system_status
+from tasks_app.admin.dashboard import stored_data, system_status
 from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
@@ -34,7 +33,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         "database": system_status.database_version(),
     }
     if user.has_perm("tasks_app.view_series") or user.has_perm("tasks_app.view_dailybar"):
-        context["coverage"] = [_describe_coverage(row) for row in coverage.cached_coverage()]
+        context["coverage"] = stored_data.describe_coverage(coverage.cached_coverage())
     if user.has_perm("tasks_app.view_collectionplan"):
         context["plans"] = [_describe_plan(plan) for plan in plans.upcoming(PLANS)]
         context["plans_url"] = formatting.admin_url("collectionplan")
@@ -81,21 +80,6 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
         "what": f"{synthetic.mark(task.market)} · {task.source}",
         "stocks": "" if is_running else panels.progress_sentence(task),
         "duration": "" if is_running else durations.format_duration(durations.task_duration(task)),
-    }
-
-
-def _describe_coverage(row: coverage.MarketCoverage) -> dict[str, Any]:
-    stocks_url = formatting.admin_url("stock", market__exact=row.market)
-    return {
-        "market": formatting.two_lines(formatting.link(stocks_url, row.market_name), row.adjust_name),
-        "stocks": formatting.number(row.stocks),
-        "listed": formatting.number(row.listed) if row.listed else "",
-        "bars": formatting.number(row.bars),
-        "latest": row.latest.isoformat() if row.latest else formatting.EMPTY,
-        "behind": formatting.badge("plain", "history", formatting.number(row.behind))
-        if row.behind
-        else formatting.badge("good", "check_circle", _("none")),
-        "session": row.session.isoformat(),
     }
 
 
