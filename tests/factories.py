@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import Permission, User
 from django.db import connections
+from django.db.models import F
 from django.utils import timezone
 
 from tasks_app import lifecycle
@@ -66,6 +67,29 @@ def finish(task: CollectionTask, state: ItemState = ItemState.SUCCEEDED, **outco
     lane = make_lane(task)
     for claim in lifecycle.claim(lane, 10_000):
         lifecycle.record(claim, Outcome(state, **outcome))
+
+
+def make_outcome(outcome: str) -> CollectionTask:
+    """Returns a completed task of two stocks with this outcome."""
+    task, bars = (
+        make_task(stock_codes=("000001", "000002")),
+        {"complete": 3, "with_failures": 3}.get(outcome, 0),
+    )
+    first, second = lifecycle.claim(make_lane(task), 2)
+    skipped = 3 if outcome == "nothing_new" else 0
+    lifecycle.record(first, Outcome(ItemState.SUCCEEDED, collected=bars, skipped=skipped))
+    failed = outcome == "with_failures"
+    last = Outcome(ItemState.FAILED, error_code="timeout") if failed else Outcome(ItemState.SUCCEEDED)
+    lifecycle.record(second, last)
+    task.refresh_from_db()
+    assert task.outcome == outcome
+    return task
+
+
+def age_heartbeat(task: CollectionTask, seconds: float) -> None:
+    """Moves the task's last heartbeat back by so many seconds."""
+    earlier = F("heartbeat_at") - timedelta(seconds=seconds)
+    CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=earlier)
 
 
 def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:

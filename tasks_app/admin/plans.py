@@ -41,7 +41,7 @@ def state(plan: CollectionPlan) -> SafeString:
         return formatting.status_badge("cancelled", _("off"))
     if plan.waiting_since:
         return formatting.status_badge("pending", _("waiting for another task"))
-    return formatting.status_badge("completed", _("on"))
+    return formatting.badge("good", "check_circle", _("on"))
 
 
 def scope(plan: CollectionPlan) -> SafeString:

@@ -186,6 +186,15 @@ RETRY = _operation(
 STOCKS = _operation(
     "stock_list", "Known stocks", [serializers.StockQuery], responses.StockListAnswer, INVALID, tag="quotes"
 )
+COVERAGE = _operation(
+    "coverage",
+    "What is stored and what is missing",
+    [],
+    responses.CoverageAnswer(many=True),
+    {},
+    description="By market, adjustment and source; at most a minute old.",
+    tag="quotes",
+)
 QUOTES = _operation(
     "quotes",
     "The stored bars of one stock",

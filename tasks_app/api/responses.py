@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 
 Answer = s.Serializer[Any]
 
@@ -57,6 +57,9 @@ class ShareAnswer(Answer):
 class TaskAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(TaskStatus.choices)
+    outcome = s.ChoiceField(
+        TaskOutcome.choices, allow_null=True, help_text="What a completed task brought; null for any other."
+    )
     progress = s.IntegerField(min_value=0, max_value=100, help_text="Percent of stocks, rounded down.")
     total_stocks = _count("Grows while a worker plans the stocks of a whole market.")
     processed_stocks = _count()
@@ -129,12 +132,44 @@ class StockAnswer(Answer):
     name = s.CharField(allow_blank=True)
     full_collection_completed = s.BooleanField()
     full_collection_date = s.DateTimeField(allow_null=True)
+    first_day = s.DateField(allow_null=True, help_text="Of all adjustments.")
+    last_day = s.DateField(allow_null=True)
+    bars = _count("Of the adjustment with the most.")
+    behind = s.IntegerField(
+        min_value=0,
+        allow_null=True,
+        help_text="Sessions for which no source has answered yet, under the adjustment with the fewest; "
+        "0 for a delisted stock, null without bars.",
+    )
 
 
 class StockListAnswer(Answer):
     total = _count("Stocks that match, before the limit.")
     stocks = StockAnswer(many=True)
     only_uncompleted = s.BooleanField()
+
+
+class CoverageAnswer(Answer):
+    market = s.ChoiceField(Market.choices, help_text="SIM: made-up quotes.")
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    source = s.CharField(  # type: ignore[assignment]
+        allow_null=True,
+        allow_blank=True,
+        help_text="The source of the stocks' newest bars, though not of all of them; "
+        "null for listed stocks without bars.",
+    )
+    stocks = _count("complete + behind + empty.")
+    bars = _count()
+    first_day = s.DateField(allow_null=True)
+    last_day = s.DateField(allow_null=True)
+    session = s.DateField(help_text="The market's latest session whose bars are final.")
+    complete = _count("Up to date, or delisted.")
+    behind = _count("With bars, but a later session for which no source has answered.")
+    behind_by = s.DictField(
+        child=s.IntegerField(min_value=0), help_text="Stocks that are behind by 1, 2-5, 6-20, 21+ sessions."
+    )
+    most_behind = _count("Sessions by which the last one is behind.")
+    empty = _count("Listed stocks without any bar.")
 
 
 class BarAnswer(Answer):

@@ -11,7 +11,7 @@ from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
 from tasks_app.market.codes import SPELLING
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.orders.order import MAX_CODES
 
 WORDS = {"true": True, "false": False}
@@ -153,6 +153,7 @@ class PageQuery(InputSerializer):
 
 class TaskQuery(PageQuery):
     status = s.ChoiceField(TaskStatus.choices, required=False)
+    outcome = s.ChoiceField(TaskOutcome.choices, required=False)
     market = s.ChoiceField(Market.choices, required=False)
     source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
     started_after = QueryDateTimeField(

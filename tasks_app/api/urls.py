@@ -31,6 +31,7 @@ data_collection = [
     path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry))),
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
+    path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),
     path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
 ]
 

@@ -25,10 +25,13 @@ from tasks_app.market import codes
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
+from tasks_app.quotes import coverage, summary
+from tasks_app.quotes.coverage import Coverage
 from tasks_app.sources import registry
 
 ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name != "status"]  # the column `state`
-STOCK_COLUMNS = list(StockAnswer().get_fields())
+STORED = {"first_day", "last_day", "bars", "behind"}  # of its series
+STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STORED]
 
 
 class TaskViewSet(ViewSet):
@@ -43,15 +46,14 @@ class TaskViewSet(ViewSet):
 
     @openapi.STATUS
     def status(self, request: Request, task_id: str) -> Response:
-        task = selectors.get_task(parse_task_id(task_id))
-        if lifecycle.abandon_if_unattended(task):
-            task = selectors.get_task(task.pk)
+        task = lifecycle.get_task(parse_task_id(task_id))
         return Response(payloads.task_statuses([task])[0])
 
     @openapi.LIST
     def list(self, request: Request) -> Response:
         filters = validated(serializers.TaskQuery, request.query_params.dict())
         tasks = CollectionTask.objects.filter(**filters)
+        lifecycle.get_running_task()  # which ends it if no worker will
         return page_response(request, tasks, ["-start_time", "-id"], payloads.task_statuses)
 
     @openapi.CANCEL
@@ -61,9 +63,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.CURRENT
     def current(self, request: Request) -> Response:
-        task = selectors.get_running_task()
-        ended = task and lifecycle.abandon_if_unattended(task)
-        return Response(payloads.current_task(None if ended else task))
+        return Response(payloads.current_task(lifecycle.get_running_task()))
 
     @openapi.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
@@ -103,10 +103,26 @@ class StockViewSet(ViewSet):
             stocks = stocks.exclude(market=SYNTHETIC_MARKET)
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
-        rows = list(stocks.values(*STOCK_COLUMNS)[: query["limit"]])
+        listed = list(stocks.only(*STOCK_COLUMNS, "delisted_on")[: query["limit"]])
+        summaries = summary.summarize(listed)
+        rows = [_stock(stock, summaries[stock.pk]) for stock in listed]
         return Response(
             {"total": stocks.count(), "stocks": rows, "only_uncompleted": query["only_uncompleted"]}
         )
+
+    @openapi.COVERAGE
+    def coverage(self, request: Request) -> Response:
+        return Response([_coverage(row) for row in coverage.cached_coverage()])
+
+
+def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
+    own = {name: getattr(stock, name) for name in STOCK_COLUMNS}
+    days = {"first_day": stored.first, "last_day": stored.last}
+    return {**own, **days, "bars": stored.bars, "behind": stored.behind}
+
+
+def _coverage(row: Coverage) -> dict[str, Any]:
+    return {**vars(row), "behind_by": dict(row.behind_by)}
 
 
 class NotFoundView(APIView):

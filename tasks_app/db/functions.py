@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Func, IntegerField
+from django.db.models import DateField, Func, IntegerField
 from django.db.models.functions import Now
 
 
@@ -32,6 +32,19 @@ class Epoch(Func):
         return self.as_sql(
             compiler, connection, template="FLOOR(EXTRACT(EPOCH FROM %(expressions)s))::bigint"
         )
+
+
+class LastRangeEnd(Func):
+    """The last day of the last range in a JSON list of pairs of ISO dates; null for an empty list."""
+
+    arity = 1
+    output_field = DateField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="JSON_EXTRACT(%(expressions)s, '$[#-1][1]')")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="(%(expressions)s -> -1 ->> 1)::date")
 
 
 def database_now() -> datetime:

@@ -20,6 +20,7 @@ from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
 FROZEN_COLUMNS = (
     *("status", "end_time", "total_stocks", "processed_stocks", "success_count", "failed_count"),
     *("collected_count", "corrected_count", "skipped_count", "refused_count", "flagged_count"),
+    "unknown_codes",  # of which the outcome is made, like of the counters
 )
 TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
 SYNTHETIC_SOURCES = "tasks_app_syntheticsource"

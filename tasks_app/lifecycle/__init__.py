@@ -21,6 +21,8 @@ from tasks_app.lifecycle.recovery import (
     abandon_if_unattended,
     abort,
     fail,
+    get_running_task,
+    get_task,
     rescue,
     rescue_lane,
 )
@@ -54,6 +56,8 @@ __all__ = [
     "decline",
     "delete_source_data",
     "fail",
+    "get_running_task",
+    "get_task",
     "lock_lane",
     "note_days",
     "plan",

@@ -22,8 +22,16 @@ CONTRACT_COLUMNS = (
     *("collected_count", "skipped_count", "start_time", "end_time", "error_message"),
 )
 FURTHER_COLUMNS = (
-    *("corrected_count", "refused_count", "flagged_count", "error_code", "market", "source", "adjust"),
-    *("start_date", "end_date", "test_mode", "full_collection_mode", "force_update", "heartbeat_at"),
+    *("outcome", "corrected_count", "refused_count", "flagged_count", "error_code", "market", "source"),
+    *(
+        "adjust",
+        "start_date",
+        "end_date",
+        "test_mode",
+        "full_collection_mode",
+        "force_update",
+        "heartbeat_at",
+    ),
 )
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),

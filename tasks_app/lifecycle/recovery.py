@@ -97,11 +97,26 @@ def _release_lane(lane: Lane, end: int | str) -> None:
     _release_lost_items(lane.task_id, lane.claimed_items, end)
 
 
+def get_task(task_id: UUID) -> CollectionTask:
+    """Returns the task as readers are to see it: `selectors.get_task`, after `abandon_if_unattended`.
+
+    Raises `TaskNotFound`.
+    """
+    task = selectors.get_task(task_id)
+    return selectors.get_task(task_id) if abandon_if_unattended(task) else task
+
+
+def get_running_task() -> CollectionTask | None:
+    """Returns the running task, after `abandon_if_unattended`; None without one. A list calls it first."""
+    task = selectors.get_running_task()
+    return None if task and abandon_if_unattended(task) else task
+
+
 def abandon_if_unattended(task: CollectionTask) -> bool:
     """Fails a task that no worker has worked on for too long. Returns True if the task has ended.
 
-    For readers of a task, when no watchdog is alive. Does nothing while a cluster lives: its watchdog
-    decides.
+    Every reader of tasks (API, pages, terminal) calls it before it shows a running one, because no watchdog
+    may be alive. Does nothing while a cluster lives: its watchdog decides.
     """
     if not selectors.is_unattended(task) or dispatch.live_clusters():
         return False

@@ -11,13 +11,17 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app import errors
+from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
-from tasks_app.models.states import TaskStatus
+from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.order import Order
 
 YEAR = timedelta(days=365)
+EXIT_CODES = (
+    "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, "
+    + "4 no bars in these days, 5 cancelled."
+)
 
 
 class NothingRunning(errors.CollectorError):
@@ -70,7 +74,7 @@ def find_task(text: str) -> UUID:
     Raises `TaskNotFound`, `AmbiguousTask` or `NothingRunning`.
     """
     if not text:
-        if (task := selectors.get_running_task()) is None:
+        if (task := lifecycle.get_running_task()) is None:
             raise NothingRunning
         return task.pk
     ends = selectors.id_range(text)
@@ -124,6 +128,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--status", choices=TaskStatus.values, help="only tasks with this status")
     parser.add_argument(
+        "--outcome", choices=TaskOutcome.values, help="only completed tasks with this outcome"
+    )
+    parser.add_argument(
         "--limit", type=whole_number(1, 1000), default=20, metavar="N", help="1 to 1000 (default: 20)"
     )
 
@@ -140,14 +147,14 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_watch_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help="follow the task to its end")
+    parser.add_argument("--watch", action="store_true", help=f"follow the task to its end. {EXIT_CODES}")
 
 
 SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = (
     ("start", "Start a collection.", _add_start),
     ("list", "List the newest tasks.", _add_list),
     ("status", "Show the progress of a task.", _add_running),
-    ("watch", "Follow a task to its end; exit code 0 if it completed, else 1.", _add_running),
+    ("watch", f"Follow a task to its end. {EXIT_CODES}", _add_running),
     ("cancel", "End a task for good.", _add_running),
     ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
 )

@@ -17,9 +17,17 @@ from tasks_app import errors
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
-from tasks_app.models.states import TaskStatus
+from tasks_app.models.states import TaskOutcome, TaskStatus
 
-COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
+COLOURS: dict[str, str] = {  # by outcome where there is one, else by status
+    TaskStatus.RUNNING: "cyan",
+    TaskOutcome.COMPLETE: "green",
+    TaskOutcome.WITH_FAILURES: "yellow",
+    TaskOutcome.NOTHING_NEW: "bright_blue",
+    TaskOutcome.NO_BARS: "magenta",
+    TaskStatus.FAILED: "red",
+    TaskStatus.CANCELLED: "bright_black",
+}
 
 
 def activate_terminal_language() -> None:
@@ -60,21 +68,20 @@ def print_summary(task: CollectionTask, console: Console) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in _summary_rows(task):
-        table.add_row(
-            label, Text(value, style=COLOURS.get(task.status, "") if value == status_label(task) else "")
-        )
+        table.add_row(label, Text(value) if isinstance(value, str) else value)
     console.print(table)
 
 
 def print_table(tasks: Collection[CollectionTask], console: Console) -> None:
-    """Prints two lines per task: 80 columns hold the whole id, which users copy, and little else."""
+    """Prints a few lines per task: 80 columns hold the whole id, which users copy, and little else."""
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
-    for head in (_("task"), _("status"), _("started at")):
-        table.add_column(head, no_wrap=head != _("started at"), overflow="fold")
+    table.add_column(_("task"), no_wrap=True, overflow="fold")
+    table.add_column(_("status"), min_width=10)
+    table.add_column(_("started at"), overflow="fold")
     for task in tasks:
         table.add_row(
             f"{task.pk}\n  {progress_text(task)}",
-            Text(status_label(task), style=COLOURS.get(task.status, "")),
+            _result(task),
             Text(f"{start_time(task)}\n{task.market} {task.source}"),
         )
     console.print(table if tasks else _("There are no such tasks."))
@@ -85,17 +92,17 @@ def start_time(task: CollectionTask) -> str:
     return timezone.localtime(task.start_time).strftime("%Y-%m-%d %H:%M")
 
 
-def status_label(task: CollectionTask) -> str:
-    """Returns the status in the reader's language."""
-    return str(TaskStatus(task.status).label)
+def _result(task: CollectionTask) -> Text:
+    """Returns the status, and what a completed task brought, in its colour."""
+    return Text(task.get_result_display(), style=COLOURS[task.outcome or task.status])
 
 
-def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
+def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
     elapsed = durations.format_duration(durations.task_duration(task))
     request = f"{synthetic.mark(task.market)} {task.source} {task.adjust} {task.start_date} – {task.end_date}"
-    rows = [
+    rows: list[tuple[str, str | Text]] = [
         (_("task"), str(task.pk)),
-        (_("status"), status_label(task)),
+        (_("status"), _result(task)),
         (_("request"), " ".join(request.split())),
         (_("started at"), f"{start_time(task)}, {elapsed}"),
         (_("stocks"), f"{task.processed_stocks:,}/{task.total_stocks:,}"),
@@ -109,7 +116,7 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
     ]
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several
         counts = {key: f"{number:,}" for key, number in share.items()}
-        rows.append((source, _("%(stocks)s stocks, %(bars)s bars") % counts))
+        rows.append((source, _("%(stocks)s stocks, %(bars)s new or corrected bars") % counts))
     for params in selectors.warnings(task.pk):
         rows.append((_("warning"), errors.translated_warning(params)))
     if reason := errors.translated_reason(task.error_code) or task.error_message:

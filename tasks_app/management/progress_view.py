@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from tasks_app.lifecycle import durations, selectors
+from tasks_app import lifecycle
+from tasks_app.lifecycle import durations
 from tasks_app.management import output
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
@@ -112,7 +113,8 @@ class ProgressLines(Display):
 class TaskWatcher:
     """Follows a task to its end. Prints a note when no worker was alive for `worker_timeout` seconds.
 
-    `on_poll` is called before each read, also while the database is unavailable.
+    `on_poll` is called before each read, also while the database is unavailable. `read` fails a task that no
+    worker will finish, unless the caller gives another one.
     """
 
     def __init__(
@@ -120,10 +122,12 @@ class TaskWatcher:
         console: Console,
         on_poll: Callable[[], object] = lambda: None,
         worker_timeout: float = NO_WORKER_SECONDS,
+        read: Callable[[UUID], CollectionTask] = lifecycle.get_task,
     ) -> None:
         self.console = console
         self.on_poll = on_poll
         self.worker_timeout = worker_timeout
+        self.read = read
         self.note = ""
         self.workers_seen_at = time.monotonic()
 
@@ -144,7 +148,7 @@ class TaskWatcher:
     def _read(self, task_id: UUID) -> CollectionTask | None:
         """Returns the task as it is now; None while the database is unavailable, which is printed once."""
         try:
-            task = selectors.get_task(task_id)
+            task = self.read(task_id)
         except Error:
             connections.close_all()
             self._print_once(_("The database does not respond. Waiting for it."))

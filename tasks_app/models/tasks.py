@@ -9,7 +9,15 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.states import FINAL_STATES, OPEN_STATES, ItemState, TaskStatus
+from tasks_app.models.states import (
+    FINAL_STATES,
+    OPEN_STATES,
+    OUTCOME,
+    ItemState,
+    TaskOutcome,
+    TaskStatus,
+    describe_result,
+)
 
 
 class Channel(models.TextChoices):
@@ -58,6 +66,15 @@ class CollectionTask(models.Model):
     refused_count = models.PositiveBigIntegerField(_("bars refused"), default=0)
     flagged_count = models.PositiveBigIntegerField(_("bars flagged"), default=0)
 
+    # Null unless completed. The database generates it, so it agrees with the counters of tasks old and new.
+    outcome = models.GeneratedField(
+        verbose_name=_("outcome"),
+        expression=OUTCOME,
+        output_field=models.CharField(max_length=13, choices=TaskOutcome, null=True),
+        choices=TaskOutcome,
+        db_persist=True,
+    )
+
     # What came from which source, stored when a task with fallbacks ends: {name: {"stocks", "bars"}, …}.
     shares = models.JSONField(null=True, editable=False)
 
@@ -103,6 +120,7 @@ class CollectionTask(models.Model):
             models.Index(fields=["status", "-start_time", "-id"], name="tasks_by_status"),
             models.Index(fields=["market", "-start_time", "-id"], name="tasks_by_market"),
             models.Index(fields=["source", "-start_time", "-id"], name="tasks_by_source"),
+            models.Index(fields=["outcome", "-start_time", "-id"], name="tasks_by_outcome"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -137,6 +155,10 @@ class CollectionTask(models.Model):
         if not self.total_stocks:
             return 0
         return min(100, int(self.processed_stocks / self.total_stocks * 100))
+
+    def get_result_display(self) -> str:
+        """Returns `states.describe_result` of this task."""
+        return describe_result(self.status, self.outcome)
 
 
 class CollectionItem(models.Model):

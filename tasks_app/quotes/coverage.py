@@ -1,39 +1,51 @@
-"""Totals of the stored bars by market and adjustment, counted over `Series`, never over bars."""
+"""What is stored of each market, and what is missing: read from `Series`, and never counted over bars."""
 
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date
-from functools import reduce
 from hashlib import sha256
-from operator import or_
+from typing import Any
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, Sum
+from django.db.models import Count, Exists, Max, Min, OuterRef, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 
-from tasks_app.market import calendars
-from tasks_app.models import Series, Stock
+from tasks_app.models import DailyBar, Series, Stock
 from tasks_app.models.quotes import Adjust, Market
+from tasks_app.quotes import freshness, summary
+from tasks_app.quotes.freshness import KNOWN_UNTIL, RecentSessions
 
 CACHE_SECONDS = 60
+BEHIND_BY = {"1": 1, "2-5": 5, "6-20": 20}  # sessions: the ranges in which stocks that are behind are counted
+FAR_BEHIND = "21+"
+
+Group = tuple[str, str]  # a market and an adjustment
 
 
-@dataclass(frozen=True)
-class MarketCoverage:
-    """What is stored of one market under one adjustment.
+@dataclass
+class Coverage:
+    """The stocks of one market whose newest bar under one adjustment is from one source.
 
-    `stocks` have bars; `behind` of them end before `session`, the market's latest session. `listed` stocks of
-    the market are not delisted.
+    `source` is None for the listed stocks that have no bar under this adjustment: the `empty` ones. Other
+    stocks are `complete`, or `behind` the market's latest session, `behind_by` so many sessions. A delisted
+    stock with bars is complete: no more sessions of it are expected. Its bars may be from several sources.
     """
 
     market: str
     adjust: str
-    stocks: int
-    listed: int
-    bars: int
-    first: date | None
-    latest: date | None
+    source: str | None
     session: date
-    behind: int
+    stocks: int = 0
+    bars: int = 0
+    first_day: date | None = None
+    last_day: date | None = None
+    complete: int = 0
+    behind: int = 0
+    empty: int = 0
+    behind_by: Counter[str] = field(default_factory=Counter)
+    most_behind: int = 0  # sessions
 
     @property
     def market_name(self) -> str:
@@ -43,53 +55,97 @@ class MarketCoverage:
     def adjust_name(self) -> str:
         return str(Adjust(self.adjust).label)
 
+    def add(self, row: dict[str, Any], sessions: RecentSessions) -> None:
+        """Adds the series that are known until the same day."""
+        self.stocks += row["stocks"]
+        self.bars += row["all"]
+        self.first_day = min(filter(None, (self.first_day, row["first"])))
+        self.last_day = max(filter(None, (self.last_day, row["last"])))
+        missing = 0 if row["is_delisted"] else sessions.after(row["known_until"])
+        if not missing:
+            self.complete += row["stocks"]
+            return
+        self.behind += row["stocks"]
+        self.behind_by[_range_of(missing)] += row["stocks"]
+        self.most_behind = max(self.most_behind, missing)
+
 
 def cache_key() -> str:
     """Returns the key of `cached_coverage`: each database has its own, as several may share a cache."""
-    return f"coverage-{sha256(str(connection.settings_dict['NAME']).encode()).hexdigest()}"
+    return f"coverage-by-source-{sha256(str(connection.settings_dict['NAME']).encode()).hexdigest()}"
 
 
-def cached_coverage() -> list[MarketCoverage]:
+def cached_coverage() -> list[Coverage]:
     """Returns `compute_coverage()`, at most a minute old."""
     return list(cache.get_or_set(cache_key(), compute_coverage, CACHE_SECONDS) or [])
 
 
-def compute_coverage() -> list[MarketCoverage]:
-    """Returns one row per market and adjustment with bars, in that order.
+def compute_coverage() -> list[Coverage]:
+    """Returns the rows by market and adjustment: a source each, the largest first, then the empty stocks.
 
-    Takes three queries, and one for each market's calendar.
+    A market without bars has a row of its empty stocks, unadjusted. Takes three queries, and one for each
+    market's calendar; they read a row per series and per stock, and one bar per series by its key.
     """
-    series = Series.objects.filter(bars__gt=0)
-    totals = list(
-        series.values("market", "adjust")
-        .annotate(stocks=Count("pk"), all=Sum("bars"), first=Min("first_day"), latest=Max("last_day"))
-        .order_by("market", "adjust")
+    rows, listed = _stored(), _listed_markets()
+    groups = {(row["market"], row["adjust"]) for row in rows}
+    groups |= {(market, Adjust.NONE.value) for market in listed - {market for market, _ in groups}}
+    known = defaultdict(list, {market: [] for market, _ in groups})
+    for row in rows:
+        known[row["market"]].append(row["known_until"])
+    sessions = freshness.recent_sessions(known)
+    covered = [*_by_source(rows, sessions), *_without_bars(groups, sessions)]
+    return sorted(
+        covered, key=lambda one: (one.market, one.adjust, one.source is None, -one.stocks, one.source)
     )
-    if not totals:
-        return []
-    sessions = {
-        market: calendars.load_calendar(market).latest_session()
-        for market in {row["market"] for row in totals}
-    }
-    listed = dict(Stock.objects.filter(delisted_on__isnull=True).values_list("market").annotate(Count("pk")))
-    is_short = reduce(or_, (Q(market=market, last_day__lt=day) for market, day in sessions.items()))
-    # The series of a delisted stock is complete.
+
+
+def _stored() -> list[Any]:
+    """Returns the series with bars, counted by what makes them alike."""
+    newest = DailyBar.objects.filter(
+        market=OuterRef("market"),
+        symbol=OuterRef("symbol"),
+        adjust=OuterRef("adjust"),
+        day=OuterRef("last_day"),
+    )
     delisted = Stock.objects.filter(
         market=OuterRef("market"), code=OuterRef("symbol"), delisted_on__isnull=False
     )
-    short = series.filter(is_short, ~Exists(delisted)).values_list("market", "adjust")
-    behind = {(market, adjust): count for market, adjust, count in short.annotate(Count("pk"))}
-    return [
-        MarketCoverage(
-            row["market"],
-            row["adjust"],
-            stocks=row["stocks"],
-            listed=listed.get(row["market"], 0),
-            bars=row["all"],
-            first=row["first"],
-            latest=row["latest"],
-            session=sessions[row["market"]],
-            behind=behind.get((row["market"], row["adjust"]), 0),
-        )
-        for row in totals
-    ]
+    series = Series.objects.filter(bars__gt=0).annotate(
+        source=Coalesce(Subquery(newest.values("source")[:1]), Value("")),
+        known_until=KNOWN_UNTIL,
+        is_delisted=Exists(delisted),
+    )
+    alike = series.values("market", "adjust", "source", "known_until", "is_delisted")
+    return list(
+        alike.annotate(stocks=Count("pk"), all=Sum("bars"), first=Min("first_day"), last=Max("last_day"))
+    )
+
+
+def _listed_markets() -> set[str]:
+    listed = Stock.objects.filter(delisted_on__isnull=True)
+    return set(listed.order_by().values_list("market", flat=True).distinct())
+
+
+def _by_source(rows: Iterable[dict[str, Any]], sessions: dict[str, RecentSessions]) -> Iterable[Coverage]:
+    covered: dict[tuple[str, str, str], Coverage] = {}
+    for row in rows:
+        key = (row["market"], row["adjust"], row["source"])
+        session = sessions[row["market"]].latest
+        covered.setdefault(key, Coverage(*key, session=session)).add(row, sessions[row["market"]])
+    return covered.values()
+
+
+def _without_bars(groups: Iterable[Group], sessions: dict[str, RecentSessions]) -> Iterable[Coverage]:
+    """Yields the groups in which listed stocks have no bar."""
+    adjusts = sorted({adjust for _, adjust in groups})
+    counts = {f"n{n}": Count("pk", filter=summary.is_empty(adjust)) for n, adjust in enumerate(adjusts)}
+    listed = Stock.objects.filter(delisted_on__isnull=True).order_by()
+    markets: Any = listed.values("market").annotate(**counts) if counts else ()
+    empty = {row["market"]: row for row in markets}
+    for market, adjust in groups:
+        if stocks := empty.get(market, {}).get(f"n{adjusts.index(adjust)}"):
+            yield Coverage(market, adjust, None, sessions[market].latest, stocks=stocks, empty=stocks)
+
+
+def _range_of(sessions: int) -> str:
+    return next((name for name, most in BEHIND_BY.items() if sessions <= most), FAR_BEHIND)

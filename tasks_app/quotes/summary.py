@@ -13,59 +13,66 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from tasks_app.market import calendars
 from tasks_app.models import Series, Stock
 from tasks_app.models.quotes import Adjust, Market
+from tasks_app.quotes import freshness
+from tasks_app.quotes.freshness import KNOWN_UNTIL
 
 
 class Summary(NamedTuple):
-    """A stock's adjustments together: the bars of the longest one, the first and the last day of all."""
+    """A stock's adjustments together: the bars of the longest one, the first and the last day of all.
+
+    `behind` is the number of sessions for which no source has answered, under the adjustment with the
+    fewest; 0 for a delisted stock, None without bars.
+    """
 
     bars: int = 0
     first: date | None = None
     last: date | None = None
-    is_behind: bool = False
+    behind: int | None = None
 
 
 def summarize(stocks: Iterable[Stock]) -> dict[int, Summary]:
     """Returns the summaries of stocks by their ids. One query, and one for each market's calendar."""
     stocks = list(stocks)
     markets, codes = {stock.market for stock in stocks}, {stock.code for stock in stocks}
-    series: dict[tuple[str, str], list[Series]] = defaultdict(list)
-    for row in Series.objects.filter(
+    stored = Series.objects.filter(
         market__in=markets, adjust__in=Adjust.values, symbol__in=codes, bars__gt=0
-    ):
-        series[row.market, row.symbol].append(row)
-    latest = {
-        market: calendars.load_calendar(market).latest_session()
-        for market in {market for market, _ in series}
-    }
+    ).values_list("market", "symbol", "bars", "first_day", "last_day", KNOWN_UNTIL)
+    series = defaultdict(list)
+    known_until: dict[str, list[date]] = defaultdict(list)
+    for market, code, *values in stored:
+        series[market, code].append(values)
+        known_until[market].append(values[-1])
+    sessions = freshness.recent_sessions(known_until)
     summaries = {}
     for stock in stocks:
-        rows = series.get((stock.market, stock.code), [])
-        last = max((row.last_day for row in rows if row.last_day), default=None)
-        summaries[stock.pk] = Summary(
-            bars=max((row.bars for row in rows), default=0),
-            first=min((row.first_day for row in rows if row.first_day), default=None),
-            last=last,
-            is_behind=bool(last and last < latest[stock.market] and not stock.delisted_on),
-        )
+        if not (rows := series.get((stock.market, stock.code))):
+            summaries[stock.pk] = Summary()
+            continue
+        bars, first, last, known = zip(*rows, strict=True)
+        behind = 0 if stock.delisted_on else sessions[stock.market].after(max(known))
+        summaries[stock.pk] = Summary(max(bars), min(first), max(last), behind)
     return summaries
 
 
-def is_empty() -> Q:
-    """Returns the filter of stocks without a stored bar."""
-    return Q(~Exists(_series().filter(bars__gt=0)))
+def is_empty(adjust: str | None = None) -> Q:
+    """Returns the filter of stocks without a stored bar, under one adjustment or under all."""
+    return Q(~Exists(_series(adjust).filter(bars__gt=0)))
 
 
-def is_behind() -> Q:
-    """Returns the filter of stocks with bars, but without one of their market's latest session.
+def is_behind(adjust: str | None = None) -> Q:
+    """Returns the filter of stocks with bars, but without an answer for their market's latest session.
 
-    Delisted stocks are complete.
+    Under one adjustment, or under all. Delisted stocks are complete.
     """
+    stored = _series(adjust).filter(bars__gt=0)
     is_late = Q()
     for market in Market.values:
         latest = calendars.load_calendar(market).latest_session()
-        is_late |= Q(market=market) & Q(~Exists(_series().filter(last_day__gte=latest)))
-    return Q(delisted_on__isnull=True) & Q(Exists(_series().filter(bars__gt=0))) & is_late
+        current = stored.annotate(known_until=KNOWN_UNTIL).filter(known_until__gte=latest)
+        is_late |= Q(market=market) & Q(~Exists(current))
+    return Q(delisted_on__isnull=True) & Q(Exists(stored)) & is_late
 
 
-def _series() -> QuerySet[Series]:
-    return Series.objects.filter(market=OuterRef("market"), adjust__in=Adjust.values, symbol=OuterRef("code"))
+def _series(adjust: str | None) -> QuerySet[Series]:
+    adjusts = Adjust.values if adjust is None else [adjust]
+    return Series.objects.filter(market=OuterRef("market"), adjust__in=adjusts, symbol=OuterRef("code"))

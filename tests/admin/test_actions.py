@@ -82,7 +82,7 @@ def test_cancel_post_cancels_and_records_the_user():
     client = staff_client("view_collectiontask", "cancel_task")
     answer = client.post(url(f"{TASKS}_cancel", running.pk))
     assert answer.url == url(f"{TASKS}_change", running.pk)
-    assert "Stocks processed: 1 of 3. Bars stored: 720; they stay." in messages_of(answer)
+    assert "Stocks processed: 1 of 3. Bars collected: 720; they stay." in messages_of(answer)
     event = running.events.get(kind=EventKind.CANCELLED)
     assert (event.user_name, event.channel) == ("staff", "admin")
 
@@ -167,7 +167,7 @@ def test_cancel_page_counts_what_stops_and_stays():
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
     text = text_of(superuser_client().get(url(f"{TASKS}_cancel", running.pk)))
     assert "Stops: the stocks not yet collected (1)." in text
-    assert "Stays: the processed stocks (2, of which failed: 1) and their bars (720)." in text
+    assert "Stays: the processed stocks (2, of which failed: 1) and the bars collected (720)." in text
 
 
 def test_retry_page_counts_its_stocks():

@@ -12,8 +12,8 @@ from django.utils import timezone
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.market import calendars
-from tasks_app.models import Series, SourceGate, Stock
-from tasks_app.models.states import ItemState
+from tasks_app.models import DailyBar, Series, SourceGate, Stock
+from tasks_app.models.states import ItemState, TaskOutcome
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import coverage
@@ -26,7 +26,7 @@ from tests.admin.helpers import (
     text_of,
     url,
 )
-from tests.factories import ACTOR, make_ended, make_lane, make_task
+from tests.factories import ACTOR, make_ended, make_lane, make_outcome, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +41,11 @@ def clusters(monkeypatch):
 
 
 def make_series(code, last_day, market="CN", adjust="", bars=100):
+    """Creates a series whose newest bar is stored, too."""
+    if last_day:
+        prices = dict.fromkeys(("open", "high", "low", "close"), 10)
+        key = {"market": market, "symbol": code, "adjust": adjust, "day": last_day}
+        DailyBar.objects.create(source="akshare", volume=1, **key, **prices)
     return Series.objects.create(
         market=market, symbol=code, adjust=adjust, bars=bars, first_day=date(2024, 1, 2), last_day=last_day
     )
@@ -107,13 +112,19 @@ def test_workers_of_several_hosts_are_summed(clusters):
 
 
 def test_strip_shows_every_run_with_its_status():
-    ended = [make_ended(status) for status in ("completed", "failed", "cancelled")]
+    ended = [make_outcome(outcome) for outcome in TaskOutcome.values]
+    ended += [make_ended(status) for status in ("failed", "cancelled")]
     body = superuser_client().get(url("index")).content.decode()
-    assert "The last 3 runs" in body
+    assert "The last 6 runs" in body
     links = [
-        re.search(rf'{url(f"{TASKS}_change", task.pk)}"\s+class="sd-run sd-{task.status}', body)
+        re.search(
+            rf'{url(f"{TASKS}_change", task.pk)}" class="sd-run sd-{task.outcome or task.status}"', body
+        )
         for task in ended
     ]
+    text = strip_tags(body)
+    for task in ended:
+        assert text.count(task.get_result_display()) >= 2  # in the legend, too
     positions = [link.start() for link in links]
     assert positions == sorted(positions)
 
@@ -132,20 +143,42 @@ def test_paused_source_shows_end_and_reason(settings):
     assert "baostock" not in text or "paused until" in text
 
 
-def test_stored_data_are_counted_per_market():
+def test_market_with_stocks_and_no_bars_has_no_green_check():
+    Stock.objects.bulk_create(Stock(market="CN", code=f"{n:06d}") for n in range(1, 4))
+    Stock.objects.create(market="CN", code="000009", delisted_on=date(2024, 1, 2))
+    make_ended("cancelled")  # SIM, without a stock of its own
+    part_of = part(superuser_client(), "overview")
+    text = strip_tags(part_of)
+    assert "China A-shares unadjusted · no source yet 3 0 – inbox 3 without bars as of" in text
+    assert "up to date" not in text
+
+
+def test_green_check_means_that_nothing_of_the_market_is_missing():
     last = calendars.load_calendar("CN").latest_session()
-    Stock.objects.create(market="CN", code="000001")
-    Stock.objects.create(market="CN", code="000003", delisted_on=date(2025, 1, 2))
     make_series("000001", last)
-    make_series("000002", last - timedelta(days=40))
-    make_series("000003", date(2025, 1, 2))
-    make_series("000001", last, adjust="qfq")
-    make_series("000009", None, bars=0)
-    plain, qfq = coverage.compute_coverage()
-    assert (plain.stocks, plain.bars, plain.latest, plain.listed, plain.behind) == (3, 300, last, 1, 1)
-    assert (qfq.adjust, qfq.stocks, qfq.behind) == ("qfq", 1, 0)
-    text = text_of(superuser_client().get(url("index")))
-    assert "China A-shares unadjusted 3 / 1 300" in text
+    client = superuser_client()
+    assert "check_circle up to date" in strip_tags(part(client, "overview"))
+    Stock.objects.create(market="CN", code="000002")
+    cache.delete(coverage.cache_key())
+    text = strip_tags(part(client, "overview"))
+    assert "done up to date" in text
+    assert "inbox 1 without bars" in text
+    assert "check_circle up to date" not in text
+
+
+def test_stocks_behind_are_shown_with_the_number_of_sessions_and_linked():
+    calendar = calendars.load_calendar("CN")
+    latest = calendar.latest_session()
+    days = calendar.sessions(latest - timedelta(days=90), latest).days
+    for n, behind in enumerate((1, 1, 5, 30), start=1):
+        Stock.objects.create(market="CN", code=f"{n:06d}")
+        make_series(f"{n:06d}", days[-1 - behind])
+    client = superuser_client()
+    html = part(client, "overview")
+    assert "history 4 behind 2 stocks by 1 session 1 stock by 2–5 sessions" in strip_tags(html)
+    assert "1 stock by more than 20 sessions, at most 30" in strip_tags(html)
+    (link,) = re.findall(r'href="([^"]+stored=behind[^"]+)"', html)
+    assert client.get(link.replace("&amp;", "&")).context["cl"].result_count == 4
 
 
 def test_stored_data_are_counted_once_a_minute():

@@ -91,6 +91,7 @@ def test_later_page_costs_no_more_queries(pages_of_two):
         ({"status__exact": "cancelled"}, "tasks_by_status"),
         ({"market__exact": "HK"}, "tasks_by_market"),
         ({"source": "sample"}, "tasks_by_source"),
+        ({"outcome__exact": "complete"}, "tasks_by_outcome"),
     ],
 )
 def test_task_filters_use_an_index_in_list_order(query, index):

@@ -356,6 +356,9 @@ def test_stocks_filter_by_stored_bars_and_listing():
     client = superuser_client()
     assert found(client, stored="behind") == ["LATE"]
     assert found(client, stored="empty") == ["NONE"]
+    assert found(client, stored="behind:none", listing="listed") == ["LATE"]
+    assert found(client, stored="empty:qfq", listing="listed") == ["GOOD", "LATE", "NONE"]
+    assert len(found(client, stored="empty:nonsense")) == 4
     assert found(client, listing="delisted") == ["GONE"]
     assert found(client, listing="listed") == ["GOOD", "LATE", "NONE"]
     text = text_of(client.get(url("tasks_app_stock_changelist")))

@@ -1,14 +1,20 @@
 """The task list and the page of a task."""
 
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app import lifecycle
+from tasks_app.admin.common.formatting import STATUS_STYLES
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.tasks import live_updates
+from tasks_app.lifecycle import Outcome
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tests.admin.helpers import ITEMS, TASKS, make_half_done, staff_client, superuser_client, text_of, url
-from tests.factories import ACTOR, make_ended, make_task
+from tests.factories import ACTOR, make_claim, make_ended, make_outcome, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -169,3 +175,41 @@ def test_buttons_follow_permissions_and_status():
 def test_unknown_task_redirects_to_the_overview():
     answer = superuser_client().get(url(f"{TASKS}_change", "8" * 32))
     assert (answer.status_code, answer.url) == (302, url("index"))
+
+
+@pytest.mark.parametrize("outcome", TaskOutcome.values)
+def test_outcome_is_shown_wherever_the_task_is(outcome):
+    task, client = make_outcome(outcome), superuser_client()
+    tone, icon = STATUS_STYLES[outcome]
+    badge = f"{icon} {task.get_result_display()}"
+    for page in (url("index"), url(f"{TASKS}_changelist"), url(f"{TASKS}_change", task.pk)):
+        answer = client.get(page)
+        assert badge in text_of(answer)
+        assert f'class="sc-label sc-{tone}"' in answer.content.decode()
+
+
+def test_outcomes_have_colours_and_icons_of_their_own():
+    styles = [STATUS_STYLES[state] for state in (*TaskOutcome, *TaskStatus) if state != TaskStatus.COMPLETED]
+    for kind in zip(*styles, strict=True):
+        assert len(set(kind)) == len(styles)
+
+
+def test_list_is_filtered_by_outcome():
+    tasks, client = {outcome: make_outcome(outcome) for outcome in TaskOutcome.values}, superuser_client()
+    for outcome, task in tasks.items():
+        answer = client.get(f"{url(f'{TASKS}_changelist')}?outcome__exact={outcome}")
+        assert list(answer.context["cl"].result_list) == [task]
+
+
+def test_bars_collected_are_one_number_everywhere():
+    """The corrected ones are a number of their own: the page used to add them."""
+    task = make_task(stock_codes=("000001",))
+    lifecycle.record(make_claim(task), Outcome(ItemState.SUCCEEDED, collected=1234, corrected=4321))
+    client = superuser_client()
+    for page in (url("index"), url(f"{TASKS}_changelist"), url(f"{TASKS}_change", task.pk)):
+        text = text_of(client.get(page))
+        assert ("1,234" in text, "5,555" in text) == (True, False)
+    assert client.get(f"/api/data-collection/status/{task.pk}").json()["collected_count"] == 1234
+    out = StringIO()
+    call_command("collect", "status", str(task.pk), stdout=out)
+    assert "1,234" in out.getvalue()

@@ -38,6 +38,7 @@ OPERATIONS = {
     ("post", f"{API}/tasks/{{task_id}}/retry"): {400, 401, 403, 404, 413, 415},
     ("get", f"{API}/current-task"): {304, 401},
     ("get", f"{API}/stock-list"): {400, 401},
+    ("get", f"{API}/coverage"): {401},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", "/healthz"): set(),
     ("get", "/readyz"): {503},

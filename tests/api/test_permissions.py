@@ -16,6 +16,7 @@ READS = [
     "tasks",
     "current-task",
     "stock-list",
+    "coverage",
     f"tasks/{ID}/items",
     f"tasks/{ID}/errors",
     "quotes/US/AAPL",

@@ -3,11 +3,12 @@
 import csv
 import io
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
-from tasks_app.models import CodeChange, Stock, SyntheticSource
+from tasks_app.market.calendars import load_calendar
+from tasks_app.models import CodeChange, Series, Stock, SyntheticSource
 from tasks_app.quotes.csv_export import escape_formula
 from tasks_app.sources.security_codes import canonical_code
 from tests.api.factories import BASE, client_of, make_bars, make_stock
@@ -37,8 +38,59 @@ def test_stock_list_shows_complete_histories(client):
         "name": "AAPL Inc.",
         "full_collection_completed": False,
         "full_collection_date": None,
+        "first_day": None,
+        "last_day": None,
+        "bars": 0,
+        "behind": None,
     }
     assert body["stocks"][0]["full_collection_date"]
+
+
+def test_stock_list_and_coverage_say_what_is_stored_and_what_is_missing(client, own_cache):
+    session = load_calendar("US").latest_session()
+    before = load_calendar("US").sessions(session - timedelta(days=20), session).days[-4]
+    for code, last in (("AAPL", session), ("IBM", before)):
+        make_bars(make_stock("US", code), 1, last)
+        Series.objects.create(market="US", symbol=code, bars=1, first_day=last, last_day=last)
+    make_stock("US", "MSFT")
+    stored, behind, empty = client.get(f"{BASE}/stock-list").json()["stocks"]
+    keys = ("first_day", "last_day", "bars", "behind")
+    assert [stored[key] for key in keys] == [session.isoformat(), session.isoformat(), 1, 0]
+    assert [behind[key] for key in keys] == [before.isoformat(), before.isoformat(), 1, 3]
+    assert [empty[key] for key in keys] == [None, None, 0, None]
+    rows = client.get(f"{BASE}/coverage").json()
+    assert rows == [
+        {
+            "market": "US",
+            "adjust": "",
+            "source": "sample",
+            "session": session.isoformat(),
+            "stocks": 2,
+            "bars": 2,
+            "complete": 1,
+            "behind": 1,
+            "empty": 0,
+            "first_day": before.isoformat(),
+            "last_day": session.isoformat(),
+            "behind_by": {"2-5": 1},
+            "most_behind": 3,
+        },
+        {
+            "market": "US",
+            "adjust": "",
+            "source": None,
+            "session": session.isoformat(),
+            "stocks": 1,
+            "bars": 0,
+            "complete": 0,
+            "behind": 0,
+            "empty": 1,
+            "first_day": None,
+            "last_day": None,
+            "behind_by": {},
+            "most_behind": 0,
+        },
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,21 @@ import pytest
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask, StockList
-from tasks_app.models.states import ItemState
+from tasks_app.models.states import ItemState, TaskOutcome
 from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 from tasks_app.sources import registry
 from tests.api.factories import BASE, client_of
-from tests.factories import finish, make_claim, make_ended, make_lane, make_task, make_user
+from tests.factories import (
+    age_heartbeat,
+    finish,
+    make_claim,
+    make_ended,
+    make_lane,
+    make_outcome,
+    make_task,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 ORDER = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
@@ -370,3 +379,31 @@ def test_poll_fails_task_without_workers(client, path, monkeypatch):
     assert (body.get("status", "failed"), body.get("error_code", "no_worker")) == ("failed", "no_worker")
     task.refresh_from_db()
     assert task.error_code == "no_worker"
+
+
+@pytest.mark.parametrize("outcome", TaskOutcome.values)
+def test_outcome_of_a_task_is_answered_and_filtered(client, outcome):
+    tasks = {str(make_outcome(one).pk): one for one in TaskOutcome.values}
+    listed = client.get(f"{BASE}/tasks?outcome={outcome}").json()
+    assert [(tasks[task["task_id"]], task["outcome"]) for task in listed] == [(outcome, outcome)]
+    status = client.get(f"{BASE}/status/{listed[0]['task_id']}").json()
+    assert (status["status"], status["outcome"]) == ("completed", outcome)
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "running"])
+def test_task_without_the_status_completed_has_no_outcome(client, status):
+    task = make_task() if status == "running" else make_ended(status)
+    assert client.get(f"{BASE}/status/{task.pk}").json()["outcome"] is None
+
+
+def test_unknown_outcome_is_a_400(client):
+    assert client.get(f"{BASE}/tasks?outcome=great").status_code == 400
+
+
+@pytest.mark.parametrize("path", ["tasks", "tasks?status=failed", "status/{}"])
+def test_task_that_no_worker_will_finish_is_ended_by_every_read(client, settings, own_cache, path):
+    task = make_task()
+    age_heartbeat(task, settings.COLLECTOR.abandon_after + 1)
+    answer = client.get(f"{BASE}/{path.format(task.pk)}").json()
+    said = answer[0] if isinstance(answer, list) else answer
+    assert (said["status"], said["error_code"]) == ("failed", "no_worker")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
@@ -16,13 +17,21 @@ from rich.console import Console
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, payloads
-from tasks_app.management import cli_arguments, progress_view
+from tasks_app.management import cli_arguments, output, progress_view
 from tasks_app.management.commands.collect import Command
 from tasks_app.models import CollectionTask
-from tasks_app.models.states import ItemState
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
-from tests.factories import ACTOR, make_ended, make_lane, make_task, make_user
+from tests.factories import (
+    ACTOR,
+    age_heartbeat,
+    make_ended,
+    make_lane,
+    make_outcome,
+    make_task,
+    make_user,
+)
 from tests.fakes.clock import Clock
 from tools.in_process import work
 
@@ -235,12 +244,79 @@ def test_ambiguous_id_prefix_is_refused() -> None:
     assert collected_json("status", "abcd0000-0000-0000-0000-000000000001")["status"] == "completed"
 
 
-def test_watch_exit_code_follows_the_status() -> None:
-    completed, failed = make_ended("completed"), make_ended("failed")
-    assert collected_json("watch", str(completed.pk))["status"] == "completed"
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("complete", 0),
+        ("with_failures", 2),
+        ("nothing_new", 3),
+        ("no_bars", 4),
+        ("failed", 1),
+        ("cancelled", 5),
+    ],
+)
+def test_watch_exit_code_tells_how_the_task_ended(end: str, code: int) -> None:
+    task = make_ended(end) if end in TaskStatus.values else make_outcome(end)
+    out = StringIO()
+    if code:
+        with pytest.raises(SystemExit) as exit_:
+            call_command("collect", "watch", str(task.pk), stdout=out)
+        assert exit_.value.code == code
+    else:
+        call_command("collect", "watch", str(task.pk), stdout=out)
+    said = {
+        "complete": "completed",
+        "with_failures": "completed · with failures",
+        "nothing_new": "completed · nothing new",
+    }
+    assert said.get(end, "completed · no bars in these days" if end == "no_bars" else end) in out.getvalue()
+
+
+@pytest.mark.any_database
+def test_wrong_option_does_not_exit_like_a_task_with_failures(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        collect("watch", str(failed.pk))
+        Command().run_from_argv(["manage.py", "collect", "watch", "--nonsense"])
     assert exit_.value.code == 1
+    assert "--nonsense" in capsys.readouterr().err
+
+
+def test_outcomes_have_colours_of_their_own() -> None:
+    assert len(set(output.COLOURS.values())) == len(output.COLOURS) == len(TaskOutcome) + len(TaskStatus) - 1
+
+
+def test_list_is_filtered_by_outcome() -> None:
+    tasks = {outcome: make_outcome(outcome) for outcome in TaskOutcome.values}
+    for outcome, task in tasks.items():
+        (found,) = collected_json("list", "--outcome", outcome)
+        assert (found["task_id"], found["outcome"]) == (str(task.pk), outcome)
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("list",), ("watch",), ("list", "--status", "failed")], ids=" ".join
+)
+def test_task_that_no_worker_will_finish_is_ended_by_the_terminal(
+    words: tuple[str, ...], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The terminal ends it just as the API does, and says the same."""
+    monkeypatch.setattr(progress_view, "time", Clock())
+    task = make_task()
+    age_heartbeat(task, settings.COLLECTOR.abandon_after + 1)
+    named = words if words[0] == "list" else (*words, str(task.pk))
+    out = StringIO()
+    with suppress(SystemExit):
+        call_command("collect", *named, "--json", stdout=out)
+    answer = json.loads(out.getvalue())
+    said = answer[0] if words[0] == "list" else answer
+    assert (said["status"], said["error_code"]) == ("failed", "no_worker")
+    assert said == api_json(f"status/{task.pk}")
+
+
+def test_task_that_a_worker_may_finish_is_left_alone_by_the_terminal(settings: Any) -> None:
+    task = make_task()
+    age_heartbeat(task, settings.COLLECTOR.abandon_after - 60)
+    assert collected_json("status")["status"] == "running"
+    task.refresh_from_db()
+    assert task.status == "running"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -158,6 +158,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}tasks/<str:task_id>/retry": {"post": OPERATOR},
     f"{DATA}current-task": {"get": LOGIN},
     f"{DATA}stock-list": {"get": LOGIN},
+    f"{DATA}coverage": {"get": LOGIN},
     f"{DATA}quotes/<str:market>/<str:code>": {"get": LOGIN},
     "api/schema": {"get": ANYBODY},
     "api/docs": {"get": ANYBODY},

@@ -194,17 +194,36 @@ class DayFilter(RequiresCodeFilter, _DayFilter):
 
 
 class StoredFilter(SimpleListFilter):
-    """Stocks that are behind the market, or without bars."""
+    """Stocks that are behind the market, or without bars, under all adjustments; `behind:qfq`: under one."""
 
     title = _("stored bars")
     parameter_name = "stored"
+    kinds = {
+        "behind": (_("behind the market"), summary.is_behind),
+        "empty": (_("nothing stored"), summary.is_empty),
+    }
+
+    @staticmethod
+    def value_for(kind: str, adjust: str) -> str:
+        return f"{kind}:{adjust or _AdjustFilter.unadjusted}"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
-        return [("behind", _("behind the market")), ("empty", _("nothing stored"))]
+        names: list[tuple[str, Any]] = [(kind, name) for kind, (name, _filter) in self.kinds.items()]
+        kind, adjust = self._selected()
+        if kind and adjust is not None:  # a link of the overview: shown while it is used
+            names.append((str(self.value()), f"{self.kinds[kind][0]}, {Adjust(adjust).label}"))
+        return names
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Stock]) -> QuerySet[Stock]:
-        wanted = {"behind": summary.is_behind, "empty": summary.is_empty}.get(self.value() or "")
-        return queryset.filter(wanted()) if wanted else queryset
+        kind, adjust = self._selected()
+        return queryset.filter(self.kinds[kind][1](adjust)) if kind else queryset
+
+    def _selected(self) -> tuple[str, str | None]:
+        """Returns the kind, "" for an unknown one, and the adjustment, None for all of them."""
+        kind, _colon, name = (self.value() or "").partition(":")
+        adjust = "" if name == _AdjustFilter.unadjusted else name or None
+        is_known = kind in self.kinds and (adjust is None or adjust in Adjust.values)
+        return (kind, adjust) if is_known else ("", None)
 
 
 class ListingFilter(SimpleListFilter):

@@ -14,12 +14,15 @@ from django.utils.translation import gettext as _
 
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.models import CollectionTask
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 
 EMPTY = "–"
 STATUS_STYLES: Mapping[str, tuple[str, str]] = {
     TaskStatus.RUNNING: ("info", "sync"),
-    TaskStatus.COMPLETED: ("good", "check_circle"),
+    TaskOutcome.COMPLETE: ("good", "check_circle"),
+    TaskOutcome.WITH_FAILURES: ("warn", "error_outline"),
+    TaskOutcome.NOTHING_NEW: ("same", "done_all"),
+    TaskOutcome.NO_BARS: ("none", "inbox"),
     TaskStatus.FAILED: ("bad", "error"),
     TaskStatus.CANCELLED: ("plain", "block"),
     ItemState.PENDING: ("plain", "schedule"),
@@ -42,7 +45,7 @@ def short_id(task_id: UUID) -> str:
 
 
 def badge(tone: str, icon: str, text: Any) -> SafeString:
-    """Returns a coloured word with an icon; `tone` is good, info, warn, bad or plain."""
+    """Returns a coloured word with an icon; `tone` is good, same, none, info, warn, bad or plain."""
     return format_html(
         '<span class="sc-label sc-{}">'
         '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
@@ -58,8 +61,13 @@ def synthetic_badge(market: str) -> SafeString | str:
 
 
 def status_badge(status: str, text: Any) -> SafeString:
-    """Returns the status of a task or an item as a badge."""
+    """Returns the state of an item, or the status or outcome of a task, as a badge."""
     return badge(*STATUS_STYLES.get(status, ("plain", "help")), text)
+
+
+def task_style(task: CollectionTask) -> tuple[str, str]:
+    """Returns the tone and the icon of the task's status; those of its outcome if it is completed."""
+    return STATUS_STYLES[task.outcome or task.status]
 
 
 def progress_bar(task: CollectionTask) -> SafeString:
@@ -68,7 +76,7 @@ def progress_bar(task: CollectionTask) -> SafeString:
     return format_html(
         '<span class="sc-progress sc-{}"><progress max="100" value="{}" aria-label="{}"></progress>'
         "<span><b>{}%</b> {}</span></span>",
-        STATUS_STYLES[task.status][0],
+        task_style(task)[0],
         task.progress,
         _("progress"),
         task.progress,

@@ -4,16 +4,15 @@ from math import sqrt
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
 
 from tasks_app.admin import plans as plan_admin
 from tasks_app.admin.common import formatting
-from tasks_app.admin.dashboard import system_status
+from tasks_app.admin.dashboard import stored_data, system_status
 from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan, CollectionTask
-from tasks_app.models.states import TaskStatus
+from tasks_app.models.states import TaskOutcome, TaskStatus, describe_result
 from tasks_app.orders import plans
 from tasks_app.queue import dispatch
 from tasks_app.quotes import coverage
@@ -27,13 +26,14 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
     user = request.user
     context: dict[str, Any] = {
         "runs": list_runs(),
+        "legend": _legend(),
         "clusters": dispatch.live_clusters(),
         "limiters": system_status.source_limiters(),
         "waiting": formatting.number(dispatch.waiting_jobs()),
         "database": system_status.database_version(),
     }
     if user.has_perm("tasks_app.view_series") or user.has_perm("tasks_app.view_dailybar"):
-        context["coverage"] = [_describe_coverage(row) for row in coverage.cached_coverage()]
+        context["coverage"] = stored_data.describe_coverage(coverage.cached_coverage())
     if user.has_perm("tasks_app.view_collectionplan"):
         context["plans"] = [_describe_plan(plan) for plan in plans.upcoming(PLANS)]
         context["plans_url"] = formatting.admin_url("collectionplan")
@@ -49,6 +49,13 @@ def list_runs() -> list[dict[str, Any]]:
     return [_describe_run(task, longest) for task in reversed(tasks)]
 
 
+def _legend() -> list[tuple[str, str]]:
+    """Returns the states that a run may end in, with their names."""
+    outcomes = [(outcome, describe_result(TaskStatus.COMPLETED, outcome)) for outcome in TaskOutcome.values]
+    others = [(str(status), str(status.label)) for status in (TaskStatus.FAILED, TaskStatus.CANCELLED)]
+    return outcomes + others
+
+
 def _seconds(task: CollectionTask) -> float:
     return max(1.0, durations.task_duration(task).total_seconds())
 
@@ -57,33 +64,22 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
     is_running = task.status == TaskStatus.RUNNING
     # A running task's duration grows all the time and would change the part at every refresh.
     scale = 0.5 if is_running else sqrt(_seconds(task) / longest)
+    is_thin = (
+        task.outcome == TaskOutcome.NOTHING_NEW
+    )  # a shape of its own, for readers who don't see the colour
     height = round(max(MIN_HEIGHT, MAX_HEIGHT * scale))
     return {
         "url": formatting.task_url(task.pk),
-        "status": task.status,
-        "name": task.get_status_display(),
-        "some_failed": task.status == TaskStatus.COMPLETED and task.failed_count > 0,
+        "state": task.outcome or task.status,
+        "name": task.get_result_display(),
+        "left": 3 if is_thin else 1,
+        "width": 4 if is_thin else 8,
         "height": height,
         "top": MAX_HEIGHT - height,
         "when": formatting.timestamp(task.start_time, seconds=False),
         "what": f"{synthetic.mark(task.market)} · {task.source}",
         "stocks": "" if is_running else panels.progress_sentence(task),
         "duration": "" if is_running else durations.format_duration(durations.task_duration(task)),
-    }
-
-
-def _describe_coverage(row: coverage.MarketCoverage) -> dict[str, Any]:
-    stocks_url = formatting.admin_url("stock", market__exact=row.market)
-    return {
-        "market": formatting.two_lines(formatting.link(stocks_url, row.market_name), row.adjust_name),
-        "stocks": formatting.number(row.stocks),
-        "listed": formatting.number(row.listed) if row.listed else "",
-        "bars": formatting.number(row.bars),
-        "latest": row.latest.isoformat() if row.latest else formatting.EMPTY,
-        "behind": formatting.badge("plain", "history", formatting.number(row.behind))
-        if row.behind
-        else formatting.badge("good", "check_circle", _("none")),
-        "session": row.session.isoformat(),
     }
 
 

@@ -17,7 +17,6 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.deletion.forms import SelectionForm
 from tasks_app.admin.tasks import actions, columns
-from tasks_app.lifecycle import selectors
 from tasks_app.market import synthetic
 from tasks_app.models import DataDeletion
 from tasks_app.quotes import deletion
@@ -84,7 +83,7 @@ def _render(request: HttpRequest, form: SelectionForm, contents: Contents | None
         "selected": _describe_selection(form.selection) if contents else "",
         "records": [_describe_record(record) for record in _records()],
     }
-    if running := selectors.get_running_task():
+    if running := lifecycle.get_running_task():
         context["running_line"] = columns.summary_line(running)
     return TemplateResponse(request, "admin/deletion/delete.html", context)
 

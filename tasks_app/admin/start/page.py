@@ -9,14 +9,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import errors
+from tasks_app import errors, lifecycle
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
-from tasks_app.lifecycle import durations, selectors
+from tasks_app.lifecycle import durations
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust
@@ -48,7 +48,7 @@ def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]
 
 def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
     """Returns the estimate for the form, or the form's errors; and the running task, if any."""
-    running = selectors.get_running_task()
+    running = lifecycle.get_running_task()
     context: dict[str, Any] = {
         "running": running,
         "running_line": running and request.user.has_perm(VIEW_TASKS) and columns.summary_line(running),

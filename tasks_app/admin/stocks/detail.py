@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext as _
+from django.utils.translation import get_language, gettext as _, ngettext
 
 from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
 from tasks_app.admin.common import formatting
@@ -72,8 +72,9 @@ def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
         return formatting.badge("plain", "block", _("delisted"))
     if not summary.bars:
         return formatting.badge("plain", "inbox", _("nothing stored"))
-    if summary.is_behind:
-        return formatting.badge("warn", "schedule", _("behind"))
+    if summary.behind:
+        text = ngettext("%(count)s session behind", "%(count)s sessions behind", summary.behind)
+        return formatting.badge("warn", "schedule", text % {"count": formatting.number(summary.behind)})
     return formatting.badge("good", "check_circle", _("up to date"))
 
 

@@ -53,7 +53,7 @@ def cancel(task_id: UUID, by: Actor) -> CancelResult:
         return CancelResult(task_id, status, text % {"id": short_id, "status": TaskStatus(status).label})
     text = _(
         "Task %(id)s was cancelled. "
-        "Stocks processed: %(processed)s of %(total)s. Bars stored: %(bars)s; they stay."
+        "Stocks processed: %(processed)s of %(total)s. Bars collected: %(bars)s; they stay."
     )
     counts = {
         "processed": formatting.number(task.processed_stocks),

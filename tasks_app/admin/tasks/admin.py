@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app import lifecycle
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CANCEL_TASK, RETRY_TASK, TaskPermissions
 from tasks_app.admin.common import formatting
@@ -31,7 +32,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         *("short_id", "state", "progress", "succeeded", "failed", "bars"),
         *("scope", "started", "duration"),
     ]
-    list_filter = ["status", "market", SourceFilter, "start_time", StartedFilter]
+    list_filter = ["status", "outcome", "market", SourceFilter, "start_time", StartedFilter]
     list_select_related = ["created_by"]
     list_defer = (*selectors.HEAVY_COLUMNS, "error_message")
     ordering = ["-start_time", "-id"]
@@ -55,7 +56,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     progress = cell(_("progress"), formatting.progress_bar)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed)
-    bars = count(_("bars"), "collected_count")
+    bars = count(_("bars collected"), "collected_count")
     scope = cell(_("scope"), columns.scope)
     started = cell(_("started"), columns.started)
     duration = cell(_("duration"), columns.duration)
@@ -100,10 +101,14 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         for action in request.POST.getlist("action"):
             if action in needed:
                 require_permission(request, needed[action])
+        lifecycle.get_running_task()  # which ends it if no worker will
         return super().changelist_view(request, extra_context)
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        task = live_updates.page_tasks().get(pk=context["original"].pk)
+        tasks = live_updates.page_tasks().filter(pk=context["original"].pk)
+        task = tasks.get()
+        if lifecycle.abandon_if_unattended(task):
+            task = tasks.get()
         context |= detail.build_detail_context(task, TaskPermissions.for_user(request.user))
         return super().render_change_form(request, context, *args, **kwargs)
 

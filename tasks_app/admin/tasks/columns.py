@@ -26,7 +26,7 @@ MODES = {
 
 
 def status_label(task: CollectionTask) -> SafeString:
-    return formatting.status_badge(task.status, task.get_status_display())
+    return formatting.badge(*formatting.task_style(task), task.get_result_display())
 
 
 def failed(task: CollectionTask) -> SafeString | str:

@@ -126,11 +126,12 @@ def _cancel_counts(task: CollectionTask) -> list[str]:
         "done": formatting.number(task.processed_stocks),
         "failed": formatting.number(task.failed_count),
         "left": formatting.number(task.total_stocks - task.processed_stocks),
-        "bars": formatting.number(task.collected_count + task.corrected_count),
+        "bars": formatting.number(task.collected_count),
     }
     stops = _("Stops: the stocks not yet collected (%(left)s).")
     stays = _(
-        "Stays: the processed stocks (%(done)s, of which failed: %(failed)s) and their bars (%(bars)s)."
+        "Stays: the processed stocks (%(done)s, of which failed: %(failed)s) "
+        "and the bars collected (%(bars)s)."
     )
     return [stops % params, stays % params]
 

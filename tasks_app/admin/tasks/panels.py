@@ -119,7 +119,7 @@ def bar_segments(task: CollectionTask) -> dict[str, int]:
 
 def page_title(task: CollectionTask) -> str:
     """Returns the browser tab's title: progress or status first."""
-    state = f"{task.progress} %" if task.status == TaskStatus.RUNNING else task.get_status_display()
+    state = f"{task.progress} %" if task.status == TaskStatus.RUNNING else task.get_result_display()
     return f"{state} · {formatting.short_id(task.pk)}"
 
 
@@ -153,8 +153,8 @@ def _end_step(task: CollectionTask, speed: Pace, now: datetime) -> Step:
         expected = _("expected") if speed.low is not None else ""
         return Step(_("end"), format_expected_end(speed, now), expected, "ahead", "flag")
     lasted = _("after %(time)s") % {"time": durations.format_duration(durations.task_duration(task))}
-    icon = formatting.STATUS_STYLES[task.status][1]
-    return Step(task.get_status_display(), formatting.timestamp(task.end_time), lasted, "done", icon)
+    icon = formatting.task_style(task)[1]
+    return Step(task.get_result_display(), formatting.timestamp(task.end_time), lasted, "done", icon)
 
 
 def format_rate(task: CollectionTask, speed: Pace) -> str:
@@ -191,13 +191,16 @@ def lane_states(task: CollectionTask) -> list[dict[str, Any]]:
 def headline_counts(task: CollectionTask) -> list[dict[str, Any]]:
     """Returns the counts in the page's head, each with a link to its items."""
     waiting = task.total_stocks - task.processed_stocks
-    stored = task.collected_count + task.corrected_count
     return [
         _count_of_items(task, _("stocks"), task.total_stocks),
         _count_of_items(task, _("succeeded"), task.success_count, state__in="succeeded,skipped"),
         _count_of_items(task, _("failed"), task.failed_count, state__exact=ItemState.FAILED),
         _count_of_items(task, _("not processed"), waiting, state__in="pending,claimed"),
-        {"name": _("bars collected"), "value": formatting.number(stored), "note": _bar_counts(task)},
+        {
+            "name": _("bars collected"),
+            "value": formatting.number(task.collected_count),
+            "note": _bar_counts(task),
+        },
     ]
 
 

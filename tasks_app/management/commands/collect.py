@@ -1,5 +1,6 @@
 """`manage.py collect`: starts, lists, watches, cancels and retries collections from a terminal."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,20 +9,31 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 
 from tasks_app import errors, lifecycle
-from tasks_app.lifecycle import payloads, selectors
+from tasks_app.lifecycle import payloads
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output, progress_view
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionTask
-from tasks_app.models.states import TaskStatus
+from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order as orders
 
 ACTOR = Actor(Channel.COMMAND)
+# Of a command that has followed a task to its end. 1 is also that of a command that could not do its work.
+EXIT_CODES: dict[str, int] = {
+    TaskOutcome.COMPLETE: 0,
+    TaskStatus.FAILED: 1,
+    TaskOutcome.WITH_FAILURES: 2,
+    TaskOutcome.NOTHING_NEW: 3,
+    TaskOutcome.NO_BARS: 4,
+    TaskStatus.CANCELLED: 5,
+}
+USAGE = 2  # argparse's exit code for a wrong option
 
 
 class Command(CollectorCommand):
     help = "Start, list, watch, cancel and retry collections, like the API."
+    has_begun = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -30,7 +42,16 @@ class Command(CollectorCommand):
             add(sub)
             sub.add_argument("--json", action="store_true", help="print the API's JSON and nothing else")
 
+    def run_from_argv(self, argv: Sequence[str]) -> None:
+        """Exits with 1 for a wrong option: 2 means a task with failures."""
+        try:
+            super().run_from_argv(list(argv))
+        except SystemExit as stop:
+            is_usage = stop.code == USAGE and not self.has_begun
+            raise SystemExit(1 if is_usage else stop.code) from None
+
     def run(self, *args: Any, verb: str, **options: Any) -> None:
+        self.has_begun = True
         self.json = options["json"]
         self.console = output.console(self.stdout, options["no_color"])
         getattr(self, verb)(options)
@@ -49,8 +70,10 @@ class Command(CollectorCommand):
 
     def list(self, options: dict[str, Any]) -> None:
         tasks = CollectionTask.objects.order_by("-start_time", "-id")
-        if options["status"]:
-            tasks = tasks.filter(status=options["status"])
+        for name in ("status", "outcome"):
+            if options[name]:
+                tasks = tasks.filter(**{name: options[name]})
+        lifecycle.get_running_task()  # which ends it if no worker will
         newest = tasks[: options["limit"]]
         if self.json:
             self._print_json(payloads.task_statuses(newest))
@@ -58,7 +81,7 @@ class Command(CollectorCommand):
             output.print_table(newest, self.console)
 
     def status(self, options: dict[str, Any]) -> None:
-        self._report(selectors.get_task(cli_arguments.find_task(options["task"])))
+        self._report(lifecycle.get_task(cli_arguments.find_task(options["task"])))
 
     def watch(self, options: dict[str, Any]) -> None:
         self._watch(cli_arguments.find_task(options["task"]))
@@ -81,7 +104,7 @@ class Command(CollectorCommand):
             self._watch(task.pk)
 
     def _watch(self, task_id: UUID) -> None:
-        """Follows the task, then reports; exits with 1 unless it completed. --json: progress on stderr."""
+        """Follows the task, reports, and exits with `EXIT_CODES`. --json: progress on stderr."""
         console = Console(stderr=True, markup=False, highlight=False) if self.json else self.console
         try:
             task = progress_view.TaskWatcher(console).until_end(task_id)
@@ -93,8 +116,8 @@ class Command(CollectorCommand):
             console.print(text % {"task": output.short_id(task_id)}, soft_wrap=True)
             raise SystemExit(1) from None
         self._report(task)
-        if task.status != TaskStatus.COMPLETED:
-            raise SystemExit(1)
+        if code := EXIT_CODES[task.outcome or task.status]:
+            raise SystemExit(code)
 
     def _report(self, task: CollectionTask) -> None:
         if self.json:

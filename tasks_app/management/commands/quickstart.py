@@ -124,7 +124,9 @@ class Command(CollectorCommand):
         bootstrap.migrate_database()
         with ProcessGroup(self.report, self.stop) as processes:
             processes.add(_worker(options["workers"]))
-            task = self.collect(progress_view.TaskWatcher(self.console, processes.restart_dead))
+            # Its worker is only starting: an earlier task that no worker has finished will go on.
+            watcher = progress_view.TaskWatcher(self.console, processes.restart_dead, read=selectors.get_task)
+            task = self.collect(watcher)
         output.print_summary(task, self.console)
         if task.status != TaskStatus.COMPLETED:
             raise SystemExit(1)
