@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120.0  # seconds: only where something is broken does anything take as long
@@ -129,9 +130,16 @@ class Machine:
         """
         assert self.supervisor
         self.supervisor.terminate()
-        _, status, usage = os.wait4(self.supervisor.pid, 0)
+        ended: list[Any] = []
+
+        def has_ended() -> bool:
+            pid, *ended[:] = os.wait4(self.supervisor_pid, os.WNOHANG)
+            return pid != 0
+
+        eventually(has_ended, what="the supervisor's end")
+        status, usage = ended
         self.supervisor.returncode = os.waitstatus_to_exitcode(status)
-        return usage.ru_maxrss * 1024 / 1_000_000
+        return float(usage.ru_maxrss * 1024 / 1_000_000)
 
     def close(self) -> None:
         """Kills everything that is left."""

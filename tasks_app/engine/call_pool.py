@@ -95,14 +95,6 @@ class CallPool(Generic[Key]):
         except Empty:
             return self._take_unqueued() or self._abandon_overdue()
 
-    def ran_out_of_memory(self, error: BaseException, since: float = 0.0) -> bool:
-        """Returns whether the limit of memory may have caused an error of what began at `since` (monotonic).
-
-        Libraries pass a `MemoryError` on as an error of their own. So any unexpected error counts if a call
-        has run out of memory meanwhile.
-        """
-        return memory.is_memory_error(error) or self._ran_out_at >= since or memory.is_scarce()
-
     def recall(self) -> list[Key]:
         """Removes the calls that have not begun, so that they never will. Returns their keys."""
         with self._beginning:
@@ -164,16 +156,23 @@ class CallPool(Generic[Key]):
         return call.began is not None
 
     def _to_source_error(self, call: Call[Key], error: BaseException) -> SourceError:
-        """Returns what a call's error means for its stock. A source's own errors keep their meaning."""
+        """Returns what a call's error means for its stock."""
         if memory.is_memory_error(error):
             self._ran_out_at = time.monotonic()
-        elif (
-            is_a(error, SourceError)
-            or len(self._open) == 1
-            or not self.ran_out_of_memory(error, call.began or math.inf)
-        ):
+        elif not self._may_lack_memory(call, error):
             return to_source_error(error)
         self.abandoned += 1  # the process is to be replaced
         memory.clear_frames(error)  # they hold what has filled the memory
         logger.warning("a request reached the worker's limit of memory")
         return self._out_of_memory
+
+    def _may_lack_memory(self, call: Call[Key], error: BaseException) -> bool:
+        """Returns whether another call, perhaps an abandoned one, may have caused an error by its memory.
+
+        Libraries pass a `MemoryError` on as an error of their own, and some hide it. What a source itself
+        says keeps its meaning; it has no other error among its causes.
+        """
+        is_alone = len(self._open) == 1 and not self.abandoned
+        if is_alone or all(is_a(cause, SourceError) for cause in memory.causes(error)):
+            return False
+        return self._ran_out_at >= (call.began or math.inf) or memory.is_scarce()

@@ -114,6 +114,7 @@ class RequestQueue:
         """
         source_call, error, source = call.key, call.error, call.key.source
         self._end(source_call, unsent=call.missed)
+        self._note_days(in_flight=self._requests_days())
         if call.missed:
             return []
         source.observe_latency(call.seconds)
@@ -125,7 +126,6 @@ class RequestQueue:
                 self.recall_waiting()
         else:
             source.limiter.record_success(source_call.permit)
-        self._note_days(in_flight=self._requests_days())
         if source_call.day:
             self._complete_day(source, source_call.day, call.result, error, is_source_failure)
         if source_call.item and error:

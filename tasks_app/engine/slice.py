@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import Error, OperationalError
+from django.db import InterfaceError, OperationalError
 
 from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
@@ -59,9 +59,11 @@ def run(task_id: str, number: int, generation: int) -> None:
                 raise
             except Exception as error:
                 if memory.is_memory_error(error):
-                    logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
-                    os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
-                if not isinstance(error, Error):  # otherwise the leases will have to expire
+                    try:
+                        logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
+                    finally:
+                        os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
+                if not isinstance(error, (OperationalError, InterfaceError)):  # else the leases expire
                     lifecycle.abort(lane, type_name(error))
                 raise
     except StaleClaim as stale:
@@ -121,15 +123,9 @@ class Slice:
                 return
             self._collect()
             lifecycle.close(self.lane)
-        except StaleClaim:
-            raise
-        except Exception as error:
-            if self.calls.ran_out_of_memory(error):
-                raise MemoryError from error
-            raise
         finally:
             self.calls.abandon_all()
-            if self.calls.abandoned:
+            if self.calls.abandoned or memory.is_scarce():
                 dispatch.retire_this_worker()
 
     def _load_task(self) -> None:
@@ -262,7 +258,7 @@ class Slice:
         """Fails the task if it has collected nothing for too long because its source is blocked."""
         if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
             message = errors.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
-            lifecycle.fail(self.task.pk, "source_paused", message)
+            lifecycle.fail_by(self.lane, "source_paused", message)
         self.stall_checked = True
 
 

@@ -77,10 +77,12 @@ def rescue_lane(lane: Lane, exit_code: int) -> None:
 
 
 def abort(lane: Lane, error: str) -> None:
-    """Ends a slice that fails with an unexpected error, named by its type: it counts as a lost worker.
+    """Ends a slice that fails with an unexpected error, named by its type.
 
-    The watchdog's next round supplies the task: a slice that fails at once would otherwise fail hundreds of
-    times a second. Does nothing if the lane was lost or the task has ended.
+    For the stocks that it holds, or the plan that it makes, that is a lost worker. A slice that fails before
+    either counts nowhere, and the task is given up after COLLECTOR_ABANDON_AFTER. The watchdog's next round
+    supplies the task: a slice that fails at once would otherwise fail hundreds of times a second. Does
+    nothing if the lane was lost or the task has ended.
     """
     with suppress(errors.StaleClaim), transaction.atomic():
         _release_lane(lane, error)
@@ -180,7 +182,9 @@ def _plan_failure(task_id: UUID) -> tuple[str, str] | None:
         reason = errors.stored_reason("memory_limit")
         return "memory_limit", f"The stock list could not be read. {reason}"
     if lost.count() >= PLAN_ATTEMPTS:
-        return "plan_lost", errors.stored_reason("plan_lost", times=PLAN_ATTEMPTS)
+        last = lost.order_by("-pk").values_list("params", flat=True)[0]
+        end = _describe_end(last.get("error", last.get("exit_code")))
+        return "plan_lost", errors.stored_reason("plan_lost", times=PLAN_ATTEMPTS, end=end)
     return None
 
 
@@ -272,14 +276,18 @@ def _describe_losses(claim: Claim, end: int | str | None) -> str:
     """Returns how often workers were lost with this stock alone, and how the last one ended if known."""
     if end == OUT_OF_MEMORY:
         return errors.stored_reason("memory_limit")
+    return errors.stored_reason("worker_lost", isolated=claim.losses, end=_describe_end(end))
+
+
+def _describe_end(end: int | str | None) -> str:
+    """Returns what a lost worker did; `end` as in `_release_lost_items`."""
     if end is None:
-        how = "did not report until its lease expired"
-    elif isinstance(end, str):
-        how = f"failed with {end}"
-    elif end >= 0:
-        how = f"exited with status {end}"
-    else:
-        how = f"was killed by signal {-end}"
-        with suppress(ValueError):  # a signal without a name
-            how = f"was killed by {signal.Signals(-end).name}"
-    return errors.stored_reason("worker_lost", isolated=claim.losses, end=how)
+        return "did not report until its lease expired"
+    if isinstance(end, str):
+        return f"failed with {end}"
+    if end >= 0:
+        return f"exited with status {end}"
+    try:
+        return f"was killed by {signal.Signals(-end).name}"
+    except ValueError:  # a signal without a name
+        return f"was killed by signal {-end}"

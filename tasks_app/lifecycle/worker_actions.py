@@ -30,7 +30,7 @@ from tasks_app.lifecycle.claims import (
 )
 from tasks_app.lifecycle.completion import end_if_done, record
 from tasks_app.lifecycle.events import WORKER
-from tasks_app.lifecycle.recovery import supply
+from tasks_app.lifecycle.recovery import fail, supply
 from tasks_app.models import CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
 
@@ -182,6 +182,13 @@ def warn(lane: Lane, code: str, **params: str) -> None:
         warnings = TaskEvent.objects.filter(task_id=lane.task_id, kind=EventKind.WARNED)
         if not warnings.filter(params__code=code).exists():
             events.record_event(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
+
+
+def fail_by(lane: Lane, code: str, message: str) -> None:
+    """Ends the lane's task, which can't continue, as `fail` does."""
+    with transaction.atomic():
+        lock_lane(lane)
+        fail(lane.task_id, code, message)
 
 
 def close(lane: Lane) -> None:

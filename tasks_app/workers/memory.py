@@ -26,6 +26,7 @@ MOST_CAUSES = 100  # a foreign error may have any number, and be its own cause
 _CAUSE, _CONTEXT, _TRACEBACK = (
     BaseException.__dict__[name] for name in ("__cause__", "__context__", "__traceback__")
 )
+_PARTS = BaseExceptionGroup.__dict__["exceptions"]
 _PAGE = resource.getpagesize() if resource else 0
 
 
@@ -69,25 +70,24 @@ def is_scarce() -> bool:
 
 def is_memory_error(error: BaseException) -> bool:
     """Returns whether the error is a `MemoryError`, or was raised because of one."""
-    return any(issubclass(type(cause), MemoryError) for cause in _causes(error))
+    return any(issubclass(type(cause), MemoryError) for cause in causes(error))
 
 
 def clear_frames(error: BaseException) -> None:
     """Frees what the functions held that the error, or one of its causes, passed through."""
-    for cause in _causes(error):
+    for cause in causes(error):
         traceback.clear_frames(_TRACEBACK.__get__(cause))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Yields an error and what it was raised because of or while handling, however it was wrapped.
 
-    Attributes are read as `BaseException` has them: a foreign error may define them anew.
+    Attributes are read as the built-in classes have them: a foreign error may define them anew.
     """
     seen = [error]
     for cause in seen:
         yield cause
-        parts = cause.exceptions if issubclass(type(cause), BaseExceptionGroup) else ()  # type: ignore[attr-defined]
-        for next_cause in (_CAUSE.__get__(cause), _CONTEXT.__get__(cause), *parts):
-            is_new = next_cause is not None and all(next_cause is not known for known in seen)
-            if is_new and len(seen) < MOST_CAUSES:
-                seen.append(next_cause)
+        parts = _PARTS.__get__(cause) if issubclass(type(cause), BaseExceptionGroup) else ()
+        for found in (_CAUSE.__get__(cause), _CONTEXT.__get__(cause), *parts[:MOST_CAUSES]):
+            if len(seen) < MOST_CAUSES and found is not None and all(found is not known for known in seen):
+                seen.append(found)

@@ -9,6 +9,7 @@ import pytest
 from tasks_app.engine import call_pool
 from tasks_app.engine.call_pool import CallPool, OutOfMemory
 from tasks_app.sources.base import Permanent, Transient, UnknownStock
+from tasks_app.workers import memory
 from tests.fakes.clock import Event
 
 pytestmark = pytest.mark.any_database
@@ -149,23 +150,32 @@ def test_error_that_is_its_own_cause_is_told():
     assert calls.next(2.0).error.code == "source_raised"
 
 
+def raise_error(error):
+    raise error
+
+
 @pytest.mark.parametrize(
-    ("error", "code"), [(ValueError("a hole"), "memory_limit"), (UnknownStock("None."), "unknown_stock")]
+    ("fail", "code"),
+    [
+        (lambda: raise_error(ValueError("C error: out of memory")), "memory_limit"),
+        (lambda: raise_from(ValueError("a hole"), Permanent("Unreadable.")), "memory_limit"),
+        (lambda: raise_from(Transient("Closed."), UnknownStock("None.")), "unknown_stock"),
+    ],
 )
-def test_unexpected_error_beside_a_lack_of_memory_is_not_the_stocks_own(clock, error, code):
+def test_unexpected_error_beside_a_lack_of_memory_is_not_the_stocks_own(clock, fail, code):
     """A library may hide a `MemoryError`; what a source itself says keeps its meaning."""
 
     def swell():
         clock.sleep(0.1)
         raise MemoryError
 
-    def fail():
+    def fail_later():
         clock.sleep(0.2)
-        raise error
+        fail()
 
     calls = CallPool(5.0)
     calls.submit("sweller", swell)
-    calls.submit("neighbour", fail)
+    calls.submit("neighbour", fail_later)
     calls.submit("third", lambda: clock.sleep(0.3))
     assert calls.next(1.0).error.code == "memory_limit"
     assert calls.next(1.0).error.code == code
@@ -184,6 +194,37 @@ def test_error_long_after_a_lack_of_memory_is_the_stocks_own(clock):
     calls.submit("stock", fail)
     calls.submit("another", lambda: clock.sleep(0.3))
     assert calls.next(1.0).error.code == "source_raised"
+
+
+def test_abandoned_call_may_be_what_takes_the_memory(clock, held, monkeypatch):
+    monkeypatch.setattr(memory, "is_scarce", lambda: True)
+    calls = CallPool(0.5)
+    calls.submit("hung", held.wait)
+    assert calls.next(1.0).error.code == "timeout"
+    calls.submit("neighbour", lambda: 1 / 0)
+    assert calls.next(0.1).error.code == "memory_limit"
+
+
+def test_error_of_a_call_alone_is_its_own_however_little_memory_is_left(monkeypatch):
+    monkeypatch.setattr(memory, "is_scarce", lambda: True)
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: 1 / 0)
+    assert calls.next(2.0).error.code == "source_raised"
+
+
+class OddGroup(ExceptionGroup[Exception]):
+    @property
+    def exceptions(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error", [OddGroup("odd", [ValueError()]), ExceptionGroup("huge", [ValueError() for _ in range(300_000)])]
+)
+def test_odd_group_of_errors_is_told_as_that(error):
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: raise_error(error))
+    assert calls.next(5.0).error.code == "source_raised"
 
 
 def test_end_of_a_call_is_seen_without_memory_to_report_it(monkeypatch):

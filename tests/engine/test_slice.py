@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, ProgrammingError
 from django.db.models import F
 from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
@@ -15,9 +15,10 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import recorder, slice
-from tasks_app.models import CollectionTask, DailyBar, Stock, StockList
+from tasks_app.engine import item_planner, recorder, slice
+from tasks_app.models import CollectionLane, CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
+from tasks_app.sources.base import Permanent
 from tasks_app.workers import memory, shutdown, watchdog
 from tests.engine.helpers import cancel_if_running, make_first_task, run_all_attempts, run_one_slice
 from tests.factories import ACTOR, make_task
@@ -358,27 +359,31 @@ def test_slice_without_memory_ends_its_process(configure, monkeypatch):
     assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
 
 
-def test_slice_with_too_little_memory_for_a_thread_ends_its_process(configure, monkeypatch):
-    def start(thread):
-        raise RuntimeError("can't start new thread")
+def test_slice_without_memory_to_log_it_ends_its_process(configure, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
 
     configure()
     make_first_task()
+    fail_to_store(monkeypatch, MemoryError())
+    monkeypatch.setattr(slice.logger, "error", fail)
+    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+
+
+def test_thread_that_can_not_start_makes_its_stock_a_suspect(configure, monkeypatch):
+    """Its stack counts against the limit of memory, whatever request has filled that."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    configure(fan_out=1)
+    task = make_first_task()
     monkeypatch.setattr(threading.Thread, "start", start)
     monkeypatch.setattr(memory, "is_scarce", lambda: True)
-    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
-
-
-def test_database_error_after_a_lack_of_memory_ends_the_process(configure, monkeypatch):
-    """libpq and Django don't raise `MemoryError` when their memory is refused."""
-    configure(first=lambda request: bytearray(sys.maxsize))
-    make_first_task()
-
-    def fail(*arguments):
-        raise OperationalError("out of memory")
-
-    monkeypatch.setattr(lifecycle, "suspect", fail)
-    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+    with pytest.raises(RuntimeError):
+        run_one_slice()
+    assert QConf.MAX_RSS == 1, "the process is replaced"
+    assert task.items.filter(losses=1, error_code="worker_lost").exists()
 
 
 def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkeypatch):
@@ -398,10 +403,26 @@ def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkey
     assert task.success_count == 3
 
 
-def test_database_error_of_a_slice_makes_no_suspects(configure, monkeypatch):
+@pytest.mark.parametrize(("error", "suspects"), [(OperationalError, 0), (ProgrammingError, 1)])
+def test_lost_database_makes_no_suspects(configure, monkeypatch, error, suspects):
     configure(fan_out=1)
     task = make_first_task()
-    fail_to_store(monkeypatch, OperationalError("the connection is gone"))
-    with pytest.raises(OperationalError):
+    fail_to_store(monkeypatch, error("no such thing"))
+    with pytest.raises(error):
         run_one_slice()
-    assert not task.items.exclude(losses=0).exists()
+    assert task.items.exclude(losses=0).count() == suspects
+
+
+def test_slice_that_lost_its_lane_does_not_fail_the_task(configure, monkeypatch):
+    """It may have been stopped for longer than its lease while the source refused the stock list."""
+
+    def refuse(*arguments):
+        CollectionLane.objects.update(generation=F("generation") + 1)
+        raise Permanent("No list.")
+
+    configure()
+    task = make_task(source="first", stock_codes=None)
+    monkeypatch.setattr(item_planner, "fetch_stock_list", lambda *args, **options: refuse())
+    run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "running"

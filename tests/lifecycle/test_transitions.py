@@ -517,6 +517,17 @@ def test_plan_fails_after_ten_lost_workers():
         lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "plan_lost")
+    assert task.error_message.endswith("The last one did not report until its lease expired.")
+
+
+def test_plan_that_always_fails_names_the_error():
+    task = make_task(stock_codes=None)
+    for _ in range(10):
+        lifecycle.abort(make_lane(task), "ConnectionError")
+        lifecycle.rescue(task.pk)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "plan_lost")
+    assert task.error_message.endswith("The last one failed with ConnectionError.")
 
 
 def test_plan_never_begun_counts_no_lost_worker():

@@ -34,6 +34,8 @@ PARAMETER_NAMES = {
     "by_day": gettext_lazy("whole day in flight"),
     "code": gettext_lazy("reason"),
     "error_code": gettext_lazy("only the error"),
+    "error": gettext_lazy("error"),
+    "exit_code": gettext_lazy("exit code"),
     "by": gettext_lazy("new task"),
     "message": gettext_lazy("message"),
     **columns.MODES,
