@@ -53,8 +53,8 @@ def read_codes(market: str, texts: Iterable[str]) -> tuple[str, ...]:
             codes[code] = None
         except CodeError as error:
             faults[error.code].append((text.strip(), error.values))
-    for kind, found in faults.items():
-        raise _order_error(kind, market, found)
+    if faults:
+        raise _order_error(next(iter(faults)), market, next(iter(faults.values())))
     stock = Stock.objects.filter(market=OuterRef("market"), code=OuterRef("alias"))  # stands for itself
     named = CodeAlias.objects.filter(~Exists(stock), market=market, alias__in=codes)
     aliases = dict(named.values_list("alias", "code"))

@@ -79,7 +79,7 @@ def test_english_columns_in_any_case(tmp_path):
 def test_our_own_export_can_be_read_back(tmp_path):
     head = "market,code,adjust,day,open,high,low,close,prev_close,volume,amount,amplitude,change,change_pct,"
     head += "turnover,source,collected_at"
-    row = "CN,600000,,2024-01-02,10.0,11.0,9.5,10.5,10.0,100000,1020000.0,15.0,0.5,5.0,0.8,akshare,2024-01-03"
+    row = "CN,600000.SH,,2024-01-02,10.0,11.0,9.5,10.5,10.0,100000,1020000.0,15.0,0.5,5.0,0.8,akshare,"
     write_file(tmp_path, "CN-600000.csv", f"{head}\n{row}\n")
     assert fetch(tmp_path) == [
         Bar(FIRST_DAY, 10.0, 11.0, 9.5, 10.5, 100_000, 10.0, 1_020_000.0, 15.0, 0.5, 5.0, 0.8)
