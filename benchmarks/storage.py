@@ -193,7 +193,7 @@ def sums(layout: TableLayout, code: str) -> dict[str, Callable[[], Any]]:
     bars = bars_of("CN", code, "")
     known = {
         "bars of one series counted within a year": bars.filter(day__year=2004).count,
-        "coverage of the market (reads no bar)": coverage.compute_coverage,
+        "coverage of the market (one bar per series)": coverage.compute_coverage,
     }
     version = partial(bars.aggregate, Count("pk"), Max("pk"), Max("collected_at"))
     return known if layout.sessions < SESSIONS else known | {"version of one series' chart": version}

@@ -23,15 +23,8 @@ CONTRACT_COLUMNS = (
 )
 FURTHER_COLUMNS = (
     *("outcome", "corrected_count", "refused_count", "flagged_count", "error_code", "market", "source"),
-    *(
-        "adjust",
-        "start_date",
-        "end_date",
-        "test_mode",
-        "full_collection_mode",
-        "force_update",
-        "heartbeat_at",
-    ),
+    *("adjust", "start_date", "end_date", "test_mode", "full_collection_mode", "force_update"),
+    "heartbeat_at",
 )
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),

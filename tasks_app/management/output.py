@@ -50,6 +50,8 @@ def short_id(task_id: UUID) -> str:
 
 def progress_text(task: CollectionTask) -> str:
     """Returns the progress: stocks, bars, failures."""
+    if not task.planned_at and task.end_time:
+        return _("The plan was not completed.") if task.total_stocks else _("No stock list was read.")
     if not task.planned_at and task.total_stocks:
         return _("planning, %(count)s stocks so far") % {"count": f"{task.total_stocks:,}"}
     if not task.planned_at:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
+from math import inf
 from typing import Any
 
 from django.core.cache import cache
@@ -18,8 +19,7 @@ from tasks_app.quotes import freshness, summary
 from tasks_app.quotes.freshness import KNOWN_UNTIL, RecentSessions
 
 CACHE_SECONDS = 60
-BEHIND_BY = {"1": 1, "2-5": 5, "6-20": 20}  # sessions: the ranges in which stocks that are behind are counted
-FAR_BEHIND = "21+"
+RANGES = {"1": 1, "2-5": 5, "6-20": 20, "21+": inf}  # of sessions behind, each with the most that it holds
 
 Group = tuple[str, str]  # a market and an adjustment
 
@@ -148,4 +148,4 @@ def _without_bars(groups: Iterable[Group], sessions: dict[str, RecentSessions]) 
 
 
 def _range_of(sessions: int) -> str:
-    return next((name for name, most in BEHIND_BY.items() if sessions <= most), FAR_BEHIND)
+    return next(name for name, most in RANGES.items() if sessions <= most)

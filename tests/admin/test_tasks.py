@@ -186,6 +186,8 @@ def test_outcome_is_shown_wherever_the_task_is(outcome):
         answer = client.get(page)
         assert badge in text_of(answer)
         assert f'class="sc-label sc-{tone}"' in answer.content.decode()
+        if page != url(f"{TASKS}_changelist"):
+            assert ("No bar was" in text_of(answer)) == (outcome in {"nothing_new", "no_bars"})
 
 
 def test_outcomes_have_colours_and_icons_of_their_own():

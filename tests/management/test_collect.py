@@ -311,6 +311,16 @@ def test_task_that_no_worker_will_finish_is_ended_by_the_terminal(
     assert said == api_json(f"status/{task.pk}")
 
 
+def test_ended_task_without_a_plan_is_not_called_planning() -> None:
+    lifecycle.fail(make_task(stock_codes=None).pk, "no_worker", "")
+    assert "No stock list was read." in collect("list")
+    CollectionTask.objects.all().delete()
+    task = make_task(stock_codes=None)
+    CollectionTask.objects.filter(pk=task.pk).update(total_stocks=2)  # half a plan
+    lifecycle.cancel(task.pk, ACTOR)
+    assert "The plan was not completed." in collect("list")
+
+
 def test_task_that_a_worker_may_finish_is_left_alone_by_the_terminal(settings: Any) -> None:
     task = make_task()
     age_heartbeat(task, settings.COLLECTOR.abandon_after - 60)

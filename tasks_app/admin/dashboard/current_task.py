@@ -44,7 +44,9 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "bar": panels.bar_segments(task),
         **panels.action_urls(task, permissions),
         "numbers": _running_numbers(task, clusters) if is_running else _final_numbers(task),
-        "reason": errors.translated_reason(task.error_code) or task.error_message,
+        "reason": errors.translated_reason(task.error_code)
+        or task.error_message
+        or panels.outcome_sentence(task),
     }
 
 

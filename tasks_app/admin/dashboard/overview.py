@@ -64,9 +64,7 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
     is_running = task.status == TaskStatus.RUNNING
     # A running task's duration grows all the time and would change the part at every refresh.
     scale = 0.5 if is_running else sqrt(_seconds(task) / longest)
-    is_thin = (
-        task.outcome == TaskOutcome.NOTHING_NEW
-    )  # a shape of its own, for readers who don't see the colour
+    is_thin = task.outcome == TaskOutcome.NOTHING_NEW  # each state has a shape of its own, too
     height = round(max(MIN_HEIGHT, MAX_HEIGHT * scale))
     return {
         "url": formatting.task_url(task.pk),

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _, ngettext
+from django.utils.translation import gettext as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import StoredFilter
-from tasks_app.quotes.coverage import FAR_BEHIND, Coverage
+from tasks_app.quotes.coverage import RANGES, Coverage
 
 
 def describe_coverage(rows: Sequence[Coverage]) -> list[dict[str, Any]]:
@@ -20,7 +20,10 @@ def describe_coverage(rows: Sequence[Coverage]) -> list[dict[str, Any]]:
         group = list(found)
         is_whole = not any(row.behind or row.empty for row in group)
         sources = [row for row in group if row.source is not None]
-        described += [_describe(row, is_whole, is_only_source=len(sources) == 1) for row in group]
+        described += [
+            {**_describe(row, is_whole, is_only_source=len(sources) == 1), "is_first": row is group[0]}
+            for row in group
+        ]
     return described
 
 
@@ -60,19 +63,14 @@ def _linked(row: Coverage, kind: str, badge: SafeString) -> SafeString:
     return format_html('<a href="{}">{}</a>', address, badge)
 
 
-def _behind_by(row: Coverage) -> list[str]:
-    """Returns by how many sessions how many stocks are behind."""
-    texts = []
-    for name, stocks in sorted(
-        row.behind_by.items(), key=lambda pair: int(pair[0].rstrip("+").split("-")[0])
-    ):
-        most = {"count": formatting.number(row.most_behind)}
-        if name == "1":
-            sessions = _("by 1 session")
-        elif name == FAR_BEHIND:
-            sessions = _("by more than 20 sessions, at most %(count)s") % most
-        else:
-            sessions = _("by %(range)s sessions") % {"range": name.replace("-", "–")}
-        many = ngettext("%(count)s stock", "%(count)s stocks", stocks) % {"count": formatting.number(stocks)}
-        texts.append(f"{many} {sessions}")
-    return texts
+def _behind_by(row: Coverage) -> str:
+    """Returns how many stocks are behind by how many sessions; "" if none is."""
+    if not row.behind:
+        return ""
+    counts = [
+        f"{name.replace('-', '–')}: {formatting.number(row.behind_by[name])}"
+        for name in RANGES
+        if row.behind_by[name]
+    ]
+    params = {"counts": " · ".join(counts), "most": formatting.number(row.most_behind)}
+    return _("stocks by sessions behind: %(counts)s; at most %(most)s sessions") % params

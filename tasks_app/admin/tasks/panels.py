@@ -16,7 +16,7 @@ from tasks_app.admin.tasks import columns, events, throughput_chart
 from tasks_app.lifecycle import durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import EventKind
 from tasks_app.throttle import status
 
@@ -61,6 +61,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "synthetic": formatting.synthetic_badge(task.market),
         "status_template": f"admin/tasks_app/live/{task.status}.html",
         "sentence": progress_sentence(task),
+        "outcome": outcome_sentence(task),
         "steps": timeline(task, speed, now),
         "bar": bar_segments(task),
         "numbers": headline_counts(task),
@@ -109,6 +110,17 @@ def progress_sentence(task: CollectionTask) -> str:
         "percent": task.progress,
         "failed": formatting.number(task.failed_count),
     }
+
+
+def outcome_sentence(task: CollectionTask) -> str:
+    """Returns what the outcome of a run without new bars means; "" for any other."""
+    if task.outcome == TaskOutcome.NO_BARS:
+        return _("No bar was stored, and none of these days had been stored before.")
+    if task.outcome != TaskOutcome.NOTHING_NEW:
+        return ""
+    if not task.total_stocks:
+        return _("There was no stock to collect.")
+    return _("No bar was new: what the source has of these days had been stored before.")
 
 
 def bar_segments(task: CollectionTask) -> dict[str, int]:
