@@ -38,7 +38,7 @@ def test_unreadable_files_are_shown_and_exit_with_1(tmp_path, capsys):
     assert exit_code == 1
     assert "600001.csv" in output
     assert "2–7" in output
-    assert "neither CSV, text, Excel nor Parquet" in output
+    assert "neither CSV, text, Excel, Parquet" in output
     assert "no column for day, open, high, low, close, volume" in " ".join(output.split())
     assert "2 ignored" in output
 
