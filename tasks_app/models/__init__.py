@@ -14,6 +14,7 @@ from tasks_app.models.quotes import (
     SyntheticSource,
 )
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
+from tasks_app.models.uploads import ColumnMapping, Upload
 
 __all__ = [
     "CalendarDay",
@@ -21,6 +22,7 @@ __all__ = [
     "CollectionLane",
     "CollectionPlan",
     "CollectionTask",
+    "ColumnMapping",
     "Correction",
     "DailyBar",
     "DataDeletion",
@@ -32,4 +34,5 @@ __all__ = [
     "StockList",
     "SyntheticSource",
     "TaskEvent",
+    "Upload",
 ]

@@ -11,6 +11,7 @@ from tasks_app.conf import MARKETS
 from tasks_app.lifecycle import payloads
 from tasks_app.management import csv_preview, output
 from tasks_app.sources.csv_folder.layout import scan_folder
+from tasks_app.sources.csv_folder.problems import UnreadableFile
 
 
 class Command(BaseCommand):
@@ -30,10 +31,12 @@ class Command(BaseCommand):
             raise CommandError(_("Which folder? Name one, or set COLLECTOR_CSV_DIR."))
         try:
             layout = scan_folder(path)
+            unit = settings.COLLECTOR.csv_volume_unit
+            preview = csv_preview.preview_folder(path, layout, market, unit)
+        except UnreadableFile as error:
+            raise CommandError(f"{path}: {error.problems[0].describe(_)}") from error
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from error
-        unit = settings.COLLECTOR.csv_volume_unit
-        preview = csv_preview.preview_folder(path, layout, market, unit)
         if options["json"]:
             self.stdout.write(payloads.dumps(preview))
         else:

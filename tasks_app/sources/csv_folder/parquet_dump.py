@@ -138,6 +138,22 @@ def list_parts(path: Path) -> list[Part]:
     return parts
 
 
+def read_head(path: Path, rows: int) -> tuple[list[str], list[list[str]]]:
+    """Returns the headings of a file, and its first rows. Raises `UnreadableFile` or `OSError`."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise file_error("parquet_missing") from error
+    part = _open_part(path)
+    names = part.schema_arrow.names
+    try:
+        head = next(part.iter_batches(rows), None)
+    except pyarrow.ArrowException as error:
+        raise file_error("malformed", reason=str(error)[:300]) from error
+    cells = [[as_text(value) for value in column.to_pylist()] for column in head.columns] if head else []
+    return _heads(names), [list(row) for row in zip(*cells, strict=True)]
+
+
 def stamp(path: Path) -> str:
     """Returns what changes with any file of the dump. Raises `UnreadableFile` or `OSError`."""
     digest = hashlib.sha256()
@@ -153,9 +169,9 @@ def _find_buckets(file: QuoteFile, mappings: Mappings) -> Path:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise file_error("parquet_missing") from error
+    reader = DumpReader(file, mappings)
     of_file = hashlib.sha256(repr((str(file.path), file.market)).encode()).hexdigest()[:16]
-    renamed = sorted((header, sorted(names.items())) for header, names in mappings.items())
-    meaning = hashlib.sha256(repr(renamed).encode()).hexdigest()[:8]
+    meaning = hashlib.sha256(repr(reader.columns.positions).encode()).hexdigest()[:8]
     home = _home()
     folder = home / f"{of_file}-{stamp(file.path)}-{meaning}"
     if folder.is_dir():
@@ -165,7 +181,7 @@ def _find_buckets(file: QuoteFile, mappings: Mappings) -> Path:
             for old in home.glob(f"{of_file}-*"):
                 shutil.rmtree(old, ignore_errors=True)  # of the dump as it was; open files stay readable
             with tempfile.TemporaryDirectory(dir=home, prefix="new-", ignore_cleanup_errors=True) as new:
-                _sort_into(file, mappings, Path(new) / "buckets")
+                _sort_into(reader, Path(new) / "buckets")
                 os.rename(Path(new) / "buckets", folder)
     return folder
 
@@ -187,13 +203,12 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _sort_into(file: QuoteFile, mappings: Mappings, folder: Path) -> None:
+def _sort_into(reader: "DumpReader", folder: Path) -> None:
     """Writes the buckets of a dump and their index. Raises `UnreadableFile` or `OSError`."""
     import pyarrow
 
     folder.mkdir()
     try:
-        reader = DumpReader(file, mappings)
         index, numbers = reader.find_stocks()
         _write_buckets(reader, index, numbers, folder)
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:

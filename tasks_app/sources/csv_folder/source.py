@@ -93,6 +93,10 @@ class CsvSource:
             notes.append(Note("suspended", {"count": len(days)}))
         return Answer(within, suspended=days, notes=[note.describe() for note in notes])
 
+    def knows(self, key: SeriesKey) -> bool:
+        """Returns whether the folder holds any file of this market, adjustment and code."""
+        return self._holds(self._current_layout(), key)
+
     def _use_mappings(self, mappings: Mappings) -> None:
         """Reads all files anew, with these meanings of unknown headings."""
         self._mappings = mappings
@@ -123,14 +127,20 @@ class CsvSource:
     def _find(self, request: Request) -> Sequence[QuoteFile]:
         """Returns the stock's own files; none if its bars are only in files of several stocks."""
         key = (request.market, request.adjust, request.code)
-        layout = self._layout
-        shared = (self._shared, self._archives)
-        if layout is None or not layout.is_current() or not all(files.is_current() for files in shared):
-            layout = self._scan()
-        if key not in layout.files and not any(files.holds(key) for files in shared):
+        layout = self._current_layout()
+        if not self._holds(layout, key):
             raise _unknown_stock(request)
         file = layout.files.get(key)
         return (file, *file.others) if file else ()
+
+    def _holds(self, layout: Layout, key: SeriesKey) -> bool:
+        return key in layout.files or any(files.holds(key) for files in (self._shared, self._archives))
+
+    def _current_layout(self) -> Layout:
+        layout, shared = self._layout, (self._shared, self._archives)
+        if layout is None or not layout.is_current() or not all(files.is_current() for files in shared):
+            return self._scan()
+        return layout
 
     def _read(self, file: QuoteFile, request: Request) -> ParsedFile:
         try:
