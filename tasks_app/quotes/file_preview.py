@@ -159,7 +159,7 @@ class FileCheck:
             answer = self._others.fetch(Request(market, code, date.min, date.max, adjust))
         except SourceError as error:
             raise file_error("malformed", reason=str(error)) from error
-        merge(code, [*found, (self._others.name, ParsedStock(list(answer), list(answer.suspended)))])
+        merge(code, [*found, ("COLLECTOR_CSV_DIR", ParsedStock(list(answer), list(answer.suspended)))])
 
     def _add(self, report: Report, content: ParsedFile) -> None:
         """Adds what a readable file holds."""
