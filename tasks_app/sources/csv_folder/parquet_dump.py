@@ -304,12 +304,11 @@ class DumpReader:
                 raise file_error("parts_differ", other=path.name, first=self.parts[0][0].name)
             stored = [name for name in names if name not in values]
             part = _open_part(path)
-            for batch in part.iter_batches(BATCH_ROWS, columns=stored, use_threads=False):
-                arrays = {name: batch.column(place) for place, name in enumerate(batch.schema.names)}
-                constant = {name: pyarrow.array([value] * batch.num_rows) for name, value in values.items()}
-                yield pyarrow.RecordBatch.from_arrays(
-                    [arrays[name] if name in arrays else constant[name] for name in names], names=list(names)
-                )
+            for group in range(part.num_row_groups if stored else 0):  # all at once would fill the memory
+                for batch in part.iter_batches(BATCH_ROWS, [group], stored, use_threads=False):
+                    constant = {name: pyarrow.array([text] * batch.num_rows) for name, text in values.items()}
+                    arrays = {**constant, **dict(zip(batch.schema.names, batch.columns, strict=True))}
+                    yield pyarrow.RecordBatch.from_arrays([arrays[name] for name in names], names=list(names))
             if not stored:  # all that was asked for are partitions
                 yield pyarrow.RecordBatch.from_arrays(
                     [pyarrow.array([values[name]] * part.metadata.num_rows) for name in names],
@@ -323,7 +322,7 @@ def _open_part(path: Path) -> Any:
     from pyarrow import parquet
 
     try:
-        part = parquet.ParquetFile(open_regular(path))
+        part = parquet.ParquetFile(open_regular(path), buffer_size=2**20)
     except (pyarrow.ArrowException, ValueError) as error:
         raise file_error("malformed", reason=f"{path.name}: {error}"[:300]) from error
     groups = range(part.metadata.num_row_groups)
