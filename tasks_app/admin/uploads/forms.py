@@ -41,10 +41,7 @@ class UploadForm(forms.Form):
         widget=SeveralFiles(
             attrs={"accept": ",".join(SUFFIXES), "aria-describedby": "uf-help ss-file-error"}
         ),
-        error_messages={
-            "required": _("Choose a file."),
-            "max_length": _("The file's name is too long."),
-        },
+        error_messages={"required": _("Choose a file.")},
     )
     market = forms.ChoiceField(
         label=_("Market"),

@@ -167,8 +167,14 @@ class Note:
     values: dict[str, Any] = field(default_factory=dict)
 
     def describe(self, translate: Callable[[str], str] = str) -> str:
-        """Returns the sentence without its full stop, in English or translated by `translate`."""
-        return translate(NOTE_TEMPLATES[self.code]) % self.values
+        """Returns the sentence without its full stop, in English or translated by `translate`.
+
+        The value `problem`, a problem's code and values, is described as the sentence's `reason`.
+        """
+        values = self.values
+        if problem := values.get("problem"):
+            values = {**values, "reason": Problem(problem[0], values=problem[1]).describe(translate)}
+        return translate(NOTE_TEMPLATES[self.code]) % values
 
 
 class UnclearCell(ValueError):

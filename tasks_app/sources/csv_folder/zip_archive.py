@@ -52,7 +52,10 @@ class ZipArchive:
     def notes(self) -> list[Note]:
         """What the archive has that is not read, with the reasons."""
         return [
-            Note("left_out", {"count": len(left), "names": _few(left), "reason": left[0][1].describe()})
+            Note(
+                "left_out",
+                {"count": len(left), "names": _few(left), "problem": [left[0][1].code, left[0][1].values]},
+            )
             for left in self._left.values()
         ]
 
