@@ -133,9 +133,9 @@ class UploadFolder:
                 header, rows = parquet_dump.read_head(path, MAX_SAMPLE)
             else:
                 return None
-            meanings = self.mappings().get(header_key(header), {})
         except (UnreadableFile, OSError):
             return None  # the report says it
+        meanings = self.mappings().get(header_key(header), {})
         columns = [parse_heading(meanings.get(text.strip(), text)).column for text in header]
         return Table(list(header), columns, [[cell[:MAX_CELL] for cell in row] for row in rows])
 
@@ -170,6 +170,10 @@ class UploadFolder:
             column_mapping.write_mappings(self.folder, mappings)
         finally:
             os.close(folder)
+
+    def meanings_of(self, table: Table) -> dict[str, str]:
+        """Returns what the headings of such a file stand for, as somebody said."""
+        return dict(self.mappings().get(header_key(table.header), {}))
 
     def mappings(self) -> Mappings:
         """Returns what headings stand for, as the rows say."""

@@ -313,3 +313,13 @@ def test_page_without_a_folder_says_what_to_set(client, monkeypatch):
     assert "COLLECTOR_CSV_DIR" in text_of(client.get(url("uploads")))
     assert upload(client).status_code == 200
     assert client.get(url("upload", 1)).status_code == 404
+
+
+def test_unit_in_a_heading_is_kept_when_other_columns_are_named(client):
+    content = UNKNOWN.replace("dt,px_open,px_high,px_low,px_last,qty", "dt,open,high,low,close,volume(lots)")
+    row = staged(client, "600000.csv", content)
+    chosen = ("day", "open", "high", "low", "close", "volume")  # as the page proposes, but for the first
+    act(client, row, "columns", **{f"column-{n}": each for n, each in enumerate(chosen)})
+    assert ColumnMapping.objects.get().meanings == {"dt": "day"}
+    check(client, row)
+    assert Upload.objects.get().report["units"] == {"100|heading": 1}

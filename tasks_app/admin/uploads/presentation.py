@@ -68,9 +68,8 @@ def describe_row(upload: Upload) -> dict[str, Any]:
         "at": formatting.timestamp(upload.ended_at or upload.at),
         "by": upload.user_name,
         "state": describe_state(upload, report),
-        "bars": formatting.number(report.bars),
-        "left_out": formatting.number(report.left_out),
-        "is_waiting": upload.ended_at is None,
+        "bars": formatting.number(report.bars if report.done else None),
+        "left_out": formatting.number(report.left_out if _has_known_rows(report) else None),
     }
 
 
@@ -104,16 +103,17 @@ def describe_report(report: Report) -> dict[str, Any]:
         (_("Format"), ", ".join(report.formats)),
         (_("Volume"), "; ".join(units)),
     ]
+    failed = report.unreadable
+    unreadable = [(_("Stocks that can't be read"), formatting.number(failed))] if failed else []
     return {
-        "facts": facts if report.stocks else [],
-        "rows": formatting.number(report.rows),
+        "facts": [*(facts if report.stocks else []), *unreadable],
+        "rows": formatting.number(report.rows if _has_known_rows(report) else None),
         "bars": formatting.number(report.bars),
-        "left_out": formatting.number(report.left_out),
+        "left_out": formatting.number(report.left_out if _has_known_rows(report) else None),
         "reasons": _describe_left_out(report),
         "notes": [_with_stocks(text, stocks) for text, stocks in report.described_notes(_)],
         "problems": report.described_problems(_)[:SHOWN_PROBLEMS],
         "more_problems": max(0, report.problem_count - SHOWN_PROBLEMS),
-        "unreadable": formatting.number(report.unreadable),
         "unused_columns": ", ".join(report.unused_columns),
     }
 
@@ -129,10 +129,16 @@ def describe_columns(table: Table, meanings: dict[str, str]) -> list[dict[str, A
                 "place": place,
                 "heading": heading or _("(without a heading)"),
                 "values": " · ".join(row[place] for row in table.rows if place < len(row)),
+                "chosen": chosen,
                 "choices": [(value, text, value == chosen) for value, text in MEANING_TEXTS.items()],
             }
         )
     return rows
+
+
+def _has_known_rows(report: Report) -> bool:
+    """Returns whether rows were counted at all: nobody knows how many an unreadable file has."""
+    return bool(report.done) and (bool(report.rows) or not report.unreadable)
 
 
 def _describe_unit(key: str, count: int, stocks: int) -> str:

@@ -161,11 +161,13 @@ def _name_columns(request: HttpRequest, folder: UploadFolder, upload: Upload) ->
     table = folder.read_table(upload)
     if table is None:
         return True
-    meanings = {
-        heading.strip(): request.POST[f"column-{place}"]
-        for place, heading in enumerate(table.header)
-        if f"column-{place}" in request.POST
-    }
+    known = folder.meanings_of(table)
+    meanings = {}
+    for column in presentation.describe_columns(table, known):
+        heading, posted = table.header[column["place"]].strip(), request.POST.get(f"column-{column['place']}")
+        # What stays as it is read anyway is not named: its heading may tell more, such as a unit.
+        if posted is not None and (heading in known or posted != column["chosen"]):
+            meanings[heading] = posted
     folder.name_columns(upload, meanings, _user(request))
     _log(request, upload, CHANGE, f"{_('Meanings of columns')}: {meanings}")
     messages.success(request, _("The columns are remembered for all files with these headings."))
@@ -223,7 +225,7 @@ def _render_upload(request: HttpRequest, upload: Upload) -> HttpResponse:
     folder, report = UploadFolder(settings.COLLECTOR), uploads.report_of(upload)
     is_waiting = upload.state not in UPLOAD_ENDS
     table = folder.read_table(upload) if is_waiting else None
-    meanings = folder.mappings().get(tuple(text.strip() for text in table.header), {}) if table else {}
+    meanings = folder.meanings_of(table) if table else {}
     target = folder.target_of(upload)
     context = {
         **admin.site.each_context(request),
@@ -236,7 +238,7 @@ def _render_upload(request: HttpRequest, upload: Upload) -> HttpResponse:
         "is_checking": upload.state == UploadState.CHECKING,
         "is_waiting": is_waiting,
         "can_take": upload.state == UploadState.CHECKED and bool(report.bars),
-        "columns": presentation.describe_columns(table, dict(meanings)) if table else [],
+        "columns": presentation.describe_columns(table, meanings) if table else [],
         "columns_open": not report.bars or bool(meanings),
         "exists": is_waiting and target.exists(),
         "target": Path(target).relative_to(folder.folder),

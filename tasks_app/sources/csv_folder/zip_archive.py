@@ -15,6 +15,7 @@ from tasks_app.sources.csv_folder.bars import ParsedFile
 from tasks_app.sources.csv_folder.layout import MEMBER_SUFFIXES, QuoteFile, identify
 from tasks_app.sources.csv_folder.problems import Note, Problem, UnreadableFile, file_error
 from tasks_app.sources.csv_folder.tables import MAX_BYTES, open_regular
+from tasks_app.sources.csv_folder.tdx_day import SUFFIX as DAY_SUFFIX
 
 SUFFIX = ".zip"
 MAX_MEMBERS = 65_000
@@ -119,7 +120,7 @@ def _member(entry: zipfile.ZipInfo, path: PurePosixPath, archive: QuoteFile) -> 
         raise file_error("too_big", limit=MAX_BYTES // 2**20)
     file = identify(Path(path.name), archive.market, archive.adjust)
     if not file.code:
-        raise file_error("in_archive")
+        raise file_error("not_a_code" if path.suffix.lower() == DAY_SUFFIX else "in_archive")
     return file
 
 

@@ -11,6 +11,7 @@
 
   const form = byId("uf-form");
   if (form) {
+    form.elements.file.hasChangeListener = true; /* the theme's own expects a text field above it, and fails */
     const progress = byId("uf-progress"), button = form.querySelector("button[type=submit]");
     const show = (percent) => {
       progress.firstElementChild.value = percent;
