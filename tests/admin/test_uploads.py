@@ -107,7 +107,7 @@ def test_taken_file_is_read_by_the_source_and_logged(client, folder):
     row = staged(client)
     response = act(client, row, "take")
     assert response.url == url("uploads")
-    assert "Taken over as 600000.csv: 6 bars; 0 rows are left out." in messages_of(response)
+    assert "Taken over as 600000.csv. Bars: 6, rows left out: 0." in messages_of(response)
     assert len(CsvSource(folder).fetch(Request("CN", "600000", day(0), day(9)))) == 6
     row.refresh_from_db()
     assert (row.state, row.ended_at is None) == ("taken", False)
@@ -115,7 +115,7 @@ def test_taken_file_is_read_by_the_source_and_logged(client, folder):
     log = LogEntry.objects.order_by("pk").values_list("action_flag", "change_message", "object_repr")
     assert list(log) == [
         (1, "Uploaded.", "600000.csv"),
-        (2, "Taken over as 600000.csv: 6 bars; 0 rows are left out.", "600000.csv"),
+        (2, "Taken over as 600000.csv. Bars: 6, rows left out: 0.", "600000.csv"),
     ]
 
 

@@ -179,7 +179,7 @@ def _take(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     report = uploads.report_of(upload)
     where = folder.take(upload, replace_existing=replaces)
     facts = {"path": str(where), "bars": f"{report.bars:,}", "left": f"{report.left_out:,}"}
-    text = _("Taken over as %(path)s: %(bars)s bars; %(left)s rows are left out.") % facts
+    text = _("Taken over as %(path)s. Bars: %(bars)s, rows left out: %(left)s.") % facts
     _log(request, upload, CHANGE, text + (f" {_('A file of this name was replaced.')}" if replaces else ""))
     messages.success(request, f"{text} {_('The next collection from the source csv reads it.')}")
     return False
