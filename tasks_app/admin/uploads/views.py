@@ -123,7 +123,12 @@ def _body_problem(request: HttpRequest) -> str:
     for _chunk in range(DRAIN_CHUNKS):
         if not request.read(CHUNK):
             break
-    return _("The files are larger than %(limit)d MB in all (COLLECTOR_CSV_UPLOAD_MB).") % {"limit": limit}
+    return _too_large()
+
+
+def _too_large() -> str:
+    text = _("The files are larger than %(limit)d MB in all (COLLECTOR_CSV_UPLOAD_MB).")
+    return text % {"limit": settings.COLLECTOR.csv_upload_mb}
 
 
 def _is_script(request: HttpRequest) -> bool:
@@ -215,6 +220,7 @@ def _render_list(request: HttpRequest, form: UploadForm, status: int = 200) -> H
         "folder": settings.COLLECTOR.csv_dir,
         "limit": settings.COLLECTOR.csv_upload_mb,
         "limit_bytes": settings.COLLECTOR.csv_upload_mb * presentation.MEGABYTE,
+        "too_large": _too_large(),
         "waiting": [presentation.describe_row(upload) for upload in waiting],
         "ended": [presentation.describe_row(upload) for upload in ended],
     }
