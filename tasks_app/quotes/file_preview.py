@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class FileCheck:
         self._name = name or file.path.name
         self._file, self._today, self._unit = file, today, volume_unit
         self._mappings = mappings or {}
-        self._others = CsvSource(folder, volume_unit) if folder else None
+        self._others = _source_of(folder, volume_unit) if folder else None
 
     def run(self, report: Report) -> Generator[None]:
         """Continues the report, and yields after each part of the file."""
@@ -179,6 +180,12 @@ class FileCheck:
         report.unused_columns = list(dict.fromkeys([*report.unused_columns, *content.unused_columns]))
         for note in content.notes:
             _add_note(report, note)
+
+
+@lru_cache(1)
+def _source_of(folder: Path, volume_unit: str) -> CsvSource:
+    """Returns the source of a folder, kept between the requests of a check: it knows what has changed."""
+    return CsvSource(folder, volume_unit)
 
 
 def count_refused(content: ParsedFile, adjust: str, today: date) -> Counter[str]:

@@ -342,6 +342,15 @@ def test_dump_problems_are_named(tmp_path, source, monkeypatch):
     assert "a row group is larger than 0 MB" in broken_reason(CsvSource(tmp_path))
 
 
+def test_columns_that_are_not_read_are_told_and_not_kept(tmp_path, source):
+    write_dump(tmp_path / "daily.parquet", {**columns(), "memo": ["x" * 50] * 9})
+    content = source._scan() and source._archives.of_stock(("CN", "", "600000"))
+    assert content[0][1].unused_columns == ["memo"]
+    index = source._archives._opened()[0][1]._index
+    assert "memo" in index.header
+    assert "memo" not in index.used
+
+
 def test_links_within_a_dump_are_not_followed(tmp_path, source):
     write_dump(tmp_path / "daily" / "1.parquet", columns())
     write_dump(tmp_path.parent / "elsewhere.parquet", columns(first=9))

@@ -44,9 +44,13 @@ Part = tuple[Path, dict[str, str]]  # a file, and what its folders say: values b
 
 @dataclass
 class Index:
-    """What the buckets hold: stocks as [market, code, bucket, rows], and what is in none of them."""
+    """What the buckets hold: stocks as [market, code, bucket, rows], and what is in none of them.
+
+    `header` has the names of all columns, `used` of those that are read; only these are in the buckets.
+    """
 
     header: list[str]
+    used: list[str] = field(default_factory=list)
     rows: int = 0
     stocks: list[tuple[str, str, int, int]] = field(default_factory=list)
     notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -103,7 +107,11 @@ class ParquetDump:
             rows = self._bucket[1]
         found = rows.filter(compute.equal(rows[STOCK], number))
         lines = found[LINE].to_pylist()
-        columns = [[as_text(value) for value in found[name].to_pylist()] for name in self._index.header]
+        unused = [""] * len(lines)
+        columns = [
+            [as_text(value) for value in found[name].to_pylist()] if name in self._index.used else unused
+            for name in self._index.header
+        ]
         body = [(line, list(fields)) for line, fields in zip(lines, zip(*columns, strict=True), strict=True)]
         return QuoteTable("Parquet", _heads(self._index.header), sorted(body), 0)
 
@@ -116,7 +124,8 @@ def list_parts(path: Path) -> list[Part]:
     if not path.is_dir():
         return [(path, {})]
     parts: list[Part] = []
-    own_parts_only = any(PARTITION.fullmatch(entry.name) for entry in os.scandir(path) if entry.is_dir())
+    with os.scandir(path) as entries:
+        own_parts_only = any(PARTITION.fullmatch(entry.name) for entry in entries if entry.is_dir())
     for root, folders, names in os.walk(path):
         at = Path(root)
         folders[:] = sorted(n for n in folders if n[0] not in "._~" and not (at / n).is_symlink())
@@ -228,6 +237,8 @@ class DumpReader:
         self.columns = Columns(heads, file.adjust, 0, renamed)
         if "code" not in self.columns.positions:
             raise file_error("not_quotes")
+        places = {*self.columns.positions.values(), self.columns.time}
+        self.used = [name for place, name in enumerate(self.names) if place in places]
         self._identity = [self.columns.positions.get(name) for name in IDENTITY]
 
     def find_stocks(self) -> tuple[Index, dict[str, int]]:
@@ -242,8 +253,8 @@ class DumpReader:
         return self._make_index(counts)
 
     def batches(self) -> Iterator[Any]:
-        """Yields the rows in their order, as record batches of at most `BATCH_ROWS` with all columns."""
-        return self._batches(self.names)
+        """Yields the rows in their order, as record batches of at most `BATCH_ROWS`: the used columns."""
+        return self._batches(self.used)
 
     def keys(self, batch: Any) -> Any:
         """Returns the words that identify each row's stock as one array of texts."""
@@ -276,7 +287,7 @@ class DumpReader:
             keys = others.get("other_codes") or others.get("short_codes") or [""]
             value = keys[0].split(MARK)[0][:40]
             raise file_error("no_stocks", value=value, column=self.columns.heading("code").text)
-        index, numbers = Index(self.names, sum(counts.values())), {}
+        index, numbers = Index(self.names, self.used, sum(counts.values())), {}
         in_bucket, bucket = 0, 0
         per_bucket = max(BUCKET_ROWS, index.rows // MAX_BUCKETS + 1)
         for number, stock in enumerate(sorted(stocks)):

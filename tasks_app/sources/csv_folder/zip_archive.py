@@ -103,7 +103,7 @@ class ZipArchive:
         try:
             with self._lock, self._zip.open(entry) as stream:
                 content = stream.read(MAX_BYTES + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
             raise file_error("malformed", reason=str(error)) from error
         if len(content) > MAX_BYTES:  # whatever the list says
             raise file_error("too_big", limit=MAX_BYTES // 2**20)
