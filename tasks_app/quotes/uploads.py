@@ -4,8 +4,8 @@ A waiting file lies in a hidden folder there, under a name of ours, where no sou
 gets the name that it came with, checked to be a plain one. Nothing of a file is ever run.
 """
 
-import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -28,11 +28,13 @@ from tasks_app.models.uploads import UPLOAD_ENDS, UploadState
 from tasks_app.quotes.file_preview import FileCheck, Report
 from tasks_app.sources.csv_folder import column_mapping, parquet_dump
 from tasks_app.sources.csv_folder.column_mapping import MEANINGS, Mappings, header_key
+from tasks_app.sources.csv_folder.file_lock import locked
 from tasks_app.sources.csv_folder.headings import parse_heading
 from tasks_app.sources.csv_folder.layout import SUFFIXES, QuoteFile, identify
 from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
 from tasks_app.sources.csv_folder.tables import read_table
 
+logger = logging.getLogger(__name__)
 MAX_NAME = 150
 WAITING = ".uploads"  # entries that begin with a dot are no quotes
 MAX_AGE = timedelta(days=7)  # of a file that nobody took over
@@ -161,15 +163,14 @@ class UploadFolder:
 
     def _write_mappings(self) -> None:
         """Writes the meanings into the folder, where the source reads them. Raises `OSError`."""
-        folder = os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)  # so that the last one to write has read what all have stored
-            if (mappings := self.mappings()) != column_mapping.read_mappings(self.folder):
-                column_mapping.write_mappings(self.folder, mappings)
-        except UnreadableFile:  # somebody has spoiled it by hand
+        with locked(self.folder):  # so that the last one to write has read what all have stored
+            mappings = self.mappings()
+            try:
+                if mappings == column_mapping.read_mappings(self.folder):
+                    return
+            except UnreadableFile:
+                logger.warning("%s was spoiled and is written again", column_mapping.FILE_NAME)
             column_mapping.write_mappings(self.folder, mappings)
-        finally:
-            os.close(folder)
 
     def meanings_of(self, table: Table) -> dict[str, str]:
         """Returns what the headings of such a file stand for, as somebody said."""

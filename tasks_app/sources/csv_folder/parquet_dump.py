@@ -6,7 +6,6 @@ buckets are kept for all processes of the machine, under the identity of the dum
 one of those changes.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,7 +13,6 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from urllib.parse import unquote
 
 from tasks_app.sources.csv_folder.bars import BarParser, ParsedFile
 from tasks_app.sources.csv_folder.column_mapping import Mappings, header_key
+from tasks_app.sources.csv_folder.file_lock import locked
 from tasks_app.sources.csv_folder.headings import Columns
 from tasks_app.sources.csv_folder.identity import OTHER, RowIdentity, Stock
 from tasks_app.sources.csv_folder.layout import PARTITION, QuoteFile
@@ -185,7 +184,9 @@ def _find_buckets(file: QuoteFile, mappings: Mappings) -> Path:
     folder = home / f"{of_file}-{stamp(file.path)}-{meaning}"
     if folder.is_dir():
         return folder
-    with _locked(home / f"{of_file}.lock"):
+    lock = home / f"{of_file}.lock"
+    lock.touch()
+    with locked(lock):
         if not folder.is_dir():
             for old in home.glob(f"{of_file}-*"):
                 shutil.rmtree(old, ignore_errors=True)  # of the dump as it was; open files stay readable
@@ -203,13 +204,6 @@ def _home() -> Path:
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or home.is_symlink():
         raise PermissionError(1, f"{home} is not this user's own folder")
     return home
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _sort_into(reader: "DumpReader", folder: Path) -> None:
