@@ -51,6 +51,12 @@ def _navigation() -> list[dict[str, Any]]:
         _model_link(_("Corrections"), "edit_note", "tasks_app", "correction"),
         _model_link(_("Findings"), "flag", "tasks_app", "finding"),
         _link(
+            _("Upload files"),
+            "upload_file",
+            "admin:uploads",
+            lambda request: request.user.has_perm("tasks_app.upload_files"),
+        ),
+        _link(
             _("Delete data"),
             "delete_sweep",
             "admin:delete_data",

@@ -168,6 +168,7 @@ class Conf:
     baostock_address: str = parsed("", address)
     csv_dir: str = parsed("", folder)
     csv_volume_unit: str = parsed("", volume_unit)
+    csv_upload_mb: int = number(512, 1, MILLION)
     rates: tuple[tuple[str, float], ...] = parsed((), amounts)
     daily_caps: tuple[tuple[str, int], ...] = parsed((), caps)
     no_throttle: bool = False

@@ -292,6 +292,20 @@ MUTATIONS = (
         "covered = date_ranges.parse(row.covered) if holes else []",
         "tests/lifecycle/test_data_deletion.py",
     ),
+    Mutation(
+        "the amounts prove the prices of a .day file",
+        "tasks_app/sources/csv_folder/tdx_day.py",
+        "or best[0] != ticks or",
+        "or",
+        "tests/sources/test_csv_archives.py",
+    ),
+    Mutation(
+        "an upload replaces a file only when asked",
+        "tasks_app/quotes/uploads.py",
+        "if replace_existing:",
+        "if True:",
+        "tests/admin/test_uploads.py",
+    ),
 )
 
 

@@ -16,6 +16,7 @@ from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.start import views as start_views
 from tasks_app.admin.stocks import admin as stock_admin, bars, corrections
 from tasks_app.admin.tasks import admin as task_admin, items
+from tasks_app.admin.uploads import views as upload_views
 
 __all__ = [
     "bars",
@@ -28,6 +29,7 @@ __all__ = [
     "stock_admin",
     "task_admin",
     "tokens",
+    "upload_views",
     "users",
 ]
 
@@ -39,5 +41,6 @@ for model in apps.get_app_config("django_q").get_models():
 admin.site.index_title = _("Overview")
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
-site.extra_urls = lambda: [*dashboard_views.urls(), *start_views.urls(), *deletion_views.urls()]
+PAGES = (dashboard_views, start_views, upload_views, deletion_views)
+site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

@@ -15,7 +15,7 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import LeftAside, SourceError, Transient
+from tasks_app.sources.base import Answer, LeftAside, Request, SourceError, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
@@ -88,7 +88,12 @@ def fetch_stock_list(
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    request = partial(source.symbols, market, adjust)
+    listing: StockListing = _call_limited(partial(source.symbols, market, adjust), limiter, calls, wait)
+    return listing
+
+
+def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[Any], wait: Wait) -> Any:
+    """Makes one request through its source's limiter. Returns its response, or raises its `SourceError`."""
     while True:
         while isinstance(permits := limiter.reserve(1), Blocked):
             wait(permits)
@@ -109,12 +114,24 @@ def fetch_stock_list(
         limiter.record_success(permit)
     if call.error:
         raise call.error
-    symbols: StockListing = call.result
-    return symbols
+    return call.result
 
 
 def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
+    source = CheckedSource(registry.get_source(name, conf), conf)
+    listing: StockListing = _call_now(partial(source.symbols, market, None), name, conf)
+    return listing
+
+
+def fetch_now(name: str, request: Request, conf: Conf) -> Answer:
+    """Requests bars for a user who waits, as `fetch_stock_list_now` does."""
+    source = CheckedSource(registry.get_source(name, conf), conf)
+    answer: Answer = _call_now(partial(source.fetch, request), name, conf)
+    return answer
+
+
+def _call_now(request: Callable[[], Any], name: str, conf: Conf) -> Any:
     calls: CallPool[Permit] = CallPool(math.inf)
 
     def wait(blocked: Blocked | None) -> Call[Permit] | None:
@@ -122,5 +139,4 @@ def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
-    source = CheckedSource(registry.get_source(name, conf), conf)
-    return fetch_stock_list(source, market, limiter_for(name, conf), calls, wait)
+    return _call_limited(request, limiter_for(name, conf), calls, wait)

@@ -1,8 +1,7 @@
 """Previews files for the source `csv`: how each would be read, as JSON or as tables."""
 
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks_app.orders.order import latest_today
-from tasks_app.quotes import validation
-from tasks_app.sources.base import Request
+from tasks_app.quotes.file_preview import FileCheck, Report, count_refused
 from tasks_app.sources.csv_folder.bars import ParsedFile, ParsedStock
+from tasks_app.sources.csv_folder.column_mapping import Mappings, read_mappings
 from tasks_app.sources.csv_folder.layout import Layout, QuoteFile
 from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
 from tasks_app.sources.csv_folder.shared_files import MAX_TOTAL_BYTES, NOT_QUOTES
@@ -44,6 +43,7 @@ def preview_folder(folder: Path, layout: Layout, market: str | None, volume_unit
     previews: list[dict[str, Any]] = []
     ignored_files: list[dict[str, Any]] = []
     shared: dict[SeriesKey, list[tuple[str, ParsedStock]]] = {}
+    mappings = read_mappings(folder)
     read_bytes = 0  # of files of several stocks
     for file in (*layout.shared, *_named_files(layout)):
         if market not in (None, file.market or market):
@@ -52,11 +52,14 @@ def preview_folder(folder: Path, layout: Layout, market: str | None, volume_unit
         if not file.code and read_bytes > MAX_TOTAL_BYTES:
             previews.append(_too_much(folder, file))
             continue
-        preview, content = preview_file(folder, file, volume_unit, shared)
+        preview, content = preview_file(folder, file, volume_unit, shared, mappings)
         if not file.code and preview["problems"] and preview["problems"][0]["code"] in NOT_QUOTES:
             ignored_files.append({"file": preview["file"], **preview["problems"][0]})
         elif content is None or market in (None, *(of_market for of_market, _code in content.stocks)):
             previews.append(preview)
+    for file in layout.archives:
+        if market in (None, file.market or market):
+            previews += preview_archive(folder, file, volume_unit, mappings)
     readable = [file for file in previews if not file["problems"]]
     return {
         "folder": str(folder),
@@ -106,6 +109,7 @@ def preview_file(
     file: QuoteFile,
     volume_unit: str,
     known: dict[SeriesKey, list[tuple[str, ParsedStock]]],
+    mappings: Mappings,
 ) -> tuple[dict[str, Any], ParsedFile | None]:
     """Returns what is in a file, and its content if it can be read.
 
@@ -113,13 +117,60 @@ def preview_file(
     """
     preview = _identify(folder, file)
     try:
-        content = read_file(file, volume_unit)
+        content = read_file(file, volume_unit, mappings)
         _compare(file, preview["file"], content, known)
     except (UnreadableFile, OSError) as raised:
         error = file_error("malformed", reason=raised.strerror) if isinstance(raised, OSError) else raised
         problems = [_describe(problem) for problem in error.problems]
         return preview | {"problems": problems, "problem_count": error.count}, None
     return preview | describe_content(content, file.adjust), content
+
+
+def preview_archive(
+    folder: Path, file: QuoteFile, volume_unit: str, mappings: Mappings
+) -> list[dict[str, Any]]:
+    """Returns what is in an archive, and further previews for its stocks that can't be read."""
+    report = Report()
+    check = FileCheck(file, today=latest_today(), volume_unit=volume_unit, mappings=mappings)
+    deque(check.run(report), maxlen=0)
+    preview = _identify(folder, file)
+    failed: dict[str, list[dict[str, Any]]] = {}
+    for (name, line, message), (_name, _line, code, _values) in zip(
+        report.described_problems(_), report.problems, strict=True
+    ):
+        failed.setdefault(name, []).append({"line": line, "code": code, "message": message})
+    bad = [
+        preview | {"file": f"{preview['file']}: {name}", "problems": problems, "problem_count": len(problems)}
+        for name, problems in failed.items()
+    ]
+    return [preview | describe_report(report), *bad] if report.stocks else bad
+
+
+def describe_report(report: Report) -> dict[str, Any]:
+    """Returns what `describe_content` does, of an archive; its unit is the one of most stocks."""
+    unit, _bar, known_by = max(report.units, key=lambda each: report.units[each]).partition("|")
+    return {
+        "format": ", ".join(report.formats),
+        "encoding": "",
+        "stocks": report.stocks,
+        "first_stocks": report.first_stocks,
+        "rows": report.rows,
+        "bars": report.bars,
+        "refused": report.refused,
+        "suspended": report.suspended,
+        "first_day": report.first_day,
+        "last_day": report.last_day,
+        "shares_per_volume": int(unit),
+        "unit_known_by": known_by,
+        "unused_columns": report.unused_columns,
+        "notes": [
+            {"code": code, "message": message}
+            for (code, _values, _count), (message, _stocks) in zip(
+                report.notes, report.described_notes(_), strict=True
+            )
+        ],
+        "problems": [],
+    }
 
 
 def _compare(
@@ -142,7 +193,7 @@ def describe_content(content: ParsedFile, adjust: str) -> dict[str, Any]:
     days = [bar.day for bar in content.bars]
     names = [code for _market, code in content.stocks]
     only = next(iter(content.stocks)) if len(content.stocks) == 1 else None
-    refused = _count_refused(content, adjust)
+    refused = count_refused(content, adjust, latest_today())
     return {
         **({"market": only[0], "stock": only[1]} if only else {}),
         "format": content.format,
@@ -161,16 +212,6 @@ def describe_content(content: ParsedFile, adjust: str) -> dict[str, Any]:
         "notes": [{"code": note.code, "message": note.describe(_)} for note in content.notes],
         "problems": [],
     }
-
-
-def _count_refused(content: ParsedFile, adjust: str) -> Counter[str]:
-    """Returns how many of the bars a collection would refuse, by code."""
-    context = validation.Context(today=latest_today())
-    refused: Counter[str] = Counter()
-    for (market, code), stock in content.stocks.items():
-        request = Request(market, code, date.min, date.max, adjust)
-        refused.update(issue.code for issue in validation.validate(stock.bars, request, context).refused)
-    return refused
 
 
 def print_preview(preview: dict[str, Any], console: Console) -> None:

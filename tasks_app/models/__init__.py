@@ -17,6 +17,7 @@ from tasks_app.models.quotes import (
     SyntheticSource,
 )
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
+from tasks_app.models.uploads import ColumnMapping, Upload
 
 __all__ = [
     "CalendarDay",
@@ -26,6 +27,7 @@ __all__ = [
     "CollectionLane",
     "CollectionPlan",
     "CollectionTask",
+    "ColumnMapping",
     "Correction",
     "DailyBar",
     "DataDeletion",
@@ -38,4 +40,5 @@ __all__ = [
     "StockList",
     "SyntheticSource",
     "TaskEvent",
+    "Upload",
 ]

@@ -46,7 +46,10 @@ class Site:
         self.mark = f"site-{os.getpid()}-{time.monotonic_ns()}"
         self.answers = HeldAnswers(folder / "answers")
         self.answers.release_all()
+        quotes = folder / "quotes"  # of the source csv, to which files can be uploaded
+        quotes.mkdir(exist_ok=True)
         settings = {**self.answers.environment, **SETTINGS, **extra, "MARK": self.mark}
+        settings["COLLECTOR_CSV_DIR"] = str(quotes)
         self.environment = environment(f"sqlite:///{self.database}", **settings)
 
     def seed(self, module: str) -> None:

@@ -23,11 +23,13 @@ def main_pages(site: Site) -> dict[str, str]:
         "stocks": "/admin/tasks_app/stock/",
         "stock": f"/admin/tasks_app/stock/{site.stock('US', 'AAPL')}/change/",
         "bars": "/admin/tasks_app/dailybar/?q=AAPL",
+        "uploads": "/admin/uploads/",
         "delete data": "/admin/delete-data/",
     }
 
 
 PAGE_NAMES = (
     *("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars"),
+    "uploads",
     "delete data",
 )

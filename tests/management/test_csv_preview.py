@@ -1,6 +1,7 @@
 """`manage.py csvfolder preview` shows how the source `csv` would read a folder."""
 
 import json
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -38,7 +39,7 @@ def test_unreadable_files_are_shown_and_exit_with_1(tmp_path, capsys):
     assert exit_code == 1
     assert "600001.csv" in output
     assert "2–7" in output
-    assert "neither CSV, text, Excel nor Parquet" in output
+    assert "neither CSV, text, Excel, Parquet" in output
     assert "no column for day, open, high, low, close, volume" in " ".join(output.split())
     assert "2 ignored" in output
 
@@ -72,6 +73,21 @@ def test_shared_files_and_what_a_collection_would_refuse(tmp_path, capsys, monke
     monkeypatch.setattr(csv_preview, "MAX_TOTAL_BYTES", 10)
     payload = json.loads(run_preview(capsys, tmp_path, "--json")[0])
     assert [file["problems"] and file["problems"][0]["code"] for file in payload["files"]] == [[], "too_much"]
+
+
+def test_archives_are_shown_by_what_can_be_read_in_them(tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "market.zip", "w") as archive:
+        archive.writestr("600000.csv", akshare_csv())
+        archive.writestr("600004.csv", akshare_csv())  # of another stock than its name says
+        archive.writestr("notes.md", "x")
+    output, exit_code = run_preview(capsys, tmp_path, "--json")
+    good, bad = json.loads(output)["files"]
+    assert (exit_code, good["file"], good["stocks"], good["bars"]) == (1, "market.zip", 1, 6)
+    assert (good["shares_per_volume"], good["unit_known_by"]) == (100, "amount")
+    assert [note["code"] for note in good["notes"]] == ["left_out"]
+    assert (bad["file"], bad["problems"][0]["code"]) == ("market.zip: 600004", "other_code")
+    output, _ = run_preview(capsys, tmp_path)
+    assert "1 file can be read (6 bars)" in output
 
 
 def test_preview_in_chinese(tmp_path, capsys, monkeypatch):

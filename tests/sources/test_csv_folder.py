@@ -262,7 +262,7 @@ def test_folder_and_name_identify_the_stock(tmp_path, name, key):
             "sh.000001.csv",
             "the name says SSE, but the code belongs to SZSE (or is an index)",
         ),
-        ("notes.doc", "the file is neither CSV, text, Excel nor Parquet"),
+        ("notes.doc", "the file is neither CSV, text, Excel, Parquet, .day nor .zip"),
     ],
 )
 def test_unknown_names_are_left_aside_and_never_us_stocks(tmp_path, name, reason):

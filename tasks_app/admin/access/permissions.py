@@ -9,6 +9,7 @@ START_TASK = "tasks_app.start_task"
 CANCEL_TASK = "tasks_app.cancel_task"
 RETRY_TASK = "tasks_app.retry_task"
 DELETE_DATA = "tasks_app.delete_source_data"
+UPLOAD_FILES = "tasks_app.upload_files"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.sources.base import Bar
 from tasks_app.sources.csv_folder import identity, noise, units
+from tasks_app.sources.csv_folder.column_mapping import Mappings, header_key
 from tasks_app.sources.csv_folder.days import read_days
 from tasks_app.sources.csv_folder.derived import DerivedColumns
 from tasks_app.sources.csv_folder.headings import (
@@ -94,14 +95,25 @@ class BarParser:
     `volume_unit` is `shares` or `lots` for what nothing in the file tells; "" refuses it.
     """
 
-    def __init__(self, file: QuoteFile, table: QuoteTable, volume_unit: str = "") -> None:
-        """Raises `UnreadableFile` for a file without the necessary columns, or of another adjustment."""
+    def __init__(
+        self,
+        file: QuoteFile,
+        table: QuoteTable,
+        volume_unit: str = "",
+        mappings: Mappings | None = None,
+        notes: Sequence[Note] = (),
+    ) -> None:
+        """Raises `UnreadableFile` for a file without the necessary columns, or of another adjustment.
+
+        `mappings` say what unknown headings stand for; `notes` are already known of the file.
+        """
         identity.check_remarks(file, table)
         self.file, self.table, self.volume_unit = file, table, volume_unit
-        self.columns = Columns(table.header, file.adjust, table.line)
+        renamed = (mappings or {}).get(header_key(table.header))
+        self.columns = Columns(table.header, file.adjust, table.line, renamed)
         self.vendor = find_vendor(self.columns.names, table.remarks)
         self.log = ProblemLog()
-        self.notes: list[Note] = []
+        self.notes = list(notes)
 
     def parse(self) -> ParsedFile:
         """Returns the file's content. Raises `UnreadableFile` with the first lines that can't be read."""

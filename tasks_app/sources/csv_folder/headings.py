@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tasks_app.sources.csv_folder.problems import UnreadableFile, file_error
@@ -126,6 +126,12 @@ def parse_heading(text: str) -> Heading:
     return Heading(text.strip(), name, column, unit, adjust)
 
 
+def _parse_renamed(text: str, renamed: Mapping[str, str]) -> Heading:
+    if (meaning := renamed.get(text.strip())) is None:
+        return parse_heading(text)
+    return replace(parse_heading(meaning), text=text.strip())
+
+
 def count_known(cells: Sequence[str]) -> int:
     """Returns how many different columns of ours a row of headings has."""
     return len({column for cell in cells if len(cell) < 60 and (column := parse_heading(cell).column)})
@@ -137,10 +143,15 @@ class Columns:
     Headings of another adjustment than `adjust` are left alone: 收盘价(前复权) is no unadjusted price.
     """
 
-    def __init__(self, header: Sequence[str], adjust: str, line: int) -> None:
-        """Raises `UnreadableFile` for a missing column, two of the same, or prices adjusted otherwise."""
+    def __init__(
+        self, header: Sequence[str], adjust: str, line: int, renamed: Mapping[str, str] | None = None
+    ) -> None:
+        """Raises `UnreadableFile` for a missing column, two of the same, or prices adjusted otherwise.
+
+        `renamed` has the known headings that some of the file's stand for.
+        """
         self.line = line
-        self.headings = [parse_heading(text) for text in header]
+        self.headings = [_parse_renamed(text, renamed or {}) for text in header]
         self.names = {heading.name for heading in self.headings}
         self.positions: dict[str, int] = {}
         for position, heading in enumerate(self.headings):

@@ -77,7 +77,7 @@ class RowIdentity:
         stocks: list[Stock] = []
         for (line, _), key in zip(self.rows, words, strict=True):
             if key not in found:
-                found[key] = self._find_stock(*key)
+                found[key] = self.find_stock(*key)
             stock = found[key]
             if isinstance(stock, Problem):
                 self.log.add(stock.code, line, **stock.values)
@@ -129,7 +129,8 @@ class RowIdentity:
             named = mark
         return "" if named == self.file.adjust else "other_adjustment"
 
-    def _find_stock(self, written: str, market: str, exchange: str) -> Stock | Problem:
+    def find_stock(self, written: str, market: str, exchange: str) -> Stock | Problem:
+        """Returns the stock that a row's code, market and exchange name; `OTHER` for what is no stock's."""
         written, market = clean_text(written), market.upper()
         market = market if market in MARKETS else self.file.market
         if self.file.code:

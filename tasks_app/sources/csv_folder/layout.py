@@ -7,6 +7,7 @@ tells.
 """
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from tasks_app.sources.csv_folder.codes import parse_code
 from tasks_app.sources.csv_folder.headings import find_adjust
 from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
 
-SUFFIXES = (".csv", ".txt", ".tsv", ".xlsx", ".xls", ".parquet")
+MEMBER_SUFFIXES = (".csv", ".txt", ".tsv", ".xls", ".xlsx", ".day")  # of files within an archive
+SUFFIXES = (*MEMBER_SUFFIXES, ".parquet", ".zip")
+ARCHIVES = (".parquet", ".zip")  # of many stocks, unless the name is one's
+PARTITION = re.compile(r"[^=]+=.*", re.DOTALL)  # a folder of one value of a column: year=2024
 FOLDER_ADJUSTS = {**{adjust: adjust for adjust in ADJUSTS if adjust}, "前复权": "qfq", "后复权": "hfq"}
 
 
@@ -44,12 +48,14 @@ class QuoteFile:
 class Layout:
     """The files by (market, adjustment, code) in the order of their names, and the ignored entries.
 
-    `shared` are the files whose name is no stock's: they are of several stocks, or of none. `folders` are the
-    folders with the times of their last change, by which `is_current` sees that entries came or went.
+    `shared` are the files whose name is no stock's: they are of several stocks, or of none. `archives` are
+    those of them that are read by stock: zip files, Parquet files, and folders of parts of one. `folders` are
+    the folders with the times of their last change, by which `is_current` sees that entries came or went.
     """
 
     files: dict[tuple[str, str, str], QuoteFile] = field(default_factory=dict)
     shared: list[QuoteFile] = field(default_factory=list)
+    archives: list[QuoteFile] = field(default_factory=list)
     ignored: list[tuple[Path, Problem]] = field(default_factory=list)
     folders: dict[Path, int] = field(default_factory=dict)
 
@@ -73,11 +79,17 @@ def _scan_into(layout: Layout, folder: Path, market: str, adjust: str) -> None:
     layout.folders[folder] = os.stat(folder).st_mtime_ns  # before the listing, so that no change is missed
     with os.scandir(folder) as scanned:
         entries = sorted((e for e in scanned if e.name[0] not in ".~"), key=lambda entry: entry.name)
+    if any(PARTITION.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) for entry in entries):
+        entries = [e for e in entries if not _is_part(e)]
+        layout.archives.append(QuoteFile(folder, market, adjust))
     for entry in entries:
         path = Path(entry.path)
         try:
             if entry.is_dir(follow_symlinks=False):
-                _scan_into(layout, path, *_folder_meaning(entry.name, market, adjust))
+                if _is_dump(entry):
+                    layout.archives.append(QuoteFile(path, market, _named_adjust(path, adjust)[1]))
+                else:
+                    _scan_into(layout, path, *_folder_meaning(entry.name, market, adjust))
                 continue
             if not entry.is_file(follow_symlinks=False):
                 raise file_error("not_a_file")
@@ -88,9 +100,33 @@ def _scan_into(layout: Layout, folder: Path, market: str, adjust: str) -> None:
             layout.ignored.append((path, error.problems[0]))
 
 
+def _is_part(entry: "os.DirEntry[str]") -> bool:
+    """Returns whether an entry belongs to the dump whose partitions lie beside it."""
+    if entry.is_dir(follow_symlinks=False):
+        return bool(PARTITION.fullmatch(entry.name))
+    return entry.name.startswith(("_", "part-")) and entry.is_file(follow_symlinks=False)
+
+
+def _is_dump(entry: "os.DirEntry[str]") -> bool:
+    """Returns whether a folder is a dump: it is named as a Parquet file, or has partitions or only parts."""
+    name = entry.name
+    if name.upper() in MARKETS or name.lower() in FOLDER_ADJUSTS:
+        return False  # what lies in there is scanned, and may be a dump
+    if name.lower().endswith(".parquet"):
+        return True
+    with os.scandir(entry.path) as scanned:
+        inner = [each for each in scanned if each.name[0] not in "._~"]
+    if any(PARTITION.fullmatch(each.name) and each.is_dir(follow_symlinks=False) for each in inner):
+        return True
+    return bool(inner) and all(each.name.lower().endswith(".parquet") for each in inner)
+
+
 def _add(layout: Layout, file: QuoteFile) -> None:
     key = (file.market, file.adjust, file.code)
-    if not file.code:
+    suffix = file.path.suffix.lower()
+    if suffix == ".zip" or (suffix in ARCHIVES and not file.code):
+        layout.archives.append(file)
+    elif not file.code:
         layout.shared.append(file)
     elif first := layout.files.get(key):
         layout.files[key] = replace(first, others=(*first.others, file))
@@ -112,12 +148,9 @@ def identify(path: Path, market: str, adjust: str) -> QuoteFile:
 
     Raises `UnreadableFile` for a name that contradicts itself or its folder.
     """
-    stem, named = find_adjust(path.stem)
-    if named is not None:
-        stem = stem.strip("-_. ()（）")
-    if named is not None and named != adjust and (adjust or not named):
-        raise file_error("other_adjustment", value=named, expected=adjust)
-    adjust = named or adjust
+    stem, adjust = _named_adjust(path, adjust)
+    if path.suffix.lower() == ".zip":  # the names of its files say whose they are
+        return QuoteFile(path, market, adjust)
     try:
         file_market, code = parse_code(stem, market)
     except UnreadableFile as error:
@@ -125,3 +158,13 @@ def identify(path: Path, market: str, adjust: str) -> QuoteFile:
             raise
         return QuoteFile(path, market, adjust)
     return QuoteFile(path, file_market, adjust, code)
+
+
+def _named_adjust(path: Path, adjust: str) -> tuple[str, str]:
+    """Returns a name without a mark of adjustment, and the adjustment. Raises `UnreadableFile`."""
+    stem, named = find_adjust(path.stem)
+    if named is None:
+        return stem, adjust
+    if named != adjust and (adjust or not named):
+        raise file_error("other_adjustment", value=named, expected=adjust)
+    return stem.strip("-_. ()（）"), named or adjust

@@ -26,8 +26,28 @@ TEMPLATES = {
         "the amount does not fit the prices on %(misfits)d of %(lines)d lines: are the prices adjusted, or"
         " the volumes in two units?"
     ),
+    "archive_bomb": gettext_noop(
+        "its files are %(ratio)d times as large as the archive, which files of quotes never are"
+    ),
+    "archive_many": gettext_noop("it has more than %(limit)d files"),
+    "archive_size": gettext_noop("its files are larger than %(limit)d GB in all"),
     "column_missing": gettext_noop("no column for %(missing)s; there are: %(columns)s"),
     "column_twice": gettext_noop("two columns for %(column)s: %(columns)s"),
+    "day_file_adjusted": gettext_noop(
+        "通达信's .day files are unadjusted, but the folder is that of adjusted ones"
+    ),
+    "day_file_cut": gettext_noop("it is cut off, or no .day file: its records have 32 bytes"),
+    "day_file_kind": gettext_noop("the units of .day files of securities such as %(value)s are not known"),
+    "day_file_market": gettext_noop(
+        "通达信's .day files of other markets than mainland China have another layout; export them as text"
+    ),
+    "day_file_units": gettext_noop(
+        "the amounts do not fit prices in steps of %(price)s and volumes in %(volume)s, as .day files of such"
+        " securities have them"
+    ),
+    "day_file_unproven": gettext_noop(
+        "no day has an amount and a volume, without which nothing proves the units of a .day file"
+    ),
     "day_is_serial": gettext_noop(
         "“%(value)s” in the column %(column)s is a spreadsheet's number of a day; format the column as dates"
     ),
@@ -35,9 +55,14 @@ TEMPLATES = {
         "%(day)s is also in line %(other)d, with other values: several stocks, or bars shorter than a day,"
         " are in the file"
     ),
+    "dump_codes": gettext_noop("it has more than %(limit)d different codes"),
     "encoding": gettext_noop("the text is neither UTF-8 nor GBK; save it as UTF-8"),
+    "encrypted": gettext_noop("it is encrypted; pack it without a password"),
     "field_count": gettext_noop("%(fields)d fields, but the header has %(expected)d"),
     "files_differ": gettext_noop("%(first)s and %(second)s have different values of %(stock)s on %(day)s"),
+    "in_archive": gettext_noop(
+        "only files of one stock each are read within an archive; unpack it, or name the file by its code"
+    ),
     "malformed": gettext_noop("it can't be read: %(reason)s"),
     "no_stocks": gettext_noop(
         "“%(value)s” in the column %(column)s is no stock's code, nor is any other there"
@@ -49,9 +74,9 @@ TEMPLATES = {
         " 20240131, 31-Jan-2024 or 2024年1月31日"
     ),
     "not_a_file": gettext_noop("not a regular file (links are not followed)"),
-    "not_a_folder": gettext_noop("the folder is not one of CN, HK, US, qfq and hfq"),
+    "not_a_folder": gettext_noop("the folder is neither one of CN, HK, US, qfq and hfq, nor a Parquet dump"),
     "not_a_number": gettext_noop("“%(value)s” in the column %(column)s is not a number"),
-    "not_known_here": gettext_noop("the file is neither CSV, text, Excel nor Parquet"),
+    "not_known_here": gettext_noop("the file is neither CSV, text, Excel, Parquet, .day nor .zip"),
     "not_daily": gettext_noop("the file says “%(value)s”: only daily bars are read"),
     "not_quotes": gettext_noop(
         "the name contains no stock code, and the file has no columns of codes, days and prices"
@@ -63,6 +88,7 @@ TEMPLATES = {
         "the name says %(named)s, but the code belongs to %(expected)s (or is an index)"
     ),
     "parquet_missing": gettext_noop("reading Parquet needs the package pyarrow"),
+    "parts_differ": gettext_noop("%(other)s has other columns than %(first)s"),
     "rounded_number": gettext_noop(
         "“%(value)s” in the column %(column)s is a rounded number; the file must have all its digits"
     ),
@@ -78,6 +104,7 @@ TEMPLATES = {
         "“%(value)s” in the column %(column)s has a time of day: only daily bars are read, whose days are"
         " written as 2024-01-31 or as midnight, 2024-01-31 00:00"
     ),
+    "row_group": gettext_noop("a row group is larger than %(limit)d MB unpacked; write smaller ones"),
     "too_big": gettext_noop("it is larger than %(limit)d MB"),
     "too_much": gettext_noop("with it, the files of several stocks are larger than %(limit)d MB in all"),
     "unit_clash": gettext_noop(
@@ -98,6 +125,7 @@ NOTE_TEMPLATES = {
     "maybe_adjusted": gettext_noop(
         "yfinance adjusts prices for dividends unless it is told otherwise (auto_adjust=False)"
     ),
+    "left_out": gettext_noop("files left out of the archive: %(count)d, such as %(names)s: %(reason)s"),
     "misfit": gettext_noop("the column %(column)s does not fit the prices; its values are left out"),
     "noise": gettext_noop("prices rounded by less than a ten-millionth (10.300000000000002): %(count)d"),
     "other_codes": gettext_noop("lines left out because their code is not a stock's: %(count)d (%(codes)s)"),
@@ -106,8 +134,14 @@ NOTE_TEMPLATES = {
     "suspended": gettext_noop("lines left out because they are days without trading (suspended): %(count)d"),
     "text_lines": gettext_noop("lines left out because they repeat the headings: %(count)d"),
     "turnover_is_amount": gettext_noop("the column %(column)s has amounts; it is no turnover in percent"),
+    "short_codes": gettext_noop(
+        "lines left out because their codes have lost leading zeros: %(count)d (%(codes)s); save them as text"
+    ),
     "unproven": gettext_noop(
         "nothing tells whether the column %(column)s is in percent; its values are left out"
+    ),
+    "volume_overflow": gettext_noop(
+        "days on which more was traded than a .day file can count; these bars are refused: %(count)d"
     ),
 }
 
@@ -133,8 +167,14 @@ class Note:
     values: dict[str, Any] = field(default_factory=dict)
 
     def describe(self, translate: Callable[[str], str] = str) -> str:
-        """Returns the sentence without its full stop, in English or translated by `translate`."""
-        return translate(NOTE_TEMPLATES[self.code]) % self.values
+        """Returns the sentence without its full stop, in English or translated by `translate`.
+
+        The value `problem`, a problem's code and values, is described as the sentence's `reason`.
+        """
+        values = self.values
+        if problem := values.get("problem"):
+            values = {**values, "reason": Problem(problem[0], values=problem[1]).describe(translate)}
+        return translate(NOTE_TEMPLATES[self.code]) % values
 
 
 class UnclearCell(ValueError):

@@ -1,7 +1,7 @@
-"""A folder of files of daily bars: CSV, text, Excel, or Parquet where pyarrow is installed.
+"""A folder of files of daily bars: CSV, text, Excel, 通达信's .day, or Parquet where pyarrow is installed.
 
 `layout` says how files are laid out and named, `tables` and `bars` how they are read, `shared_files` what
-becomes of files that hold several stocks.
+becomes of files that hold several stocks, and `archives` of those that hold a whole market.
 """
 
 import logging
@@ -13,7 +13,10 @@ from typing import ClassVar, Self
 from tasks_app.conf import ADJUSTS, MARKETS, Conf
 from tasks_app.sources.base import Answer, Bar, LeftAside, Permanent, Request, Symbol, Transient, UnknownStock
 from tasks_app.sources.cn_codes import exchange_of
+from tasks_app.sources.csv_folder import tdx_day
+from tasks_app.sources.csv_folder.archives import Archive, Archives, SeriesKey, open_archive
 from tasks_app.sources.csv_folder.bars import BarParser, ParsedFile, ParsedStock
+from tasks_app.sources.csv_folder.column_mapping import Mappings, read_mappings
 from tasks_app.sources.csv_folder.layout import Layout, QuoteFile, scan_folder
 from tasks_app.sources.csv_folder.problems import Note, Problem, UnreadableFile, file_error
 from tasks_app.sources.csv_folder.shared_files import SharedFiles
@@ -38,7 +41,7 @@ class CsvSource:
     def __init__(self, folder: Path, volume_unit: str = "") -> None:
         self._folder, self._volume_unit = folder, volume_unit
         self._layout: Layout | None = None
-        self._shared = SharedFiles(lambda file: read_file(file, volume_unit))
+        self._use_mappings({})
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
@@ -56,26 +59,30 @@ class CsvSource:
     def left_aside(self, market: str) -> Sequence[LeftAside]:
         """Returns the entries of the folder that the last list left aside, with the reasons."""
         layout = self._layout or self._scan()
+        shared = (self._shared, self._archives)
         broken = [
-            (file.path, problem) for file, problem in self._shared.broken if file.market in ("", market)
+            (file.path, problem)
+            for files in shared
+            for file, problem in files.broken
+            if file.market in ("", market)
         ]
-        reasons: list[tuple[Path, Problem | Note]] = [*layout.ignored, *broken, *self._shared.notes]
+        notes = [note for files in shared for note in files.notes]
+        reasons: list[tuple[Path, Problem | Note]] = [*layout.ignored, *broken, *notes]
         return [LeftAside(str(path.relative_to(self._folder)), reason.describe()) for path, reason in reasons]
 
     def fetch(self, request: Request) -> Answer:
         """Returns the bars of the requested days. The whole files are read, and must be readable."""
-        found: list[tuple[str, ParsedStock]] = []
-        notes: list[Note] = []
-        for file in self._find(request):
-            content = self._read(file, request)
-            found += [(file.path.name, stock) for stock in content.stocks.values()]
-            notes += (note for note in content.notes if note.code != "suspended")
-        shared = self._shared.of_stock((request.market, request.adjust, request.code))
-        if broken := self._shared.broken_for(request.market, request.adjust) if shared else None:
-            path, problem = broken
-            error = file_error("shared_file_broken", other=path.name, reason=problem.describe())
-            raise Permanent(describe_error(shared[0][0], error), code="bad_file")
-        found += shared
+        key = (request.market, request.adjust, request.code)
+        contents = [(file.path.name, self._read(file, request)) for file in self._find(request)]
+        contents += self._read_archives(key)
+        found = [(name, stock) for name, content in contents for stock in content.stocks.values()]
+        notes = [note for _, content in contents for note in content.notes if note.code != "suspended"]
+        found += self._shared.of_stock(key)
+        for files in (self._shared, self._archives):
+            if files.holds(key) and (broken := files.broken_for(request.market, request.adjust)):
+                path, problem = broken
+                error = file_error("shared_file_broken", other=path.name, reason=problem.describe())
+                raise Permanent(describe_error(found[0][0], error), code="bad_file")
         try:
             bars, suspended = merge(request.code, found)
         except UnreadableFile as error:
@@ -86,12 +93,22 @@ class CsvSource:
             notes.append(Note("suspended", {"count": len(days)}))
         return Answer(within, suspended=days, notes=[note.describe() for note in notes])
 
+    def knows(self, key: SeriesKey) -> bool:
+        """Returns whether the folder holds any file of this market, adjustment and code."""
+        return self._holds(self._current_layout(), key)
+
+    def _use_mappings(self, mappings: Mappings) -> None:
+        """Reads all files anew, with these meanings of unknown headings."""
+        self._mappings = mappings
+        self._shared = SharedFiles(lambda file: read_file(file, self._volume_unit, mappings))
+        self._archives = Archives(lambda file: open_file(file, self._volume_unit, mappings))
+
     def _symbols(self, market: str, adjusts: Sequence[str]) -> Sequence[Symbol]:
         layout = self._scan()
         codes = {
             file.code for file in layout.files.values() if file.market == market and file.adjust in adjusts
         }
-        codes |= self._shared.codes(market, adjusts)
+        codes |= self._shared.codes(market, adjusts) | self._archives.codes(market, adjusts)
         if not codes:
             raise Permanent(self._describe_lack(market, adjusts), code="empty_stock_list")
         exchanges = {"HK": "HKEX"}
@@ -110,17 +127,24 @@ class CsvSource:
     def _find(self, request: Request) -> Sequence[QuoteFile]:
         """Returns the stock's own files; none if its bars are only in files of several stocks."""
         key = (request.market, request.adjust, request.code)
-        layout = self._layout
-        if layout is None or not layout.is_current() or not self._shared.is_current():
-            layout = self._scan()
-        if key not in layout.files and not self._shared.holds(key):
+        layout = self._current_layout()
+        if not self._holds(layout, key):
             raise _unknown_stock(request)
         file = layout.files.get(key)
         return (file, *file.others) if file else ()
 
+    def _holds(self, layout: Layout, key: SeriesKey) -> bool:
+        return key in layout.files or any(files.holds(key) for files in (self._shared, self._archives))
+
+    def _current_layout(self) -> Layout:
+        layout, shared = self._layout, (self._shared, self._archives)
+        if layout is None or not layout.is_current() or not all(files.is_current() for files in shared):
+            return self._scan()
+        return layout
+
     def _read(self, file: QuoteFile, request: Request) -> ParsedFile:
         try:
-            return read_file(file, self._volume_unit)
+            return read_file(file, self._volume_unit, self._mappings)
         except FileNotFoundError as error:
             raise _unknown_stock(request) from error
         except UnreadableFile as error:
@@ -130,24 +154,53 @@ class CsvSource:
         except OSError as error:
             raise Transient(f"{file.path.name}: {error.strerror}.") from error
 
+    def _read_archives(self, key: SeriesKey) -> list[tuple[str, ParsedFile]]:
+        try:
+            return self._archives.of_stock(key)
+        except UnreadableFile as error:
+            raise Permanent(describe_error(key[2], error), code="bad_file") from error
+        except OSError as error:
+            raise Transient(f"An archive can't be read: {error.strerror}.") from error
+
     def _scan(self) -> Layout:
         try:
             layout = scan_folder(self._folder)
+            mappings = read_mappings(self._folder)
+        except UnreadableFile as error:
+            raise Permanent(describe_error(self._folder.name, error), code="bad_file") from error
         except OSError as error:
             raise Transient(f"The folder of the files can't be listed: {error.strerror}.") from error
+        if mappings != self._mappings:
+            self._use_mappings(mappings)
         self._shared.update(layout.shared)
+        self._archives.update(layout.archives)
         self._layout = layout
         return layout
 
 
-def read_file(file: QuoteFile, volume_unit: str = "") -> ParsedFile:
+def read_file(file: QuoteFile, volume_unit: str = "", mappings: Mappings | None = None) -> ParsedFile:
     """Returns the file's bars and what was learnt about it. Raises `UnreadableFile` or `OSError`."""
-    return read_content(file, read_bytes(file.path), volume_unit)
+    return read_content(file, read_bytes(file.path), volume_unit, mappings)
 
 
-def read_content(file: QuoteFile, content: bytes, volume_unit: str = "") -> ParsedFile:
+def read_content(
+    file: QuoteFile, content: bytes, volume_unit: str = "", mappings: Mappings | None = None
+) -> ParsedFile:
     """Does the same for a file whose bytes are at hand, such as an uploaded one."""
-    return BarParser(file, parse_content(content, file.path.suffix), volume_unit).parse()
+    if file.path.suffix.lower() == tdx_day.SUFFIX:
+        table, notes = tdx_day.read_day_file(file, content)
+        return BarParser(file, table, notes=notes).parse()
+    return BarParser(file, parse_content(content, file.path.suffix), volume_unit, mappings).parse()
+
+
+def open_file(file: QuoteFile, volume_unit: str, mappings: Mappings) -> Archive:
+    """Returns the archive of a file or folder. Raises `UnreadableFile` or `OSError`."""
+    return open_archive(
+        file,
+        lambda member, content: read_content(member, content, volume_unit, mappings),
+        volume_unit,
+        mappings,
+    )
 
 
 def describe_error(name: str, error: UnreadableFile) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tasks_app.sources.csv_folder.headings import REQUIRED_NUMBERS, count_known, parse_heading
 from tasks_app.sources.csv_folder.problems import file_error
@@ -58,12 +58,16 @@ class QuoteTable:
 
 def read_bytes(path: Path) -> bytes:
     """Returns the file's content. Raises `UnreadableFile`, or `OSError` when it can't be opened."""
-    # A link that took the file's place since the folder was listed is not followed.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+    with open_regular(path) as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise file_error("too_big", limit=MAX_BYTES // 2**20)
     return content
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Returns the open file. A link that took its place since the folder was listed is not followed."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
 
 def read_table(path: Path) -> QuoteTable:
@@ -228,7 +232,7 @@ def _parse_parquet(content: bytes) -> QuoteTable:
         if sum(file.metadata.row_group(n).total_byte_size for n in groups) > MAX_UNPACKED_BYTES:
             raise file_error("too_big", limit=MAX_UNPACKED_BYTES // 2**20)
         table = file.read()
-        columns = [[_as_text(value) for value in column.to_pylist()] for column in table.columns]
+        columns = [[as_text(value) for value in column.to_pylist()] for column in table.columns]
     except MemoryError:  # pyarrow's is an ArrowException, too; the file is not at fault
         raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
@@ -277,7 +281,7 @@ def _check_unpacked_size(content: bytes) -> None:
 
 
 def _sheet_rows(values: Any) -> list[Row]:
-    rows = ((number, [_as_text(value) for value in cells]) for number, cells in enumerate(values, 1))
+    rows = ((number, [as_text(value) for value in cells]) for number, cells in enumerate(values, 1))
     return [(number, fields) for number, fields in rows if any(fields)]
 
 
@@ -291,7 +295,7 @@ def _width(fields: Sequence[str]) -> int:
     return max((at for at, cell in enumerate(fields, 1) if cell), default=0)
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     """Returns a value of Parquet or Excel as a CSV file would have it."""
     if value is None:
         return ""

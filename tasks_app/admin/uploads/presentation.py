@@ -1,0 +1,168 @@
+"""What the pages of uploads show of a file and of the report on it."""
+
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _, gettext_lazy, ngettext
+
+from tasks_app.admin.common import formatting
+from tasks_app.models import Upload
+from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.uploads import UploadState
+from tasks_app.quotes import uploads
+from tasks_app.quotes.file_preview import Report
+from tasks_app.quotes.uploads import Table
+from tasks_app.sources.csv_folder.column_mapping import NOT_USED
+
+MEGABYTE = 2**20
+SHOWN_PROBLEMS = 20
+STATE_STYLES = {
+    UploadState.CHECKING: ("info", "sync"),
+    UploadState.CHECKED: ("good", "fact_check"),
+    UploadState.TAKEN: ("good", "check_circle"),
+    UploadState.DISCARDED: ("plain", "delete"),
+}
+HOW_KNOWN = {
+    "amount": gettext_lazy("proved by the amounts"),
+    "against": gettext_lazy("proved by the amounts, against the columns"),
+    "columns": gettext_lazy("by the columns of the vendor"),
+    "fractions": gettext_lazy("by the decimals"),
+    "heading": gettext_lazy("by the heading"),
+    "market": gettext_lazy("as everywhere in this market"),
+    "nothing": gettext_lazy("no volume"),
+    "setting": gettext_lazy("by COLLECTOR_CSV_VOLUME_UNIT"),
+}
+MEANING_TEXTS = {
+    NOT_USED: gettext_lazy("– not used –"),
+    "day": gettext_lazy("day"),
+    "code": gettext_lazy("code"),
+    "open": gettext_lazy("open"),
+    "high": gettext_lazy("high"),
+    "low": gettext_lazy("low"),
+    "close": gettext_lazy("close"),
+    "volume": gettext_lazy("volume (the amounts tell the unit)"),
+    "volume(shares)": gettext_lazy("volume in shares"),
+    "volume(lots)": gettext_lazy("volume in lots of 100"),
+    "amount": gettext_lazy("amount (the prices tell the unit)"),
+    "amount(元)": gettext_lazy("amount in units of currency"),
+    "amount(千元)": gettext_lazy("amount in thousands"),
+    "amount(万元)": gettext_lazy("amount in ten thousands"),
+    "preclose": gettext_lazy("previous close"),
+    "change": gettext_lazy("change"),
+    "changepct": gettext_lazy("change in percent"),
+    "amplitude": gettext_lazy("amplitude in percent"),
+    "turnoverrate": gettext_lazy("turnover in percent"),
+}
+# The meaning that a heading has without being named, by the column that it is read as.
+MEANING_OF_COLUMN = {"prev_close": "preclose", "change_pct": "changepct", "turnover": "turnoverrate"}
+
+
+def describe_row(upload: Upload) -> dict[str, Any]:
+    """Returns an upload as a row of the list."""
+    report = uploads.report_of(upload)
+    return {
+        "pk": upload.pk,
+        "name": upload.name,
+        "of": describe_destination(upload),
+        "size": describe_size(upload.size),
+        "at": formatting.timestamp(upload.ended_at or upload.at),
+        "by": upload.user_name,
+        "state": describe_state(upload, report),
+        "bars": formatting.number(report.bars if report.done else None),
+        "left_out": formatting.number(report.left_out if _has_known_rows(report) else None),
+    }
+
+
+def describe_state(upload: Upload, report: Report) -> SafeString:
+    """Returns the state as a badge: a file that was checked may have nothing to take."""
+    if upload.state == UploadState.CHECKED and not report.bars:
+        return formatting.badge("bad", "error", _("can't be read"))
+    if upload.state == UploadState.CHECKED and report.problem_count:
+        return formatting.badge("warn", "warning", _("partly readable"))
+    return formatting.badge(*STATE_STYLES[UploadState(upload.state)], upload.get_state_display())
+
+
+def describe_destination(upload: Upload) -> str:
+    """Returns the market and adjustment that were chosen."""
+    market = Market(upload.market).label if upload.market else _("market as the codes say")
+    return f"{market} · {Adjust(upload.adjust).label}"
+
+
+def describe_size(size: int) -> str:
+    """Returns a number of bytes in MB or KB."""
+    return f"{size / MEGABYTE:,.1f} MB" if size >= MEGABYTE else f"{size / 1024:,.1f} KB"
+
+
+def describe_report(report: Report) -> dict[str, Any]:
+    """Returns the report in words and numbers: what is taken, what is left out and why."""
+    units = [_describe_unit(key, count, report.stocks) for key, count in report.units.items()]
+    codes = ", ".join(report.first_stocks)
+    facts = [
+        (_("Stocks"), f"{formatting.number(report.stocks)} ({codes}{', …' * (report.stocks > 5)})"),
+        (_("Days"), formatting.date_range(report.first_day, report.last_day)),  # type: ignore[arg-type]
+        (_("Format"), ", ".join(report.formats)),
+        (_("Volume"), "; ".join(units)),
+    ]
+    failed = report.unreadable
+    unreadable = [(_("Stocks that can't be read"), formatting.number(failed))] if failed else []
+    return {
+        "facts": [*(facts if report.stocks else []), *unreadable],
+        "rows": formatting.number(report.rows if _has_known_rows(report) else None),
+        "bars": formatting.number(report.bars),
+        "left_out": formatting.number(report.left_out if _has_known_rows(report) else None),
+        "reasons": _describe_left_out(report),
+        "notes": [_with_stocks(text, stocks) for text, stocks in report.described_notes(_)],
+        "problems": report.described_problems(_)[:SHOWN_PROBLEMS],
+        "more_problems": max(0, report.problem_count - SHOWN_PROBLEMS),
+        "unused_columns": ", ".join(report.unused_columns),
+    }
+
+
+def describe_columns(table: Table, meanings: dict[str, str]) -> list[dict[str, Any]]:
+    """Returns each heading with its first values, and the meanings to choose from."""
+    rows = []
+    for place, (heading, column) in enumerate(zip(table.header, table.columns, strict=True)):
+        chosen = meanings.get(heading.strip()) or MEANING_OF_COLUMN.get(column, column)
+        chosen = chosen if chosen in MEANING_TEXTS else NOT_USED
+        rows.append(
+            {
+                "place": place,
+                "heading": heading or _("(without a heading)"),
+                "values": " · ".join(row[place] for row in table.rows if place < len(row)),
+                "chosen": chosen,
+                "choices": [(value, text, value == chosen) for value, text in MEANING_TEXTS.items()],
+            }
+        )
+    return rows
+
+
+def _has_known_rows(report: Report) -> bool:
+    """Returns whether rows were counted at all: nobody knows how many an unreadable file has."""
+    return bool(report.done) and (bool(report.rows) or not report.unreadable)
+
+
+def _describe_unit(key: str, count: int, stocks: int) -> str:
+    unit, _bar, known_by = key.partition("|")
+    name = _("shares") if unit == "1" else _("lots of 100")
+    text = f"{name}, {HOW_KNOWN[known_by]}"
+    return _with_stocks(text, count) if count < stocks else text
+
+
+def _with_stocks(text: str, stocks: int) -> str:
+    if stocks < 2:
+        return text
+    counted = ngettext("%(count)s stock", "%(count)s stocks", stocks) % {"count": formatting.number(stocks)}
+    return f"{text} ({counted})"
+
+
+def _describe_left_out(report: Report) -> list[tuple[str, str]]:
+    """Returns why rows become no bars, with their numbers. They add up to the rows that are left out."""
+    counts = [(_("days without trading (suspended)"), report.suspended)]
+    counts += [
+        (_("bars that a collection refuses: %(code)s") % {"code": code}, count)
+        for code, count in report.refused.items()
+    ]
+    counts.append((_("rows of stocks that can't be read"), report.unreadable_rows))
+    rest = report.left_out - sum(count for _text, count in counts)
+    counts.append((_("rows that repeat others, or are of no stock: see the notes"), rest))
+    return [(text, formatting.number(count)) for text, count in counts if count]
