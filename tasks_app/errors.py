@@ -186,6 +186,7 @@ class StaleClaim(CollectorError):
 # workers serve readers of any language; pages show other readers the translation of its code.
 REASONS = {
     "all_failed": _("Every stock failed."),
+    "all_refused": _("The source refuses every request."),
     "amount_outside_range": _("Amount ÷ volume is outside the range from the session's low to its high."),
     "answer_too_large": _("The source's response is larger than the limit, and was not read any further."),
     "bad_answer": _("The source's response is malformed."),
@@ -237,6 +238,7 @@ REASONS = {
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
     "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
+    "all_refused": "The source %(source)s refuses every request. %(reason)s",
     "answer_too_large": "The source's response is larger than %(limit)s, and was not read any further.",
     "bad_answer": "The source's response is malformed: %(problem)s",
     "no_worker": "No worker has been active on this task for %(seconds)g s.",

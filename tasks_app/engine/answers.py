@@ -42,6 +42,7 @@ from tasks_app.sources.base import (
     SelectiveDaySource,
     Source,
     SourceError,
+    SourceRefusal,
     Symbol,
     Transient,
     UnknownStock,
@@ -179,7 +180,7 @@ def to_source_error(error: BaseException) -> SourceError:
     A `SourceError` keeps its kind, code, sentence and `retry_after`. Anything else, `SystemExit` included,
     is a fault of the source's code and becomes `source_raised`. Call it while handling the error.
     """
-    for kind in (UnknownStock, Permanent, Transient, SourceError):
+    for kind in (UnknownStock, SourceRefusal, Permanent, Transient, SourceError):
         if is_a(error, kind):
             code = _read_attribute(error, "code", read_text) or ""
             retry_after = _read_attribute(error, "retry_after", read_seconds)

@@ -15,7 +15,7 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import LeftAside, SourceError, Transient
+from tasks_app.sources.base import LeftAside, Permanent, SourceError, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
@@ -104,6 +104,8 @@ def fetch_stock_list(
         limiter.cancel(permit)
     if isinstance(call.error, Transient):
         limiter.record_failure(permit, call.error)
+    elif isinstance(call.error, Permanent):
+        limiter.record_refusal(permit, call.error, lambda: True)  # a list alone proves little
     else:
         limiter.record_success(permit)
     if call.error:

@@ -27,7 +27,13 @@ from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
-from tasks_app.engine.source_router import RECHECK_SECONDS, SourceRouter, SourceState, is_stalled
+from tasks_app.engine.source_router import (
+    RECHECK_SECONDS,
+    SourceRouter,
+    SourceState,
+    describe_refusal,
+    is_stalled,
+)
 from tasks_app.errors import StaleClaim
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
@@ -244,7 +250,9 @@ class Slice:
         return _recheck_after(blocked.seconds)
 
     def _fail_if_stalled(self, blocked: Blocked) -> None:
-        """Fails the task if it has collected nothing for too long because its source is blocked."""
+        """Fails the task if its source refuses every request, or has been blocked for too long."""
+        if blocked.refusal_code:
+            lifecycle.fail(self.task.pk, *describe_refusal(self.task.source, blocked))
         if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
             message = errors.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
             lifecycle.fail(self.task.pk, "source_paused", message)

@@ -99,6 +99,16 @@ class Permanent(SourceError):
     code = "source_refused"
 
 
+class SourceRefusal(Permanent):
+    """The source refuses every request, whatever its stock: a wrong token, an outdated client, other columns.
+
+    After a few of these in a row the source is paused, and the task goes on with the next source of its
+    fallback chain, or fails with this error.
+    """
+
+    code = "all_refused"
+
+
 class UnknownStock(Permanent):
     """The source does not know the code."""
 
