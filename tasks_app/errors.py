@@ -81,6 +81,12 @@ class SourceBroken(OrderError):
     template = _("The source “%(source)s” of COLLECTOR_SOURCES can't be used: %(reason)s.")
 
 
+class SourceUnusable(OrderError):
+    code = "source_unusable"
+    field = "source"
+    template = _("The source “%(source)s” can't be used: %(reason)s")
+
+
 class NoSourceForMarket(OrderError):
     code = "no_source_for_market"
     field = "market"
@@ -228,6 +234,7 @@ REASONS = {
     "source_paused": _("The source is paused: it refused repeatedly, or the day's requests are used up."),
     "source_raised": _("The source's code raised an error."),
     "source_refused": _("The source refused the request."),
+    "source_unusable": _("The source can't be used: it can't even be set up, as without a token."),
     "stock_list_shrank": _("The stock list is much shorter than the previous one: pages may be missing."),
     "throttled": _("The source is throttling: too many requests."),
     "timeout": _("The source did not respond in time."),
@@ -250,6 +257,7 @@ STORED_REASONS = {
         "on %(host)s it is not installed or not configured."
     ),
     "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
+    "source_unusable": "The source %(source)s can't be used on %(host)s: %(reason)s",
     "timeout": "The source did not respond within %(seconds)g s.",
     "worker_lost": (
         "Workers lost while they collected this stock: %(losses)d, of these with no other stock in hand: "
@@ -273,6 +281,7 @@ WARNINGS = {
         "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
         "not configured there."
     ),
+    "source_unusable": _("The source “%(source)s” can't be used on %(host)s: %(reason)s"),
     "stock_list_kept": _(
         "The stock list could not be read, so the stored list of %(stocks)s stocks is used. %(message)s"
     ),

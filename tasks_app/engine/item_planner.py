@@ -30,24 +30,27 @@ def plan(
     fetch: Callable[[], StockListing],
     conf: Conf,
     after_batch: Callable[[], None] = lambda: None,
+    *,
+    source: str = "",
 ) -> bool:
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
-    `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
-    stored list is used and the task gets a warning, unless the list is free: then it is what the source has
-    now, however short, or the task fails. Stocks and items are stored in batches, and `after_batch` is called
-    between them. Raises `StaleClaim` when the task ends meanwhile, and what `after_batch` and, apart from
-    `SourceError`, `fetch` raise.
+    `fetch` requests the list of `source`, by default the task's own; it is called unless the stored list is
+    recent enough. If it fails, an older stored list is used and the task gets a warning, unless the list is
+    free: then it is what the source has now, however short, or the task fails. Stocks and items are stored in
+    batches, and `after_batch` is called between them. Raises `StaleClaim` when the task ends meanwhile, and
+    what `after_batch` and, apart from `SourceError`, `fetch` raise.
     """
-    is_free = registry.traits(task.source, conf).list_is_free
-    recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
+    source = source or task.source
+    is_free = registry.traits(source, conf).list_is_free
+    recent = None if is_free else stock_list.fresh_codes(task.market, source, conf.list_max_age)
     try:
         if not (codes := recent):
             symbols = fetch()
             today = market_today(task.market)
             stock_list.sync(
                 task.market,
-                task.source,
+                source,
                 symbols,
                 today=today,
                 accept_shrink=is_free,
@@ -57,7 +60,7 @@ def plan(
             codes = list(dict.fromkeys(symbol.code for symbol in symbols))
             del symbols
     except SourceError as error:
-        codes = [] if is_free else stock_list.stored_codes(task.market, task.source)
+        codes = [] if is_free else stock_list.stored_codes(task.market, source)
         if not codes:
             lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
             return False

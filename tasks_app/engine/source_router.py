@@ -81,7 +81,7 @@ class SourceState:
         return is_source_failure
 
     def wait_seconds(self) -> float:
-        """Returns the seconds until it is of use to wait for the source: never, if it refuses every request."""
+        """Returns the seconds to wait for the source; infinite if it refuses every request."""
         blocked = self.blocked()
         if blocked is None:
             return 0.0
@@ -152,11 +152,12 @@ class StockRequest:
 
 
 class SourceRouter:
-    """The task's sources in fallback order."""
+    """The task's sources that can be used here, in fallback order; at least one can."""
 
     def __init__(self, task: CollectionTask, conf: Conf) -> None:
         available = registry.available(conf)
-        names = [task.source, *(name for name in task.fallbacks if name in available)]
+        names = [name for name in (task.source, *task.fallbacks) if name in available]
+        names = [name for name in names if not registry.why_unusable(name, conf)] or [task.source]
         self.conf = conf
         self.sources = [SourceState(task, name, position, conf) for position, name in enumerate(names)]
 

@@ -18,6 +18,7 @@ from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
+from tasks_app.throttle import status as limiter_status
 
 COLOURS = {"running": "cyan", "completed": "green", "failed": "red", "cancelled": "yellow"}
 
@@ -54,6 +55,16 @@ def progress_text(task: CollectionTask) -> str:
     }
 
 
+def pause_text(task: CollectionTask) -> str:
+    """Returns until when a running task's source takes no requests, and why; "" while it takes them."""
+    limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
+    if limiter is None or limiter.paused_until is None:
+        return ""
+    until = timezone.localtime(limiter.paused_until).strftime("%Y-%m-%d %H:%M:%S")
+    text = _("the source “%(source)s” is paused until %(time)s:")
+    return text % {"source": limiter.source, "time": until} + f"\n{limiter.reason}"
+
+
 def print_summary(task: CollectionTask, console: Console) -> None:
     """Prints a table of a task's results and the reasons of failures."""
     table = Table(box=SIMPLE, show_header=False)
@@ -67,13 +78,16 @@ def print_summary(task: CollectionTask, console: Console) -> None:
 
 
 def print_table(tasks: Collection[CollectionTask], console: Console) -> None:
-    """Prints two lines per task: 80 columns hold the whole id, which users copy, and little else."""
+    """Prints two lines per task, since 80 columns hold the whole id, which users copy, and little else.
+
+    Further lines say what the running task waits for.
+    """
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
     for head in (_("task"), _("status"), _("started at")):
         table.add_column(head, no_wrap=head != _("started at"), overflow="fold")
     for task in tasks:
         table.add_row(
-            f"{task.pk}\n  {progress_text(task)}",
+            "\n  ".join([str(task.pk), progress_text(task), *pause_text(task).splitlines()]),
             Text(status_label(task), style=COLOURS.get(task.status, "")),
             Text(f"{start_time(task)}\n{task.market} {task.source}"),
         )
@@ -107,6 +121,8 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
         (_("bars refused"), f"{task.refused_count:,}"),
         (_("bars flagged"), f"{task.flagged_count:,}"),
     ]
+    if pause := pause_text(task):
+        rows.append((_("waiting"), pause))
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several
         counts = {key: f"{number:,}" for key, number in share.items()}
         rows.append((source, _("%(stocks)s stocks, %(bars)s bars") % counts))

@@ -30,7 +30,7 @@ class LimiterStatus:
     """The state of a source's limiter. `rate` is in requests per second; 0 means no limit.
 
     `paused_until` (aware), the `seconds` until then and `reason`, one sentence, are set while the source is
-    paused or capped. `refusals` counts consecutive ones. `refusal_code` is the code of a source that is paused
+    paused or capped. `refusals` counts consecutive ones. `refusal_code` is set while a source is paused
     because it refuses every request.
     """
 
