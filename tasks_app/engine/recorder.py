@@ -102,7 +102,6 @@ class Recorder:
                 message = errors.stored_reason("series_moved")
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
-            findings.record_findings(request, origin, result)
             outcome = replace(outcome, note=sanitize_message("; ".join(answer.notes)))
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
@@ -119,12 +118,17 @@ class Recorder:
         stored_before = count_bars_within(current, self.planner.window())
         stored = upsert.upsert_bars(request, origin, result.bars, expect_new=current is None)
         findings.record_corrections(request, origin, stored.corrections)
+        result = _without_known_flags(item, result, stored)
+        findings.record_findings(request, origin, result)
         outcome, removed = _outcome_of(item, result), 0
         if outcome.state == ItemState.SUCCEEDED:
             removed = self._remove_retracted(item, result, answer, origin)
             self._update_series(item, result, current, stored, days_are_complete, recount=bool(removed))
         corrected = stored.corrected + removed
         skipped = max(stored.skipped, stored_before - corrected)
+        if request.compares:  # bars outside of the task's days are not counted
+            first = self.planner.window()[0]
+            skipped = stored_before - sum(diff.new.day >= first for diff in stored.corrections)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=skipped)
 
     def _remove_retracted(
@@ -148,10 +152,12 @@ class Recorder:
         lost = adjusted_series.lost_days(request, result.bars)
         if adjusted_series.is_truncated(current, result.bars, lost):
             series.mark_for_refetch(current)
+            findings.record_findings(request, origin, result)
             message = errors.stored_reason("series_cut", lost=len(lost), stored=current.bars)
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
         stored = upsert.upsert_bars(request, origin, result.bars, overwrite=True)
         adjusted_series.delete_days(request, lost)
+        findings.record_findings(request, origin, result)
         findings.record_rebase(request, origin, stored.corrections, lost)
         self._update_series(item, result, None, stored, days_are_complete=False)
         corrected = stored.corrected + len(lost)
@@ -191,6 +197,14 @@ class Recorder:
         """Makes sure that the stock has a row, and marks its full history."""
         if is_full or stored.stock is None:
             upsert.save_stock(self.task.market, claim.code, is_full)
+
+
+def _without_known_flags(
+    item: StockRequest, result: ValidationResult, stored: UpsertResult
+) -> ValidationResult:
+    """Returns the result without the flags of compared bars that are still the same: they were counted."""
+    changed, first = {diff.new.day for diff in stored.corrections}, item.request.missing_from
+    return replace(result, flags=[flag for flag in result.flags if flag.day >= first or flag.day in changed])
 
 
 def _outcome_of(item: StockRequest, result: ValidationResult) -> Outcome:

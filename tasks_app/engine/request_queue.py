@@ -205,6 +205,8 @@ class RequestQueue:
         if error is None and not problem:
             source.days.store(day, bars)
             return
+        if not is_source_failure and source.days.drop_compared(day):
+            return
         may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if is_source_failure or source.days.record_failure(may_pass):
             source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))

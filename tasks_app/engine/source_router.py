@@ -19,12 +19,12 @@ from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import OutOfMemory
 from tasks_app.engine.day_fetches import DayFetcher
-from tasks_app.engine.request_planner import StoredState
+from tasks_app.engine.request_planner import PlannedRequest, StoredState
 from tasks_app.lifecycle import Claim
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.sources import registry
-from tasks_app.sources.base import Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import Permanent, SourceError, Transient, UnknownStock
 from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 
 MAX_IN_FLIGHT = 16
@@ -114,7 +114,7 @@ class StockRequest:
     """
 
     claim: Claim
-    request: Request
+    request: PlannedRequest
     stored: StoredState
     source: SourceState
     notes: list[str] = field(default_factory=list)
@@ -168,7 +168,7 @@ class SourceRouter:
                 return source
         return min(self.sources, key=SourceState.wait_seconds)
 
-    def route(self, claim: Claim, request: Request, stored: StoredState) -> StockRequest:
+    def route(self, claim: Claim, request: PlannedRequest, stored: StoredState) -> StockRequest:
         """Returns the work item of a claimed stock, at the source that its attempts have reached.
 
         A source before the current one is skipped: it is blocked for long.
