@@ -212,6 +212,7 @@ REASONS = {
     "empty_answer": _("The source sent an empty response, as throttling sources do."),
     "empty_stock_list": _("The source's stock list of this market is empty."),
     "future_day": _("A bar's date is in the future."),
+    "history_cut": _("The source sent only a part of the stock's history."),
     "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),

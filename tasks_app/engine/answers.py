@@ -109,11 +109,12 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
         return Answer(read_bars(answer, conf))
     with _reading("the response"):
         bars, suspended, notes = list(answer), answer.suspended, answer.notes
+        is_whole = answer.is_whole is True
     days = [
         _read_value(BAR_FIELDS[0], day, number) for number, day in _rows(suspended, "a list of days", MOST)
     ]
     texts = [_read_value(TEXT, note, number) for number, note in _rows(notes, "a list of notes", MOST)]
-    return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES])
+    return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES], is_whole=is_whole)
 
 
 def read_left_aside(answer: Any) -> list[LeftAside]:

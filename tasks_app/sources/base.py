@@ -32,15 +32,23 @@ class Answer(list[Bar]):
     """The bars of one request, with what else the source said of its days.
 
     A source may return any sequence of bars; with this one it can tell more. `suspended` are the days on
-    which it says that the stock was suspended, `notes` English sentences on what it left out.
+    which it says that the stock was suspended, `notes` English sentences on what it left out. `is_whole`: the
+    vendor confirms that there are no bars between the first requested day and the first bar. Otherwise that
+    is believed of a stock that was listed by then only once it is told twice.
     """
 
     def __init__(
-        self, bars: Iterable[Bar] = (), *, suspended: Sequence[date] = (), notes: Sequence[str] = ()
+        self,
+        bars: Iterable[Bar] = (),
+        *,
+        suspended: Sequence[date] = (),
+        notes: Sequence[str] = (),
+        is_whole: bool = False,
     ) -> None:
         super().__init__(bars)
         self.suspended = tuple(suspended)
         self.notes = tuple(notes)
+        self.is_whole = is_whole
 
 
 class LeftAside(NamedTuple):

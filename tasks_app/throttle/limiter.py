@@ -32,7 +32,7 @@ JITTER = 0.005
 AHEAD_SECONDS = 1.0
 CLOCK_GRAIN = 0.002  # SQLite's clock has milliseconds
 # Errors that may concern a single stock. Every other refusal concerns the source as a whole.
-STOCK_ERRORS = frozenset({"timeout", "empty_answer", "source_error"})
+STOCK_ERRORS = frozenset({"timeout", "empty_answer", "history_cut", "source_error"})
 # Errors that no retry helps, and that concern every stock of the source: for certain, or very likely.
 CERTAIN_ERRORS = frozenset({"login_refused", "client_outdated"})
 LIKELY_ERRORS = frozenset({"columns_changed", "units_changed"})
