@@ -128,7 +128,7 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str]]:
         rows.append((source, _("%(stocks)s stocks, %(bars)s bars") % counts))
     for params in selectors.warnings(task.pk):
         rows.append((_("warning"), errors.translated_warning(params)))
-    if reason := errors.translated_reason(task.error_code) or task.error_message:
+    if reason := " ".join(filter(None, (errors.translated_reason(task.error_code), task.error_message))):
         rows.append((_("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])
