@@ -123,7 +123,7 @@ class Recorder:
         findings.record_corrections(request, origin, stored.corrections)
         result = _without_known_flags(item, result, stored)
         findings.record_findings(request, origin, result)
-        outcome, removed = _outcome_of(item, result), 0
+        outcome, removed = _outcome_of(item, result, stored.collected), 0
         if outcome.state == ItemState.SUCCEEDED:
             removed = self._remove_retracted(item, result, answer, origin)
             believed_from = request.start if days_are_complete else _believed_from(item, result, answer)
@@ -240,9 +240,16 @@ def _without_known_flags(
     return replace(result, flags=[flag for flag in result.flags if flag.day >= first or flag.day in changed])
 
 
-def _outcome_of(item: StockRequest, result: ValidationResult) -> Outcome:
-    """Returns the outcome without counts of stored bars: a response with only refused bars has failed."""
-    state = ItemState.FAILED if result.refused and not result.bars else ItemState.SUCCEEDED
+def _outcome_of(item: StockRequest, result: ValidationResult, collected: int = 0) -> Outcome:
+    """Returns the outcome without counts of stored bars.
+
+    A response with only refused bars of the missing days has failed, whatever it has of the compared ones,
+    unless bars of these were `collected`.
+    """
+    start, missing_from = item.request.start, item.request.missing_from
+    is_refused = any(not start <= issue.day < missing_from for issue in result.refused)
+    has_news = collected > 0 or any(bar.day >= missing_from for bar in result.bars)
+    state = ItemState.FAILED if is_refused and not has_news else ItemState.SUCCEEDED
     refused = len(result.refused)
     outcome = Outcome(state, source=item.source.name, refused=refused, flagged=result.flagged_count)
     if not refused:

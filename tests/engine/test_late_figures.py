@@ -134,6 +134,27 @@ def test_revision_that_makes_no_sense_keeps_the_stored_bar():
     assert DailyBar.objects.get(day=DAYS[9]).high == make_bar(DAYS[9]).high
 
 
+@pytest.mark.parametrize(("place", "status"), [(10, "failed"), (9, "completed")], ids=["new", "compared"])
+def test_stock_fails_if_its_only_new_bar_is_refused(place, status):
+    set_bars(CODE, DAYS[: place + 1])
+    collect(DAYS[0], DAYS[9])
+    revise(DAYS[place], high=1.0)
+    task = collect(DAYS[0], DAYS[10])
+    assert (task.status, task.refused_count) == (status, 1)
+    series = Series.objects.get()
+    assert (series.bars, series.last_day) == (10, DAYS[9])
+
+
+def test_bar_that_comes_late_is_collected():
+    """A day that counts as answered, since other stocks had bars, gets its bar after all."""
+    set_bars(CODE, [*DAYS[:9], DAYS[10]])
+    collect(DAYS[0], DAYS[10])
+    set_bars(CODE, DAYS)
+    task = collect(DAYS[11], DAYS[11])
+    assert (task.collected_count, task.skipped_count) == (2, 0)
+    assert Series.objects.get().bars == 12
+
+
 def test_stock_suspended_on_the_new_day_proves_it_by_its_old_bars():
     set_bars(CODE, DAYS[:10])
     set_bars("600001", DAYS)
