@@ -81,6 +81,12 @@ class SourceBroken(OrderError):
     template = _("The source “%(source)s” of COLLECTOR_SOURCES can't be used: %(reason)s.")
 
 
+class SourceUnusable(OrderError):
+    code = "source_unusable"
+    field = "source"
+    template = _("The source “%(source)s” can't be used: %(reason)s")
+
+
 class NoSourceForMarket(OrderError):
     code = "no_source_for_market"
     field = "market"
@@ -227,6 +233,7 @@ class StaleClaim(CollectorError):
 # workers serve readers of any language; pages show other readers the translation of its code.
 REASONS = {
     "all_failed": _("Every stock failed."),
+    "all_refused": _("The source refuses every request."),
     "amount_outside_range": _("Amount ÷ volume is outside the range from the session's low to its high."),
     "answer_too_large": _("The source's response is larger than the limit, and was not read any further."),
     "bad_answer": _("The source's response is malformed."),
@@ -246,6 +253,7 @@ REASONS = {
     "empty_answer": _("The source sent an empty response, as throttling sources do."),
     "empty_stock_list": _("The source's stock list of this market is empty."),
     "future_day": _("A bar's date is in the future."),
+    "history_cut": _("The source sent only a part of the stock's history."),
     "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
@@ -269,6 +277,7 @@ REASONS = {
     "source_paused": _("The source is paused: it refused repeatedly, or the day's requests are used up."),
     "source_raised": _("The source's code raised an error."),
     "source_refused": _("The source refused the request."),
+    "source_unusable": _("The source can't be used: it can't even be set up, as without a token."),
     "stock_list_shrank": _("The stock list is much shorter than the previous one: pages may be missing."),
     "throttled": _("The source is throttling: too many requests."),
     "timeout": _("The source did not respond in time."),
@@ -279,6 +288,7 @@ REASONS = {
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
     "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
+    "all_refused": "The source %(source)s refuses every request. %(reason)s",
     "answer_too_large": "The source's response is larger than %(limit)s, and was not read any further.",
     "bad_answer": "The source's response is malformed: %(problem)s",
     "no_worker": "No worker has been active on this task for %(seconds)g s.",
@@ -292,6 +302,7 @@ STORED_REASONS = {
         "on %(host)s it is not installed or not configured."
     ),
     "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
+    "source_unusable": "The source %(source)s can't be used on %(host)s: %(reason)s",
     "timeout": "The source did not respond within %(seconds)g s.",
     "worker_lost": (
         "Workers lost while they collected only this stock: %(isolated)d. "
@@ -315,6 +326,7 @@ WARNINGS = {
         "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
         "not configured there."
     ),
+    "source_unusable": _("The source “%(source)s” can't be used on %(host)s: %(reason)s"),
     "stock_list_kept": _(
         "The stock list could not be read, so the stored list of %(stocks)s stocks is used. %(message)s"
     ),

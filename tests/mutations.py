@@ -216,6 +216,27 @@ MUTATIONS = (
         "tests/throttle/test_limiter.py",
     ),
     Mutation(
+        "refusals of everything are counted while they are identical",
+        "tasks_app/throttle/limiter.py",
+        'Case(When(same, then=F("refusals") + 1), default=Value(1))',
+        'F("refusals") + 1',
+        "tests/throttle/test_limiter.py",
+    ),
+    Mutation(
+        "the last five stored bars are compared",
+        "tasks_app/engine/request_planner.py",
+        '"day", "source")[:OVERLAP_BARS]',
+        '"day", "source")[:1]',
+        "tests/engine/test_late_figures.py",
+    ),
+    Mutation(
+        "a history that may have been cut is not answered",
+        "tasks_app/engine/recorder.py",
+        "if was_told_before or first - max",
+        "if True or first - max",
+        "tests/engine/test_cut_histories.py",
+    ),
+    Mutation(
         "the breaker opens after so many refusals",
         "tasks_app/throttle/limiter.py",
         "surplus = row.refusals - conf.breaker_after",

@@ -111,6 +111,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
             order = plans.build_order(plan, database_now())
             resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
             orders.require_market(order, resolved)
+            orders.require_usable_source(resolved, settings.COLLECTOR)
         except errors.OrderError as error:
             field = "codes" if error.field == "stock_codes" else error.field
             self.add_error(field if field in self.fields else None, str(error))

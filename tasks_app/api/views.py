@@ -40,6 +40,7 @@ class TaskViewSet(ViewSet):
     @openapi.START
     def start(self, request: Request) -> Response:
         order = Order(**validated(serializers.StartBody, request.data))
+        orders.require_usable_source(order, settings.COLLECTOR)
         key = get_idempotency_key(request)
         task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
         return Response(payloads.task_started(task))

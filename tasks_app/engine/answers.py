@@ -42,6 +42,7 @@ from tasks_app.sources.base import (
     SelectiveDaySource,
     Source,
     SourceError,
+    SourceRefusal,
     Symbol,
     Transient,
     UnknownStock,
@@ -108,6 +109,7 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
         return Answer(read_bars(answer, conf))
     with _reading("the response"):
         bars, suspended, notes = list(answer), answer.suspended, answer.notes
+        is_whole = answer.is_whole is True
     most, size = conf.answer_max_bars, _Size(conf)
     rows = _rows(suspended, "a list of days", most, "days (COLLECTOR_ANSWER_MAX_BARS)")
     days = [_read_value(BAR_FIELDS[0], day, number) for number, day in rows]
@@ -115,7 +117,7 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
     for number, note in _rows(notes, "a list of notes", most, "notes (COLLECTOR_ANSWER_MAX_BARS)"):
         texts.append(_read_value(TEXT, note, number))
         size.add(texts[-1])
-    return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES])
+    return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES], is_whole=is_whole)
 
 
 def read_left_aside(answer: Any, conf: Conf) -> list[LeftAside]:
@@ -182,7 +184,7 @@ def to_source_error(error: BaseException) -> SourceError:
     A `SourceError` keeps its kind, code, sentence and `retry_after`. Anything else, `SystemExit` included,
     is a fault of the source's code and becomes `source_raised`. Call it while handling the error.
     """
-    for kind in (UnknownStock, Permanent, Transient, SourceError):
+    for kind in (UnknownStock, SourceRefusal, Permanent, Transient, SourceError):
         if is_a(error, kind):
             code = _read_attribute(error, "code", read_text) or ""
             retry_after = _read_attribute(error, "retry_after", read_seconds)

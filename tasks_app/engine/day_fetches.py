@@ -15,29 +15,34 @@ from uuid import UUID
 from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import CallPool
+from tasks_app.engine.request_planner import PlannedRequest
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
 from tasks_app.sources import registry
-from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.base import Bar
 
 FAILED = "by_day_failed"
 OFFER_SECONDS = 1.0  # in which a source must say whether it offers a day: it needs no request for that
+MAX_COMPARED = 5  # stored days that are requested again, in case the vendor has revised them
 MIN_SHARE = 0.8  # of the stocks that traded before: a day with fewer was cut off
 Day = Mapping[str, Bar]  # bars by code
 
 
 @dataclass
 class DayCache:
-    """The days of one task and source that this process holds: at most COLLECTOR_DAYS_AT_ONCE.
+    """The days of one task and source that this process holds: COLLECTOR_DAYS_AT_ONCE and `MAX_COMPARED`.
 
-    `wanted` are the days requested or held, `failures` counts the consecutive failed requests, and with
+    `wanted` are the days requested or held, `compared` stored days that are requested to be compared, and
+    `dropped` those of them that can't be had. `failures` counts the consecutive failed requests, and with
     `given_up` no more days are requested.
     """
 
     days: dict[date, Day] = field(default_factory=dict)
     wanted: set[date] = field(default_factory=set)
+    compared: set[date] = field(default_factory=set)
+    dropped: set[date] = field(default_factory=set)
     failures: int = 0
     given_up: bool = False
 
@@ -72,22 +77,24 @@ class DayFetcher:
         if self.is_worthwhile and not self.cache.given_up:
             self._give_up_like_others()
 
-    def sessions_for(self, request: Request, calls: CallPool[Any]) -> tuple[date, ...]:
+    def sessions_for(self, request: PlannedRequest, calls: CallPool[Any]) -> tuple[date, ...]:
         """Returns the days that answer the request; none if the stock is to be requested by itself.
 
-        `calls` are those of the slice: see `_is_offered`.
+        Stored days to compare are left out where they can't be had: the missing ones decide. `calls` are
+        those of the slice: see `_is_offered`.
         """
-        most, length = self.conf.days_at_once, (request.end - request.start).days
+        first = max(request.start, request.missing_from)
+        most, length = self.conf.days_at_once, (request.end - first).days
         if not self.is_worthwhile or self.cache.given_up or length > 3 * most + 30:
             return ()
-        days = [request.start + timedelta(days=n) for n in range(length + 1)]
+        days = [first + timedelta(days=n) for n in range(length + 1)]
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:
             return ()
         if self.selects_days and not all(self._is_offered(day, calls) for day in sessions):
             return ()
         self.cache.wanted.update(sessions)
-        return tuple(sessions)
+        return (*self._compared_days(request.start, first, calls), *sessions)
 
     def missing(self, sessions: Collection[date]) -> list[date]:
         """Returns the days that are not cached yet: to be requested, or in flight."""
@@ -119,6 +126,14 @@ class DayFetcher:
         self.cache.days[day] = bars
         self.cache.failures = 0
 
+    def drop_compared(self, day: date) -> bool:
+        """Does without a day that no stock lacks. Returns False for any other day."""
+        if day in self.cache.wanted:
+            return False
+        self.cache.compared.discard(day)
+        self.cache.dropped.add(day)
+        return True
+
     def record_failure(self, may_pass: bool) -> bool:
         """Counts a failed day. Returns False once no more days are to be requested."""
         self.cache.failures += 1
@@ -138,6 +153,23 @@ class DayFetcher:
             self.cache.given_up = True
         elif lost >= self.conf.max_attempts:
             self.problem, self.cache.given_up = f"Workers lost while they requested one: {lost}.", True
+
+    def _compared_days(self, start: date, first: date, calls: CallPool[Any]) -> list[date]:
+        """Returns the newest sessions from `start` until before `first` that can be had; at most five."""
+        cache, compared = self.cache, list[date]()
+        day = first - timedelta(days=1)
+        while day >= start and len(compared) < MAX_COMPARED:
+            is_held = day in cache.wanted or day in cache.compared
+            if self._is_session(day) and day not in cache.dropped:
+                if not (is_held or len(cache.compared) < MAX_COMPARED):
+                    break
+                if self.selects_days and not self._is_offered(day, calls):
+                    cache.dropped.add(day)
+                else:
+                    cache.compared.add(day)
+                    compared.append(day)
+            day -= timedelta(days=1)
+        return compared[::-1]
 
     def _is_offered(self, day: date, calls: CallPool[Any]) -> bool:
         """Asks the source, once per slice and day, in a thread: its code may raise anything, or hang.

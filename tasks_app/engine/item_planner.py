@@ -15,7 +15,7 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, LeftAside, Request, SourceError, Transient
+from tasks_app.sources.base import Answer, LeftAside, Permanent, Request, SourceError, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
@@ -30,24 +30,27 @@ def plan(
     fetch: Callable[[], StockListing],
     conf: Conf,
     after_batch: Callable[[], None] = lambda: None,
+    *,
+    source: str = "",
 ) -> bool:
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
-    `fetch` requests the list; it is called unless the stored list is recent enough. If it fails, an older
-    stored list is used and the task gets a warning, unless the list is free: then it is what the source has
-    now, however short, or the task fails. Stocks and items are stored in batches, and `after_batch` is called
-    between them. Raises `StaleClaim` when the task ends meanwhile, and what `after_batch` and, apart from
-    `SourceError`, `fetch` raise.
+    `fetch` requests the list of `source`, by default the task's own; it is called unless the stored list is
+    recent enough. If it fails, an older stored list is used and the task gets a warning, unless the list is
+    free: then it is what the source has now, however short, or the task fails. Stocks and items are stored in
+    batches, and `after_batch` is called between them. Raises `StaleClaim` when the task ends meanwhile, and
+    what `after_batch` and, apart from `SourceError`, `fetch` raise.
     """
-    is_free = registry.traits(task.source, conf).list_is_free
-    recent = None if is_free else stock_list.fresh_codes(task.market, task.source, conf.list_max_age)
+    source = source or task.source
+    is_free = registry.traits(source, conf).list_is_free
+    recent = None if is_free else stock_list.fresh_codes(task.market, source, conf.list_max_age)
     try:
         if not (codes := recent):
             symbols = fetch()
             today = market_today(task.market)
             synced = stock_list.sync(
                 task.market,
-                task.source,
+                source,
                 symbols,
                 today=today,
                 accept_shrink=is_free,
@@ -58,7 +61,7 @@ def plan(
             codes = synced.codes
             del symbols
     except SourceError as error:
-        codes = [] if is_free else stock_list.stored_codes(task.market, task.source)
+        codes = [] if is_free else stock_list.stored_codes(task.market, source)
         if not codes:
             lifecycle.fail_by(lane, error.code, f"The stock list could not be read. {error}")
             return False
@@ -110,6 +113,8 @@ def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[
         limiter.cancel(permit)
     if isinstance(call.error, Transient):
         limiter.record_failure(permit, call.error)
+    elif isinstance(call.error, Permanent):
+        limiter.record_refusal(permit, call.error, lambda: True)  # a list alone proves little
     else:
         limiter.record_success(permit)
     if call.error:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 
 from django.conf import settings
@@ -27,6 +27,9 @@ from tasks_app.sources.base import Answer, Bar
 from tasks_app.sources.market_time import market_today
 
 logger = logging.getLogger(__name__)
+MAX_START_GAP = timedelta(
+    days=15
+)  # from a stock's first requested day to its first bar: no holiday is longer
 
 
 class Recorder:
@@ -102,7 +105,6 @@ class Recorder:
                 message = errors.stored_reason("series_moved")
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
-            findings.record_findings(request, origin, result)
             outcome = replace(outcome, note=sanitize_message("; ".join(answer.notes)))
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
@@ -119,12 +121,26 @@ class Recorder:
         stored_before = count_bars_within(current, self.planner.window())
         stored = upsert.upsert_bars(request, origin, result.bars, expect_new=current is None)
         findings.record_corrections(request, origin, stored.corrections)
-        outcome, removed = _outcome_of(item, result), 0
+        result = _without_known_flags(item, result, stored)
+        findings.record_findings(request, origin, result)
+        outcome, removed = _outcome_of(item, result, stored.collected), 0
         if outcome.state == ItemState.SUCCEEDED:
             removed = self._remove_retracted(item, result, answer, origin)
-            self._update_series(item, result, current, stored, days_are_complete, recount=bool(removed))
+            believed_from = request.start if days_are_complete else _believed_from(item, result, answer)
+            self._update_series(
+                item,
+                result,
+                current,
+                stored,
+                days_are_complete=days_are_complete,
+                believed_from=believed_from,
+                recount=bool(removed),
+            )
         corrected = stored.corrected + removed
         skipped = max(stored.skipped, stored_before - corrected)
+        if request.compares:  # bars outside of the task's days are not counted
+            first = self.planner.window()[0]
+            skipped = stored_before - sum(diff.new.day >= first for diff in stored.corrections)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=skipped)
 
     def _remove_retracted(
@@ -148,12 +164,14 @@ class Recorder:
         lost = adjusted_series.lost_days(request, result.bars)
         if adjusted_series.is_truncated(current, result.bars, lost):
             series.mark_for_refetch(current)
+            findings.record_findings(request, origin, result)
             message = errors.stored_reason("series_cut", lost=len(lost), stored=current.bars)
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
         stored = upsert.upsert_bars(request, origin, result.bars, overwrite=True)
         adjusted_series.delete_days(request, lost)
+        findings.record_findings(request, origin, result)
         findings.record_rebase(request, origin, stored.corrections, lost)
-        self._update_series(item, result, None, stored, days_are_complete=False)
+        self._update_series(item, result, None, stored, days_are_complete=False, believed_from=request.start)
         corrected = stored.corrected + len(lost)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=stored.skipped)
 
@@ -163,11 +181,15 @@ class Recorder:
         result: ValidationResult,
         current: Series | None,
         stored: UpsertResult,
-        days_are_complete: bool,
         *,
+        days_are_complete: bool,
+        believed_from: date,
         recount: bool = False,
     ) -> None:
-        """Updates the series' summary, its answered days, and whether the stock's history is full."""
+        """Updates the series' summary, its answered days, and whether the stock's history is full.
+
+        The days before `believed_from` do not count as answered.
+        """
         request, bars, source = item.request, result.bars, item.source.name
         newest = max(self._newest_days.get(source, date.min), bars[-1].day if bars else date.min)
         self._newest_days[source] = newest
@@ -178,8 +200,8 @@ class Recorder:
         history_may_grow = registry.traits(source, settings.COLLECTOR).history_may_grow
         if history_may_grow and bars:  # its silence says nothing about what it will have tomorrow
             covered = date_ranges.add_range(covered, (bars[0].day, bars[-1].day), self.days.contiguous)
-        elif not history_may_grow and answered and answered >= request.start:
-            covered = date_ranges.add_range(covered, (request.start, answered), self.days.contiguous)
+        elif not history_may_grow and answered and answered >= believed_from:
+            covered = date_ranges.add_range(covered, (believed_from, answered), self.days.contiguous)
         series.update_series(request, current, bars, stored, covered, recount=recount)
         is_full = False
         if self.task.full_collection_mode:
@@ -193,9 +215,41 @@ class Recorder:
             upsert.save_stock(self.task.market, claim.code, is_full)
 
 
-def _outcome_of(item: StockRequest, result: ValidationResult) -> Outcome:
-    """Returns the outcome without counts of stored bars: a response with only refused bars has failed."""
-    state = ItemState.FAILED if result.refused and not result.bars else ItemState.SUCCEEDED
+def _believed_from(item: StockRequest, result: ValidationResult, answer: Answer) -> date:
+    """Returns the first day of a response that counts as answered.
+
+    A stock that was listed already should have bars soon after the requested start. If it has none, and the
+    source does not confirm that, its history may have been cut: the days before the first bar are requested
+    again, and a second such response is believed.
+    """
+    start, stock, series = item.request.start, item.stored.stock, item.stored.series
+    if answer.is_whole or not result.bars or stock is None or stock.listed_on is None:
+        return start
+    first = result.bars[0].day
+    was_told_before = series is not None and series.first_day is not None and series.first_day <= first
+    if was_told_before or first - max(start, stock.listed_on) <= MAX_START_GAP:
+        return start
+    return first
+
+
+def _without_known_flags(
+    item: StockRequest, result: ValidationResult, stored: UpsertResult
+) -> ValidationResult:
+    """Returns the result without the flags of compared bars that are still the same: they were counted."""
+    changed, first = {diff.new.day for diff in stored.corrections}, item.request.missing_from
+    return replace(result, flags=[flag for flag in result.flags if flag.day >= first or flag.day in changed])
+
+
+def _outcome_of(item: StockRequest, result: ValidationResult, collected: int = 0) -> Outcome:
+    """Returns the outcome without counts of stored bars.
+
+    A response with only refused bars of the missing days has failed, whatever it has of the compared ones,
+    unless bars of these were `collected`.
+    """
+    start, missing_from = item.request.start, item.request.missing_from
+    is_refused = any(not start <= issue.day < missing_from for issue in result.refused)
+    has_news = collected > 0 or any(bar.day >= missing_from for bar in result.bars)
+    state = ItemState.FAILED if is_refused and not has_news else ItemState.SUCCEEDED
     refused = len(result.refused)
     outcome = Outcome(state, source=item.source.name, refused=refused, flagged=result.flagged_count)
     if not refused:

@@ -1,6 +1,8 @@
 """Plans the request for each stock of a task: the smallest range of days that it still lacks."""
 
 from dataclasses import dataclass
+from datetime import date
+from itertools import takewhile
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane
@@ -12,7 +14,7 @@ from tasks_app.quotes.series import bars_of, needs_refetch
 from tasks_app.quotes.trading_days import TradingDays
 from tasks_app.sources.base import Request
 
-OVERLAP_BARS = 5  # stored bars that an increment of an adjusted series requests again
+OVERLAP_BARS = 5  # stored bars that an increment requests again
 MAX_READ_AHEAD = 500  # stocks
 
 
@@ -22,6 +24,18 @@ class StoredState:
 
     series: Series | None = None
     stock: Stock | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRequest(Request):
+    """A request whose days before `missing_from` are answered already, and compared once more."""
+
+    missing_from: date = date.min
+
+    @property
+    def compares(self) -> bool:
+        """Whether the request includes stored days only in order to compare them."""
+        return self.start < self.missing_from
 
 
 class RequestPlanner:
@@ -37,7 +51,7 @@ class RequestPlanner:
         self._ahead = 1
         self._warned = False
 
-    def plan(self, claim: Claim) -> tuple[StoredState, Request | None]:
+    def plan(self, claim: Claim) -> tuple[StoredState, PlannedRequest | None]:
         """Returns what is stored of a claimed stock, and the request for what it lacks; None for nothing.
 
         Raises `StaleClaim` once the task has ended.
@@ -46,8 +60,12 @@ class RequestPlanner:
         if claim.code not in self._read:
             self._read_states(claim)
         stored = self._read.pop(claim.code)  # read again if it is claimed again
-        missing = self._missing_days(stored)
-        return stored, Request(self.task.market, claim.code, *missing, self.task.adjust) if missing else None
+        if not (missing := self._missing_days(stored)):
+            return stored, None
+        first, last = missing
+        start = self._compare_from(first, stored.series) if stored.series else first
+        key = self.task.market, claim.code
+        return stored, PlannedRequest(*key, start, last, self.task.adjust, missing_from=first)
 
     def forget(self, claim: Claim) -> None:
         """Has the stock read again when it is claimed again."""
@@ -77,6 +95,24 @@ class RequestPlanner:
             return window
         missing = self.days.missing_range(window, date_ranges.parse(series.covered))
         return with_overlap(missing, series) if missing and series.adjust and series.bars else missing
+
+    def _compare_from(self, first: date, series: Series) -> date:
+        """Returns the day from which to request the days from `first` on: that of the fifth bar before it.
+
+        Vendors revise their newest bars, and a longer range costs no further request. Only bars right before
+        the missing days are compared: no unanswered day, none that a later stored bar follows, and no bar of
+        another source, such as one from a file.
+        """
+        if self.task.force_update or series.adjust or not series.last_day or series.last_day >= first:
+            return first
+        ranges = date_ranges.parse(series.covered)
+        start, end = max((one for one in ranges if one[1] < first), default=(first, first))
+        if start == first or not (first <= end + date_ranges.DAY or self.days.contiguous(end, first)):
+            return first
+        bars = bars_of(series.market, series.symbol, series.adjust).filter(day__range=(start, end))
+        newest = bars.order_by("-day").values_list("day", "source")[:OVERLAP_BARS]
+        own = takewhile(lambda bar: bar[1] == self.task.source, newest)
+        return min((day for day, _ in own), default=first)
 
     def _read_states(self, claim: Claim) -> None:
         """Reads what is stored of this stock and of the next ones in line, more of them each time."""

@@ -118,14 +118,9 @@ class RequestQueue:
         if call.missed:
             return []
         source.observe_latency(call.seconds)
-        is_source_failure = False
-        if isinstance(error, Transient):
-            is_source_failure = source.limiter.record_failure(source_call.permit, error)
-            source.set_blocked(source.limiter.blocked())
-            if source.blocked() or error.retry_after:  # others about to send must wait as well
-                self.recall_waiting()
-        else:
-            source.limiter.record_success(source_call.permit)
+        is_source_failure = source.record_outcome(source_call.permit, error)
+        if error and (source.blocked() or error.retry_after):  # others about to send must wait as well
+            self.recall_waiting()
         if source_call.day:
             self._complete_day(source, source_call.day, call.result, error, is_source_failure)
         if source_call.item and error:
@@ -208,8 +203,8 @@ class RequestQueue:
         """Requeues the stock for another attempt, passes it to the next source, or records its failure."""
         if isinstance(error, OutOfMemory) and not item.claim.is_isolated:
             lifecycle.suspect(item.claim, error.code, str(error))
-        elif isinstance(error, Transient) and (
-            is_source_failure or item.attempts_here < self.conf.max_attempts
+        elif is_source_failure or (
+            isinstance(error, Transient) and item.attempts_here < self.conf.max_attempts
         ):  # a failure of the whole source costs the stock no attempt
             message, code = sanitize_message(item.describe(str(error))), item.error_code or error.code
             delay = self._retry_delay(item.attempts_here, error)
@@ -227,6 +222,8 @@ class RequestQueue:
         problem = source.days.find_problem(day, bars) if error is None else str(error)
         if error is None and not problem:
             source.days.store(day, bars)
+            return
+        if not is_source_failure and source.days.drop_compared(day):
             return
         may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if is_source_failure or source.days.record_failure(may_pass):

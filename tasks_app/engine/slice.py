@@ -22,17 +22,22 @@ from django.db import InterfaceError, OperationalError
 from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
 from tasks_app.db.errors import is_disk_full
-from tasks_app.engine import item_planner
+from tasks_app.engine import item_planner, source_availability
 from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
-from tasks_app.engine.source_router import RECHECK_SECONDS, SourceRouter, SourceState, is_stalled
+from tasks_app.engine.source_router import (
+    RECHECK_SECONDS,
+    SourceRouter,
+    SourceState,
+    describe_refusal,
+    is_stalled,
+)
 from tasks_app.errors import StaleClaim, type_name
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
-from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
 from tasks_app.workers import memory, process_state, shutdown
 from tasks_app.workers.process_state import HeldLane
@@ -53,7 +58,7 @@ def run(task_id: str, number: int, generation: int) -> None:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
         with process_state.own_state.holding(HeldLane(lane.task_id, lane.number, lane.generation)):
             try:
-                if not _decline_without_source(lane):
+                if source_availability.require_source(lane):
                     Slice(lane).run()
             except StaleClaim:
                 raise
@@ -76,17 +81,6 @@ def run(task_id: str, number: int, generation: int) -> None:
         # If not even this can be written, the task stays running and continues once there is space.
         with suppress(StaleClaim):
             lifecycle.fail(UUID(task_id), "disk_full", errors.stored_reason("disk_full"))
-
-
-def _decline_without_source(lane: Lane) -> bool:
-    """Leaves the task to other hosts if this one can't use its source. Raises `StaleClaim`."""
-    source = selectors.get_task(lane.task_id).source
-    if source in registry.available(settings.COLLECTOR):
-        return False
-    logger.warning("task %s is left to other hosts: the source %s can't be used here", lane.task_id, source)
-    lifecycle.warn(lane, "source_not_here", source=source, host=socket.gethostname())
-    lifecycle.decline(lane)
-    return True
 
 
 class Claiming(Enum):
@@ -141,7 +135,9 @@ class Slice:
         args = first.source, self.task.market, first.limiter, self.calls, self._wait_for_list
         fetch = partial(item_planner.fetch_stock_list, *args, adjust=self.task.adjust)
         try:
-            is_planned = item_planner.plan(self.task, self.lane, fetch, self.conf, self._after_batch)
+            is_planned = item_planner.plan(
+                self.task, self.lane, fetch, self.conf, self._after_batch, source=first.name
+            )
         except SliceIsOver:
             lifecycle.close(self.lane)
             return False
@@ -255,7 +251,9 @@ class Slice:
         return _recheck_after(blocked.seconds)
 
     def _fail_if_stalled(self, blocked: Blocked) -> None:
-        """Fails the task if it has collected nothing for too long because its source is blocked."""
+        """Fails the task if its source refuses every request, or has been blocked for too long."""
+        if blocked.refusal_code:
+            lifecycle.fail_by(self.lane, *describe_refusal(self.task.source, blocked))
         if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
             message = errors.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
             lifecycle.fail_by(self.lane, "source_paused", message)

@@ -14,16 +14,19 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Coalesce, Now
 
+from tasks_app import errors
 from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
+from tasks_app.engine.call_pool import OutOfMemory
 from tasks_app.engine.day_fetches import DayFetcher
-from tasks_app.engine.request_planner import StoredState
+from tasks_app.engine.request_planner import PlannedRequest, StoredState
 from tasks_app.lifecycle import Claim
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask
+from tasks_app.models.states import ItemState
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, Request
-from tasks_app.throttle.limiter import Blocked, limiter_for
+from tasks_app.sources.base import Answer, Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 
 MAX_IN_FLIGHT = 16
 RECHECK_SECONDS = 1.0
@@ -35,7 +38,7 @@ class SourceState:
     """One of the task's sources as a slice sees it; `position` is its place in the fallback order."""
 
     def __init__(self, task: CollectionTask, name: str, position: int, conf: Conf) -> None:
-        self.name, self.position, self.conf = name, position, conf
+        self.name, self.position, self.conf, self._task_id = name, position, conf, task.pk
         self.limits = registry.limits(name, conf)
         self.source = CheckedSource(registry.get_source(name, conf), conf)
         self._spellings = stock_list.source_spellings(task.market, name)
@@ -72,13 +75,33 @@ class SourceState:
         """Stores the limiter's current status."""
         self._blocked, self._checked_at = blocked, time.monotonic()
 
-    def blocked_seconds(self) -> float:
-        """Returns the seconds until the limiter permits requests again."""
-        return blocked.seconds if (blocked := self.blocked()) else 0.0
+    def record_outcome(self, permit: Permit, error: SourceError | None) -> bool:
+        """Records how a request ended. Returns whether it failed because of the whole source."""
+        if isinstance(error, Transient):
+            is_source_failure = self.limiter.record_failure(permit, error)
+        elif isinstance(error, Permanent) and not isinstance(error, UnknownStock | OutOfMemory):
+            is_source_failure = self.limiter.record_refusal(permit, error, self._has_delivered)
+        else:
+            self.limiter.record_success(permit)
+            return False
+        self.set_blocked(self.limiter.blocked())
+        return is_source_failure
+
+    def wait_seconds(self) -> float:
+        """Returns the seconds to wait for the source; infinite if it refuses every request."""
+        blocked = self.blocked()
+        if blocked is None:
+            return 0.0
+        return math.inf if blocked.refusal_code else blocked.seconds
 
     def is_blocked_for_long(self) -> bool:
         """Whether the source is blocked for so long that the next one is tried instead."""
-        return self.blocked_seconds() > self.conf.fallback_after
+        return self.wait_seconds() > self.conf.fallback_after
+
+    def _has_delivered(self) -> bool:
+        """Whether the task has stocks with an answer of this source."""
+        items = CollectionItem.objects.filter(task=self._task_id, source=self.name)
+        return items.filter(state=ItemState.SUCCEEDED).exists()
 
     def cool_down(self, seconds: float) -> None:
         """Makes this slice send nothing to the source for a while."""
@@ -98,7 +121,7 @@ class StockRequest:
     """
 
     claim: Claim
-    request: Request
+    request: PlannedRequest
     stored: StoredState
     source: SourceState
     notes: list[str] = field(default_factory=list)
@@ -136,11 +159,12 @@ class StockRequest:
 
 
 class SourceRouter:
-    """The task's sources in fallback order."""
+    """The task's sources that can be used here, in fallback order; at least one can."""
 
     def __init__(self, task: CollectionTask, conf: Conf) -> None:
         available = registry.available(conf)
-        names = [task.source, *(name for name in task.fallbacks if name in available)]
+        names = [name for name in (task.source, *task.fallbacks) if name in available]
+        names = [name for name in names if not registry.why_unusable(name, conf)] or [task.source]
         self.conf = conf
         self.sources = [SourceState(task, name, position, conf) for position, name in enumerate(names)]
 
@@ -149,9 +173,9 @@ class SourceRouter:
         for source in self.sources:
             if not source.is_blocked_for_long():
                 return source
-        return min(self.sources, key=SourceState.blocked_seconds)
+        return min(self.sources, key=SourceState.wait_seconds)
 
-    def route(self, claim: Claim, request: Request, stored: StoredState) -> StockRequest:
+    def route(self, claim: Claim, request: PlannedRequest, stored: StoredState) -> StockRequest:
         """Returns the work item of a claimed stock, at the source that its attempts have reached.
 
         A source before the current one is skipped: it is blocked for long.
@@ -183,6 +207,12 @@ class SourceRouter:
     def _note_skipped(self, item: StockRequest, sources: Sequence[SourceState]) -> None:
         """Notes that sources were skipped because they are blocked, and why."""
         item.notes += [f"{one.name}: {blocked.reason}" for one in sources if (blocked := one.blocked())]
+
+
+def describe_refusal(source: str, blocked: Blocked) -> tuple[str, str]:
+    """Returns the code and the sentence with which a task fails whose source refuses every request."""
+    message = errors.stored_reason("all_refused", source=source, reason=blocked.reason)
+    return blocked.refusal_code, message
 
 
 def is_stalled(task_id: UUID, conf: Conf) -> bool:

@@ -28,6 +28,7 @@ from tasks_app.models.tasks import EventKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
+from tasks_app.throttle import limiter
 
 DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 
@@ -117,6 +118,7 @@ def _create_task(
     )
     slot.task = task
     slot.save()
+    limiter.let_probe((order.source, *(order.fallbacks or ())))
     lane_count = registry.lane_count((order.source, *(order.fallbacks or ())), settings.COLLECTOR)
     CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in range(lane_count))
     events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))

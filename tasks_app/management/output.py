@@ -18,6 +18,7 @@ from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskOutcome, TaskStatus
+from tasks_app.throttle import status as limiter_status
 
 COLOURS: dict[str, str] = {  # by outcome where there is one, else by status
     TaskStatus.RUNNING: "cyan",
@@ -64,6 +65,16 @@ def progress_text(task: CollectionTask) -> str:
     }
 
 
+def pause_text(task: CollectionTask) -> str:
+    """Returns until when a running task's source takes no requests, and why; "" while it takes them."""
+    limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
+    if limiter is None or limiter.paused_until is None:
+        return ""
+    until = timezone.localtime(limiter.paused_until).strftime("%Y-%m-%d %H:%M:%S")
+    text = _("the source “%(source)s” is paused until %(time)s:")
+    return text % {"source": limiter.source, "time": until} + f"\n{limiter.reason}"
+
+
 def print_summary(task: CollectionTask, console: Console) -> None:
     """Prints a table of a task's results and the reasons of failures."""
     table = Table(box=SIMPLE, show_header=False)
@@ -75,14 +86,17 @@ def print_summary(task: CollectionTask, console: Console) -> None:
 
 
 def print_table(tasks: Collection[CollectionTask], console: Console) -> None:
-    """Prints a few lines per task: 80 columns hold the whole id, which users copy, and little else."""
+    """Prints a few lines per task, since 80 columns hold the whole id, which users copy, and little else.
+
+    The last ones say what the running task waits for.
+    """
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column(_("task"), no_wrap=True, overflow="fold")
     table.add_column(_("status"), min_width=10)
     table.add_column(_("started at"), overflow="fold")
     for task in tasks:
         table.add_row(
-            f"{task.pk}\n  {progress_text(task)}",
+            "\n  ".join([str(task.pk), progress_text(task), *pause_text(task).splitlines()]),
             _result(task),
             Text(f"{start_time(task)}\n{task.market} {task.source}"),
         )
@@ -116,12 +130,14 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         (_("bars refused"), f"{task.refused_count:,}"),
         (_("bars flagged"), f"{task.flagged_count:,}"),
     ]
+    if pause := pause_text(task):
+        rows.append((_("waiting"), pause))
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several
         counts = {key: f"{number:,}" for key, number in share.items()}
         rows.append((source, _("%(stocks)s stocks, %(bars)s new or corrected bars") % counts))
     for params in selectors.warnings(task.pk):
         rows.append((_("warning"), errors.translated_warning(params)))
-    if reason := errors.translated_reason(task.error_code) or task.error_message:
+    if reason := " ".join(filter(None, (errors.translated_reason(task.error_code), task.error_message))):
         rows.append((_("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])

@@ -153,7 +153,8 @@ class TaskWatcher:
             connections.close_all()
             self._print_once(_("The database does not respond. Waiting for it."))
             return None
-        self._print_once(self._missing_worker() if task.status == TaskStatus.RUNNING else "")
+        note = self._missing_worker() if task.status == TaskStatus.RUNNING else ""
+        self._print_once(note or " ".join(output.pause_text(task).split()))
         return task
 
     def _missing_worker(self) -> str:

@@ -351,7 +351,9 @@ class SourceGate(models.Model):
     """One source's rate limit, daily cap and circuit breaker, shared by all workers and hosts.
 
     `next_at` is read and advanced by one update, so the rate holds for any number of processes. Consecutive
-    refusals open the breaker until `open_until`. All times are the database's.
+    refusals open the breaker until `open_until`. Where no retry would help, they are counted only while they
+    are the same, by `refusal_code`; the pause of a source that refuses every request `refuses_all`. All times
+    are the database's.
     """
 
     source = models.CharField(_("source"), max_length=32, primary_key=True)
@@ -361,6 +363,10 @@ class SourceGate(models.Model):
     refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
     open_until = models.DateTimeField(_("paused until"), null=True)
     reason = models.CharField(_("reason"), max_length=500, blank=True)
+    refusal_code = models.CharField(
+        _("code of the refusals"), max_length=40, blank=True, default="", db_default=""
+    )
+    refuses_all = models.BooleanField(_("refuses every request"), default=False, db_default=False)
 
     class Meta:
         verbose_name = _("source gate")

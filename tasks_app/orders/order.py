@@ -57,6 +57,16 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
     return replace(order, fallbacks=_resolve_fallbacks(order, conf))
 
 
+def require_usable_source(order: Order, conf: Conf) -> None:
+    """Raises `SourceUnusable` if the order's source can't be made here, and `OrderError` as `resolve` does.
+
+    For the interfaces, before they start a task: a source's own code must not run while the slot is locked.
+    """
+    source = find_source(order.market, order.source, conf).name
+    if reason := registry.why_unusable(source, conf):
+        raise errors.SourceUnusable(source=source, reason=errors.sanitize_message(reason))
+
+
 def require_market(order: Order, resolved: Order) -> None:
     """Raises `MarketNotServed` if the order was resolved to another market than the one that it names.
 

@@ -32,15 +32,23 @@ class Answer(list[Bar]):
     """The bars of one request, with what else the source said of its days.
 
     A source may return any sequence of bars; with this one it can tell more. `suspended` are the days on
-    which it says that the stock was suspended, `notes` English sentences on what it left out.
+    which it says that the stock was suspended, `notes` English sentences on what it left out. `is_whole`: the
+    vendor confirms that there are no bars between the first requested day and the first bar. Otherwise that
+    is believed of a stock that was listed by then only once it is told twice.
     """
 
     def __init__(
-        self, bars: Iterable[Bar] = (), *, suspended: Sequence[date] = (), notes: Sequence[str] = ()
+        self,
+        bars: Iterable[Bar] = (),
+        *,
+        suspended: Sequence[date] = (),
+        notes: Sequence[str] = (),
+        is_whole: bool = False,
     ) -> None:
         super().__init__(bars)
         self.suspended = tuple(suspended)
         self.notes = tuple(notes)
+        self.is_whole = is_whole
 
 
 class LeftAside(NamedTuple):
@@ -97,6 +105,16 @@ class Permanent(SourceError):
     """A retry will not help. The stock fails, or goes to the next source of the fallback chain."""
 
     code = "source_refused"
+
+
+class SourceRefusal(Permanent):
+    """The source refuses every request, whatever its stock: a wrong token, an outdated client, other columns.
+
+    After a few of these in a row the source is paused, and the task goes on with the next source of its
+    fallback chain, or fails with this error.
+    """
+
+    code = "all_refused"
 
 
 class UnknownStock(Permanent):

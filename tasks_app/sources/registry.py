@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 
 from tasks_app.conf import Conf
-from tasks_app.sources.base import Limits, Source
+from tasks_app.sources.base import Limits, Source, SourceError, SourceRefusal
 from tasks_app.sources.traits import InvalidSource, SourceTraits, check_source, read_traits
 
 BUILT_IN = {
@@ -98,11 +98,29 @@ def traits(name: str, conf: Conf) -> SourceTraits:
 
 @cache
 def get_source(name: str, conf: Conf) -> Source:
-    """Returns the source, made once per process. Raises `KeyError` for a name that is not available."""
-    source = available(conf)[name].from_conf(conf)
+    """Returns the source, made once per process.
+
+    Raises `KeyError` for a name that is not available, and `SourceError` if it can't be made.
+    """
+    kind = available(conf)[name]
+    try:
+        source = kind.from_conf(conf)
+    except SourceError:
+        raise
+    except (Exception, SystemExit) as error:  # a third party's code may raise anything
+        raise SourceRefusal(f"{type(error).__name__}: {error}", code="source_unusable") from error
     if source.name != name:  # its from_conf ignores the class that it is called on
         source.name = name  # type: ignore[misc]
     return source
+
+
+def why_unusable(name: str, conf: Conf) -> str:
+    """Returns why an available source can't be made here, such as a missing token; "" if it can."""
+    try:
+        get_source(name, conf)
+    except SourceError as error:
+        return str(error) or error.code
+    return ""
 
 
 def limits(name: str, conf: Conf) -> Limits:

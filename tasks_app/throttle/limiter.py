@@ -6,15 +6,17 @@ spaced a little wider than the rate allows (`SPARE`): a request may begin that m
 later (`Permit.until`), so the rate holds in every second (for slower rates: in every interval).
 """
 
+import math
 import random
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Case, Expression, F, PositiveIntegerField, Q, Value, When
+from django.db.models import Case, Expression, F, PositiveIntegerField, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce, Greatest, TruncDate
 
 from tasks_app.conf import Conf
@@ -22,7 +24,7 @@ from tasks_app.db.functions import Clock
 from tasks_app.errors import sanitize_message
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
-from tasks_app.sources.base import Limits, Transient
+from tasks_app.sources.base import Limits, Permanent, SourceError, SourceRefusal, Transient
 from tasks_app.throttle import status
 
 SPARE = 0.025
@@ -30,7 +32,12 @@ JITTER = 0.005
 AHEAD_SECONDS = 1.0
 CLOCK_GRAIN = 0.002  # SQLite's clock has milliseconds
 # Errors that may concern a single stock. Every other refusal concerns the source as a whole.
-STOCK_ERRORS = frozenset({"timeout", "empty_answer", "source_error"})
+STOCK_ERRORS = frozenset({"timeout", "empty_answer", "history_cut", "source_error"})
+# Errors that no retry helps, and that concern every stock of the source: for certain, or very likely.
+CERTAIN_ERRORS = frozenset({"login_refused", "client_outdated"})
+LIKELY_ERRORS = frozenset({"columns_changed", "units_changed"})
+FEW_REFUSALS = 3  # identical ones in a row: a single one may be an accident
+MANY_FACTOR = 2  # of COLLECTOR_BREAKER_AFTER: where a few may be odd stocks that follow each other
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,14 @@ class Permit:
 
 @dataclass(frozen=True)
 class Blocked:
-    """No request may be reserved for `seconds`. `reason` is empty when others are merely ahead in line."""
+    """No request may be reserved for `seconds`. `reason` is empty when others are merely ahead in line.
+
+    `refusal_code` is set when the source refuses every request, so that it is no use to wait.
+    """
 
     seconds: float
     reason: str = ""
+    refusal_code: str = ""
 
 
 class NoLimit:
@@ -70,6 +81,14 @@ class NoLimit:
 
     def record_failure(self, permit: Permit, error: Transient) -> bool:
         """Records a refusal. Returns True when it concerns the whole source rather than the stock."""
+        return False
+
+    def record_refusal(self, permit: Permit, error: Permanent, has_delivered: Callable[[], bool]) -> bool:
+        """Records an error that no retry will help. Returns True when the source refuses every request.
+
+        That is told by identical errors in a row: a few of those that concern the source (`SourceRefusal`),
+        many of any other, and the latter only if the source has not had bars for the task (`has_delivered`).
+        """
         return False
 
 
@@ -104,7 +123,7 @@ class SourceLimiter(NoLimit):
 
     def blocked(self) -> Blocked | None:
         current = status.status_of(self.source)
-        return Blocked(current.seconds, current.reason) if current.is_blocked else None
+        return Blocked(current.seconds, current.reason, current.refusal_code) if current.is_blocked else None
 
     def cancel(self, permit: Permit) -> None:
         if permit.is_probe:
@@ -112,19 +131,60 @@ class SourceLimiter(NoLimit):
 
     def record_success(self, permit: Permit) -> None:
         if permit.is_probe or permit.after_refusals:
-            row = self.row if permit.is_probe else self.row.filter(open_until__isnull=True)
-            row.update(refusals=0, open_until=None, reason="")
+            self._counting_row(permit).update(
+                refusals=0, open_until=None, reason="", refusal_code="", refuses_all=False
+            )
 
     def record_failure(self, permit: Permit, error: Transient) -> bool:
         with transaction.atomic():
-            # While the source is paused only the probe counts: other requests had begun before.
-            row = self.row if permit.is_probe else self.row.filter(open_until__isnull=True)
-            row.update(refusals=F("refusals") + 1, reason=sanitize_message(str(error)))
+            self._count_refusal(permit, error, same=Q(refusal_code=""), refusal_code="")
             if error.retry_after:
                 until = Clock() + timedelta(seconds=error.retry_after)
                 self.row.update(next_at=Greatest(Coalesce("next_at", until), until))
             is_paused = self._open_breaker(permit, error)
         return is_paused and error.code not in STOCK_ERRORS
+
+    def record_refusal(self, permit: Permit, error: Permanent, has_delivered: Callable[[], bool]) -> bool:
+        code, is_unclear = error.code[:40], not (_is_certain(error) or error.code in LIKELY_ERRORS)
+        same = Q(refusal_code=code)
+        if is_unclear:  # a sentence that names its stock differs from stock to stock
+            same &= Q(reason=sanitize_message(str(error)))
+            if permit.is_probe and (has_delivered() or not self.row.filter(same).exists()):
+                self.record_success(permit)  # the source has answered
+                return False
+        with transaction.atomic():
+            self._count_refusal(permit, error, same=same, refusal_code=code)
+            row = self._read()
+            if row.open_until and not permit.is_probe:
+                return bool(row.refuses_all)
+            surplus = -1.0
+            if row.refusals >= FEW_REFUSALS:
+                surplus = row.refusals - self._refusals_needed(error, has_delivered)
+            if surplus < 0 and not permit.is_probe:
+                return False
+            self.row.update(refuses_all=surplus >= 0)
+            self._pause(self._pause_seconds(surplus))
+        return True
+
+    def _refusals_needed(self, error: Permanent, has_delivered: Callable[[], bool]) -> float:
+        """Returns how many identical refusals in a row show that the source refuses every request."""
+        many = max(FEW_REFUSALS, MANY_FACTOR * self.conf.breaker_after)
+        if _is_certain(error):
+            return FEW_REFUSALS
+        if error.code in LIKELY_ERRORS:
+            return many if has_delivered() else FEW_REFUSALS
+        return math.inf if has_delivered() else many
+
+    def _counting_row(self, permit: Permit) -> QuerySet[SourceGate]:
+        """While the source is paused only the probe counts: other requests had begun before."""
+        return self.row if permit.is_probe else self.row.filter(open_until__isnull=True)
+
+    def _count_refusal(self, permit: Permit, error: SourceError, *, same: Q, refusal_code: str) -> None:
+        """Counts a refusal with the ones before it if they are the `same`, else anew."""
+        refusals = Case(When(same, then=F("refusals") + 1), default=Value(1))
+        self._counting_row(permit).update(
+            refusals=refusals, reason=sanitize_message(str(error)), refusal_code=refusal_code
+        )
 
     def _reserve_some(self, count: int) -> tuple[int, bool]:
         """Returns how many requests were reserved, and whether it is the one that probes a paused source."""
@@ -134,6 +194,7 @@ class SourceLimiter(NoLimit):
                 return number, False
         if self._reserve_in_row(1, open_until__lte=Clock()):
             self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # for all others, until the probe has ended
+            self.row.update(refuses_all=False)
             return 1, True
         return 0, False
 
@@ -165,15 +226,32 @@ class SourceLimiter(NoLimit):
             return True
         requested = error.retry_after or 0.0
         surplus = row.refusals - conf.breaker_after
-        if surplus < 0 and requested < conf.breaker_pause:
+        if surplus < 0 and requested < conf.breaker_pause and not permit.is_probe:
             return False
-        pause = min(conf.breaker_pause * 2 ** min(max(surplus, 0), 20), conf.breaker_pause_max)
-        self._pause(max(requested, pause) * random.uniform(1.0, 1.1))  # noqa: S311
+        self._pause(self._pause_seconds(surplus, requested))
         self.row.filter(refusals__lt=conf.breaker_after).update(refusals=conf.breaker_after)
         return True
 
+    def _pause_seconds(self, surplus: float, requested: float = 0.0) -> float:
+        """Returns the pause, with jitter: it doubles with each refusal beyond the number that opens it."""
+        pause = min(self.conf.breaker_pause * 2 ** min(max(surplus, 0), 20), self.conf.breaker_pause_max)
+        return max(requested, pause) * random.uniform(1.0, 1.1)  # noqa: S311
+
     def _pause(self, seconds: float) -> None:
         self.row.update(open_until=Clock() + timedelta(seconds=seconds))
+
+
+def _is_certain(error: Permanent) -> bool:
+    """Returns whether the error says itself that it concerns every stock."""
+    return isinstance(error, SourceRefusal) or error.code in CERTAIN_ERRORS
+
+
+def let_probe(sources: Iterable[str]) -> None:
+    """Ends the pauses of sources that refuse every request, so that a new task asks each of them once.
+
+    What was refused may have been mended: a token set, the client updated.
+    """
+    SourceGate.objects.filter(pk__in=list(sources), refuses_all=True).update(open_until=Clock())
 
 
 def limiter_for(source: str, conf: Conf) -> NoLimit:

@@ -30,7 +30,8 @@ class LimiterStatus:
     """The state of a source's limiter. `rate` is in requests per second; 0 means no limit.
 
     `paused_until` (aware), the `seconds` until then and `reason`, one sentence, are set while the source is
-    paused or capped. `refusals` counts consecutive ones.
+    paused or capped. `refusals` counts consecutive ones. `refusal_code` is set while a source is paused
+    because it refuses every request.
     """
 
     source: str
@@ -41,6 +42,7 @@ class LimiterStatus:
     paused_until: datetime | None = None
     seconds: float = 0.0
     reason: str = ""
+    refusal_code: str = ""
 
     @property
     def is_blocked(self) -> bool:
@@ -76,6 +78,7 @@ def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
     current = LimiterStatus(source, LimiterState.OPEN, limits.rate, requests_today, row.refusals)
     if row.open_until and row.open_until > row.now:
         state, until, reason = LimiterState.PAUSED, row.open_until, row.reason
+        current = replace(current, refusal_code=row.refusal_code if row.refuses_all else "")
     elif limits.daily and requests_today >= limits.daily:
         midnight = datetime.combine(today + timedelta(days=1), time.min, zone)
         state, until = LimiterState.CAPPED, midnight.astimezone(UTC)

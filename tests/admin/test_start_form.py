@@ -17,6 +17,7 @@ from tasks_app.orders import code_lists, estimates, order as orders
 from tasks_app.sources import registry
 from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, TODAY, make_ended, make_order, make_task
+from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import with_scripted_sources
 
 pytestmark = pytest.mark.django_db
@@ -454,3 +455,21 @@ def test_page_and_estimate_take_few_queries():
         client.post(url("start_estimate"), make_post())
     assert (len(page), len(estimate)) <= (10, 7)
     assert len(estimate) <= 7
+
+
+def test_source_without_its_token_says_so_and_is_refused(settings, monkeypatch):
+    settings.COLLECTOR = scripted_sources.without_token(settings.COLLECTOR, monkeypatch)
+    client, problem = superuser_client(), "Can&#x27;t be used: ValueError: VENDOR_TOKEN is not set"
+    assert problem in text_of(client.get(url("start")))
+    response = client.post(url("start"), make_post(market="CN", source="first"))
+    assert "VENDOR_TOKEN is not set" in response.context["form"].errors["source"][0]
+    assert not CollectionTask.objects.exists()
+
+
+def test_source_that_refused_every_request_says_so(settings, monkeypatch):
+    settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
+    until = timezone.now() + timedelta(hours=1)
+    gate = {"open_until": until, "reason": "Your token is wrong.", "refusal_code": "login_refused"}
+    SourceGate.objects.create(source="first", refuses_all=True, **gate)
+    shown = text_of(superuser_client().get(url("start")))
+    assert "It refused every request: Your token is wrong. A new task asks it once more." in shown

@@ -24,6 +24,7 @@ from tests.factories import (
     make_task,
     make_user,
 )
+from tests.fakes.scripted_sources import without_token
 
 pytestmark = pytest.mark.django_db
 ORDER = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
@@ -287,6 +288,14 @@ def test_current_task_is_null_or_three_keys(client):
     assert set(body) == {"current_task"}
     assert set(body["current_task"]) == {"task_id", "status", "start_time"}
     assert (body["current_task"]["task_id"], body["current_task"]["status"]) == (str(task.pk), "running")
+
+
+def test_source_without_its_token_is_refused_at_the_start(client, settings, monkeypatch):
+    settings.COLLECTOR = without_token(settings.COLLECTOR, monkeypatch)
+    response = start(client, source="first")
+    assert response.status_code == 400
+    assert response.json()["code"] == "source_unusable"
+    assert "VENDOR_TOKEN is not set" in response.json()["detail"]
 
 
 def test_retry_starts_only_failed_stocks(client):

@@ -69,18 +69,18 @@ def test_complete_stock_costs_no_request():
     assert item.state == "skipped"
 
 
-def test_increment_requests_only_missing_sessions():
+def test_increment_requests_missing_sessions_and_the_last_five():
     set_bars("600000", sessions(FIRST, date(2024, 4, 30)))
     collect("600000")
     take_requests()
     task = collect("600000", last=date(2024, 4, 7))
     # 29 March was the last session of the month; from 4 to 7 April the market was closed.
-    assert take_requests() == [("600000", date(2024, 4, 1), date(2024, 4, 3))]
+    assert take_requests() == [("600000", date(2024, 3, 25), date(2024, 4, 3))]
     assert task.collected_count == 3
     assert task.skipped_count == len(sessions(FIRST, LAST))
     assert covered() == [["2024-03-01", "2024-04-03"]]
     collect("600000", last=date(2024, 4, 8))
-    assert take_requests() == [("600000", date(2024, 4, 8), date(2024, 4, 8))]
+    assert take_requests() == [("600000", date(2024, 3, 28), date(2024, 4, 8))]
     assert covered() == [["2024-03-01", "2024-04-08"]], "no session is missing over the holiday"
 
 
@@ -194,7 +194,7 @@ def test_newest_days_without_bars_are_requested_again(monkeypatch):
     set_bars("600000", days[:-2])
     for _ in range(2):
         collect("600000", first=days[0], last=CLOSED)
-    assert take_requests() == [("600000", days[0], CLOSED), ("600000", days[-2], CLOSED)]
+    assert take_requests() == [("600000", days[0], CLOSED), ("600000", days[-7], CLOSED)]
     set_bars("600000", days)
     assert collect("600000", first=days[0], last=CLOSED).collected_count == 2
 
@@ -209,7 +209,7 @@ def test_empty_response_does_not_answer_newest_days(monkeypatch):
     set_bars("600000", days)
     take_requests()
     task = collect("600001", "600000", first=days[0], last=CLOSED)
-    assert take_requests() == [("600000", CLOSED, CLOSED)]
+    assert take_requests() == [("600000", days[-6], CLOSED)]
     assert task.collected_count == 1
 
 

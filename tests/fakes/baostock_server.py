@@ -226,6 +226,8 @@ class Connection(socketserver.StreamRequestHandler):
         records, fields = {KLINES: self._klines, DAY: self._day, BASIC: self._basic}[kind](arguments)
         if mode == "empty":
             records = []
+        if mode == "late":
+            records = records[-20:]
         if mode == "renamed":
             fields = fields.replace("volume", "vol").replace("ipoDate", "listDate")
         if kind == DAY:

@@ -152,9 +152,9 @@ class FakeEastmoney:
 
     `failures` maps a kind of request ("kline", "clist", "sse", "szse", "bse") or a security's id to a
     mode: `null` (data: null), `relay` (known, but no bars), `ban` (close without answer), `hang`,
-    `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer in lots),
-    `short` (a list's page with half its rows), `broken` (half an answer). A list of modes is used up
-    one by one; None means no failure.
+    `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer in lots), `late`
+    (only the last 20 bars), `short` (a list's page with half its rows), `broken` (half an answer). A
+    list of modes is used up one by one; None means no failure.
     """
 
     listings: dict[str, Security] = field(default_factory=listings)
@@ -200,6 +200,8 @@ class FakeEastmoney:
             chosen = [line for line in lines if span[0] <= line[0] <= span[1]]
         else:
             chosen = lines
+        if mode == "late":
+            chosen = chosen[-20:]
         summary = {"code": listing.code, "name": listing.name, "dktotal": len(lines)}
         return {
             "rc": 0,

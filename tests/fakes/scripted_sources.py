@@ -111,3 +111,16 @@ def with_scripted_sources(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
             monkeypatch.setattr(kind, "script", staticmethod(scripts.pop(kind.name)))
     paths = tuple((kind.name, f"tests.fakes.scripted_sources:{kind.__name__}") for kind in SOURCES)
     return replace(conf, **{"sources": paths, "backoff": 0.0, "fetch_timeout": 5.0, **scripts})
+
+
+def without_token(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
+    """Returns the same settings; the first source can't be made, because it lacks its token."""
+
+    def from_conf(cls: type[First], conf: Conf) -> First:
+        if cls is First:
+            raise ValueError("VENDOR_TOKEN is not set")
+        return cls()
+
+    registry.get_source.cache_clear()  # it was made for another test
+    monkeypatch.setattr(First, "from_conf", classmethod(from_conf))
+    return with_scripted_sources(conf, monkeypatch, **scripts)

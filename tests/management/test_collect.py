@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, payloads
 from tasks_app.management import cli_arguments, output, progress_view
 from tasks_app.management.commands.collect import Command
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionTask, SourceGate
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
@@ -33,6 +34,7 @@ from tests.factories import (
     make_user,
 )
 from tests.fakes.clock import Clock
+from tests.fakes.scripted_sources import without_token
 from tools.in_process import work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_cache")]
@@ -375,3 +377,47 @@ def test_summary_groups_failures_by_code() -> None:
     assert "1 × It is not listed. (000001)" in shown
     assert "1,234" in shown
     assert "The source left 2 entries aside. a.csv: it is empty" in " ".join(shown.split())
+
+
+@pytest.fixture
+def paused_task(settings: Any) -> CollectionTask:
+    """A running task whose source is paused for five hours."""
+    simulated = replace(settings.COLLECTOR.simulated, rate=1.0)
+    settings.COLLECTOR = replace(settings.COLLECTOR, simulated=simulated)
+    until = timezone.now() + timedelta(hours=5)
+    SourceGate.objects.create(source="simulated", open_until=until, reason="It bans us.")
+    return make_task()
+
+
+@pytest.mark.parametrize("words", [("status",), ("list",)])
+def test_terminal_says_until_when_and_why_the_source_is_paused(
+    paused_task: CollectionTask, words: tuple[str, ...]
+) -> None:
+    shown = collect(*words)
+    until = SourceGate.objects.get().open_until
+    assert until is not None
+    assert "the source “simulated” is paused until" in shown
+    assert f"{timezone.localtime(until):%Y-%m-%d %H:%M:%S}" in shown
+    assert "It bans us." in shown
+
+
+def test_watch_says_once_that_the_source_is_paused(paused_task: CollectionTask) -> None:
+    out = StringIO()
+    polls = iter(range(10))
+
+    def tend() -> None:
+        if next(polls) == 3:
+            lifecycle.cancel(paused_task.pk, ACTOR)
+
+    progress_view.TaskWatcher(Console(file=out, width=200), tend).until_end(paused_task.pk)
+    assert out.getvalue().count("It bans us.") == 1
+
+
+def test_source_without_its_token_is_refused_at_the_start(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.COLLECTOR = without_token(settings.COLLECTOR, monkeypatch)
+    answer = failed_json("start", "--source", "first")
+    assert answer["code"] == "source_unusable"
+    assert "VENDOR_TOKEN is not set" in answer["detail"]
+    assert not CollectionTask.objects.exists()

@@ -20,6 +20,7 @@ from tasks_app.engine import slice
 from tasks_app.models import CollectionItem, Correction, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
 from tasks_app.sources.akshare import calls, codes, frames, stock_lists
+from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
 from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, ThrottleProbe
 from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
@@ -650,6 +651,60 @@ def test_dividend_rebases_the_whole_qfq_series(engine, vendor):
     for day, close in old.items():
         assert new[day] == pytest.approx(close - 1.0, abs=0.011)
     assert Correction.objects.exists()
+
+
+# Cut histories.
+
+SINCE_2010 = (date(2010, 1, 1), LAST)
+EVENING = datetime(2024, 6, 14, 20)
+
+
+def test_answer_with_fewer_bars_than_the_vendor_counts_is_cut(vendor):
+    vendor.failures = {"kline": "late"}
+    error = fetch_error(make_source(at=EVENING), span=SINCE_2010)
+    assert (type(error), error.code) == (Transient, "history_cut")
+    assert f"20 of the {len(sessions('CN'))} bars" in str(error)
+    assert vendor.count("kline") == 2, "the days before the first bar are requested once"
+
+
+def test_whole_history_of_a_foreign_stock_is_counted(vendor):
+    vendor.failures = {"kline": "late"}
+    assert fetch_error(make_source(at=EVENING), "00700", "HK", span=MAY).code == "history_cut"
+    assert vendor.count("kline") == 1
+
+
+def test_stock_suspended_at_the_start_is_believed_after_one_more_request(vendor):
+    closed = frozenset(day for day in sessions("CN") if day < date(2024, 4, 10))
+    vendor.listings["0.000002"].suspended = closed - {sessions("CN")[n] for n in range(20)}
+    answer = fetch(make_source(at=EVENING), "000002", span=(date(2024, 2, 5), LAST))
+    assert answer[0].day == date(2024, 4, 10)
+    assert answer.is_whole
+    assert vendor.count("kline") == 2
+
+
+def test_stock_listed_after_the_start_costs_no_further_request(vendor):
+    answer = fetch(make_source(at=EVENING), "301999", span=SINCE_2010)
+    assert (answer[0].day, answer.is_whole) == (date(2024, 6, 3), True)
+    assert vendor.count("kline") == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "total", "is_cut"),
+    [(date(1990, 12, 1), 110, True), (date(1990, 12, 1), 105, False), (date(2010, 1, 1), 110, False)],
+)
+def test_bars_that_can_be_nowhere_else_are_missing(start, total, is_cut):
+    history = History([frames.Bar(start, 10.0, 10.0, 10.0, 10.0, 100)], rows=100, total=total)
+    request = Request("CN", "600000", start, LAST)
+    if is_cut:
+        with pytest.raises(Transient, match="at least 10 are missing"):
+            require_all_bars(history, request, LAST, pytest.fail)
+    else:
+        assert require_all_bars(history, request, LAST, pytest.fail)
+
+
+def test_vendor_that_does_not_count_confirms_nothing():
+    history = History([frames.Bar(LAST, 10.0, 10.0, 10.0, 10.0, 100)], rows=1)
+    assert not require_all_bars(history, Request("CN", "600000", *SINCE_2010), LAST, pytest.fail)
 
 
 @pytest.mark.django_db

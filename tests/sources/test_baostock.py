@@ -237,6 +237,19 @@ def test_empty_answer_of_a_listed_stock_is_an_error(source, vendor):
     assert (type(error), error.code) == (Transient, "empty_answer")
 
 
+def test_history_without_its_first_years_is_an_error(source, vendor):
+    vendor.failures = {KLINES: "late"}
+    error = fetch_error(source, "600000", start=date(2019, 1, 1), end=FRIDAY)
+    assert (type(error), error.code) == (Transient, "history_cut")
+    assert "listed from 2020-01-02 on" in str(error)
+
+
+def test_history_of_a_new_listing_is_whole(source, vendor):
+    answer = fetch(source, "301999", date(2020, 1, 1), FRIDAY)
+    assert answer.is_whole
+    assert answer[0].day >= date(2024, 6, 1)
+
+
 @pytest.mark.parametrize(
     ("code", "start", "end"),
     [
@@ -388,7 +401,8 @@ def test_requests_are_spaced_pages_and_login_included(vendor, monkeypatch):
     fetch(source, "600519", date(1990, 1, 1))
     fetch(source)
     client_process.context.default_socket.close()
-    assert times == pytest.approx([0.0, 0.2, 0.4, 0.6])
+    # A log-in, two pages, the listing date of a history that begins late, and the second request.
+    assert times == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
 
 
 def test_closing_leaves_no_process(server, vendor):
@@ -569,7 +583,7 @@ def test_blacklisted_address_pauses_the_source(engine, vendor):
 
 
 @pytest.mark.django_db
-def test_whole_market_is_updated_by_day_requests(engine, vendor):
+def test_whole_market_is_updated_and_compared_by_day_requests(engine, vendor):
     vendor.listings = {code: ListedStock(code, "x") for code in (f"sh.6{n:05}" for n in range(60))}
     try:
         collect(start_date=date(2024, 6, 3), end_date=date(2024, 6, 13))
@@ -578,4 +592,4 @@ def test_whole_market_is_updated_by_day_requests(engine, vendor):
     finally:
         vendor.listings = {listing.code: listing for listing in LISTINGS}
     assert (task.status, task.collected_count) == ("completed", 60)
-    assert (vendor.count(DAY), vendor.count(KLINES)) == (1, 0)
+    assert (vendor.count(DAY), vendor.count(KLINES)) == (1 + 4, 0), "its last sessions are compared"

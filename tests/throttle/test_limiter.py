@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from tasks_app.conf import Simulated
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
-from tasks_app.sources.base import Transient
+from tasks_app.sources.base import Permanent, SourceRefusal, Transient
 from tasks_app.throttle import limiter as limiter_module, status
 from tasks_app.throttle.limiter import (
     AHEAD_SECONDS,
@@ -24,12 +24,14 @@ from tasks_app.throttle.limiter import (
     Blocked,
     NoLimit,
     Permit,
+    let_probe,
     limiter_for,
 )
 from tests.fakes import scripted_sources
 
 pytestmark = pytest.mark.django_db
 THROTTLED = Transient("Too many requests.", code="throttled")
+REFUSED = SourceRefusal("Your token is wrong.")
 
 
 @pytest.fixture
@@ -276,6 +278,82 @@ def test_stock_errors_are_no_source_failure(make_limiter, code):
     limiter = make_limiter(rate=100, breaker_after=1)
     assert not limiter.record_failure(Permit(), Transient("Hm.", code=code))
     assert current_status().state == "paused"
+
+
+def refuse(limiter, error=REFUSED, permit=None, *, delivered=False):
+    return limiter.record_refusal(permit or Permit(), error, lambda: delivered)
+
+
+def test_three_refusals_of_every_stock_pause_the_source(make_limiter):
+    limiter = make_limiter(rate=100)
+    assert [refuse(limiter, delivered=True) for _ in range(3)] == [False, False, True]
+    assert limiter.reserve(1) == Blocked(seconds(60), "Your token is wrong.", "all_refused")
+    assert current_status().refusal_code == "all_refused"
+
+
+def test_refusals_count_only_while_they_are_the_same(make_limiter):
+    limiter = make_limiter(rate=100, breaker_after=3)
+    other = Permanent("Other columns.", code="columns_changed")
+    assert not any(refuse(limiter, error) for error in (REFUSED, other) * 4)
+    assert not any(limiter.record_failure(Permit(), THROTTLED) or refuse(limiter) for _ in range(4))
+    assert current_status().state == "open"
+
+
+def test_success_between_refusals_resets_their_count(make_limiter):
+    limiter = make_limiter(rate=100)
+    for _ in range(2):
+        refuse(limiter)
+    (permit,) = reserve_permits(limiter, 1)
+    limiter.record_success(permit)
+    assert [refuse(limiter) for _ in range(3)] == [False, False, True]
+
+
+def test_nobody_gives_up_a_source_while_one_request_probes_it(make_limiter, clock):
+    limiter = make_limiter(rate=100, fetch_timeout=30.0)
+    for _ in range(3):
+        refuse(limiter)
+    clock.sleep(60)
+    (probe,) = reserve_permits(limiter, 1)
+    assert limiter.blocked() == Blocked(seconds(30 + AHEAD_SECONDS), "Your token is wrong.")
+    assert refuse(limiter, permit=probe)
+    assert limiter.blocked() == Blocked(seconds(120), "Your token is wrong.", "all_refused")
+
+
+def test_refusal_of_a_throttled_sources_probe_is_no_refusal_of_everything_yet(make_limiter, clock):
+    limiter = make_limiter(rate=100, breaker_after=1)
+    limiter.record_failure(Permit(), THROTTLED)
+    codes = []
+    for _ in range(3):
+        clock.sleep(current_status().seconds)
+        (probe,) = reserve_permits(limiter, 1)
+        assert refuse(limiter, permit=probe)
+        codes.append(limiter.blocked().refusal_code)
+    assert codes == ["", "", "all_refused"]
+
+
+def test_throttled_probe_of_a_source_that_refused_all_pauses_it_anew(make_limiter, clock):
+    limiter = make_limiter(rate=100)
+    for _ in range(3):
+        refuse(limiter)
+    clock.sleep(60)
+    (probe,) = reserve_permits(limiter, 1)
+    assert limiter.record_failure(probe, THROTTLED)
+    assert limiter.blocked() == Blocked(seconds(60), "Too many requests.")
+
+
+def test_new_task_may_probe_a_source_that_refused_all(make_limiter):
+    limiter = make_limiter(rate=100)
+    for _ in range(3):
+        refuse(limiter)
+    let_probe(["simulated"])
+    assert reserve_permits(limiter, 5)[0].is_probe
+
+
+def test_new_task_does_not_probe_a_source_that_bans(make_limiter):
+    limiter = make_limiter(rate=100, breaker_after=1)
+    limiter.record_failure(Permit(), THROTTLED)
+    let_probe(["simulated"])
+    assert isinstance(limiter.reserve(1), Blocked)
 
 
 def test_all_statuses_cost_one_query(make_limiter, django_assert_num_queries):

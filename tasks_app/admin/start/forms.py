@@ -106,6 +106,7 @@ class OrderForm(forms.Form):
         try:
             self.order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
             orders.require_market(order, self.order)
+            orders.require_usable_source(self.order, settings.COLLECTOR)
         except errors.OrderError as error:
             self.add_collector_error(error)
 

@@ -16,6 +16,7 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
+from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import durations
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
@@ -24,6 +25,7 @@ from tasks_app.orders import code_lists, estimates
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle import status
+from tasks_app.throttle.status import LimiterStatus
 
 
 def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]:
@@ -84,12 +86,7 @@ def describe_unknown_codes(unknown: Sequence[str]) -> str:
 def _sources(form: OrderForm) -> list[dict[str, Any]]:
     """Returns the sources as choices that say what they can do."""
     conf, selected = settings.COLLECTOR, form["source"].value()
-    blocked = [limiter for limiter in status.all_statuses() if limiter.is_blocked]
-    pauses = {}
-    for limiter in blocked:
-        until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
-        text = _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": limiter.reason}
-        pauses[limiter.source] = text
+    limiters = {limiter.source: limiter for limiter in status.all_statuses()}
     return [
         {
             "name": name,
@@ -97,12 +94,26 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjusts": source.adjusts,
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
             "limits": describe_limits(registry.limits(name, conf)),
-            "pause": pauses.get(name, ""),
+            "problem": _describe_problem(limiters[name]),
             "is_synthetic": registry.traits(name, conf).is_synthetic,
             "checked": name == selected,
         }
         for name, source in registry.available(conf).items()
     ]
+
+
+def _describe_problem(limiter: LimiterStatus) -> str:
+    """Returns why the source can't be used now; "" if it can."""
+    if reason := registry.why_unusable(limiter.source, settings.COLLECTOR):
+        return _("Can't be used: %(reason)s") % {"reason": sanitize_message(reason)}
+    if limiter.refusal_code:
+        return _("It refused every request: %(reason)s A new task asks it once more.") % {
+            "reason": limiter.reason
+        }
+    if limiter.paused_until is None:
+        return ""
+    until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
+    return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": limiter.reason}
 
 
 def describe_limits(limits: Limits) -> str:

@@ -253,7 +253,10 @@ def _source_notices(task: CollectionTask) -> Iterator[Notice]:
         return
     name = _("The source “%(source)s” is paused") % {"source": task.source}
     until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
-    text = _("The task waits and continues automatically at %(time)s; nothing is lost.") % {"time": until}
+    text = _("The task waits and continues automatically at %(time)s; nothing is lost.")
+    if limiter.refusal_code:  # a task without another source has failed
+        text = _("It refuses every request. Its stocks go to the next source; at %(time)s it is asked again.")
+    text %= {"time": until}
     yield Notice("warn", name, f"{limiter.reason} {text}")
 
 

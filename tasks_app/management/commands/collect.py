@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 from rich.console import Console
@@ -62,6 +63,7 @@ class Command(CollectorCommand):
 
     def start(self, options: dict[str, Any]) -> None:
         order = cli_arguments.build_order(options)
+        orders.require_usable_source(order, settings.COLLECTOR)
         self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
 
     def retry(self, options: dict[str, Any]) -> None:

@@ -9,14 +9,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time as time_of_day, timedelta
+from functools import partial
 from importlib.util import find_spec
 from os import environ
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from tasks_app.conf import ADJUSTS, MARKETS, Conf
 from tasks_app.sources.akshare import codes
+from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.throttle_probe import NoData, ThrottleProbe
-from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock, check_served
+from tasks_app.sources.base import (
+    Answer,
+    Bar,
+    Permanent,
+    Request,
+    Symbol,
+    Transient,
+    UnknownStock,
+    check_served,
+)
 from tasks_app.sources.market_time import market_now
 
 if find_spec("akshare") is None:
@@ -37,8 +48,8 @@ class AkshareSource:
     """Eastmoney by way of AKShare's functions.
 
     `fetch` makes one request, up to three for a US stock whose exchange is not known yet, and one more when
-    a response is in doubt (see `ThrottleProbe`). `symbols("CN")` reads the exchanges' lists; the other lists
-    and `fetch_day` read pages of 100.
+    a response is in doubt (see `ThrottleProbe` and `completeness`). `symbols("CN")` reads the exchanges'
+    lists; the other lists and `fetch_day` read pages of 100.
     """
 
     name: ClassVar[str] = "akshare"
@@ -93,21 +104,20 @@ class AkshareSource:
         end = min(request.end, self._now(market).date())
         if not any_weekday(request.start, end):
             return ()
-        from tasks_app.sources.akshare.history import fetch_bars
-
         with self._scope() as scope:
             for security_id in security_ids:
+                fetch = partial(self._fetch_days, scope, security_id, request.adjust)
                 try:
-                    bars, has_bars = fetch_bars(
-                        security_id, scope, start=request.start, end=end, adjust=request.adjust
-                    )
+                    history = fetch(request.start, end)
                 except NoData:
                     continue
                 if market == "US":
                     self._us_ids[code] = security_id
-                if not (bars or has_bars):
+                if not history.is_known:
                     self._probes[market].require_answers(security_id, fresh=True)
-                return [bar for bar in bars if request.start <= bar.day <= end]
+                is_whole = require_all_bars(history, request, self._now(market).date(), fetch)
+                bars = [bar for bar in history.bars if request.start <= bar.day <= end]
+                return Answer(bars, is_whole=is_whole)
             self._probes[market].require_answers(security_ids[-1])
             raise UnknownStock(
                 f"Eastmoney knows no quotes of {code}: it was delisted, is not listed yet, or never was."
@@ -130,6 +140,13 @@ class AkshareSource:
             rows = stock_lists.read_pages(market, frames.LIST_FIELDS, scope, self._sleep)
         return frames.parse_list_rows(rows, day)
 
+    def _fetch_days(
+        self, scope: "CallScope", security_id: str, adjust: str, start: date, end: date
+    ) -> History:
+        from tasks_app.sources.akshare.history import fetch_bars
+
+        return fetch_bars(security_id, scope, start=start, end=end, adjust=adjust)
+
     def _has_bars(self, security_id: str) -> bool:
         """Returns whether the vendor sends bars of the security, by month: the shortest response."""
         from tasks_app.sources.akshare.calls import call_scope
@@ -137,7 +154,7 @@ class AkshareSource:
 
         with call_scope(self._timeout) as scope:
             try:
-                return bool(fetch_bars(security_id, scope, period="monthly")[0])
+                return bool(fetch_bars(security_id, scope, period="monthly").bars)
             except NoData:
                 return False
 

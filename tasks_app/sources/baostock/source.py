@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, cast
 from tasks_app.conf import Conf
 from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import (
+    Answer,
     Bar,
     Permanent,
     Request,
@@ -93,7 +94,8 @@ class BaostockSource:
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars of the days that the stock traded.
 
-        An empty response is believed only where the listing dates confirm it.
+        A response without any row of the first or of all days is believed only where the listing dates
+        confirm it.
         """
         check_served(self, request.market, request.adjust)
         rows = self._query(
@@ -105,9 +107,11 @@ class BaostockSource:
             end=request.end.isoformat(),
             flag=FLAGS[request.adjust],
         )
-        if not rows and request.end - request.start >= MAX_GAP:
-            self._confirm_empty(request)
-        return sorted(_parse_bars(rows), key=lambda bar: bar.day)
+        bars = sorted(_parse_bars(rows), key=lambda bar: bar.day)
+        first = min((row["date"] for row in rows), default="")
+        if (_parse_day(first) or request.end) - request.start >= MAX_GAP:
+            self._confirm_start(request, _parse_day(first))
+        return Answer(bars, is_whole=True)
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
         """Returns the bars of all stocks that traded on the day, unadjusted, in one request."""
@@ -123,20 +127,25 @@ class BaostockSource:
         """Ends the child process; the next request starts another one."""
         self._client.close()
 
-    def _confirm_empty(self, request: Request) -> None:
-        """Raises `SourceError` unless the listing dates confirm that the stock did not trade."""
+    def _confirm_start(self, request: Request, first_row: date | None) -> None:
+        """Raises `SourceError` unless the listing dates confirm that there are no rows before `first_row`.
+
+        Without any row, none of the requested days may have had one.
+        """
         listings = self._query(LISTING_FIELDS, call="listings", code=vendor_code(request.code))
         if not listings:
             raise UnknownStock(f"BaoStock knows no stock {request.code}.")
         listed_on, delisted_on = _parse_day(listings[0]["ipoDate"]), _parse_day(listings[0]["outDate"])
         today = market_today(request.market)
         first = max(request.start, listed_on or request.start)
-        last = min(request.end, delisted_on or today, today)
-        if last - first >= MAX_GAP:
-            raise Transient(
-                f"An empty response for {request.code}, though it was listed from {first} to {last}.",
-                code="empty_answer",
-            )
+        last = min(first_row or request.end, delisted_on or today, today)
+        if last - first < MAX_GAP:
+            return
+        if first_row:
+            message = f"{request.code} has no row before {first_row}, though it was listed from {first} on."
+            raise Transient(f"The response for {message}", code="history_cut")
+        message = f"An empty response for {request.code}, though it was listed from {first} to {last}."
+        raise Transient(message, code="empty_answer")
 
     def _query(self, required: Sequence[str], **request: Any) -> list[Row]:
         """Returns the response's rows by column name. Raises `SourceError`."""

@@ -1,0 +1,165 @@
+"""A refusal that concerns the whole source is asked for a few times, not once per stock."""
+
+import pytest
+
+from tasks_app.models import DailyBar, SourceGate
+from tasks_app.sources.base import Permanent, SourceRefusal, UnknownStock
+from tasks_app.throttle import status
+from tests.engine.helpers import make_first_task
+from tests.fakes import scripted_sources
+from tests.fakes.scripted_sources import First, Second, make_bar
+from tools.in_process import work
+
+pytestmark = pytest.mark.django_db
+CODES = tuple(f"{n:06d}" for n in range(1, 41))
+
+
+def refuse(error, after=0):
+    """Returns a script that raises the error, once it has answered some requests."""
+    answered = []
+
+    def script(request):
+        if len(answered) < after:
+            answered.append(request.code)
+            return [make_bar()]
+        raise error
+
+    return script
+
+
+def collect(**fields):
+    task = make_first_task(**{"stock_codes": CODES, **fields})
+    work()
+    task.refresh_from_db()
+    return task
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SourceRefusal("Your token is wrong."),
+        *(
+            Permanent("It refuses.", code=code)
+            for code in ("login_refused", "client_outdated", "columns_changed", "units_changed")
+        ),
+    ],
+    ids=lambda error: error.code,
+)
+def test_refusal_of_every_stock_fails_the_task_after_three(configure, error):
+    configure(first=refuse(error))
+    task = collect()
+    assert len(First.calls) == 3
+    assert task.status == "failed"
+    assert task.error_code == error.code
+    assert task.error_message == f"The source first refuses every request. {error}"
+    assert task.items.filter(state="pending").count() == len(CODES) - task.processed_stocks
+
+
+def test_wrong_token_is_shown_as_the_sources_pause(configure):
+    configure(first=refuse(SourceRefusal("Your token is wrong.", code="login_refused")))
+    collect()
+    paused = status.status_of("first")
+    assert (paused.state, paused.reason, paused.refusal_code) == (
+        "paused",
+        "Your token is wrong.",
+        "login_refused",
+    )
+
+
+def test_token_that_expires_is_asked_three_times(configure):
+    configure(first=refuse(Permanent("Expired.", code="login_refused"), after=10))
+    task = collect()
+    assert len(First.calls) == 10 + 3
+    assert task.status == "failed"
+    assert DailyBar.objects.count() == 10
+
+
+def test_odd_stocks_in_a_row_do_not_stop_a_source_that_delivers(configure):
+    def script(request):
+        if "000010" <= request.code < "000019":
+            raise Permanent("Other units.", code="units_changed")
+        return [make_bar()]
+
+    configure(first=script)
+    task = collect()
+    assert task.status == "completed"
+    assert task.failed_count == 9
+
+
+def test_columns_that_change_within_a_run_fail_the_task(configure):
+    configure(first=refuse(Permanent("Other columns.", code="columns_changed"), after=10))
+    task = collect()
+    assert len(First.calls) == 10 + 10
+    assert (task.status, task.error_code) == ("failed", "columns_changed")
+
+
+def test_unclear_refusal_counts_while_its_sentence_is_the_same(configure):
+    configure(first=refuse(Permanent("The vendor answers 401.")))
+    task = collect()
+    assert len(First.calls) == 10
+    assert (task.status, task.error_code) == ("failed", "source_refused")
+    assert task.error_message.endswith("The vendor answers 401.")
+
+
+def test_source_whose_code_fails_for_every_stock_is_not_asked_by_every_stock(configure):
+    def script(request):
+        return {}["data"]
+
+    configure(first=script)
+    task = collect()
+    assert len(First.calls) == 10
+    assert task.error_code == "source_raised"
+
+
+@pytest.mark.parametrize("make_error", [UnknownStock, Permanent])
+def test_refusals_that_name_their_stock_are_those_of_stocks(configure, make_error):
+    def script(request):
+        raise make_error(f"Nothing about {request.code}.")
+
+    configure(first=script)
+    task = collect()
+    assert len(First.calls) == len(CODES)
+    assert task.error_code == "all_failed"
+
+
+def test_unclear_refusal_does_not_stop_a_source_that_delivers(configure):
+    configure(first=refuse(Permanent("Not this one."), after=1))
+    task = collect()
+    assert len(First.calls) == len(CODES)
+    assert task.status == "completed"
+
+
+def test_stocks_of_a_source_that_refuses_all_go_to_the_next_one(configure):
+    configure(first=refuse(SourceRefusal("Your token is wrong.")), fallbacks=(("CN", ("first", "second")),))
+    task = collect()
+    assert task.status == "completed"
+    assert len(First.calls) == 3
+    assert sorted(Second.calls) == sorted(CODES)
+    last = task.items.get(code=CODES[-1])
+    assert (last.source, last.attempts) == ("second", 1)
+
+
+def test_task_fails_when_all_its_sources_refuse(configure):
+    refusal = refuse(SourceRefusal("Your token is wrong."))
+    configure(first=refusal, second=refusal, fallbacks=(("CN", ("first", "second")),))
+    task = collect()
+    assert (len(First.calls), len(Second.calls)) == (3, 3)
+    assert (task.status, task.error_code) == ("failed", "all_refused")
+
+
+def test_source_that_refused_is_asked_once_by_the_next_task(configure):
+    configure(first=refuse(SourceRefusal("Your token is wrong.")))
+    collect()
+    First.calls.clear()
+    task = collect()
+    assert task.status == "failed"
+    assert len(First.calls) == 1
+
+
+def test_mended_source_is_used_by_the_next_task_at_once(configure, settings, monkeypatch):
+    configure(first=refuse(SourceRefusal("Your token is wrong.")))
+    collect()
+    monkeypatch.setattr(First, "script", staticmethod(scripted_sources.closes_at(11.0)))
+    task = collect()
+    assert (task.status, task.success_count) == ("completed", len(CODES))
+    assert not SourceGate.objects.get(pk="first").refuses_all
