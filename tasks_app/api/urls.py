@@ -32,6 +32,7 @@ data_collection = [
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
+    path("quotes/<str:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
 ]
 
 urlpatterns = [

@@ -34,6 +34,7 @@ from tasks_app.sources.base import (
     AdjustedListSource,
     Answer,
     Bar,
+    DayAnswer,
     DaySource,
     LeavingSource,
     LeftAside,
@@ -89,8 +90,8 @@ class CheckedSource:
         answer: Any = self.source.fetch(request)
         return read_answer(answer, self.conf)
 
-    def fetch_day(self, market: str, day: date, adjust: str) -> dict[str, Bar]:
-        """Returns a day's bars by code. The source must be a `DaySource`."""
+    def fetch_day(self, market: str, day: date, adjust: str) -> DayAnswer:
+        """Returns a day's bars by code, with the suspended stocks. The source must be a `DaySource`."""
         answer: Any = cast(DaySource, self.source).fetch_day(market, day, adjust)
         return read_day(answer, self.conf)
 
@@ -136,8 +137,8 @@ def read_bars(answer: Any, conf: Conf) -> list[Bar]:
     return [_read_bar(row, number) for number, row in _rows(answer, "a list of bars", most)]
 
 
-def read_day(answer: Any, conf: Conf) -> dict[str, Bar]:
-    """Returns the bars of an answer by code. Raises `SourceError`."""
+def read_day(answer: Any, conf: Conf) -> DayAnswer:
+    """Returns the bars of an answer by code, and what a `DayAnswer` says besides. Raises `SourceError`."""
     expected = "a mapping of codes to bars"
     with _reading("the response"):
         if not is_a(answer, Mapping):
@@ -150,7 +151,12 @@ def read_day(answer: Any, conf: Conf) -> dict[str, Bar]:
             key, row = entry
         code = _read_value(CODE, key, number)
         bars[code] = _read_bar(row, number)
-    return bars
+    if type(answer) is not DayAnswer:
+        return DayAnswer(bars)
+    with _reading("the suspended stocks"):
+        suspended = answer.suspended
+    codes = [_read_value(CODE, code, n) for n, code in _rows(suspended, "a list of codes", MOST)]
+    return DayAnswer(bars, suspended=codes)
 
 
 def read_symbols(answer: Any, conf: Conf) -> Iterator[Symbol]:

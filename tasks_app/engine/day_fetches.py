@@ -18,12 +18,13 @@ from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
 from tasks_app.sources import registry
-from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.base import Answer, Bar, DayAnswer, Request
 
 FAILED = "by_day_failed"
 OFFER_SECONDS = 1.0  # in which a source must say whether it offers a day: it needs no request for that
+NO_BARS = "a response without any bar"
 MIN_SHARE = 0.8  # of the stocks that traded before: a day with fewer was cut off
-Day = Mapping[str, Bar]  # bars by code
+Day = DayAnswer | Mapping[str, Bar]  # bars by code
 
 
 @dataclass
@@ -31,11 +32,14 @@ class DayCache:
     """The days of one task and source that this process holds: at most COLLECTOR_DAYS_AT_ONCE.
 
     `wanted` are the days requested or held, `failures` counts the consecutive failed requests, and with
-    `given_up` no more days are requested.
+    `given_up` no more days are requested. A `doubtful` day came without any bar: single stocks show whether
+    it has some (`refuted`) or nobody has quotes of it.
     """
 
     days: dict[date, Day] = field(default_factory=dict)
     wanted: set[date] = field(default_factory=set)
+    doubtful: set[date] = field(default_factory=set)
+    refuted: set[date] = field(default_factory=set)
     failures: int = 0
     given_up: bool = False
 
@@ -81,6 +85,8 @@ class DayFetcher:
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:
             return ()
+        if not self.cache.doubtful.isdisjoint(sessions):
+            return ()
         if self.selects_days and not all(map(self._is_offered, sessions)):
             return ()
         self.cache.wanted.update(sessions)
@@ -101,7 +107,7 @@ class DayFetcher:
         collection, of which nothing is stored, can't be checked.
         """
         if not response:
-            return "a response without any bar"
+            return NO_BARS
         expected = self._traded_before(min(self.cache.wanted, default=day))
         received = sum(code in response for code in expected)
         if received < MIN_SHARE * len(expected):
@@ -114,16 +120,31 @@ class DayFetcher:
         self.cache.days[day] = bars
         self.cache.failures = 0
 
+    def doubt(self, day: date) -> bool:
+        """Leaves a day without any bar to single stocks. Returns False if they have had bars of it."""
+        if day in self.cache.refuted:
+            return False
+        self.cache.doubtful.add(day)
+        return True
+
+    def refute(self, days: Collection[date]) -> date | None:
+        """Returns a doubtful day among these, of which a single stock has a bar; it is not doubted again."""
+        found = self.cache.doubtful.intersection(days)
+        self.cache.doubtful -= found
+        self.cache.refuted |= found
+        return min(found, default=None)
+
     def record_failure(self, may_pass: bool) -> bool:
         """Counts a failed day. Returns False once no more days are to be requested."""
         self.cache.failures += 1
         self.cache.given_up = not may_pass or self.cache.failures >= self.conf.max_attempts
         return not self.cache.given_up
 
-    def bars(self, code: str, sessions: Collection[date]) -> list[Bar]:
-        """Returns the stock's bars on these days in ascending date order."""
-        bars = (self.cache.days[day].get(code) for day in sorted(sessions))
-        return [bar for bar in bars if bar is not None]
+    def answer(self, code: str, sessions: Collection[date]) -> Answer:
+        """Returns the stock's bars on these days in ascending date order, and the suspended ones."""
+        days = [(day, self.cache.days[day]) for day in sorted(sessions)]
+        suspended = [day for day, bars in days if isinstance(bars, DayAnswer) and code in bars.suspended]
+        return Answer((bars[code] for _, bars in days if code in bars), suspended=suspended)
 
     def _is_offered(self, day: date) -> bool:
         """Asks the source, once per slice and day, in a thread: its code may raise anything, or hang."""

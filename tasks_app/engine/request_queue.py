@@ -100,8 +100,8 @@ class RequestQueue:
             sessions = source.days.sessions_for(item.request)
             if sessions and not source.days.missing(sessions):
                 self.waiting.remove(item)
-                bars = source.days.bars(item.claim.code, sessions)
-                self.recorder.store(item, bars, days_are_complete=True)
+                answer = source.days.answer(item.claim.code, sessions)
+                self.recorder.store(item, answer, days_are_complete=True)
 
     def complete(self, call: Call[SourceCall], *, claim_more: bool) -> list[Claim]:
         """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
@@ -126,6 +126,8 @@ class RequestQueue:
         if source_call.item and error:
             self._handle_failure(source_call.item, error, is_source_failure)
         elif source_call.item:
+            if refuted := source.days.refute([bar.day for bar in call.result]):
+                self._fail_day(source, refuted, day_fetches.NO_BARS, None)
             # After a suspect, the next claim begins with the other suspects.
             may_claim = claim_more and not source_call.item.claim.is_isolated
             limit = self.capacity(self.router.current()) if may_claim else 0
@@ -210,6 +212,20 @@ class RequestQueue:
         if error is None and not problem:
             source.days.store(day, bars)
             return
+        if error is None and not bars and source.days.doubt(day):
+            return
+        self._fail_day(source, day, problem, error, is_source_failure=is_source_failure)
+
+    def _fail_day(
+        self,
+        source: SourceState,
+        day: date,
+        problem: str,
+        error: SourceError | None,
+        *,
+        is_source_failure: bool = False,
+    ) -> None:
+        """Retries a day of the whole market after a pause, or gives up requesting days."""
         may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if is_source_failure or source.days.record_failure(may_pass):
             source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))
