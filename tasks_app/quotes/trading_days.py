@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from django.conf import settings
 
@@ -61,7 +61,7 @@ class TradingDays:
 
     def expected(self, first: date, last: date) -> Sequence[date]:
         """Returns the days of a range on which a bar is expected, ascending."""
-        return calendars.weekdays(first, last)
+        return _weekdays(first, last)
 
     def expected_before(self, day: date) -> date:
         """Returns the last day before this one on which a bar is expected."""
@@ -106,9 +106,9 @@ class SessionDays(TradingDays):
         return date_ranges.missing_range(days, ranges)
 
     def expected(self, first: date, last: date) -> Sequence[date]:
-        days = self._all_sessions
-        if first < days[0] or last > self.last_closed:
+        if last > self.last_closed:
             return self._sessions(first, last)
+        days = self._all_sessions
         return days[bisect_left(days, first) : bisect_right(days, last)]
 
     def contiguous(self, end: date, start: date) -> bool:
@@ -131,6 +131,11 @@ class SessionDays(TradingDays):
 
     def _sessions(self, first: date, last: date) -> tuple[date, ...]:
         return self.calendar.sessions(first, last).days
+
+
+@lru_cache(maxsize=64)  # the stocks of a task have the same few ranges
+def _weekdays(first: date, last: date) -> tuple[date, ...]:
+    return tuple(calendars.weekdays(first, last))
 
 
 def trading_days_for(market: str, source: str) -> TradingDays:

@@ -2,10 +2,11 @@
 
 import csv
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from tasks_app.models import SyntheticSource
+from tasks_app.models import Series, SyntheticSource
 from tasks_app.quotes.csv_export import escape_formula
 from tests.api.factories import BASE, client_of, make_bars, make_stock
 from tests.factories import make_user
@@ -169,3 +170,31 @@ def test_stock_list_has_made_up_stocks_where_asked_for(client, settings, default
         make_stock(market, "000001")
     stocks = client.get(f"{BASE}/stock-list{query}").json()["stocks"]
     assert [stock["market"] for stock in stocks] == markets
+
+
+def test_gaps_say_why_days_have_no_bar(client):
+    stock = make_stock("US", "AAPL")
+    make_bars(stock, 4)
+    stock.delisted_on = date(2024, 1, 5)
+    stock.save()
+    absence = ["2024-01-05", "2024-01-05", "after", "sample", "2024-02-01", "2024-01-04"]
+    key = {"market": "US", "symbol": "AAPL"}
+    Series.objects.create(**key, bars=3, first_day="2024-01-02", last_day="2024-01-04", absences=[absence])
+    told = client.get(f"{BASE}/quotes/US/AAPL/gaps")
+    assert told.json() == [
+        {
+            "first_day": "2024-01-05",
+            "last_day": "2024-01-05",
+            "days": 1,
+            "reason": "after",
+            "message": "the bars of sample end on 2024-01-04 (requested on 2024-02-01)",
+            "source": "sample",
+            "requested_on": "2024-02-01",
+            "bound": "2024-01-04",
+        }
+    ]
+    assert client.get(f"{BASE}/quotes/US/AAPL/gaps?end=2024-01-04").json() == []
+    chinese = client.get(f"{BASE}/quotes/US/AAPL/gaps", headers={"Accept-Language": "zh-hans"}).json()
+    assert chinese[0]["message"] == "sample 的K线止于 2024-01-04（请求于 2024-02-01）"
+    assert client.get(f"{BASE}/quotes/US/NONE/gaps").status_code == 404
+    assert client.get(f"{BASE}/quotes/US/AAPL/gaps?limit=0").status_code == 400

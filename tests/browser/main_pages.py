@@ -24,10 +24,11 @@ def main_pages(site: Site) -> dict[str, str]:
         "stock": f"/admin/tasks_app/stock/{site.stock('US', 'AAPL')}/change/",
         "bars": "/admin/tasks_app/dailybar/?q=AAPL",
         "delete data": "/admin/delete-data/",
+        "calendar": "/admin/calendar/?market=CN&year=2024",
     }
 
 
 PAGE_NAMES = (
     *("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars"),
-    "delete data",
+    *("delete data", "calendar"),
 )

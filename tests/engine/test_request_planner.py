@@ -1,7 +1,8 @@
 """Only missing days are requested, and a missing bar does not count as answered too soon."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -12,6 +13,7 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.market import calendars, exchange_sessions
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.sources import registry
 from tests.factories import make_order
 from tests.fakes.recording_source import RecordingSource, sessions, set_bars, with_recording_source
 from tools.in_process import work
@@ -293,6 +295,24 @@ def test_today_is_not_requested_before_the_close(settings, monkeypatch):
     assert take_requests() == [("600000", days[0], days[-2])]
     set_last_closed_day(monkeypatch, CLOSED)
     assert collect("600000", first=days[0], last=CLOSED).collected_count == 1
+
+
+@pytest.mark.parametrize(("at", "requests"), [(time(16), 0), (time(17, 30), 1)])
+def test_kind_of_day_that_the_source_does_not_have_yet_costs_no_request(monkeypatch, at, requests):
+    """Case cli-13, by stock: the session is over, but the source has its bars from 17:30."""
+    monkeypatch.undo()
+    now = datetime.combine(CLOSED, at, ZoneInfo("Asia/Shanghai"))
+    for name in ("last_closed_day", "last_day_ready_at"):
+        function = getattr(calendars, name)
+        monkeypatch.setattr(calendars, name, lambda *args, function=function: function(*args, now=now))
+    monkeypatch.setattr(RecordingSource, "ready_at", time(17, 30), raising=False)
+    registry.traits.cache_clear()
+    set_bars("600000", [CLOSED])
+    task = collect("600000", first=CLOSED, last=CLOSED)
+    assert (len(take_requests()), task.status) == (requests, "completed")
+    warnings = [event.params for event in task.events.filter(kind=EventKind.WARNED)]
+    told = {"code": "day_not_ready", "source": "recording", "day": "2024-06-28", "time": "17:30"}
+    assert warnings == ([] if requests else [told])
 
 
 def test_refused_recent_bar_is_requested_again():

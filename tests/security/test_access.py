@@ -32,13 +32,14 @@ VIEW |= {"tasks_app_collectiontask_live", "tasks_app_collectiontask_stocks"}
 VIEW |= {f"tasks_app_stock_{page}" for page in ("of", "data", "csv")}
 START = {"start", "start_estimate", "start_stocks", "start_file"}
 DELETE_DATA = {"delete_data"}
+CALENDAR = {"calendar"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
 MANAGE |= {"auth_user_password_change"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
-    "reader": HOME | VIEW,
-    "operator": HOME | VIEW | ACTIONS | START,
-    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | MANAGE,
+    "reader": HOME | VIEW | CALENDAR,
+    "operator": HOME | VIEW | ACTIONS | START | CALENDAR,
+    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | MANAGE | CALENDAR,
 }
 
 
@@ -74,7 +75,7 @@ def page_name(name: str) -> str:
 
 
 def test_every_admin_path_is_classified():
-    classified = OPEN | HOME | VIEW | EDIT | ACTIONS | START | DELETE_DATA | MANAGE | HELPERS
+    classified = OPEN | HOME | VIEW | EDIT | ACTIONS | START | DELETE_DATA | MANAGE | HELPERS | CALENDAR
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 
 

@@ -11,10 +11,9 @@ from django.utils.translation import gettext as _
 from tasks_app import errors
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
-from tasks_app.management import csv_import
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.management.csv_import import CsvSchema
-from tasks_app.market import codes, stock_list
+from tasks_app.market import codes, csv_import, stock_list
+from tasks_app.market.csv_import import CsvSchema
 from tasks_app.orders import order
 from tasks_app.sources import registry
 from tasks_app.sources.base import SourceError, Symbol
