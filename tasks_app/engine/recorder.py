@@ -48,7 +48,13 @@ class Recorder:
         self.task, self.planner = task, planner
         self.days = planner.days
         self._newest_days: dict[str, date] = {}  # the newest bar that each source has sent to this slice
+        self.silent_answers = 0  # without a bar that was to be expected, in this slice
         self._days_with_quotes: set[date] = set()  # newest days of bars of the first source
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether the first source has sent a bar to this slice."""
+        return bool(self._days_with_quotes)
 
     def record_skipped(self, claim: Claim, stored: StoredState) -> None:
         """Records a stock of which nothing is missing: no request was made."""
@@ -254,6 +260,7 @@ class Recorder:
             last_bar = result.bars[-1].day if result.bars else None
             silent_days.add_answers(self.task, request.code, lacking, last_bar)
             self.planner.forget_silent_days()
+            self.silent_answers += 1
 
     def _unexpectedly_lacking(self, item: StockRequest, answer: Answer) -> Sequence[date]:
         """Returns the first days after the stock's stored bars, if the answer is about them.

@@ -19,8 +19,11 @@ from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
 from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Lane
+from tasks_app.market import silent_days
 from tasks_app.sources.base import SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
+
+PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
 
 
 @dataclass
@@ -45,6 +48,7 @@ class RequestQueue:
     ) -> None:
         self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
         self.waiting: list[StockRequest] = []
+        self._answers = 0  # of the first source to requests for single stocks
 
     def is_empty(self) -> bool:
         """Whether no stock is waiting or in flight."""
@@ -57,7 +61,7 @@ class RequestQueue:
         """
         if any(item.claim.is_isolated for item in self._held()):
             return 0
-        return max(source.free_slots() - len(self.waiting), 0)
+        return max(self._free_slots(source) - len(self.waiting), 0)
 
     def may_isolate(self) -> bool:
         """Whether this process makes no request, not even an abandoned one that goes on in its thread."""
@@ -78,7 +82,7 @@ class RequestQueue:
         if source.days.problem:
             self._warn_of_days(source, source.days.problem)
             source.days.problem = ""
-        count = min(len(calls), source.free_slots())
+        count = min(len(calls), self._free_slots(source))
         if not count or source.cooldown_left():
             return None
         permits = source.limiter.reserve(count)
@@ -113,6 +117,7 @@ class RequestQueue:
         if call.missed:
             return []
         source.observe_latency(call.seconds)
+        self._answers += bool(source_call.item) and not source.position
         is_source_failure = False
         if isinstance(error, Transient):
             is_source_failure = source.limiter.record_failure(source_call.permit, error)
@@ -129,7 +134,8 @@ class RequestQueue:
             if refuted := source.days.refute([bar.day for bar in call.result]):
                 self._fail_day(source, refuted, day_fetches.NO_BARS, None)
             # After a suspect, the next claim begins with the other suspects.
-            may_claim = claim_more and not source_call.item.claim.is_isolated
+            is_suspect = source_call.item.claim.is_isolated
+            may_claim = claim_more and not is_suspect and not self._is_probing(source)
             limit = self.capacity(self.router.current()) if may_claim else 0
             return self.recorder.store(source_call.item, call.result, claim_more=limit)
         return []
@@ -153,6 +159,21 @@ class RequestQueue:
             if item.attempts > item.claim.attempts:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
+
+    def _free_slots(self, source: SourceState) -> int:
+        """Returns how many more requests may be in flight: few until it is known whether there are quotes."""
+        if not self._is_probing(source):
+            return source.free_slots()
+        few = max(silent_days.WITNESSES - self.recorder.silent_answers, 1)
+        return max(min(source.free_slots(), few - source.in_flight), 0)
+
+    def _is_probing(self, source: SourceState) -> bool:
+        """Whether it is open if the first source has quotes of the newest days.
+
+        The first five answers show it, further ones if some of them were of stocks that prove nothing.
+        """
+        most = PROBES if self.recorder.silent_answers else silent_days.WITNESSES
+        return not source.position and not self.recorder.has_quotes and self._answers < most
 
     def _held(self) -> list[StockRequest]:
         in_flight = [call.item for call in self.calls.in_flight() if call.item]

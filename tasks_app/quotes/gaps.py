@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.market import calendars, silent_days
 from tasks_app.market.calendars import Calendar
-from tasks_app.models import CalendarDay, Series, Stock
+from tasks_app.models import CalendarDay, Finding, Series, Stock
+from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import absences, date_ranges
 from tasks_app.quotes.absences import Absence, AbsentDays
 from tasks_app.quotes.date_ranges import DateRange
@@ -97,11 +98,20 @@ class Gap:
 class _Reasons:
     """Looks up the reason of a day without a bar."""
 
-    def __init__(self, stock: Stock, series: Series | None, window: DateRange) -> None:
+    def __init__(self, stock: Stock, adjust: str, series: Series | None, window: DateRange) -> None:
         self.covered = date_ranges.parse(series.covered) if series else []
         self.absent = absences.parse(series.absences) if series else []
         silent = silent_days.find(stock.market, *window)
         zone = ZoneInfo(MARKET_TIME_ZONES[stock.market])
+        refused = Finding.objects.filter(
+            market=stock.market, symbol=stock.code, adjust=adjust, kind=FindingKind.REFUSED
+        )
+        rows = refused.filter(day__range=window).order_by("pk").values_list("day", "source", "found_at")
+        # Of days answered before the reasons were recorded, and of stocks that failed.
+        self.refused = {
+            day: Reason(GapKind.REFUSED, source or _("the source"), found_at.astimezone(zone).date())
+            for day, source, found_at in rows
+        }
         self.silent = {
             one.day: Reason(
                 GapKind.NO_QUOTES, one.source, one.asked_at.astimezone(zone).date(), stocks=one.stocks
@@ -113,6 +123,8 @@ class _Reasons:
         place = bisect_right(self.absent, day, key=lambda one: one.first) - 1
         if place >= 0 and day <= self.absent[place].last:
             return _reason_of(self.absent[place])
+        if day in self.refused:
+            return self.refused[day]
         place = bisect_right(self.covered, day, key=itemgetter(0)) - 1
         if place >= 0 and day <= self.covered[place][1]:
             return Reason(GapKind.NOT_RECORDED)
@@ -123,16 +135,17 @@ def _reason_of(absent: AbsentDays) -> Reason:
     return Reason(GapKind(Absence(absent.why).value), absent.source, absent.asked_on, absent.bound)
 
 
-def find_gaps(stock: Stock, bar_days: Sequence[date], series: Series | None) -> list[Gap]:
+def find_gaps(stock: Stock, adjust: str, bar_days: Sequence[date], series: Series | None) -> list[Gap]:
     """Returns the sessions without a bar, by reason, newest first.
 
-    `bar_days` are ascending. The days are those from the first bar or requested day to the market's latest
-    session, within the stock's listing. A stock of which nothing was ever requested has no gaps.
+    `bar_days` are ascending, `series` is the stock's row in this adjustment. The days are those from the
+    first bar or requested day to the market's latest session, within the stock's listing. A stock of which
+    nothing was ever requested has no gaps.
     """
     calendar = calendars.load_calendar(stock.market)
     if (window := _window(stock, bar_days, series, calendar)) is None:
         return []
-    reasons, with_bar = _Reasons(stock, series, window), set(bar_days)
+    reasons, with_bar = _Reasons(stock, adjust, series, window), set(bar_days)
     found: list[tuple[date, Reason | None]] = [
         (day, None if day in with_bar else reasons.of(day)) for day in calendar.sessions(*window).days
     ]
@@ -149,7 +162,7 @@ def read_gaps(stock: Stock, adjust: str, start: date | None, end: date | None) -
     bars = bars_of(stock.market, stock.code, adjust).order_by("day").values_list("day", flat=True)
     days = list(bars)
     found = []
-    for gap in [*find_gaps(stock, days, series), *find_closed_days(stock, days, series)]:
+    for gap in [*find_gaps(stock, adjust, days, series), *find_closed_days(stock, days, series)]:
         inside = tuple(day for day in gap.days if (start or date.min) <= day <= (end or date.max))
         found += [Gap(inside, gap.reason)] if inside else []
     return sorted(found, key=lambda gap: gap.first, reverse=True)

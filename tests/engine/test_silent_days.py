@@ -132,6 +132,16 @@ def test_suspended_stocks_are_no_witnesses(vendor):
     assert len(requests) == silent_days.WITNESSES + len(silent)
 
 
+def test_requests_in_flight_are_held_back_until_the_day_is_settled(vendor, monkeypatch):
+    monkeypatch.setattr(First, "in_flight", 16)
+    monkeypatch.setattr(First, "rate", 1000.0)
+    vendor(FRIDAY, closed=FRIDAY)
+    collect("first", FRIDAY)
+    vendor(FRIDAY, closed=MONDAY)
+    _, requests = collect("first", MONDAY)
+    assert len(requests) == silent_days.WITNESSES
+
+
 def test_one_bar_of_the_day_has_all_stocks_requested(vendor, configure):
     vendor(FRIDAY, closed=FRIDAY)
     collect("first", FRIDAY)

@@ -6,7 +6,7 @@ import pytest
 
 from tasks_app import lifecycle
 from tasks_app.market import calendars, silent_days
-from tasks_app.models import CalendarDay, DailyBar, Series, Stock
+from tasks_app.models import CalendarDay, DailyBar, Finding, Series, Stock
 from tasks_app.quotes.deletion import Selection
 from tasks_app.quotes.gaps import GapKind, read_gaps
 from tasks_app.sources.base import Answer
@@ -111,6 +111,18 @@ def test_older_answers_have_no_recorded_reason():
     collect()
     Series.objects.update(absences=[])
     assert reasons()[0] == {"not_recorded": [DAY]}
+
+
+def test_older_refusal_is_known_from_its_finding():
+    days = sessions(FIRST, LAST)
+    set_bars("600000", [day for day in days if day != DAY])
+    collect()
+    Series.objects.update(absences=[])
+    Finding.objects.create(market="CN", symbol="600000", day=DAY, kind="refused", code="bad_volume")
+    assert reasons() == (
+        {"refused": [DAY]},
+        {f"the source sent a bar that was refused (requested on {today()})"},
+    )
 
 
 def test_day_without_quotes_of_any_stock_names_the_source():

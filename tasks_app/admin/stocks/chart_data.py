@@ -58,7 +58,7 @@ def chart_columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, A
 
 def find_gaps(stock: Stock, adjust: str, days: Sequence[date]) -> list[gaps.Gap]:
     """Returns the sessions without a bar beside these ascending days with one, by reason, newest first."""
-    return gaps.find_gaps(stock, days, Series.objects.filter(**_key(stock, adjust)).first())
+    return gaps.find_gaps(stock, adjust, days, Series.objects.filter(**_key(stock, adjust)).first())
 
 
 def _key(stock: Stock, adjust: str) -> dict[str, str]:
