@@ -52,12 +52,8 @@ class TradingDays:
 
         `silent` are days of which the source has no quotes: they are not missing.
         """
-        missing = date_ranges.missing_calendar_range(window, ranges)
-        while missing and missing[0] in silent:
-            missing = (missing[0] + DAY, missing[1]) if missing[0] < missing[1] else None
-        while missing and missing[1] in silent:
-            missing = missing[0], missing[1] - DAY
-        return missing
+        known = sorted([*ranges, *((day, day) for day in silent)])
+        return date_ranges.missing_calendar_range(window, known)
 
     def expected(self, first: date, last: date) -> Sequence[date]:
         """Returns the days of a range on which a bar is expected, ascending."""

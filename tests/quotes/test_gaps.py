@@ -9,6 +9,7 @@ from tasks_app.market import calendars, silent_days
 from tasks_app.models import CalendarDay, DailyBar, Finding, Series, Stock
 from tasks_app.quotes.deletion import Selection
 from tasks_app.quotes.gaps import GapKind, read_gaps
+from tasks_app.quotes.trading_days import TradingDays
 from tasks_app.sources.base import Answer
 from tasks_app.sources.market_time import market_today
 from tests.factories import ACTOR, make_task
@@ -173,3 +174,11 @@ def test_read_is_limited_to_the_asked_days():
     found = read_gaps(stock, "", DAYS[0], DAYS[2])
     assert [gap.days for gap in found] == [tuple(DAYS[:3])]
     assert read_gaps(stock, "qfq", None, None) == []
+
+
+def test_days_without_quotes_are_not_missing_where_every_day_counts():
+    days, march = TradingDays("CN"), [date(2024, 3, n) for n in range(1, 6)]
+    window, silent = (march[0], march[4]), set(march[::2])
+    assert days.missing_range(window, (), silent) == (march[1], march[3])
+    assert days.missing_range(window, [(march[1], march[3])], silent) is None
+    assert days.missing_range(window, [(march[0], march[2])], silent) == (march[3], march[3])
