@@ -155,7 +155,8 @@ def read_day(answer: Any, conf: Conf) -> DayAnswer:
         return DayAnswer(bars)
     with _reading("the suspended stocks"):
         suspended = answer.suspended
-    codes = [_read_value(CODE, code, n) for n, code in _rows(suspended, "a list of codes", MOST)]
+    rows = _rows(suspended, "a list of codes", conf.answer_max_bars)
+    codes = [_read_value(CODE, code, number) for number, code in rows]
     return DayAnswer(bars, suspended=codes)
 
 
