@@ -86,8 +86,8 @@ def _statements(series: str, uuid: str, at: str, day: str) -> list[str]:
             SELECT 'HK', symbol, 'qfq', day, open, high, low, close, volume, source, collected_at
             FROM tasks_app_dailybar WHERE symbol = 'S1'""",
         """INSERT INTO tasks_app_series (market, symbol, adjust, bars, first_day, last_day, covered,
-            updated_at)
-            SELECT market, symbol, adjust, count(*), min(day), max(day), '[]', '2024-01-01'
+            absences, updated_at)
+            SELECT market, symbol, adjust, count(*), min(day), max(day), '[]', '[]', '2024-01-01'
             FROM tasks_app_dailybar GROUP BY market, symbol, adjust""",
         f"""INSERT INTO tasks_app_correction (market, symbol, adjust, day, bars, source, corrected_at)
             SELECT 'CN', 'S' || (n % {{stocks}} + 1), '', '2024-01-02', 1, 'csv', '2024-01-01'

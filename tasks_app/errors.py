@@ -167,7 +167,8 @@ class NothingToCollect(OrderError):
     code = "nothing_to_collect"
     field = "stock_codes"
     template = _(
-        "Nothing to collect in the market %(market)s: the full history of these stocks is already stored."
+        "Nothing to collect in the market %(market)s: the whole listed life of these stocks is already "
+        "answered, and full collection mode leaves such stocks out."
     )
 
 
@@ -311,6 +312,34 @@ STORED_REASONS = {
 }
 
 
+# The sentences of findings, by code. Their placeholders are the finding's day and parameters.
+FINDINGS = {
+    "amount_outside_range": _("%(day)s: amount ÷ volume is %(mean)s, outside low %(low)s to high %(high)s."),
+    "bad_volume": _("%(day)s: the volume %(volume)s is not a valid number of shares."),
+    "day_not_asked": _("%(day)s: the date is outside the requested range, %(start)s to %(end)s."),
+    "duplicate_day": _(
+        "%(day)s: the source sent this day twice (the first close is %(first)s, this one %(close)s)."
+    ),
+    "future_day": _("%(day)s: the date is in the future."),
+    "jump_beyond_limit": _(
+        "%(day)s: %(low)s to %(high)s is more than %(limit)s from the previous close %(before)s."
+    ),
+    "negative_value": _("%(day)s: the value %(column)s is negative (%(value)s)."),
+    "not_a_number": _("%(day)s: the value %(column)s is missing or not a number (%(value)s)."),
+    "not_a_session": _("%(day)s: the market was closed, according to its calendar."),
+    "price_not_positive": _("%(day)s: an unadjusted price is zero or negative (low %(low)s)."),
+    "prices_out_of_order": _(
+        "%(day)s: the prices contradict each other (open %(open)s, high %(high)s, low %(low)s, "
+        "close %(close)s)."
+    ),
+}
+
+# Why a task of full collection mode had nothing to collect.
+NOTHING_LEFT = _(
+    "Nothing was left to collect: the whole listed life of every stock of the list is already answered, and "
+    "full collection mode leaves such stocks out."
+)
+
 # The sentences of warnings, by code. Their placeholders are the parameters of the event.
 WARNINGS = {
     "by_day_failed": _(
@@ -321,7 +350,18 @@ WARNINGS = {
         "The trading calendar of %(market)s ends on %(end)s: after that, every weekday counts as a trading "
         "day."
     ),
+    "day_not_ready": _(
+        "%(source)s has the bars of a day from %(time)s (market time): %(day)s was not requested yet."
+    ),
     "left_aside": _("The source left %(count)s entries aside. %(message)s"),
+    "no_quotes": _(
+        "%(source)s has no quotes of %(days)s: none of the stocks asked first had one, although they had "
+        "bars up to the session before. The others were not requested for these days."
+    ),
+    "nothing_left": _(
+        "Nothing was left to collect: the whole listed life of all %(stocks)s stocks of the list is already "
+        "answered, and full collection mode leaves such stocks out."
+    ),
     "source_not_here": _(
         "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
         "not configured there."
@@ -366,6 +406,19 @@ def translated_reason(code: str) -> str:
     """Returns what a code means if the reader's language is not that of the stored sentence, else ""."""
     is_english = (get_language() or "en").startswith("en")
     return "" if is_english or code not in REASONS else str(REASONS[code])
+
+
+def describe_finding(code: str, message: str, day: object, params: Mapping[str, str] | None) -> str:
+    """Returns a finding's sentence in the reader's language, with its numbers.
+
+    A finding from before the parameters were recorded keeps its English `message`, after what the code means.
+    """
+    try:
+        if params is not None:
+            return str(FINDINGS[code]) % {**params, "day": day}
+    except KeyError:  # of another version
+        pass
+    return " ".join(filter(None, (translated_reason(code), message)))
 
 
 def translated_warning(params: Mapping[str, Any]) -> str:

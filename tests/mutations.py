@@ -307,6 +307,20 @@ MUTATIONS = (
         "tests/lifecycle/test_data_deletion.py",
     ),
     Mutation(
+        "a day is settled as without quotes by five stocks of one task",
+        "tasks_app/market/silent_days.py",
+        "Q(is_proven=True) | Q(task_id=task_id) if with_proven",
+        "Q() if with_proven",
+        "tests/engine/test_silent_days.py",
+    ),
+    Mutation(
+        "a full history is the whole listed life",
+        "tasks_app/engine/request_planner.py",
+        "life = stock.listed_on, life[1]",
+        "life = max(stock.listed_on, days.last_closed - date_ranges.DAY), life[1]",
+        "tests/engine/test_request_planner.py",
+    ),
+    Mutation(
         "deleted days no longer count as answered",
         "tasks_app/quotes/deletion.py",
         "covered = date_ranges.subtract_ranges(date_ranges.parse(row.covered), holes)",

@@ -204,6 +204,15 @@ QUOTES = _operation(
     description="Prices in the market's currency, volume in shares. In pages: follow the Link header.",
     tag="quotes",
 )
+GAPS = _operation(
+    "gaps",
+    "A stock's days without a bar, and the reason of each",
+    [MARKET, STOCK_CODE, serializers.GapQuery],
+    responses.GapAnswer(many=True),
+    INVALID | NO_STOCK,
+    description="Sessions and closed weekdays, newest first, from what the sources were asked and answered.",
+    tag="quotes",
+)
 ALIVE = extend_schema(
     operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: responses.AliveAnswer}
 )

@@ -14,10 +14,12 @@ from rest_framework.viewsets import ViewSet
 from tasks_app.api import openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
-from tasks_app.api.serializers import QuoteQuery, validated
+from tasks_app.api.serializers import GapQuery, QuoteQuery, validated
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market.codes import SPELLING, find_stored
+from tasks_app.models import Stock
 from tasks_app.quotes import csv_export
+from tasks_app.quotes.gaps import Gap, read_gaps
 
 
 class QuoteViewSet(ViewSet):
@@ -41,6 +43,13 @@ class QuoteViewSet(ViewSet):
             response["Link"] = page["Link"]
         return response
 
+    @openapi.GAPS
+    def gaps(self, request: Request, market: str, code: str) -> Response:
+        query = validated(GapQuery, request.query_params.dict())
+        stock = Stock.objects.get(market=market, code=_stored_code(market, code))
+        found = read_gaps(stock, query["adjust"], query.get("start"), query.get("end"))
+        return Response([_gap(gap) for gap in found[: query["limit"]]])
+
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Streams of bars are the only CSV; anything else, errors above all, is JSON."""
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -48,6 +57,20 @@ class QuoteViewSet(ViewSet):
             response.accepted_renderer = ApiJSONRenderer()
             response.accepted_media_type = ApiJSONRenderer.media_type
         return response
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    reason = gap.reason
+    return {
+        "first_day": gap.first,
+        "last_day": gap.last,
+        "days": len(gap.days),
+        "reason": reason.kind.value,
+        "message": reason.describe(),
+        "source": reason.source or None,
+        "requested_on": reason.asked_on,
+        "bound": reason.bound,
+    }
 
 
 def _stored_code(market: str, code: str) -> str:

@@ -6,6 +6,7 @@ from rest_framework import serializers as s
 
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.quotes.gaps import GapKind
 
 Answer = s.Serializer[Any]
 
@@ -78,6 +79,7 @@ class TaskAnswer(OrderAnswer):
         allow_null=True, help_text="Until when the source of a running task takes no requests."
     )
     source_message = s.CharField(allow_null=True, help_text="Why the source takes no requests.")
+    notice = s.CharField(allow_null=True, help_text="Why a completed task had nothing to collect.")
     sources = s.DictField(
         child=ShareAnswer(), help_text="What each source delivered; empty for a task without fallbacks."
     )
@@ -130,7 +132,9 @@ class StockAnswer(Answer):
     market = s.ChoiceField(Market.choices, help_text="SIM: a made-up stock.")
     code = s.CharField()
     name = s.CharField(allow_blank=True)
-    full_collection_completed = s.BooleanField()
+    full_collection_completed = s.BooleanField(
+        help_text="Whether the whole listed life is answered, in at least one adjustment."
+    )
     full_collection_date = s.DateTimeField(allow_null=True)
     first_day = s.DateField(allow_null=True, help_text="Of all adjustments.")
     last_day = s.DateField(allow_null=True)
@@ -190,6 +194,17 @@ class BarAnswer(Answer):
     turnover = s.FloatField(allow_null=True, help_text="Percent.")
     source = s.CharField()  # type: ignore[assignment]
     collected_at = s.DateTimeField()
+
+
+class GapAnswer(Answer):
+    first_day = s.DateField()
+    last_day = s.DateField()
+    days = s.IntegerField(min_value=1, help_text="Sessions without a bar, or closed weekdays.")
+    reason = s.ChoiceField(GapKind.values)
+    message = s.CharField(help_text="One sentence in the language of Accept-Language.")
+    source = s.CharField(allow_null=True)  # type: ignore[assignment]
+    requested_on = s.DateField(allow_null=True, help_text="In the market's time zone.")
+    bound = s.DateField(allow_null=True, help_text="The first bar that came after these days, or the last.")
 
 
 class AliveAnswer(Answer):

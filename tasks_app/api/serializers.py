@@ -107,7 +107,9 @@ class StartBody(InputSerializer):
     end_date = StrictDateField(help_text="Last day, YYYY-MM-DD.")
     stock_codes = StockCodesField(**OPTIONAL, help_text="Only these stocks. Default: all stocks.")
     test_mode = StrictBooleanField(**OPTIONAL, help_text="Only the first five stocks.")
-    full_collection_mode = StrictBooleanField(**OPTIONAL, help_text="Only stocks without full history.")
+    full_collection_mode = StrictBooleanField(
+        **OPTIONAL, help_text="Only stocks whose whole listed life is not answered in this adjustment."
+    )
     market = s.CharField(
         **OPTIONAL_TEXT,
         max_length=32,
@@ -178,6 +180,13 @@ class StockQuery(InputSerializer):
         help_text="Default: all; SIM only where COLLECTOR_DEFAULT_SOURCE makes its quotes up.",
     )
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
+
+
+class GapQuery(InputSerializer):
+    start = StrictDateField(required=False, help_text="First day, YYYY-MM-DD.")
+    end = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD.")
+    adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
+    limit = s.IntegerField(min_value=1, max_value=1000, default=100)
 
 
 class QuoteQuery(PageQuery):

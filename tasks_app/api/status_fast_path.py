@@ -54,8 +54,8 @@ def _respond(request: HttpRequest) -> HttpResponse | None:
         return _conditional(request, payload, lambda: payload)
     task = selectors.get_task(parse_task_id(request.path_info.removeprefix(STATUS)))
     summary = payloads.task_status_summary(task)
-    # The message is in the reader's language, which is known only behind LocaleMiddleware.
-    if summary["unattended"] or summary["source_message"]:
+    # The sentences are in the reader's language, which is known only behind LocaleMiddleware.
+    if summary["unattended"] or summary["source_message"] or summary["notice"]:
         return None
     return _conditional(request, summary, lambda: payloads.complete_status(summary, task))
 

@@ -33,6 +33,7 @@ data_collection = [
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),
     path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
+    path("quotes/<str:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
 ]
 
 urlpatterns = [

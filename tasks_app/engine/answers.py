@@ -34,6 +34,7 @@ from tasks_app.sources.base import (
     AdjustedListSource,
     Answer,
     Bar,
+    DayAnswer,
     DaySource,
     LeavingSource,
     LeftAside,
@@ -90,8 +91,8 @@ class CheckedSource:
         answer: Any = self.source.fetch(request)
         return read_answer(answer, self.conf)
 
-    def fetch_day(self, market: str, day: date, adjust: str) -> dict[str, Bar]:
-        """Returns a day's bars by code. The source must be a `DaySource`."""
+    def fetch_day(self, market: str, day: date, adjust: str) -> DayAnswer:
+        """Returns a day's bars by code, with the suspended stocks. The source must be a `DaySource`."""
         answer: Any = cast(DaySource, self.source).fetch_day(market, day, adjust)
         return read_day(answer, self.conf)
 
@@ -143,8 +144,8 @@ def read_bars(answer: Any, conf: Conf) -> list[Bar]:
     return [_read_bar(row, number) for number, row in _rows(answer, "a list of bars", most)]
 
 
-def read_day(answer: Any, conf: Conf) -> dict[str, Bar]:
-    """Returns the bars of an answer by code. Raises `SourceError`."""
+def read_day(answer: Any, conf: Conf) -> DayAnswer:
+    """Returns the bars of an answer by code, and what a `DayAnswer` says besides. Raises `SourceError`."""
     expected = "a mapping of codes to bars"
     with _reading("the response"):
         if not is_a(answer, Mapping):
@@ -157,7 +158,16 @@ def read_day(answer: Any, conf: Conf) -> dict[str, Bar]:
             key, row = entry
         code = _read_value(CODE, key, number)
         bars[code] = _read_bar(row, number)
-    return bars
+    if type(answer) is not DayAnswer:
+        return DayAnswer(bars)
+    with _reading("the suspended stocks"):
+        suspended = answer.suspended
+    codes, size = [], _Size(conf)
+    rows = _rows(suspended, "a list of codes", conf.answer_max_bars, "codes (COLLECTOR_ANSWER_MAX_BARS)")
+    for number, code in rows:
+        codes.append(_read_value(CODE, code, number))
+        size.add(codes[-1])
+    return DayAnswer(bars, suspended=codes)
 
 
 def read_symbols(answer: Any, conf: Conf) -> Iterator[Symbol]:

@@ -21,13 +21,14 @@ from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
 from tasks_app.sources import registry
-from tasks_app.sources.base import Bar
+from tasks_app.sources.base import Answer, Bar, DayAnswer
 
 FAILED = "by_day_failed"
 OFFER_SECONDS = 1.0  # in which a source must say whether it offers a day: it needs no request for that
 MAX_COMPARED = 5  # stored days that are requested again, in case the vendor has revised them
+NO_BARS = "a response without any bar"
 MIN_SHARE = 0.8  # of the stocks that traded before: a day with fewer was cut off
-Day = Mapping[str, Bar]  # bars by code
+Day = DayAnswer | Mapping[str, Bar]  # bars by code
 
 
 @dataclass
@@ -36,13 +37,16 @@ class DayCache:
 
     `wanted` are the days requested or held, `compared` stored days that are requested to be compared, and
     `dropped` those of them that can't be had. `failures` counts the consecutive failed requests, and with
-    `given_up` no more days are requested.
+    `given_up` no more days are requested. A `doubtful` day came without any bar: single stocks show whether
+    it has some (`refuted`) or nobody has quotes of it.
     """
 
     days: dict[date, Day] = field(default_factory=dict)
     wanted: set[date] = field(default_factory=set)
     compared: set[date] = field(default_factory=set)
     dropped: set[date] = field(default_factory=set)
+    doubtful: set[date] = field(default_factory=set)
+    refuted: set[date] = field(default_factory=set)
     failures: int = 0
     given_up: bool = False
 
@@ -83,13 +87,15 @@ class DayFetcher:
         Stored days to compare are left out where they can't be had: the missing ones decide. `calls` are
         those of the slice: see `_is_offered`.
         """
-        first = max(request.start, request.missing_from)
+        first = request.first_missing
         most, length = self.conf.days_at_once, (request.end - first).days
         if not self.is_worthwhile or self.cache.given_up or length > 3 * most + 30:
             return ()
         days = [first + timedelta(days=n) for n in range(length + 1)]
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:
+            return ()
+        if not self.cache.doubtful.isdisjoint(sessions):
             return ()
         if self.selects_days and not all(self._is_offered(day, calls) for day in sessions):
             return ()
@@ -103,8 +109,9 @@ class DayFetcher:
     def fetch(self, day: date) -> Day:
         """Requests a day from the source, by canonical codes. Raises what the source raises."""
         market = self.task.market
-        bars = self.source.fetch_day(market, day, self.task.adjust)
-        return {canonical_or_same(market, code): bar for code, bar in bars.items()}
+        answer = self.source.fetch_day(market, day, self.task.adjust)
+        bars = {canonical_or_same(market, code): bar for code, bar in answer.items()}
+        return DayAnswer(bars, suspended=[canonical_or_same(market, code) for code in answer.suspended])
 
     def find_problem(self, day: date, response: Day) -> str:
         """Returns why the response is not a whole day of the market; "" if it is one. Costs a query.
@@ -113,7 +120,7 @@ class DayFetcher:
         collection, of which nothing is stored, can't be checked.
         """
         if not response:
-            return "a response without any bar"
+            return NO_BARS
         expected = self._traded_before(min(self.cache.wanted, default=day))
         received = sum(code in response for code in expected)
         if received < MIN_SHARE * len(expected):
@@ -134,16 +141,31 @@ class DayFetcher:
         self.cache.dropped.add(day)
         return True
 
+    def doubt(self, day: date) -> bool:
+        """Leaves a day without any bar to single stocks. Returns False if they have had bars of it."""
+        if day in self.cache.refuted:
+            return False
+        self.cache.doubtful.add(day)
+        return True
+
+    def refute(self, days: Collection[date]) -> date | None:
+        """Returns a doubtful day among these, of which a single stock has a bar; it is not doubted again."""
+        found = self.cache.doubtful.intersection(days)
+        self.cache.doubtful -= found
+        self.cache.refuted |= found
+        return min(found, default=None)
+
     def record_failure(self, may_pass: bool) -> bool:
         """Counts a failed day. Returns False once no more days are to be requested."""
         self.cache.failures += 1
         self.cache.given_up = not may_pass or self.cache.failures >= self.conf.max_attempts
         return not self.cache.given_up
 
-    def bars(self, code: str, sessions: Collection[date]) -> list[Bar]:
-        """Returns the stock's bars on these days in ascending date order."""
-        bars = (self.cache.days[day].get(code) for day in sorted(sessions))
-        return [bar for bar in bars if bar is not None]
+    def answer(self, code: str, sessions: Collection[date]) -> Answer:
+        """Returns the stock's bars on these days in ascending date order, and the suspended ones."""
+        days = [(day, self.cache.days[day]) for day in sorted(sessions)]
+        suspended = [day for day, bars in days if isinstance(bars, DayAnswer) and code in bars.suspended]
+        return Answer((bars[code] for _, bars in days if code in bars), suspended=suspended)
 
     def _give_up_like_others(self) -> None:
         """Requests no days once another process has given up, or after workers were lost that did."""

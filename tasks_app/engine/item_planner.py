@@ -67,7 +67,10 @@ def plan(
             return False
         params = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
         lifecycle.warn(lane, "stock_list_kept", **params)
-    lifecycle.plan(lane, order.narrow(order.order_from_task(task), codes), after_batch)
+    remaining = order.narrow(order.order_from_task(task), codes)
+    if not remaining:
+        lifecycle.warn(lane, "nothing_left", stocks=f"{len(codes):,}")
+    lifecycle.plan(lane, remaining, after_batch)
     return True
 
 

@@ -11,15 +11,26 @@ from django.db import DataError, IntegrityError, transaction
 
 from tasks_app import errors, lifecycle
 from tasks_app.db import sqlite_priority
-from tasks_app.engine.request_planner import RequestPlanner, StoredState, listed_days
+from tasks_app.engine.request_planner import RequestPlanner, StoredState, is_full
 from tasks_app.engine.source_router import StockRequest
 from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Outcome
-from tasks_app.market import price_limits
+from tasks_app.market import price_limits, silent_days
 from tasks_app.models import CollectionTask, Series
 from tasks_app.models.states import ItemState
-from tasks_app.quotes import adjusted_series, date_ranges, findings, retractions, series, upsert, validation
-from tasks_app.quotes.series import count_bars_within
+from tasks_app.quotes import (
+    absences,
+    adjusted_series,
+    date_ranges,
+    findings,
+    retractions,
+    series,
+    upsert,
+    validation,
+)
+from tasks_app.quotes.absences import AbsentDays, AnsweredRequest
+from tasks_app.quotes.date_ranges import DAY, DateRange
+from tasks_app.quotes.series import AnsweredDays, count_bars_within
 from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources import registry
@@ -30,6 +41,7 @@ logger = logging.getLogger(__name__)
 MAX_START_GAP = timedelta(
     days=15
 )  # from a stock's first requested day to its first bar: no holiday is longer
+NEWEST_DAYS = 10  # of an answer, by which a day without any quotes is noticed
 
 
 class Recorder:
@@ -39,13 +51,26 @@ class Recorder:
         self.task, self.planner = task, planner
         self.days = planner.days
         self._newest_days: dict[str, date] = {}  # the newest bar that each source has sent to this slice
+        self.silent_answers = 0  # without a bar that was to be expected, in this slice
+        self._days_with_quotes: set[date] = set()  # newest days of bars of the first source
+
+    @property
+    def has_quotes(self) -> bool:
+        """Whether the first source has sent a bar to this slice."""
+        return bool(self._days_with_quotes)
 
     def record_skipped(self, claim: Claim, stored: StoredState) -> None:
         """Records a stock of which nothing is missing: no request was made."""
         with transaction.atomic():
             skipped = count_bars_within(stored.series, self.planner.window())
-            self._note_stock(claim, stored, is_full=self.task.full_collection_mode)
-            lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=skipped))
+            current = stored.series
+            covered = date_ranges.parse(current.covered) if current else ()
+            full = is_full(stored.stock, covered, self.days)
+            if full and current:
+                series.mark_full(current)
+            self._note_stock(claim, stored, is_full=full)
+            note = self._note_of_silence(stored)
+            lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=skipped, note=note))
 
     def fail(self, claim: Claim, code: str, message: str) -> None:
         """Records a stock that failed for good."""
@@ -98,7 +123,7 @@ class Recorder:
             if current is None or not adjusted_series.is_rebased(current, request, result.bars):
                 outcome = self._add_bars(item, result, answer, origin, days_are_complete)
             elif adjusted_series.spans_series(current, request):
-                outcome = self._replace_series(item, result, origin, current)
+                outcome = self._replace_series(item, result, answer, origin, current)
             else:  # the whole adjusted series must be requested again
                 series.mark_for_refetch(current)
                 self.planner.forget(item.claim)
@@ -127,21 +152,27 @@ class Recorder:
         if outcome.state == ItemState.SUCCEEDED:
             removed = self._remove_retracted(item, result, answer, origin)
             believed_from = request.start if days_are_complete else _believed_from(item, result, answer)
-            self._update_series(
-                item,
-                result,
-                current,
-                stored,
-                days_are_complete=days_are_complete,
-                believed_from=believed_from,
-                recount=bool(removed),
+            answered = self._answered_days(
+                item, result, answer, current, certain=days_are_complete, believed_from=believed_from
             )
+            series.update_series(request, current, result.bars, stored, answered, recount=bool(removed))
+            self._note_stock(item.claim, item.stored, is_full=answered.is_full)
+        elif current:
+            series.record_absences(current, self._absences(item, result, answer))
+        self._note_quotes(item, result, answer, days_are_complete)
         corrected = stored.corrected + removed
         skipped = max(stored.skipped, stored_before - corrected)
         if request.compares:  # bars outside of the task's days are not counted
             first = self.planner.window()[0]
             skipped = stored_before - sum(diff.new.day >= first for diff in stored.corrections)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=skipped)
+
+    def _note_of_silence(self, stored: StoredState) -> str:
+        """Returns in a sentence for which days a stock is not requested because nobody has quotes of them."""
+        if not (days := self.planner.days_without_quotes(stored)):
+            return ""
+        texts = ", ".join(day.isoformat() for day in days)
+        return f"not requested for {texts}: {self.task.source} had no quotes of that day for any stock"
 
     def _remove_retracted(
         self, item: StockRequest, result: ValidationResult, answer: Answer, origin: Provenance
@@ -157,7 +188,12 @@ class Recorder:
         return len(removed)
 
     def _replace_series(
-        self, item: StockRequest, result: ValidationResult, origin: Provenance, current: Series
+        self,
+        item: StockRequest,
+        result: ValidationResult,
+        answer: Answer,
+        origin: Provenance,
+        current: Series,
     ) -> Outcome:
         """Replaces a whole adjusted series, or fails and keeps the stored one."""
         request, outcome = item.request, _outcome_of(item, result)
@@ -171,48 +207,100 @@ class Recorder:
         adjusted_series.delete_days(request, lost)
         findings.record_findings(request, origin, result)
         findings.record_rebase(request, origin, stored.corrections, lost)
-        self._update_series(item, result, None, stored, days_are_complete=False, believed_from=request.start)
+        answered = self._answered_days(item, result, answer, None, believed_from=request.start)
+        series.update_series(request, None, result.bars, stored, answered)
+        self._note_stock(item.claim, item.stored, is_full=answered.is_full)
+        if current.full_at and not answered.is_full:
+            series.withdraw_full_history(request.market, request.code)
         corrected = stored.corrected + len(lost)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=stored.skipped)
 
-    def _update_series(
+    def _answered_days(
         self,
         item: StockRequest,
         result: ValidationResult,
+        answer: Answer,
         current: Series | None,
-        stored: UpsertResult,
         *,
-        days_are_complete: bool,
+        certain: bool = False,
         believed_from: date,
-        recount: bool = False,
-    ) -> None:
-        """Updates the series' summary, its answered days, and whether the stock's history is full.
+    ) -> AnsweredDays:
+        """Returns the series' answered days with this answer's; `current` None leaves out older ones.
 
         The days before `believed_from` do not count as answered.
         """
         request, bars, source = item.request, result.bars, item.source.name
         newest = max(self._newest_days.get(source, date.min), bars[-1].day if bars else date.min)
         self._newest_days[source] = newest
-        answered = series.answered_until(
-            request, current, result, self.days, newest, certain=days_are_complete
-        )
+        answered = series.answered_until(request, current, result, self.days, newest, certain=certain)
         covered = date_ranges.parse(current.covered) if current else []
         history_may_grow = registry.traits(source, settings.COLLECTOR).history_may_grow
         if history_may_grow and bars:  # its silence says nothing about what it will have tomorrow
             covered = date_ranges.add_range(covered, (bars[0].day, bars[-1].day), self.days.contiguous)
         elif not history_may_grow and answered and answered >= believed_from:
             covered = date_ranges.add_range(covered, (believed_from, answered), self.days.contiguous)
-        series.update_series(request, current, bars, stored, covered, recount=recount)
-        is_full = False
-        if self.task.full_collection_mode:
-            window = listed_days(self.planner.window(), item.stored.stock)
-            is_full = bool(bars) if history_may_grow else self.days.missing_range(window, covered) is None
-        self._note_stock(item.claim, item.stored, is_full=is_full)
+        absent = self._absences(item, result, answer)
+        return AnsweredDays(covered, absent, is_full(item.stored.stock, covered, self.days))
+
+    def _absences(self, item: StockRequest, result: ValidationResult, answer: Answer) -> list[AbsentDays]:
+        """Returns why days of the series have no bar, with what this answer says of the missing ones."""
+        request, current = item.request, item.stored.series
+        first = request.first_missing
+        asked: DateRange = first, min(request.end, self.days.last_closed)
+        answered = AnsweredRequest(
+            asked,
+            item.source.name,
+            market_today(request.market),
+            bars=[bar.day for bar in result.bars if bar.day >= first],
+            suspended=answer.suspended,
+            refused={issue.day for issue in result.refused},
+            expected=self.days.expected,
+        )
+        before = absences.clear(absences.parse(current.absences) if current else (), [asked])
+        return absences.overlay(before, answered.absences())
+
+    def _note_quotes(
+        self, item: StockRequest, result: ValidationResult, answer: Answer, days_are_complete: bool
+    ) -> None:
+        """Notes of which newest days the first source has quotes, and of which this answer has none."""
+        if item.source.name != self.task.source or self.task.total_stocks <= silent_days.WITNESSES:
+            return
+        request, market, source = item.request, self.task.market, item.source.name
+        first = request.first_missing  # stored bars that are compared say nothing of the newest days
+        days = [bar.day for bar in result.bars[-NEWEST_DAYS:]] + [issue.day for issue in result.refused]
+        days = [day for day in days if day >= first]
+        if days_are_complete:
+            days += self.days.expected(first, min(request.end, self.days.last_closed))
+        if new := set(days) - self._days_with_quotes:
+            silent_days.forget(market, source, new)
+            self._days_with_quotes |= new
+        lacking = self._unexpectedly_lacking(item, answer)
+        if lacking := [day for day in lacking if day not in self._days_with_quotes]:
+            last_bar = result.bars[-1].day if result.bars else None
+            silent_days.add_answers(self.task, request.code, lacking, last_bar)
+            self.planner.forget_silent_days()
+            self.silent_answers += 1
+
+    def _unexpectedly_lacking(self, item: StockRequest, answer: Answer) -> Sequence[date]:
+        """Returns the first days after the stock's stored bars, if the answer is about them.
+
+        A stock that traded up to the session before should have a bar on them, unless it is suspended now.
+        """
+        request, current, stock = item.request, item.stored.series, item.stored.stock
+        if current is None or current.last_day is None or (stock and stock.delisted_on):
+            return ()
+        end = min(request.end, self.days.last_closed)
+        following = self.days.expected(current.last_day + DAY, end) if current.last_day < end else ()
+        following = [day for day in following if day not in self.planner.silent_days][:NEWEST_DAYS]
+        if not following or following[0] < request.start:
+            return ()
+        return [day for day in following if day not in answer.suspended]
 
     def _note_stock(self, claim: Claim, stored: StoredState, *, is_full: bool) -> None:
-        """Makes sure that the stock has a row, and marks its full history."""
-        if is_full or stored.stock is None:
-            upsert.save_stock(self.task.market, claim.code, is_full)
+        """Makes sure that the stock has a row, and marks its full history when it becomes full."""
+        becomes_full = is_full and not (stored.series and stored.series.full_at)
+        if becomes_full or stored.stock is None:
+            upsert.save_stock(self.task.market, claim.code, becomes_full)
 
 
 def _believed_from(item: StockRequest, result: ValidationResult, answer: Answer) -> date:

@@ -1,11 +1,13 @@
 """Plans the request for each stock of a task: the smallest range of days that it still lacks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import takewhile
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Claim, Lane
+from tasks_app.market import silent_days
 from tasks_app.models import CollectionItem, CollectionTask, Series, Stock
 from tasks_app.models.states import OPEN_STATES
 from tasks_app.quotes import date_ranges
@@ -33,6 +35,11 @@ class PlannedRequest(Request):
     missing_from: date = date.min
 
     @property
+    def first_missing(self) -> date:
+        """The first day that is not answered yet."""
+        return max(self.start, self.missing_from)
+
+    @property
     def compares(self) -> bool:
         """Whether the request includes stored days only in order to compare them."""
         return self.start < self.missing_from
@@ -50,17 +57,20 @@ class RequestPlanner:
         self._read: dict[str, StoredState] = {}
         self._ahead = 1
         self._warned = False
+        self._silent: frozenset[date] | None = None
+        self._silence_warned = False
 
     def plan(self, claim: Claim) -> tuple[StoredState, PlannedRequest | None]:
         """Returns what is stored of a claimed stock, and the request for what it lacks; None for nothing.
 
         Raises `StaleClaim` once the task has ended.
         """
-        self._warn_beyond_calendar(claim.lane)
+        self._warn_of_days(claim.lane)
         if claim.code not in self._read:
             self._read_states(claim)
         stored = self._read.pop(claim.code)  # read again if it is claimed again
         if not (missing := self._missing_days(stored)):
+            self._warn_of_silence(claim.lane, stored)
             return stored, None
         first, last = missing
         start = self._compare_from(first, stored.series) if stored.series else first
@@ -75,12 +85,52 @@ class RequestPlanner:
         """Returns the task's days up to the last day with final bars; empty if the end precedes the start."""
         return self.task.start_date, min(self.task.end_date, self.days.last_closed)
 
-    def _warn_beyond_calendar(self, lane: Lane) -> None:
-        """Warns once if the task goes beyond the last day that the calendar knows."""
-        end = None if self._warned else self.days.calendar_end
+    @property
+    def silent_days(self) -> frozenset[date]:
+        """The days of which the task's source has no quotes of any stock, as settled so far."""
+        if self._silent is None:
+            task = self.task
+            settled = silent_days.settled_days(
+                task.market, task.source, task.pk, with_proven=not task.force_update
+            )
+            start, end = self.window()
+            self._silent = frozenset(day for day in settled if start <= day <= end)
+        return self._silent
+
+    def forget_silent_days(self) -> None:
+        """Has the settled days read again: an answer without quotes has been added."""
+        self._silent = None
+
+    def days_without_quotes(self, stored: StoredState) -> Sequence[date]:
+        """Returns the days for which a stock is not requested because the source has no quotes of them."""
+        if not self.silent_days:
+            return ()
+        first, last = listed_days(self.window(), stored.stock)
+        answered = date_ranges.parse(stored.series.covered) if stored.series else []
+        return [
+            day
+            for day in sorted(self.silent_days)
+            if first <= day <= last and not any(start <= day <= end for start, end in answered)
+        ]
+
+    def _warn_of_days(self, lane: Lane) -> None:
+        """Warns once of days beyond the calendar's end, and of a day that the source does not have yet."""
+        if self._warned:
+            return
         self._warned = True
-        if end and self.window()[1] > end:
+        if (end := self.days.calendar_end) and self.window()[1] > end:
             lifecycle.warn(lane, "calendar_ends", market=self.task.market, end=end.isoformat())
+        if self.days.is_early and self.task.end_date > self.days.last_closed:
+            day = (self.days.last_closed + date_ranges.DAY).isoformat()
+            at = f"{self.days.ready_at:%H:%M}"
+            lifecycle.warn(lane, "day_not_ready", source=self.task.source, day=day, time=at)
+
+    def _warn_of_silence(self, lane: Lane, stored: StoredState) -> None:
+        """Warns once of days for which a stock is not requested because nobody has quotes of them."""
+        if not self._silence_warned and (days := self.days_without_quotes(stored)):
+            self._silence_warned = True
+            texts = ", ".join(day.isoformat() for day in days)
+            lifecycle.warn(lane, "no_quotes", source=self.task.source, days=texts)
 
     def _missing_days(self, stored: StoredState) -> DateRange | None:
         """Returns the smallest range that covers all missing days; None when nothing is missing."""
@@ -91,9 +141,10 @@ class RequestPlanner:
             window = listed_days(window, stored.stock)
         if window[1] < window[0]:
             return None
+        silent = self.silent_days
         if self.task.force_update or series is None or not series.covered:
-            return window
-        missing = self.days.missing_range(window, date_ranges.parse(series.covered))
+            return self.days.missing_range(window, (), silent) if silent else window
+        missing = self.days.missing_range(window, date_ranges.parse(series.covered), silent)
         return with_overlap(missing, series) if missing and series.adjust and series.bars else missing
 
     def _compare_from(self, first: date, series: Series) -> date:
@@ -138,6 +189,17 @@ def listed_days(window: DateRange, stock: Stock | None) -> DateRange:
     if stock and stock.delisted_on:
         last = min(last, stock.delisted_on)
     return first, last
+
+
+def is_full(stock: Stock | None, covered: Sequence[DateRange], days: TradingDays) -> bool:
+    """Returns whether the whole listed life is answered: to the delisting, or to the last five sessions.
+
+    It begins with the listing, or with the market's first session where the listing is not known.
+    """
+    life = listed_days((days.first_day, days.final_until), stock)
+    if stock and stock.listed_on:
+        life = stock.listed_on, life[1]
+    return life[0] <= life[1] and days.missing_range(life, covered) is None
 
 
 def with_overlap(missing: DateRange, series: Series) -> DateRange:

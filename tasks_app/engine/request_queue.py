@@ -19,8 +19,11 @@ from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
 from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Lane
+from tasks_app.market import silent_days
 from tasks_app.sources.base import SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
+
+PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
 
 
 @dataclass
@@ -46,6 +49,7 @@ class RequestQueue:
         self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
         self.waiting: list[StockRequest] = []
         self._days_noted = False
+        self._answers = 0  # of the first source to requests for single stocks
 
     def is_empty(self) -> bool:
         """Whether no stock is waiting or in flight."""
@@ -58,7 +62,7 @@ class RequestQueue:
         """
         if any(item.claim.is_isolated for item in self._held()):
             return 0
-        return max(source.free_slots() - len(self.waiting), 0)
+        return max(self._free_slots(source) - len(self.waiting), 0)
 
     def may_isolate(self) -> bool:
         """Whether this process makes no request, not even an abandoned one that goes on in its thread."""
@@ -79,7 +83,7 @@ class RequestQueue:
         if source.days.problem:
             self._warn_of_days(source, source.days.problem)
             source.days.problem = ""
-        count = min(len(calls), source.free_slots())
+        count = min(len(calls), self._free_slots(source))
         if not count or source.cooldown_left():
             return None
         if calls[0].day:  # days come first; noted before the permits begin to run out
@@ -104,8 +108,8 @@ class RequestQueue:
             sessions = self._sessions_for(item)
             if sessions and not source.days.missing(sessions):
                 self.waiting.remove(item)
-                bars = source.days.bars(item.claim.code, sessions)
-                self.recorder.store(item, bars, days_are_complete=True)
+                answer = source.days.answer(item.claim.code, sessions)
+                self.recorder.store(item, answer, days_are_complete=True)
 
     def complete(self, call: Call[SourceCall], *, claim_more: bool) -> list[Claim]:
         """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
@@ -119,6 +123,7 @@ class RequestQueue:
             return []
         source.observe_latency(call.seconds)
         is_source_failure = source.record_outcome(source_call.permit, error)
+        self._answers += bool(source_call.item) and self._is_own(source)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well
             self.recall_waiting()
         if source_call.day:
@@ -126,8 +131,11 @@ class RequestQueue:
         if source_call.item and error:
             self._handle_failure(source_call.item, error, is_source_failure)
         elif source_call.item:
+            if refuted := source.days.refute([bar.day for bar in call.result]):
+                self._fail_day(source, refuted, day_fetches.NO_BARS, None)
             # After a suspect, the next claim begins with the other suspects.
-            may_claim = claim_more and not source_call.item.claim.is_isolated
+            is_suspect = source_call.item.claim.is_isolated
+            may_claim = claim_more and not is_suspect and not self._is_probing(source)
             limit = self.capacity(self.router.current()) if may_claim else 0
             return self.recorder.store(source_call.item, call.result, claim_more=limit)
         return []
@@ -152,6 +160,25 @@ class RequestQueue:
             if item.attempts > item.claim.attempts:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
+
+    def _free_slots(self, source: SourceState) -> int:
+        """Returns how many more requests may be in flight: few until it is known whether there are quotes."""
+        if not self._is_probing(source):
+            return source.free_slots()
+        few = max(silent_days.WITNESSES - self.recorder.silent_answers, 1)
+        return max(min(source.free_slots(), few - source.in_flight), 0)
+
+    def _is_probing(self, source: SourceState) -> bool:
+        """Whether it is open if the first source has quotes of the newest days.
+
+        The first five answers show it, further ones if some of them were of stocks that prove nothing.
+        """
+        most = PROBES if self.recorder.silent_answers else silent_days.WITNESSES
+        return self._is_own(source) and not self.recorder.has_quotes and self._answers < most
+
+    def _is_own(self, source: SourceState) -> bool:
+        """Whether it is the task's own source: a fallback may be the first one that can be used here."""
+        return source.name == self.recorder.task.source
 
     def _held(self) -> list[StockRequest]:
         in_flight = [call.item for call in self.calls.in_flight() if call.item]
@@ -225,6 +252,20 @@ class RequestQueue:
             return
         if not is_source_failure and source.days.drop_compared(day):
             return
+        if error is None and not bars and source.days.doubt(day):
+            return
+        self._fail_day(source, day, problem, error, is_source_failure=is_source_failure)
+
+    def _fail_day(
+        self,
+        source: SourceState,
+        day: date,
+        problem: str,
+        error: SourceError | None,
+        *,
+        is_source_failure: bool = False,
+    ) -> None:
+        """Retries a day of the whole market after a pause, or gives up requesting days."""
         may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if is_source_failure or source.days.record_failure(may_pass):
             source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))

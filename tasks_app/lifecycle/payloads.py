@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from tasks_app import errors
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import name_codes
@@ -117,10 +118,17 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
         "synthetic": task.market == SYNTHETIC_MARKET,
         "unattended": selectors.is_unattended(task),
         **_source_pause(task),
+        "notice": _notice(task),
         "fallbacks": task.fallbacks,
         "sources": dict(shares),
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
+
+
+def _notice(task: CollectionTask) -> str | None:
+    """Why a task that completed had nothing to collect, in the reader's language; None otherwise."""
+    has_nothing = task.status == TaskStatus.COMPLETED and not task.total_stocks
+    return str(errors.NOTHING_LEFT) if has_nothing and task.full_collection_mode else None
 
 
 def _source_pause(task: CollectionTask) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--test-mode", action="store_true", help="the first 5 stocks only")
     parser.add_argument(
-        "--full", action="store_true", help="only stocks whose full history is not stored yet"
+        "--full", action="store_true", help="only stocks whose whole listed life is not answered yet"
     )
     parser.add_argument("--force", action="store_true", help="request stored days again")
     _add_watch_flag(parser)

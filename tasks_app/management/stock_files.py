@@ -6,10 +6,9 @@ from datetime import date
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
-from tasks_app.management import csv_import
-from tasks_app.management.csv_import import CsvSchema
-from tasks_app.market import codes
+from tasks_app.market import codes, csv_import
 from tasks_app.market.code_changes import CodePair
+from tasks_app.market.csv_import import CsvSchema
 from tasks_app.sources import security_codes
 from tasks_app.sources.base import Symbol
 from tasks_app.sources.cn_codes import exchange_of

@@ -23,6 +23,11 @@ from tasks_app.models import CalendarDay
 logger = logging.getLogger(__name__)
 CLOSING_TIMES = {"CN": time(15, 0), "HK": time(16, 10), "US": time(16, 0), SYNTHETIC_MARKET: time(15, 0)}
 FIRST_SYNTHETIC_DAY = date(1990, 1, 1)
+# The first day of each market's calendar.
+FIRST_DAYS = {
+    **{market: date.fromisoformat(first) for market, (_, first) in exchange_sessions.EXCHANGES.items()},
+    SYNTHETIC_MARKET: FIRST_SYNTHETIC_DAY,
+}
 FINAL_BAR_DELAY = timedelta(minutes=30)  # after the close, until sources have the day's final bar
 CACHE_SECONDS = 30 * 24 * 3600
 DAY = timedelta(days=1)
@@ -104,6 +109,12 @@ def last_closed_day(market: str, now: datetime | None = None) -> date:
     local = (now or datetime.now(ZoneInfo("UTC"))).astimezone(ZoneInfo(MARKET_TIME_ZONES[market]))
     final_at = datetime.combine(local.date(), CLOSING_TIMES[market], local.tzinfo) + FINAL_BAR_DELAY
     return local.date() if local >= final_at else local.date() - DAY
+
+
+def last_day_ready_at(market: str, ready_at: time, now: datetime | None = None) -> date:
+    """Returns the last day whose `ready_at` (market time) has passed at `now`: today, or the day before."""
+    local = (now or datetime.now(ZoneInfo("UTC"))).astimezone(ZoneInfo(MARKET_TIME_ZONES[market]))
+    return local.date() if local.time() >= ready_at else local.date() - DAY
 
 
 def weekdays(first: date, last: date) -> list[date]:

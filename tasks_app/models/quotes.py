@@ -220,8 +220,10 @@ class Series(models.Model):
     """What is stored of one symbol under one adjustment, updated by the transactions that write its bars.
 
     `covered` holds the days that a source has answered for, as ascending, disjoint pairs of ISO dates, both
-    ends included: [["2015-01-05", "2024-06-28"], …]. A session within them without a bar had none (suspended,
-    not yet listed), and is not requested again.
+    ends included: [["2015-01-05", "2024-06-28"], …]. A session within them without a bar had none, and is not
+    requested again. `absences` says why a day has no bar, from what the sources answered (`quotes.absences`):
+    [[first, last, reason, source, day of the request, bound], …]. `full_at` is when the whole listed life was
+    answered.
     """
 
     market = models.CharField(_("market"), max_length=3, choices=Market)
@@ -231,6 +233,8 @@ class Series(models.Model):
     first_day = models.DateField(_("first bar"), null=True)
     last_day = models.DateField(_("last bar"), null=True)
     covered = models.JSONField(_("days answered"), default=list)
+    absences = models.JSONField(_("days without a bar"), default=list)
+    full_at = models.DateTimeField(_("full history collected at"), null=True)
     updated_at = models.DateTimeField(_("updated at"), db_default=Now())
 
     class Meta:
@@ -280,7 +284,10 @@ class Correction(models.Model):
         verbose_name = _("correction")
         verbose_name_plural = _("corrections")
         default_permissions = ("view",)
-        indexes = [models.Index(fields=["market", "symbol", "day"], name="corrections_by_symbol")]
+        indexes = [
+            models.Index(fields=["market", "symbol", "day"], name="corrections_by_symbol"),
+            models.Index(fields=["item"], name="corrections_by_item"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.day}"
@@ -310,6 +317,10 @@ class Finding(models.Model):
     kind = models.CharField(_("kind"), max_length=7, choices=FindingKind)
     code = models.CharField(_("error code"), max_length=40)
     message = models.TextField(_("message"))
+    # What the message is made of (`errors.FINDINGS`), and the bar's values by column name; null in rows from
+    # before they were recorded.
+    params = models.JSONField(_("parameters"), null=True)
+    values = models.JSONField(_("values of the bar"), null=True)
     # "" for a finding from before this was recorded whose source can't be told any more.
     source = models.CharField(_("source"), max_length=32, blank=True, default="")
     found_at = models.DateTimeField(_("found at"), db_default=Now())
@@ -321,6 +332,7 @@ class Finding(models.Model):
         indexes = [
             models.Index(fields=["market", "symbol", "day"], name="findings_by_symbol"),
             models.Index(fields=["kind", "-id"], name="findings_by_kind"),
+            models.Index(fields=["item"], name="findings_by_item"),
         ]
 
     def __str__(self) -> str:
@@ -334,6 +346,9 @@ class CalendarDay(models.Model):
     day = models.DateField(_("day"))
     is_session = models.BooleanField(_("trading day"))
     note = models.CharField(_("note"), max_length=200, blank=True)
+    # Who corrected it last; "" and null in rows from before this was recorded.
+    changed_by = models.CharField(_("changed by"), max_length=150, blank=True, default="", db_default="")
+    changed_at = models.DateTimeField(_("changed at"), null=True)
 
     class Meta:
         verbose_name = _("calendar override")
@@ -345,6 +360,42 @@ class CalendarDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.market} {self.day}"
+
+
+class SilentAnswer(models.Model):
+    """An answer without a bar of this day, for a stock that had bars up to the session before.
+
+    Enough of them settle that the source has no quotes of the day (`market.silent_days`); the first bar of
+    the day deletes them. `is_proven`: the answer had a later bar, so the source was not merely late.
+    """
+
+    market = models.CharField(_("market"), max_length=3, choices=Market)
+    source = models.CharField(_("source"), max_length=32)
+    day = models.DateField(_("day"))
+    symbol = models.CharField(_("code"), max_length=16)
+    is_proven = models.BooleanField(_("later bars seen"), default=False)
+    task = models.ForeignKey(
+        "tasks_app.CollectionTask",
+        models.DO_NOTHING,  # it may be deleted
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("task"),
+    )
+    asked_at = models.DateTimeField(_("asked at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("answer without quotes")
+        verbose_name_plural = _("answers without quotes")
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["market", "source", "day", "symbol"], name="one_silent_answer_per_stock"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.day} {self.symbol}"
 
 
 class SourceGate(models.Model):

@@ -5,7 +5,7 @@ from datetime import timedelta
 from statistics import quantiles
 
 from tasks_app.conf import Conf
-from tasks_app.models import CollectionTask, Stock, StockList
+from tasks_app.models import CollectionTask, Series, StockList
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
@@ -68,7 +68,7 @@ def _listed_stocks(order: Order) -> int | None:
         return min(size or orders.TEST_MODE_STOCKS, orders.TEST_MODE_STOCKS)
     if size is None or not order.full_collection_mode:
         return size
-    done = Stock.objects.filter(market=order.market, full_collection_completed=True).count()
+    done = Series.objects.filter(market=order.market, adjust=order.adjust, full_at__isnull=False).count()
     return max(0, size - done)
 
 

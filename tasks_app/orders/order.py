@@ -10,7 +10,7 @@ from tasks_app import errors
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET, Conf
 from tasks_app.market import code_changes, stock_list
 from tasks_app.market.codes import count_codes, read_codes
-from tasks_app.models import CollectionTask, Stock
+from tasks_app.models import CollectionTask, Series
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source
 
@@ -128,8 +128,8 @@ def split_known(order: Order, conf: Conf) -> tuple[tuple[str, ...] | None, tuple
 def narrow(order: Order, codes: Sequence[str]) -> list[str]:
     """Returns the codes that remain in test mode and full collection mode, in their order."""
     if order.full_collection_mode:
-        done = Stock.objects.filter(market=order.market, full_collection_completed=True)
-        collected = set(done.values_list("code", flat=True))
+        done = Series.objects.filter(market=order.market, adjust=order.adjust, full_at__isnull=False)
+        collected = set(done.values_list("symbol", flat=True))
         codes = [code for code in codes if code not in collected]
     return list(codes[:TEST_MODE_STOCKS] if order.test_mode else codes)
 

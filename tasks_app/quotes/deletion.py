@@ -16,11 +16,11 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.conf import SYNTHETIC_MARKET
-from tasks_app.models import Correction, DailyBar, Finding, Series, Stock, StockList
+from tasks_app.models import Correction, DailyBar, Finding, Series, SilentAnswer, Stock, StockList
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes import coverage, date_ranges
+from tasks_app.quotes import absences, coverage, date_ranges
 from tasks_app.quotes.date_ranges import DAY, DateRange
-from tasks_app.quotes.series import bars_of
+from tasks_app.quotes.series import bars_of, withdraw_full_history
 
 BATCH = 5000  # rows; a larger batch would make others wait
 SERIES_READ = 500  # in a batch, for those that hold no bar of the source
@@ -125,6 +125,7 @@ def delete_from_series(selection: Selection, rows: Sequence[Series]) -> Iterator
 
 def delete_records(selection: Selection) -> Deleted:
     """Deletes up to a batch of corrections and findings that stayed: they belong to no deleted bar."""
+    selection.rows(SilentAnswer).delete()  # it may have quotes of these days when it is asked again
     corrections = _delete_some(selection.rows(Correction))
     return Deleted(corrections=corrections, findings=_delete_some(selection.rows(Finding)))
 
@@ -164,15 +165,13 @@ def _delete_from(selection: Selection, row: Series) -> Deleted:
     findings = Finding.objects.filter(Q(source=selection.source) | unattributed, **key)
     counts = corrections.delete()[0], _between(findings, selection).delete()[0]
     _update(selection, row, days, list(stored.order_by("day").values_list("day", flat=True)))
-    Stock.objects.filter(market=row.market, code=row.symbol, full_collection_completed=True).update(
-        full_collection_completed=False, full_collection_date=None
-    )
+    withdraw_full_history(row.market, row.symbol)
     return Deleted(1, len(days), *counts)
 
 
 def _update(selection: Selection, row: Series, deleted: Sequence[date], left: Sequence[date]) -> None:
     """Updates the series' row, or deletes it if it has neither bars nor answered days any more."""
-    holes = _holes(selection, deleted, left)
+    holes = sorted(_holes(selection, deleted, left))
     covered = date_ranges.subtract_ranges(date_ranges.parse(row.covered), holes)
     one = Series.objects.filter(pk=row.pk)
     if not left and not covered:
@@ -183,6 +182,8 @@ def _update(selection: Selection, row: Series, deleted: Sequence[date], left: Se
         first_day=left[0] if left else None,
         last_day=left[-1] if left else None,
         covered=date_ranges.dump(covered),
+        absences=absences.dump(absences.clear(absences.parse(row.absences), holes)),
+        full_at=None,
         updated_at=Now(),
     )
 

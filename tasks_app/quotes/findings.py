@@ -4,11 +4,12 @@ All of them are counted on the item, but only a bounded number is listed: a sour
 errors must not fill the tables.
 """
 
+import math
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from tasks_app.errors import sanitize_message
+from tasks_app.errors import bounded_repr, sanitize_message
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes.corrections import TRADE_COLUMNS, BarDiff
@@ -18,6 +19,7 @@ from tasks_app.sources.base import Bar, Request
 
 MAX_FINDINGS = 20  # of each kind and item
 MAX_CORRECTIONS = 500  # of each item
+LARGEST = 2**63  # of a whole number in JSON
 
 
 def record_findings(request: Request, origin: Provenance, result: ValidationResult) -> None:
@@ -32,6 +34,8 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
             code=issue.code,
             source=origin.source,
             message=sanitize_message(issue.message),
+            params=issue.params,
+            values=_values_of(issue.bar),
         )
         for kind, issue in issues
     )
@@ -73,6 +77,19 @@ def record_rebase(
     if days:
         fields = {**_shared_fields(request, origin), "source": origin.source}
         Correction.objects.create(**fields, day=min(days), bars=len(days))
+
+
+def _values_of(bar: Bar) -> dict[str, Any]:
+    """Returns a bar's values by column as JSON can hold them: an odd one as text."""
+    return {name: _plain(value) for name, value in zip(Bar._fields[1:], bar[1:], strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, int) and abs(value) < LARGEST:
+        return value
+    return bounded_repr(value)
 
 
 def _shared_fields(request: Request, origin: Provenance) -> dict[str, Any]:

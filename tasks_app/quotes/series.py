@@ -4,22 +4,36 @@ The transactions that write bars keep it up to date.
 """
 
 from collections.abc import Sequence
-from datetime import date
-from typing import Any
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, cast
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.market import code_changes
-from tasks_app.models import DailyBar, Series
-from tasks_app.quotes import date_ranges
+from tasks_app.models import DailyBar, Series, Stock
+from tasks_app.quotes import absences, date_ranges
+from tasks_app.quotes.absences import AbsentDays
 from tasks_app.quotes.date_ranges import DateRange
 from tasks_app.quotes.trading_days import TradingDays
 from tasks_app.quotes.upsert import UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources.base import Bar, Request
 
-UPDATED_FIELDS = ["bars", "first_day", "last_day", "covered", "updated_at"]
+UPDATED_FIELDS = ["bars", "first_day", "last_day", "covered", "absences", "full_at", "updated_at"]
+
+
+@dataclass(frozen=True)
+class AnsweredDays:
+    """The days of a series that sources have answered for, and why some of them have no bar.
+
+    `is_full`: the whole listed life of the stock is answered.
+    """
+
+    covered: Sequence[DateRange]
+    absent: Sequence[AbsentDays]
+    is_full: bool
 
 
 def bars_of(market: str, symbol: str, adjust: str) -> QuerySet[DailyBar]:
@@ -92,7 +106,7 @@ def update_series(
     series: Series | None,
     bars: Sequence[Bar],
     result: UpsertResult,
-    covered: Sequence[DateRange],
+    answered: AnsweredDays,
     *,
     recount: bool = False,
 ) -> None:
@@ -112,7 +126,13 @@ def update_series(
         count = (series.bars if series else 0) + result.collected
         values = {"bars": count, "first_day": min(days, default=None), "last_day": max(days, default=None)}
     row = Series(market=request.market, symbol=request.code, adjust=request.adjust, **values)
-    row.covered, row.updated_at = date_ranges.dump(covered), Now()
+    row.covered, row.absences, row.updated_at = (
+        date_ranges.dump(answered.covered),
+        absences.dump(answered.absent),
+        Now(),
+    )
+    was_full_at = series.full_at if series else None
+    row.full_at = was_full_at or (cast(datetime, Now()) if answered.is_full else None)
     Series.objects.bulk_create(
         [row],
         update_conflicts=True,
@@ -121,9 +141,27 @@ def update_series(
     )
 
 
+def record_absences(series: Series, absent: Sequence[AbsentDays]) -> None:
+    """Writes only why days have no bar, after an answer that counts for nothing else."""
+    Series.objects.filter(pk=series.pk).update(absences=absences.dump(absent), updated_at=Now())
+
+
 def mark_for_refetch(series: Series) -> None:
     """Marks an adjusted series as rebased: none of its days counts as answered any more."""
-    Series.objects.filter(pk=series.pk).update(covered=[], updated_at=Now())
+    Series.objects.filter(pk=series.pk).update(covered=[], full_at=None, updated_at=Now())
+    withdraw_full_history(series.market, series.symbol)
+
+
+def mark_full(series: Series) -> None:
+    """Marks the series' whole listed life as answered."""
+    Series.objects.filter(pk=series.pk, full_at__isnull=True).update(full_at=Now())
+
+
+def withdraw_full_history(market: str, code: str) -> None:
+    """Withdraws that a stock's full history is collected, unless it still is in another adjustment."""
+    if not Series.objects.filter(market=market, symbol=code, full_at__isnull=False).exists():
+        full = Stock.objects.filter(market=market, code=code, full_collection_completed=True)
+        full.update(full_collection_completed=False, full_collection_date=None)
 
 
 def needs_refetch(series: Series) -> bool:

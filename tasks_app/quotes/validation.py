@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from tasks_app.errors import bounded_repr
+from django.utils.translation import override
+
+from tasks_app.errors import FINDINGS, bounded_repr
 from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
 from tasks_app.sources.base import Bar, Request
 
 MAX_VOLUME = 2**63 - 1
+NEVER_NEGATIVE = {"amount", "amplitude", "turnover"}
+PRICES = ("open", "high", "low", "close")
 MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's range, and vendors round
 LOT = 100  # shares; some vendors send whole lots only
 TICK = 0.01
@@ -24,11 +28,24 @@ LISTING_DELAY = timedelta(days=10)  # a first bar this long after the requested 
 
 @dataclass(frozen=True)
 class Issue:
-    """Why a bar was refused or flagged: a stable code, one English sentence, its date."""
+    """Why a bar was refused or flagged: a stable code, what its sentence is made of, and the bar.
+
+    The sentence is `errors.FINDINGS[code]`, with the parameters and the day.
+    """
 
     code: str
-    message: str
-    day: date
+    bar: Bar
+    params: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def day(self) -> date:
+        return self.bar.day
+
+    @property
+    def message(self) -> str:
+        """The English sentence."""
+        with override("en"):
+            return str(FINDINGS[self.code]) % {**self.params, "day": self.day}
 
 
 @dataclass(frozen=True)
@@ -73,8 +90,7 @@ def validate(bars: Sequence[Bar], request: Request, context: Context) -> Validat
     refused: list[Issue] = []
     for bar in bars:
         if fault := next(_faults(bar, request, context.today, valid), None):
-            code, sentence = fault
-            refused.append(Issue(code, f"{bar.day}: {sentence}", bar.day))
+            refused.append(fault)
         else:
             valid[bar.day] = bar
     accepted = [valid[day] for day in sorted(valid)]
@@ -82,28 +98,32 @@ def validate(bars: Sequence[Bar], request: Request, context: Context) -> Validat
     return ValidationResult(accepted, refused, flags)
 
 
-def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> Iterator[tuple[str, str]]:
-    """Yields why the bar must not be stored, as code and sentence. Later checks rely on earlier ones."""
+def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> Iterator[Issue]:
+    """Yields why the bar must not be stored. Later checks rely on earlier ones."""
     day, opened, high, low, close, volume = bar[:6]
     if day > today:
-        yield "future_day", "the date is in the future."
+        yield Issue("future_day", bar)
     if not request.start <= day <= request.end:
-        yield "day_not_asked", "the date is outside the requested range."
+        params = {"start": request.start.isoformat(), "end": request.end.isoformat()}
+        yield Issue("day_not_asked", bar, params)
     if not all(map(_is_number, bar[1:5])):
-        yield "not_a_number", "a price is missing or not a number."
+        name, value = next(pair for pair in zip(PRICES, bar[1:5], strict=True) if not _is_number(pair[1]))
+        yield Issue("not_a_number", bar, {"column": name, "value": bounded_repr(value)})
     if not low <= min(opened, close) <= max(opened, close) <= high:
-        yield "prices_out_of_order", "low, open, close and high are out of order."
+        prices = {name: f"{value:g}" for name, value in zip(PRICES, bar[1:5], strict=True)}
+        yield Issue("prices_out_of_order", bar, prices)
     if low <= 0 and not request.adjust:  # adjustment subtracts dividends: old prices may be negative
-        yield "price_not_positive", "an unadjusted price is zero or negative."
+        yield Issue("price_not_positive", bar, {"low": f"{low:g}"})
     if not isinstance(volume, int) or not 0 <= volume <= MAX_VOLUME:
-        yield "bad_volume", f"the volume {bounded_repr(volume)} is not a valid number of shares."
-    if any(value is not None and not math.isfinite(value) for value in bar[6:]):
-        yield "not_a_number", "a value is not a number."
-    for name in ("amount", "amplitude", "turnover"):
-        if (getattr(bar, name) or 0) < 0:
-            yield "negative_value", f"the {name} is negative."
+        yield Issue("bad_volume", bar, {"volume": bounded_repr(volume)})
+    others = {name: value for name, value in zip(Bar._fields[6:], bar[6:], strict=True) if value is not None}
+    for name, value in others.items():
+        if not math.isfinite(value):
+            yield Issue("not_a_number", bar, {"column": name, "value": bounded_repr(value)})
+        if value < 0 and name in NEVER_NEGATIVE:
+            yield Issue("negative_value", bar, {"column": name, "value": f"{value:g}"})
     if day in valid:
-        yield "duplicate_day", "the source sent this day twice."
+        yield Issue("duplicate_day", bar, {"close": f"{close:g}", "first": f"{valid[day].close:g}"})
 
 
 def _is_number(value: float | None) -> bool:
@@ -114,10 +134,8 @@ def _flags(
     bars: Sequence[Bar], columns: Sequence[column_checks.Column] | None, request: Request, context: Context
 ) -> list[Issue]:
     days = columns[0] if columns else [bar.day for bar in bars]
-    flags = [
-        Issue("not_a_session", f"{day}: the market was closed, according to its calendar.", day)
-        for day in context.non_sessions(days)
-    ]
+    by_day = {bar.day: bar for bar in bars}
+    flags = [Issue("not_a_session", by_day[day]) for day in context.non_sessions(days)]
     if request.adjust or not bars:
         return flags
     if not columns or not column_checks.amounts_consistent(columns, TICK, MEAN_TOLERANCE, LOT):
@@ -138,8 +156,8 @@ def _inconsistent_amounts(bars: Sequence[Bar]) -> Iterable[Issue]:
         if (bar.low - slack) * (volume - LOT) <= amount <= (bar.high + slack) * (volume + LOT):
             continue
         mean = f"{amount / volume:.4f}" if volume else "none"
-        message = f"{bar.day}: amount ÷ volume is {mean}, outside low {bar.low:g} to high {bar.high:g}."
-        yield Issue("amount_outside_range", message, bar.day)
+        params = {"mean": mean, "low": f"{bar.low:g}", "high": f"{bar.high:g}"}
+        yield Issue("amount_outside_range", bar, params)
 
 
 def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: Context) -> Iterable[Issue]:
@@ -154,8 +172,8 @@ def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: 
             continue
         limit = limits.limit_on(bar.day)
         if limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
-            move = f"{bar.low:g} to {bar.high:g} is more than {limit:.0%} from the previous close {before:g}"
-            yield Issue("jump_beyond_limit", f"{bar.day}: {move}.", bar.day)
+            params = {"low": f"{bar.low:g}", "high": f"{bar.high:g}", "limit": f"{limit:.0%}"}
+            yield Issue("jump_beyond_limit", bar, {**params, "before": f"{before:g}"})
 
 
 def _sent_previous_close(bar: Bar) -> float | None:

@@ -51,6 +51,17 @@ class Answer(list[Bar]):
         self.is_whole = is_whole
 
 
+class DayAnswer(dict[str, Bar]):
+    """One day's bars by code, with the codes of the stocks that the source calls suspended on it.
+
+    `fetch_day` may return any mapping; with this one it can tell more.
+    """
+
+    def __init__(self, bars: Mapping[str, Bar], *, suspended: Iterable[str] = ()) -> None:
+        super().__init__(bars)
+        self.suspended = frozenset(suspended)
+
+
 class LeftAside(NamedTuple):
     """Something that a source did not use, such as a file, and an English sentence without full stop why."""
 

@@ -6,6 +6,7 @@ Third parties write plain class attributes, listed in docs/adding-a-source.md. O
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +33,7 @@ class SourceTraits:
     history_may_grow: bool = False  # `grows`: it may have more of the past tomorrow
     retracts_bars: bool = False  # `retracts`: what it no longer has was wrong, see `quotes.retractions`
     is_synthetic: bool = False  # `synthetic`: made-up quotes, in their own market, used only where named
+    ready_at: time | None = None  # when it has a day's bars, in the market's time; None: soon after the close
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
@@ -64,6 +66,12 @@ def _check_market_of_quotes(source: type[Source]) -> None:
             raise InvalidSource(f"it is synthetic, so its markets must be ({SYNTHETIC_MARKET!r},)")
     elif SYNTHETIC_MARKET in source.markets:
         raise InvalidSource(f"the market {SYNTHETIC_MARKET!r} is for sources with synthetic = True only")
+
+
+def _time_of_day(value: Any) -> time | None:
+    if value is None or (isinstance(value, time) and value.tzinfo is None):
+        return value
+    raise InvalidSource("its ready_at must be a datetime.time without a time zone")
 
 
 def read_traits(source: type[Source]) -> SourceTraits:
@@ -104,6 +112,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         history_may_grow=bool(getattr(source, "grows", False)),
         retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
+        ready_at=_time_of_day(getattr(source, "ready_at", None)),
         required_setting=str(getattr(source, "needs", "")),
         day_markets=some_of(ALL_MARKETS, "day_markets", source.markets) if serves_days else (),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),

@@ -5,7 +5,7 @@ from django.db import connection
 
 from tasks_app.models import Correction, DailyBar, Finding
 from tests.admin.helpers import superuser_client, text_of, url
-from tests.factories import make_task
+from tests.factories import make_ended, make_task
 
 pytestmark = pytest.mark.django_db
 BARS = "tasks_app_dailybar_changelist"
@@ -126,3 +126,41 @@ def test_bars_page_reads_the_unique_index():
         plan = client.get(url(BARS), query).context["cl"].queryset[:100].explain()
         assert "one_bar_per_day" in plan
         assert "Seq Scan" not in plan
+
+
+def test_findings_and_corrections_are_filtered_by_task():
+    mine, other = make_ended("completed"), make_ended("completed")
+    key = {"market": "SIM", "symbol": "000001", "day": "2024-01-02"}
+    for task in (mine, other):
+        item = task.items.get()
+        Finding.objects.create(**key, item=item, kind="refused", code="bad_volume", message="Bad.")
+        Correction.objects.create(**key, item=item, source="simulated")
+    client = superuser_client()
+    for model in ("finding", "correction"):
+
+        def rows(model=model, **query):
+            answer = client.get(url(f"tasks_app_{model}_changelist"), query)
+            return list(answer.context["cl"].result_list)
+
+        assert [row.item.task_id for row in rows(task__id__exact=mine.pk)] == [mine.pk]
+        assert len(rows()) == 2
+        assert rows(task__id__exact="nonsense") == []
+
+
+def test_filter_by_task_uses_an_index():
+    for table in (Finding, Correction):
+        rows = table.objects.filter(item__task_id=make_ended("completed").pk).order_by("-id")[:100]
+        assert "_by_item" in rows.explain() or connection.vendor == "postgresql"  # which scans small tables
+
+
+def test_finding_shows_the_values_of_its_bar():
+    item = make_ended("completed").items.get()
+    key = {"market": "SIM", "symbol": "000001", "item": item, "kind": "refused", "message": "Old."}
+    params = {"volume": "-1"}
+    values = {"open": 10.5, "volume": -1, "amount": None}
+    Finding.objects.create(**key, day="2024-01-02", code="bad_volume", params=params, values=values)
+    Finding.objects.create(**key, day="2024-01-03", code="bad_volume")
+    text = text_of(superuser_client().get(url("tasks_app_finding_changelist")))
+    assert "open 10.5; volume -1" in text
+    assert "2024-01-02: the volume -1 is not a valid number of shares." in text
+    assert "Old." in text and "not recorded" in text

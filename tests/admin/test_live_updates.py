@@ -302,11 +302,22 @@ def test_paused_source_notice_has_reason_and_time(monkeypatch):
 def test_notices_count_unknown_codes_and_bad_bars():
     task = make_task()
     CollectionTask.objects.filter(pk=task.pk).update(
-        unknown_codes=["999999"], refused_count=2, flagged_count=1
+        unknown_codes=["999999"], refused_count=2, flagged_count=1, corrected_count=3
     )
-    text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
-    for words in ("1 code is unknown", "999999", "2 bars were refused", "1 bar was flagged"):
+    answer = superuser_client().get(url(f"{TASKS}_change", task.pk))
+    text, body = text_of(answer), answer.content.decode()
+    for words in (
+        *("1 code is unknown", "999999", "2 bars were refused", "1 bar was flagged"),
+        "3 stored bars were corrected",
+    ):
         assert words in text
+    for model, query in (
+        ("finding", "&amp;kind__exact=refused"),
+        ("finding", "&amp;kind__exact=flagged"),
+        ("correction", ""),
+    ):
+        address = url(f"tasks_app_{model}_changelist")
+        assert f'href="{address}?task__id__exact={task.pk}{query}"' in body
 
 
 def test_failure_groups_have_times_and_a_retry():

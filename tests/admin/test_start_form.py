@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 from tasks_app import lifecycle
-from tasks_app.models import CollectionTask, SourceGate, Stock, StockList
+from tasks_app.models import CollectionTask, Series, SourceGate, Stock, StockList
 from tasks_app.orders import code_lists, estimates, order as orders
 from tasks_app.sources import registry
 from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
@@ -368,9 +368,10 @@ def test_estimate_counts_the_codes():
 
 def test_estimate_counts_the_list_after_the_modes():
     make_list(30)
-    Stock.objects.filter(code__lte="000010").update(
-        full_collection_completed=True, full_collection_date="2024-01-01T00:00:00Z"
-    )
+    for stock in Stock.objects.filter(code__lte="000010"):
+        key = {"market": stock.market, "symbol": stock.code}
+        Series.objects.create(**key, full_at="2024-01-01T00:00:00Z")
+        Series.objects.create(**key, adjust="qfq")  # not full in this adjustment
     client = superuser_client()
     assert "Stocks 30 Requests at most 31" in estimate_text(client, scope="all")
     assert "Stocks 20 " in estimate_text(client, scope="all", full_collection_mode="on")

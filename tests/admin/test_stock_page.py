@@ -146,13 +146,20 @@ def superuser_page_is_fine(stock):
     return staff_client(name="other", is_superuser=True).get(page(stock)).status_code == 200
 
 
-def test_gaps_are_missing_or_suspended_but_no_holidays():
+def gaps_of(client, stock):
+    """Returns the chart's days without a bar, by sentence."""
+    return {gap["why"]: days(gap["steps"]) for gap in data(client, stock).json()["gaps"]}
+
+
+def test_gaps_have_their_reasons_and_no_holidays():
     stock = make_stock()
     answered = [["2024-01-08", "2024-01-10"]]
     make_series(stock, 0, 2, 4, 9, covered=answered)
-    told = data(superuser_client(), stock).json()
-    assert days(told["suspended"]) == ["2024-01-09"]
-    assert days(told["missing"]) == ["2024-01-11", "2024-01-16"]  # the 15th: Martin Luther King
+    Series.objects.update(absences=[["2024-01-09", "2024-01-09", "suspended", "csv", "2024-02-01", None]])
+    assert gaps_of(superuser_client(), stock) == {
+        "suspended, according to csv (requested on 2024-02-01)": ["2024-01-09"],
+        "not requested yet": ["2024-01-11", "2024-01-16"],  # the 15th: Martin Luther King
+    }
 
 
 def test_corrected_calendar_corrects_the_gaps():
@@ -162,7 +169,7 @@ def test_corrected_calendar_corrects_the_gaps():
     before = data(client, stock)
     CalendarDay.objects.create(market="US", day=MONDAY + timedelta(1), is_session=False)
     after = data(client, stock)
-    assert (days(before.json()["missing"]), days(after.json()["missing"])) == (["2024-01-09"], [])
+    assert [len(answer.json()["gaps"]) for answer in (before, after)] == [1, 0]
     assert before["ETag"] != after["ETag"]
 
 
@@ -170,11 +177,27 @@ def test_gap_table_lists_not_requested_first():
     stock = make_stock(delisted_on=MONDAY + timedelta(4))
     make_series(stock, 0, 2, 4, covered=[["2024-01-11", "2024-01-12"]])
     gaps = superuser_client().get(page(stock)).context["gaps"]
-    assert [(row["days"], row["sessions"]) for row in gaps["rows"]] == [
-        ("2024-01-09", "1"),
-        ("2024-01-11", "1"),
+    assert [(row["days"], row["sessions"], row["why"]) for row in gaps["rows"]] == [
+        ("2024-01-09", "1", "not requested yet"),
+        ("2024-01-11", "1", "requested; the reason was not recorded at that time"),
     ]
-    assert (gaps["missing"], gaps["suspended"], gaps["more"]) == ("1", "1", 0)
+    assert ([count for _, count in gaps["totals"]], gaps["more"]) == (["1", "1"], 0)
+
+
+def test_stock_without_bars_shows_what_was_answered():
+    stock = make_stock(market="CN", code="600000", delisted_on=date(2024, 1, 9))
+    absence = ["2024-01-08", "2024-01-09", "empty", "baostock", "2024-02-01", None]
+    Series.objects.create(market="CN", symbol="600000", absences=[absence])
+    text = text_of(superuser_client().get(page(stock)))
+    assert "baostock had no bar (requested on 2024-02-01)" in text
+
+
+def test_reasons_are_in_the_readers_language():
+    stock, client = make_stock(), superuser_client()
+    make_series(stock, 0, 2)
+    chinese = client.get(url("tasks_app_stock_data", stock.pk), headers={"Accept-Language": "zh-hans"})
+    assert [gap["why"] for gap in chinese.json()["gaps"]] == ["尚未请求"]
+    assert chinese["ETag"] != data(client, stock)["ETag"]
 
 
 def test_corrections_and_flags_are_marked():
@@ -229,7 +252,8 @@ def test_chart_queries_do_not_grow_with_bars():
             fetch()
         return len(caught)
 
-    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 15
+    # Two of them ask why days have no bar: refused ones, and those of which nobody has quotes.
+    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 16
     assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 20
 
 

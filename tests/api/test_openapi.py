@@ -40,6 +40,7 @@ OPERATIONS = {
     ("get", f"{API}/stock-list"): {400, 401},
     ("get", f"{API}/coverage"): {401},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
+    ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
     ("get", "/healthz"): set(),
     ("get", "/readyz"): {503},
 }

@@ -310,3 +310,31 @@ def test_kind_of_code_that_pandas_would_spoil(client, market, code):
     response = client.get(f"{BASE}/quotes/{market}/{code}?format=csv")
     read = pandas.read_csv(io.BytesIO(b"".join(response.streaming_content)))["code"].tolist()
     assert [canonical_code(market, text) for text in read] == [code]
+
+
+def test_gaps_say_why_days_have_no_bar(client):
+    stock = make_stock("US", "AAPL")
+    make_bars(stock, 4)
+    stock.delisted_on = date(2024, 1, 5)
+    stock.save()
+    absence = ["2024-01-05", "2024-01-05", "after", "sample", "2024-02-01", "2024-01-04"]
+    key = {"market": "US", "symbol": "AAPL"}
+    Series.objects.create(**key, bars=3, first_day="2024-01-02", last_day="2024-01-04", absences=[absence])
+    told = client.get(f"{BASE}/quotes/US/AAPL/gaps")
+    assert told.json() == [
+        {
+            "first_day": "2024-01-05",
+            "last_day": "2024-01-05",
+            "days": 1,
+            "reason": "after",
+            "message": "the bars of sample end on 2024-01-04 (requested on 2024-02-01)",
+            "source": "sample",
+            "requested_on": "2024-02-01",
+            "bound": "2024-01-04",
+        }
+    ]
+    assert client.get(f"{BASE}/quotes/US/AAPL/gaps?end=2024-01-04").json() == []
+    chinese = client.get(f"{BASE}/quotes/US/AAPL/gaps", headers={"Accept-Language": "zh-hans"}).json()
+    assert chinese[0]["message"] == "sample 的K线止于 2024-01-04（请求于 2024-02-01）"
+    assert client.get(f"{BASE}/quotes/US/NONE/gaps").status_code == 404
+    assert client.get(f"{BASE}/quotes/US/AAPL/gaps?limit=0").status_code == 400

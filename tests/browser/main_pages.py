@@ -25,6 +25,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "bars": "/admin/tasks_app/dailybar/?q=AAPL",
         "uploads": "/admin/uploads/",
         "delete data": "/admin/delete-data/",
+        "calendar": "/admin/calendar/?market=CN&year=2024",
     }
 
 
@@ -32,4 +33,5 @@ PAGE_NAMES = (
     *("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars"),
     "uploads",
     "delete data",
+    "calendar",
 )

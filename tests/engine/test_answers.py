@@ -19,6 +19,7 @@ from tasks_app.quotes import validation
 from tasks_app.sources.base import (
     Answer,
     Bar,
+    DayAnswer,
     LeftAside,
     Permanent,
     Request,
@@ -324,3 +325,11 @@ def test_read_bars_can_always_be_validated(changes, is_adjusted):
     result = validation.validate(read, request, validation.Context(today=date(2024, 12, 31)))
     assert len(result.bars) + len(result.refused) == len(bars)
     assert {type(value) for bar in result.bars for value in bar} <= {date, float, int, type(None)}
+
+
+def test_day_answer_names_suspended_stocks():
+    said = answers.read_day(DayAnswer({"000001": make_bar()}, suspended=["000002"]), Conf())
+    assert (dict(said), said.suspended) == ({"000001": make_bar()}, {"000002"})
+    assert answers.read_day({"000001": make_bar()}, Conf()).suspended == frozenset()
+    with pytest.raises(Permanent, match="code is 5, not"):
+        answers.read_day(DayAnswer({}, suspended=[5]), Conf())

@@ -60,6 +60,7 @@ def test_second_response_with_the_same_first_bar_is_believed():
 
 
 def test_cut_history_is_not_a_full_one(listed):
+    Stock.objects.update(listed_on=FIRST)
     for is_full in (False, True):
         collect(full_collection_mode=True)
         listed.refresh_from_db()

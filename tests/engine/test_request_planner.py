@@ -1,17 +1,19 @@
 """Only missing days are requested, and a missing bar does not count as answered too soon."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tasks_app import lifecycle
+from tasks_app import errors, lifecycle
 from tasks_app.lifecycle.events import Actor
 from tasks_app.market import calendars, exchange_sessions
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.sources import registry
 from tests.factories import make_order
 from tests.fakes.recording_source import RecordingSource, sessions, set_bars, with_recording_source
 from tools.in_process import work
@@ -137,46 +139,90 @@ def test_empty_stock_is_requested_only_twice():
 
 
 def is_full(code="600000"):
-    return Stock.objects.get(code=code).full_collection_completed
+    series = Series.objects.filter(symbol=code, full_at__isnull=False)
+    stock = Stock.objects.get(code=code)
+    assert stock.full_collection_completed == series.exists()
+    return stock.full_collection_completed
 
 
-def test_history_is_full_once_every_day_is_answered():
+def test_kind_of_few_days_are_not_a_full_history():
+    """Five test days of a stock with decades of bars: in full collection mode it is requested again."""
+    set_bars("600000", sessions(date(2023, 1, 3), CLOSED))
+    collect("600000", full_collection_mode=True)
+    assert not is_full()
+    take_requests()
+    task = collect("600000", first=date(2023, 1, 3), last=CLOSED, full_collection_mode=True)
+    assert task.collected_count > len(sessions(FIRST, LAST))
+    assert take_requests() == [("600000", date(2023, 1, 3), CLOSED)]
+
+
+def test_history_is_full_once_the_listed_life_is_answered():
+    Stock.objects.create(market="CN", code="600000", listed_on=FIRST)
+    set_bars("600000", sessions(FIRST, CLOSED))
+    collect("600000", first=FIRST, last=date(2024, 6, 14))
+    assert not is_full(), "the newest sessions were not requested"
+    collect("600000", first=date(2024, 6, 17), last=CLOSED)
+    assert is_full(), "whatever the task's mode"
+
+
+def test_history_of_unknown_listing_begins_with_the_market():
+    set_bars("600000", sessions(FIRST, CLOSED))
+    collect("600000", first=date(1991, 1, 2), last=CLOSED)
+    assert not is_full()
+    collect("600000", first=date(1990, 12, 19), last=CLOSED)
+    assert is_full()
+
+
+def test_history_of_a_delisted_stock_ends_with_it():
+    Stock.objects.create(market="CN", code="600000", listed_on=FIRST, delisted_on=LAST)
     set_bars("600000", sessions(FIRST, LAST))
-    collect("600000")
-    assert not is_full(), "the task did not ask for the full history"
-    collect("600000", last=date(2024, 4, 3), full_collection_mode=True)
+    collect("600000", last=CLOSED)
+    assert is_full()
+
+
+def test_newest_sessions_may_be_late_for_a_full_history():
+    Stock.objects.create(market="CN", code="600000", listed_on=FIRST)
+    set_bars("600000", sessions(FIRST, CLOSED)[:-2])
+    collect("600000", last=CLOSED)
     assert is_full()
 
 
 def test_empty_history_is_full_at_the_second_response():
-    collect("600009", full_collection_mode=True)
-    assert not is_full("600009")
-    collect("600009", full_collection_mode=True)
-    assert is_full("600009")
+    for expected in (False, True):
+        collect("600009", first=date(1990, 12, 19), last=CLOSED)
+        assert is_full("600009") == expected
 
 
-def test_full_history_includes_the_newest_days():
-    days = sessions(date(2024, 6, 3), CLOSED)
-    set_bars("600000", days[:-1])
-    collect("600000", first=days[0], last=CLOSED, full_collection_mode=True)
+def test_full_history_is_one_adjustments():
+    Stock.objects.create(market="CN", code="600000", listed_on=FIRST)
+    set_bars("600000", sessions(FIRST, CLOSED))
+    set_bars("600000", sessions(FIRST, CLOSED), adjust="qfq")
+    collect("600000", last=CLOSED, full_collection_mode=True)
+    take_requests()
+    task = collect("600000", last=CLOSED, full_collection_mode=True, adjust="qfq")
+    assert task.collected_count == len(sessions(FIRST, CLOSED)), "only the unadjusted history is full"
+    with pytest.raises(errors.NothingToCollect, match="whole listed life"):
+        collect("600000", last=CLOSED, full_collection_mode=True)
+
+
+def test_growing_source_answers_only_for_its_bars():
+    Stock.objects.create(market="CN", code="600000", listed_on=FIRST)
+    set_bars("600000", sessions(FIRST, CLOSED)[3:])
+    collect("600000", source="growing", last=CLOSED, full_collection_mode=True)
     assert not is_full()
-    set_bars("600000", days)
-    collect("600000", first=days[0], last=CLOSED, full_collection_mode=True)
+    set_bars("600000", sessions(FIRST, CLOSED))
+    collect("600000", source="growing", last=CLOSED, full_collection_mode=True)
     assert is_full()
 
 
-def test_full_history_begins_with_the_listing():
-    Stock.objects.create(market="CN", code="600001", listed_on=date(2024, 3, 18))
-    set_bars("600001", sessions(date(2024, 3, 18), LAST))
-    collect("600001", full_collection_mode=True)
-    assert is_full("600001")
-
-
-def test_bars_of_a_growing_source_are_full_history():
-    set_bars("600000", sessions(FIRST, LAST)[3:10])
-    collect("600000", "600001", source="growing", full_collection_mode=True)
-    assert is_full("600000")
-    assert not is_full("600001")
+def test_stored_listing_makes_a_history_full_without_a_request():
+    set_bars("600000", sessions(FIRST, CLOSED))
+    collect("600000", last=CLOSED)
+    assert not is_full()
+    Stock.objects.update(listed_on=FIRST)
+    take_requests()
+    collect("600000", last=CLOSED, full_collection_mode=True)
+    assert (take_requests(), is_full()) == ([], True)
 
 
 def test_force_update_requests_all_days():
@@ -249,6 +295,24 @@ def test_today_is_not_requested_before_the_close(settings, monkeypatch):
     assert take_requests() == [("600000", days[0], days[-2])]
     set_last_closed_day(monkeypatch, CLOSED)
     assert collect("600000", first=days[0], last=CLOSED).collected_count == 1
+
+
+@pytest.mark.parametrize(("at", "requests"), [(time(16), 0), (time(17, 30), 1)])
+def test_kind_of_day_that_the_source_does_not_have_yet_costs_no_request(monkeypatch, at, requests):
+    """Case cli-13, by stock: the session is over, but the source has its bars from 17:30."""
+    monkeypatch.undo()
+    now = datetime.combine(CLOSED, at, ZoneInfo("Asia/Shanghai"))
+    for name in ("last_closed_day", "last_day_ready_at"):
+        function = getattr(calendars, name)
+        monkeypatch.setattr(calendars, name, lambda *args, function=function: function(*args, now=now))
+    monkeypatch.setattr(RecordingSource, "ready_at", time(17, 30), raising=False)
+    registry.traits.cache_clear()
+    set_bars("600000", [CLOSED])
+    task = collect("600000", first=CLOSED, last=CLOSED)
+    assert (len(take_requests()), task.status) == (requests, "completed")
+    warnings = [event.params for event in task.events.filter(kind=EventKind.WARNED)]
+    told = {"code": "day_not_ready", "source": "recording", "day": "2024-06-28", "time": "17:30"}
+    assert warnings == ([] if requests else [told])
 
 
 def test_refused_recent_bar_is_requested_again():

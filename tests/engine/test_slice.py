@@ -13,9 +13,11 @@ from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
-from tasks_app import lifecycle
+from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import item_planner, recorder, slice
+from tasks_app.lifecycle import payloads
+from tasks_app.market import calendars
 from tasks_app.models import CollectionLane, CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
 from tasks_app.sources.base import Permanent
@@ -93,16 +95,19 @@ def test_test_mode_takes_five_stocks(small_market):
     assert task.status == "completed"
 
 
-def test_full_collection_leaves_out_full_stocks(small_market):
+def test_full_collection_leaves_out_full_stocks(small_market, monkeypatch):
+    monkeypatch.setattr(calendars, "FIRST_DAYS", {"SIM": date(2024, 12, 2)})
+    monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: date(2024, 12, 31))
     for expected in (7, 0):
         task = make_task(stock_codes=None, full_collection_mode=True)
         work()
         task.refresh_from_db()
         assert task.total_stocks == expected
         assert task.status == "completed"
-    assert (
-        Stock.objects.filter(full_collection_completed=True, full_collection_date__isnull=False).count() == 7
-    )
+    warning = task.events.get(kind="warned")
+    assert warning.params == {"code": "nothing_left", "stocks": "7"}
+    assert payloads.task_statuses([task])[0]["notice"] == str(errors.NOTHING_LEFT)
+    assert Stock.objects.filter(full_collection_completed=True).count() == 7
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from datetime import date
 import pytest
 from django.core.management import CommandError, call_command
 
-from tasks_app.market import calendars, exchange_sessions
+from tasks_app.market import calendars, exchange_sessions, silent_days
 from tasks_app.models import CalendarDay
+from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
 GOLDEN_WEEK = date(2024, 9, 30), date(2024, 10, 8)
@@ -108,6 +109,25 @@ def test_command_prints_json(capsys):
     payload = json.loads(run_calendar(capsys, "show", "--market", "CN", "--year", "2024", "--json"))
     assert len(payload["sessions"]) == 241
     assert payload["corrected"] == [{"day": "2024-09-30", "is_session": False, "note": "a typhoon"}]
+
+
+def test_command_corrects_and_withdraws_a_day(capsys):
+    day = ("--market", "cn", "--day", "2024-09-30")
+    assert "Days corrected: 1." in run_calendar(capsys, "correct", *day, "--closed", "--note", "a typhoon")
+    row = CalendarDay.objects.get()
+    assert (row.is_session, row.note, row.changed_by) == (False, "a typhoon", "manage.py")
+    run_calendar(capsys, "correct", *day, "--as-published")
+    assert not CalendarDay.objects.exists()
+
+
+def test_command_shows_days_without_quotes(capsys):
+    task = make_task(source="sample", stock_codes=("AAPL",))
+    for n in range(5):
+        silent_days.add_answers(task, f"C{n}", [date(2024, 10, 8)], None)
+    shown = run_calendar(capsys, "show", "--market", "US", "--year", "2024")
+    assert "no quotes: 2024-10-08 sample had no quotes of 5 stocks" in shown
+    payload = json.loads(run_calendar(capsys, "show", "--market", "US", "--year", "2024", "--json"))
+    assert [(one["day"], one["stocks"]) for one in payload["without_quotes"]] == [("2024-10-08", 5)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gbk"])

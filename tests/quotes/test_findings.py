@@ -3,7 +3,9 @@
 from datetime import date
 
 import pytest
+from django.utils.translation import override
 
+from tasks_app import errors
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tests.fakes.recording_source import RecordingSource, make_bar, sessions, set_bars
 from tests.quotes.helpers import DAY, FIRST, LAST, collect
@@ -133,3 +135,57 @@ def test_listed_corrections_are_bounded_but_counted():
     assert item.rows_corrected == len(days)
     assert Correction.objects.count() == 501
     assert Correction.objects.get(before__isnull=True).bars == len(days) - 500
+
+
+@pytest.mark.parametrize(
+    ("fields", "english", "chinese"),
+    [
+        ({"high": 9.0}, "open 10, high 9, low 9.9, close 10", "开盘 10，最高 9，最低 9.9，收盘 10"),
+        ({"low": 0.0}, "zero or negative (low 0)", "最低 0"),
+        ({"volume": -1}, "the volume -1 is not a valid number of shares", "成交量 -1"),
+        ({"amount": -5.0}, "amount is negative (-5)", "amount 为负数（-5）"),
+        ({"close": float("nan")}, "close is missing or not a number (nan)", "close 缺失或不是数值（nan）"),
+        (
+            {"amount": 2e6, "volume": 100_000},
+            "is 20.0000, outside low 9.9 to high 10.1",
+            "为 20.0000，不在最低 9.9 至最高 10.1",
+        ),
+        ({"high": 11.5}, "9.9 to 11.5 is more than 10%", "9.9 至 11.5 超过前收盘"),
+    ],
+)
+def test_finding_has_the_same_numbers_in_both_languages(fields, english, chinese):
+    collect_bars(make_month(**fields))
+    finding = Finding.objects.get()
+    assert english in finding.message
+
+    def sentence():
+        return errors.describe_finding(finding.code, finding.message, finding.day, finding.params)
+
+    assert sentence() == finding.message
+    with override("zh-hans"):
+        assert chinese in sentence()
+        assert sentence().startswith("2024-03-13：")
+
+
+def test_refused_bar_keeps_its_values():
+    collect_bars(make_month(low=0.0, amount=float("inf"), volume=10**30))
+    assert Finding.objects.get().values == {
+        "open": 10.0,
+        "high": 10.1,
+        "low": 0.0,
+        "close": 10.0,
+        "volume": "1000000000000000000000000000000",
+        **dict.fromkeys(("prev_close", "amplitude", "change", "change_pct", "turnover")),
+        "amount": "inf",
+    }
+
+
+def test_older_finding_keeps_its_english_sentence():
+    with override("zh-hans"):
+        text = errors.describe_finding("bad_volume", "2024-01-02: the volume -1 is bad.", "2024-01-02", None)
+    assert text == "成交量不是有效的股数。 2024-01-02: the volume -1 is bad."
+    assert errors.describe_finding("of_another_version", "Odd.", "", {"n": "1"}) == "Odd."
+
+
+def test_every_sentence_of_a_finding_has_its_code_explained():
+    assert set(errors.FINDINGS) <= set(errors.REASONS)

@@ -33,13 +33,14 @@ VIEW |= {f"tasks_app_stock_{page}" for page in ("of", "data", "csv")}
 START = {"start", "start_estimate", "start_stocks", "start_file"}
 DELETE_DATA = {"delete_data"}
 UPLOADS = {"uploads", "upload", "upload_check"}
+CALENDAR = {"calendar"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
 MANAGE |= {"auth_user_password_change"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
-    "reader": HOME | VIEW,
-    "operator": HOME | VIEW | ACTIONS | START,
-    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE,
+    "reader": HOME | VIEW | CALENDAR,
+    "operator": HOME | VIEW | ACTIONS | START | CALENDAR,
+    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | CALENDAR,
 }
 
 
@@ -75,7 +76,9 @@ def page_name(name: str) -> str:
 
 
 def test_every_admin_path_is_classified():
-    classified = OPEN | HOME | VIEW | EDIT | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | HELPERS
+    classified = (
+        OPEN | HOME | VIEW | EDIT | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | HELPERS | CALENDAR
+    )
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 
 
@@ -161,6 +164,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}stock-list": {"get": LOGIN},
     f"{DATA}coverage": {"get": LOGIN},
     f"{DATA}quotes/<str:market>/<str:code>": {"get": LOGIN},
+    f"{DATA}quotes/<str:market>/<str:code>/gaps": {"get": LOGIN},
     "api/schema": {"get": ANYBODY},
     "api/docs": {"get": ANYBODY},
     "api/auth/login/": {"get": ANYBODY, "post": ANYBODY, "put": ANYBODY},

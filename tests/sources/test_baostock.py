@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -154,9 +154,21 @@ def test_dividend_moves_qfq_before_and_hfq_after(source, vendor):
     assert after.prev_close == pytest.approx(before.close / 1.8, abs=1e-3)
 
 
-def test_suspended_days_are_left_out(source, vendor):
-    days = [bar.day.isoformat() for bar in fetch(source, "000001", date(2024, 3, 4), date(2024, 3, 8))]
-    assert days == ["2024-03-04", "2024-03-07", "2024-03-08"]
+def test_suspended_days_are_left_out_and_named(source, vendor):
+    answer = fetch(source, "000001", date(2024, 3, 4), date(2024, 3, 8))
+    assert [bar.day.isoformat() for bar in answer] == ["2024-03-04", "2024-03-07", "2024-03-08"]
+    assert answer.suspended == (date(2024, 3, 5), date(2024, 3, 6))
+
+
+@pytest.mark.parametrize(
+    ("day", "at", "offered"),
+    [(20, time(17, 29), False), (20, time(17, 30), True), (19, time(9), True), (21, time(23), False)],
+)
+def test_kind_of_day_that_is_not_published_yet_is_not_offered(day, at, offered):
+    """Case cli-13: BaoStock publishes a day's bars at 17:30 in Shanghai."""
+    source = BaostockSource(now=lambda market: datetime.combine(date(2024, 8, 20), at))
+    assert source.offers_day("CN", date(2024, 8, day)) == offered
+    assert registry.traits("baostock", Conf()).ready_at == time(17, 30)
 
 
 def test_long_history_is_read_in_pages(source, vendor):
@@ -201,6 +213,7 @@ def test_market_day_is_one_request(source, vendor):
     vendor.reset()
     bars = source.fetch_day("CN", date(2024, 3, 5), "")
     assert [request[0] for request in vendor.requests] == [DAY]
+    assert bars.suspended == {"000001"}
     assert set(bars) == {"600000", "300750", "600519"}  # neither suspended, delisted, new nor an index
     assert bars["600000"] == fetch(source, start=date(2024, 3, 5), end=date(2024, 3, 5))[0]
 

@@ -1,5 +1,7 @@
 """Traits are read from plain class attributes, with defaults for those left out."""
 
+from datetime import time
+
 import pytest
 
 from tasks_app.conf import Conf
@@ -51,12 +53,14 @@ def test_documented_attributes_are_read():
         synthetic=True,
         markets=("SIM",),
         needs="csv_dir",
+        ready_at=time(17, 30),
     )
     assert read_traits(made) == SourceTraits(
         limits=Limits(
             rate=5.0, daily=10_000, in_flight=2, most_workers=1, time_zone="Europe/Paris", breaker=False
         ),
         follows_exchange=False,
+        ready_at=time(17, 30),
         list_is_free=True,
         history_may_grow=True,
         retracts_bars=True,

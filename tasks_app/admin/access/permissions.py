@@ -8,6 +8,8 @@ VIEW_TASKS = "tasks_app.view_collectiontask"
 START_TASK = "tasks_app.start_task"
 CANCEL_TASK = "tasks_app.cancel_task"
 RETRY_TASK = "tasks_app.retry_task"
+VIEW_CALENDAR = "tasks_app.view_calendarday"
+CHANGE_CALENDAR = "tasks_app.change_calendarday"
 DELETE_DATA = "tasks_app.delete_source_data"
 UPLOAD_FILES = "tasks_app.upload_files"
 

@@ -71,6 +71,19 @@ class TaskFilter(SimpleListFilter):
         yield from others
 
 
+class ItemTaskFilter(TaskFilter):
+    """Rows that belong to an item, of one task or, by default, of all."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        task = task_from_query(request)
+        return queryset.filter(item__task_id=task) if task else queryset.none()
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        return SimpleListFilter.choices(self, changelist)
+
+
 class ErrorCodeFilter(SimpleListFilter):
     """The error codes that occur in the shown task."""
 

@@ -51,7 +51,9 @@ class OrderForm(forms.Form):
     )
     full_collection_mode = forms.BooleanField(
         label=_("Full collection mode"),
-        help_text=_("Collects only stocks whose full history is not stored yet."),
+        help_text=_(
+            "Collects only stocks whose whole listed life, from the listing to now, is not answered yet."
+        ),
         required=False,
     )
     force_update = forms.BooleanField(

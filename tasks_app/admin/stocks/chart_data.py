@@ -8,13 +8,14 @@ from typing import Any
 
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import get_language
 
 from tasks_app.http.conditional import conditional_response, etag_for
-from tasks_app.models import CalendarDay, Correction, DailyBar, Finding, Series, Stock
+from tasks_app.models import CalendarDay, Correction, DailyBar, Finding, Series, SilentAnswer, Stock
 from tasks_app.quotes import gaps
 
 MAX_BARS = 20_000  # 80 years
-MAX_NOTES = 1000
+MAX_NOTES, MAX_GAPS = 1000, 2000
 OPEN = Count("pk", filter=Q(is_session=True))
 VALUES = ("open", "high", "low", "close", "volume", "amount", "change_pct")
 
@@ -32,9 +33,9 @@ def respond(request: HttpRequest, stock: Stock, adjust: str, *, with_tasks: bool
 def chart_columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, Any]:
     """Returns the newest 20,000 bars in ascending date order, the sessions without a bar, and marked days.
 
-    `steps` are the days since the previous bar, the first since 1970-01-01; `missing` and `suspended` list
-    sessions between the bars in the same way. `by` is the index in `tasks` of the task that stored the bar,
-    -1 if unknown.
+    `steps` are the days since the previous bar, the first since 1970-01-01. `gaps` are the sessions without a
+    bar between the bars, by reason, each with `steps` in the same way, the sentence `why`, and `open` if they
+    were never requested. `by` is the index in `tasks` of the task that stored the bar, -1 if unknown.
     """
     key = _key(stock, adjust)
     bars = DailyBar.objects.filter(**key).order_by("-day")
@@ -42,23 +43,22 @@ def chart_columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, A
     days = [row[0] for row in rows]
     tasks = list(dict.fromkeys(row[-1] for row in rows if row[-1])) if with_tasks else []
     index_of = {task: n for n, task in enumerate(tasks)}
-    inner_gaps = [gap for gap in gaps_between(stock, adjust, days) if gap.last < days[-1]]
+    all_gaps = find_gaps(stock, adjust, days)
+    inner_gaps = [gap for gap in all_gaps if days[0] < gap.first and gap.last < days[-1]]
     return {
         "steps": _steps(days),
         **{name: [row[n] for row in rows] for n, name in enumerate(VALUES, start=1)},
         "tasks": [str(task) for task in tasks],
         "by": [index_of.get(row[-1], -1) for row in rows],
-        "missing": _steps(_days(inner_gaps, answered=False)),
-        "suspended": _steps(_days(inner_gaps, answered=True)),
+        "gaps": _gaps(inner_gaps),
         "corrected": _marked_days(Correction.objects.filter(**key)),
         "flagged": _marked_days(Finding.objects.filter(**key, kind="flagged", day__isnull=False)),
     }
 
 
-def gaps_between(stock: Stock, adjust: str, days: Sequence[date]) -> list[gaps.Gap]:
-    """Returns the gaps between these ascending days, with whether their days were answered."""
-    series = Series.objects.filter(**_key(stock, adjust)).values_list("covered", flat=True)
-    return gaps.find_gaps(stock, days, series.first() or ())
+def find_gaps(stock: Stock, adjust: str, days: Sequence[date]) -> list[gaps.Gap]:
+    """Returns the sessions without a bar beside these ascending days with one, by reason, newest first."""
+    return gaps.find_gaps(stock, adjust, days, Series.objects.filter(**_key(stock, adjust)).first())
 
 
 def _key(stock: Stock, adjust: str) -> dict[str, str]:
@@ -70,9 +70,14 @@ def _marked_days(rows: QuerySet[Any]) -> list[str]:
     return [day.isoformat() for day in sorted(days)]
 
 
-def _days(some_gaps: Iterable[gaps.Gap], *, answered: bool) -> list[date]:
-    days = sorted(day for gap in some_gaps if gap.answered == answered for day in gap.days)
-    return days[-MAX_BARS:]
+def _gaps(some_gaps: Iterable[gaps.Gap]) -> list[dict[str, Any]]:
+    """Returns the newest days without a bar, by reason."""
+    days: dict[gaps.Reason, list[date]] = {}
+    for gap in list(some_gaps)[:MAX_GAPS][::-1]:
+        days.setdefault(gap.reason, []).extend(gap.days)
+    return [
+        {"open": reason.is_open, "why": reason.describe(), "steps": _steps(on)} for reason, on in days.items()
+    ]
 
 
 def _steps(days: Sequence[date]) -> list[int]:
@@ -84,11 +89,13 @@ def _version(stock: Stock, adjust: str, with_tasks: bool) -> str:
     """Returns a text that changes whenever the data may, from aggregates, without reading the bars."""
     key = _key(stock, adjust)
     parts = [
+        get_language(),
         DailyBar.objects.filter(**key).aggregate(Count("pk"), Max("pk"), Max("collected_at")),
         Correction.objects.filter(**key).aggregate(Max("pk")),
         Finding.objects.filter(**key).aggregate(Max("pk")),
         CalendarDay.objects.filter(market=stock.market).aggregate(Count("pk"), Max("pk"), open=OPEN),
-        list(Series.objects.filter(**key).values("updated_at", "covered")),
+        list(Series.objects.filter(**key).values("updated_at", "covered", "absences")),
+        SilentAnswer.objects.filter(market=stock.market).aggregate(Count("pk"), Max("asked_at")),
         [stock.delisted_on, date.today(), with_tasks],
     ]
     return repr(parts)

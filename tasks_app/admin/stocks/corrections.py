@@ -8,10 +8,10 @@ from django.http import HttpRequest
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app import errors
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
+from tasks_app.admin.common.filters import ItemTaskFilter
 from tasks_app.admin.stocks import data_quality
 from tasks_app.admin.stocks.bars import code_cell, filter_by_code, stock_link
 from tasks_app.models import Correction, Finding
@@ -24,8 +24,7 @@ def _task(row: Any) -> Any:
 
 
 def _why(row: Finding) -> Any:
-    sentence = errors.translated_reason(row.code) or row.message
-    return formatting.two_lines(Truncator(sentence).chars(120), row.code)
+    return formatting.two_lines(Truncator(data_quality.finding_sentence(row)).chars(200), row.code)
 
 
 class _DataQualityAdmin(ReadOnlyAdmin[Any]):
@@ -54,6 +53,7 @@ class CorrectionAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by code with an index."""
 
     list_display = ["of_stock", "session", "what", "source", "at", "task", "stock"]
+    list_filter = [ItemTaskFilter]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
         (_("Origin"), {"fields": ["source", "previous", "at", "task"]}),
@@ -68,14 +68,15 @@ class CorrectionAdmin(_DataQualityAdmin):
 class FindingAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by kind, or by code with an index."""
 
-    list_display = ["of_stock", "session", "state", "why", "at", "task", "stock"]
-    list_filter = ["kind"]
+    list_display = ["of_stock", "session", "state", "why", "values_sent", "at", "task", "stock"]
+    list_filter = ["kind", ItemTaskFilter]
     fieldsets = [
-        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why"]}),
+        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why", "values_sent"]}),
         (_("Origin"), {"fields": ["found_by", "at", "task"]}),
     ]
 
     state = cell(_("state"), data_quality.finding_badge)
     why = cell(_("reason"), _why)
+    values_sent = cell(_("values of the bar"), data_quality.describe_values)
     found_by = cell(_("source"), lambda row: row.source or _("not recorded"))
     at = timestamp(_("found at"), "found_at")

@@ -1,5 +1,6 @@
 """Gaps, corrections and findings of a stock, as the pages show them."""
 
+from itertools import groupby
 from typing import Any
 
 from django.utils.html import format_html
@@ -11,30 +12,45 @@ from tasks_app.admin.common import formatting
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import gaps
+from tasks_app.quotes.gaps import GapKind
 
 MAX_ROWS = 30  # of gaps, corrections and findings each
 
 
 def build_gap_table(all_gaps: list[gaps.Gap]) -> dict[str, Any]:
-    """Returns the newest gaps, those not requested first, and how many sessions lack a bar in total."""
-    missing = [gap for gap in all_gaps if not gap.answered]
-    suspended = [gap for gap in all_gaps if gap.answered]
+    """Returns the newest gaps by kind, those not requested first, and how many sessions each kind has."""
+    order = list(GapKind)
+    by_kind = sorted(all_gaps, key=lambda gap: order.index(gap.reason.kind))  # stable: newest first
+    totals = {kind: gaps.sessions_in(group) for kind, group in groupby(by_kind, lambda gap: gap.reason.kind)}
     return {
-        "rows": [_gap(gap) for gap in [*missing, *suspended][:MAX_ROWS]],
+        "rows": [_gap(gap) for gap in by_kind[:MAX_ROWS]],
         "more": max(0, len(all_gaps) - MAX_ROWS),
-        "missing": formatting.number(sum(len(gap.days) for gap in missing)),
-        "suspended": formatting.number(sum(len(gap.days) for gap in suspended)),
+        "totals": [(kind_badge(kind), formatting.number(count)) for kind, count in totals.items()],
     }
+
+
+def kind_badge(kind: GapKind) -> SafeString:
+    """Returns a badge: why days have no bar, in a word."""
+    tone, icon, word = {
+        GapKind.NOT_ASKED: ("warn", "help", _("not requested")),
+        GapKind.REFUSED: ("bad", "block", _("bar refused")),
+        GapKind.EMPTY: ("plain", "inbox", _("source had nothing")),
+        GapKind.NO_QUOTES: ("plain", "event_busy", _("no quotes of any stock")),
+        GapKind.NOT_RECORDED: ("plain", "question_mark", _("reason not recorded")),
+        GapKind.SUSPENDED: ("plain", "pause_circle", _("suspended")),
+        GapKind.BEFORE: ("plain", "first_page", _("before the source's bars")),
+        GapKind.AFTER: ("plain", "last_page", _("after the source's bars")),
+        GapKind.CLOSED: ("plain", "event_busy", _("closed")),
+    }[kind]
+    return formatting.badge(tone, icon, word)
 
 
 def _gap(gap: gaps.Gap) -> dict[str, Any]:
     return {
         "days": formatting.date_range(gap.first, gap.last) if len(gap.days) > 1 else gap.first.isoformat(),
         "sessions": formatting.number(len(gap.days)),
-        "why": formatting.badge("plain", "pause_circle", _("suspended"))
-        if gap.answered
-        else formatting.badge("warn", "help", _("not requested")),
-        "since": gap.first.isoformat(),
+        "kind": kind_badge(gap.reason.kind),
+        "why": gap.reason.describe(),
     }
 
 
@@ -69,7 +85,7 @@ def describe_correction(row: Correction) -> SafeString | str:
         }
     if not row.before or not row.after:
         return _("%(count)s bars changed as a whole") % {"count": formatting.number(row.bars)}
-    titles = {field.name: field.verbose_name for field in DailyBar._meta.fields}
+    titles = _column_titles()
     pairs = [
         _("%(name)s: %(before)s → %(after)s")
         % {"name": titles.get(name, name), "before": _plain(before), "after": _plain(row.after.get(name))}
@@ -91,11 +107,34 @@ def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
         {
             "day": row.day.isoformat() if row.day else formatting.EMPTY,
             "kind": finding_badge(row),
-            "why": errors.translated_reason(row.code) or row.message,
+            "why": finding_sentence(row),
+            "values": describe_values(row),
             "at": formatting.timestamp(row.found_at),
         }
         for row in rows.order_by("-day", "-id")[:MAX_ROWS]
     ]
+
+
+def finding_sentence(row: Finding) -> str:
+    """Returns why a bar was refused or flagged, in the reader's language, with its numbers."""
+    return errors.describe_finding(row.code, row.message, row.day, row.params)
+
+
+def describe_values(row: Finding) -> SafeString | str:
+    """Returns the values that the source sent, by column; of older findings they were not recorded."""
+    if row.values is None:
+        return _("not recorded")
+    titles = _column_titles()
+    pairs = [
+        _("%(name)s %(value)s") % {"name": titles.get(name, name), "value": _plain(value)}
+        for name, value in row.values.items()
+        if value is not None
+    ]
+    return format_html('<span class="sc-changes">{}</span>', _("; ").join(pairs))
+
+
+def _column_titles() -> dict[str, Any]:
+    return {field.name: field.verbose_name for field in DailyBar._meta.fields}
 
 
 def finding_badge(row: Finding) -> SafeString:

@@ -160,7 +160,8 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "chart": _chart(stock, query) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
         "table": table(request, rows.filter(**query.days), page, query),
-        "gaps": data_quality.build_gap_table(chart_data.gaps_between(stock, query.adjust, days)),
+        "gaps": data_quality.build_gap_table(chart_data.find_gaps(stock, query.adjust, days)),
+        "calendar_url": f"{reverse('admin:calendar')}?{urlencode({'market': stock.market})}",
         "corrections": data_quality.recent_corrections(stock, query.adjust),
         "findings": data_quality.recent_findings(stock, query.adjust),
     }
@@ -196,8 +197,7 @@ def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
             "task": _("task"),
             "corrected": _("corrected"),
             "flagged": _("flagged"),
-            "missing": _("no bar: not requested"),
-            "suspended": _("no bar: suspended"),
+            "none": _("no bar:"),
             "failed": _("The chart could not be loaded. The table below has all bars."),
         },
     }

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _, ngettext
 from tasks_app import errors
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
+from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.admin.tasks import columns, events, throughput_chart
 from tasks_app.lifecycle import durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
@@ -43,6 +44,7 @@ class Notice:
     title: Any
     text: Any
     code: str = ""
+    url: str = ""  # of the list of what it is about
 
 
 def build_panels_context(task: CollectionTask, may: TaskPermissions, now: datetime) -> dict[str, Any]:
@@ -268,15 +270,33 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
         yield Notice("warn", text % {"count": formatting.number(many)}, codes)
     if task.refused_count:
         text = ngettext("%(count)s bar was refused", "%(count)s bars were refused", task.refused_count)
-        why = _("They failed validation and were not stored. The stocks' pages show which and why.")
-        yield Notice("warn", text % {"count": formatting.number(task.refused_count)}, why)
+        why = _("They failed validation and were not stored. Their values are kept.")
+        title, url = text % {"count": formatting.number(task.refused_count)}, _findings_url(task, "refused")
+        yield Notice("warn", title, why, url=url)
     if task.flagged_count:
         text = ngettext("%(count)s bar was flagged", "%(count)s bars were flagged", task.flagged_count)
         yield Notice(
             "warn",
             text % {"count": formatting.number(task.flagged_count)},
             _("They look implausible, but are stored."),
+            url=_findings_url(task, "flagged"),
         )
+    if task.corrected_count:
+        text = ngettext(
+            "%(count)s stored bar was corrected", "%(count)s stored bars were corrected", task.corrected_count
+        )
+        yield Notice(
+            "warn",
+            text % {"count": formatting.number(task.corrected_count)},
+            _("The source sends other values now. The values before are kept."),
+            url=formatting.admin_url("correction", **{TASK_PARAMETER: task.pk}),
+        )
+    if task.full_collection_mode and task.status == TaskStatus.COMPLETED and not task.total_stocks:
+        yield Notice("warn", _("There was nothing to collect"), errors.NOTHING_LEFT)
+
+
+def _findings_url(task: CollectionTask, kind: str) -> str:
+    return formatting.admin_url("finding", **{TASK_PARAMETER: task.pk, "kind__exact": kind})
 
 
 def failure_group(task: CollectionTask, failures: dict[str, Any]) -> dict[str, Any]:

@@ -12,38 +12,14 @@ from rich.table import Table
 
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.lifecycle import payloads
-from tasks_app.management import cli_arguments, csv_import, output
+from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.management.csv_import import CsvSchema
-from tasks_app.market import calendars
+from tasks_app.market import calendar_corrections as corrections, calendars, silent_days
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
 from tasks_app.sources.market_time import market_today
 
-STATUSES = {"open": True, "closed": False, "开市": True, "休市": False}
-
-
-def _override(values: dict[str, str]) -> CalendarDay:
-    market, status = values["market"].upper(), values["status"].lower()
-    if market not in ALL_MARKETS:
-        known = ", ".join(ALL_MARKETS)
-        raise ValueError(_("“%(text)s” is none of %(known)s") % {"text": values["market"], "known": known})
-    if status not in STATUSES:
-        raise ValueError(_("“%(text)s” is neither open nor closed") % {"text": values["status"]})
-    day = csv_import.parse_day(values["day"])
-    return CalendarDay(market=market, day=day, is_session=STATUSES[status], note=values.get("note", "")[:200])
-
-
-OVERRIDES = CsvSchema(
-    {
-        "market": ("market", "市场"),
-        "day": ("day", "date", "日期"),
-        "status": ("status", "kind", "open|closed", "state", "状态"),
-        "note": ("note", "备注"),
-    },
-    ("market", "day", "status"),
-    _override,
-)
+BY = "manage.py"  # recorded with corrections by this command
 
 
 class Command(CollectorCommand):
@@ -55,22 +31,38 @@ class Command(CollectorCommand):
         show.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
         show.add_argument("--year", type=cli_arguments.whole_number(1900, 9000), help="default: this year")
         show.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        correct = verbs.add_parser("correct", help="correct one day")
+        correct.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
+        correct.add_argument("--day", required=True, type=cli_arguments.iso_day, metavar="YYYY-MM-DD")
+        status = correct.add_mutually_exclusive_group(required=True)
+        status.add_argument("--open", dest="status", action="store_const", const="open", help="a trading day")
+        status.add_argument(
+            "--closed", dest="status", action="store_const", const="closed", help="no trading"
+        )
+        status.add_argument(
+            "--as-published", dest="status", action="store_const", const="", help="withdraw the correction"
+        )
+        correct.add_argument("--note", default="", help="why, up to 200 characters")
         load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")
         columns = "CSV with the columns market, day, status (open or closed) and note, which may be left out"
         load.add_argument("file", type=Path, metavar="FILE", help=f"{columns}; UTF-8 or GBK")
 
     def run(self, *args: Any, verb: str, **options: Any) -> None:
-        self._import(options["file"]) if verb == "import" else self._show(options)
+        {"import": self._import, "correct": self._correct, "show": self._show}[verb](options)
 
-    def _import(self, path: Path) -> None:
-        days = {(row.market, row.day): row for row in OVERRIDES.rows(path)}
-        CalendarDay.objects.bulk_create(
-            days.values(),
-            update_conflicts=True,
-            unique_fields=["market", "day"],
-            update_fields=["is_session", "note"],
-        )
-        self.stdout.write(_("Days corrected: %(count)d.") % {"count": len(days)})
+    def _import(self, options: dict[str, Any]) -> None:
+        count = corrections.store(corrections.OVERRIDES.rows(options["file"]), BY)
+        self.stdout.write(_("Days corrected: %(count)d.") % {"count": count})
+
+    def _correct(self, options: dict[str, Any]) -> None:
+        market, day, status = options["market"], options["day"], options["status"]
+        if status:
+            is_session = corrections.STATUSES[status]
+            row = CalendarDay(market=market, day=day, is_session=is_session, note=options["note"][:200])
+            count = corrections.store([row], BY)
+        else:
+            count = CalendarDay.objects.filter(market=market, day=day).delete()[0]
+        self.stdout.write(_("Days corrected: %(count)d.") % {"count": count})
 
     def _show(self, options: dict[str, Any]) -> None:
         market = options["market"]
@@ -100,6 +92,10 @@ class Command(CollectorCommand):
         for row in overrides:
             kind = _("trading day") if row.is_session else _("closed")
             console.print(_("corrected:"), row.day, kind, row.note, soft_wrap=True)
+        for silent in silent_days.find(calendar.market, first, last):
+            text = _("%(source)s had no quotes of %(stocks)d stocks (last asked on %(day)s)")
+            params = {"source": silent.source, "stocks": silent.stocks, "day": silent.asked_at.date()}
+            console.print(_("no quotes:"), silent.day, text % params, soft_wrap=True)
 
 
 def _heading(calendar: Calendar, first: date, last: date) -> str:
@@ -123,4 +119,8 @@ def _as_json(calendar: Calendar, first: date, last: date, overrides: Sequence[Ca
         "beyond": sessions.beyond,
         "sessions": sessions.days,
         "corrected": corrected,
+        "without_quotes": [
+            {"day": each.day, "source": each.source, "stocks": each.stocks, "asked_at": each.asked_at}
+            for each in silent_days.find(calendar.market, first, last)
+        ],
     }

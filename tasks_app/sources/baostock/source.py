@@ -6,7 +6,7 @@ vendor's client itself runs in a child process (`client_process`).
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self, cast
@@ -16,6 +16,7 @@ from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import (
     Answer,
     Bar,
+    DayAnswer,
     Permanent,
     Request,
     SourceError,
@@ -25,7 +26,7 @@ from tasks_app.sources.base import (
     check_served,
 )
 from tasks_app.sources.cn_codes import SHORT, exchange_of
-from tasks_app.sources.market_time import market_today
+from tasks_app.sources.market_time import market_now, market_today
 
 if find_spec("baostock") is None:
     raise ModuleNotFoundError("BaoStock is not installed: requirements-baostock.txt has it.", name="baostock")
@@ -62,8 +63,8 @@ Row = Mapping[str, str]
 class BaostockSource:
     """Daily bars of Chinese stocks since their listing. One request at a time, and one worker only.
 
-    Several clients at once get an address blacklisted. Suspended days are left out. qfq and hfq are
-    BaoStock's own: it adjusts by the change in percent, so its adjusted prices differ from Eastmoney's.
+    Several clients at once get an address blacklisted. Suspended days have no bar and are named.
+    qfq and hfq are its own: it adjusts by the change in percent, so its prices differ from Eastmoney's.
     """
 
     name: ClassVar[str] = "baostock"
@@ -73,9 +74,18 @@ class BaostockSource:
     rate: ClassVar[float] = 2.0
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
+    ready_at: ClassVar[time] = time(17, 30)  # in Shanghai: until then it has no bar of the day, of no stock
 
-    def __init__(self, address: str = "", *, timeout: float = 24.0, pause: float = 0.0) -> None:
+    def __init__(
+        self,
+        address: str = "",
+        *,
+        timeout: float = 24.0,
+        pause: float = 0.0,
+        now: Callable[[str], datetime] = market_now,
+    ) -> None:
         """`address` is host:port, by default BaoStock's own; times in seconds, `pause` between requests."""
+        self._now = now
         self._client = ClientHandle(address, timeout)
         self._pause = pause
 
@@ -91,8 +101,8 @@ class BaostockSource:
         rows = self._query(LISTING_FIELDS, call="listings", code="")
         return [symbol for row in rows if row["type"] == STOCK and (symbol := _parse_symbol(row))]
 
-    def fetch(self, request: Request) -> Sequence[Bar]:
-        """Returns the bars of the days that the stock traded.
+    def fetch(self, request: Request) -> Answer:
+        """Returns the bars of the days that the stock traded, and the suspended days.
 
         A response without any row of the first or of all days is believed only where the listing dates
         confirm it.
@@ -107,11 +117,18 @@ class BaostockSource:
             end=request.end.isoformat(),
             flag=FLAGS[request.adjust],
         )
-        bars = sorted(_parse_bars(rows), key=lambda bar: bar.day)
         first = min((row["date"] for row in rows), default="")
         if (_parse_day(first) or request.end) - request.start >= MAX_GAP:
             self._confirm_start(request, _parse_day(first))
-        return Answer(bars, is_whole=True)
+        traded, paused = _parse_bars(rows)
+        bars = sorted((bar for _, bar in traded), key=lambda bar: bar.day)
+        suspended = [day for row in paused if (day := _parse_day(row["date"]))]
+        return Answer(bars, suspended=suspended, is_whole=True)
+
+    def offers_day(self, market: str, day: date) -> bool:
+        """Returns whether `fetch_day` has this day: past ones, and today from 17:30 in Shanghai."""
+        now = self._now(market)
+        return day < now.date() or (day == now.date() and now.time() >= self.ready_at)
 
     def fetch_day(self, market: str, day: date, adjust: str) -> Mapping[str, Bar]:
         """Returns the bars of all stocks that traded on the day, unadjusted, in one request."""
@@ -121,7 +138,9 @@ class BaostockSource:
                 f"BaoStock offers a whole day only unadjusted, not as {adjust}.", code="day_not_offered"
             )
         rows = self._query(BAR_FIELDS, call="day", day=day.isoformat())
-        return {row["code"].partition(".")[2]: bar for row in rows for bar in _parse_bars([row])}
+        traded, suspended = _parse_bars(rows)
+        by_code = {_own_code(row): bar for row, bar in traded}
+        return DayAnswer(by_code, suspended=map(_own_code, suspended))
 
     def close(self) -> None:
         """Ends the child process; the next request starts another one."""
@@ -177,18 +196,26 @@ def vendor_code(code: str) -> str:
     return f"{SHORT[exchange]}.{code}"
 
 
+def _own_code(row: Row) -> str:
+    return row["code"].partition(".")[2]
+
+
 def _parse_symbol(row: Row) -> Symbol | None:
-    code = row["code"].partition(".")[2]
+    code = _own_code(row)
     exchange = exchange_of(code)
     if not exchange:
         return None
     return Symbol(code, row["code_name"], exchange, _parse_day(row["ipoDate"]), _parse_day(row["outDate"]))
 
 
-def _parse_bars(rows: Sequence[Row]) -> list[Bar]:
-    """Returns the bars of traded days. Raises `Permanent` for a row that can't be read."""
+def _parse_bars(rows: Sequence[Row]) -> tuple[list[tuple[Row, Bar]], list[Row]]:
+    """Returns the rows of traded days with their bars, and those of suspended days.
+
+    Raises `Permanent` for a row that can't be read.
+    """
     try:
-        return [_parse_bar(row) for row in rows if row["tradestatus"] != "0"]
+        traded = [(row, _parse_bar(row)) for row in rows if row["tradestatus"] != "0"]
+        return traded, [row for row in rows if row["tradestatus"] == "0"]
     except (KeyError, ValueError) as error:
         raise Permanent(f"BaoStock sent a row that can't be read: {error}", code="bad_answer") from error
 

@@ -27,8 +27,8 @@
       task: data.by[n] < 0 ? null : data.tasks[data.by[n]],
       corrected: corrected.has(iso(day)), flagged: flagged.has(iso(day)),
     }));
-    const empty = (why) => cumulate(data[why]).map((day) => ({ time: iso(day), why }));
-    const days = [...bars, ...empty("missing"), ...empty("suspended")];
+    const empty = (gap) => cumulate(gap.steps).map((day) => ({ time: iso(day), why: gap.why, open: gap.open }));
+    const days = [...bars, ...data.gaps.flatMap(empty)];
     return days.sort((a, b) => (a.time < b.time ? -1 : 1));
   }
 
@@ -37,7 +37,7 @@
     const all = [];
     days.forEach((day, n) => {
       const begins = day.why && (n === 0 || days[n - 1].why !== day.why);
-      if (begins) all.push({ before: n, text: day.why === "missing" ? "?" : "–", tone: day.why === "missing" ? "mark" : "quiet" });
+      if (begins) all.push({ before: n, text: day.open ? "?" : "–", tone: day.open ? "mark" : "quiet" });
       if (day.corrected) all.push({ at: n, text: "C", tone: "note" });
       if (day.flagged) all.push({ at: n, text: "!", tone: "mark" });
     });
@@ -96,7 +96,7 @@
   }
 
   function valuesOf(day) {
-    if (day.why) return [[day.time, texts[day.why]]];
+    if (day.why) return [[day.time, `${texts.none} ${day.why}`]];
     const signed = day.change_pct === null ? null : `${day.change_pct > 0 ? "+" : ""}${day.change_pct.toFixed(2)}%`;
     return [
       ["", day.time],

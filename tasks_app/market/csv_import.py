@@ -1,4 +1,4 @@
-"""CSV files that commands import: parsed strictly, with every mistake named by its line."""
+"""CSV files that commands and pages import: parsed strictly, with every mistake named by its line."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +37,17 @@ class CsvSchema(Generic[Row]):
 
     def rows(self, path: Path) -> list[Row]:
         """Returns all rows of the file. Raises `InvalidCsv`, which names the first mistakes by line."""
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InvalidCsv(path=path, problems=error.strerror) from error
+        return self.parse_rows(content, str(path))
+
+    def parse_rows(self, content: bytes, path: str) -> list[Row]:
+        """Returns all rows of a file whose bytes are at hand. Raises `InvalidCsv`, which names it."""
         rows, problems = [], []
         try:
-            table = tables.parse_csv(path.read_bytes())
+            table = tables.parse_csv(content)
             positions = self._positions(table.header)
             for line, fields in table.rows:
                 values = {
@@ -49,8 +57,6 @@ class CsvSchema(Generic[Row]):
                     rows.append(self.parse(values))
                 except ValueError as error:
                     problems.append(_at_line(line, str(error)))
-        except OSError as error:
-            raise InvalidCsv(path=path, problems=error.strerror) from error
         except UnreadableFile as error:
             problem = error.problems[0]
             raise InvalidCsv(path=path, problems=_at_line(problem.line, problem.describe(_))) from error
