@@ -206,6 +206,9 @@ REASONS = {
     "empty_stock_list": _("The source's stock list of this market is empty."),
     "future_day": _("A bar's date is in the future."),
     "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
+    "jump_without_factor": _(
+        "The price jumped overnight as after a split, but no adjustment factor or split is known of that day."
+    ),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
     "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),

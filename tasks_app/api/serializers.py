@@ -13,6 +13,7 @@ from tasks_app.market.codes import spellings
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.orders.order import MAX_CODES
+from tasks_app.quotes.adjusted_prices import BASES
 
 CODE = r"[A-Za-z0-9._-]{1,16}"
 WORDS = {"true": True, "false": False}
@@ -187,3 +188,9 @@ class QuoteQuery(PageQuery):
     start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
     end = StrictDateField(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
     adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
+    basis = s.ChoiceField(
+        BASES,
+        required=False,
+        help_text="stored: as a source sent it; computed: from unadjusted bars and adjustment factors. "
+        "Default: computed where the bars and factors are stored, stored otherwise.",
+    )

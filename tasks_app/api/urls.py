@@ -32,6 +32,14 @@ data_collection = [
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
+    path(
+        "quotes/<str:market>/<str:code>/factors",
+        quotes({"get": "factors"}, **_page(_("Adjustment factors"))),
+    ),
+    path(
+        "quotes/<str:market>/<str:code>/actions",
+        quotes({"get": "actions"}, **_page(_("Corporate actions"))),
+    ),
 ]
 
 urlpatterns = [

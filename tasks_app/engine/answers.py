@@ -20,8 +20,10 @@ from typing import Any, cast
 
 from tasks_app.conf import Conf
 from tasks_app.engine.answer_fields import (
+    ACTION_FIELDS,
     BAR_FIELDS,
     CODE,
+    FACTOR_FIELDS,
     SYMBOL_FIELDS,
     TEXT,
     Field,
@@ -31,10 +33,15 @@ from tasks_app.engine.answer_fields import (
 )
 from tasks_app.errors import bounded_repr, sanitize_message, stored_reason, type_name
 from tasks_app.sources.base import (
+    ActionSource,
     AdjustedListSource,
     Answer,
     Bar,
+    CorporateAction,
+    CorporateActions,
     DaySource,
+    Factor,
+    FactorSource,
     LeavingSource,
     LeftAside,
     Permanent,
@@ -89,6 +96,16 @@ class CheckedSource:
         answer: Any = self.source.fetch(request)
         return read_answer(answer, self.conf)
 
+    def fetch_factors(self, market: str, code: str) -> list[Factor]:
+        """Returns a stock's adjustment factors by ascending ex day. The source must be a `FactorSource`."""
+        answer: Any = cast(FactorSource, self.source).fetch_factors(market, code)
+        return read_factors(answer)
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> CorporateActions:
+        """Returns a stock's corporate actions. The source must be an `ActionSource`."""
+        answer: Any = cast(ActionSource, self.source).fetch_actions(market, code, since)
+        return read_actions(answer)
+
     def fetch_day(self, market: str, day: date, adjust: str) -> dict[str, Bar]:
         """Returns a day's bars by code. The source must be a `DaySource`."""
         answer: Any = cast(DaySource, self.source).fetch_day(market, day, adjust)
@@ -113,6 +130,30 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
     ]
     texts = [_read_value(TEXT, note, number) for number, note in _rows(notes, "a list of notes", MOST)]
     return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES])
+
+
+def read_factors(answer: Any) -> list[Factor]:
+    """Returns the factors of an answer in the order of their ex days. Raises `SourceError`."""
+    factors: dict[date, Factor] = {}
+    for number, row in _rows(answer, "a list of factors", MOST):
+        factor = Factor._make(_read_tuple(row, Factor, FACTOR_FIELDS, number))
+        if factor.ex_day in factors:
+            raise bad_answer(f"row {number} is a second factor of the ex day {factor.ex_day}.")
+        factors[factor.ex_day] = factor
+    return [factors[day] for day in sorted(factors)]
+
+
+def read_actions(answer: Any) -> CorporateActions:
+    """Returns the corporate actions of an answer, in its order. Raises `SourceError`."""
+    complete_from = None
+    if type(answer) is CorporateActions:
+        with _reading("the response"):
+            complete_from = _read_value(ACTION_FIELDS[1], answer.complete_from, 0)
+    actions = [
+        CorporateAction._make(_read_tuple(row, CorporateAction, ACTION_FIELDS, number))
+        for number, row in _rows(answer, "a list of corporate actions", MOST)
+    ]
+    return CorporateActions(actions, complete_from)
 
 
 def read_left_aside(answer: Any) -> list[LeftAside]:
@@ -251,12 +292,17 @@ def _are_plain(bars: list[Any]) -> bool:
 
 
 def _read_bar(row: Any, number: int) -> Bar:
-    if not is_a(row, Bar):
-        raise bad_answer(f"row {number} is {bounded_repr(row)}, not a Bar.")
-    if (width := tuple.__len__(row)) != WIDTH:
-        raise bad_answer(f"row {number} is a Bar of {width} values, not of {WIDTH}.")
-    pairs = zip(BAR_FIELDS, tuple.__iter__(row), strict=True)
-    return Bar._make([_read_value(field, value, number) for field, value in pairs])
+    return Bar._make(_read_tuple(row, Bar, BAR_FIELDS, number))
+
+
+def _read_tuple(row: Any, kind: type[tuple[Any, ...]], columns: Sequence[Field], number: int) -> list[Any]:
+    """Returns the plain values of a row, which must be a tuple of this kind."""
+    if not is_a(row, kind):
+        raise bad_answer(f"row {number} is {bounded_repr(row)}, not a {kind.__name__}.")
+    if (width := tuple.__len__(row)) != len(columns):
+        raise bad_answer(f"row {number} is a {kind.__name__} of {width} values, not of {len(columns)}.")
+    pairs = zip(columns, tuple.__iter__(row), strict=True)
+    return [_read_value(field, value, number) for field, value in pairs]
 
 
 def _read_symbol(row: Any, number: int) -> Symbol:

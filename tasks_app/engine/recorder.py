@@ -18,7 +18,16 @@ from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import price_limits
 from tasks_app.models import CollectionTask, Series
 from tasks_app.models.states import ItemState
-from tasks_app.quotes import adjusted_series, date_ranges, findings, retractions, series, upsert, validation
+from tasks_app.quotes import (
+    adjusted_series,
+    adjustment_data,
+    date_ranges,
+    findings,
+    retractions,
+    series,
+    upsert,
+    validation,
+)
 from tasks_app.quotes.series import count_bars_within
 from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import ValidationResult
@@ -76,6 +85,7 @@ class Recorder:
             price_limits=None if request.adjust else limit,
             previous_close=partial(series.close_before, request),
             first_day=stored.series.first_day if stored.series else None,
+            has_ex_day=partial(adjustment_data.has_ex_day, request),
         )
         return validation.validate(bars, request, context)
 
@@ -103,7 +113,10 @@ class Recorder:
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
             findings.record_findings(request, origin, result)
-            outcome = replace(outcome, note=sanitize_message("; ".join(answer.notes)))
+            if item.adjustment.lacks:
+                adjustment_data.mark_lacking(request, origin.source, item.adjustment.lacks)
+            notes = "; ".join([*answer.notes, *item.adjustment.notes])
+            outcome = replace(outcome, note=sanitize_message(notes))
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
     def _add_bars(

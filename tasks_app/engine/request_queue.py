@@ -13,6 +13,7 @@ from typing import Any
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
+from tasks_app.engine.adjustment_requests import AdjustmentRequests
 from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
@@ -25,12 +26,16 @@ from tasks_app.throttle.limiter import Blocked, Permit
 
 @dataclass
 class SourceCall:
-    """One request to a source: for one stock (`item`), or for one day of the whole market (`day`)."""
+    """One request to a source: for one stock (`item`), or for one day of the whole market (`day`).
+
+    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`.
+    """
 
     source: SourceState
     function: Callable[[], Any]
     item: StockRequest | None = None
     day: date | None = None
+    content: str = ""
     permit: Permit = field(default_factory=Permit)
 
 
@@ -45,6 +50,7 @@ class RequestQueue:
     ) -> None:
         self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
         self.waiting: list[StockRequest] = []
+        self.adjustments = AdjustmentRequests(recorder.task, conf)
 
     def is_empty(self) -> bool:
         """Whether no stock is waiting or in flight."""
@@ -98,10 +104,12 @@ class RequestQueue:
         """Records the waiting stocks whose days of the whole market are all cached."""
         for item in self._waiting_for(source):
             sessions = source.days.sessions_for(item.request)
-            if sessions and not source.days.missing(sessions):
-                self.waiting.remove(item)
-                bars = source.days.bars(item.claim.code, sessions)
-                self.recorder.store(item, bars, days_are_complete=True)
+            if sessions and not source.days.missing(sessions) and not item.adjustment.pending:
+                item.adjustment.bars = source.days.bars(item.claim.code, sessions)
+                item.adjustment.days_are_complete = True
+                if not self.adjustments.plan_after(item, item.adjustment.bars):
+                    self.waiting.remove(item)
+                    self._record(item)
 
     def complete(self, call: Call[SourceCall], *, claim_more: bool) -> list[Claim]:
         """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
@@ -123,14 +131,21 @@ class RequestQueue:
             source.limiter.record_success(source_call.permit)
         if source_call.day:
             self._complete_day(source, source_call.day, call.result, error, is_source_failure)
-        if source_call.item and error:
-            self._handle_failure(source_call.item, error, is_source_failure)
-        elif source_call.item:
-            # After a suspect, the next claim begins with the other suspects.
-            may_claim = claim_more and not source_call.item.claim.is_isolated
-            limit = self.capacity(self.router.current()) if may_claim else 0
-            return self.recorder.store(source_call.item, call.result, claim_more=limit)
-        return []
+        item = source_call.item
+        if item and source_call.content:
+            self._complete_adjustment(item, source_call.content, call.result, error)
+        elif item and error:
+            self._handle_failure(item, error, is_source_failure)
+        elif item:
+            item.adjustment.bars = call.result
+        if item is None or item.adjustment.bars is None:
+            return []
+        if item.adjustment.pending or self.adjustments.plan_after(item, item.adjustment.bars):
+            self.add(item)
+            return []
+        # After a suspect, the next claim begins with the other suspects.
+        may_claim = claim_more and not item.claim.is_isolated
+        return self._record(item, self.capacity(self.router.current()) if may_claim else 0)
 
     def recall_waiting(self) -> None:
         """Takes back the calls that still wait for their permitted time."""
@@ -143,14 +158,45 @@ class RequestQueue:
         delay = 0.0 if source is self.router.current() else blocked.seconds
         for item in self._waiting_for(source):
             self.waiting.remove(item)
+            if item.adjustment.bars is not None:
+                self._record(item)
+                continue
             lifecycle.requeue(item.claim, item.error_code, item.history, delay, item.attempts - 1)
 
     def release_all(self) -> None:
         """Drops the waiting stocks: closing the lane requeues them. One that fell back keeps its source."""
         for item in self.waiting:
-            if item.attempts > item.claim.attempts:
+            if item.adjustment.bars is not None:
+                self._record(item)
+            elif item.attempts > item.claim.attempts:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
+
+    def _record(self, item: StockRequest, claim_more: int = 0) -> list[Claim]:
+        """Records a stock with its bars. Returns the new claims."""
+        progress = item.adjustment
+        bars = progress.bars or ()
+        return self.recorder.store(
+            item, bars, days_are_complete=progress.days_are_complete, claim_more=claim_more
+        )
+
+    def _complete_adjustment(
+        self, item: StockRequest, content: str, answer: Any, error: SourceError | None
+    ) -> None:
+        """Stores a stock's factors or corporate actions, or notes why there are none; the stock goes on."""
+        progress = item.adjustment
+        if isinstance(error, OutOfMemory) and not item.claim.is_isolated:
+            progress.bars = None
+            lifecycle.suspect(item.claim, error.code, str(error))
+            return
+        progress.done.add(content)
+        progress.pending = [other for other in progress.pending or () if other != content]
+        if error is None:
+            self.adjustments.store(item, content, answer)
+        else:
+            progress.notes.append(f"{content}: {error}")
+        if progress.bars is None:
+            self.add(item)
 
     def _held(self) -> list[StockRequest]:
         in_flight = [call.item for call in self.calls.in_flight() if call.item]
@@ -171,6 +217,12 @@ class RequestQueue:
             missing = days.missing(days.sessions_for(item.request))
             if missing and not item.claim.is_isolated:
                 missing_days.update(missing)
+                continue
+            if item.adjustment.bars is None:
+                self.adjustments.plan_before(item)
+            if further := self.adjustments.request_for(item):
+                content, function = further
+                single_stocks.append(SourceCall(source, function, item, content=content))
             else:
                 single_stocks.append(SourceCall(source, partial(fetch, item.request), item))
         to_send = sorted(missing_days - days.in_flight)

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -21,7 +21,7 @@ from tasks_app.engine.request_planner import StoredState
 from tasks_app.lifecycle import Claim
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.sources import registry
-from tasks_app.sources.base import Request
+from tasks_app.sources.base import Bar, Request
 from tasks_app.throttle.limiter import Blocked, limiter_for
 
 MAX_IN_FLIGHT = 16
@@ -83,11 +83,29 @@ class SourceState:
 
 
 @dataclass
+class AdjustmentProgress:
+    """How far a stock's requests for factors and corporate actions have come, see `AdjustmentRequests`.
+
+    `pending` are those to be made, None before that is decided, and `done` those that were made. `bars` were
+    received and wait for them; `days_are_complete` belongs to the bars. `lacks` is an ex day that the bars
+    show and the source's factors lack, `notes` says why something is missing.
+    """
+
+    pending: list[str] | None = None
+    done: set[str] = field(default_factory=set)
+    bars: Sequence[Bar] | None = None
+    days_are_complete: bool = False
+    lacks: date | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class StockRequest:
     """The work item of a slice: a claimed stock from its claim to its record.
 
     `request` holds the missing days, `stored` what the database has, `source` the source to try now,
-    `notes` the failures at earlier sources ("name: reason"), and `error_code` the first failure's code.
+    `notes` the failures at earlier sources ("name: reason"), `error_code` the first failure's code, and
+    `adjustment` the requests for adjustment data that belong to it.
     """
 
     claim: Claim
@@ -96,6 +114,7 @@ class StockRequest:
     source: SourceState
     notes: list[str] = field(default_factory=list)
     error_code: str = ""
+    adjustment: AdjustmentProgress = field(default_factory=AdjustmentProgress)
 
     @property
     def attempts(self) -> int:
@@ -168,7 +187,7 @@ class SourceRouter:
         item.error_code = item.error_code or code
         for source in self.sources[item.source.position + 1 :]:
             if not source.is_blocked_for_long():
-                item.source = source
+                item.source, item.adjustment = source, AdjustmentProgress()
                 return True
             self._note_skipped(item, [source])
         return False

@@ -1,5 +1,6 @@
 """The database tables."""
 
+from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
@@ -16,11 +17,14 @@ from tasks_app.models.quotes import (
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 
 __all__ = [
+    "AdjustmentFactor",
+    "AdjustmentTable",
     "CalendarDay",
     "CollectionItem",
     "CollectionLane",
     "CollectionPlan",
     "CollectionTask",
+    "CorporateAction",
     "Correction",
     "DailyBar",
     "DataDeletion",

@@ -1,7 +1,7 @@
 """Stored bars as streamed CSV."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -9,12 +9,14 @@ from django.db.models import F, QuerySet
 from django.http import StreamingHttpResponse
 
 from tasks_app.models import DailyBar
+from tasks_app.quotes.adjusted_prices import Basis
 
 VALUES = (
     *("day", "open", "high", "low", "close", "prev_close", "volume", "amount", "amplitude"),
     *("change", "change_pct", "turnover", "source", "collected_at"),
 )
-COLUMNS = ("market", "code", "adjust", *VALUES)
+BASIS = ("basis", "factor_source", "factors_at")  # where the prices come from: `adjusted_prices.Basis`
+COLUMNS = ("market", "code", "adjust", *VALUES, *BASIS)
 MAX_ROWS = 100_000
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,21 +28,30 @@ class _Echo:
         return text
 
 
-def bar_rows(market: str, code: str, **filters: Any) -> QuerySet[DailyBar, dict[str, Any]]:
-    """Returns a stock's bars as dicts with the keys of `COLUMNS`."""
-    bars = DailyBar.objects.filter(market=market, symbol=code, **filters)
+def bar_rows(market: str, code: str, basis: Basis, **days: Any) -> QuerySet[DailyBar, dict[str, Any]]:
+    """Returns a stock's stored bars for this basis as dicts; `on_basis` makes rows of `COLUMNS` of them."""
+    key = {"market": market, "symbol": code, "adjust": basis.read_adjust}
+    bars = DailyBar.objects.filter(**key, **basis.days).filter(**days)
     rows: QuerySet[DailyBar, dict[str, Any]] = bars.values(*VALUES, "market", "adjust", code=F("symbol"))
     return rows
 
 
+def on_basis(rows: Iterable[dict[str, Any]], basis: Basis) -> Iterator[dict[str, Any]]:
+    """Yields the rows with the prices of the basis, and what it is."""
+    origin = {"factor_source": basis.source, "factors_at": basis.fetched_at}
+    for row in basis.adjust_rows(rows):
+        yield {**row, "adjust": basis.adjust, "basis": basis.kind, **origin}
+
+
 def download_response(
-    rows: QuerySet[Any, dict[str, Any]], name: str, *, for_spreadsheets: bool = False
+    rows: QuerySet[Any, dict[str, Any]], name: str, basis: Basis, *, for_spreadsheets: bool = False
 ) -> StreamingHttpResponse:
     """Returns at most MAX_ROWS rows in ascending date order as a file, in constant memory.
 
     A spreadsheet reads 000001 as the number 1: with `for_spreadsheets` codes carry their market, 000001.CN.
     """
     ordered: Iterable[dict[str, Any]] = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
+    ordered = on_basis(ordered, basis)
     if for_spreadsheets:
         ordered = ({**row, "code": f"{row['code']}.{row['market']}"} for row in ordered)
     return csv_response(ordered, name)

@@ -19,6 +19,7 @@ MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's r
 LOT = 100  # shares; some vendors send whole lots only
 TICK = 0.01
 FIRST_BARS = 5  # after a listing, with other limits or none
+JUMP = 1.8  # times the close before, or less than one part of it: nearly a split of one into two
 LISTING_DELAY = timedelta(days=10)  # a first bar this long after the requested start is the listing's
 
 
@@ -37,6 +38,7 @@ class Context:
 
     `non_sessions` returns which of the days were not sessions; `previous_close` returns the last stored close
     before a day, None without one. `first_day` is the first day of the stored series, None without one.
+    `has_ex_day` returns whether an ex day is known after one day, up to another.
     """
 
     today: date
@@ -44,6 +46,7 @@ class Context:
     price_limits: PriceLimits | None = None
     previous_close: Callable[[date], float | None] = lambda day: None
     first_day: date | None = None
+    has_ex_day: Callable[[date, date], bool] = lambda after, day: False
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,11 @@ def _flags(
         Issue("not_a_session", f"{day}: the market was closed, according to its calendar.", day)
         for day in context.non_sessions(days)
     ]
+    # Price limits tell what a jump is, where a market has them.
+    if bars and request.adjust in ("", "split") and context.price_limits is None:
+        flags += _unexplained_jumps(bars, columns, context)
     if request.adjust or not bars:
-        return flags
+        return sorted(flags, key=lambda flag: flag.day)
     if not columns or not column_checks.amounts_consistent(columns, TICK, MEAN_TOLERANCE, LOT):
         flags += _inconsistent_amounts(bars)
     limits = context.price_limits
@@ -156,6 +162,34 @@ def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: 
         if limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
             move = f"{bar.low:g} to {bar.high:g} is more than {limit:.0%} from the previous close {before:g}"
             yield Issue("jump_beyond_limit", f"{bar.day}: {move}.", bar.day)
+
+
+def _unexplained_jumps(
+    bars: Sequence[Bar], columns: Sequence[column_checks.Column] | None, context: Context
+) -> Iterator[Issue]:
+    """Flags bars whose prices are on another basis than those before: a split that nobody tells.
+
+    The open is at most 5/9 of the close before, or at least 9/5 of it, and neither the bar's own previous
+    close nor a factor or corporate action explains that.
+    """
+    first = bars[0]
+    is_oldest = context.first_day is None or first.day <= context.first_day
+    before = None if is_oldest else context.previous_close(first.day)
+    if not _is_jump(before, first.open) and columns and column_checks.without_jumps(columns, JUMP):
+        return
+    after = first.day - timedelta(days=1)
+    for bar in bars:
+        sent = _sent_previous_close(bar)
+        is_jump = _is_jump(before, bar.open) and (sent is None or _is_jump(sent, bar.open))
+        if is_jump and not context.has_ex_day(after, bar.day):
+            move = f"the open {bar.open:g} follows the close {before:g}"
+            message = f"{bar.day}: {move}, and no adjustment factor or split is known of that day."
+            yield Issue("jump_without_factor", message, bar.day)
+        before, after = bar.close, bar.day
+
+
+def _is_jump(before: float | None, opened: float) -> bool:
+    return before is not None and before > 0 < opened and not 1 / JUMP < opened / before < JUMP
 
 
 def _sent_previous_close(bar: Bar) -> float | None:
