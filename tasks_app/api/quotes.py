@@ -45,14 +45,6 @@ class QuoteViewSet(ViewSet):
             response["Link"] = page["Link"]
         return response
 
-    @openapi.FACTORS
-    def factors(self, request: Request, market: str, code: str) -> Response:
-        return Response(adjustment_payloads.factor_tables(market, _stored_code(market, code)))
-
-    @openapi.ACTIONS
-    def actions(self, request: Request, market: str, code: str) -> Response:
-        return Response(adjustment_payloads.action_tables(market, _stored_code(market, code)))
-
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Streams of bars are the only CSV; anything else, errors above all, is JSON."""
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -60,6 +52,18 @@ class QuoteViewSet(ViewSet):
             response.accepted_renderer = ApiJSONRenderer()
             response.accepted_media_type = ApiJSONRenderer.media_type
         return response
+
+
+class AdjustmentViewSet(ViewSet):
+    """The adjustment factors and corporate actions of one stock."""
+
+    @openapi.FACTORS
+    def factors(self, request: Request, market: str, code: str) -> Response:
+        return Response(adjustment_payloads.factor_tables(market, _stored_code(market, code)))
+
+    @openapi.ACTIONS
+    def actions(self, request: Request, market: str, code: str) -> Response:
+        return Response(adjustment_payloads.action_tables(market, _stored_code(market, code)))
 
 
 def _stored_code(market: str, code: str) -> str:

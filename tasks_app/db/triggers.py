@@ -24,7 +24,10 @@ FROZEN_COLUMNS = (
 TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
 SYNTHETIC_SOURCES = "tasks_app_syntheticsource"
 # Tables whose rows are of one market and of one source. A finding's source may be unknown ("").
-OF_A_SOURCE = (TASK, BAR, "tasks_app_stocklist", "tasks_app_correction", "tasks_app_finding")
+OF_A_SOURCE = (
+    *(TASK, BAR, "tasks_app_stocklist", "tasks_app_correction", "tasks_app_finding"),
+    *("tasks_app_adjustmenttable", "tasks_app_adjustmentfactor", "tasks_app_corporateaction"),
+)
 NOT_EQUAL = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}  # for nulls, too
 UPDATE, INSERT, MOVE = "UPDATE", "INSERT", "UPDATE OF market, source"
 

@@ -116,4 +116,9 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('market', 'symbol', 'source', 'number'), name='one_action_per_number'), models.CheckConstraint(condition=models.Q(('kind__in', ['dividend', 'split', 'rights'])), name='action_kind_is_known')],
             },
         ),
+        migrations.AddField(
+            model_name='datadeletion',
+            name='adjustments',
+            field=models.PositiveIntegerField(default=0, verbose_name='factor and action tables'),
+        ),
     ]

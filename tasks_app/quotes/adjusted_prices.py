@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import cached_property
 from typing import Any
 
 from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, Series
@@ -73,46 +74,71 @@ class Basis:
             vars(bar).update(_adjusted(vars(bar), self.factors))
 
 
-def find_basis(market: str, code: str, adjust: str, wanted: str = "") -> Basis | None:
-    """Returns the basis on which a stock's series is read; None if it is `wanted` and does not exist.
+class StockPrices:
+    """What can be read of one stock: its stored series, and what its sources told of adjustments."""
 
-    Unless one is wanted, an adjusted series is computed where it can be, except where a stored one has days
-    before or after the unadjusted bars.
-    """
-    stored = Basis(adjust)
-    if adjust == Adjust.NONE or wanted == STORED:
-        return None if adjust == Adjust.NONE and wanted == COMPUTED else stored
-    series = {row.adjust: row for row in Series.objects.filter(market=market, symbol=code, bars__gt=0)}
-    unadjusted = series.get(Adjust.NONE)
-    computed = _computed(unadjusted, adjust) if unadjusted else None
-    if wanted == COMPUTED:
-        return computed
-    other = series.get(adjust)
-    if computed is None or (unadjusted and other and not _spans(unadjusted, other)):
-        return stored
-    return computed
+    def __init__(self, market: str, code: str) -> None:
+        self.key = {"market": market, "symbol": code}
+
+    @cached_property
+    def series(self) -> dict[str, Series]:
+        """The series that have bars, by adjustment."""
+        return {row.adjust: row for row in Series.objects.filter(**self.key, bars__gt=0)}
+
+    def basis(self, adjust: str, wanted: str = "") -> Basis | None:
+        """Returns the basis on which the series is read; None if it is `wanted` and does not exist.
+
+        Unless one is wanted, an adjusted series is computed where it can be, except where a stored one has
+        days before or after the unadjusted bars.
+        """
+        stored = Basis(adjust)
+        if adjust == Adjust.NONE or wanted == STORED:
+            return None if wanted == COMPUTED else stored
+        computed = self._computed(adjust)
+        if wanted == COMPUTED:
+            return computed
+        unadjusted, other = self.series.get(Adjust.NONE), self.series.get(adjust)
+        is_longer = unadjusted and other and not _spans(unadjusted, other)
+        return stored if computed is None or is_longer else computed
+
+    @cached_property
+    def _tables(self) -> list[AdjustmentTable]:
+        """The tables, those that were sent last first."""
+        return list(AdjustmentTable.objects.filter(**self.key).order_by("-fetched_at", "source"))
+
+    @cached_property
+    def _newest_source(self) -> str | None:
+        """The source of the newest unadjusted bar."""
+        bars = DailyBar.objects.filter(**self.key, adjust=Adjust.NONE).order_by("-day")
+        return bars.values_list("source", flat=True).first()
+
+    def _computed(self, adjust: str) -> Basis | None:
+        """Returns the computed basis: of the source of the newest bar if it has factors, else of the last."""
+        if (series := self.series.get(Adjust.NONE)) is None:
+            return None
+        content = AdjustmentContent.ACTIONS if adjust == Adjust.SPLIT else AdjustmentContent.FACTORS
+        first = series.first_day or date.min
+        tables = [
+            table
+            for table in self._tables
+            if table.content == content and (table.complete_from is None or table.complete_from <= first)
+        ]
+        if not tables:
+            return None
+        own = self._newest_source
+        table = min(tables, key=lambda one: (one.lacks is not None, one.source != own))  # stable
+        factors = _splits(table) if adjust == Adjust.SPLIT else _factors(table, adjust)
+        return Basis(adjust, COMPUTED, table.source, table.fetched_at, table.lacks, factors)
+
+
+def find_basis(market: str, code: str, adjust: str, wanted: str = "") -> Basis | None:
+    """Returns the basis on which a stock's series is read: see `StockPrices.basis`."""
+    return StockPrices(market, code).basis(adjust, wanted)
 
 
 def _spans(unadjusted: Series, other: Series) -> bool:
     first, last = unadjusted.first_day or date.max, unadjusted.last_day or date.min
     return first <= (other.first_day or date.max) and (other.last_day or date.min) <= last
-
-
-def _computed(series: Series, adjust: str) -> Basis | None:
-    """Returns the computed basis: of the source of the newest bar if it has factors, else of the newest."""
-    content = AdjustmentContent.ACTIONS if adjust == Adjust.SPLIT else AdjustmentContent.FACTORS
-    key = {"market": series.market, "symbol": series.symbol}
-    tables = list(AdjustmentTable.objects.filter(**key, content=content).order_by("-fetched_at", "source"))
-    if adjust == Adjust.SPLIT:
-        first = series.first_day or date.min
-        tables = [table for table in tables if table.complete_from is None or table.complete_from <= first]
-    if not tables:
-        return None
-    newest = DailyBar.objects.filter(**key, adjust=Adjust.NONE).order_by("-day")
-    own = newest.values_list("source", flat=True).first()
-    table = min(tables, key=lambda one: (one.lacks is not None, one.source != own))  # stable: the newest
-    factors = _splits(table) if adjust == Adjust.SPLIT else _factors(table, adjust)
-    return Basis(adjust, COMPUTED, table.source, table.fetched_at, table.lacks, factors)
 
 
 def _factors(table: AdjustmentTable, adjust: str) -> Multipliers:

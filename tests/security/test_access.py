@@ -159,6 +159,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}current-task": {"get": LOGIN},
     f"{DATA}stock-list": {"get": LOGIN},
     f"{DATA}quotes/<str:market>/<str:code>": {"get": LOGIN},
+    f"{DATA}quotes/<str:market>/<str:code>/factors": {"get": LOGIN},
+    f"{DATA}quotes/<str:market>/<str:code>/actions": {"get": LOGIN},
     "api/schema": {"get": ANYBODY},
     "api/docs": {"get": ANYBODY},
     "api/auth/login/": {"get": ANYBODY, "post": ANYBODY, "put": ANYBODY},

@@ -1,6 +1,6 @@
 """How a stock's adjusted prices come about, and its corporate actions, as the page shows them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.models import Stock
 from tasks_app.models.adjustments import ActionKind
 from tasks_app.models.quotes import Adjust
-from tasks_app.quotes.adjusted_prices import COMPUTED, STORED, Basis, find_basis
+from tasks_app.quotes.adjusted_prices import COMPUTED, STORED, Basis, StockPrices
 from tasks_app.quotes.adjustment_payloads import action_tables
 
 MAX_ACTIONS = 60  # of each source
@@ -24,7 +24,7 @@ def kind_name(basis: Basis, bars: int) -> str:
 
 
 def describe_basis(
-    stock: Stock, page: str, query: Mapping[str, str], basis: Basis, stored: Collection[str]
+    prices: StockPrices, page: str, query: Mapping[str, str], basis: Basis
 ) -> dict[str, Any] | None:
     """Returns where the shown prices come from, and the address of the other basis if there is one."""
     if basis.adjust == Adjust.NONE:
@@ -32,9 +32,7 @@ def describe_basis(
     is_computed = basis.kind == COMPUTED
     other = STORED if is_computed else COMPUTED
     has_other = (
-        basis.adjust in stored
-        if is_computed
-        else find_basis(stock.market, stock.code, basis.adjust, other) is not None
+        basis.adjust in prices.series if is_computed else prices.basis(basis.adjust, other) is not None
     )
     return {
         "is_computed": is_computed,

@@ -1,6 +1,5 @@
 """The page of a stock: its data, the state of its bars, the chart's frame, the table of bars."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -19,10 +18,10 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.stocks import adjustments, chart_data, data_quality
 from tasks_app.db import keyset
-from tasks_app.models import Correction, DailyBar, Finding, Series, Stock
+from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import Adjust, FindingKind
 from tasks_app.quotes import summary as stored
-from tasks_app.quotes.adjusted_prices import BASES, Basis, find_basis
+from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices
 
 ROWS_PER_PAGE = 50
 MAX_FORMER_NAMES = 30
@@ -50,7 +49,7 @@ class BarQuery:
 
     def basis_of(self, stock: Stock) -> Basis:
         """Returns where the prices of this query come from."""
-        return _find_basis(stock, self.adjust, self.wanted)
+        return _find_basis(StockPrices(stock.market, stock.code), self.adjust, self.wanted)
 
     @property
     def days(self) -> dict[str, date]:
@@ -78,12 +77,13 @@ def wanted_basis(request: HttpRequest) -> str:
 
 def basis_from_request(request: HttpRequest, stock: Stock) -> Basis:
     """Returns where the prices of the request's adjustment come from."""
-    return _find_basis(stock, adjust_from_request(request), wanted_basis(request))
+    prices = StockPrices(stock.market, stock.code)
+    return _find_basis(prices, adjust_from_request(request), wanted_basis(request))
 
 
-def _find_basis(stock: Stock, adjust: str, wanted: str) -> Basis:
+def _find_basis(prices: StockPrices, adjust: str, wanted: str) -> Basis:
     """Returns the wanted basis; a stored one if it does not exist (any more)."""
-    return find_basis(stock.market, stock.code, adjust, wanted) or Basis(adjust)
+    return prices.basis(adjust, wanted) or Basis(adjust)
 
 
 def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
@@ -146,12 +146,13 @@ def start_url(request: HttpRequest, stock: Stock) -> str:
 
 
 def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
-    series = list(Series.objects.filter(market=stock.market, symbol=stock.code, bars__gt=0))
+    prices = StockPrices(stock.market, stock.code)
+    series = prices.series
     query = BarQuery.from_request(request) or BarQuery(Adjust.NONE, None, None)
-    stored_adjusts = [row.adjust for row in series]
+    stored_adjusts = list(series)
     if "adjust" not in request.GET and stored_adjusts and query.adjust not in stored_adjusts:
         query = replace(query, adjust=min(stored_adjusts, key=ADJUSTS.index))
-    basis = query.basis_of(stock)
+    basis = _find_basis(prices, query.adjust, query.wanted)
     rows = DailyBar.objects.filter(market=stock.market, symbol=stock.code, adjust=basis.read_adjust)
     rows = rows.filter(**basis.days)
     days = list(rows.order_by("day").values_list("day", flat=True)[: chart_data.MAX_BARS])
@@ -160,8 +161,8 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "stored": bool(series or days),
         "query": query,
         "adjust": Adjust(query.adjust),
-        "adjusts": [_adjust(stock, page, value, query, series) for value in ADJUSTS],
-        "basis": adjustments.describe_basis(stock, page, query.query, basis, stored_adjusts),
+        "adjusts": [_adjust(prices, page, value, query) for value in ADJUSTS],
+        "basis": adjustments.describe_basis(prices, page, query.query, basis),
         "actions": adjustments.action_rows(stock),
         "chart": _chart(stock, query) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
@@ -172,9 +173,10 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
     }
 
 
-def _adjust(stock: Stock, page: str, value: str, query: BarQuery, series: Iterable[Series]) -> dict[str, Any]:
-    basis = _find_basis(stock, value, query.wanted if value == query.adjust else "")
-    bars = next((row.bars for row in series if row.adjust == basis.read_adjust), 0)
+def _adjust(prices: StockPrices, page: str, value: str, query: BarQuery) -> dict[str, Any]:
+    basis = _find_basis(prices, value, query.wanted if value == query.adjust else "")
+    row = prices.series.get(basis.read_adjust)
+    bars = row.bars if row else 0
     others = {name: text for name, text in query.query.items() if name != "basis"}
     return {
         "name": Adjust(value).label,
