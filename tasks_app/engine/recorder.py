@@ -85,7 +85,7 @@ class Recorder:
             price_limits=None if request.adjust else limit,
             previous_close=partial(series.close_before, request),
             first_day=stored.series.first_day if stored.series else None,
-            has_ex_day=partial(adjustment_data.has_ex_day, request),
+            explains_jump=partial(adjustment_data.explains_jump, request),
         )
         return validation.validate(bars, request, context)
 

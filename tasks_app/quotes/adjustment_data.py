@@ -18,6 +18,7 @@ from tasks_app.sources.base import Bar, CorporateActions, Factor, Request
 
 HALF_CENT = 0.0051  # a previous close that is further from the last one has had something taken off
 MAX_NOTE = 200
+BELIEVED_JUMP = 5.0  # times the price before
 
 
 def tables_of(market: str, code: str, source: str) -> dict[str, AdjustmentTable]:
@@ -90,10 +91,19 @@ def unknown_ex_days(request: Request, bars: Sequence[Bar], table: AdjustmentTabl
     return [day for day in days if day not in known]
 
 
-def has_ex_day(request: Request, after: date, day: date) -> bool:
-    """Returns whether any source says that the stock had an ex day after one day, up to another."""
-    within = {"market": request.market, "symbol": request.code, "ex_day__gt": after, "ex_day__lte": day}
-    return any(model.objects.filter(**within).exists() for model in (AdjustmentFactor, CorporateAction))
+def explains_jump(request: Request, after: date, day: date, times: float) -> bool:
+    """Returns whether what sources told explains that prices jumped by so many times between two days.
+
+    An ex day between them does. A source whose splits or factors are complete up to that day, and have none
+    there, says that the price truly moved: believed of a fall by less than four fifths.
+    """
+    key = {"market": request.market, "symbol": request.code}
+    within = {"ex_day__gt": after, "ex_day__lte": day}
+    if any(model.objects.filter(**key, **within).exists() for model in (AdjustmentFactor, CorporateAction)):
+        return True
+    complete = Q(complete_from__isnull=True) | Q(complete_from__lte=after)
+    tables = AdjustmentTable.objects.filter(complete, **key, until__gte=day, lacks__isnull=True)
+    return times < BELIEVED_JUMP and tables.exists()
 
 
 def last_ex_day(market: str, code: str, source: str) -> date | None:

@@ -38,7 +38,8 @@ class Context:
 
     `non_sessions` returns which of the days were not sessions; `previous_close` returns the last stored close
     before a day, None without one. `first_day` is the first day of the stored series, None without one.
-    `has_ex_day` returns whether an ex day is known after one day, up to another.
+    `explains_jump` returns whether what sources told of ex days explains that the open of the second day and
+    the close of the first are so many times apart.
     """
 
     today: date
@@ -46,7 +47,7 @@ class Context:
     price_limits: PriceLimits | None = None
     previous_close: Callable[[date], float | None] = lambda day: None
     first_day: date | None = None
-    has_ex_day: Callable[[date, date], bool] = lambda after, day: False
+    explains_jump: Callable[[date, date, float], bool] = lambda after, day, times: False
 
 
 @dataclass(frozen=True)
@@ -175,21 +176,25 @@ def _unexplained_jumps(
     first = bars[0]
     is_oldest = context.first_day is None or first.day <= context.first_day
     before = None if is_oldest else context.previous_close(first.day)
-    if not _is_jump(before, first.open) and columns and column_checks.without_jumps(columns, JUMP):
+    if _jump(before, first.open) < JUMP and columns and column_checks.without_jumps(columns, JUMP):
         return
     after = first.day - timedelta(days=1)
     for bar in bars:
         sent = _sent_previous_close(bar)
-        is_jump = _is_jump(before, bar.open) and (sent is None or _is_jump(sent, bar.open))
-        if is_jump and not context.has_ex_day(after, bar.day):
+        times = _jump(before, bar.open)
+        is_told = sent is not None and _jump(sent, bar.open) < JUMP
+        if times >= JUMP and not (is_told or context.explains_jump(after, bar.day, times)):
             move = f"the open {bar.open:g} follows the close {before:g}"
             message = f"{bar.day}: {move}, and no adjustment factor or split is known of that day."
             yield Issue("jump_without_factor", message, bar.day)
         before, after = bar.close, bar.day
 
 
-def _is_jump(before: float | None, opened: float) -> bool:
-    return before is not None and before > 0 < opened and not 1 / JUMP < opened / before < JUMP
+def _jump(before: float | None, opened: float) -> float:
+    """Returns how many times one price is the other; 1 for prices that can't be compared."""
+    if before is None or min(before, opened) <= 0:
+        return 1.0
+    return max(before, opened) / min(before, opened)
 
 
 def _sent_previous_close(bar: Bar) -> float | None:

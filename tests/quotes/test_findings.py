@@ -106,6 +106,13 @@ def test_jump_that_is_told_is_not_flagged(told_by):
     assert collect_bars(bars, "AAPL", "US").rows_flagged == 0
 
 
+@pytest.mark.parametrize(("after", "flagged"), [(4.0, 0), (1.0, 1)])
+def test_fall_of_a_stock_whose_splits_are_told_is_believed_up_to_four_fifths(after, flagged):
+    adjustment_data.replace_actions("US", "AAPL", "any", CorporateActions(), LAST)
+    bars = [make_bar(day, 10.0 if day < DAY else after) for day in sessions(FIRST, LAST, "US")]
+    assert collect_bars(bars, "AAPL", "US").rows_flagged == flagged
+
+
 def test_past_that_its_source_adjusts_for_a_split_is_flagged():
     days = sessions(FIRST, LAST, "US")
     collect_bars([make_bar(day, 1000.0) for day in days[:10]], "AAPL", "US", last=days[9])
