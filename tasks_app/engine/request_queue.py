@@ -159,6 +159,7 @@ class RequestQueue:
         for item in self._waiting_for(source):
             self.waiting.remove(item)
             if item.adjustment.bars is not None:
+                item.adjustment.notes += (f"{one}: {blocked.reason}" for one in item.adjustment.pending or ())
                 self._record(item)
                 continue
             lifecycle.requeue(item.claim, item.error_code, item.history, delay, item.attempts - 1)

@@ -16,7 +16,7 @@ from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.quotes.series import close_before
 from tasks_app.sources.base import Bar, CorporateActions, Factor, Request
 
-HALF_CENT = 0.0051  # a previous close that is further from the last one has had something taken off
+ROUNDING = 0.0011  # a previous close that is further from the last close has had something taken off
 MAX_NOTE = 200
 BELIEVED_JUMP = 5.0  # times the price before
 
@@ -124,7 +124,7 @@ def _ex_days(request: Request, bars: Sequence[Bar]) -> Iterator[date]:
         if bar is None or (sent := sent_previous_close(bar)) is None:
             continue
         close = before.close if before else close_before(request, bar.day)
-        if close is not None and abs(close - sent) > HALF_CENT:
+        if close is not None and abs(close - sent) > ROUNDING:
             yield bar.day
 
 
