@@ -178,10 +178,10 @@ class FakeEastmoney:
     """What the server lists, how it fails, and the requests that it received.
 
     `failures` maps a kind of request ("kline", "clist", "factors", "payments", "sse", "szse", "bse") or a
-    security's id to a mode: `null` (data: null), `relay` (known, but no bars), `ban` (close without
-    answer), `hang`, `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer in
-    lots), `short` (a list's page with half its rows), `broken` (half an answer). A list of modes is used up
-    one by one; None means no failure.
+    security's id, its quotes, to a mode: `null` (data: null), `relay` (known, but no bars), `ban` (close
+    without answer), `hang`, `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer
+    in lots), `short` (a list's page with half its rows), `broken` (half an answer). A list of modes is used
+    up one by one; None means no failure.
     """
 
     listings: dict[str, Security] = field(default_factory=listings)
@@ -324,7 +324,8 @@ class Handler(BaseHTTPRequestHandler):
             self.vendor.open += 1
             self.vendor.max_open = max(self.vendor.max_open, self.vendor.open)
         try:
-            self.answer(kind, query, self.vendor.failure_mode(key, kind), key)
+            keys = (kind,) if kind in ("factors", "payments") else (key, kind)
+            self.answer(kind, query, self.vendor.failure_mode(*keys), key)
         finally:
             with self.vendor.lock:
                 self.vendor.open -= 1
