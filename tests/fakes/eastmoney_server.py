@@ -179,7 +179,7 @@ class FakeEastmoney:
 
     `failures` maps a kind of request ("kline", "clist", "factors", "payments", "sse", "szse", "bse") or a
     security's id, its quotes, to a mode: `null` (data: null), `relay` (known, but no bars), `ban` (close
-    without answer), `hang`, `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer
+    without answer), `hang`, `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes not
     in lots), `short` (a list's page with half its rows), `broken` (half an answer). A list of modes is used
     up one by one; None means no failure.
     """
