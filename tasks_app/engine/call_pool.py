@@ -1,17 +1,19 @@
 """Runs calls to sources in separate threads, so that a hung call can be abandoned."""
 
 import logging
+import math
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from tasks_app.engine.answer_fields import is_a
 from tasks_app.engine.answers import to_source_error
 from tasks_app.errors import stored_reason
 from tasks_app.sources.base import Permanent, SourceError, Transient
+from tasks_app.workers import memory
 
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key")
@@ -41,6 +43,9 @@ class OutOfMemory(Permanent):
 
     code = "memory_limit"
 
+    def __init__(self) -> None:
+        super().__init__(stored_reason("memory_limit"))
+
 
 class CallPool(Generic[Key]):
     """The calls in flight. One that takes longer than `timeout` seconds is abandoned as `Transient`.
@@ -53,6 +58,8 @@ class CallPool(Generic[Key]):
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self.abandoned = 0
+        self._out_of_memory = OutOfMemory()  # made while there is memory
+        self._ran_out_at = -math.inf  # when a call last ran out of memory
         self._open: dict[int, Call[Key]] = {}
         self._ended: SimpleQueue[Call[Key]] = SimpleQueue()
         self._beginning = threading.Lock()
@@ -68,7 +75,10 @@ class CallPool(Generic[Key]):
     def submit(
         self, key: Key, function: Callable[[], Any], since: float = 0.0, until: float = float("inf")
     ) -> None:
-        """Runs the function in a new daemon thread; it begins between two monotonic times or not at all."""
+        """Runs the function in a new daemon thread; it begins between two monotonic times or not at all.
+
+        Raises `RuntimeError` when the system starts no thread: its stack counts against the memory's limit.
+        """
         call = Call(key)
         self._open[id(call)] = call
         threading.Thread(target=self._run, args=(call, function, since, until), daemon=True).start()
@@ -83,7 +93,7 @@ class CallPool(Generic[Key]):
                 if self._open.pop(id(call), None):
                     return call
         except Empty:
-            return self._abandon_overdue()
+            return self._take_unqueued() or self._abandon_overdue()
 
     def recall(self) -> list[Key]:
         """Removes the calls that have not begun, so that they never will. Returns their keys."""
@@ -112,8 +122,30 @@ class CallPool(Generic[Key]):
                 return Call(call.key, call.began, self.timeout, error=error)
         return None
 
+    def _take_unqueued(self) -> Call[Key] | None:
+        """Removes and returns a call that ended without memory to queue it; None if there is none."""
+        for call in self._open.values():
+            if call.ended:
+                del self._open[id(call)]
+                return call
+        return None
+
     def _run(self, call: Call[Key], function: Callable[[], Any], since: float, until: float) -> None:
         """The thread: waits for the permitted time, runs the function and reports its end."""
+        try:
+            if self._begin(call, since, until):
+                call.result = function()
+        except BaseException as error:  # anything that a vendor's library raises is that stock's failure
+            call.error = self._out_of_memory  # should there be no memory to find out more
+            call.error = self._to_source_error(call, error)
+        finally:
+            if call.began is not None:
+                call.seconds = time.monotonic() - call.began
+            call.ended = True
+            self._ended.put(call)
+
+    def _begin(self, call: Call[Key], since: float, until: float) -> bool:
+        """Waits for the call's time. Returns whether it is to be made."""
         while (early := since - time.monotonic()) > 0 and not call.recalled.wait(early):
             continue
         with self._beginning:
@@ -121,16 +153,26 @@ class CallPool(Generic[Key]):
             call.missed = now > until
             if not (call.missed or call.recalled.is_set()):
                 call.began = now
-        if call.began is not None:
-            try:
-                call.result = function()
-            except MemoryError as error:
-                traceback.clear_frames(error.__traceback__)  # they hold what has filled the memory
-                logger.warning("a request reached the worker's limit of memory")
-                self.abandoned += 1  # the process is to be replaced
-                call.error = OutOfMemory(stored_reason("memory_limit"))
-            except BaseException as error:  # anything that a vendor's library raises is that stock's failure
-                call.error = to_source_error(error)
-            call.seconds = time.monotonic() - call.began
-        call.ended = True
-        self._ended.put(call)
+        return call.began is not None
+
+    def _to_source_error(self, call: Call[Key], error: BaseException) -> SourceError:
+        """Returns what a call's error means for its stock."""
+        if memory.is_memory_error(error):
+            self._ran_out_at = time.monotonic()
+        elif not self._may_lack_memory(call, error):
+            return to_source_error(error)
+        self.abandoned += 1  # the process is to be replaced
+        memory.clear_frames(error)  # they hold what has filled the memory
+        logger.warning("a request reached the worker's limit of memory")
+        return self._out_of_memory
+
+    def _may_lack_memory(self, call: Call[Key], error: BaseException) -> bool:
+        """Returns whether another call, perhaps an abandoned one, may have caused an error by its memory.
+
+        Libraries pass a `MemoryError` on as an error of their own, and some hide it. What a source itself
+        says keeps its meaning; it has no other error among its causes.
+        """
+        is_alone = len(self._open) == 1 and not self.abandoned
+        if is_alone or all(is_a(cause, SourceError) for cause in memory.causes(error)):
+            return False
+        return self._ran_out_at >= (call.began or math.inf) or memory.is_scarce()

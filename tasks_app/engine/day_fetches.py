@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property, partial
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 from tasks_app.conf import Conf
@@ -53,7 +54,8 @@ def day_cache(task_id: UUID, source: str) -> DayCache:
 class DayFetcher:
     """Decides whether a task requests whole days from one of its sources, and requests them.
 
-    `problem` says why the source could not tell whether it offers a day; "" if it could.
+    `problem` says why no days are requested although the source serves them, until the task's warning says
+    so; "" if there is nothing to say.
     """
 
     def __init__(self, task: CollectionTask, name: str, source: CheckedSource, conf: Conf) -> None:
@@ -67,13 +69,13 @@ class DayFetcher:
         serves_days = traits.serves_days(task.market, task.adjust)
         self.is_worthwhile = serves_days and task.total_stocks >= conf.by_day_from
         if self.is_worthwhile and not self.cache.given_up:
-            events = TaskEvent.objects.filter(task=task)
-            warned = events.filter(kind=EventKind.WARNED, params__code=FAILED)
-            lost = events.filter(kind=EventKind.RESCUED)  # a day's response may be what kills the workers
-            self.cache.given_up = warned.exists() or lost.count() >= conf.max_attempts
+            self._give_up_like_others()
 
-    def sessions_for(self, request: Request) -> tuple[date, ...]:
-        """Returns the days that answer the request; none if the stock is to be requested by itself."""
+    def sessions_for(self, request: Request, calls: CallPool[Any]) -> tuple[date, ...]:
+        """Returns the days that answer the request; none if the stock is to be requested by itself.
+
+        `calls` are those of the slice: see `_is_offered`.
+        """
         most, length = self.conf.days_at_once, (request.end - request.start).days
         if not self.is_worthwhile or self.cache.given_up or length > 3 * most + 30:
             return ()
@@ -81,7 +83,7 @@ class DayFetcher:
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:
             return ()
-        if self.selects_days and not all(map(self._is_offered, sessions)):
+        if self.selects_days and not all(self._is_offered(day, calls) for day in sessions):
             return ()
         self.cache.wanted.update(sessions)
         return tuple(sessions)
@@ -125,13 +127,27 @@ class DayFetcher:
         bars = (self.cache.days[day].get(code) for day in sorted(sessions))
         return [bar for bar in bars if bar is not None]
 
-    def _is_offered(self, day: date) -> bool:
-        """Asks the source, once per slice and day, in a thread: its code may raise anything, or hang."""
+    def _give_up_like_others(self) -> None:
+        """Requests no days once another process has given up, or after workers were lost that did."""
+        events = TaskEvent.objects.filter(task=self.task)
+        lost = events.filter(kind=EventKind.RESCUED, params__by_day=True).count()
+        if events.filter(kind=EventKind.WARNED, params__code=FAILED).exists():
+            self.cache.given_up = True
+        elif lost >= self.conf.max_attempts:
+            self.problem, self.cache.given_up = f"Workers lost while they requested one: {lost}.", True
+
+    def _is_offered(self, day: date, calls: CallPool[Any]) -> bool:
+        """Asks the source, once per slice and day, in a thread: its code may raise anything, or hang.
+
+        A hung question goes on in its thread, so it counts among the slice's abandoned calls: no suspect is
+        requested beside it, and the process is replaced.
+        """
         if day not in self._offered:
-            calls: CallPool[date] = CallPool(OFFER_SECONDS)
-            calls.submit(day, partial(self.source.offers_day, self.task.market, day))
-            while (call := calls.next(OFFER_SECONDS)) is None:
+            questions: CallPool[date] = CallPool(OFFER_SECONDS)
+            questions.submit(day, partial(self.source.offers_day, self.task.market, day))
+            while (call := questions.next(OFFER_SECONDS)) is None:
                 continue
+            calls.abandoned += questions.abandoned
             if call.error:
                 self.problem, self.cache.given_up = f"{day}: {call.error}", True
             self._offered[day] = call.error is None and call.result

@@ -51,6 +51,7 @@ def plan(
                 symbols,
                 today=today,
                 accept_shrink=is_free,
+                fence=partial(lifecycle.lock_lane, lane),
                 after_batch=after_batch,
             )
             _warn_left_aside(lane, symbols.left_aside)
@@ -59,7 +60,7 @@ def plan(
     except SourceError as error:
         codes = [] if is_free else stock_list.stored_codes(task.market, task.source)
         if not codes:
-            lifecycle.fail(task.pk, error.code, f"The stock list could not be read. {error}")
+            lifecycle.fail_by(lane, error.code, f"The stock list could not be read. {error}")
             return False
         params = {"stocks": f"{len(codes):,}", "reason": error.code, "message": str(error)[:300]}
         lifecycle.warn(lane, "stock_list_kept", **params)

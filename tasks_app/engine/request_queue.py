@@ -51,6 +51,7 @@ class RequestQueue:
         self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
         self.waiting: list[StockRequest] = []
         self.adjustments = AdjustmentRequests(recorder.task, conf)
+        self._days_noted = False
 
     def is_empty(self) -> bool:
         """Whether no stock is waiting or in flight."""
@@ -87,8 +88,11 @@ class RequestQueue:
         count = min(len(calls), source.free_slots())
         if not count or source.cooldown_left():
             return None
+        if calls[0].day:  # days come first; noted before the permits begin to run out
+            self._note_days(in_flight=True)
         permits = source.limiter.reserve(count)
         if isinstance(permits, Blocked):
+            self._note_days(in_flight=self._requests_days())
             return permits
         for call, permit in zip(calls, permits, strict=False):
             call.permit = permit
@@ -103,7 +107,7 @@ class RequestQueue:
     def record_from_days(self, source: SourceState) -> None:
         """Records the waiting stocks whose days of the whole market are all cached."""
         for item in self._waiting_for(source):
-            sessions = source.days.sessions_for(item.request)
+            sessions = self._sessions_for(item)
             if sessions and not source.days.missing(sessions) and not item.adjustment.pending:
                 item.adjustment.bars = source.days.bars(item.claim.code, sessions)
                 item.adjustment.days_are_complete = True
@@ -118,6 +122,7 @@ class RequestQueue:
         """
         source_call, error, source = call.key, call.error, call.key.source
         self._end(source_call, unsent=call.missed)
+        self._note_days(in_flight=self._requests_days())
         if call.missed:
             return []
         source.observe_latency(call.seconds)
@@ -151,6 +156,7 @@ class RequestQueue:
         """Takes back the calls that still wait for their permitted time."""
         for call in self.calls.recall():
             self._end(call, unsent=True)
+        self._note_days(in_flight=self._requests_days())
 
     def release_blocked(self, source: SourceState, blocked: Blocked) -> None:
         """Requeues the stocks of a blocked source; it costs them no attempt."""
@@ -203,20 +209,32 @@ class RequestQueue:
         in_flight = [call.item for call in self.calls.in_flight() if call.item]
         return [*self.waiting, *in_flight]
 
+    def _requests_days(self) -> bool:
+        return any(source.days.in_flight for source in self.router.sources)
+
+    def _note_days(self, *, in_flight: bool) -> None:
+        """Records in the lane whether a day is in flight, if that has changed."""
+        if in_flight != self._days_noted:
+            lifecycle.note_days(self.lane, in_flight=in_flight)
+            self._days_noted = in_flight
+
     def _waiting_for(self, source: SourceState) -> list[StockRequest]:
         return [item for item in self.waiting if item.source is source]
 
-    def _needed_calls(self, source: SourceState) -> list[SourceCall]:
-        """Returns the calls that the waiting stocks need: each missing day once, then single stocks.
+    def _sessions_for(self, item: StockRequest) -> tuple[date, ...]:
+        """Returns the days of the whole market that answer the stock's request; none for a suspect.
 
-        A suspect is requested by itself: a day's response that kills the worker is not its fault.
+        It is requested by itself: a day's response that kills the worker is not its fault.
         """
+        return () if item.claim.is_isolated else item.source.days.sessions_for(item.request, self.calls)
+
+    def _needed_calls(self, source: SourceState) -> list[SourceCall]:
+        """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
         days, fetch = source.days, source.source.fetch
         missing_days: set[date] = set()
         single_stocks = []
         for item in self._waiting_for(source):
-            missing = days.missing(days.sessions_for(item.request))
-            if missing and not item.claim.is_isolated:
+            if missing := days.missing(self._sessions_for(item)):
                 missing_days.update(missing)
                 continue
             if item.adjustment.bars is None:

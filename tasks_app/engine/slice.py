@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from tasks_app import errors, lifecycle
 from tasks_app.db import disk_reserve
@@ -28,13 +28,13 @@ from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
 from tasks_app.engine.source_router import RECHECK_SECONDS, SourceRouter, SourceState, is_stalled
-from tasks_app.errors import StaleClaim
+from tasks_app.errors import StaleClaim, type_name
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.throttle.limiter import Blocked
-from tasks_app.workers import process_state, shutdown
+from tasks_app.workers import memory, process_state, shutdown
 from tasks_app.workers.process_state import HeldLane
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,10 @@ MIN_WAIT_SECONDS = 0.005
 
 
 def run(task_id: str, number: int, generation: int) -> None:
-    """The queued job. A second copy of a job, or one whose task has ended, does nothing."""
+    """The queued job. A second copy of a job, or one whose task has ended, does nothing.
+
+    Whatever it raises, django-q2 stores as the job's failure.
+    """
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
         lane = lifecycle.begin(UUID(task_id), number, generation, worker)
@@ -52,9 +55,17 @@ def run(task_id: str, number: int, generation: int) -> None:
             try:
                 if not _decline_without_source(lane):
                     Slice(lane).run()
-            except MemoryError:  # in this thread, whatever request has filled the memory
-                logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
-                os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
+            except StaleClaim:
+                raise
+            except Exception as error:
+                if memory.is_memory_error(error):
+                    try:
+                        logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
+                    finally:
+                        os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
+                if not isinstance(error, (OperationalError, InterfaceError)):  # else the leases expire
+                    lifecycle.abort(lane, type_name(error))
+                raise
     except StaleClaim as stale:
         logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
     except OperationalError as error:
@@ -114,7 +125,7 @@ class Slice:
             lifecycle.close(self.lane)
         finally:
             self.calls.abandon_all()
-            if self.calls.abandoned:
+            if self.calls.abandoned or memory.is_scarce():
                 dispatch.retire_this_worker()
 
     def _load_task(self) -> None:
@@ -247,7 +258,7 @@ class Slice:
         """Fails the task if it has collected nothing for too long because its source is blocked."""
         if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
             message = errors.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
-            lifecycle.fail(self.task.pk, "source_paused", message)
+            lifecycle.fail_by(self.lane, "source_paused", message)
         self.stall_checked = True
 
 

@@ -13,10 +13,17 @@ locks the task's row first, so verbs of one task never deadlock. All times are t
 disagree.
 """
 
-from tasks_app.lifecycle.claims import Claim, Lane, Outcome
+from tasks_app.lifecycle.claims import Claim, Lane, Outcome, lock_lane
 from tasks_app.lifecycle.completion import record
 from tasks_app.lifecycle.data_deletion import delete_source_data
-from tasks_app.lifecycle.recovery import OUT_OF_MEMORY, abandon_if_unattended, fail, rescue, rescue_lane
+from tasks_app.lifecycle.recovery import (
+    OUT_OF_MEMORY,
+    abandon_if_unattended,
+    abort,
+    fail,
+    rescue,
+    rescue_lane,
+)
 from tasks_app.lifecycle.user_actions import cancel, retry, start
 from tasks_app.lifecycle.worker_actions import (
     beat,
@@ -24,7 +31,9 @@ from tasks_app.lifecycle.worker_actions import (
     claim,
     close,
     decline,
+    fail_by,
     keep,
+    note_days,
     plan,
     record_and_claim,
     requeue,
@@ -38,6 +47,7 @@ __all__ = [
     "Lane",
     "Outcome",
     "abandon_if_unattended",
+    "abort",
     "beat",
     "begin",
     "cancel",
@@ -46,7 +56,10 @@ __all__ = [
     "decline",
     "delete_source_data",
     "fail",
+    "fail_by",
     "keep",
+    "lock_lane",
+    "note_days",
     "plan",
     "record",
     "record_and_claim",

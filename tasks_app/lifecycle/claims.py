@@ -62,7 +62,7 @@ class Lane:
 class Claim:
     """One stock claimed by a slice. Its writes must find the item with this `fence`.
 
-    `losses` is the number of workers that were lost with this stock before.
+    `losses` are those of the item before this claim.
     """
 
     lane: Lane

@@ -35,6 +35,7 @@ from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 
 PLAN_ATTEMPTS = 10
+PLAN_MEMORY_ATTEMPTS = 2  # the first worker may have been large before
 OUT_OF_MEMORY = 71  # exit code of a worker process that reached COLLECTOR_WORKER_MEMORY
 NOT_HERE = "source_not_here"  # the warning of a host that lacks the task's source
 
@@ -50,6 +51,7 @@ def rescue(task_id: UUID, watched: float = math.inf) -> None:
         lock_running_task(task_id)
         if end_if_done(task_id):
             return
+        _release_lost_planner(task_id)
         if reason := _failure(task_id, watched):
             fail(task_id, *reason)
             return
@@ -66,13 +68,35 @@ def rescue_lane(lane: Lane, exit_code: int) -> None:
     when the lane was closed or given to another slice, or when the task is not running.
     """
     with transaction.atomic():
-        lock_running_task(lane.task_id)
-        expired = Now() - timedelta(seconds=1)
-        if not lane.row.filter(begun=True, lease_until__isnull=False).update(lease_until=expired):
-            raise errors.StaleClaim(what=str(lane))
-        _release_lost_items(lane.task_id, lane.claimed_items, exit_code)
+        _release_lane(lane, exit_code)
+        if reason := _plan_failure(lane.task_id):
+            fail(lane.task_id, *reason)
+            return
         if not end_if_done(lane.task_id):
             supply(lane.task_id)
+
+
+def abort(lane: Lane, error: str) -> None:
+    """Ends a slice that fails with an unexpected error, named by its type.
+
+    For the stocks that it holds, or the plan that it makes, that is a lost worker. A slice that fails before
+    either counts nowhere, and the task is given up after COLLECTOR_ABANDON_AFTER. The watchdog's next round
+    supplies the task: a slice that fails at once would otherwise fail hundreds of times a second. Does
+    nothing if the lane was lost or the task has ended.
+    """
+    with suppress(errors.StaleClaim), transaction.atomic():
+        _release_lane(lane, error)
+        end_if_done(lane.task_id)
+
+
+def _release_lane(lane: Lane, end: int | str) -> None:
+    """Lets the lane's lease expire and releases its items. Raises `StaleClaim` when the lane was lost."""
+    lock_running_task(lane.task_id)
+    expired = Now() - timedelta(seconds=1)
+    if not lane.row.filter(begun=True, lease_until__isnull=False).update(lease_until=expired):
+        raise errors.StaleClaim(what=str(lane))
+    _release_lost_planner(lane.task_id, end)
+    _release_lost_items(lane.task_id, lane.claimed_items, end)
 
 
 def abandon_if_unattended(task: CollectionTask) -> bool:
@@ -107,17 +131,18 @@ def supply(task_id: UUID) -> None:
     Nothing else queues slices. The task's row must be locked.
     """
     lanes = CollectionLane.objects.filter(task_id=task_id)
-    is_planned = CollectionTask.objects.filter(pk=task_id, planned_at__isnull=False).exists()
-    if is_planned:  # a lane for each due item
-        wanted = len(items_of(task_id).filter(DUE)[: settings.COLLECTOR.fan_out])
-    else:  # one lane plans the items
+    if _is_unplanned(task_id):  # one lane plans the items
         wanted = 0 if lanes.filter(lease_until__gt=Now()).exists() else 1
+    else:  # a lane for each due item
+        wanted = len(items_of(task_id).filter(DUE)[: settings.COLLECTOR.fan_out])
     free = lanes.filter(Q(lease_until__isnull=True) | Q(lease_until__lt=Now())).order_by("number")
     for lane in free[:wanted]:
-        if lane.begun and lane.lease_until and not is_planned:  # a slice that never began was not lost
-            events.record_event(task_id, EventKind.RESCUED, WORKER, lane=lane.number)
         lanes.filter(pk=lane.pk).update(
-            generation=F("generation") + 1, begun=False, lease_until=lease_end(), worker=""
+            generation=F("generation") + 1,
+            begun=False,
+            lease_until=lease_end(),
+            worker="",
+            fetches_day=False,
         )
         dispatch.queue_slice(task_id, lane.number, lane.generation + 1)
 
@@ -130,11 +155,26 @@ def _failure(task_id: UUID, watched: float) -> tuple[str, str] | None:
         return None
     if watched >= settings.COLLECTOR.abandon_after and (reason := _silence(task_id)):
         return reason
+    return _plan_failure(task_id)
+
+
+def _plan_failure(task_id: UUID) -> tuple[str, str] | None:
+    """Returns why the task's items can't be planned; None if they can, or are planned."""
+    if not _is_unplanned(task_id):
+        return None
     lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
-    is_unplanned = CollectionTask.objects.filter(pk=task_id, planned_at__isnull=True).exists()
-    if is_unplanned and lost.count() >= PLAN_ATTEMPTS:
-        return "plan_lost", errors.stored_reason("plan_lost", times=PLAN_ATTEMPTS)
+    if lost.filter(params__exit_code=OUT_OF_MEMORY).count() >= PLAN_MEMORY_ATTEMPTS:
+        reason = errors.stored_reason("memory_limit")
+        return "memory_limit", f"The stock list could not be read. {reason}"
+    if lost.count() >= PLAN_ATTEMPTS:
+        last = lost.order_by("-pk").values_list("params", flat=True)[0]
+        end = _describe_end(last.get("error", last.get("exit_code")))
+        return "plan_lost", errors.stored_reason("plan_lost", times=PLAN_ATTEMPTS, end=end)
     return None
+
+
+def _is_unplanned(task_id: UUID) -> bool:
+    return CollectionTask.objects.filter(pk=task_id, planned_at__isnull=True).exists()
 
 
 def _silence(task_id: UUID) -> tuple[str, str] | None:
@@ -154,34 +194,54 @@ def _silence(task_id: UUID) -> tuple[str, str] | None:
     return "no_worker", errors.stored_reason("no_worker", seconds=seconds)
 
 
-def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], exit_code: int | None = None) -> None:
-    """Releases the items of lost workers. An item that was lost in isolation too often has failed."""
+def _release_lost_planner(task_id: UUID, end: int | str | None = None) -> None:
+    """Frees the lane of a worker that was lost while it planned the task; `end` as in `_release_lost_items`.
+
+    A slice that never began was not lost.
+    """
+    if not _is_unplanned(task_id):
+        return
+    begun = CollectionLane.objects.filter(task_id=task_id, begun=True, lease_until__lt=Now())
+    known = {} if end is None else {"exit_code" if isinstance(end, int) else "error": end}
+    for number in begun.values_list("number", flat=True):
+        events.record_event(task_id, EventKind.RESCUED, WORKER, lane=number, **known)
+    begun.update(lease_until=None)
+
+
+def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], end: int | str | None = None) -> None:
+    """Releases the items of lost workers. An item that was lost in isolation too often has failed.
+
+    `end` is the exit code of the worker's process, or the error that ended its slice; None if not known.
+    The event's `by_day` says whether one of the workers requested a whole day of the market.
+    """
     rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses"))
     if not rows:
         return
-    events.record_event(task_id, EventKind.RESCUED, WORKER, codes=[code for _, code, *_ in rows])
+    lanes = CollectionLane.objects.filter(task_id=task_id, number__in=lost.values("lane"))
+    by_day = {"by_day": True} if lanes.filter(fetches_day=True).exists() else {}
+    codes = [code for _, code, *_ in rows]
+    events.record_event(task_id, EventKind.RESCUED, WORKER, codes=codes, **by_day)
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
     attempts_allowed = settings.COLLECTOR.max_attempts * (1 + len(fallbacks))
     for pk, code, fence, attempts, losses in rows:
-        _count_loss(
-            Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses), attempts_allowed, exit_code
-        )
+        claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses)
+        _count_loss(claim, attempts_allowed, end)
 
 
-def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> None:
+def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> None:
     """Counts a lost worker. It costs an attempt only in isolation: otherwise a companion may be the cause.
 
     The first loss makes the stock a suspect. A stock fails with its last attempt, but never before it was
     lost in isolation COLLECTOR_MAX_ATTEMPTS times: a worker can also be killed from outside. Memory is not
     filled from outside: one loss in isolation is enough, unless another source may do better.
     """
-    isolated = claim.losses  # each loss but the first was in isolation
+    isolated = claim.losses  # with this one: all but the first were in isolation
     most = settings.COLLECTOR.max_attempts
     is_exhausted = claim.attempts >= attempts_allowed and isolated >= most
     code = "worker_lost"
-    if exit_code == OUT_OF_MEMORY:
+    if end == OUT_OF_MEMORY:
         code, is_exhausted = "memory_limit", is_exhausted or (isolated > 0 and attempts_allowed == most)
-    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, exit_code)}
+    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, end)}
     if is_exhausted:
         claim.item.update(losses=isolated + 1)
         record(claim, Outcome(ItemState.FAILED, **error))
@@ -197,16 +257,22 @@ def _count_loss(claim: Claim, attempts_allowed: int, exit_code: int | None) -> N
     )
 
 
-def _describe_losses(claim: Claim, exit_code: int | None) -> str:
-    """Returns how often workers were lost with this stock, and how the last one ended if that is known."""
-    if exit_code == OUT_OF_MEMORY:
+def _describe_losses(claim: Claim, end: int | str | None) -> str:
+    """Returns how often workers were lost with this stock alone, and how the last one ended if known."""
+    if end == OUT_OF_MEMORY:
         return errors.stored_reason("memory_limit")
-    if exit_code is None:
-        end = "did not report until its lease expired"
-    elif exit_code >= 0:
-        end = f"exited with status {exit_code}"
-    else:
-        end = f"was killed by signal {-exit_code}"
-        with suppress(ValueError):  # a signal without a name
-            end = f"was killed by {signal.Signals(-exit_code).name}"
-    return errors.stored_reason("worker_lost", losses=claim.losses + 1, isolated=claim.losses, end=end)
+    return errors.stored_reason("worker_lost", isolated=claim.losses, end=_describe_end(end))
+
+
+def _describe_end(end: int | str | None) -> str:
+    """Returns what a lost worker did; `end` as in `_release_lost_items`."""
+    if end is None:
+        return "did not report until its lease expired"
+    if isinstance(end, str):
+        return f"failed with {end}"
+    if end >= 0:
+        return f"exited with status {end}"
+    try:
+        return f"was killed by {signal.Signals(-end).name}"
+    except ValueError:  # a signal without a name
+        return f"was killed by signal {-end}"

@@ -30,7 +30,7 @@ from tasks_app.lifecycle.claims import (
 )
 from tasks_app.lifecycle.completion import end_if_done, record
 from tasks_app.lifecycle.events import WORKER
-from tasks_app.lifecycle.recovery import supply
+from tasks_app.lifecycle.recovery import fail, supply
 from tasks_app.models import CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
 
@@ -139,7 +139,8 @@ def requeue(
 def suspect(claim: Claim, error_code: str, error_message: str) -> None:
     """Releases a claimed stock that may be what has harmed its worker: it is tried again in isolation.
 
-    It costs no attempt, because another request of the worker may be the cause.
+    It costs no attempt, because another request of the worker may be the cause. It counts as the stock's
+    first loss although the worker lives; see `CollectionItem`.
     """
     _release(
         claim,
@@ -177,6 +178,13 @@ def beat(lane: Lane) -> None:
         CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
 
 
+def note_days(lane: Lane, *, in_flight: bool) -> None:
+    """Records whether the slice requests whole days: if its worker is lost, one of them may be the cause."""
+    with transaction.atomic():
+        lock_lane(lane)
+        lane.row.update(fetches_day=in_flight)
+
+
 def warn(lane: Lane, code: str, **params: str) -> None:
     """Records a warning about the task, which continues. Each code is recorded once per task."""
     with transaction.atomic():
@@ -184,6 +192,13 @@ def warn(lane: Lane, code: str, **params: str) -> None:
         warnings = TaskEvent.objects.filter(task_id=lane.task_id, kind=EventKind.WARNED)
         if not warnings.filter(params__code=code).exists():
             events.record_event(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
+
+
+def fail_by(lane: Lane, code: str, message: str) -> None:
+    """Ends the lane's task, which can't continue, as `fail` does."""
+    with transaction.atomic():
+        lock_lane(lane)
+        fail(lane.task_id, code, message)
 
 
 def close(lane: Lane) -> None:

@@ -4,10 +4,11 @@ Nothing is ever deleted: a stock that a list no longer has stays, and is deliste
 a list leaves open (no name, no date) does not overwrite what is stored.
 """
 
+import logging
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from tasks_app.market import codes, synthetic
 from tasks_app.models import Stock, StockList
 from tasks_app.sources.base import Permanent, Symbol
 
+logger = logging.getLogger(__name__)
 MIN_SIZE = 0.9  # of the source's last list
 CACHE_SECONDS = 7 * 24 * 3600
 BATCH = 2000  # stocks per transaction: some tens of milliseconds, for which a cancel may wait on SQLite
@@ -78,12 +80,14 @@ def sync(
     *,
     today: date,
     accept_shrink: bool = False,
+    fence: Callable[[], None] = lambda: None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> SyncResult:
     """Adds and updates the listed stocks, a batch per transaction, then stores that the list was read.
 
     Each batch is true by itself and storing it again changes nothing, so an interrupted sync is simply
-    repeated. `after_batch` is called outside of any transaction; what it raises ends the sync. Raises
+    repeated. `fence` is called last in each transaction: what it raises rolls that one back and ends the
+    sync. `after_batch` is called outside of any transaction; what it raises ends the sync. Raises
     `Permanent`, before anything is stored, for a list that is empty, holds malformed codes, or is over a
     tenth shorter than the last one of this source, unless `accept_shrink`: a list whose last pages are
     missing looks the same.
@@ -98,13 +102,19 @@ def sync(
         with transaction.atomic():
             list(StockList.objects.select_for_update().filter(market=market).order_by("source"))
             counts = _merge(market, batch, today)
+            fence()  # last: it may lock a task's row, which a cancel waits for
         added, renamed, delisted = added + counts[0], renamed + counts[1], delisted + counts[2]
         after_batch()
-    row, _ = StockList.objects.update_or_create(
-        market=market, source=source, defaults={"size": len(listed), "synced_at": Now()}
-    )
-    row.refresh_from_db()
-    cache.set(_cache_key(market, source), (row.synced_at, list(listed)), CACHE_SECONDS)
+    with transaction.atomic():
+        row, _ = StockList.objects.update_or_create(
+            market=market, source=source, defaults={"size": len(listed), "synced_at": Now()}
+        )
+        row.refresh_from_db()
+        fence()
+    try:
+        cache.set(_cache_key(market, source), (row.synced_at, list(listed)), CACHE_SECONDS)
+    except Exception as error:  # any error of the cache's backend: the list is requested again sooner
+        logger.warning("the stock list was not cached: %s", error)
     return SyncResult(len(listed), added, renamed, delisted)
 
 
@@ -117,7 +127,7 @@ def fresh_codes(market: str, source: str, max_age: float) -> list[str] | None:
         market=market, source=source, synced_at__gt=Now() - timedelta(seconds=max_age)
     )
     synced_at = fresh.values_list("synced_at", flat=True).first()
-    cached = cache.get(_cache_key(market, source)) if synced_at else None
+    cached = _cached(market, source) if synced_at else None
     return cached[1] if cached and cached[0] == synced_at else None
 
 
@@ -125,8 +135,8 @@ def stored_codes(market: str, source: str) -> list[str]:
     """Returns the codes to use while the source's list is unavailable; none if it was never synced."""
     if not StockList.objects.filter(market=market, source=source).exists():
         return []
-    if cached := cache.get(_cache_key(market, source)):
-        return list(cached[1])
+    if cached := _cached(market, source):
+        return cached[1]
     return list(Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True))
 
 
@@ -134,6 +144,16 @@ def is_same_name(old: str, new: str) -> bool:
     """Returns whether two names differ by width, spaces or an exchange's mark only."""
     old, new = _normalize(old), _normalize(new)
     return old == new or _is_marked(old, new) or _is_marked(new, old)
+
+
+def _cached(market: str, source: str) -> tuple[datetime, list[str]] | None:
+    """Returns when the source's list was synced, and its codes; None if the cache has none or is away."""
+    cached: tuple[datetime, list[str]] | None = None
+    try:
+        cached = cache.get(_cache_key(market, source))
+    except Exception as error:  # any error of the cache's backend
+        logger.warning("the cached stock list can't be read: %s", error)
+    return cached
 
 
 def _cache_key(market: str, source: str) -> str:

@@ -142,8 +142,10 @@ class CollectionTask(models.Model):
 class CollectionItem(models.Model):
     """One stock of a task. Claims and releases increase `fence`: writes with an older number are refused.
 
-    `losses` counts the workers that were lost while they held this stock. A stock with a loss is a suspect:
-    it is collected in isolation, while its worker holds no other stock.
+    `losses` is how often a worker was lost, or ran out of memory during a request, while it held this stock.
+    From the first time on the stock is a suspect: it is collected in isolation, while its worker holds no
+    other stock. So all but the first time were in isolation, and in isolation only lost workers count: a
+    stock that is out of memory alone has failed at this source.
     """
 
     task = models.ForeignKey(
@@ -211,6 +213,8 @@ class CollectionLane(models.Model):
     begun = models.BooleanField(default=False, editable=False)
     lease_until = models.DateTimeField(_("lease until"), null=True, editable=False)
     worker = models.CharField(_("worker"), max_length=100, blank=True)
+    # Whether the slice has a request for a whole day in flight, which may be what kills its worker.
+    fetches_day = models.BooleanField(default=False, db_default=False, editable=False)
 
     class Meta:
         verbose_name = _("lane")

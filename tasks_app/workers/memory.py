@@ -8,6 +8,9 @@ were used. A process that gets beyond the limit all the same, by memory that is 
 """
 
 import contextlib
+import os
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +21,12 @@ except ImportError:  # Windows
 
 MEGABYTE = 1_000_000
 WALL = 0.9  # of the limit: an allocation fails before the process is killed
+SCARCE = 32 * MEGABYTE  # several stacks of threads: with less left, anything may fail for want of memory
+MOST_CAUSES = 100  # a foreign error may have any number, and be its own cause
+_CAUSE, _CONTEXT, _TRACEBACK = (
+    BaseException.__dict__[name] for name in ("__cause__", "__context__", "__traceback__")
+)
+_PARTS = BaseExceptionGroup.__dict__["exceptions"]
 _PAGE = resource.getpagesize() if resource else 0
 
 
@@ -48,3 +57,37 @@ def limit(pid: int, megabytes: int) -> float:
         soft = wall if hard == resource.RLIM_INFINITY else min(wall, hard)
         resource.prlimit(pid, resource.RLIMIT_DATA, (soft, hard))
     return usage.resident / allowed
+
+
+def is_scarce() -> bool:
+    """Returns whether this process has almost reached its RLIMIT_DATA, and so may fail in any way."""
+    if resource is None:
+        return False
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    usage = None if soft == resource.RLIM_INFINITY else read_usage(os.getpid())
+    return usage is not None and soft - usage.data < SCARCE
+
+
+def is_memory_error(error: BaseException) -> bool:
+    """Returns whether the error is a `MemoryError`, or was raised because of one."""
+    return any(issubclass(type(cause), MemoryError) for cause in causes(error))
+
+
+def clear_frames(error: BaseException) -> None:
+    """Frees what the functions held that the error, or one of its causes, passed through."""
+    for cause in causes(error):
+        traceback.clear_frames(_TRACEBACK.__get__(cause))
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yields an error and what it was raised because of or while handling, however it was wrapped.
+
+    Attributes are read as the built-in classes have them: a foreign error may define them anew.
+    """
+    seen = [error]
+    for cause in seen:
+        yield cause
+        parts = _PARTS.__get__(cause) if issubclass(type(cause), BaseExceptionGroup) else ()
+        for found in (_CAUSE.__get__(cause), _CONTEXT.__get__(cause), *parts[:MOST_CAUSES]):
+            if len(seen) < MOST_CAUSES and found is not None and all(found is not known for known in seen):
+                seen.append(found)

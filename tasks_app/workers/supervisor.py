@@ -67,13 +67,13 @@ class SupervisedProcess:
                 logger.error("%s (%d) gives no sign of life, killing it", self.name, self.state.pid)
                 self.process.kill()
             else:
-                self._limit_memory()
+                self.limit_memory()
         elif self.state.pid:
             self._plan_restart()
         elif time.monotonic() >= self.restart_at:
             self.start()
 
-    def _limit_memory(self) -> None:
+    def limit_memory(self) -> None:
         """Limits what the process may allocate, and kills it if it holds more all the same."""
         megabytes = settings.COLLECTOR.worker_memory
         self.memory_share = memory.limit(self.state.pid, megabytes)
@@ -149,8 +149,7 @@ class Supervisor:
             while not shutdown.is_requested():
                 for process in self.processes:
                     process.keep_alive()
-                is_large = any(process.memory_share > LARGE for process in self.processes)
-                shutdown.wait(LARGE_POLL_SECONDS if is_large else shutdown.POLL_SECONDS)
+                shutdown.wait(self._poll_seconds())
             clean = self._drain()
         finally:
             for process in self.processes:
@@ -167,6 +166,11 @@ class Supervisor:
     def _add(self, name: str, state: ProcessState, target: Callable[..., None], *arguments: Any) -> None:
         self.processes.append(SupervisedProcess(name, state, self.reports, target, *arguments))
 
+    def _poll_seconds(self) -> float:
+        """Returns the seconds until the next look at the processes."""
+        is_large = any(process.memory_share > LARGE for process in self.processes)
+        return LARGE_POLL_SECONDS if is_large else shutdown.POLL_SECONDS
+
     def _drain(self) -> bool:
         """Lets the processes finish, until a second signal or for 30 s. Returns whether all of them did."""
         logger.info("stopping (once more stops at once)")
@@ -178,7 +182,10 @@ class Supervisor:
             and shutdown.signal_count() < 2
             and time.monotonic() < deadline
         ):
-            time.sleep(shutdown.POLL_SECONDS)
+            for process in self.processes:
+                if process.process.is_alive():
+                    process.limit_memory()
+            time.sleep(self._poll_seconds())
         clean = all(process.has_stopped_cleanly() for process in self.processes)
         if not clean:
             logger.warning("not all processes stopped gracefully, killing them")

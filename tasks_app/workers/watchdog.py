@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import Error, connections
+from django.db import Error, InterfaceError, OperationalError, connections
 from django_q.scheduler import scheduler
 
 from tasks_app import lifecycle
@@ -66,10 +66,10 @@ class WatchdogLoop:
 
     def run_round(self) -> None:
         try:
-            while self.losses:
-                _rescue_lane(self.losses[0])
-                del self.losses[0]
-            tick()
+            try:
+                self._report_losses()
+            finally:
+                tick()
         except Error as error:
             if self._is_new(DATABASE_DOWN):
                 logger.warning("waiting for the database: %s", str(error).partition("\n")[0])
@@ -79,6 +79,21 @@ class WatchdogLoop:
                 logger.exception("the watchdog failed, going on")
         else:
             self._is_new("")
+
+    def _report_losses(self) -> None:
+        """Releases the lanes of dead workers. Raises `django.db.Error` when the database is unavailable.
+
+        A report waits for the database. One that fails otherwise would fail for ever: it is dropped, and
+        the lane is released when its lease expires.
+        """
+        while self.losses:
+            try:
+                _rescue_lane(self.losses[0])
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                logger.exception("a lost lane waits for its lease to expire: %s", self.losses[0].lane)
+            del self.losses[0]
 
     def _is_new(self, problem: str) -> bool:
         before, self.problem = self.problem, problem

@@ -3,22 +3,25 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 from tests.browser import requirements
 
 FOLDER = Path(__file__).resolve().parent
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], out: IO[str] = sys.stdout) -> int:
     """Returns pytest's exit code; 0 when the tests were skipped, unless BROWSER_TESTS=required."""
-    print("\n=== the browser tests ===", flush=True)
+    print("\n=== the browser tests ===", file=out, flush=True)
     if reason := requirements.missing():
-        print(f"SKIPPED: {reason}", flush=True)
+        print(f"SKIPPED: {reason}", file=out, flush=True)
         return int(requirements.required())
     parallel = ["-n", "2", "--dist", "loadfile"]  # two sites, two browsers
     configuration = ["-c", str(FOLDER / "pytest.ini")]
     command = [sys.executable, "-m", "pytest", *configuration, *parallel, str(FOLDER), *arguments]
-    return subprocess.run(command, cwd=requirements.ROOT, check=False).returncode
+    return subprocess.run(
+        command, cwd=requirements.ROOT, stdout=out, stderr=subprocess.STDOUT, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 from tests.browser import requirements
 from tests.browser.live_site import Site
@@ -15,8 +15,7 @@ from tests.browser.problem_log import ProblemLog
 from tests.browser.roles import PASSWORD, session_of
 
 TIMEOUT = 60_000  # ms; only a broken page takes as long, however busy the machine is
-# The pages refresh themselves that often, in seconds, until the user chooses. A blank page has no storage.
-POLL = "try { localStorage['sc-refresh'] ??= '%s' } catch {}"
+MEDIA = {"color_scheme": "light", "reduced_motion": "no-preference"}  # unless a test wants others
 Open = Callable[..., Page]
 __all__ = ["PHONE", "WIDE", "Open"]
 
@@ -56,32 +55,43 @@ def browser() -> Iterator[Browser]:
 
 
 class Desk:
-    """A browser context that users share, one after the other.
+    """A browser context and its page, which users share one after the other.
 
-    A context of its own for each page would cost several times as much: it begins with an empty cache and
-    a new process.
+    A context or page of its own for each of them would cost several times as much: the one begins with an
+    empty cache, both with a new process.
     """
 
-    def __init__(self, browser: Browser, site: Site, **options: Any) -> None:
-        self.context = browser.new_context(**{"base_url": site.url, "viewport": WIDE, **options})
+    def __init__(self, browser: Browser, site: Site, viewport: ViewportSize = WIDE, **options: Any) -> None:
+        self.viewport = viewport
+        self.context = browser.new_context(base_url=site.url, viewport=viewport, **options)
         self.context.set_default_timeout(TIMEOUT)
         self.log = ProblemLog(self.context)
         self._first = self.context.new_page()
         self._first.goto("/healthz")  # while it is open, other pages of the site use its process
+        self._shared = self.context.new_page()
+        self._is_free = True
 
     def open(self, role: str | None, language: str = "en-US", refresh: float = 0.25, **media: Any) -> Page:
-        """Returns a blank page of a user of that role (None: anonymous)."""
+        """Returns a page of a user of that role (None: anonymous), which shows nothing of the site yet.
+
+        Those that it shows refresh themselves every `refresh` seconds, until the user chooses.
+        """
         set_user(self.context, role, self._first.url)
-        page = self.context.new_page()
+        self._first.evaluate("seconds => { localStorage['sc-refresh'] = seconds }", str(refresh))
+        page = self._shared if self._is_free else self.context.new_page()
+        self._is_free = False
+        page.set_viewport_size(self.viewport)
         page.set_extra_http_headers({"Accept-Language": language})  # a context's locale would win
-        page.add_init_script(POLL % refresh)
-        page.emulate_media(**media)
+        page.emulate_media(**{**MEDIA, **media})
         return page
 
     def leave(self) -> None:
         """Closes what the last user opened, and forgets what the pages have stored."""
-        for page in self.context.pages[1:]:
-            page.close()
+        for page in self.context.pages:
+            if page not in (self._first, self._shared):
+                page.close()
+        self._shared.goto("/healthz")
+        self._is_free = True
         self._first.evaluate("() => localStorage.clear()")
 
 

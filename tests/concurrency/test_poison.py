@@ -35,18 +35,16 @@ def test_stocks_that_kill_their_workers_fail_alone(database: str, tmp_path: Path
     result = collect("killer", GOOD, POISON, database, tmp_path)
     assert result.deaths <= POISON * LOSSES
     (message,) = result.messages
-    assert message.endswith("with no other stock in hand: 3. The last one was killed by SIGKILL.")
+    assert message.endswith("only this stock: 3. The last worker lost with it was killed by SIGKILL.")
 
 
-@pytest.mark.any_database
 def test_stock_that_fills_the_memory_fails_alone(database: str, tmp_path: Path) -> None:
     result = collect("sweller", 5, 1, database, tmp_path)
-    limit = settings.COLLECTOR.worker_memory * 1_000_000 / 2**20
-    assert result.peak_mb < limit
+    assert 200 < result.peak_mb < settings.COLLECTOR.worker_memory
     assert result.deaths <= 2, "only if another thread of the worker got the error"
 
 
 @pytest.mark.any_database
 def test_worker_above_its_limit_of_memory_is_killed(database: str, tmp_path: Path) -> None:
     result = collect("shared sweller", 5, 1, database, tmp_path)
-    assert result.deaths == 2, "once with companions, once alone"
+    assert 2 <= result.deaths <= LOSSES, "once with companions or not, once in isolation"

@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tasks_app import lifecycle
 from tests.concurrency import own_database
-from tests.concurrency.own_database import manage, on_postgresql, rows
+from tests.concurrency.own_database import on_postgresql, rows
+from tests.factories import ACTOR, make_order
 from tests.fakes.held_source import HeldAnswers
 from tools.worker_machine import PATIENCE, ROOT, environment, eventually, marked
 
@@ -139,24 +141,25 @@ def test_first_start_collects_and_sigterm_stops(
 
 
 @pytest.mark.any_database
-def test_once_collects_the_sample(empty_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
-    run = Quickstart(empty_url, tmp_path, "--once")
+def test_once_collects_the_sample(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
+    run = Quickstart(database_url, tmp_path, "--once")
     runs.append(run)
     assert run.wait() == 0, run.err.read_text()
-    assert rows(empty_url, TASKS) == [("completed", "sample", BARS, 0)]
+    assert rows(database_url, TASKS) == [("completed", "sample", BARS, 0)]
     assert f"{BARS:,}" in run.out.read_text()
     assert "Traceback" not in run.err.read_text()
     run.leaves_nothing()
 
 
 @pytest.mark.any_database
-def test_ctrl_c_ends_watching_only(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
+def test_ctrl_c_ends_watching_only(database: str, tmp_path: Path, runs: list[Quickstart]) -> None:
     answers = HeldAnswers(tmp_path / "answers")
     answers.hold()
-    start = ["collect", "start", "--source", "held", "--codes", "000001", "--json"]
-    task = json.loads(manage(database_url, *start, **answers.environment))["task_id"]
+    with own_database.configured(**answers.environment):
+        order = make_order(source="held", stock_codes=("000001",))
+        task = str(lifecycle.start(order, ACTOR, today=order.end_date).pk)
 
-    run = Quickstart(database_url, tmp_path, "--once", **answers.environment)
+    run = Quickstart(database, tmp_path, "--once", **answers.environment)
     runs.append(run)
     eventually(lambda: "0/1 stocks" in run.out.read_text(), what="a first line")
     assert task in run.out.read_text()
@@ -164,10 +167,10 @@ def test_ctrl_c_ends_watching_only(database_url: str, tmp_path: Path, runs: list
     assert "Traceback" not in run.err.read_text()
     run.leaves_nothing()
 
-    status, said = interrupt_watch(database_url, **answers.environment)
+    status, said = interrupt_watch(database, **answers.environment)
     assert status == 1
     assert f"collect cancel {task[:8]}" in said
-    assert rows(database_url, TASKS) == [("running", "held", 0, 0)]
+    assert rows(database, TASKS) == [("running", "held", 0, 0)]
 
 
 def interrupt_watch(url: str, **extra: str) -> tuple[int, str]:

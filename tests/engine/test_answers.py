@@ -1,6 +1,7 @@
 """Whatever a source answers is read safely, or fails its stock, list or day at the first attempt."""
 
 import json
+import math
 from collections import OrderedDict
 from datetime import date, timedelta
 from decimal import Decimal
@@ -8,6 +9,7 @@ from itertools import repeat
 
 import numpy
 import pytest
+from django_q.conf import Conf as QConf
 from hypothesis import given, strategies as st
 
 from tasks_app.conf import Conf
@@ -33,6 +35,7 @@ from tools.in_process import work
 from tools.odd_answers import BARS, DAYS, STOCK_LISTS, TORN, OddAnswer
 
 CONF = Conf(answer_max_bars=1000)
+LEFT = LeftAside("a.csv", "x" * 100_000)
 SYMBOLS = [Symbol(f"{n:06d}", f"Stock {n}", "SSE", date(2001, 8, 27)) for n in range(1, 4)]
 
 
@@ -119,6 +122,7 @@ def test_odd_day_is_replaced_by_single_requests(configure, monkeypatch, name):
     assert TaskEvent.objects.get(params__code="by_day_failed").params["reason"].startswith("2024-03-01: ")
 
 
+@pytest.mark.any_database
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["number", "none", "hostile", "raises", "exits", "mute_error"])
 def test_odd_offer_of_a_day_is_replaced_by_single_requests(configure, monkeypatch, name):
@@ -145,6 +149,25 @@ def test_slow_endless_answer_is_a_timeout(configure, clock):
     work()
     assert task.items.get().error_code == "timeout"
     assert clock.elapsed == pytest.approx(30.0, abs=2.0)
+
+
+def hang_in_the_call(clock):
+    clock.sleep(math.inf)
+
+
+def hang_before_the_first_row(clock):
+    clock.sleep(math.inf)
+    yield make_bar()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("hang", [hang_in_the_call, hang_before_the_first_row])
+def test_answer_that_never_comes_is_a_timeout(configure, clock, hang):
+    configure(first=lambda request: hang(clock), fetch_timeout=30.0, max_attempts=1, slice_seconds=60.0)
+    task = make_first_task(stock_codes=("000001",))
+    assert clock.duration_of(work) == pytest.approx(30.0, abs=2.0)
+    assert task.items.get().error_code == "timeout"
+    assert QConf.MAX_RSS == 1, "the process is replaced, or its thread continues the request"
 
 
 @pytest.mark.parametrize(
@@ -211,9 +234,9 @@ def test_odd_words_besides_bars_fail_the_answer(said, sentence):
 
 
 def test_odd_entry_left_aside_fails_the_list():
-    assert answers.read_left_aside([LeftAside("a.csv", "empty")]) == [LeftAside("a.csv", "empty")]
+    assert answers.read_left_aside([LeftAside("a.csv", "empty")], CONF) == [LeftAside("a.csv", "empty")]
     with pytest.raises(Permanent, match="row 1 can't be read"):
-        answers.read_left_aside(["a.csv"])
+        answers.read_left_aside(["a.csv"], CONF)
 
 
 def test_numbers_dates_and_texts_of_other_types_become_plain():
@@ -238,6 +261,11 @@ def test_numbers_dates_and_texts_of_other_types_become_plain():
         (answers.read_bars, repeat(make_bar()), Conf(answer_max_mb=1), "2,222 bars"),
         (answers.read_day, {f"{n}": make_bar() for n in range(4)}, Conf(answer_max_bars=3), "3 bars"),
         (answers.read_symbols, repeat(Symbol("000001", "x" * 100_000)), Conf(answer_max_mb=1), "1 MB"),
+        (answers.read_answer, Answer([], suspended=[DAY] * 4), Conf(answer_max_bars=3), "3 days"),
+        (answers.read_answer, Answer([], notes=["a"] * 4), Conf(answer_max_bars=3), "3 notes"),
+        (answers.read_answer, Answer([], notes=["x" * 100_000] * 20), Conf(answer_max_mb=1), "1 MB"),
+        (answers.read_left_aside, repeat(LEFT), Conf(answer_max_bars=3), "3 entries left aside"),
+        (answers.read_left_aside, repeat(LEFT), Conf(answer_max_mb=1), "1 MB"),
     ],
 )
 def test_answer_beyond_the_limit_is_cut(read, answer, conf, limit):

@@ -1,9 +1,15 @@
 """Calls in threads: each begins within its permitted time or not at all, and can be abandoned."""
 
+import sys
+import threading
+from types import SimpleNamespace
+
 import pytest
 
-from tasks_app.engine.call_pool import CallPool
-from tasks_app.sources.base import Permanent, Transient
+from tasks_app.engine import call_pool
+from tasks_app.engine.call_pool import CallPool, OutOfMemory
+from tasks_app.sources.base import Permanent, Transient, UnknownStock
+from tasks_app.workers import memory
 from tests.fakes.clock import Event
 
 pytestmark = pytest.mark.any_database
@@ -103,3 +109,146 @@ def test_unexpected_error_is_a_permanent_failure():
     assert isinstance(error, Permanent)
     assert error.code == "source_raised"
     assert "ZeroDivisionError" in str(error)
+
+
+def raise_from(cause, error):
+    """Raises an error as a library does that passes every other one on as its own."""
+    try:
+        raise cause
+    except Exception:
+        raise error from None
+
+
+def raise_group(cause):
+    raise ExceptionGroup("several", [ValueError(), cause])
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda: raise_from(MemoryError(), Transient("The response broke off.")),
+        lambda: raise_from(MemoryError(), UnknownStock("Unknown.")),
+        lambda: raise_group(MemoryError()),
+        lambda: bytearray(sys.maxsize),
+    ],
+)
+def test_memory_error_is_found_however_it_is_wrapped(fail):
+    calls = CallPool(5.0)
+    calls.submit("a", fail)
+    assert isinstance(calls.next(2.0).error, OutOfMemory)
+    assert calls.abandoned == 1, "the process is to be replaced"
+
+
+def test_error_that_is_its_own_cause_is_told():
+    def fail():
+        error = ValueError("a circle")
+        error.__cause__ = error.__context__ = error
+        raise error
+
+    calls = CallPool(5.0)
+    calls.submit("a", fail)
+    assert calls.next(2.0).error.code == "source_raised"
+
+
+def raise_error(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("fail", "code"),
+    [
+        (lambda: raise_error(ValueError("C error: out of memory")), "memory_limit"),
+        (lambda: raise_from(ValueError("a hole"), Permanent("Unreadable.")), "memory_limit"),
+        (lambda: raise_from(Transient("Closed."), UnknownStock("None.")), "unknown_stock"),
+    ],
+)
+def test_unexpected_error_beside_a_lack_of_memory_is_not_the_stocks_own(clock, fail, code):
+    """A library may hide a `MemoryError`; what a source itself says keeps its meaning."""
+
+    def swell():
+        clock.sleep(0.1)
+        raise MemoryError
+
+    def fail_later():
+        clock.sleep(0.2)
+        fail()
+
+    calls = CallPool(5.0)
+    calls.submit("sweller", swell)
+    calls.submit("neighbour", fail_later)
+    calls.submit("third", lambda: clock.sleep(0.3))
+    assert calls.next(1.0).error.code == "memory_limit"
+    assert calls.next(1.0).error.code == code
+    assert calls.next(1.0).error is None
+
+
+def test_error_long_after_a_lack_of_memory_is_the_stocks_own(clock):
+    def fail():
+        clock.sleep(0.2)
+        raise ValueError
+
+    calls = CallPool(5.0)
+    calls.submit("sweller", lambda: bytearray(sys.maxsize))
+    assert calls.next(1.0).error.code == "memory_limit"
+    clock.sleep(0.1)
+    calls.submit("stock", fail)
+    calls.submit("another", lambda: clock.sleep(0.3))
+    assert calls.next(1.0).error.code == "source_raised"
+
+
+def test_abandoned_call_may_be_what_takes_the_memory(clock, held, monkeypatch):
+    monkeypatch.setattr(memory, "is_scarce", lambda: True)
+    calls = CallPool(0.5)
+    calls.submit("hung", held.wait)
+    assert calls.next(1.0).error.code == "timeout"
+    calls.submit("neighbour", lambda: 1 / 0)
+    assert calls.next(0.1).error.code == "memory_limit"
+
+
+def test_error_of_a_call_alone_is_its_own_however_little_memory_is_left(monkeypatch):
+    monkeypatch.setattr(memory, "is_scarce", lambda: True)
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: 1 / 0)
+    assert calls.next(2.0).error.code == "source_raised"
+
+
+class OddGroup(ExceptionGroup[Exception]):
+    @property
+    def exceptions(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    "error", [OddGroup("odd", [ValueError()]), ExceptionGroup("huge", [ValueError() for _ in range(300_000)])]
+)
+def test_odd_group_of_errors_is_told_as_that(error):
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: raise_error(error))
+    assert calls.next(5.0).error.code == "source_raised"
+
+
+def test_end_of_a_call_is_seen_without_memory_to_report_it(monkeypatch):
+    calls = CallPool(5.0)
+    thread_is_done = threading.Event()
+
+    def put(call):
+        thread_is_done.set()
+        raise MemoryError
+
+    monkeypatch.setattr(calls, "_ended", SimpleNamespace(put=put, get=calls._ended.get))
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    calls.submit("a", lambda: "result")
+    assert thread_is_done.wait(10)
+    assert calls.next(0.0).result == "result"
+    assert calls.is_idle()
+
+
+def test_error_that_can_not_be_told_for_want_of_memory_is_that(monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(call_pool, "to_source_error", fail)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    calls = CallPool(5.0)
+    calls.submit("a", lambda: 1 / 0)
+    assert isinstance(calls.next(2.0).error, OutOfMemory)

@@ -5,17 +5,19 @@ from math import inf
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django_q.conf import Conf as QConf
+from django_q.models import OrmQ
 
+from tasks_app import lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import day_fetches
+from tasks_app.engine import call_pool, day_fetches
 from tasks_app.market import calendars
-from tasks_app.models import DailyBar, TaskEvent
-from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, TaskEvent
 from tasks_app.sources.base import Request, Transient
 from tasks_app.sources.simulated.source import SimulatedSource
-from tests.engine.helpers import run_all_attempts
+from tests.engine.helpers import run_all_attempts, run_one_slice
 from tests.factories import make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import STOCKS, ByDay
@@ -86,6 +88,7 @@ def test_stock_absent_from_a_day_is_not_requested_again(configure_days):
     assert again.status == "completed"
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     "fields",
     [
@@ -99,6 +102,7 @@ def test_many_days_or_few_stocks_use_single_requests(configure_days, fields):
     assert set(requests()) == set(task.items.values_list("code", flat=True))
 
 
+@pytest.mark.any_database
 def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "day_adjusts", ("",), raising=False)
     configure_days(scripted_sources.whole_market)
@@ -107,14 +111,76 @@ def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatc
     assert "2024-03-01" not in requests()
 
 
-def test_no_days_are_requested_after_three_lost_workers(configure_days):
-    configure_days(scripted_sources.whole_market)
-    task = make_increment()
+class WorkerDied(BaseException):
+    """Ends the slice at once, as the death of its process does."""
+
+
+@pytest.fixture
+def lose_worker(monkeypatch):
+    """Returns a function: it loses a worker while a request to this method of the source is in flight."""
+
+    def lose(task, method):
+        CollectionItem.objects.filter(state="pending").update(not_before=None, losses=0)
+        day_fetches._caches.clear()  # as in a new process
+        job = OrmQ.objects.get()
+
+        def die(pool, wait):
+            raise WorkerDied
+
+        with monkeypatch.context() as patch:
+            patch.setattr(call_pool.CallPool, "next", die)
+            patch.setattr(ByDay, method, lambda *args: {})
+            with pytest.raises(WorkerDied):
+                run_one_slice()
+        lifecycle.rescue_lane(lifecycle.Lane(task.pk, *job.task["args"][1:]), -9)
+
+    return lose
+
+
+def test_days_are_given_up_with_a_warning_after_three_workers_were_lost_with_one(configure_days, lose_worker):
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     for _ in range(3):
-        TaskEvent.objects.create(task=task, kind=EventKind.RESCUED, channel=Channel.WORKER)
+        lose_worker(task, "fetch_day")
+    CollectionItem.objects.update(losses=0)
+    day_fetches._caches.clear()
     work()
-    assert len(requests()) == STOCKS
-    assert requested_days() == []
+    task.refresh_from_db()
+    assert (task.success_count, requested_days()) == (STOCKS, [])
+    warning = task.events.get(kind="warned").params
+    assert (warning["code"], warning["reason"]) == (
+        "by_day_failed",
+        "Workers lost while they requested one: 3.",
+    )
+
+
+def test_workers_lost_with_single_stocks_give_up_no_days(configure_days, lose_worker):
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    CollectionTask.objects.update(start_date=FRIDAY - timedelta(days=60))  # too many days for whole ones
+    for _ in range(3):
+        lose_worker(task, "fetch")
+    CollectionTask.objects.update(start_date=FRIDAY)
+    work()
+    assert task.events.filter(kind="rescued").count() == 3
+    assert len(requested_days()) == 2
+    assert not task.events.filter(kind="warned").exists()
+
+
+def test_lane_notes_a_day_only_while_it_is_in_flight(configure_days, monkeypatch):
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    original, seen = call_pool.CallPool.next, []
+
+    def look_and_wait(pool, wait):
+        keys = pool.in_flight()
+        seen.append((any(key.day for key in keys), task.lanes.get().fetches_day))
+        return original(pool, wait)
+
+    monkeypatch.setattr(call_pool.CallPool, "next", look_and_wait)
+    task.items.filter(code="000001").update(losses=1)  # requested by itself, before the days
+    run_one_slice()
+    assert set(seen) == {(False, False), (True, True)}
 
 
 def test_suspect_is_requested_by_itself(configure_days):
@@ -125,6 +191,7 @@ def test_suspect_is_requested_by_itself(configure_days):
     assert sorted(requests()) == ["000001", "2024-03-01", "2024-03-04"]
 
 
+@pytest.mark.any_database
 def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
     configure_days(scripted_sources.whole_market)
@@ -133,6 +200,35 @@ def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     assert len(requests()) == STOCKS
 
 
+def test_suspect_is_requested_before_the_source_is_asked_for_a_day(configure_days, monkeypatch):
+    def offers_day(self, market, day):
+        ByDay.calls.append("offers")
+        return True
+
+    monkeypatch.setattr(ByDay, "offers_day", offers_day, raising=False)
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    task.items.filter(code="000001").update(losses=1)
+    work()
+    assert ByDay.calls[:2] == ["000001", "offers"]
+
+
+def test_hung_question_for_a_day_replaces_the_worker_and_stands_beside_no_suspect(
+    configure_days, monkeypatch, clock
+):
+    monkeypatch.setattr(ByDay, "offers_day", lambda *args: clock.sleep(inf), raising=False)
+    configure_days(scripted_sources.whole_market, fan_out=1)
+    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
+    while_asked = Now() + timedelta(seconds=day_fetches.OFFER_SECONDS / 2)
+    task.items.exclude(code="000001").update(losses=1, not_before=while_asked)
+    run_one_slice()
+    assert requests() == ["000001"]
+    assert task.items.filter(state="pending", losses=1).count() == STOCKS - 1
+    assert QConf.MAX_RSS == 1, "the process is replaced, and the next one takes the suspects"
+    assert task.events.filter(kind="warned", params__code="by_day_failed").exists()
+
+
+@pytest.mark.any_database
 def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
     failed = []
 
@@ -158,6 +254,7 @@ def raise_unexpected(day):
     raise ZeroDivisionError("a vendor's bug")
 
 
+@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("days", "attempts"),
     [
@@ -293,6 +390,7 @@ def test_days_count_as_requests_of_the_limiter(configure_days):
     assert len(ByDay.calls) == 3
 
 
+@pytest.mark.any_database
 def test_cache_holds_at_most_days_at_once(configure_days):
     configure_days(scripted_sources.whole_market, days_at_once=2)
     collect()
@@ -301,6 +399,7 @@ def test_cache_holds_at_most_days_at_once(configure_days):
     assert all(len(cache.days) <= 2 for cache in day_fetches._caches.values())
 
 
+@pytest.mark.any_database
 def test_simulated_days_equal_its_single_stocks(settings):
     source = SimulatedSource(Simulated(stocks=3))
     day = source.fetch_day("SIM", FRIDAY, "")

@@ -3,6 +3,8 @@
 import math
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import islice
+from uuid import UUID
 
 import pytest
 from django.db.models.functions import Now
@@ -13,10 +15,11 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle
 from tasks_app.lifecycle import worker_actions
 from tasks_app.market import stock_list
-from tasks_app.models import CollectionItem, SourceGate, TaskEvent
+from tasks_app.models import CollectionItem, CollectionTask, SourceGate, Stock, StockList, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
+from tests.factories import ACTOR
 from tests.fakes.scripted_sources import STOCKS, First
 from tools.in_process import work
 
@@ -154,12 +157,78 @@ def test_drain_leaves_the_rest_of_a_plan_to_the_next_slice(configure_short_slice
     assert (task.total_stocks, task.items.count()) == (STOCKS, STOCKS)
 
 
+def cancel_before_batch(monkeypatch, number):
+    """Runs a plan of batches of four stocks whose task is cancelled before the batch of this number.
+
+    The slice sends no heartbeat meanwhile: only the fence can stop it.
+    """
+    task, batches = make_first_task(stock_codes=None), []
+
+    def take_batch(rest, size):
+        batches.append(size)
+        if len(batches) == number:
+            lifecycle.cancel(task.pk, ACTOR)
+        return islice(rest, size)
+
+    monkeypatch.setattr(stock_list, "islice", take_batch)
+    monkeypatch.setattr(stock_list, "BATCH", 4)
+    run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "cancelled"
+
+
+def test_cancel_between_two_batches_of_stocks_stores_no_further_one(configure, monkeypatch):
+    configure(heartbeat=60.0)
+    cancel_before_batch(monkeypatch, 2)
+    assert Stock.objects.count() == 4
+    assert not StockList.objects.exists()
+
+
+def test_cancel_after_the_last_batch_of_stocks_stores_no_list(configure, monkeypatch):
+    configure(heartbeat=60.0)
+    cancel_before_batch(monkeypatch, 4)  # which is empty
+    assert Stock.objects.count() == STOCKS
+    assert not StockList.objects.exists()
+    assert stock_list.fresh_codes("CN", "first", 60.0) is None
+
+
 def test_repeatedly_lost_plan_fails_the_task(configure_short_slices):
     configure_short_slices()
     task = make_first_task(stock_codes=None)
-    for _ in range(11):
-        task.lanes.update(begun=True, lease_until=Now() - timedelta(seconds=1))
+    for _ in range(10):
+        assert task_status(task) == "running"
+        task.lanes.filter(number=0).update(begun=True, lease_until=Now() - timedelta(seconds=1))
         lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert task.error_code == "plan_lost"
     assert TaskEvent.objects.filter(task=task, kind="rescued").count() == 10
+
+
+def lose_planner(exit_code):
+    """Loses the worker that plans the task in the first slice of the queue, as its supervisor reports it."""
+    job = OrmQ.objects.get()
+    job.delete()
+    task_id, number, generation = job.task["args"]
+    lane = lifecycle.begin(UUID(task_id), number, generation, "host:1")
+    lifecycle.rescue_lane(lane, exit_code)
+
+
+def test_plan_that_fills_the_memory_twice_fails_the_task(configure_short_slices):
+    configure_short_slices()
+    task = make_first_task(stock_codes=None)
+    for exit_code in (-9, lifecycle.OUT_OF_MEMORY):
+        lose_planner(exit_code)
+        assert task_status(task) == "running"
+    lose_planner(lifecycle.OUT_OF_MEMORY)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "memory_limit")
+    assert task.error_message == (
+        "The stock list could not be read. The request filled the worker's memory up to its limit "
+        "(COLLECTOR_WORKER_MEMORY)."
+    )
+    assert not OrmQ.objects.exists()
+    make_first_task()  # the slot is free
+
+
+def task_status(task):
+    return CollectionTask.objects.get(pk=task.pk).status

@@ -2,10 +2,12 @@
 
 import math
 import sys
+import threading
 from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from django.db import OperationalError, ProgrammingError
 from django.db.models import F
 from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
@@ -13,10 +15,11 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.conf import Simulated
-from tasks_app.engine import recorder, slice
-from tasks_app.models import CollectionTask, DailyBar, Stock, StockList
+from tasks_app.engine import item_planner, recorder, slice
+from tasks_app.models import CollectionLane, CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
-from tasks_app.workers import shutdown, watchdog
+from tasks_app.sources.base import Permanent
+from tasks_app.workers import memory, shutdown, watchdog
 from tests.engine.helpers import cancel_if_running, make_first_task, run_all_attempts, run_one_slice
 from tests.factories import ACTOR, make_task
 from tests.fakes import scripted_sources
@@ -331,16 +334,95 @@ def test_pause_counts_from_the_last_ended_stock(configure_short_slices):
     assert task.success_count == 1
 
 
-def test_slice_without_memory_ends_its_process(configure, monkeypatch):
-    """Its own thread may be the one that gets the `MemoryError` of a request's memory."""
+def fail_to_store(monkeypatch, error):
+    """Makes a slice's own thread fail when it stores a response."""
 
     def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(recorder.Recorder, "store", fail)
+
+
+def exit_code(monkeypatch):
+    """Runs a slice that ends its process. Returns its exit code."""
+    monkeypatch.setattr(slice.os, "_exit", sys.exit)
+    with pytest.raises(SystemExit) as left:
+        run_one_slice()
+    return left.value.code
+
+
+def test_slice_without_memory_ends_its_process(configure, monkeypatch):
+    """Its own thread may be the one that gets the `MemoryError` of a request's memory."""
+    configure()
+    make_first_task()
+    fail_to_store(monkeypatch, MemoryError())
+    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+
+
+def test_slice_without_memory_to_log_it_ends_its_process(configure, monkeypatch):
+    def fail(*arguments):
         raise MemoryError
 
     configure()
     make_first_task()
-    monkeypatch.setattr(recorder.Recorder, "store", fail)
-    monkeypatch.setattr(slice.os, "_exit", sys.exit)
-    with pytest.raises(SystemExit) as left:
+    fail_to_store(monkeypatch, MemoryError())
+    monkeypatch.setattr(slice.logger, "error", fail)
+    assert exit_code(monkeypatch) == lifecycle.OUT_OF_MEMORY
+
+
+def test_thread_that_can_not_start_makes_its_stock_a_suspect(configure, monkeypatch):
+    """Its stack counts against the limit of memory, whatever request has filled that."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    configure(fan_out=1)
+    task = make_first_task()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(memory, "is_scarce", lambda: True)
+    with pytest.raises(RuntimeError):
         run_one_slice()
-    assert left.value.code == lifecycle.OUT_OF_MEMORY
+    assert QConf.MAX_RSS == 1, "the process is replaced"
+    assert task.items.filter(losses=1, error_code="worker_lost").exists()
+
+
+def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkeypatch):
+    configure(fan_out=1)
+    task = make_first_task()
+    with monkeypatch.context() as patch:
+        fail_to_store(patch, KeyError("a bug"))
+        with pytest.raises(KeyError):
+            run_one_slice()
+    item = task.items.get(losses=1)
+    assert (item.state, item.attempts, item.error_code) == ("pending", 0, "worker_lost")
+    assert item.error_message.endswith("The last worker lost with it failed with KeyError.")
+    assert not OrmQ.objects.exists(), "the watchdog's next round supplies the task"
+    watchdog.tick()
+    work()
+    task.refresh_from_db()
+    assert task.success_count == 3
+
+
+@pytest.mark.parametrize(("error", "suspects"), [(OperationalError, 0), (ProgrammingError, 1)])
+def test_lost_database_makes_no_suspects(configure, monkeypatch, error, suspects):
+    configure(fan_out=1)
+    task = make_first_task()
+    fail_to_store(monkeypatch, error("no such thing"))
+    with pytest.raises(error):
+        run_one_slice()
+    assert task.items.exclude(losses=0).count() == suspects
+
+
+def test_slice_that_lost_its_lane_does_not_fail_the_task(configure, monkeypatch):
+    """It may have been stopped for longer than its lease while the source refused the stock list."""
+
+    def refuse(*arguments):
+        CollectionLane.objects.update(generation=F("generation") + 1)
+        raise Permanent("No list.")
+
+    configure()
+    task = make_task(source="first", stock_codes=None)
+    monkeypatch.setattr(item_planner, "fetch_stock_list", lambda *args, **options: refuse())
+    run_one_slice()
+    task.refresh_from_db()
+    assert task.status == "running"

@@ -290,8 +290,8 @@ def test_lost_workers_stocks_keep_their_attempts():
     lifecycle.claim(lane, 3)
     lifecycle.rescue_lane(lane, -signal.SIGKILL)
     assert set(task.items.values_list("state", "attempts", "losses")) == {("pending", 0, 1)}
-    message = "Workers lost while they collected this stock: 1, of these with no other stock in hand: 0. "
-    assert task.items.first().error_message == f"{message}The last one was killed by SIGKILL."
+    message = "Workers lost while they collected only this stock: 0. The last worker lost with it "
+    assert task.items.first().error_message == f"{message}was killed by SIGKILL."
 
 
 def test_stock_that_fills_the_memory_of_its_worker_alone_fails_at_once():
@@ -365,10 +365,23 @@ def test_stock_fails_after_three_losses_in_isolation():
         _lose(task, limit=1)
     item = task.items.get(code="000001")
     assert (item.state, item.error_code, item.attempts, item.losses) == ("failed", "worker_lost", 3, 4)
-    assert "stock: 4, of these with no other stock in hand: 3. The last one exited with" in item.error_message
+    assert "only this stock: 3. The last worker lost with it exited with" in item.error_message
     finish(task)
     task.refresh_from_db()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 1, 1)
+
+
+def test_worker_that_lived_is_not_told_as_a_lost_one():
+    task = make_task(stock_codes=("000001",))
+    lane = make_lane(task)
+    (claim,) = lifecycle.claim(lane, 1)
+    lifecycle.suspect(claim, "memory_limit", "The worker ran out of memory.")
+    lifecycle.close(lane)
+    for _ in range(3):
+        _lose(task, limit=1)
+    item = task.items.get()
+    assert (item.state, item.attempts, item.losses) == ("failed", 3, 4)
+    assert item.error_message.startswith("Workers lost while they collected only this stock: 3. ")
 
 
 def test_stock_never_fails_before_three_losses_in_isolation():
@@ -502,9 +515,19 @@ def test_plan_fails_after_ten_lost_workers():
         make_lane(task)
         _expire_leases(task)
         lifecycle.rescue(task.pk)
-    lifecycle.rescue(task.pk)
     task.refresh_from_db()
     assert (task.status, task.error_code) == ("failed", "plan_lost")
+    assert task.error_message.endswith("The last one did not report until its lease expired.")
+
+
+def test_plan_that_always_fails_names_the_error():
+    task = make_task(stock_codes=None)
+    for _ in range(10):
+        lifecycle.abort(make_lane(task), "ConnectionError")
+        lifecycle.rescue(task.pk)
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("failed", "plan_lost")
+    assert task.error_message.endswith("The last one failed with ConnectionError.")
 
 
 def test_plan_never_begun_counts_no_lost_worker():

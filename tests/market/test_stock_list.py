@@ -256,3 +256,10 @@ def test_malformed_file_is_refused(tmp_path, capsys, text, message):
 def test_missing_file_is_reported(tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         call_command("stocks", "import", str(tmp_path / "none.csv"), "--market", "CN")
+
+
+def test_lost_cache_fails_no_sync(settings):
+    settings.CACHES = {"default": {"BACKEND": "tests.fakes.broken_cache.BrokenCache"}}
+    sync(*make_symbols(2))
+    assert stock_list.fresh_codes("CN", "recording", 60.0) is None
+    assert stock_list.stored_codes("CN", "recording") == ["000001", "000002"]

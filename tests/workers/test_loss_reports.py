@@ -4,7 +4,7 @@ import time
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 
 from tasks_app import lifecycle
 from tasks_app.models import CollectionItem
@@ -81,7 +81,7 @@ def test_watchdog_releases_what_a_dead_worker_held(held):
 @pytest.mark.django_db
 def test_report_waits_for_the_database(held, monkeypatch):
     claim, loss = held
-    loop = watchdog.WatchdogLoop()
+    loop, ticks = watchdog.WatchdogLoop(), []
     loop.losses.append(loss)
 
     def fail(*_):
@@ -90,8 +90,31 @@ def test_report_waits_for_the_database(held, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(lifecycle, "rescue_lane", fail)
         patch.setattr(watchdog.connections, "close_all", lambda: None)
+        patch.setattr(watchdog, "tick", lambda: ticks.append(1))
         loop.run_round()
+    assert ticks, "the other work goes on if it can"
     assert loop.problem == watchdog.DATABASE_DOWN
     assert claim.item.exists()
     loop.run_round()
     assert not claim.item.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [DataError("out of range"), ZeroDivisionError("a bug")])
+def test_report_that_fails_is_dropped_and_the_round_goes_on(held, monkeypatch, caplog, error):
+    _, loss = held
+    loop, reported, ticks = watchdog.WatchdogLoop(), [], []
+    second = loss._replace(lane=loss.lane._replace(generation=7))
+    loop.losses += [loss, second]
+
+    def fail(lane, exit_code):
+        reported.append(lane.generation)
+        raise error
+
+    monkeypatch.setattr(lifecycle, "rescue_lane", fail)
+    monkeypatch.setattr(watchdog, "tick", lambda: ticks.append(1))
+    loop.run_round()
+    loop.run_round()
+    assert reported == [loss.lane.generation, 7]
+    assert (loop.losses, loop.problem, len(ticks)) == ([], "", 2)
+    assert caplog.text.count("waits for its lease to expire") == 2

@@ -92,7 +92,7 @@ def call(function: Callable[..., Any], /, *arguments: Any, **options: Any) -> An
         raise Transient("There was no time left for another request.", code="timeout")
     try:
         return function(*arguments, **options)
-    except SourceError:
+    except (SourceError, MemoryError):
         raise
     except Exception as error:
         raise interpret(error, scope.responses[-1] if scope.responses else None) from error

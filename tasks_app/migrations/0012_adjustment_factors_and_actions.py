@@ -19,7 +19,7 @@ class WidenedField(migrations.AlterField):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0010_move_synthetic_quotes'),
+        ('tasks_app', '0011_days_requested_by_a_lane'),
     ]
 
     operations = [
