@@ -150,9 +150,10 @@ def queries(layout: TableLayout, code: str) -> dict[str, Any]:
     """Returns the product's queries of bars by name."""
     from tasks_app.models import DailyBar
     from tasks_app.quotes import csv_export
+    from tasks_app.quotes.adjusted_prices import Basis
     from tasks_app.quotes.series import bars_of
 
-    rows, bars = csv_export.bar_rows("CN", code, adjust="").order_by("day"), bars_of("CN", code, "")
+    rows, bars = csv_export.bar_rows("CN", code, Basis("")).order_by("day"), bars_of("CN", code, "")
     year, latest = (date(2004, 1, 1), date(2004, 12, 31)), session(layout.earlier)
     whole = {
         "one series, all years": rows,

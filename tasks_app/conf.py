@@ -21,7 +21,7 @@ MARKET_TIME_ZONES = {
     "US": "America/New_York",
     SYNTHETIC_MARKET: "Asia/Shanghai",
 }
-ADJUSTS = ("", "qfq", "hfq")
+ADJUSTS = ("", "qfq", "hfq", "split")
 
 T = TypeVar("T")
 N = TypeVar("N", int, float)
@@ -178,6 +178,7 @@ class Conf:
     source_give_up: float = number(86_400.0, 0, YEAR)
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = parsed((), chains)
     fallback_after: float = number(300.0, 0, YEAR)
+    adjustment_data: bool = True
     days_at_once: int = number(5, 0, MILLION)
     by_day_from: int = number(50, 1, MILLION)
     list_max_age: float = number(86_400.0, 0, YEAR)

@@ -256,6 +256,9 @@ REASONS = {
     "future_day": _("A bar's date is in the future."),
     "history_cut": _("The source sent only a part of the stock's history."),
     "jump_beyond_limit": _("The price moved beyond its board's limit against the previous close."),
+    "jump_without_factor": _(
+        "The price jumped overnight as after a split, but no adjustment factor or split is known of that day."
+    ),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
     "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
@@ -323,6 +326,10 @@ FINDINGS = {
     "future_day": _("%(day)s: the date is in the future."),
     "jump_beyond_limit": _(
         "%(day)s: %(low)s to %(high)s is more than %(limit)s from the previous close %(before)s."
+    ),
+    "jump_without_factor": _(
+        "%(day)s: the open %(open)s follows the close %(before)s, and no adjustment factor or split is known "
+        "of that day."
     ),
     "negative_value": _("%(day)s: the value %(column)s is negative (%(value)s)."),
     "not_a_number": _("%(day)s: the value %(column)s is missing or not a number (%(value)s)."),

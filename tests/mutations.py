@@ -190,8 +190,8 @@ MUTATIONS = (
     Mutation(
         "out of memory beside others, a stock is tried again alone",
         "tasks_app/engine/request_queue.py",
-        "isinstance(error, OutOfMemory) and not item.claim.is_isolated",
-        "False",
+        "isinstance(error, OutOfMemory) and not item.claim.is_isolated:\n            lifecycle",
+        "False:\n            lifecycle",
         "tests/engine/test_request_queue.py",
     ),
     Mutation(

@@ -202,7 +202,7 @@ def test_incomplete_source_class_is_an_error(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths)
     first, second = checks.check_sources()
     assert first.msg.startswith("COLLECTOR_SOURCES: mine: ")
-    known = "markets (some of 'CN', 'HK', 'US', 'SIM'), adjusts (some of '', 'qfq', 'hfq')"
+    known = "markets (some of 'CN', 'HK', 'US', 'SIM'), adjusts (some of '', 'qfq', 'hfq', 'split')"
     assert first.msg.endswith(f"it lacks {known}, from_conf(), symbols().")
     assert second.msg.endswith("it lacks a class.")
     assert {"mine", "other"}.isdisjoint(registry.available(settings.COLLECTOR))

@@ -201,7 +201,26 @@ QUOTES = _operation(
     [MARKET, STOCK_CODE, serializers.QuoteQuery, FORMAT, NEXT_PAGE],
     responses.BarAnswer(many=True),
     CSV | INVALID | NO_STOCK,
-    description="Prices in the market's currency, volume in shares. In pages: follow the Link header.",
+    description="Prices in the market's currency, volume in shares. In pages: follow the Link header. "
+    "Adjusted prices are computed with the factors of one source where they are stored, and end before an "
+    "ex day that it has not told yet.",
+    tag="quotes",
+)
+FACTORS = _operation(
+    "factors",
+    "The adjustment factors of one stock, by source",
+    [MARKET, STOCK_CODE],
+    responses.FactorTableAnswer(many=True),
+    NO_STOCK,
+    description="Factors and amounts are decimal texts with all digits of the source.",
+    tag="quotes",
+)
+ACTIONS = _operation(
+    "corporate_actions",
+    "The dividends, splits and rights issues of one stock, by source",
+    [MARKET, STOCK_CODE],
+    responses.ActionTableAnswer(many=True),
+    NO_STOCK,
     tag="quotes",
 )
 GAPS = _operation(

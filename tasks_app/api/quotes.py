@@ -1,4 +1,4 @@
-"""The stored bars of one stock, as pages of JSON or as a stream of CSV."""
+"""The bars of one stock, as pages of JSON or as a stream of CSV; its factors and corporate actions."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ from tasks_app.api.serializers import GapQuery, QuoteQuery, validated
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market.codes import SPELLING, find_stored
 from tasks_app.models import Stock
-from tasks_app.quotes import csv_export
+from tasks_app.quotes import adjusted_prices, adjustment_payloads, csv_export
 from tasks_app.quotes.gaps import Gap, read_gaps
 
 
@@ -30,12 +30,15 @@ class QuoteViewSet(ViewSet):
     @openapi.QUOTES
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
         filters = validated(QuoteQuery, request.query_params.dict())
-        code = _stored_code(market, code)
-        rows = csv_export.bar_rows(market, code, **filters)
+        code, adjust, wanted = _stored_code(market, code), filters.pop("adjust"), filters.pop("basis", "")
+        basis = adjusted_prices.find_basis(market, code, adjust, wanted)
+        if basis is None:
+            raise NotFound(_("There are no unadjusted bars with adjustment factors of this stock."))
+        rows = csv_export.bar_rows(market, code, basis, **filters)
         is_csv, name = isinstance(request.accepted_renderer, CSVRenderer), f"{market}-{code}.csv"
         if is_csv and not {"limit", "cursor"} & request.query_params.keys():
-            return csv_export.download_response(rows, name)
-        page = page_response(request, rows, ["day"])
+            return csv_export.download_response(rows, name, basis)
+        page = page_response(request, rows, ["day"], lambda page: list(csv_export.on_basis(page, basis)))
         if not is_csv:
             return page
         response = csv_export.csv_response(page.data, name)
@@ -57,6 +60,18 @@ class QuoteViewSet(ViewSet):
             response.accepted_renderer = ApiJSONRenderer()
             response.accepted_media_type = ApiJSONRenderer.media_type
         return response
+
+
+class AdjustmentViewSet(ViewSet):
+    """The adjustment factors and corporate actions of one stock."""
+
+    @openapi.FACTORS
+    def factors(self, request: Request, market: str, code: str) -> Response:
+        return Response(adjustment_payloads.factor_tables(market, _stored_code(market, code)))
+
+    @openapi.ACTIONS
+    def actions(self, request: Request, market: str, code: str) -> Response:
+        return Response(adjustment_payloads.action_tables(market, _stored_code(market, code)))
 
 
 def _gap(gap: Gap) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from typing import Any
 
 from rest_framework import serializers as s
 
+from tasks_app.models.adjustments import ActionKind
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.quotes.adjusted_prices import BASES
 from tasks_app.quotes.gaps import GapKind
 
 Answer = s.Serializer[Any]
@@ -194,6 +196,43 @@ class BarAnswer(Answer):
     turnover = s.FloatField(allow_null=True, help_text="Percent.")
     source = s.CharField()  # type: ignore[assignment]
     collected_at = s.DateTimeField()
+    basis = s.ChoiceField(BASES, help_text="Whether the prices are stored so, or computed with factors.")
+    factor_source = s.CharField(allow_null=True, help_text="The source of the factors of computed prices.")
+    factors_at = s.DateTimeField(allow_null=True, help_text="When it sent them.")
+
+
+class FactorAnswer(Answer):
+    ex_day = s.DateField()
+    hfq = s.CharField(help_text="Times an unadjusted price from this day on: the backward-adjusted price.")
+    qfq = s.CharField(allow_blank=True, help_text="The same forward-adjusted; empty: hfq ÷ the newest hfq.")
+
+
+class FactorTableAnswer(Answer):
+    source = s.CharField()  # type: ignore[assignment]
+    fetched_at = s.DateTimeField()
+    until = s.DateField(help_text="No ex day up to this one is missing.")
+    lacks = s.DateField(allow_null=True, help_text="An ex day that bars show and the source lacked.")
+    factors = FactorAnswer(many=True)
+
+
+class ActionAnswer(Answer):
+    kind = s.ChoiceField(ActionKind.choices)
+    ex_day = s.DateField(allow_null=True)
+    announced_on = s.DateField(allow_null=True)
+    record_day = s.DateField(allow_null=True)
+    paid_on = s.DateField(allow_null=True)
+    cash = s.CharField(allow_blank=True, help_text="Per share before tax, in the market's currency.")
+    ratio = s.CharField(allow_blank=True, help_text="New shares per held share.")
+    price = s.CharField(allow_blank=True, help_text="Of a new share in a rights issue.")
+    note = s.CharField(allow_blank=True)
+
+
+class ActionTableAnswer(Answer):
+    source = s.CharField()  # type: ignore[assignment]
+    fetched_at = s.DateTimeField()
+    until = s.DateField(help_text="No ex day up to this one is missing.")
+    complete_from = s.DateField(allow_null=True, help_text="The first complete day; null: all of the past.")
+    actions = ActionAnswer(many=True)
 
 
 class GapAnswer(Answer):

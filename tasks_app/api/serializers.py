@@ -13,6 +13,7 @@ from tasks_app.market.codes import SPELLING
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.orders.order import MAX_CODES
+from tasks_app.quotes.adjusted_prices import BASES
 
 WORDS = {"true": True, "false": False}
 OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
@@ -195,4 +196,10 @@ class QuoteQuery(PageQuery):
     adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
     joined = StrictBooleanField(
         default=True, help_text="With the unadjusted bars from before the stock's code changed."
+    )
+    basis = s.ChoiceField(
+        BASES,
+        required=False,
+        help_text="stored: as a source sent it; computed: from unadjusted bars and adjustment factors. "
+        "Default: computed where the bars and factors are stored, stored otherwise.",
     )

@@ -8,7 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from tasks_app.api.permissions import CanCancel, CanRetry, CanStart
-from tasks_app.api.quotes import QuoteViewSet
+from tasks_app.api.quotes import AdjustmentViewSet, QuoteViewSet
 from tasks_app.api.views import NotFoundView, StockViewSet, TaskViewSet
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def _page(title: "StrPromise", *permissions: type[BasePermission]) -> dict[str, 
 
 
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
+adjustments = AdjustmentViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart))),
     path("status/<str:task_id>", tasks({"get": "status"}, **_page(_("Task")))),
@@ -34,6 +35,14 @@ data_collection = [
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),
     path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
     path("quotes/<str:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
+    path(
+        "quotes/<str:market>/<str:code>/factors",
+        adjustments({"get": "factors"}, **_page(_("Adjustment factors"))),
+    ),
+    path(
+        "quotes/<str:market>/<str:code>/actions",
+        adjustments({"get": "actions"}, **_page(_("Corporate actions"))),
+    ),
 ]
 
 urlpatterns = [

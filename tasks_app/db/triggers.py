@@ -9,7 +9,7 @@ rebuilds a table by renaming a new one, drops the old one's triggers, and refuse
 table names it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import connections
@@ -25,18 +25,22 @@ FROZEN_COLUMNS = (
 TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
 SYNTHETIC_SOURCES = "tasks_app_syntheticsource"
 # Tables whose rows are of one market and of one source. A finding's source may be unknown ("").
-OF_A_SOURCE = (TASK, BAR, "tasks_app_stocklist", "tasks_app_correction", "tasks_app_finding")
+OF_A_SOURCE = (
+    *(TASK, BAR, "tasks_app_stocklist", "tasks_app_correction", "tasks_app_finding"),
+    *("tasks_app_adjustmenttable", "tasks_app_adjustmentfactor", "tasks_app_corporateaction"),
+)
 NOT_EQUAL = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}  # for nulls, too
 UPDATE, INSERT, MOVE = "UPDATE", "INSERT", "UPDATE OF market, source"
 
 
 def install(using: str = "default", **_: Any) -> None:
-    """Receiver of post_migrate. Does nothing before the tables exist (a migration back to zero)."""
+    """Receiver of post_migrate. Leaves out tables that an earlier migration than the last one lacks."""
     connection = connections[using]
-    if not {TASK, SYNTHETIC_SOURCES} <= set(connection.introspection.table_names()):
+    tables = set(connection.introspection.table_names())
+    if not {TASK, SYNTHETIC_SOURCES} <= tables:
         return
     with connection.cursor() as cursor:
-        for statement in statements(connection.vendor):
+        for statement in statements(connection.vendor, tables):
             cursor.execute(statement)
 
 
@@ -51,10 +55,10 @@ def remove(using: str = "default", plan: Sequence[Any] = (), **_: Any) -> None:
             cursor.execute(f'DROP TRIGGER "{name}"')
 
 
-def statements(vendor: str) -> list[str]:
-    """Returns the SQL that installs the triggers. Raises `KeyError` for an unsupported database."""
+def statements(vendor: str, tables: Collection[str]) -> list[str]:
+    """Returns the SQL that installs the triggers of these tables. Raises `KeyError` for other databases."""
     create = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
-    return [*_final(vendor, create), *_apart(vendor, create)]
+    return [*_final(vendor, create), *_apart(vendor, create, tables)]
 
 
 def _final(vendor: str, create: Any) -> list[str]:
@@ -73,11 +77,11 @@ def _final(vendor: str, create: Any) -> list[str]:
     ]
 
 
-def _apart(vendor: str, create: Any) -> list[str]:
+def _apart(vendor: str, create: Any, tables: Collection[str]) -> list[str]:
     """Made-up and real quotes are stored apart. Of a row that is not moved nothing is asked."""
     message = f"made-up quotes belong in the market {Market.SIM.value}, and no others do"
     statements = []
-    for table in OF_A_SOURCE:
+    for table in filter(tables.__contains__, OF_A_SOURCE):
         name = f"{table}_apart"
         statements += create(table, f"{name}_moved", MOVE, _misplaced("NEW"), message)
         if vendor == "postgresql" and table == BAR:  # thousands of rows in a statement

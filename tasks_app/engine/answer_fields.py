@@ -14,9 +14,11 @@ from typing import Any
 
 from tasks_app.conf import YEAR
 from tasks_app.market import codes
+from tasks_app.models.adjustments import ActionKind
 from tasks_app.sources.base import Bar
 
 NONE = type(None)
+DECIMAL_WIDTH = 40  # characters of a stored decimal
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,36 @@ def read_optional_date(value: Any) -> date | None:
     return None if value is None else read_date(value)
 
 
+def read_factor(value: Any) -> Decimal:
+    """Returns a positive decimal that can be written in 40 characters, exactly as it was sent.
+
+    A float is none: its digits are not those of the vendor.
+    """
+    number = Decimal(value) if is_a(value, Integral) and not is_a(value, bool) else value
+    if not is_a(number, Decimal):
+        raise TypeError
+    if not (number.is_finite() and number > 0 and len(f"{number:f}") <= DECIMAL_WIDTH):
+        raise ValueError
+    return Decimal(f"{number:f}")
+
+
+def read_ratio(value: Any) -> Decimal | None:
+    """Returns a decimal above -1 (ten shares merged into one are -0.9 new ones per share), or None."""
+    if value is None or not is_a(value, Decimal):
+        return read_optional_factor(value)
+    return read_factor(value + 1) - 1
+
+
+def read_optional_factor(value: Any) -> Decimal | None:
+    """Returns the same, or None for None."""
+    return None if value is None else read_factor(value)
+
+
+def read_action_kind(value: Any) -> str:
+    """Returns the kind of a corporate action."""
+    return str(ActionKind(read_text(value)).value)
+
+
 def read_text(value: Any) -> str:
     """Returns a text that any database can store: without NUL and lone surrogates."""
     text = str.__str__(value)
@@ -101,6 +133,23 @@ SYMBOL_FIELDS = (
         Field(name, "a date or None", read_optional_date, frozenset({date, NONE}))
         for name in ("listed_on", "delisted_on")
     ),
+)
+DECIMAL = "a positive Decimal of at most 40 characters"
+FACTOR_FIELDS = (
+    Field("ex_day", "a date", read_date, frozenset({date})),
+    Field("hfq", DECIMAL, read_factor),
+    Field("qfq", f"{DECIMAL}, or None", read_optional_factor),
+)
+ACTION_FIELDS = (
+    Field("kind", f"one of {', '.join(ActionKind.values)}", read_action_kind),
+    *(
+        Field(name, "a date or None", read_optional_date, frozenset({date, NONE}))
+        for name in ("ex_day", "announced_on", "record_day", "paid_on")
+    ),
+    Field("cash", f"{DECIMAL}, or None", read_optional_factor),
+    Field("ratio", "a Decimal above -1, or None", read_ratio),
+    Field("price", f"{DECIMAL}, or None", read_optional_factor),
+    Field("note", PLAIN_TEXT, read_text),
 )
 _SPECIAL = {
     "day": Field("day", "a date", read_date, frozenset({date})),

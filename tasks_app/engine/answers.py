@@ -20,8 +20,10 @@ from typing import Any, cast
 
 from tasks_app.conf import Conf
 from tasks_app.engine.answer_fields import (
+    ACTION_FIELDS,
     BAR_FIELDS,
     CODE,
+    FACTOR_FIELDS,
     SYMBOL_FIELDS,
     TEXT,
     Field,
@@ -31,11 +33,16 @@ from tasks_app.engine.answer_fields import (
 )
 from tasks_app.errors import bounded_repr, sanitize_message, stored_reason, type_name
 from tasks_app.sources.base import (
+    ActionSource,
     AdjustedListSource,
     Answer,
     Bar,
+    CorporateAction,
+    CorporateActions,
     DayAnswer,
     DaySource,
+    Factor,
+    FactorSource,
     LeavingSource,
     LeftAside,
     Permanent,
@@ -91,6 +98,16 @@ class CheckedSource:
         answer: Any = self.source.fetch(request)
         return read_answer(answer, self.conf)
 
+    def fetch_factors(self, market: str, code: str) -> list[Factor]:
+        """Returns a stock's adjustment factors by ascending ex day. The source must be a `FactorSource`."""
+        answer: Any = cast(FactorSource, self.source).fetch_factors(market, code)
+        return read_factors(answer, self.conf)
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> CorporateActions:
+        """Returns a stock's corporate actions. The source must be an `ActionSource`."""
+        answer: Any = cast(ActionSource, self.source).fetch_actions(market, code, since)
+        return read_actions(answer, self.conf)
+
     def fetch_day(self, market: str, day: date, adjust: str) -> DayAnswer:
         """Returns a day's bars by code, with the suspended stocks. The source must be a `DaySource`."""
         answer: Any = cast(DaySource, self.source).fetch_day(market, day, adjust)
@@ -119,6 +136,32 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
         texts.append(_read_value(TEXT, note, number))
         size.add(texts[-1])
     return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES], is_whole=is_whole)
+
+
+def read_factors(answer: Any, conf: Conf) -> list[Factor]:
+    """Returns the factors of an answer in the order of their ex days. Raises `SourceError`."""
+    factors: dict[date, Factor] = {}
+    unit = "factors (COLLECTOR_ANSWER_MAX_BARS)"
+    for number, row in _rows(answer, "a list of factors", _most_bars(conf), unit):
+        factor = Factor._make(_read_tuple(row, Factor, FACTOR_FIELDS, number))
+        if factor.ex_day in factors:
+            raise bad_answer(f"row {number} is a second factor of the ex day {factor.ex_day}.")
+        factors[factor.ex_day] = factor
+    return [factors[day] for day in sorted(factors)]
+
+
+def read_actions(answer: Any, conf: Conf) -> CorporateActions:
+    """Returns the corporate actions of an answer, in its order. Raises `SourceError`."""
+    complete_from = None
+    if type(answer) is CorporateActions:
+        with _reading("the response"):
+            complete_from = _read_value(ACTION_FIELDS[1], answer.complete_from, 0)
+    actions, size = [], _Size(conf)
+    unit = "corporate actions (COLLECTOR_ANSWER_MAX_BARS)"
+    for number, row in _rows(answer, "a list of corporate actions", _most_bars(conf), unit):
+        actions.append(CorporateAction._make(_read_tuple(row, CorporateAction, ACTION_FIELDS, number)))
+        size.add(actions[-1].note, besides=BAR_BYTES)
+    return CorporateActions(actions, complete_from)
 
 
 def read_left_aside(answer: Any, conf: Conf) -> list[LeftAside]:
@@ -280,12 +323,17 @@ def _are_plain(bars: list[Any]) -> bool:
 
 
 def _read_bar(row: Any, number: int) -> Bar:
-    if not is_a(row, Bar):
-        raise bad_answer(f"row {number} is {bounded_repr(row)}, not a Bar.")
-    if (width := tuple.__len__(row)) != WIDTH:
-        raise bad_answer(f"row {number} is a Bar of {width} values, not of {WIDTH}.")
-    pairs = zip(BAR_FIELDS, tuple.__iter__(row), strict=True)
-    return Bar._make([_read_value(field, value, number) for field, value in pairs])
+    return Bar._make(_read_tuple(row, Bar, BAR_FIELDS, number))
+
+
+def _read_tuple(row: Any, kind: type[tuple[Any, ...]], columns: Sequence[Field], number: int) -> list[Any]:
+    """Returns the plain values of a row, which must be a tuple of this kind."""
+    if not is_a(row, kind):
+        raise bad_answer(f"row {number} is {bounded_repr(row)}, not a {kind.__name__}.")
+    if (width := tuple.__len__(row)) != len(columns):
+        raise bad_answer(f"row {number} is a {kind.__name__} of {width} values, not of {len(columns)}.")
+    pairs = zip(columns, tuple.__iter__(row), strict=True)
+    return [_read_value(field, value, number) for field, value in pairs]
 
 
 def _read_symbol(row: Any, number: int) -> Symbol:

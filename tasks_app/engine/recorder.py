@@ -21,6 +21,7 @@ from tasks_app.models.states import ItemState
 from tasks_app.quotes import (
     absences,
     adjusted_series,
+    adjustment_data,
     date_ranges,
     findings,
     retractions,
@@ -104,6 +105,7 @@ class Recorder:
             price_limits=None if request.adjust else limit,
             previous_close=partial(series.close_before, request),
             first_day=stored.series.first_day if stored.series else None,
+            explains_jump=partial(adjustment_data.explains_jump, request),
         )
         return validation.validate(bars, request, context)
 
@@ -130,7 +132,10 @@ class Recorder:
                 message = errors.stored_reason("series_moved")
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
-            outcome = replace(outcome, note=sanitize_message("; ".join(answer.notes)))
+            if item.adjustment.lacks:
+                adjustment_data.mark_lacking(request, origin.source, item.adjustment.lacks)
+            notes = "; ".join([*answer.notes, *item.adjustment.notes])
+            outcome = replace(outcome, note=sanitize_message(notes))
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
     def _add_bars(

@@ -13,6 +13,7 @@ from typing import Any
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches
+from tasks_app.engine.adjustment_requests import AdjustmentRequests
 from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
@@ -28,12 +29,16 @@ PROBES = 20  # the most requests sent slowly to find out whether a day has quote
 
 @dataclass
 class SourceCall:
-    """One request to a source: for one stock (`item`), or for one day of the whole market (`day`)."""
+    """One request to a source: for one stock (`item`), or for one day of the whole market (`day`).
+
+    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`.
+    """
 
     source: SourceState
     function: Callable[[], Any]
     item: StockRequest | None = None
     day: date | None = None
+    content: str = ""
     permit: Permit = field(default_factory=Permit)
 
 
@@ -48,6 +53,7 @@ class RequestQueue:
     ) -> None:
         self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
         self.waiting: list[StockRequest] = []
+        self.adjustments = AdjustmentRequests(recorder.task, conf)
         self._days_noted = False
         self._answers = 0  # of the first source to requests for single stocks
 
@@ -106,10 +112,12 @@ class RequestQueue:
         """Records the waiting stocks whose days of the whole market are all cached."""
         for item in self._waiting_for(source):
             sessions = self._sessions_for(item)
-            if sessions and not source.days.missing(sessions):
-                self.waiting.remove(item)
-                answer = source.days.answer(item.claim.code, sessions)
-                self.recorder.store(item, answer, days_are_complete=True)
+            if sessions and not source.days.missing(sessions) and not item.adjustment.pending:
+                item.adjustment.bars = source.days.answer(item.claim.code, sessions)
+                item.adjustment.days_are_complete = True
+                if not self.adjustments.plan_after(item, item.adjustment.bars):
+                    self.waiting.remove(item)
+                    self._record(item)
 
     def complete(self, call: Call[SourceCall], *, claim_more: bool) -> list[Claim]:
         """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
@@ -122,23 +130,30 @@ class RequestQueue:
         if call.missed:
             return []
         source.observe_latency(call.seconds)
-        is_source_failure = source.record_outcome(source_call.permit, error)
-        self._answers += bool(source_call.item) and self._is_own(source)
+        of_bars = not source_call.content
+        is_source_failure = source.record_outcome(source_call.permit, error, of_bars=of_bars)
+        self._answers += bool(source_call.item) and of_bars and self._is_own(source)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well
             self.recall_waiting()
         if source_call.day:
             self._complete_day(source, source_call.day, call.result, error, is_source_failure)
-        if source_call.item and error:
-            self._handle_failure(source_call.item, error, is_source_failure)
-        elif source_call.item:
+        item = source_call.item
+        if item and source_call.content:
+            self._complete_adjustment(item, source_call.content, call.result, error)
+        elif item and error:
+            self._handle_failure(item, error, is_source_failure)
+        elif item:
+            item.adjustment.bars = call.result
             if refuted := source.days.refute([bar.day for bar in call.result]):
                 self._fail_day(source, refuted, day_fetches.NO_BARS, None)
-            # After a suspect, the next claim begins with the other suspects.
-            is_suspect = source_call.item.claim.is_isolated
-            may_claim = claim_more and not is_suspect and not self._is_probing(source)
-            limit = self.capacity(self.router.current()) if may_claim else 0
-            return self.recorder.store(source_call.item, call.result, claim_more=limit)
-        return []
+        if item is None or item.adjustment.bars is None:
+            return []
+        if item.adjustment.pending or self.adjustments.plan_after(item, item.adjustment.bars):
+            self.add(item)
+            return []
+        # After a suspect, the next claim begins with the other suspects.
+        may_claim = claim_more and not item.claim.is_isolated and not self._is_probing(source)
+        return self._record(item, self.capacity(self.router.current()) if may_claim else 0)
 
     def recall_waiting(self) -> None:
         """Takes back the calls that still wait for their permitted time."""
@@ -152,14 +167,46 @@ class RequestQueue:
         delay = 0.0 if source is self.router.current() else blocked.seconds
         for item in self._waiting_for(source):
             self.waiting.remove(item)
+            if item.adjustment.bars is not None:
+                item.adjustment.notes += (f"{one}: {blocked.reason}" for one in item.adjustment.pending or ())
+                self._record(item)
+                continue
             lifecycle.requeue(item.claim, item.error_code, item.history, delay, item.attempts - 1)
 
     def release_all(self) -> None:
         """Drops the waiting stocks: closing the lane requeues them. One that fell back keeps its source."""
         for item in self.waiting:
-            if item.attempts > item.claim.attempts:
+            if item.adjustment.bars is not None:
+                self._record(item)
+            elif item.attempts > item.claim.attempts:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
+
+    def _record(self, item: StockRequest, claim_more: int = 0) -> list[Claim]:
+        """Records a stock with its bars. Returns the new claims."""
+        progress = item.adjustment
+        bars = progress.bars or ()
+        return self.recorder.store(
+            item, bars, days_are_complete=progress.days_are_complete, claim_more=claim_more
+        )
+
+    def _complete_adjustment(
+        self, item: StockRequest, content: str, answer: Any, error: SourceError | None
+    ) -> None:
+        """Stores a stock's factors or corporate actions, or notes why there are none; the stock goes on."""
+        progress = item.adjustment
+        if isinstance(error, OutOfMemory) and not item.claim.is_isolated:
+            progress.bars = None
+            lifecycle.suspect(item.claim, error.code, str(error))
+            return
+        progress.done.add(content)
+        progress.pending = [other for other in progress.pending or () if other != content]
+        if error is None:
+            self.adjustments.store(item, content, answer)
+        else:
+            progress.notes.append(f"{content}: {error}")
+        if progress.bars is None:
+            self.add(item)
 
     def _free_slots(self, source: SourceState) -> int:
         """Returns how many more requests may be in flight: few until it is known whether there are quotes."""
@@ -211,6 +258,12 @@ class RequestQueue:
         for item in self._waiting_for(source):
             if missing := days.missing(self._sessions_for(item)):
                 missing_days.update(missing)
+                continue
+            if item.adjustment.bars is None:
+                self.adjustments.plan_before(item)
+            if further := self.adjustments.request_for(item):
+                content, function = further
+                single_stocks.append(SourceCall(source, function, item, content=content))
             else:
                 single_stocks.append(SourceCall(source, partial(fetch, item.request), item))
         to_send = sorted(missing_days - days.in_flight)

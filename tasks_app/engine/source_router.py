@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -25,7 +25,7 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import Answer, Bar, Permanent, Request, SourceError, Transient, UnknownStock
 from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 
 MAX_IN_FLIGHT = 16
@@ -52,8 +52,11 @@ class SourceState:
 
     def fetch(self, request: Request) -> Answer:
         """Requests a stock's bars by the code that the source itself writes."""
-        code = self._spellings.get(request.code)
-        return self.source.fetch(replace(request, code=code) if code else request)
+        return self.source.fetch(replace(request, code=self.spelling(request.code)))
+
+    def spelling(self, code: str) -> str:
+        """Returns the code as the source itself writes it."""
+        return self._spellings.get(code, code)
 
     def free_slots(self) -> int:
         """Returns how many more requests may be in flight: as many as the rate needs at this latency."""
@@ -75,10 +78,17 @@ class SourceState:
         """Stores the limiter's current status."""
         self._blocked, self._checked_at = blocked, time.monotonic()
 
-    def record_outcome(self, permit: Permit, error: SourceError | None) -> bool:
-        """Records how a request ended. Returns whether it failed because of the whole source."""
+    def record_outcome(self, permit: Permit, error: SourceError | None, *, of_bars: bool = True) -> bool:
+        """Records how a request ended. Returns whether it failed because of the whole source.
+
+        What it answers or refuses besides bars, such as factors, shows nothing of its bars.
+        """
         if isinstance(error, Transient):
             is_source_failure = self.limiter.record_failure(permit, error)
+        elif not of_bars:
+            if permit.is_probe:
+                self.limiter.record_success(permit)
+            return False
         elif isinstance(error, Permanent) and not isinstance(error, UnknownStock | OutOfMemory):
             is_source_failure = self.limiter.record_refusal(permit, error, self._has_delivered)
         else:
@@ -113,11 +123,29 @@ class SourceState:
 
 
 @dataclass
+class AdjustmentProgress:
+    """How far a stock's requests for factors and corporate actions have come, see `AdjustmentRequests`.
+
+    `pending` are those to be made, None before that is decided, and `done` those that were made. `bars` were
+    received and wait for them; `days_are_complete` belongs to the bars. `lacks` is an ex day that the bars
+    show and the source's factors lack, `notes` says why something is missing.
+    """
+
+    pending: list[str] | None = None
+    done: set[str] = field(default_factory=set)
+    bars: Sequence[Bar] | None = None
+    days_are_complete: bool = False
+    lacks: date | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
 class StockRequest:
     """The work item of a slice: a claimed stock from its claim to its record.
 
     `request` holds the missing days, `stored` what the database has, `source` the source to try now,
-    `notes` the failures at earlier sources ("name: reason"), and `error_code` the first failure's code.
+    `notes` the failures at earlier sources ("name: reason"), `error_code` the first failure's code, and
+    `adjustment` the requests for adjustment data that belong to it.
     """
 
     claim: Claim
@@ -126,6 +154,7 @@ class StockRequest:
     source: SourceState
     notes: list[str] = field(default_factory=list)
     error_code: str = ""
+    adjustment: AdjustmentProgress = field(default_factory=AdjustmentProgress)
 
     @property
     def attempts(self) -> int:
@@ -199,7 +228,7 @@ class SourceRouter:
         item.error_code = item.error_code or code
         for source in self.sources[item.source.position + 1 :]:
             if not source.is_blocked_for_long():
-                item.source = source
+                item.source, item.adjustment = source, AdjustmentProgress()
                 return True
             self._note_skipped(item, [source])
         return False

@@ -160,6 +160,16 @@ def _release(claim: Claim, **fields: Any) -> None:
         raise errors.StaleClaim(what=claim.code)
 
 
+def keep(claim: Claim) -> None:
+    """Makes sure that the stock is still claimed: what the transaction wrote for it may be committed.
+
+    Call it last in a transaction that writes while the stock goes on.
+    """
+    lock_running_task(claim.lane.task_id)
+    if not claim.item.update(lease_until=lease_end()):
+        raise errors.StaleClaim(what=claim.code)
+
+
 def beat(lane: Lane) -> None:
     """Extends the leases of the lane and its items, and counts as activity on the task."""
     with transaction.atomic():

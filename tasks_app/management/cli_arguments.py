@@ -108,7 +108,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE,…",
         help='sources to try in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
     )
-    parser.add_argument("--adjust", default="", help="qfq or hfq (default: unadjusted)")
+    parser.add_argument("--adjust", default="", help="qfq, hfq or split (default: unadjusted)")
     parser.add_argument(
         "--codes",
         nargs="+",

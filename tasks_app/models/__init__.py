@@ -1,5 +1,6 @@
 """The database tables."""
 
+from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
@@ -21,6 +22,8 @@ from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTas
 from tasks_app.models.uploads import ColumnMapping, Upload
 
 __all__ = [
+    "AdjustmentFactor",
+    "AdjustmentTable",
     "CalendarDay",
     "CodeAlias",
     "CodeChange",
@@ -29,6 +32,7 @@ __all__ = [
     "CollectionPlan",
     "CollectionTask",
     "ColumnMapping",
+    "CorporateAction",
     "Correction",
     "DailyBar",
     "DataDeletion",

@@ -41,7 +41,7 @@ class CollectionPlan(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     days = models.PositiveIntegerField(
         _("days back"), default=30, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_DAYS)]
     )

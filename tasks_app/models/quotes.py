@@ -35,6 +35,7 @@ class Adjust(models.TextChoices):
     NONE = "", _("unadjusted")
     QFQ = "qfq", _("forward adjusted")
     HFQ = "hfq", _("backward adjusted")
+    SPLIT = "split", _("split-adjusted")
 
 
 class Stock(models.Model):
@@ -170,7 +171,7 @@ class DailyBar(models.Model):
 
     market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     day = models.DateField(_("day"))
     open = models.FloatField(_("open"))
     high = models.FloatField(_("high"))
@@ -228,7 +229,7 @@ class Series(models.Model):
 
     market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     bars = models.PositiveIntegerField(_("bars"), default=0)
     first_day = models.DateField(_("first bar"), null=True)
     last_day = models.DateField(_("last bar"), null=True)
@@ -261,7 +262,7 @@ class Correction(models.Model):
 
     market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     day = models.DateField(_("day"))
     bars = models.PositiveIntegerField(_("bars"), default=1)
     before = models.JSONField(_("before"), null=True)
@@ -312,7 +313,7 @@ class Finding(models.Model):
     )
     market = models.CharField(_("market"), max_length=3, choices=Market)
     symbol = models.CharField(_("code"), max_length=16)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     day = models.DateField(_("day"), null=True)
     kind = models.CharField(_("kind"), max_length=7, choices=FindingKind)
     code = models.CharField(_("error code"), max_length=40)

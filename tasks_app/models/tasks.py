@@ -47,7 +47,7 @@ class CollectionTask(models.Model):
     market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
     fallbacks = models.JSONField(_("further sources"), default=list, blank=True)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     start_date = models.DateField(_("first day"))
     end_date = models.DateField(_("last day"))
     stock_codes = models.JSONField(_("stock codes"), null=True, blank=True)

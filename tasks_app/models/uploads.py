@@ -30,7 +30,7 @@ class Upload(models.Model):
 
     name = models.CharField(_("file"), max_length=150)
     market = models.CharField(_("market"), max_length=3, choices=Market, blank=True)
-    adjust = models.CharField(_("adjustment"), max_length=3, choices=Adjust, blank=True, default="")
+    adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     size = models.PositiveBigIntegerField(_("bytes"))
     token = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
     state = models.CharField(

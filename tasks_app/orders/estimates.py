@@ -39,9 +39,22 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     known, unknown = orders.split_known(order, conf)
     stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
+    if requests is not None:
+        requests += _adjustment_requests(order, stocks or 0, conf)
     paces, limits = _recent_paces(order.source), registry.limits(order.source, conf)
     low, high = _duration(stocks or 0, requests or 0, paces, limits)
     return Estimate(stocks, requests, low, high, len(paces), limits, unknown)
+
+
+def _adjustment_requests(order: Order, stocks: int, conf: Conf) -> int:
+    """Returns the requests for factors and corporate actions: of stocks without bars, or of all anew."""
+    traits = registry.traits(order.source, conf)
+    offered = (traits.factor_markets, traits.action_markets)
+    contents = sum(order.market in markets for markets in offered)
+    if order.adjust or not (contents and conf.adjustment_data):
+        return 0
+    stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
+    return contents * (stocks if order.force_update else max(0, stocks - stored.count()))
 
 
 def _duration(

@@ -79,3 +79,17 @@ def within_price_limit(columns: Sequence[Column], limit: float, tick: float) -> 
             for high, low, before in zip(highs, lows, prev_closes, strict=True)
         ]
     )
+
+
+def without_jumps(columns: Sequence[Column], jump: float) -> bool:
+    """Returns whether every open is within a factor `jump` of the close before, all prices being positive."""
+    _, opens, _, lows, closes, *_ = columns
+    return (
+        min(lows) > 0
+        and all(
+            [  # noqa: C419 - faster
+                close < opened * jump and opened < close * jump
+                for opened, close in zip(opens[1:], closes, strict=False)
+            ]
+        )
+    )

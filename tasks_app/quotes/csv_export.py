@@ -1,7 +1,7 @@
 """Stored bars as streamed CSV."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 from django.http import StreamingHttpResponse
 
 from tasks_app.models import DailyBar
+from tasks_app.quotes.adjusted_prices import Basis
 from tasks_app.quotes.series import bars_of, joined_bars
 from tasks_app.sources.security_codes import exported_code
 
@@ -16,7 +17,8 @@ VALUES = (
     *("day", "open", "high", "low", "close", "prev_close", "volume", "amount", "amplitude"),
     *("change", "change_pct", "turnover", "source", "collected_at"),
 )
-COLUMNS = ("market", "code", "adjust", *VALUES)
+BASIS = ("basis", "factor_source", "factors_at")  # where the prices come from: `adjusted_prices.Basis`
+COLUMNS = ("market", "code", "adjust", *VALUES, *BASIS)
 MAX_ROWS = 100_000
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -29,20 +31,30 @@ class _Echo:
 
 
 def bar_rows(
-    market: str, code: str, adjust: str = "", *, joined: bool = True, **filters: Any
+    market: str, code: str, basis: Basis, *, joined: bool = True, **filters: Any
 ) -> QuerySet[DailyBar, dict[str, Any]]:
-    """Returns a stock's bars as dicts with the keys of `COLUMNS`.
+    """Returns a stock's stored bars for this basis as dicts; `on_basis` makes rows of `COLUMNS` of them.
 
-    `joined`: with those that are stored under its earlier codes; each row names the code it is stored under.
+    `joined`: unadjusted ones with those that are stored under its earlier codes; each row names the code it
+    is stored under. Factors are those of one code, so computed prices are not joined.
     """
-    bars = (joined_bars if joined else bars_of)(market, code, adjust).filter(**filters)
+    read = joined_bars if joined and not basis.adjust else bars_of
+    bars = read(market, code, basis.read_adjust).filter(**basis.days).filter(**filters)
     rows: QuerySet[DailyBar, dict[str, Any]] = bars.values(*VALUES, "market", "adjust", code=F("symbol"))
     return rows
 
 
-def download_response(rows: QuerySet[Any, dict[str, Any]], name: str) -> StreamingHttpResponse:
+def on_basis(rows: Iterable[dict[str, Any]], basis: Basis) -> Iterator[dict[str, Any]]:
+    """Yields the rows with the prices of the basis, and what it is."""
+    origin = {"factor_source": basis.source, "factors_at": basis.fetched_at}
+    for row in basis.adjust_rows(rows):
+        yield {**row, "adjust": basis.adjust, "basis": basis.kind, **origin}
+
+
+def download_response(rows: QuerySet[Any, dict[str, Any]], name: str, basis: Basis) -> StreamingHttpResponse:
     """Returns at most MAX_ROWS rows in ascending date order as a file, in constant memory."""
-    return csv_response(rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000), name)
+    ordered = rows.order_by("day")[:MAX_ROWS].iterator(chunk_size=1000)
+    return csv_response(on_basis(ordered, basis), name)
 
 
 def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResponse:

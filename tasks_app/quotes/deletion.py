@@ -16,13 +16,26 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.conf import SYNTHETIC_MARKET
-from tasks_app.models import Correction, DailyBar, Finding, Series, SilentAnswer, Stock, StockList
+from tasks_app.models import (
+    AdjustmentFactor,
+    AdjustmentTable,
+    CorporateAction,
+    Correction,
+    DailyBar,
+    Finding,
+    Series,
+    SilentAnswer,
+    Stock,
+    StockList,
+)
+from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import absences, coverage, date_ranges
 from tasks_app.quotes.date_ranges import DAY, DateRange
 from tasks_app.quotes.series import bars_of, withdraw_full_history
 
 BATCH = 5000  # rows; a larger batch would make others wait
+TABLES = 200  # of factors or corporate actions, in a batch
 SERIES_READ = 500  # in a batch, for those that hold no bar of the source
 
 
@@ -59,6 +72,7 @@ class Deleted(NamedTuple):
     corrections: int = 0
     findings: int = 0
     stocks: int = 0
+    adjustments: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,7 @@ class Contents:
     corrections: int
     findings: int
     lists: int
+    adjustments: int
 
     @property
     def bars(self) -> int:
@@ -87,7 +102,7 @@ class Contents:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.markets or self.corrections or self.findings or self.lists)
+        return not (self.markets or self.corrections or self.findings or self.lists or self.adjustments)
 
 
 def count_contents(selection: Selection) -> Contents:
@@ -109,6 +124,7 @@ def count_contents(selection: Selection) -> Contents:
         selection.rows(Correction).count(),
         selection.rows(Finding).count(),
         _lists(selection).count() if selection.has_all_days else 0,
+        _tables(selection).count() if selection.has_all_days else 0,
     )
 
 
@@ -128,6 +144,22 @@ def delete_records(selection: Selection) -> Deleted:
     selection.rows(SilentAnswer).delete()  # it may have quotes of these days when it is asked again
     corrections = _delete_some(selection.rows(Correction))
     return Deleted(corrections=corrections, findings=_delete_some(selection.rows(Finding)))
+
+
+def delete_adjustments(selection: Selection) -> Deleted:
+    """Deletes the source's factors and corporate actions, up to a batch of tables, each as a whole.
+
+    With days given they stay: a table without some of its ex days would be wrong for all prices before.
+    """
+    if not selection.has_all_days:
+        return Deleted()
+    tables = list(_tables(selection).order_by("pk")[:TABLES])
+    for table in tables:
+        key = {"market": table.market, "symbol": table.symbol, "source": table.source}
+        is_factors = table.content == AdjustmentContent.FACTORS
+        (AdjustmentFactor if is_factors else CorporateAction).objects.filter(**key).delete()
+        table.delete()
+    return Deleted(adjustments=len(tables))
 
 
 def delete_lists(selection: Selection) -> Deleted:
@@ -206,6 +238,10 @@ def _between(rows: QuerySet[Any], selection: Selection) -> QuerySet[Any]:
 
 def _lists(selection: Selection) -> QuerySet[StockList]:
     return StockList.objects.filter(source=selection.source, **selection.in_market())
+
+
+def _tables(selection: Selection) -> QuerySet[AdjustmentTable]:
+    return AdjustmentTable.objects.filter(source=selection.source, **selection.in_market())
 
 
 def _delete_some(rows: QuerySet[Any]) -> int:

@@ -23,6 +23,7 @@ MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's r
 LOT = 100  # shares; some vendors send whole lots only
 TICK = 0.01
 FIRST_BARS = 5  # after a listing, with other limits or none
+JUMP = 1.8  # times the close before, or less than one part of it: nearly a split of one into two
 LISTING_DELAY = timedelta(days=10)  # a first bar this long after the requested start is the listing's
 
 
@@ -54,6 +55,8 @@ class Context:
 
     `non_sessions` returns which of the days were not sessions; `previous_close` returns the last stored close
     before a day, None without one. `first_day` is the first day of the stored series, None without one.
+    `explains_jump` returns whether what sources told of ex days explains that the open of the second day and
+    the close of the first are so many times apart.
     """
 
     today: date
@@ -61,6 +64,7 @@ class Context:
     price_limits: PriceLimits | None = None
     previous_close: Callable[[date], float | None] = lambda day: None
     first_day: date | None = None
+    explains_jump: Callable[[date, date, float], bool] = lambda after, day, times: False
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,11 @@ def _flags(
     days = columns[0] if columns else [bar.day for bar in bars]
     by_day = {bar.day: bar for bar in bars}
     flags = [Issue("not_a_session", by_day[day]) for day in context.non_sessions(days)]
+    # Price limits tell what a jump is, where a market has them.
+    if bars and request.adjust in ("", "split") and context.price_limits is None:
+        flags += _unexplained_jumps(bars, columns, context)
     if request.adjust or not bars:
-        return flags
+        return sorted(flags, key=lambda flag: flag.day)
     if not columns or not column_checks.amounts_consistent(columns, TICK, MEAN_TOLERANCE, LOT):
         flags += _inconsistent_amounts(bars)
     limits = context.price_limits
@@ -174,6 +181,36 @@ def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: 
         if limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
             params = {"low": f"{bar.low:g}", "high": f"{bar.high:g}", "limit": f"{limit:.0%}"}
             yield Issue("jump_beyond_limit", bar, {**params, "before": f"{before:g}"})
+
+
+def _unexplained_jumps(
+    bars: Sequence[Bar], columns: Sequence[column_checks.Column] | None, context: Context
+) -> Iterator[Issue]:
+    """Flags bars whose prices are on another basis than those before: a split that nobody tells.
+
+    The open is at most 5/9 of the close before, or at least 9/5 of it, and neither the bar's own previous
+    close nor a factor or corporate action explains that.
+    """
+    first = bars[0]
+    is_oldest = context.first_day is None or first.day <= context.first_day
+    before = None if is_oldest else context.previous_close(first.day)
+    if _jump(before, first.open) < JUMP and columns and column_checks.without_jumps(columns, JUMP):
+        return
+    after = first.day - timedelta(days=1)
+    for bar in bars:
+        sent = _sent_previous_close(bar)
+        times = _jump(before, bar.open)
+        is_told = sent is not None and _jump(sent, bar.open) < JUMP
+        if times >= JUMP and not (is_told or context.explains_jump(after, bar.day, times)):
+            yield Issue("jump_without_factor", bar, {"open": f"{bar.open:g}", "before": f"{before:g}"})
+        before, after = bar.close, bar.day
+
+
+def _jump(before: float | None, opened: float) -> float:
+    """Returns how many times one price is the other; 1 for prices that can't be compared."""
+    if before is None or min(before, opened) <= 0:
+        return 1.0
+    return max(before, opened) / min(before, opened)
 
 
 def _sent_previous_close(bar: Bar) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from tasks_app.conf import Conf
@@ -62,6 +63,46 @@ class DayAnswer(dict[str, Bar]):
         self.suspended = frozenset(suspended)
 
 
+class Factor(NamedTuple):
+    """The adjustment factors of a stock from an ex day on, until its next ex day.
+
+    An unadjusted price times `hfq` is the backward-adjusted price; before the first ex day the factor is 1.
+    Times `qfq` it is the forward-adjusted one; None means `hfq` divided by the newest `hfq`. Decimals with
+    all of the vendor's digits: a float is no factor.
+    """
+
+    ex_day: date
+    hfq: Decimal
+    qfq: Decimal | None = None
+
+
+class CorporateAction(NamedTuple):
+    """A dividend, split or rights issue. What the vendor does not say is None or "", never a guess.
+
+    A payment of cash and of bonus shares on one day makes two of them.
+    """
+
+    kind: str  # dividend; split (also bonus shares and transfers from reserves); rights
+    ex_day: date | None = None
+    announced_on: date | None = None
+    record_day: date | None = None
+    paid_on: date | None = None
+    cash: Decimal | None = None  # per share, before tax, in the market's currency
+    ratio: Decimal | None = (
+        None  # new shares per held share: 1 if one is split into two, -0.9 if ten are merged
+    )
+    price: Decimal | None = None  # of a new share in a rights issue
+    note: str = ""  # the vendor's words, at most 200 characters
+
+
+class CorporateActions(list[CorporateAction]):
+    """The corporate actions of one stock, complete from `complete_from` on; None: all of them."""
+
+    def __init__(self, actions: Iterable[CorporateAction] = (), complete_from: date | None = None) -> None:
+        super().__init__(actions)
+        self.complete_from = complete_from
+
+
 class LeftAside(NamedTuple):
     """Something that a source did not use, such as a file, and an English sentence without full stop why."""
 
@@ -88,7 +129,8 @@ class Request:
     code: str
     start: date
     end: date
-    adjust: str = ""  # "" unadjusted, qfq (forward-adjusted) or hfq (backward-adjusted)
+    # "" unadjusted, qfq (forward-adjusted), hfq (backward-adjusted), split (adjusted for splits only)
+    adjust: str = ""
 
 
 class SourceError(Exception):
@@ -210,6 +252,34 @@ class SelectiveDaySource(DaySource, Protocol):
 
     def offers_day(self, market: str, day: date) -> bool:
         """Returns whether `fetch_day` can fetch this session. Must not block: it is given one second."""
+
+
+@runtime_checkable
+class FactorSource(Protocol):
+    """A `Source` that also has the adjustment factors of its stocks.
+
+    `factor_markets` names the markets for which it has them; by default all of its own.
+    """
+
+    def fetch_factors(self, market: str, code: str) -> Iterable[Factor]:
+        """Returns all factors of the stock, one per ex day; none for a stock that never had one.
+
+        They replace the stored ones as a whole. One request at the source's rate limit, made together with
+        a request for unadjusted bars. Raises as `Source.fetch` does; the bars are stored all the same.
+        """
+
+
+@runtime_checkable
+class ActionSource(Protocol):
+    """A `Source` that also has the corporate actions of its stocks, in `action_markets` (as above)."""
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> Iterable[CorporateAction]:
+        """Returns the stock's corporate actions; a plain list replaces the stored ones as a whole.
+
+        `since` is the last ex day that is stored, None if none is. A source that has to be asked year by
+        year may return only those of the last years, as `CorporateActions` with `complete_from`: stored
+        ones before that day are kept. Requested and raises as `FactorSource.fetch_factors`.
+        """
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import gzip
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date
+from decimal import Decimal
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from typing import ClassVar, Self
 
 from tasks_app.conf import Conf
-from tasks_app.sources.base import Bar, Request, Symbol, UnknownStock, check_served
+from tasks_app.sources.base import Bar, CorporateAction, Request, Symbol, UnknownStock, check_served
 
 DATA = Path(__file__).parent / "data" / "sample_us_daily.csv.gz"
 # `listed_on` only where the data begin with the stock's first day of trading.
@@ -23,6 +24,11 @@ SYMBOLS = (
     Symbol("IBM", "IBM", "NYSE"),
     Symbol("MSFT", "Microsoft", "NASDAQ"),
 )
+# The days from which one share was two; the closes show it. IBM, GOOG and FB had no split in these years.
+SPLITS = {
+    "AAPL": (date(2000, 6, 21), date(2005, 2, 28)),
+    "MSFT": (date(2003, 2, 18),),
+}
 
 
 @cache
@@ -56,6 +62,14 @@ class SampleSource:
         """Returns the five stocks. Raises `Permanent` for a market other than US."""
         check_served(self, market)
         return SYMBOLS
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> Sequence[CorporateAction]:
+        """Returns the stock's splits within the data. Their dividends are not shipped."""
+        check_served(self, market)
+        return [
+            CorporateAction("split", ex_day, ratio=Decimal(1), note="2 for 1")
+            for ex_day in SPLITS.get(code, ())
+        ]
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars from `start` to `end`; none outside 2000-03-01 to 2013-03-01."""

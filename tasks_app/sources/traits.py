@@ -37,6 +37,8 @@ class SourceTraits:
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
+    factor_markets: tuple[str, ...] = ()  # markets for whose stocks it has adjustment factors
+    action_markets: tuple[str, ...] = ()  # markets for whose stocks it has corporate actions
     selects_days: bool = False  # it has `offers_day`, which limits it to some days
 
     def serves_days(self, market: str, adjust: str) -> bool:
@@ -97,6 +99,11 @@ def read_traits(source: type[Source]) -> SourceTraits:
         ZoneInfo(zone)
     except (TypeError, ValueError, OSError, KeyError) as error:
         raise InvalidSource(f"its time_zone must be the name of a time zone, not {zone!r}") from error
+
+    def markets_of(method: str, attribute: str) -> tuple[str, ...]:
+        has_method = callable(getattr(source, method, None))
+        return some_of(ALL_MARKETS, attribute, source.markets) if has_method else ()
+
     serves_days = callable(getattr(source, "fetch_day", None))
     return SourceTraits(
         limits=Limits(
@@ -114,7 +121,9 @@ def read_traits(source: type[Source]) -> SourceTraits:
         is_synthetic=bool(getattr(source, "synthetic", False)),
         ready_at=_time_of_day(getattr(source, "ready_at", None)),
         required_setting=str(getattr(source, "needs", "")),
-        day_markets=some_of(ALL_MARKETS, "day_markets", source.markets) if serves_days else (),
+        day_markets=markets_of("fetch_day", "day_markets"),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
+        factor_markets=markets_of("fetch_factors", "factor_markets"),
+        action_markets=markets_of("fetch_actions", "action_markets"),
         selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )

@@ -3,6 +3,7 @@
 import csv
 import json
 from datetime import date, timedelta
+from decimal import Decimal
 from urllib.parse import urlencode
 
 import pytest
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_app.market import calendars
 from tasks_app.models import (
+    AdjustmentTable,
     CalendarDay,
     CodeChange,
     CollectionItem,
@@ -20,7 +22,9 @@ from tasks_app.models import (
     Series,
     Stock,
 )
+from tasks_app.quotes import adjustment_data
 from tasks_app.quotes.csv_export import COLUMNS
+from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import make_task, make_user
 
@@ -62,7 +66,60 @@ def lines(answer):
     return list(csv.reader(b"".join(answer.streaming_content).decode().splitlines()))
 
 
+def make_halved_stock():
+    """Makes a stock whose price halved on the third day, with its factors and corporate actions."""
+    stock, ex_day = make_stock("600000", "CN"), MONDAY + timedelta(2)
+    make_series(stock, 0, 1, 2, open=10, high=10, low=10, close=10)
+    DailyBar.objects.filter(day=ex_day).update(open=5, high=5, low=5, close=5)
+    adjustment_data.replace_factors("CN", "600000", "baostock", [Factor(ex_day, Decimal("2"))], ex_day)
+    bonus = CorporateAction("split", ex_day, record_day=MONDAY, ratio=Decimal("1.0"), note="10转10")
+    adjustment_data.replace_actions("CN", "600000", "baostock", CorporateActions([bonus], MONDAY), ex_day)
+    return stock
+
+
 # ---------------------------------------------------------------- the page
+
+
+def test_page_says_which_series_are_computed_and_from_what():
+    stock = make_halved_stock()
+    client = superuser_client()
+    text = text_of(client.get(page(stock), {"adjust": "qfq"}))
+    assert "forward adjusted 3 · computed" in text
+    assert "Computed from the unadjusted bars and what baostock sent on" in text
+    assert "Show the series as a source sent it" not in text
+    assert data(client, stock, adjust="qfq").json()["close"] == [5.0, 5.0, 5.0]
+    assert data(client, stock).json()["close"] == [10, 10, 5]
+    make_series(stock, 0, 1, 2, adjust="qfq", open=7, high=7, low=7, close=7)
+    body = client.get(page(stock), {"adjust": "qfq"}).content.decode()
+    assert "?adjust=qfq&amp;basis=stored" in body
+    text = text_of(client.get(page(stock), {"adjust": "qfq", "basis": "stored"}))
+    assert "forward adjusted 3 · stored" in text
+    assert "Stored as a source sent it. Show the series as computed" in text
+    assert data(client, stock, adjust="qfq", basis="stored").json()["close"] == [7, 7, 7]
+    file = client.get(url("tasks_app_stock_csv", stock.pk), {"adjust": "qfq"})
+    assert [(line[COLUMNS.index("close")], line[COLUMNS.index("basis")]) for line in lines(file)[1:]] == [
+        ("5.0", "computed")
+    ] * 3
+
+
+def test_page_warns_of_an_ex_day_without_a_factor():
+    stock = make_halved_stock()
+    AdjustmentTable.objects.update(lacks=MONDAY + timedelta(2))
+    text = text_of(superuser_client().get(page(stock), {"adjust": "hfq"}))
+    assert "It ends before 2024-01-10, an ex day whose factor is not known yet." in text
+
+
+def test_corporate_actions_are_listed_by_source():
+    client = superuser_client()
+    text = text_of(client.get(page(make_halved_stock())))
+    assert "Complete from 2024-01-08 on only." in text
+    assert "2024-01-10 split or bonus shares 1.0 new shares per share – 2024-01-08" in text
+    stock = make_stock()
+    make_series(stock, 0)
+    assert "Not asked yet, or no source that was asked tells them." in text_of(client.get(page(stock)))
+    adjustment_data.replace_actions("US", "AAPL", "sample", CorporateActions(), MONDAY)
+    text = text_of(client.get(page(stock)))
+    assert "None: the source says that there were no dividends, splits or rights issues." in text
 
 
 def test_page_shows_stock_and_series_facts():

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import time
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ from tasks_app import lifecycle
 from tasks_app.errors import TaskNotRunning
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
+from tasks_app.quotes import adjustment_data
+from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import client_of, make_bars, make_stock
 from tests.factories import ACTOR, finish, make_ended, make_user
 from tools.worker_machine import PATIENCE
@@ -41,6 +45,8 @@ OPERATIONS = {
     ("get", f"{API}/coverage"): {401},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
+    ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {401, 404},
+    ("get", f"{API}/quotes/{{market}}/{{code}}/actions"): {401, 404},
     ("get", "/healthz"): set(),
     ("get", "/readyz"): {503},
 }
@@ -84,6 +90,10 @@ def test_schema_errors_have_examples(schema):
 def test_response_keys_equal_the_schema(schema):
     client = client_of(make_user("root", is_superuser=True))
     make_bars(make_stock("US", "AAPL"), 1)
+    day = date(2024, 1, 2)
+    adjustment_data.replace_factors("US", "AAPL", "sample", [Factor(day, Decimal(2))], day)
+    actions = CorporateActions([CorporateAction("split", day, ratio=Decimal(1))])
+    adjustment_data.replace_actions("US", "AAPL", "sample", actions, day)
     body = {
         "start_date": "2024-01-01",
         "end_date": "2024-01-02",
@@ -95,6 +105,9 @@ def test_response_keys_equal_the_schema(schema):
     current = client.get(f"{API}/current-task").json()
     finish(task, ItemState.FAILED, error_code="timeout")
     stocks = client.get(f"{API}/stock-list").json()
+    factors, actions = (
+        client.get(f"{API}/quotes/US/AAPL/{name}").json()[0] for name in ("factors", "actions")
+    )
     responses = {
         "StartedAnswer": started,
         "RunningAnswer": current["current_task"],
@@ -104,6 +117,10 @@ def test_response_keys_equal_the_schema(schema):
         "StockListAnswer": stocks,
         "StockAnswer": stocks["stocks"][0],
         "BarAnswer": client.get(f"{API}/quotes/US/AAPL").json()[0],
+        "FactorTableAnswer": factors,
+        "FactorAnswer": factors["factors"][0],
+        "ActionTableAnswer": actions,
+        "ActionAnswer": actions["actions"][0],
         "AliveAnswer": client.get("/healthz").json(),
         "ReadyAnswer": client.get("/readyz").json(),
     }

@@ -3,13 +3,16 @@
 import csv
 import io
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
 from tasks_app.market.calendars import load_calendar
-from tasks_app.models import CodeChange, Series, Stock, SyntheticSource
+from tasks_app.models import AdjustmentTable, CodeChange, Series, Stock, SyntheticSource
+from tasks_app.quotes import adjustment_data
 from tasks_app.quotes.csv_export import escape_formula
+from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tasks_app.sources.security_codes import canonical_code
 from tests.api.factories import BASE, client_of, make_bars, make_stock
 from tests.factories import make_user
@@ -338,3 +341,64 @@ def test_gaps_say_why_days_have_no_bar(client):
     assert chinese[0]["message"] == "sample 的K线止于 2024-01-04（请求于 2024-02-01）"
     assert client.get(f"{BASE}/quotes/US/NONE/gaps").status_code == 404
     assert client.get(f"{BASE}/quotes/US/AAPL/gaps?limit=0").status_code == 400
+
+
+@pytest.fixture
+def split_stock():
+    """A stock whose price halved on the third day, with factors and corporate actions of that day."""
+    stock, ex_day = make_stock("CN", "600000"), date(2024, 1, 3)
+    make_bars(stock, 2, open=10.0, high=10.0, low=10.0, close=10.0)
+    make_bars(stock, 1, ex_day, open=5.0, high=5.0, low=5.0, close=5.0, prev_close=5.0)
+    Series.objects.create(
+        market="CN", symbol="600000", bars=3, first_day=date(2024, 1, 1), last_day=ex_day, covered=[]
+    )
+    factors = [Factor(ex_day, Decimal("2.000000"))]
+    adjustment_data.replace_factors("CN", "600000", "sample", factors, ex_day)
+    split = CorporateAction("split", ex_day, record_day=date(2024, 1, 2), ratio=Decimal("1"), note="10转10")
+    announced = CorporateAction("dividend", announced_on=ex_day, cash=Decimal("0.10"))
+    actions = CorporateActions([split, announced])
+    adjustment_data.replace_actions("CN", "600000", "sample", actions, ex_day)
+    return stock
+
+
+def test_adjusted_bars_are_computed_and_say_so(client, split_stock):
+    rows = client.get(f"{BASE}/quotes/CN/600000?adjust=qfq&limit=2").json()
+    assert [row["close"] for row in rows] == [5.0, 5.0]
+    assert (rows[0]["adjust"], rows[0]["basis"], rows[0]["factor_source"]) == ("qfq", "computed", "sample")
+    table = AdjustmentTable.objects.get(content="factors")
+    assert datetime.fromisoformat(rows[0]["factors_at"]) == table.fetched_at
+    response = client.get(f"{BASE}/quotes/CN/600000?adjust=split&start=2024-01-02&format=csv")
+    assert [(row["close"], row["volume"]) for row in read_csv(response)] == [("5.0", "200"), ("5.0", "100")]
+    plain = client.get(f"{BASE}/quotes/CN/600000").json()[0]
+    assert (plain["close"], plain["basis"], plain["factors_at"]) == (10.0, "stored", None)
+
+
+def test_wanted_basis_is_read_or_missing(client, split_stock):
+    url = f"{BASE}/quotes/CN/600000?adjust=hfq&basis="
+    assert client.get(f"{url}stored").json() == []
+    assert [row["close"] for row in client.get(f"{url}computed").json()] == [10.0, 10.0, 10.0]
+    make_stock("US", "AAPL")
+    response = client.get(f"{BASE}/quotes/US/AAPL?adjust=qfq&basis=computed")
+    assert response.status_code == 404
+    assert "unadjusted bars with adjustment factors" in response.json()["detail"]
+    assert client.get(f"{url}guessed").status_code == 400
+
+
+def test_factors_and_actions_are_told_by_source(client, split_stock):
+    tables = client.get(f"{BASE}/quotes/CN/600000/factors").json()
+    assert [(t["source"], t["until"], t["lacks"]) for t in tables] == [("sample", "2024-01-03", None)]
+    assert tables[0]["factors"] == [{"ex_day": "2024-01-03", "hfq": "2.000000", "qfq": ""}]
+    (table,) = client.get(f"{BASE}/quotes/CN/600000/actions").json()
+    assert [action["kind"] for action in table["actions"]] == ["dividend", "split"], "the announced one first"
+    assert table["actions"][1] == {
+        "kind": "split",
+        "ex_day": "2024-01-03",
+        "announced_on": None,
+        "record_day": "2024-01-02",
+        "paid_on": None,
+        "cash": "",
+        "ratio": "1",
+        "price": "",
+        "note": "10转10",
+    }
+    assert client.get(f"{BASE}/quotes/CN/999999/factors").status_code == 404

@@ -6,6 +6,7 @@ with zlib. `python -m tests.fakes.baostock_server` serves until Ctrl-C, for manu
 """
 
 import json
+import math
 import random
 import socket
 import socketserver
@@ -16,18 +17,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 SPLIT, END = "\1", b"<![CDATA[]]>\n"
 VERSION, HEADER = "00.9.40", 21
 PAGE = 2000
-LOGIN, KLINES, DAY, BASIC = "00", "95", "98", "45"
+LOGIN, KLINES, DAY, BASIC, FACTORS, DIVIDENDS = "00", "95", "98", "45", "15", "13"
 EXCEPTION = "04"
-ANSWERS = {EXCEPTION: EXCEPTION, LOGIN: "01", KLINES: "96", DAY: "99", BASIC: "46"}
+ANSWERS = {
+    EXCEPTION: EXCEPTION,
+    LOGIN: "01",
+    KLINES: "96",
+    DAY: "99",
+    BASIC: "46",
+    FACTORS: "16",
+    DIVIDENDS: "14",
+}
 COMPRESSED = {KLINES, DAY}
 FIELDS = (
     "date,code,open,high,low,close,preclose,volume,amount,adjustflag,turn,tradestatus,pctChg,"
     "peTTM,pbMRQ,psTTM,pcfNcfTTM,isST"
+)
+FACTOR_FIELDS = "code,dividOperateDate,foreAdjustFactor,backAdjustFactor,adjustFactor"
+DIVIDEND_FIELDS = (
+    "code,dividPreNoticeDate,dividAgmPumDate,dividPlanAnnounceDate,dividPlanDate,dividRegistDate,"
+    "dividOperateDate,dividPayDate,dividStockMarketDate,dividCashPsBeforeTax,dividCashPsAfterTax,"
+    "dividStocksPs,dividCashStock,dividReserveToStockPs"
 )
 BASIC_FIELDS = "code,code_name,ipoDate,outDate,type,status"
 TODAY = date(2024, 6, 14)  # a Friday, the last day with quotes
@@ -45,13 +61,36 @@ class ListedStock:
     suspended: frozenset[date] = frozenset()
     dividends: tuple[tuple[date, float], ...] = ()
 
-    def divisor(self, day: date, flag: str) -> float:
-        """Returns the divisor of the price without dividends: flag 1 hfq, 2 qfq, 3 unadjusted."""
-        paid = [factor for since, factor in self.dividends if flag == "2" or since <= day]
-        product = 1.0
-        for factor in paid:
-            product *= factor
-        return 1.0 if flag == "1" else product
+    def divisor(self, day: date) -> float:
+        """Returns the divisor of the price without dividends, which gives the unadjusted price."""
+        return math.prod(factor for since, factor in self.dividends if since <= day)
+
+    def factor(self, day: date, flag: str) -> Decimal:
+        """Returns what the unadjusted price is multiplied by: flag 1 hfq, 2 qfq, 3 none."""
+        if flag == "3":
+            return Decimal(1)
+        over = self.divisor(date.max) if flag == "2" else 1.0
+        return Decimal(f"{self.divisor(day) / over:.6f}")
+
+    def factor_rows(self) -> list[list[str]]:
+        """Returns the rows of its factors by ex day, the first from its listing on, as the vendor does."""
+        rows = []
+        for day in (self.ipo, *(since for since, _ in self.dividends)):
+            back = str(self.factor(day, "1"))
+            rows.append([self.code, day.isoformat(), str(self.factor(day, "2")), back, back])
+        return rows
+
+    def dividend_rows(self, year: str) -> list[list[str]]:
+        """Returns its payments with an ex day in the year: 8 shares for 10 and 0.5 yuan each."""
+        return [
+            [
+                *(self.code, "", "", (since - timedelta(days=60)).isoformat(), ""),
+                *((since - timedelta(days=1)).isoformat(), since.isoformat(), since.isoformat(), ""),
+                *("0.5", "0.45或0.5", "0.300000", "10送3转5派5元", "0.500000"),
+            ]
+            for since, _ in self.dividends
+            if since.isoformat().startswith(year)
+        ]
 
     def has_row(self, day: date) -> bool:
         """Returns whether there is a row for the day: a weekday while listed, suspended or not."""
@@ -66,15 +105,16 @@ class ListedStock:
     def row(self, day: date, flag: str) -> dict[str, str]:
         """Returns the day as the vendor sends it: text, four decimals."""
         before, opened, high, low, close = self._prices(day)
-        divisor = self.divisor(day, flag)
+        divisor, factor = self.divisor(day), self.factor(day, flag)
         draw = random.Random(f"{self.code}/{day}/volume")
         volume = draw.randrange(100_000, 9_000_000)
-        amount = volume * (high + low) / 2 / self.divisor(day, "3")
+        amount = volume * (high + low) / 2 / divisor
         if day in self.suspended:
             opened = high = low = close = before
             volume, amount = 0, 0.0
         prices = {"open": opened, "high": high, "low": low, "close": close, "preclose": before}
-        texts = {name: f"{price / divisor:.4f}" for name, price in prices.items()}
+        unadjusted = {name: Decimal(f"{price / divisor:.4f}") for name, price in prices.items()}
+        texts = {name: f"{price * factor:.4f}" for name, price in unadjusted.items()}
         trading = volume > 0
         return {
             **texts,
@@ -191,7 +231,7 @@ class Connection(socketserver.StreamRequestHandler):
         """Answers one request. Returns False to close the connection."""
         kind, arguments = self._read(line)
         self.vendor.requests.append(arguments)
-        code = arguments[4] if kind in (KLINES, BASIC) else ""
+        code = arguments[4] if kind in (KLINES, BASIC, FACTORS, DIVIDENDS) else ""
         mode = self.vendor.failure_mode(code, arguments[0])
         if mode == "cut":
             mode = "reset" if arguments[2] != "1" else ""
@@ -223,7 +263,9 @@ class Connection(socketserver.StreamRequestHandler):
         ok = ["0", "success", *arguments[:2]]
         if kind == LOGIN:
             return SPLIT.join(ok)
-        records, fields = {KLINES: self._klines, DAY: self._day, BASIC: self._basic}[kind](arguments)
+        answers = {KLINES: self._klines, DAY: self._day, BASIC: self._basic}
+        answers |= {FACTORS: self._factors, DIVIDENDS: self._dividends}
+        records, fields = answers[kind](arguments)
         if mode == "empty":
             records = []
         if mode == "late":
@@ -237,6 +279,8 @@ class Connection(socketserver.StreamRequestHandler):
         # An empty answer has no JSON at all.
         record = json.dumps({"record": shown}, ensure_ascii=False) if shown else ""
         rest = [arguments[4], fields, *arguments[6:10]] if kind == KLINES else [*arguments[4:6], fields]
+        if kind in (FACTORS, DIVIDENDS):
+            rest = [*arguments[4:7], fields]
         return SPLIT.join([*ok, str(page), str(PAGE), record, *rest])
 
     def _klines(self, arguments: list[str]) -> tuple[list[list[str]], str]:
@@ -250,6 +294,18 @@ class Connection(socketserver.StreamRequestHandler):
         day = date.fromisoformat(arguments[2])
         stocks = [x for x in self.vendor.listings.values() if x.kind == "1" and x.has_row(day)]
         return [_pick(stock.row(day, "3"), FIELDS) for stock in stocks], FIELDS
+
+    def _factors(self, arguments: list[str]) -> tuple[list[list[str]], str]:
+        code, start, end = arguments[4:7]
+        listing = self.vendor.listings.get(code)
+        rows = listing.factor_rows() if listing else []
+        return [row for row in rows if start <= row[1] <= end], FACTOR_FIELDS
+
+    def _dividends(self, arguments: list[str]) -> tuple[list[list[str]], str]:
+        code, year, kind = arguments[4:7]
+        assert kind == "operate"
+        listing = self.vendor.listings.get(code)
+        return listing.dividend_rows(year) if listing else [], DIVIDEND_FIELDS
 
     def _basic(self, arguments: list[str]) -> tuple[list[list[str]], str]:
         wanted = arguments[4]

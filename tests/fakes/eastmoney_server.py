@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -98,6 +99,32 @@ class Security:
         swing, moved = (f"{percent:.2f}" for percent in percents)
         return [day.isoformat(), *prices, str(lots), f"{amount:.2f}", swing, moved, f"{change:.2f}", "0.52"]
 
+    def factors(self) -> str:
+        """Returns Sina's table of its backward factors, the newest first; each takes its cash off."""
+        factor, rows = Decimal(1), [{"d": "1900-01-01", "f": "1.0000000000000000"}]
+        for ex_day, cash in sorted(self.dividends.items()):
+            before = [d for d in self.days() if d < ex_day][-1]
+            close = Decimal(self.kline(before, None, NONE)[2])
+            factor = factor * close / (close - Decimal(str(cash)))
+            rows.insert(0, {"d": ex_day.isoformat(), "f": f"{factor:.16f}"})
+        return f"var x={json.dumps({'total': len(rows), 'data': rows})}\n/* sina */"
+
+    def payments(self) -> dict[str, Any]:
+        """Returns Eastmoney's dividends of it: cash per ten shares, in the order of AKShare's columns."""
+        rows: list[dict[str, Any]] = []
+        for ex_day, cash in sorted(self.dividends.items(), reverse=True):
+            known = {
+                8: cash * 10,
+                10: f"{ex_day - timedelta(1)} 00:00:00",
+                11: f"{ex_day} 00:00:00",
+                14: f"10派{cash * 10:g}元",
+                25: f"{ex_day - timedelta(50)} 00:00:00",
+            }
+            rows.append({f"C{n}": known.get(n) for n in range(30)})
+        if not rows:
+            return {"result": None, "success": False, "message": "返回数据为空", "code": 9201}
+        return {"result": {"pages": 1, "data": rows}, "success": True, "code": 0}
+
     def klines(self, fqt: str, month: bool = False) -> list[list[str]]:
         """Returns all its bars, or the last one of each month."""
         days = self.days()
@@ -150,11 +177,11 @@ def listings() -> dict[str, Security]:
 class FakeEastmoney:
     """What the server lists, how it fails, and the requests that it received.
 
-    `failures` maps a kind of request ("kline", "clist", "sse", "szse", "bse") or a security's id to a
-    mode: `null` (data: null), `relay` (known, but no bars), `ban` (close without answer), `hang`,
-    `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes no longer in lots), `late`
-    (only the last 20 bars), `short` (a list's page with half its rows), `broken` (half an answer). A
-    list of modes is used up one by one; None means no failure.
+    `failures` maps a kind of request ("kline", "clist", "factors", "payments", "sse", "szse", "bse") or a
+    security's id, its quotes, to a mode: `null` (data: null), `relay` (known, but no bars), `ban` (close
+    without answer), `hang`, `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes not
+    in lots), `late` (only the last 20 bars), `short` (a list's page with half its rows), `broken` (half an
+    answer). A list of modes is used up one by one; None means no failure.
     """
 
     listings: dict[str, Security] = field(default_factory=listings)
@@ -293,13 +320,14 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(path.query).items()}
         kind = self.kind(path.path)
-        key = query.get("secid") or query.get("fs") or ""
+        key = query.get("secid") or query.get("fs") or self.security_id(kind, path.path, query)
         with self.vendor.lock:
             self.vendor.requests.append((kind, key))
             self.vendor.open += 1
             self.vendor.max_open = max(self.vendor.max_open, self.vendor.open)
         try:
-            self.answer(kind, query, self.vendor.failure_mode(key, kind))
+            keys = (kind,) if kind in ("factors", "payments") else (key, kind)
+            self.answer(kind, query, self.vendor.failure_mode(*keys), key)
         finally:
             with self.vendor.lock:
                 self.vendor.open -= 1
@@ -311,10 +339,19 @@ class Handler(BaseHTTPRequestHandler):
     def kind(self, path: str) -> str:
         """Returns the kind of a request by host and path."""
         if self.host.endswith("eastmoney.com"):
-            return {"/api/qt/stock/kline/get": "kline", "/api/qt/clist/get": "clist"}.get(path, "")
+            kinds = {"/api/qt/stock/kline/get": "kline", "/api/qt/clist/get": "clist"}
+            return (kinds | {"/api/data/v1/get": "payments"}).get(path, "")
+        if self.host == "finance.sina.com.cn" and path.endswith("/hfq.js"):
+            return "factors"
         return {"query.sse.com.cn": "sse", "www.szse.cn": "szse", "www.bse.cn": "bse"}.get(self.host, "")
 
-    def answer(self, kind: str, query: dict[str, str], mode: str) -> None:
+    def security_id(self, kind: str, path: str, query: dict[str, str]) -> str:
+        """Returns the security of a request for factors or payments; "" for others."""
+        code = path.split("/")[-2][2:] if kind == "factors" else query.get("filter", "")[-8:-2]
+        known = [x for x in self.vendor.listings if x in (f"0.{code}", f"1.{code}")]
+        return known[0] if kind in ("factors", "payments") and known else ""
+
+    def answer(self, kind: str, query: dict[str, str], mode: str, key: str) -> None:
         if mode == "ban":
             self.close_connection = True
         elif mode == "hang":
@@ -327,11 +364,14 @@ class Handler(BaseHTTPRequestHandler):
                 int(mode), "<html>busy</html>", "text/html", {"Retry-After": "7"} if mode == "429" else {}
             )
         else:
-            body = self.body(kind, query, mode)
+            body = self.body(kind, query, mode, key)
             self.send(200 if body else 404, body[: len(body) // 2] if mode == "broken" else body)
 
-    def body(self, kind: str, query: dict[str, str], mode: str) -> str | bytes:
+    def body(self, kind: str, query: dict[str, str], mode: str, key: str) -> str | bytes:
         """Returns the body of an answer, "" for an unknown request."""
+        if kind in ("factors", "payments"):
+            listing = self.vendor.listings[key]
+            return listing.factors() if kind == "factors" else json.dumps(listing.payments())
         if kind == "kline":
             return json.dumps(self.vendor.kline_payload(query, mode))
         if kind == "clist":

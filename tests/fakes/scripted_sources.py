@@ -92,11 +92,27 @@ class ByDay(First):
         return type(self).days(day)  # type: ignore[no-any-return]
 
 
+class Teller(ByDay):
+    """Has factors and corporate actions as well, by its scripts `factors` and `actions`."""
+
+    name = "teller"
+    factors: Callable[[str], Any] = staticmethod(lambda code: [])  # type: ignore[assignment]
+    actions: Callable[[str, date | None], Any] = staticmethod(lambda code, since: [])  # type: ignore[assignment]
+
+    def fetch_factors(self, market: str, code: str) -> Any:
+        self.calls.append(f"factors {code}")
+        return type(self).factors(code)
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> Any:
+        self.calls.append(f"actions {code}")
+        return type(self).actions(code, since)
+
+
 def whole_market(day: date) -> dict[str, Bar]:
     return {f"{n:06d}": make_bar(day=day) for n in range(1, STOCKS + 1)}
 
 
-SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay)
+SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay, Teller)
 
 
 def with_scripted_sources(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:

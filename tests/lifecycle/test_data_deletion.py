@@ -1,10 +1,11 @@
 """Deleting what a source stored: what goes, what stays, and that no task runs beside it."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
-from tasks_app import errors, lifecycle
+from tasks_app import errors, lifecycle, models
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import (
     CollectionTask,
@@ -17,8 +18,9 @@ from tasks_app.models import (
     StockList,
 )
 from tasks_app.models.tasks import Channel
-from tasks_app.quotes import date_ranges, deletion
+from tasks_app.quotes import adjustment_data, date_ranges, deletion
 from tasks_app.quotes.deletion import Selection
+from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.factories import ACTOR, make_task, make_user
 from tests.fakes.scripted_sources import with_scripted_sources
 from tools.in_process import work
@@ -207,3 +209,18 @@ def test_real_stocks_stay_without_their_bars(settings, monkeypatch):
     delete(Selection("first"))
     assert Stock.objects.get().name == "浦发银行"
     assert not DailyBar.objects.exists()
+
+
+def test_factors_and_actions_go_with_all_days_of_their_source():
+    day = date(2024, 3, 5)
+    for source in ("csv", "first"):
+        factors = [Factor(day, Decimal("2"))]
+        adjustment_data.replace_factors("CN", "600000", source, factors, day)
+        actions = CorporateActions([CorporateAction("split", day, ratio=Decimal(1))])
+        adjustment_data.replace_actions("CN", "600000", source, actions, day)
+    assert deletion.count_contents(Selection("csv", first=day)).is_empty
+    assert delete(Selection("csv", first=day)).adjustments == 0
+    assert deletion.count_contents(Selection("csv")).adjustments == 2
+    assert delete(Selection("csv")).adjustments == 2
+    for model in (models.AdjustmentTable, models.AdjustmentFactor, models.CorporateAction):
+        assert set(model.objects.values_list("source", flat=True)) == {"first"}

@@ -1,12 +1,15 @@
 """Findings and corrections are stored beside the bars and counted; their lists are bounded."""
 
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from django.utils.translation import override
 
 from tasks_app import errors
 from tasks_app.models import Correction, DailyBar, Finding, Stock
+from tasks_app.quotes import adjustment_data
+from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.fakes.recording_source import RecordingSource, make_bar, sessions, set_bars
 from tests.quotes.helpers import DAY, FIRST, LAST, collect
 
@@ -79,8 +82,55 @@ def test_bar_on_a_closed_day_is_flagged():
 
 
 def test_market_without_limits_flags_no_jump():
-    bars = [make_bar(day, 10.0 if day < DAY else 5.0) for day in sessions(FIRST, LAST, "US")]
+    bars = [make_bar(day, 10.0 if day < DAY else 6.0) for day in sessions(FIRST, LAST, "US")]
     assert collect_bars(bars, "AAPL", "US").rows_flagged == 0
+
+
+@pytest.mark.parametrize("after", [1.0, 5.0, 20.0])
+def test_jump_as_after_a_split_is_flagged(after):
+    bars = [make_bar(day, 10.0 if day < DAY else after) for day in sessions(FIRST, LAST, "US")]
+    assert collect_bars(bars, "AAPL", "US").rows_flagged == 1
+    assert listed("flagged") == [("jump_without_factor", DAY)]
+
+
+@pytest.mark.parametrize("told_by", ["factor", "action", "previous close"])
+def test_jump_that_is_told_is_not_flagged(told_by):
+    if told_by == "factor":
+        adjustment_data.replace_factors("US", "AAPL", "any", [Factor(DAY, Decimal(2))], LAST)
+    elif told_by == "action":
+        split = CorporateAction("split", DAY, ratio=Decimal(1))
+        adjustment_data.replace_actions("US", "AAPL", "any", CorporateActions([split]), LAST)
+    sent = {"prev_close": 5.0} if told_by == "previous close" else {}
+    bars = [
+        make_bar(day, 10.0 if day < DAY else 5.0, **(sent if day == DAY else {}))
+        for day in sessions(FIRST, LAST, "US")
+    ]
+    assert collect_bars(bars, "AAPL", "US").rows_flagged == 0
+
+
+@pytest.mark.parametrize(("after", "flagged"), [(4.0, 0), (1.0, 1)])
+def test_fall_of_a_stock_whose_splits_are_told_is_believed_up_to_four_fifths(after, flagged):
+    adjustment_data.replace_actions("US", "AAPL", "any", CorporateActions(), LAST)
+    bars = [make_bar(day, 10.0 if day < DAY else after) for day in sessions(FIRST, LAST, "US")]
+    assert collect_bars(bars, "AAPL", "US").rows_flagged == flagged
+
+
+def test_past_that_its_source_adjusts_for_a_split_is_flagged():
+    days = sessions(FIRST, LAST, "US")
+    collect_bars([make_bar(day, 1000.0) for day in days[:10]], "AAPL", "US", last=days[9])
+    collect_bars([make_bar(day, 100.0) for day in days], "AAPL", "US")
+    # The last five stored bars are compared, and come adjusted, too: they are corrections.
+    assert listed("flagged") == [("jump_without_factor", days[5])]
+    assert Correction.objects.count() == 5
+
+
+def test_split_adjusted_past_is_replaced_as_a_whole():
+    days = sessions(FIRST, LAST, "US")
+    for close, last in ((1000.0, days[9]), (100.0, days[-1])):
+        set_bars("AAPL", days, "split", close=close)
+        item = collect("AAPL", market="US", adjust="split", last=last)
+    assert set(DailyBar.objects.values_list("adjust", "close")) == {("split", 100.0)}
+    assert (item.rows_corrected, item.rows_flagged) == (10, 0)
 
 
 def test_increment_is_measured_by_the_stored_close():

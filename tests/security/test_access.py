@@ -165,6 +165,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}coverage": {"get": LOGIN},
     f"{DATA}quotes/<str:market>/<str:code>": {"get": LOGIN},
     f"{DATA}quotes/<str:market>/<str:code>/gaps": {"get": LOGIN},
+    f"{DATA}quotes/<str:market>/<str:code>/factors": {"get": LOGIN},
+    f"{DATA}quotes/<str:market>/<str:code>/actions": {"get": LOGIN},
     "api/schema": {"get": ANYBODY},
     "api/docs": {"get": ANYBODY},
     "api/auth/login/": {"get": ANYBODY, "post": ANYBODY, "put": ANYBODY},

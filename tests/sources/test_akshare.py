@@ -1,6 +1,7 @@
 """AKShare's real client, unpatched, against a fake Eastmoney: by itself, and through the whole engine."""
 
 import importlib.util
+import json
 import math
 import subprocess
 import sys
@@ -17,7 +18,17 @@ from django_q.models import OrmQ
 
 from tasks_app.conf import Conf
 from tasks_app.engine import slice
-from tasks_app.models import CollectionItem, Correction, DailyBar, SourceGate, Stock
+from tasks_app.models import (
+    AdjustmentFactor,
+    CollectionItem,
+    CorporateAction,
+    Correction,
+    DailyBar,
+    SourceGate,
+    Stock,
+)
+from tasks_app.quotes import csv_export
+from tasks_app.quotes.adjusted_prices import find_basis
 from tasks_app.sources import registry
 from tasks_app.sources.akshare import calls, codes, frames, stock_lists
 from tasks_app.sources.akshare.completeness import History, require_all_bars
@@ -566,7 +577,9 @@ def test_akshare_is_the_default_for_chinese_stocks():
 @pytest.fixture
 def engine(settings, vendor):
     """Sets the settings for a run on the fake server without waits, and with a new source."""
-    settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=True, backoff=0.0, max_attempts=2)
+    settings.COLLECTOR = replace(
+        settings.COLLECTOR, no_throttle=True, backoff=0.0, max_attempts=2, adjustment_data=False
+    )
     registry.get_source.cache_clear()
     yield settings
     registry.get_source.cache_clear()
@@ -705,6 +718,44 @@ def test_bars_that_can_be_nowhere_else_are_missing(start, total, is_cut):
 def test_vendor_that_does_not_count_confirms_nothing():
     history = History([frames.Bar(LAST, 10.0, 10.0, 10.0, 10.0, 100)], rows=1)
     assert not require_all_bars(history, Request("CN", "600000", *SINCE_2010), LAST, pytest.fail)
+
+
+@pytest.mark.django_db
+def test_factors_and_payments_come_with_the_bars(engine, vendor):
+    engine.COLLECTOR = replace(engine.COLLECTOR, adjustment_data=True)
+    vendor.listings["1.600000"].dividends[date(2024, 5, 16)] = 1.25
+    task = collect("600000", "000001")
+    assert (task.status, task.success_count, vendor.count("factors")) == ("completed", 2, 2)
+    table = vendor.listings["1.600000"].factors()
+    told = next(
+        row for row in json.loads(table.split("=")[1].split("\n")[0])["data"] if row["d"] > "1900-01-01"
+    )
+    factor = AdjustmentFactor.objects.get()
+    assert (factor.symbol, factor.ex_day, factor.hfq) == ("600000", date(2024, 5, 16), told["f"])
+    stored = DailyBar.objects.filter(symbol="600000").order_by("day")
+    basis = find_basis("CN", "600000", "hfq")
+    rows = list(csv_export.on_basis(csv_export.bar_rows("CN", "600000", basis).order_by("day"), basis))
+    assert len(rows) == len(stored) > 20
+    for bar, row in zip(stored, rows, strict=True):  # AKShare's own series: the product, rounded to cents
+        factor = float(told["f"]) if bar.day >= date(2024, 5, 16) else 1.0
+        assert round(row["close"], 2) == pytest.approx(round(bar.close * factor, 2), abs=1e-9)
+    action = CorporateAction.objects.get()
+    assert (action.symbol, action.kind, action.cash, action.note) == (
+        "600000",
+        "dividend",
+        "1.25",
+        "10派12.5元",
+    )
+    assert (action.announced_on, action.record_day) == (date(2024, 3, 27), date(2024, 5, 15))
+
+
+@pytest.mark.django_db
+def test_refused_factors_leave_the_bars(engine, vendor):
+    engine.COLLECTOR = replace(engine.COLLECTOR, adjustment_data=True)
+    vendor.failures = {"factors": "404"}
+    item = collect("600000").items.get()
+    assert item.state == "succeeded"
+    assert item.note.startswith("factors: finance.sina.com.cn refuses this request (HTTP 404)")
 
 
 @pytest.mark.django_db

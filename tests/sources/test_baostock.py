@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +17,21 @@ import pytest
 from django.db.models.functions import Now
 
 from tasks_app.conf import Conf
-from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
+from tasks_app.models import AdjustmentFactor, AdjustmentTable, CollectionItem, DailyBar, SourceGate, Stock
+from tasks_app.quotes import csv_export
+from tasks_app.quotes.adjusted_prices import find_basis
 from tasks_app.sources import registry
 from tasks_app.sources.baostock import client_handle
 from tasks_app.sources.baostock.source import BaostockSource, vendor_code, vendor_error
-from tasks_app.sources.base import DaySource, Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import (
+    CorporateAction,
+    DaySource,
+    Permanent,
+    Request,
+    SourceError,
+    Transient,
+    UnknownStock,
+)
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tests.fakes.baostock_server import LISTINGS, PAGE, ListedStock, run_server
@@ -503,7 +514,12 @@ def engine(settings, source, vendor, monkeypatch):
     """Sets the settings for a run on the fake server, without waits, with the client of the other tests."""
     monkeypatch.setattr(BaostockSource, "from_conf", classmethod(lambda cls, conf: source))
     settings.COLLECTOR = replace(
-        settings.COLLECTOR, baostock_address=vendor.address, no_throttle=True, backoff=0.0, max_attempts=2
+        settings.COLLECTOR,
+        baostock_address=vendor.address,
+        no_throttle=True,
+        backoff=0.0,
+        max_attempts=2,
+        adjustment_data=False,
     )
     registry.get_source.cache_clear()
     yield settings
@@ -554,6 +570,71 @@ def test_dividend_leaves_unadjusted_and_qfq_apart(engine, vendor):
         collect("300750", start_date=date(2024, 4, 1), end_date=date(2024, 5, 31), adjust=adjust)
     closes = dict(DailyBar.objects.filter(day=date(2024, 4, 24)).values_list("adjust", "close"))
     assert closes["qfq"] == pytest.approx(closes[""] / 1.8, abs=1e-3)
+
+
+def with_adjustment_data(engine):
+    engine.COLLECTOR = replace(engine.COLLECTOR, adjustment_data=True)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("adjust", ["qfq", "hfq"])
+def test_computed_series_is_the_vendors_own_bar_by_bar(engine, vendor, adjust):
+    span = {"start_date": date(2024, 3, 1), "end_date": FRIDAY}
+    dividends = ((date(2024, 4, 25), 1.8), (date(2024, 6, 5), 1.0335))
+    vendor.listings["sz.300750"] = replace(vendor.listings["sz.300750"], dividends=dividends)
+    collect("300750", adjust=adjust, **span)
+    with_adjustment_data(engine)
+    collect("300750", **span)
+    vendor.listings["sz.300750"] = next(listing for listing in LISTINGS if listing.code == "sz.300750")
+    own, computed = (find_basis("CN", "300750", adjust, wanted) for wanted in ("stored", "computed"))
+    assert computed.source == "baostock"
+    rows = [
+        list(csv_export.on_basis(csv_export.bar_rows("CN", "300750", basis).order_by("day"), basis))
+        for basis in (own, computed)
+    ]
+    assert len(rows[0]) == 76
+    for theirs, ours in zip(*rows, strict=True):
+        for name in ("open", "high", "low", "close", "prev_close"):
+            assert theirs[name] == pytest.approx(ours[name], abs=0.000051), (theirs["day"], name)
+
+
+@pytest.mark.django_db
+def test_factors_and_actions_are_part_of_the_stocks_item(engine, vendor):
+    with_adjustment_data(engine)
+    task = collect("300750", start_date=date(2024, 4, 1))
+    assert (task.status, task.collected_count, task.items.get().note) == ("completed", 55, "")
+    assert (vendor.count("query_adjust_factor"), vendor.count("query_dividend_data")) == (1, 1)
+    rows = AdjustmentFactor.objects.order_by("ex_day").values_list("ex_day", "hfq", "qfq")
+    assert list(rows) == [
+        (date(2020, 1, 2), "1.000000", "0.555556"),
+        (date(2024, 4, 25), "1.800000", "1.000000"),
+    ]
+    vendor.requests.clear()
+    collect("300750", start_date=date(2024, 3, 1))
+    assert vendor.count("query_adjust_factor") == 0, "they are known"
+
+
+def test_dividend_makes_a_payment_and_bonus_shares(source):
+    actions = source.fetch_actions("CN", "300750", date(2024, 1, 5))
+    days = (date(2024, 4, 25), date(2024, 2, 25), date(2024, 4, 24), date(2024, 4, 25))
+    note = "10送3转5派5元"
+    assert actions == [
+        CorporateAction("dividend", *days, cash=Decimal("0.5"), note=note),
+        CorporateAction("split", *days, ratio=Decimal("0.800000"), note=note),
+    ]
+    assert actions.complete_from == date(2024, 1, 1)
+    assert source.fetch_actions("CN", "300750", None) == [], "of this year only"
+
+
+@pytest.mark.django_db
+def test_failing_factors_fail_no_stock(engine, vendor):
+    with_adjustment_data(engine)
+    vendor.failures = {"query_adjust_factor": "10004012"}
+    task = collect("300750")
+    item = task.items.get()
+    assert (item.state, item.rows_collected, item.attempts) == ("succeeded", 10, 1)
+    assert item.note.startswith("factors: BaoStock says: 无效的指标")
+    assert not AdjustmentTable.objects.filter(content="factors").exists()
 
 
 @pytest.mark.django_db

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,13 +17,13 @@ from django.db.models.functions import Now
 from tasks_app.conf import source_paths
 from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
-from tasks_app.sources.base import DaySource, Source
+from tasks_app.sources.base import CorporateAction, DaySource, Factor, Source
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tools.in_process import work
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-source.md").read_text()
-EXAMPLE, DAYS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, DAYS, ADJUSTMENTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 BARS = [
     {"date": "2024-03-01", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 10},
     {
@@ -49,10 +50,12 @@ class Vendor(BaseHTTPRequestHandler):
             self._send(200, [{"code": code, "name": f"{code} Inc."} for code in ("ACME", "BUSY")])
         elif code == "BUSY" and len([path for path in self.paths if "BUSY" in path]) == 1:
             self._send(429, [], retry_after="0.01")
-        elif code in ("ACME", "BUSY"):
+        elif self.path.startswith("/bars/") and code in ("ACME", "BUSY"):
             self._send(200, BARS)
         elif self.path.startswith("/days/"):
             self._send(200, [{"code": "ACME", **row} for row in BARS if row["date"] == code])
+        elif self.path in ("/factors/ACME", "/dividends/ACME"):
+            self._send(200, [{"ex": "2024-03-04", "factor": "1.25", "cash": "0.50"}])
         else:
             self._send(404, [])
 
@@ -138,3 +141,16 @@ def test_example_method_fetches_a_whole_day(conf):
     days = names["Days"]()
     assert isinstance(days, DaySource)
     assert days.fetch_day("US", date(2024, 3, 1), "")["ACME"].volume == 1000
+
+
+def test_example_methods_fetch_factors_and_actions(conf):
+    registry.get_source("vendor", conf)
+    names = {"get_json": sys.modules["my_package.vendor"].get_json, "date": date, "Decimal": Decimal}
+    imports = (
+        "from tasks_app.sources.base import CorporateAction, Factor\nfrom collections.abc import Sequence\n"
+    )
+    exec(imports + ADJUSTMENTS, names)  # noqa: S102
+    day = date(2024, 3, 4)
+    assert names["fetch_factors"](None, "US", "ACME") == [Factor(day, Decimal("1.25"))]
+    told = names["fetch_actions"](None, "US", "ACME", None)
+    assert told == [CorporateAction("dividend", day, cash=Decimal("0.50"))]

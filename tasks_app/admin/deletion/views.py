@@ -105,6 +105,7 @@ def _describe_rest(contents: Contents) -> list[tuple[str, str]]:
     counts = [
         (_("corrections"), contents.corrections),
         (_("findings"), contents.findings),
+        (_("tables of adjustment factors or corporate actions"), contents.adjustments),
         (_("stock lists"), contents.lists),
     ]
     return [(name, formatting.number(count)) for name, count in counts if count]

@@ -89,7 +89,8 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         """Returns the bars of one adjustment for the chart; 304 while nothing has changed."""
         stock = self._stock(request, stock_id)
         with_tasks = request.user.has_perm(VIEW_TASKS)
-        return chart_data.respond(request, stock, detail.adjust_from_request(request), with_tasks=with_tasks)
+        basis = detail.basis_from_request(request, stock)
+        return chart_data.respond(request, stock, basis, with_tasks=with_tasks)
 
     def csv_view(self, request: HttpRequest, stock_id: int) -> HttpResponseBase:
         """Returns the bars of one adjustment and a range of days as a CSV file for spreadsheets."""
@@ -97,9 +98,10 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
         query = detail.BarQuery.from_request(request)
         if query is None:
             return redirect(formatting.admin_url("stock", "change", stock.pk))
-        rows = csv_export.bar_rows(stock.market, stock.code, query.adjust).filter(**query.days)
+        basis = query.basis_of(stock)
+        rows = csv_export.bar_rows(stock.market, stock.code, basis).filter(**query.days)
         name = "-".join(filter(None, [stock.market, stock.code, query.adjust]))
-        return csv_export.download_response(rows, f"{name}.csv")
+        return csv_export.download_response(rows, f"{name}.csv", basis)
 
     def _stock(self, request: HttpRequest, stock_id: int) -> Stock:
         require_permission(request, BARS)

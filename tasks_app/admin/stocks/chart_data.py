@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from tasks_app.http.conditional import conditional_response, etag_for
 from tasks_app.models import CalendarDay, Correction, DailyBar, Finding, Series, SilentAnswer, Stock
 from tasks_app.quotes import gaps
+from tasks_app.quotes.adjusted_prices import Basis
 
 MAX_BARS = 20_000  # 80 years
 MAX_NOTES, MAX_GAPS = 1000, 2000
@@ -20,36 +21,37 @@ OPEN = Count("pk", filter=Q(is_session=True))
 VALUES = ("open", "high", "low", "close", "volume", "amount", "change_pct")
 
 
-def respond(request: HttpRequest, stock: Stock, adjust: str, *, with_tasks: bool) -> HttpResponse:
+def respond(request: HttpRequest, stock: Stock, basis: Basis, *, with_tasks: bool) -> HttpResponse:
     """Returns the chart's data as JSON, or 304 for a browser that has them."""
 
     def build() -> HttpResponse:
-        body = json.dumps(chart_columns(stock, adjust, with_tasks=with_tasks), separators=(",", ":"))
+        body = json.dumps(chart_columns(stock, basis, with_tasks=with_tasks), separators=(",", ":"))
         return HttpResponse(body, content_type="application/json")
 
-    return conditional_response(request, etag_for(_version(stock, adjust, with_tasks)), build)
+    return conditional_response(request, etag_for(_version(stock, basis, with_tasks)), build)
 
 
-def chart_columns(stock: Stock, adjust: str, *, with_tasks: bool) -> dict[str, Any]:
+def chart_columns(stock: Stock, basis: Basis, *, with_tasks: bool) -> dict[str, Any]:
     """Returns the newest 20,000 bars in ascending date order, the sessions without a bar, and marked days.
 
     `steps` are the days since the previous bar, the first since 1970-01-01. `gaps` are the sessions without a
     bar between the bars, by reason, each with `steps` in the same way, the sentence `why`, and `open` if they
     were never requested. `by` is the index in `tasks` of the task that stored the bar, -1 if unknown.
     """
-    key = _key(stock, adjust)
-    bars = DailyBar.objects.filter(**key).order_by("-day")
-    rows = list(bars.values_list("day", *VALUES, "item__task_id")[:MAX_BARS])[::-1]
-    days = [row[0] for row in rows]
-    tasks = list(dict.fromkeys(row[-1] for row in rows if row[-1])) if with_tasks else []
+    key = _key(stock, basis.read_adjust)
+    bars = DailyBar.objects.filter(**key, **basis.days).order_by("-day")
+    rows = list(basis.adjust_rows(bars.values("day", *VALUES, "item__task_id")[:MAX_BARS]))[::-1]
+    days = [row["day"] for row in rows]
+    by = [row["item__task_id"] for row in rows]
+    tasks = list(dict.fromkeys(filter(None, by))) if with_tasks else []
     index_of = {task: n for n, task in enumerate(tasks)}
-    all_gaps = find_gaps(stock, adjust, days)
+    all_gaps = find_gaps(stock, basis.read_adjust, days)
     inner_gaps = [gap for gap in all_gaps if days[0] < gap.first and gap.last < days[-1]]
     return {
         "steps": _steps(days),
-        **{name: [row[n] for row in rows] for n, name in enumerate(VALUES, start=1)},
+        **{name: [row[name] for row in rows] for name in VALUES},
         "tasks": [str(task) for task in tasks],
-        "by": [index_of.get(row[-1], -1) for row in rows],
+        "by": [index_of.get(task, -1) for task in by],
         "gaps": _gaps(inner_gaps),
         "corrected": _marked_days(Correction.objects.filter(**key)),
         "flagged": _marked_days(Finding.objects.filter(**key, kind="flagged", day__isnull=False)),
@@ -85,11 +87,12 @@ def _steps(days: Sequence[date]) -> list[int]:
     return [after - before for before, after in pairwise(numbers)]
 
 
-def _version(stock: Stock, adjust: str, with_tasks: bool) -> str:
+def _version(stock: Stock, basis: Basis, with_tasks: bool) -> str:
     """Returns a text that changes whenever the data may, from aggregates, without reading the bars."""
-    key = _key(stock, adjust)
+    key = _key(stock, basis.read_adjust)
     parts = [
         get_language(),
+        [basis.adjust, basis.source, basis.fetched_at, basis.ends_before],
         DailyBar.objects.filter(**key).aggregate(Count("pk"), Max("pk"), Max("collected_at")),
         Correction.objects.filter(**key).aggregate(Max("pk")),
         Finding.objects.filter(**key).aggregate(Max("pk")),

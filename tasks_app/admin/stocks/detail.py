@@ -1,7 +1,6 @@
 """The page of a stock: its data, the state of its bars, the chart's frame, the table of bars."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -18,12 +17,13 @@ from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
-from tasks_app.admin.stocks import chart_data, data_quality
+from tasks_app.admin.stocks import adjustments, chart_data, data_quality
 from tasks_app.db import keyset
 from tasks_app.market import code_changes
-from tasks_app.models import Correction, DailyBar, Finding, Series, Stock
+from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import Adjust, FindingKind
 from tasks_app.quotes import summary as stored
+from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices
 
 ROWS_PER_PAGE = 50
 MAX_FORMER_NAMES = 30
@@ -32,11 +32,12 @@ ADJUSTS: list[str] = list(Adjust.values)
 
 @dataclass(frozen=True)
 class BarQuery:
-    """Which bars are shown: an adjustment and a range of days."""
+    """Which bars are shown: an adjustment, a range of days, and the basis of its prices if one is wanted."""
 
     adjust: str
     since: date | None
     until: date | None
+    wanted: str = ""
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> "BarQuery | None":
@@ -46,7 +47,11 @@ class BarQuery:
             since, until = (date.fromisoformat(text) if text else None for text in texts)
         except ValueError:
             return None
-        return cls(adjust_from_request(request), since, until)
+        return cls(adjust_from_request(request), since, until, wanted_basis(request))
+
+    def basis_of(self, stock: Stock) -> Basis:
+        """Returns where the prices of this query come from."""
+        return _find_basis(StockPrices(stock.market, stock.code), self.adjust, self.wanted)
 
     @property
     def days(self) -> dict[str, date]:
@@ -57,13 +62,30 @@ class BarQuery:
     def query(self) -> dict[str, str]:
         """The query as URL parameters."""
         days = {k: v.isoformat() for k, v in {"since": self.since, "until": self.until}.items() if v}
-        return {"adjust": self.adjust, **days}
+        return {"adjust": self.adjust, **({"basis": self.wanted} if self.wanted else {}), **days}
 
 
 def adjust_from_request(request: HttpRequest) -> str:
     """Returns `?adjust=`, or unadjusted if it is unknown."""
     adjust = request.GET.get("adjust", "")
     return adjust if adjust in ADJUSTS else Adjust.NONE
+
+
+def wanted_basis(request: HttpRequest) -> str:
+    """Returns `?basis=` (stored or computed), "" if it is unknown."""
+    wanted = request.GET.get("basis", "")
+    return wanted if wanted in BASES else ""
+
+
+def basis_from_request(request: HttpRequest, stock: Stock) -> Basis:
+    """Returns where the prices of the request's adjustment come from."""
+    prices = StockPrices(stock.market, stock.code)
+    return _find_basis(prices, adjust_from_request(request), wanted_basis(request))
+
+
+def _find_basis(prices: StockPrices, adjust: str, wanted: str) -> Basis:
+    """Returns the wanted basis; a stored one if it does not exist (any more)."""
+    return prices.basis(adjust, wanted) or Basis(adjust)
 
 
 def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
@@ -144,35 +166,44 @@ def start_url(request: HttpRequest, stock: Stock) -> str:
 
 
 def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
-    series = list(Series.objects.filter(market=stock.market, symbol=stock.code, bars__gt=0))
+    prices = StockPrices(stock.market, stock.code)
+    series = prices.series
     query = BarQuery.from_request(request) or BarQuery(Adjust.NONE, None, None)
-    stored_adjusts = [row.adjust for row in series]
+    stored_adjusts = list(series)
     if "adjust" not in request.GET and stored_adjusts and query.adjust not in stored_adjusts:
-        query = BarQuery(min(stored_adjusts, key=ADJUSTS.index), query.since, query.until)
-    rows = DailyBar.objects.filter(market=stock.market, symbol=stock.code, adjust=query.adjust)
+        query = replace(query, adjust=min(stored_adjusts, key=ADJUSTS.index))
+    basis = _find_basis(prices, query.adjust, query.wanted)
+    rows = DailyBar.objects.filter(market=stock.market, symbol=stock.code, adjust=basis.read_adjust)
+    rows = rows.filter(**basis.days)
     days = list(rows.order_by("day").values_list("day", flat=True)[: chart_data.MAX_BARS])
     page = reverse("admin:tasks_app_stock_change", args=[stock.pk])
     return {
         "stored": bool(series or days),
         "query": query,
         "adjust": Adjust(query.adjust),
-        "adjusts": [_adjust(page, value, query, series) for value in ADJUSTS],
+        "adjusts": [_adjust(prices, page, value, query) for value in ADJUSTS],
+        "basis": adjustments.describe_basis(prices, page, query.query, basis),
+        "actions": adjustments.action_rows(stock),
         "chart": _chart(stock, query) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
-        "table": table(request, rows.filter(**query.days), page, query),
-        "gaps": data_quality.build_gap_table(chart_data.find_gaps(stock, query.adjust, days)),
+        "table": table(request, rows.filter(**query.days), page, query, basis),
+        "gaps": data_quality.build_gap_table(chart_data.find_gaps(stock, basis.read_adjust, days)),
         "calendar_url": f"{reverse('admin:calendar')}?{urlencode({'market': stock.market})}",
-        "corrections": data_quality.recent_corrections(stock, query.adjust),
-        "findings": data_quality.recent_findings(stock, query.adjust),
+        "corrections": data_quality.recent_corrections(stock, basis.read_adjust),
+        "findings": data_quality.recent_findings(stock, basis.read_adjust),
     }
 
 
-def _adjust(page: str, value: str, query: BarQuery, series: Iterable[Series]) -> dict[str, Any]:
-    bars = next((row.bars for row in series if row.adjust == value), 0)
+def _adjust(prices: StockPrices, page: str, value: str, query: BarQuery) -> dict[str, Any]:
+    basis = _find_basis(prices, value, query.wanted if value == query.adjust else "")
+    row = prices.series.get(basis.read_adjust)
+    bars = row.bars if row else 0
+    others = {name: text for name, text in query.query.items() if name != "basis"}
     return {
         "name": Adjust(value).label,
         "bars": formatting.number(bars),
-        "url": f"{page}?{urlencode({**query.query, 'adjust': value})}",
+        "how": adjustments.kind_name(basis, bars),
+        "url": f"{page}?{urlencode({**others, 'adjust': value})}",
         "current": value == query.adjust,
     }
 
@@ -182,7 +213,7 @@ def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
     data = reverse("admin:tasks_app_stock_data", args=[stock.pk])
     is_chinese = (get_language() or "").startswith("zh")
     return {
-        "data": f"{data}?{urlencode({'adjust': query.adjust})}",
+        "data": f"{data}?{urlencode({'adjust': query.adjust, 'basis': query.wanted})}",
         "task": reverse("admin:tasks_app_collectiontask_change", args=["0" * 32]),
         "language": get_language(),
         "rising": "red" if is_chinese else "green",
@@ -203,7 +234,7 @@ def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
     }
 
 
-def table(request: HttpRequest, rows: Any, page: str, query: BarQuery) -> dict[str, Any]:
+def table(request: HttpRequest, rows: Any, page: str, query: BarQuery, basis: Basis) -> dict[str, Any]:
     """Returns one page of the bars, the newest first."""
     order = keyset.order_columns(DailyBar, ["-day"])
     try:
@@ -212,7 +243,9 @@ def table(request: HttpRequest, rows: Any, page: str, query: BarQuery) -> dict[s
         at = keyset.Position()
     bars = keyset.fetch_page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS_PER_PAGE)
     with_tasks = request.user.has_perm(VIEW_TASKS)
-    notes = _notes(query.adjust, bars.rows)
+    notes = _notes(basis.read_adjust, bars.rows)
+    for bar in bars.rows:
+        basis.adjust_bar(bar)
     return {
         "rows": [_row(bar, notes, with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,

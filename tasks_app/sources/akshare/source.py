@@ -14,13 +14,15 @@ from importlib.util import find_spec
 from os import environ
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from tasks_app.conf import ADJUSTS, MARKETS, Conf
+from tasks_app.conf import MARKETS, Conf
 from tasks_app.sources.akshare import codes
 from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.throttle_probe import NoData, ThrottleProbe
 from tasks_app.sources.base import (
     Answer,
     Bar,
+    CorporateAction,
+    Factor,
     Permanent,
     Request,
     Symbol,
@@ -49,12 +51,15 @@ class AkshareSource:
 
     `fetch` makes one request, up to three for a US stock whose exchange is not known yet, and one more when
     a response is in doubt (see `ThrottleProbe` and `completeness`). `symbols("CN")` reads the exchanges'
-    lists; the other lists and `fetch_day` read pages of 100.
+    lists; the other lists and `fetch_day` read pages of 100. `fetch_factors` makes one request,
+    `fetch_actions` two.
     """
 
     name: ClassVar[str] = "akshare"
     markets: ClassVar[tuple[str, ...]] = MARKETS
-    adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
+    adjusts: ClassVar[tuple[str, ...]] = ("", "qfq", "hfq")
+    factor_markets: ClassVar[tuple[str, ...]] = ("CN",)
+    action_markets: ClassVar[tuple[str, ...]] = ("CN",)
     day_markets: ClassVar[tuple[str, ...]] = ("CN",)
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
     # One at a time: no rate is known to be safe, and several processes at once were banned soonest.
@@ -139,6 +144,24 @@ class AkshareSource:
         with self._scope() as scope:
             rows = stock_lists.read_pages(market, frames.LIST_FIELDS, scope, self._sleep)
         return frames.parse_list_rows(rows, day)
+
+    def fetch_factors(self, market: str, code: str) -> Sequence[Factor]:
+        """Returns Sina's factors of an A-share: Eastmoney has adjusted prices, but no factors."""
+        check_served(self, market)
+        codes.security_ids(market, code)
+        from tasks_app.sources.akshare import adjustments
+
+        with self._scope():
+            return adjustments.fetch_factors(code)
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> Sequence[CorporateAction]:
+        """Returns all dividends and bonus shares of an A-share, from Eastmoney."""
+        check_served(self, market)
+        codes.security_ids(market, code)
+        from tasks_app.sources.akshare import adjustments
+
+        with self._scope() as scope:
+            return adjustments.fetch_actions(code, scope)
 
     def _fetch_days(
         self, scope: "CallScope", security_id: str, adjust: str, start: date, end: date

@@ -13,8 +13,8 @@ from weakref import WeakSet
 
 from tasks_app.sources.base import Transient
 
-SCRIPT = Path(__file__).with_name("client_process.py")
-EXIT_SERVER_CLOSED = 3  # as in the script, which can't be imported here
+SCRIPT = Path(__file__).with_name("client_main.py")
+EXIT_SERVER_CLOSED = 3  # as in `client_process`, which can't be imported here
 
 
 class ClientHandle:

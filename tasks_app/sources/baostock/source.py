@@ -5,8 +5,9 @@ vendor's client itself runs in a child process (`client_process`).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self, cast
@@ -16,7 +17,10 @@ from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import (
     Answer,
     Bar,
+    CorporateAction,
+    CorporateActions,
     DayAnswer,
+    Factor,
     Permanent,
     Request,
     SourceError,
@@ -36,6 +40,13 @@ REQUIRED_NUMBERS = ("open", "high", "low", "close", "volume")
 NUMBERS = (*REQUIRED_NUMBERS, "preclose", "amount", "turn", "pctChg")
 BAR_FIELDS = ("date", "code", *NUMBERS, "tradestatus")
 LISTING_FIELDS = ("code", "code_name", "ipoDate", "outDate", "type")
+FACTOR_FIELDS = ("dividOperateDate", "foreAdjustFactor", "backAdjustFactor")
+DIVIDEND_DAYS = ("dividOperateDate", "dividPlanAnnounceDate", "dividRegistDate", "dividPayDate")
+DIVIDEND_FIELDS = (
+    *DIVIDEND_DAYS,
+    *("dividCashPsBeforeTax", "dividStocksPs", "dividReserveToStockPs", "dividCashStock"),
+)
+FIRST_DAY = "1990-01-01"  # before the first stock was listed: the vendor's default is 2015
 STOCK = "1"
 # Longer than any holiday: within it a listed stock has rows, since suspended days have rows, too.
 MAX_GAP = timedelta(days=15)
@@ -142,6 +153,41 @@ class BaostockSource:
         by_code = {_own_code(row): bar for row, bar in traded}
         return DayAnswer(by_code, suspended=map(_own_code, suspended))
 
+    def fetch_factors(self, market: str, code: str) -> Sequence[Factor]:
+        """Returns the vendor's factors, which adjust by the changes in percent (涨跌幅复权)."""
+        check_served(self, market)
+        span = {"start": FIRST_DAY, "end": market_today(market).isoformat()}
+        rows = self._query(FACTOR_FIELDS, call="factors", code=vendor_code(code), **span)
+        try:
+            return [
+                Factor(
+                    date.fromisoformat(row["dividOperateDate"]),
+                    Decimal(row["backAdjustFactor"]),
+                    Decimal(row["foreAdjustFactor"]),
+                )
+                for row in rows
+            ]
+        except (ArithmeticError, ValueError) as error:
+            raise Permanent(
+                f"BaoStock sent a factor that can't be read: {error}", code="bad_answer"
+            ) from error
+
+    def fetch_actions(self, market: str, code: str, since: date | None) -> CorporateActions:
+        """Returns dividends and bonus shares from the year of `since` on, else of this year only.
+
+        The vendor is asked year by year, and one stock's past would cost thirty requests.
+        """
+        check_served(self, market)
+        this_year = market_today(market).year
+        first = since.year if since else this_year
+        actions = [
+            action
+            for year in range(first, this_year + 1)
+            for row in self._query(DIVIDEND_FIELDS, call="dividends", code=vendor_code(code), year=str(year))
+            for action in _parse_dividend(row)
+        ]
+        return CorporateActions(actions, date(first, 1, 1))
+
     def close(self) -> None:
         """Ends the child process; the next request starts another one."""
         self._client.close()
@@ -206,6 +252,30 @@ def _parse_symbol(row: Row) -> Symbol | None:
     if not exchange:
         return None
     return Symbol(code, row["code_name"], exchange, _parse_day(row["ipoDate"]), _parse_day(row["outDate"]))
+
+
+def _parse_dividend(row: Row) -> Iterator[CorporateAction]:
+    """Yields what the row tells: a cash dividend, bonus shares, or both."""
+    cash = _parse_decimal(row["dividCashPsBeforeTax"])
+    shares = [_parse_decimal(row[name]) for name in ("dividStocksPs", "dividReserveToStockPs")]
+    ratio = sum(filter(None, shares), Decimal(0))
+    try:
+        ex_day, announced_on, record_day, paid_on = (_parse_day(row[name]) for name in DIVIDEND_DAYS)
+    except ValueError as error:
+        raise Permanent(f"BaoStock sent a dividend that can't be read: {error}", code="bad_answer") from error
+    days, note = (ex_day, announced_on, record_day, paid_on), row["dividCashStock"]
+    if cash:
+        yield CorporateAction("dividend", *days, cash=cash, note=note)
+    if ratio:
+        yield CorporateAction("split", *days, ratio=ratio, note=note)
+
+
+def _parse_decimal(text: str) -> Decimal | None:
+    """Returns None for an empty text, or one such as “0.68或0.72”: the note has the vendor's words."""
+    try:
+        return Decimal(text) if text else None
+    except ArithmeticError:
+        return None
 
 
 def _parse_bars(rows: Sequence[Row]) -> tuple[list[tuple[Row, Bar]], list[Row]]:

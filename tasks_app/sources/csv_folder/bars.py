@@ -23,6 +23,7 @@ from tasks_app.sources.csv_folder.headings import (
     NUMBERS,
     PRICES,
     REQUIRED_NUMBERS,
+    YAHOO,
     Columns,
     find_vendor,
 )
@@ -143,6 +144,8 @@ class BarParser:
         by_yfinance = self.table.made_by == "yfinance" or {"dividends", "stocksplits"} <= self.columns.names
         if by_yfinance and "adjclose" not in self.columns.names:
             self._note("maybe_adjusted")
+        elif not self.file.adjust and (by_yfinance or self.vendor is YAHOO):
+            self._note("maybe_split_adjusted")
         if count := len(self.table.header_lines):
             self._note("text_lines", count=count)
         rows = self._whole_rows()

@@ -1,8 +1,8 @@
 """Which file of a folder holds which stock.
 
-A file lies in the folder itself or in CN, HK, US, and there in qfq or hfq if it is adjusted; its name carries
-the code: 600000.csv, sh.600000.csv, 600000_SH.csv, SH#600000.txt, CN-600000.csv, 00700.parquet, AAPL.csv. A
-name may say the adjustment, too: 600000_qfq.csv. Any other file is of several stocks or none: what is in it
+A file lies in the folder itself or in CN, HK, US, and there in qfq, hfq or split if it is adjusted; its name
+carries the code: 600000.csv, sh.600000.csv, 600000_SH.csv, SH#600000.txt, 00700.parquet, AAPL.csv.
+A name may say the adjustment, too: 600000_qfq.csv. Any other file is of several stocks or none: what is in it
 tells.
 """
 

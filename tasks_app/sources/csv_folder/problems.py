@@ -74,7 +74,9 @@ TEMPLATES = {
         " 20240131, 31-Jan-2024 or 2024年1月31日"
     ),
     "not_a_file": gettext_noop("not a regular file (links are not followed)"),
-    "not_a_folder": gettext_noop("the folder is neither one of CN, HK, US, qfq and hfq, nor a Parquet dump"),
+    "not_a_folder": gettext_noop(
+        "the folder is neither one of CN, HK, US, qfq, hfq and split, nor a Parquet dump"
+    ),
     "not_a_number": gettext_noop("“%(value)s” in the column %(column)s is not a number"),
     "not_known_here": gettext_noop("the file is neither CSV, text, Excel, Parquet, .day nor .zip"),
     "not_daily": gettext_noop("the file says “%(value)s”: only daily bars are read"),
@@ -126,6 +128,9 @@ NOTE_TEMPLATES = {
         "yfinance adjusts prices for dividends unless it is told otherwise (auto_adjust=False)"
     ),
     "left_out": gettext_noop("files left out of the archive: %(count)d, such as %(names)s: %(reason)s"),
+    "maybe_split_adjusted": gettext_noop(
+        "Yahoo adjusts all prices for splits; a file of Yahoo's belongs into a folder named split"
+    ),
     "misfit": gettext_noop("the column %(column)s does not fit the prices; its values are left out"),
     "noise": gettext_noop("prices rounded by less than a ten-millionth (10.300000000000002): %(count)d"),
     "other_codes": gettext_noop("lines left out because their code is not a stock's: %(count)d (%(codes)s)"),

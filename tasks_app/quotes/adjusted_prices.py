@@ -1,0 +1,198 @@
+"""Adjusted prices, computed on read from unadjusted bars and adjustment factors.
+
+An unadjusted price is multiplied by the factor of its day, exactly, and the product is rounded half up to six
+decimal places. qfq and hfq take the factors of one source, never of two; split-adjusted prices take the
+splits among the corporate actions of one source. A series that a source sent adjusted is read as stored.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import cached_property
+from typing import Any
+
+from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, Series
+from tasks_app.models.adjustments import ActionKind, AdjustmentContent
+from tasks_app.models.quotes import Adjust
+from tasks_app.sources.market_time import market_today
+
+PRICES = ("open", "high", "low", "close", "prev_close", "change")
+PLACES, SHARES = Decimal("0.000001"), Decimal(1)
+EXACT = Context(prec=80)  # digits; the products of a double's and a factor's have at most 60
+STORED, COMPUTED = "stored", "computed"
+BASES = (STORED, COMPUTED)
+
+
+@dataclass(frozen=True)
+class Multipliers:
+    """What prices are multiplied by: `values[n]` from the n-th of the ascending `days` on, counted from 1."""
+
+    days: Sequence[date]
+    values: Sequence[Decimal]  # one more than days
+    with_volume: bool = False  # whether shares are divided by them
+
+    def on(self, day: date) -> Decimal:
+        """Returns the multiplier of a day."""
+        return self.values[bisect_right(self.days, day)]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Where the prices of a series come from.
+
+    Computed ones come from unadjusted bars and the `factors` that `source` had at `fetched_at`. They end
+    before `ends_before`: an ex day of which the factors are not known yet.
+    """
+
+    adjust: str
+    kind: str = STORED
+    source: str | None = None
+    fetched_at: datetime | None = None
+    ends_before: date | None = None
+    factors: Multipliers | None = None
+
+    @property
+    def read_adjust(self) -> str:
+        """The adjustment of the stored bars to read."""
+        return self.adjust if self.kind == STORED else Adjust.NONE.value
+
+    @property
+    def days(self) -> dict[str, date]:
+        """The days that can be read, as queryset filters."""
+        return {"day__lt": self.ends_before} if self.ends_before else {}
+
+    def adjust_rows(self, rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+        """Yields rows of bars, dicts by column name, with the prices and volumes of this basis."""
+        for row in rows:
+            yield row if self.factors is None else {**row, **_adjusted(row, self.factors)}
+
+    def adjust_bar(self, bar: DailyBar) -> None:
+        """Gives a bar the prices and volume of this basis. It must not be saved."""
+        if self.factors is not None:
+            vars(bar).update(_adjusted(vars(bar), self.factors))
+
+
+class StockPrices:
+    """What can be read of one stock: its stored series, and what its sources told of adjustments."""
+
+    def __init__(self, market: str, code: str) -> None:
+        self.key = {"market": market, "symbol": code}
+
+    @cached_property
+    def series(self) -> dict[str, Series]:
+        """The series that have bars, by adjustment."""
+        return {row.adjust: row for row in Series.objects.filter(**self.key, bars__gt=0)}
+
+    def basis(self, adjust: str, wanted: str = "") -> Basis | None:
+        """Returns the basis on which the series is read; None if it is `wanted` and does not exist.
+
+        Unless one is wanted, an adjusted series is computed where it can be, except where a stored one has
+        days before or after the unadjusted bars.
+        """
+        stored = Basis(adjust)
+        if adjust == Adjust.NONE or wanted == STORED:
+            return None if wanted == COMPUTED else stored
+        computed = self._computed(adjust)
+        if wanted == COMPUTED:
+            return computed
+        unadjusted, other = self.series.get(Adjust.NONE), self.series.get(adjust)
+        is_longer = unadjusted and other and not _spans(unadjusted, other)
+        return stored if computed is None or is_longer else computed
+
+    @cached_property
+    def _tables(self) -> list[AdjustmentTable]:
+        """The tables, those that were sent last first."""
+        return list(AdjustmentTable.objects.filter(**self.key).order_by("-fetched_at", "source"))
+
+    @cached_property
+    def _newest_source(self) -> str | None:
+        """The source of the newest unadjusted bar."""
+        bars = DailyBar.objects.filter(**self.key, adjust=Adjust.NONE).order_by("-day")
+        return bars.values_list("source", flat=True).first()
+
+    def _computed(self, adjust: str) -> Basis | None:
+        """Returns the computed basis: of the source of the newest bar if it has factors, else of the last."""
+        if (series := self.series.get(Adjust.NONE)) is None:
+            return None
+        content = AdjustmentContent.ACTIONS if adjust == Adjust.SPLIT else AdjustmentContent.FACTORS
+        first = series.first_day or date.min
+        tables = [
+            table
+            for table in self._tables
+            if table.content == content and (table.complete_from is None or table.complete_from <= first)
+        ]
+        if not tables:
+            return None
+        own = self._newest_source
+        table = min(tables, key=lambda one: (one.lacks is not None, one.source != own))  # stable
+        factors = _splits(table) if adjust == Adjust.SPLIT else _factors(table, adjust)
+        return Basis(adjust, COMPUTED, table.source, table.fetched_at, table.lacks, factors)
+
+
+def find_basis(market: str, code: str, adjust: str, wanted: str = "") -> Basis | None:
+    """Returns the basis on which a stock's series is read: see `StockPrices.basis`."""
+    return StockPrices(market, code).basis(adjust, wanted)
+
+
+def _spans(unadjusted: Series, other: Series) -> bool:
+    first, last = unadjusted.first_day or date.max, unadjusted.last_day or date.min
+    return first <= (other.first_day or date.max) and (other.last_day or date.min) <= last
+
+
+def _factors(table: AdjustmentTable, adjust: str) -> Multipliers:
+    """Returns the multipliers of qfq or hfq, by the ex days up to today."""
+    rows = AdjustmentFactor.objects.filter(
+        market=table.market,
+        symbol=table.symbol,
+        source=table.source,
+        ex_day__lte=market_today(table.market),
+    ).order_by("ex_day")
+    days, hfq, qfq = [], [Decimal(1)], []
+    for row in rows:
+        days.append(row.ex_day)
+        hfq.append(Decimal(row.hfq))
+        qfq.append(Decimal(row.qfq) if row.qfq else None)
+    if adjust == Adjust.HFQ:
+        return Multipliers(days, hfq)
+    if not qfq or None in qfq:
+        return Multipliers(days, [EXACT.divide(one, hfq[-1]) for one in hfq])
+    told = [one for one in qfq if one is not None]
+    # The factor before the first ex day is not told: it is to the first one as their backward factors are.
+    return Multipliers(days, [EXACT.divide(told[0], hfq[1]), *told])
+
+
+def _splits(table: AdjustmentTable) -> Multipliers:
+    """Returns the multipliers of split-adjusted prices: a day's is divided by all later splits."""
+    rows = CorporateAction.objects.filter(
+        market=table.market,
+        symbol=table.symbol,
+        source=table.source,
+        kind=ActionKind.SPLIT,
+        ex_day__lte=market_today(table.market),
+    ).order_by("ex_day")
+    shares: dict[date, Decimal] = {}
+    for row in rows.exclude(ratio=""):
+        day = row.ex_day or date.min
+        shares[day] = shares.get(day, Decimal(1)) + Decimal(row.ratio)
+    days, values = sorted(shares), [Decimal(1)]
+    for day in reversed(days):
+        values.append(EXACT.divide(values[-1], shares[day]))
+    return Multipliers(days, values[::-1], with_volume=True)
+
+
+def _adjusted(row: dict[str, Any], factors: Multipliers) -> dict[str, Any]:
+    multiplier = factors.on(row["day"])
+    values: dict[str, Any] = {name: _times(row[name], multiplier) for name in PRICES if name in row}
+    if factors.with_volume and "volume" in row:
+        shares = EXACT.divide(Decimal(row["volume"]), multiplier)
+        values["volume"] = int(shares.quantize(SHARES, ROUND_HALF_UP, EXACT))
+    return values
+
+
+def _times(value: float | None, multiplier: Decimal) -> float | None:
+    """Returns the product of a price, as its shortest decimal, and a multiplier."""
+    if value is None:
+        return None
+    return float(EXACT.multiply(Decimal(repr(value)), multiplier).quantize(PLACES, ROUND_HALF_UP, EXACT))
