@@ -4,10 +4,27 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.db.models.functions import Now
 
 from tasks_app.engine import adjustment_requests
-from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, SourceGate
-from tasks_app.sources.base import Bar, CorporateAction as Action, CorporateActions, Factor, Transient
+from tasks_app.engine.source_router import SourceState
+from tasks_app.models import (
+    AdjustmentFactor,
+    AdjustmentTable,
+    CollectionTask,
+    CorporateAction,
+    DailyBar,
+    SourceGate,
+    StockList,
+)
+from tasks_app.sources.base import (
+    Bar,
+    CorporateAction as Action,
+    CorporateActions,
+    Factor,
+    SourceRefusal,
+    Transient,
+)
 from tests.engine.helpers import cancel_if_running, make_first_task, run_one_slice
 from tests.fakes.scripted_sources import Teller, make_bar
 from tools.in_process import work
@@ -46,6 +63,10 @@ def tell(configure, monkeypatch):
         configure(teller=within, **values)
 
     return set_answers
+
+
+def raise_error(error):
+    raise error
 
 
 def collect(last=DAYS[1], **fields):
@@ -112,6 +133,31 @@ def test_failed_factors_cost_neither_the_bars_nor_an_attempt(tell, refusal):
     assert item.note.startswith("factors: ")
     assert calls == [f"factors {CODE}", f"actions {CODE}", CODE]
     assert list(AdjustmentTable.objects.values_list("content", flat=True)) == ["actions"]
+
+
+def test_refused_factors_do_not_count_as_refused_bars(tell, settings):
+    tell([], rates=(("teller", 1000.0),))
+    source = SourceState(make_first_task(source="teller"), "teller", 0, settings.COLLECTOR)
+    for permit in source.limiter.reserve(3):
+        assert not source.record_outcome(permit, SourceRefusal("Factors cost extra."), of_bars=False)
+    assert SourceGate.objects.values_list("refusals", "refuses_all").get() == (0, False)
+
+
+def test_factors_do_not_hide_that_all_bars_are_refused(tell, configure):
+    tell([])
+    refused = SourceRefusal("No more bars.")
+    configure(teller=lambda request: raise_error(refused), rates=(("teller", 1000.0),))
+    _, calls = collect(stock_codes=tuple(f"{n:06d}" for n in range(1, 31)))
+    assert CollectionTask.objects.values_list("status", "error_code").get() == ("failed", "all_refused")
+    assert len([call for call in calls if " " not in call]) < 10
+
+
+def test_factors_are_requested_by_the_sources_own_spelling(tell):
+    StockList.objects.create(
+        market="CN", source="teller", size=1, synced_at=Now(), codes=[CODE], spellings={CODE: "SZ000001"}
+    )
+    tell(make_bars(2))
+    assert collect()[1][0] == "factors SZ000001"
 
 
 def test_malformed_factors_replace_nothing(tell):
