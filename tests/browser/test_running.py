@@ -71,7 +71,7 @@ def test_started_task_progresses_to_its_end(open_as: Open, site: Site) -> None:
     assert 0 < width(page) < 500
     expect_status(page, "running")
     site.answers.release_all()
-    expect_status(page, "completed")
+    expect_status(page, "completed · with failures")
     expect_progress(page, "17 of 17 stocks (100 %), 2 failed")
     assert width(page) == 882
     expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
@@ -143,7 +143,7 @@ def test_cancel_by_another_user_shows_on_open_page(open_as: Open, site: Site, ru
 def test_failure_group_is_retried(open_as: Open, site: Site) -> None:
     task = site.start_task(stock_codes=["000001", "000007", "300007", "600007"])
     page = open_as("operator", task_page(task))
-    expect_status(page, "completed")
+    expect_status(page, "completed · with failures")
     page.get_by_role("link", name=re.compile("Retry these")).click()
     page.get_by_role("button", name="Yes, start it").click()
     expect(page).not_to_have_url(re.compile(task))
