@@ -5,19 +5,15 @@ from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
     CalendarDay,
-    CodeAlias,
-    CodeChange,
     Correction,
     DailyBar,
     Finding,
     Series,
     SilentAnswer,
     SourceGate,
-    Stock,
-    StockImport,
-    StockList,
     SyntheticSource,
 )
+from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.uploads import ColumnMapping, Upload
 

@@ -43,6 +43,7 @@ class ZipArchive:
             self._left: dict[str, list[tuple[str, Problem]]] = {}
             self._list(file, file.path.stat().st_size)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            # zipfile raises the latter two for absurd sizes and for later versions of the format.
             stream.close()
             raise file_error("malformed", reason=str(error)) from error
         except UnreadableFile:
