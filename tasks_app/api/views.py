@@ -19,7 +19,6 @@ from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_tas
 from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import validated
 from tasks_app.conf import SYNTHETIC_MARKET
-from tasks_app.errors import translated_reason
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.market import codes
 from tasks_app.models import CollectionItem, CollectionTask, Stock
@@ -27,6 +26,7 @@ from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 from tasks_app.quotes import coverage, summary
 from tasks_app.quotes.coverage import Coverage
+from tasks_app.reasons import translated_reason
 from tasks_app.sources import registry
 
 ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name != "status"]  # the column `state`

@@ -31,7 +31,7 @@ from tasks_app.engine.answer_fields import (
     read_seconds,
     read_text,
 )
-from tasks_app.errors import bounded_repr, sanitize_message, stored_reason, type_name
+from tasks_app.reasons import bounded_repr, sanitize_message, stored_reason, type_name
 from tasks_app.sources.base import (
     ActionSource,
     AdjustedListSource,

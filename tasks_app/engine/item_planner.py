@@ -9,11 +9,11 @@ from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource, StockListing
 from tasks_app.engine.call_pool import Call, CallPool
-from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Lane
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionTask
 from tasks_app.orders import order
+from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, LeftAside, Permanent, Request, SourceError, Transient
 from tasks_app.sources.market_time import market_today

@@ -9,11 +9,10 @@ from functools import partial
 from django.conf import settings
 from django.db import DataError, IntegrityError, transaction
 
-from tasks_app import errors, lifecycle
+from tasks_app import lifecycle, reasons
 from tasks_app.db import sqlite_priority
 from tasks_app.engine.request_planner import RequestPlanner, StoredState, is_full
 from tasks_app.engine.source_router import StockRequest
-from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import price_limits, silent_days
 from tasks_app.models import CollectionTask, Series
@@ -34,6 +33,7 @@ from tasks_app.quotes.date_ranges import DAY, DateRange
 from tasks_app.quotes.series import AnsweredDays, count_bars_within
 from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import ValidationResult
+from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, Bar
 from tasks_app.sources.market_time import market_today
@@ -93,7 +93,7 @@ class Recorder:
             return self._write(item, result, answer, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", item.claim.code)
-            self.fail(item.claim, "not_storable", errors.stored_reason("not_storable", error=error))
+            self.fail(item.claim, "not_storable", reasons.stored_reason("not_storable", error=error))
             return []
 
     def _validate(self, item: StockRequest, bars: Sequence[Bar]) -> ValidationResult:
@@ -129,7 +129,7 @@ class Recorder:
             else:  # the whole adjusted series must be requested again
                 series.mark_for_refetch(current)
                 self.planner.forget(item.claim)
-                message = errors.stored_reason("series_moved")
+                message = reasons.stored_reason("series_moved")
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
             if item.adjustment.lacks:
@@ -206,7 +206,7 @@ class Recorder:
         if adjusted_series.is_truncated(current, result.bars, lost):
             series.mark_for_refetch(current)
             findings.record_findings(request, origin, result)
-            message = errors.stored_reason("series_cut", lost=len(lost), stored=current.bars)
+            message = reasons.stored_reason("series_cut", lost=len(lost), stored=current.bars)
             return replace(outcome, state=ItemState.FAILED, error_code="series_cut", error_message=message)
         stored = upsert.upsert_bars(request, origin, result.bars, overwrite=True)
         adjusted_series.delete_days(request, lost)

@@ -18,9 +18,9 @@ from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
-from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.market import silent_days
+from tasks_app.reasons import sanitize_message
 from tasks_app.sources.base import SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
 

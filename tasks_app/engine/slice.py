@@ -19,7 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from tasks_app import errors, lifecycle
+from tasks_app import lifecycle, reasons
 from tasks_app.db import disk_reserve
 from tasks_app.db.errors import is_disk_full
 from tasks_app.engine import item_planner, source_availability
@@ -34,10 +34,11 @@ from tasks_app.engine.source_router import (
     describe_refusal,
     is_stalled,
 )
-from tasks_app.errors import StaleClaim, type_name
+from tasks_app.errors import StaleClaim
 from tasks_app.lifecycle import Claim, Lane, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
+from tasks_app.reasons import type_name
 from tasks_app.throttle.limiter import Blocked
 from tasks_app.workers import memory, process_state, shutdown
 from tasks_app.workers.process_state import HeldLane
@@ -80,7 +81,7 @@ def run(task_id: str, number: int, generation: int) -> None:
         disk_reserve.release()
         # If not even this can be written, the task stays running and continues once there is space.
         with suppress(StaleClaim):
-            lifecycle.fail(UUID(task_id), "disk_full", errors.stored_reason("disk_full"))
+            lifecycle.fail(UUID(task_id), "disk_full", reasons.stored_reason("disk_full"))
 
 
 class Claiming(Enum):
@@ -255,7 +256,7 @@ class Slice:
         if blocked.refusal_code:
             lifecycle.fail_by(self.lane, *describe_refusal(self.task.source, blocked))
         if blocked.reason and not self.stall_checked and is_stalled(self.task.pk, self.conf):
-            message = errors.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
+            message = reasons.stored_reason("source_paused", source=self.task.source, reason=blocked.reason)
             lifecycle.fail_by(self.lane, "source_paused", message)
         self.stall_checked = True
 

@@ -5,11 +5,11 @@ import socket
 
 from django.conf import settings
 
-from tasks_app import errors, lifecycle
-from tasks_app.errors import sanitize_message
+from tasks_app import lifecycle, reasons
 from tasks_app.lifecycle import Lane, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
+from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def require_source(lane: Lane) -> bool:
         _decline(lane, task, host)
     else:
         params = {"source": task.source, "host": host, "reason": sanitize_message(problems[task.source])}
-        lifecycle.fail_by(lane, "source_unusable", errors.stored_reason("source_unusable", **params))
+        lifecycle.fail_by(lane, "source_unusable", reasons.stored_reason("source_unusable", **params))
     return False
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Coalesce, Now
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import OutOfMemory
@@ -240,7 +240,7 @@ class SourceRouter:
 
 def describe_refusal(source: str, blocked: Blocked) -> tuple[str, str]:
     """Returns the code and the sentence with which a task fails whose source refuses every request."""
-    message = errors.stored_reason("all_refused", source=source, reason=blocked.reason)
+    message = reasons.stored_reason("all_refused", source=source, reason=blocked.reason)
     return blocked.refusal_code, message
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db.models import F
 from django.db.models.functions import Now
 
-from tasks_app import errors
+from tasks_app import errors, reasons
 from tasks_app.lifecycle import events, selectors
 from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
@@ -57,7 +57,7 @@ def end_if_done(task_id: UUID) -> bool:
         events.record_event(task_id, EventKind.COMPLETED, WORKER)
         return True
     first = items_of(task_id).order_by("position").values_list("code", "error_message").first()
-    message = errors.stored_reason("all_failed", total=total, first=": ".join(first or ()))
+    message = reasons.stored_reason("all_failed", total=total, first=": ".join(first or ()))
     end(task_id, TaskStatus.FAILED, "all_failed", message)
     events.record_event(task_id, EventKind.FAILED, WORKER, code="all_failed")
     return True

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import name_codes
@@ -128,7 +128,7 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
 def _notice(task: CollectionTask) -> str | None:
     """Why a task that completed had nothing to collect, in the reader's language; None otherwise."""
     has_nothing = task.status == TaskStatus.COMPLETED and not task.total_stocks
-    return str(errors.NOTHING_LEFT) if has_nothing and task.full_collection_mode else None
+    return str(reasons.NOTHING_LEFT) if has_nothing and task.full_collection_mode else None
 
 
 def _source_pause(task: CollectionTask) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from tasks_app import errors
+from tasks_app import errors, reasons
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events, selectors
 from tasks_app.lifecycle.claims import (
@@ -179,12 +179,12 @@ def _plan_failure(task_id: UUID) -> tuple[str, str] | None:
         return None
     lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
     if lost.filter(params__exit_code=OUT_OF_MEMORY).count() >= PLAN_MEMORY_ATTEMPTS:
-        reason = errors.stored_reason("memory_limit")
+        reason = reasons.stored_reason("memory_limit")
         return "memory_limit", f"The stock list could not be read. {reason}"
     if lost.count() >= PLAN_ATTEMPTS:
         last = lost.order_by("-pk").values_list("params", flat=True)[0]
         end = _describe_end(last.get("error", last.get("exit_code")))
-        return "plan_lost", errors.stored_reason("plan_lost", times=PLAN_ATTEMPTS, end=end)
+        return "plan_lost", reasons.stored_reason("plan_lost", times=PLAN_ATTEMPTS, end=end)
     return None
 
 
@@ -204,9 +204,9 @@ def _silence(task_id: UUID) -> tuple[str, str] | None:
     declined = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED, params__code=NOT_HERE)
     if params := declined.values_list("params", flat=True).first():
         host, source = params["host"], params["source"]
-        message = errors.stored_reason("source_missing", source=source, host=host, seconds=seconds)
+        message = reasons.stored_reason("source_missing", source=source, host=host, seconds=seconds)
         return "source_missing", message
-    return "no_worker", errors.stored_reason("no_worker", seconds=seconds)
+    return "no_worker", reasons.stored_reason("no_worker", seconds=seconds)
 
 
 def _release_lost_planner(task_id: UUID, end: int | str | None = None) -> None:
@@ -275,8 +275,8 @@ def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> N
 def _describe_losses(claim: Claim, end: int | str | None) -> str:
     """Returns how often workers were lost with this stock alone, and how the last one ended if known."""
     if end == OUT_OF_MEMORY:
-        return errors.stored_reason("memory_limit")
-    return errors.stored_reason("worker_lost", isolated=claim.losses, end=_describe_end(end))
+        return reasons.stored_reason("memory_limit")
+    return reasons.stored_reason("worker_lost", isolated=claim.losses, end=_describe_end(end))
 
 
 def _describe_end(end: int | str | None) -> str:

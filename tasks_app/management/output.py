@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
@@ -136,11 +136,11 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         counts = {key: f"{number:,}" for key, number in share.items()}
         rows.append((source, _("%(stocks)s stocks, %(bars)s new or corrected bars") % counts))
     for params in selectors.warnings(task.pk):
-        rows.append((_("warning"), errors.translated_warning(params)))
-    if reason := " ".join(filter(None, (errors.translated_reason(task.error_code), task.error_message))):
+        rows.append((_("warning"), reasons.translated_warning(params)))
+    if reason := " ".join(filter(None, (reasons.translated_reason(task.error_code), task.error_message))):
         rows.append((_("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])
-        message = errors.translated_reason(group["error_code"]) or group["message"]
+        message = reasons.translated_reason(group["error_code"]) or group["message"]
         rows.append((group["error_code"], f"{group['count']:,} × {message} ({codes})"))
     return rows

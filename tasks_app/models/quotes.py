@@ -194,7 +194,7 @@ class Finding(models.Model):
     kind = models.CharField(_("kind"), max_length=7, choices=FindingKind)
     code = models.CharField(_("error code"), max_length=40)
     message = models.TextField(_("message"))
-    # What the message is made of (`errors.FINDINGS`), and the bar's values by column name; null in rows from
+    # What the message is made of (`reasons.FINDINGS`), and the bar's values by column name; null in rows from
     # before they were recorded.
     params = models.JSONField(_("parameters"), null=True)
     values = models.JSONField(_("values of the bar"), null=True)

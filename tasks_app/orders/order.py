@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.utils.translation import gettext as _
 
-from tasks_app import errors
+from tasks_app import errors, reasons
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET, Conf
 from tasks_app.market import code_changes, stock_list
 from tasks_app.market.codes import count_codes, read_codes
@@ -64,7 +64,7 @@ def require_usable_source(order: Order, conf: Conf) -> None:
     """
     source = find_source(order.market, order.source, conf).name
     if reason := registry.why_unusable(source, conf):
-        raise errors.SourceUnusable(source=source, reason=errors.sanitize_message(reason))
+        raise errors.SourceUnusable(source=source, reason=reasons.sanitize_message(reason))
 
 
 def require_market(order: Order, resolved: Order) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from tasks_app.errors import bounded_repr, sanitize_message
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes.corrections import TRADE_COLUMNS, BarDiff
 from tasks_app.quotes.upsert import Provenance
 from tasks_app.quotes.validation import ValidationResult
+from tasks_app.reasons import bounded_repr, sanitize_message
 from tasks_app.sources.base import Bar, Request
 
 MAX_FINDINGS = 20  # of each kind and item

@@ -11,9 +11,9 @@ from datetime import date, timedelta
 
 from django.utils.translation import override
 
-from tasks_app.errors import FINDINGS, bounded_repr
 from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
+from tasks_app.reasons import FINDINGS, bounded_repr
 from tasks_app.sources.base import Bar, Request
 
 MAX_VOLUME = 2**63 - 1
@@ -31,7 +31,7 @@ LISTING_DELAY = timedelta(days=10)  # a first bar this long after the requested 
 class Issue:
     """Why a bar was refused or flagged: a stable code, what its sentence is made of, and the bar.
 
-    The sentence is `errors.FINDINGS[code]`, with the parameters and the day.
+    The sentence is `reasons.FINDINGS[code]`, with the parameters and the day.
     """
 
     code: str

@@ -21,8 +21,8 @@ from django.db.models.functions import Coalesce, Greatest, TruncDate
 
 from tasks_app.conf import Conf
 from tasks_app.db.functions import Clock
-from tasks_app.errors import sanitize_message
 from tasks_app.models import SourceGate
+from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Permanent, SourceError, SourceRefusal, Transient
 from tasks_app.throttle import status

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
-from tasks_app import errors, lifecycle
+from tasks_app import lifecycle, reasons
 from tasks_app.conf import Simulated
 from tasks_app.engine import item_planner, recorder, slice
 from tasks_app.lifecycle import payloads
@@ -106,7 +106,7 @@ def test_full_collection_leaves_out_full_stocks(small_market, monkeypatch):
         assert task.status == "completed"
     warning = task.events.get(kind="warned")
     assert warning.params == {"code": "nothing_left", "stocks": "7"}
-    assert payloads.task_statuses([task])[0]["notice"] == str(errors.NOTHING_LEFT)
+    assert payloads.task_statuses([task])[0]["notice"] == str(reasons.NOTHING_LEFT)
     assert Stock.objects.filter(full_collection_completed=True).count() == 7
 
 

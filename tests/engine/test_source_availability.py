@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks_app import errors
+from tasks_app import errors, reasons
 from tasks_app.models import TaskEvent
 from tasks_app.orders import order as orders
 from tasks_app.queue import dispatch
@@ -49,7 +49,7 @@ def test_task_of_a_source_without_token_goes_on_with_its_fallback(without_token,
     assert First.calls == []
     warning = TaskEvent.objects.get(task=task, kind="warned").params
     assert (warning["code"], warning["source"]) == ("source_unusable", "first")
-    assert "VENDOR_TOKEN" in errors.WARNINGS["source_unusable"] % warning
+    assert "VENDOR_TOKEN" in reasons.WARNINGS["source_unusable"] % warning
 
 
 def test_host_without_token_leaves_the_task_to_other_hosts(without_token, monkeypatch):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.utils.translation import override
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.quotes import adjustment_data
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
@@ -209,7 +209,7 @@ def test_finding_has_the_same_numbers_in_both_languages(fields, english, chinese
     assert english in finding.message
 
     def sentence():
-        return errors.describe_finding(finding.code, finding.message, finding.day, finding.params)
+        return reasons.describe_finding(finding.code, finding.message, finding.day, finding.params)
 
     assert sentence() == finding.message
     with override("zh-hans"):
@@ -232,10 +232,10 @@ def test_refused_bar_keeps_its_values():
 
 def test_older_finding_keeps_its_english_sentence():
     with override("zh-hans"):
-        text = errors.describe_finding("bad_volume", "2024-01-02: the volume -1 is bad.", "2024-01-02", None)
+        text = reasons.describe_finding("bad_volume", "2024-01-02: the volume -1 is bad.", "2024-01-02", None)
     assert text == "成交量不是有效的股数。 2024-01-02: the volume -1 is bad."
-    assert errors.describe_finding("of_another_version", "Odd.", "", {"n": "1"}) == "Odd."
+    assert reasons.describe_finding("of_another_version", "Odd.", "", {"n": "1"}) == "Odd."
 
 
 def test_every_sentence_of_a_finding_has_its_code_explained():
-    assert set(errors.FINDINGS) <= set(errors.REASONS)
+    assert set(reasons.FINDINGS) <= set(reasons.REASONS)

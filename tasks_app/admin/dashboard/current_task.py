@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from tasks_app import errors, lifecycle
+from tasks_app import lifecycle, reasons
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
@@ -44,7 +44,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "bar": panels.bar_segments(task),
         **panels.action_urls(task, permissions),
         "numbers": _running_numbers(task, clusters) if is_running else _final_numbers(task),
-        "reason": errors.translated_reason(task.error_code)
+        "reason": reasons.translated_reason(task.error_code)
         or task.error_message
         or panels.outcome_sentence(task),
     }

@@ -16,12 +16,12 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
-from tasks_app.errors import sanitize_message
 from tasks_app.lifecycle import durations
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust
 from tasks_app.orders import code_lists, estimates
+from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle import status

@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import FindingKind
@@ -117,7 +117,7 @@ def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
 
 def finding_sentence(row: Finding) -> str:
     """Returns why a bar was refused or flagged, in the reader's language, with its numbers."""
-    return errors.describe_finding(row.code, row.message, row.day, row.params)
+    return reasons.describe_finding(row.code, row.message, row.day, row.params)
 
 
 def describe_values(row: Finding) -> SafeString | str:

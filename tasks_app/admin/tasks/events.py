@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _, gettext_lazy
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
@@ -44,7 +44,7 @@ PARAMETER_NAMES = {
 
 def describe_event(event: TaskEvent) -> dict[str, Any]:
     """Returns an event for the page: when, what, by whom, through which channel, with which parameters."""
-    warning = errors.translated_warning(event.params) if event.kind == EventKind.WARNED else ""
+    warning = reasons.translated_warning(event.params) if event.kind == EventKind.WARNED else ""
     tone, icon = EVENT_STYLES.get(EventKind(event.kind), ("plain", "help"))
     return {
         "at": formatting.timestamp(event.at),

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.models.states import ItemState
@@ -52,7 +52,7 @@ def cell_details(task: CollectionTask, block: int) -> list[dict[str, Any]]:
             "refused": item.rows_refused,
             "ms": _milliseconds(item),
             "error_code": item.error_code,
-            "error": errors.translated_reason(item.error_code) or item.error_message,
+            "error": reasons.translated_reason(item.error_code) or item.error_message,
             "url": formatting.admin_url("collectionitem", "change", item.pk),
         }
         for item in items

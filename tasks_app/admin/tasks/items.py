@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count, timestamp
@@ -28,7 +28,7 @@ def _bars(item: CollectionItem) -> str:
 def _error(item: CollectionItem) -> Any:
     if not item.error_code:
         return formatting.EMPTY
-    sentence = errors.translated_reason(item.error_code) or item.error_message
+    sentence = reasons.translated_reason(item.error_code) or item.error_message
     return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
 
 

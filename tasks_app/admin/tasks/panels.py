@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
@@ -73,7 +73,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "waiting": formatting.number(task.total_stocks - task.processed_stocks),
         "lasted": durations.format_duration(durations.task_duration(task)) if task.end_time else "",
         "ended_by": next((e.user_name for e in newest_events if e.kind == EventKind.CANCELLED), ""),
-        "reason": errors.translated_reason(task.error_code),
+        "reason": reasons.translated_reason(task.error_code),
         "notices": list(notices(task)),
         "chart": throughput_chart.build_chart(progress.throughput(task.pk, now=now)),
         "groups": [failure_group(task, failures) for failures in selectors.error_groups(task.pk)],
@@ -237,7 +237,7 @@ def _bar_counts(task: CollectionTask) -> str:
 def notices(task: CollectionTask) -> Iterator[Notice]:
     """Yields what is wrong, the worst first."""
     if task.error_code or task.error_message:
-        sentences = filter(None, (errors.translated_reason(task.error_code), task.error_message))
+        sentences = filter(None, (reasons.translated_reason(task.error_code), task.error_message))
         yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
     if retention.is_being_deleted(task):
         text = _("It is older than the retention period. The collected bars are kept.")
@@ -292,7 +292,7 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
             url=formatting.admin_url("correction", **{TASK_PARAMETER: task.pk}),
         )
     if task.full_collection_mode and task.status == TaskStatus.COMPLETED and not task.total_stocks:
-        yield Notice("warn", _("There was nothing to collect"), errors.NOTHING_LEFT)
+        yield Notice("warn", _("There was nothing to collect"), reasons.NOTHING_LEFT)
 
 
 def _findings_url(task: CollectionTask, kind: str) -> str:
@@ -305,7 +305,7 @@ def failure_group(task: CollectionTask, failures: dict[str, Any]) -> dict[str, A
     retry = ngettext("Retry this one", "Retry these %(count)s", many) % {"count": formatting.number(many)}
     return {
         **failures,
-        "reason": errors.translated_reason(code),
+        "reason": reasons.translated_reason(code),
         "url": columns.items_url(task, state__exact=ItemState.FAILED, error_code=code),
         "retry_url": formatting.task_url(task.pk, "retry", error_code=code) if code else "",
         "retry": retry,

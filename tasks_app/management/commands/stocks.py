@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import errors
+from tasks_app import reasons
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management import stock_files
@@ -59,7 +59,7 @@ class Command(CollectorCommand):
             getattr(self, f"_{verb}")(**options)
         except SourceError as error:
             hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
-            text = " ".join(filter(None, (errors.translated_reason(error.code), str(error), hint)))
+            text = " ".join(filter(None, (reasons.translated_reason(error.code), str(error), hint)))
             raise CommandError(text) from error
 
     def _sync(self, *, market: str, source: str, accept_shrink: bool, **_: Any) -> None:
