@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import StringConverter
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -20,6 +21,14 @@ def _page(title: "StrPromise", *permissions: type[BasePermission]) -> dict[str, 
     return {"name": title, "description": "", "permission_classes": (IsAuthenticated, *permissions)}
 
 
+class MarketConverter(StringConverter):
+    """A market in letters of any case, or any other text, which the views call unknown."""
+
+    def to_python(self, value: str) -> str:
+        return value.upper()
+
+
+register_converter(MarketConverter, "market")
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 adjustments = AdjustmentViewSet.as_view
 data_collection = [
@@ -33,14 +42,14 @@ data_collection = [
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),
-    path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
-    path("quotes/<str:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
+    path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
+    path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(
-        "quotes/<str:market>/<str:code>/factors",
+        "quotes/<market:market>/<str:code>/factors",
         adjustments({"get": "factors"}, **_page(_("Adjustment factors"))),
     ),
     path(
-        "quotes/<str:market>/<str:code>/actions",
+        "quotes/<market:market>/<str:code>/actions",
         adjustments({"get": "actions"}, **_page(_("Corporate actions"))),
     ),
 ]

@@ -17,7 +17,7 @@ from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
-from tasks_app.api.serializers import validated
+from tasks_app.api.serializers import unknown_fields, validated
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.market import codes
@@ -43,7 +43,7 @@ class TaskViewSet(ViewSet):
         orders.require_usable_source(order, settings.COLLECTOR)
         key = get_idempotency_key(request)
         task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
-        return Response(payloads.task_started(task))
+        return Response(payloads.task_started(task, unknown_fields(serializers.StartBody, request.data)))
 
     @openapi.STATUS
     def status(self, request: Request, task_id: str) -> Response:
@@ -88,7 +88,7 @@ class TaskViewSet(ViewSet):
         from_query = validated(serializers.RetryBody, request.query_params.dict())
         params = from_query | validated(serializers.RetryBody, request.data)
         task = lifecycle.retry(parse_task_id(task_id), get_actor(request), params.get("error_code", ""))
-        return Response(payloads.task_started(task))
+        return Response(payloads.task_started(task, unknown_fields(serializers.RetryBody, request.data)))
 
 
 class StockViewSet(ViewSet):
@@ -97,11 +97,7 @@ class StockViewSet(ViewSet):
     @openapi.STOCKS
     def stock_list(self, request: Request) -> Response:
         query = validated(serializers.StockQuery, request.query_params.dict())
-        stocks = Stock.objects.order_by("market", "code")
-        if "market" in query:
-            stocks = stocks.filter(market=query["market"])
-        elif not registry.traits(settings.COLLECTOR.default_source, settings.COLLECTOR).is_synthetic:
-            stocks = stocks.exclude(market=SYNTHETIC_MARKET)
+        stocks = Stock.objects.filter(market=query.get("market") or _default_market()).order_by("code")
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
         listed = list(stocks.only(*STOCK_COLUMNS, "delisted_on")[: query["limit"]])
@@ -114,6 +110,11 @@ class StockViewSet(ViewSet):
     @openapi.COVERAGE
     def coverage(self, request: Request) -> Response:
         return Response([_coverage(row) for row in coverage.cached_coverage()])
+
+
+def _default_market() -> str:
+    conf = settings.COLLECTOR
+    return SYNTHETIC_MARKET if registry.traits(conf.default_source, conf).is_synthetic else "CN"
 
 
 def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
