@@ -1,10 +1,13 @@
 """Tasks and the stock list. `urls` says which permission each path needs; `lifecycle` does the work."""
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import F
+from django.urls import URLPattern, reverse
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -36,6 +39,8 @@ STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STOR
 
 class TaskViewSet(ViewSet):
     """Start, watch, list, cancel and retry collections."""
+
+    example = ""  # the body that a browsable page begins with
 
     @openapi.START
     def start(self, request: Request) -> Response:
@@ -125,6 +130,33 @@ def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
 
 def _coverage(row: Coverage) -> dict[str, Any]:
     return {**vars(row), "behind_by": dict(row.behind_by)}
+
+
+class RootView(APIView):
+    """Answers which paths there are, to everybody, as the schema does."""
+
+    name, description = _("HTTP API"), ""  # of the browsable page
+    permission_classes = (AllowAny,)
+    schema = None
+    paths: Sequence[URLPattern] = ()
+    root = ""
+
+    def get(self, request: Request) -> Response:
+        root = request.build_absolute_uri(self.root)
+        paths = [
+            {"method": method.upper(), "path": root + _template(each), "name": str(view.initkwargs["name"])}
+            for each in self.paths
+            for view in [cast(Any, each.callback)]
+            for method in view.actions
+            if method != "head"  # added by the first request
+        ]
+        documents = {name: request.build_absolute_uri(reverse(name)) for name in ("docs", "schema")}
+        return Response({**documents, "paths": paths})
+
+
+def _template(pattern: URLPattern) -> str:
+    """Returns a path with its parameters as OpenAPI writes them: `status/{task_id}`."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
 
 
 class NotFoundView(APIView):

@@ -153,6 +153,8 @@ RULES: dict[str, dict[str, int]] = {
     "i18n/setlang/": {"get": ANYBODY, "post": ANYBODY},
     "healthz": {"get": ANYBODY},
     "readyz": {"get": ANYBODY},
+    "api/": {"get": ANYBODY},
+    "api/data-collection": {"get": ANYBODY},
     f"{DATA}historical": {"post": OPERATOR},
     f"{DATA}status/<str:task_id>": {"get": LOGIN},
     f"{DATA}tasks": {"get": LOGIN},
