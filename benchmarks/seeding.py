@@ -23,7 +23,7 @@ def past_tasks(count: int) -> None:
     if count < 1:
         return
     table = CollectionTask._meta.db_table
-    columns = [field.column for field in CollectionTask._meta.concrete_fields]
+    columns = [field.column for field in CollectionTask._meta.concrete_fields if not field.generated]
     series, uuid, earlier = DIALECT[connection.vendor]
     others = {"id": uuid, "start_time": earlier, "idempotency_key": "NULL"}
     chosen = ", ".join(others.get(column, f"old.{column}") for column in columns)
