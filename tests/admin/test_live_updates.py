@@ -10,7 +10,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tasks_app import lifecycle
+from tasks_app import lifecycle, reasons
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.tasks import grid, live_updates, panels, throughput_chart
 from tasks_app.lifecycle import Outcome
@@ -19,7 +19,7 @@ from tasks_app.models import CollectionTask, Stock
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import EventKind
 from tasks_app.throttle import status
-from tests.admin.helpers import TASKS, staff_client, superuser_client, text_of, url
+from tests.admin.helpers import TASKS, make_half_done, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, make_ended, make_lane, make_run, make_task, make_user
 
 pytestmark = pytest.mark.django_db
@@ -289,6 +289,19 @@ def test_timeline_has_a_time_for_each_step_reached():
 def test_planning_task_says_so():
     text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task(stock_codes=None).pk)))
     assert "Reading the stock list …" in text
+
+
+def test_head_counts_skipped_stocks_by_name():
+    counts = {count["name"]: count for count in panels.headline_counts(make_half_done())}
+    assert counts["succeeded or skipped"]["value"] == "1"
+    assert "state__in=succeeded%2Cskipped" in counts["succeeded or skipped"]["url"]
+
+
+def test_empty_full_collection_says_why_once():
+    task = CollectionTask(status="completed", full_collection_mode=True)
+    task.outcome = "nothing_new"
+    assert panels.outcome_sentence(task) == str(reasons.NOTHING_LEFT)
+    assert not list(panels._data_notices(task))
 
 
 def test_paused_source_notice_has_reason_and_time(monkeypatch):

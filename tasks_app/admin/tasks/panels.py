@@ -121,7 +121,7 @@ def outcome_sentence(task: CollectionTask) -> str:
     if task.outcome != TaskOutcome.NOTHING_NEW:
         return ""
     if not task.total_stocks:
-        return _("There was no stock to collect.")
+        return str(reasons.NOTHING_LEFT) if task.full_collection_mode else _("There was no stock to collect.")
     return _("No bar was new: what the source has of these days had been stored before.")
 
 
@@ -207,7 +207,8 @@ def headline_counts(task: CollectionTask) -> list[dict[str, Any]]:
     waiting = task.total_stocks - task.processed_stocks
     return [
         _count_of_items(task, _("stocks"), task.total_stocks),
-        _count_of_items(task, _("succeeded"), task.success_count, state__in="succeeded,skipped"),
+        # The grid below counts the two apart.
+        _count_of_items(task, _("succeeded or skipped"), task.success_count, state__in="succeeded,skipped"),
         _count_of_items(task, _("failed"), task.failed_count, state__exact=ItemState.FAILED),
         _count_of_items(task, _("not processed"), waiting, state__in="pending,claimed"),
         {
@@ -291,8 +292,6 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
             _("The source sends other values now. The values before are kept."),
             url=formatting.admin_url("correction", **{TASK_PARAMETER: task.pk}),
         )
-    if task.full_collection_mode and task.status == TaskStatus.COMPLETED and not task.total_stocks:
-        yield Notice("warn", _("There was nothing to collect"), reasons.NOTHING_LEFT)
 
 
 def _findings_url(task: CollectionTask, kind: str) -> str:
