@@ -36,7 +36,7 @@ class DayCache:
     """The days of one task and source that this process holds: COLLECTOR_DAYS_AT_ONCE and `MAX_COMPARED`.
 
     `wanted` are the days requested or held, `compared` stored days that are requested to be compared, and
-    `dropped` those of them that can't be had. `failures` counts the consecutive failed requests, and with
+    `dropped` those of them that are unavailable. `failures` counts the consecutive failed requests, and with
     `given_up` no more days are requested. A `doubtful` day came without any bar: single stocks show whether
     it has some (`refuted`) or nobody has quotes of it.
     """
@@ -84,7 +84,7 @@ class DayFetcher:
     def sessions_for(self, request: PlannedRequest, calls: CallPool[Any]) -> tuple[date, ...]:
         """Returns the days that answer the request; none if the stock is to be requested by itself.
 
-        Stored days to compare are left out where they can't be had: the missing ones decide. `calls` are
+        Stored days to compare are left out where they are unavailable: the missing ones decide. `calls` are
         those of the slice: see `_is_offered`.
         """
         first = request.first_missing
@@ -161,7 +161,7 @@ class DayFetcher:
         self.cache.given_up = not may_pass or self.cache.failures >= self.conf.max_attempts
         return not self.cache.given_up
 
-    def answer(self, code: str, sessions: Collection[date]) -> Answer:
+    def bars_of(self, code: str, sessions: Collection[date]) -> Answer:
         """Returns the stock's bars on these days in ascending date order, and the suspended ones."""
         days = [(day, self.cache.days[day]) for day in sorted(sessions)]
         suspended = [day for day, bars in days if isinstance(bars, DayAnswer) and code in bars.suspended]
@@ -177,7 +177,7 @@ class DayFetcher:
             self.problem, self.cache.given_up = f"Workers lost while they requested one: {lost}.", True
 
     def _compared_days(self, start: date, first: date, calls: CallPool[Any]) -> list[date]:
-        """Returns the newest sessions from `start` until before `first` that can be had; at most five."""
+        """Returns at most five sessions, the newest deliverable from `start` until before `first`."""
         cache, compared = self.cache, list[date]()
         day = first - timedelta(days=1)
         while day >= start and len(compared) < MAX_COMPARED:

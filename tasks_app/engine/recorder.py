@@ -198,7 +198,7 @@ class Recorder:
         return [diff for diff in found if diff.new.day >= request.missing_from]
 
     def _note_of_silence(self, stored: StoredState) -> str:
-        """Returns in a sentence for which days a stock is not requested because nobody has quotes of them."""
+        """Returns a sentence with the days not requested of a stock because no stock has quotes of them."""
         if not (days := self.planner.days_without_quotes(stored)):
             return ""
         texts = ", ".join(day.isoformat() for day in days)

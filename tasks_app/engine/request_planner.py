@@ -126,7 +126,7 @@ class RequestPlanner:
             lifecycle.warn(lane, "day_not_ready", source=self.task.source, day=day, time=at)
 
     def _warn_of_silence(self, lane: Lane, stored: StoredState) -> None:
-        """Warns once of days for which a stock is not requested because nobody has quotes of them."""
+        """Warns once of days for which a stock is not requested because no stock has quotes of them."""
         if not self._silence_warned and (days := self.days_without_quotes(stored)):
             self._silence_warned = True
             texts = ", ".join(day.isoformat() for day in days)

@@ -66,7 +66,7 @@ class RequestQueue:
 
         0 while the slice holds a suspect: it must be the only one that can kill the worker.
         """
-        if any(item.claim.is_isolated for item in self._held()):
+        if any(item.claim.is_isolated for item in self._requests_in_hand()):
             return 0
         return max(self._free_slots(source) - len(self.waiting), 0)
 
@@ -113,7 +113,7 @@ class RequestQueue:
         for item in self._waiting_for(source):
             sessions = self._sessions_for(item)
             if sessions and not source.days.missing(sessions) and not item.adjustment.pending:
-                item.adjustment.bars = source.days.answer(item.claim.code, sessions)
+                item.adjustment.bars = source.days.bars_of(item.claim.code, sessions)
                 item.adjustment.days_are_complete = True
                 if not self.adjustments.plan_after(item, item.adjustment.bars):
                     self.waiting.remove(item)
@@ -227,7 +227,7 @@ class RequestQueue:
         """Whether it is the task's own source: a fallback may be the first one that can be used here."""
         return source.name == self.recorder.task.source
 
-    def _held(self) -> list[StockRequest]:
+    def _requests_in_hand(self) -> list[StockRequest]:
         in_flight = [call.item for call in self.calls.in_flight() if call.item]
         return [*self.waiting, *in_flight]
 

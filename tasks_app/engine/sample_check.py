@@ -15,7 +15,7 @@ from tasks_app.quotes.corrections import TRADE_COLUMNS, conflicts
 from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import Bar, Request, SourceError, Transient
 
-MAX_DIFFERENCES = 5  # that are told of a stock
+MAX_DIFFERENCES = 5  # listed per stock
 
 
 @dataclass

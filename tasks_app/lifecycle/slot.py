@@ -1,4 +1,4 @@
-"""The slot of the one running task: whoever locks it starts a task, or does what no task may run beside."""
+"""The slot of the one running task: locked to start a task, or to do what no task may run beside."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

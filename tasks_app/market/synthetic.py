@@ -13,7 +13,7 @@ def note_sources(market: str, names: Iterable[str]) -> None:
     """Records the sources of an order as synthetic if it is of the synthetic market.
 
     Raises `SourceWasSynthetic` where an order of another market names one of them: a source of real quotes
-    has taken the name of one whose quotes were made up, and nobody could tell them apart.
+    has taken the name of one whose quotes were made up, and the two could not be told apart.
     """
     names = list(names)
     if market == SYNTHETIC_MARKET:

@@ -70,7 +70,7 @@ def require_usable_source(order: Order, conf: Conf) -> None:
 def require_market(order: Order, resolved: Order) -> None:
     """Raises `MarketNotServed` if the order was resolved to another market than the one that it names.
 
-    For pages, whose readers see and choose both; other clients are told the market in the response.
+    For pages, whose readers see and choose both; other clients read the market in the response.
     """
     if order.market and order.market != resolved.market:
         raise errors.MarketNotServed(source=resolved.source, market=order.market, markets=resolved.market)

@@ -24,7 +24,7 @@ from tasks_app.quotes.series import joined_bars
 
 
 class GapKind(TextChoices):
-    """Why days have no bar. `not_asked` comes first: those can be had."""
+    """Why days have no bar. `not_asked` comes first: those can be requested."""
 
     NOT_ASKED = "not_asked"  # no request has been answered
     REFUSED = "refused"  # the source had a bar that can't be true
@@ -53,7 +53,7 @@ class Reason:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody was asked for the days yet."""
+        """Whether the days have not been requested yet."""
         return self.kind is GapKind.NOT_ASKED
 
     def describe(self) -> str:
@@ -120,7 +120,7 @@ class _Reasons:
             for one in silent
         }
 
-    def of(self, day: date) -> Reason:
+    def reason_for(self, day: date) -> Reason:
         place = bisect_right(self.absent, day, key=lambda one: one.first) - 1
         if place >= 0 and day <= self.absent[place].last:
             return _reason_of(self.absent[place])
@@ -155,7 +155,7 @@ def find_gaps(stock: Stock, adjust: str, bar_days: Sequence[date], *, joined: bo
     for part in _parts(stock, adjust, bar_days, calendar, joined=joined):
         reasons = _Reasons(part.stock, adjust, part.series, part.window)
         days: list[tuple[date, Reason | None]] = [
-            (day, None if day in with_bar else reasons.of(day))
+            (day, None if day in with_bar else reasons.reason_for(day))
             for day in calendar.sessions(*part.window).days
         ]
         runs = [(reason, tuple(day for day, _ in run)) for reason, run in groupby(days, key=itemgetter(1))]

@@ -37,7 +37,7 @@ from tasks_app.sources.csv_folder.tables import read_table
 logger = logging.getLogger(__name__)
 MAX_NAME = 150
 WAITING = ".uploads"  # entries that begin with a dot are no quotes
-MAX_AGE = timedelta(days=7)  # of a file that nobody took over
+MAX_AGE = timedelta(days=7)  # of a file that was not taken over
 MIN_FREE_BYTES = 256 * 2**20  # that must be left on the disk
 MAX_SAMPLE = 3  # rows
 MAX_CELL = 60
@@ -53,7 +53,7 @@ class UploadError(CollectorError):
 
 
 @dataclass(frozen=True)
-class Table:
+class TablePreview:
     """The beginning of a file: its headings, what each is read as ("": nothing), and some rows."""
 
     header: list[str]
@@ -124,7 +124,7 @@ class UploadFolder:
         upload.refresh_from_db()
         return report_of(upload)
 
-    def read_table(self, upload: Upload) -> Table | None:
+    def read_table(self, upload: Upload) -> TablePreview | None:
         """Returns the beginning of the file; None for an archive of files, and for what is no table."""
         path = self.path_of(upload)
         try:
@@ -139,7 +139,7 @@ class UploadFolder:
             return None  # the report says it
         meanings = self.mappings().get(header_key(header), {})
         columns = [parse_heading(meanings.get(text.strip(), text)).column for text in header]
-        return Table(list(header), columns, [[cell[:MAX_CELL] for cell in row] for row in rows])
+        return TablePreview(list(header), columns, [[cell[:MAX_CELL] for cell in row] for row in rows])
 
     def name_columns(self, upload: Upload, meanings: Mapping[str, str], user: User) -> None:
         """Stores what the headings of this file and of all with the same headings stand for; checks it again.
@@ -172,7 +172,7 @@ class UploadFolder:
                 logger.warning("%s was spoiled and is written again", column_mapping.FILE_NAME)
             column_mapping.write_mappings(self.folder, mappings)
 
-    def meanings_of(self, table: Table) -> dict[str, str]:
+    def meanings_of(self, table: TablePreview) -> dict[str, str]:
         """Returns what the headings of such a file stand for, as somebody said."""
         return dict(self.mappings().get(header_key(table.header), {}))
 
@@ -214,7 +214,7 @@ class UploadFolder:
             self.path_of(upload).unlink(missing_ok=True)
 
     def forget_old(self) -> None:
-        """Discards the files for which nobody has decided in a week."""
+        """Discards the files left undecided for a week."""
         for upload in Upload.objects.exclude(state__in=UPLOAD_ENDS).filter(at__lt=Now() - MAX_AGE):
             self.discard(upload)
 

@@ -186,7 +186,7 @@ def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: 
 def _unexplained_jumps(
     bars: Sequence[Bar], columns: Sequence[column_checks.Column] | None, context: Context
 ) -> Iterator[Issue]:
-    """Flags bars whose prices are on another basis than those before: a split that nobody tells.
+    """Flags bars whose prices are on another basis than those before: a split that no source reports.
 
     The open is at most 5/9 of the close before, or at least 9/5 of it, and neither the bar's own previous
     close nor a factor or corporate action explains that.

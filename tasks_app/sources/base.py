@@ -35,7 +35,7 @@ class Answer(list[Bar]):
     A source may return any sequence of bars; with this one it can tell more. `suspended` are the days on
     which it says that the stock was suspended, `notes` English sentences on what it left out. `is_whole`: the
     vendor confirms that there are no bars between the first requested day and the first bar. Otherwise that
-    is believed of a stock that was listed by then only once it is told twice.
+    is believed of a stock that was listed by then only once two responses say so.
     """
 
     def __init__(

@@ -86,7 +86,7 @@ class NoLimit:
     def record_refusal(self, permit: Permit, error: Permanent, has_delivered: Callable[[], bool]) -> bool:
         """Records an error that no retry will help. Returns True when the source refuses every request.
 
-        That is told by identical errors in a row: a few of those that concern the source (`SourceRefusal`),
+        Identical errors in a row show it: a few of those that concern the source (`SourceRefusal`),
         many of any other, and the latter only if the source has not had bars for the task (`has_delivered`).
         """
         return False

@@ -83,7 +83,7 @@ class WatchdogLoop:
     def _report_losses(self) -> None:
         """Releases the lanes of dead workers. Raises `django.db.Error` when the database is unavailable.
 
-        A report waits for the database. One that fails otherwise would fail for ever: it is dropped, and
+        A report waits for the database. One that fails otherwise would always fail: it is dropped, and
         the lane is released when its lease expires.
         """
         while self.losses:

@@ -11,7 +11,7 @@ from tasks_app.models.quotes import Adjust, Market
 from tasks_app.models.uploads import UploadState
 from tasks_app.quotes import uploads
 from tasks_app.quotes.file_preview import Report
-from tasks_app.quotes.uploads import Table
+from tasks_app.quotes.uploads import TablePreview
 from tasks_app.sources.csv_folder.column_mapping import NOT_USED
 
 MEGABYTE = 2**20
@@ -118,7 +118,7 @@ def describe_report(report: Report) -> dict[str, Any]:
     }
 
 
-def describe_columns(table: Table, meanings: dict[str, str]) -> list[dict[str, Any]]:
+def describe_columns(table: TablePreview, meanings: dict[str, str]) -> list[dict[str, Any]]:
     """Returns each heading with its first values, and the meanings to choose from."""
     rows = []
     for place, (heading, column) in enumerate(zip(table.header, table.columns, strict=True)):
@@ -137,7 +137,7 @@ def describe_columns(table: Table, meanings: dict[str, str]) -> list[dict[str, A
 
 
 def _has_known_rows(report: Report) -> bool:
-    """Returns whether rows were counted at all: nobody knows how many an unreadable file has."""
+    """Returns whether rows were counted at all: the count of an unreadable file is unknown."""
     return bool(report.done) and (bool(report.rows) or not report.unreadable)
 
 

@@ -49,7 +49,7 @@ def uploads_view(request: HttpRequest) -> HttpResponse:
     """GET shows the form and the files. POST takes files; a script that sends them gets JSON."""
     require_permission(request, UPLOAD_FILES)
     if request.method == "POST" and (sentence := _body_problem(request)):
-        return _answer(request, 413, sentence)
+        return _upload_response(request, 413, sentence)
     return _uploads_view(request)
 
 
@@ -60,12 +60,14 @@ def _uploads_view(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         if _is_script(request):
-            return _answer(request, 400, " ".join(str(e) for each in form.errors.values() for e in each))
+            return _upload_response(
+                request, 400, " ".join(str(e) for each in form.errors.values() for e in each)
+            )
         return _render_list(request, form)
     staged = _stage(request, form)
     if len(staged) == 1:
-        return _answer(request, 200, url=reverse("admin:upload", args=[staged[0].pk]))
-    return _answer(request, 200, url=reverse("admin:uploads"))
+        return _upload_response(request, 200, url=reverse("admin:upload", args=[staged[0].pk]))
+    return _upload_response(request, 200, url=reverse("admin:uploads"))
 
 
 def upload_view(request: HttpRequest, pk: int) -> HttpResponse:
@@ -135,7 +137,7 @@ def _is_script(request: HttpRequest) -> bool:
     return request.headers.get("X-Requested-With") == "XMLHttpRequest"
 
 
-def _answer(request: HttpRequest, status: int, problem: str = "", url: str = "") -> HttpResponse:
+def _upload_response(request: HttpRequest, status: int, problem: str = "", url: str = "") -> HttpResponse:
     if _is_script(request):
         return JsonResponse({"problem": problem, "url": url}, status=status)
     if problem:

@@ -17,7 +17,7 @@ client_process = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(client_process)
 
 
-class Session(client_process.Session):  # type: ignore[name-defined, misc]
+class AdjustmentSession(client_process.Session):  # type: ignore[name-defined, misc]
     """The session with all requests."""
 
     def _send(self, request: dict[str, Any]) -> Any:
@@ -31,5 +31,5 @@ class Session(client_process.Session):  # type: ignore[name-defined, misc]
 
 
 if __name__ == "__main__":
-    client_process.Session = Session  # type: ignore[attr-defined]
+    client_process.Session = AdjustmentSession  # type: ignore[attr-defined]
     client_process.main()

@@ -168,7 +168,7 @@ def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent to act on
-    if resource:  # the worker's own limit of that moment; nobody would move it for this process
+    if resource:  # the worker's own limit of that moment; the supervisor would not move it for this process
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     if sys.argv[1]:

@@ -1,7 +1,7 @@
 """Columns that people have named: what a heading that is not known stands for.
 
 The names are chosen on the page of uploads, stored in the database, and written into the folder beside the
-files, so that whoever reads the folder reads them alike.
+files, so that every reader of the folder interprets them alike.
 """
 
 import json

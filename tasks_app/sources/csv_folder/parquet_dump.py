@@ -298,7 +298,7 @@ class DumpReader:
         return index, numbers
 
     def _column_names(self, path: Path, values: dict[str, str]) -> list[str]:
-        """Returns the names of the columns, the partitions last. All are kept, since all are told."""
+        """Returns the names of the columns, the partitions last. All are kept, since all are reported."""
         return [*(name for name in _open_part(path).schema_arrow.names if name not in values), *values]
 
     def _batches(self, names: Sequence[str]) -> Iterator[Any]:

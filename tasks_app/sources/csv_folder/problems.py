@@ -200,7 +200,7 @@ class UnreadableFile(Exception):
 
 
 class ProblemLog:
-    """Collects the problems of a file's lines, so that all are told and not only the first."""
+    """Collects the problems of a file's lines, so that all are reported and not only the first."""
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []

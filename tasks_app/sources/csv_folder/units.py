@@ -53,7 +53,7 @@ def find_units(
     if shares is None and proof.checks and (found := proof.decide_adjusted(adjust)):
         return found
     if shares is None:
-        shares, known_by = _told_otherwise(trades, market, setting)
+        shares, known_by = _unit_without_amounts(trades, market, setting)
     odd = next((trade for trade in trades if round(trade.volume, 4) % 1), None)
     if odd and shares == 1 and market == "CN":
         raise file_error("unit_clash", odd.line, value=f"{odd.volume:g}")
@@ -78,7 +78,7 @@ def _declared(columns: Columns, vendor: Vendor, market: str) -> tuple[int | None
     return shares, money, known_by
 
 
-def _told_otherwise(trades: Sequence[Trade], market: str, setting: str) -> tuple[int, str]:
+def _unit_without_amounts(trades: Sequence[Trade], market: str, setting: str) -> tuple[int, str]:
     """Returns the shares in a volume that neither amounts nor columns tell, and what does."""
     if market != "CN":
         return 1, "market"
