@@ -146,7 +146,7 @@ def lose_worker(monkeypatch):
     return lose
 
 
-def test_days_are_given_up_with_a_warning_after_three_workers_were_lost_with_one(configure_days, lose_worker):
+def test_days_are_given_up_after_three_lost_workers(configure_days, lose_worker):
     configure_days(scripted_sources.whole_market, fan_out=1)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     for _ in range(3):
@@ -222,9 +222,7 @@ def test_suspect_is_requested_before_the_source_is_asked_for_a_day(configure_day
     assert ByDay.calls[:2] == ["000001", "offers"]
 
 
-def test_hung_question_for_a_day_replaces_the_worker_and_stands_beside_no_suspect(
-    configure_days, monkeypatch, clock
-):
+def test_hung_day_request_replaces_the_worker(configure_days, monkeypatch, clock):
     monkeypatch.setattr(ByDay, "offers_day", lambda *args: clock.sleep(inf), raising=False)
     configure_days(scripted_sources.whole_market, fan_out=1)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))

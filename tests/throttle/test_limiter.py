@@ -319,7 +319,7 @@ def test_nobody_gives_up_a_source_while_one_request_probes_it(make_limiter, cloc
     assert limiter.blocked() == Blocked(seconds(120), "Your token is wrong.", "all_refused")
 
 
-def test_refusal_of_a_throttled_sources_probe_is_no_refusal_of_everything_yet(make_limiter, clock):
+def test_refused_probe_is_no_refusal_of_everything(make_limiter, clock):
     limiter = make_limiter(rate=100, breaker_after=1)
     limiter.record_failure(Permit(), THROTTLED)
     codes = []
