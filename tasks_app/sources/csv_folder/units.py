@@ -130,9 +130,9 @@ class _Proof:
     def decide_adjusted(self, adjust: str) -> Units | None:
         """Returns the units that fit where adjusted prices are the traded ones: the newest, or the oldest.
 
-        None where a factor explains the amounts as well: files rarely begin with the listing, and prices adjusted
-        backward are then some times the traded ones, such as 10 times (as if the amounts were in thousands, of
-        lots) or 100 times (as if lots were shares).
+        None where a factor explains the amounts as well: files rarely begin with the listing, and prices
+        adjusted backward are then multiples of the traded ones, such as 10 times (as if lots were traded for
+        thousands) or 100 times (as if lots were shares).
         """
         ends = self.checks[-ENDS:] if adjust == "qfq" else self.checks[:ENDS]
         for pair in self.fits:
@@ -141,7 +141,7 @@ class _Proof:
         return None
 
     def _has_rival(self, found: tuple[int, int], trades: Sequence[Trade]) -> bool:
-        """Returns whether other units fit, too, if the prices are multiples of ones that stocks are traded at."""
+        """Returns whether other units fit, too, if the prices are multiples of what stocks are traded at."""
         price = min(trade.low for trade in trades)
         factors = (found[1] / found[0] * shares / money for shares, money in self.fits)
         return any(factor > 1 and price / factor >= PENNY for factor in factors)
