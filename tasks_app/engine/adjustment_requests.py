@@ -51,12 +51,9 @@ class AdjustmentRequests:
             return False
         request = item.request
         tables = adjustment_data.tables_of(request.market, request.code, item.source.name)
-        if (table := tables.get(FACTORS)) is None:
+        if (table := tables.get(FACTORS)) is None or FACTORS in progress.done:
             return False
         unknown = adjustment_data.unknown_ex_days(request, bars, table)
-        progress.lacks = unknown[0] if unknown else None
-        if FACTORS in progress.done:
-            return False
         is_untold = bars[-1].day > table.until and adjustment_data.sent_previous_close(bars[-1]) is None
         if unknown or table.lacks or (is_untold and progress.pending is not None):
             progress.pending = offered

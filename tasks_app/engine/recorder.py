@@ -133,8 +133,7 @@ class Recorder:
                 message = reasons.stored_reason("series_moved")
                 lifecycle.requeue(item.claim, "series_moved", message, 0.0, item.claim.attempts - 1)
                 return []
-            if item.adjustment.lacks:
-                adjustment_data.mark_lacking(request, origin.source, item.adjustment.lacks)
+            adjustment_data.mark_ex_days_of(request, result.bars)
             notes = "; ".join([*answer.notes, *item.adjustment.notes])
             outcome = replace(outcome, note=sanitize_message(notes))
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -127,15 +127,14 @@ class AdjustmentProgress:
     """How far a stock's requests for factors and corporate actions have come, see `AdjustmentRequests`.
 
     `pending` are those to be made, None before that is decided, and `done` those that were made. `bars` were
-    received and wait for them; `days_are_complete` belongs to the bars. `lacks` is an ex day that the bars
-    show and the source's factors lack, `notes` says why something is missing.
+    received and wait for them; `days_are_complete` belongs to the bars. `notes` says why something is
+    missing.
     """
 
     pending: list[str] | None = None
     done: set[str] = field(default_factory=set)
     bars: Sequence[Bar] | None = None
     days_are_complete: bool = False
-    lacks: date | None = None
     notes: list[str] = field(default_factory=list)
 
 

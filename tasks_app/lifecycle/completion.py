@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -12,6 +13,7 @@ from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus, statuses_before
 from tasks_app.models.tasks import EventKind
+from tasks_app.quotes import coverage
 
 
 def record(claim: Claim, outcome: Outcome) -> bool:
@@ -82,3 +84,4 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
     if not is_moved:
         raise errors.StaleClaim(what=f"task {task_id}")
     CollectionLane.objects.filter(task_id=task_id).update(lease_until=None, begun=False, worker="")
+    transaction.on_commit(coverage.forget_cached, robust=True)  # without a cache the task ends, too

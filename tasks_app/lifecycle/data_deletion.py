@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot
 from tasks_app.models import DataDeletion
-from tasks_app.quotes import deletion
+from tasks_app.quotes import coverage, deletion
 from tasks_app.quotes.deletion import Deleted, Selection
 
 
@@ -47,7 +47,7 @@ def delete_source_data(selection: Selection, actor: Actor) -> Iterator[DataDelet
                 break
     DataDeletion.objects.filter(pk=record.pk).update(ended_at=Now())
     record.refresh_from_db()
-    deletion.forget_totals()
+    coverage.forget_cached()
     yield record
 
 

@@ -76,6 +76,20 @@ def mark_lacking(request: Request, source: str, ex_day: date) -> None:
     factors.filter(market=request.market, symbol=request.code).update(lacks=ex_day)
 
 
+def mark_ex_days_of(request: Request, bars: Sequence[Bar]) -> None:
+    """Notes in the factors of every source the first ex day that these unadjusted bars show and they lack.
+
+    The bars may be another source's, or of files: prices computed from the factors must not go past it.
+    """
+    key = {"market": request.market, "symbol": request.code}
+    if request.adjust or not bars:
+        return
+    tables = AdjustmentTable.objects.filter(**key, content=AdjustmentContent.FACTORS, until__lt=bars[-1].day)
+    for table in tables:
+        if unknown := unknown_ex_days(request, bars, table):
+            mark_lacking(request, table.source, min(unknown[0], table.lacks or unknown[0]))
+
+
 def unknown_ex_days(request: Request, bars: Sequence[Bar], table: AdjustmentTable) -> list[date]:
     """Returns the days after the table's end on which the bars' previous close shows an ex day it lacks.
 

@@ -76,8 +76,13 @@ def cache_key() -> str:
 
 
 def cached_coverage() -> list[Coverage]:
-    """Returns `compute_coverage()`, at most a minute old."""
+    """Returns `compute_coverage()`, at most a minute old; counted anew once a task has ended."""
     return list(cache.get_or_set(cache_key(), compute_coverage, CACHE_SECONDS) or [])
+
+
+def forget_cached() -> None:
+    """Has the next reader count again."""
+    cache.delete(cache_key())
 
 
 def compute_coverage() -> list[Coverage]:

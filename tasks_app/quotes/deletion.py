@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
-from django.core.cache import cache
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -30,7 +29,7 @@ from tasks_app.models import (
 )
 from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes import absences, coverage, date_ranges
+from tasks_app.quotes import absences, date_ranges
 from tasks_app.quotes.date_ranges import DAY, DateRange
 from tasks_app.quotes.series import bars_of, withdraw_full_history
 
@@ -176,11 +175,6 @@ def delete_lists(selection: Selection) -> Deleted:
         return Deleted()
     series = Series.objects.filter(market=OuterRef("market"), symbol=OuterRef("code"))
     return Deleted(stocks=_delete_some(Stock.objects.filter(~Exists(series), market=SYNTHETIC_MARKET)))
-
-
-def forget_totals() -> None:
-    """Has the overview count again what is stored."""
-    cache.delete(coverage.cache_key())
 
 
 def _delete_from(selection: Selection, row: Series) -> Deleted:

@@ -73,7 +73,8 @@ def collect(last=DAYS[1], **fields):
     """Collects one stock from the first day to the last. Returns its item, and what was requested."""
     Teller.calls.clear()
     codes = fields.pop("stock_codes", (CODE,))
-    task = make_first_task(source="teller", stock_codes=codes, start_date=DAYS[0], end_date=last, **fields)
+    fields = {"source": "teller", "start_date": DAYS[0], "end_date": last, **fields}
+    task = make_first_task(stock_codes=codes, **fields)
     work()
     return task.items.get(code=CODE), list(Teller.calls)
 
@@ -123,6 +124,16 @@ def test_ex_day_that_the_source_does_not_tell_yet_is_marked_until_it_does(tell, 
     tell(make_bars(4), [HALVED])
     assert collect(DAYS[3])[1] == [f"factors {CODE}", f"actions {CODE}", CODE]
     assert AdjustmentTable.objects.get(content="factors").lacks is None
+
+
+def test_ex_day_that_another_sources_bars_show_is_marked(tell, configure, monkeypatch):
+    monkeypatch.setattr(adjustment_requests, "market_today", lambda market: EX_DAY)
+    tell(make_bars(2))
+    collect()
+    configure(first=lambda request: [bar for bar in make_bars(4) if bar.day >= request.start])
+    item, calls = collect(DAYS[3], source="first")
+    assert (item.state, calls) == ("succeeded", [])
+    assert AdjustmentTable.objects.get(content="factors").lacks == EX_DAY
 
 
 @pytest.mark.parametrize("refusal", [Transient("Not now."), ValueError("oops")])

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionTask, Stock
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.quotes import coverage
 from tests.factories import ACTOR, make_claim, make_lane, make_task
 from tools.in_process import work
 
@@ -57,6 +58,16 @@ def test_completed_task_says_what_it_brought(ends: list[Outcome], outcome: str) 
     task = end_with(*ends)
     assert (task.status, task.outcome) == ("completed", outcome)
     assert CollectionTask.objects.filter(outcome=outcome).get() == task
+
+
+def test_stored_data_are_counted_anew_when_a_task_has_ended(
+    own_cache: None, django_capture_on_commit_callbacks: Any
+) -> None:
+    assert coverage.cached_coverage() == []
+    Stock.objects.create(market="CN", code="000001")
+    with django_capture_on_commit_callbacks(execute=True):
+        end_with(NEW)
+    assert [row.empty for row in coverage.cached_coverage()] == [1]
 
 
 def test_left_out_code_is_a_failure() -> None:

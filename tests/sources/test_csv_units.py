@@ -120,6 +120,20 @@ def test_kind_of_adjusted_file_proven_by_its_newest_prices():
     assert content.bars[0].amount == 101_000_000.0
 
 
+@pytest.mark.parametrize(("factor", "lots"), [(10, False), (100, True)])
+def test_prices_adjusted_backward_by_a_round_factor_prove_no_unit(factor, lots):
+    prices = ",".join(str(float(price) * factor) for price in PRICES.split(","))
+    made = [row.replace(PRICES, prices) for row in rows(lots=lots, decimals=0, amounts=1)]
+    assert problem_of(quotes(PLAIN + ",amount", *made), adjust="hfq").code == "unit_unproven"
+
+
+@pytest.mark.parametrize("lots", [False, True])
+def test_prices_adjusted_backward_from_the_listing_on_prove_the_unit(lots):
+    made = rows(lots=lots, amounts=1)
+    content = parse(quotes(PLAIN + ",amount", *made), adjust="hfq")
+    assert [bar.volume for bar in content.bars] == list(SHARES)
+
+
 def test_kind_of_adjusted_prices_in_an_unadjusted_file():
     head = PLAIN + ",amount"
     made = [f"{day(n)},10.0,10.4,9.8,10.2,5000000,101000000" for n in range(10)]

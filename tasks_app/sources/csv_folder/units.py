@@ -10,6 +10,7 @@ from tasks_app.sources.csv_folder.problems import file_error
 TOLERANCE = 0.01  # of the price: prices are rounded
 MANY = 20  # lines, of which one in twenty may be odd
 ENDS = 5  # lines at the end of an adjusted file whose prices are those that were traded
+PENNY = 1.0  # yuan: A-shares below that are delisted
 VOLUME_UNITS = {"shares": 1, "lots": LOT}
 MONEY_UNITS = (1, 1000, 10_000)
 
@@ -127,12 +128,23 @@ class _Proof:
         raise file_error("unit_unclear", self._first_misfit(declared))
 
     def decide_adjusted(self, adjust: str) -> Units | None:
-        """Returns the units that fit where adjusted prices are the traded ones: the newest, or the oldest."""
+        """Returns the units that fit where adjusted prices are the traded ones: the newest, or the oldest.
+
+        None where a factor explains the amounts as well: files rarely begin with the listing, and prices
+        adjusted backward are then multiples of the traded ones, such as 10 times (as if lots were traded for
+        thousands) or 100 times (as if lots were shares).
+        """
         ends = self.checks[-ENDS:] if adjust == "qfq" else self.checks[:ENDS]
         for pair in self.fits:
             if all(_fits(trade, *pair) for trade in ends):
-                return Units(*pair, "amount")
+                return None if adjust == "hfq" and self._has_rival(pair, ends) else Units(*pair, "amount")
         return None
+
+    def _has_rival(self, found: tuple[int, int], trades: Sequence[Trade]) -> bool:
+        """Returns whether other units fit, too, if the prices are multiples of what stocks are traded at."""
+        price = min(trade.low for trade in trades)
+        factors = (found[1] / found[0] * shares / money for shares, money in self.fits)
+        return any(factor > 1 and price / factor >= PENNY for factor in factors)
 
     def _first_misfit(self, units: tuple[int, int]) -> int:
         return next((trade.line for trade in self.checks if not _fits(trade, *units)), 1)
