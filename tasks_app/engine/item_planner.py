@@ -89,22 +89,27 @@ def fetch_stock_list(
     wait: Wait,
     *,
     adjust: str | None = None,
+    cost: int = 1,
 ) -> StockListing:
     """Requests a source's list of a market through its limiter; that of an adjustment, where lists differ.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    listing: StockListing = _call_limited(partial(source.symbols, market, adjust), limiter, calls, wait)
+    request = partial(source.symbols, market, adjust)
+    listing: StockListing = _call_limited(request, limiter, calls, wait, cost)
     return listing
 
 
-def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[Any], wait: Wait) -> Any:
+def _call_limited(
+    request: Callable[[], Any], limiter: NoLimit, calls: CallPool[Any], wait: Wait, cost: int = 1
+) -> Any:
     """Makes one request through its source's limiter. Returns its response, or raises its `SourceError`."""
     while True:
-        while isinstance(permits := limiter.reserve(1), Blocked):
+        while isinstance(permits := limiter.reserve(1, cost), Blocked):
             wait(permits)
         permit = permits[0]
-        calls.submit(permit, request, permit.since, permit.until)
+        reserve = partial(limiter.reserve, 1, after=permit)
+        calls.submit(permit, request, permit.since, permit.until, reserve)
         try:
             while (call := wait(None)) is None:
                 continue
@@ -128,23 +133,30 @@ def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[
 def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    listing: StockListing = _call_now(partial(source.symbols, market, None), name, conf)
+    listing: StockListing = call_now(partial(source.symbols, market, None), name, conf, "list")
     return listing
 
 
 def fetch_now(name: str, request: Request, conf: Conf) -> Answer:
     """Requests bars for a user who waits, as `fetch_stock_list_now` does."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    answer: Answer = _call_now(partial(source.fetch, request), name, conf)
+    answer: Answer = call_now(partial(source.fetch, request), name, conf, "bars")
     return answer
 
 
-def _call_now(request: Callable[[], Any], name: str, conf: Conf) -> Any:
-    calls: CallPool[Permit] = CallPool(math.inf)
+def call_now(
+    request: Callable[[], Any], name: str, conf: Conf, capability: str, timeout: float = math.inf
+) -> Any:
+    """Makes a request through its source's limiter for a user who waits.
+
+    Returns its response. Raises `SourceError`, also for a paused source and after `timeout` seconds.
+    """
+    calls: CallPool[Permit] = CallPool(timeout)
 
     def wait(blocked: Blocked | None) -> Call[Permit] | None:
         if blocked and blocked.reason:
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
-    return _call_limited(request, limiter_for(name, conf), calls, wait)
+    cost = registry.traits(name, conf).cost(capability)
+    return _call_limited(request, limiter_for(name, conf), calls, wait, cost)

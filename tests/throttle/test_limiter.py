@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db.models.functions import Now
 
-from tasks_app.conf import Simulated
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Permanent, SourceRefusal, Transient
@@ -19,7 +18,6 @@ from tasks_app.throttle.limiter import (
     AHEAD_SECONDS,
     CLOCK_GRAIN,
     JITTER,
-    SPARE,
     STOCK_ERRORS,
     Blocked,
     NoLimit,
@@ -27,6 +25,7 @@ from tasks_app.throttle.limiter import (
     let_probe,
     limiter_for,
 )
+from tasks_app.throttle.windows import SPARE
 from tests.fakes import scripted_sources
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +40,10 @@ def make_limiter(settings, clock, monkeypatch):
 
     def set_limits(rate=0.0, daily=0, **conf):
         settings.COLLECTOR = replace(
-            settings.COLLECTOR, simulated=Simulated(rate=rate, daily=daily), **{"breaker_pause": 60.0, **conf}
+            settings.COLLECTOR,
+            rates=(("simulated", rate),),
+            daily_caps=(("simulated", daily),),
+            **{"breaker_pause": 60.0, **conf},
         )
         return limiter_for("simulated", settings.COLLECTOR)
 
@@ -220,6 +222,17 @@ def test_one_request_probes_after_the_pause(make_limiter, clock):
     assert current_status().state == "open"
     assert current_status().refusals == 0
     assert len(reserve_permits(limiter, 5)) == 5
+
+
+def test_further_requests_of_a_probe_pass_while_others_wait(make_limiter, clock):
+    limiter = make_limiter(rate=100, breaker_after=1)
+    limiter.record_failure(Permit(), THROTTLED)
+    clock.sleep(60)
+    (probe,) = reserve_permits(limiter, 1)
+    assert isinstance(limiter.reserve(1), Blocked)
+    (further,) = limiter.reserve(1, after=probe)
+    assert further.is_probe
+    assert isinstance(limiter.reserve(1), Blocked)
 
 
 def test_refused_probe_doubles_the_pause(make_limiter, clock):

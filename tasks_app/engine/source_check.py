@@ -1,0 +1,155 @@
+"""Checks what a source can do here: one small request for each of its capabilities, through its limiter.
+
+Nothing is stored.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import partial
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from tasks_app.conf import Conf
+from tasks_app.engine import item_planner
+from tasks_app.engine.answers import CheckedSource
+from tasks_app.market.codes import canonical_or_same
+from tasks_app.quotes.trading_days import trading_days_for
+from tasks_app.reasons import sanitize_message
+from tasks_app.sources import registry
+from tasks_app.sources.base import Answer, Request, SourceError, Symbol
+from tasks_app.sources.traits import SourceTraits
+
+WELL_KNOWN = {"CN": ("600519", "000001"), "HK": ("00700", "00005"), "US": ("AAPL", "MSFT")}
+DAYS = timedelta(days=30)  # of bars
+LONG_AGO = date(1990, 1, 1)  # from which files are read, which cost no vendor anything
+NOTHING_SENT = "nothing_sent"
+
+
+@dataclass(frozen=True)
+class CapabilityCheck:
+    """How a request for a capability went: what it brought, or the error's code and sentence.
+
+    `seconds` is how long it took, with its wait for the source's rate. `is_skipped`: it was not made, and
+    `found` says why.
+    """
+
+    capability: str
+    market: str
+    seconds: float = 0.0
+    found: str = ""
+    error_code: str = ""
+    error: str = ""
+    is_skipped: bool = False
+
+    @property
+    def works(self) -> bool:
+        """Whether the source answered as it should."""
+        return not self.error_code
+
+
+def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck]:
+    """Yields the checks of an available source's capabilities in a market.
+
+    A source that can't be made yields its sentence alone.
+    """
+    if reason := registry.why_unusable(name, conf):
+        yield CapabilityCheck("settings", market, error_code="source_unusable", error=reason)
+        return
+    check = _SourceCheck(name, market, conf)
+    yield from check.run()
+
+
+class _SourceCheck:
+    def __init__(self, name: str, market: str, conf: Conf) -> None:
+        self.name, self.market, self.conf = name, market, conf
+        self.source = CheckedSource(registry.get_source(name, conf), conf)
+        self.traits: SourceTraits = registry.traits(name, conf)
+        self.adjust = "" if "" in self.source.source.adjusts else self.source.source.adjusts[0]
+        self.codes: Sequence[str] = WELL_KNOWN.get(market, ())
+
+    def run(self) -> Iterator[CapabilityCheck]:
+        source, market, traits = self.source, self.market, self.traits
+        yield self._make("list", partial(source.symbols, market), self._describe_list)
+        if not self.codes:
+            return
+        requests = [self._request(code) for code in self.codes]
+        yield self._make("bars", partial(source.fetch, requests[0]), _describe_bars)
+        if traits.batch_size > 1:
+            yield self._make("batch", partial(source.fetch_many, requests), _describe_batch)
+        if traits.serves_days(market, self.adjust):
+            yield self._check_day()
+        code = self.codes[0]
+        if market in traits.factor_markets:
+            factors = _("%(count)s factors")
+            yield self._make("factors", partial(source.fetch_factors, market, code), _counter(factors))
+        if market in traits.action_markets:
+            actions = _("%(count)s corporate actions")
+            yield self._make("actions", partial(source.fetch_actions, market, code, None), _counter(actions))
+
+    def _make(
+        self, capability: str, request: Callable[[], Any], describe: Callable[[Any], str]
+    ) -> CapabilityCheck:
+        """Makes one request. `describe` says what it brought, "" for nothing at all."""
+        began, found, code, error = time.monotonic(), "", "", ""
+        try:
+            timeout = self.conf.fetch_timeout
+            found = describe(item_planner.call_now(request, self.name, self.conf, capability, timeout))
+            if not found:
+                code, error = NOTHING_SENT, _("The source sent nothing at all.")
+        except SourceError as failure:
+            code, error = failure.code, sanitize_message(str(failure))
+        return CapabilityCheck(capability, self.market, time.monotonic() - began, found, code, error)
+
+    def _describe_list(self, symbols: Sequence[Symbol]) -> str:
+        if not symbols:
+            return ""
+        self.codes = _choose(symbols, self.market)
+        return _("%(count)s stocks") % {"count": f"{len(symbols):,}"}
+
+    def _check_day(self) -> CapabilityCheck:
+        days = trading_days_for(self.market, self.name)
+        day = days.expected_before(days.last_closed + timedelta(days=1))
+        if self.traits.selects_days and not self.source.offers_day(self.market, day):
+            text = _("it does not offer %(day)s now") % {"day": day}
+            return CapabilityCheck("day", self.market, found=text, is_skipped=True)
+        text = _("bars of %(count)s stocks on %(day)s")
+        request = partial(self.source.fetch_day, self.market, day, self.adjust)
+        return self._make(
+            "day", request, lambda bars: text % {"count": f"{len(bars):,}", "day": day} if bars else ""
+        )
+
+    def _request(self, code: str) -> Request:
+        last = trading_days_for(self.market, self.name).last_closed
+        first = last - DAYS if self.traits.limits.breaker else LONG_AGO
+        return Request(self.market, code, first, last, self.adjust)
+
+
+def _choose(symbols: Sequence[Symbol], market: str) -> list[str]:
+    """Returns two codes of the list as the source writes them: well-known ones, else the first listed."""
+    by_code = {canonical_or_same(market, symbol.code): symbol.code for symbol in symbols}
+    known = [by_code[code] for code in WELL_KNOWN.get(market, ()) if code in by_code]
+    listed = [symbol.code for symbol in symbols if symbol.delisted_on is None]
+    return list(dict.fromkeys([*known, *listed[:2]]))[:2]
+
+
+def _describe_bars(answer: Answer) -> str:
+    if not answer:
+        return ""
+    params = {"count": len(answer), "first": answer[0].day, "last": answer[-1].day}
+    return _("%(count)s bars from %(first)s to %(last)s") % params
+
+
+def _describe_batch(answers: Mapping[str, Answer | SourceError]) -> str:
+    """Raises the error of a stock, if there is one."""
+    for answer in answers.values():
+        if isinstance(answer, SourceError):
+            raise answer
+    return _("bars of %(count)s stocks") % {"count": len(answers)} if any(answers.values()) else ""
+
+
+def _counter(text: str) -> Callable[[Sequence[Any]], str]:
+    """Returns what counts an answer; a stock may well have no factors and corporate actions."""
+    return lambda rows: text % {"count": len(rows)}
