@@ -56,6 +56,15 @@ def read_volume(value: Any) -> int | float | None:
     return int(value) if is_a(value, Integral) and not is_a(value, bool) else read_number(value)
 
 
+def read_flag(value: Any) -> bool | None:
+    """Returns a bool, NumPy's included, or None for None."""
+    if value is None or type(value) is bool:
+        return value
+    if type(value).__name__ not in ("bool", "bool_") or not hasattr(value, "dtype"):
+        raise TypeError
+    return bool(value)
+
+
 def read_date(value: Any) -> date:
     """Returns a date. A date with a time is none: its day may be another one in the market's time zone."""
     if not is_a(value, date) or is_a(value, datetime):
@@ -153,6 +162,7 @@ ACTION_FIELDS = (
 )
 _SPECIAL = {
     "day": Field("day", "a date", read_date, frozenset({date})),
+    "is_st": Field("is_st", "True, False or None", read_flag, frozenset({bool, NONE})),
     "volume": Field("volume", "a number", read_volume, frozenset({int, float, NONE})),
 }
 BAR_FIELDS = tuple(_SPECIAL.get(name) or _number(name) for name in Bar._fields)

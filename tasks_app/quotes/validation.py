@@ -17,7 +17,7 @@ from tasks_app.reasons import FINDINGS, bounded_repr
 from tasks_app.sources.base import Bar, Request
 
 MAX_VOLUME = 2**63 - 1
-NEVER_NEGATIVE = {"amount", "amplitude", "turnover"}
+NEVER_NEGATIVE = {"amount", "amplitude", "turnover", "limit_up", "limit_down"}
 PRICES = ("open", "high", "low", "close")
 MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's range, and vendors round
 LOT = 100  # shares; some vendors send whole lots only
