@@ -32,7 +32,7 @@ else:
     from unfold.admin import ModelAdmin
 
 
-ORDER_FIELDS = ["market", "source", "adjust", "days", "codes", "full_collection_mode", "force_update"]
+ORDER_FIELDS = ["market", "source", "kind", "adjust", "days", "codes", "full_collection_mode", "force_update"]
 
 
 def state(plan: CollectionPlan) -> SafeString:

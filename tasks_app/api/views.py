@@ -102,6 +102,8 @@ class StockViewSet(ViewSet):
             stocks = stocks.filter(market=query["market"])
         elif not registry.traits(settings.COLLECTOR.default_source, settings.COLLECTOR).is_synthetic:
             stocks = stocks.exclude(market=SYNTHETIC_MARKET)
+        if "kind" in query:
+            stocks = stocks.filter(kind=query["kind"])
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
         listed = list(stocks.only(*STOCK_COLUMNS, "delisted_on")[: query["limit"]])

@@ -15,6 +15,7 @@ from typing import Any
 from tasks_app.conf import YEAR
 from tasks_app.market import codes
 from tasks_app.models.adjustments import ActionKind
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.sources.base import Bar
 
 NONE = type(None)
@@ -107,6 +108,12 @@ def read_action_kind(value: Any) -> str:
     return str(ActionKind(read_text(value)).value)
 
 
+def read_kind(value: Any) -> str:
+    """Returns the kind of a security; "" where the source does not tell."""
+    text = read_text(value)
+    return str(InstrumentKind(text).value) if text else ""
+
+
 def read_text(value: Any) -> str:
     """Returns a text that any database can store: without NUL and lone surrogates."""
     text = str.__str__(value)
@@ -142,6 +149,7 @@ SYMBOL_FIELDS = (
         Field(name, "a date or None", read_optional_date, frozenset({date, NONE}))
         for name in ("listed_on", "delisted_on")
     ),
+    Field("kind", f"one of {', '.join(InstrumentKind.values)}, or an empty text", read_kind),
 )
 DECIMAL = "a positive Decimal of at most 40 characters"
 FACTOR_FIELDS = (

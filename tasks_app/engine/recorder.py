@@ -14,8 +14,9 @@ from tasks_app.db import sqlite_priority
 from tasks_app.engine.request_planner import RequestPlanner, StoredState, is_full
 from tasks_app.engine.source_router import StockRequest
 from tasks_app.lifecycle import Claim, Outcome
-from tasks_app.market import price_limits, silent_days
+from tasks_app.market import codes, price_limits, silent_days
 from tasks_app.models import CollectionTask, Series
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import (
     absences,
@@ -103,6 +104,7 @@ class Recorder:
             today=market_today(request.market),
             non_sessions=self.days.non_sessions,
             price_limits=None if request.adjust else limit,
+            is_index=codes.kind_of(request.market, request.code) == InstrumentKind.INDEX,
             previous_close=partial(series.close_before, request),
             first_day=stored.series.first_day if stored.series else None,
             explains_jump=partial(adjustment_data.explains_jump, request),

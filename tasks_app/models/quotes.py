@@ -14,7 +14,7 @@ class Market(models.TextChoices):
 
 
 class InstrumentKind(models.TextChoices):
-    """What a code stands for. A fund is `etf` if it is traded like a stock: ETFs, LOFs, closed funds, REITs."""
+    """What a code stands for. `etf` is any fund that is traded like a stock: ETFs, LOFs, REITs."""
 
     STOCK = "stock", _("stock")
     ETF = "etf", _("exchange-traded fund")

@@ -62,6 +62,7 @@ class Context:
     today: date
     non_sessions: Callable[[Iterable[date]], list[date]] = lambda days: []
     price_limits: PriceLimits | None = None
+    is_index: bool = False  # its amount ÷ volume is no price, and nothing splits it
     previous_close: Callable[[date], float | None] = lambda day: None
     first_day: date | None = None
     explains_jump: Callable[[date, date, float], bool] = lambda after, day, times: False
@@ -141,9 +142,9 @@ def _flags(
     by_day = {bar.day: bar for bar in bars}
     flags = [Issue("not_a_session", by_day[day]) for day in context.non_sessions(days)]
     # Price limits tell what a jump is, where a market has them.
-    if bars and request.adjust in ("", "split") and context.price_limits is None:
+    if bars and request.adjust in ("", "split") and context.price_limits is None and not context.is_index:
         flags += _unexplained_jumps(bars, columns, context)
-    if request.adjust or not bars:
+    if request.adjust or not bars or context.is_index:
         return sorted(flags, key=lambda flag: flag.day)
     if not columns or not column_checks.amounts_consistent(columns, TICK, MEAN_TOLERANCE, LOT):
         flags += _inconsistent_amounts(bars)

@@ -230,8 +230,8 @@ class AdjustedListSource(Protocol):
 class KindListSource(Protocol):
     """A `Source` that also has lists of ETFs or indices; `kinds` names what it serves: stock, etf, index.
 
-    `symbols` then returns the stocks only. Without `kinds` a source serves stocks, and is asked for funds that
-    users name, but never for an index: it might take 000001.SH for the stock 000001.
+    `symbols` then returns the stocks only. Without `kinds` a source serves stocks, and is asked for funds
+    that users name, but never for an index: it might take 000001.SH for the stock 000001.
     """
 
     kinds: ClassVar[tuple[str, ...]]

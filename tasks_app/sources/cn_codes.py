@@ -26,7 +26,7 @@ EXCHANGES = {
 SHORT = {"SSE": "sh", "SZSE": "sz", "BSE": "bj"}
 MARKS = {**{exchange: mark.upper() for exchange, mark in SHORT.items()}, "CSI": "CSI"}
 # How the numbers of each publisher's indices begin; CSI is China Securities Index.
-INDICES = {"SSE": ("000",), "SZSE": ("399", "97", "98"), "BSE": ("899",), "CSI": ("93", "95")}
+INDICES = {"SSE": ("000", "95"), "SZSE": ("399", "97", "98"), "BSE": ("899",), "CSI": ("93", "95")}
 UNAMBIGUOUS = ("399", "899")  # no stock or fund has such a number
 FUNDS = ("15", "16", "18", "5")  # ETFs, LOFs, closed funds and REITs
 STOCK, ETF, INDEX, OTHER = "stock", "etf", "index", "other"
@@ -47,10 +47,10 @@ def index_code(number: str, exchanges: Collection[str] = ()) -> str:
     """
     if not exchanges:
         exchanges = INDICES if number.startswith(UNAMBIGUOUS) else ()
-    for exchange, beginnings in INDICES.items():
-        if number.startswith(beginnings) and not {exchange, "CSI"}.isdisjoint(exchanges):
-            return f"{number}.{MARKS[exchange]}"
-    return ""
+    elif "CSI" in exchanges and number.startswith(("000", "399")):
+        exchanges = ("SSE", "SZSE")
+    found = (exchange for exchange in exchanges if number.startswith(INDICES[exchange]))
+    return next((f"{number}.{MARKS[exchange]}" for exchange in found), "")
 
 
 def split_index(code: str) -> tuple[str, str] | None:
@@ -59,6 +59,11 @@ def split_index(code: str) -> tuple[str, str] | None:
     exchange = next((name for name, text in MARKS.items() if text == mark), "")
     is_index = exchange and len(number) == 6 and index_code(number, [exchange]) == code
     return (exchange, number) if is_index else None
+
+
+def listed_exchange(code: str) -> str:
+    """Returns the exchange of a stock, fund or index; "" for other codes."""
+    return (split_index(code) or (exchange_of(code),))[0]
 
 
 def kind_of(code: str) -> str:

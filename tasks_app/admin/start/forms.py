@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
 from tasks_app.admin.common.fields import day_field
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.orders import code_lists, order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
@@ -38,6 +38,13 @@ class OrderForm(forms.Form):
     start_date = day_field(_("First day"))
     end_date = day_field(_("Last day"))
     scope = forms.ChoiceField(label=_("Stocks"), choices=SCOPES, widget=forms.RadioSelect)
+    kind = forms.ChoiceField(
+        label=_("Of the whole market"),
+        choices=[(kind.value, kind.label) for kind in ORDER_KINDS],
+        widget=forms.RadioSelect,
+        required=False,
+        initial=InstrumentKind.STOCK,
+    )
     stock_codes = forms.CharField(
         label=_("Stock codes"),
         required=False,
@@ -103,6 +110,7 @@ class OrderForm(forms.Form):
         codes = self._codes() if data["scope"] == SOME or data["file"] else []
         order = Order(
             **{name: data[name] for name in ("start_date", "end_date", "market", "source", "adjust", *MODES)},
+            kind=data["kind"] or InstrumentKind.STOCK.value,
             stock_codes=tuple(codes) or None,
         )
         try:
@@ -142,7 +150,7 @@ def new_key() -> str:
 
 def values_from_order(order: Order) -> dict[str, Any]:
     """Returns the form's values for an order, with a new idempotency key."""
-    names = ("start_date", "end_date", "market", "source", "adjust", *MODES)
+    names = ("start_date", "end_date", "market", "source", "adjust", "kind", *MODES)
     codes = order.stock_codes or ()
     return {
         **{name: getattr(order, name) for name in names},
