@@ -39,6 +39,7 @@ def test_stock_list_shows_complete_histories(client):
         "market": "US",
         "code": "AAPL",
         "name": "AAPL Inc.",
+        "kind": "stock",
         "full_collection_completed": False,
         "full_collection_date": None,
         "first_day": None,
