@@ -17,6 +17,7 @@ class Benchmark(NamedTuple):
     name: str
     chinese_name: str
     boards: tuple[str, ...] = ()
+    is_common: bool = True  # whether all built-in sources with indices have it
 
 
 BENCHMARKS = (
@@ -24,7 +25,7 @@ BENCHMARKS = (
     Benchmark("399001.SZ", "SZSE Component", "深证成指", ("00", "200")),
     Benchmark("399006.SZ", "ChiNext", "创业板指", ("30",)),
     Benchmark("000688.SH", "STAR 50", "科创50", ("68",)),
-    Benchmark("899050.BJ", "BSE 50", "北证50", ("4", "8", "92")),
+    Benchmark("899050.BJ", "BSE 50", "北证50", ("4", "8", "92"), is_common=False),
     Benchmark("000016.SH", "SSE 50", "上证50"),
     Benchmark("000300.SH", "CSI 300", "沪深300"),
     Benchmark("000905.SH", "CSI 500", "中证500"),

@@ -32,12 +32,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='collectionplan',
             name='kind',
-            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'exchange-traded fund'), ('index', 'index')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
+            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'fund (ETF)'), ('index', 'index')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
         ),
         migrations.AddField(
             model_name='collectiontask',
             name='kind',
-            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'exchange-traded fund'), ('index', 'index'), ('other', 'other security')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
+            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'fund (ETF)'), ('index', 'index'), ('other', 'other security')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
         ),
         migrations.AddField(
             model_name='dailybar',
@@ -57,13 +57,13 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='stock',
             name='kind',
-            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'exchange-traded fund'), ('index', 'index'), ('other', 'other security')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
+            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'fund (ETF)'), ('index', 'index'), ('other', 'other security')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
         ),
         migrations.RunPython(set_kinds, migrations.RunPython.noop),
         migrations.AddField(
             model_name='stocklist',
             name='kind',
-            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'exchange-traded fund'), ('index', 'index'), ('other', 'other security')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
+            field=models.CharField(choices=[('stock', 'stock'), ('etf', 'fund (ETF)'), ('index', 'index'), ('other', 'other security')], db_default='stock', default='stock', max_length=5, verbose_name='kind'),
         ),
         migrations.AddConstraint(
             model_name='collectionplan',

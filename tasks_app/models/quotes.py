@@ -17,7 +17,7 @@ class InstrumentKind(models.TextChoices):
     """What a code stands for. `etf` is any fund that is traded like a stock: ETFs, LOFs, REITs."""
 
     STOCK = "stock", _("stock")
-    ETF = "etf", _("exchange-traded fund")
+    ETF = "etf", _("fund (ETF)")
     INDEX = "index", _("index")
     OTHER = "other", _("other security")
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from statistics import quantiles
 
 from tasks_app.conf import Conf
+from tasks_app.market.codes import kind_of
 from tasks_app.models import CollectionTask, Series, StockList
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.orders import order as orders
@@ -41,7 +42,9 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
     if requests is not None:
-        requests += _adjustment_requests(order, stocks or 0, conf)
+        of_kind = InstrumentKind.STOCK
+        with_data = stocks if known is None else sum(kind_of(order.market, code) == of_kind for code in known)
+        requests += _adjustment_requests(order, with_data or 0, conf)
     paces, limits = _recent_paces(order.source), registry.limits(order.source, conf)
     low, high = _duration(stocks or 0, requests or 0, paces, limits)
     return Estimate(stocks, requests, low, high, len(paces), limits, unknown)

@@ -52,7 +52,7 @@ def resolve(*codes, source="kinds", **fields):
     [
         ({"codes": ["sh000001"], "source": "recording"}, errors.IndicesNotServed, "kinds"),
         ({"kind": "index", "source": "recording"}, errors.KindNotServed, "index"),
-        ({"kind": "etf", "source": "recording"}, errors.KindNotServed, "exchange-traded fund"),
+        ({"kind": "etf", "source": "recording"}, errors.KindNotServed, "fund"),
         ({"codes": ["000300.SH"], "adjust": "qfq"}, errors.IndicesNotAdjusted, "unadjusted"),
         ({"kind": "index", "adjust": "hfq"}, errors.IndicesNotAdjusted, "unadjusted"),
         ({"codes": ["399001"], "fallbacks": ("recording",)}, errors.KindNotServed, "recording"),

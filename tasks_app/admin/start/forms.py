@@ -10,13 +10,18 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
 from tasks_app.admin.common.fields import day_field
-from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
+from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.orders import code_lists, order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 
 ALL, SOME = "all", "some"
 SCOPES = [(ALL, _("The whole market")), (SOME, _("These stocks"))]
+KINDS = [
+    (InstrumentKind.STOCK, _("Stocks")),
+    (InstrumentKind.ETF, _("ETFs")),
+    (InstrumentKind.INDEX, _("Indices")),
+]
 FORM_MESSAGES: dict[type[errors.CollectorError], Any] = {  # the errors' own name the API's fields
     errors.ReversedDates: _("The last day is before the first one."),
     errors.FutureStart: _("The first day is in the future. There are no quotes yet."),
@@ -39,8 +44,8 @@ class OrderForm(forms.Form):
     end_date = day_field(_("Last day"))
     scope = forms.ChoiceField(label=_("Stocks"), choices=SCOPES, widget=forms.RadioSelect)
     kind = forms.ChoiceField(
-        label=_("Of the whole market"),
-        choices=[(kind.value, kind.label) for kind in ORDER_KINDS],
+        label=_("Kind of security"),
+        choices=KINDS,
         widget=forms.RadioSelect,
         required=False,
         initial=InstrumentKind.STOCK,

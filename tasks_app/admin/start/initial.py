@@ -69,7 +69,7 @@ def apply_preset(posted: QueryDict) -> QueryDict:
     data = posted.copy()
     if data.get("preset") == "benchmarks":
         codes = code_lists.split_codes(data.get("stock_codes", ""))
-        codes += [one.code for one in benchmarks.of_market(data.get("market", ""))]
+        codes += [one.code for one in benchmarks.of_market(data.get("market", "")) if one.is_common]
         data["stock_codes"], data["scope"] = " ".join(dict.fromkeys(codes)), "some"
     for preset in presets(data.get("market", "")):
         if preset["name"] == data.get("preset"):

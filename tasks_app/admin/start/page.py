@@ -43,7 +43,11 @@ def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]
         "mode_fields": [form[name] for name in MODES],
         "sources": _sources(form),
         "presets": initial.presets(market),
-        "benchmarks": [(one.code, benchmarks.display_name(one)) for one in benchmarks.of_market(Market.CN)],
+        "benchmarks": [
+            (one.code, benchmarks.display_name(one))
+            for one in benchmarks.of_market(Market.CN)
+            if one.is_common
+        ],
         "has_list": Stock.objects.filter(market=market).exists(),
         "limit_kb": code_lists.MAX_BYTES // 1000,
         **build_estimate_context(request, bound),

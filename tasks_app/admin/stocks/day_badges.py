@@ -28,3 +28,9 @@ def day_badges(limits: dict[str, Any]) -> list[SafeString]:
 def _with_title(badge: SafeString, why: str) -> SafeString:
     """Returns the badge, marked with an asterisk and a sentence where the source did not tell it."""
     return format_html('<span title="{}">{}*</span>', why, badge) if why else badge
+
+
+def is_not_told(limits: dict[str, Any]) -> bool:
+    """Returns whether a badge of the day has an asterisk."""
+    by_rules = limits["at_limit"] and limits["limits_from"] == COMPUTED
+    return bool(by_rules or (limits["is_st"] and limits["st_from"] == NAMES))

@@ -18,7 +18,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.stocks import adjustments, chart_data, data_quality
-from tasks_app.admin.stocks.day_badges import day_badges
+from tasks_app.admin.stocks.day_badges import day_badges, is_not_told
 from tasks_app.db import keyset
 from tasks_app.market import benchmarks, code_changes
 from tasks_app.models import Correction, DailyBar, Finding, Stock
@@ -260,12 +260,13 @@ def table(request: HttpRequest, rows: Any, page: str, query: BarQuery, basis: Ba
     with_tasks = request.user.has_perm(VIEW_TASKS)
     notes = _notes(basis.read_adjust, bars.rows)
     limits = DailyLimits()
-    badges = {bar.day: day_badges(limits.of_bar(bar)) for bar in bars.rows}
+    of_days = {bar.day: limits.of_bar(bar) for bar in bars.rows}
     for bar in bars.rows:
         basis.adjust_bar(bar)
     return {
-        "rows": [_row(bar, notes, badges[bar.day], with_tasks) for bar in bars.rows],
+        "rows": [_row(bar, notes, day_badges(of_days[bar.day]), with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,
+        "has_computed": any(map(is_not_told, of_days.values())),
         "several": bool(bars.after or not bars.is_first),
         "links": page_links(bars, lambda **to: f"{page}?{urlencode({**query.query, **to})}#bars"),
     }
