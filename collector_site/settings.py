@@ -262,6 +262,9 @@ SPECTACULAR_SETTINGS = {
         "ItemState": "tasks_app.models.states.ItemState",
         "Market": "tasks_app.models.quotes.Market",
         "Adjust": "tasks_app.models.quotes.Adjust",
+        "InstrumentKind": "tasks_app.models.quotes.InstrumentKind",
+        "OrderKind": "tasks_app.models.quotes.ORDER_KINDS",
+        "ActionKind": "tasks_app.models.adjustments.ActionKind",
     },
 }
 

@@ -113,6 +113,27 @@ class AdjustNotServed(OrderError):
     template = _("The source “%(source)s” does not support the adjustment “%(adjust)s”, only: %(adjusts)s.")
 
 
+class KindNotServed(OrderError):
+    code = "kind_not_served"
+    field = "kind"
+    template = _("The source “%(source)s” has no list of this kind for the market %(market)s: %(kind)s.")
+
+
+class IndicesNotServed(OrderError):
+    code = "indices_not_served"
+    field = "stock_codes"
+    template = _(
+        "The source “%(source)s” has no indices: %(codes)s. Sources with indices: %(known)s. "
+        "A stock is written without an exchange."
+    )
+
+
+class IndicesNotAdjusted(OrderError):
+    code = "indices_not_adjusted"
+    field = "adjust"
+    template = _("An index has no adjusted prices: order it unadjusted.")
+
+
 class MalformedCodes(OrderError):
     code = "malformed_codes"
     field = "stock_codes"
@@ -134,8 +155,8 @@ class IndexCodes(OrderError):
     code = "index_codes"
     field = "stock_codes"
     template = _(
-        "No stock has such a code on such an exchange: %(codes)s (it may be an index, which is not "
-        "collected). %(stock)s is a stock of %(expected)s: for that, write %(stock)s."
+        "No stock or index has such a code on such an exchange: %(codes)s. %(stock)s is a stock of "
+        "%(expected)s: for that, write %(stock)s."
     )
 
 

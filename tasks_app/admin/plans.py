@@ -23,7 +23,7 @@ from tasks_app.db.functions import database_now
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
-from tasks_app.models.quotes import Market
+from tasks_app.models.quotes import InstrumentKind, Market
 from tasks_app.orders import code_lists, order as orders, plans
 from tasks_app.sources import registry
 
@@ -36,6 +36,7 @@ else:
 ORDER_FIELDS = [
     "market",
     "source",
+    "kind",
     "further",
     "adjust",
     "days",
@@ -57,7 +58,8 @@ def state(plan: CollectionPlan) -> SafeString:
 def scope(plan: CollectionPlan) -> SafeString:
     """Returns market, source and number of days."""
     days = _("the last %(days)s days") % {"days": formatting.number(plan.days)}
-    return formatting.two_lines(f"{synthetic.mark(plan.market)} · {plan.source}", days)
+    kind = "" if plan.kind == InstrumentKind.STOCK else f" · {plan.get_kind_display()}"
+    return formatting.two_lines(f"{synthetic.mark(plan.market)}{kind} · {plan.source}", days)
 
 
 def schedule(plan: CollectionPlan) -> SafeString:

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.adjustments import ActionKind
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.quotes.adjusted_prices import BASES
 from tasks_app.quotes.gaps import GapKind
@@ -34,6 +34,7 @@ class OrderAnswer(Answer):
     source = s.CharField()  # type: ignore[assignment]
     synthetic = s.BooleanField(help_text="Whether the quotes are made up.")
     adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    kind = s.ChoiceField(ORDER_KINDS, help_text="What a whole market is collected of.")
     start_date = s.DateField()
     end_date = s.DateField()
     test_mode = s.BooleanField()
@@ -134,6 +135,7 @@ class ErrorGroupAnswer(Answer):
 class StockAnswer(Answer):
     market = s.ChoiceField(Market.choices, help_text="SIM: a made-up stock.")
     code = s.CharField()
+    kind = s.ChoiceField(InstrumentKind.choices)
     name = s.CharField(allow_blank=True)
     full_collection_completed = s.BooleanField(
         help_text="Whether the whole listed life is answered, in at least one adjustment."
@@ -197,6 +199,18 @@ class BarAnswer(Answer):
     turnover = s.FloatField(allow_null=True, help_text="Percent.")
     source = s.CharField()  # type: ignore[assignment]
     collected_at = s.DateTimeField()
+    is_st = s.BooleanField(allow_null=True, help_text="Under special treatment (ST, *ST) on this day.")
+    st_from = s.ChoiceField(["source", "names"], allow_null=True, help_text="Told, or by the recorded names.")
+    limit_up = s.FloatField(allow_null=True, help_text="Upper price limit of the day.")
+    limit_down = s.FloatField(allow_null=True)
+    limits_from = s.ChoiceField(
+        ["source", "computed"],
+        allow_null=True,
+        help_text="Told by the source, or computed by the board's rules; null where they are not certain.",
+    )
+    at_limit = s.ChoiceField(
+        ["up", "down"], allow_null=True, help_text="Whether the day closed at one of its limits."
+    )
     basis = s.ChoiceField(BASES, help_text="Whether the prices are stored so, or computed with factors.")
     factor_source = s.CharField(allow_null=True, help_text="The source of the factors of computed prices.")
     factors_at = s.DateTimeField(allow_null=True, help_text="When it sent them.")

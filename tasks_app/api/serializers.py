@@ -10,7 +10,7 @@ from rest_framework import serializers as s
 from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
 from tasks_app.market.codes import SPELLING
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.orders.order import MAX_CODES
 from tasks_app.quotes.adjusted_prices import BASES
@@ -145,6 +145,11 @@ class StartBody(InputSerializer):
     adjust = s.CharField(
         **OPTIONAL_TEXT, max_length=32, help_text=f"Adjustment, one of {', '.join(map(repr, ADJUSTS))}."
     )
+    kind = s.ChoiceField(
+        [(kind.value, kind.label) for kind in ORDER_KINDS],
+        **OPTIONAL,
+        help_text="What a whole market is collected of. Default: stock. Named codes may be of any kind.",
+    )
     force_update = StrictBooleanField(
         **OPTIONAL, help_text="Fetch all days again, also those already stored."
     )
@@ -203,6 +208,7 @@ class StockQuery(InputSerializer):
     market = MarketField(
         required=False, help_text="Default: CN; SIM where COLLECTOR_DEFAULT_SOURCE makes its quotes up."
     )
+    kind = s.ChoiceField(InstrumentKind.choices, required=False, help_text="Default: all kinds.")
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
 
 

@@ -103,6 +103,8 @@ class StockViewSet(ViewSet):
     def stock_list(self, request: Request) -> Response:
         query = validated(serializers.StockQuery, request.query_params.dict())
         stocks = Stock.objects.filter(market=query.get("market") or _default_market()).order_by("code")
+        if "kind" in query:
+            stocks = stocks.filter(kind=query["kind"])
         if query["only_uncompleted"]:
             stocks = stocks.filter(full_collection_completed=False)
         listed = list(stocks.only(*STOCK_COLUMNS, "delisted_on")[: query["limit"]])

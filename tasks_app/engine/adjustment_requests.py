@@ -16,8 +16,10 @@ from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.db import sqlite_priority
 from tasks_app.engine.source_router import SourceState, StockRequest
+from tasks_app.market.codes import kind_of
 from tasks_app.models import CollectionTask
 from tasks_app.models.adjustments import AdjustmentContent
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.quotes import adjustment_data
 from tasks_app.quotes.date_ranges import DAY
 from tasks_app.sources import registry
@@ -38,7 +40,7 @@ class AdjustmentRequests:
         progress = item.adjustment
         if progress.pending is not None:
             return
-        progress.pending = self._offered(item.source)
+        progress.pending = self._offered(item.source, item.claim.code)
         if progress.pending and not self.task.force_update:
             tables = adjustment_data.tables_of(self.task.market, item.claim.code, item.source.name)
             if not any(table.lacks for table in tables.values()):
@@ -46,7 +48,7 @@ class AdjustmentRequests:
 
     def plan_after(self, item: StockRequest, bars: Sequence[Bar]) -> bool:
         """Returns whether something must be requested before these bars of the stock can be stored."""
-        offered, progress = self._offered(item.source), item.adjustment
+        offered, progress = self._offered(item.source, item.claim.code), item.adjustment
         if not bars or FACTORS not in offered:
             return False
         request = item.request
@@ -83,9 +85,10 @@ class AdjustmentRequests:
             replace(market, code, source, answer, market_today(market) - DAY)
             lifecycle.keep(item.claim)
 
-    def _offered(self, source: SourceState) -> list[str]:
-        """Returns what the source can be asked for in this task."""
-        if self.task.adjust or not self.conf.adjustment_data:
+    def _offered(self, source: SourceState, code: str) -> list[str]:
+        """Returns what the source can be asked for in this task; nothing of what is no stock."""
+        is_stock = kind_of(self.task.market, code) == InstrumentKind.STOCK
+        if self.task.adjust or not (self.conf.adjustment_data and is_stock):
             return []
         traits = registry.traits(source.name, self.conf)
         offers = ((FACTORS, traits.factor_markets), (ACTIONS, traits.action_markets))

@@ -15,6 +15,7 @@ from typing import Any
 from tasks_app.conf import YEAR
 from tasks_app.market import codes
 from tasks_app.models.adjustments import ActionKind
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.sources.base import Bar
 
 NONE = type(None)
@@ -54,6 +55,15 @@ def read_number(value: Any) -> float | None:
 def read_volume(value: Any) -> int | float | None:
     """Returns an int, or what `read_number` does: validation refuses a volume that is not whole."""
     return int(value) if is_a(value, Integral) and not is_a(value, bool) else read_number(value)
+
+
+def read_flag(value: Any) -> bool | None:
+    """Returns a bool, NumPy's included, or None for None."""
+    if value is None or type(value) is bool:
+        return value
+    if type(value).__name__ not in ("bool", "bool_") or not hasattr(value, "dtype"):
+        raise TypeError
+    return bool(value)
 
 
 def read_date(value: Any) -> date:
@@ -98,6 +108,12 @@ def read_action_kind(value: Any) -> str:
     return str(ActionKind(read_text(value)).value)
 
 
+def read_kind(value: Any) -> str:
+    """Returns the kind of a security; "" where the source does not tell."""
+    text = read_text(value)
+    return str(InstrumentKind(text).value) if text else ""
+
+
 def read_text(value: Any) -> str:
     """Returns a text that any database can store: without NUL and lone surrogates."""
     text = str.__str__(value)
@@ -133,6 +149,7 @@ SYMBOL_FIELDS = (
         Field(name, "a date or None", read_optional_date, frozenset({date, NONE}))
         for name in ("listed_on", "delisted_on")
     ),
+    Field("kind", f"one of {', '.join(InstrumentKind.values)}, or an empty text", read_kind),
 )
 DECIMAL = "a positive Decimal of at most 40 characters"
 FACTOR_FIELDS = (
@@ -153,6 +170,7 @@ ACTION_FIELDS = (
 )
 _SPECIAL = {
     "day": Field("day", "a date", read_date, frozenset({date})),
+    "is_st": Field("is_st", "True, False or None", read_flag, frozenset({bool, NONE})),
     "volume": Field("volume", "a number", read_volume, frozenset({int, float, NONE})),
 }
 BAR_FIELDS = tuple(_SPECIAL.get(name) or _number(name) for name in Bar._fields)

@@ -44,6 +44,7 @@ from tasks_app.sources.base import (
     DaySource,
     Factor,
     FactorSource,
+    KindListSource,
     LeavingSource,
     LeftAside,
     Permanent,
@@ -82,10 +83,15 @@ class CheckedSource:
     def __init__(self, source: Source, conf: Conf) -> None:
         self.source, self.conf = source, conf
 
-    def symbols(self, market: str, adjust: str | None = None) -> StockListing:
-        """Returns the stock list of a market; that of an adjustment, where the source tells them apart."""
+    def symbols(self, market: str, adjust: str | None = None, kind: str = "stock") -> StockListing:
+        """Returns the list of a market's securities of one kind.
+
+        That of an adjustment, where the source tells them apart.
+        """
         answer: Any
-        if adjust is not None and isinstance(self.source, AdjustedListSource):
+        if kind != "stock":
+            answer = cast(KindListSource, self.source).symbols_of_kind(market, kind)
+        elif adjust is not None and isinstance(self.source, AdjustedListSource):
             answer = self.source.symbols_adjusted(market, adjust)
         else:
             answer = self.source.symbols(market)
@@ -371,7 +377,7 @@ def _read_symbol(row: Any, number: int) -> Symbol:
     if not is_a(row, Symbol):
         raise bad_answer(f"row {number} is {bounded_repr(row)}, not a Symbol.")
     with _reading(f"row {number}"):
-        values = [row.code, row.name, row.exchange, row.listed_on, row.delisted_on]
+        values = [row.code, row.name, row.exchange, row.listed_on, row.delisted_on, row.kind]
     return Symbol(*map(_read_value, SYMBOL_FIELDS, values, repeat(number)))
 
 

@@ -16,8 +16,9 @@ from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import CallPool
 from tasks_app.engine.request_planner import PlannedRequest
-from tasks_app.market.codes import canonical_or_same
+from tasks_app.market.codes import canonical_or_same, kind_of
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
 from tasks_app.sources import registry
@@ -91,6 +92,8 @@ class DayFetcher:
         most, length = self.conf.days_at_once, (request.end - first).days
         if not self.is_worthwhile or self.cache.given_up or length > 3 * most + 30:
             return ()
+        if kind_of(request.market, request.code) != InstrumentKind.STOCK:
+            return ()  # a day's list has stocks only: that nothing else is in it proves nothing
         days = [first + timedelta(days=n) for n in range(length + 1)]
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:

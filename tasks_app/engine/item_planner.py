@@ -43,7 +43,7 @@ def plan(
     """
     source = source or task.source
     is_free = registry.traits(source, conf).list_is_free
-    recent = None if is_free else stock_list.fresh_codes(task.market, source, conf.list_max_age)
+    recent = None if is_free else stock_list.fresh_codes(task.market, source, conf.list_max_age, task.kind)
     try:
         if not (codes := recent):
             symbols = fetch()
@@ -53,6 +53,7 @@ def plan(
                 source,
                 symbols,
                 today=today,
+                kind=task.kind,
                 accept_shrink=is_free,
                 fence=partial(lifecycle.lock_lane, lane),
                 after_batch=after_batch,
@@ -61,7 +62,7 @@ def plan(
             codes = synced.codes
             del symbols
     except SourceError as error:
-        codes = [] if is_free else stock_list.stored_codes(task.market, source)
+        codes = [] if is_free else stock_list.stored_codes(task.market, source, task.kind)
         if not codes:
             lifecycle.fail_by(lane, error.code, f"The stock list could not be read. {error}")
             return False
@@ -90,12 +91,15 @@ def fetch_stock_list(
     *,
     adjust: str | None = None,
     cost: int = 1,
+    kind: str = "stock",
 ) -> StockListing:
-    """Requests a source's list of a market through its limiter; that of an adjustment, where lists differ.
+    """Requests a source's list of a market's securities of one kind through its limiter.
+
+    That of an adjustment, where lists differ.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    request = partial(source.symbols, market, adjust)
+    request = partial(source.symbols, market, adjust, kind)
     listing: StockListing = _call_limited(request, limiter, calls, wait, cost)
     return listing
 
@@ -130,10 +134,10 @@ def _call_limited(
     return call.result
 
 
-def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
+def fetch_stock_list_now(name: str, market: str, conf: Conf, kind: str = "stock") -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    listing: StockListing = call_now(partial(source.symbols, market, None), name, conf, "list")
+    listing: StockListing = call_now(partial(source.symbols, market, None, kind), name, conf, "list")
     return listing
 
 

@@ -14,8 +14,9 @@ from tasks_app.db import sqlite_priority
 from tasks_app.engine.request_planner import PlannedRequest, RequestPlanner, StoredState, is_full
 from tasks_app.engine.source_router import StockRequest
 from tasks_app.lifecycle import Claim, Outcome
-from tasks_app.market import price_limits, silent_days
+from tasks_app.market import codes, price_limits, silent_days
 from tasks_app.models import CollectionTask, Series
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import (
     absences,
@@ -104,6 +105,7 @@ class Recorder:
             today=market_today(request.market),
             non_sessions=self.days.non_sessions,
             price_limits=None if request.adjust else limit,
+            is_index=codes.kind_of(request.market, request.code) == InstrumentKind.INDEX,
             previous_close=partial(series.close_before, request),
             first_day=stored.series.first_day if stored.series else None,
             explains_jump=partial(adjustment_data.explains_jump, request),
@@ -188,7 +190,7 @@ class Recorder:
         Their vendor has adjusted its past, which would turn the last stored bars of an unadjusted series into
         adjusted ones. `rescaled` gets a flag that says so.
         """
-        compared = [diff for diff in found if diff.new.day < request.missing_from]
+        compared = [diff for diff in found if diff.is_correction and diff.new.day < request.missing_from]
         ratio = None if request.adjust or self.task.force_update else rescale_ratio(compared)
         if ratio is None:
             return found

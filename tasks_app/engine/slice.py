@@ -134,8 +134,13 @@ class Slice:
         """Creates the task's items. Returns False if the slice was over first or the task has failed."""
         first = self.router.sources[0]
         args = first.source, self.task.market, first.limiter, self.calls, self._wait_for_list
-        cost = first.traits.cost("list")
-        fetch = partial(item_planner.fetch_stock_list, *args, adjust=self.task.adjust, cost=cost)
+        fetch = partial(
+            item_planner.fetch_stock_list,
+            *args,
+            adjust=self.task.adjust,
+            kind=self.task.kind,
+            cost=first.traits.cost("list"),
+        )
         try:
             is_planned = item_planner.plan(
                 self.task, self.lane, fetch, self.conf, self._after_batch, source=first.name

@@ -24,12 +24,12 @@ CONTRACT_COLUMNS = (
 )
 FURTHER_COLUMNS = (
     *("outcome", "corrected_count", "refused_count", "flagged_count", "error_code", "market", "source"),
-    *("adjust", "start_date", "end_date", "test_mode", "full_collection_mode", "force_update"),
+    *("adjust", "kind", "start_date", "end_date", "test_mode", "full_collection_mode", "force_update"),
     "heartbeat_at",
 )
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),
-    *("adjust", "force_update", "fallbacks", "unknown_codes", "total_stocks"),
+    *("adjust", "kind", "force_update", "fallbacks", "unknown_codes", "total_stocks"),
 )
 
 

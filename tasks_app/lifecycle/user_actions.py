@@ -23,6 +23,7 @@ from tasks_app.lifecycle.slot import locked_slot, require_free_slot
 from tasks_app.market import synthetic
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
 from tasks_app.orders import order as orders
@@ -40,7 +41,7 @@ def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | Non
     `OrderError` for an order that can't be carried out, `IdempotencyConflict` for a known key with another
     order, `TaskAlreadyRunning` while another task runs.
     """
-    digest = hashlib.sha256(json.dumps(asdict(order), default=str, sort_keys=True).encode()).hexdigest()
+    digest = _digest(order)
     with locked_slot() as slot:
         if idempotency_key:
             same_key = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
@@ -53,6 +54,12 @@ def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | Non
         return _create_task(
             order, actor, slot, known, unknown, idempotency_key=idempotency_key, idempotency_hash=digest
         )
+
+
+def _digest(order: Order) -> str:
+    """Returns a hash of the order; that of stocks is the one from before orders had a kind."""
+    values = {k: v for k, v in asdict(order).items() if (k, v) != ("kind", InstrumentKind.STOCK)}
+    return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
 
 
 def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:

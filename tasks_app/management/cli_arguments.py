@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
+from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.order import Order
 
@@ -54,6 +55,7 @@ def build_order(options: dict[str, Any]) -> Order:
         full_collection_mode=options["full"],
         force_update=options["force"],
         fallbacks=options["fallbacks"],
+        kind=options["kind"],
     )
 
 
@@ -116,6 +118,12 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="CODE",
         help="only these, separated by commas or spaces; @FILE reads them from a file (default: all)",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=[kind.value for kind in ORDER_KINDS],
+        default="stock",
+        help="what to collect of a whole market (default: stock); --codes may be of any kind",
     )
     parser.add_argument("--test-mode", action="store_true", help="the first 5 stocks only")
     parser.add_argument(

@@ -17,6 +17,7 @@ from tasks_app import reasons
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.throttle import status as limiter_status
 
@@ -115,7 +116,9 @@ def _result(task: CollectionTask) -> Text:
 
 def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
     elapsed = durations.format_duration(durations.task_duration(task))
-    request = f"{synthetic.mark(task.market)} {task.source} {task.adjust} {task.start_date} – {task.end_date}"
+    kind = "" if task.kind == InstrumentKind.STOCK else task.get_kind_display()
+    scope = f"{synthetic.mark(task.market)} {kind} {task.source} {task.adjust}"
+    request = f"{scope} {task.start_date} – {task.end_date}"
     rows: list[tuple[str, str | Text]] = [
         (_("task"), str(task.pk)),
         (_("status"), _result(task)),

@@ -10,8 +10,8 @@ from django.db.models import Exists, OuterRef
 
 from tasks_app import errors
 from tasks_app.models import CodeAlias, Stock
-from tasks_app.models.quotes import Market
-from tasks_app.sources import security_codes
+from tasks_app.models.quotes import InstrumentKind, Market
+from tasks_app.sources import cn_codes, security_codes
 from tasks_app.sources.security_codes import CodeError
 
 MAX_NAMED = 10
@@ -30,6 +30,11 @@ canonical_or_same = lru_cache(maxsize=50_000)(security_codes.canonical_or_same)
 def is_code(text: str) -> bool:
     """Returns whether the text can be a stock's code."""
     return bool(_CODE.fullmatch(text))
+
+
+def kind_of(market: str, code: str) -> str:
+    """Returns the `InstrumentKind` of a code. Elsewhere than in China only a stock list can tell it."""
+    return cn_codes.kind_of(code) if market == Market.CN else InstrumentKind.STOCK.value
 
 
 def read_code(market: str, text: str) -> str:

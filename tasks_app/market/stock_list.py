@@ -1,4 +1,4 @@
-"""Stores the stocks of a market from stock lists: those of sources, and imported files.
+"""Stores the securities of a market from lists: those of sources, and imported files.
 
 Nothing is ever deleted: a stock that a list no longer has stays, and is delisted only if a list says so. What
 a list leaves open (no name, no date) does not overwrite what is stored.
@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from tasks_app.db import sqlite_priority
 from tasks_app.market import codes, synthetic
 from tasks_app.models import Stock, StockList
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.sources.base import Permanent, Symbol
 
 MIN_SIZE = 0.9  # of the source's last list
@@ -27,20 +28,21 @@ BATCH = 2000  # stocks per transaction: some tens of milliseconds, for which a c
 NAME_MARKS = ("XD", "XR", "DR", "N", "C", "U", "W", "V")
 
 _TABLE = Stock._meta.db_table
-_COLUMNS = "code, name, exchange, listed_on, delisted_on"
+_COLUMNS = "code, name, exchange, listed_on, delisted_on, kind"
 _ROWS = {  # of one parameter, a JSON array of arrays: ten times as fast as a model instance per row
     "sqlite": "SELECT json_extract(value, '$[0]') AS code, json_extract(value, '$[1]') AS name,"
     " json_extract(value, '$[2]') AS exchange, json_extract(value, '$[3]') AS listed_on,"
-    " json_extract(value, '$[4]') AS delisted_on FROM json_each(%s)",
+    " json_extract(value, '$[4]') AS delisted_on, json_extract(value, '$[5]') AS kind"
+    " FROM json_each(%s)",
     "postgresql": "SELECT value ->> 0 AS code, value ->> 1 AS name, value ->> 2 AS exchange,"
-    " (value ->> 3)::date AS listed_on, (value ->> 4)::date AS delisted_on,"
-    " (value -> 5)::jsonb AS former_names FROM json_array_elements(%s::json) AS rows(value)",
+    " (value ->> 3)::date AS listed_on, (value ->> 4)::date AS delisted_on, value ->> 5 AS kind,"
+    " (value -> 6)::jsonb AS former_names FROM json_array_elements(%s::json) AS rows(value)",
 }
 _INSERT = (  # without WHERE, SQLite would read ON CONFLICT as a join's condition
     f"INSERT INTO {_TABLE} (market, {_COLUMNS}, former_names, full_collection_completed)"
     f" SELECT %%s, {_COLUMNS}, '[]', false FROM (%s) AS new WHERE true ON CONFLICT DO NOTHING"
 )
-_SET = ("name", "exchange", "listed_on", "delisted_on", "former_names")
+_SET = ("name", "exchange", "listed_on", "delisted_on", "kind", "former_names")
 _UPDATE = {  # PostgreSQL takes all rows at once; SQLite would look for each stock in all of the JSON
     "sqlite": f"UPDATE {_TABLE} SET {', '.join(f'{column} = %s' for column in _SET)}"
     " WHERE market = %s AND code = %s",
@@ -57,6 +59,7 @@ class _Row(NamedTuple):
     exchange: str
     listed_on: date | None
     delisted_on: date | None
+    kind: str
     former_names: Sequence[dict[str, str]] = ()
 
 
@@ -80,12 +83,13 @@ def sync(
     symbols: Iterable[Symbol],
     *,
     today: date,
+    kind: str = InstrumentKind.STOCK.value,
     accept_shrink: bool = False,
     fence: Callable[[], None] = lambda: None,
     after_batch: Callable[[], None] = lambda: None,
     on_changes: Callable[[Sequence[Change]], None] = lambda changes: None,
 ) -> SyncResult:
-    """Adds and updates the listed stocks, a batch per transaction, then stores the list.
+    """Adds and updates the listed securities, a batch per transaction, then stores the list of this kind.
 
     Stocks are stored under their canonical codes; how the source writes the others is stored with the list.
     Each batch is true by itself and storing it again changes nothing, so an interrupted sync is simply
@@ -105,7 +109,7 @@ def sync(
         else:
             listed.setdefault(code, replace(symbol, code=code))
             spellings.setdefault(code, symbol.code)
-    _check(market, source, listed, accept_shrink)
+    _check(market, source, kind, listed, accept_shrink)
     synthetic.note_sources(market, [source])
     added = renamed = delisted = 0
     rest = iter(listed.values())
@@ -123,6 +127,7 @@ def sync(
         StockList.objects.update_or_create(
             market=market,
             source=source,
+            kind=kind,
             defaults={
                 "size": len(listed),
                 "synced_at": Now(),
@@ -134,34 +139,37 @@ def sync(
     return SyncResult(len(listed), added, renamed, delisted, list(listed))
 
 
-def fresh_codes(market: str, source: str, max_age: float) -> list[str] | None:
+def fresh_codes(
+    market: str, source: str, max_age: float, kind: str = InstrumentKind.STOCK.value
+) -> list[str] | None:
     """Returns the codes of the source's list, in its order, if it was synced within `max_age` seconds."""
-    fresh = _lists(market, [source]).filter(synced_at__gt=Now() - timedelta(seconds=max_age))
+    fresh = _lists(market, [source]).filter(kind=kind, synced_at__gt=Now() - timedelta(seconds=max_age))
     return fresh.values_list("codes", flat=True).first()
 
 
-def stored_codes(market: str, source: str) -> list[str]:
+def stored_codes(market: str, source: str, kind: str = InstrumentKind.STOCK.value) -> list[str]:
     """Returns the codes to use while the source's list is unavailable; none if it was never synced.
 
     Of a list from before its codes were kept, the stocks of the whole market stand for it.
     """
-    lists = StockList.objects.filter(market=market, source=source).values_list("codes", flat=True)
+    lists = StockList.objects.filter(market=market, source=source, kind=kind).values_list("codes", flat=True)
     if not lists:
         return []
     return lists[0] or list(
-        Stock.objects.filter(market=market).order_by("code").values_list("code", flat=True)
+        Stock.objects.filter(market=market, kind=kind).order_by("code").values_list("code", flat=True)
     )
 
 
-def listed_codes(market: str, sources: Collection[str]) -> dict[str, list[str]]:
-    """Returns the codes that each of the sources lists; sources without a stored list are left out."""
-    return {row.source: row.codes or [] for row in _lists(market, sources).only("source", "codes")}
+def listed_codes(market: str, sources: Collection[str]) -> dict[tuple[str, str], list[str]]:
+    """Returns the codes that each of the sources lists, by source and kind; only of stored lists."""
+    lists = _lists(market, sources).only("source", "kind", "codes")
+    return {(row.source, row.kind): row.codes or [] for row in lists}
 
 
 def source_spellings(market: str, source: str) -> dict[str, str]:
     """Returns the codes that the source writes in another way, each with that way."""
     lists = StockList.objects.filter(market=market, source=source)
-    return lists.values_list("spellings", flat=True).first() or {}
+    return {code: text for found in lists.values_list("spellings", flat=True) for code, text in found.items()}
 
 
 def is_same_name(old: str, new: str) -> bool:
@@ -174,7 +182,7 @@ def _lists(market: str, sources: Collection[str]) -> QuerySet[StockList]:
     return StockList.objects.filter(market=market, source__in=sources, codes__isnull=False)
 
 
-def _check(market: str, source: str, listed: Collection[str], accept_shrink: bool) -> None:
+def _check(market: str, source: str, kind: str, listed: Collection[str], accept_shrink: bool) -> None:
     """Raises `Permanent` for a list that must not be stored."""
     if not listed:
         raise Permanent(f"The source lists no stock of the market {market}.", code="empty_stock_list")
@@ -182,7 +190,7 @@ def _check(market: str, source: str, listed: Collection[str], accept_shrink: boo
         few = ", ".join(repr(code)[:40] for code in malformed[:5])
         message = f"{len(malformed):,} codes of the list are malformed: {few}."
         raise Permanent(message, code="bad_stock_list")
-    lists = StockList.objects.filter(market=market, source=source)
+    lists = StockList.objects.filter(market=market, source=source, kind=kind)
     last = lists.values_list("size", flat=True).first() or 0
     if len(listed) < last * MIN_SIZE and not accept_shrink:
         message = f"The list has {len(listed):,} stocks, the last one had {last:,}."
@@ -199,8 +207,10 @@ def _merge(market: str, symbols: Sequence[Symbol], today: date) -> tuple[tuple[i
     renamed = delisted = 0
     for symbol in symbols:
         name, exchange = symbol.name.strip()[:100], symbol.exchange.strip()[:16]
-        listed = _Row(symbol.code, name, exchange, symbol.listed_on, symbol.delisted_on)
-        if (old := stored.get(symbol.code)) is None:
+        old = stored.get(symbol.code)
+        kind = symbol.kind or (old.kind if old else codes.kind_of(market, symbol.code))
+        listed = _Row(symbol.code, name, exchange, symbol.listed_on, symbol.delisted_on, kind)
+        if old is None:
             new.append(listed)
             changes.append((None, listed))
         elif (merged := _merge_row(old, listed, today)) != old:
@@ -228,6 +238,7 @@ def _merge_row(old: _Row, listed: _Row, today: date) -> _Row:
         listed.exchange or old.exchange,
         listed.listed_on or old.listed_on,
         listed.delisted_on or old.delisted_on,
+        listed.kind,
         former_names,
     )
 

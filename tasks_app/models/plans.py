@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 
 LONGEST_DAYS = 20_000
 
@@ -43,6 +43,13 @@ class CollectionPlan(models.Model):
     source = models.CharField(_("source"), max_length=32)
     fallbacks = models.JSONField(_("further sources"), null=True, blank=True)  # None: those of the settings
     adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
+    kind = models.CharField(
+        _("kind"),
+        max_length=5,
+        choices=[(kind.value, kind.label) for kind in ORDER_KINDS],
+        default=InstrumentKind.STOCK,
+        db_default=InstrumentKind.STOCK,
+    )
     days = models.PositiveIntegerField(
         _("days back"), default=30, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_DAYS)]
     )
@@ -86,6 +93,7 @@ class CollectionPlan(models.Model):
         indexes = [models.Index(fields=["next_at"], name="plans_by_next_run")]
         constraints = [
             models.CheckConstraint(condition=Q(market__in=Market.values), name="plan_market_is_known"),
+            models.CheckConstraint(condition=Q(kind__in=ORDER_KINDS), name="plan_kind_is_known"),
             models.CheckConstraint(condition=Q(rhythm__in=Rhythm.values), name="plan_rhythm_is_known"),
             models.CheckConstraint(condition=Q(weekday__lte=6), name="plan_weekday_is_one"),
             models.CheckConstraint(

@@ -13,6 +13,19 @@ class Market(models.TextChoices):
     SIM = "SIM", _("Synthetic quotes")
 
 
+class InstrumentKind(models.TextChoices):
+    """What a code stands for. `etf` is any fund that is traded like a stock: ETFs, LOFs, REITs."""
+
+    STOCK = "stock", _("stock")
+    ETF = "etf", _("fund (ETF)")
+    INDEX = "index", _("index")
+    OTHER = "other", _("other security")
+
+
+# What a whole market can be collected of.
+ORDER_KINDS = (InstrumentKind.STOCK, InstrumentKind.ETF, InstrumentKind.INDEX)
+
+
 class SyntheticSource(models.Model):
     """A source whose quotes are made up: its name, added by the first order that names the source.
 
@@ -60,6 +73,10 @@ class DailyBar(models.Model):
     change = models.FloatField(_("change"), null=True)
     change_pct = models.FloatField(_("change %"), null=True)
     turnover = models.FloatField(_("turnover %"), null=True)
+    is_st = models.BooleanField(_("under special treatment (ST)"), null=True)
+    # As the source sent them; those that rules tell are computed on read (`quotes.daily_limits`).
+    limit_up = models.FloatField(_("limit up"), null=True)
+    limit_down = models.FloatField(_("limit down"), null=True)
     source = models.CharField(_("source"), max_length=32)
     # The item that stored it. No constraint and no index: bars outlive deleted tasks, and no query finds
     # bars by their item.

@@ -5,14 +5,21 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models.quotes import Market
+from tasks_app.models.quotes import InstrumentKind, Market
 
 
 class Stock(models.Model):
-    """A security of a market, added by a stock list or by a successful collection."""
+    """A security or index of a market, added by a stock list or by a successful collection."""
 
     market = models.CharField(_("market"), max_length=3, choices=Market)
     code = models.CharField(_("code"), max_length=16)
+    kind = models.CharField(
+        _("kind"),
+        max_length=5,
+        choices=InstrumentKind,
+        default=InstrumentKind.STOCK,
+        db_default=InstrumentKind.STOCK,
+    )
     name = models.CharField(_("name"), max_length=100, blank=True)
     exchange = models.CharField(_("exchange"), max_length=16, blank=True)
     listed_on = models.DateField(_("listed on"), null=True, blank=True)
@@ -30,6 +37,7 @@ class Stock(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["market", "code"], name="one_stock_per_market_and_code"),
             models.CheckConstraint(condition=Q(market__in=Market.values), name="stock_market_is_known"),
+            models.CheckConstraint(condition=Q(kind__in=InstrumentKind.values), name="stock_kind_is_known"),
             models.CheckConstraint(
                 condition=Q(full_collection_completed=False) | Q(full_collection_date__isnull=False),
                 name="full_collection_has_a_date",
@@ -41,7 +49,7 @@ class Stock(models.Model):
 
 
 class StockList(models.Model):
-    """A source's stock list of a market, as it was last synchronised.
+    """A source's list of a market's stocks, ETFs or indices, as it was last synchronised.
 
     `codes` has the stocks in the list's order; it is null for a list from before codes were kept. The source
     writes the codes in `spellings` ({code: spelling}) in another way, and is asked for them in that way.
@@ -49,6 +57,13 @@ class StockList(models.Model):
 
     market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
+    kind = models.CharField(
+        _("kind"),
+        max_length=5,
+        choices=InstrumentKind,
+        default=InstrumentKind.STOCK,
+        db_default=InstrumentKind.STOCK,
+    )
     size = models.PositiveIntegerField(_("stocks"))
     synced_at = models.DateTimeField(_("synchronised at"))
     codes = models.JSONField(_("codes"), null=True, editable=False)
@@ -58,7 +73,9 @@ class StockList(models.Model):
         verbose_name = _("stock list")
         verbose_name_plural = _("stock lists")
         constraints = [
-            models.UniqueConstraint(fields=["market", "source"], name="one_list_per_market_and_source"),
+            models.UniqueConstraint(
+                fields=["market", "source", "kind"], name="one_list_per_market_source_and_kind"
+            ),
         ]
 
     def __str__(self) -> str:

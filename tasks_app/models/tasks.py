@@ -8,7 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.models.states import (
     FINAL_STATES,
     OPEN_STATES,
@@ -48,6 +48,14 @@ class CollectionTask(models.Model):
     source = models.CharField(_("source"), max_length=32)
     fallbacks = models.JSONField(_("further sources"), default=list, blank=True)
     adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
+    # What a whole market is collected of; named codes may be of any kind.
+    kind = models.CharField(
+        _("kind"),
+        max_length=5,
+        choices=InstrumentKind,
+        default=InstrumentKind.STOCK,
+        db_default=InstrumentKind.STOCK,
+    )
     start_date = models.DateField(_("first day"))
     end_date = models.DateField(_("last day"))
     stock_codes = models.JSONField(_("stock codes"), null=True, blank=True)
@@ -133,6 +141,7 @@ class CollectionTask(models.Model):
             ),
             models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="task_status_is_legal"),
             models.CheckConstraint(condition=Q(market__in=Market.values), name="task_market_is_known"),
+            models.CheckConstraint(condition=Q(kind__in=ORDER_KINDS), name="task_kind_is_known"),
             models.CheckConstraint(condition=Q(start_date__lte=F("end_date")), name="task_dates_in_order"),
             models.CheckConstraint(
                 condition=Q(processed_stocks=F("success_count") + F("failed_count"))

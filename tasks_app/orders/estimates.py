@@ -6,7 +6,9 @@ from statistics import quantiles
 
 from tasks_app.conf import Conf
 from tasks_app.market import calendars
+from tasks_app.market.codes import kind_of
 from tasks_app.models import CollectionTask, Series, StockList
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
@@ -44,7 +46,9 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
     needed = 0
     if requests is not None:
-        further = _adjustment_requests(order, stocks or 0, conf)
+        of_kind = InstrumentKind.STOCK
+        with_data = stocks if known is None else sum(kind_of(order.market, code) == of_kind for code in known)
+        further = _adjustment_requests(order, with_data or 0, conf)
         requests, needed = requests + further, _needed_requests(order, stocks or 0, conf) + further
     paces, limits = _recent_paces(order), registry.limits(order.source, conf)
     low, high = _duration(stocks or 0, needed, paces, limits)
@@ -56,7 +60,7 @@ def _adjustment_requests(order: Order, stocks: int, conf: Conf) -> int:
     traits = registry.traits(order.source, conf)
     offered = (traits.factor_markets, traits.action_markets)
     contents = sum(order.market in markets for markets in offered)
-    if order.adjust or not (contents and conf.adjustment_data):
+    if order.adjust or order.kind != InstrumentKind.STOCK or not (contents and conf.adjustment_data):
         return 0
     stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
     return contents * (stocks if order.force_update else max(0, stocks - stored.count()))
@@ -105,7 +109,7 @@ def _duration(
 
 def _listed_stocks(order: Order) -> int | None:
     """Returns the size of the source's stored stock list, narrowed by the order's modes."""
-    lists = StockList.objects.filter(market=order.market, source=order.source)
+    lists = StockList.objects.filter(market=order.market, source=order.source, kind=order.kind)
     size = lists.values_list("size", flat=True).first()
     if order.test_mode:
         return min(size or orders.TEST_MODE_STOCKS, orders.TEST_MODE_STOCKS)

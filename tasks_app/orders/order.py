@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from tasks_app import errors, reasons
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET, Conf
 from tasks_app.market import code_changes, stock_list
-from tasks_app.market.codes import count_codes, read_codes
+from tasks_app.market.codes import count_codes, kind_of, read_codes
 from tasks_app.models import CollectionTask, Series
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.sources import registry
 from tasks_app.sources.base import Source
 
@@ -21,7 +22,7 @@ TEST_MODE_STOCKS = 5
 
 @dataclass(frozen=True)
 class Order:
-    """Stocks and days to collect. `stock_codes` None means the source's whole stock list.
+    """Stocks and days to collect. `stock_codes` None means the source's whole list of the `kind`.
 
     An empty `market` or `source` is chosen by `resolve`. `fallbacks` are the sources to try, in this
     order, for stocks that fail on `source`; None means those of COLLECTOR_FALLBACKS that follow it.
@@ -37,6 +38,7 @@ class Order:
     full_collection_mode: bool = False
     force_update: bool = False
     fallbacks: tuple[str, ...] | None = None
+    kind: str = InstrumentKind.STOCK.value
 
 
 def latest_today() -> date:
@@ -55,6 +57,9 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
     order = replace(
         order, market=market, source=source.name, stock_codes=clean_codes(market, order.stock_codes)
     )
+    _check_kinds(order, conf)
+    if order.stock_codes is not None:
+        order = replace(order, kind=InstrumentKind.STOCK.value)  # it is of a whole market only
     return replace(order, fallbacks=_resolve_fallbacks(order, conf))
 
 
@@ -89,6 +94,7 @@ def order_from_task(task: CollectionTask) -> Order:
         full_collection_mode=task.full_collection_mode,
         force_update=task.force_update,
         fallbacks=tuple(task.fallbacks),
+        kind=task.kind,
     )
 
 
@@ -107,23 +113,24 @@ def clean_codes(market: str, codes: Sequence[str] | None) -> tuple[str, ...] | N
 def split_known(order: Order, conf: Conf) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Returns the (known, unknown) codes of a resolved order: those that its sources list, and the others.
 
-    All count as known unless the lists of all its sources are stored, and none of them may have more
-    stocks by now, as a folder of files may: then the sources themselves will answer. Raises `UnknownCodes`
-    when none is known.
+    A code counts as known unless all of its sources' lists of its kind are stored, and none of them may have
+    more by now, as a folder of files may: then the sources themselves will answer. Raises `UnknownCodes` when
+    none is known.
     """
     market, codes = order.market, order.stock_codes
     sources = {order.source, *(order.fallbacks or ())}
     if codes is None or any(registry.traits(name, conf).history_may_grow for name in sources):
         return codes, ()
     lists = stock_list.listed_codes(market, sources)
-    if len(lists) < len(sources):
-        return codes, ()
     listed = set().union(*lists.values())
-    known = tuple(code for code in codes if code in listed)
+    stored = {kind for kind in InstrumentKind.values if all((name, kind) in lists for name in sources)}
+    if not stored:
+        return codes, ()
+    known = tuple(code for code in codes if code in listed or kind_of(market, code) not in stored)
     if not known:
         changes = code_changes.describe_changes(market, codes)
         raise errors.UnknownCodes(market=market, codes=count_codes(codes), changes=changes)
-    return known, tuple(code for code in codes if code not in listed)
+    return known, tuple(code for code in codes if code not in set(known))
 
 
 def narrow(order: Order, codes: Sequence[str]) -> list[str]:
@@ -196,6 +203,38 @@ def check_market(market: str, source: type[Source]) -> None:
         raise errors.MarketNotServed(source=source.name, market=market, markets=", ".join(source.markets))
 
 
+def _check_kinds(order: Order, conf: Conf) -> None:
+    """Raises `OrderError` if the source lacks the order's kind, or indices that it names."""
+    traits, market = registry.traits(order.source, conf), order.market
+    indices = _indices_of(order)
+    if order.stock_codes is None and not traits.serves_kind(market, order.kind):
+        kind = InstrumentKind(order.kind).label
+        raise errors.KindNotServed(source=order.source, market=market, kind=kind)
+    if indices and not traits.serves_kind(market, InstrumentKind.INDEX):
+        names = registry.available(conf)
+        known = [name for name in names if registry.traits(name, conf).serves_kind(market, "index")]
+        raise errors.IndicesNotServed(
+            source=order.source, codes=count_codes(indices), known=", ".join(known) or "–"
+        )
+    is_of_indices = order.stock_codes is None and order.kind == InstrumentKind.INDEX
+    if order.adjust and (indices or is_of_indices):
+        raise errors.IndicesNotAdjusted()
+
+
+def _indices_of(order: Order) -> list[str]:
+    """Returns the named codes that are indices."""
+    kind = InstrumentKind.INDEX
+    return [code for code in order.stock_codes or () if kind_of(order.market, code) == kind]
+
+
+def _serves_kinds(name: str, order: Order, conf: Conf) -> bool:
+    """Returns whether a source can follow the order's own: it has what is asked for."""
+    kind = InstrumentKind.INDEX if _indices_of(order) else InstrumentKind.STOCK
+    if order.stock_codes is None:
+        kind = InstrumentKind(order.kind)
+    return registry.traits(name, conf).serves_kind(order.market, kind)
+
+
 def _check_adjust(adjust: str, source: type[Source]) -> None:
     if adjust not in source.adjusts:
         served = ", ".join(f"“{each}”" if each else _("“” (unadjusted)") for each in source.adjusts)
@@ -224,12 +263,16 @@ def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
     if order.fallbacks is None:
         following = registry.fallbacks_after(order.source, order.market, conf)
         sources = registry.available(conf)
-        return tuple(name for name in following if order.adjust in sources[name].adjusts)
+        fit = (name for name in following if order.adjust in sources[name].adjusts)
+        return tuple(name for name in fit if _serves_kinds(name, order, conf))
     named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
     try:
         for name in named:
             check_market(order.market, source := get_source(name, conf))
             _check_adjust(order.adjust, source)
+            if not _serves_kinds(name, order, conf):
+                kind = InstrumentKind(order.kind if order.stock_codes is None else InstrumentKind.INDEX)
+                raise errors.KindNotServed(source=name, market=order.market, kind=kind.label)
     except errors.OrderError as error:
         error.field = "fallbacks"
         raise

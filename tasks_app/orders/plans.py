@@ -53,6 +53,7 @@ def build_order(plan: CollectionPlan, now: datetime) -> Order:
         stock_codes=tuple(plan.stock_codes or ()) or None,
         full_collection_mode=plan.full_collection_mode,
         force_update=plan.force_update,
+        kind=plan.kind,
     )
 
 

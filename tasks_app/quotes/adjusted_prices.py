@@ -21,7 +21,7 @@ from tasks_app.models.quotes import Adjust
 from tasks_app.quotes.series import bars_of, joined_bars
 from tasks_app.sources.market_time import market_today
 
-PRICES = ("open", "high", "low", "close", "prev_close", "change")
+PRICES = ("open", "high", "low", "close", "prev_close", "change", "limit_up", "limit_down")
 PLACES, SHARES = Decimal("0.000001"), Decimal(1)
 EXACT = Context(prec=80)  # digits; the products of a double's and a factor's have at most 60
 STORED, COMPUTED = "stored", "computed"

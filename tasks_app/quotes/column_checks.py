@@ -14,6 +14,10 @@ from typing import Any
 from tasks_app.sources.base import Bar
 
 WIDTH = len(Bar._fields)
+# Amount, amplitude, turnover and the price limits, by their places after the volume.
+NEVER_NEGATIVE = [
+    Bar._fields.index(name) - 6 for name in ("amount", "amplitude", "turnover", "limit_up", "limit_down")
+]
 Column = Sequence[Any]
 
 
@@ -47,7 +51,7 @@ def all_valid(columns: Sequence[Column], first: date, last: date, floor: float, 
             and min(volumes) >= 0
             and max(volumes) <= max_volume
             and all(math.isfinite(sum(column)) for column in rest)
-            and all(min(rest[place], default=0) >= 0 for place in (1, 2, 5))  # amount, amplitude, turnover
+            and all(min(rest[place], default=0) >= 0 for place in NEVER_NEGATIVE)
         )
     except (TypeError, OverflowError):
         return False

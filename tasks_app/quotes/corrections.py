@@ -17,6 +17,7 @@ REPRESENTATION = 1e-9  # relative: what the representation of a number explains
 PRICE_TOLERANCE, PRICE_TOLERANCE_SHARE = 0.0051, 0.005  # half a cent, or half a percent of a very low price
 LOT = 100  # shares
 AMOUNT_TOLERANCE = 0.001  # relative
+DAY_COLUMNS = {"is_st", "limit_up", "limit_down"}  # what a source says of the day, not of its trade
 MIN_RESCALE = 0.005  # of a price: a smaller one could be rounding, or a late figure
 TRADE_COLUMNS = ("open", "high", "low", "close", "volume")
 
@@ -34,6 +35,11 @@ class BarDiff:
         """The columns that change."""
         pairs = zip(Bar._fields, self.old, self.new, strict=True)
         return [name for name, old, new in pairs if not _is_equal(old, new)]
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether it changes more than what is said of the day where nothing was said before."""
+        return any(name not in DAY_COLUMNS or getattr(self.old, name) is not None for name in self.columns)
 
     def before(self) -> dict[str, Any]:
         """Returns the changed columns with their old values."""

@@ -9,15 +9,18 @@ from django.db.models import F, QuerySet
 from django.http import StreamingHttpResponse
 
 from tasks_app.models import DailyBar
+from tasks_app.quotes import daily_limits
 from tasks_app.quotes.adjusted_prices import Basis, basis_bars
 from tasks_app.sources.security_codes import exported_code
 
 VALUES = (
     *("day", "open", "high", "low", "close", "prev_close", "volume", "amount", "amplitude"),
     *("change", "change_pct", "turnover", "source", "collected_at"),
+    *("is_st", "limit_up", "limit_down"),
 )
+TOLD = tuple(name for name in daily_limits.COLUMNS if name not in VALUES)
 BASIS = ("basis", "factor_source", "factors_at")  # where the prices come from: `adjusted_prices.Basis`
-COLUMNS = ("market", "code", "adjust", *VALUES, *BASIS)
+COLUMNS = ("market", "code", "adjust", *VALUES, *TOLD, *BASIS)
 MAX_ROWS = 100_000
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,9 +42,10 @@ def bar_rows(
 
 
 def on_basis(rows: Iterable[dict[str, Any]], basis: Basis) -> Iterator[dict[str, Any]]:
-    """Yields the rows with the prices of the basis, and what it is."""
+    """Yields the rows with the day's limits, the prices of the basis, and what it is."""
+    limits = daily_limits.DailyLimits()
     origin = {"factor_source": basis.source, "factors_at": basis.fetched_at}
-    for row in basis.adjust_rows(rows):
+    for row in basis.adjust_rows(limits.add(rows)):
         yield {**row, "adjust": basis.adjust, "basis": basis.kind, **origin}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes.corrections import TRADE_COLUMNS, BarDiff
+from tasks_app.quotes.corrections import DAY_COLUMNS, TRADE_COLUMNS, BarDiff
 from tasks_app.quotes.upsert import Provenance
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.reasons import bounded_repr, sanitize_message
@@ -80,8 +80,12 @@ def record_rebase(
 
 
 def _values_of(bar: Bar) -> dict[str, Any]:
-    """Returns a bar's values by column as JSON can hold them: an odd one as text."""
-    return {name: _plain(value) for name, value in zip(Bar._fields[1:], bar[1:], strict=True)}
+    """Returns a bar's values by column as JSON can hold them: an odd one as text.
+
+    What is said of its day is among them only where something is.
+    """
+    values = {name: _plain(value) for name, value in zip(Bar._fields[1:], bar[1:], strict=True)}
+    return {k: v for k, v in values.items() if v is not None or k not in DAY_COLUMNS}
 
 
 def _plain(value: Any) -> Any:

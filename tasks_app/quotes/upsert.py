@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
+from tasks_app.market.codes import kind_of
 from tasks_app.models import DailyBar, Stock
 from tasks_app.quotes.corrections import BarDiff, diff_bars
 from tasks_app.sources.base import Bar, Request
@@ -22,9 +23,10 @@ _SET = ", ".join(f"{column} = %s" for column in (*VALUES, "source", "item_id"))
 
 _STAGING = """CREATE TEMPORARY TABLE IF NOT EXISTS incoming_bar (
     day date, open float8, high float8, low float8, close float8, volume int8, prev_close float8,
-    amount float8, amplitude float8, change float8, change_pct float8, turnover float8
+    amount float8, amplitude float8, change float8, change_pct float8, turnover float8,
+    is_st bool, limit_up float8, limit_down float8
 ) ON COMMIT DELETE ROWS"""
-_TYPES = ("date", "float8", "float8", "float8", "float8", "int8", *["float8"] * 6)
+_TYPES = ("date", "float8", "float8", "float8", "float8", "int8", *["float8"] * 6, "bool", "float8", "float8")
 _COPY = f"COPY incoming_bar ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
 _KEY_TYPES = ("varchar", "varchar", "varchar", "varchar", "int8")
 _COPY_KEYED = f"COPY {TABLE} (market, symbol, adjust, source, item_id, {_COLUMNS}) FROM STDIN (FORMAT BINARY)"
@@ -41,7 +43,7 @@ _STORED = (
     f"SELECT source, day || '', {', '.join(VALUES)} FROM {TABLE} WHERE {_SERIES} AND day BETWEEN %s AND %s"
 )
 _INSERT_ONE = f"""INSERT INTO {TABLE} (market, symbol, adjust, source, item_id, collected_at, {_COLUMNS})
-    VALUES ({", ".join(["%s"] * 18)})"""
+    VALUES ({", ".join(["%s"] * (6 + len(Bar._fields)))})"""
 _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
 SeriesKey = tuple[str, str, str]  # market, code, adjust
@@ -82,7 +84,7 @@ def upsert_bars(
 
     `overwrite`: every value that differs is replaced, whatever source it came from. `expect_new`: none of the
     bars is expected to be stored, which saves work; the expectation may be wrong. `review` is given the
-    corrections and returns those to write.
+    changes and returns those to write.
     """
     if not bars:
         return UpsertResult()
@@ -105,12 +107,14 @@ def upsert_bars(
             )
             if diff and diff.columns:
                 found.append(diff)
-        corrections = review(found) if review else found
-        if corrections:
+        changed = review(found) if review else found
+        # What is said of a day of which nothing was said before completes the bar, and corrects nothing.
+        corrections = [diff for diff in changed if diff.is_correction]
+        if changed:
             update = f"UPDATE {TABLE} SET {_SET}, collected_at = {_NOW[connection.vendor]}"
             rows: list[tuple[Any, ...]] = [
                 (*diff.new[1:], origin.source, origin.item_id, *key, diff.new.day.isoformat())
-                for diff in corrections
+                for diff in changed
             ]
             cursor.executemany(f"{update} WHERE {_SERIES} AND day = %s", rows)
     return UpsertResult(collected, len(bars) - collected - len(corrections), tuple(corrections))
@@ -175,7 +179,7 @@ def _insert_new_sqlite(
 
 def save_stock(market: str, code: str, full_history: bool) -> None:
     """Inserts the stock unless it exists, and with `full_history` marks its full history as collected."""
-    stock = Stock(market=market, code=code)
+    stock = Stock(market=market, code=code, kind=kind_of(market, code))
     Stock.objects.bulk_create([stock], ignore_conflicts=True)
     if full_history:
         Stock.objects.filter(market=market, code=code).update(

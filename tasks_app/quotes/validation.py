@@ -17,7 +17,7 @@ from tasks_app.reasons import FINDINGS, bounded_repr
 from tasks_app.sources.base import Bar, Request
 
 MAX_VOLUME = 2**63 - 1
-NEVER_NEGATIVE = {"amount", "amplitude", "turnover"}
+NEVER_NEGATIVE = {"amount", "amplitude", "turnover", "limit_up", "limit_down"}
 PRICES = ("open", "high", "low", "close")
 MEAN_TOLERANCE = 0.005  # of the price: block trades lie outside the session's range, and vendors round
 LOT = 100  # shares; some vendors send whole lots only
@@ -62,6 +62,7 @@ class Context:
     today: date
     non_sessions: Callable[[Iterable[date]], list[date]] = lambda days: []
     price_limits: PriceLimits | None = None
+    is_index: bool = False  # its amount ÷ volume is no price, and nothing splits it
     previous_close: Callable[[date], float | None] = lambda day: None
     first_day: date | None = None
     explains_jump: Callable[[date, date, float], bool] = lambda after, day, times: False
@@ -141,9 +142,9 @@ def _flags(
     by_day = {bar.day: bar for bar in bars}
     flags = [Issue("not_a_session", by_day[day]) for day in context.non_sessions(days)]
     # Price limits tell what a jump is, where a market has them.
-    if bars and request.adjust in ("", "split") and context.price_limits is None:
+    if bars and request.adjust in ("", "split") and context.price_limits is None and not context.is_index:
         flags += _unexplained_jumps(bars, columns, context)
-    if request.adjust or not bars:
+    if request.adjust or not bars or context.is_index:
         return sorted(flags, key=lambda flag: flag.day)
     if not columns or not column_checks.amounts_consistent(columns, TICK, MEAN_TOLERANCE, LOT):
         flags += _inconsistent_amounts(bars)

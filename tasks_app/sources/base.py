@@ -30,6 +30,9 @@ class Bar(NamedTuple):
     change: float | None = None  # close - previous close, in currency
     change_pct: float | None = None  # the same in percent of the previous close
     turnover: float | None = None  # traded share of the free float, in percent
+    is_st: bool | None = None  # whether the stock was under special treatment (ST, *ST) on this day
+    limit_up: float | None = None  # the day's price limits, where the vendor tells them
+    limit_down: float | None = None
 
 
 class Answer(list[Bar]):
@@ -122,11 +125,12 @@ class Symbol:
     exchange: str = ""  # SSE, SZSE, BSE, HKEX, NYSE, NASDAQ, …; "" where it is not known
     listed_on: date | None = None
     delisted_on: date | None = None
+    kind: str = ""  # stock, etf, index or other; "" lets the code tell
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request for the daily bars of one stock from `start` to `end`, both included."""
+    """A request for the daily bars of one stock, ETF or index from `start` to `end`, both included."""
 
     market: str  # CN, HK or US; SIM for made-up quotes
     code: str
@@ -223,6 +227,20 @@ class AdjustedListSource(Protocol):
 
     def symbols_adjusted(self, market: str, adjust: str) -> Sequence[Symbol]:
         """Returns the stocks of which it has quotes in this adjustment. Raises as `Source.symbols` does."""
+
+
+@runtime_checkable
+class KindListSource(Protocol):
+    """A `Source` that also has lists of ETFs or indices; `kinds` names what it serves: stock, etf, index.
+
+    `symbols` then returns the stocks only. Without `kinds` a source serves stocks, and is asked for funds
+    that users name, but never for an index: it might take 000001.SH for the stock 000001.
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+
+    def symbols_of_kind(self, market: str, kind: str) -> Iterable[Symbol]:
+        """Returns the market's securities of one of these kinds. Raises as `Source.symbols` does."""
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 | market | the code | spellings |
 |---|---|---|
 | CN | six digits | 600000.SH, sh600000, sh.600000, 600000.SS, 600000.XSHG, SHSE.600000, SH#600000, 1.600000 |
+| CN, an index | six digits and SH, SZ, BJ or CSI | 000300.SH, sh000300, 000300.XSHG, 000300.CSI, 399001 |
 | HK | five digits | 700, 0700.HK, hk00700, 00700.XHKG, 116.00700, 31#00700 |
 | US | the ticker in capitals, a class after a dot | BRK-B, BRK_B, BRK/B, BRK.B.US, 106.BRK_B, 74#AAPL |
 
@@ -13,9 +14,8 @@ import re
 import unicodedata
 from typing import Any
 
-from tasks_app.sources.cn_codes import SHORT, exchange_of
+from tasks_app.sources.cn_codes import MARKS as MARK_OF_EXCHANGE, exchange_of, index_code
 
-MARK_OF_EXCHANGE = {exchange: mark.upper() for exchange, mark in SHORT.items()}
 EXCHANGE_OF_MARK = {
     **{mark: exchange for exchange, mark in MARK_OF_EXCHANGE.items()},
     "SS": "SSE",  # Yahoo's
@@ -24,11 +24,13 @@ EXCHANGE_OF_MARK = {
     "SHSE": "SSE", "BJSE": "BSE",
 }  # fmt: skip
 DIGITS = {"CN": 6, "HK": 5}
-EASTMONEY = {"0": ("SZSE", "BSE"), "1": ("SSE",)}  # its market ids of Chinese stocks
+EASTMONEY = {"0": ("SZSE", "BSE"), "1": ("SSE",), "2": ("CSI",)}  # its market ids of Chinese stocks
 
 _MARKET = re.compile(r"(CN|HK|US)[-_](.+)", re.IGNORECASE)
 _MARKS = "|".join(sorted((*EXCHANGE_OF_MARK, "CN"), key=len, reverse=True))
-_CN = re.compile(rf"(?:({_MARKS})[-_.#]?|([01])[.#])?(\d{{6}})(?:[-_.]({_MARKS}))?", re.IGNORECASE | re.ASCII)
+_CN = re.compile(
+    rf"(?:({_MARKS})[-_.#]?|([012])[.#])?(\d{{6}})(?:[-_.]({_MARKS}))?", re.IGNORECASE | re.ASCII
+)
 _HK = re.compile(r"(HK[-_.#]?|31#|116\.)?(\d{1,5})([-_.](?:HK|XHKG))?", re.IGNORECASE | re.ASCII)
 # Classes, warrants, units, rights and preferred shares; other marks are those of exchanges abroad (VOD.L).
 _US = re.compile(
@@ -100,7 +102,7 @@ def canonical_code(market: str, text: str) -> str:
     text = clean_text(text)
     own = text.upper().removesuffix(f".{market}")  # as our exports write it
     if market not in ("CN", "HK", "US") or (text.isdigit() and len(text) == DIGITS.get(market)):
-        return own
+        return (index_code(own) if market == "CN" else "") or own
     try:
         return parse_code(text, market, wide=True)[1]
     except CodeError as error:
@@ -108,7 +110,7 @@ def canonical_code(market: str, text: str) -> str:
             raise
     if other := _marked_market(text, market):
         raise CodeError("other_market", market=other)
-    if market == "CN" and (found := _CN.fullmatch(text)):  # a bond or an index
+    if market == "CN" and (found := _CN.fullmatch(text)):  # a bond
         exchange = EXCHANGE_OF_MARK.get((found[1] or found[4] or "").upper())
         return f"{found[3]}.{MARK_OF_EXCHANGE[exchange]}" if exchange else found[3]
     return own
@@ -132,13 +134,15 @@ def exported_code(market: str, code: str) -> str:
 
 def _parse_chinese(found: re.Match[str]) -> str:
     code = found[3]
+    marks = [(mark or "").upper() for mark in (found[1], found[4])]
+    named = {EXCHANGE_OF_MARK[mark] for mark in marks if mark in EXCHANGE_OF_MARK}
+    if len(named) < 2 and (index := index_code(code, named or EASTMONEY.get(found[2], ()))):
+        return index
     exchange = exchange_of(code)
     if not exchange:
         raise CodeError("not_a_code")
-    for mark in (found[1], found[4]):
-        named = EXCHANGE_OF_MARK.get((mark or "").upper(), exchange)
-        if named != exchange:
-            raise CodeError("other_exchange", named=named, expected=exchange, stock=code)
+    if others := named - {exchange}:
+        raise CodeError("other_exchange", named=min(others), expected=exchange, stock=code)
     if found[2] and exchange not in EASTMONEY[found[2]]:
         raise CodeError("other_exchange", named=EASTMONEY[found[2]][0], expected=exchange, stock=code)
     return code

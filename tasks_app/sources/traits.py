@@ -17,6 +17,7 @@ from tasks_app.sources.base import Limits, Source
 
 METHODS = ("from_conf", "symbols", "fetch")
 CAPABILITIES = ("list", "bars", "batch", "day", "factors", "actions")
+KINDS = ("stock", "etf", "index")
 
 
 class InvalidSource(Exception):
@@ -45,6 +46,8 @@ class SourceTraits:
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
     factor_markets: tuple[str, ...] = ()  # markets for whose stocks it has adjustment factors
     action_markets: tuple[str, ...] = ()  # markets for whose stocks it has corporate actions
+    kinds: tuple[str, ...] = ("stock",)  # of what it has lists: stock, etf, index
+    kind_markets: tuple[str, ...] = ()  # the markets of which it has more than stocks
     selects_days: bool = False  # it has `offers_day`, which limits it to some days
 
     def cost(self, capability: str) -> int:
@@ -54,6 +57,10 @@ class SourceTraits:
     def serves_days(self, market: str, adjust: str) -> bool:
         """Returns whether one request fetches a day of the whole market in this adjustment."""
         return market in self.day_markets and adjust in self.day_adjusts
+
+    def serves_kind(self, market: str, kind: str) -> bool:
+        """Returns whether the source has this kind of securities of the market."""
+        return kind == "stock" or (kind in self.kinds and market in self.kind_markets)
 
 
 def check_source(source: Any) -> None:
@@ -132,6 +139,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
     except InvalidSetting as error:
         raise InvalidSource(str(error)) from None
     serves_days = callable(getattr(source, "fetch_day", None))
+    kinds = some_of(KINDS, "kinds", ("stock",))
     return SourceTraits(
         limits=Limits(
             rate=number("rate"),
@@ -157,5 +165,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
         factor_markets=markets_of("fetch_factors", "factor_markets"),
         action_markets=markets_of("fetch_actions", "action_markets"),
+        kinds=kinds,
+        kind_markets=markets_of("symbols_of_kind", "kind_markets"),
         selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )

@@ -521,3 +521,16 @@ def test_source_that_refused_every_request_says_so(settings, monkeypatch):
     SourceGate.objects.create(source="first", refuses_all=True, **gate)
     shown = text_of(superuser_client().get(url("start")))
     assert "It refused every request: Your token is wrong. A new task asks it once more." in shown
+
+
+def test_benchmarks_are_added_without_a_script():
+    post = make_post(start=None, preset="benchmarks", market="CN", source="csv", stock_codes="600519")
+    form = superuser_client().post(url("start"), post).context["form"]
+    codes = form["stock_codes"].value().split()
+    assert codes[:3] == ["600519", "000001.SH", "399001.SZ"]
+    assert form["scope"].value() == "some"
+
+
+def test_kind_that_the_source_lacks_is_an_error_at_its_field():
+    response = superuser_client().post(url("start"), make_post(scope="all", stock_codes="", kind="index"))
+    assert "has no list of this kind" in response.context["form"].errors["kind"][0]

@@ -39,6 +39,7 @@ def test_stock_list_shows_complete_histories(client):
         "market": "US",
         "code": "AAPL",
         "name": "AAPL Inc.",
+        "kind": "stock",
         "full_collection_completed": False,
         "full_collection_date": None,
         "first_day": None,
@@ -402,3 +403,26 @@ def test_factors_and_actions_are_told_by_source(client, split_stock):
         "note": "10转10",
     }
     assert client.get(f"{BASE}/quotes/CN/999999/factors").status_code == 404
+
+
+def test_stock_list_is_filtered_by_kind(client):
+    make_stock("CN", "600519")
+    make_stock("CN", "000001.SH", kind="index")
+    for kind, codes in {"index": ["000001.SH"], "stock": ["600519"], "etf": []}.items():
+        answer = client.get(f"{BASE}/stock-list?kind={kind}").json()
+        assert [(one["code"], one["kind"]) for one in answer["stocks"]] == [(code, kind) for code in codes]
+    assert client.get(f"{BASE}/stock-list?kind=bond").status_code == 400
+
+
+def test_bars_have_the_days_limits_and_where_they_come_from(client):
+    stock = make_stock("CN", "600519", listed_on=date(2001, 8, 27))
+    make_bars(
+        stock, 1, date(2024, 3, 5), open=10.0, high=11.0, low=10.0, close=11.0, prev_close=10.0, is_st=False
+    )
+    (row,) = client.get(f"{BASE}/quotes/CN/600519").json()
+    told = {name: row[name] for name in ("is_st", "limit_up", "limit_down", "limits_from", "at_limit")}
+    assert told == {
+        "is_st": False, "limit_up": 11.0, "limit_down": 9.0, "limits_from": "computed", "at_limit": "up"
+    }  # fmt: skip
+    (line,) = read_csv(client.get(f"{BASE}/quotes/CN/sh600519?format=csv"))
+    assert (line["limit_up"], line["limits_from"], line["at_limit"]) == ("11.0", "computed", "up")

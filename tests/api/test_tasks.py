@@ -78,6 +78,7 @@ def test_start_returns_the_resolved_order(client, user):
         "source": "simulated",
         "synthetic": True,
         "adjust": "",
+        "kind": "stock",
         "force_update": False,
         "fallbacks": [],
         "unknown_codes": [],

@@ -91,7 +91,7 @@ def test_kind_of_spelling_is_renamed(market, spelling, code):
     assert series_of(code)[0] == 2
 
 
-@pytest.mark.parametrize(("market", "code"), [("CN", "2"), ("CN", "SH.000001"), ("US", "ENERGY_5YR")])
+@pytest.mark.parametrize(("market", "code"), [("CN", "2"), ("CN", "SZ.600519"), ("US", "ENERGY_5YR")])
 def test_unclear_code_stays(market, code):
     make_series(code, [0], market=market)
     merge()

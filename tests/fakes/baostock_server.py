@@ -57,9 +57,10 @@ class ListedStock:
     name: str = ""
     ipo: date = date(2020, 1, 2)
     out: date | None = None
-    kind: str = "1"  # 1 stock, 2 index
+    kind: str = "1"  # 1 stock, 2 index, 5 ETF
     suspended: frozenset[date] = frozenset()
     dividends: tuple[tuple[date, float], ...] = ()
+    st_since: date | None = None
 
     def divisor(self, day: date) -> float:
         """Returns the divisor of the price without dividends, which gives the unadjusted price."""
@@ -126,7 +127,7 @@ class ListedStock:
             "turn": f"{volume / 1e8:.6f}" if trading else "",
             "tradestatus": "1" if trading else "0",
             "pctChg": f"{(close / before - 1) * 100:.6f}",
-            "isST": "0",
+            "isST": str(int(self.st_since is not None and self.st_since <= day)),
             **dict.fromkeys(("peTTM", "pbMRQ", "psTTM", "pcfNcfTTM"), "12.345600"),
         }
 
@@ -154,6 +155,8 @@ LISTINGS = (
     ListedStock("sh.600519", "贵州茅台", ipo=date(2016, 8, 29)),
     ListedStock("bj.920002", "万达轴承", ipo=date(2024, 5, 30)),
     ListedStock("sh.000001", "上证综合指数", kind="2"),
+    ListedStock("sz.399001", "深证成份指数", kind="2"),
+    ListedStock("sh.510300", "沪深300ETF", kind="5"),
 )
 
 
@@ -287,6 +290,8 @@ class Connection(socketserver.StreamRequestHandler):
         code, fields, start, end, frequency, flag = arguments[4:10]
         assert frequency == "d"
         listing = self.vendor.listings.get(code)
+        if listing and listing.kind == "2":  # what the vendor documents for indices
+            assert not {"turn", "tradestatus", "isST"} & set(fields.split(","))
         days = [day for day in listing.days() if start <= day.isoformat() <= end] if listing else []
         return [_pick(listing.row(day, flag), fields) for day in days if listing], fields
 

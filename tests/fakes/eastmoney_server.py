@@ -37,7 +37,7 @@ BSE_COLUMNS = 48  # the client names them by their positions: 0 listed on, 38 co
 
 def market_of(security_id: str) -> str:
     """Returns the market of a security by its id."""
-    return {"0": "CN", "1": "CN", "116": "HK"}.get(security_id.partition(".")[0], "US")
+    return {"0": "CN", "1": "CN", "2": "CN", "116": "HK"}.get(security_id.partition(".")[0], "US")
 
 
 @cache
@@ -62,6 +62,14 @@ class Security:
     @property
     def code(self) -> str:
         return self.security_id.partition(".")[2]
+
+    @property
+    def section(self) -> str:
+        """Returns the section of Eastmoney's lists that has it, if it is an index or ETF; "" for others."""
+        market, _, code = self.security_id.partition(".")
+        if market == "2" or (market + code).startswith(("1000", "0399", "0899")):
+            return {"0": "m:0 t:5", "1": "m:1 t:1", "2": "m:2"}[market]
+        return "b:MK0021" if market in ("0", "1") and code.startswith(("5", "15")) else ""
 
     def days(self) -> list[date]:
         """Returns the days that it traded on; none for a delisted stock."""
@@ -93,6 +101,8 @@ class Security:
         lots = random.Random(f"{self.security_id}/{day}/volume").randrange(10_000, 900_000)
         shares = lots * (100 if market_of(self.security_id) == "CN" else 1)
         amount = shares * (high + low + 2 * (off - paid)) / 2
+        if self.section.startswith("m:"):
+            amount = shares * 12.5  # of the index's stocks: no price of the index
         change = round(close - last, 2)
         percents = ((high - low) / last * 100, change / last * 100)
         prices = [f"{price:.2f}" for price in (opened, close, high, low)]
@@ -158,6 +168,10 @@ def listings() -> dict[str, Security]:
         Security("0.301999", "新股", date(2024, 6, 3)),
         Security("0.301998", "未上市", date(2024, 7, 1)),
         Security("0.920002", "万达轴承", date(2024, 5, 30)),
+        Security("1.000001", "上证指数", date(1990, 12, 19), stock=False),
+        Security("1.000300", "沪深300", stock=False),
+        Security("0.399001", "深证成指", stock=False),
+        Security("2.931151", "光伏产业", stock=False),
         Security("1.510300", "沪深300ETF", stock=False),
         Security("0.159915", "创业板ETF", stock=False),
         Security("1.900901", "云赛B股", stock=False),
@@ -240,7 +254,10 @@ class FakeEastmoney:
         """Returns the answer to clist/get: a page of a market's rows."""
         number, sections = int(query["pn"]), {part.split()[0][2:] for part in query["fs"].split(",")}
         markets = {"116" if section == "128" else section for section in sections}
-        chosen = [x for x in self.listings.values() if x.security_id.partition(".")[0] in markets and x.stock]
+        asked = set(query["fs"].split(","))
+        chosen = [x for x in self.listings.values() if x.section in asked] or [
+            x for x in self.listings.values() if x.security_id.partition(".")[0] in markets and x.stock
+        ]
         chosen.sort(key=lambda listing: listing.code)
         rows = [listing.row() for listing in chosen[(number - 1) * PAGE : number * PAGE]]
         if mode == "null" or not rows:

@@ -45,6 +45,7 @@ START: dict[str, Any] = {
     **dict.fromkeys(("market", "adjust"), ""),
     **dict.fromkeys(("test_mode", "full", "force"), False),
     "codes": [],
+    "kind": "stock",
     "fallbacks": None,
     "start_date": date(2000, 1, 1),
     "end_date": date(2013, 12, 31),

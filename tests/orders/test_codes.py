@@ -65,7 +65,7 @@ def test_spellings_in_one_order_are_one_stock():
 @pytest.mark.parametrize(
     ("market", "text", "error", "part"),
     [
-        ("CN", "sh000001", errors.IndexCodes, "000001 is a stock of SZSE: for that, write 000001"),
+        ("CN", "bj000001", errors.IndexCodes, "000001 is a stock of SZSE: for that, write 000001"),
         ("CN", "00700", errors.ShortCodes, "write 000700. A stock of Hong Kong needs the market HK"),
         ("CN", "2", errors.ShortCodes, "write 000002"),
         ("CN", "AAPL.US", errors.CodesOfOtherMarket, "the stocks of each market by themselves (US)"),

@@ -237,3 +237,8 @@ def test_one_of_many_hosts_starts_the_run():
     assert CollectionTask.objects.count() == 1
     assert plan.last_task is not None
     assert plan.waiting_since is None
+
+
+def test_order_of_a_plan_is_of_its_kind():
+    plan = make_plan(kind="etf")
+    assert plans.build_order(plan, plan.next_at).kind == "etf"

@@ -846,3 +846,41 @@ def test_refusing_vendor_is_paused_and_retried(engine, vendor, modes, requests_m
     task.refresh_from_db()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 3, 0)
     assert all(stored_days(code) for code in ("600000", "000001", "600519"))
+
+
+# Indices and ETFs.
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("000001.SH", "1.000001"),
+        ("399001.SZ", "0.399001"),
+        ("931151.CSI", "2.931151"),
+        ("510300", "1.510300"),
+    ],
+)
+def test_index_and_etf_are_fetched_in_one_request_by_lots(vendor, code, name):
+    bars = fetch(make_source(), code)
+    assert vendor.requests == [("kline", name)]
+    lines = {line[0]: line for line in vendor.listings[name].klines("0")}
+    assert [bar.volume for bar in bars] == [int(lines[f"{bar.day}"][5]) * 100 for bar in bars]
+    assert len(bars) == len(MAY_SESSIONS)
+
+
+def test_index_is_not_the_bank_of_the_same_digits(vendor):
+    source = make_source()
+    assert [bar.close for bar in fetch(source, "000001.SH")] != [bar.close for bar in fetch(source, "000001")]
+
+
+def test_index_with_volumes_in_shares_is_refused(vendor):
+    vendor.failures["1.000001"] = "shares"
+    assert fetch_error(make_source(), "000001.SH").code == "units_changed"
+
+
+def test_lists_of_kinds_are_read_from_the_pages(vendor):
+    source = make_source()
+    indices = [(symbol.code, symbol.kind) for symbol in source.symbols_of_kind("CN", "index")]
+    assert sorted(indices) == [(c, "index") for c in ("000001.SH", "000300.SH", "399001.SZ", "931151.CSI")]
+    etfs = [(symbol.code, symbol.exchange) for symbol in source.symbols_of_kind("CN", "etf")]
+    assert sorted(etfs) == [("159915", "SZSE"), ("510300", "SSE")]

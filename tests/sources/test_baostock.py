@@ -17,7 +17,15 @@ import pytest
 from django.db.models.functions import Now
 
 from tasks_app.conf import Conf
-from tasks_app.models import AdjustmentFactor, AdjustmentTable, CollectionItem, DailyBar, SourceGate, Stock
+from tasks_app.models import (
+    AdjustmentFactor,
+    AdjustmentTable,
+    CollectionItem,
+    DailyBar,
+    SourceGate,
+    Stock,
+    StockList,
+)
 from tasks_app.quotes import csv_export
 from tasks_app.quotes.adjusted_prices import find_basis
 from tasks_app.sources import registry
@@ -690,3 +698,55 @@ def test_whole_market_is_updated_and_compared_by_day_requests(engine, vendor):
         vendor.listings = {listing.code: listing for listing in LISTINGS}
     assert (task.status, task.collected_count) == ("completed", 60)
     assert (vendor.count(DAY), vendor.count(KLINES)) == (1 + 4, 0), "its last sessions are compared"
+
+
+def test_index_is_fetched_with_the_documented_fields(source, vendor):
+    (bar, *_), stock = fetch(source, "000001.SH"), fetch(source, "000001")[0]
+    row = vendor.listings["sh.000001"].row(bar.day, "3")
+    assert (bar.close, bar.volume) == (float(row["close"]), int(row["volume"]))
+    assert (bar.turnover, bar.is_st) == (None, None)
+    assert bar.close != stock.close, "000001 is a bank"
+
+
+def test_index_of_csi_is_unknown(source):
+    assert isinstance(fetch_error(source, "931151.CSI"), UnknownStock)
+
+
+def test_special_treatment_is_told_per_day(source, vendor):
+    vendor.listings["sh.600000"] = replace(vendor.listings["sh.600000"], st_since=date(2024, 6, 5))
+    told = {bar.day: bar.is_st for bar in fetch(source)}
+    vendor.listings["sh.600000"] = replace(vendor.listings["sh.600000"], st_since=None)
+    assert [told[date(2024, 6, day)] for day in (3, 4, 5, 6)] == [False, False, True, True]
+    assert {bar.is_st for bar in fetch(source, "510300")} == {None}, "an ETF has no such thing"
+
+
+def test_list_of_each_kind_takes_one_request(source, vendor):
+    kinds = {kind: source.symbols_of_kind("CN", kind) for kind in ("etf", "index")}
+    assert {kind: [symbol.code for symbol in found] for kind, found in kinds.items()} == {
+        "etf": ["510300"],
+        "index": ["000001.SH", "399001.SZ"],
+    }
+    assert vendor.count(BASIC) == 2
+    assert {symbol.kind for symbol in source.symbols("CN")} == {"stock"}
+
+
+@pytest.mark.django_db
+def test_index_has_a_series_and_a_kind_of_its_own(engine, vendor):
+    with_adjustment_data(engine)
+    task = collect("sh000001", "000001", "510300", start_date=date(2024, 6, 3))
+    assert (task.status, task.failed_count) == ("completed", 0)
+    kinds = dict(Stock.objects.values_list("code", "kind"))
+    assert kinds == {"000001.SH": "index", "000001": "stock", "510300": "etf"}
+    assert DailyBar.objects.filter(symbol="000001.SH", day=FRIDAY).get().close != (
+        DailyBar.objects.filter(symbol="000001", day=FRIDAY).get().close
+    )
+    assert vendor.count("query_adjust_factor") == 1, "an index and an ETF have no factors"
+
+
+@pytest.mark.django_db
+def test_whole_market_of_indices_has_a_list_of_its_own(engine, vendor):
+    task = collect(start_date=date(2024, 6, 12), kind="index")
+    assert (task.status, task.success_count, task.kind) == ("completed", 2, "index")
+    stored = StockList.objects.values_list("kind", "size")
+    assert list(stored) == [("index", 2)]
+    assert vendor.count(DAY) == 0, "a day's list has no indices"

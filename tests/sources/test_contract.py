@@ -77,7 +77,7 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     for market, code in [(name, code) for name in codes for code in codes[name]]:
         (folder / market).mkdir(exist_ok=True)
         bars = simulated.fetch(make_request({"UA": "SIM0001", "UB": "SIM0002"}.get(code, code)))
-        rows = [",".join(Bar._fields), *(",".join(map(str, bar)) for bar in bars)]
+        rows = [",".join(Bar._fields[:12]), *(",".join(map(str, bar[:12])) for bar in bars)]
         (folder / market / f"{code}.csv").write_text("\n".join(rows))
     PREPARED["csv"] = CsvSource(folder)
 

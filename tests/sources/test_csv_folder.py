@@ -259,8 +259,8 @@ def test_folder_and_name_identify_the_stock(tmp_path, name, key):
         ("AAPL_daily.csv", NOT_QUOTES),
         ("600000_2020.csv", NOT_QUOTES),
         (
-            "sh.000001.csv",
-            "the name says SSE, but the code belongs to SZSE (or is an index)",
+            "bj.000001.csv",
+            "the name says BSE, but the code belongs to SZSE",
         ),
         ("notes.doc", "the file is neither CSV, text, Excel, Parquet, .day nor .zip"),
     ],

@@ -68,10 +68,10 @@ def test_name_of_one_stock_is_not_a_file_of_several(tmp_path, source):
 
 
 def test_codes_that_are_no_stocks_are_left_out_and_told(tmp_path, source):
-    write_file(tmp_path, "day.csv", day_file(0, "600000.SH", "000001.SH", "399001.SZ"))
+    write_file(tmp_path, "day.csv", day_file(0, "600000.SH", "110059.SH", "019547.SH"))
     assert codes(source) == ["600000"]
     assert [(entry.name, entry.reason) for entry in source.left_aside("CN")] == [
-        ("day.csv", "lines left out because their code is not a stock's: 2 (000001.SH, 399001.SZ)")
+        ("day.csv", "lines left out because their code is not a stock's: 2 (110059.SH, 019547.SH)")
     ]
 
 
@@ -199,3 +199,10 @@ def test_kind_of_spelling_in_a_name(tmp_path, source, name, market, code):
     write_file(tmp_path, name, quotes(head, f"2024-01-02,{PRICES},500,10100"))
     assert codes(source, market) == [code]
     assert len(fetch(source, code, market)) == 1
+
+
+def test_indices_of_a_shared_file_are_not_its_stocks(tmp_path, source):
+    write_file(tmp_path, "day.csv", day_file(0, "000001.SZ", "000001.SH", "399001.SZ", "510300.SH"))
+    assert codes(source) == ["000001", "000001.SH", "399001.SZ", "510300"]
+    found = {kind: [one.code for one in source.symbols_of_kind("CN", kind)] for kind in ("etf", "index")}
+    assert found == {"etf": ["510300"], "index": ["000001.SH", "399001.SZ"]}

@@ -203,3 +203,10 @@ def test_kind_of_change_that_is_no_currency_is_left_out():
     content = parse(quotes(PLAIN + ",change", *made), "AAPL.csv")
     assert {bar.change for bar in content.bars} == {None}
     assert [note.code for note in content.notes] == ["misfit"]
+
+
+def test_kind_of_index_volume_is_never_proven_by_its_amount():
+    content = quotes(PLAIN + ",amount", *rows(amounts=1))
+    assert problem_of(content, "000300.SH.csv").code == "unit_unproven"
+    read = parse(content, "sh000300.csv", volume_unit="lots")
+    assert [bar.volume for bar in read.bars] == [shares * 100 for shares in SHARES]

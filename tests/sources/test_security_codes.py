@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks_app.sources.cn_codes import kind_of
 from tasks_app.sources.security_codes import CodeError, canonical_code, canonical_or_same, exported_code
 
 SPELLINGS = {
@@ -11,7 +12,12 @@ SPELLINGS = {
     ("CN", "430047"): "430047 bj430047 430047.BJ 0.430047 BJSE.430047",
     ("CN", "920047"): "920047 bj920047 920047.BJ 0.920047",
     ("CN", "510300"): "510300 sh510300 510300.SH 1.510300",
-    ("CN", "399001.SZ"): "sz399001 399001.SZ SZSE.399001",
+    ("CN", "000001.SH"): "sh000001 sh.000001 000001.SH 000001.SS 000001.XSHG 1.000001 SH#000001",
+    ("CN", "000300.SH"): "sh000300 000300.XSHG 000300.CSI csi000300 2.000300",
+    ("CN", "399001.SZ"): "399001 sz399001 399001.SZ SZSE.399001 0.399001 399001.CSI",
+    ("CN", "899050.BJ"): "899050 bj899050 899050.BJ 0.899050",
+    ("CN", "931151.CSI"): "931151.CSI csi931151 2.931151",
+    ("CN", "000300"): "000300 sz000300 000300.SZ",
     ("HK", "00700"): "700 0700 00700 0700.HK 00700.HK hk00700 HK.00700 116.00700 31#00700 00700.XHKG",
     ("HK", "00005"): "5 00005 0005.HK",
     ("US", "BRK.B"): "BRK.B BRK-B BRK_B BRK/B brk-b 106.BRK_B BRK.B.US US.BRK.B BRK.B.N",
@@ -35,10 +41,10 @@ def test_kind_of_spelling_is_one_code(market, text, code):
 @pytest.mark.parametrize(
     ("market", "text", "error"),
     [
-        ("CN", "sh000001", "other_exchange"),
-        ("CN", "000001.XSHG", "other_exchange"),
-        ("CN", "1.000001", "other_exchange"),
         ("CN", "600519.SZ", "other_exchange"),
+        ("CN", "sh000001.SZ", "other_exchange"),
+        ("CN", "000001.BJ", "other_exchange"),
+        ("CN", "600519.CSI", "other_exchange"),
         ("CN", "2", "short_code"),
         ("CN", "00700", "short_code"),
         ("CN", "00700.HK", "other_market"),
@@ -68,8 +74,9 @@ def test_code_of_a_source_of_its_own_stays(market, text):
         ("CN", "000001", "000001.SZ"),
         ("CN", "600519", "600519.SH"),
         ("CN", "920047", "920047.BJ"),
-        ("CN", "399001", "399001.CN"),
         ("CN", "399001.SZ", "399001.SZ"),
+        ("CN", "931151.CSI", "931151.CSI"),
+        ("CN", "110059", "110059.CN"),
         ("HK", "00700", "00700.HK"),
         ("US", "NA", "NA.US"),
         ("SIM", "000001", "000001.SIM"),
@@ -77,3 +84,16 @@ def test_code_of_a_source_of_its_own_stays(market, text):
 )
 def test_exported_code_is_no_number(market, code, exported):
     assert exported_code(market, code) == exported
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    {
+        "stock": "000001 600519 688981 300750 920002 900901",
+        "etf": "510300 588000 159915 160105 180101",
+        "index": "000001.SH 399001.SZ 899050.BJ 931151.CSI",
+        "other": "110059 204001.SH 000001.SZ 399001",
+    }.items(),
+)
+def test_kind_is_told_by_the_code(kind, codes):
+    assert {kind_of(code) for code in codes.split()} == {kind}

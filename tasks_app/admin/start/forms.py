@@ -10,13 +10,18 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
 from tasks_app.admin.common.fields import day_field
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.orders import code_lists, order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 
 ALL, SOME = "all", "some"
 SCOPES = [(ALL, _("The whole market")), (SOME, _("These stocks"))]
+KINDS = [
+    (InstrumentKind.STOCK, _("Stocks")),
+    (InstrumentKind.ETF, _("ETFs")),
+    (InstrumentKind.INDEX, _("Indices")),
+]
 FORM_MESSAGES: dict[type[errors.CollectorError], Any] = {  # the errors' own name the API's fields
     errors.ReversedDates: _("The last day is before the first one."),
     errors.FutureStart: _("The first day is in the future. There are no quotes yet."),
@@ -45,6 +50,13 @@ class OrderForm(forms.Form):
     start_date = day_field(_("First day"))
     end_date = day_field(_("Last day"))
     scope = forms.ChoiceField(label=_("Stocks"), choices=SCOPES, widget=forms.RadioSelect)
+    kind = forms.ChoiceField(
+        label=_("Kind of security"),
+        choices=KINDS,
+        widget=forms.RadioSelect,
+        required=False,
+        initial=InstrumentKind.STOCK,
+    )
     stock_codes = forms.CharField(
         label=_("Stock codes"),
         required=False,
@@ -110,6 +122,7 @@ class OrderForm(forms.Form):
         codes = self._codes() if data["scope"] == SOME or data["file"] else []
         order = Order(
             **{name: data[name] for name in ("start_date", "end_date", "market", "source", "adjust", *MODES)},
+            kind=data["kind"] or InstrumentKind.STOCK.value,
             stock_codes=tuple(codes) or None,
             fallbacks=orders.parse_fallbacks(data["fallbacks"]),
         )
@@ -150,7 +163,7 @@ def new_key() -> str:
 
 def values_from_order(order: Order) -> dict[str, Any]:
     """Returns the form's values for an order, with a new idempotency key."""
-    names = ("start_date", "end_date", "market", "source", "adjust", *MODES)
+    names = ("start_date", "end_date", "market", "source", "adjust", "kind", *MODES)
     codes = order.stock_codes or ()
     return {
         **{name: getattr(order, name) for name in names},

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.start.forms import values_from_order
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET
+from tasks_app.market import benchmarks
 from tasks_app.models import CollectionTask
 from tasks_app.orders import code_lists, order
 from tasks_app.orders.order import Order
@@ -64,8 +65,12 @@ def presets(market: str) -> list[dict[str, Any]]:
 
 
 def apply_preset(posted: QueryDict) -> QueryDict:
-    """Returns the posted data, with the dates of the preset whose button was pressed, if any."""
+    """Returns the posted data with what the pressed button fills in: dates, or the codes of benchmarks."""
     data = posted.copy()
+    if data.get("preset") == "benchmarks":
+        codes = code_lists.split_codes(data.get("stock_codes", ""))
+        codes += [one.code for one in benchmarks.of_market(data.get("market", "")) if one.is_common]
+        data["stock_codes"], data["scope"] = " ".join(dict.fromkeys(codes)), "some"
     for preset in presets(data.get("market", "")):
         if preset["name"] == data.get("preset"):
             data["start_date"], data["end_date"] = preset["start"].isoformat(), preset["end"].isoformat()

@@ -17,9 +17,10 @@ from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
 from tasks_app.lifecycle import durations
+from tasks_app.market import benchmarks
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
-from tasks_app.models.quotes import Adjust
+from tasks_app.models.quotes import Adjust, Market
 from tasks_app.orders import code_lists, estimates
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
@@ -42,6 +43,11 @@ def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]
         "mode_fields": [form[name] for name in MODES],
         "sources": _sources(form),
         "presets": initial.presets(market),
+        "benchmarks": [
+            (one.code, benchmarks.display_name(one))
+            for one in benchmarks.of_market(Market.CN)
+            if one.is_common
+        ],
         "has_list": Stock.objects.filter(market=market).exists(),
         "limit_kb": code_lists.MAX_BYTES // 1000,
         **build_estimate_context(request, bound),
@@ -92,6 +98,8 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "name": name,
             "markets": source.markets,
             "adjusts": source.adjusts,
+            "kinds": registry.traits(name, conf).kinds,
+            "kind_markets": registry.traits(name, conf).kind_markets,
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
             "limits": describe_limits(registry.limits(name, conf)),
             "problem": _describe_problem(limiters[name]),

@@ -43,8 +43,8 @@ def _days(stock: Any) -> Any:
 class StockAdmin(ReadOnlyAdmin[Stock]):
     """A market has some thousands of stocks, so a search or a filter by stored bars may read them all."""
 
-    list_display = ["code", "name", "market", "exchange", "state", "bars", "days", "full_history"]
-    list_filter = ["market", StoredFilter, ListingFilter, "full_collection_completed"]
+    list_display = ["code", "name", "market", "kind", "exchange", "state", "bars", "days", "full_history"]
+    list_filter = ["market", "kind", StoredFilter, ListingFilter, "full_collection_completed"]
     list_per_page = 100
     ordering = ["market", "code"]
     search_fields = ["code__istartswith", "name__icontains"]

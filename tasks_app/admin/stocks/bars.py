@@ -5,16 +5,19 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
 from tasks_app.admin.common.filters import AdjustFilter, DayFilter
+from tasks_app.admin.stocks.day_badges import day_badges
 from tasks_app.market import synthetic
 from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market
+from tasks_app.quotes.daily_limits import COMPUTED, DailyLimits
 
 
 def code_cell(row: Any) -> Any:
@@ -27,13 +30,42 @@ def stock_link(row: Any, text: Any) -> Any:
     return formatting.link(formatting.stock_url(row.market, row.symbol, adjust=row.adjust), text)
 
 
+class BarChangeList(KeysetChangeList):
+    """Adds the `limits` of its day to each row: two more queries for a page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows = list(self.result_list)
+        limits = DailyLimits().load([(bar.market, bar.symbol) for bar in rows])
+        for bar in rows:
+            bar.limits = limits.of_bar(bar)
+        self.result_list = rows
+
+
+def _limits(bar: Any) -> dict[str, Any]:
+    """Returns the columns of `quotes.daily_limits`; looked up for the page of a single bar."""
+    return getattr(bar, "limits", None) or DailyLimits().of_bar(bar)
+
+
+def _badges(bar: Any) -> Any:
+    return format_html_join(" ", "{}", ((badge,) for badge in day_badges(_limits(bar))))
+
+
+def _limit_prices(bar: Any) -> Any:
+    limits = _limits(bar)
+    if limits["limits_from"] is None:
+        return formatting.EMPTY
+    prices = " – ".join(formatting.price(limits[name]) for name in ("limit_down", "limit_up"))
+    return formatting.two_lines(prices, _("computed") if limits["limits_from"] == COMPUTED else bar.source)
+
+
 @admin.register(DailyBar)
 class BarAdmin(ReadOnlyAdmin[DailyBar]):
     """Bars by market and code, the newest day first: the unique index has that order."""
 
     list_display = [
         *("code", "session", "opened", "highest", "lowest", "closed"),
-        *("moved", "shares", "money", "origin", "chart"),
+        *("moved", "marks", "shares", "money", "origin", "chart"),
     ]
     list_filter = ["market", AdjustFilter, DayFilter]
     list_per_page = 100
@@ -43,6 +75,7 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     fieldsets = [
         (None, {"fields": ["stock", "market", "adjust", "session"]}),
         (_("Prices"), {"fields": ["opened", "highest", "lowest", "closed", "previous", "moved", "swing"]}),
+        (_("Price limits"), {"fields": ["limits", "marks"]}),
         (_("Trade"), {"fields": ["shares", "money", "turned_over"]}),
         (_("Origin"), {"fields": ["source", "collected"]}),
     ]
@@ -58,6 +91,8 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     previous = price(_("previous close"), "prev_close")
     moved = percent(_("change %"), "change_pct", signed=True)
     swing = percent(_("amplitude %"), "amplitude")
+    marks = cell(_("limit, ST"), _badges)
+    limits = cell(_("price limits"), _limit_prices)
     shares = count(_("volume"), "volume")
     money = count(_("amount"), "amount")
     turned_over = percent(_("turnover %"), "turnover")
@@ -66,6 +101,9 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         lambda bar: formatting.two_lines(bar.source, formatting.timestamp(bar.collected_at, seconds=False)),
     )
     collected = timestamp(_("collected at"), "collected_at")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return BarChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DailyBar], search_term: str

@@ -18,12 +18,14 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.stocks import adjustments, chart_data, data_quality
+from tasks_app.admin.stocks.day_badges import day_badges, is_not_told
 from tasks_app.db import keyset
-from tasks_app.market import code_changes
+from tasks_app.market import benchmarks, code_changes
 from tasks_app.models import Correction, DailyBar, Finding, Stock
-from tasks_app.models.quotes import Adjust, FindingKind
+from tasks_app.models.quotes import Adjust, FindingKind, InstrumentKind
 from tasks_app.quotes import summary as stored
 from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices, basis_bars
+from tasks_app.quotes.daily_limits import DailyLimits
 
 ROWS_PER_PAGE = 50
 MAX_FORMER_NAMES = 30
@@ -122,7 +124,9 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
     former = _(", ").join(_former(name) for name in stock.former_names[-MAX_FORMER_NAMES:])
     pairs = [
         (_("market"), stock.get_market_display()),
+        (_("kind"), stock.get_kind_display() if stock.kind != InstrumentKind.STOCK else ""),
         (_("exchange"), stock.exchange),
+        (_("benchmark"), _benchmark(stock)),
         (_("listed on"), stock.listed_on and stock.listed_on.isoformat()),
         (_("delisted on"), stock.delisted_on and stock.delisted_on.isoformat()),
         (_("former names"), former),
@@ -135,6 +139,17 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
         (_("full history collected"), formatting.timestamp(stock.full_collection_date)),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def _benchmark(stock: Stock) -> SafeString | str:
+    """Returns the index of the stock's board as a link; of an index, its name if it is well known."""
+    if own := benchmarks.find(stock.market, stock.code):
+        return benchmarks.display_name(own)
+    board = benchmarks.of_stock(stock.market, stock.code) if stock.kind == InstrumentKind.STOCK else None
+    if board is None:
+        return ""
+    url = formatting.stock_url(stock.market, board.code)
+    return formatting.link(url, f"{benchmarks.display_name(board)} {board.code}")
 
 
 def _former(name: Any) -> str:
@@ -244,11 +259,14 @@ def table(request: HttpRequest, stock: Stock, rows: Any, query: BarQuery, basis:
     bars = keyset.fetch_page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS_PER_PAGE)
     with_tasks = request.user.has_perm(VIEW_TASKS)
     notes = _notes(basis.read_adjust, bars.rows)
+    limits = DailyLimits()
+    of_days = {bar.day: limits.of_bar(bar) for bar in bars.rows}
     for bar in bars.rows:
         basis.adjust_bar(bar)
     return {
-        "rows": [_row(bar, notes, stock.code, with_tasks) for bar in bars.rows],
+        "rows": [_row(bar, notes, day_badges(of_days[bar.day]), stock.code, with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,
+        "has_computed": any(map(is_not_told, of_days.values())),
         "several": bool(bars.after or not bars.is_first),
         "links": page_links(bars, lambda **to: f"{page}?{urlencode({**query.query, **to})}#bars"),
     }
@@ -268,7 +286,11 @@ def _notes(adjust: str, bars: list[Any]) -> dict[str, set[tuple[str, date | None
 
 
 def _row(
-    bar: Any, notes: dict[str, set[tuple[str, date | None]]], code: str, with_tasks: bool
+    bar: Any,
+    notes: dict[str, set[tuple[str, date | None]]],
+    of_day: list[SafeString],
+    code: str,
+    with_tasks: bool,
 ) -> dict[str, Any]:
     task = formatting.task_link(bar.task_id) if bar.task_id else formatting.deleted_task()
     badges = {
@@ -286,5 +308,5 @@ def _row(
         "amount": formatting.number(bar.amount),
         "source": bar.source,
         "task": task if with_tasks and bar.item_id else formatting.EMPTY,
-        "notes": marks,
+        "notes": [*of_day, *marks],
     }

@@ -44,7 +44,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
             _("Parameters"),
             {
                 "fields": [
-                    *("market", "source", "adjust", "days", "codes", "unknown"),
+                    *("market", "source", "kind", "adjust", "days", "codes", "unknown"),
                     *("modes", "retried_from", "created_by"),
                 ]
             },

@@ -9,7 +9,7 @@ from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.models.tasks import EventKind
 
 EVENT_STYLES = {
@@ -27,6 +27,7 @@ PARAMETER_NAMES = {
     "source": gettext_lazy("source"),
     "fallbacks": gettext_lazy("further sources"),
     "adjust": gettext_lazy("adjustment"),
+    "kind": gettext_lazy("kind"),
     "days": gettext_lazy("days"),
     "stock_codes": gettext_lazy("stock codes"),
     "stocks": gettext_lazy("stocks"),
@@ -62,6 +63,8 @@ def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
     flat = {**params.get("order", {}), **{key: value for key, value in params.items() if key != "order"}}
     if {"start_date", "end_date"} <= flat.keys():
         flat["days"] = formatting.date_range(flat.pop("start_date"), flat.pop("end_date"))
+    if flat.get("kind") == InstrumentKind.STOCK:
+        del flat["kind"]
     filled = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
     return [(str(PARAMETER_NAMES.get(key, key)), _value(key, value)) for key, value in filled.items()]
 
@@ -69,6 +72,8 @@ def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
 def _value(key: str, value: Any) -> Any:
     if key == "by":
         return formatting.task_link(UUID(value))
+    if key == "kind" and value in InstrumentKind.values:
+        return InstrumentKind(value).label
     if isinstance(value, bool):
         return _("yes")
     if isinstance(value, list):

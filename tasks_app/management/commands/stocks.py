@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import reasons
+from tasks_app import errors, reasons
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management import stock_files
@@ -16,6 +16,7 @@ from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.market import code_changes, codes, stock_imports, stock_list
 from tasks_app.market.stock_list import SyncResult
 from tasks_app.models import CodeAlias, CodeChange, StockImport
+from tasks_app.models.quotes import ORDER_KINDS, InstrumentKind
 from tasks_app.orders import order
 from tasks_app.sources import registry
 from tasks_app.sources.base import SourceError
@@ -31,6 +32,9 @@ class Command(CollectorCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         sync = verbs.add_parser("sync", help="read the list of a source")
         sync.add_argument("--source", default="", help="default: the one that serves the market")
+        sync.add_argument(
+            "--kind", choices=[kind.value for kind in ORDER_KINDS], default="stock", help="default: stock"
+        )
         load = verbs.add_parser(
             "import", help="read code,name,exchange,listed_on,delisted_on from a CSV file"
         )
@@ -62,13 +66,16 @@ class Command(CollectorCommand):
             text = " ".join(filter(None, (reasons.translated_reason(error.code), str(error), hint)))
             raise CommandError(text) from error
 
-    def _sync(self, *, market: str, source: str, accept_shrink: bool, **_: Any) -> None:
+    def _sync(self, *, market: str, source: str, kind: str, accept_shrink: bool, **_: Any) -> None:
         conf = settings.COLLECTOR
         source = order.find_source(market, source, conf).name
-        symbols = item_planner.fetch_stock_list_now(source, market, conf)
+        if not registry.traits(source, conf).serves_kind(market, kind):
+            raise errors.KindNotServed(source=source, market=market, kind=InstrumentKind(kind).label)
+        symbols = item_planner.fetch_stock_list_now(source, market, conf, kind)
         accept_shrink = accept_shrink or registry.traits(source, conf).list_is_free
         today = market_today(market)
-        self._print_counts(stock_list.sync(market, source, symbols, today=today, accept_shrink=accept_shrink))
+        options: dict[str, Any] = {"today": today, "kind": kind, "accept_shrink": accept_shrink}
+        self._print_counts(stock_list.sync(market, source, symbols, **options))
 
     def _import(self, *, market: str, file: Path, pad_codes: bool, accept_shrink: bool, **__: Any) -> None:
         rows = stock_files.stock_schema(market, pad_codes=pad_codes).rows(file)

@@ -21,6 +21,7 @@ FIELDS = {OPEN: "f17", HIGH: "f15", LOW: "f16", CLOSE: "f2", VOLUME: "f5", AMOUN
 FIELDS |= {CHANGE: "f4", CHANGE_PCT: "f3", TURNOVER: "f8"}
 LIST_FIELDS = ",".join(["f12", "f297", *FIELDS.values()])
 LOT = 100  # shares in a 手
+MAX_MEAN_PRICE = 1000  # of an index's shares, in yuan
 MAX_UNIT_RATIO = 10  # amount ÷ volume ÷ close beyond this means another unit, not a volatile day
 
 
@@ -78,6 +79,20 @@ def check_units(bars: Iterable[Bar]) -> None:
             f"The volumes have changed their unit: amount ÷ volume is {ratio:.3g} times the price.",
             code="units_changed",
         )
+
+
+def check_index_units(bars: Iterable[Bar]) -> None:
+    """Raises `Permanent` unless the volumes of an index are in lots, as those of stocks and ETFs are.
+
+    The mean price of its stocks then is from 1 to 1,000 yuan a share; the vendor does not document the unit.
+    """
+    traded = [bar for bar in bars if bar.amount and parse_number(bar.volume)]
+    price = median((bar.amount or 0.0) / bar.volume for bar in traded) if traded else LOT
+    if not 1 <= price <= MAX_MEAN_PRICE:
+        text = (
+            f"An index's amount ÷ volume is {price:.3g} a share: its volumes are in another unit than lots."
+        )
+        raise Permanent(text, code="units_changed")
 
 
 def _parse_row(row: dict[str, Any], lot: int) -> Bar:

@@ -7,7 +7,7 @@ from typing import Any
 
 import akshare
 
-from tasks_app.sources.akshare import calls, frames
+from tasks_app.sources.akshare import calls, codes, frames
 from tasks_app.sources.akshare.calls import CallScope
 from tasks_app.sources.akshare.completeness import History
 from tasks_app.sources.akshare.throttle_probe import NoData
@@ -47,8 +47,11 @@ def fetch_bars(
         ignores_days=function is not akshare.stock_zh_a_hist,
     )
     if len(frame):
-        lot = frames.LOT if security_id[:2] in ("0.", "1.") else 1
-        bars = frames.parse_bars(frame, lot, unadjusted=period == "daily" and not adjust)
+        lot = frames.LOT if security_id[:2] in ("0.", "1.", "2.") else 1
+        is_index, unadjusted = bool(codes.index_of(security_id)), period == "daily" and not adjust
+        bars = frames.parse_bars(frame, lot, unadjusted=unadjusted and not is_index)
+        if is_index and unadjusted:
+            frames.check_index_units(bars)
         return replace(known, bars=bars)
     if not data:
         raise NoData()
@@ -60,7 +63,8 @@ def _function_for(security_id: str) -> tuple[Callable[..., Any], str]:
     market_id, _, code = security_id.partition(".")
     # stock_zh_a_hist takes every code that does not begin with 6 for Shenzhen's, so funds and B shares of
     # Shanghai (5xxxxx, 900xxx) come back silently empty. stock_us_hist takes a whole id, whatever the market,
-    # and reads the same interface.
+    # and reads the same interface. So do the client's functions for indices and ETFs, but index_zh_a_hist
+    # tries up to four ids a call, and stock_zh_index_daily_em leaves out the changes.
     if market_id == "116":
         return akshare.stock_hk_hist, code
     if market_id == "0" or (market_id == "1" and code.startswith("6")):

@@ -1,4 +1,4 @@
-"""A-shares, Hong Kong and US quotes from Eastmoney through AKShare, an optional dependency.
+"""Quotes of China, Hong Kong and the US from Eastmoney through AKShare, an optional dependency.
 
 Importing this module is cheap: AKShare with pandas (half a second, 100 MB) is imported with the first
 request, never by a process that only lists the sources. docs/sources.md describes the vendor's traps.
@@ -60,6 +60,8 @@ class AkshareSource:
     adjusts: ClassVar[tuple[str, ...]] = ("", "qfq", "hfq")
     factor_markets: ClassVar[tuple[str, ...]] = ("CN",)
     action_markets: ClassVar[tuple[str, ...]] = ("CN",)
+    kinds: ClassVar[tuple[str, ...]] = ("stock", "etf", "index")
+    kind_markets: ClassVar[tuple[str, ...]] = ("CN",)
     day_markets: ClassVar[tuple[str, ...]] = ("CN",)
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
     # One at a time: no rate is known to be safe, and several processes at once were banned soonest.
@@ -99,6 +101,16 @@ class AkshareSource:
         if market == "US":
             self._us_ids |= {symbol.code: codes.us_security_id(symbol) for symbol in symbols}
         return symbols
+
+    def symbols_of_kind(self, market: str, kind: str) -> Sequence[Symbol]:
+        """Returns the ETFs, or the indices of the exchanges and of CSI, from Eastmoney's pages."""
+        check_served(self, market)
+        if kind == "stock" or market not in self.kind_markets:
+            return self.symbols(market)
+        from tasks_app.sources.akshare import stock_lists
+
+        with self._scope() as scope:
+            return stock_lists.read_kind_list(kind, scope, self._sleep)
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         """Returns the bars of the requested days; without a request for weekends and days in the future."""

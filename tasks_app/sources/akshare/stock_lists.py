@@ -20,6 +20,7 @@ from tasks_app.sources.akshare.calls import CallScope
 from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Permanent, Symbol, Transient
+from tasks_app.sources.cn_codes import exchange_of, split_index
 
 TOKEN = "bd1d9ddb04089700cf9c27f6f7426281"  # noqa: S105 - public, the same for everyone
 PAGE_SIZE = 100
@@ -27,6 +28,9 @@ PAGES = {
     "CN": ("82.push2.eastmoney.com", "m:0 t:6,m:0 t:80,m:1 t:2,m:1 t:23,m:0 t:81 s:2048"),
     "HK": ("72.push2.eastmoney.com", "m:128 t:3,m:128 t:4,m:128 t:1,m:128 t:2"),
     "US": ("72.push2.eastmoney.com", "m:105,m:106,m:107"),
+    # As the client's fund_etf_spot_em and stock_zh_index_spot_em ask for them.
+    "etf": ("88.push2.eastmoney.com", "b:MK0021,b:MK0022,b:MK0023,b:MK0024,b:MK0827"),
+    "index": ("48.push2.eastmoney.com", "m:1 t:1,m:0 t:5,m:2"),
 }
 SH, SZ, BJ = "stock_info_sh_name_code", "stock_info_sz_name_code", "stock_info_bj_name_code"
 CODE, NAME, LISTED = "证券代码", "证券简称", "上市日期"
@@ -77,6 +81,18 @@ def read_foreign_list(market: str, scope: CallScope, sleep: Callable[[float], ob
     ]
 
 
+def read_kind_list(kind: str, scope: CallScope, sleep: Callable[[float], object]) -> list[Symbol]:
+    """Returns the Chinese ETFs or indices, without listing dates."""
+    symbols = []
+    for row in read_pages(kind, "f12,f13,f14", scope, sleep):
+        number, market = str(row["f12"]), str(row["f13"])
+        code = codes.index_of(f"{market}.{number}") if kind == "index" else number
+        exchange = (split_index(code) or ("",))[0] if kind == "index" else exchange_of(code)
+        if exchange:  # the sections of indices hold those of bonds and funds, too, under other numbers
+            symbols.append(Symbol(code, "".join(str(row["f14"]).split()), exchange, kind=kind))
+    return symbols
+
+
 def read_pages(market: str, fields: str, scope: CallScope, sleep: Callable[[float], object]) -> list[Row]:
     """Returns all rows of a market's pages, each code once.
 
@@ -92,7 +108,9 @@ def read_pages(market: str, fields: str, scope: CallScope, sleep: Callable[[floa
         for row in rows:
             if missing := sorted(set(fields.split(",")) - set(row)):
                 raise interface_changed(f"a list lacks the fields {', '.join(missing)}: {dict(row)}")
-            rows_by_code[str(row["f12"])] = row
+            rows_by_code[f"{row.get('f13', '')}.{row['f12']}"] = (
+                row  # of two markets' indices with one number
+            )
         if number * PAGE_SIZE >= total:
             break
         sleep(page_delay(ceil(total / PAGE_SIZE) - number, spent / number, scope.seconds_left()))

@@ -31,7 +31,7 @@ from tasks_app.sources.base import (
     UnknownStock,
     check_served,
 )
-from tasks_app.sources.cn_codes import SHORT, exchange_of
+from tasks_app.sources.cn_codes import SHORT, exchange_of, index_code, kind_of, split_index
 from tasks_app.sources.market_time import market_now, market_today
 
 if find_spec("baostock") is None:
@@ -41,6 +41,8 @@ FLAGS = {"": "3", "qfq": "2", "hfq": "1"}
 REQUIRED_NUMBERS = ("open", "high", "low", "close", "volume")
 NUMBERS = (*REQUIRED_NUMBERS, "preclose", "amount", "turn", "pctChg")
 BAR_FIELDS = ("date", "code", *NUMBERS, "tradestatus")
+# The vendor documents only these for an index, whose volume it counts in shares (股), too.
+INDEX_FIELDS = tuple(name for name in BAR_FIELDS if name not in ("turn", "tradestatus"))
 LISTING_FIELDS = ("code", "code_name", "ipoDate", "outDate", "type")
 FACTOR_FIELDS = ("dividOperateDate", "foreAdjustFactor", "backAdjustFactor")
 DIVIDEND_DAYS = ("dividOperateDate", "dividPlanAnnounceDate", "dividRegistDate", "dividPayDate")
@@ -49,7 +51,7 @@ DIVIDEND_FIELDS = (
     *("dividCashPsBeforeTax", "dividStocksPs", "dividReserveToStockPs", "dividCashStock"),
 )
 FIRST_DAY = "1990-01-01"  # before the first stock was listed: the vendor's default is 2015
-STOCK = "1"
+TYPES = {"stock": "1", "index": "2", "etf": "5"}
 # Longer than any holiday: within it a listed stock has rows, since suspended days have rows, too.
 MAX_GAP = timedelta(days=15)
 HOUR = 3600.0
@@ -74,7 +76,7 @@ Row = Mapping[str, str]
 
 
 class BaostockSource:
-    """Daily bars of Chinese stocks since their listing. One request at a time, and one worker only.
+    """Daily bars of Chinese stocks, ETFs and indices since their listing. One request at a time, one worker.
 
     Several clients at once get an address blacklisted. Suspended days have no bar and are named.
     qfq and hfq are its own: it adjusts by the change in percent, so its prices differ from Eastmoney's.
@@ -86,6 +88,7 @@ class BaostockSource:
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("address", address, gettext_noop("Another server than BaoStock's own, as host:port.")),
     )
+    kinds: ClassVar[tuple[str, ...]] = ("stock", "etf", "index")
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
     rate: ClassVar[float] = 2.0
     daily: ClassVar[int] = 40_000
@@ -116,9 +119,13 @@ class BaostockSource:
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns every stock that is or was listed, without indices, funds and bonds."""
+        return self.symbols_of_kind(market, "stock")
+
+    def symbols_of_kind(self, market: str, kind: str) -> Sequence[Symbol]:
+        """Returns every stock, ETF or index that is or was listed; the same request for each kind."""
         check_served(self, market)
         rows = self._query(LISTING_FIELDS, call="listings", code="")
-        return [symbol for row in rows if row["type"] == STOCK and (symbol := _parse_symbol(row))]
+        return [symbol for row in rows if row["type"] == TYPES[kind] and (symbol := _parse_symbol(row, kind))]
 
     def fetch(self, request: Request) -> Answer:
         """Returns the bars of the days that the stock traded, and the suspended days.
@@ -127,11 +134,13 @@ class BaostockSource:
         confirm it.
         """
         check_served(self, request.market, request.adjust)
+        is_index = split_index(request.code) is not None
+        required = INDEX_FIELDS if is_index else BAR_FIELDS
         rows = self._query(
-            BAR_FIELDS,
+            required,
             call="bars",
             code=vendor_code(request.code),
-            fields=",".join(BAR_FIELDS),
+            fields=",".join(required if is_index else (*required, "isST")),
             start=request.start.isoformat(),
             end=request.end.isoformat(),
             flag=FLAGS[request.adjust],
@@ -243,23 +252,30 @@ def vendor_error(code: str, message: str) -> SourceError:
 
 
 def vendor_code(code: str) -> str:
-    """Returns `sh.600000` for 600000. Raises `UnknownStock` for a code that is not Chinese."""
-    exchange = exchange_of(code)
-    if not exchange:
-        raise UnknownStock(f"{code} is not the code of a Chinese stock.")
-    return f"{SHORT[exchange]}.{code}"
+    """Returns `sh.600000` for 600000, `sh.000001` for the index 000001.SH.
+
+    Raises `UnknownStock` for a code that is not Chinese, and for an index of CSI alone.
+    """
+    exchange, number = split_index(code) or (exchange_of(code), code)
+    if exchange not in SHORT:
+        raise UnknownStock(f"{code} is not the code of a stock, fund or index of a Chinese exchange.")
+    return f"{SHORT[exchange]}.{number}"
 
 
 def _own_code(row: Row) -> str:
     return row["code"].partition(".")[2]
 
 
-def _parse_symbol(row: Row) -> Symbol | None:
-    code = _own_code(row)
+def _parse_symbol(row: Row, kind: str) -> Symbol | None:
+    mark, _, code = row["code"].partition(".")
     exchange = exchange_of(code)
-    if not exchange:
+    if kind == "index":
+        exchange = next((name for name, short in SHORT.items() if short == mark), "")
+        code = index_code(code, [exchange]) if exchange else ""
+    if not (exchange and code):
         return None
-    return Symbol(code, row["code_name"], exchange, _parse_day(row["ipoDate"]), _parse_day(row["outDate"]))
+    days = _parse_day(row["ipoDate"]), _parse_day(row["outDate"])
+    return Symbol(code, row["code_name"], exchange, *days, kind)
 
 
 def _parse_dividend(row: Row) -> Iterator[CorporateAction]:
@@ -292,14 +308,14 @@ def _parse_bars(rows: Sequence[Row]) -> tuple[list[tuple[Row, Bar]], list[Row]]:
     Raises `Permanent` for a row that can't be read.
     """
     try:
-        traded = [(row, _parse_bar(row)) for row in rows if row["tradestatus"] != "0"]
-        return traded, [row for row in rows if row["tradestatus"] == "0"]
+        paused = [row for row in rows if row.get("tradestatus") == "0"]
+        return [(row, _parse_bar(row)) for row in rows if row.get("tradestatus") != "0"], paused
     except (KeyError, ValueError) as error:
         raise Permanent(f"BaoStock sent a row that can't be read: {error}", code="bad_answer") from error
 
 
 def _parse_bar(row: Row) -> Bar:
-    numbers = {name: float(row[name]) if row[name] else None for name in NUMBERS}
+    numbers = {name: float(text) if (text := row.get(name)) else None for name in NUMBERS}
     # A missing required number becomes NaN, for which the engine refuses and counts the bar.
     opened, high, low, close, volume = (
         math.nan if value is None else value for value in (numbers[name] for name in REQUIRED_NUMBERS)
@@ -315,7 +331,12 @@ def _parse_bar(row: Row) -> Bar:
         amount=numbers["amount"],
         change_pct=numbers["pctChg"],
         turnover=numbers["turn"],
+        is_st={"0": False, "1": True}.get(row.get("isST", "")) if _is_stock(row) else None,
     )
+
+
+def _is_stock(row: Row) -> bool:
+    return kind_of(_own_code(row)) == "stock"
 
 
 def _parse_day(text: str) -> date | None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.sources.base import Bar
+from tasks_app.sources.cn_codes import split_index
 from tasks_app.sources.csv_folder import identity, noise, units
 from tasks_app.sources.csv_folder.column_mapping import Mappings, header_key
 from tasks_app.sources.csv_folder.days import read_days
@@ -36,6 +37,7 @@ from tasks_app.sources.csv_folder.units import Trade, Units
 
 SUSPENDED_STATES = {"0", "停牌", "suspended", "halted"}
 SUSPENDED_FLAGS = {"1", "1.0", "true", "yes", "y", "是", "停牌"}
+NUMBERS_READ = Bar._fields[6:12]  # no file tells what follows them
 MIN_WEEKLY_ROWS, MIN_WEEKLY_GAP = 6, 4
 Numbers = dict[str, list[float | None]]  # by column
 
@@ -232,7 +234,7 @@ class BarParser:
         self._convert_amounts(values, found)
         shares = [_in_shares(each, found.shares) for each in volume]
         empty: list[float | None] = [None] * len(lines.days)
-        extra = (values.get(name, empty) for name in Bar._fields[6:])
+        extra = (values.get(name, empty) for name in NUMBERS_READ)
         bars = [Bar(*row) for row in zip(lines.days, *prices, shares, *extra, strict=True)]
         derived = DerivedColumns(self.columns, self.vendor, values)
         bars = derived.prove(bars, lines.stocks)
@@ -245,6 +247,11 @@ class BarParser:
         def trades(amounts: Iterable[float | None]) -> list[Trade]:
             numbers = (line for line, _ in lines.rows)
             columns = (required[name] for name in ("low", "high", "volume"))
+            # An index's amount ÷ volume is no price of it, and proves no units.
+            amounts = [
+                None if split_index(code) else amount
+                for (_, code), amount in zip(lines.stocks, amounts, strict=True)
+            ]
             found = [Trade(*row) for row in zip(numbers, *columns, amounts, strict=True)]
             in_time = sorted(range(len(found)), key=lambda at: lines.days[at])
             return [found[at] for at in in_time if found[at].volume > 0]

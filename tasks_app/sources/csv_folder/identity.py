@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tasks_app.conf import MARKETS
-from tasks_app.sources.cn_codes import exchange_of
+from tasks_app.sources.cn_codes import index_code, listed_exchange
 from tasks_app.sources.csv_folder import codes
 from tasks_app.sources.csv_folder.headings import Columns, find_adjust
 from tasks_app.sources.csv_folder.layout import QuoteFile
@@ -139,6 +139,9 @@ class RowIdentity:
                 return Problem("other_code", values={"value": written[:40], "expected": self.file.code})
             return _exchange_problem(own, exchange) or own
         try:
+            named = EXCHANGE_OF_MARK.get(exchange.upper(), "")
+            if market in ("", "CN") and named and (index := index_code(written, [named])):
+                return "CN", index
             stock = codes.parse_code(written, market)
         except UnreadableFile as error:
             if error.problems[0].code == "not_a_code" and written.isdigit() and len(written) < 6:
@@ -151,6 +154,6 @@ class RowIdentity:
 def _exchange_problem(stock: Stock, exchange: str) -> Problem | None:
     """Returns the problem of 000001 at the SSE, which is an index and not the stock of the SZSE."""
     named = EXCHANGE_OF_MARK.get(exchange.upper())
-    if stock[0] != "CN" or named is None or named == exchange_of(stock[1]):
+    if stock[0] != "CN" or named is None or named == listed_exchange(stock[1]):
         return None
-    return Problem("other_exchange", values={"named": named, "expected": exchange_of(stock[1])})
+    return Problem("other_exchange", values={"named": named, "expected": listed_exchange(stock[1])})

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks_app.conf import ADJUSTS, MARKETS
-from tasks_app.sources.cn_codes import exchange_of
+from tasks_app.sources.cn_codes import listed_exchange
 from tasks_app.sources.csv_folder.codes import parse_code
 from tasks_app.sources.csv_folder.headings import find_adjust
 from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
@@ -40,8 +40,8 @@ class QuoteFile:
 
     @property
     def exchange(self) -> str:
-        """SSE, SZSE, BSE or HKEX; "" where the code does not tell."""
-        return {"CN": exchange_of(self.code), "HK": "HKEX"}.get(self.market, "")
+        """SSE, SZSE, BSE, CSI or HKEX; "" where the code does not tell."""
+        return {"CN": listed_exchange(self.code), "HK": "HKEX"}.get(self.market, "")
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,7 @@ TEMPLATES = {
     "old_excel": gettext_noop("it is a workbook of old Excel (.xls); save it as .xlsx or CSV"),
     "other_adjustment": gettext_noop("the adjustment is “%(value)s”, but the folder's is “%(expected)s”"),
     "other_code": gettext_noop("the code is “%(value)s”, but the file's name says %(expected)s"),
-    "other_exchange": gettext_noop(
-        "the name says %(named)s, but the code belongs to %(expected)s (or is an index)"
-    ),
+    "other_exchange": gettext_noop("the name says %(named)s, but the code belongs to %(expected)s"),
     "parquet_missing": gettext_noop("reading Parquet needs the package pyarrow"),
     "parts_differ": gettext_noop("%(other)s has other columns than %(first)s"),
     "rounded_number": gettext_noop(

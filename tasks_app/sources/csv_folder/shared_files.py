@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from tasks_app.sources.base import Bar
 from tasks_app.sources.csv_folder.bars import ParsedFile, ParsedStock
@@ -17,7 +18,7 @@ from tasks_app.sources.csv_folder.problems import Note, Problem, UnreadableFile
 MAX_TOTAL_BYTES = 32 * 2**20  # of all these files, which take about three times as much memory
 NOT_QUOTES = ("not_quotes", "no_header", "column_missing", "no_stocks")
 TOLD = ("other_codes",)  # notes on what a file has for none of the stocks
-WIDTH = len(Bar._fields)
+WIDTH = len(Bar._fields) - 3  # no file tells the last three
 
 Stamp = tuple[int, int, int]  # inode, size, time of the last change
 SeriesKey = tuple[str, str, str]  # market, adjustment, code
@@ -45,7 +46,8 @@ class PackedFile:
             key, first = keys.setdefault(found, found), len(packed.numbers) // WIDTH
             for bar in stock.bars:
                 packed.numbers.append(bar.day.toordinal())
-                packed.numbers.extend(math.nan if value is None else value for value in bar[1:])
+                numbers: Any = bar[1:WIDTH]
+                packed.numbers.extend(math.nan if value is None else value for value in numbers)
             packed.places[key] = (first, first + len(stock.bars))
             if stock.suspended:
                 packed.suspended[key] = stock.suspended

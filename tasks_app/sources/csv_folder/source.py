@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 from tasks_app.conf import ADJUSTS, MARKETS, Conf
 from tasks_app.sources.base import Answer, Bar, LeftAside, Permanent, Request, Symbol, Transient, UnknownStock
-from tasks_app.sources.cn_codes import exchange_of
+from tasks_app.sources.cn_codes import kind_of, listed_exchange
 from tasks_app.sources.csv_folder import tdx_day
 from tasks_app.sources.csv_folder.archives import Archive, Archives, SeriesKey, open_archive
 from tasks_app.sources.csv_folder.bars import BarParser, ParsedFile, ParsedStock
@@ -30,6 +30,8 @@ class CsvSource:
     """The files of COLLECTOR_CSV_DIR. A code is only ever looked up among the files of the scanned folder."""
 
     name: ClassVar[str] = "csv"
+    kinds: ClassVar[tuple[str, ...]] = ("stock", "etf", "index")
+    kind_markets: ClassVar[tuple[str, ...]] = ("CN",)
     markets: ClassVar[tuple[str, ...]] = MARKETS
     adjusts: ClassVar[tuple[str, ...]] = ADJUSTS
     free_list: ClassVar[bool] = True
@@ -69,6 +71,10 @@ class CsvSource:
         notes = [note for files in shared for note in files.notes]
         reasons: list[tuple[Path, Problem | Note]] = [*layout.ignored, *broken, *notes]
         return [LeftAside(str(path.relative_to(self._folder)), reason.describe()) for path, reason in reasons]
+
+    def symbols_of_kind(self, market: str, kind: str) -> Sequence[Symbol]:
+        """Returns those of the folder's codes that are of this kind; its stock list has them all."""
+        return [symbol for symbol in self.symbols(market) if kind_of(symbol.code) == kind]
 
     def fetch(self, request: Request) -> Answer:
         """Returns the bars of the requested days. The whole files are read, and must be readable."""
@@ -113,7 +119,7 @@ class CsvSource:
             raise Permanent(self._describe_lack(market, adjusts), code="empty_stock_list")
         exchanges = {"HK": "HKEX"}
         return [
-            Symbol(code, exchange=exchange_of(code) if market == "CN" else exchanges.get(market, ""))
+            Symbol(code, exchange=listed_exchange(code) if market == "CN" else exchanges.get(market, ""))
             for code in sorted(codes)
         ]
 

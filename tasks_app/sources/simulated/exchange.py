@@ -154,6 +154,6 @@ def _make_bars(
         amplitude = ((high - low) * 20_000 + prev) // (prev * 2) / 100
         percent = (change * 20_000 + prev) // (prev * 2) / 100
         prices = (day, opened / 100, high / 100, low / 100, close / 100, lots * 100, prev / 100)
-        bars.append(new(Bar, (*prices, amount, amplitude, change / 100, percent, turnover)))
+        bars.append(new(Bar, (*prices, amount, amplitude, change / 100, percent, turnover, None, None, None)))
         prev = close
     return bars

@@ -7,7 +7,8 @@
   if (!form) return;
   const fields = form.elements, estimate = byId("ss-estimate");
   const term = byId("ss-term"), list = byId("ss-found"), note = byId("ss-found-note");
-  const presets = JSON.parse(byId("ss-presets").textContent), presetButtons = [...form.querySelectorAll("button[name=preset]")];
+  const presets = JSON.parse(byId("ss-presets").textContent), presetButtons = [...form.querySelectorAll("button[name=preset]:not([data-codes])")];
+  const benchmarks = form.querySelector("button[data-codes]");
   const radios = (name) => [...form.querySelectorAll(`input[name=${name}]`)];
   const splitCodes = (text) => text.split(/[\s,;|，、；]+/).filter(Boolean);
   const debounce = (milliseconds, work) => {
@@ -31,6 +32,12 @@
     for (const adjust of adjusts) adjust.disabled = !served.includes(adjust.value);
     checkAnEnabledOne(adjusts);
     byId("ss-some").hidden = fields.scope.value !== "some";
+    const source = sources.find((one) => one.checked), kinds = radios("kind");
+    const hasKinds = source?.dataset.kindMarkets.split(" ").includes(fields.market.value) ?? false;
+    for (const kind of kinds) kind.disabled = kind.value !== "stock" && !(hasKinds && source.dataset.kinds.split(" ").includes(kind.value));
+    checkAnEnabledOne(kinds);
+    byId("ss-all").hidden = fields.scope.value !== "all";
+    byId("ss-benchmarks").hidden = !(hasKinds && source.dataset.kinds.split(" ").includes("index"));
     for (const button of presetButtons) {
       const [start, end] = presetDates(button);
       button.setAttribute("aria-pressed", fields.start_date.value === start && fields.end_date.value === end);
@@ -137,6 +144,10 @@
       change();
     });
   }
+  benchmarks.addEventListener("click", (event) => {
+    event.preventDefault();
+    addCodes(benchmarks.dataset.codes.split(" ").filter(Boolean));
+  });
   form.addEventListener("submit", (event) => {
     const button = event.submitter;
     if (!button || button.name !== "start") { event.preventDefault(); updateEstimate(); return; }
