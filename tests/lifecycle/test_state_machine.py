@@ -320,7 +320,7 @@ def _snapshot(task: CollectionTask) -> Any:
 @pytest.mark.django_db
 def test_no_interleaving_breaks_a_promise(small: None) -> None:
     quiet = settings(
-        max_examples=int(os.environ.get("SOAK_EXAMPLES", "15")),
+        max_examples=int(os.environ.get("SOAK_EXAMPLES", "10")),
         stateful_step_count=40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
