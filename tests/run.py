@@ -30,6 +30,7 @@ ON_ANY_DATABASE = (
     "management",  # how commands print what lifecycle does and the API's payloads hold
     "market/test_calendars.py",  # one small table
     "admin/test_actions.py",  # verbs of lifecycle, behind a permission and a question
+    "admin/test_calendar_page.py",  # the same small table
     "admin/test_deletion_page.py",  # what it asks and says; lifecycle/test_data_deletion.py deletes
     "admin/test_plans.py",  # what a form refuses and shows; orders/test_plans.py starts tasks
     "admin/test_read_only.py",

@@ -30,6 +30,7 @@ def collect(kind: str, good: int, poison: int, database: str, folder: Path) -> p
     return result
 
 
+@pytest.mark.any_database  # on PostgreSQL, workers are killed by test_chaos.py and test_promises.py
 def test_stocks_that_kill_their_workers_fail_alone(database: str, tmp_path: Path) -> None:
     result = collect("killer", GOOD, POISON, database, tmp_path)
     assert result.deaths <= POISON * LOSSES

@@ -13,6 +13,7 @@ from tasks_app.sources.base import Permanent, Transient, UnknownStock, take_perm
 from tasks_app.throttle.limiter import Blocked, Permit
 from tasks_app.workers import memory
 from tests.fakes.clock import Event
+from tools.worker_machine import PATIENCE
 
 pytestmark = pytest.mark.any_database
 
@@ -105,9 +106,9 @@ def test_ended_call_leaves_no_thread_behind(clock):
 
 
 def test_unexpected_error_is_a_permanent_failure():
-    calls = CallPool(5.0)
+    calls = CallPool(PATIENCE)
     calls.submit("a", lambda: 1 / 0)
-    error = calls.next(2.0).error
+    error = calls.next(PATIENCE).error
     assert isinstance(error, Permanent)
     assert error.code == "source_raised"
     assert "ZeroDivisionError" in str(error)
@@ -135,9 +136,9 @@ def raise_group(cause):
     ],
 )
 def test_memory_error_is_found_however_it_is_wrapped(fail):
-    calls = CallPool(5.0)
+    calls = CallPool(PATIENCE)
     calls.submit("a", fail)
-    assert isinstance(calls.next(2.0).error, OutOfMemory)
+    assert isinstance(calls.next(PATIENCE).error, OutOfMemory)
     assert calls.abandoned == 1, "the process is to be replaced"
 
 
@@ -147,9 +148,9 @@ def test_error_that_is_its_own_cause_is_told():
         error.__cause__ = error.__context__ = error
         raise error
 
-    calls = CallPool(5.0)
+    calls = CallPool(PATIENCE)
     calls.submit("a", fail)
-    assert calls.next(2.0).error.code == "source_raised"
+    assert calls.next(PATIENCE).error.code == "source_raised"
 
 
 def raise_error(error):
@@ -209,9 +210,9 @@ def test_abandoned_call_may_be_what_takes_the_memory(clock, held, monkeypatch):
 
 def test_error_of_a_call_alone_is_its_own_however_little_memory_is_left(monkeypatch):
     monkeypatch.setattr(memory, "is_scarce", lambda: True)
-    calls = CallPool(5.0)
+    calls = CallPool(PATIENCE)
     calls.submit("a", lambda: 1 / 0)
-    assert calls.next(2.0).error.code == "source_raised"
+    assert calls.next(PATIENCE).error.code == "source_raised"
 
 
 class OddGroup(ExceptionGroup[Exception]):
@@ -220,17 +221,16 @@ class OddGroup(ExceptionGroup[Exception]):
         raise RuntimeError
 
 
-@pytest.mark.parametrize(
-    "error", [OddGroup("odd", [ValueError()]), ExceptionGroup("huge", [ValueError() for _ in range(300_000)])]
-)
-def test_odd_group_of_errors_is_told_as_that(error):
-    calls = CallPool(5.0)
+@pytest.mark.parametrize(("kind", "count"), [(OddGroup, 1), (ExceptionGroup, 300_000)])
+def test_odd_group_of_errors_is_told_as_that(kind, count):
+    error = kind("odd or huge", [ValueError() for _ in range(count)])
+    calls = CallPool(PATIENCE)
     calls.submit("a", lambda: raise_error(error))
-    assert calls.next(5.0).error.code == "source_raised"
+    assert calls.next(PATIENCE).error.code == "source_raised"
 
 
 def test_end_of_a_call_is_seen_without_memory_to_report_it(monkeypatch):
-    calls = CallPool(5.0)
+    calls = CallPool(PATIENCE)
     thread_is_done = threading.Event()
 
     def put(call):
@@ -240,7 +240,7 @@ def test_end_of_a_call_is_seen_without_memory_to_report_it(monkeypatch):
     monkeypatch.setattr(calls, "_ended", SimpleNamespace(put=put, get=calls._ended.get))
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     calls.submit("a", lambda: "result")
-    assert thread_is_done.wait(10)
+    assert thread_is_done.wait(PATIENCE)
     assert calls.next(0.0).result == "result"
     assert calls.is_idle()
 
@@ -251,9 +251,9 @@ def test_error_that_can_not_be_told_for_want_of_memory_is_that(monkeypatch):
 
     monkeypatch.setattr(call_pool, "to_source_error", fail)
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
-    calls = CallPool(5.0)
+    calls = CallPool(PATIENCE)
     calls.submit("a", lambda: 1 / 0)
-    assert isinstance(calls.next(2.0).error, OutOfMemory)
+    assert isinstance(calls.next(PATIENCE).error, OutOfMemory)
 
 
 def paged(times, clock, pages=3):

@@ -13,6 +13,10 @@ from tests.factories import make_task
 from tests.fakes.scripted_sources import DAY, STOCKS, ByDay, First, make_bar
 
 pytestmark = pytest.mark.django_db
+# The second one fetches in another way, and reads and writes the same rows.
+either_source = pytest.mark.parametrize(
+    "source", ["first", pytest.param("by_day", marks=pytest.mark.any_database)]
+)
 FRIDAY, MONDAY, TUESDAY = DAY, DAY + timedelta(days=3), DAY + timedelta(days=4)
 
 
@@ -53,7 +57,7 @@ def collect(source, first, last=None, **fields):
     return task, [call for call in calls if call != "list"]
 
 
-@pytest.mark.parametrize("source", ["first", "by_day"])
+@either_source
 def test_kind_of_unknown_holiday_costs_a_few_requests(vendor, source):
     vendor(FRIDAY, closed=FRIDAY)
     collect(source, FRIDAY)
@@ -72,7 +76,7 @@ def test_kind_of_unknown_holiday_costs_a_few_requests(vendor, source):
     assert warning.params == {"code": "no_quotes", "source": source, "days": "2024-03-04"}
 
 
-@pytest.mark.parametrize("source", ["first", "by_day"])
+@either_source
 def test_late_day_is_collected_by_the_next_order(vendor, source):
     vendor(FRIDAY, closed=FRIDAY)
     collect(source, FRIDAY)
@@ -84,7 +88,7 @@ def test_late_day_is_collected_by_the_next_order(vendor, source):
     assert not SilentAnswer.objects.exists()
 
 
-@pytest.mark.parametrize("source", ["first", "by_day"])
+@either_source
 def test_holiday_is_settled_once_later_bars_came(vendor, source):
     vendor(FRIDAY, closed=FRIDAY)
     collect(source, FRIDAY)

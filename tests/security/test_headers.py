@@ -1,8 +1,10 @@
 """Security headers of every response, and pages that need no more than their policy allows."""
 
 import re
+from functools import cache
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
 
 from collector_site import csp
@@ -45,11 +47,18 @@ def all_paths() -> list[str]:
     return [path for path in paths if "logout" not in path]
 
 
+@cache
+def responses(kind: str) -> dict[str, HttpResponse]:
+    """Returns a user's responses by path. They are made once for all tests, which only read them."""
+    client = html_client(kind)
+    make_ended("cancelled")
+    return {path: client.get(path) for path in all_paths()}
+
+
 @pytest.mark.parametrize("kind", ["anonymous", "superuser"])
 def test_every_response_has_security_headers(kind):
-    client, wrong = html_client(kind), {}
-    for path in all_paths():
-        response = client.get(path)
+    wrong = {}
+    for path, response in responses(kind).items():
         headers = {name: response.headers.get(name) for name in SAFE}
         policy = directives(response)
         if headers != SAFE or policy["default-src"] != {"'none'"} or policy["frame-ancestors"] != {"'none'"}:
@@ -66,9 +75,9 @@ SAFE = {
 
 
 def test_policy_allows_only_this_host():
-    client, wrong = html_client(), {}
-    for path in all_paths():
-        policy = directives(client.get(path))
+    wrong = {}
+    for path, response in responses("superuser").items():
+        policy = directives(response)
         granted = set().union(*policy.values()) - {"'none'", "'self'"}
         allowed = {"'unsafe-eval'"} if path.startswith("/admin/") else set()
         allowed |= {"data:"} if path.startswith("/api/docs") else set()
@@ -79,10 +88,8 @@ def test_policy_allows_only_this_host():
 
 @pytest.mark.parametrize("kind", ["anonymous", "superuser"])
 def test_pages_have_no_inline_code(kind):
-    client, wrong, pages = html_client(kind), {}, 0
-    make_ended("cancelled")
-    for path in all_paths():
-        response = client.get(path)
+    wrong, pages = {}, 0
+    for path, response in responses(kind).items():
         if response.headers.get("Content-Type", "").startswith("text/html") and not response.streaming:
             pages += 1
             body = response.content.decode()
