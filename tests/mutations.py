@@ -230,10 +230,10 @@ MUTATIONS = (
         "tests/engine/test_call_pool.py",
     ),
     Mutation(
-        "a failed batch is requested in halves",
-        "tasks_app/engine/request_queue.py",
-        "item.batch_limit = len(source_call.items) // 2",
-        "item.batch_limit = 0",
+        "one stock's error in a batch is that stock's alone",
+        "tasks_app/engine/answers.py",
+        "answers[code] = to_source_error(error)",
+        "raise",
         "tests/engine/test_batches.py",
     ),
     Mutation(
