@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from tasks_app.source_settings import InvalidSetting
 from tasks_app.sources import registry
 
 
@@ -32,6 +33,18 @@ def check_chains(**_: Any) -> list[CheckMessage]:
         for setting, names in names_by_setting.items()
         for name in sorted(names - known)
     ]
+
+
+@register
+def check_source_settings(**_: Any) -> list[CheckMessage]:
+    """Checks that the settings of the sources' own are well-formed where the environment sets them."""
+    errors: list[CheckMessage] = []
+    for source in registry.available(settings.COLLECTOR).values():
+        try:
+            settings.COLLECTOR.source_settings(source)
+        except InvalidSetting as error:
+            errors.append(Error(str(error), id="collector.E005"))
+    return errors
 
 
 @register

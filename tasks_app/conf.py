@@ -4,6 +4,7 @@ A malformed value stops the program with one sentence that names its variable. T
 of a setting stand beside its field; a test compares the README's table with the classes.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import Field, dataclass, field, fields
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from environs import Env, EnvError, validate
+
+from tasks_app import source_settings
+from tasks_app.source_settings import SourceSettings
 
 MARKETS = ("CN", "HK", "US")  # of real quotes
 SYNTHETIC_MARKET = "SIM"  # of made-up quotes, whatever source they come from
@@ -131,8 +135,6 @@ class Simulated:
     empty_rate: float = number(0.0, 0, 1)
     seed: int = number(0, 0, BILLION)
     log: str = parsed("", log_file)
-    rate: float = number(0.0, 0, YEAR)
-    daily: int = number(0, 0, BILLION)
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,6 @@ class Conf:
     watchdog_interval: float = number(2.0, 0.1, DAY)
     no_worker_after: float = number(30.0, 0, YEAR)
     abandon_after: float = number(900.0, 0, YEAR)
-    akshare_rate: float = number(0.25, 0, YEAR)
-    akshare_daily: int = number(10_000, 0, BILLION)
-    baostock_rate: float = number(2.0, 0, YEAR)
-    baostock_daily: int = number(40_000, 0, BILLION)
-    baostock_address: str = parsed("", address)
     csv_dir: str = parsed("", folder)
     csv_volume_unit: str = parsed("", volume_unit)
     csv_upload_mb: int = number(512, 1, MILLION)
@@ -184,12 +181,25 @@ class Conf:
     list_max_age: float = number(86_400.0, 0, YEAR)
     retention_days: int = number(0, 0, 36_500)  # a century: dates further back would not exist
     simulated: Simulated = Simulated()
+    # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.
+    environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})
+    stored: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})
+
+    def source_settings(self, source: type[Any]) -> SourceSettings:
+        """Returns the settings that a source's class declares, by name. `from_conf` passes its own class.
+
+        Raises `InvalidSetting`, which names the variable of a malformed value.
+        """
+        return source_settings.read(source, dict(self.environment), dict(self.stored))
 
 
 def read(env: Env) -> Conf:
     """Returns the settings of the environment. Raises `EnvError`, which names the variable."""
-    with env.prefixed("COLLECTOR_"):
-        return Conf(**{setting.name: _read_setting(env, setting) for setting in fields(Conf)})
+    own = [setting for setting in fields(Conf) if "internal" not in setting.metadata]
+    rest = {name: text for name, text in os.environ.items() if name.startswith(source_settings.PREFIX)}
+    with env.prefixed(source_settings.PREFIX):
+        values = {setting.name: _read_setting(env, setting) for setting in own}
+    return Conf(**values, environment=tuple(sorted((n, t) for n, t in rest.items() if n not in VARIABLES)))
 
 
 def _read_setting(env: Env, setting: Field[Any]) -> Any:
@@ -204,3 +214,14 @@ def _read_setting(env: Env, setting: Field[Any]) -> Any:
         read_number = env.float if isinstance(default, float) else env.int
         return read_number(variable, default, validate=validate.Range(*bounds))
     return (env.bool if isinstance(default, bool) else env.str)(variable, default)
+
+
+# The variables of the program itself: no source's setting may be one of them.
+VARIABLES = frozenset(
+    {
+        f"{source_settings.PREFIX}{each.name.upper()}"
+        for each in fields(Conf)
+        if not each.metadata.get("internal")
+    }
+    | {f"{source_settings.PREFIX}SIMULATED_{each.name.upper()}" for each in fields(Simulated)}
+)

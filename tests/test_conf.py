@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from environs import Env, EnvError
 
-from tasks_app import checks, conf
+from tasks_app import checks, conf, source_settings
 from tasks_app.sources import registry
 from tasks_app.workers import worker_process
 from tests.fakes.scripted_sources import First
@@ -123,7 +123,6 @@ def test_unknown_source_in_setting_is_an_error(settings, setting, value):
         ("COLLECTOR_SOURCES", "mine=no_colon"),
         ("COLLECTOR_SIMULATED_FAILURE_RATE", "1.1"),
         ("COLLECTOR_SIMULATED_BARS", "many"),
-        ("COLLECTOR_AKSHARE_RATE", "-1"),
         ("COLLECTOR_RATES", "mine"),
         ("COLLECTOR_RATES", "mine=-1"),
         ("COLLECTOR_DAILY_CAPS", "mine=0.5"),
@@ -228,6 +227,17 @@ def test_source_has_the_name_it_is_registered_by():
     assert First.name == "first"
 
 
+@pytest.mark.parametrize("value", ["-1", "many", "nan", "1e300"])
+def test_malformed_setting_of_a_source_is_an_error_at_the_start(settings, value):
+    own = (("COLLECTOR_AKSHARE_RATE", value),)
+    settings.COLLECTOR = replace(settings.COLLECTOR, environment=own)
+    (error,) = checks.check_source_settings()
+    assert (error.id, error.msg.startswith(f"COLLECTOR_AKSHARE_RATE: “{value}” is not")) == (
+        "collector.E005",
+        True,
+    )
+
+
 def test_unknown_default_source_is_an_error(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, default_source="nowhere")
     assert [error.id for error in checks.check_sources()] == ["collector.E003"]
@@ -242,8 +252,16 @@ def test_retry_is_longer_than_any_job(settings):
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_readme_lists_every_setting_and_default(page):
     rows = re.findall(r"^\| `(COLLECTOR_\w+)` \|.*\| ([^|]+) \|$", (ROOT / page).read_text(), re.MULTILINE)
-    settings = {f"COLLECTOR_{f.name.upper()}": f.default for f in fields(conf.Conf) if f.name != "simulated"}
+    settings = {
+        f"COLLECTOR_{f.name.upper()}": f.default
+        for f in fields(conf.Conf)
+        if f.metadata.get("internal") is None and f.name != "simulated"
+    }
     settings |= {f"COLLECTOR_SIMULATED_{f.name.upper()}": f.default for f in fields(conf.Simulated)}
+    for name in ("akshare", "baostock", "simulated"):
+        source = registry.load(registry.BUILT_IN[name])
+        shown = [each for each in source_settings.declared(source) if not each.name.startswith("per_")]
+        settings |= {source_settings.variable_of(name, each.name): each.default for each in shown}
     documented = dict(rows)
     assert not settings.keys() - documented.keys()
     for name, default in settings.items():

@@ -1,12 +1,15 @@
 """The source contract: requests, bars, stock lists, errors and limits. It is public API."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from tasks_app.conf import Conf
+from tasks_app.source_settings import Setting as Setting  # noqa: PLC0414 - part of this contract
 
 
 class Bar(NamedTuple):
@@ -255,6 +258,21 @@ class SelectiveDaySource(DaySource, Protocol):
 
 
 @runtime_checkable
+class BatchSource(Protocol):
+    """A `Source` that can also fetch the bars of several stocks in one request."""
+
+    batch_size: ClassVar[int]  # the most stocks in one request
+
+    def fetch_many(self, requests: Sequence[Request]) -> Mapping[str, Iterable[Bar] | SourceError]:
+        """Returns each requested code's bars, as `Source.fetch` does, or the error of that stock alone.
+
+        All requests have the same market, adjustment, first and last day. A code that is missing is requested
+        again by itself with `fetch`. What the method raises concerns the whole request: its stocks are then
+        requested in halves, in the end one by one, unless the error concerns the source.
+        """
+
+
+@runtime_checkable
 class FactorSource(Protocol):
     """A `Source` that also has the adjustment factors of its stocks.
 
@@ -282,12 +300,43 @@ class ActionSource(Protocol):
         """
 
 
+_permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
+
+
+def take_permit(cost: int = 1) -> None:
+    """Waits until the source may send one more request: a further page, a log-in.
+
+    The engine has taken the permit of the first request of each call. Call this before every other one; it
+    returns when the request may begin, by the limits of the source over all workers and hosts. Raises
+    `Transient` when there is none to be had: the source is paused, or its day's requests are used up. The
+    time that it waits does not count as time of the call. Outside the engine it returns at once. It works in
+    the thread that the engine calls the source in.
+    """
+    if take := _permit.get():
+        take(cost)
+
+
+@contextmanager
+def granting_permits(take: Callable[[int], None]) -> Iterator[None]:
+    """Makes `take` what `take_permit` calls in this thread."""
+    token = _permit.set(take)
+    try:
+        yield
+    finally:
+        _permit.reset(token)
+
+
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a source's requests: those that it declares, overridden by the settings."""
+    """The limits of a source's requests: those that it declares, overridden by the settings.
+
+    A request counts one permit, or what the source declares as its `cost`.
+    """
 
     rate: float = 0.0  # requests per second over all workers and hosts; 0: no limit
-    daily: int = 0  # requests per day over all workers and hosts; 0: no limit
+    per_minute: int = 0  # permits in any 60 seconds over all workers and hosts; 0: no limit
+    per_hour: int = 0  # permits in any 3,600 seconds over all workers and hosts; 0: no limit
+    daily: int = 0  # permits per day over all workers and hosts; 0: no limit
     in_flight: int = 0  # requests at once in one worker; 0: as many as the rate needs
     most_workers: int = 0  # workers at once in a task; 0: any number
     time_zone: str = "UTC"  # in which a day of `daily` begins
@@ -296,7 +345,7 @@ class Limits:
     @property
     def unlimited(self) -> bool:
         """Whether workers have nothing to coordinate."""
-        return not (self.rate or self.daily or self.breaker)
+        return not (self.rate or self.per_minute or self.per_hour or self.daily or self.breaker)
 
 
 def check_served(source: Source, market: str, adjust: str | None = None) -> None:

@@ -7,12 +7,14 @@ left out, too, and stops the commands at their start (`tasks_app.checks`).
 A source's name is the one under which it is registered, whatever its class says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 
+from tasks_app import source_settings
 from tasks_app.conf import Conf
+from tasks_app.source_settings import LIMIT_SETTINGS, InvalidSetting
 from tasks_app.sources.base import Limits, Source, SourceError, SourceRefusal
 from tasks_app.sources.traits import InvalidSource, SourceTraits, check_source, read_traits
 
@@ -96,22 +98,49 @@ def traits(name: str, conf: Conf) -> SourceTraits:
     return read_traits(source) if source else SourceTraits(Limits())
 
 
-@cache
+def with_stored_settings(conf: Conf, name: str) -> Conf:
+    """Returns the settings with the texts that are stored for this source's own ones."""
+    stored = _stored_settings().get(name)
+    return replace(conf, stored=tuple(sorted(stored.items()))) if stored else conf
+
+
+def use_stored_settings(read: Callable[[], Mapping[str, Mapping[str, str]]]) -> None:
+    """Sets what returns the stored texts by source and variable: this package knows no database."""
+    global _stored_settings
+    _stored_settings = read
+
+
+_stored_settings: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+
+
 def get_source(name: str, conf: Conf) -> Source:
-    """Returns the source, made once per process.
+    """Returns the source, made once per process and again when one of its settings has changed.
 
     Raises `KeyError` for a name that is not available, and `SourceError` if it can't be made.
     """
-    kind = available(conf)[name]
+    return _make_source(name, with_stored_settings(conf, name))
+
+
+@lru_cache(maxsize=64)
+def _make_source(name: str, conf: Conf) -> Source:
+    kind = available(replace(conf, stored=()))[name]
     try:
+        source_settings.read(kind, dict(conf.environment), dict(conf.stored), needs_all=True)
         source = kind.from_conf(conf)
     except SourceError:
         raise
+    except InvalidSetting as error:
+        raise SourceRefusal(str(error), code="setting_missing") from error
     except (Exception, SystemExit) as error:  # a third party's code may raise anything
         raise SourceRefusal(f"{type(error).__name__}: {error}", code="source_unusable") from error
     if source.name != name:  # its from_conf ignores the class that it is called on
         source.name = name  # type: ignore[misc]
     return source
+
+
+def forget_sources() -> None:
+    """Has every source made again when it is next needed."""
+    _make_source.cache_clear()
 
 
 def why_unusable(name: str, conf: Conf) -> str:
@@ -131,16 +160,16 @@ def limits(name: str, conf: Conf) -> Limits:
     if name not in available(conf):
         raise KeyError(name)
     declared = traits(name, conf).limits
-    settings = {
-        "akshare": (conf.akshare_rate, conf.akshare_daily),
-        "baostock": (conf.baostock_rate, conf.baostock_daily),
-        "simulated": (conf.simulated.rate, conf.simulated.daily),
-    }
-    rate, daily = settings.get(name, (declared.rate, declared.daily))
-    rate, daily = dict(conf.rates).get(name, rate), dict(conf.daily_caps).get(name, daily)
     if conf.no_throttle:
-        return replace(declared, rate=0.0, daily=0, breaker=False)
-    return replace(declared, rate=rate, daily=daily)
+        return replace(declared, rate=0.0, per_minute=0, per_hour=0, daily=0, breaker=False)
+    try:
+        own = with_stored_settings(conf, name).source_settings(available(conf)[name])
+        values = {each.name: own[each.name] for each in LIMIT_SETTINGS}
+    except InvalidSetting:  # so that it can't be made, which is shown
+        return declared
+    values["rate"] = dict(conf.rates).get(name, values["rate"])
+    values["daily"] = dict(conf.daily_caps).get(name, values["daily"])
+    return replace(declared, **values)
 
 
 def lane_count(names: Sequence[str], conf: Conf) -> int:

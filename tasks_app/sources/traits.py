@@ -4,16 +4,19 @@ Third parties write plain class attributes, listed in docs/adding-a-source.md. O
 """
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tasks_app import source_settings
 from tasks_app.conf import ADJUSTS, ALL_MARKETS, MARKET_TIME_ZONES, SYNTHETIC_MARKET
+from tasks_app.source_settings import InvalidSetting
 from tasks_app.sources.base import Limits, Source
 
 METHODS = ("from_conf", "symbols", "fetch")
+CAPABILITIES = ("list", "bars", "batch", "day", "factors", "actions")
 
 
 class InvalidSource(Exception):
@@ -27,7 +30,10 @@ class SourceTraits:
     Where a field is named differently from the class attribute, its comment names the attribute.
     """
 
-    limits: Limits  # `rate`, `daily`, `in_flight`, `most_workers`, `time_zone`; `local` means no breaker
+    # `rate`, `per_minute`, `per_hour`, `daily`, `in_flight`, `most_workers`, `time_zone`; `local`: no breaker
+    limits: Limits
+    costs: Mapping[str, int] = field(default_factory=dict)  # `cost`: permits per request by `CAPABILITIES`
+    batch_size: int = 1  # the most stocks in one request
     follows_exchange: bool = True  # `calendar`: its sessions are those of the market's exchange
     list_is_free: bool = False  # `free_list`: the stock list costs no request, so it is read for every task
     history_may_grow: bool = False  # `grows`: it may have more of the past tomorrow
@@ -40,6 +46,10 @@ class SourceTraits:
     factor_markets: tuple[str, ...] = ()  # markets for whose stocks it has adjustment factors
     action_markets: tuple[str, ...] = ()  # markets for whose stocks it has corporate actions
     selects_days: bool = False  # it has `offers_day`, which limits it to some days
+
+    def cost(self, capability: str) -> int:
+        """Returns how many permits a request for one of the `CAPABILITIES` takes."""
+        return self.costs.get(capability, 1)
 
     def serves_days(self, market: str, adjust: str) -> bool:
         """Returns whether one request fetches a day of the whole market in this adjustment."""
@@ -104,16 +114,37 @@ def read_traits(source: type[Source]) -> SourceTraits:
         has_method = callable(getattr(source, method, None))
         return some_of(ALL_MARKETS, attribute, source.markets) if has_method else ()
 
+    costs = getattr(source, "cost", 1)
+    if isinstance(costs, int):
+        costs = dict.fromkeys(CAPABILITIES, costs)
+    if not (
+        isinstance(costs, Mapping)
+        and costs.keys() <= set(CAPABILITIES)
+        and all(type(cost) is int and cost > 0 for cost in costs.values())
+    ):
+        raise InvalidSource(f"its cost must be a whole number, or one for some of {', '.join(CAPABILITIES)}")
+    quotas = [quota for quota in map(number, ("per_minute", "per_hour", "daily")) if quota]
+    if costs and quotas and max(costs.values()) > min(quotas):
+        raise InvalidSource("its cost is larger than a quota")
+    has_batches = callable(getattr(source, "fetch_many", None))
+    try:
+        source_settings.declared(source)
+    except InvalidSetting as error:
+        raise InvalidSource(str(error)) from None
     serves_days = callable(getattr(source, "fetch_day", None))
     return SourceTraits(
         limits=Limits(
             rate=number("rate"),
+            per_minute=int(number("per_minute")),
+            per_hour=int(number("per_hour")),
             daily=int(number("daily")),
             in_flight=int(number("in_flight")),
             most_workers=int(number("most_workers")),
             time_zone=zone,
             breaker=not getattr(source, "local", False),
         ),
+        costs={capability: cost for capability, cost in costs.items() if cost > 1},
+        batch_size=max(int(number("batch_size")), 1) if has_batches else 1,
         follows_exchange=bool(getattr(source, "calendar", True)),
         list_is_free=bool(getattr(source, "free_list", False)),
         history_may_grow=bool(getattr(source, "grows", False)),

@@ -137,6 +137,6 @@ def without_token(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
             raise ValueError("VENDOR_TOKEN is not set")
         return cls()
 
-    registry.get_source.cache_clear()  # it was made for another test
+    registry.forget_sources()  # it was made for another test
     monkeypatch.setattr(First, "from_conf", classmethod(from_conf))
     return with_scripted_sources(conf, monkeypatch, **scripts)

@@ -561,7 +561,7 @@ def test_source_is_hidden_without_its_client():
 
 def test_limits_and_timeout_come_from_the_settings():
     limits = registry.limits("akshare", Conf())
-    assert (limits.rate, limits.daily) == (Conf.akshare_rate, Conf.akshare_daily)
+    assert (limits.rate, limits.daily) == (0.25, 10_000)
     assert (limits.in_flight, limits.most_workers, limits.time_zone) == (1, 1, "Asia/Shanghai")
     assert AkshareSource.from_conf(Conf(fetch_timeout=10.0))._timeout == 9.0
     assert isinstance(AkshareSource(), Source)
@@ -580,9 +580,9 @@ def engine(settings, vendor):
     settings.COLLECTOR = replace(
         settings.COLLECTOR, no_throttle=True, backoff=0.0, max_attempts=2, adjustment_data=False
     )
-    registry.get_source.cache_clear()
+    registry.forget_sources()
     yield settings
-    registry.get_source.cache_clear()
+    registry.forget_sources()
 
 
 def collect(*codes, rounds=4, **order):
@@ -810,7 +810,9 @@ def run_slices(count):
 
 def make_throttled_task(engine, vendor, modes):
     """Returns a task with the rate limiter on, whose first requests fail in these modes."""
-    engine.COLLECTOR = replace(engine.COLLECTOR, no_throttle=False, akshare_rate=100.0, max_attempts=3)
+    engine.COLLECTOR = replace(
+        engine.COLLECTOR, no_throttle=False, rates=(("akshare", 100.0),), max_attempts=3
+    )
     vendor.failures = {"kline": modes}
     order = {"source": "akshare", "start_date": MAY[0], "end_date": LAST}
     return make_task(stock_codes=("600000", "000001", "600519"), **order)

@@ -499,7 +499,8 @@ def test_source_is_hidden_without_its_client():
 
 
 def test_source_is_made_from_the_settings():
-    conf = Conf(fetch_timeout=10.0, baostock_rate=4.0, baostock_address="127.0.0.1:1")
+    own = (("COLLECTOR_BAOSTOCK_ADDRESS", "127.0.0.1:1"), ("COLLECTOR_BAOSTOCK_RATE", "4"))
+    conf = Conf(fetch_timeout=10.0, environment=own)
     source = BaostockSource.from_conf(conf)
     assert (source._client._address, source._client._timeout, source._pause) == ("127.0.0.1:1", 8.0, 0.25)
     assert BaostockSource.from_conf(replace(conf, no_throttle=True))._pause == 0
@@ -515,15 +516,15 @@ def engine(settings, source, vendor, monkeypatch):
     monkeypatch.setattr(BaostockSource, "from_conf", classmethod(lambda cls, conf: source))
     settings.COLLECTOR = replace(
         settings.COLLECTOR,
-        baostock_address=vendor.address,
+        environment=(("COLLECTOR_BAOSTOCK_ADDRESS", vendor.address),),
         no_throttle=True,
         backoff=0.0,
         max_attempts=2,
         adjustment_data=False,
     )
-    registry.get_source.cache_clear()
+    registry.forget_sources()
     yield settings
-    registry.get_source.cache_clear()
+    registry.forget_sources()
 
 
 def collect(*codes, **order):
@@ -662,7 +663,9 @@ def test_hanging_server_fails_the_stock_as_timeout(engine, vendor):
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clock")
 def test_blacklisted_address_pauses_the_source(engine, vendor):
-    engine.COLLECTOR = replace(engine.COLLECTOR, no_throttle=False, baostock_rate=50.0, slice_seconds=2.0)
+    engine.COLLECTOR = replace(
+        engine.COLLECTOR, no_throttle=False, rates=(("baostock", 50.0),), slice_seconds=2.0
+    )
     vendor.failures = {KLINES: "10001011"}
     codes = ("600000", "000001", "300750")
     task = make_task(source="baostock", stock_codes=codes, start_date=date(2024, 6, 3), end_date=FRIDAY)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import textwrap
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,16 +15,17 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
-from tasks_app.conf import source_paths
+from tasks_app.conf import Conf, source_paths
 from tasks_app.models import CollectionItem, DailyBar, SourceGate, Stock
 from tasks_app.sources import registry
-from tasks_app.sources.base import CorporateAction, DaySource, Factor, Source
+from tasks_app.sources.base import BatchSource, CorporateAction, DaySource, Factor, Request, Setting, Source
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tools.in_process import work
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-source.md").read_text()
-EXAMPLE, DAYS, ADJUSTMENTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, SETTINGS, DAYS, BATCHES, ADJUSTMENTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+TOKEN = (("COLLECTOR_VENDOR_TOKEN", "vendors-secret-token"),)
 BARS = [
     {"date": "2024-03-01", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 10},
     {
@@ -44,6 +46,7 @@ class Vendor(BaseHTTPRequestHandler):
     paths: list[str] = []
 
     def do_GET(self):
+        assert self.headers["Authorization"] == "Bearer vendors-secret-token"
         self.paths.append(self.path)
         code = self.path.partition("?")[0].rpartition("/")[2]
         if self.path == "/stocks":
@@ -52,6 +55,8 @@ class Vendor(BaseHTTPRequestHandler):
             self._send(429, [], retry_after="0.01")
         elif self.path.startswith("/bars/") and code in ("ACME", "BUSY"):
             self._send(200, BARS)
+        elif self.path.startswith("/many/"):
+            self._send(200, [{"code": one, "bars": BARS} for one in code.split(",")])
         elif self.path.startswith("/days/"):
             self._send(200, [{"code": "ACME", **row} for row in BARS if row["date"] == code])
         elif self.path in ("/factors/ACME", "/dividends/ACME"):
@@ -89,17 +94,19 @@ def conf(settings, tmp_path, monkeypatch):
         (tmp_path / "my_package" / "vendor.py").write_text(text)
         monkeypatch.syspath_prepend(tmp_path)
         paths = source_paths("vendor=my_package.vendor:Vendor")
-        settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths, backoff=0.0, no_throttle=True)
+        settings.COLLECTOR = replace(
+            settings.COLLECTOR, sources=paths, environment=TOKEN, backoff=0.0, no_throttle=True
+        )
         registry.available.cache_clear()
         yield settings.COLLECTOR
         registry.available.cache_clear()
-        registry.get_source.cache_clear()
+        registry.forget_sources()
         for name in ("my_package", "my_package.vendor"):
             sys.modules.pop(name, None)
 
 
-def test_example_has_less_than_60_lines():
-    assert len(EXAMPLE.splitlines()) < 60
+def test_example_has_less_than_75_lines():
+    assert len(EXAMPLE.splitlines()) < 75
     compile(EXAMPLE, "vendor.py", "exec")
 
 
@@ -131,26 +138,50 @@ def test_unknown_stock_fails_by_name(conf):
     assert (item.state, item.error_code) == ("failed", "unknown_stock")
 
 
-def test_example_method_fetches_a_whole_day(conf):
-    source = registry.get_source("vendor", conf)
-    assert not isinstance(source, DaySource)
-    module = sys.modules["my_package.vendor"]
-    names = {"get_json": module.get_json, "parse_bar": module.parse_bar, "date": date}
-    exec("from collections.abc import Mapping\nfrom tasks_app.sources.base import Bar\n", names)  # noqa: S102
-    exec("class Days:\n" + DAYS, names)  # noqa: S102
-    days = names["Days"]()
-    assert isinstance(days, DaySource)
-    assert days.fetch_day("US", date(2024, 3, 1), "")["ACME"].volume == 1000
+@pytest.fixture
+def example(conf):
+    """The source with the page's further methods, and the names that they use."""
+    vendor = registry.get_source("vendor", conf)
+    names = {**vars(sys.modules["my_package.vendor"]), "Decimal": Decimal}
+    exec("from collections.abc import Mapping\nfrom tasks_app.sources.base import *\n", names)  # noqa: S102
+    methods = textwrap.indent(textwrap.dedent(ADJUSTMENTS), "    ")
+    exec(f"class More(Vendor):\n    batch_size = 10\n{DAYS}{BATCHES}{methods}", names)  # noqa: S102
+    assert not isinstance(vendor, DaySource | BatchSource)
+    return names["More"].from_conf(conf)
 
 
-def test_example_methods_fetch_factors_and_actions(conf):
-    registry.get_source("vendor", conf)
-    names = {"get_json": sys.modules["my_package.vendor"].get_json, "date": date, "Decimal": Decimal}
-    imports = (
-        "from tasks_app.sources.base import CorporateAction, Factor\nfrom collections.abc import Sequence\n"
-    )
-    exec(imports + ADJUSTMENTS, names)  # noqa: S102
+def test_example_method_fetches_a_whole_day(example):
+    assert isinstance(example, DaySource)
+    assert example.fetch_day("US", date(2024, 3, 1), "")["ACME"].volume == 1000
+
+
+def test_example_method_fetches_many_stocks(example):
+    assert isinstance(example, BatchSource)
+    requests = [Request("US", code, date(2024, 3, 1), date(2024, 3, 4)) for code in ("ACME", "BUSY")]
+    assert [len(bars) for bars in example.fetch_many(requests).values()] == [2, 2]
+
+
+def test_example_methods_fetch_factors_and_actions(example):
     day = date(2024, 3, 4)
-    assert names["fetch_factors"](None, "US", "ACME") == [Factor(day, Decimal("1.25"))]
-    told = names["fetch_actions"](None, "US", "ACME", None)
+    assert example.fetch_factors("US", "ACME") == [Factor(day, Decimal("1.25"))]
+    told = example.fetch_actions("US", "ACME", None)
     assert told == [CorporateAction("dividend", day, cash=Decimal("0.50"))]
+
+
+def test_example_settings_are_read_by_their_types(conf):
+    names = {"Setting": Setting, "Conf": Conf}
+    exec(  # noqa: S102
+        "class Own:\n    name = 'vendor'\n    __init__ = lambda self, *own: setattr(self, 'own', own)\n"
+        + SETTINGS,
+        names,
+    )
+    own = replace(conf, environment=(*TOKEN, ("COLLECTOR_VENDOR_PAGE_SIZE", "200")))
+    assert names["Own"].from_conf(own).own == ("vendors-secret-token", "https://vendor.example", 200)
+
+
+def test_source_without_its_token_is_refused_by_the_variables_name(conf):
+    poor = replace(conf, environment=())
+    assert (
+        registry.why_unusable("vendor", poor) == "The source vendor needs the setting COLLECTOR_VENDOR_TOKEN."
+    )
+    assert registry.why_unusable("vendor", conf) == ""

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.db.models.functions import Now
 
-from tasks_app.conf import Simulated
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Permanent, SourceRefusal, Transient
@@ -41,7 +40,10 @@ def make_limiter(settings, clock, monkeypatch):
 
     def set_limits(rate=0.0, daily=0, **conf):
         settings.COLLECTOR = replace(
-            settings.COLLECTOR, simulated=Simulated(rate=rate, daily=daily), **{"breaker_pause": 60.0, **conf}
+            settings.COLLECTOR,
+            rates=(("simulated", rate),),
+            daily_caps=(("simulated", daily),),
+            **{"breaker_pause": 60.0, **conf},
         )
         return limiter_for("simulated", settings.COLLECTOR)
 

@@ -64,6 +64,7 @@ class AkshareSource:
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
     # One at a time: no rate is known to be safe, and several processes at once were banned soonest.
     rate: ClassVar[float] = 0.25
+    daily: ClassVar[int] = 10_000
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
 

@@ -12,7 +12,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar, Self, cast
 
-from tasks_app.conf import Conf
+from tasks_app.conf import Conf, address
 from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import (
     Answer,
@@ -23,6 +23,7 @@ from tasks_app.sources.base import (
     Factor,
     Permanent,
     Request,
+    Setting,
     SourceError,
     Symbol,
     Transient,
@@ -81,8 +82,12 @@ class BaostockSource:
     name: ClassVar[str] = "baostock"
     markets: ClassVar[tuple[str, ...]] = ("CN",)
     adjusts: ClassVar[tuple[str, ...]] = ("", "qfq", "hfq")
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting("address", address, "Another server than BaoStock's own, as host:port."),
+    )
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
     rate: ClassVar[float] = 2.0
+    daily: ClassVar[int] = 40_000
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
     ready_at: ClassVar[time] = time(17, 30)  # in Shanghai: until then it has no bar of the day, of no stock
@@ -103,8 +108,10 @@ class BaostockSource:
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
         """Returns the source, with a timeout a little shorter than COLLECTOR_FETCH_TIMEOUT."""
-        rate = 0.0 if conf.no_throttle else conf.baostock_rate
-        return cls(conf.baostock_address, timeout=conf.fetch_timeout * 0.8, pause=1 / rate if rate else 0.0)
+        settings = conf.source_settings(cls)
+        rate = 0.0 if conf.no_throttle else settings["rate"]
+        pause = 1 / rate if rate else 0.0
+        return cls(settings["address"], timeout=conf.fetch_timeout * 0.8, pause=pause)
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns every stock that is or was listed, without indices, funds and bonds."""
