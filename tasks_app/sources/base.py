@@ -337,6 +337,7 @@ class Limits:
     per_minute: int = 0  # permits in any 60 seconds over all workers and hosts; 0: no limit
     per_hour: int = 0  # permits in any 3,600 seconds over all workers and hosts; 0: no limit
     daily: int = 0  # permits per day over all workers and hosts; 0: no limit
+    dearest: int = 1  # permits that a request takes at most
     in_flight: int = 0  # requests at once in one worker; 0: as many as the rate needs
     most_workers: int = 0  # workers at once in a task; 0: any number
     time_zone: str = "UTC"  # in which a day of `daily` begins

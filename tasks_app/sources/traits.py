@@ -140,6 +140,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
             daily=int(number("daily")),
             in_flight=int(number("in_flight")),
             most_workers=int(number("most_workers")),
+            dearest=max(costs.values(), default=1),
             time_zone=zone,
             breaker=not getattr(source, "local", False),
         ),

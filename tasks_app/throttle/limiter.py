@@ -1,9 +1,10 @@
-"""The rate limiter of a source: one rate, one daily cap and one circuit breaker for all workers and hosts.
+"""The rate limiter of a source: its rate, quotas and circuit breaker for all workers and hosts.
 
 All of its state is in one row. A slice reserves the times of its next requests in one update, by the
 database's clock, and its threads wait for them as *durations*, so that no host's clock matters. Times are
 spaced a little wider than the rate allows (`SPARE`): a request may begin that much after its time and no
-later (`Permit.until`), so the rate holds in every second (for slower rates: in every interval).
+later (`Permit.until`), so the rate holds in every second (for slower rates: in every interval), and the
+quotas in every minute and hour (`throttle.windows`). A day's quota counts by the vendor's days.
 """
 
 import math
@@ -11,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,8 +27,8 @@ from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Permanent, SourceError, SourceRefusal, Transient
 from tasks_app.throttle import status
+from tasks_app.throttle.windows import spare_seconds, step_seconds, windows_of
 
-SPARE = 0.025
 JITTER = 0.005
 AHEAD_SECONDS = 1.0
 CLOCK_GRAIN = 0.002  # SQLite's clock has milliseconds
@@ -65,8 +66,11 @@ class Blocked:
 class NoLimit:
     """The limiter of a source that needs none. It costs nothing."""
 
-    def reserve(self, count: int) -> list[Permit] | Blocked:
-        """Returns permits for the next requests, `count` or fewer, or why there are none now."""
+    def reserve(self, count: int, cost: int = 1) -> list[Permit] | Blocked:
+        """Returns permits for the next requests, `count` or fewer, or why there are none now.
+
+        Each request counts `cost` in the quotas.
+        """
         return [Permit()] * count
 
     def blocked(self) -> Blocked | None:
@@ -93,26 +97,32 @@ class NoLimit:
 
 
 class SourceLimiter(NoLimit):
-    """The limiter of a source that a vendor serves, with its rate and daily cap if there are any."""
+    """The limiter of a source that a vendor serves, with its rate and quotas if there are any."""
 
     def __init__(self, source: str, limits: Limits, conf: Conf) -> None:
         self.source, self.limits, self.conf = source, limits, conf
         self.row = SourceGate.objects.filter(pk=source)
         self.interval = 1 / limits.rate if limits.rate else 0.0
-        self.step = timedelta(seconds=self.interval * (1 + SPARE))
+        self.step = timedelta(seconds=step_seconds(limits))
+        self.spare = spare_seconds(limits)
+        self.windows = windows_of(limits)
         if not self.row.exists():
             SourceGate.objects.bulk_create([SourceGate(source=source)], ignore_conflicts=True)
 
-    def reserve(self, count: int) -> list[Permit] | Blocked:
+    def reserve(self, count: int, cost: int = 1) -> list[Permit] | Blocked:
+        if cost > self.limits.dearest:
+            raise ValueError(
+                f"a request of {self.source} costs at most {self.limits.dearest}, as it declares"
+            )
         with transaction.atomic():
-            reserved, is_probe = self._reserve_some(count)
+            reserved, is_probe = self._reserve_some(count, cost)
             if not reserved:
-                return self.blocked() or Blocked(self._line_seconds())
+                return self.blocked() or Blocked(self._line_seconds(cost))
             sent = time.monotonic()
             row = self._read()
             received = time.monotonic()
         # The database's "now" lay between `sent` and `received`, so no request begins before its time.
-        spare = SPARE * max(self.interval, 1.0) - CLOCK_GRAIN if self.interval else float("inf")
+        spare = self.spare - CLOCK_GRAIN
         spare -= min(received - sent, spare / 2)  # a slow database connection must not void every permit
         permits = []
         for ahead in range(reserved, 0, -1):
@@ -186,38 +196,57 @@ class SourceLimiter(NoLimit):
             refusals=refusals, reason=sanitize_message(str(error)), refusal_code=refusal_code
         )
 
-    def _reserve_some(self, count: int) -> tuple[int, bool]:
+    def _reserve_some(self, count: int, cost: int) -> tuple[int, bool]:
         """Returns how many requests were reserved, and whether it is the one that probes a paused source."""
         most = min(count, max(1, int(AHEAD_SECONDS / self.interval))) if self.interval else count
-        for number in dict.fromkeys((most, 1)):  # the rest of the day's cap may be smaller than `most`
-            if self._reserve_in_row(number, open_until__isnull=True):
+        most = min([most, *(max(window.most // cost, 1) for window in self.windows)])
+        for number in dict.fromkeys((most, 1)):  # the rest of a quota may be smaller than `most`
+            if self._reserve_in_row(number, cost, open_until__isnull=True):
                 return number, False
-        if self._reserve_in_row(1, open_until__lte=Clock()):
+        if self._reserve_in_row(1, cost, open_until__lte=Clock()):
             self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # for all others, until the probe has ended
             self.row.update(refuses_all=False)
             return 1, True
         return 0, False
 
-    def _reserve_in_row(self, count: int, **condition: Any) -> int:
-        """Advances the row by `count` requests; 0 when the condition, the line or the cap forbids it."""
+    def _reserve_in_row(self, count: int, cost: int, **condition: Any) -> int:
+        """Advances the row by `count` requests; 0 when the condition, the line or a quota forbids it."""
+        permits = count * cost
+        begin: Any = Greatest(Coalesce("next_at", Clock()), Clock())
+        opens = {window: F("next_at") + window.reopens_after for window in self.windows}
+        for window, reopening in opens.items():  # what does not fit waits until the window begins anew
+            is_full = Q(**{f"{window.field}__gt": window.most - permits})
+            begin = Greatest(begin, Case(When(is_full, then=reopening), default=Clock()))
         today = TruncDate(Clock(), tzinfo=ZoneInfo(self.limits.time_zone))
         used: Expression = Case(
             When(day=today, then=F("requests_today")), default=Value(0), output_field=PositiveIntegerField()
         )
         row = self.row.filter(**condition).annotate(used=used)
-        row = row.filter(Q(next_at__isnull=True) | Q(next_at__lte=Clock() + timedelta(seconds=AHEAD_SECONDS)))
+        row = row.annotate(begin=begin).filter(begin__lte=Clock() + timedelta(seconds=AHEAD_SECONDS))
         if self.limits.daily:
-            row = row.filter(used__lte=self.limits.daily - count)
-        next_at = Greatest(Coalesce("next_at", Clock()), Clock()) + count * self.step
-        return row.update(next_at=next_at, day=today, requests_today=used + count)
+            row = row.filter(used__lte=self.limits.daily - permits)
+        in_windows = {
+            window.field: Case(
+                When(Q(next_at__isnull=True) | Q(begin__gte=reopening), then=Value(permits)),
+                default=F(window.field) + permits,
+            )
+            for window, reopening in opens.items()
+        }
+        return row.update(
+            next_at=begin + count * self.step, day=today, requests_today=used + permits, **in_windows
+        )
 
     def _read(self) -> Any:
         return self.row.annotate(now=Clock()).get()
 
-    def _line_seconds(self) -> float:
+    def _line_seconds(self, cost: int) -> float:
         """Returns the seconds until the line is short enough to join."""
         row = self._read()
-        return max((row.next_at - row.now).total_seconds() - AHEAD_SECONDS, 0.0) if row.next_at else 0.0
+        if not row.next_at:
+            return 0.0
+        full = [each for each in self.windows if getattr(row, each.field) + cost > each.most]
+        begin: datetime = max([row.next_at, *(row.next_at + window.reopens_after for window in full)])
+        return max((begin - row.now).total_seconds() - AHEAD_SECONDS, 0.0)
 
     def _open_breaker(self, permit: Permit, error: Transient) -> bool:
         """Pauses the source after too many consecutive refusals. Returns whether it is paused now."""

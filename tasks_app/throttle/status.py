@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
+from tasks_app.throttle.windows import windows_of
 
 
 class LimiterState(StrEnum):
@@ -79,6 +80,9 @@ def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
     if row.open_until and row.open_until > row.now:
         state, until, reason = LimiterState.PAUSED, row.open_until, row.reason
         current = replace(current, refusal_code=row.refusal_code if row.refuses_all else "")
+    elif (reopens := _hour_reopens(row, limits)) and reopens > row.now:
+        state, until = LimiterState.CAPPED, reopens
+        reason = _("The hour's %(count)d requests are used up.") % {"count": limits.per_hour}
     elif limits.daily and requests_today >= limits.daily:
         midnight = datetime.combine(today + timedelta(days=1), time.min, zone)
         state, until = LimiterState.CAPPED, midnight.astimezone(UTC)
@@ -87,3 +91,10 @@ def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
         return current
     seconds = (until - row.now).total_seconds()
     return replace(current, state=state, paused_until=until, seconds=seconds, reason=reason)
+
+
+def _hour_reopens(row: Any, limits: Limits) -> datetime | None:
+    """Returns when a used-up quota of an hour begins anew. A minute's is waited for like a slow rate."""
+    if not limits.per_hour or row.used_per_hour < limits.per_hour or row.next_at is None:
+        return None
+    return row.next_at + windows_of(limits)[-1].reopens_after  # type: ignore[no-any-return]

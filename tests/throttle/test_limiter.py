@@ -18,7 +18,6 @@ from tasks_app.throttle.limiter import (
     AHEAD_SECONDS,
     CLOCK_GRAIN,
     JITTER,
-    SPARE,
     STOCK_ERRORS,
     Blocked,
     NoLimit,
@@ -26,6 +25,7 @@ from tasks_app.throttle.limiter import (
     let_probe,
     limiter_for,
 )
+from tasks_app.throttle.windows import SPARE
 from tests.fakes import scripted_sources
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,106 @@
+"""Quotas per minute and hour: never over in any window, and nearly reached under a full load."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from tasks_app.models import SourceGate
+from tasks_app.sources import registry
+from tasks_app.sources.base import Limits
+from tasks_app.sources.simulated.source import SimulatedSource
+from tasks_app.throttle import status
+from tasks_app.throttle.limiter import Blocked, limiter_for
+from tasks_app.throttle.windows import windows_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def make_limiter(settings, clock):
+    """Returns a function that sets limits of the simulated source and returns its limiter."""
+
+    def set_limits(**limits):
+        own = tuple((f"COLLECTOR_SIMULATED_{name.upper()}", str(limit)) for name, limit in limits.items())
+        settings.COLLECTOR = replace(settings.COLLECTOR, environment=own, no_throttle=False)
+        return limiter_for("simulated", settings.COLLECTOR)
+
+    return set_limits
+
+
+def run(limiter, clock, seconds, *, pause=lambda: 0.0, late=lambda permit: permit.since, cost=1):
+    """Sends requests for so many seconds, as many as are permitted. Returns when they began."""
+    begun, end = [], clock.monotonic() + seconds
+    while clock.monotonic() < end:
+        permits = limiter.reserve(5, cost)
+        if isinstance(permits, Blocked):
+            clock.sleep(max(permits.seconds, 0.05))
+            continue
+        begun += [late(permit) for permit in permits]
+        clock.sleep(max(max(begun) - clock.monotonic(), 0.0) + pause())
+    return sorted(begun)
+
+
+def most_within(times, length):
+    """Returns the most requests in any window of the length."""
+    return max(sum(first <= each < first + length for each in times) for first in times)
+
+
+@pytest.mark.parametrize(
+    ("limits", "length", "most"),
+    [({"per_minute": 20}, 60, 20), ({"per_minute": 30, "rate": 1}, 60, 30), ({"per_hour": 40}, 3600, 40)],
+)
+def test_full_load_reaches_its_quota_and_is_never_over(make_limiter, clock, limits, length, most):
+    times = run(make_limiter(**limits), clock, 5 * length)
+    assert most_within(times, length) <= most
+    assert len(times) >= 0.95 * 5 * most
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_uneven_load_is_never_over_in_any_window(make_limiter, clock, seed):
+    dice = random.Random(seed)
+    limiter = make_limiter(per_minute=12, rate=dice.choice([0, 0.5, 2]), per_hour=150)
+    pauses = lambda: dice.choice([0.0, 0.0, 0.0, 3.0, 20.0])  # noqa: E731
+    late = lambda permit: dice.uniform(permit.since, min(permit.until, permit.since + 5))  # noqa: E731
+    times = run(limiter, clock, 1800, pause=pauses, late=late)
+    assert len(times) > 75
+    assert most_within(times, 60) <= 12
+    assert most_within(times, 3600) <= 150
+
+
+def test_cost_counts_in_quotas(make_limiter, clock, monkeypatch):
+    monkeypatch.setattr(SimulatedSource, "cost", {"day": 4}, raising=False)
+    registry.traits.cache_clear()
+    limiter = make_limiter(per_minute=12, daily=100)
+    times = run(limiter, clock, 300, cost=4)
+    assert most_within(times, 60) == 3
+    assert SourceGate.objects.get().requests_today == 4 * len(times)
+    with pytest.raises(ValueError, match="at most 4"):
+        limiter.reserve(1, 5)
+    registry.traits.cache_clear()
+
+
+def test_rest_of_a_quota_is_reserved(make_limiter):
+    limiter = make_limiter(per_minute=7)
+    assert [len(limiter.reserve(5)), len(limiter.reserve(5)), len(limiter.reserve(5))] == [5, 1, 1]
+    assert limiter.reserve(5).seconds == pytest.approx(60, abs=0.1)
+
+
+def test_used_up_hour_is_shown_with_its_end_and_a_minute_is_not(make_limiter):
+    make_limiter(per_minute=2).reserve(2)
+    assert not status.status_of("simulated").is_blocked
+    SourceGate.objects.all().delete()
+    limiter = make_limiter(per_hour=2)
+    limiter.reserve(2)
+    blocked = limiter.reserve(1)
+    assert (blocked.seconds, blocked.reason) == (
+        pytest.approx(3601, abs=1),
+        "The hour's 2 requests are used up.",
+    )
+    assert status.status_of("simulated").state == "capped"
+
+
+@pytest.mark.any_database
+def test_window_is_open_at_once_where_the_rate_alone_keeps_the_quota():
+    (minute,) = windows_of(Limits(rate=1.0, per_minute=60))
+    assert minute.reopens_after.total_seconds() < 0
