@@ -47,6 +47,7 @@ REASONS = {
     "not_a_session": _("By the trading calendar, the market was closed that day."),
     "not_storable": _("The database refused the bars."),
     "other_spelling": _("Bars stored under another spelling of the code could not be merged with these."),
+    "no_permit": _("The source was paused before the request was complete."),
     "plan_lost": _("Workers were lost or failed repeatedly while they read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),

@@ -6,17 +6,23 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from tasks_app.engine.answer_fields import is_a
 from tasks_app.engine.answers import to_source_error
 from tasks_app.reasons import stored_reason
-from tasks_app.sources.base import Permanent, SourceError, Transient
-from tasks_app.workers import memory
+from tasks_app.sources.base import Permanent, SourceError, Transient, granting_permits
+from tasks_app.throttle.limiter import NO_PERMIT, Blocked, Permit
+from tasks_app.workers import job_time, memory
 
 logger = logging.getLogger(__name__)
 Key = TypeVar("Key")
+Reserve = Callable[[int], list[Permit] | Blocked]  # of one request, by its cost
+RECHECK_SECONDS = 1.0
+MIN_WAIT_SECONDS = 0.005
+JOB_SECONDS = 30.0  # that a job may take besides a request that has just been permitted
 
 
 @dataclass
@@ -24,8 +30,9 @@ class Call(Generic[Key]):
     """One call: its key, when it began (monotonic seconds; None: not yet), and how it ended.
 
     `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
-    its thread woke up, so no request was sent. `seconds`: how long the request took. `result` is what the
-    function returned.
+    its thread woke up, so no request was sent. `seconds`: how long the request took, without its waits for
+    further permits, which `reserve` returns. `waits`: it waits for one, so it can't be overdue. `result` is
+    what the function returned.
     """
 
     key: Key
@@ -33,9 +40,20 @@ class Call(Generic[Key]):
     seconds: float = 0.0
     missed: bool = False
     ended: bool = False
+    reserve: Reserve | None = None
+    waits: bool = False
     result: Any = None
     error: SourceError | None = None
     recalled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class PermitRequest(Generic[Key]):
+    """A call in flight wants another permit: see `sources.base.take_permit`. The answer goes to `reply`."""
+
+    call: Call[Key]
+    cost: int
+    reply: "SimpleQueue[list[Permit] | Blocked]"
 
 
 class OutOfMemory(Permanent):
@@ -53,6 +71,9 @@ class CallPool(Generic[Key]):
     A thread can't be stopped: a call that is abandoned during its request lives on until its own end, so
     `abandoned`, the number of these calls and of those that ran out of memory, tells the caller to have the
     process replaced. Calls that still wait for their permitted time never send a request.
+
+    A call may take further permits for itself. They are reserved in the caller's thread, which alone uses the
+    database, while it is in `next`.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -61,7 +82,7 @@ class CallPool(Generic[Key]):
         self._out_of_memory = OutOfMemory()  # made while there is memory
         self._ran_out_at = -math.inf  # when a call last ran out of memory
         self._open: dict[int, Call[Key]] = {}
-        self._ended: SimpleQueue[Call[Key]] = SimpleQueue()
+        self._ended: SimpleQueue[Call[Key] | PermitRequest[Key]] = SimpleQueue()
         self._beginning = threading.Lock()
 
     def is_idle(self) -> bool:
@@ -73,13 +94,20 @@ class CallPool(Generic[Key]):
         return [call.key for call in self._open.values()]
 
     def submit(
-        self, key: Key, function: Callable[[], Any], since: float = 0.0, until: float = float("inf")
+        self,
+        key: Key,
+        function: Callable[[], Any],
+        since: float = 0.0,
+        until: float = float("inf"),
+        reserve: Reserve | None = None,
     ) -> None:
         """Runs the function in a new daemon thread; it begins between two monotonic times or not at all.
 
+        `reserve` is asked for the further permits that the function takes; without it they cost nothing.
+
         Raises `RuntimeError` when the system starts no thread: its stack counts against the memory's limit.
         """
-        call = Call(key)
+        call = Call(key, reserve=reserve)
         self._open[id(call)] = call
         threading.Thread(target=self._run, args=(call, function, since, until), daemon=True).start()
 
@@ -89,9 +117,11 @@ class CallPool(Generic[Key]):
             return overdue
         try:
             while True:
-                call = self._ended.get(timeout=max(wait, 0.0))
-                if self._open.pop(id(call), None):
-                    return call
+                entry = self._ended.get(timeout=max(wait, 0.0))
+                if isinstance(entry, PermitRequest):
+                    self._reply(entry)
+                elif self._open.pop(id(entry), None):
+                    return entry
         except Empty:
             return self._take_unqueued() or self._abandon_overdue()
 
@@ -107,13 +137,16 @@ class CallPool(Generic[Key]):
     def abandon_all(self) -> None:
         """Removes all calls; their results are ignored."""
         self.recall()
-        self.abandoned += sum(call.began is not None and not call.ended for call in self._open.values())
+        for call in self._open.values():
+            call.recalled.set()  # one that waits for a permit gets none
+        running = [call for call in self._open.values() if call.began is not None and not call.ended]
+        self.abandoned += len(running)
         self._open.clear()
 
     def _abandon_overdue(self) -> Call[Key] | None:
         """Removes one overdue call. Returns a failed call in its place; None if no call is overdue."""
         for call in self._open.values():
-            if call.began is None or call.ended:
+            if call.began is None or call.ended or call.waits:
                 continue
             if time.monotonic() - call.began > self.timeout:
                 del self._open[id(call)]
@@ -134,7 +167,8 @@ class CallPool(Generic[Key]):
         """The thread: waits for the permitted time, runs the function and reports its end."""
         try:
             if self._begin(call, since, until):
-                call.result = function()
+                with granting_permits(partial(self._take_permit, call)):
+                    call.result = function()
         except BaseException as error:  # anything that a vendor's library raises is that stock's failure
             call.error = self._out_of_memory  # should there be no memory to find out more
             call.error = self._to_source_error(call, error)
@@ -154,6 +188,47 @@ class CallPool(Generic[Key]):
             if not (call.missed or call.recalled.is_set()):
                 call.began = now
         return call.began is not None
+
+    def _reply(self, request: PermitRequest[Key]) -> None:
+        """Reserves a further permit for a call that is still open, and gives the job time for it."""
+        if id(request.call) in self._open and request.call.reserve:
+            request.reply.put(request.call.reserve(request.cost))
+            if self.timeout < math.inf:
+                job_time.extend(self.timeout + JOB_SECONDS)
+
+    def _take_permit(self, call: Call[Key], cost: int) -> None:
+        """Waits in the call's thread for a further permit. Raises `Transient` when there is none."""
+        if call.reserve is None:
+            return
+        asked, call.waits = time.monotonic(), True
+        try:
+            while not self._is_permitted(call, cost):
+                continue
+        finally:
+            call.began = (call.began or 0.0) + time.monotonic() - asked
+            call.waits = False
+
+    def _is_permitted(self, call: Call[Key], cost: int) -> bool:
+        """Asks once, and waits for the permitted time. Returns whether the request may begin now."""
+        request = PermitRequest(call, cost, SimpleQueue())
+        self._ended.put(request)
+        while True:
+            _require(call)
+            try:
+                reply = request.reply.get(timeout=RECHECK_SECONDS)
+                break
+            except Empty:
+                continue
+        if isinstance(reply, Blocked):
+            if reply.reason:
+                raise Transient(reply.reason, code=NO_PERMIT)
+            call.recalled.wait(min(max(reply.seconds, MIN_WAIT_SECONDS), RECHECK_SECONDS))
+            return False
+        permit = reply[0]
+        while (early := permit.since - time.monotonic()) > 0 and not call.recalled.wait(early):
+            continue
+        _require(call)
+        return time.monotonic() <= permit.until
 
     def _to_source_error(self, call: Call[Key], error: BaseException) -> SourceError:
         """Returns what a call's error means for its stock."""
@@ -176,3 +251,9 @@ class CallPool(Generic[Key]):
         if is_alone or all(is_a(cause, SourceError) for cause in memory.causes(error)):
             return False
         return self._ran_out_at >= (call.began or math.inf) or memory.is_scarce()
+
+
+def _require(call: Call[Any]) -> None:
+    """Raises `Transient` in the thread of a call that was abandoned."""
+    if call.recalled.is_set():
+        raise Transient(stored_reason("no_permit"), code=NO_PERMIT)

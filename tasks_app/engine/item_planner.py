@@ -104,7 +104,8 @@ def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[
         while isinstance(permits := limiter.reserve(1), Blocked):
             wait(permits)
         permit = permits[0]
-        calls.submit(permit, request, permit.since, permit.until)
+        reserve = partial(limiter.reserve, 1, after=permit)
+        calls.submit(permit, request, permit.since, permit.until, reserve)
         try:
             while (call := wait(None)) is None:
                 continue

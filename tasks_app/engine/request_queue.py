@@ -105,7 +105,8 @@ class RequestQueue:
                 self.waiting.remove(call.item)
             if call.day:
                 source.days.in_flight.add(call.day)
-            self.calls.submit(call, call.function, permit.since, permit.until)
+            reserve = partial(source.limiter.reserve, 1, after=permit)
+            self.calls.submit(call, call.function, permit.since, permit.until, reserve)
         return Blocked(0.0) if len(permits) < count else None
 
     def record_from_days(self, source: SourceState) -> None:

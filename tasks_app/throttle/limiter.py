@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,7 @@ STOCK_ERRORS = frozenset({"timeout", "empty_answer", "history_cut", "source_erro
 # Errors that no retry helps, and that concern every stock of the source: for certain, or very likely.
 CERTAIN_ERRORS = frozenset({"login_refused", "client_outdated"})
 LIKELY_ERRORS = frozenset({"columns_changed", "units_changed"})
+NO_PERMIT = "no_permit"  # the rest of a call's requests was not permitted
 FEW_REFUSALS = 3  # identical ones in a row: a single one may be an accident
 MANY_FACTOR = 2  # of COLLECTOR_BREAKER_AFTER: where a few may be odd stocks that follow each other
 
@@ -66,10 +67,11 @@ class Blocked:
 class NoLimit:
     """The limiter of a source that needs none. It costs nothing."""
 
-    def reserve(self, count: int, cost: int = 1) -> list[Permit] | Blocked:
+    def reserve(self, count: int, cost: int = 1, after: Permit | None = None) -> list[Permit] | Blocked:
         """Returns permits for the next requests, `count` or fewer, or why there are none now.
 
-        Each request counts `cost` in the quotas.
+        Each request counts `cost` in the quotas. `after` is the permit of the call that they belong to: those
+        of a probe may be made although the source is paused.
         """
         return [Permit()] * count
 
@@ -109,13 +111,17 @@ class SourceLimiter(NoLimit):
         if not self.row.exists():
             SourceGate.objects.bulk_create([SourceGate(source=source)], ignore_conflicts=True)
 
-    def reserve(self, count: int, cost: int = 1) -> list[Permit] | Blocked:
+    def reserve(self, count: int, cost: int = 1, after: Permit | None = None) -> list[Permit] | Blocked:
         if cost > self.limits.dearest:
             raise ValueError(
                 f"a request of {self.source} costs at most {self.limits.dearest}, as it declares"
             )
         with transaction.atomic():
-            reserved, is_probe = self._reserve_some(count, cost)
+            if after and after.is_probe:
+                reserved, is_probe = self._reserve_in_row(1, cost), True
+                self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)
+            else:
+                reserved, is_probe = self._reserve_some(count, cost)
             if not reserved:
                 return self.blocked() or Blocked(self._line_seconds(cost))
             sent = time.monotonic()
@@ -146,6 +152,9 @@ class SourceLimiter(NoLimit):
             )
 
     def record_failure(self, permit: Permit, error: Transient) -> bool:
+        if error.code == NO_PERMIT:  # not the source's answer, but ours
+            self.cancel(permit)
+            return True
         with transaction.atomic():
             self._count_refusal(permit, error, same=Q(refusal_code=""), refusal_code="")
             if error.retry_after:
@@ -245,8 +254,8 @@ class SourceLimiter(NoLimit):
         if not row.next_at:
             return 0.0
         full = [each for each in self.windows if getattr(row, each.field) + cost > each.most]
-        begin: datetime = max([row.next_at, *(row.next_at + window.reopens_after for window in full)])
-        return max((begin - row.now).total_seconds() - AHEAD_SECONDS, 0.0)
+        begin = max([row.next_at, *(row.next_at + window.reopens_after for window in full)])
+        return max(float((begin - row.now).total_seconds()) - AHEAD_SECONDS, 0.0)
 
     def _open_breaker(self, permit: Permit, error: Transient) -> bool:
         """Pauses the source after too many consecutive refusals. Returns whether it is paused now."""

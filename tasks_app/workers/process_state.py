@@ -47,6 +47,10 @@ class ProcessState(ctypes.Structure):
         """Reports that the process is alive. The supervisor kills it if the next report comes later."""
         self.deadline = time.monotonic() + seconds
 
+    def deadline_left(self) -> float:
+        """Returns the seconds until the process must report."""
+        return self.deadline - time.monotonic()
+
     @contextmanager
     def holding(self, lane: HeldLane) -> Iterator[None]:
         """Marks the lane as held by this process meanwhile. Its slice must have begun.

@@ -17,7 +17,8 @@ from django.db.models.functions import Now
 
 from tasks_app.lifecycle import payloads
 from tasks_app.models import CollectionItem, SourceGate
-from tasks_app.throttle.limiter import CLOCK_GRAIN, SPARE
+from tasks_app.throttle.limiter import CLOCK_GRAIN
+from tasks_app.throttle.windows import SPARE
 from tests.concurrency.collection import Collections
 from tests.concurrency.own_database import configured
 from tools.request_rate import most_within

@@ -2,13 +2,15 @@
 
 import sys
 import threading
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
 
 from tasks_app.engine import call_pool
 from tasks_app.engine.call_pool import CallPool, OutOfMemory
-from tasks_app.sources.base import Permanent, Transient, UnknownStock
+from tasks_app.sources.base import Permanent, Transient, UnknownStock, take_permit
+from tasks_app.throttle.limiter import Blocked, Permit
 from tasks_app.workers import memory
 from tests.fakes.clock import Event
 
@@ -252,3 +254,79 @@ def test_error_that_can_not_be_told_for_want_of_memory_is_that(monkeypatch):
     calls = CallPool(5.0)
     calls.submit("a", lambda: 1 / 0)
     assert isinstance(calls.next(2.0).error, OutOfMemory)
+
+
+def paged(times, clock, pages=3):
+    """A call of several requests; notes when each begins."""
+
+    def fetch():
+        times.append(clock.monotonic())
+        for _ in range(pages - 1):
+            take_permit()
+            times.append(clock.monotonic())
+
+    return fetch
+
+
+def spaced(clock, step):
+    """A limiter that permits one request each `step` seconds from now on."""
+    turns = count(1)
+    start = clock.monotonic()
+    return lambda cost: [Permit(start + next(turns) * step, start + 1000)]
+
+
+def test_further_requests_of_a_call_wait_for_their_permits_beyond_its_timeout(clock):
+    calls, times = CallPool(5.0), []
+    start = clock.monotonic()
+    calls.submit("list", paged(times, clock), reserve=spaced(clock, 20.0))
+    while (call := calls.next(1.0)) is None:
+        continue
+    assert (call.error, [when - start for when in times]) == (None, [0.0, 20.0, 40.0])
+    assert (call.seconds, calls.abandoned) == (0.0, 0)
+
+
+def test_call_that_hangs_after_its_permit_is_abandoned(clock, held):
+    def fetch():
+        take_permit()
+        held.wait()
+
+    calls = CallPool(5.0)
+    start = clock.monotonic()
+    calls.submit("a", fetch, reserve=spaced(clock, 20.0))
+    while (call := calls.next(1.0)) is None:
+        continue
+    assert (call.error.code, clock.monotonic() - start) == ("timeout", 26.0)
+
+
+def test_permit_of_a_paused_source_is_an_error_of_the_call(clock):
+    calls = CallPool(5.0)
+    calls.submit("a", paged([], clock), reserve=lambda cost: Blocked(60.0, "Too many requests."))
+    call = calls.next(2.0)
+    assert (type(call.error), call.error.code, str(call.error)) == (
+        Transient,
+        "no_permit",
+        "Too many requests.",
+    )
+
+
+def test_line_of_others_is_waited_for(clock):
+    answers = iter([Blocked(3.0), Blocked(0.5), [Permit()], [Permit(until=0.0)], [Permit()]])
+    calls, times = CallPool(5.0), []
+    start = clock.monotonic()
+    calls.submit("a", paged(times, clock), reserve=lambda cost: next(answers))
+    while (call := calls.next(1.0)) is None:
+        continue
+    assert (call.error, [when - start for when in times]) == (None, [0.0, 1.5, 1.5])
+
+
+def test_abandoned_call_gets_no_permit(clock):
+    calls, times = CallPool(5.0), []
+    calls.submit("a", paged(times, clock), reserve=lambda cost: Blocked(1.0))
+    assert calls.next(0.5) is None
+    calls.abandon_all()
+    clock.sleep(30)
+    assert len(times) == 1
+
+
+def test_take_permit_outside_the_engine_costs_nothing():
+    take_permit(5)

@@ -14,7 +14,8 @@ from tasks_app import lifecycle
 from tasks_app.engine.source_router import RECHECK_SECONDS
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
-from tasks_app.throttle.limiter import JITTER, SPARE
+from tasks_app.throttle.limiter import JITTER
+from tasks_app.throttle.windows import SPARE
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, end_pause, make_first_task, run_one_slice
 from tests.fakes import scripted_sources
