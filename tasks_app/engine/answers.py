@@ -10,7 +10,7 @@ Whether a bar can be true is decided in `quotes.validation`, not here: a price m
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import chain, count, repeat
@@ -37,6 +37,7 @@ from tasks_app.sources.base import (
     AdjustedListSource,
     Answer,
     Bar,
+    BatchSource,
     CorporateAction,
     CorporateActions,
     DayAnswer,
@@ -98,6 +99,11 @@ class CheckedSource:
         answer: Any = self.source.fetch(request)
         return read_answer(answer, self.conf)
 
+    def fetch_many(self, requests: Sequence[Request]) -> dict[str, Answer | SourceError]:
+        """Returns the bars or the error of each request's code that came; it must be a `BatchSource`."""
+        answer: Any = cast(BatchSource, self.source).fetch_many(requests)
+        return read_many(answer, {request.code for request in requests}, self.conf)
+
     def fetch_factors(self, market: str, code: str) -> list[Factor]:
         """Returns a stock's adjustment factors by ascending ex day. The source must be a `FactorSource`."""
         answer: Any = cast(FactorSource, self.source).fetch_factors(market, code)
@@ -136,6 +142,31 @@ def read_answer(answer: Any, conf: Conf) -> Answer:
         texts.append(_read_value(TEXT, note, number))
         size.add(texts[-1])
     return Answer(read_bars(bars, conf), suspended=days, notes=texts[:MAX_NOTES], is_whole=is_whole)
+
+
+def read_many(answer: Any, codes: Collection[str], conf: Conf) -> dict[str, Answer | SourceError]:
+    """Returns the answers of several stocks by code, those of `codes` only.
+
+    A malformed answer is its stock's error. Raises `SourceError` if the whole is malformed or too large.
+    """
+    with _reading("the response"):
+        if not is_a(answer, Mapping):
+            raise bad_answer(f"it is {bounded_repr(answer)}, not a mapping of codes to bars.")
+        found = [(code, answer[code]) for code in codes if code in answer]
+    answers: dict[str, Answer | SourceError] = {}
+    size = _Size(conf)
+    for code, value in found:
+        try:
+            if is_a(value, SourceError):
+                raise value
+            bars = answers[code] = read_answer(value, conf)
+        except MemoryError:
+            raise
+        except BaseException as error:
+            answers[code] = to_source_error(error)
+        else:
+            size.add(besides=BAR_BYTES * len(bars))
+    return answers
 
 
 def read_factors(answer: Any, conf: Conf) -> list[Factor]:

@@ -89,19 +89,23 @@ def fetch_stock_list(
     wait: Wait,
     *,
     adjust: str | None = None,
+    cost: int = 1,
 ) -> StockListing:
     """Requests a source's list of a market through its limiter; that of an adjustment, where lists differ.
 
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
-    listing: StockListing = _call_limited(partial(source.symbols, market, adjust), limiter, calls, wait)
+    request = partial(source.symbols, market, adjust)
+    listing: StockListing = _call_limited(request, limiter, calls, wait, cost)
     return listing
 
 
-def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[Any], wait: Wait) -> Any:
+def _call_limited(
+    request: Callable[[], Any], limiter: NoLimit, calls: CallPool[Any], wait: Wait, cost: int = 1
+) -> Any:
     """Makes one request through its source's limiter. Returns its response, or raises its `SourceError`."""
     while True:
-        while isinstance(permits := limiter.reserve(1), Blocked):
+        while isinstance(permits := limiter.reserve(1, cost), Blocked):
             wait(permits)
         permit = permits[0]
         reserve = partial(limiter.reserve, 1, after=permit)
@@ -129,18 +133,18 @@ def _call_limited(request: Callable[[], Any], limiter: NoLimit, calls: CallPool[
 def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    listing: StockListing = _call_now(partial(source.symbols, market, None), name, conf)
+    listing: StockListing = _call_now(partial(source.symbols, market, None), name, conf, "list")
     return listing
 
 
 def fetch_now(name: str, request: Request, conf: Conf) -> Answer:
     """Requests bars for a user who waits, as `fetch_stock_list_now` does."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    answer: Answer = _call_now(partial(source.fetch, request), name, conf)
+    answer: Answer = _call_now(partial(source.fetch, request), name, conf, "bars")
     return answer
 
 
-def _call_now(request: Callable[[], Any], name: str, conf: Conf) -> Any:
+def _call_now(request: Callable[[], Any], name: str, conf: Conf, capability: str) -> Any:
     calls: CallPool[Permit] = CallPool(math.inf)
 
     def wait(blocked: Blocked | None) -> Call[Permit] | None:
@@ -148,4 +152,5 @@ def _call_now(request: Callable[[], Any], name: str, conf: Conf) -> Any:
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
-    return _call_limited(request, limiter_for(name, conf), calls, wait)
+    cost = registry.traits(name, conf).cost(capability)
+    return _call_limited(request, limiter_for(name, conf), calls, wait, cost)

@@ -4,10 +4,11 @@ A response is stored, or its stock is tried again later, passed to the next sour
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
+from itertools import islice, takewhile
 from typing import Any
 
 from tasks_app import lifecycle
@@ -21,25 +22,31 @@ from tasks_app.engine.source_router import SourceRouter, SourceState, StockReque
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.market import silent_days
 from tasks_app.reasons import sanitize_message
-from tasks_app.sources.base import SourceError, Transient
-from tasks_app.throttle.limiter import Blocked, Permit
+from tasks_app.sources.base import Answer, SourceError, SourceRefusal, Transient
+from tasks_app.throttle.limiter import CERTAIN_ERRORS, STOCK_ERRORS, Blocked, Permit
 
 PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
 
 
 @dataclass
 class SourceCall:
-    """One request to a source: for one stock (`item`), or for one day of the whole market (`day`).
+    """One request to a source: for stocks (`items`), or for one day of the whole market (`day`).
 
     `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`.
     """
 
     source: SourceState
     function: Callable[[], Any]
-    item: StockRequest | None = None
+    items: Sequence[StockRequest] = ()
     day: date | None = None
     content: str = ""
     permit: Permit = field(default_factory=Permit)
+
+    @property
+    def cost(self) -> int:
+        """How many permits it takes."""
+        bars = "batch" if len(self.items) > 1 else "bars"
+        return self.source.traits.cost("day" if self.day else self.content or bars)
 
 
 class RequestQueue:
@@ -68,7 +75,8 @@ class RequestQueue:
         """
         if any(item.claim.is_isolated for item in self._held()):
             return 0
-        return max(self._free_slots(source) - len(self.waiting), 0)
+        stocks = 1 if self._is_probing(source) else source.traits.batch_size
+        return max(self._free_slots(source) * stocks - len(self.waiting), 0)
 
     def may_isolate(self) -> bool:
         """Whether this process makes no request, not even an abandoned one that goes on in its thread."""
@@ -94,15 +102,17 @@ class RequestQueue:
             return None
         if calls[0].day:  # days come first; noted before the permits begin to run out
             self._note_days(in_flight=True)
-        permits = source.limiter.reserve(count)
+        cost = calls[0].cost
+        count = sum(1 for _ in takewhile(lambda call: call.cost == cost, calls[:count]))
+        permits = source.limiter.reserve(count, cost)
         if isinstance(permits, Blocked):
             self._note_days(in_flight=self._requests_days())
             return permits
         for call, permit in zip(calls, permits, strict=False):
             call.permit = permit
             source.in_flight += 1
-            if call.item:
-                self.waiting.remove(call.item)
+            for item in call.items:
+                self.waiting.remove(item)
             if call.day:
                 source.days.in_flight.add(call.day)
             reserve = partial(source.limiter.reserve, 1, after=permit)
@@ -133,27 +143,51 @@ class RequestQueue:
         source.observe_latency(call.seconds)
         of_bars = not source_call.content
         is_source_failure = source.record_outcome(source_call.permit, error, of_bars=of_bars)
-        self._answers += bool(source_call.item) and of_bars and self._is_own(source)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well
             self.recall_waiting()
         if source_call.day:
             self._complete_day(source, source_call.day, call.result, error, is_source_failure)
-        item = source_call.item
-        if item and source_call.content:
-            self._complete_adjustment(item, source_call.content, call.result, error)
-        elif item and error:
-            self._handle_failure(item, error, is_source_failure)
-        elif item:
-            item.adjustment.bars = call.result
-            if refuted := source.days.refute([bar.day for bar in call.result]):
-                self._fail_day(source, refuted, day_fetches.NO_BARS, None)
-        if item is None or item.adjustment.bars is None:
+        if error and len(source_call.items) > 1 and not (is_source_failure or concerns_source(error)):
+            for item in source_call.items:
+                item.batch_limit = len(source_call.items) // 2
+                self.add(item)
+            return []
+        claims: list[Claim] = []
+        for item in source_call.items:
+            is_last = item is source_call.items[-1]
+            result = error or call.result
+            if len(source_call.items) > 1 and not error:
+                result = call.result.get(item.claim.code)
+                if result is None:
+                    item.batch_limit = 1
+                    self.add(item)
+                    continue
+            if source_call.content:
+                self._complete_adjustment(item, source_call.content, call.result, error)
+            elif isinstance(result, SourceError):
+                self._handle_failure(item, result, is_source_failure)
+            else:
+                self._take_bars(item, result)
+            claims += self._record_if_complete(item, claim_more=claim_more and is_last)
+        return claims
+
+    def _take_bars(self, item: StockRequest, bars: Answer) -> None:
+        """Takes a stock's response."""
+        source = item.source
+        self._answers += self._is_own(source)
+        item.adjustment.bars = bars
+        if refuted := source.days.refute([bar.day for bar in bars]):
+            self._fail_day(source, refuted, day_fetches.NO_BARS, None)
+
+    def _record_if_complete(self, item: StockRequest, *, claim_more: bool) -> list[Claim]:
+        """Records a stock that needs no further request. Returns the new claims."""
+        if item.adjustment.bars is None:
             return []
         if item.adjustment.pending or self.adjustments.plan_after(item, item.adjustment.bars):
             self.add(item)
             return []
         # After a suspect, the next claim begins with the other suspects.
-        may_claim = claim_more and not item.claim.is_isolated and not self._is_probing(source)
+        may_claim = claim_more and not item.claim.is_isolated and not self._is_probing(item.source)
         return self._record(item, self.capacity(self.router.current()) if may_claim else 0)
 
     def recall_waiting(self) -> None:
@@ -229,7 +263,7 @@ class RequestQueue:
         return source.name == self.recorder.task.source
 
     def _held(self) -> list[StockRequest]:
-        in_flight = [call.item for call in self.calls.in_flight() if call.item]
+        in_flight = [item for call in self.calls.in_flight() for item in call.items]
         return [*self.waiting, *in_flight]
 
     def _requests_days(self) -> bool:
@@ -252,10 +286,11 @@ class RequestQueue:
         return () if item.claim.is_isolated else item.source.days.sessions_for(item.request, self.calls)
 
     def _needed_calls(self, source: SourceState) -> list[SourceCall]:
-        """Returns the calls that the waiting stocks need: each missing day once, then single stocks."""
-        days, fetch = source.days, source.fetch
+        """Returns the calls that the waiting stocks need: each missing day once, then the stocks."""
+        days = source.days
         missing_days: set[date] = set()
-        single_stocks = []
+        stocks: list[SourceCall] = []
+        for_bars: list[StockRequest] = []
         for item in self._waiting_for(source):
             if missing := days.missing(self._sessions_for(item)):
                 missing_days.update(missing)
@@ -264,11 +299,19 @@ class RequestQueue:
                 self.adjustments.plan_before(item)
             if further := self.adjustments.request_for(item):
                 content, function = further
-                single_stocks.append(SourceCall(source, function, item, content=content))
+                stocks.append(SourceCall(source, function, [item], content=content))
             else:
-                single_stocks.append(SourceCall(source, partial(fetch, item.request), item))
+                for_bars.append(item)
+        stocks += [self._call_for(source, items) for items in batches_of(for_bars, source.traits.batch_size)]
         to_send = sorted(missing_days - days.in_flight)
-        return [SourceCall(source, partial(days.fetch, day), day=day) for day in to_send] + single_stocks
+        return [SourceCall(source, partial(days.fetch, day), day=day) for day in to_send] + stocks
+
+    def _call_for(self, source: SourceState, items: Sequence[StockRequest]) -> SourceCall:
+        """Returns the call for the bars of one stock, or of several."""
+        requests = [item.request for item in items]
+        if len(requests) == 1:
+            return SourceCall(source, partial(source.fetch, requests[0]), items)
+        return SourceCall(source, partial(source.fetch_many, requests), items)
 
     def _end(self, call: SourceCall, *, unsent: bool) -> None:
         """Ends a call; the stock of a request that was never sent waits again."""
@@ -277,8 +320,8 @@ class RequestQueue:
             call.source.days.in_flight.discard(call.day)
         if unsent:
             call.source.limiter.cancel(call.permit)
-            if call.item:
-                self.add(call.item)
+            for item in call.items:
+                self.add(item)
 
     def _handle_failure(self, item: StockRequest, error: SourceError, is_source_failure: bool) -> None:
         """Requeues the stock for another attempt, passes it to the next source, or records its failure."""
@@ -334,3 +377,29 @@ class RequestQueue:
         """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""
         delay = (error and error.retry_after) or self.conf.backoff * 2 ** (attempts - 1)
         return min(delay, self.conf.backoff_max) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
+
+
+def batches_of(items: Iterable[StockRequest], most: int) -> list[list[StockRequest]]:
+    """Returns the stocks grouped by their days, in groups of at most `most` and of their `batch_limit`.
+
+    A suspect is alone, and so is a stock that failed in a batch of two.
+    """
+    groups: dict[Any, list[StockRequest]] = {}
+    for number, item in enumerate(items):
+        limit = 1 if item.claim.is_isolated else min(item.batch_limit or most, most)
+        key = (item.request.start, item.request.end, limit) if limit > 1 else number
+        groups.setdefault(key, []).append(item)
+    batches = []
+    for key, group in groups.items():
+        size = key[2] if isinstance(key, tuple) else 1
+        stocks = iter(group)
+        while batch := list(islice(stocks, size)):
+            batches.append(batch)
+    return batches
+
+
+def concerns_source(error: SourceError) -> bool:
+    """Returns whether an error of a request of many stocks would be that of each of them, too."""
+    if isinstance(error, Transient):
+        return error.code not in STOCK_ERRORS
+    return isinstance(error, SourceRefusal | OutOfMemory) or error.code in CERTAIN_ERRORS

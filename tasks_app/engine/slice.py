@@ -134,7 +134,8 @@ class Slice:
         """Creates the task's items. Returns False if the slice was over first or the task has failed."""
         first = self.router.sources[0]
         args = first.source, self.task.market, first.limiter, self.calls, self._wait_for_list
-        fetch = partial(item_planner.fetch_stock_list, *args, adjust=self.task.adjust)
+        cost = first.traits.cost("list")
+        fetch = partial(item_planner.fetch_stock_list, *args, adjust=self.task.adjust, cost=cost)
         try:
             is_planned = item_planner.plan(
                 self.task, self.lane, fetch, self.conf, self._after_batch, source=first.name

@@ -39,7 +39,7 @@ class SourceState:
 
     def __init__(self, task: CollectionTask, name: str, position: int, conf: Conf) -> None:
         self.name, self.position, self.conf, self._task_id = name, position, conf, task.pk
-        self.limits = registry.limits(name, conf)
+        self.limits, self.traits = registry.limits(name, conf), registry.traits(name, conf)
         self.source = CheckedSource(registry.get_source(name, conf), conf)
         self._spellings = stock_list.source_spellings(task.market, name)
         self.limiter = limiter_for(name, conf)
@@ -53,6 +53,13 @@ class SourceState:
     def fetch(self, request: Request) -> Answer:
         """Requests a stock's bars by the code that the source itself writes."""
         return self.source.fetch(replace(request, code=self.spelling(request.code)))
+
+    def fetch_many(self, requests: Sequence[Request]) -> dict[str, Answer | SourceError]:
+        """Requests several stocks' bars of the same days. Returns them by code, as far as they came."""
+        spelled = {self.spelling(request.code): request.code for request in requests}
+        asked = [replace(request, code=self.spelling(request.code)) for request in requests]
+        answers = self.source.fetch_many(asked)
+        return {spelled[code]: answer for code, answer in answers.items()}
 
     def spelling(self, code: str) -> str:
         """Returns the code as the source itself writes it."""
@@ -154,6 +161,7 @@ class StockRequest:
     source: SourceState
     notes: list[str] = field(default_factory=list)
     error_code: str = ""
+    batch_limit: int = 0  # the most stocks to request it with, halved where that failed; 0: any number
     adjustment: AdjustmentProgress = field(default_factory=AdjustmentProgress)
 
     @property
@@ -228,7 +236,7 @@ class SourceRouter:
         item.error_code = item.error_code or code
         for source in self.sources[item.source.position + 1 :]:
             if not source.is_blocked_for_long():
-                item.source, item.adjustment = source, AdjustmentProgress()
+                item.source, item.adjustment, item.batch_limit = source, AdjustmentProgress(), 0
                 return True
             self._note_skipped(item, [source])
         return False

@@ -108,11 +108,25 @@ class Teller(ByDay):
         return type(self).actions(code, since)
 
 
+class Batcher(First):
+    """Takes up to four stocks at once; `calls` records "+" between their codes."""
+
+    name = "batcher"
+    batch_size = 4
+    many: Callable[[Sequence[Request]], Any] = staticmethod(  # type: ignore[assignment]
+        lambda requests: {request.code: [make_bar()] for request in requests}
+    )
+
+    def fetch_many(self, requests: Sequence[Request]) -> Any:
+        self.calls.append("+".join(request.code for request in requests))
+        return type(self).many(requests)
+
+
 def whole_market(day: date) -> dict[str, Bar]:
     return {f"{n:06d}": make_bar(day=day) for n in range(1, STOCKS + 1)}
 
 
-SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay, Teller)
+SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay, Teller, Batcher)
 
 
 def with_scripted_sources(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:
