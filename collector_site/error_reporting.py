@@ -7,7 +7,10 @@ from types import FrameType
 from typing import Any
 
 from django.http import HttpRequest
-from django.views.debug import SafeExceptionReporterFilter
+from django.utils.safestring import SafeString, mark_safe
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+
+from tasks_app.source_settings import mask
 
 _PASSWORD_IN_URL = re.compile(r"(://[^:/@\s]*:)[^/@\s]+(?=@)")
 
@@ -34,6 +37,30 @@ class RedactingReporterFilter(SafeExceptionReporterFilter):
     ) -> ItemsView[str, Any]:
         variables = super().get_traceback_frame_variables(request, tb_frame)
         return {name: self.cleanse_setting(name, value) for name, value in variables}.items()
+
+
+class MaskingReporter(ExceptionReporter):
+    """Masks the secrets of sources wherever they occur: in messages, variables and requests."""
+
+    def get_traceback_html(self) -> SafeString:
+        return mark_safe(mask(super().get_traceback_html()))  # noqa: S308 - it was safe before
+
+    def get_traceback_text(self) -> SafeString:
+        return mark_safe(mask(super().get_traceback_text()))  # noqa: S308
+
+
+class MaskSecretsFilter(logging.Filter):
+    """Masks the secrets of sources in a record's message and traceback."""
+
+    _formatter = logging.Formatter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if (masked := mask(message)) != message:
+            record.msg, record.args = masked, ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = mask(self._formatter.formatException(record.exc_info))
+        return True
 
 
 class StripTracebackFilter(logging.Filter):

@@ -187,6 +187,7 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.CspMiddleware allows pages more
+DEFAULT_EXCEPTION_REPORTER = "collector_site.error_reporting.MaskingReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.RedactingReporterFilter"
 
 # The cluster's heartbeats live in the cache, so all processes must share it: Redis, else files.
@@ -255,9 +256,14 @@ SPECTACULAR_SETTINGS = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"strip_traceback": {"()": "collector_site.error_reporting.StripTracebackFilter"}},
+    "filters": {
+        "strip_traceback": {"()": "collector_site.error_reporting.StripTracebackFilter"},
+        "mask_secrets": {"()": "collector_site.error_reporting.MaskSecretsFilter"},
+    },
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["mask_secrets"]}
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "tasks_app": {"level": LOG_LEVEL},

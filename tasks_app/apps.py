@@ -12,6 +12,10 @@ class TasksAppConfig(AppConfig):
     def ready(self) -> None:
         from tasks_app import checks, roles  # noqa: F401
         from tasks_app.db import triggers
+        from tasks_app.lifecycle import source_settings
+        from tasks_app.sources import registry
+
+        registry.use_stored_settings(source_settings.texts)
 
         pre_migrate.connect(triggers.remove, sender=self)
         post_migrate.connect(triggers.install, sender=self)

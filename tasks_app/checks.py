@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from tasks_app.source_settings import InvalidSetting
 from tasks_app.sources import registry
@@ -27,7 +27,7 @@ def check_chains(**_: Any) -> list[CheckMessage]:
         "COLLECTOR_RATES": {name for name, _ in conf.rates},
         "COLLECTOR_DAILY_CAPS": {name for name, _ in conf.daily_caps},
     }
-    known = {*registry.BUILT_IN, *dict(conf.sources)}
+    known = registry.paths(conf).keys()
     return [
         Error(f"{setting}: there is no source “{name}” in {', '.join(sorted(known))}.", id="collector.E004")
         for setting, names in names_by_setting.items()
@@ -49,16 +49,25 @@ def check_source_settings(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_sources(**_: Any) -> list[CheckMessage]:
-    """Checks that every source of COLLECTOR_SOURCES loads as a source, and that the default source exists."""
+    """Checks that every source of COLLECTOR_SOURCES loads as a source, and that the default source exists.
+
+    A source of an installed package that can't be used is a warning: nobody may have asked for it.
+    """
     conf = settings.COLLECTOR
-    if broken := registry.broken(conf):
+    broken, named = registry.broken(conf), dict(conf.sources)
+    if errors := {name: why for name, why in broken.items() if name in named}:
         return [
-            Error(f"COLLECTOR_SOURCES: {name}: {why}.", id="collector.E002") for name, why in broken.items()
+            Error(f"COLLECTOR_SOURCES: {name}: {why}.", id="collector.E002") for name, why in errors.items()
         ]
+    left_out = {**registry.clashes(conf), **broken}
+    warnings: list[CheckMessage] = [
+        Warning(f"The installed source “{name}” is not used: {why}.", id="collector.W001")
+        for name, why in left_out.items()
+    ]
     sources = registry.available(conf)
     if conf.default_source in sources:
-        return []
+        return warnings
     message = f"COLLECTOR_DEFAULT_SOURCE: there is no source “{conf.default_source}” in {', '.join(sources)}."
     if setting := registry.hidden(conf).get(conf.default_source):
         message += f" It needs {setting}."
-    return [Error(message, id="collector.E003")]
+    return [*warnings, Error(message, id="collector.E003")]

@@ -28,6 +28,7 @@ MARKET_TIME_ZONES = {
 ADJUSTS = ("", "qfq", "hfq", "split")
 
 T = TypeVar("T")
+_SECRET_NAME = re.compile("TOKEN|KEY|SECRET|PASS|COOKIE")  # to be masked before a source declares it
 N = TypeVar("N", int, float)
 DAY, YEAR = 86_400, 31_536_000  # seconds
 MILLION, BILLION = 1_000_000, 1_000_000_000
@@ -197,6 +198,9 @@ def read(env: Env) -> Conf:
     """Returns the settings of the environment. Raises `EnvError`, which names the variable."""
     own = [setting for setting in fields(Conf) if "internal" not in setting.metadata]
     rest = {name: text for name, text in os.environ.items() if name.startswith(source_settings.PREFIX)}
+    for name, text in rest.items():
+        if _SECRET_NAME.search(name):
+            source_settings.remember_secret(text)
     with env.prefixed(source_settings.PREFIX):
         values = {setting.name: _read_setting(env, setting) for setting in own}
     return Conf(**values, environment=tuple(sorted((n, t) for n, t in rest.items() if n not in VARIABLES)))

@@ -6,6 +6,9 @@ from typing import Any
 
 from django.utils.translation import get_language, gettext_lazy as _, override
 
+from tasks_app.source_settings import mask
+
+MASKED = 10_000  # characters of a message that are searched for secrets; the rest is not stored
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 60
 
@@ -167,8 +170,11 @@ def stored_reason(code: str, **params: Any) -> str:
 
 
 def sanitize_message(message: str, most: int = 500) -> str:
-    """Returns a vendor's message as any database can store it: short, without NUL and lone surrogates."""
-    return message[:most].replace("\0", "").encode(errors="replace").decode()
+    """Returns a vendor's message as any database can store it: short, without NUL and lone surrogates.
+
+    The secrets of sources are masked: the address of a failed request may contain a token.
+    """
+    return mask(message[:MASKED])[:most].replace("\0", "").encode(errors="replace").decode()
 
 
 def bounded_repr(value: Any) -> str:

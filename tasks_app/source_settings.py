@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -169,18 +170,20 @@ def read(
     return SourceSettings(values, frozenset(each.name for each in settings if each.secret))
 
 
-_secrets: set[str] = set()
+_secrets: dict[str, list[str]] = {}  # the ways in which each is written, the longest first
 
 
 def remember_secret(text: str) -> None:
-    """Makes `mask` hide this text from now on, also as it is written in an address."""
+    """Makes `mask` hide this text from now on, also as it is written in addresses, pages and Python."""
     secret = text.strip()
     if len(secret) >= SHORTEST_SECRET:
-        _secrets.update({secret, quote(secret), quote(secret, safe="")})
+        forms = {secret, quote(secret), quote(secret, safe=""), escape(secret), repr(secret)[1:-1]}
+        _secrets[secret] = sorted(forms, key=len, reverse=True)
 
 
 def mask(text: str) -> str:
     """Returns the text without the secrets that this process knows."""
     for secret in sorted(_secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+        for form in _secrets[secret]:
+            text = text.replace(form, MASK)
     return text

@@ -63,6 +63,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Clock]":
     clock.end()
 
 
+@pytest.fixture(autouse=True)
+def no_stored_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads no stored settings of sources, which would cost a query now and then."""
+    from tasks_app.sources import registry
+
+    monkeypatch.setattr(registry, "_stored_settings", dict)
+
+
 @pytest.fixture
 def own_cache(settings: Any) -> Iterator[None]:
     """A cache of the test's own: it neither sees nor leaves a heartbeat of a worker machine."""

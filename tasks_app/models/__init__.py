@@ -13,6 +13,7 @@ from tasks_app.models.quotes import (
     SourceGate,
     SyntheticSource,
 )
+from tasks_app.models.sources import SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.uploads import ColumnMapping, Upload
@@ -37,6 +38,7 @@ __all__ = [
     "Series",
     "SilentAnswer",
     "SourceGate",
+    "SourceSetting",
     "Stock",
     "StockImport",
     "StockList",

@@ -1,16 +1,20 @@
-"""The sources by name: the built-in ones and those of COLLECTOR_SOURCES.
+"""The sources by name: the built-in ones, those of installed packages, and those of COLLECTOR_SOURCES.
+
+An installed package offers its sources as entry points of the group `collector.sources`.
 
 A source is imported from its dotted path when it is first needed. So a built-in source whose optional
 dependency is not installed is hidden, and the others work. A third party's source that can't be used is
-left out, too, and stops the commands at their start (`tasks_app.checks`).
+left out, too; one that COLLECTOR_SOURCES names stops the commands at their start (`tasks_app.checks`).
 
 A source's name is the one under which it is registered, whatever its class says.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 
 from tasks_app import source_settings
 from tasks_app.conf import Conf
@@ -18,6 +22,7 @@ from tasks_app.source_settings import LIMIT_SETTINGS, InvalidSetting
 from tasks_app.sources.base import Limits, Source, SourceError, SourceRefusal
 from tasks_app.sources.traits import InvalidSource, SourceTraits, check_source, read_traits
 
+ENTRY_POINTS = "collector.sources"
 BUILT_IN = {
     "sample": "tasks_app.sources.sample:SampleSource",
     "simulated": "tasks_app.sources.simulated.source:SimulatedSource",
@@ -45,9 +50,8 @@ def load(path: str) -> type[Source]:
 @cache
 def available(conf: Conf) -> dict[str, type[Source]]:
     """Returns the sources that can be used here, by name."""
-    paths = {**BUILT_IN, **dict(conf.sources)}
     unusable = hidden(conf).keys() | broken(conf).keys()
-    sources = {name: load(path) for name, path in paths.items() if name not in unusable}
+    sources = {name: load(path) for name, path in paths(conf).items() if name not in unusable}
     # A class that is registered under another name gets a subclass: registered twice, it makes two sources.
     return {
         name: source if source.name == name else type(source.__name__, (source,), {"name": name})
@@ -56,10 +60,46 @@ def available(conf: Conf) -> dict[str, type[Source]]:
 
 
 @cache
+def paths(conf: Conf) -> dict[str, str]:
+    """Returns where each source's class is, by the source's name. COLLECTOR_SOURCES decides."""
+    installed = {name: points[0].value for name, points in installed_sources().items()}
+    return {**installed, **BUILT_IN, **dict(conf.sources)}
+
+
+@cache
+def installed_sources() -> dict[str, tuple[EntryPoint, ...]]:
+    """Returns the entry points of installed packages, by the source's name: one, unless names clash."""
+    points: dict[str, tuple[EntryPoint, ...]] = {}
+    for point in entry_points(group=ENTRY_POINTS):
+        points[point.name] = (*points.get(point.name, ()), point)
+    return points
+
+
+def _clash(name: str, points: Sequence[EntryPoint]) -> str:
+    """Returns why an installed source can't be known by its name; "" if it can."""
+    packages = [f"{point.value} of {point.dist.name if point.dist else '?'}" for point in points]
+    if name in BUILT_IN:
+        return f"{packages[0]} has the name of a built-in source: name it in COLLECTOR_SOURCES"
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", name):
+        return f"{packages[0]} has a name other than 1 to 32 letters, digits, dots, dashes and underscores"
+    if len(packages) > 1:
+        return f"several packages have it: {', '.join(packages)}. Name one in COLLECTOR_SOURCES"
+    return ""
+
+
+@cache
 def broken(conf: Conf) -> dict[str, str]:
-    """Returns what is wrong with each source of COLLECTOR_SOURCES that can't be used, by name."""
+    """Returns what is wrong with each third party's source that can't be used, by name.
+
+    An installed source with the name of a built-in one is left out; see `clashes`.
+    """
     problems = {}
-    for name, path in conf.sources:
+    for name, path in paths(conf).items():
+        if BUILT_IN.get(name) == path:
+            continue
+        if name not in dict(conf.sources) and (clash := _clash(name, installed_sources()[name])):
+            problems[name] = clash
+            continue
         try:
             load(path)
         except InvalidSource as error:
@@ -77,7 +117,7 @@ def hidden(conf: Conf) -> dict[str, str]:
     """
     settings = {}
     for name, path in BUILT_IN.items():
-        if name in dict(conf.sources):
+        if paths(conf)[name] != path:
             continue
         try:
             needs = read_traits(load(path)).required_setting
@@ -132,7 +172,8 @@ def _make_source(name: str, conf: Conf) -> Source:
     except InvalidSetting as error:
         raise SourceRefusal(str(error), code="setting_missing") from error
     except (Exception, SystemExit) as error:  # a third party's code may raise anything
-        raise SourceRefusal(f"{type(error).__name__}: {error}", code="source_unusable") from error
+        text = source_settings.mask(f"{type(error).__name__}: {error}")
+        raise SourceRefusal(text, code="source_unusable") from error
     if source.name != name:  # its from_conf ignores the class that it is called on
         source.name = name  # type: ignore[misc]
     return source
@@ -148,7 +189,7 @@ def why_unusable(name: str, conf: Conf) -> str:
     try:
         get_source(name, conf)
     except SourceError as error:
-        return str(error) or error.code
+        return source_settings.mask(str(error)) or error.code
     return ""
 
 
@@ -186,15 +227,34 @@ def fallbacks_after(source: str, market: str, conf: Conf) -> tuple[str, ...]:
     return tuple(name for name in rest if name in sources and market in sources[name].markets)
 
 
+def clashes(conf: Conf) -> dict[str, str]:
+    """Returns why installed sources are not used that have the name of a built-in one, by name."""
+    named = dict(conf.sources)
+    taken = {name: points for name, points in installed_sources().items() if name in BUILT_IN}
+    return {name: _clash(name, points) for name, points in taken.items() if name not in named}
+
+
+def lacks_setting(name: str, conf: Conf) -> bool:
+    """Whether an available source lacks a setting that it requires, or has a malformed one."""
+    own = with_stored_settings(conf, name)
+    try:
+        source_settings.read(available(conf)[name], dict(own.environment), dict(own.stored), needs_all=True)
+    except InvalidSetting:
+        return True
+    return False
+
+
 def choose_source(market: str, conf: Conf) -> str | None:
     """Returns the source for a market where none is named; None when no source serves it.
 
-    It is the first of the market's fallback chain, then the default source, then any source that serves it.
+    It is the first of the market's fallback chain, then the default source, then any source that serves it
+    and has its settings.
     Made-up quotes are served in the synthetic market only, so no other market ever gets their source.
     """
     sources = available(conf)
     preferred = (*dict(conf.fallbacks).get(market, ()), conf.default_source)
     for name in (*preferred, *sources):
-        if name in sources and market in sources[name].markets:
+        is_served = name in sources and market in sources[name].markets
+        if is_served and (name in preferred or not lacks_setting(name, conf)):
             return name
     return None
