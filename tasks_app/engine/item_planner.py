@@ -133,19 +133,25 @@ def _call_limited(
 def fetch_stock_list_now(name: str, market: str, conf: Conf) -> StockListing:
     """Requests the list for a user who waits: a paused source is an error, a slow one is not."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    listing: StockListing = _call_now(partial(source.symbols, market, None), name, conf, "list")
+    listing: StockListing = call_now(partial(source.symbols, market, None), name, conf, "list")
     return listing
 
 
 def fetch_now(name: str, request: Request, conf: Conf) -> Answer:
     """Requests bars for a user who waits, as `fetch_stock_list_now` does."""
     source = CheckedSource(registry.get_source(name, conf), conf)
-    answer: Answer = _call_now(partial(source.fetch, request), name, conf, "bars")
+    answer: Answer = call_now(partial(source.fetch, request), name, conf, "bars")
     return answer
 
 
-def _call_now(request: Callable[[], Any], name: str, conf: Conf, capability: str) -> Any:
-    calls: CallPool[Permit] = CallPool(math.inf)
+def call_now(
+    request: Callable[[], Any], name: str, conf: Conf, capability: str, timeout: float = math.inf
+) -> Any:
+    """Makes a request through its source's limiter for a user who waits.
+
+    Returns its response. Raises `SourceError`, also for a paused source and after `timeout` seconds.
+    """
+    calls: CallPool[Permit] = CallPool(timeout)
 
     def wait(blocked: Blocked | None) -> Call[Permit] | None:
         if blocked and blocked.reason:

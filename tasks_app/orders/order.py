@@ -167,15 +167,15 @@ def _choose_market_and_source(market: str, name: str, conf: Conf) -> tuple[str, 
             available[is_synthetic].append(f"{each} ({', '.join(candidate.markets)})")
         known, made_up = "; ".join(available[False]), "; ".join(available[True])
         raise errors.NoSourceForMarket(market=market, known=known, made_up=made_up)
-    source = _get_source(chosen, conf)
+    source = get_source(chosen, conf)
     if registry.traits(chosen, conf).is_synthetic:
         market = SYNTHETIC_MARKET
     market = market or ("CN" if "CN" in source.markets else source.markets[0])
-    _check_market(market, source)
+    check_market(market, source)
     return market, source
 
 
-def _get_source(name: str, conf: Conf) -> type[Source]:
+def get_source(name: str, conf: Conf) -> type[Source]:
     """Returns the source of that name. Raises the `OrderError` that says why it can't be used here."""
     sources, broken, hidden = registry.available(conf), registry.broken(conf), registry.hidden(conf)
     if name in sources:
@@ -189,7 +189,8 @@ def _get_source(name: str, conf: Conf) -> type[Source]:
     raise errors.SourceNotInstalled(source=name)
 
 
-def _check_market(market: str, source: type[Source]) -> None:
+def check_market(market: str, source: type[Source]) -> None:
+    """Raises `MarketNotServed`."""
     if market not in source.markets:
         raise errors.MarketNotServed(source=source.name, market=market, markets=", ".join(source.markets))
 
@@ -212,7 +213,7 @@ def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
     named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
     try:
         for name in named:
-            _check_market(order.market, source := _get_source(name, conf))
+            check_market(order.market, source := get_source(name, conf))
             _check_adjust(order.adjust, source)
     except errors.OrderError as error:
         error.field = "fallbacks"

@@ -1,0 +1,91 @@
+"""`manage.py sources`: lists the sources, and checks what one of them can do here."""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
+from rich.box import SIMPLE
+from rich.table import Table
+
+from tasks_app import errors
+from tasks_app.engine import source_check
+from tasks_app.engine.source_check import CapabilityCheck
+from tasks_app.lifecycle import payloads
+from tasks_app.management import output
+from tasks_app.management.cli_errors import CollectorCommand
+from tasks_app.orders import order as orders
+from tasks_app.throttle import source_list
+from tasks_app.throttle.source_list import SourceEntry
+
+
+class Command(CollectorCommand):
+    help = "List the sources, or check what one of them can do here."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        text = "list the sources, and why some can't be used"
+        listing = verbs.add_parser("list", help=text, description=text)
+        text = "make one small request for each capability; exits with 1 unless all of them work"
+        check = verbs.add_parser("check", help=text, description=text)
+        check.add_argument("name", help="the source's name")
+        check.add_argument("--market", default="", type=str.upper, help="default: the source's first market")
+        for sub in (listing, check):
+            sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+    def run(self, *args: Any, verb: str, json: bool, no_color: bool, **options: Any) -> None:
+        self.json, self.console = json, output.console(self.stdout, no_color)
+        if verb == "list":
+            self._list()
+        else:
+            self._check(options["name"], options["market"])
+
+    def report_error(self, error: errors.CollectorError) -> None:
+        if self.json:
+            self._print_json({"detail": str(error), "code": error.code})
+
+    def _list(self) -> None:
+        entries = source_list.all_sources(settings.COLLECTOR)
+        if self.json:
+            self._print_json([asdict(entry) for entry in entries])
+            return
+        table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+        for title in (_("source"), _("markets"), _("what it has"), _("status")):
+            table.add_column(title, overflow="fold")
+        for entry in entries:
+            has = ", ".join(entry.capabilities)
+            table.add_row(entry.name, " ".join(entry.markets), has, _status_text(entry))
+        self.console.print(table)
+
+    def _check(self, name: str, market: str) -> None:
+        conf = settings.COLLECTOR
+        source = orders.get_source(name, conf)
+        market = market or source.markets[0]
+        orders.check_market(market, source)
+        checks = []
+        for check in source_check.check_source(name, market, conf):
+            checks.append(check)
+            if not self.json:
+                self.console.print(_line(check), soft_wrap=True)
+        works = all(check.works for check in checks)
+        if self.json:
+            rows = [{**asdict(check), "works": check.works} for check in checks]
+            self._print_json({"source": name, "market": market, "works": works, "checks": rows})
+        if not works:
+            raise SystemExit(1)
+
+    def _print_json(self, payload: object) -> None:
+        self.stdout.write(payloads.dumps(payload), ending="\n")
+
+
+def _line(check: CapabilityCheck) -> str:
+    name = f"{check.market} {check.capability:<8}"
+    if check.is_skipped:
+        return f"–  {name} {check.found}"
+    result = check.found if check.works else f"{check.error_code}: {check.error}"
+    return f"{'✓' if check.works else '✗'}  {name} {check.seconds:6.2f} s  {result}"
+
+
+def _status_text(entry: SourceEntry) -> str:
+    return entry.problem or _("ready")

@@ -1,0 +1,75 @@
+"""All sources, those included that can't be used here, with what they have: for pages and commands."""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from tasks_app.conf import Conf
+from tasks_app.sources import registry
+from tasks_app.sources.traits import SourceTraits
+
+
+@dataclass(frozen=True)
+class SourceEntry:
+    """A source by its name. `problem` says why it can't be used here, "" if it can.
+
+    The limits are those in force; 0: none. `capabilities` are some of `traits.CAPABILITIES`. `ready_at` is
+    when it has a day's bars, as 17:30 in its market's time; "": soon after the close.
+    """
+
+    name: str
+    problem: str = ""
+    markets: tuple[str, ...] = ()
+    adjusts: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    batch_size: int = 1
+    rate: float = 0.0
+    per_minute: int = 0
+    per_hour: int = 0
+    daily: int = 0
+    ready_at: str = ""
+    is_synthetic: bool = False
+
+
+def all_sources(conf: Conf) -> list[SourceEntry]:
+    """Returns the sources by name, the usable ones first."""
+    entries = [describe(name, conf) for name in registry.available(conf)]
+    for name, setting in registry.hidden(conf).items():
+        needs = _("It needs %(setting)s.") % {"setting": setting}
+        entries.append(SourceEntry(name, needs if setting else _("Its package is not installed.")))
+    entries += [SourceEntry(name, why) for name, why in registry.broken(conf).items()]
+    return sorted(entries, key=lambda entry: (bool(entry.problem), entry.name))
+
+
+def describe(name: str, conf: Conf) -> SourceEntry:
+    """Returns an available source's entry."""
+    source, traits, limits = (
+        registry.available(conf)[name],
+        registry.traits(name, conf),
+        registry.limits(name, conf),
+    )
+    return SourceEntry(
+        name,
+        registry.why_unusable(name, conf),
+        tuple(source.markets),
+        tuple(source.adjusts),
+        capabilities_of(traits),
+        traits.batch_size,
+        limits.rate,
+        limits.per_minute,
+        limits.per_hour,
+        limits.daily,
+        f"{traits.ready_at:%H:%M}" if traits.ready_at else "",
+        traits.is_synthetic,
+    )
+
+
+def capabilities_of(traits: SourceTraits) -> tuple[str, ...]:
+    """Returns what the source can be asked for, as `traits.CAPABILITIES` names it."""
+    further = {
+        "batch": traits.batch_size > 1,
+        "day": bool(traits.day_markets),
+        "factors": bool(traits.factor_markets),
+        "actions": bool(traits.action_markets),
+    }
+    return ("list", "bars", *(name for name, has in further.items() if has))

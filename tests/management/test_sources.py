@@ -1,0 +1,94 @@
+"""`manage.py sources`: the list, and one small request for each capability."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tasks_app.models import SourceGate
+from tasks_app.sources import registry
+from tasks_app.sources.base import Transient
+from tests.fakes import scripted_sources
+from tests.fakes.scripted_sources import Batcher, Teller, whole_market, without_token
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def sources(settings, monkeypatch):
+    """Returns a function that runs the command: its exit code and what it printed."""
+    conf = scripted_sources.with_scripted_sources(
+        settings.COLLECTOR, monkeypatch, rates=(("teller", 1000.0),)
+    )
+    settings.COLLECTOR = conf
+
+    def run(*words):
+        out = StringIO()
+        try:
+            call_command("sources", *words, stdout=out)
+        except SystemExit as stop:
+            return stop.code, out.getvalue()
+        return 0, out.getvalue()
+
+    return run
+
+
+def test_check_asks_for_each_capability_through_the_limiter(sources, monkeypatch):
+    monkeypatch.setattr(Teller, "days", staticmethod(whole_market))
+    code, text = sources("check", "teller")
+    assert (code, [line.split()[2] for line in text.splitlines()]) == (
+        0,
+        ["list", "bars", "day", "factors", "actions"],
+    )
+    assert "10 stocks" in text
+    assert SourceGate.objects.get(pk="teller").requests_today == len(Teller.calls) == 5
+
+
+def test_check_of_a_batch_asks_for_two_stocks(sources):
+    code, text = sources("check", "batcher")
+    assert code == 0
+    assert "bars of 2 stocks" in text
+    assert Batcher.calls[-1] == "000001+000002"
+
+
+def test_failed_capability_is_told_with_its_error_and_the_exit_code(sources, monkeypatch):
+    monkeypatch.setattr(Teller, "days", staticmethod(lambda day: {}))
+
+    def refuse(code):
+        raise Transient("Not now.", code="throttled")
+
+    monkeypatch.setattr(Teller, "factors", staticmethod(refuse))
+    code, text = sources("check", "teller", "--json")
+    result = json.loads(text)
+    errors = {check["capability"]: check["error_code"] for check in result["checks"]}
+    assert (code, result["works"]) == (1, False)
+    assert errors == {"list": "", "bars": "", "day": "nothing_sent", "factors": "throttled", "actions": ""}
+
+
+def test_source_that_cannot_be_made_is_told_by_its_sentence(settings, sources, monkeypatch):
+    settings.COLLECTOR = without_token(settings.COLLECTOR, monkeypatch)
+    code, text = sources("check", "first")
+    assert code == 1
+    assert "VENDOR_TOKEN is not set" in text
+    assert not SourceGate.objects.exists()
+
+
+@pytest.mark.parametrize("words", [("nowhere",), ("first", "--market", "US")])
+def test_unknown_source_and_market_are_errors(sources, words):
+    with pytest.raises(CommandError):
+        sources("check", *words)
+
+
+def test_list_names_every_source_and_what_is_missing(settings, sources):
+    broken = (*settings.COLLECTOR.sources, ("mine", "no.such:Thing"))
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=broken)
+    _code, text = sources("list", "--json")
+    entries = {entry["name"]: entry for entry in json.loads(text)}
+    assert set(registry.paths(settings.COLLECTOR)) == set(entries)
+    assert entries["first"]["problem"] == ""
+    assert "no.such:Thing can't be loaded" in entries["mine"]["problem"]
+    assert entries["batcher"]["batch_size"] == 4
+    assert "COLLECTOR_CSV_DIR" in entries["csv"]["problem"]
+    assert "batcher" in sources("list")[1]
