@@ -44,6 +44,7 @@ def _navigation() -> list[dict[str, Any]]:
             "active": lambda request: re.search("/tasks_app/collection(task|item)", request.path),
         },
         _model_link(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
+        _link(_("Sources"), "dns", "admin:sources", _can_view("tasks_app", "sourcesetting")),
     ]
     data = [
         _model_link(_("Stocks"), "list_alt", "tasks_app", "stock"),

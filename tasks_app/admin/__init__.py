@@ -14,6 +14,7 @@ from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
+from tasks_app.admin.sources import views as source_views
 from tasks_app.admin.start import views as start_views
 from tasks_app.admin.stocks import admin as stock_admin, bars, corrections
 from tasks_app.admin.tasks import admin as task_admin, items
@@ -27,6 +28,7 @@ __all__ = [
     "deletion_views",
     "items",
     "plans",
+    "source_views",
     "start_views",
     "stock_admin",
     "task_admin",
@@ -43,6 +45,6 @@ for model in apps.get_app_config("django_q").get_models():
 admin.site.index_title = _("Overview")
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
-PAGES = (dashboard_views, start_views, upload_views, deletion_views, calendar_views)
+PAGES = (dashboard_views, start_views, upload_views, deletion_views, calendar_views, source_views)
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

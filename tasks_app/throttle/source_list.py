@@ -1,11 +1,12 @@
 """All sources, those included that can't be used here, with what they have: for pages and commands."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
 
 from tasks_app.conf import Conf
 from tasks_app.sources import registry
+from tasks_app.sources.base import Limits
 from tasks_app.sources.traits import SourceTraits
 
 
@@ -23,10 +24,7 @@ class SourceEntry:
     adjusts: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     batch_size: int = 1
-    rate: float = 0.0
-    per_minute: int = 0
-    per_hour: int = 0
-    daily: int = 0
+    limits: Limits = field(default_factory=Limits)
     ready_at: str = ""
     is_synthetic: bool = False
 
@@ -55,10 +53,7 @@ def describe(name: str, conf: Conf) -> SourceEntry:
         tuple(source.adjusts),
         capabilities_of(traits),
         traits.batch_size,
-        limits.rate,
-        limits.per_minute,
-        limits.per_hour,
-        limits.daily,
+        limits,
         f"{traits.ready_at:%H:%M}" if traits.ready_at else "",
         traits.is_synthetic,
     )

@@ -25,6 +25,8 @@ def main_pages(site: Site) -> dict[str, str]:
         "bars": "/admin/tasks_app/dailybar/?q=AAPL",
         "uploads": "/admin/uploads/",
         "delete data": "/admin/delete-data/",
+        "sources": "/admin/sources/",
+        "source": "/admin/sources/akshare/",
         "calendar": "/admin/calendar/?market=CN&year=2024",
     }
 
@@ -34,4 +36,6 @@ PAGE_NAMES = (
     "uploads",
     "delete data",
     "calendar",
+    "sources",
+    "source",
 )

@@ -34,13 +34,14 @@ START = {"start", "start_estimate", "start_stocks", "start_file"}
 DELETE_DATA = {"delete_data"}
 UPLOADS = {"uploads", "upload", "upload_check"}
 CALENDAR = {"calendar"}
+SOURCES = {"sources", "source"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
 MANAGE |= {"auth_user_password_change"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
-    "reader": HOME | VIEW | CALENDAR,
-    "operator": HOME | VIEW | ACTIONS | START | CALENDAR,
-    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | CALENDAR,
+    "reader": HOME | VIEW | CALENDAR | SOURCES,
+    "operator": HOME | VIEW | ACTIONS | START | CALENDAR | SOURCES,
+    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | CALENDAR | SOURCES,
 }
 
 
@@ -77,7 +78,18 @@ def page_name(name: str) -> str:
 
 def test_every_admin_path_is_classified():
     classified = (
-        OPEN | HOME | VIEW | EDIT | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | HELPERS | CALENDAR
+        OPEN
+        | HOME
+        | VIEW
+        | EDIT
+        | ACTIONS
+        | START
+        | DELETE_DATA
+        | UPLOADS
+        | MANAGE
+        | HELPERS
+        | CALENDAR
+        | SOURCES
     )
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 

@@ -10,7 +10,7 @@ from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended, make_plan, make_user
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
-VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday")]
+VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting")]
 VERBS = ["start_task", "cancel_task", "retry_task"]
 USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
 

@@ -123,6 +123,10 @@ def describe_limits(limits: Limits) -> str:
         parts.append(_("%(count)s requests per second") % {"count": f"{limits.rate:g}"})
     elif limits.rate:
         parts.append(_("1 request every %(seconds)s s") % {"seconds": f"{1 / limits.rate:g}"})
+    if limits.per_minute:
+        parts.append(_("%(count)s a minute") % {"count": formatting.number(limits.per_minute)})
+    if limits.per_hour:
+        parts.append(_("%(count)s an hour") % {"count": formatting.number(limits.per_hour)})
     if limits.daily:
         parts.append(_("%(count)s a day") % {"count": formatting.number(limits.daily)})
     return ", ".join(parts)

@@ -1,0 +1,163 @@
+"""The pages of the sources: what each one has, why some can't be used, and its settings."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, DELETION, LogEntry
+from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from tasks_app import errors
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_SOURCES
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.start.page import describe_limits
+from tasks_app.lifecycle import source_settings
+from tasks_app.lifecycle.source_settings import SettingStatus
+from tasks_app.models import SourceSetting
+from tasks_app.models.quotes import Adjust
+from tasks_app.sources import registry
+from tasks_app.throttle import source_list
+from tasks_app.throttle.source_list import SourceEntry
+
+
+def urls() -> list[URLPattern]:
+    """Returns the paths of the pages, in the admin's namespace."""
+    wrap = admin.site.admin_view
+    return [
+        path("sources/", wrap(sources_view), name="sources"),
+        path("sources/<str:name>/", wrap(source_view), name="source"),
+    ]
+
+
+def sources_view(request: HttpRequest) -> HttpResponse:
+    """GET shows all sources, those included that can't be used here."""
+    require_permission(request, VIEW_SOURCES)
+    usable = registry.available(settings.COLLECTOR)
+    rows = [
+        {
+            **_describe(entry),
+            "link": reverse("admin:source", args=[entry.name]) if entry.name in usable else "",
+        }
+        for entry in source_list.all_sources(settings.COLLECTOR)
+    ]
+    return _render(request, "sources", _("Sources"), {"rows": rows})
+
+
+def source_view(request: HttpRequest, name: str) -> HttpResponse:
+    """GET shows a source and its settings. POST with `action` store or remove changes one of them."""
+    require_permission(request, VIEW_SOURCES)
+    if name not in registry.available(settings.COLLECTOR):
+        raise Http404
+    if request.method == "POST":
+        require_permission(request, CHANGE_SOURCES)
+        _change(request, name)
+        return redirect("admin:source", name)
+    context = {
+        "source": _describe(source_list.describe(name, settings.COLLECTOR)),
+        "rows": [_setting_row(each) for each in source_settings.statuses(name)],
+        "may_change": request.user.has_perm(CHANGE_SOURCES),
+    }
+    return _render(request, "source", name, context, [Breadcrumb(_("Sources"), reverse("admin:sources"))])
+
+
+def _change(request: HttpRequest, source: str) -> None:
+    """Stores or removes a value, and notes who did; the log never has the value itself."""
+    name, action = request.POST.get("setting", ""), request.POST.get("action")
+    try:
+        if action == "store":
+            user = request.user.get_username()
+            source_settings.store(source, name, request.POST.get("value", ""), user)
+            _log(request, source, name, CHANGE, _("Stored %(setting)s.") % {"setting": name})
+            messages.success(request, _("Stored. Workers use it within seconds."))
+        elif action == "remove" and source_settings.remove(source, name):
+            _log(request, source, name, DELETION, _("Removed %(setting)s.") % {"setting": name})
+            messages.success(request, _("Removed. The default counts again."))
+    except errors.CollectorError as error:
+        messages.error(request, str(error))
+    except KeyError:
+        raise Http404 from None
+
+
+def _log(request: HttpRequest, source: str, name: str, flag: int, message: str) -> None:
+    LogEntry.objects.create(
+        user=cast(User, request.user),
+        content_type=ContentType.objects.get_for_model(SourceSetting),
+        object_id=f"{source}/{name}",
+        object_repr=f"{source} {name}",
+        action_flag=flag,
+        change_message=message,
+    )
+
+
+def _describe(entry: SourceEntry) -> dict[str, Any]:
+    """Returns a source as both pages show it."""
+    names = {
+        "list": _("stock list"),
+        "bars": _("bars by stock"),
+        "batch": _("many stocks at once"),
+        "day": _("bars by day"),
+        "factors": _("adjustment factors"),
+        "actions": _("corporate actions"),
+    }
+    return {
+        "name": entry.name,
+        "markets": ", ".join(entry.markets),
+        "adjusts": ", ".join(str(Adjust(adjust).label) for adjust in entry.adjusts),
+        "capabilities": ", ".join(names[each] for each in entry.capabilities),
+        "limits": describe_limits(entry.limits),
+        "ready_at": entry.ready_at,
+        "status": formatting.badge("bad", "error", _("can't be used"))
+        if entry.problem
+        else formatting.badge("good", "check_circle", _("ready")),
+        "problem": entry.problem,
+    }
+
+
+def _setting_row(status: SettingStatus) -> dict[str, Any]:
+    return {
+        "name": status.setting.name,
+        "help": _(status.setting.help) if status.setting.help else "",
+        "variable": status.variable,
+        "shown": status.shown or formatting.EMPTY,
+        "origin": _origin(status),
+        "is_secret": status.setting.secret,
+        "is_stored": status.is_stored,
+        "is_fixed": status.origin == "environment",
+        "changed_by": status.changed_by,
+        "changed_at": formatting.timestamp(status.changed_at, seconds=False),
+        "problem": status.problem,
+    }
+
+
+def _origin(status: SettingStatus) -> SafeString:
+    """Returns a badge that says where the value in force comes from."""
+    if status.origin == "environment":
+        return formatting.badge("info", "terminal", _("from the environment"))
+    if status.origin == "stored":
+        return formatting.badge("good", "lock", _("stored here"))
+    if status.origin == "missing":
+        return formatting.badge("bad", "error", _("missing"))
+    return formatting.badge("plain", "tune", _("default"))
+
+
+def _render(
+    request: HttpRequest,
+    page: str,
+    title: str,
+    context: dict[str, Any],
+    trail: list[Breadcrumb] | None = None,
+) -> HttpResponse:
+    shared = {**admin.site.each_context(request), "title": title}
+    breadcrumbs = [*(trail or []), Breadcrumb(title)]
+    return TemplateResponse(
+        request, f"admin/sources/{page}.html", {**shared, "breadcrumbs": breadcrumbs, **context}
+    )

@@ -1,0 +1,93 @@
+"""The pages of the sources: what each has, and settings that are stored, masked, logged and permitted."""
+
+from dataclasses import replace
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from tasks_app.lifecycle import source_settings
+from tasks_app.models import SourceSetting
+from tasks_app.source_settings import MASK, Setting
+from tests.admin.helpers import messages_of, staff_client, text_of, url
+from tests.fakes.scripted_sources import First
+
+pytestmark = pytest.mark.django_db
+SECRET = "a-vendors-secret-token"
+
+
+@pytest.fixture(autouse=True)
+def first(settings, monkeypatch):
+    """The source `first`, which needs a token; `mine` can't be loaded."""
+    token = Setting("token", help="The key of your account.", secret=True, required=True)
+    monkeypatch.setattr(First, "settings", (token,), raising=False)
+    paths = (("first", "tests.fakes.scripted_sources:First"), ("mine", "no.such:Thing"))
+    settings.COLLECTOR = replace(settings.COLLECTOR, sources=paths, environment=())
+
+
+@pytest.fixture
+def client():
+    return staff_client("view_sourcesetting", "change_sourcesetting")
+
+
+def post(client, **fields):
+    return client.post(url("source", "first"), {"action": "store", "setting": "token", **fields}, follow=True)
+
+
+def test_list_says_what_sources_have_and_lack(client):
+    text = text_of(client.get(url("sources")))
+    assert "needs the setting COLLECTOR_FIRST_TOKEN" in text
+    assert "no.such:Thing can" in text
+    assert "bars by stock" in text
+
+
+def test_stored_secret_is_masked_and_logged_without_its_value(client):
+    response = post(client, value=SECRET)
+    text = text_of(response)
+    assert (MASK in text, SECRET in response.content.decode()) == (True, False)
+    assert "stored here" in text
+    entry = LogEntry.objects.get()
+    assert (entry.object_repr, SECRET in entry.change_message) == ("first token", False)
+    assert (SourceSetting.objects.get().changed_by, entry.user.username) == ("staff", "staff")
+
+
+def test_malformed_value_is_refused_with_its_sentence(client):
+    response = post(client, setting="rate", value="many")
+    assert "COLLECTOR_FIRST_RATE: “many” is not a number." in messages_of(response)
+    assert not SourceSetting.objects.exists()
+
+
+def test_stored_value_is_removed(client):
+    source_settings.store("first", "token", SECRET, "alice")
+    post(client, action="remove")
+    assert not SourceSetting.objects.exists()
+    assert LogEntry.objects.get().change_message == "Removed token."
+
+
+def test_value_of_the_environment_is_shown_as_such_and_not_changed(client, settings):
+    variables = (("COLLECTOR_FIRST_TOKEN", SECRET),)
+    settings.COLLECTOR = replace(settings.COLLECTOR, environment=variables)
+    response = post(client, value="another-secret")
+    text = text_of(response)
+    assert "from the environment" in text
+    assert "It is changed in the environment." in text
+    assert SECRET not in response.content.decode()
+    assert not SourceSetting.objects.exists()
+
+
+@pytest.mark.parametrize("fields", [{"setting": "nothing", "value": "x"}, {"action": "unknown"}, {}])
+def test_malformed_post_changes_nothing(client, fields):
+    assert post(client, **fields).status_code in (200, 404)
+    assert not SourceSetting.objects.exists()
+
+
+def test_viewer_sees_the_settings_and_changes_none():
+    client = staff_client("view_sourcesetting")
+    page = client.get(url("source", "first"))
+    assert "COLLECTOR_FIRST_TOKEN" in text_of(page)
+    assert b'name="value"' not in page.content
+    assert post(client, value=SECRET).status_code == 403
+    assert not SourceSetting.objects.exists()
+
+
+def test_unusable_source_has_no_page(client):
+    assert client.get(url("source", "mine")).status_code == 404
