@@ -23,7 +23,7 @@ import requests
 from requests import sessions
 from requests.adapters import HTTPAdapter
 
-from tasks_app.sources.base import Permanent, SourceError, Transient
+from tasks_app.sources.base import Permanent, SourceError, Transient, take_permit
 
 MIN_SECONDS = 0.05
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}
@@ -38,10 +38,19 @@ class CallScope:
 
     deadline: float
     responses: list[requests.Response] = field(default_factory=list)
+    sent: int = 0
 
     def seconds_left(self) -> float:
         """Returns how long a request may still take."""
         return max(self.deadline - time.monotonic(), MIN_SECONDS)
+
+    def begin_request(self) -> None:
+        """Takes a permit, but for the first request: the engine took that one. Waiting costs no time."""
+        if self.sent:
+            began = time.monotonic()
+            take_permit()
+            self.deadline += time.monotonic() - began
+        self.sent += 1
 
     def last_json(self) -> Any:
         """Returns the JSON of the last response; None without one or when it is not JSON."""
@@ -55,10 +64,11 @@ _current_scope: ContextVar[CallScope | None] = ContextVar("http_call_scope", def
 def call_scope(seconds: float) -> Iterator[CallScope]:
     """Limits all requests of this thread together to `seconds`, and records their responses.
 
-    Within another scope it ends with that one at the latest.
+    Each request but the first of a call takes a permit of the source's limits. Within another scope it ends
+    with that one at the latest.
     """
     outer, deadline = _current_scope.get(), time.monotonic() + seconds
-    scope = CallScope(min(deadline, outer.deadline) if outer else deadline)
+    scope = CallScope(min(deadline, outer.deadline), sent=outer.sent) if outer else CallScope(deadline)
     token = _current_scope.set(scope)
     try:
         yield scope
@@ -84,6 +94,7 @@ class ScopedAdapter(HTTPAdapter):
         scope = _current_scope.get()
         if scope is None:
             return super().send(request, *args, **options)
+        scope.begin_request()
         options["timeout"] = limit_timeout(options.get("timeout"), scope.seconds_left())
         response = super().send(request, *args, **options)
         scope.responses.append(response)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +17,8 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Source, UnknownStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
-from tests.fakes import baostock_server as baostock
-from tests.fakes.eastmoney_server import FakeEastmoney, listings, run_server
+from tests.fakes import baostock_server as baostock, tushare_server
+from tests.fakes.eastmoney_server import LAST, FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
 pytestmark = pytest.mark.xdist_group("contract")  # the tests share servers and clients
@@ -28,6 +28,7 @@ DATES = {
     "simulated": (date(2024, 1, 1), date(2024, 6, 30)),
     "akshare": (date(2024, 1, 1), date(2024, 6, 30)),
     "baostock": (date(2024, 1, 1), date(2024, 6, 30)),
+    "tushare": (date(2024, 1, 1), date(2024, 6, 30)),
     "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
 SERVED = [("sample", "US"), ("simulated", "SIM")]
@@ -42,11 +43,15 @@ if find_spec("akshare"):
     SERVED += [("akshare", "CN"), ("akshare", "HK"), ("akshare", "US")]
 
 
-# Sources that need a server or a folder, made by the fixtures below.
+# Sources that need a server or a folder, and what leads clients to their servers, made by the fixtures below.
 PREPARED: dict[str, Source] = {}
+ENVIRONMENTS: dict[str, dict[str, str]] = {}
 if find_spec("baostock"):
     MAKERS["baostock"] = lambda: PREPARED["baostock"]
     SERVED += [("baostock", "CN")]
+if find_spec("tushare"):
+    MAKERS["tushare"] = lambda: PREPARED["tushare"]
+    SERVED += [("tushare", "CN")]
 MAKERS["csv"] = lambda: PREPARED["csv"]
 SERVED += [("csv", "CN"), ("csv", "HK"), ("csv", "US")]
 
@@ -83,13 +88,30 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def eastmoney() -> Iterator[None]:
-    """Sends requests for Eastmoney to a fake server, which lists few stocks, since each is fetched."""
-    few = {name: listing for name, listing in listings().items() if not listing.code.startswith("SIM")}
-    with run_server(FakeEastmoney(few)) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+def web_servers() -> Iterator[None]:
+    """Runs the fake servers of vendors on the web, which list few stocks, since each is fetched."""
+    few = {
+        name: listing
+        for name, listing in listings().items()
+        if not listing.code.startswith("SIM") and listing.listed <= LAST
+    }
+    with ExitStack() as servers:
+        ENVIRONMENTS["akshare"] = servers.enter_context(run_server(FakeEastmoney(few))).environment
+        if find_spec("tushare"):
+            from tasks_app.sources.tushare.source import TushareSource
+
+            vendor = servers.enter_context(tushare_server.run_server(tushare_server.FakeTushare(few)))
+            ENVIRONMENTS["tushare"] = vendor.environment
+            PREPARED["tushare"] = TushareSource(tushare_server.TOKEN)
         yield
+
+
+@pytest.fixture(autouse=True)
+def lead_to_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends the requests of the test's source to its server."""
+    parameters = getattr(request.node, "callspec", None)
+    for name, value in ENVIRONMENTS.get(parameters.params.get("name", "") if parameters else "", {}).items():
+        monkeypatch.setenv(name, value)
 
 
 def request_for(name: str, market: str, code: str) -> Request:
