@@ -28,6 +28,8 @@ BUILT_IN = {
     "simulated": "tasks_app.sources.simulated.source:SimulatedSource",
     "akshare": "tasks_app.sources.akshare.source:AkshareSource",
     "baostock": "tasks_app.sources.baostock.source:BaostockSource",
+    "tencent": "tasks_app.sources.akshare.tencent:TencentSource",
+    "sina": "tasks_app.sources.akshare.sina:SinaSource",
     "tushare": "tasks_app.sources.tushare.source:TushareSource",
     "csv": "tasks_app.sources.csv_folder.source:CsvSource",
 }

@@ -17,7 +17,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Source, UnknownStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
-from tests.fakes import baostock_server as baostock, tushare_server
+from tests.fakes import a_share_hosts, baostock_server as baostock, tushare_server
 from tests.fakes.eastmoney_server import LAST, FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
@@ -29,6 +29,8 @@ DATES = {
     "akshare": (date(2024, 1, 1), date(2024, 6, 30)),
     "baostock": (date(2024, 1, 1), date(2024, 6, 30)),
     "tushare": (date(2024, 1, 1), date(2024, 6, 30)),
+    "tencent": (date(2024, 1, 1), date(2024, 6, 30)),
+    "sina": (date(2024, 1, 1), date(2024, 6, 30)),
     "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
 SERVED = [("sample", "US"), ("simulated", "SIM")]
@@ -41,6 +43,9 @@ MAKERS: dict[str, Callable[[], Source]] = {
 if find_spec("akshare"):
     MAKERS["akshare"] = registry.load(registry.BUILT_IN["akshare"])
     SERVED += [("akshare", "CN"), ("akshare", "HK"), ("akshare", "US")]
+    for name in ("tencent", "sina"):
+        MAKERS[name] = registry.load(registry.BUILT_IN[name])
+        SERVED += [(name, "CN")]
 
 
 # Sources that need a server or a folder, and what leads clients to their servers, made by the fixtures below.
@@ -97,6 +102,10 @@ def web_servers() -> Iterator[None]:
     }
     with ExitStack() as servers:
         ENVIRONMENTS["akshare"] = servers.enter_context(run_server(FakeEastmoney(few))).environment
+        ENVIRONMENTS["tencent"] = servers.enter_context(
+            a_share_hosts.run_server(FakeEastmoney(few))
+        ).environment
+        ENVIRONMENTS["sina"] = ENVIRONMENTS["tencent"]
         if find_spec("tushare"):
             from tasks_app.sources.tushare.source import TushareSource
 

@@ -13,7 +13,7 @@ from tasks_app.models import DailyBar
 from tasks_app.sources import registry
 from tasks_app.sources.cn_codes import SHORT, exchange_of
 from tests.factories import make_task
-from tests.fakes import baostock_server, eastmoney_server, tushare_server
+from tests.fakes import a_share_hosts, baostock_server, eastmoney_server, tushare_server
 from tests.fakes.eastmoney_server import NONE, Security, listings
 from tools.in_process import work
 
@@ -67,6 +67,12 @@ def run_tushare() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
         yield {"COLLECTOR_TUSHARE_TOKEN": tushare_server.TOKEN}, server.environment
 
 
+@contextmanager
+def run_a_share_hosts() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    with a_share_hosts.run_server(eastmoney_server.FakeEastmoney(CODES["CN"])) as server:
+        yield {}, server.environment
+
+
 @dataclass(frozen=True)
 class Vendor:
     """A source, a market of it, and what runs its stand-in: yields settings and the environment."""
@@ -74,12 +80,15 @@ class Vendor:
     source: str
     market: str
     run: Callable[[], Any]
+    package: str
 
 
 VENDORS = [
-    Vendor("akshare", "CN", run_eastmoney),
-    Vendor("baostock", "CN", run_baostock),
-    Vendor("tushare", "CN", run_tushare),
+    Vendor("akshare", "CN", run_eastmoney, "akshare"),
+    Vendor("baostock", "CN", run_baostock, "baostock"),
+    Vendor("tencent", "CN", run_a_share_hosts, "akshare"),
+    Vendor("sina", "CN", run_a_share_hosts, "akshare"),
+    Vendor("tushare", "CN", run_tushare, "tushare"),
 ]
 
 
@@ -87,7 +96,8 @@ VENDORS = [
 @pytest.mark.any_database
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: f"{vendor.source}-{vendor.market}")
 def test_stored_bars_are_equal_whatever_the_source(settings, monkeypatch, vendor):
-    pytest.importorskip(vendor.source) if find_spec(vendor.source) is None else None
+    if not find_spec(vendor.package):
+        pytest.skip(f"{vendor.package} is not installed")
     with vendor.run() as (own, environment):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
