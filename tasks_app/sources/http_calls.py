@@ -44,19 +44,24 @@ class CallScope:
         """Returns how long a request may still take."""
         return max(self.deadline - time.monotonic(), MIN_SECONDS)
 
-    def begin_request(self) -> None:
-        """Takes a permit, but for the first request: the engine took that one. Waiting costs no time."""
+    def begin_request(self, timeout: Any) -> float:
+        """Takes a permit, but for the first request: the engine took that one. Waiting costs no time.
+
+        Returns the timeout of the request, given the client's.
+        """
         if self.sent:
             began = time.monotonic()
             take_permit()
             self.deadline += time.monotonic() - began
         self.sent += 1
+        return limit_timeout(timeout, self.seconds_left())
 
     def last_json(self) -> Any:
         """Returns the JSON of the last response; None without one or when it is not JSON."""
         return json_of(self.responses[-1]) if self.responses else None
 
 
+# Any client's responses of this form can be recorded: those of requests, and of curl_cffi.
 _current_scope: ContextVar[CallScope | None] = ContextVar("http_call_scope", default=None)
 
 
@@ -87,15 +92,19 @@ def current_scope() -> CallScope:
     return scope
 
 
+def scope_of_thread() -> CallScope | None:
+    """Returns the scope of this thread's call; None outside of any."""
+    return _current_scope.get()
+
+
 class ScopedAdapter(HTTPAdapter):
     """The adapter of all Sessions; an ordinary one unless its thread is in a `call_scope`."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        scope = _current_scope.get()
+        scope = scope_of_thread()
         if scope is None:
             return super().send(request, *args, **options)
-        scope.begin_request()
-        options["timeout"] = limit_timeout(options.get("timeout"), scope.seconds_left())
+        options["timeout"] = scope.begin_request(options.get("timeout"))
         response = super().send(request, *args, **options)
         scope.responses.append(response)
         return response
@@ -113,7 +122,7 @@ def json_of(response: requests.Response | None) -> Any:
     """Returns the response's JSON; None without a response or when it is not JSON."""
     try:
         return None if response is None else response.json()
-    except requests.JSONDecodeError:
+    except ValueError:
         return None
 
 

@@ -30,6 +30,7 @@ BUILT_IN = {
     "baostock": "tasks_app.sources.baostock.source:BaostockSource",
     "tencent": "tasks_app.sources.akshare.tencent:TencentSource",
     "sina": "tasks_app.sources.akshare.sina:SinaSource",
+    "yfinance": "tasks_app.sources.yfinance.source:YahooSource",
     "tushare": "tasks_app.sources.tushare.source:TushareSource",
     "csv": "tasks_app.sources.csv_folder.source:CsvSource",
 }

@@ -17,7 +17,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Source, UnknownStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
-from tests.fakes import a_share_hosts, baostock_server as baostock, tushare_server
+from tests.fakes import a_share_hosts, baostock_server as baostock, tushare_server, yahoo_server
 from tests.fakes.eastmoney_server import LAST, FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
@@ -31,6 +31,7 @@ DATES = {
     "tushare": (date(2024, 1, 1), date(2024, 6, 30)),
     "tencent": (date(2024, 1, 1), date(2024, 6, 30)),
     "sina": (date(2024, 1, 1), date(2024, 6, 30)),
+    "yfinance": (date(2024, 1, 1), date(2024, 6, 30)),
     "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
 SERVED = [("sample", "US"), ("simulated", "SIM")]
@@ -54,6 +55,9 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {}
 if find_spec("baostock"):
     MAKERS["baostock"] = lambda: PREPARED["baostock"]
     SERVED += [("baostock", "CN")]
+if find_spec("yfinance"):
+    MAKERS["yfinance"] = registry.load(registry.BUILT_IN["yfinance"])
+    SERVED += [("yfinance", "CN"), ("yfinance", "HK"), ("yfinance", "US")]
 if find_spec("tushare"):
     MAKERS["tushare"] = lambda: PREPARED["tushare"]
     SERVED += [("tushare", "CN")]
@@ -100,16 +104,22 @@ def web_servers() -> Iterator[None]:
         for name, listing in listings().items()
         if not listing.code.startswith("SIM") and listing.listed <= LAST
     }
+    fewest = {
+        name: few[name] for name in ("1.600000", "0.920002", "0.300750", "116.00700", "105.AAPL", "106.BRK_B")
+    }
     with ExitStack() as servers:
         ENVIRONMENTS["akshare"] = servers.enter_context(run_server(FakeEastmoney(few))).environment
         ENVIRONMENTS["tencent"] = servers.enter_context(
-            a_share_hosts.run_server(FakeEastmoney(few))
+            a_share_hosts.run_server(FakeEastmoney({**fewest, "0.000001": few["0.000001"]}))
         ).environment
         ENVIRONMENTS["sina"] = ENVIRONMENTS["tencent"]
+        ENVIRONMENTS["yfinance"] = servers.enter_context(
+            yahoo_server.run_server(yahoo_server.FakeYahoo(fewest))
+        ).environment
         if find_spec("tushare"):
             from tasks_app.sources.tushare.source import TushareSource
 
-            vendor = servers.enter_context(tushare_server.run_server(tushare_server.FakeTushare(few)))
+            vendor = servers.enter_context(tushare_server.run_server(tushare_server.FakeTushare(fewest)))
             ENVIRONMENTS["tushare"] = vendor.environment
             PREPARED["tushare"] = TushareSource(tushare_server.TOKEN)
         yield
