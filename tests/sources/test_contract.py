@@ -107,10 +107,11 @@ def web_servers() -> Iterator[None]:
     fewest = {
         name: few[name] for name in ("1.600000", "0.920002", "0.300750", "116.00700", "105.AAPL", "106.BRK_B")
     }
+    boards = fewest | {name: few[name] for name in ("0.000001", "1.688001")}  # each exchange's list has some
     with ExitStack() as servers:
         ENVIRONMENTS["akshare"] = servers.enter_context(run_server(FakeEastmoney(few))).environment
         ENVIRONMENTS["tencent"] = servers.enter_context(
-            a_share_hosts.run_server(FakeEastmoney({**fewest, "0.000001": few["0.000001"]}))
+            a_share_hosts.run_server(FakeEastmoney(boards))
         ).environment
         ENVIRONMENTS["sina"] = ENVIRONMENTS["tencent"]
         ENVIRONMENTS["yfinance"] = servers.enter_context(
