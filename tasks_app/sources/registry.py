@@ -32,6 +32,7 @@ BUILT_IN = {
     "sina": "tasks_app.sources.akshare.sina:SinaSource",
     "yfinance": "tasks_app.sources.yfinance.source:YahooSource",
     "tushare": "tasks_app.sources.tushare.source:TushareSource",
+    "tiingo": "tasks_app.sources.tiingo:TiingoSource",
     "csv": "tasks_app.sources.csv_folder.source:CsvSource",
 }
 

@@ -17,7 +17,13 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Source, UnknownStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
-from tests.fakes import a_share_hosts, baostock_server as baostock, tushare_server, yahoo_server
+from tests.fakes import (
+    a_share_hosts,
+    baostock_server as baostock,
+    tiingo_server,
+    tushare_server,
+    yahoo_server,
+)
 from tests.fakes.eastmoney_server import LAST, FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
@@ -32,6 +38,7 @@ DATES = {
     "tencent": (date(2024, 1, 1), date(2024, 6, 30)),
     "sina": (date(2024, 1, 1), date(2024, 6, 30)),
     "yfinance": (date(2024, 1, 1), date(2024, 6, 30)),
+    "tiingo": (date(2024, 1, 1), date(2024, 6, 30)),
     "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
 SERVED = [("sample", "US"), ("simulated", "SIM")]
@@ -58,6 +65,9 @@ if find_spec("baostock"):
 if find_spec("yfinance"):
     MAKERS["yfinance"] = registry.load(registry.BUILT_IN["yfinance"])
     SERVED += [("yfinance", "CN"), ("yfinance", "HK"), ("yfinance", "US")]
+if find_spec("requests"):
+    MAKERS["tiingo"] = lambda: PREPARED["tiingo"]
+    SERVED += [("tiingo", "US")]
 if find_spec("tushare"):
     MAKERS["tushare"] = lambda: PREPARED["tushare"]
     SERVED += [("tushare", "CN")]
@@ -117,6 +127,12 @@ def web_servers() -> Iterator[None]:
         ENVIRONMENTS["yfinance"] = servers.enter_context(
             yahoo_server.run_server(yahoo_server.FakeYahoo(fewest))
         ).environment
+        if find_spec("requests"):
+            from tasks_app.sources.tiingo import TiingoSource
+
+            tiingo = servers.enter_context(tiingo_server.run_server(tiingo_server.FakeTiingo(fewest)))
+            ENVIRONMENTS["tiingo"] = tiingo.environment
+            PREPARED["tiingo"] = TiingoSource(tiingo_server.TOKEN, 60.0)
         if find_spec("tushare"):
             from tasks_app.sources.tushare.source import TushareSource
 
@@ -160,7 +176,7 @@ def test_listed_codes_are_unique_and_well_formed(name: str, market: str) -> None
     assert len({symbol.code for symbol in symbols}) == len(symbols) > 0
     for symbol in symbols:
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,16}", symbol.code)
-        assert symbol.name or name == "csv"  # files have none
+        assert symbol.name or name in ("csv", "tiingo")  # whose lists have none
         assert symbol.exchange or (name, market) == ("csv", "US")
 
 

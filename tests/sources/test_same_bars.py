@@ -14,7 +14,14 @@ from tasks_app.models import DailyBar
 from tasks_app.sources import registry
 from tasks_app.sources.cn_codes import SHORT, exchange_of
 from tests.factories import make_task
-from tests.fakes import a_share_hosts, baostock_server, eastmoney_server, tushare_server, yahoo_server
+from tests.fakes import (
+    a_share_hosts,
+    baostock_server,
+    eastmoney_server,
+    tiingo_server,
+    tushare_server,
+    yahoo_server,
+)
 from tests.fakes.eastmoney_server import NONE, Security, listings
 from tools.in_process import work
 
@@ -81,6 +88,12 @@ def run_yahoo(market: str) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
         yield {}, server.environment
 
 
+@contextmanager
+def run_tiingo() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+    with tiingo_server.run_server(tiingo_server.FakeTiingo(CODES["US"])) as server:
+        yield {"COLLECTOR_TIINGO_TOKEN": tiingo_server.TOKEN}, server.environment
+
+
 @dataclass(frozen=True)
 class Vendor:
     """A source, a market of it, and what runs its stand-in: yields settings and the environment."""
@@ -100,6 +113,7 @@ VENDORS = [
     Vendor("yfinance", "CN", partial(run_yahoo, "CN"), "yfinance"),
     Vendor("akshare", "US", partial(run_eastmoney, "US"), "akshare"),
     Vendor("yfinance", "US", partial(run_yahoo, "US"), "yfinance"),
+    Vendor("tiingo", "US", run_tiingo, "requests"),
 ]
 
 
@@ -136,7 +150,7 @@ def test_stored_bars_are_equal_whatever_the_source(settings, monkeypatch, vendor
     for code, security in stocks.items():
         stored = list(DailyBar.objects.filter(symbol=code).order_by("day").values_list(*columns))
         expected = expected_bars(security, vendor.market)
-        if vendor.source == "yfinance":  # it sends no amounts
+        if vendor.source in ("yfinance", "tiingo"):  # they send no amounts
             expected = [(*bar[:-1], None) for bar in expected]
         assert stored == expected, code
 

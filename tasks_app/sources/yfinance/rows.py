@@ -67,9 +67,9 @@ def parse_bars(table: Any, splits: list[Split]) -> Iterator[Bar]:
     rows = zip(table.index, *(table[name].tolist() for name in columns), strict=True)
     for moment, opened, high, low, close, volume in rows:
         ratio = float(split_after(moment.date(), splits))
-        prices = (_plain(price * ratio) for price in (opened, high, low, close))
+        opened, high, low, close = (_plain(price * ratio) for price in (opened, high, low, close))
         shares = cast(int, volume) if math.isnan(volume) else round(volume / ratio)
-        yield Bar(moment.date(), *prices, volume=shares)  # type: ignore[misc, arg-type]
+        yield Bar(moment.date(), opened, high, low, close, volume=shares)
 
 
 def parse_actions(chart: dict[str, Any], zone: str) -> Iterator[CorporateAction]:
