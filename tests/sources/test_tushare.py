@@ -1,7 +1,9 @@
 """Tushare's real client, unpatched, against a fake server: by itself, and through the whole engine."""
 
+import inspect
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,10 @@ def fetch_error(code="600000", source=None):
     with pytest.raises(SourceError, match=r"\w") as caught:
         fetch(code, source)
     return caught.value
+
+
+def test_source_is_a_short_example():
+    assert len(Path(inspect.getfile(TushareSource)).read_text().splitlines()) < 90
 
 
 def test_lots_and_thousands_become_shares_and_yuan(vendor):

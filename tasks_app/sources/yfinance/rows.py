@@ -65,9 +65,9 @@ def parse_bars(table: Any, splits: list[Split]) -> Iterator[Bar]:
     """Yields the table's bars, without the effect of these later splits."""
     columns = ("Open", "High", "Low", "Close", "Volume")
     rows = zip(table.index, *(table[name].tolist() for name in columns), strict=True)
-    for moment, opened, high, low, close, volume in rows:
+    for moment, *prices, volume in rows:
         ratio = float(split_after(moment.date(), splits))
-        opened, high, low, close = (_plain(price * ratio) for price in (opened, high, low, close))
+        opened, high, low, close = (_plain(price * ratio) for price in prices)
         shares = cast(int, volume) if math.isnan(volume) else round(volume / ratio)
         yield Bar(moment.date(), opened, high, low, close, volume=shares)
 
