@@ -16,7 +16,7 @@ from tests.fakes.a_share_hosts import run_server
 from tests.fakes.eastmoney_server import LAST, sessions
 
 pytest.importorskip("akshare", reason="akshare is not installed: pip install -r requirements-akshare.txt")
-from tasks_app.sources.akshare.a_shares import shares_in_a_volume
+from tasks_app.sources.akshare.a_share_frames import shares_in_a_volume
 from tasks_app.sources.akshare.sina import SinaSource
 from tasks_app.sources.akshare.tencent import TencentSource
 

@@ -4,24 +4,19 @@ Both send unadjusted bars; the amounts must prove the unit of each response's vo
 computed from Sina's factors.
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import date
 from importlib.util import find_spec
-from statistics import median
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from tasks_app.conf import Conf
-from tasks_app.sources.akshare.errors import interface_changed
-from tasks_app.sources.akshare.frames import join_names, parse_number, parse_volume
 from tasks_app.sources.akshare.source import SHARE_OF_TIMEOUT, any_weekday
 from tasks_app.sources.akshare.throttle_probe import NoData, ThrottleProbe
 from tasks_app.sources.base import (
     Answer,
     Bar,
     Factor,
-    Permanent,
     Request,
     Symbol,
     UnknownStock,
@@ -36,7 +31,6 @@ if find_spec("akshare") is None:
 if TYPE_CHECKING:
     from tasks_app.sources.http_calls import CallScope
 
-COLUMNS = ("date", "open", "high", "low", "close", "volume", "amount", "turnover")
 BOARDS = ("60", "68", "00", "30", "4", "8", "92")  # the clients' prices have two decimals, too few for funds
 PROBED_DAYS = (date(2024, 1, 2), date(2024, 12, 31))  # on which the stocks of the probe had bars
 
@@ -117,37 +111,3 @@ def vendor_symbol(code: str) -> str:
     if not exchange or not code.startswith(BOARDS):
         raise UnknownStock(f"“{code}” is not the six-digit code of an A-share, as 600000 is.")
     return f"{SHORT[exchange]}{code}"
-
-
-def parse_bars(frame: Any, vendor: str) -> list[Bar]:
-    """Returns the bars of a table, in shares, yuan and percent.
-
-    Which of the volumes are lots is proven by the amounts. Raises `Permanent` for missing columns, and for
-    volumes that are neither.
-    """
-    if missing := [name for name in COLUMNS if name not in frame.columns]:
-        raise interface_changed(f"missing columns: {join_names(missing)}", vendor)
-    rows = list(zip(*(frame[name].tolist() for name in COLUMNS), strict=True))
-    lot = shares_in_a_volume(rows, vendor)
-    return [
-        Bar(
-            *(day, opened, high, low, close),
-            volume=parse_volume(volume, lot),
-            amount=parse_number(amount),
-            turnover=None if (part := parse_number(turnover)) is None else round(part * 100, 4),
-        )
-        for day, opened, high, low, close, volume, amount, turnover in rows
-    ]
-
-
-def shares_in_a_volume(rows: Sequence[Sequence[Any]], vendor: str) -> float:
-    """Returns what to multiply volumes by: 1, 100, or 0.01 where the client took shares for lots."""
-    traded = [(volume, amount, close) for *_, close, volume, amount, _ in rows if volume > 0 and amount > 0]
-    if not traded:
-        return 1.0
-    ratio = median(amount / volume / close for volume, amount, close in traded)
-    lot = min((0.01, 1.0, 100.0), key=lambda lot: abs(math.log(ratio / lot)))
-    if not 0.5 < ratio / lot < 2:
-        text = f"{vendor}'s volumes have changed their unit: amount ÷ volume is {ratio:.3g} times the price."
-        raise Permanent(text, code="units_changed")
-    return lot

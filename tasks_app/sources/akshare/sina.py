@@ -3,7 +3,7 @@
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks_app.sources.akshare.a_shares import ASharesSource, parse_bars
+from tasks_app.sources.akshare.a_shares import ASharesSource
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Bar, Permanent
 
@@ -24,6 +24,7 @@ class SinaSource(ASharesSource):
         import akshare
 
         from tasks_app.sources.akshare import calls
+        from tasks_app.sources.akshare.a_share_frames import parse_bars
 
         try:
             # The whole history: the client fills days on which only the number of shares changed, and drops

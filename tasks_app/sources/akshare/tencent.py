@@ -8,7 +8,7 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
-from tasks_app.sources.akshare.a_shares import ASharesSource, parse_bars
+from tasks_app.sources.akshare.a_shares import ASharesSource
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Bar, Permanent
 
@@ -27,6 +27,7 @@ class TencentSource(ASharesSource):
         import akshare
 
         from tasks_app.sources.akshare import calls
+        from tasks_app.sources.akshare.a_share_frames import parse_bars
 
         try:
             # With dashes, or the client would ask for all years up to now.
