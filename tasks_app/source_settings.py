@@ -33,6 +33,11 @@ class InvalidSetting(ValueError):
     """A setting's value is malformed or missing; the message names its variable and never a secret."""
 
 
+def gettext_noop(message: str) -> str:
+    """Marks a built-in source's sentence to be translated where it is shown: this module knows no Django."""
+    return message
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting of a source.
@@ -76,7 +81,7 @@ LIMIT_SETTINGS = (
     Setting(
         "rate",
         float,
-        "Requests per second over all workers and hosts; 0: no limit.",
+        gettext_noop("Requests per second over all workers and hosts; 0: no limit."),
         0.0,
         lowest=0,
         highest=1e6,
@@ -84,16 +89,26 @@ LIMIT_SETTINGS = (
     Setting(
         "per_minute",
         int,
-        "Permits per minute over all workers and hosts; 0: no limit.",
+        gettext_noop("Permits per minute over all workers and hosts; 0: no limit."),
         0,
         lowest=0,
         highest=1e9,
     ),
     Setting(
-        "per_hour", int, "Permits per hour over all workers and hosts; 0: no limit.", 0, lowest=0, highest=1e9
+        "per_hour",
+        int,
+        gettext_noop("Permits per hour over all workers and hosts; 0: no limit."),
+        0,
+        lowest=0,
+        highest=1e9,
     ),
     Setting(
-        "daily", int, "Permits per day over all workers and hosts; 0: no limit.", 0, lowest=0, highest=1e9
+        "daily",
+        int,
+        gettext_noop("Permits per day over all workers and hosts; 0: no limit."),
+        0,
+        lowest=0,
+        highest=1e9,
     ),
 )
 

@@ -16,6 +16,7 @@ from tasks_app.admin.access.permissions import START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.start.forms import FURTHER_HELP
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.db.functions import database_now
@@ -32,7 +33,16 @@ else:
     from unfold.admin import ModelAdmin
 
 
-ORDER_FIELDS = ["market", "source", "adjust", "days", "codes", "full_collection_mode", "force_update"]
+ORDER_FIELDS = [
+    "market",
+    "source",
+    "further",
+    "adjust",
+    "days",
+    "codes",
+    "full_collection_mode",
+    "force_update",
+]
 
 
 def state(plan: CollectionPlan) -> SafeString:
@@ -69,6 +79,12 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
     """A plan as staff fill it in. Its order must be valid today."""
 
     source = forms.ChoiceField(label=_("Source"), widget=UnfoldAdminSelectWidget)
+    further = forms.CharField(
+        label=_("Further sources"),
+        help_text=FURTHER_HELP,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+    )
     at = forms.TimeField(
         label=_("Time of day"),
         help_text=_("In the market's time zone. Sources publish the day's bars some time after the close."),
@@ -94,26 +110,29 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         names: Any = self.fields["source"]
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
         self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR) or ""
+        self.fields["further"].initial = orders.write_fallbacks(self.instance.fallbacks)
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())
 
     def clean(self) -> dict[str, Any]:
         """Reports the errors of an order at their fields."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
         if not self.errors:
+            self.instance.fallbacks = orders.parse_fallbacks(data["further"])
             self.instance.stock_codes = code_lists.split_codes(data["codes"]) or None
             self._validate_order(data)
         return data
 
     def _validate_order(self, data: dict[str, Any]) -> None:
-        fields = {name: data[name] for name in ORDER_FIELDS if name != "codes"}
-        plan = CollectionPlan(**fields, stock_codes=self.instance.stock_codes)
+        fields = {name: data[name] for name in ORDER_FIELDS if name not in ("codes", "further")}
+        lists = {"stock_codes": self.instance.stock_codes, "fallbacks": self.instance.fallbacks}
+        plan = CollectionPlan(**fields, **lists)
         try:
             order = plans.build_order(plan, database_now())
             resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
             orders.require_market(order, resolved)
             orders.require_usable_source(resolved, settings.COLLECTOR)
         except errors.OrderError as error:
-            field = "codes" if error.field == "stock_codes" else error.field
+            field = {"stock_codes": "codes", "fallbacks": "further"}.get(error.field, error.field)
             self.add_error(field if field in self.fields else None, str(error))
             return
         self.instance.stock_codes = list(resolved.stock_codes or ()) or None

@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from tasks_app.conf import Conf
 from tasks_app.engine import item_planner
@@ -68,62 +71,55 @@ class _SourceCheck:
         self.codes: Sequence[str] = WELL_KNOWN.get(market, ())
 
     def run(self) -> Iterator[CapabilityCheck]:
-        yield self._make("list", self._read_list)
+        source, market, traits = self.source, self.market, self.traits
+        yield self._make("list", partial(source.symbols, market), self._describe_list)
         if not self.codes:
             return
-        code = self.codes[0]
-        yield self._make("bars", lambda: _bars(self.source.fetch(self._request(code))))
-        if self.traits.batch_size > 1:
-            yield self._make("batch", self._fetch_many)
-        if self.traits.serves_days(self.market, self.adjust):
+        requests = [self._request(code) for code in self.codes]
+        yield self._make("bars", partial(source.fetch, requests[0]), _describe_bars)
+        if traits.batch_size > 1:
+            yield self._make("batch", partial(source.fetch_many, requests), _describe_batch)
+        if traits.serves_days(market, self.adjust):
             yield self._check_day()
-        if self.market in self.traits.factor_markets:
-            yield self._make(
-                "factors", lambda: f"{len(self.source.fetch_factors(self.market, code))} factors"
-            )
-        if self.market in self.traits.action_markets:
-            yield self._make(
-                "actions",
-                lambda: f"{len(self.source.fetch_actions(self.market, code, None))} corporate actions",
-            )
+        code = self.codes[0]
+        if market in traits.factor_markets:
+            factors = _("%(count)s factors")
+            yield self._make("factors", partial(source.fetch_factors, market, code), _counter(factors))
+        if market in traits.action_markets:
+            actions = _("%(count)s corporate actions")
+            yield self._make("actions", partial(source.fetch_actions, market, code, None), _counter(actions))
 
-    def _make(self, capability: str, request: Callable[[], str]) -> CapabilityCheck:
-        """Makes one request. `request` returns what it brought, "" for nothing at all."""
+    def _make(
+        self, capability: str, request: Callable[[], Any], describe: Callable[[Any], str]
+    ) -> CapabilityCheck:
+        """Makes one request. `describe` says what it brought, "" for nothing at all."""
         began, found, code, error = time.monotonic(), "", "", ""
         try:
             timeout = self.conf.fetch_timeout
-            found = item_planner.call_now(request, self.name, self.conf, capability, timeout)
+            found = describe(item_planner.call_now(request, self.name, self.conf, capability, timeout))
             if not found:
-                code, error = NOTHING_SENT, "The source sent nothing at all."
+                code, error = NOTHING_SENT, _("The source sent nothing at all.")
         except SourceError as failure:
             code, error = failure.code, sanitize_message(str(failure))
         return CapabilityCheck(capability, self.market, time.monotonic() - began, found, code, error)
 
-    def _read_list(self) -> str:
-        symbols = self.source.symbols(self.market)
-        if symbols:
-            self.codes = _choose(symbols, self.market)
-        return f"{len(symbols):,} stocks" if symbols else ""
-
-    def _fetch_many(self) -> str:
-        answers: Mapping[str, Any] = self.source.fetch_many([self._request(code) for code in self.codes])
-        for answer in answers.values():
-            if isinstance(answer, SourceError):
-                raise answer
-        return f"bars of {len(answers)} stocks" if any(answers.values()) else ""
+    def _describe_list(self, symbols: Sequence[Symbol]) -> str:
+        if not symbols:
+            return ""
+        self.codes = _choose(symbols, self.market)
+        return _("%(count)s stocks") % {"count": f"{len(symbols):,}"}
 
     def _check_day(self) -> CapabilityCheck:
         days = trading_days_for(self.market, self.name)
         day = days.expected_before(days.last_closed + timedelta(days=1))
         if self.traits.selects_days and not self.source.offers_day(self.market, day):
-            text = f"it does not offer {day} now"
+            text = _("it does not offer %(day)s now") % {"day": day}
             return CapabilityCheck("day", self.market, found=text, is_skipped=True)
-
-        def fetch() -> str:
-            bars = self.source.fetch_day(self.market, day, self.adjust)
-            return f"bars of {len(bars):,} stocks on {day}" if bars else ""
-
-        return self._make("day", fetch)
+        text = _("bars of %(count)s stocks on %(day)s")
+        request = partial(self.source.fetch_day, self.market, day, self.adjust)
+        return self._make(
+            "day", request, lambda bars: text % {"count": f"{len(bars):,}", "day": day} if bars else ""
+        )
 
     def _request(self, code: str) -> Request:
         last = trading_days_for(self.market, self.name).last_closed
@@ -139,5 +135,21 @@ def _choose(symbols: Sequence[Symbol], market: str) -> list[str]:
     return list(dict.fromkeys([*known, *listed[:2]]))[:2]
 
 
-def _bars(answer: Answer) -> str:
-    return f"{len(answer)} bars from {answer[0].day} to {answer[-1].day}" if answer else ""
+def _describe_bars(answer: Answer) -> str:
+    if not answer:
+        return ""
+    params = {"count": len(answer), "first": answer[0].day, "last": answer[-1].day}
+    return _("%(count)s bars from %(first)s to %(last)s") % params
+
+
+def _describe_batch(answers: Mapping[str, Answer | SourceError]) -> str:
+    """Raises the error of a stock, if there is one."""
+    for answer in answers.values():
+        if isinstance(answer, SourceError):
+            raise answer
+    return _("bars of %(count)s stocks") % {"count": len(answers)} if any(answers.values()) else ""
+
+
+def _counter(text: str) -> Callable[[Sequence[Any]], str]:
+    """Returns what counts an answer; a stock may well have no factors and corporate actions."""
+    return lambda rows: text % {"count": len(rows)}

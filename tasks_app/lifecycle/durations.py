@@ -25,9 +25,14 @@ def format_duration(length: timedelta) -> str:
 
 
 def format_estimate(low: timedelta | None, high: timedelta | None) -> str:
-    """Returns a range in two digits: "2–3 min", "50 s – 2 min", "about 4 h"; "" for an unknown one."""
-    if low is None or high is None:
+    """Returns a range in two digits: "2–3 min", "50 s – 2 min", "about 4 h"; "" for an unknown one.
+
+    A range whose end alone is unknown is "at least 6 h".
+    """
+    if low is None:
         return ""
+    if high is None:
+        return _("at least %(time)s") % {"time": _format(*_round(low))}
     first, last = _round(low), _round(high)
     if first == last:
         return _("about %(time)s") % {"time": _format(*first)}

@@ -41,6 +41,7 @@ class CollectionPlan(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     market = models.CharField(_("market"), max_length=3, choices=Market)
     source = models.CharField(_("source"), max_length=32)
+    fallbacks = models.JSONField(_("further sources"), null=True, blank=True)  # None: those of the settings
     adjust = models.CharField(_("adjustment"), max_length=5, choices=Adjust, blank=True, default="")
     days = models.PositiveIntegerField(
         _("days back"), default=30, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_DAYS)]

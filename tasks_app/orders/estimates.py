@@ -5,6 +5,7 @@ from datetime import timedelta
 from statistics import quantiles
 
 from tasks_app.conf import Conf
+from tasks_app.market import calendars
 from tasks_app.models import CollectionTask, Series, StockList
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
@@ -21,8 +22,10 @@ DAY_SECONDS = 86_400.0
 class Estimate:
     """An estimate; None means unknown. `stocks` is an upper bound: stored days are not requested again.
 
-    `low` to `high` is the duration by the middle half of the paces of the source's last `tasks` tasks (so
-    a single outlier does not widen it), and by the source's `limits`. `unknown` are codes left out.
+    `low` to `high` is the duration by the middle half of the paces of the source's last `tasks` tasks of the
+    same kind (so a single outlier does not widen it), and by the source's `limits`. Without such tasks `low`
+    is what the limits leave for the requests that are needed in any case, and `high` is unknown. `unknown`
+    are codes left out.
     """
 
     stocks: int | None = None
@@ -39,10 +42,12 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     known, unknown = orders.split_known(order, conf)
     stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
+    needed = 0
     if requests is not None:
-        requests += _adjustment_requests(order, stocks or 0, conf)
-    paces, limits = _recent_paces(order.source), registry.limits(order.source, conf)
-    low, high = _duration(stocks or 0, requests or 0, paces, limits)
+        further = _adjustment_requests(order, stocks or 0, conf)
+        requests, needed = requests + further, _needed_requests(order, stocks or 0, conf) + further
+    paces, limits = _recent_paces(order), registry.limits(order.source, conf)
+    low, high = _duration(stocks or 0, needed, paces, limits)
     return Estimate(stocks, requests, low, high, len(paces), limits, unknown)
 
 
@@ -57,19 +62,44 @@ def _adjustment_requests(order: Order, stocks: int, conf: Conf) -> int:
     return contents * (stocks if order.force_update else max(0, stocks - stored.count()))
 
 
+def _needed_requests(order: Order, stocks: int, conf: Conf) -> int:
+    """Returns the requests for bars that are made in any case: of all stocks anew, or of those without bars.
+
+    By day, and in batches, there are fewer.
+    """
+    traits = registry.traits(order.source, conf)
+    needed = stocks
+    if not order.force_update:
+        stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
+        needed = max(0, stocks - stored.count())
+    days = (order.end_date - order.start_date).days + 1
+    may_go_by_day = traits.serves_days(order.market, order.adjust) and stocks >= conf.by_day_from
+    if may_go_by_day and days <= 3 * conf.days_at_once + 30:  # else the stocks are requested one by one
+        weekdays = len(calendars.weekdays(order.start_date, order.end_date))
+        return min(needed, weekdays) if weekdays <= 2 * conf.days_at_once else 0
+    return -(-needed // traits.batch_size)
+
+
+def least_seconds(requests: int, limits: Limits) -> float:
+    """Returns the seconds that a source's limits leave for so many requests."""
+    if not requests:
+        return 0.0
+    quotas = ((limits.per_minute, 60.0), (limits.per_hour, 3600.0), (limits.daily, DAY_SECONDS))
+    waits = [(requests - 1) // most * seconds for most, seconds in quotas if most]
+    return max([requests / limits.rate if limits.rate else 0.0, *waits])
+
+
 def _duration(
-    stocks: int, requests: int, paces: list[float], limits: Limits
-) -> tuple[timedelta, timedelta] | tuple[None, None]:
+    stocks: int, needed: int, paces: list[float], limits: Limits
+) -> tuple[timedelta | None, timedelta | None]:
     """Returns the shortest and the longest duration, never shorter than the limits allow."""
-    at_rate = requests / limits.rate if limits.rate else 0.0
-    nights = (requests - 1) // limits.daily if limits.daily and requests else 0
-    least = max(at_rate, nights * DAY_SECONDS)
+    least = least_seconds(needed, limits)
     if not stocks or not (paces or least):
         return None, None
-    low, high = least, least * 2
-    if paces:
-        slow, _, fast = quantiles(paces, n=4, method="inclusive") if len(paces) > 1 else paces * 3
-        low, high = stocks / fast / SLACK, stocks / slow * SLACK
+    if not paces:
+        return timedelta(seconds=least), None
+    slow, _, fast = quantiles(paces, n=4, method="inclusive") if len(paces) > 1 else paces * 3
+    low, high = stocks / fast / SLACK, stocks / slow * SLACK
     return timedelta(seconds=max(low, least)), timedelta(seconds=max(high, least * SLACK))
 
 
@@ -85,9 +115,13 @@ def _listed_stocks(order: Order) -> int | None:
     return max(0, size - done)
 
 
-def _recent_paces(source: str) -> list[float]:
-    """Returns the stocks per second of the source's last representative tasks."""
-    newest = CollectionTask.objects.filter(source=source).order_by("-start_time", "-id")
+def _recent_paces(order: Order) -> list[float]:
+    """Returns the stocks per second of the source's last representative tasks of the order's kind.
+
+    A task that requests everything again is much slower than one that finds most days stored.
+    """
+    alike = CollectionTask.objects.filter(source=order.source, force_update=order.force_update)
+    newest = alike.order_by("-start_time", "-id")
     rows = newest.values_list("processed_stocks", "planned_at", "end_time")[:TASKS_READ]
     paces = [
         (processed >= REPRESENTATIVE, processed / max(0.1, (ended - planned).total_seconds()))

@@ -1,5 +1,6 @@
 """Orders: what a user asks to have collected. An order is resolved and checked before it becomes a task."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -199,6 +200,20 @@ def _check_adjust(adjust: str, source: type[Source]) -> None:
     if adjust not in source.adjusts:
         served = ", ".join(f"“{each}”" if each else _("“” (unadjusted)") for each in source.adjusts)
         raise errors.AdjustNotServed(source=source.name, adjust=adjust, adjusts=served)
+
+
+NO_FALLBACKS = "none"
+
+
+def parse_fallbacks(text: str) -> tuple[str, ...] | None:
+    """Returns the further sources that a form's text names, in its order; None if it leaves them open."""
+    names = tuple(filter(None, re.split(r"[\s,，>]+", text)))
+    return () if names == (NO_FALLBACKS,) else names or None
+
+
+def write_fallbacks(names: Sequence[str] | None) -> str:
+    """Returns the text that `parse_fallbacks` reads as these sources."""
+    return "" if names is None else ", ".join(names) or NO_FALLBACKS
 
 
 def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ def build_order(plan: CollectionPlan, now: datetime) -> Order:
         end_date=now.astimezone(zone).date(),
         market=plan.market,
         source=plan.source,
+        fallbacks=None if plan.fallbacks is None else tuple(plan.fallbacks),
         adjust=plan.adjust,
         stock_codes=tuple(plan.stock_codes or ()) or None,
         full_collection_mode=plan.full_collection_mode,

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from tasks_app import roles
 from tasks_app.models import CollectionPlan
+from tasks_app.orders import plans
 from tests.admin.helpers import superuser_client, text_of, url
 from tests.admin.test_roles import client_of
 from tests.factories import make_ended, make_plan
@@ -79,6 +80,16 @@ def test_invalid_plan_is_an_error_of_its_field(fields, field, words):
     response = superuser_client().post(url(f"{PLANS}_add"), make_post(**fields))
     assert words in response.context["adminform"].form.errors[field][0]
     assert not CollectionPlan.objects.exists()
+
+
+@pytest.mark.parametrize(("text", "stored"), [("", None), ("none", []), ("sample", ["sample"])])
+def test_plan_has_fallbacks_of_its_own(text, stored):
+    fields = {"market": "US", "source": "sample", "further": text, "codes": "AAPL"}
+    superuser_client().post(url(f"{PLANS}_add"), make_post(**fields))
+    plan = CollectionPlan.objects.get()
+    assert plan.fallbacks == stored
+    order = plans.build_order(plan, timezone.now())
+    assert order.fallbacks == (None if stored is None else tuple(stored))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tasks_app import lifecycle
 from tasks_app.models import CollectionTask, Series, SourceGate, Stock, StockList
 from tasks_app.orders import code_lists, estimates, order as orders
 from tasks_app.sources import registry
+from tasks_app.sources.base import Limits
 from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, TODAY, make_ended, make_order, make_task
 from tests.fakes import scripted_sources
@@ -434,6 +435,52 @@ def test_estimate_respects_the_rate_limits():
     assert estimates.estimate(order, conf).low == timedelta(seconds=200)
     capped = make_conf(daily_caps=(("simulated", 40),))
     assert estimates.estimate(order, capped).low == timedelta(days=2)
+
+
+def test_estimate_without_history_says_at_least():
+    make_list(30, "CN", "akshare")
+    text = estimate_text(
+        superuser_client(), market="CN", source="akshare", scope="all", adjust="qfq", start_date="2015-01-01"
+    )
+    assert "Duration at least 2 min" in text
+
+
+@pytest.mark.parametrize(("force", "tasks"), [(False, 1), (True, 0)])
+def test_estimate_of_a_forced_update_ignores_other_tasks(force, tasks):
+    make_ended("completed")
+    order = orders.resolve(make_order(stock_codes=("1", "2"), force_update=force), TODAY, make_conf())
+    assert estimates.estimate(order, make_conf()).tasks == tasks
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [
+        (Limits(rate=0.5), 200),
+        (Limits(per_minute=30), 180),
+        (Limits(per_hour=50, per_minute=30), 3600),
+        (Limits(daily=40), 172_800),
+        (Limits(), 0),
+    ],
+)
+def test_limits_leave_time_for_so_many_requests(limits, seconds):
+    assert estimates.least_seconds(100, limits) == seconds
+
+
+def test_fallbacks_are_chosen_on_the_form(settings, monkeypatch):
+    settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
+    client = superuser_client()
+    fields = {"market": "CN", "source": "first", "fallbacks": "second > third"}
+    client.post(url("start"), make_post(**fields))
+    assert CollectionTask.objects.get().fallbacks == ["second", "third"]
+    again = client.get(url("start"), {"from": CollectionTask.objects.get().pk})
+    assert again.context["form"]["fallbacks"].value() == "second, third"
+
+
+def test_unfit_fallback_is_an_error_of_its_field(settings, monkeypatch):
+    settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
+    fields = {"market": "CN", "source": "first", "fallbacks": "sample"}
+    response = superuser_client().post(url("start"), make_post(**fields))
+    assert "does not support the market CN" in response.context["form"].errors["fallbacks"][0]
 
 
 def test_estimate_shows_the_errors():

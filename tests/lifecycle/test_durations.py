@@ -36,6 +36,7 @@ def test_running_task_lasts_until_now():
         (timedelta(seconds=50), timedelta(minutes=4), "50 s – 4 min"),
         (timedelta(hours=3), timedelta(hours=4.5), "3–4.5 h"),
         (timedelta(days=3), timedelta(days=3), "about 3 d"),
+        (timedelta(hours=6), None, "at least 6 h"),
         (None, None, ""),
     ],
 )

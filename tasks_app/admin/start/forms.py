@@ -21,6 +21,10 @@ FORM_MESSAGES: dict[type[errors.CollectorError], Any] = {  # the errors' own nam
     errors.ReversedDates: _("The last day is before the first one."),
     errors.FutureStart: _("The first day is in the future. There are no quotes yet."),
 }
+FURTHER_HELP = _(
+    "Tried in this order for stocks that fail, such as “baostock, akshare”; “none” for none. "
+    "Leave empty for those of COLLECTOR_FALLBACKS."
+)
 MODES = ("test_mode", "full_collection_mode", "force_update")
 
 
@@ -32,6 +36,9 @@ class OrderForm(forms.Form):
 
     market = forms.ChoiceField(label=_("Market"), choices=Market.choices, widget=forms.RadioSelect)
     source = forms.ChoiceField(label=_("Source"), widget=forms.RadioSelect, required=False)
+    fallbacks = forms.CharField(
+        label=_("Further sources"), help_text=FURTHER_HELP, max_length=400, required=False
+    )
     adjust = forms.ChoiceField(
         label=_("Adjustment"), choices=Adjust.choices, widget=forms.RadioSelect, required=False
     )
@@ -104,6 +111,7 @@ class OrderForm(forms.Form):
         order = Order(
             **{name: data[name] for name in ("start_date", "end_date", "market", "source", "adjust", *MODES)},
             stock_codes=tuple(codes) or None,
+            fallbacks=orders.parse_fallbacks(data["fallbacks"]),
         )
         try:
             self.order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
@@ -146,6 +154,7 @@ def values_from_order(order: Order) -> dict[str, Any]:
     codes = order.stock_codes or ()
     return {
         **{name: getattr(order, name) for name in names},
+        "fallbacks": orders.write_fallbacks(order.fallbacks),
         "scope": SOME if codes else ALL,
         "stock_codes": " ".join(codes),
         "key": new_key(),

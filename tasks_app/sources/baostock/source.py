@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Self, cast
 
 from tasks_app.conf import Conf, address
+from tasks_app.source_settings import gettext_noop
 from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import (
     Answer,
@@ -83,7 +84,7 @@ class BaostockSource:
     markets: ClassVar[tuple[str, ...]] = ("CN",)
     adjusts: ClassVar[tuple[str, ...]] = ("", "qfq", "hfq")
     settings: ClassVar[tuple[Setting, ...]] = (
-        Setting("address", address, "Another server than BaoStock's own, as host:port."),
+        Setting("address", address, gettext_noop("Another server than BaoStock's own, as host:port.")),
     )
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
     rate: ClassVar[float] = 2.0
