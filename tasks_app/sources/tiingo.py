@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, ClassVar, Self
 
 from tasks_app.conf import Conf
+from tasks_app.source_settings import gettext_noop
 from tasks_app.sources.base import (
     Answer,
     Bar,
@@ -51,7 +52,9 @@ class TiingoSource:
     per_hour: ClassVar[int] = 50
     daily: ClassVar[int] = 1000
     settings: ClassVar[tuple[Setting, ...]] = (
-        Setting("token", help="The API token of your account at tiingo.com.", secret=True, required=True),
+        Setting(
+            "token", help=gettext_noop("Your account's API token at tiingo.com."), secret=True, required=True
+        ),
     )
 
     def __init__(self, token: str, timeout: float = 24.0) -> None:

@@ -94,6 +94,11 @@ def test_tencent_is_asked_for_each_calendar_year(vendor):
     assert len(taken) == 1
 
 
+def test_year_without_a_day_is_empty_if_the_stock_is_known(vendor):
+    assert fetch(TencentSource(60.0), span=(date(2025, 1, 6), date(2025, 1, 10))) == []
+    assert [key for _, key in vendor.requests] == ["1.600000"] * 2 + ["0.000001"] * 2, "and another has bars"
+
+
 def test_day_on_which_only_shares_changed_has_no_bar(vendor):
     days = [bar.day for bar in fetch(SinaSource(60.0), span=(date(2024, 6, 1), date(2024, 6, 4)))]
     assert days == [date(2024, 6, 3), date(2024, 6, 4)]

@@ -152,3 +152,4 @@ def test_refusal_is_never_an_empty_answer(vendor, mode, code, pause):
     vendor.failures = {"chart": mode}
     error = fetch_error()
     assert (type(error), error.code, error.retry_after) == (Transient, code, pause)
+    assert [kind for kind, _ in vendor.requests].count("chart") == 1, "and is not asked again at once"

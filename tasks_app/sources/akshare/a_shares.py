@@ -76,8 +76,10 @@ class ASharesSource:
         with call_scope(self._timeout) as scope:
             try:
                 bars = self.read_bars(symbol, request.start, end, scope)
-            except NoData:
-                self._probe.require_answers(symbol)
+            except NoData as nothing:
+                self._probe.require_answers(symbol, fresh=nothing.is_known)
+                if nothing.is_known:
+                    return Answer()
                 raise UnknownStock(f"{self.vendor} knows no quotes of {request.code}.") from None
         return Answer(bar for bar in bars if request.start <= bar.day <= end)
 

@@ -6,13 +6,15 @@ lots, and errs twice: it leaves sz000… alone, as if these were indices, and mu
 
 import json
 from datetime import date
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tasks_app.sources.akshare.a_shares import ASharesSource
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Bar, Permanent
 
 if TYPE_CHECKING:
+    from requests import Response
+
     from tasks_app.sources.http_calls import CallScope
 
 
@@ -34,16 +36,20 @@ class TencentSource(ASharesSource):
             span = {"start_date": start.isoformat(), "end_date": end.isoformat()}
             frame = calls.call(akshare.stock_zh_a_hist_tx, symbol=symbol, adjust="", **span)
         except Permanent as error:
-            if _is_empty(scope, symbol):
-                raise NoData(self.vendor) from error
-            raise
+            # The client fails if there is no day in the years that it asks for, or no week at all before.
+            weeks, days = (
+                _read_data(scope.responses[place]) if scope.responses else None for place in (0, -1)
+            )
+            bars = days.get(symbol, {}).get("day") if isinstance(days, dict) else days
+            if days is None or bars:
+                raise
+            raise NoData(self.vendor, is_known=bool(weeks)) from error
         return parse_bars(frame, self.vendor)
 
 
-def _is_empty(scope: "CallScope", symbol: str) -> bool:
-    """Returns whether the last response, `name={…}`, is well-formed without bars: the client fails on it."""
+def _read_data(response: "Response") -> Any:
+    """Returns the data of a response `name={…}`; None if it is malformed."""
     try:
-        data = json.loads(scope.responses[-1].text.partition("=")[2])["data"]
-        return not data or not data[symbol].get("day")
-    except (IndexError, KeyError, TypeError, ValueError):
-        return False
+        return json.loads(response.text.partition("=")[2])["data"]
+    except (KeyError, TypeError, ValueError):
+        return None

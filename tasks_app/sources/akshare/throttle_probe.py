@@ -19,7 +19,9 @@ TRUSTED_SECONDS, TRUSTED_TIMES = 60.0, 20
 class NoData(Transient):
     """The vendor responded with nothing: it throttles, unless it does not know the stock."""
 
-    def __init__(self, vendor: str = "Eastmoney") -> None:
+    def __init__(self, vendor: str = "Eastmoney", *, is_known: bool = False) -> None:
+        """`is_known`: the vendor knows the stock, and sent none of the requested days."""
+        self.is_known = is_known
         text = f"{vendor} sends nothing: it throttles."
         super().__init__(text, code="throttled", retry_after=THROTTLED_SECONDS)
 

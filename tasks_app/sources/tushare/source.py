@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import ClassVar, Self
 
 from tasks_app.conf import Conf
+from tasks_app.source_settings import gettext_noop
 from tasks_app.sources.base import (
     Answer,
     Bar,
@@ -35,7 +36,9 @@ class TushareSource:
     batch_size: ClassVar[int] = 20  # a page has 6,000 rows
     ready_at: ClassVar[time] = time(17)
     settings: ClassVar[tuple[Setting, ...]] = (
-        Setting("token", help="The token of your account at tushare.pro.", secret=True, required=True),
+        Setting(
+            "token", help=gettext_noop("Your account's token at tushare.pro."), secret=True, required=True
+        ),
     )
 
     def __init__(self, token: str, timeout: float = 24.0) -> None:

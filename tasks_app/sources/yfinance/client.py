@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
 import curl_cffi
 from curl_cffi.requests.exceptions import HTTPError, Timeout
@@ -33,7 +34,11 @@ from tasks_app.sources.http_calls import (
 config.debug.hide_exceptions = False  # or a failure would be an empty table
 
 PAGE = 250
-NOT_FOUND, NO_DAYS = 404, "Data doesn't exist for startDate"
+NO_DAYS = "Data doesn't exist for startDate"
+
+
+class NoDays(Exception):
+    """Yahoo has none of the requested days of a stock that it knows."""
 
 
 class ScopedSession(curl_cffi.requests.Session[Any]):
@@ -45,6 +50,7 @@ class ScopedSession(curl_cffi.requests.Session[Any]):
         options["timeout"] = scope.begin_request(options.get("timeout"))
         response = super().request(*arguments, **options)
         scope.responses.append(response)
+        _raise_for_status(response)
         return response
 
 
@@ -72,12 +78,11 @@ class YahooClient:
             try:
                 table = history.history(start=first, end=end, auto_adjust=False, actions=False)
                 return table, _chart_of(scope)
-            except YFPricesMissingError as error:
-                status = scope.responses[-1].status_code
-                if status == NOT_FOUND:
-                    raise UnknownStock(f"Yahoo knows no stock {symbol}.") from error
-                if status < NOT_FOUND and (NO_DAYS in str(error.yahoo_reason) or _chart_of(scope)):
-                    return None, _chart_of(scope)
+            except NoDays:
+                return None, {}
+            except YFPricesMissingError:
+                if chart := _chart_of(scope):
+                    return None, chart
                 raise
 
     def listed(self, region: str, exchanges: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -103,11 +108,26 @@ class YahooClient:
         with call_scope(self._timeout) as scope:
             try:
                 yield scope
-            except SourceError:
+            except (SourceError, NoDays):
                 raise
             except Exception as error:
                 response = scope.responses[-1] if scope.responses else None
                 raise _interpret(error, response) from error
+
+
+def _raise_for_status(response: Any) -> None:
+    """Raises what a refused request for data means, before the client asks again with other cookies.
+
+    That helps only with a crumb that is no longer valid (401), and would be five more requests.
+    """
+    path = urlsplit(response.url).path
+    if response.status_code < 400 or response.status_code == 401 or "/finance/" not in path:
+        return
+    if "/chart/" in path and response.status_code == 404:
+        raise UnknownStock(f"Yahoo knows no stock {path.rpartition('/')[2]}.")
+    if "/chart/" in path and NO_DAYS in response.text:
+        raise NoDays
+    raise http_error(response, "Yahoo")
 
 
 def _chart_of(scope: CallScope) -> dict[str, Any]:
@@ -123,8 +143,6 @@ def _interpret(error: Exception, response: Any) -> SourceError:
         return Transient("Yahoo did not respond in time.", code="timeout")
     if isinstance(error, curl_cffi.CurlError) and not isinstance(error, HTTPError):
         return Transient(f"Yahoo is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
-    if response is not None and response.status_code >= 400:
-        return http_error(response, "Yahoo")
     if json_of(response) is None and (found := transport_error(error, response, "Yahoo")):
         return found
     if isinstance(error, YFException):
