@@ -1,12 +1,15 @@
 """Tushare's real client, unpatched, against a fake server: by itself, and through the whole engine."""
 
 import inspect
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from tasks_app.models import AdjustmentFactor, DailyBar
+from tasks_app.sources import registry
 from tasks_app.sources.base import (
     CorporateAction,
     Factor,
@@ -18,7 +21,9 @@ from tasks_app.sources.base import (
     UnknownStock,
     granting_permits,
 )
+from tests.factories import make_task
 from tests.fakes.tushare_server import TOKEN, run_server
+from tools.in_process import work
 
 pytest.importorskip("tushare", reason="tushare is not installed: pip install -r requirements-tushare.txt")
 from tasks_app.sources.tushare.source import TushareSource
@@ -170,3 +175,49 @@ def test_wrong_token_is_refused_and_not_repeated(vendor):
     assert isinstance(error, SourceRefusal)
     assert error.code == "login_refused"
     assert "wrong-token" not in str(error)
+
+
+# Through the engine.
+
+
+@pytest.fixture
+def engine(settings, vendor):
+    """Sets the settings for a run on the fake server without waits, and with a new source."""
+    settings.COLLECTOR = replace(
+        settings.COLLECTOR,
+        environment=(("COLLECTOR_TUSHARE_TOKEN", TOKEN),),
+        no_throttle=True,
+        backoff=0.0,
+        by_day_from=5,
+    )
+    registry.forget_sources()
+    yield settings
+    registry.forget_sources()
+
+
+def collect(**order):
+    task = make_task(source="tushare", market="CN", stock_codes=None, **order)
+    work()
+    task.refresh_from_db()
+    return task
+
+
+@pytest.mark.django_db
+def test_market_comes_in_batches_and_its_next_day_in_two_requests(engine, vendor):
+    engine.COLLECTOR = replace(engine.COLLECTOR, adjustment_data=False)
+    first = collect(start_date=date(2024, 6, 3), end_date=date(2024, 6, 6))
+    assert (first.status, first.failed_count, first.collected_count) == ("completed", 0, 28)
+    assert vendor.count("daily") < first.total_stocks / 2
+    vendor.requests.clear()
+    second = collect(start_date=date(2024, 6, 3), end_date=date(2024, 6, 7))
+    assert (second.failed_count, DailyBar.objects.filter(day=date(2024, 6, 7)).count()) == (0, 7)
+    asked = [parameters["trade_date"] for name, parameters in vendor.requests if name == "daily"]
+    assert "20240607" in asked
+    assert len(vendor.requests) == 2 * len(asked) <= 10, "a few days of the market, bars and suspensions"
+
+
+@pytest.mark.django_db
+def test_factors_and_dividends_come_with_the_bars(engine, vendor):
+    collect(start_date=date(2024, 5, 27), end_date=date(2024, 6, 6))
+    rows = AdjustmentFactor.objects.values_list("symbol", "ex_day", "hfq")
+    assert list(rows) == [("600519", date(2024, 6, 3), "1.134481")]

@@ -1,15 +1,17 @@
 """From Tushare's rows to ours: lots to shares, thousands of yuan to yuan."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from tasks_app.sources.base import Bar, CorporateAction, Factor, Permanent, Symbol, UnknownStock
 from tasks_app.sources.cn_codes import SHORT, exchange_of
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 LISTING = "ts_code,name,list_date,delist_date"
 BAR = "ts_code,trade_date,open,high,low,close,pre_close,change,pct_chg,vol,amount"
@@ -53,6 +55,14 @@ def parse_bar(row: Row) -> Bar:
         change=number(row["change"]),
         change_pct=number(row["pct_chg"]),
     )
+
+
+def grouped(rows: Iterable[Row], parse: Callable[[Row], T]) -> dict[str, list[T]]:
+    """Returns the parsed rows of each code, empty for any other code."""
+    found: dict[str, list[T]] = defaultdict(list)
+    for row in rows:
+        found[own_code(row)].append(parse(row))
+    return found
 
 
 def by_day(bars: Iterable[Bar]) -> list[Bar]:

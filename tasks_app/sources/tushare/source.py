@@ -1,6 +1,5 @@
 """A-shares from Tushare Pro. The optional dependency is in requirements-tushare.txt."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, time
 from importlib.util import find_spec
@@ -10,7 +9,6 @@ from tasks_app.conf import Conf
 from tasks_app.source_settings import gettext_noop
 from tasks_app.sources.base import (
     Answer,
-    Bar,
     CorporateAction,
     DayAnswer,
     Factor,
@@ -63,14 +61,10 @@ class TushareSource:
     def fetch_many(self, requests: Sequence[Request]) -> Mapping[str, Answer]:
         first = requests[0]
         check_served(self, first.market, first.adjust)
-        bars: dict[str, list[Bar]] = defaultdict(list)
-        suspended: dict[str, list[date]] = defaultdict(list)
         which = {"ts_code": ",".join(rows.vendor_code(request.code) for request in requests)}
         which |= {"start_date": f"{first.start:%Y%m%d}", "end_date": f"{first.end:%Y%m%d}"}
-        for row in self._client.query("daily", rows.BAR, **which):
-            bars[rows.own_code(row)].append(rows.parse_bar(row))
-        for row in self._client.suspensions(**which):
-            suspended[rows.own_code(row)].append(rows.trading_day(row))
+        bars = rows.grouped(self._client.query("daily", rows.BAR, **which), rows.parse_bar)
+        suspended = rows.grouped(self._client.suspensions(**which), rows.trading_day)
         codes = bars.keys() | suspended.keys()
         return {
             code: Answer(rows.by_day(bars[code]), suspended=suspended[code], is_whole=True) for code in codes
