@@ -92,6 +92,11 @@ def test_many_stocks_come_in_one_page_and_unknown_ones_are_missing(vendor):
     assert vendor.requests[0][1]["ts_code"] == "600000.SH,000002.SZ,688999.SH"
 
 
+def test_batch_of_long_histories_is_as_many_stocks_as_fit_a_page(vendor):
+    requests = [Request("CN", code, date(2010, 1, 1), date(2024, 6, 14)) for code in ("600000", "000001")]
+    assert set(TushareSource(TOKEN).fetch_many(requests)) == {"600000"}
+
+
 def test_account_without_suspensions_asks_once_and_gets_bars(vendor):
     vendor.failures = {"suspend_d": 40203}
     source = TushareSource(TOKEN)

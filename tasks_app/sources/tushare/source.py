@@ -25,13 +25,15 @@ from tasks_app.sources.tushare.client import TushareClient
 if find_spec("tushare") is None:
     raise ModuleNotFoundError("pip install -r requirements-tushare.txt", name="tushare")
 
+PAGE = 6000  # rows, one for each stock and day
+
 
 class TushareSource:
     name: ClassVar[str] = "tushare"
     markets: ClassVar[tuple[str, ...]] = ("CN",)
     adjusts: ClassVar[tuple[str, ...]] = ("",)
     rate: ClassVar[float] = 3.0  # an account with 2,000 points has 200 requests a minute
-    batch_size: ClassVar[int] = 20  # a page has 6,000 rows
+    batch_size: ClassVar[int] = 20
     ready_at: ClassVar[time] = time(17)
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
@@ -61,7 +63,9 @@ class TushareSource:
     def fetch_many(self, requests: Sequence[Request]) -> Mapping[str, Answer]:
         first = requests[0]
         check_served(self, first.market, first.adjust)
-        which = {"ts_code": ",".join(rows.vendor_code(request.code) for request in requests)}
+        weekdays = (first.end - first.start).days * 5 // 7 + 1
+        fitting = requests[: max(1, PAGE // weekdays)]  # the others are asked for one by one
+        which = {"ts_code": ",".join(rows.vendor_code(request.code) for request in fitting)}
         which |= {"start_date": f"{first.start:%Y%m%d}", "end_date": f"{first.end:%Y%m%d}"}
         bars = rows.grouped(self._client.query("daily", rows.BAR, **which), rows.parse_bar)
         suspended = rows.grouped(self._client.suspensions(**which), rows.trading_day)
