@@ -1,6 +1,6 @@
 """The only code that writes bars: it inserts new ones, updates changed ones and leaves equal ones alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -76,11 +76,13 @@ def upsert_bars(
     *,
     overwrite: bool = False,
     expect_new: bool = False,
+    review: Callable[[Sequence[BarDiff]], Sequence[BarDiff]] | None = None,
 ) -> UpsertResult:
     """Writes bars, in ascending date order and one per day, in the caller's transaction.
 
     `overwrite`: every value that differs is replaced, whatever source it came from. `expect_new`: none of the
-    bars is expected to be stored, which saves work; the expectation may be wrong.
+    bars is expected to be stored, which saves work; the expectation may be wrong. `review` is given the
+    corrections and returns those to write.
     """
     if not bars:
         return UpsertResult()
@@ -91,7 +93,7 @@ def upsert_bars(
     with connection.cursor() as cursor:
         insert_new = _insert_new_postgresql if is_postgresql else _insert_new_sqlite
         collected, differing = insert_new(cursor, key, origin, bars)
-        corrections: list[BarDiff] = []
+        found: list[BarDiff] = []
         for bar in bars if differing else ():
             if bar.day not in differing:
                 continue
@@ -102,7 +104,8 @@ def upsert_bars(
                 else diff_bars(old, bar, same_source=source == origin.source, source=source)
             )
             if diff and diff.columns:
-                corrections.append(diff)
+                found.append(diff)
+        corrections = review(found) if review else found
         if corrections:
             update = f"UPDATE {TABLE} SET {_SET}, collected_at = {_NOW[connection.vendor]}"
             rows: list[tuple[Any, ...]] = [

@@ -14,6 +14,7 @@ from tasks_app import lifecycle
 from tasks_app.engine.source_router import RECHECK_SECONDS
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
+from tasks_app.sources.base import take_permit
 from tasks_app.throttle.limiter import JITTER
 from tasks_app.throttle.windows import SPARE
 from tasks_app.workers import shutdown
@@ -69,6 +70,39 @@ def test_slice_keeps_the_rate(configure, clock):
     gaps = [later - earlier for earlier, later in pairwise(times)]
     jitter = JITTER / 20
     assert gaps == pytest.approx([(1 + SPARE) / 20] * 11, abs=jitter)
+
+
+def test_further_requests_of_a_call_keep_the_rate_and_count(configure, clock):
+    times = []
+
+    def two_pages(request):
+        times.append(clock.elapsed)
+        take_permit()
+        times.append(clock.elapsed)
+        return []
+
+    configure(rates=(("first", 20.0),), first=two_pages, in_flight=4)
+    task = make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 9)))
+    work()
+    task.refresh_from_db()
+    assert task.status == "completed"
+    assert SourceGate.objects.get().requests_today == len(times) == 16
+    gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
+    assert min(gaps) >= 1 / 20
+    assert 20 * sum(gaps) / len(gaps) <= 1 / 0.95
+
+
+def test_rest_of_a_call_is_tried_again_where_the_day_is_used_up(configure_short_slices):
+    def two_pages(request):
+        take_permit()
+        return []
+
+    configure_short_slices(daily_caps=(("first", 3),), first=two_pages)
+    task = make_first_task(stock_codes=("000001", "000002"))
+    run_one_slice()
+    assert SourceGate.objects.get().requests_today == 3
+    assert item_states(task) == [("pending", 0), ("succeeded", 1)]
+    assert SourceGate.objects.get().refusals == 0
 
 
 def test_no_throttle_keeps_no_rate(configure, clock):

@@ -138,14 +138,19 @@ def test_unknown_stock_fails_by_name(conf):
     assert (item.state, item.error_code) == ("failed", "unknown_stock")
 
 
+def in_class(methods):
+    """Returns a block of the page as it stands in a class."""
+    return textwrap.indent(textwrap.dedent(methods), "    ")
+
+
 @pytest.fixture
 def example(conf):
     """The source with the page's further methods, and the names that they use."""
     vendor = registry.get_source("vendor", conf)
     names = {**vars(sys.modules["my_package.vendor"]), "Decimal": Decimal}
     exec("from collections.abc import Mapping\nfrom tasks_app.sources.base import *\n", names)  # noqa: S102
-    methods = textwrap.indent(textwrap.dedent(ADJUSTMENTS), "    ")
-    exec(f"class More(Vendor):\n    batch_size = 10\n{DAYS}{BATCHES}{methods}", names)  # noqa: S102
+    methods = "".join(map(in_class, (DAYS, BATCHES, ADJUSTMENTS)))
+    exec(f"class More(Vendor):\n    batch_size = 10\n{methods}", names)  # noqa: S102
     assert not isinstance(vendor, DaySource | BatchSource)
     return names["More"].from_conf(conf)
 
@@ -172,7 +177,7 @@ def test_example_settings_are_read_by_their_types(conf):
     names = {"Setting": Setting, "Conf": Conf}
     exec(  # noqa: S102
         "class Own:\n    name = 'vendor'\n    __init__ = lambda self, *own: setattr(self, 'own', own)\n"
-        + SETTINGS,
+        + in_class(SETTINGS),
         names,
     )
     own = replace(conf, environment=(*TOKEN, ("COLLECTOR_VENDOR_PAGE_SIZE", "200")))

@@ -224,6 +224,17 @@ def test_one_request_probes_after_the_pause(make_limiter, clock):
     assert len(reserve_permits(limiter, 5)) == 5
 
 
+def test_further_requests_of_a_probe_pass_while_others_wait(make_limiter, clock):
+    limiter = make_limiter(rate=100, breaker_after=1)
+    limiter.record_failure(Permit(), THROTTLED)
+    clock.sleep(60)
+    (probe,) = reserve_permits(limiter, 1)
+    assert isinstance(limiter.reserve(1), Blocked)
+    (further,) = limiter.reserve(1, after=probe)
+    assert further.is_probe
+    assert isinstance(limiter.reserve(1), Blocked)
+
+
 def test_refused_probe_doubles_the_pause(make_limiter, clock):
     limiter = make_limiter(rate=100, breaker_after=1, breaker_pause_max=200.0)
     pauses = []
