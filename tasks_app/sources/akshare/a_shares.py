@@ -4,7 +4,7 @@ Both send unadjusted bars; the amounts must prove the unit of each response's vo
 computed from Sina's factors.
 """
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import date
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ BOARDS = ("60", "68", "00", "30", "4", "8", "92")  # the clients' prices have tw
 PROBED_DAYS = (date(2024, 1, 2), date(2024, 12, 31))  # on which the stocks of the probe had bars
 
 
-class ASharesSource:
+class ASharesSource(ABC):
     """One stock per request. Subclasses name the vendor and read its bars."""
 
     vendor: ClassVar[str]

@@ -94,11 +94,12 @@ class YahooClient:
         stocks: dict[str, dict[str, Any]] = {}
         with self._errors():
             while True:
-                page = screen(query, offset=len(stocks), size=PAGE, sortAsc=True, session=self._session)
+                known = len(stocks)
+                page = screen(query, offset=known, size=PAGE, sortAsc=True, session=self._session)
                 stocks |= {row["symbol"]: row for row in page["quotes"]}
                 if len(stocks) >= page["total"]:
                     return list(stocks.values())
-                if not page["quotes"]:
+                if len(stocks) == known:
                     text = f"Yahoo's list broke off: {len(stocks)} of {page['total']} stocks."
                     raise Transient(text, code="list_cut_short", retry_after=60.0)
 
