@@ -6,7 +6,7 @@ Third parties write plain class attributes, listed in docs/adding-a-source.md. O
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import time
+from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,6 +40,7 @@ class SourceTraits:
     retracts_bars: bool = False  # `retracts`: what it no longer has was wrong, see `quotes.retractions`
     is_synthetic: bool = False  # `synthetic`: made-up quotes, in their own market, used only where named
     ready_at: time | None = None  # when it has a day's bars, in the market's time; None: soon after the close
+    first_day: date | None = None  # before which it has no bars; None: not declared
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
@@ -84,6 +85,12 @@ def _time_of_day(value: Any) -> time | None:
     if value is None or (isinstance(value, time) and value.tzinfo is None):
         return value
     raise InvalidSource("its ready_at must be a datetime.time without a time zone")
+
+
+def _first_day(value: Any) -> date | None:
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise InvalidSource("its first_day must be a datetime.date")
 
 
 def read_traits(source: type[Source]) -> SourceTraits:
@@ -152,6 +159,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         ready_at=_time_of_day(getattr(source, "ready_at", None)),
+        first_day=_first_day(getattr(source, "first_day", None)),
         required_setting=str(getattr(source, "needs", "")),
         day_markets=markets_of("fetch_day", "day_markets"),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),

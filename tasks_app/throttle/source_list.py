@@ -1,6 +1,7 @@
 """All sources, those included that can't be used here, with what they have: for pages and commands."""
 
 from dataclasses import dataclass, field
+from datetime import date
 
 from django.utils.translation import gettext as _
 
@@ -26,6 +27,7 @@ class SourceEntry:
     batch_size: int = 1
     limits: Limits = field(default_factory=Limits)
     ready_at: str = ""
+    first_day: date | None = None
     is_synthetic: bool = False
 
 
@@ -55,6 +57,7 @@ def describe(name: str, conf: Conf) -> SourceEntry:
         traits.batch_size,
         limits,
         f"{traits.ready_at:%H:%M}" if traits.ready_at else "",
+        traits.first_day,
         traits.is_synthetic,
     )
 

@@ -115,6 +115,7 @@ def _describe(entry: SourceEntry) -> dict[str, Any]:
         "capabilities": ", ".join(names[each] for each in entry.capabilities),
         "limits": describe_limits(entry.limits),
         "ready_at": entry.ready_at,
+        "first_day": entry.first_day and entry.first_day.isoformat(),
         "status": formatting.badge("bad", "error", _("can't be used"))
         if entry.problem
         else formatting.badge("good", "check_circle", _("ready")),
