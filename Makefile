@@ -82,6 +82,9 @@ lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-akshare.in -o requirements-akshare.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-baostock.in -o requirements-baostock.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-tushare.in -o requirements-tushare.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-yfinance.in -o requirements-yfinance.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-tiingo.in -o requirements-tiingo.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-browser.in -o requirements-browser.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-bench.in -o requirements-bench.txt

@@ -45,6 +45,7 @@ REASONS = {
     "login_refused": _("The source refused the login."),
     "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
     "negative_value": _("A value that must not be negative is negative."),
+    "no_permission": _("The account at the source lacks the points or the subscription for this."),
     "no_permit": _("The source was paused before the request was complete."),
     "no_worker": _("No worker was active for too long."),
     "not_a_number": _("A price or value is missing or not a number."),

@@ -275,9 +275,11 @@ def test_readme_lists_every_setting_and_default(page):
         if f.metadata.get("internal") is None and f.name != "simulated"
     }
     settings |= {f"COLLECTOR_SIMULATED_{f.name.upper()}": f.default for f in fields(conf.Simulated)}
-    for name in ("akshare", "baostock", "simulated"):
-        source = registry.load(registry.BUILT_IN[name])
-        shown = [each for each in source_settings.declared(source) if not each.name.startswith("per_")]
+    for name, path in registry.BUILT_IN.items():
+        source = registry.load(path)
+        limits = {each.name for each in source_settings.LIMIT_SETTINGS}
+        shown = [each for each in source_settings.declared(source) if each.name not in limits or each.default]
+        shown = [each for each in shown if not each.name.startswith("per_")]
         settings |= {source_settings.variable_of(name, each.name): each.default for each in shown}
     documented = dict(rows)
     assert not settings.keys() - documented.keys()

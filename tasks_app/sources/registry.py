@@ -28,6 +28,11 @@ BUILT_IN = {
     "simulated": "tasks_app.sources.simulated.source:SimulatedSource",
     "akshare": "tasks_app.sources.akshare.source:AkshareSource",
     "baostock": "tasks_app.sources.baostock.source:BaostockSource",
+    "tencent": "tasks_app.sources.akshare.tencent:TencentSource",
+    "sina": "tasks_app.sources.akshare.sina:SinaSource",
+    "yfinance": "tasks_app.sources.yfinance.source:YahooSource",
+    "tushare": "tasks_app.sources.tushare.source:TushareSource",
+    "tiingo": "tasks_app.sources.tiingo:TiingoSource",
     "csv": "tasks_app.sources.csv_folder.source:CsvSource",
 }
 

@@ -20,7 +20,7 @@ from decimal import Decimal
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 6, 14)  # quotes of half a year; the last day is a Friday
@@ -30,6 +30,7 @@ CLOSED = {
     "US": "01-01 01-15 02-19 03-29 05-27",
 }
 MONTH = "103"
+V = TypeVar("V", bound="Vendor")
 NONE, QFQ = "0", "1"
 PAGE = 100
 BSE_COLUMNS = 48  # the client names them by their positions: 0 listed on, 38 code, 40 name
@@ -185,6 +186,13 @@ def listings() -> dict[str, Security]:
     ]
     securities += [Security(f"106.SIM{number:03}", f"模拟{number}") for number in range(200)]
     return {listing.security_id: listing for listing in securities}
+
+
+class Vendor(Protocol):
+    """What a proxy needs of the vendor that it stands for."""
+
+    environment: dict[str, str]
+    released: threading.Event
 
 
 @dataclass
@@ -429,9 +437,15 @@ class EastmoneyServer(ThreadingHTTPServer):
 @contextmanager
 def run_server(vendor: FakeEastmoney | None = None) -> Iterator[FakeEastmoney]:
     """Runs the fake server; its `environment` leads any process of ours to it."""
+    with run_proxy(vendor or FakeEastmoney(), Handler) as running:
+        yield running
+
+
+@contextmanager
+def run_proxy(vendor: V, handler: type[BaseHTTPRequestHandler]) -> Iterator[V]:
+    """Runs a proxy that answers by itself; the vendor's `environment` leads any process of ours to it."""
     import trustme
 
-    vendor = vendor or FakeEastmoney()
     authority = trustme.CA()
 
     @cache  # a certificate costs more than the answer
@@ -441,8 +455,7 @@ def run_server(vendor: FakeEastmoney | None = None) -> Iterator[FakeEastmoney]:
         return context
 
     bound = {"vendor": vendor, "context_of": staticmethod(context_of)}
-    handler = type("BoundHandler", (Handler,), bound)
-    server = EastmoneyServer(("127.0.0.1", 0), handler)
+    server = EastmoneyServer(("127.0.0.1", 0), type("BoundHandler", (handler,), bound))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     with tempfile.TemporaryDirectory(prefix="eastmoney-") as folder:
         bundle = Path(folder) / "authority.pem"
@@ -451,7 +464,7 @@ def run_server(vendor: FakeEastmoney | None = None) -> Iterator[FakeEastmoney]:
         vendor.environment = {
             **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), proxy),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), ""),
-            "REQUESTS_CA_BUNDLE": str(bundle),
+            **dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), str(bundle)),
         }
         thread.start()
         try:

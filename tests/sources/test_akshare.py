@@ -29,7 +29,7 @@ from tasks_app.models import (
 )
 from tasks_app.quotes import csv_export
 from tasks_app.quotes.adjusted_prices import find_basis
-from tasks_app.sources import registry
+from tasks_app.sources import http_calls, registry
 from tasks_app.sources.akshare import calls, codes, frames, stock_lists
 from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
@@ -315,7 +315,7 @@ def test_hung_list_ends_in_time(vendor, market, kind):
 
 def test_probe_gets_only_the_time_left(vendor, monkeypatch):
     vendor.failures = {"1.600000": "null", "0.000001": "hang"}
-    monkeypatch.setattr(calls, "time", clock := Clock())
+    monkeypatch.setattr(http_calls, "time", clock := Clock())
     given = []
 
     def take_half_a_minute(timeout, left):
@@ -323,7 +323,7 @@ def test_probe_gets_only_the_time_left(vendor, monkeypatch):
         clock.sleep(30.0)
         return 60.0 if len(given) == 1 else 0.1
 
-    monkeypatch.setattr(calls, "limit_timeout", take_half_a_minute)
+    monkeypatch.setattr(http_calls, "limit_timeout", take_half_a_minute)
     assert fetch_error(make_source(50.0)).code == "timeout"
     assert given == [50.0, 20.0]
 
@@ -332,7 +332,7 @@ def test_sessions_are_limited_within_a_scope_only(vendor):
     address = "https://82.push2.eastmoney.com/api/qt/clist/get?fs=m:0+t:6&pn=1&fields=f12"
     assert requests.get(address, timeout=60).json()["data"]["total"] > 0
     vendor.failures = {"clist": "hang"}
-    with calls.call_scope(0.3) as scope, pytest.raises(requests.Timeout):
+    with http_calls.call_scope(0.3) as scope, pytest.raises(requests.Timeout):
         requests.get(address)  # noqa: S113 - the watch has to bound it
     assert scope.responses == []
     with pytest.raises(requests.Timeout):
@@ -343,7 +343,7 @@ def test_sessions_are_limited_within_a_scope_only(vendor):
     ("given", "left", "used"), [(None, 7.0, 7.0), (15, 7.0, 7.0), (3, 7.0, 3.0), ((3, 5), 7.0, 7.0)]
 )
 def test_timeout_is_the_clients_own_or_the_time_left(given, left, used):
-    assert calls.limit_timeout(given, left) == used
+    assert http_calls.limit_timeout(given, left) == used
 
 
 def test_call_outside_a_scope_is_a_mistake():
@@ -352,13 +352,13 @@ def test_call_outside_a_scope_is_a_mistake():
 
 
 def test_unforeseen_exception_is_a_permanent_error():
-    with calls.call_scope(1.0), pytest.raises(Permanent, match="ZeroDivisionError") as caught:
+    with http_calls.call_scope(1.0), pytest.raises(Permanent, match="ZeroDivisionError") as caught:
         calls.call(lambda: 1 / 0)
     assert caught.value.code == "source_raised"
 
 
 def test_no_request_after_the_deadline():
-    with calls.call_scope(0.0), pytest.raises(Transient) as caught:
+    with http_calls.call_scope(0.0), pytest.raises(Transient) as caught:
         calls.call(pytest.fail)
     assert caught.value.code == "timeout"
 
@@ -774,7 +774,7 @@ def test_hanging_vendor_fails_the_stock_as_timeout(engine, vendor, clock, monkey
     engine.COLLECTOR = replace(engine.COLLECTOR, max_attempts=1)
     vendor.failures = {"1.600000": "hang"}
     timeouts = iter([0.1])  # of the first stock's request
-    monkeypatch.setattr(calls, "limit_timeout", lambda timeout, left: next(timeouts, left))
+    monkeypatch.setattr(http_calls, "limit_timeout", lambda timeout, left: next(timeouts, left))
     task = collect("600000", "000001")
     assert (task.success_count, task.failed_count) == (1, 1)
     assert task.items.get(code="600000").error_code == "timeout"

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +17,14 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Source, UnknownStock
 from tasks_app.sources.csv_folder.source import CsvSource
 from tasks_app.sources.sample import SampleSource
-from tests.fakes import baostock_server as baostock
-from tests.fakes.eastmoney_server import FakeEastmoney, listings, run_server
+from tests.fakes import (
+    a_share_hosts,
+    baostock_server as baostock,
+    tiingo_server,
+    tushare_server,
+    yahoo_server,
+)
+from tests.fakes.eastmoney_server import LAST, FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
 pytestmark = pytest.mark.xdist_group("contract")  # the tests share servers and clients
@@ -28,6 +34,11 @@ DATES = {
     "simulated": (date(2024, 1, 1), date(2024, 6, 30)),
     "akshare": (date(2024, 1, 1), date(2024, 6, 30)),
     "baostock": (date(2024, 1, 1), date(2024, 6, 30)),
+    "tushare": (date(2024, 1, 1), date(2024, 6, 30)),
+    "tencent": (date(2024, 1, 1), date(2024, 6, 30)),
+    "sina": (date(2024, 1, 1), date(2024, 6, 30)),
+    "yfinance": (date(2024, 1, 1), date(2024, 6, 30)),
+    "tiingo": (date(2024, 1, 1), date(2024, 6, 30)),
     "csv": (date(2024, 1, 1), date(2024, 6, 30)),
 }
 SERVED = [("sample", "US"), ("simulated", "SIM")]
@@ -40,13 +51,26 @@ MAKERS: dict[str, Callable[[], Source]] = {
 if find_spec("akshare"):
     MAKERS["akshare"] = registry.load(registry.BUILT_IN["akshare"])
     SERVED += [("akshare", "CN"), ("akshare", "HK"), ("akshare", "US")]
+    for name in ("tencent", "sina"):
+        MAKERS[name] = registry.load(registry.BUILT_IN[name])
+        SERVED += [(name, "CN")]
 
 
-# Sources that need a server or a folder, made by the fixtures below.
+# Sources that need a server or a folder, and what leads clients to their servers, made by the fixtures below.
 PREPARED: dict[str, Source] = {}
+ENVIRONMENTS: dict[str, dict[str, str]] = {}
 if find_spec("baostock"):
     MAKERS["baostock"] = lambda: PREPARED["baostock"]
     SERVED += [("baostock", "CN")]
+if find_spec("yfinance"):
+    MAKERS["yfinance"] = registry.load(registry.BUILT_IN["yfinance"])
+    SERVED += [("yfinance", "CN"), ("yfinance", "HK"), ("yfinance", "US")]
+if find_spec("requests"):
+    MAKERS["tiingo"] = lambda: PREPARED["tiingo"]
+    SERVED += [("tiingo", "US")]
+if find_spec("tushare"):
+    MAKERS["tushare"] = lambda: PREPARED["tushare"]
+    SERVED += [("tushare", "CN")]
 MAKERS["csv"] = lambda: PREPARED["csv"]
 SERVED += [("csv", "CN"), ("csv", "HK"), ("csv", "US")]
 
@@ -83,13 +107,47 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def eastmoney() -> Iterator[None]:
-    """Sends requests for Eastmoney to a fake server, which lists few stocks, since each is fetched."""
-    few = {name: listing for name, listing in listings().items() if not listing.code.startswith("SIM")}
-    with run_server(FakeEastmoney(few)) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+def web_servers() -> Iterator[None]:
+    """Runs the fake servers of vendors on the web, which list few stocks, since each is fetched."""
+    few = {
+        name: listing
+        for name, listing in listings().items()
+        if not listing.code.startswith("SIM") and listing.listed <= LAST
+    }
+    fewest = {
+        name: few[name] for name in ("1.600000", "0.920002", "0.300750", "116.00700", "105.AAPL", "106.BRK_B")
+    }
+    boards = fewest | {name: few[name] for name in ("0.000001", "1.688001")}  # each exchange's list has some
+    with ExitStack() as servers:
+        ENVIRONMENTS["akshare"] = servers.enter_context(run_server(FakeEastmoney(few))).environment
+        ENVIRONMENTS["tencent"] = servers.enter_context(
+            a_share_hosts.run_server(FakeEastmoney(boards))
+        ).environment
+        ENVIRONMENTS["sina"] = ENVIRONMENTS["tencent"]
+        ENVIRONMENTS["yfinance"] = servers.enter_context(
+            yahoo_server.run_server(yahoo_server.FakeYahoo(fewest))
+        ).environment
+        if find_spec("requests"):
+            from tasks_app.sources.tiingo import TiingoSource
+
+            tiingo = servers.enter_context(tiingo_server.run_server(tiingo_server.FakeTiingo(fewest)))
+            ENVIRONMENTS["tiingo"] = tiingo.environment
+            PREPARED["tiingo"] = TiingoSource(tiingo_server.TOKEN, 60.0)
+        if find_spec("tushare"):
+            from tasks_app.sources.tushare.source import TushareSource
+
+            vendor = servers.enter_context(tushare_server.run_server(tushare_server.FakeTushare(fewest)))
+            ENVIRONMENTS["tushare"] = vendor.environment
+            PREPARED["tushare"] = TushareSource(tushare_server.TOKEN)
         yield
+
+
+@pytest.fixture(autouse=True)
+def lead_to_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sends the requests of the test's source to its server."""
+    parameters = getattr(request.node, "callspec", None)
+    for name, value in ENVIRONMENTS.get(parameters.params.get("name", "") if parameters else "", {}).items():
+        monkeypatch.setenv(name, value)
 
 
 def request_for(name: str, market: str, code: str) -> Request:
@@ -118,7 +176,7 @@ def test_listed_codes_are_unique_and_well_formed(name: str, market: str) -> None
     assert len({symbol.code for symbol in symbols}) == len(symbols) > 0
     for symbol in symbols:
         assert re.fullmatch(r"[A-Za-z0-9._-]{1,16}", symbol.code)
-        assert symbol.name or name == "csv"  # files have none
+        assert symbol.name or name in ("csv", "tiingo")  # whose lists have none
         assert symbol.exchange or (name, market) == ("csv", "US")
 
 

@@ -15,11 +15,11 @@ import requests
 from akshare.stock.cons import zh_sina_a_stock_hfq_url
 
 from tasks_app.sources.akshare import calls
-from tasks_app.sources.akshare.calls import CallScope
 from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.akshare.frames import join_names, parse_day, parse_number
 from tasks_app.sources.base import CorporateAction, Factor, Permanent, SourceError
 from tasks_app.sources.cn_codes import SHORT, exchange_of
+from tasks_app.sources.http_calls import CallScope
 
 NO_ROWS = 9201  # the vendor's code for a stock that has never paid
 CASH, SHARES, WORDS = "现金分红-现金分红比例", "送转股份-送转总比例", "现金分红-现金分红比例描述"

@@ -126,7 +126,7 @@ def parse_number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def parse_volume(value: Any, lot: int) -> int:
+def parse_volume(value: Any, lot: float) -> int:
     """Returns shares; NaN for a value that is not a number, so that the engine refuses this one bar."""
     lots = parse_number(value)
     return cast(int, math.nan) if lots is None else round(lots * lot)

@@ -8,9 +8,9 @@ from typing import Any
 import akshare
 
 from tasks_app.sources.akshare import calls, codes, frames
-from tasks_app.sources.akshare.calls import CallScope
 from tasks_app.sources.akshare.completeness import History
 from tasks_app.sources.akshare.throttle_probe import NoData
+from tasks_app.sources.http_calls import CallScope
 
 EARLIEST, LATEST = date(1970, 1, 1), date(2050, 1, 1)
 

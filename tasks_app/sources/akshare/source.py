@@ -38,7 +38,7 @@ if find_spec("akshare") is None:
 environ.setdefault("TQDM_DISABLE", "1")  # the client's progress bars would fill the workers' logs
 
 if TYPE_CHECKING:
-    from tasks_app.sources.akshare.calls import CallScope
+    from tasks_app.sources.http_calls import CallScope
 
 # The source's timeout must come before the engine's, which abandons the whole worker process.
 SHARE_OF_TIMEOUT = 0.9
@@ -185,8 +185,8 @@ class AkshareSource:
 
     def _has_bars(self, security_id: str) -> bool:
         """Returns whether the vendor sends bars of the security, by month: the shortest response."""
-        from tasks_app.sources.akshare.calls import call_scope
         from tasks_app.sources.akshare.history import fetch_bars
+        from tasks_app.sources.http_calls import call_scope
 
         with call_scope(self._timeout) as scope:
             try:
@@ -197,8 +197,8 @@ class AkshareSource:
     @contextmanager
     def _scope(self) -> Iterator["CallScope"]:
         """Limits the requests of one call; connections closed in a row lengthen the pause each time."""
-        from tasks_app.sources.akshare.calls import call_scope
         from tasks_app.sources.akshare.errors import ban_seconds
+        from tasks_app.sources.http_calls import call_scope
 
         try:
             with call_scope(self._timeout) as scope:

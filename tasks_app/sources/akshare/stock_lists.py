@@ -16,11 +16,11 @@ import akshare
 from akshare.utils import request
 
 from tasks_app.sources.akshare import calls, codes, frames
-from tasks_app.sources.akshare.calls import CallScope
 from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Permanent, Symbol, Transient
 from tasks_app.sources.cn_codes import exchange_of, split_index
+from tasks_app.sources.http_calls import CallScope
 
 TOKEN = "bd1d9ddb04089700cf9c27f6f7426281"  # noqa: S105 - public, the same for everyone
 PAGE_SIZE = 100

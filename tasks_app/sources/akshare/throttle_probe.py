@@ -17,10 +17,12 @@ TRUSTED_SECONDS, TRUSTED_TIMES = 60.0, 20
 
 
 class NoData(Transient):
-    """The vendor responded `data: null`: it throttles, unless it does not know the stock."""
+    """The vendor responded with nothing: it throttles, unless it does not know the stock."""
 
-    def __init__(self) -> None:
-        text = "Eastmoney sends nothing: it throttles."
+    def __init__(self, vendor: str = "Eastmoney", *, is_known: bool = False) -> None:
+        """`is_known`: the vendor knows the stock, and sent none of the requested days."""
+        self.is_known = is_known
+        text = f"{vendor} sends nothing: it throttles."
         super().__init__(text, code="throttled", retry_after=THROTTLED_SECONDS)
 
 
@@ -34,10 +36,14 @@ class ThrottleProbe:
     """
 
     def __init__(
-        self, market: str, has_bars: Callable[[str], bool], clock: Callable[[], float] = time.monotonic
+        self,
+        market: str,
+        has_bars: Callable[[str], bool],
+        clock: Callable[[], float] = time.monotonic,
+        vendor: str = "Eastmoney",
     ) -> None:
         self._stocks, self._has_bars, self._clock = PROBE_STOCKS[market], has_bars, clock
-        self._lock = threading.Lock()
+        self._vendor, self._lock = vendor, threading.Lock()
         self._trusted_until = float("-inf")
         self._times_left = 0
 
@@ -53,7 +59,7 @@ class ThrottleProbe:
             self._times_left = 0
             stock = next(stock for stock in self._stocks if stock != doubtful)
             if not self._has_bars(stock):
-                text = f"Eastmoney sends nothing even for {stock}, which must have quotes: it throttles."
+                text = f"{self._vendor} sends nothing even for {stock}, which must have quotes: it throttles."
                 raise Transient(text, code="throttled", retry_after=THROTTLED_SECONDS)
             self._trusted_until = self._clock() + TRUSTED_SECONDS
             self._times_left = TRUSTED_TIMES

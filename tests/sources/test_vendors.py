@@ -1,0 +1,160 @@
+"""Every vendor's stand-in through the engine: the same stocks make the same bars, refusals make none."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+from django_q.models import OrmQ
+
+from tasks_app.engine import slice
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
+from tasks_app.sources import registry
+from tasks_app.workers import watchdog
+from tests.factories import make_task
+from tests.fakes.eastmoney_server import NONE
+from tests.sources.vendors import STOCKS, VENDORS
+from tools.in_process import work
+
+pytestmark = [
+    pytest.mark.any_database,
+    pytest.mark.xdist_group("vendors"),  # to import the clients and pandas takes seconds in each process
+]
+ROOT = Path(__file__).parents[2]
+SPAN = (date(2024, 5, 28), date(2024, 6, 3))
+KEYS = [vendor for vendor in VENDORS if vendor.own]
+
+
+@pytest.fixture
+def server(vendor, settings, monkeypatch):
+    """Runs the vendor's stand-in, and leads the source to it."""
+    if not find_spec(vendor.package):
+        pytest.skip(f"{vendor.package} is not installed")
+    with vendor.run() as running:
+        for name, value in getattr(running, "environment", {}).items():
+            monkeypatch.setenv(name, value)
+        settings.COLLECTOR = replace(
+            settings.COLLECTOR,
+            environment=vendor.settings(running),
+            no_throttle=True,
+            backoff=0.0,
+            max_attempts=1,
+            adjustment_data=False,
+        )
+        registry.forget_sources()
+        yield running
+        registry.forget_sources()
+
+
+def order(vendor: Any) -> CollectionTask:
+    codes = tuple(symbol_codes(vendor))
+    span = {"start_date": SPAN[0], "end_date": SPAN[1]}
+    return make_task(source=vendor.source, market=vendor.market, stock_codes=codes, **span)
+
+
+def symbol_codes(vendor: Any) -> dict[str, Any]:
+    """Returns the stocks by code; Yahoo has none of Beijing's exchange."""
+    stocks = {stock.code: stock for stock in STOCKS[vendor.market].values()}
+    return {code: stock for code, stock in stocks.items() if (vendor.source, code) != ("yfinance", "920002")}
+
+
+def expected_bars(stock: Any, vendor: Any) -> list[tuple[Any, ...]]:
+    """Returns the stored bars; amounts are equal within the vendors' rounding."""
+    lot = 100 if vendor.market == "CN" else 1
+    return [
+        (
+            *(day, *map(float, line[1:5]), int(line[5]) * lot),
+            pytest.approx(float(line[6]), rel=1e-5) if vendor.has_amounts else None,
+        )
+        for line in stock.klines(NONE)
+        if SPAN[0] <= (day := date.fromisoformat(line[0])) <= SPAN[1]
+    ]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: f"{vendor.source}-{vendor.market}")
+def test_stored_bars_are_equal_whatever_the_source(server, vendor):
+    task = order(vendor)
+    work()
+    task.refresh_from_db()
+    failures = list(task.items.exclude(state="succeeded").values_list("code", "error_code", "error_message"))
+    assert (task.status, failures) == ("completed", [])
+    columns = ("day", "open", "close", "high", "low", "volume", "amount")
+    for code, stock in symbol_codes(vendor).items():
+        stored = DailyBar.objects.filter(symbol=code).order_by("day").values_list(*columns)
+        assert list(stored) == expected_bars(stock, vendor), code
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: f"{vendor.source}-{vendor.market}")
+def test_refusing_vendor_pauses_its_source_and_costs_no_stock(server, vendor, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, **limited(vendor), max_attempts=3, slice_seconds=2.0)
+    server.failures = dict(vendor.refusal)
+    task = order(vendor)
+    run_slice()
+    watchdog.tick()
+    task.refresh_from_db()
+    gate = SourceGate.objects.get(source=vendor.source)
+    assert (task.status, task.processed_stocks, gate.open_until is not None) == ("running", 0, True)
+    assert not DailyBar.objects.exists(), "a refusal is never an answer"
+    server.failures = {}
+    for _ in range(6):
+        SourceGate.objects.update(open_until=Now(), next_at=None)
+        CollectionItem.objects.filter(state="pending").update(not_before=Now())
+        run_slice()
+        watchdog.tick()
+    task.refresh_from_db()
+    assert (task.status, task.failed_count) == ("completed", 0)
+
+
+def limited(vendor: Any) -> dict[str, Any]:
+    """Returns settings with the limiter on, fast, and impatient with refusals."""
+    return {"no_throttle": False, "rates": ((vendor.source, 1000.0),), "breaker_after": 1}
+
+
+def run_slice() -> None:
+    """Runs a queued slice; while a source is paused there is always one more."""
+    if job := OrmQ.objects.order_by("pk").first():
+        job.delete()
+        slice.run(*job.task["args"])
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("vendor", KEYS, ids=lambda vendor: vendor.source)
+def test_wrong_key_fails_the_task_with_the_vendors_reason(server, vendor, settings):
+    ((name, _),) = vendor.own
+    wrong = ((name, "another-token"),)
+    settings.COLLECTOR = replace(settings.COLLECTOR, **limited(vendor), environment=wrong)
+    registry.forget_sources()
+    task = order(vendor)
+    work()
+    task.refresh_from_db()
+    errors = set(task.items.filter(state="failed").values_list("error_code", flat=True))
+    assert (task.status, errors) == ("failed", {"login_refused"})
+    assert "another-token" not in task.error_message
+    assert len(server.requests) <= 3
+
+
+@pytest.mark.parametrize("vendor", KEYS, ids=lambda vendor: vendor.source)
+def test_missing_key_is_named(vendor, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, environment=())
+    registry.forget_sources()
+    assert vendor.own[0][0] in registry.why_unusable(vendor.source, settings.COLLECTOR)
+
+
+def test_listing_the_sources_imports_no_client():
+    heavy = "{'akshare', 'tushare', 'yfinance', 'curl_cffi', 'requests', 'pandas', 'django'}"
+    check = "import sys\nfrom tasks_app.conf import Conf\nfrom tasks_app.sources import registry\n"
+    check += f"registry.available(Conf())\nfound = {heavy} & set(sys.modules)\n"
+    check += "sys.exit(str(found) if found else 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
