@@ -1,9 +1,11 @@
-"""Responses to HEAD requests, and to paths that no database can look up."""
+"""Responses to HEAD requests, to paths that no database can look up, and to clients that name no language."""
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.middleware.locale import LocaleMiddleware
 
 from tasks_app.api import errors
 
@@ -25,6 +27,17 @@ class StripHeadBodyMiddleware:
             elif isinstance(response, HttpResponse):
                 response.content = b""  # Content-Length stays
         return response
+
+
+class DefaultLanguageMiddleware(LocaleMiddleware):
+    """Answers clients that send no Accept-Language in COLLECTOR_LANGUAGE.
+
+    Not by LANGUAGE_CODE, in which workers write what they store.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        request.META.setdefault("HTTP_ACCEPT_LANGUAGE", settings.COLLECTOR.language)
+        super().process_request(request)
 
 
 class NoNulMiddleware:

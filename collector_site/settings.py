@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import django_stubs_ext
+from corsheaders.defaults import default_headers
 from environs import Env, EnvError, validate
 
 from collector_site import admin_theme, csp, q_cluster
@@ -120,6 +121,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_q",
     "axes",
+    "corsheaders",
     "tasks_app",
 ]
 
@@ -131,9 +133,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tasks_app.api.middleware.TrailingSlashMiddleware",
     "tasks_app.api.status_fast_path.StatusFastPath",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "collector_site.middleware.DefaultLanguageMiddleware",
     "tasks_app.api.middleware.BodyLimitMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -141,6 +144,15 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
+
+# Pages of other origins may use the API, with a token: no cookie is sent or read for them.
+if COLLECTOR.cors_origins:
+    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
+    CORS_ALLOW_ALL_ORIGINS = "*" in COLLECTOR.cors_origins
+    CORS_ALLOWED_ORIGINS = [origin for origin in COLLECTOR.cors_origins if origin != "*"]
+    CORS_URLS_REGEX = r"^/api/"
+    CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "if-none-match")
+    CORS_EXPOSE_HEADERS = ["Link", "ETag", "Retry-After"]
 
 ROOT_URLCONF = "collector_site.urls"
 WSGI_APPLICATION = "collector_site.wsgi.application"

@@ -81,6 +81,21 @@ def address(text: str) -> str:
     return text
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Parses `https://host:port, …`, the origins of pages, or `*` for any."""
+    for origin in (found := tuple(filter(None, map(str.strip, text.split(","))))):
+        if origin != "*" and not re.fullmatch(r"https?://[^\s/?#@]+", origin):
+            raise EnvError(f"“{origin}” is neither an origin such as https://quant.example.com nor *")
+    return found
+
+
+def language(text: str) -> str:
+    """Checks the language of responses to clients that name none."""
+    if text not in ("", "en", "zh-hans"):
+        raise EnvError(f"“{text}” is neither en nor zh-hans")
+    return text or "en"
+
+
 def folder(text: str) -> str:
     """Returns the absolute path of an existing folder, or an empty text."""
     if text and not Path(text).is_dir():
@@ -181,6 +196,8 @@ class Conf:
     adjustment_data: bool = True
     days_at_once: int = number(5, 0, MILLION)
     by_day_from: int = number(50, 1, MILLION)
+    cors_origins: tuple[str, ...] = parsed((), origins)
+    language: str = parsed("en", language)
     list_max_age: float = number(86_400.0, 0, YEAR)
     retention_days: int = number(0, 0, 36_500)  # a century: dates further back would not exist
     simulated: Simulated = Simulated()

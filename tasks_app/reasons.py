@@ -47,6 +47,7 @@ REASONS = {
     "not_a_session": _("By the trading calendar, the market was closed that day."),
     "not_storable": _("The database refused the bars."),
     "other_spelling": _("Bars stored under another spelling of the code could not be merged with these."),
+    "past_rescaled": _("The source has adjusted its past prices, so the stored bars were kept."),
     "plan_lost": _("Workers were lost or failed repeatedly while they read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
@@ -113,6 +114,10 @@ FINDINGS = {
     "negative_value": _("%(day)s: the value %(column)s is negative (%(value)s)."),
     "not_a_number": _("%(day)s: the value %(column)s is missing or not a number (%(value)s)."),
     "not_a_session": _("%(day)s: the market was closed, according to its calendar."),
+    "past_rescaled": _(
+        "%(first)s to %(day)s: all prices of the source are now the stored ones times %(ratio)s. It has "
+        "adjusted its past, as after a split; the stored bars were kept."
+    ),
     "price_not_positive": _("%(day)s: an unadjusted price is zero or negative (low %(low)s)."),
     "prices_out_of_order": _(
         "%(day)s: the prices contradict each other (open %(open)s, high %(high)s, low %(low)s, "

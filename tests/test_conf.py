@@ -47,6 +47,11 @@ def test_values_have_their_types(monkeypatch):
     assert (read_back.simulated.stocks, read_back.simulated.hang_rate) == (12, 0.5)
 
 
+def test_origins_are_parsed(monkeypatch):
+    read_back = read(monkeypatch, COLLECTOR_CORS_ORIGINS="https://a.example, http://localhost:3000")
+    assert read_back.cors_origins == ("https://a.example", "http://localhost:3000")
+
+
 def test_rates_caps_and_fallbacks_are_parsed(monkeypatch):
     read_back = read(
         monkeypatch,
@@ -132,6 +137,9 @@ def test_unknown_source_in_setting_is_an_error(settings, setting, value):
         ("COLLECTOR_FALLBACKS", "XX=a>b"),
         ("COLLECTOR_NO_THROTTLE", "perhaps"),
         ("COLLECTOR_BREAKER_AFTER", "0"),
+        ("COLLECTOR_CORS_ORIGINS", "quant.example.com"),
+        ("COLLECTOR_CORS_ORIGINS", "https://quant.example.com/app"),
+        ("COLLECTOR_LANGUAGE", "fr"),
         ("COLLECTOR_RETENTION_DAYS", "-1"),
         ("COLLECTOR_RETENTION_DAYS", "36501"),
         ("COLLECTOR_RETENTION_DAYS", "a month"),

@@ -1,4 +1,4 @@
-"""Bounds the bodies that the API reads."""
+"""Bounds the bodies that the API reads, and answers its paths with a slash at their end."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -10,8 +10,21 @@ from django.utils.translation import gettext as _
 
 from tasks_app.api import errors
 
+DATA_COLLECTION = "/api/data-collection/"
 CHUNK = 65_536
 DRAIN_CHUNKS = 160  # read and thrown away at most
+
+
+class TrailingSlashMiddleware:
+    """Answers `…/tasks/` as `…/tasks`, without a redirect, in which a POST would lose its body."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(DATA_COLLECTION):
+            request.path_info = request.path_info.removesuffix("/")
+        return self.get_response(request)
 
 
 class BodyLimitMiddleware:

@@ -6,7 +6,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
 
 from tasks_app.lifecycle import payloads
 
@@ -34,7 +36,14 @@ class CSVRenderer(BaseRenderer):
 
 
 class ApiContentNegotiation(DefaultContentNegotiation):
-    """REST framework's, but an unknown `?format=` is a 400 for the parameter and not a 404."""
+    """REST framework's, with two differences.
+
+    A body without a Content-Type is JSON, as clients of the old service send it. An unknown `?format=` is a
+    400 for the parameter and not a 404.
+    """
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        return super().select_parser(request, parsers) if request.content_type else next(iter(parsers))
 
     def filter_renderers(
         self,

@@ -50,6 +50,7 @@ class StartedAnswer(OrderAnswer):
     message = s.CharField()
     stock_codes = _texts("Null means the whole stock list.", allow_null=True)
     unknown_codes = _texts("Requested, but not listed in the market, and left out.")
+    ignored_fields = _texts("Fields of the request that are not known.")
     total_stocks = _count("0 until a worker has fetched the stock list.")
 
 
@@ -87,7 +88,7 @@ class TaskAnswer(OrderAnswer):
         child=ShareAnswer(), help_text="What each source delivered; empty for a task without fallbacks."
     )
     error_code = s.CharField(allow_blank=True)
-    error_message = s.CharField(allow_blank=True)
+    error_message = s.CharField(allow_null=True, help_text="Why a task failed; null without an error.")
     failed_details = _texts("The first 100 failures, as “code: reason”.")
 
 

@@ -15,7 +15,7 @@ from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.orders.order import MAX_CODES
 from tasks_app.quotes.adjusted_prices import BASES
 
-WORDS = {"true": True, "false": False}
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
 OPTIONAL_TEXT: dict[str, Any] = {**OPTIONAL, "allow_blank": True}
 
@@ -27,13 +27,19 @@ def validated(kind: "type[InputSerializer]", data: Any) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
+def unknown_fields(kind: "type[InputSerializer]", data: Any) -> list[str]:
+    """Returns the names in a body that the serializer does not know: at most twenty, sorted, cut short."""
+    return sorted({name[:40] for name in data if name not in kind().fields})[:20]
+
+
 class StrictDateField(s.DateField):
-    """`YYYY-MM-DD`. REST framework's field also accepts other forms of ISO 8601, and 2024-1-1."""
+    """`YYYY-MM-DD`, the zeros optional. REST framework's field also accepts other forms of ISO 8601."""
 
     def to_internal_value(self, value: Any) -> Any:
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
+        if not (parts := re.fullmatch(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", str(value))):
             self.fail("invalid", format="YYYY-MM-DD")
-        return super().to_internal_value(value)
+        year, month, day = parts.groups()
+        return super().to_internal_value(f"{year}-{month:0>2}-{day:0>2}")
 
 
 @extend_schema_field({"type": "integer"})
@@ -47,16 +53,32 @@ class StrictIntegerField(s.IntegerField):
 
 
 @extend_schema_field(
-    {"oneOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false", "True", "False"]}]}
+    {
+        "oneOf": [
+            {"type": "boolean"},
+            {"type": "integer", "enum": [1, 0]},
+            {"type": "string", "enum": ["true", "false", "True", "False", "yes", "no", "1", "0"]},
+        ]
+    }
 )
 class StrictBooleanField(s.BooleanField):
-    """A JSON boolean, or the word. REST framework's field also accepts yes, on, y and 1."""
+    """A JSON boolean, 1 or 0, or one of `WORDS` in any case. REST framework's field also accepts on and y."""
 
     def to_internal_value(self, data: Any) -> bool:
-        value = WORDS.get(data.lower(), data) if isinstance(data, str) else data
-        if not isinstance(value, bool):
+        value = WORDS.get(str(data).lower()) if isinstance(data, str | int) else None
+        if value is None:
             self.fail("invalid", input=str(data)[:40])
         return value
+
+
+class MarketField(s.ChoiceField):
+    """A market in letters of any case."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Market.choices, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        return super().to_internal_value(str(data).upper())
 
 
 @extend_schema_field(
@@ -138,6 +160,9 @@ class StartBody(InputSerializer):
         help_text="Sources to try, in this order, for stocks that fail. Default: those of the settings.",
     )
 
+    def validate_market(self, value: str) -> str:
+        return value.upper() if value.upper() in ALL_MARKETS else value
+
     def validate_fallbacks(self, value: list[str]) -> tuple[str, ...]:
         return tuple(value)
 
@@ -162,7 +187,7 @@ class PageQuery(InputSerializer):
 class TaskQuery(PageQuery):
     status = s.ChoiceField(TaskStatus.choices, required=False)
     outcome = s.ChoiceField(TaskOutcome.choices, required=False)
-    market = s.ChoiceField(Market.choices, required=False)
+    market = MarketField(required=False)
     source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
     started_after = QueryDateTimeField(
         required=False, source="start_time__gte", help_text="Started at or after this time, ISO 8601."
@@ -180,10 +205,8 @@ class ItemQuery(PageQuery):
 
 class StockQuery(InputSerializer):
     only_uncompleted = StrictBooleanField(default=False, help_text="Only stocks without full history.")
-    market = s.ChoiceField(
-        Market.choices,
-        required=False,
-        help_text="Default: all; SIM only where COLLECTOR_DEFAULT_SOURCE makes its quotes up.",
+    market = MarketField(
+        required=False, help_text="Default: CN; SIM where COLLECTOR_DEFAULT_SOURCE makes its quotes up."
     )
     kind = s.ChoiceField(InstrumentKind.choices, required=False, help_text="Default: all kinds.")
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)

@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.urls import include, path, re_path
+from django.urls import include, path, re_path, register_converter
+from django.urls.converters import StringConverter
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from tasks_app.api.permissions import CanCancel, CanRetry, CanStart
 from tasks_app.api.quotes import AdjustmentViewSet, QuoteViewSet
-from tasks_app.api.views import NotFoundView, StockViewSet, TaskViewSet
+from tasks_app.api.views import NotFoundView, RootView, StockViewSet, TaskViewSet
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -20,32 +21,49 @@ def _page(title: "StrPromise", *permissions: type[BasePermission]) -> dict[str, 
     return {"name": title, "description": "", "permission_classes": (IsAuthenticated, *permissions)}
 
 
+class MarketConverter(StringConverter):
+    """A market in letters of any case, or any other text, which the views call unknown."""
+
+    def to_python(self, value: str) -> str:
+        return value.upper()
+
+
+register_converter(MarketConverter, "market")
+ORDER = """{
+  "start_date": "2024-01-01",
+  "end_date": "2024-12-31",
+  "stock_codes": ["600519", "000001"]
+}"""
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 adjustments = AdjustmentViewSet.as_view
 data_collection = [
-    path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart))),
+    path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
     path("status/<str:task_id>", tasks({"get": "status"}, **_page(_("Task")))),
     path("tasks", tasks({"get": "list"}, **_page(_("Tasks")))),
     path("tasks/<str:task_id>", tasks({"delete": "cancel"}, **_page(_("Cancel a task"), CanCancel))),
     path("tasks/<str:task_id>/items", tasks({"get": "items"}, **_page(_("Items")))),
     path("tasks/<str:task_id>/errors", tasks({"get": "errors"}, **_page(_("Failures by kind")))),
-    path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry))),
+    path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry), example="{}")),
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),
-    path("quotes/<str:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
-    path("quotes/<str:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
+    path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
+    path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(
-        "quotes/<str:market>/<str:code>/factors",
+        "quotes/<market:market>/<str:code>/factors",
         adjustments({"get": "factors"}, **_page(_("Adjustment factors"))),
     ),
     path(
-        "quotes/<str:market>/<str:code>/actions",
+        "quotes/<market:market>/<str:code>/actions",
         adjustments({"get": "actions"}, **_page(_("Corporate actions"))),
     ),
 ]
 
+root = RootView.as_view(root="/api/data-collection/", paths=data_collection)
+
 urlpatterns = [
+    path("api/", root, name="api_root"),
+    path("api/data-collection", root),
     path("api/data-collection/", include(data_collection)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path(

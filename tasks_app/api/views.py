@@ -1,10 +1,13 @@
 """Tasks and the stock list. `urls` says which permission each path needs; `lifecycle` does the work."""
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.db.models import F
+from django.urls import URLPattern, reverse
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -17,7 +20,7 @@ from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
-from tasks_app.api.serializers import validated
+from tasks_app.api.serializers import unknown_fields, validated
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.market import codes
@@ -37,13 +40,15 @@ STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STOR
 class TaskViewSet(ViewSet):
     """Start, watch, list, cancel and retry collections."""
 
+    example = ""  # the body that a browsable page begins with
+
     @openapi.START
     def start(self, request: Request) -> Response:
         order = Order(**validated(serializers.StartBody, request.data))
         orders.require_usable_source(order, settings.COLLECTOR)
         key = get_idempotency_key(request)
         task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
-        return Response(payloads.task_started(task))
+        return Response(payloads.task_started(task, unknown_fields(serializers.StartBody, request.data)))
 
     @openapi.STATUS
     def status(self, request: Request, task_id: str) -> Response:
@@ -88,7 +93,7 @@ class TaskViewSet(ViewSet):
         from_query = validated(serializers.RetryBody, request.query_params.dict())
         params = from_query | validated(serializers.RetryBody, request.data)
         task = lifecycle.retry(parse_task_id(task_id), get_actor(request), params.get("error_code", ""))
-        return Response(payloads.task_started(task))
+        return Response(payloads.task_started(task, unknown_fields(serializers.RetryBody, request.data)))
 
 
 class StockViewSet(ViewSet):
@@ -97,11 +102,7 @@ class StockViewSet(ViewSet):
     @openapi.STOCKS
     def stock_list(self, request: Request) -> Response:
         query = validated(serializers.StockQuery, request.query_params.dict())
-        stocks = Stock.objects.order_by("market", "code")
-        if "market" in query:
-            stocks = stocks.filter(market=query["market"])
-        elif not registry.traits(settings.COLLECTOR.default_source, settings.COLLECTOR).is_synthetic:
-            stocks = stocks.exclude(market=SYNTHETIC_MARKET)
+        stocks = Stock.objects.filter(market=query.get("market") or _default_market()).order_by("code")
         if "kind" in query:
             stocks = stocks.filter(kind=query["kind"])
         if query["only_uncompleted"]:
@@ -118,6 +119,11 @@ class StockViewSet(ViewSet):
         return Response([_coverage(row) for row in coverage.cached_coverage()])
 
 
+def _default_market() -> str:
+    conf = settings.COLLECTOR
+    return SYNTHETIC_MARKET if registry.traits(conf.default_source, conf).is_synthetic else "CN"
+
+
 def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
     own = {name: getattr(stock, name) for name in STOCK_COLUMNS}
     days = {"first_day": stored.first, "last_day": stored.last}
@@ -126,6 +132,33 @@ def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
 
 def _coverage(row: Coverage) -> dict[str, Any]:
     return {**vars(row), "behind_by": dict(row.behind_by)}
+
+
+class RootView(APIView):
+    """Answers which paths there are, to everybody, as the schema does."""
+
+    name, description = _("HTTP API"), ""  # of the browsable page
+    permission_classes = (AllowAny,)
+    schema = None
+    paths: Sequence[URLPattern] = ()
+    root = ""
+
+    def get(self, request: Request) -> Response:
+        root = request.build_absolute_uri(self.root)
+        paths = [
+            {"method": method.upper(), "path": root + _template(each), "name": str(view.initkwargs["name"])}
+            for each in self.paths
+            for view in [cast(Any, each.callback)]
+            for method in view.actions
+            if method != "head"  # added by the first request
+        ]
+        documents = {name: request.build_absolute_uri(reverse(name)) for name in ("docs", "schema")}
+        return Response({**documents, "paths": paths})
+
+
+def _template(pattern: URLPattern) -> str:
+    """Returns a path with its parameters as OpenAPI writes them: `status/{task_id}`."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
 
 
 class NotFoundView(APIView):

@@ -11,7 +11,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from tasks_app import lifecycle, reasons
 from tasks_app.db import sqlite_priority
-from tasks_app.engine.request_planner import RequestPlanner, StoredState, is_full
+from tasks_app.engine.request_planner import PlannedRequest, RequestPlanner, StoredState, is_full
 from tasks_app.engine.source_router import StockRequest
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import codes, price_limits, silent_days
@@ -30,10 +30,11 @@ from tasks_app.quotes import (
     validation,
 )
 from tasks_app.quotes.absences import AbsentDays, AnsweredRequest
+from tasks_app.quotes.corrections import BarDiff, rescale_ratio
 from tasks_app.quotes.date_ranges import DAY, DateRange
 from tasks_app.quotes.series import AnsweredDays, count_bars_within
 from tasks_app.quotes.upsert import Provenance, UpsertResult
-from tasks_app.quotes.validation import ValidationResult
+from tasks_app.quotes.validation import Issue, ValidationResult
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, Bar
@@ -151,9 +152,17 @@ class Recorder:
         """Adds the bars to the stored series, and removes those that the source no longer has."""
         request, current = item.request, item.stored.series
         stored_before = count_bars_within(current, self.planner.window())
-        stored = upsert.upsert_bars(request, origin, result.bars, expect_new=current is None)
+        rescaled: list[Issue] = []
+        stored = upsert.upsert_bars(
+            request,
+            origin,
+            result.bars,
+            expect_new=current is None,
+            review=partial(self._review, request, rescaled),
+        )
         findings.record_corrections(request, origin, stored.corrections)
         result = _without_known_flags(item, result, stored)
+        result = replace(result, flags=[*rescaled, *result.flags])
         findings.record_findings(request, origin, result)
         outcome, removed = _outcome_of(item, result, stored.collected), 0
         if outcome.state == ItemState.SUCCEEDED:
@@ -173,6 +182,22 @@ class Recorder:
             first = self.planner.window()[0]
             skipped = stored_before - sum(diff.new.day >= first for diff in stored.corrections)
         return replace(outcome, collected=stored.collected, corrected=corrected, skipped=skipped)
+
+    def _review(
+        self, request: PlannedRequest, rescaled: list[Issue], found: Sequence[BarDiff]
+    ) -> Sequence[BarDiff]:
+        """Returns the corrections to store: none of compared bars whose prices all changed by one ratio.
+
+        Their vendor has adjusted its past, which would turn the last stored bars of an unadjusted series into
+        adjusted ones. `rescaled` gets a flag that says so.
+        """
+        compared = [diff for diff in found if diff.new.day < request.missing_from]
+        ratio = None if request.adjust or self.task.force_update else rescale_ratio(compared)
+        if ratio is None:
+            return found
+        params = {"ratio": f"{ratio:.6g}", "first": compared[0].new.day.isoformat()}
+        rescaled.append(Issue("past_rescaled", compared[-1].new, params))
+        return [diff for diff in found if diff.new.day >= request.missing_from]
 
     def _note_of_silence(self, stored: StoredState) -> str:
         """Returns in a sentence for which days a stock is not requested because nobody has quotes of them."""

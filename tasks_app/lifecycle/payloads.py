@@ -1,6 +1,6 @@
 """JSON payloads of the API, which `--json` prints as well. Times carry their UTC offset."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -54,8 +54,11 @@ def _encode_value(value: object) -> Any:
     raise TypeError(f"{type(value).__name__} can't be encoded as JSON")
 
 
-def task_started(task: CollectionTask) -> dict[str, Any]:
-    """Returns the response to a start or a retry: the order as it was understood."""
+def task_started(task: CollectionTask, ignored_fields: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns the response to a start or a retry: the order as it was understood.
+
+    `ignored_fields` are those of the request that have no meaning here.
+    """
     message = _("The collection was started: %(start)s to %(end)s.") % {
         "start": task.start_date,
         "end": task.end_date,
@@ -66,11 +69,14 @@ def task_started(task: CollectionTask) -> dict[str, Any]:
         ) % {"market": SYNTHETIC_MARKET}
     if task.unknown_codes:
         message += " " + _("Unknown codes, left out: %(codes)s.") % {"codes": name_codes(task.unknown_codes)}
+    if ignored_fields:
+        message += " " + _("Unknown fields, ignored: %(fields)s.") % {"fields": ", ".join(ignored_fields)}
     return {
         "task_id": str(task.pk),
         "status": "started",
         "message": message,
         **_columns(task, STARTED_COLUMNS),
+        "ignored_fields": list(ignored_fields),
         "synthetic": task.market == SYNTHETIC_MARKET,
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
@@ -113,6 +119,7 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
     return {
         "task_id": str(task.pk),
         **_columns(task, CONTRACT_COLUMNS),
+        "error_message": task.error_message or None,
         "failed_details": details,
         **_columns(task, FURTHER_COLUMNS),
         "synthetic": task.market == SYNTHETIC_MARKET,

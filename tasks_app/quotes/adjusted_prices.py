@@ -13,9 +13,12 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cached_property
 from typing import Any
 
+from django.db.models import QuerySet
+
 from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, Series
 from tasks_app.models.adjustments import ActionKind, AdjustmentContent
 from tasks_app.models.quotes import Adjust
+from tasks_app.quotes.series import bars_of, joined_bars
 from tasks_app.sources.market_time import market_today
 
 PRICES = ("open", "high", "low", "close", "prev_close", "change", "limit_up", "limit_down")
@@ -129,6 +132,16 @@ class StockPrices:
         table = min(tables, key=lambda one: (one.lacks is not None, one.source != own))  # stable
         factors = _splits(table) if adjust == Adjust.SPLIT else _factors(table, adjust)
         return Basis(adjust, COMPUTED, table.source, table.fetched_at, table.lacks, factors)
+
+
+def basis_bars(market: str, code: str, basis: Basis, *, joined: bool = True) -> QuerySet[DailyBar]:
+    """Returns a stock's stored bars that are read on this basis.
+
+    `joined`: unadjusted ones with those that are stored under its earlier codes; each row names the code it
+    is stored under. Factors are those of one code, so computed prices are not joined.
+    """
+    read = joined_bars if joined and not basis.adjust else bars_of
+    return read(market, code, basis.read_adjust).filter(**basis.days)
 
 
 def find_basis(market: str, code: str, adjust: str, wanted: str = "") -> Basis | None:

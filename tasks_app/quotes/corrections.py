@@ -7,6 +7,7 @@ A bar of another source than the stored one's (a fallback) replaces it only if t
 round, and some count in lots. Otherwise the stored bar stays as it is, so that its values have one origin.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ PRICE_TOLERANCE, PRICE_TOLERANCE_SHARE = 0.0051, 0.005  # half a cent, or half a
 LOT = 100  # shares
 AMOUNT_TOLERANCE = 0.001  # relative
 DAY_COLUMNS = {"is_st", "limit_up", "limit_down"}  # what a source says of the day, not of its trade
+MIN_RESCALE = 0.005  # of a price: a smaller one could be rounding, or a late figure
 TRADE_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
@@ -68,6 +70,22 @@ def conflicts(old: Bar, new: Bar) -> bool:
     if old.amount is None or new.amount is None:
         return False
     return abs(old.amount - new.amount) > AMOUNT_TOLERANCE * abs(old.amount)
+
+
+def rescale_ratio(diffs: Sequence[BarDiff]) -> float | None:
+    """Returns the one ratio of new to old prices, if all prices of at least two bars have it; else None.
+
+    Late figures do not look like that: a vendor has adjusted its past for a split or dividend. Prices are
+    rounded to cents, so each pair of them allows a range of ratios, which must all have one in common.
+    """
+    pairs = [pair for diff in diffs for pair in zip(diff.old[1:5], diff.new[1:5], strict=True)]
+    if len(diffs) < 2 or any(min(pair) <= PRICE_TOLERANCE for pair in pairs):
+        return None
+    lowest = max((new - PRICE_TOLERANCE) / (old + PRICE_TOLERANCE) for old, new in pairs)
+    highest = min((new + PRICE_TOLERANCE) / (old - PRICE_TOLERANCE) for old, new in pairs)
+    ratio = (lowest + highest) / 2
+    is_other = not lowest <= 1 <= highest and abs(ratio - 1) >= MIN_RESCALE
+    return ratio if lowest <= highest and is_other else None
 
 
 def _is_equal(a: Any, b: Any) -> bool:

@@ -10,8 +10,7 @@ from django.http import StreamingHttpResponse
 
 from tasks_app.models import DailyBar
 from tasks_app.quotes import daily_limits
-from tasks_app.quotes.adjusted_prices import Basis
-from tasks_app.quotes.series import bars_of, joined_bars
+from tasks_app.quotes.adjusted_prices import Basis, basis_bars
 from tasks_app.sources.security_codes import exported_code
 
 VALUES = (
@@ -36,13 +35,8 @@ class _Echo:
 def bar_rows(
     market: str, code: str, basis: Basis, *, joined: bool = True, **filters: Any
 ) -> QuerySet[DailyBar, dict[str, Any]]:
-    """Returns a stock's stored bars for this basis as dicts; `on_basis` makes rows of `COLUMNS` of them.
-
-    `joined`: unadjusted ones with those that are stored under its earlier codes; each row names the code it
-    is stored under. Factors are those of one code, so computed prices are not joined.
-    """
-    read = joined_bars if joined and not basis.adjust else bars_of
-    bars = read(market, code, basis.read_adjust).filter(**basis.days).filter(**filters)
+    """Returns a stock's `basis_bars` as dicts; `on_basis` makes rows of `COLUMNS` of them."""
+    bars = basis_bars(market, code, basis, joined=joined).filter(**filters)
     rows: QuerySet[DailyBar, dict[str, Any]] = bars.values(*VALUES, "market", "adjust", code=F("symbol"))
     return rows
 

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext as _
 
 from tasks_app.conf import MARKET_TIME_ZONES
-from tasks_app.market import calendars, silent_days
+from tasks_app.market import calendars, code_changes, silent_days
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay, Finding, Series, Stock
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import absences, date_ranges
 from tasks_app.quotes.absences import Absence, AbsentDays
 from tasks_app.quotes.date_ranges import DateRange
-from tasks_app.quotes.series import bars_of
+from tasks_app.quotes.series import joined_bars
 
 
 class GapKind(TextChoices):
@@ -135,44 +136,51 @@ def _reason_of(absent: AbsentDays) -> Reason:
     return Reason(GapKind(Absence(absent.why).value), absent.source, absent.asked_on, absent.bound)
 
 
-def find_gaps(stock: Stock, adjust: str, bar_days: Sequence[date], series: Series | None) -> list[Gap]:
+class _Part(NamedTuple):
+    """The days of a security under one of its codes, with what is stored under it."""
+
+    stock: Stock
+    series: Series | None
+    window: DateRange
+
+
+def find_gaps(stock: Stock, adjust: str, bar_days: Sequence[date], *, joined: bool = True) -> list[Gap]:
     """Returns the sessions without a bar, by reason, newest first.
 
-    `bar_days` are ascending, `series` is the stock's row in this adjustment. The days are those from the
-    first bar or requested day to the market's latest session, within the stock's listing. A stock of which
-    nothing was ever requested has no gaps.
+    `bar_days` are the ascending days of the bars, `joined`: unadjusted ones with those from before the
+    stock's code changed. The days are those from the first bar or requested day to the market's latest
+    session, within the stock's listing. A stock of which nothing was ever requested has no gaps.
     """
-    calendar = calendars.load_calendar(stock.market)
-    if (window := _window(stock, bar_days, series, calendar)) is None:
-        return []
-    reasons, with_bar = _Reasons(stock, adjust, series, window), set(bar_days)
-    found: list[tuple[date, Reason | None]] = [
-        (day, None if day in with_bar else reasons.of(day)) for day in calendar.sessions(*window).days
-    ]
-    return [
-        Gap(tuple(day for day, _ in run), reason)
-        for reason, run in groupby(found, key=itemgetter(1))
-        if reason is not None
-    ][::-1]
+    calendar, with_bar, found = calendars.load_calendar(stock.market), set(bar_days), list[Gap]()
+    for part in _parts(stock, adjust, bar_days, calendar, joined=joined):
+        reasons = _Reasons(part.stock, adjust, part.series, part.window)
+        days: list[tuple[date, Reason | None]] = [
+            (day, None if day in with_bar else reasons.of(day))
+            for day in calendar.sessions(*part.window).days
+        ]
+        runs = [(reason, tuple(day for day, _ in run)) for reason, run in groupby(days, key=itemgetter(1))]
+        found += [Gap(run, reason) for reason, run in runs[::-1] if reason is not None]
+    return found
 
 
 def read_gaps(stock: Stock, adjust: str, start: date | None, end: date | None) -> list[Gap]:
     """Returns a stock's days without a bar, closed weekdays included, newest first, from start to end."""
-    series = Series.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust).first()
-    bars = bars_of(stock.market, stock.code, adjust).order_by("day").values_list("day", flat=True)
+    bars = joined_bars(stock.market, stock.code, adjust).order_by("day").values_list("day", flat=True)
     days = list(bars)
     found = []
-    for gap in [*find_gaps(stock, adjust, days, series), *find_closed_days(stock, days, series)]:
+    for gap in [*find_gaps(stock, adjust, days), *find_closed_days(stock, adjust, days)]:
         inside = tuple(day for day in gap.days if (start or date.min) <= day <= (end or date.max))
         found += [Gap(inside, gap.reason)] if inside else []
     return sorted(found, key=lambda gap: gap.first, reverse=True)
 
 
-def find_closed_days(stock: Stock, bar_days: Sequence[date], series: Series | None) -> list[Gap]:
+def find_closed_days(stock: Stock, adjust: str, bar_days: Sequence[date]) -> list[Gap]:
     """Returns the weekdays of the same days on which the market was closed, newest first, each by itself."""
     calendar = calendars.load_calendar(stock.market)
-    if (window := _window(stock, bar_days, series, calendar)) is None:
+    windows = [part.window for part in _parts(stock, adjust, bar_days, calendar)]
+    if not windows:
         return []
+    window = windows[-1][0], windows[0][1]
     notes = dict(
         CalendarDay.objects.filter(market=stock.market, day__range=window).values_list("day", "note")
     )
@@ -182,15 +190,37 @@ def find_closed_days(stock: Stock, bar_days: Sequence[date], series: Series | No
     ]
 
 
-def _window(
-    stock: Stock, bar_days: Sequence[date], series: Series | None, calendar: Calendar
-) -> DateRange | None:
-    starts = list(_starts(bar_days, series))
-    if not starts:
-        return None
-    first = max(min(starts), stock.listed_on or date.min)
-    last = min(stock.delisted_on or date.max, calendar.latest_session())
-    return (first, last) if first <= last else None
+def _parts(
+    stock: Stock, adjust: str, bar_days: Sequence[date], calendar: Calendar, *, joined: bool = True
+) -> Iterator[_Part]:
+    """Yields the parts of a security that have days to look at, the latest code first."""
+    spans = _spans(stock) if joined and not adjust else [(stock, (date.min, date.max))]
+    key = {"market": stock.market, "adjust": adjust, "symbol__in": [one.code for one, _ in spans]}
+    rows = {row.symbol: row for row in Series.objects.filter(**key)}
+    for one, (first, last) in spans:
+        series, days = rows.get(one.code), [day for day in bar_days if first <= day <= last]
+        starts = list(_starts(days, series))
+        if bar_days and bar_days[0] < first:  # since the change of code, even if its own bars begin later
+            starts.append(first)
+        if not starts:
+            continue
+        begin = max(min(starts), one.listed_on or date.min, first)
+        end = min(one.delisted_on or date.max, calendar.latest_session(), last)
+        if begin <= end:
+            yield _Part(one, series, (begin, end))
+
+
+def _spans(stock: Stock) -> list[tuple[Stock, DateRange]]:
+    """Returns the security's codes and the days on which each was its code, the latest first."""
+    earlier = code_changes.predecessors(stock.market, stock.code)
+    stocks = Stock.objects.filter(market=stock.market, code__in=[one.code for one in earlier])
+    known = {one.code: one for one in stocks} if earlier else {}
+    spans, current, last = list[tuple[Stock, DateRange]](), stock, date.max
+    for one in earlier:
+        spans.append((current, (one.until, last)))
+        current = known.get(one.code) or Stock(market=stock.market, code=one.code)
+        last = one.until - date_ranges.DAY
+    return [*spans, (current, (date.min, last))]
 
 
 def _starts(bar_days: Sequence[date], series: Series | None) -> Iterator[date]:

@@ -1,6 +1,6 @@
 """The only code that writes bars: it inserts new ones, updates changed ones and leaves equal ones alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -78,11 +78,13 @@ def upsert_bars(
     *,
     overwrite: bool = False,
     expect_new: bool = False,
+    review: Callable[[Sequence[BarDiff]], Sequence[BarDiff]] | None = None,
 ) -> UpsertResult:
     """Writes bars, in ascending date order and one per day, in the caller's transaction.
 
     `overwrite`: every value that differs is replaced, whatever source it came from. `expect_new`: none of the
-    bars is expected to be stored, which saves work; the expectation may be wrong.
+    bars is expected to be stored, which saves work; the expectation may be wrong. `review` is given the
+    corrections and returns those to write.
     """
     if not bars:
         return UpsertResult()
@@ -93,8 +95,7 @@ def upsert_bars(
     with connection.cursor() as cursor:
         insert_new = _insert_new_postgresql if is_postgresql else _insert_new_sqlite
         collected, differing = insert_new(cursor, key, origin, bars)
-        corrections: list[BarDiff] = []
-        completed: list[BarDiff] = []  # with what was not stored of their days before: no corrections
+        found: list[BarDiff] = []
         for bar in bars if differing else ():
             if bar.day not in differing:
                 continue
@@ -105,8 +106,11 @@ def upsert_bars(
                 else diff_bars(old, bar, same_source=source == origin.source, source=source)
             )
             if diff and diff.columns:
-                (corrections if diff.is_correction else completed).append(diff)
-        if changed := [*corrections, *completed]:
+                found.append(diff)
+        changed = review(found) if review else found
+        # What is said of a day of which nothing was said before completes the bar, and corrects nothing.
+        corrections = [diff for diff in changed if diff.is_correction]
+        if changed:
             update = f"UPDATE {TABLE} SET {_SET}, collected_at = {_NOW[connection.vendor]}"
             rows: list[tuple[Any, ...]] = [
                 (*diff.new[1:], origin.source, origin.item_id, *key, diff.new.day.isoformat())

@@ -309,9 +309,10 @@ def test_chart_queries_do_not_grow_with_bars():
             fetch()
         return len(caught)
 
-    # Two of them ask why days have no bar: refused ones, and those of which nobody has quotes.
-    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 16
-    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 20
+    # Two of them ask why days have no bar: refused ones, and those of which nobody has quotes. Four ask for
+    # earlier codes.
+    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 20
+    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 22
 
 
 # ---------------------------------------------------------------- the table and the file
@@ -378,6 +379,20 @@ def test_page_links_the_earlier_and_the_later_code():
         assert f"{other} ({text})" in shown
     exported = lines(client.get(url("tasks_app_stock_csv", new.pk)))
     assert [row[1] for row in exported[1:]] == ["OLD.US", "OLD.US", "NEW.US"]
+
+
+def test_chart_and_table_follow_a_change_of_code():
+    old, new = make_stock("OLD"), make_stock("NEW")
+    make_series(old, 0, 1)
+    make_series(new, 3)
+    CodeChange.objects.create(market="US", old_code="OLD", new_code="NEW", changed_on="2024-01-11")
+    client = superuser_client()
+    columns = data(client, new).json()
+    assert len(columns["close"]) == 3
+    assert columns["steps"][1:] == [1, 2], "days since the bar before"
+    shown = text_of(client.get(page(new)))
+    assert shown.count("as OLD") == 2
+    assert len(data(client, old).json()["close"]) == 2, "the earlier code shows its own bars"
 
 
 @pytest.mark.parametrize("part", ["data", "csv"])

@@ -55,9 +55,7 @@ def test_wrong_method_lists_allowed_ones(client, method, where, allowed):
     assert allowed in response.headers["Allow"]
 
 
-@pytest.mark.parametrize(
-    "where", ["/api", "/api/", "/api/nothing", f"{BASE}/tasks/", f"{BASE}/a%0Ab", "/api/x%00"]
-)
+@pytest.mark.parametrize("where", ["/api", "/api/nothing", f"{BASE}/tasks//", f"{BASE}/a%0Ab", "/api/x%00"])
 @pytest.mark.parametrize("method", ["get", "post", "delete"])
 def test_unknown_path_is_404_in_json(method, where):
     response = getattr(client_of(), method)(where)

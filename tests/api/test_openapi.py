@@ -104,7 +104,7 @@ def test_response_keys_equal_the_schema(schema):
     task = CollectionTask.objects.get()
     current = client.get(f"{API}/current-task").json()
     finish(task, ItemState.FAILED, error_code="timeout")
-    stocks = client.get(f"{API}/stock-list").json()
+    stocks = client.get(f"{API}/stock-list?market=US").json()
     factors, actions = (
         client.get(f"{API}/quotes/US/AAPL/{name}").json()[0] for name in ("factors", "actions")
     )

@@ -82,6 +82,7 @@ def test_start_returns_the_resolved_order(client, user):
         "force_update": False,
         "fallbacks": [],
         "unknown_codes": [],
+        "ignored_fields": [],
         "total_stocks": 2,
         "retry_of": None,
     }
@@ -132,7 +133,7 @@ def test_unlisted_codes_are_named_and_left_out(client):
         ({"stock_codes": ["600519", None]}, "stock_codes", "zeros"),
         ({"stock_codes": ["600519"] * 10_001}, "stock_codes", "10000"),
         ({"test_mode": "perhaps"}, "test_mode", "boolean"),
-        ({"test_mode": 1}, "test_mode", "boolean"),
+        ({"test_mode": 2}, "test_mode", "boolean"),
         ({"market": ["CN"]}, "market", "string"),
     ],
 )
@@ -230,7 +231,7 @@ def test_status_shows_counters_and_failures(client):
     assert counters == [66, 3, 2, 1, 1]
     assert (body["collected_count"], body["skipped_count"], body["status"]) == (10, 2, "running")
     assert body["failed_details"] == ["000002: no answer"]
-    assert (body["end_time"], body["error_message"]) == (None, "")
+    assert (body["end_time"], body["error_message"]) == (None, None)
     assert datetime.fromisoformat(body["start_time"]).utcoffset() is not None
     assert body["start_time"][-6] in "+-"
 

@@ -71,6 +71,46 @@ def test_revised_newest_bar_is_corrected_by_the_next_ordinary_order(place):
     )
 
 
+def rescale(days, ratio):
+    """Has the source send the prices of these days times the ratio from now on, rounded to cents."""
+    bars = {bar.day: bar for bar in RecordingSource.bars[CODE, ""]}
+    for day in days:
+        prices = {
+            name: round(getattr(bars[day], name) * ratio, 2) for name in ("open", "high", "low", "close")
+        }
+        revise(day, **prices)
+
+
+@pytest.mark.parametrize("known", [10, 11], ids=["before the split", "a session after it"])
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.97, 3.0])
+def test_kind_of_past_that_its_vendor_adjusted_is_kept(known, ratio):
+    """A split's ratio on all prices is no late figure: the series stays unadjusted, and a finding says so."""
+    RecordingSource.bars[CODE, ""] = [make_bar(day, 20 + n / 8) for n, day in enumerate(DAYS)]
+    collect(DAYS[0], DAYS[known - 1])
+    before = list(DailyBar.objects.values_list("day", "close", "volume"))
+    rescale(DAYS[:10], ratio)
+    task = collect(DAYS[0], DAYS[known])
+    assert (task.collected_count, task.corrected_count) == (1, 0)
+    assert list(DailyBar.objects.filter(day__lt=DAYS[known]).values_list("day", "close", "volume")) == before
+    finding = Finding.objects.get(code="past_rescaled")
+    assert (finding.day, finding.kind) == (DAYS[9], "flagged")
+    assert float(finding.params["ratio"]) == pytest.approx(ratio, rel=0.001)
+
+
+def test_two_late_figures_are_no_adjusted_past():
+    collect(DAYS[0], DAYS[9])
+    revise(DAYS[8], close=10.9, high=11.5)
+    revise(DAYS[9], close=10.9, high=11.5)
+    assert collect(DAYS[0], DAYS[10]).corrected_count == 2
+    assert not Finding.objects.filter(code="past_rescaled").exists()
+
+
+def test_forced_update_takes_the_adjusted_past():
+    collect(DAYS[0], DAYS[9])
+    rescale(DAYS[:10], 0.5)
+    assert collect(DAYS[0], DAYS[9], force_update=True).corrected_count == 10
+
+
 def test_older_bars_are_not_compared():
     collect(DAYS[0], DAYS[9])
     revise(DAYS[4], volume=38_355)

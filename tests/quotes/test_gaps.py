@@ -6,7 +6,7 @@ import pytest
 
 from tasks_app import lifecycle
 from tasks_app.market import calendars, silent_days
-from tasks_app.models import CalendarDay, DailyBar, Finding, Series, Stock
+from tasks_app.models import CalendarDay, CodeChange, DailyBar, Finding, Series, Stock
 from tasks_app.quotes.deletion import Selection
 from tasks_app.quotes.gaps import GapKind, read_gaps
 from tasks_app.quotes.trading_days import TradingDays
@@ -182,3 +182,17 @@ def test_days_without_quotes_are_not_missing_where_every_day_counts():
     assert days.missing_range(window, (), silent) == (march[1], march[3])
     assert days.missing_range(window, [(march[1], march[3])], silent) is None
     assert days.missing_range(window, [(march[0], march[2])], silent) == (march[3], march[3])
+
+
+def test_gaps_follow_a_change_of_code():
+    """Each day's reason is that of the code which the security had on it."""
+    days = sessions(FIRST, LAST)
+    set_bars("838163", [day for day in days[:10] if day != days[4]])
+    set_bars("920163", days[12:])
+    collect("838163", last=days[9])
+    collect("920163", first=days[12])
+    CodeChange.objects.create(market="CN", old_code="838163", new_code="920163", changed_on=days[10])
+    kinds, _ = reasons("920163")
+    assert kinds == {"empty": [days[4]], "not_asked": days[10:12]}
+    alone, _ = reasons("838163")
+    assert alone["empty"] == [days[4]], "the earlier code has its own"

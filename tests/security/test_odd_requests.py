@@ -80,7 +80,12 @@ def row_keys() -> list[tuple[Any, ...]]:
 
 def _fill(route: str, rows: dict[str, Any]) -> str:
     """Fills the API's routes; those of the admin are filled by their model."""
-    values = {"<str:task_id>": rows["collectiontask"].pk, "<str:market>": "US", "<str:code>": "AAPL"}
+    values = {
+        "<str:task_id>": rows["collectiontask"].pk,
+        "<market:market>": "US",
+        "<str:market>": "US",
+        "<str:code>": "AAPL",
+    }
     for group, value in values.items():
         route = route.replace(group, str(value))
     return route.replace(r"^api(?:/[\s\S]*)?$", "api/nothing")

@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import get_language
 
 from tasks_app.http.conditional import conditional_response, etag_for
+from tasks_app.market import code_changes
 from tasks_app.models import CalendarDay, Correction, DailyBar, Finding, Series, SilentAnswer, Stock
 from tasks_app.quotes import gaps
-from tasks_app.quotes.adjusted_prices import Basis
+from tasks_app.quotes.adjusted_prices import Basis, basis_bars
 
 MAX_BARS = 20_000  # 80 years
 MAX_NOTES, MAX_GAPS = 1000, 2000
@@ -38,14 +39,14 @@ def chart_columns(stock: Stock, basis: Basis, *, with_tasks: bool) -> dict[str, 
     bar between the bars, by reason, each with `steps` in the same way, the sentence `why`, and `open` if they
     were never requested. `by` is the index in `tasks` of the task that stored the bar, -1 if unknown.
     """
-    key = _key(stock, basis.read_adjust)
-    bars = DailyBar.objects.filter(**key, **basis.days).order_by("-day")
+    marked = _codes_key(stock, basis)
+    bars = basis_bars(stock.market, stock.code, basis).order_by("-day")
     rows = list(basis.adjust_rows(bars.values("day", *VALUES, "item__task_id")[:MAX_BARS]))[::-1]
     days = [row["day"] for row in rows]
     by = [row["item__task_id"] for row in rows]
     tasks = list(dict.fromkeys(filter(None, by))) if with_tasks else []
     index_of = {task: n for n, task in enumerate(tasks)}
-    all_gaps = find_gaps(stock, basis.read_adjust, days)
+    all_gaps = find_gaps(stock, basis, days)
     inner_gaps = [gap for gap in all_gaps if days[0] < gap.first and gap.last < days[-1]]
     return {
         "steps": _steps(days),
@@ -53,18 +54,21 @@ def chart_columns(stock: Stock, basis: Basis, *, with_tasks: bool) -> dict[str, 
         "tasks": [str(task) for task in tasks],
         "by": [index_of.get(task, -1) for task in by],
         "gaps": _gaps(inner_gaps),
-        "corrected": _marked_days(Correction.objects.filter(**key)),
-        "flagged": _marked_days(Finding.objects.filter(**key, kind="flagged", day__isnull=False)),
+        "corrected": _marked_days(Correction.objects.filter(**marked)),
+        "flagged": _marked_days(Finding.objects.filter(**marked, kind="flagged", day__isnull=False)),
     }
 
 
-def find_gaps(stock: Stock, adjust: str, days: Sequence[date]) -> list[gaps.Gap]:
+def find_gaps(stock: Stock, basis: Basis, days: Sequence[date]) -> list[gaps.Gap]:
     """Returns the sessions without a bar beside these ascending days with one, by reason, newest first."""
-    return gaps.find_gaps(stock, adjust, days, Series.objects.filter(**_key(stock, adjust)).first())
+    return gaps.find_gaps(stock, basis.read_adjust, days, joined=not basis.adjust)
 
 
-def _key(stock: Stock, adjust: str) -> dict[str, str]:
-    return {"market": stock.market, "symbol": stock.code, "adjust": adjust}
+def _codes_key(stock: Stock, basis: Basis) -> dict[str, Any]:
+    """Returns the filter of what is stored of the bars of this basis, under all codes of the security."""
+    earlier = [] if basis.adjust else code_changes.predecessors(stock.market, stock.code)
+    codes = [stock.code, *(one.code for one in earlier)]
+    return {"market": stock.market, "symbol__in": codes, "adjust": basis.read_adjust}
 
 
 def _marked_days(rows: QuerySet[Any]) -> list[str]:
@@ -89,7 +93,7 @@ def _steps(days: Sequence[date]) -> list[int]:
 
 def _version(stock: Stock, basis: Basis, with_tasks: bool) -> str:
     """Returns a text that changes whenever the data may, from aggregates, without reading the bars."""
-    key = _key(stock, basis.read_adjust)
+    key = _codes_key(stock, basis)
     parts = [
         get_language(),
         [basis.adjust, basis.source, basis.fetched_at, basis.ends_before],

@@ -24,7 +24,7 @@ from tasks_app.market import benchmarks, code_changes
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import Adjust, FindingKind, InstrumentKind
 from tasks_app.quotes import summary as stored
-from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices
+from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices, basis_bars
 from tasks_app.quotes.daily_limits import DailyLimits
 
 ROWS_PER_PAGE = 50
@@ -188,8 +188,7 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
     if "adjust" not in request.GET and stored_adjusts and query.adjust not in stored_adjusts:
         query = replace(query, adjust=min(stored_adjusts, key=ADJUSTS.index))
     basis = _find_basis(prices, query.adjust, query.wanted)
-    rows = DailyBar.objects.filter(market=stock.market, symbol=stock.code, adjust=basis.read_adjust)
-    rows = rows.filter(**basis.days)
+    rows = basis_bars(stock.market, stock.code, basis)
     days = list(rows.order_by("day").values_list("day", flat=True)[: chart_data.MAX_BARS])
     page = reverse("admin:tasks_app_stock_change", args=[stock.pk])
     return {
@@ -201,8 +200,8 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "actions": adjustments.action_rows(stock),
         "chart": _chart(stock, query) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
-        "table": table(request, rows.filter(**query.days), page, query, basis),
-        "gaps": data_quality.build_gap_table(chart_data.find_gaps(stock, basis.read_adjust, days)),
+        "table": table(request, stock, rows.filter(**query.days), query, basis),
+        "gaps": data_quality.build_gap_table(chart_data.find_gaps(stock, basis, days)),
         "calendar_url": f"{reverse('admin:calendar')}?{urlencode({'market': stock.market})}",
         "corrections": data_quality.recent_corrections(stock, basis.read_adjust),
         "findings": data_quality.recent_findings(stock, basis.read_adjust),
@@ -249,8 +248,9 @@ def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
     }
 
 
-def table(request: HttpRequest, rows: Any, page: str, query: BarQuery, basis: Basis) -> dict[str, Any]:
-    """Returns one page of the bars, the newest first."""
+def table(request: HttpRequest, stock: Stock, rows: Any, query: BarQuery, basis: Basis) -> dict[str, Any]:
+    """Returns one page of the stock's bars, the newest first."""
+    page = reverse("admin:tasks_app_stock_change", args=[stock.pk])
     order = keyset.order_columns(DailyBar, ["-day"])
     try:
         at = keyset.parse_position(order, request.GET.get(keyset.AFTER), request.GET.get(keyset.BEFORE))
@@ -264,7 +264,7 @@ def table(request: HttpRequest, rows: Any, page: str, query: BarQuery, basis: Ba
     for bar in bars.rows:
         basis.adjust_bar(bar)
     return {
-        "rows": [_row(bar, notes, day_badges(of_days[bar.day]), with_tasks) for bar in bars.rows],
+        "rows": [_row(bar, notes, day_badges(of_days[bar.day]), stock.code, with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,
         "has_computed": any(map(is_not_told, of_days.values())),
         "several": bool(bars.after or not bars.is_first),
@@ -272,28 +272,34 @@ def table(request: HttpRequest, rows: Any, page: str, query: BarQuery, basis: Ba
     }
 
 
-def _notes(adjust: str, bars: list[Any]) -> dict[str, set[date | None]]:
-    """Returns the days of these bars that were corrected, and those that were flagged."""
+def _notes(adjust: str, bars: list[Any]) -> dict[str, set[tuple[str, date | None]]]:
+    """Returns the codes and days of these bars that were corrected, and those that were flagged."""
     if not bars:
         return {"corrected": set(), "flagged": set()}
-    key = {"market": bars[0].market, "symbol": bars[0].symbol, "adjust": adjust}
+    key = {"market": bars[0].market, "symbol__in": {bar.symbol for bar in bars}, "adjust": adjust}
     within = {**key, "day__in": [bar.day for bar in bars]}
+    flagged = Finding.objects.filter(**within, kind=FindingKind.FLAGGED)
     return {
-        "corrected": set(Correction.objects.filter(**within).values_list("day", flat=True)),
-        "flagged": set(
-            Finding.objects.filter(**within, kind=FindingKind.FLAGGED).values_list("day", flat=True)
-        ),
+        "corrected": set(Correction.objects.filter(**within).values_list("symbol", "day")),
+        "flagged": set(flagged.values_list("symbol", "day")),
     }
 
 
 def _row(
-    bar: Any, notes: dict[str, set[date | None]], of_day: list[SafeString], with_tasks: bool
+    bar: Any,
+    notes: dict[str, set[tuple[str, date | None]]],
+    of_day: list[SafeString],
+    code: str,
+    with_tasks: bool,
 ) -> dict[str, Any]:
     task = formatting.task_link(bar.task_id) if bar.task_id else formatting.deleted_task()
     badges = {
         "corrected": formatting.badge("info", "edit", _("corrected")),
         "flagged": formatting.badge("warn", "flag", _("flagged")),
     }
+    marks = [badge for name, badge in badges.items() if (bar.symbol, bar.day) in notes[name]]
+    if bar.symbol != code:
+        marks.append(formatting.badge("plain", "history", _("as %(code)s") % {"code": bar.symbol}))
     return {
         "day": bar.day.isoformat(),
         "prices": [formatting.price(value) for value in (bar.open, bar.high, bar.low, bar.close)],
@@ -302,5 +308,5 @@ def _row(
         "amount": formatting.number(bar.amount),
         "source": bar.source,
         "task": task if with_tasks and bar.item_id else formatting.EMPTY,
-        "notes": [*of_day, *(badge for name, badge in badges.items() if bar.day in notes[name])],
+        "notes": [*of_day, *marks],
     }
