@@ -86,9 +86,9 @@ class AdjustmentRequests:
             lifecycle.keep(item.claim)
 
     def _offered(self, source: SourceState, code: str) -> list[str]:
-        """Returns what the source can be asked for in this task; nothing of what is no stock."""
-        is_stock = kind_of(self.task.market, code) == InstrumentKind.STOCK
-        if self.task.adjust or not (self.conf.adjustment_data and is_stock):
+        """Returns what the source can be asked for in this task; nothing of ETFs and indices."""
+        is_other = kind_of(self.task.market, code) in (InstrumentKind.ETF, InstrumentKind.INDEX)
+        if self.task.adjust or is_other or not self.conf.adjustment_data:
             return []
         traits = registry.traits(source.name, self.conf)
         offers = ((FACTORS, traits.factor_markets), (ACTIONS, traits.action_markets))

@@ -92,8 +92,8 @@ class DayFetcher:
         most, length = self.conf.days_at_once, (request.end - first).days
         if not self.is_worthwhile or self.cache.given_up or length > 3 * most + 30:
             return ()
-        if kind_of(request.market, request.code) != InstrumentKind.STOCK:
-            return ()  # a day's list has stocks only: that nothing else is in it proves nothing
+        if kind_of(request.market, request.code) in (InstrumentKind.ETF, InstrumentKind.INDEX):
+            return ()  # a day's list has stocks only: that these are not in it proves nothing
         days = [first + timedelta(days=n) for n in range(length + 1)]
         sessions = [day for day in days if self._is_session(day)]
         if not sessions or len(self.cache.wanted.union(sessions)) > most:

@@ -105,8 +105,9 @@ class NameHistory:
             return cls()
         since, names = stock.created_at.astimezone(ZoneInfo(MARKET_TIME_ZONES[stock.market])).date(), []
         for former in stock.former_names:
-            names.append((since, str(former["name"])))
-            since = date.fromisoformat(former["until"])
+            if until := former.get("until"):
+                names.append((since, str(former["name"])))
+                since = date.fromisoformat(until)
         return cls((*names, (since, stock.name)))
 
     def is_st(self, day: date) -> bool | None:
@@ -150,7 +151,7 @@ class LimitRules:
         special treatment, in the period before a delisting, or from a previous close that is no price of the
         exchange. A limit that the day's own prices exceed was another one.
         """
-        if not prices.prev_close or self._is_new(prices.day):
+        if not prices.prev_close or prices.prev_close < 0 or self._is_new(prices.day):
             return None, None
         before, tick = Decimal(repr(prices.prev_close)), self._tick
         if before % tick:

@@ -22,6 +22,7 @@ def make_post(**fields):
         "enabled": "on",
         "market": "SIM",
         "source": "simulated",
+        "kind": "stock",
         "adjust": "",
         "days": "30",
         "codes": "000001，000002",

@@ -509,3 +509,27 @@ def test_address_by_code_keeps_any_parameter():
     response = superuser_client().get("/admin/tasks_app/stock/of/US/AAPL/", query)
     assert response.status_code == 302
     assert response.headers["Location"] == f"{page(stock)}?{urlencode(query)}"
+
+
+def test_days_at_a_limit_and_of_special_treatment_are_marked():
+    stock = make_stock("600000", "CN", listed_on=date(2000, 1, 4))
+    prices = {"open": 10.0, "high": 10.5, "low": 10.0, "close": 10.5, "prev_close": 10.0}
+    DailyBar.objects.create(
+        market="CN", symbol="600000", day=date(2024, 3, 5), volume=1, source="baostock", is_st=True, **prices
+    )
+    text = text_of(superuser_client().get(page(stock)))
+    assert "limit up 10.50" in text
+    assert "ST" in text
+    assert "computed by the board" in text
+    assert "SSE Composite 000001.SH" in text, "the benchmark of its board"
+
+
+def test_page_of_an_index_has_its_name_and_no_limits():
+    stock = make_stock("000300.SH", "CN", kind="index")
+    DailyBar.objects.create(
+        market="CN", symbol="000300.SH", day=date(2024, 3, 5), volume=1, source="baostock",
+        open=3000.0, high=3300.0, low=3000.0, close=3300.0, prev_close=3000.0,
+    )  # fmt: skip
+    text = text_of(superuser_client().get(page(stock)))
+    assert "CSI 300" in text
+    assert "limit up" not in text

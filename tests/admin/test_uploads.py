@@ -219,7 +219,7 @@ def test_discarded_file_is_gone(client, folder):
         (".htaccess", "the name may have letters"),
         ("~600000.csv", "the name may have letters"),
         ("a;b.csv", "the name may have letters"),
-        ("sh.000001.csv", "the name says SSE"),
+        ("bj.000001.csv", "the name says BSE"),
         ("600000_qfq.csv.php", "neither CSV"),
     ],
 )

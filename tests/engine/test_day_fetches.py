@@ -414,3 +414,10 @@ def test_simulated_days_equal_its_single_stocks(settings):
     for code, bar in day.items():
         assert [bar] == source.fetch(Request("SIM", code, FRIDAY, FRIDAY))
     assert source.fetch_day("SIM", FRIDAY + timedelta(days=1), "") == {}
+
+
+def test_etf_is_requested_by_itself_beside_the_days_of_the_stocks(configure_days):
+    configure_days(scripted_sources.whole_market)
+    codes = [f"{n:06d}" for n in range(1, STOCKS + 1)]
+    collect(stock_codes=(*codes, "510300"))
+    assert sorted(requests()) == ["2024-03-01", "2024-03-04", "510300"]

@@ -60,7 +60,7 @@ def test_json_has_everything(tmp_path, capsys):
 def test_shared_files_and_what_a_collection_would_refuse(tmp_path, capsys, monkeypatch):
     head = "code,date,open,high,low,close,volume,amount"
     rows = ("600000,2024-01-02,10,11,9,10,500,5000", "000001,2024-01-02,10,9,9,10,500,4500")
-    write_file(tmp_path, "day.csv", "\n".join([head, *rows, "sh.000001,2024-01-02,10,11,9,10,500,5000"]))
+    write_file(tmp_path, "day.csv", "\n".join([head, *rows, "110059,2024-01-02,10,11,9,10,500,5000"]))
     write_file(tmp_path, "600000.csv", akshare_csv())
     payload = json.loads(run_preview(capsys, tmp_path, "--json")[0])
     single, shared = payload["files"]

@@ -48,6 +48,7 @@ def test_limits_are_those_of_the_board_in_whole_ticks(code, prev_close, up, down
     [
         ("no previous close", {"prev_close": None}),
         ("a previous close that is no price", {"prev_close": 10.005}),
+        ("a negative previous close", {"prev_close": -10.0}),
         ("before there were limits", {"day": date(1996, 12, 13), "listed_on": date(1992, 1, 2)}),
         ("special treatment is not known", {"is_st": None}),
         ("ST on the main board since the proposal of 2025", {"day": date(2026, 3, 5), "is_st": True}),

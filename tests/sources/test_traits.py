@@ -126,3 +126,32 @@ def test_unavailable_source_has_the_default_traits():
     assert registry.traits("nowhere", Conf()) == SourceTraits(Limits())
     with pytest.raises(KeyError):
         registry.limits("nowhere", Conf())
+
+
+@pytest.mark.parametrize(
+    ("base", "attributes", "served"),
+    [
+        ("Plain", {}, {("CN", "stock"), ("HK", "stock")}),
+        (
+            "Plain",
+            {"kinds": ("stock", "index")},
+            {("CN", "stock"), ("HK", "stock")},
+        ),  # it has no list of them
+        ("Kinds", {"kinds": ("stock", "index")}, {(m, k) for m in ("CN", "HK") for k in ("stock", "index")}),
+        (
+            "Kinds",
+            {"kinds": ("etf",), "kind_markets": ("CN",)},
+            {("CN", "stock"), ("HK", "stock"), ("CN", "etf")},
+        ),
+    ],
+)
+def test_kinds_need_a_list_of_their_own(base, attributes, served):
+    bases = {"Plain": Plain, "Kinds": make_class(symbols_of_kind=lambda self, market, kind: ())}
+    made = read_traits(make_class(bases[base], **attributes))
+    pairs = {(market, kind) for market in ("CN", "HK") for kind in ("stock", "etf", "index")}
+    assert {pair for pair in pairs if made.serves_kind(*pair)} == served
+
+
+def test_unknown_kind_is_invalid():
+    with pytest.raises(InvalidSource, match="its kinds must be some of"):
+        read_traits(make_class(kinds=("bond",)))

@@ -11,23 +11,27 @@ from tasks_app.quotes.daily_limits import COMPUTED, NAMES, UP
 
 
 def day_badges(limits: dict[str, Any]) -> list[SafeString]:
-    """Returns the badges of a day, given the columns of `quotes.daily_limits`."""
+    """Returns the badges of a day, given the columns of `quotes.daily_limits`.
+
+    What the source did not tell has an asterisk and, as a title, how it is known.
+    """
     badges = []
     if at := limits["at_limit"]:
         price = formatting.price(limits["limit_up" if at == UP else "limit_down"])
         text = _("limit up %(price)s") if at == UP else _("limit down %(price)s")
         icon = "vertical_align_top" if at == UP else "vertical_align_bottom"
         why = _("Computed by the board's rules") if limits["limits_from"] == COMPUTED else ""
-        badges.append(_with_title(formatting.badge("info", icon, text % {"price": price}), why))
+        badges.append(_badge("info", icon, text % {"price": price}, why))
     if limits["is_st"]:
         why = _("By the recorded names") if limits["st_from"] == NAMES else ""
-        badges.append(_with_title(formatting.badge("warn", "warning", _("ST")), why))
+        badges.append(_badge("warn", "warning", _("ST"), why))
     return badges
 
 
-def _with_title(badge: SafeString, why: str) -> SafeString:
-    """Returns the badge, marked with an asterisk and a sentence where the source did not tell it."""
-    return format_html('<span title="{}">{}*</span>', why, badge) if why else badge
+def _badge(tone: str, icon: str, text: str, why: str) -> SafeString:
+    if not why:
+        return formatting.badge(tone, icon, text)
+    return format_html('<span title="{}">{}</span>', why, formatting.badge(tone, icon, f"{text}*"))
 
 
 def is_not_told(limits: dict[str, Any]) -> bool:
