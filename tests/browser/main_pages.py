@@ -26,6 +26,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "uploads": "/admin/uploads/",
         "delete data": "/admin/delete-data/",
         "calendar": "/admin/calendar/?market=CN&year=2024",
+        "codes": "/admin/codes/?market=US",
     }
 
 
@@ -34,4 +35,5 @@ PAGE_NAMES = (
     "uploads",
     "delete data",
     "calendar",
+    "codes",
 )

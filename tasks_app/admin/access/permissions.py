@@ -10,6 +10,8 @@ CANCEL_TASK = "tasks_app.cancel_task"
 RETRY_TASK = "tasks_app.retry_task"
 VIEW_CALENDAR = "tasks_app.view_calendarday"
 CHANGE_CALENDAR = "tasks_app.change_calendarday"
+VIEW_STOCKS = "tasks_app.view_stock"
+CHANGE_STOCKS = "tasks_app.change_stock"
 DELETE_DATA = "tasks_app.delete_source_data"
 UPLOAD_FILES = "tasks_app.upload_files"
 
