@@ -2,8 +2,8 @@
 
 They are settled by the stocks of a task itself. A stock that had a bar on the session before must have one on
 the next, unless it was suspended just then; once five of them have none and no stock has one, the source has
-no quotes of that day, and the other stocks are not requested for it there. Each fallback is asked in this way,
-before a stock is not requested for the day at all.
+no quotes of that day, and the other stocks are not requested for it there. Each fallback is asked in this
+way before a stock is not requested for the day at all.
 
 This holds for the task: the source may only have been late. It holds for all later ones where the answers
 had a later bar. Every answer is a row of its own, so workers add to one evidence without reading it first.
