@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _, gettext_noop
 from tasks_app.admin import plans
 from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
+from tasks_app.admin.codes import views as code_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.sources import views as source_views
@@ -23,6 +24,7 @@ from tasks_app.admin.uploads import views as upload_views
 __all__ = [
     "bars",
     "calendar_views",
+    "code_views",
     "corrections",
     "dashboard_views",
     "deletion_views",
@@ -45,6 +47,8 @@ for model in apps.get_app_config("django_q").get_models():
 admin.site.index_title = _("Overview")
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
-PAGES = (dashboard_views, start_views, upload_views, deletion_views, calendar_views, source_views)
+PAGES = (
+    *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
+)
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

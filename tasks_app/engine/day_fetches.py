@@ -16,6 +16,7 @@ from tasks_app.conf import Conf
 from tasks_app.engine.answers import CheckedSource
 from tasks_app.engine.call_pool import CallPool
 from tasks_app.engine.request_planner import PlannedRequest
+from tasks_app.market.calendars import COMPARED_SESSIONS
 from tasks_app.market.codes import canonical_or_same, kind_of
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.quotes import InstrumentKind
@@ -26,7 +27,6 @@ from tasks_app.sources.base import Answer, Bar, DayAnswer
 
 FAILED = "by_day_failed"
 OFFER_SECONDS = 1.0  # in which a source must say whether it offers a day: it needs no request for that
-MAX_COMPARED = 5  # stored days that are requested again, in case the vendor has revised them
 NO_BARS = "a response without any bar"
 MIN_SHARE = 0.8  # of the stocks that traded before: a day with fewer was cut off
 Day = DayAnswer | Mapping[str, Bar]  # bars by code
@@ -34,7 +34,7 @@ Day = DayAnswer | Mapping[str, Bar]  # bars by code
 
 @dataclass
 class DayCache:
-    """The days of one task and source that this process holds: COLLECTOR_DAYS_AT_ONCE and `MAX_COMPARED`.
+    """The days of one task and source that this process holds, and what became of them.
 
     `wanted` are the days requested or held, `compared` stored days that are requested to be compared, and
     `dropped` those of them that are unavailable. `failures` counts the consecutive failed requests, and with
@@ -183,10 +183,10 @@ class DayFetcher:
         """Returns at most five sessions, the newest deliverable from `start` until before `first`."""
         cache, compared = self.cache, list[date]()
         day = first - timedelta(days=1)
-        while day >= start and len(compared) < MAX_COMPARED:
+        while day >= start and len(compared) < COMPARED_SESSIONS:
             is_held = day in cache.wanted or day in cache.compared
             if self._is_session(day) and day not in cache.dropped:
-                if not (is_held or len(cache.compared) < MAX_COMPARED):
+                if not (is_held or len(cache.compared) < COMPARED_SESSIONS):
                     break
                 if self.selects_days and not self._is_offered(day, calls):
                     cache.dropped.add(day)

@@ -1,6 +1,7 @@
 """Records how stocks end: a response is validated, stored and counted in one short fenced transaction."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -54,13 +55,13 @@ class Recorder:
         self.task, self.planner = task, planner
         self.days = planner.days
         self._newest_days: dict[str, date] = {}  # the newest bar that each source has sent to this slice
-        self.silent_answers = 0  # without a bar that was to be expected, in this slice
-        self._days_with_quotes: set[date] = set()  # newest days of bars of the first source
+        self.silent_answers = 0  # of the first source without a bar that was to be expected, in this slice
+        self._days_with_quotes: dict[str, set[date]] = defaultdict(set)  # newest days of bars, by source
 
     @property
     def has_quotes(self) -> bool:
         """Whether the first source has sent a bar to this slice."""
-        return bool(self._days_with_quotes)
+        return bool(self._days_with_quotes[self.task.source])
 
     def record_skipped(self, claim: Claim, stored: StoredState) -> None:
         """Records a stock of which nothing is missing: no request was made."""
@@ -203,7 +204,8 @@ class Recorder:
         if not (days := self.planner.days_without_quotes(stored)):
             return ""
         texts = ", ".join(day.isoformat() for day in days)
-        return f"not requested for {texts}: {self.task.source} had no quotes of that day for any stock"
+        sources = ", ".join(self.planner.sources())
+        return f"not requested for {texts}: {sources} had no quotes of that day for any stock"
 
     def _remove_retracted(
         self, item: StockRequest, result: ValidationResult, answer: Answer, origin: Provenance
@@ -293,8 +295,11 @@ class Recorder:
     def _note_quotes(
         self, item: StockRequest, result: ValidationResult, answer: Answer, days_are_complete: bool
     ) -> None:
-        """Notes of which newest days the first source has quotes, and of which this answer has none."""
-        if item.source.name != self.task.source or self.task.total_stocks <= silent_days.WITNESSES:
+        """Notes of which newest days the source has quotes, and of which this answer has none.
+
+        Not of one that a stock fell back to: the request may have been planned for days of another source.
+        """
+        if item.source.name != item.request.source or self.task.total_stocks <= silent_days.WITNESSES:
             return
         request, market, source = item.request, self.task.market, item.source.name
         first = request.first_missing  # stored bars that are compared say nothing of the newest days
@@ -302,15 +307,16 @@ class Recorder:
         days = [day for day in days if day >= first]
         if days_are_complete:
             days += self.days.expected(first, min(request.end, self.days.last_closed))
-        if new := set(days) - self._days_with_quotes:
+        known = self._days_with_quotes[source]
+        if new := set(days) - known:
             silent_days.forget(market, source, new)
-            self._days_with_quotes |= new
+            known |= new
         lacking = self._unexpectedly_lacking(item, answer)
-        if lacking := [day for day in lacking if day not in self._days_with_quotes]:
+        if lacking := [day for day in lacking if day not in known]:
             last_bar = result.bars[-1].day if result.bars else None
-            silent_days.add_answers(self.task, request.code, lacking, last_bar)
+            silent_days.add_answers(self.task, request.code, lacking, last_bar, source)
             self.planner.forget_silent_days()
-            self.silent_answers += 1
+            self.silent_answers += source == self.task.source
 
     def _unexpectedly_lacking(self, item: StockRequest, answer: Answer) -> Sequence[date]:
         """Returns the first days after the stock's stored bars, if the answer is about them.
@@ -322,7 +328,8 @@ class Recorder:
             return ()
         end = min(request.end, self.days.last_closed)
         following = self.days.expected(current.last_day + DAY, end) if current.last_day < end else ()
-        following = [day for day in following if day not in self.planner.silent_days][:NEWEST_DAYS]
+        settled = self.planner.silent_days_of(item.source.name)
+        following = [day for day in following if day not in settled][:NEWEST_DAYS]
         if not following or following[0] < request.start:
             return ()
         return [day for day in following if day not in answer.suspended]

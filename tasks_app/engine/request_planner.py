@@ -1,6 +1,6 @@
 """Plans the request for each stock of a task: the smallest range of days that it still lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import takewhile
@@ -30,9 +30,13 @@ class StoredState:
 
 @dataclass(frozen=True)
 class PlannedRequest(Request):
-    """A request whose days before `missing_from` are answered already, and compared once more."""
+    """A request whose days before `missing_from` are answered already, and compared once more.
+
+    `source` is the first of the task's sources that may have quotes of the missing days.
+    """
 
     missing_from: date = date.min
+    source: str = ""
 
     @property
     def first_missing(self) -> date:
@@ -51,13 +55,15 @@ class RequestPlanner:
     What was read ahead stays true: only one task runs, and it writes each stock once.
     """
 
-    def __init__(self, task: CollectionTask, days: TradingDays) -> None:
+    def __init__(self, task: CollectionTask, days: TradingDays, sources: Callable[[], Sequence[str]]) -> None:
+        """`sources` returns those of the task's sources that may be asked now, in their order."""
         self.task = task
         self.days = days
+        self.sources = sources
         self._read: dict[str, StoredState] = {}
         self._ahead = 1
         self._warned = False
-        self._silent: frozenset[date] | None = None
+        self._silent: dict[str, frozenset[date]] = {}
         self._silence_warned = False
 
     def plan(self, claim: Claim) -> tuple[StoredState, PlannedRequest | None]:
@@ -69,13 +75,12 @@ class RequestPlanner:
         if claim.code not in self._read:
             self._read_states(claim)
         stored = self._read.pop(claim.code)  # read again if it is claimed again
-        if not (missing := self._missing_days(stored)):
-            self._warn_of_silence(claim.lane, stored)
-            return stored, None
-        first, last = missing
-        start = self._compare_from(first, stored.series) if stored.series else first
-        key = self.task.market, claim.code
-        return stored, PlannedRequest(*key, start, last, self.task.adjust, missing_from=first)
+        for source in self.sources():
+            if missing := self._missing_days(stored, self.silent_days_of(source)):
+                request = Request(self.task.market, claim.code, *missing, self.task.adjust)
+                return stored, self._with_compared_days(request, stored, source)
+        self._warn_of_silence(claim.lane, stored)
+        return stored, None
 
     def forget(self, claim: Claim) -> None:
         """Has the stock read again when it is claimed again."""
@@ -85,31 +90,31 @@ class RequestPlanner:
         """Returns the task's days up to the last day with final bars; empty if the end precedes the start."""
         return self.task.start_date, min(self.task.end_date, self.days.last_closed)
 
-    @property
-    def silent_days(self) -> frozenset[date]:
-        """The days of which the task's source has no quotes of any stock, as settled so far."""
-        if self._silent is None:
+    def silent_days_of(self, source: str) -> frozenset[date]:
+        """Returns the days of which a source has no quotes of any stock, as settled so far."""
+        if source not in self._silent:
             task = self.task
             settled = silent_days.settled_days(
-                task.market, task.source, task.pk, with_proven=not task.force_update
+                task.market, source, task.pk, with_proven=not task.force_update
             )
             start, end = self.window()
-            self._silent = frozenset(day for day in settled if start <= day <= end)
-        return self._silent
+            self._silent[source] = frozenset(day for day in settled if start <= day <= end)
+        return self._silent[source]
 
     def forget_silent_days(self) -> None:
         """Has the settled days read again: an answer without quotes has been added."""
-        self._silent = None
+        self._silent.clear()
 
     def days_without_quotes(self, stored: StoredState) -> Sequence[date]:
-        """Returns the days for which a stock is not requested because the source has no quotes of them."""
-        if not self.silent_days:
+        """Returns the days for which a stock is not requested because no source has quotes of them."""
+        silent = frozenset.intersection(*map(self.silent_days_of, self.sources()))
+        if not silent:
             return ()
         first, last = listed_days(self.window(), stored.stock)
         answered = date_ranges.parse(stored.series.covered) if stored.series else []
         return [
             day
-            for day in sorted(self.silent_days)
+            for day in sorted(silent)
             if first <= day <= last and not any(start <= day <= end for start, end in answered)
         ]
 
@@ -130,9 +135,9 @@ class RequestPlanner:
         if not self._silence_warned and (days := self.days_without_quotes(stored)):
             self._silence_warned = True
             texts = ", ".join(day.isoformat() for day in days)
-            lifecycle.warn(lane, "no_quotes", source=self.task.source, days=texts)
+            lifecycle.warn(lane, "no_quotes", source=", ".join(self.sources()), days=texts)
 
-    def _missing_days(self, stored: StoredState) -> DateRange | None:
+    def _missing_days(self, stored: StoredState, silent: Collection[date]) -> DateRange | None:
         """Returns the smallest range that covers all missing days; None when nothing is missing."""
         series, window = stored.series, self.window()
         if series and needs_refetch(series):
@@ -141,11 +146,18 @@ class RequestPlanner:
             window = listed_days(window, stored.stock)
         if window[1] < window[0]:
             return None
-        silent = self.silent_days
         if self.task.force_update or series is None or not series.covered:
             return self.days.missing_range(window, (), silent) if silent else window
         missing = self.days.missing_range(window, date_ranges.parse(series.covered), silent)
         return with_overlap(missing, series) if missing and series.adjust and series.bars else missing
+
+    def _with_compared_days(self, request: Request, stored: StoredState, source: str) -> PlannedRequest:
+        """Returns the request with stored days to compare, if it is the task's own source that is asked."""
+        first, start = request.start, request.start
+        if stored.series and source == self.task.source:
+            start = self._compare_from(first, stored.series)
+        key = request.market, request.code, start, request.end, request.adjust
+        return PlannedRequest(*key, missing_from=first, source=source)
 
     def _compare_from(self, first: date, series: Series) -> date:
         """Returns the day from which to request the days from `first` on: that of the fifth bar before it.

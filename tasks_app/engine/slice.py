@@ -126,7 +126,8 @@ class Slice:
     def _load_task(self) -> None:
         self.task = selectors.get_task(self.lane.task_id)
         self.router = SourceRouter(self.task, self.conf)
-        self.planner = RequestPlanner(self.task, trading_days_for(self.task.market, self.task.source))
+        days = trading_days_for(self.task.market, self.task.source)
+        self.planner = RequestPlanner(self.task, days, self.router.reachable)
         self.recorder = Recorder(self.task, self.planner)
         self.queue = RequestQueue(self.lane, self.router, self.recorder, self.calls, self.conf)
 

@@ -204,6 +204,11 @@ class SourceRouter:
         self.conf = conf
         self.sources = [SourceState(task, name, position, conf) for position, name in enumerate(names)]
 
+    def reachable(self) -> list[str]:
+        """Returns the names of the first source and of its fallbacks that are not blocked for long."""
+        first, *others = self.sources
+        return [first.name, *(other.name for other in others if not other.is_blocked_for_long())]
+
     def current(self) -> SourceState:
         """Returns the first source that is not blocked for long, else the one blocked the shortest."""
         for source in self.sources:
@@ -214,7 +219,8 @@ class SourceRouter:
     def route(self, claim: Claim, request: PlannedRequest, stored: StoredState) -> StockRequest:
         """Returns the work item of a claimed stock, at the source that its attempts have reached.
 
-        A source before the current one is skipped: it is blocked for long.
+        A source before the current one is skipped: it is blocked for long. So is one before the request's
+        own: it has no quotes of these days.
         """
         position = min((claim.attempts - 1) // self.conf.max_attempts, len(self.sources) - 1)
         item = StockRequest(claim, request, stored, self.sources[position])
@@ -224,6 +230,11 @@ class SourceRouter:
         if position < current.position:
             self._note_skipped(item, self.sources[position : current.position])
             item.source = current
+        planned = next((one for one in self.sources if one.name == request.source), item.source)
+        if item.source.position < planned.position:
+            silent = self.sources[item.source.position : planned.position]
+            item.notes += [f"{one.name}: no quotes of these days, of any stock" for one in silent]
+            item.source = planned
         return item
 
     def fall_back(self, item: StockRequest, reason: str, code: str) -> bool:

@@ -20,6 +20,7 @@ from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.market import exchange_sessions
 from tasks_app.models import CalendarDay
 
+COMPARED_SESSIONS = 5  # stored ones that an order requests again: vendors revise their newest bars
 logger = logging.getLogger(__name__)
 CLOSING_TIMES = {"CN": time(15, 0), "HK": time(16, 10), "US": time(16, 0), SYNTHETIC_MARKET: time(15, 0)}
 FIRST_SYNTHETIC_DAY = date(1990, 1, 1)

@@ -67,3 +67,11 @@ def store_changes(market: str, pairs: Sequence[CodePair]) -> int:
     except IntegrityError as error:
         raise errors.CodeChangeConflict(old=pair.old, new=pair.new) from error
     return len(pairs)
+
+
+def remove_change(market: str, old_code: str) -> bool:
+    """Removes a change, so that reads of the new code no longer join the old one's bars.
+
+    Returns whether there was one.
+    """
+    return CodeChange.objects.filter(market=market, old_code=old_code).delete()[0] > 0

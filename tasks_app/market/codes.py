@@ -94,6 +94,11 @@ def add_alias(market: str, alias: str, code: str) -> CodeAlias:
     return CodeAlias.objects.update_or_create(market=market, alias=alias, defaults={"code": code})[0]
 
 
+def remove_alias(market: str, alias: str) -> bool:
+    """Lets a text stand for a code no longer. Returns whether it did."""
+    return CodeAlias.objects.filter(market=market, alias=alias.strip().upper()).delete()[0] > 0
+
+
 def name_codes(codes: Sequence[str]) -> str:
     """Returns the first ten codes, separated by commas, and "…" if there are more."""
     return ", ".join([*codes[:MAX_NAMED], "…"] if len(codes) > MAX_NAMED else codes)

@@ -2,7 +2,8 @@
 
 They are settled by the stocks of a task itself. A stock that had a bar on the session before must have one on
 the next, unless it was suspended just then; once five of them have none and no stock has one, the source has
-no quotes of that day, and the other stocks are not requested for it.
+no quotes of that day, and the other stocks are not requested for it there. Each fallback is asked in this
+way before a stock is not requested for the day at all.
 
 This holds for the task: the source may only have been late. It holds for all later ones where the answers
 had a later bar. Every answer is a row of its own, so workers add to one evidence without reading it first.
@@ -32,8 +33,10 @@ class SilentDay:
     is_proven: bool
 
 
-def add_answers(task: CollectionTask, code: str, days: Iterable[date], last_bar: date | None) -> None:
-    """Stores that a stock's answer from the task's source lacks these days, in the caller's transaction.
+def add_answers(
+    task: CollectionTask, code: str, days: Iterable[date], last_bar: date | None, source: str = ""
+) -> None:
+    """Stores that a stock's answer from a source (the task's) lacks these days, in the caller's transaction.
 
     `last_bar` is the day of the answer's last bar.
     """
@@ -41,7 +44,7 @@ def add_answers(task: CollectionTask, code: str, days: Iterable[date], last_bar:
         [
             SilentAnswer(
                 market=task.market,
-                source=task.source,
+                source=source or task.source,
                 day=day,
                 symbol=code,
                 is_proven=last_bar is not None and last_bar > day,

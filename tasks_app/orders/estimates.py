@@ -1,5 +1,6 @@
 """Estimates of an order before it is started: how many stocks and requests, and how long it takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from statistics import quantiles
@@ -27,7 +28,9 @@ class Estimate:
     `low` to `high` is the duration by the middle half of the paces of the source's last `tasks` tasks of the
     same kind (so a single outlier does not widen it), and by the source's `limits`. Without such tasks `low`
     is what the limits leave for the requests that are needed in any case, and `high` is unknown. `unknown`
-    are codes left out.
+    are codes left out. `adjustments` of the requests are for factors and corporate actions. If the source
+    serves the days of the whole market, `by_day` requests bring them to all stocks instead (0: it does not).
+    An adjusted order whose source `has_no_factors` stores that source's own adjusted prices.
     """
 
     stocks: int | None = None
@@ -37,6 +40,9 @@ class Estimate:
     tasks: int = 0
     limits: Limits = field(default_factory=Limits)
     unknown: tuple[str, ...] = ()
+    adjustments: int = 0
+    by_day: int = 0
+    has_no_factors: bool = False
 
 
 def estimate(order: Order, conf: Conf) -> Estimate:
@@ -44,22 +50,51 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     known, unknown = orders.split_known(order, conf)
     stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
+    adjustments = _adjustment_requests(order, _stocks_with_data(order, known, stocks), conf)
     needed = 0
     if requests is not None:
-        of_kind = InstrumentKind.STOCK
-        with_data = stocks if known is None else sum(kind_of(order.market, code) == of_kind for code in known)
-        further = _adjustment_requests(order, with_data or 0, conf)
-        requests, needed = requests + further, _needed_requests(order, stocks or 0, conf) + further
+        requests += adjustments
+        needed = _needed_requests(order, stocks or 0, conf) + adjustments
     paces, limits = _recent_paces(order), registry.limits(order.source, conf)
     low, high = _duration(stocks or 0, needed, paces, limits)
-    return Estimate(stocks, requests, low, high, len(paces), limits, unknown)
+    return Estimate(
+        *(stocks, requests, low, high, len(paces), limits, unknown, adjustments),
+        by_day=_requests_by_day(order, stocks or 0, conf),
+        has_no_factors=bool(order.adjust) and not _offered_data(order, conf),
+    )
+
+
+def _stocks_with_data(order: Order, known: Sequence[str] | None, stocks: int | None) -> int:
+    """Returns how many of the order's securities may have factors and corporate actions: its stocks."""
+    if known is None:
+        return stocks or 0
+    return sum(kind_of(order.market, code) == InstrumentKind.STOCK for code in known)
+
+
+def _offered_data(order: Order, conf: Conf) -> int:
+    """Returns of how many kinds of adjustment data the source has some for the market: 0 to 2."""
+    traits = registry.traits(order.source, conf)
+    return sum(order.market in markets for markets in (traits.factor_markets, traits.action_markets))
+
+
+def _requests_by_day(order: Order, stocks: int, conf: Conf) -> int:
+    """Returns the requests for the order's days of the whole market, and for stored ones to compare; else 0.
+
+    It is the engine's rule (`engine.day_fetches`) as far as it is known before the stocks are.
+    """
+    traits = registry.traits(order.source, conf)
+    last = min(order.end_date, calendars.last_closed_day(order.market))
+    if stocks < conf.by_day_from or not traits.serves_days(order.market, order.adjust):
+        return 0
+    if not order.start_date <= last <= order.start_date + timedelta(days=3 * conf.days_at_once + 30):
+        return 0
+    sessions = len(calendars.load_calendar(order.market).sessions(order.start_date, last).days)
+    return sessions + calendars.COMPARED_SESSIONS if 0 < sessions <= conf.days_at_once else 0
 
 
 def _adjustment_requests(order: Order, stocks: int, conf: Conf) -> int:
     """Returns the requests for factors and corporate actions: of stocks without bars, or of all anew."""
-    traits = registry.traits(order.source, conf)
-    offered = (traits.factor_markets, traits.action_markets)
-    contents = sum(order.market in markets for markets in offered)
+    contents = _offered_data(order, conf)
     if order.adjust or order.kind != InstrumentKind.STOCK or not (contents and conf.adjustment_data):
         return 0
     stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)

@@ -402,6 +402,8 @@ def test_chart_and_table_follow_a_change_of_code():
     columns = data(client, new).json()
     assert len(columns["close"]) == 3
     assert columns["steps"][1:] == [1, 2], "days since the bar before"
+    ((day, words),) = columns["codes"]
+    assert words == f"before {day} as OLD"
     shown = text_of(client.get(page(new)))
     assert shown.count("as OLD") == 2
     assert len(data(client, old).json()["close"]) == 2, "the earlier code shows its own bars"

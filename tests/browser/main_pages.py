@@ -28,6 +28,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "sources": "/admin/sources/",
         "source": "/admin/sources/akshare/",
         "calendar": "/admin/calendar/?market=CN&year=2024",
+        "codes": "/admin/codes/?market=US",
     }
 
 
@@ -38,4 +39,5 @@ PAGE_NAMES = (
     "calendar",
     "sources",
     "source",
+    "codes",
 )

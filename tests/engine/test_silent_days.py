@@ -5,12 +5,13 @@ from datetime import date, timedelta
 import pytest
 
 from tasks_app.engine import day_fetches
+from tasks_app.engine.source_router import SourceState
 from tasks_app.market import calendars, silent_days
 from tasks_app.models import DailyBar, Series, SilentAnswer
 from tasks_app.models.tasks import EventKind
 from tests.engine.helpers import run_all_attempts
 from tests.factories import make_task
-from tests.fakes.scripted_sources import DAY, STOCKS, ByDay, First, make_bar
+from tests.fakes.scripted_sources import DAY, STOCKS, ByDay, First, Second, make_bar
 
 pytestmark = pytest.mark.django_db
 # The second one fetches in another way, and reads and writes the same rows.
@@ -145,6 +146,41 @@ def test_requests_in_flight_are_held_back_until_the_day_is_settled(vendor, monke
     vendor(FRIDAY, closed=MONDAY)
     _, requests = collect("first", MONDAY)
     assert len(requests) == silent_days.WITNESSES
+
+
+@pytest.mark.parametrize("has_quotes", [True, False])
+def test_day_is_settled_by_the_fallbacks_too_before_it_is_skipped(vendor, configure, monkeypatch, has_quotes):
+    monkeypatch.setattr(silent_days, "WITNESSES", 3)
+    chain = (("CN", ("first", "second")),)
+    configure(fallbacks=chain)
+    vendor(FRIDAY, closed=FRIDAY)
+    collect("first", FRIDAY)
+    configure(fallbacks=chain, second=lambda request: [make_bar(day=MONDAY)] if has_quotes else [])
+    vendor(FRIDAY, closed=MONDAY)
+    task, requests = collect("first", MONDAY)
+    rest = STOCKS - silent_days.WITNESSES
+    assert (task.status, len(requests)) == ("completed", silent_days.WITNESSES)
+    skipped = task.items.filter(state="skipped")
+    if has_quotes:
+        assert (task.collected_count, skipped.count()) == (rest, 0)
+        assert DailyBar.objects.filter(day=MONDAY, source="second").count() == rest
+        return
+    assert (len(Second.calls), task.collected_count) == (silent_days.WITNESSES, 0)
+    assert skipped.count() == rest - silent_days.WITNESSES
+    assert {item.note for item in skipped} == {
+        "not requested for 2024-03-04: first, second had no quotes of that day for any stock"
+    }
+
+
+def test_blocked_fallback_does_not_keep_a_day_open(vendor, configure, monkeypatch):
+    configure(fallbacks=(("CN", ("first", "second")),))
+    vendor(FRIDAY, closed=FRIDAY)
+    collect("first", FRIDAY)
+    vendor(FRIDAY, closed=MONDAY)
+    monkeypatch.setattr(SourceState, "is_blocked_for_long", lambda source: source.name == "second")
+    task, requests = collect("first", MONDAY)
+    assert (len(requests), len(Second.calls)) == (silent_days.WITNESSES, 0)
+    assert task.items.filter(state="skipped").count() == STOCKS - silent_days.WITNESSES
 
 
 def test_one_bar_of_the_day_has_all_stocks_requested(vendor, configure):

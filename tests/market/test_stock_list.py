@@ -359,12 +359,13 @@ def test_interrupted_import_can_be_undone(tmp_path, monkeypatch):
 def test_changes_are_read_from_a_vendors_table(tmp_path, capsys):
     table = "name,o_code,n_code,list_date\n方大新材,838163.BJ,920163.BJ,20200727\n"
     arguments = "changes", write_csv(tmp_path, table), "--market", "CN"
-    with pytest.raises(CommandError, match="line 2: the day of the change is missing; give it with --on"):
+    with pytest.raises(CommandError, match="line 2: the day of the change is missing"):
         run_stocks(capsys, *arguments)
     assert "stored: 1" in run_stocks(capsys, *arguments, "--on", "2025-10-09")
     assert run_stocks(capsys, "changes", "--market", "CN") == "838163 → 920163  2025-10-09\n"
     run_stocks(capsys, *arguments, "--on", "2025-10-10")
     assert run_stocks(capsys, "changes", "--market", "CN") == "838163 → 920163  2025-10-10\n"
+    assert run_stocks(capsys, "changes", "--market", "CN", "--remove", "838163.BJ") == ""
 
 
 def test_two_codes_can_not_become_the_same(tmp_path, capsys):

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from tasks_app.models import Series
+from tasks_app.models import Series, StockList
 from tasks_app.orders import estimates, order as orders
 from tests.factories import make_order
 from tests.fakes.scripted_sources import with_scripted_sources
@@ -62,6 +62,41 @@ def test_factors_and_actions_are_estimated(settings, monkeypatch, fields, reques
     settings.COLLECTOR = conf
     Series.objects.create(market="CN", symbol="000001", bars=1)
     order = make_order(**{"source": "teller", "market": "CN", **fields})
-    assert estimates.estimate(order, conf).requests == requests
+    estimate = estimates.estimate(order, conf)
+    assert (estimate.requests, estimate.adjustments) == (requests, requests - 3)
+    assert not (estimate.has_no_factors or estimate.by_day)
     off = replace(conf, adjustment_data=False)
     assert estimates.estimate(order, off).requests == 3
+
+
+@pytest.mark.parametrize(
+    ("market", "adjust", "has_no_factors"),
+    [("HK", "qfq", True), ("CN", "qfq", False), ("HK", "", False)],
+)
+def test_adjusted_order_without_factors_is_told(settings, market, adjust, has_no_factors):
+    order = make_order(source="akshare", market=market, adjust=adjust, stock_codes=None)
+    assert estimates.estimate(order, settings.COLLECTOR).has_no_factors == has_no_factors
+
+
+@pytest.mark.parametrize(
+    ("fields", "requests"),
+    [
+        ({}, 1 + 5),
+        ({"start_date": date(2024, 2, 26)}, 5 + 5),  # Monday to Friday
+        ({"start_date": date(2024, 2, 23)}, 0),  # six sessions, more than COLLECTOR_DAYS_AT_ONCE
+        ({"start_date": date(2024, 3, 2), "end_date": date(2024, 3, 3)}, 0),  # a weekend
+        ({"adjust": "qfq"}, 0),
+        ({"source": "akshare", "adjust": "hfq"}, 0),
+    ],
+)
+def test_requests_for_days_of_the_whole_market_are_told(settings, fields, requests):
+    for source in ("baostock", "akshare"):
+        StockList.objects.create(
+            market="CN", source=source, size=50, codes=[], synced_at="2024-01-01T00:00:00Z"
+        )
+    friday = date(2024, 3, 1)
+    days = {"start_date": friday, "end_date": friday}
+    order = make_order(**{"source": "baostock", "market": "CN", "stock_codes": None, **days, **fields})
+    assert estimates.estimate(order, settings.COLLECTOR).by_day == requests
+    few = replace(settings.COLLECTOR, by_day_from=51)
+    assert estimates.estimate(order, few).by_day == 0

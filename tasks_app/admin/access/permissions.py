@@ -12,6 +12,8 @@ VIEW_CALENDAR = "tasks_app.view_calendarday"
 CHANGE_CALENDAR = "tasks_app.change_calendarday"
 VIEW_SOURCES = "tasks_app.view_sourcesetting"
 CHANGE_SOURCES = "tasks_app.change_sourcesetting"
+VIEW_STOCKS = "tasks_app.view_stock"
+CHANGE_STOCKS = "tasks_app.change_stock"
 DELETE_DATA = "tasks_app.delete_source_data"
 UPLOAD_FILES = "tasks_app.upload_files"
 

@@ -72,6 +72,8 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "estimate": estimate,
         "stocks": "" if estimate.stocks is None else formatting.number(estimate.stocks),
         "requests": "" if estimate.requests is None else formatting.number(estimate.requests),
+        "adjustments": formatting.number(estimate.adjustments) if estimate.adjustments else "",
+        "by_day": formatting.number(estimate.by_day) if estimate.by_day else "",
         "duration": durations.format_estimate(estimate.low, estimate.high),
         "limit": describe_limits(estimate.limits),
         "unknown_codes": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",

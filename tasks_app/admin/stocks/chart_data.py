@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext as _
 
 from tasks_app.http.conditional import conditional_response, etag_for
 from tasks_app.market import code_changes
@@ -38,10 +38,11 @@ def chart_columns(stock: Stock, basis: Basis, *, with_tasks: bool) -> dict[str, 
     `steps` are the days since the previous bar, the first since 1970-01-01. `gaps` are the sessions without a
     bar between the bars, by reason, each with `steps` in the same way, the sentence `why`, and `open` if they
     were never requested. `by` is the index in `tasks` of the task that stored the bar, -1 if unknown.
+    `codes` are the first days under another code, each with a sentence on the bars before.
     """
     marked = _codes_key(stock, basis)
     bars = basis_bars(stock.market, stock.code, basis).order_by("-day")
-    rows = list(basis.adjust_rows(bars.values("day", *VALUES, "item__task_id")[:MAX_BARS]))[::-1]
+    rows = list(basis.adjust_rows(bars.values("day", "symbol", *VALUES, "item__task_id")[:MAX_BARS]))[::-1]
     days = [row["day"] for row in rows]
     by = [row["item__task_id"] for row in rows]
     tasks = list(dict.fromkeys(filter(None, by))) if with_tasks else []
@@ -53,6 +54,7 @@ def chart_columns(stock: Stock, basis: Basis, *, with_tasks: bool) -> dict[str, 
         **{name: [row[name] for row in rows] for name in VALUES},
         "tasks": [str(task) for task in tasks],
         "by": [index_of.get(task, -1) for task in by],
+        "codes": _code_changes(rows),
         "gaps": _gaps(inner_gaps),
         "corrected": _marked_days(Correction.objects.filter(**marked)),
         "flagged": _marked_days(Finding.objects.filter(**marked, kind="flagged", day__isnull=False)),
@@ -69,6 +71,17 @@ def _codes_key(stock: Stock, basis: Basis) -> dict[str, Any]:
     earlier = [] if basis.adjust else code_changes.predecessors(stock.market, stock.code)
     codes = [stock.code, *(one.code for one in earlier)]
     return {"market": stock.market, "symbol__in": codes, "adjust": basis.read_adjust}
+
+
+def _code_changes(rows: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        (
+            day := row["day"].isoformat(),
+            _("before %(day)s as %(code)s") % {"day": day, "code": before["symbol"]},
+        )
+        for before, row in pairwise(rows)
+        if before["symbol"] != row["symbol"]
+    ]
 
 
 def _marked_days(rows: QuerySet[Any]) -> list[str]:

@@ -11,9 +11,8 @@ from django.utils.translation import gettext as _, ngettext
 from tasks_app import errors, reasons
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
-from tasks_app.management import stock_files
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.market import code_changes, codes, stock_imports, stock_list
+from tasks_app.market import code_changes, codes, stock_files, stock_imports, stock_list
 from tasks_app.market.stock_list import SyncResult
 from tasks_app.models import CodeAlias, CodeChange, StockImport
 from tasks_app.models.quotes import ORDER_KINDS, InstrumentKind
@@ -52,6 +51,7 @@ class Command(CollectorCommand):
         changes.add_argument("file", type=Path, nargs="?", metavar="FILE")
         text = "day of the change, for lines without changed_on"
         changes.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help=text)
+        changes.add_argument("--remove", metavar="OLD_CODE", help="remove the change of this code")
         for sub, markets in ((sync, ALL_MARKETS), *((sub, MARKETS) for sub in (load, alias, changes))):
             sub.add_argument("--market", required=True, type=str.upper, choices=markets)
         for sub in (sync, load):
@@ -107,11 +107,15 @@ class Command(CollectorCommand):
         if alias and code:
             codes.add_alias(market, alias, code)
         elif alias:
-            CodeAlias.objects.filter(market=market, alias=alias.strip().upper()).delete()
+            codes.remove_alias(market, alias)
         for row in CodeAlias.objects.filter(market=market).order_by("alias"):
             self.stdout.write(str(row))
 
-    def _changes(self, *, market: str, file: Path | None, on: date | None, **__: Any) -> None:
+    def _changes(
+        self, *, market: str, file: Path | None, on: date | None, remove: str | None, **__: Any
+    ) -> None:
+        if remove:
+            code_changes.remove_change(market, codes.read_code(market, remove))
         if file:
             pairs = stock_files.change_schema(market, on).rows(file)
             text = _("Changes of codes stored: %(count)d.")

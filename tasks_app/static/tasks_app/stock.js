@@ -21,24 +21,26 @@
   /* Returns the days of the chart: sessions with a bar, and those without one, which stay empty. */
   function parse(data) {
     const corrected = new Set(data.corrected), flagged = new Set(data.flagged);
+    const codes = new Map(data.codes);
     const bars = cumulate(data.steps).map((day, n) => ({
       time: iso(day), open: data.open[n], high: data.high[n], low: data.low[n], close: data.close[n],
       volume: data.volume[n], amount: data.amount[n], change_pct: data.change_pct[n],
       task: data.by[n] < 0 ? null : data.tasks[data.by[n]],
-      corrected: corrected.has(iso(day)), flagged: flagged.has(iso(day)),
+      corrected: corrected.has(iso(day)), flagged: flagged.has(iso(day)), code: codes.get(iso(day)),
     }));
     const empty = (gap) => cumulate(gap.steps).map((day) => ({ time: iso(day), why: gap.why, open: gap.open }));
     const days = [...bars, ...data.gaps.flatMap(empty)];
     return days.sort((a, b) => (a.time < b.time ? -1 : 1));
   }
 
-  /* Returns a mark for the first day of each gap, and one for each bar that was corrected or flagged. */
+  /* Returns a mark for the first day of each gap, and one for each bar that was corrected or flagged, or is the first under another code. */
   function marks(days) {
     const all = [];
     days.forEach((day, n) => {
       const begins = day.why && (n === 0 || days[n - 1].why !== day.why);
       if (begins) all.push({ before: n, text: day.open ? "?" : "–", tone: day.open ? "mark" : "quiet" });
       if (day.corrected) all.push({ at: n, text: "C", tone: "note" });
+      if (day.code) all.push({ at: n, text: "⇄", tone: "note" });
       if (day.flagged) all.push({ at: n, text: "!", tone: "mark" });
     });
     return all.map((mark) => ({ ...mark, at: mark.at ?? lastBar(days, mark.before) })).filter((mark) => mark.at >= 0)
@@ -105,6 +107,7 @@
       [texts.volume, numbers.format(day.volume)],
       ...(day.amount === null ? [] : [[texts.amount, numbers.format(day.amount)]]),
       ...["corrected", "flagged"].filter((note) => day[note]).map((note) => ["", texts[note]]),
+      ...(day.code ? [["", day.code]] : []),
     ];
   }
 

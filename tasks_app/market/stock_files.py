@@ -55,7 +55,7 @@ def change_schema(market: str, default_day: date | None) -> CsvSchema[CodePair]:
         old, new = (_in_a_sentence(codes.read_code)(market, values[column]) for column in ("old", "new"))
         day = csv_import.parse_day(text) if (text := values.get("changed_on", "")) else default_day
         if day is None:
-            raise ValueError(_("the day of the change is missing; give it with --on"))
+            raise ValueError(_("the day of the change is missing: give one for all lines, or changed_on"))
         if old == new:
             raise ValueError(_("both codes are %(code)s") % {"code": new})
         return CodePair(old, new, day)
