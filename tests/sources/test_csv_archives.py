@@ -145,7 +145,7 @@ def test_zip_of_a_market_is_read_by_stock(tmp_path, source):
     assert fetch(source)[0] == Bar(day(0), 10.0, 11.0, 9.5, 10.5, 100_000, None, 1_020_000.0)
     assert len(fetch(source, "600004")) == 6
     reasons = [entry.reason for entry in source.left_aside("CN")]
-    assert "files left out of the archive: 1, such as sh000001.day: the name says SSE" in reasons[0]
+    assert "files left out of the archive: 1, such as sh000001.day: the units of .day files" in reasons[0]
     assert "1, such as readme.md: the file is neither" in reasons[1]
     with pytest.raises(UnknownStock):
         fetch(source, "000002")
@@ -312,10 +312,10 @@ def test_dump_is_sorted_once_for_all_processes(tmp_path, buckets, monkeypatch):
 
 
 def test_dump_leaves_out_and_counts_what_is_no_stock(tmp_path, source):
-    write_dump(tmp_path / "daily.parquet", columns(names=["000001.SZ", "000300.SH", "2"]))
+    write_dump(tmp_path / "daily.parquet", columns(names=["000001.SZ", "110059.SH", "2"]))
     assert codes(source) == ["000001"]
     assert [entry.reason for entry in source.left_aside("CN")] == [
-        "lines left out because their code is not a stock's: 3 (000300.SH)",
+        "lines left out because their code is not a stock's: 3 (110059.SH)",
         "lines left out because their codes have lost leading zeros: 3 (2); save them as text",
     ]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tasks_app.conf import ADJUSTS, MARKETS
-from tasks_app.sources.cn_codes import listed_exchange
+from tasks_app.sources.cn_codes import listed_exchange, split_index
 from tasks_app.sources.csv_folder.codes import parse_code
 from tasks_app.sources.csv_folder.headings import find_adjust
 from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_error
@@ -157,6 +157,8 @@ def identify(path: Path, market: str, adjust: str) -> QuoteFile:
         if error.problems[0].code != "not_a_code":
             raise
         return QuoteFile(path, market, adjust)
+    if path.suffix.lower() == ".day" and file_market == "CN" and split_index(code):
+        raise file_error("day_file_kind", value=code)  # a list must not name what can't be read
     return QuoteFile(path, file_market, adjust, code)
 
 
