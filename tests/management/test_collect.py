@@ -383,8 +383,7 @@ def test_summary_groups_failures_by_code() -> None:
 @pytest.fixture
 def paused_task(settings: Any) -> CollectionTask:
     """A running task whose source is paused for five hours."""
-    simulated = replace(settings.COLLECTOR.simulated, rate=1.0)
-    settings.COLLECTOR = replace(settings.COLLECTOR, simulated=simulated)
+    settings.COLLECTOR = replace(settings.COLLECTOR, rates=(("simulated", 1.0),))
     until = timezone.now() + timedelta(hours=5)
     SourceGate.objects.create(source="simulated", open_until=until, reason="It bans us.")
     return make_task()
