@@ -46,6 +46,7 @@ class SourceTraits:
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
     factor_markets: tuple[str, ...] = ()  # markets for whose stocks it has adjustment factors
     action_markets: tuple[str, ...] = ()  # markets for whose stocks it has corporate actions
+    own_process: bool = False  # its requests are made in a process that the machine shares, one at a time
     selects_days: bool = False  # it has `offers_day`, which limits it to some days
 
     def cost(self, capability: str) -> int:
@@ -165,5 +166,6 @@ def read_traits(source: type[Source]) -> SourceTraits:
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
         factor_markets=markets_of("fetch_factors", "factor_markets"),
         action_markets=markets_of("fetch_actions", "action_markets"),
+        own_process=bool(getattr(source, "own_process", False)),
         selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )
