@@ -117,7 +117,10 @@ class Slice:
             if self.task.planned_at is None and not self._plan_items():
                 return
             self._collect()
-            lifecycle.close(self.lane)
+            self._close()
+        except BaseException:
+            self._end_sessions()
+            raise
         finally:
             self.calls.abandon_all()
             if self.calls.abandoned or memory.is_scarce():
@@ -147,11 +150,23 @@ class Slice:
                 self.task, self.lane, fetch, self.conf, self._after_batch, source=first.name
             )
         except SliceIsOver:
-            lifecycle.close(self.lane)
+            self._close()
             return False
         if is_planned:
             self._load_task()
         return is_planned
+
+    def _close(self) -> None:
+        """Hands the lane over to its next slice."""
+        self._end_sessions()
+        lifecycle.close(self.lane)
+
+    def _end_sessions(self) -> None:
+        """Ends sessions of which the vendor allows one, where the next slice may run on another machine."""
+        sources = [source for source in self.router.sources if source.has_session]
+        if sources and dispatch.has_other_hosts():
+            for source in sources:
+                source.end_session()
 
     def _after_batch(self) -> None:
         """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""

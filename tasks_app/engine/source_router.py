@@ -4,11 +4,13 @@ A stock's attempts determine its source: the first COLLECTOR_MAX_ATTEMPTS belong
 next ones to the second. So any worker that claims the stock continues where it was.
 """
 
+import logging
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -25,9 +27,19 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, Bar, Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import (
+    Answer,
+    Bar,
+    Permanent,
+    Request,
+    SessionSource,
+    SourceError,
+    Transient,
+    UnknownStock,
+)
 from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 
+logger = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 16
 RECHECK_SECONDS = 1.0
 INITIAL_LATENCY = 0.5  # seconds that a source is assumed to take before its first response
@@ -60,6 +72,18 @@ class SourceState:
         asked = [replace(request, code=self.spelling(request.code)) for request in requests]
         answers = self.source.fetch_many(asked)
         return {spelled[code]: answer for code, answer in answers.items()}
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the source keeps a session, of which its vendor allows one."""
+        return isinstance(self.source.source, SessionSource)
+
+    def end_session(self) -> None:
+        """Ends the source's session. What it raises is logged: the session ends with this process at last."""
+        try:
+            cast(SessionSource, self.source.source).end_session()
+        except Exception as error:  # a third party's code may raise anything
+            logger.warning("the session of %s may still be open: %s", self.name, error)
 
     def spelling(self, code: str) -> str:
         """Returns the code as the source itself writes it."""

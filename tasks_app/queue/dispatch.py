@@ -1,6 +1,7 @@
 """Queues slices, and reads the status of clusters and queue. Only `queue` and `workers` import django-q2."""
 
 import logging
+import socket
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -49,6 +50,11 @@ def live_clusters() -> list[ClusterStatus]:
         logger.warning("no cluster status, the cache does not answer: %s", error)
         return []
     return sorted(ClusterStatus(stat.host, stat.pid, str(stat.status), len(stat.workers)) for stat in stats)
+
+
+def has_other_hosts() -> bool:
+    """Returns whether clusters of other machines are alive."""
+    return any(cluster.host != socket.gethostname() for cluster in live_clusters())
 
 
 def prune_failures(batch: int = 1000) -> int:

@@ -318,6 +318,17 @@ class ActionSource(Protocol):
         """
 
 
+@runtime_checkable
+class SessionSource(Protocol):
+    """A `Source` that keeps a session with its vendor, of which there may be only one at a time."""
+
+    def end_session(self) -> None:
+        """Ends this machine's session, if it has one: another machine sends the next request.
+
+        Takes at most a few seconds. Raises `SourceError` if the session may still be open.
+        """
+
+
 _permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
 
 

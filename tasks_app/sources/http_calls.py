@@ -11,7 +11,7 @@ Imports requests: import this module only when a request is made.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -34,11 +34,17 @@ SIGNS_OF_A_CLOSED_CONNECTION = ("RemoteDisconnected", "ConnectionResetError", "U
 
 @dataclass
 class CallScope:
-    """The requests of one thread up to a deadline on the monotonic clock, and their responses."""
+    """The requests of one thread up to a deadline on the monotonic clock, and their responses.
+
+    Requests to the domain get its headers, too, and no others do: they may be secret.
+    """
 
     deadline: float
+    domain: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     responses: list[requests.Response] = field(default_factory=list)
     sent: int = 0
+    waited: float = 0.0  # seconds, for permits
 
     def seconds_left(self) -> float:
         """Returns how long a request may still take."""
@@ -52,9 +58,16 @@ class CallScope:
         if self.sent:
             began = time.monotonic()
             take_permit()
+            self.waited += time.monotonic() - began
             self.deadline += time.monotonic() - began
         self.sent += 1
         return limit_timeout(timeout, self.seconds_left())
+
+    def add_headers(self, request: requests.PreparedRequest) -> None:
+        """Adds the domain's headers to a request to it, in place of the client's own."""
+        address = urlsplit(request.url or "")
+        if address.scheme == "https" and f".{address.hostname}".endswith(f".{self.domain}"):
+            request.headers.update(self.headers)
 
     def last_json(self) -> Any:
         """Returns the JSON of the last response; None without one or when it is not JSON."""
@@ -66,14 +79,18 @@ _current_scope: ContextVar[CallScope | None] = ContextVar("http_call_scope", def
 
 
 @contextmanager
-def call_scope(seconds: float) -> Iterator[CallScope]:
+def call_scope(
+    seconds: float, domain: str = "", headers: Mapping[str, str] | None = None
+) -> Iterator[CallScope]:
     """Limits all requests of this thread together to `seconds`, and records their responses.
 
-    Each request but the first of a call takes a permit of the source's limits. Within another scope it ends
-    with that one at the latest.
+    Each request but the first of a call takes a permit of the source's limits. Requests to the domain have
+    the headers. Within another scope it ends with that one at the latest.
     """
     outer, deadline = _current_scope.get(), time.monotonic() + seconds
-    scope = CallScope(min(deadline, outer.deadline), sent=outer.sent) if outer else CallScope(deadline)
+    scope = CallScope(deadline, domain, headers or {})
+    if outer:
+        scope.deadline, scope.sent = min(deadline, outer.deadline), outer.sent
     token = _current_scope.set(scope)
     try:
         yield scope
@@ -105,6 +122,7 @@ class ScopedAdapter(HTTPAdapter):
         if scope is None:
             return super().send(request, *args, **options)
         options["timeout"] = scope.begin_request(options.get("timeout"))
+        scope.add_headers(request)
         response = super().send(request, *args, **options)
         scope.responses.append(response)
         return response

@@ -20,6 +20,8 @@ from tasks_app import source_settings
 from tasks_app.conf import Conf
 from tasks_app.source_settings import LIMIT_SETTINGS, InvalidSetting
 from tasks_app.sources.base import Limits, Source, SourceError, SourceRefusal
+from tasks_app.sources.shared_process import handle
+from tasks_app.sources.shared_process.remote_source import make_remote
 from tasks_app.sources.traits import InvalidSource, SourceTraits, check_source, read_traits
 
 ENTRY_POINTS = "collector.sources"
@@ -161,6 +163,8 @@ _stored_settings: Callable[[], Mapping[str, Mapping[str, str]]] = dict
 def get_source(name: str, conf: Conf) -> Source:
     """Returns the source, made once per process and again when one of its settings has changed.
 
+    One with `own_process` makes its requests in another process.
+
     Raises `KeyError` for a name that is not available, and `SourceError` if it can't be made.
     """
     return _make_source(name, with_stored_settings(conf, name))
@@ -171,7 +175,8 @@ def _make_source(name: str, conf: Conf) -> Source:
     kind = available(replace(conf, stored=()))[name]
     try:
         source_settings.read(kind, dict(conf.environment), dict(conf.stored), needs_all=True)
-        source = kind.from_conf(conf)
+        own_process = read_traits(kind).own_process and handle.IS_SUPPORTED
+        source = make_remote(kind, conf) if own_process else kind.from_conf(conf)
     except SourceError:
         raise
     except InvalidSetting as error:

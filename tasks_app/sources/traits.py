@@ -49,6 +49,7 @@ class SourceTraits:
     action_markets: tuple[str, ...] = ()  # markets for whose stocks it has corporate actions
     kinds: tuple[str, ...] = ("stock",)  # of what it has lists: stock, etf, index
     kind_markets: tuple[str, ...] = ()  # the markets of which it has more than stocks
+    own_process: bool = False  # its requests are made in a process that the machine shares, one at a time
     selects_days: bool = False  # it has `offers_day`, which limits it to some days
 
     def cost(self, capability: str) -> int:
@@ -175,5 +176,6 @@ def read_traits(source: type[Source]) -> SourceTraits:
         action_markets=markets_of("fetch_actions", "action_markets"),
         kinds=kinds,
         kind_markets=markets_of("symbols_of_kind", "kind_markets"),
+        own_process=bool(getattr(source, "own_process", False)),
         selects_days=serves_days and callable(getattr(source, "offers_day", None)),
     )

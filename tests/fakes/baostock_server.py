@@ -166,8 +166,9 @@ class FakeBaostock:
 
     `failures` maps the name of a request ("login", "query_stock_basic", …) or a code to a mode:
     an error code of eight digits, `hang`, `close` (in mid-answer), `gone` (no answer), `reset` (the
-    connection, rudely), `cut` (reset at the second page), `renamed` (a field), `empty`, or `nonsense`
-    (no protocol at all). A list is used up one by one. `hanging` is set once a request hangs.
+    connection, rudely), `cut` (reset at the second page), `renamed` (a field), `empty`, `unpaged` (all rows
+    at once), or `nonsense` (no protocol at all). A list is used up one by one. `hanging` is set once a
+    request hangs.
     """
 
     listings: dict[str, ListedStock] = field(default_factory=lambda: {x.code: x for x in LISTINGS})
@@ -278,7 +279,7 @@ class Connection(socketserver.StreamRequestHandler):
         if kind == DAY:
             return SPLIT.join([*ok, json.dumps({"record": records}), fields])
         page = int(arguments[2])
-        shown = records[(page - 1) * PAGE : page * PAGE]
+        shown = records if mode == "unpaged" else records[(page - 1) * PAGE : page * PAGE]
         # An empty answer has no JSON at all.
         record = json.dumps({"record": shown}, ensure_ascii=False) if shown else ""
         rest = [arguments[4], fields, *arguments[6:10]] if kind == KLINES else [*arguments[4:6], fields]

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from email.message import Message
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -203,12 +204,15 @@ class FakeEastmoney:
     security's id, its quotes, to a mode: `null` (data: null), `relay` (known, but no bars), `ban` (close
     without answer), `hang`, `captcha`, an HTTP status, `twelve` or `ten` (fields), `shares` (volumes not
     in lots), `late` (only the last 20 bars), `short` (a list's page with half its rows), `broken` (half an
-    answer). A list of modes is used up one by one; None means no failure.
+    answer). A list of modes is used up one by one; None means no failure. Requests to Eastmoney without
+    `wanted_cookie` are banned. `headers` are those of the last request of each kind.
     """
 
     listings: dict[str, Security] = field(default_factory=listings)
     failures: dict[str, str | list[str | None]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    wanted_cookie: str = ""
+    headers: dict[str, Message] = field(default_factory=dict)
     max_open: int = 0
     open: int = 0
     environment: dict[str, str] = field(default_factory=dict)
@@ -221,6 +225,8 @@ class FakeEastmoney:
         self.released.set()
         self.released = threading.Event()
         self.requests.clear()
+        self.headers.clear()
+        self.wanted_cookie = ""
 
     def count(self, kind: str = "", key: str = "") -> int:
         """Returns the number of requests of a kind, for a security, or in all."""
@@ -348,11 +354,13 @@ class Handler(BaseHTTPRequestHandler):
         key = query.get("secid") or query.get("fs") or self.security_id(kind, path.path, query)
         with self.vendor.lock:
             self.vendor.requests.append((kind, key))
+            self.vendor.headers[kind] = self.headers
             self.vendor.open += 1
             self.vendor.max_open = max(self.vendor.max_open, self.vendor.open)
         try:
             keys = (kind,) if kind in ("factors", "payments") else (key, kind)
-            self.answer(kind, query, self.vendor.failure_mode(*keys), key)
+            mode = "" if self.has_cookie() else "ban"
+            self.answer(kind, query, mode or self.vendor.failure_mode(*keys), key)
         finally:
             with self.vendor.lock:
                 self.vendor.open -= 1
@@ -360,6 +368,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
+
+    def has_cookie(self) -> bool:
+        """Returns whether the request has the cookie that Eastmoney wants."""
+        is_eastmoney = self.host.endswith("eastmoney.com")
+        return not is_eastmoney or self.vendor.wanted_cookie in self.headers.get("Cookie", "")
 
     def kind(self, path: str) -> str:
         """Returns the kind of a request by host and path."""

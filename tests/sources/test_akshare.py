@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
+from types import FunctionType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -29,12 +30,23 @@ from tasks_app.models import (
 )
 from tasks_app.quotes import csv_export
 from tasks_app.quotes.adjusted_prices import find_basis
+from tasks_app.source_settings import InvalidSetting
 from tasks_app.sources import http_calls, registry
-from tasks_app.sources.akshare import calls, codes, frames, stock_lists
+from tasks_app.sources.akshare import calls, client, codes, frames, stock_lists
 from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
 from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, ThrottleProbe
-from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import (
+    DaySource,
+    Permanent,
+    Request,
+    Source,
+    SourceError,
+    Transient,
+    UnknownStock,
+    granting_permits,
+)
+from tasks_app.sources.shared_process import handle
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tests.fakes.clock import Clock
@@ -296,6 +308,64 @@ def test_unreachable_address_is_not_a_ban(monkeypatch):
     assert (type(error), error.code) == (Transient, "source_busy")
 
 
+# The cookie (case cli-08: Eastmoney closes the line to clients without a browser's).
+
+COOKIE = "qgqp_b_id=made-up; nid18=secret"
+
+
+def with_cookie(**options):
+    return AkshareSource(60.0, cookie=COOKIE, sleep=lambda seconds: None, **options)
+
+
+def test_cookie_and_user_agent_are_sent(vendor):
+    vendor.wanted_cookie = "nid18=secret"
+    assert fetch_error(make_source()).code == "blacklisted"
+    source = with_cookie(user_agent="Browser/1")
+    assert len(fetch(source)) == len(MAY_SESSIONS)
+    assert vendor.headers["kline"]["User-Agent"] == "Browser/1"
+
+
+def test_probe_and_lists_have_the_cookie_too(vendor):
+    vendor.wanted_cookie = "nid18=secret"
+    assert type(fetch_error(with_cookie(), "600001")) is UnknownStock, "by a probe"
+    assert len(with_cookie().symbols("HK")) > 1
+
+
+def test_cookie_is_for_eastmoney_alone(vendor):
+    source = with_cookie(user_agent="Browser/1")
+    source.symbols("CN")
+    source.fetch_factors("CN", "600000")
+    for kind in ("sse", "szse", "bse", "factors"):
+        assert "Cookie" not in vendor.headers[kind]
+        assert vendor.headers[kind]["User-Agent"] != "Browser/1"
+
+
+def test_cookie_is_sent_over_https_to_the_domain_only():
+    sent = []
+    for address in ("https://eastmoney.com", "http://a.eastmoney.com", "https://noteastmoney.com"):
+        request = requests.Request("GET", address).prepare()
+        http_calls.CallScope(0.0, "eastmoney.com", {"Cookie": COOKIE}).add_headers(request)
+        sent.append("Cookie" in request.headers)
+    assert sent == [True, False, False]
+
+
+def test_cookie_is_a_secret_setting():
+    declared = {setting.name: setting for setting in AkshareSource.settings}
+    assert declared["cookie"].secret
+    conf = Conf(environment=(("COLLECTOR_AKSHARE_COOKIE", COOKIE), ("COLLECTOR_AKSHARE_USER_AGENT", "B/1")))
+    assert COOKIE not in repr(conf)
+    assert AkshareSource.from_conf(conf)._headers == {"Cookie": COOKIE, "User-Agent": "B/1"}
+
+
+@pytest.mark.parametrize("cookie", ["nid18=made-up\nX: y", "nid18=名"])
+def test_malformed_cookie_is_refused_without_being_shown(cookie):
+    conf = Conf(environment=(("COLLECTOR_AKSHARE_COOKIE", cookie),))
+    with pytest.raises(InvalidSetting, match="COLLECTOR_AKSHARE_COOKIE") as caught:
+        AkshareSource.from_conf(conf)
+    assert "made-up" not in str(caught.value)
+    assert "名" not in str(caught.value)
+
+
 # Timeouts.
 
 
@@ -498,6 +568,14 @@ def test_us_list_has_pages_and_exchanges(vendor):
     assert vendor.count("clist") == 3
 
 
+def test_pages_take_permits_whose_wait_is_no_time_of_the_call(vendor, monkeypatch):
+    monkeypatch.setattr(http_calls, "time", clock := Clock())
+    monkeypatch.setattr(stock_lists, "time", clock)
+    with granting_permits(lambda cost: clock.sleep(3600)):
+        assert len(make_source().symbols("US")) == 205
+    assert (vendor.count("clist"), clock.elapsed) == (3, 2 * 3600)
+
+
 def test_page_delay_fits_the_time_left():
     assert 0.5 <= stock_lists.page_delay(10, 0.2, 60.0) <= 1.5
     assert stock_lists.page_delay(57, 0.1, 27.0) == pytest.approx(27.0 / 57 - 0.1)
@@ -550,6 +628,16 @@ def test_listing_sources_does_not_import_akshare():
     assert result.stdout == "[] akshare\n"
 
 
+def test_lazy_package_has_the_functions_of_the_whole_one():
+    package = client.LazyPackage()
+    whole = {name for name, value in vars(client.akshare).items() if isinstance(value, FunctionType)}
+    assert len(whole & package._modules.keys()) > 1000
+    assert whole <= package._modules.keys()
+    assert package.stock_zh_a_hist is client.akshare.stock_zh_a_hist
+    with pytest.raises(AttributeError, match="no attribute 'no_such'"):
+        package.no_such  # noqa: B018
+
+
 def test_source_is_hidden_without_its_client():
     check = "import sys; sys.modules['akshare'] = None\n"
     check += "from tasks_app.conf import Conf; from tasks_app.sources import registry\n"
@@ -575,11 +663,12 @@ def test_akshare_is_the_default_for_chinese_stocks():
 
 
 @pytest.fixture
-def engine(settings, vendor):
+def engine(settings, vendor, monkeypatch):
     """Sets the settings for a run on the fake server without waits, and with a new source."""
     settings.COLLECTOR = replace(
         settings.COLLECTOR, no_throttle=True, backoff=0.0, max_attempts=2, adjustment_data=False
     )
+    monkeypatch.setattr(handle, "IS_SUPPORTED", False)  # the client is in this process already
     registry.forget_sources()
     yield settings
     registry.forget_sources()

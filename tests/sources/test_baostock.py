@@ -1,17 +1,16 @@
 """BaoStock's real client against a fake server: by itself, and through the whole engine."""
 
 import os
-import select
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.db.models.functions import Now
@@ -26,10 +25,11 @@ from tasks_app.models import (
     Stock,
     StockList,
 )
+from tasks_app.queue import dispatch
+from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import csv_export
 from tasks_app.quotes.adjusted_prices import find_basis
 from tasks_app.sources import registry
-from tasks_app.sources.baostock import client_handle
 from tasks_app.sources.baostock.source import BaostockSource, vendor_code, vendor_error
 from tasks_app.sources.base import (
     CorporateAction,
@@ -39,7 +39,9 @@ from tasks_app.sources.base import (
     SourceError,
     Transient,
     UnknownStock,
+    granting_permits,
 )
+from tasks_app.sources.shared_process import handle
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tests.fakes.baostock_server import LISTINGS, PAGE, ListedStock, run_server
@@ -93,31 +95,29 @@ def warm_up(source):
     raise AssertionError("the client never started")
 
 
-def process_exists(pid):
-    """Returns whether there is such a process, a zombie included."""
-    return Path(f"/proc/{pid}").exists()
+def has_ended(pid):
+    """Returns whether a process has ended, waited for or not."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
 
 
 @pytest.fixture
 def no_patience(vendor, monkeypatch):
-    """The time-out is over as soon as the server hangs. Returns the time-outs that were asked for, in ms."""
-    asked = []
+    """The time-out is over as soon as the server hangs, and not before. Returns the time that it took."""
+    wait_readable = handle.wait_readable
+    monkeypatch.setattr(handle, "time", clock := Clock())
 
-    class Poll:
-        def __init__(self):
-            self.poll_object = select.poll()
-            self.register = self.poll_object.register
+    def wait(connection, seconds):
+        while not (ready := wait_readable(connection, 0.01)) and not vendor.hanging.is_set():
+            continue
+        if not ready:
+            clock.sleep(seconds)
+        return ready
 
-        def poll(self, milliseconds):
-            asked.append(milliseconds)
-            while not (ready := self.poll_object.poll(10)) and not vendor.hanging.is_set():
-                continue
-            vendor.hanging.clear()
-            return ready
-
-    monkeypatch.setattr(client_handle, "time", Clock())
-    monkeypatch.setattr(client_handle, "select", SimpleNamespace(poll=Poll, POLLIN=select.POLLIN))
-    return asked
+    monkeypatch.setattr(handle, "wait_readable", wait)
+    return clock
 
 
 # Requests and bars.
@@ -330,10 +330,10 @@ def test_vendor_error_codes_are_told_apart(source, vendor, vendor_error_code, ki
     assert vendor_error_code in str(error)
 
 
-def test_blacklisted_address_pauses_for_hours(server, vendor):
+def test_blacklisted_address_pauses_for_hours(source, vendor):
+    source.end_session()
     vendor.failures = {"login": "10001011"}
-    with closing(BaostockSource(server.address, timeout=60)) as source:
-        error = fetch_error(source)
+    error = fetch_error(source)
     assert error.code == "blacklisted"
     assert error.retry_after >= 3600
     assert "黑名单用户" in str(error)
@@ -382,7 +382,7 @@ def test_server_closing_mid_answer_ends_the_client(source, vendor, mode):
     vendor.failures = {KLINES: [mode]}
     error = fetch_error(source)
     assert (type(error), error.code) == (Transient, "connection_closed")  # not a time-out
-    assert not process_exists(client_pid)
+    eventually(lambda: has_ended(client_pid), 60)
     assert len(fetch(source)) == 10
 
 
@@ -390,11 +390,11 @@ def test_hanging_server_times_out_and_kills_the_client(source, vendor, no_patien
     fetch(source)
     client_pid = source._client.pid
     vendor.failures = {KLINES: ["hang"]}
-    no_patience.clear()
     error = fetch_error(source)
     assert (type(error), error.code) == (Transient, "timeout")
-    assert no_patience == [60_000]
-    assert not process_exists(client_pid)
+    assert no_patience.elapsed == pytest.approx(60)
+    vendor.hanging.clear()
+    eventually(lambda: has_ended(client_pid), 60)
     assert len(fetch(source)) == 10
 
 
@@ -418,7 +418,46 @@ def test_threads_share_one_client_and_connection(server, vendor):
     assert (source.in_flight, source.most_workers) == (1, 1)
 
 
-def test_requests_are_spaced_pages_and_login_included(vendor, monkeypatch):
+def test_every_further_request_takes_a_permit(own_server):
+    """That of the first one was taken by the engine."""
+    with logged_out_source(own_server) as source, counted_permits() as permits:
+        fetch(source, "600519", date(1990, 1, 1))
+        # A log-in, two pages, and the listing date of a history that begins late.
+        assert (len(own_server.requests), len(permits)) == (4, 3)
+        fetch(source)
+        assert (len(own_server.requests), len(permits)) == (5, 3)
+        own_server.failures = {"sh.600000": ["10001001"]}
+        fetch(source)
+        assert (len(own_server.requests), len(permits)) == (8, 5), "refused, a log-in, repeated"
+        source.fetch_actions("CN", "300750", date(2023, 1, 5))
+        assert len(own_server.requests) - len(permits) == 4, "one per call"
+
+
+@contextmanager
+def logged_out_source(server):
+    """Yields a source whose client has started, since the first request after that takes a permit, too."""
+    with closing(BaostockSource(server.address, timeout=60)) as source:
+        warm_up(source)
+        source.end_session()
+        server.requests.clear()
+        yield source
+
+
+def test_request_that_waited_for_its_client_takes_a_permit_anew(own_server):
+    with closing(BaostockSource(own_server.address, timeout=60)) as source, counted_permits() as permits:
+        fetch(source)
+        assert (len(own_server.requests), len(permits)) == (2, 2)
+
+
+@contextmanager
+def counted_permits():
+    """Yields the costs of the permits taken meanwhile, as the engine would grant them."""
+    taken = []
+    with granting_permits(taken.append):
+        yield taken
+
+
+def test_requests_keep_their_distance_pages_and_login_included(vendor, monkeypatch):
     """With the client in this process, so that its clock is the test's."""
     from tasks_app.sources.baostock import client_process
 
@@ -429,19 +468,39 @@ def test_requests_are_spaced_pages_and_login_included(vendor, monkeypatch):
     times, answer = [], vendor.failure_mode
     monkeypatch.setattr(vendor, "failure_mode", lambda *keys: times.append(clock.elapsed) or answer(*keys))
     session, source = client_process.Session(), BaostockSource(pause=0.2)
-    monkeypatch.setattr(source._client, "send", lambda **request: client_process.respond(session, request))
+    monkeypatch.setattr(source._client, "send", lambda request: client_process.respond(session, request))
     fetch(source, "600519", date(1990, 1, 1))
     fetch(source)
-    client_process.context.default_socket.close()
+    session.log_out()
     # A log-in, two pages, the listing date of a history that begins late, and the second request.
     assert times == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
 
 
-def test_closing_leaves_no_process(server, vendor):
-    source = warm_up(BaostockSource(server.address, timeout=60))
+def test_refused_permit_fails_the_request(own_server):
+    def refuse(cost):
+        raise Transient("The day's requests are used up.", code="no_permit", retry_after=5.0)
+
+    with logged_out_source(own_server) as source:
+        with granting_permits(refuse):
+            error = fetch_error(source)
+        assert (type(error), error.code, error.retry_after) == (Transient, "no_permit", 5.0)
+        assert own_server.count("login") == len(own_server.requests) == 1
+        assert len(fetch(source)) == 10
+
+
+def test_wait_for_a_permit_is_no_time_of_the_request(own_server, monkeypatch):
+    monkeypatch.setattr(handle, "time", clock := Clock())
+    waiting = granting_permits(lambda cost: clock.sleep(3600))
+    with closing(BaostockSource(own_server.address, timeout=60)) as source, waiting:
+        assert len(fetch(source)) == 10
+    assert clock.elapsed >= 3600
+
+
+def test_closing_leaves_no_process(own_server):
+    source = warm_up(BaostockSource(own_server.address, timeout=60))
     client_pid = source._client.pid
     source.close()
-    assert not process_exists(client_pid)
+    eventually(lambda: has_ended(client_pid), 60)
 
 
 def test_forked_process_leaves_the_client_alone(source, vendor):
@@ -468,21 +527,103 @@ sys.stdin.read()  # idle until the test kills it, or ends itself
 """
 
 
+@pytest.fixture
+def own_server():
+    """A server whose client no other test uses."""
+    with run_server() as fake:
+        yield fake
+
+
 @pytest.mark.parametrize("code", ["600000", "000001"])
-def test_killed_worker_leaves_no_orphan(server, vendor, code):
-    vendor.failures = {"sz.000001": "hang"}
-    command = [sys.executable, "-c", WORKER_SCRIPT, server.address, code]
+def test_killed_worker_leaves_no_orphan(own_server, code):
+    own_server.failures = {"sz.000001": "hang"}
+    command = [sys.executable, "-c", WORKER_SCRIPT, own_server.address, code]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as worker:
         client_pid = int(worker.stdout.readline())
-        eventually(lambda: vendor.count(KLINES) == 2, 60)
+        eventually(lambda: own_server.count(KLINES) == 2, 60)
         worker.send_signal(signal.SIGKILL)
-    eventually(
-        lambda: (
-            not process_exists(client_pid) or "\nState:\tZ" in Path(f"/proc/{client_pid}/status").read_text()
-        ),
-        60,
-    )
+    eventually(lambda: has_ended(client_pid), 60)
+
+
+# One session (case cli-03: six workers opened six).
+
+
+@pytest.fixture
+def workers(own_server):
+    """Two sources, as two workers of a machine have them."""
+    sources = [BaostockSource(own_server.address, timeout=60) for _ in range(2)]
+    yield sources
+    for each in sources:
+        each.close()
+
+
+def test_workers_that_take_turns_share_one_session(own_server, workers):
+    one, other = workers
+    for worker in (one, other, one):
+        assert len(fetch(worker)) == 10
+    assert (own_server.max_open, own_server.count("login")) == (1, 1)
+
+
+def test_session_ends_with_the_worker_that_used_it_last(own_server, workers):
+    """The next one to ask may work on another machine, and has to log in."""
+    one, other = workers
+    for worker in (one, other):
+        fetch(worker)
+    other.close()
+    eventually(lambda: not own_server.open, 60)
+    assert len(fetch(one)) == 10
+    assert own_server.max_open == 1
+
+
+def test_session_ends_on_demand(own_server, workers):
+    one, other = workers
+    one.end_session()
+    assert own_server.requests == [], "it was never begun"
+    fetch(one)
+    one.end_session()
+    eventually(lambda: not own_server.open, 60)
+    fetch(other)
+    assert (own_server.max_open, own_server.count("login")) == (1, 2)
+
+
+def test_lost_login_closes_the_old_session_first(own_server, workers):
+    fetch(workers[0])
+    own_server.failures = {"sh.600000": ["10001001"]}
+    fetch(workers[0])
+    assert (own_server.max_open, own_server.count("login")) == (1, 2)
+
+
+KEY = "bs-01" + "a" * 27 + "h"  # its last letter is the checksum that the client expects
+
+
+def test_api_key_logs_in_and_another_one_anew(own_server, workers):
+    one, other = workers
+    fetch(one)
+    other._api_key = KEY
+    for worker in (other, other, one):
+        fetch(worker)
+    logins = [request[3] for request in own_server.requests if request[0] == "login"]
+    assert (logins, own_server.max_open) == (["0", KEY, "0"], 1)
+
+
+def test_malformed_api_key_is_refused_without_a_request(own_server):
+    variables = {"COLLECTOR_BAOSTOCK_ADDRESS": own_server.address, "COLLECTOR_BAOSTOCK_API_KEY": "bs-short"}
+    conf = Conf(environment=tuple(variables.items()))
+    with closing(BaostockSource.from_conf(conf)) as source:
+        error = fetch_error(source)
+    assert (error.code, own_server.requests) == ("login_refused", [])
+    assert {setting.name for setting in source.settings if setting.secret} == {"api_key"}
+
+
+@pytest.mark.parametrize("rows", [PAGE, PAGE + 1, 3 * PAGE])
+def test_list_sent_in_one_response_is_complete(vendor, source, rows):
+    vendor.listings = {code: ListedStock(code, "x") for code in (f"sh.6{n:05}" for n in range(rows))}
+    vendor.failures = {BASIC: "unpaged"}
+    try:
+        assert len(source.symbols("CN")) == rows
+    finally:
+        vendor.listings = {listing.code: listing for listing in LISTINGS}
 
 
 def test_client_output_is_not_printed(server, vendor, capfd):
@@ -510,7 +651,8 @@ def test_source_is_made_from_the_settings():
     own = (("COLLECTOR_BAOSTOCK_ADDRESS", "127.0.0.1:1"), ("COLLECTOR_BAOSTOCK_RATE", "4"))
     conf = Conf(fetch_timeout=10.0, environment=own)
     source = BaostockSource.from_conf(conf)
-    assert (source._client._address, source._client._timeout, source._pause) == ("127.0.0.1:1", 8.0, 0.25)
+    assert (source._client._arguments, source._client._timeout) == (("127.0.0.1:1",), 8.0)
+    assert source._pause == 0.25
     assert BaostockSource.from_conf(replace(conf, no_throttle=True))._pause == 0
     assert registry.limits("baostock", conf).rate == 4.0
 
@@ -644,6 +786,26 @@ def test_failing_factors_fail_no_stock(engine, vendor):
     assert (item.state, item.rows_collected, item.attempts) == ("succeeded", 10, 1)
     assert item.note.startswith("factors: BaoStock says: 无效的指标")
     assert not AdjustmentTable.objects.filter(content="factors").exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["elsewhere", socket.gethostname()])
+def test_slice_ends_the_session_where_other_machines_work(engine, vendor, source, monkeypatch, host):
+    monkeypatch.setattr(dispatch, "live_clusters", lambda: [ClusterStatus(host, 1, "Idle", 2)])
+    source.end_session()
+    assert collect("600000").status == "completed"
+    if host == "elsewhere":
+        eventually(lambda: not vendor.open, 60)
+    else:
+        assert len(vendor.open) == 1
+
+
+@pytest.mark.django_db
+def test_session_that_does_not_end_fails_no_task(engine, vendor, monkeypatch, caplog):
+    monkeypatch.setattr(dispatch, "live_clusters", lambda: [ClusterStatus("elsewhere", 1, "Idle", 2)])
+    monkeypatch.setattr(BaostockSource, "end_session", lambda self: 1 / 0)
+    assert collect("600000").status == "completed"
+    assert "the session of baostock may still be open: division by zero" in caplog.text
 
 
 @pytest.mark.django_db

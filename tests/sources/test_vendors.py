@@ -15,6 +15,7 @@ from django_q.models import OrmQ
 from tasks_app.engine import slice
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
 from tasks_app.sources import registry
+from tasks_app.sources.shared_process import handle
 from tasks_app.workers import watchdog
 from tests.factories import make_task
 from tests.fakes.eastmoney_server import NONE
@@ -46,6 +47,7 @@ def server(vendor, settings, monkeypatch):
             max_attempts=1,
             adjustment_data=False,
         )
+        monkeypatch.setattr(handle, "IS_SUPPORTED", False)  # the clients are in this process already
         registry.forget_sources()
         yield running
         registry.forget_sources()

@@ -45,6 +45,7 @@ class ASharesSource(ABC):
     # One at a time, as with Eastmoney: no rate is known to be safe.
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
+    own_process: ClassVar[bool] = True
 
     def __init__(self, timeout: float = 27.0) -> None:
         """`timeout` is in seconds, for all requests of one call together."""

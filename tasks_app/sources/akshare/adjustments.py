@@ -10,11 +10,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import akshare
 import requests
-from akshare.stock.cons import zh_sina_a_stock_hfq_url
 
 from tasks_app.sources.akshare import calls
+from tasks_app.sources.akshare.client import akshare
 from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.akshare.frames import join_names, parse_day, parse_number
 from tasks_app.sources.base import CorporateAction, Factor, Permanent, SourceError
@@ -45,6 +44,9 @@ def _read_factor_rows(symbol: str) -> list[dict[str, str]]:
 
     Not by AKShare's function, which evaluates what Sina sends as Python.
     """
+    # Here, since before `client` this would import the whole package.
+    from akshare.stock.cons import zh_sina_a_stock_hfq_url
+
     text = requests.get(zh_sina_a_stock_hfq_url.format(symbol)).text  # noqa: S113 - `calls` has the timeout
     rows: list[dict[str, str]] = json.JSONDecoder().raw_decode(text.partition("=")[2])[0]["data"]
     return rows

@@ -5,9 +5,8 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-import akshare
-
 from tasks_app.sources.akshare import calls, codes, frames
+from tasks_app.sources.akshare.client import akshare
 from tasks_app.sources.akshare.completeness import History
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.http_calls import CallScope

@@ -21,10 +21,9 @@ class SinaSource(ASharesSource):
     rate: ClassVar[float] = 0.5
 
     def read_bars(self, symbol: str, start: date, end: date, scope: "CallScope") -> list[Bar]:
-        import akshare
-
         from tasks_app.sources.akshare import calls
         from tasks_app.sources.akshare.a_share_frames import parse_bars
+        from tasks_app.sources.akshare.client import akshare
 
         try:
             # The whole history: the client fills days on which only the number of shares changed, and drops

@@ -1,7 +1,8 @@
 """Quotes of China, Hong Kong and the US from Eastmoney through AKShare, an optional dependency.
 
 Importing this module is cheap: AKShare with pandas (half a second, 100 MB) is imported with the first
-request, never by a process that only lists the sources. docs/sources.md describes the vendor's traps.
+request. The workers make their requests in one process that they share (`own_process`), so it is there once
+per machine. docs/sources.md describes the vendor's traps.
 """
 
 import threading
@@ -15,6 +16,7 @@ from os import environ
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from tasks_app.conf import MARKETS, Conf
+from tasks_app.source_settings import gettext_noop
 from tasks_app.sources.akshare import codes
 from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.throttle_probe import NoData, ThrottleProbe
@@ -25,6 +27,7 @@ from tasks_app.sources.base import (
     Factor,
     Permanent,
     Request,
+    Setting,
     Symbol,
     Transient,
     UnknownStock,
@@ -40,10 +43,18 @@ environ.setdefault("TQDM_DISABLE", "1")  # the client's progress bars would fill
 if TYPE_CHECKING:
     from tasks_app.sources.http_calls import CallScope
 
+DOMAIN = "eastmoney.com"
 # The source's timeout must come before the engine's, which abandons the whole worker process.
 SHARE_OF_TIMEOUT = 0.9
 # After the close of trading at fixed prices (STAR and ChiNext, 15:30) the list has the day's final quotes.
 FINAL_FROM = time_of_day(15, 35)
+
+
+def header(text: str) -> str:
+    """Checks the value of an HTTP header. Raises `ValueError`."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("it has characters that a header can't have")
+    return text
 
 
 class AkshareSource:
@@ -58,6 +69,15 @@ class AkshareSource:
     name: ClassVar[str] = "akshare"
     markets: ClassVar[tuple[str, ...]] = MARKETS
     adjusts: ClassVar[tuple[str, ...]] = ("", "qfq", "hfq")
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "cookie",
+            header,
+            gettext_noop("The cookie of a browser that has opened eastmoney.com."),
+            secret=True,
+        ),
+        Setting("user_agent", header, gettext_noop("The User-Agent of the same browser.")),
+    )
     factor_markets: ClassVar[tuple[str, ...]] = ("CN",)
     action_markets: ClassVar[tuple[str, ...]] = ("CN",)
     kinds: ClassVar[tuple[str, ...]] = ("stock", "etf", "index")
@@ -69,15 +89,23 @@ class AkshareSource:
     daily: ClassVar[int] = 10_000
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
+    own_process: ClassVar[bool] = True
 
     def __init__(
         self,
         timeout: float = 27.0,
         *,
+        cookie: str = "",
+        user_agent: str = "",
         now: Callable[[str], datetime] = market_now,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`timeout` is in seconds, for all requests of one call together."""
+        """`timeout` is in seconds, for all requests of one call together.
+
+        `cookie` and `user_agent` are a browser's, for Eastmoney alone.
+        """
+        headers = {"Cookie": cookie, "User-Agent": user_agent}
+        self._headers = {name: value for name, value in headers.items() if value}
         self._timeout, self._now, self._sleep = timeout, now, sleep
         self._probes = {market: ThrottleProbe(market, self._has_bars) for market in MARKETS}
         self._us_ids: dict[str, str] = {}
@@ -87,7 +115,12 @@ class AkshareSource:
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
         """Returns the source, with a timeout a little shorter than COLLECTOR_FETCH_TIMEOUT."""
-        return cls(conf.fetch_timeout * SHARE_OF_TIMEOUT)
+        settings = conf.source_settings(cls)
+        return cls(
+            conf.fetch_timeout * SHARE_OF_TIMEOUT,
+            cookie=settings["cookie"],
+            user_agent=settings["user_agent"],
+        )
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns the market's complete list. Raises `Transient` for a list that broke off."""
@@ -188,7 +221,7 @@ class AkshareSource:
         from tasks_app.sources.akshare.history import fetch_bars
         from tasks_app.sources.http_calls import call_scope
 
-        with call_scope(self._timeout) as scope:
+        with call_scope(self._timeout, DOMAIN, self._headers) as scope:
             try:
                 return bool(fetch_bars(security_id, scope, period="monthly").bars)
             except NoData:
@@ -201,7 +234,7 @@ class AkshareSource:
         from tasks_app.sources.http_calls import call_scope
 
         try:
-            with call_scope(self._timeout) as scope:
+            with call_scope(self._timeout, DOMAIN, self._headers) as scope:
                 yield scope
         except Transient as error:
             if error.code == "blacklisted":

@@ -12,10 +12,10 @@ from itertools import count
 from math import ceil
 from typing import Any
 
-import akshare
-from akshare.utils import request
+import requests
 
 from tasks_app.sources.akshare import calls, codes, frames
+from tasks_app.sources.akshare.client import akshare
 from tasks_app.sources.akshare.errors import interface_changed
 from tasks_app.sources.akshare.throttle_probe import NoData
 from tasks_app.sources.base import Permanent, Symbol, Transient
@@ -102,9 +102,9 @@ def read_pages(market: str, fields: str, scope: CallScope, sleep: Callable[[floa
     rows_by_code: dict[str, Row] = {}
     spent = 0.0
     for number in count(1):
-        began = time.monotonic()
+        began = time.monotonic() - scope.waited
         total, rows = calls.call(_read_page, market, fields, number, scope)
-        spent += time.monotonic() - began
+        spent += time.monotonic() - scope.waited - began
         for row in rows:
             if missing := sorted(set(fields.split(",")) - set(row)):
                 raise interface_changed(f"a list lacks the fields {', '.join(missing)}: {dict(row)}")
@@ -135,14 +135,14 @@ def page_delay(pages: int, seconds_each: float, seconds_left: float) -> float:
 def _read_page(market: str, fields: str, number: int, scope: CallScope) -> tuple[int, list[Row]]:
     """Returns the number of rows on all pages, and those of one page.
 
-    Makes one request, without the client's three attempts: those would follow a refusal at once.
+    Makes one request itself: the client's three attempts would follow a refusal at once, and past the scope.
     """
     host, sections = PAGES[market]
     params = {"po": "0", "np": "1", "ut": TOKEN, "fltt": "2", "invt": "2", "fid": "f12"}
     params |= {"pn": str(number), "pz": str(PAGE_SIZE), "fs": sections, "fields": fields}
     url = f"https://{host}/api/qt/clist/get"
-    # This function mounts adapters of its own, so the scope does not limit its requests.
-    response = request.request_with_retry(url, params=params, timeout=scope.seconds_left(), max_retries=1)
+    response = requests.get(url, params=params, timeout=scope.seconds_left())
+    response.raise_for_status()
     data = response.json()["data"]
     if not (data and data["diff"] and data["total"]):
         raise NoData()

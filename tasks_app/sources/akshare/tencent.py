@@ -26,10 +26,9 @@ class TencentSource(ASharesSource):
     rate: ClassVar[float] = 1.0
 
     def read_bars(self, symbol: str, start: date, end: date, scope: "CallScope") -> list[Bar]:
-        import akshare
-
         from tasks_app.sources.akshare import calls
         from tasks_app.sources.akshare.a_share_frames import parse_bars
+        from tasks_app.sources.akshare.client import akshare
 
         try:
             # With dashes, or the client would ask for all years up to now.

@@ -1,42 +1,38 @@
-"""BaoStock's client in a process of its own: reads requests and writes responses, one JSON line each.
+"""BaoStock's client in a process that the whole machine shares: one session, one request at a time.
 
-Run by its path with the server's address as argument; it imports nothing of ours. The client has one global
-socket without a timeout, and when the server closes it, `recv` spins at full CPU: what happens here must be
-killable. So the parent kills this process when a response is late, and a monitoring thread ends it when the
-parent has ended, when the server hung up, and after a long time without work.
+The client has one global socket without a timeout, and when the server closes it, `recv` spins at full CPU:
+what happens here must be killable. And the vendor blacklists addresses with several sessions.
 
-Requests: {"call": "bars", "code", "fields", "start", "end", "flag"}, {"call": "day", "day"} or
-{"call": "listings", "code"}; each also has "pause", the minimum seconds between two requests to the server.
+Run with the server's address as argument. Requests: {"call": "bars", "code", "fields", "start", "end",
+"flag"}, {"call": "day", "day"}, {"call": "listings", "code"}, {"call": "factors", "code", "start", "end"} or
+{"call": "dividends", "code", "year"}, whose year is that of the ex day; each also has "api_key", "" for
+none, and "pause" (seconds). {"call": "end_session"} logs out. The first request to the server is the one
+that the caller has a permit for; log-ins, pages and repetitions take further ones.
 Responses: {"fields": [...], "rows": [[...], ...]} or {"code": "10001011", "message": "..."}.
 """
 
-import json
-import os
-import select
-import signal
 import socket
 import sys
-import threading
 import time
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
+from functools import partial
 from io import StringIO
 from typing import Any
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
+if __name__ == "__main__":
+    sys.modules["pyarrow"] = None  # type: ignore[assignment] # pandas would import it: 30 MB, used by nobody
 
 import baostock
 from baostock.common import contants, context
 
+from tasks_app.sources.base import Transient, take_permit
+from tasks_app.sources.shared_process.server import Server, run
+
 NETWORK = "10002"  # how the codes of network errors begin
-EXIT_SERVER_CLOSED = 3
-IDLE_SECONDS = 600.0
-CHECK_SECONDS = 0.25
-# How often in a row a closed connection is seen before it counts: the response may be complete, and the
-# client still parsing it.
-CLOSED_CHECKS = 4
+NO_KEY = "0"  # as the client itself writes it
+CLOSE_SECONDS = 1.0  # for the server to close its end, too
+NO_PERMIT = "no_permit"
+CLOSED = {"code": "connection_closed", "message": ""}
 
 
 class Refused(Exception):
@@ -48,12 +44,17 @@ class Session:
 
     def __init__(self) -> None:
         self.logged_in = False
-        self.pause = 0.0  # seconds
+        self.api_key = ""
+        self._sent = 0  # requests to the server for the request in hand
+        self._pause = 0.0  # seconds between two requests to the server, at least
         self._next_at = 0.0
 
     def fetch(self, request: dict[str, Any]) -> dict[str, Any]:
         """Returns the fields and all rows of a request, page by page. Raises `Refused`."""
-        self.pause = float(request.get("pause", 0.0))
+        self._sent, self._pause = 0, request.get("pause", 0.0)
+        if self.api_key != request.get("api_key", ""):
+            self.log_out()
+            self.api_key = request.get("api_key", "")
         self._log_in()
         result = self._send(request)
         if result.error_code == contants.BSERR_NO_LOGIN:  # the server dropped the session: once more
@@ -63,38 +64,58 @@ class Session:
         rows = list(self._check(result).data) if request["call"] == "day" else self._read_pages(result)
         return {"fields": result.fields, "rows": rows}
 
+    def log_out(self) -> None:
+        """Ends the session by closing its connection, on both ends: a request to log out might hang."""
+        self.logged_in = False
+        connection, context.default_socket = getattr(context, "default_socket", None), None
+        if connection:
+            with connection, suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(CLOSE_SECONDS)
+                while connection.recv(1 << 16):
+                    continue
+
     def _log_in(self) -> None:
         if self.logged_in and not server_closed():
             return
-        self._wait()
-        self.logged_in = False
+        self.log_out()  # the client opens the new connection before it drops the old one
+        self._begin_request()
+        baostock.set_API_key(self.api_key or NO_KEY)
         self._check(baostock.login())
         self.logged_in = True
 
     def _send(self, request: dict[str, Any]) -> Any:
-        self._wait()
-        if request["call"] == "bars":
-            span = request["start"], request["end"]
-            return baostock.query_history_k_data_plus(
-                request["code"], request["fields"], *span, frequency="d", adjustflag=request["flag"]
-            )
-        if request["call"] == "day":
-            return baostock.query_daily_history_k_AStock(request["day"])
+        self._begin_request()
+        match request["call"]:
+            case "bars":
+                span = request["start"], request["end"]
+                return baostock.query_history_k_data_plus(
+                    request["code"], request["fields"], *span, frequency="d", adjustflag=request["flag"]
+                )
+            case "day":
+                return baostock.query_daily_history_k_AStock(request["day"])
+            case "factors":
+                return baostock.query_adjust_factor(request["code"], request["start"], request["end"])
+            case "dividends":
+                return baostock.query_dividend_data(request["code"], request["year"], "operate")
         return baostock.query_stock_basic(request["code"])
 
     def _read_pages(self, result: Any) -> list[list[str]]:
         """Returns the rows of all pages.
 
-        The client takes a page that never came for the end of the rows; here that is a failure.
+        More rows than a page has are the whole response: since June 2026 some are sent at once. The client
+        takes a page that never came for the end of the rows; here that is a failure.
         """
         rows: list[list[str]] = []
         while True:
             page = self._check(result).data
+            if page == rows[-len(page) :]:  # sent at once after all, and now again
+                return rows
             rows += page
-            if len(page) < contants.BAOSTOCK_PER_PAGE_COUNT:
+            if len(page) != contants.BAOSTOCK_PER_PAGE_COUNT:
                 return rows
             result.cur_row_num = len(page)
-            self._wait()
+            self._begin_request()
             if not result.next() and result.data is page and result.error_code == contants.BSERR_SUCCESS:
                 raise Refused(contants.BSERR_RECVSOCK_FAIL, "A page of the response did not come.")
 
@@ -106,10 +127,16 @@ class Session:
             raise Refused(result.error_code, result.error_msg)
         return result
 
-    def _wait(self) -> None:
-        """Keeps the requests apart; pages and log-ins are requests, too."""
+    def _begin_request(self) -> None:
+        """Takes a permit for each request but the first: pages and log-ins are requests, too.
+
+        On a busy machine one may be sent later than permitted; the next one still keeps its distance.
+        """
+        if self._sent:
+            take_permit()
+        self._sent += 1
         time.sleep(max(0.0, self._next_at - time.monotonic()))
-        self._next_at = time.monotonic() + self.pause
+        self._next_at = time.monotonic() + self._pause
 
 
 def server_closed() -> bool:
@@ -125,39 +152,19 @@ def server_closed() -> bool:
         return True
 
 
-class ExitMonitor(threading.Thread):
-    """Ends the process when its parent has ended, when it is idle, or when the server has hung up."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.parent = os.getppid()
-        self.busy, self.since = False, time.monotonic()
-
-    def set_busy(self, busy: bool) -> None:
-        self.busy, self.since = busy, time.monotonic()
-
-    def run(self) -> None:
-        stdin = select.poll()
-        stdin.register(0, 0)  # reports the pipe's other end closed: no request will follow
-        closed_in_a_row = 0
-        while True:
-            time.sleep(CHECK_SECONDS)
-            idle = not self.busy and time.monotonic() - self.since > IDLE_SECONDS
-            if idle or os.getppid() != self.parent or stdin.poll(0):
-                os._exit(0)
-            closed_in_a_row = closed_in_a_row + 1 if self.busy and server_closed() else 0
-            if closed_in_a_row == CLOSED_CHECKS:
-                os._exit(EXIT_SERVER_CLOSED)
-
-
 def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     """Returns the rows of a request, or a code and a message."""
+    if request["call"] == "end_session":
+        session.log_out()
+        return {"fields": [], "rows": []}
     printed = StringIO()
     try:
         with redirect_stdout(printed):
             return session.fetch(request)
     except Refused as refused:
         code, message = refused.args
+    except Transient as error:  # there was no permit
+        return {"code": NO_PERMIT, "error": (str(error), error.code, error.retry_after)}
     except Exception as error:  # the vendor's client fails on the response
         session.logged_in = False
         code, message = contants.BSERR_PARSE_DATA_ERR, f"{type(error).__name__}: {error}"
@@ -166,24 +173,15 @@ def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     return {"code": code, "message": message}
 
 
-def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the parent to act on
-    if resource:  # the worker's own limit of that moment; the supervisor would not move it for this process
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-    if sys.argv[1]:
-        host, _, port = sys.argv[1].rpartition(":")
-        contants.BAOSTOCK_SERVER_IP, contants.BAOSTOCK_SERVER_PORT = host, int(port)
-    responses = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # anything else that is printed must not get among the responses
-    session, monitor = Session(), ExitMonitor()
-    monitor.start()
-    for line in sys.stdin:
-        monitor.set_busy(True)
-        response = respond(session, json.loads(line))
-        monitor.set_busy(False)
-        print(json.dumps(response), file=responses, flush=True)
+def main(address: str) -> None:
+    if address:
+        host, _, port = address.rpartition(":")
+        contants.BAOSTOCK_SERVER_IP = contants.BAOSTOCK_VIP_SERVER_IP = host
+        contants.BAOSTOCK_SERVER_PORT = int(port)
+    session = Session()
+    # The session ends with the worker that used it last: the next one may be on another machine.
+    run(Server(partial(respond, session), leave=session.log_out, is_lost=server_closed, lost=CLOSED))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[2])

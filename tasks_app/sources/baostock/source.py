@@ -1,7 +1,7 @@
 """A-shares through BaoStock: unadjusted, qfq and hfq, by stock or a whole market's day at once.
 
 The optional dependency is in requirements-baostock.txt; without it this module can't be imported. The
-vendor's client itself runs in a child process (`client_process`).
+vendor's client itself runs in a process that the whole machine shares (`client_process`).
 """
 
 import math
@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self, cast
 
 from tasks_app.conf import Conf, address
 from tasks_app.source_settings import gettext_noop
-from tasks_app.sources.baostock.client_handle import ClientHandle
 from tasks_app.sources.base import (
     Answer,
     Bar,
@@ -30,9 +29,11 @@ from tasks_app.sources.base import (
     Transient,
     UnknownStock,
     check_served,
+    take_permit,
 )
 from tasks_app.sources.cn_codes import SHORT, exchange_of, index_code, kind_of, split_index
 from tasks_app.sources.market_time import market_now, market_today
+from tasks_app.sources.shared_process.handle import ProcessHandle
 
 if find_spec("baostock") is None:
     raise ModuleNotFoundError("BaoStock is not installed: requirements-baostock.txt has it.", name="baostock")
@@ -52,6 +53,8 @@ DIVIDEND_FIELDS = (
 )
 FIRST_DAY = "1990-01-01"  # before the first stock was listed: the vendor's default is 2015
 TYPES = {"stock": "1", "index": "2", "etf": "5"}
+CLIENT = "tasks_app.sources.baostock.client_process"
+END_SECONDS = 2.0  # to log out at the end of a slice
 # Longer than any holiday: within it a listed stock has rows, since suspended days have rows, too.
 MAX_GAP = timedelta(days=15)
 HOUR = 3600.0
@@ -78,7 +81,8 @@ Row = Mapping[str, str]
 class BaostockSource:
     """Daily bars of Chinese stocks, ETFs and indices since their listing. One request at a time, one worker.
 
-    Several clients at once get an address blacklisted. Suspended days have no bar and are named.
+    Several sessions at once get an address blacklisted: all processes of a machine share one, and a slice
+    ends it where other machines work, too. Suspended days have no bar and are named.
     qfq and hfq are its own: it adjusts by the change in percent, so its prices differ from Eastmoney's.
     """
 
@@ -87,6 +91,11 @@ class BaostockSource:
     adjusts: ClassVar[tuple[str, ...]] = ("", "qfq", "hfq")
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("address", address, gettext_noop("Another server than BaoStock's own, as host:port.")),
+        Setting(
+            "api_key",
+            help=gettext_noop("The API key of your account at BaoStock."),
+            secret=True,
+        ),
     )
     kinds: ClassVar[tuple[str, ...]] = ("stock", "etf", "index")
     day_adjusts: ClassVar[tuple[str, ...]] = ("",)
@@ -102,20 +111,29 @@ class BaostockSource:
         *,
         timeout: float = 24.0,
         pause: float = 0.0,
+        api_key: str = "",
+        megabytes: int = 0,
         now: Callable[[str], datetime] = market_now,
     ) -> None:
-        """`address` is host:port, by default BaoStock's own; times in seconds, `pause` between requests."""
-        self._now = now
-        self._client = ClientHandle(address, timeout)
-        self._pause = pause
+        """`address` is host:port, by default BaoStock's own; times in seconds, `pause` between requests.
+
+        `megabytes` limits the memory of the client's process; 0: no limit.
+        """
+        self._now, self._pause, self._api_key = now, pause, api_key
+        self._client = ProcessHandle(CLIENT, address, vendor="BaoStock", timeout=timeout, megabytes=megabytes)
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
         """Returns the source, with a timeout a little shorter than COLLECTOR_FETCH_TIMEOUT."""
         settings = conf.source_settings(cls)
         rate = 0.0 if conf.no_throttle else settings["rate"]
-        pause = 1 / rate if rate else 0.0
-        return cls(settings["address"], timeout=conf.fetch_timeout * 0.8, pause=pause)
+        return cls(
+            settings["address"],
+            timeout=conf.fetch_timeout * 0.8,
+            pause=1 / rate if rate else 0.0,
+            api_key=settings["api_key"],
+            megabytes=conf.worker_memory,
+        )
 
     def symbols(self, market: str) -> Sequence[Symbol]:
         """Returns every stock that is or was listed, without indices, funds and bonds."""
@@ -197,16 +215,21 @@ class BaostockSource:
         check_served(self, market)
         this_year = market_today(market).year
         first = since.year if since else this_year
-        actions = [
-            action
-            for year in range(first, this_year + 1)
-            for row in self._query(DIVIDEND_FIELDS, call="dividends", code=vendor_code(code), year=str(year))
-            for action in _parse_dividend(row)
-        ]
-        return CorporateActions(actions, date(first, 1, 1))
+        actions = CorporateActions(complete_from=date(first, 1, 1))
+        for year in range(first, this_year + 1):
+            if year > first:
+                take_permit()
+            rows = self._query(DIVIDEND_FIELDS, call="dividends", code=vendor_code(code), year=str(year))
+            actions += [action for row in rows for action in _parse_dividend(row)]
+        return actions
+
+    def end_session(self) -> None:
+        """Logs out, so that another machine may log in. Does nothing if this process sent no request."""
+        if self._client.pid:
+            self._client.send({"call": "end_session"}, seconds=END_SECONDS)
 
     def close(self) -> None:
-        """Ends the child process; the next request starts another one."""
+        """Leaves the client's process, which ends if no other process uses it."""
         self._client.close()
 
     def _confirm_start(self, request: Request, first_row: date | None) -> None:
@@ -214,6 +237,7 @@ class BaostockSource:
 
         Without any row, none of the requested days may have had one.
         """
+        take_permit()
         listings = self._query(LISTING_FIELDS, call="listings", code=vendor_code(request.code))
         if not listings:
             raise UnknownStock(f"BaoStock knows no stock {request.code}.")
@@ -231,7 +255,12 @@ class BaostockSource:
 
     def _query(self, required: Sequence[str], **request: Any) -> list[Row]:
         """Returns the response's rows by column name. Raises `SourceError`."""
-        response = self._client.send(**request, pause=self._pause)
+        response = self._client.send({**request, "pause": self._pause, "api_key": self._api_key})
+        if response.get("code") == "connection_closed":
+            raise Transient("BaoStock closed the connection.", code="connection_closed")
+        if response.get("code") == "no_permit":
+            message, code, retry_after = response["error"]
+            raise Transient(message, code=code, retry_after=retry_after)
         if "code" in response:
             raise vendor_error(response["code"], response["message"])
         if not response["rows"]:

@@ -1,0 +1,161 @@
+"""The shared process itself: it serves the requests of its machine one by one, and ends when nobody is left.
+
+A vendor's client may hang, or spin, in the main thread. So a second thread watches: the process ends at once
+when the caller of the request in progress has died, and when the client reports that its server hung up.
+"""
+
+import os
+import pickle
+import select
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+from tasks_app.sources.base import Transient, granting_permits
+from tasks_app.sources.shared_process.handle import LAST_RESPONSE, LENGTH, PERMIT, RESPONSE, Message
+
+IDLE_SECONDS = 600.0
+FIRST_SECONDS = 60.0  # for the first caller to connect
+CHECK_SECONDS = 0.25
+# How often in a row a lost server is seen before it counts: the response may be complete, and the client
+# still parsing it.
+LOST_CHECKS = 4
+
+
+_is_running = False
+
+
+def in_shared_process() -> bool:
+    """Returns whether this process is a shared one, and so runs nobody else's code."""
+    return _is_running
+
+
+class Server:
+    """Serves one request at a time.
+
+    `handle` returns the response to a request. `leave` is called when the caller of the last request has
+    disconnected. While `is_lost` returns True during a request, its response is `lost`, and the process ends.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Any], Any],
+        *,
+        leave: Callable[[], None] = lambda: None,
+        is_lost: Callable[[], bool] = lambda: False,
+        lost: Any = None,
+    ) -> None:
+        self._handle, self._leave, self._is_lost, self._lost = handle, leave, is_lost, lost
+        self._selector = selectors.DefaultSelector()
+        self._busy: socket.socket | None = None  # the caller of the request in progress,
+        self._last: socket.socket | None = None  # and of the last one
+        self._connected = 0
+        self._waits = False  # for a permit: meanwhile the vendor's server may well close the connection
+
+    def serve(self, listener: socket.socket) -> None:
+        """Serves until nobody is connected, or nobody has asked for anything for a long time."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        self._selector.register(listener, selectors.EVENT_READ)
+        end_at = time.monotonic() + FIRST_SECONDS
+        while events := self._selector.select(max(end_at - time.monotonic(), 0.0)):
+            for key, _ in events:
+                if key.fileobj is listener:
+                    self._welcome(listener)
+                elif isinstance(key.fileobj, socket.socket):
+                    self._serve_one(key.fileobj)
+            # The one that connects at this moment sees the connection closed and starts another process.
+            end_at = time.monotonic() + (IDLE_SECONDS if self._connected else 0.0)
+
+    def _welcome(self, listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        connection.sendall(LENGTH.pack(os.getpid()))
+        self._selector.register(connection, selectors.EVENT_READ)
+        self._connected += 1
+
+    def _serve_one(self, connection: socket.socket) -> None:
+        """Reads and answers one request, or forgets a caller that has disconnected."""
+        try:
+            if (request := _receive(connection)) is None:
+                self._forget(connection)
+                return
+            self._busy = self._last = connection
+            with granting_permits(self._take_permit):
+                response = self._handle(request)
+            self._busy = None
+            _send(connection, Message(RESPONSE, response))
+        except ConnectionError:
+            self._forget(connection)
+
+    def _take_permit(self, cost: int) -> None:
+        """Has the caller take a permit, whose engine has the limits. Raises `Transient` as it does there."""
+        caller = self._busy
+        assert caller  # noqa: S101 - a request is in progress
+        self._waits = True
+        _send(caller, Message(PERMIT, cost))
+        refusal = _receive(caller)  # this process ends if the caller does
+        self._waits = False
+        if refusal is not None:
+            message, code, retry_after = refusal
+            raise Transient(message, code=code, retry_after=retry_after)
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        self._connected -= 1
+        connection.close()
+        if connection is self._last:
+            self._last = None
+            self._leave()
+
+    def _watch(self) -> None:
+        """The watching thread."""
+        lost_in_a_row = 0
+        while True:
+            time.sleep(CHECK_SECONDS)
+            busy = self._busy
+            if busy and _has_hung_up(busy):
+                os._exit(0)
+            is_lost = busy and not self._waits and self._is_lost()
+            lost_in_a_row = lost_in_a_row + 1 if is_lost else 0
+            if busy and lost_in_a_row == LOST_CHECKS:
+                _send(busy, Message(LAST_RESPONSE, self._lost))
+                os._exit(0)
+
+
+def run(server: Server) -> None:
+    """Serves on the listening socket whose number is this process's first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the callers to act on
+    if resource:  # the starter's own limit of that moment; the callers watch this process's memory
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    global _is_running
+    _is_running = True
+    server.serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+def _receive(connection: socket.socket) -> Any:
+    """Returns the next request; None when the caller has disconnected."""
+    if not (head := connection.recv(LENGTH.size, socket.MSG_WAITALL)):
+        return None
+    (length,) = LENGTH.unpack(head)
+    return pickle.loads(connection.recv(length, socket.MSG_WAITALL))  # noqa: S301 - from this user's process
+
+
+def _send(connection: socket.socket, message: Message) -> None:
+    packed = pickle.dumps(tuple(message))
+    connection.sendall(LENGTH.pack(len(packed)) + packed)
+
+
+def _has_hung_up(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, 0)  # reports the other end closed
+    return bool(poll.poll(0))

@@ -1,0 +1,64 @@
+"""A source that runs in a process of its own; the code of a stock says what its requests do."""
+
+import os
+import threading
+from collections.abc import Sequence
+from datetime import date
+from typing import ClassVar, Self
+
+from tasks_app.conf import Conf
+from tasks_app.sources.base import Answer, Bar, Permanent, Request, Symbol, Transient, take_permit
+
+DAY = date(2024, 6, 3)
+
+
+class Oddity(Permanent):
+    """An error of the source's own, which can't be made from its message."""
+
+    def __init__(self) -> None:
+        super().__init__("Something odd.", code="odd")
+
+
+class OwnProcessSource:
+    """Its list has the pid of the process and the seed that it was made with."""
+
+    name: ClassVar[str] = "own"
+    markets: ClassVar[tuple[str, ...]] = ("CN",)
+    adjusts: ClassVar[tuple[str, ...]] = ("",)
+    own_process: ClassVar[bool] = True
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    @classmethod
+    def from_conf(cls, conf: Conf) -> Self:
+        return cls(conf.simulated.seed)
+
+    def symbols(self, market: str) -> Sequence[Symbol]:
+        return (Symbol(str(os.getpid())), Symbol(str(self.seed)))
+
+    def fetch(self, request: Request) -> Answer:
+        assert type(request) is Request
+        match request.code:
+            case "hang":
+                threading.Event().wait()
+            case "exit":
+                os._exit(7)
+            case "greedy":
+                self.much = bytearray(os.urandom(1)) * 400_000_000
+                threading.Event().wait()
+            case "memory":
+                raise MemoryError
+            case "pages":
+                take_permit()
+                take_permit(2)
+            case "odd":
+                raise Oddity
+            case "bug":
+                raise ZeroDivisionError("by zero")
+            case "busy":
+                raise Transient("Come later.", code="throttled", retry_after=7.0)
+        return Answer([Bar(DAY, 1.0, 1.0, 1.0, 1.0, 100)], suspended=[DAY], notes=["a note"], is_whole=True)
+
+    def offers_day(self, market: str, day: date) -> bool:
+        return bool(os.getpid() % 2 + 1)

@@ -1,0 +1,188 @@
+"""Sources whose requests are made in a process that the machine shares, and that process."""
+
+import os
+import stat
+from dataclasses import dataclass, replace
+
+import pytest
+
+from tasks_app.conf import Conf, Simulated
+from tasks_app.sources import registry
+from tasks_app.sources.base import Permanent, Request, SourceError, Transient, granting_permits
+from tasks_app.sources.shared_process import handle
+from tasks_app.sources.shared_process.handle import runtime_folder
+from tasks_app.sources.shared_process.remote_source import make_remote
+from tests.fakes.clock import Clock
+from tests.fakes.own_process_source import DAY, OwnProcessSource
+from tools.worker_machine import eventually
+
+pytestmark = [pytest.mark.any_database, pytest.mark.xdist_group("shared_process")]
+CONF = Conf(fetch_timeout=60.0, worker_memory=1_000_000)
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """Returns a function that makes a source as a worker has it; processes of other tests are not shared."""
+    monkeypatch.setenv("NO_PROXY", f"test-{os.getpid()}")
+    made = []
+
+    def make_one(**settings):
+        made.append(make_remote(OwnProcessSource, replace(CONF, **settings)))
+        return made[-1]
+
+    yield make_one
+    for source in made:
+        source.process.close()
+
+
+def fetch(source, code="600000"):
+    return source.fetch(Request("CN", code, DAY, DAY))
+
+
+def fetch_error(source, code):
+    with pytest.raises(SourceError) as caught:
+        fetch(source, code)
+    return caught.value
+
+
+def listed(source):
+    """Returns the pid of the process that made the request, and the seed of the source."""
+    return [int(symbol.code) for symbol in source.symbols("CN")]
+
+
+def has_ended(pid):
+    """Returns whether a process has ended, waited for or not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_process_is_shared_and_another_one(make):
+    one, other = make(), make()
+    (pid, _), (same, _) = listed(one), listed(other)
+    assert pid == same != os.getpid()
+
+
+def test_source_is_made_again_with_its_settings(make):
+    one, other = make(), make(simulated=Simulated(seed=3))
+    (pid, first), (same, second), (_, last) = listed(one), listed(other), listed(one)
+    assert (pid, first, second, last) == (same, 0, 3, 0)
+
+
+def test_answer_keeps_what_it_tells_besides(make):
+    answer = fetch(make())
+    assert (len(answer), answer.suspended, answer.notes, answer.is_whole) == (1, (DAY,), ("a note",), True)
+
+
+@dataclass(frozen=True)
+class PlannedRequest(Request):
+    """What the engine sends has more fields than the process may need to know."""
+
+    more: object = print
+
+
+def test_engines_own_request_is_sent_as_a_plain_one(make):
+    assert len(make().fetch(PlannedRequest("CN", "600000", DAY, DAY))) == 1
+
+
+def test_errors_arrive_as_they_were(make):
+    source = make()
+    busy, odd, bug = (fetch_error(source, code) for code in ("busy", "odd", "bug"))
+    assert (type(busy), busy.code, busy.retry_after, str(busy)) == (Transient, "throttled", 7, "Come later.")
+    assert (type(odd), odd.code, str(odd)) == (Permanent, "odd", "Something odd.")
+    assert (type(bug), bug.code, str(bug)) == (Permanent, "source_raised", "ZeroDivisionError: by zero")
+    with pytest.raises(MemoryError):
+        fetch(source, "memory")
+
+
+def test_permits_are_taken_in_the_callers_thread(make):
+    taken, source = [], make()
+    fetch(source)
+    with granting_permits(taken.append):
+        fetch(source, "pages")
+    assert taken == [1, 2]
+
+
+def test_dead_process_fails_its_request_alone(make):
+    source = make()
+    pid, _ = listed(source)
+    error = fetch_error(source, "exit")
+    assert (type(error), str(error)) == (Transient, "own's client ended by itself.")
+    eventually(lambda: has_ended(pid), 60)
+    assert len(fetch(source)) == 1
+
+
+def test_late_process_is_killed(make, monkeypatch):
+    source = make()
+    pid, _ = listed(source)
+    monkeypatch.setattr(handle, "time", clock := Clock())
+    monkeypatch.setattr(handle, "wait_readable", lambda connection, seconds: clock.sleep(seconds))
+    assert fetch_error(source, "hang").code == "timeout"
+    monkeypatch.undo()
+    eventually(lambda: has_ended(pid), 60)
+
+
+def test_other_request_waits_for_its_turn(make, monkeypatch):
+    one, other = make(), make(fetch_timeout=6.0)
+    listed(one), listed(other)
+    monkeypatch.setattr(handle, "time", Clock())
+    inner = []
+
+    def wait(connection, seconds):
+        if not inner:
+            inner.append(None)
+            inner.append(fetch_error(other, "600000"))
+        return wait_readable(connection, 60)
+
+    wait_readable = handle.wait_readable
+    monkeypatch.setattr(handle, "wait_readable", wait)
+    assert len(fetch(one)) == 1, "it is not killed by the one that waits"
+    assert "another one is in progress" in str(inner[1])
+
+
+def test_memory_has_the_limit_of_a_worker(make):
+    source = make(worker_memory=200)
+    pid, _ = listed(source)
+    with pytest.raises(MemoryError):
+        fetch(source, "greedy")
+    eventually(lambda: has_ended(pid), 60)
+
+
+def test_swollen_process_is_replaced_between_requests(make, monkeypatch):
+    source = make()
+    pid, _ = listed(source)
+    monkeypatch.setattr(handle, "RECYCLE_SHARE", 1e-6)
+    assert len(fetch(source)) == 1
+    eventually(lambda: has_ended(pid), 60)
+
+
+def test_process_ends_when_nobody_is_connected(make):
+    source = make()
+    pid, _ = listed(source)
+    source.process.close()
+    eventually(lambda: has_ended(pid), 60)
+
+
+def test_what_costs_no_request_is_not_sent(make):
+    source = make()
+    assert source.offers_day("CN", DAY)
+    assert source.process.pid is None
+
+
+def test_folder_of_the_sockets_is_private(tmp_path, monkeypatch):
+    monkeypatch.setattr(handle.tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = runtime_folder()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o755)
+    with pytest.raises(Transient, match="this user alone"):
+        runtime_folder()
+
+
+def test_registry_makes_such_a_source():
+    conf = replace(CONF, sources=(("mine", f"{OwnProcessSource.__module__}:OwnProcessSource"),))
+    source = registry.get_source("mine", conf)
+    pid, _ = listed(source)
+    assert (source.name, pid != os.getpid()) == ("mine", True)
+    source.process.close()
