@@ -60,6 +60,7 @@ REASONS = {
     "series_moved": _(
         "The adjusted series was rebased (dividend or split) and is requested again as a whole."
     ),
+    "setting_missing": _("A setting of the source, such as its token, is missing or malformed."),
     "source_busy": _("The source was busy or unreachable."),
     "source_error": _("The source failed."),
     "source_missing": _("No worker with the source installed and configured was active for too long."),

@@ -136,7 +136,7 @@ class FakeYahoo(FakeEastmoney):
 
     def screen_rows(self, region: str, exchanges: set[str]) -> Iterator[dict[str, Any]]:
         for security in sorted(self.listings.values(), key=lambda x: x.code):
-            exchange = EXCHANGES[security.security_id.partition(".")[0]]
+            exchange = EXCHANGES.get(security.security_id.partition(".")[0])
             is_there = REGIONS[market_of(security.security_id)] == region and exchange in exchanges
             if is_there and symbol_of(security) and security.stock and not security.gone:
                 yield {"symbol": symbol_of(security), "longName": security.name, "exchange": exchange}
