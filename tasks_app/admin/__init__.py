@@ -12,12 +12,11 @@ from django.utils.translation import gettext_lazy as _, gettext_noop
 from tasks_app.admin import plans
 from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
-from tasks_app.admin.codes import views as code_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.sources import views as source_views
 from tasks_app.admin.start import views as start_views
-from tasks_app.admin.stocks import admin as stock_admin, bars, corrections
+from tasks_app.admin.stocks import admin as stock_admin, bars, code_views, corrections
 from tasks_app.admin.tasks import admin as task_admin, items
 from tasks_app.admin.uploads import views as upload_views
 

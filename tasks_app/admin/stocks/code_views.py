@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _, gettext_lazy, ngettext
 from tasks_app import errors
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CHANGE_STOCKS, VIEW_STOCKS
-from tasks_app.admin.codes.forms import AliasForm, ChangeForm, ChangesFileForm, CodesForm, MarketForm
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.confirmation import render_confirmation
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.stocks.code_forms import AliasForm, ChangeForm, ChangesFileForm, CodesForm, MarketForm
 from tasks_app.market import code_changes, codes, stock_imports
 from tasks_app.models import CodeAlias, CodeChange, Stock, StockImport
 
