@@ -33,6 +33,14 @@ class InvalidSetting(ValueError):
     """A setting's value is malformed or missing; the message names its variable and never a secret."""
 
 
+class MissingSetting(InvalidSetting):
+    """A required setting has no value; `variable` is its environment variable."""
+
+    def __init__(self, source: str, variable: str) -> None:
+        super().__init__(f"The source {source} needs the setting {variable}.")
+        self.variable = variable
+
+
 def gettext_noop(message: str) -> str:
     """Marks a built-in source's sentence to be translated where it is shown: this module knows no Django."""
     return message
@@ -173,7 +181,7 @@ def read(
         text = environment.get(variable) or stored.get(variable) or ""
         if not text.strip():
             if needs_all and setting.required:
-                raise InvalidSetting(f"The source {source.name} needs the setting {variable}.")
+                raise MissingSetting(source.name, variable)
             values[setting.name] = setting.default
             continue
         if setting.secret:

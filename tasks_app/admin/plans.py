@@ -15,6 +15,7 @@ from tasks_app import errors
 from tasks_app.admin.access.permissions import START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
+from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.start.forms import FURTHER_HELP
 from tasks_app.admin.tasks import columns
@@ -141,7 +142,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
 
 @admin.register(CollectionPlan)
-class PlanAdmin(ModelAdmin[CollectionPlan]):
+class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
     """Changing a plan needs the permission to start a task, too. Django's admin log records the changes."""
 
     form = PlanForm

@@ -69,6 +69,8 @@ def require_usable_source(order: Order, conf: Conf) -> None:
     For the interfaces, before they start a task: a source's own code must not run while the slot is locked.
     """
     source = find_source(order.market, order.source, conf).name
+    if setting := registry.missing_setting(source, conf):
+        raise errors.SourceNotSet(source=source, setting=setting)
     if reason := registry.why_unusable(source, conf):
         raise errors.SourceUnusable(source=source, reason=reasons.sanitize_message(reason))
 

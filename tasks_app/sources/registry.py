@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from tasks_app import source_settings
 from tasks_app.conf import Conf
-from tasks_app.source_settings import LIMIT_SETTINGS, InvalidSetting
+from tasks_app.source_settings import LIMIT_SETTINGS, InvalidSetting, MissingSetting
 from tasks_app.sources.base import Limits, Source, SourceError, SourceRefusal
 from tasks_app.sources.shared_process import handle
 from tasks_app.sources.shared_process.remote_source import make_remote
@@ -200,6 +200,15 @@ def why_unusable(name: str, conf: Conf) -> str:
         get_source(name, conf)
     except SourceError as error:
         return source_settings.mask(str(error)) or error.code
+    return ""
+
+
+def missing_setting(name: str, conf: Conf) -> str:
+    """Returns the variable of the setting without which an available source can't be made; "" for none."""
+    try:
+        get_source(name, conf)
+    except SourceError as error:
+        return error.__cause__.variable if isinstance(error.__cause__, MissingSetting) else ""
     return ""
 
 

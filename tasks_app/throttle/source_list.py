@@ -41,6 +41,13 @@ def all_sources(conf: Conf) -> list[SourceEntry]:
     return sorted(entries, key=lambda entry: (bool(entry.problem), entry.name))
 
 
+def why_unusable(name: str, conf: Conf) -> str:
+    """Returns why an available source can't be made here; "" if it can."""
+    if setting := registry.missing_setting(name, conf):
+        return _("It needs %(setting)s.") % {"setting": setting}
+    return registry.why_unusable(name, conf)
+
+
 def describe(name: str, conf: Conf) -> SourceEntry:
     """Returns an available source's entry."""
     source, traits, limits = (
@@ -50,7 +57,7 @@ def describe(name: str, conf: Conf) -> SourceEntry:
     )
     return SourceEntry(
         name,
-        registry.why_unusable(name, conf),
+        why_unusable(name, conf),
         tuple(source.markets),
         tuple(source.adjusts),
         capabilities_of(traits),

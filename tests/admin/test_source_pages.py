@@ -35,7 +35,7 @@ def post(client, **fields):
 
 def test_list_says_what_sources_have_and_lack(client):
     text = text_of(client.get(url("sources")))
-    assert "needs the setting COLLECTOR_FIRST_TOKEN" in text
+    assert "It needs COLLECTOR_FIRST_TOKEN" in text
     assert "no.such:Thing can" in text
     assert "bars by stock" in text
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.core.signals import got_request_exception
 from django.db import transaction
 from django.http import HttpRequest
@@ -22,6 +23,7 @@ from knox.models import AuthToken
 
 from tasks_app.db import keyset
 from tasks_app.models import CollectionItem, DailyBar
+from tests.admin.helpers import superuser_client, url
 from tests.api.factories import make_bars
 from tests.factories import make_task, make_user
 from tests.security import odd_requests
@@ -141,3 +143,23 @@ def test_no_request_makes_the_server_fail(superuser: Client, words: Vocabulary) 
                 failed.append(f"{status} {request}\n{''.join(raised)}")
     assert not failed, f"{len(failed)} of {REQUESTS}:\n" + "\n".join(failed[:40])
     assert statuses[200] > REQUESTS / 5, f"most requests were turned away at the door: {statuses}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("key", [str(2**63), "9" * 5000, "-" + "9" * 30, "no-key"])
+def test_kind_of_key_that_no_row_has_is_refused(key):
+    """As a choice of a form, and as a row of a list's action: to look it up would be a 500."""
+    client, user = superuser_client(), make_user("ann")
+    group = Group.objects.create(name="quants")
+    for path, field in (
+        (url("auth_user_change", user.pk), "user_permissions"),
+        (url("auth_user_change", user.pk), "groups"),
+        (url("auth_group_change", group.pk), "permissions"),
+    ):
+        response = client.post(path, {"name": "quants", "username": "ann", field: key})
+        assert (response.status_code, user.groups.count()) == (200, 0), path
+    for model in admin.site._registry:
+        page = url(f"{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for action in ("delete_selected", "cancel_selected", "retry_selected"):
+            response = client.post(page, {"action": action, "_selected_action": key, "post": "yes"})
+            assert response.status_code in {200, 302, 403}, (page, action)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tasks_app import roles
+from tasks_app.admin.common.keys import KeyCheckedAdmin
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin
@@ -22,7 +23,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class StaffUserAdmin(UserAdmin[User], ModelAdmin[User]):
+class StaffUserAdmin(KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]
     """Users and their permissions. Only superusers create and change superusers."""
 
     change_list_template = "admin/tasks_app/change_list.html"
@@ -50,7 +51,7 @@ class StaffUserAdmin(UserAdmin[User], ModelAdmin[User]):
 
 
 @admin.register(Group)
-class StaffGroupAdmin(GroupAdmin, ModelAdmin[Group]):
+class StaffGroupAdmin(KeyCheckedAdmin, GroupAdmin, ModelAdmin[Group]):  # type: ignore[misc]
     """Groups, which hold the permissions of a role."""
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:

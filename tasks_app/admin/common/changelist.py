@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator, PageLink, page_links
 from tasks_app.db import keyset
 
@@ -62,7 +63,7 @@ class KeysetChangeList(ChangeList):
         return page_links(self.page, lambda **place: self.get_query_string(place))
 
 
-class ReadOnlyAdmin(UnfoldAdmin[_M]):
+class ReadOnlyAdmin(KeyCheckedAdmin, UnfoldAdmin[_M]):  # type: ignore[misc]
     """Read-only for everyone, superusers included.
 
     Subclasses name an order and search fields that an index serves.

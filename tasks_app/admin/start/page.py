@@ -25,7 +25,7 @@ from tasks_app.orders import code_lists, estimates
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
-from tasks_app.throttle import status
+from tasks_app.throttle import source_list, status
 from tasks_app.throttle.status import LimiterStatus
 
 
@@ -114,7 +114,7 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
 
 def _describe_problem(limiter: LimiterStatus) -> str:
     """Returns why the source can't be used now; "" if it can."""
-    if reason := registry.why_unusable(limiter.source, settings.COLLECTOR):
+    if reason := source_list.why_unusable(limiter.source, settings.COLLECTOR):
         return _("Can't be used: %(reason)s") % {"reason": sanitize_message(reason)}
     if limiter.refusal_code:
         return _("It refused every request: %(reason)s A new task asks it once more.") % {
