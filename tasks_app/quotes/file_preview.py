@@ -65,6 +65,10 @@ class Report:
         """The rows that will not be taken."""
         return self.rows - self.bars
 
+    def noted(self, code: str) -> int:
+        """Returns the number of rows that the notes of a code count."""
+        return sum(values["count"] for of_code, values, _ in self.notes if of_code == code)
+
     def described_notes(self, translate: Translate) -> list[tuple[str, int]]:
         """Returns the sentences on what is left out or changed, with the number of stocks."""
         return [(Note(code, values).describe(translate), stocks) for code, values, stocks in self.notes]

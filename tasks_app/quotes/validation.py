@@ -15,6 +15,7 @@ from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
 from tasks_app.reasons import FINDINGS, bounded_repr
 from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.cn_codes import is_a_share
 
 MAX_VOLUME = 2**63 - 1
 NEVER_NEGATIVE = {"amount", "amplitude", "turnover"}
@@ -140,6 +141,8 @@ def _flags(
     days = columns[0] if columns else [bar.day for bar in bars]
     by_day = {bar.day: bar for bar in bars}
     flags = [Issue("not_a_session", by_day[day]) for day in context.non_sessions(days)]
+    if request.market == "CN" and is_a_share(request.code):
+        flags += [Issue("no_volume", bar) for bar in bars if not (bar.volume or bar.amount)]
     # Price limits tell what a jump is, where a market has them.
     if bars and request.adjust in ("", "split") and context.price_limits is None:
         flags += _unexplained_jumps(bars, columns, context)

@@ -34,6 +34,13 @@ def test_mean_price_outside_the_range_is_flagged():
     ]
 
 
+def test_a_share_without_volume_is_flagged():
+    bar = BAR._replace(volume=0)
+    assert [flag.code for flag in validate(bar).flags] == ["no_volume"]
+    fund = Request("CN", "510300", REQUEST.start, REQUEST.end)
+    assert not validation.validate([bar], fund, Context(today=REQUEST.end)).flags
+
+
 def test_price_limit_is_rounded_to_the_cent():
     bar = Bar(DAY, 1.15, 1.16, 1.15, 1.16, 1_000, prev_close=1.05)  # 10.5 %, the limit at this price
     assert not validate(bar, price_limits=PriceLimits("600000")).flags

@@ -181,9 +181,14 @@ def test_kind_of_other_delimiters(delimiter):
 
 @pytest.mark.parametrize(
     "cells",
-    ["0,0,0,0,0,0", "0.0,0.0,0.0,0.0,0,0.0", ",,,,,", "-,-,-,-,-,-", "None,None,None,None,None,None",
-     "停牌,停牌,停牌,停牌,0,0", "0,0,0,20.4,0,0", "nan,nan,nan,20.4,,"],
-)  # fmt: skip
+    [
+        "0,0,0,0,0,0",
+        "0.0,0.0,0.0,0.0,0,0.0",
+        "停牌,停牌,停牌,停牌,0,0",
+        "停牌,停牌,停牌,停牌,,",
+        "0,0,0,20.4,0,0",
+    ],
+)
 def test_kind_of_suspended_row_without_trade(cells):
     rows = [f"2024-01-02,{PRICES},500,10100", f"2024-01-03,{cells}", f"2024-01-04,{PRICES},500,10100"]
     content = parse(quotes("日期,开盘价,最高价,最低价,收盘价,成交量,成交金额", *rows))
@@ -201,6 +206,52 @@ def test_kind_of_suspended_row_by_a_column(heading, cell):
     head = f"date,open,high,low,close,volume,{heading}"
     content = parse(quotes(head, f"2024-01-02,20.4,20.4,20.4,20.4,0,{cell}"))
     assert (content.bars, content.suspended) == ([], 1)
+
+
+ENGLISH = "date,open,high,low,close,volume,amount"
+
+
+@pytest.mark.parametrize("name", ["600000.csv", "AAPL.csv"])
+@pytest.mark.parametrize("cell", ["", "-", "None", "null", "nan"])
+def test_kind_of_row_without_any_value_says_nothing_of_the_day(cell, name):
+    gap = f"2024-01-03,{','.join([cell] * 6)}"
+    content = parse(quotes(ENGLISH, f"2024-01-02,{PRICES},500,10100", gap), name)
+    assert ([bar.day for bar in content.bars], content.suspended) == ([day(0)], 0)
+    assert [(note.code, note.values["count"]) for note in content.notes] == [("empty", 1)]
+
+
+@pytest.mark.parametrize("rest", ["0,0", "0,", "0,0.0"])
+def test_kind_of_carried_prices_without_trade_are_no_bars(rest):
+    rows = [f"2024-01-0{n},20.4,20.4,20.4,20.4,{rest}" for n in (4, 5, 3)]
+    content = parse(quotes(ENGLISH, *rows, f"2024-01-02,{PRICES},500,10100"))
+    assert ([bar.day for bar in content.bars], content.suspended) == ([day(0)], 0)
+    assert [(note.code, note.values["count"]) for note in content.notes] == [("untraded", 3)]
+    assert parse(quotes(ENGLISH, *rows)).bars == []
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (
+            "20.4,20.4,20.4,20.4,0,0",
+            "510300.csv",
+        ),  # funds, B shares and other markets have days without trade
+        ("20.4,20.4,20.4,20.4,0,0", "900901.csv"),
+        ("20.4,20.4,20.4,20.4,0,0", "00700.csv"),
+        ("21.4,21.4,21.4,21.4,0,0", "600000.csv"),  # not the close before: kept, and flagged
+        ("20.4,20.4,20.4,20.4,0,10200", "600000.csv"),
+        ("20.4,20.5,20.4,20.4,0,0", "600000.csv"),
+    ],
+)
+def test_zero_volume_alone_is_no_reason_to_leave_a_bar_out(row, name):
+    content = parse(quotes(ENGLISH, f"2024-01-02,{PRICES},500,10100", f"2024-01-03,{row}"), name)
+    assert len(content.bars) == 2
+
+
+def test_zero_rows_are_suspensions_of_a_shares_only():
+    content = parse(quotes(ENGLISH, f"2024-01-02,{PRICES},500,10100", "2024-01-03,0,0,0,0,0,0"), "AAPL.csv")
+    assert (len(content.bars), content.suspended) == (1, 0)
+    assert [note.code for note in content.notes] == ["untraded"]
 
 
 def test_row_with_trades_is_never_suspended():

@@ -127,6 +127,7 @@ NOTE_TEMPLATES = {
     "maybe_adjusted": gettext_noop(
         "yfinance adjusts prices for dividends unless it is told otherwise (auto_adjust=False)"
     ),
+    "empty": gettext_noop("lines left out because they have neither prices nor a volume: %(count)d"),
     "left_out": gettext_noop("files left out of the archive: %(count)d, such as %(names)s: %(reason)s"),
     "maybe_split_adjusted": gettext_noop(
         "Yahoo adjusts all prices for splits; a file of Yahoo's belongs into a folder named split"
@@ -144,6 +145,9 @@ NOTE_TEMPLATES = {
     ),
     "unproven": gettext_noop(
         "nothing tells whether the column %(column)s is in percent; its values are left out"
+    ),
+    "untraded": gettext_noop(
+        "lines left out because nothing was traded, though no word calls the days suspended: %(count)d"
     ),
     "volume_overflow": gettext_noop(
         "days on which more was traded than a .day file can count; these bars are refused: %(count)d"
