@@ -176,12 +176,17 @@ def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: 
     is_listing = limits.listed_on is None and is_oldest and bars[0].day - request.start > LISTING_DELAY
     previous = None if _sent_previous_close(bars[0]) or is_oldest else context.previous_close(bars[0].day)
     for place, bar in enumerate(bars):
-        before = _sent_previous_close(bar) or previous
+        sent, day_before = _sent_previous_close(bar), bars[place - 1].day if place else bar.day
+        before = sent or previous
         previous = bar.close
-        if not before or before <= 0 or (is_listing and place < FIRST_BARS):
+        if not before or before <= 0:
             continue
-        limit = limits.limit_on(bar.day)
-        if limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
+        limit = None if is_listing and place < FIRST_BARS else limits.limit_on(bar.day)
+        # A new stock may rise to any price; half of it overnight, it never loses.
+        if limit is None and bar.open < before and (times := _jump(before, bar.open)) >= JUMP:
+            if not context.explains_jump(day_before, bar.day, times):
+                yield Issue("jump_without_factor", bar, {"open": f"{bar.open:g}", "before": f"{before:g}"})
+        elif limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
             params = {"low": f"{bar.low:g}", "high": f"{bar.high:g}", "limit": f"{limit:.0%}"}
             yield Issue("jump_beyond_limit", bar, {**params, "before": f"{before:g}"})
 
