@@ -66,6 +66,7 @@ class ParsedFile:
     rows: int = 0
     shares_per_volume: int = 1
     unit_known_by: str = "nothing"
+    is_named_only: bool = False  # whether only the file's name says which stock it is
     notes: list[Note] = field(default_factory=list)
     stocks: dict[Stock, ParsedStock] = field(default_factory=dict)
 
@@ -132,6 +133,7 @@ class BarParser:
         bars, found = self._make_bars(lines.select(traded), values)
         stocks = self._group(lines, dict(zip(traded, bars, strict=True)), absent)
         self.log.raise_any()
+        titled = any(identity.title_stock(remark, self.file.market) for remark in self.table.remarks)
         return ParsedFile(
             format=self.table.made_by or self.vendor.name,
             encoding=self.table.encoding,
@@ -139,6 +141,7 @@ class BarParser:
             rows=len(self.table.rows) + len(self.table.header_lines),
             shares_per_volume=found.shares,
             unit_known_by=found.known_by,
+            is_named_only=bool(self.file.code) and "code" not in self.columns.positions and not titled,
             notes=self.notes,
             stocks=stocks,
         )

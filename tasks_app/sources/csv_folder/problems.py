@@ -68,6 +68,9 @@ TEMPLATES = {
         "“%(value)s” in the column %(column)s is no stock's code, nor is any other there"
     ),
     "no_header": gettext_noop("the file is empty"),
+    "name_is_word": gettext_noop(
+        "“%(value)s” is a word rather than a stock's code; if it is one, name the file %(value)s.US"
+    ),
     "not_a_code": gettext_noop("the name contains no stock code of any market"),
     "not_a_day": gettext_noop(
         "“%(value)s” in the column %(column)s is not a date; dates are read as 2024-01-31, 2024/1/31,"
@@ -123,6 +126,7 @@ TEMPLATES = {
 
 # What is left out of a file that is read, or changed in it.
 NOTE_TEMPLATES = {
+    "code_by_name": gettext_noop("nothing but the file's name says which stock it is: %(count)d"),
     "amount_left_out": gettext_noop("the unit of the column %(column)s is unknown; its values are left out"),
     "maybe_adjusted": gettext_noop(
         "yfinance adjusts prices for dividends unless it is told otherwise (auto_adjust=False)"
