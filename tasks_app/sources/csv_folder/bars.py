@@ -40,7 +40,7 @@ SUSPENDED_STATES = {"0", "停牌", "suspended", "halted"}
 SUSPENDED_FLAGS = {"1", "1.0", "true", "yes", "y", "是", "停牌"}
 SUSPENDED_WORD = "停牌"  # in place of a price
 SUSPENDED, UNTRADED, EMPTY = "suspended", "untraded", "empty"  # why a line is no bar: codes of notes
-MIN_WEEKLY_ROWS, MIN_WEEKLY_GAP = 6, 4
+LONG_BARS = ((3, 25), (6, 4))  # rows of monthly and weekly bars, and the days that all are apart at least
 Numbers = dict[str, list[float | None]]  # by column
 
 
@@ -379,7 +379,7 @@ def _find_carried(lines: Lines, numbers: Numbers, order: Sequence[int]) -> set[i
 def _check_daily(days: Sequence[date]) -> None:
     """Raises `UnreadableFile` for weekly or monthly bars, of which no two are on consecutive sessions."""
     gap = min(((later - day).days for day, later in pairwise(days)), default=0)
-    if len(days) >= MIN_WEEKLY_ROWS and gap >= MIN_WEEKLY_GAP:
+    if any(len(days) >= rows and gap >= least for rows, least in LONG_BARS):
         raise file_error("weekly", days=gap)
 
 
