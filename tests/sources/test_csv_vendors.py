@@ -40,6 +40,15 @@ def test_kind_of_tongdaxin_export(lines, name):
     assert (content.bars[0].volume, content.bars[0].amount) == (7_654_321, 154_617_284.25)
 
 
+@pytest.mark.parametrize("head", [TDX_HEAD, TDX_HEAD.replace("\t", " ")])
+@pytest.mark.parametrize("title", [(), ("600000 浦发银行 日线 不复权",)])
+def test_kind_of_table_cut_by_spaces(title, head):
+    rows = [row.replace(",", "   ") for row in TDX_ROWS]
+    content = parse(tdx(*title, head, *rows, TDX_END))
+    assert [bar.day for bar in content.bars] == [day(0), day(1), day(2)]
+    assert content.bars[0].amount == 154_617_284.25
+
+
 @pytest.mark.parametrize(
     ("title", "adjust", "code"),
     [
@@ -68,6 +77,10 @@ def test_adjusted_title_in_its_folder():
         ("date,1. open,2. high,3. low,4. close,5. volume", f"2024-01-02,{PRICES},500"),
         ("t,o,h,l,c,v,vw", f"2024-01-02,{PRICES},500,20.2"),
         ("ticker,date,open,high,low,close,volume", f"AAPL.US,2024-01-02,{PRICES},500"),
+        ("Date,Price,Open,High,Low,Vol.,Change %", "01/31/2024,20.4,20.0,20.8,19.6,500,2%"),  # investing.com
+        ("Time,Open,High,Low,Last,Change,%Chg,Volume", f"2024-01-02,{PRICES},0.4,+2%,500"),  # Barchart
+        ("date,last,open,high,low,close,volume", "2024-01-02,9,20.0,20.8,19.6,20.4,500"),
+        ("date,open,high,low,close,price,volume", "2024-01-02,20.0,20.8,19.6,20.4,9,500"),
         ("Trade Date,OPEN PRICE,High_Price,low-price,ClosePrice,Total Volume", f"2024-01-02,{PRICES},500"),
     ],
 )
@@ -84,6 +97,12 @@ def test_kind_of_column_names_abroad(head, row):
         ),
         ("交易日期,今开,最高,最低,收盘,总手,金额", f"2024-01-02,{PRICES},5,10100"),
         ("时间,开盘,最高,最低,收盘,总手,成交金额(万元)", f'"2024-01-02,二",{PRICES},5,1.01'),
+        ("日期,开,高,低,收,量,额", f"2024-01-02,{PRICES},500,10100"),
+        (
+            "S_INFO_WINDCODE,TRADE_DT,S_DQ_OPEN,S_DQ_HIGH,S_DQ_LOW,S_DQ_CLOSE,S_DQ_VOLUME,S_DQ_AMOUNT,S_DQ_ADJCLOSE",
+            f"600000.SH,20240102,{PRICES},5,10.1,204",
+        ),
+        ("日期,开盘,最高,最低,收盘,成交量,成交额", f"2024-01-02，二,{PRICES},500,10100"),
         ("Stkcd,Trddt,Opnprc,Hiprc,Loprc,Clsprc,Dnshrtrd,Dnvaltrd", f"600000,2024-01-02,{PRICES},500,10100"),
         ("date,open,high,low,close,volume,total_turnover", f"2024-01-02,{PRICES},500,10100"),
         ("日期,股票代码,开盘,最高,最低,收盘,成交量,成交额", f"2024-01-02,'600000,{PRICES},500,10100"),
@@ -127,6 +146,22 @@ def test_kind_of_yfinance_levels():
     assert (content.format, [note.code for note in content.notes]) == ("yfinance", ["maybe_adjusted"])
     other = problem_of(quotes(*lines, "2024-01-02,20.4,20.8,19.6,20.0,500"), "MSFT.csv")
     assert (other.code, other.values["value"]) == ("other_code", "AAPL")
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("600000.csv", ("Price,Close,High,Low,Open,Volume", "Ticker" + ",600000.SS" * 5, "Date,,,,,")),
+        ("600000.csv", ("Price,Close,High,Low,Open,Volume", "Ticker" + ",600000.SS" * 5)),
+        ("600000.csv", ("Date,Close,High,Low,Open,Volume,Dividends,Stock Splits",)),
+        ("600000.SS.csv", ("Date,Close,High,Low,Open,Volume",)),
+    ],
+)
+def test_kind_of_yahoo_volumes_of_a_shares_are_shares(name, lines):
+    rest = ",0,0" if "Dividends" in lines[0] else ""
+    content = parse(quotes(*lines, f"2024-01-02,20.4,20.8,19.6,20.0,500{rest}"), name)
+    assert content.bars[0][1:6] == (20.0, 20.8, 19.6, 20.4, 500)
+    assert (content.shares_per_volume, content.unit_known_by) == (1, "columns")
 
 
 @pytest.mark.parametrize(

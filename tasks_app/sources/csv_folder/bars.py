@@ -22,10 +22,12 @@ from tasks_app.sources.csv_folder.column_mapping import Mappings, header_key
 from tasks_app.sources.csv_folder.days import read_days
 from tasks_app.sources.csv_folder.derived import DerivedColumns
 from tasks_app.sources.csv_folder.headings import (
+    ENGLISH,
     NUMBERS,
     PRICES,
     REQUIRED_NUMBERS,
     YAHOO,
+    YFINANCE,
     Columns,
     find_vendor,
 )
@@ -118,6 +120,10 @@ class BarParser:
         renamed = (mappings or {}).get(header_key(table.header))
         self.columns = Columns(table.header, file.adjust, table.line, renamed)
         self.vendor = find_vendor(self.columns.names, table.remarks)
+        if table.made_by == YFINANCE.name:
+            self.vendor = YFINANCE
+        elif self.vendor is ENGLISH and file.path.stem.upper().endswith(".SS"):  # which only Yahoo writes
+            self.vendor = YAHOO
         self.log = ProblemLog()
         self.notes = list(notes)
 
