@@ -52,6 +52,7 @@ class SampleSource:
     adjusts: ClassVar[tuple[str, ...]] = ("",)
     free_list: ClassVar[bool] = True
     local: ClassVar[bool] = True
+    only_days: ClassVar[tuple[date, date]] = (date(2000, 3, 1), date(2013, 3, 1))
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:

@@ -6,7 +6,7 @@ Third parties write plain class attributes, listed in docs/adding-a-source.md. O
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,7 @@ class SourceTraits:
     retracts_bars: bool = False  # `retracts`: what it no longer has was wrong, see `quotes.retractions`
     is_synthetic: bool = False  # `synthetic`: made-up quotes, in their own market, used only where named
     ready_at: time | None = None  # when it has a day's bars, in the market's time; None: soon after the close
+    only_days: tuple[date, date] | None = None  # the first and last day of its bars; None: they go on
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
@@ -74,6 +75,14 @@ def _time_of_day(value: Any) -> time | None:
     if value is None or (isinstance(value, time) and value.tzinfo is None):
         return value
     raise InvalidSource("its ready_at must be a datetime.time without a time zone")
+
+
+def _first_and_last(value: Any) -> tuple[date, date] | None:
+    if value is None:
+        return None
+    if isinstance(value, tuple) and [type(day) for day in value] == [date, date] and value[0] <= value[1]:
+        return value
+    raise InvalidSource("its only_days must be a first and a last datetime.date")
 
 
 def read_traits(source: type[Source]) -> SourceTraits:
@@ -120,6 +129,7 @@ def read_traits(source: type[Source]) -> SourceTraits:
         retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         ready_at=_time_of_day(getattr(source, "ready_at", None)),
+        only_days=_first_and_last(getattr(source, "only_days", None)),
         required_setting=str(getattr(source, "needs", "")),
         day_markets=markets_of("fetch_day", "day_markets"),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
