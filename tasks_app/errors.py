@@ -142,6 +142,12 @@ class MalformedCodes(OrderError):
     )
 
 
+class UnreadCodes(OrderError):
+    code = "unread_codes"
+    field = "stock_codes"
+    template = _("The marks beside these codes are not known: %(codes)s. Write %(meant)s.")
+
+
 class ShortCodes(OrderError):
     code = "short_codes"
     field = "stock_codes"

@@ -49,6 +49,7 @@ REASONS = {
     "no_permit": _("The source was paused before the request was complete."),
     "no_worker": _("No worker was active for too long."),
     "not_a_number": _("A price or value is missing or not a number."),
+    "no_volume": _("The volume is zero, but an A-share that is not suspended trades every day."),
     "not_a_session": _("By the trading calendar, the market was closed that day."),
     "not_storable": _("The database refused the bars."),
     "other_spelling": _("Bars stored under another spelling of the code could not be merged with these."),
@@ -119,6 +120,7 @@ FINDINGS = {
     ),
     "negative_value": _("%(day)s: the value %(column)s is negative (%(value)s)."),
     "not_a_number": _("%(day)s: the value %(column)s is missing or not a number (%(value)s)."),
+    "no_volume": _("%(day)s: the volume is zero, but an A-share that is not suspended trades every day."),
     "not_a_session": _("%(day)s: the market was closed, according to its calendar."),
     "past_rescaled": _(
         "%(first)s to %(day)s: all prices of the source are now the stored ones times %(ratio)s. It has "

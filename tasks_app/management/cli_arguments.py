@@ -16,6 +16,7 @@ from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskOutcome, TaskStatus
+from tasks_app.orders.code_lists import split_codes
 from tasks_app.orders.order import Order
 
 YEAR = timedelta(days=365)
@@ -62,7 +63,7 @@ def build_order(options: dict[str, Any]) -> Order:
 def read_codes(words: Iterable[str]) -> list[str]:
     """Returns the codes in these words; a word @FILE stands for the file's content."""
     texts = [_read_code_file(word[1:]) if word.startswith("@") else word for word in words]
-    return [code for text in texts for code in re.split(r"[\s,]+", text) if code]
+    return [code for text in texts for code in split_codes(text)]
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks_app.orders.order import latest_today
-from tasks_app.quotes.file_preview import FileCheck, Report, count_refused
+from tasks_app.quotes.file_preview import FileCheck, Report, count_refused, preview_notes
 from tasks_app.sources.csv_folder.bars import ParsedFile, ParsedStock
 from tasks_app.sources.csv_folder.column_mapping import Mappings, read_mappings
 from tasks_app.sources.csv_folder.layout import Layout, QuoteFile
@@ -209,7 +209,7 @@ def describe_content(content: ParsedFile, adjust: str) -> dict[str, Any]:
         "shares_per_volume": content.shares_per_volume,
         "unit_known_by": content.unit_known_by,
         "unused_columns": content.unused_columns,
-        "notes": [{"code": note.code, "message": note.describe(_)} for note in content.notes],
+        "notes": [{"code": note.code, "message": note.describe(_)} for note in preview_notes(content)],
         "problems": [],
     }
 

@@ -19,6 +19,7 @@ _CODE = re.compile(r"[A-Za-z0-9._-]{1,16}")
 SPELLING = r"[A-Za-z0-9._/#-]{1,24}"  # of a code, as people, vendors and spreadsheets write it
 ERRORS: dict[str, type[errors.OrderError]] = {
     "not_a_code": errors.MalformedCodes,
+    "unread": errors.UnreadCodes,
     "short_code": errors.ShortCodes,
     "other_exchange": errors.IndexCodes,
     "other_market": errors.CodesOfOtherMarket,
@@ -45,8 +46,9 @@ def read_code(market: str, text: str) -> str:
 def read_codes(market: str, texts: Iterable[str]) -> tuple[str, ...]:
     """Returns the codes under which a market's securities are stored, each once, whatever their spellings.
 
-    Takes one query, for the aliases. Raises `MalformedCodes`, or the error that says what to write:
-    `ShortCodes`, `IndexCodes` or `CodesOfOtherMarket`.
+    Takes one query for the aliases, and two for each code with marks that nobody knows.
+    Raises `MalformedCodes`, or the error that says what to write:
+    `UnreadCodes`, `ShortCodes`, `IndexCodes` or `CodesOfOtherMarket`.
     """
     codes: dict[str, None] = {}
     faults: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
@@ -57,13 +59,23 @@ def read_codes(market: str, texts: Iterable[str]) -> tuple[str, ...]:
                 raise CodeError("not_a_code")
             codes[code] = None
         except CodeError as error:
-            faults[error.code].append((text.strip(), error.values))
+            own = security_codes.clean_text(text).upper()
+            if error.code == "unread" and _is_stored(market, own):  # of a source of its own, or an alias
+                codes[own] = None
+            else:
+                faults[error.code].append((text.strip(), error.values))
     if faults:
         raise _order_error(next(iter(faults)), market, next(iter(faults.values())))
     stock = Stock.objects.filter(market=OuterRef("market"), code=OuterRef("alias"))  # stands for itself
     named = CodeAlias.objects.filter(~Exists(stock), market=market, alias__in=codes)
     aliases = dict(named.values_list("alias", "code"))
     return tuple(dict.fromkeys(aliases.get(code, code) for code in codes))
+
+
+def _is_stored(market: str, text: str) -> bool:
+    """Returns whether a text is the code of a stored stock or an alias."""
+    is_stock = Stock.objects.filter(market=market, code=text).exists()
+    return is_stock or CodeAlias.objects.filter(market=market, alias=text).exists()
 
 
 def find_stored(market: str, text: str) -> str | None:
@@ -112,7 +124,7 @@ def count_codes(codes: Sequence[str]) -> str:
 def _order_error(kind: str, market: str, found: Sequence[tuple[str, dict[str, Any]]]) -> errors.OrderError:
     texts = [f"“{text[:24]}”" for text, _ in found]
     values: dict[str, Any] = {"codes": count_codes(texts), "market": market}
-    if kind == "short_code":
+    if kind in ("short_code", "unread"):
         values["meant"] = count_codes([fault["meant"] for _, fault in found])
     elif kind == "other_exchange":
         values |= {name: found[0][1][name] for name in ("stock", "expected")}

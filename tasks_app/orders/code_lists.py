@@ -14,6 +14,7 @@ HEADINGS = frozenset(
     {"code", "codes", "symbol", "ticker", "stock_code", "ts_code", "代码", "证券代码", "股票代码"}
 )
 _SEPARATORS = re.compile(r"[\s,;|，、；\u3000]+")
+_BLOOMBERG = re.compile(r"(?<=\d) +(CH|CG|CS|HK)(?: +Equity)?(?![\w.])", re.IGNORECASE)  # 600519 CH
 _LOOKS_LIKE_A_CODE = re.compile(r"([A-Za-z]{2}\.?)?\d{5,6}(\.[A-Za-z]{2,4})?|[A-Za-z]{1,6}([.-][A-Za-z])?")
 
 
@@ -37,7 +38,7 @@ class EmptyList(errors.OrderError):
 
 def split_codes(text: str) -> list[str]:
     """Returns the codes of a pasted list, separated by commas (also Chinese), semicolons, spaces or lines."""
-    return [code for code in _SEPARATORS.split(text) if code]
+    return [code for code in _SEPARATORS.split(_BLOOMBERG.sub(r".\1", text)) if code]
 
 
 def parse_file(content: bytes) -> list[str]:

@@ -65,6 +65,10 @@ class Report:
         """The rows that will not be taken."""
         return self.rows - self.bars
 
+    def noted(self, code: str) -> int:
+        """Returns the number of rows that the notes of a code count."""
+        return sum(values["count"] for of_code, values, _ in self.notes if of_code == code)
+
     def described_notes(self, translate: Translate) -> list[tuple[str, int]]:
         """Returns the sentences on what is left out or changed, with the number of stocks."""
         return [(Note(code, values).describe(translate), stocks) for code, values, stocks in self.notes]
@@ -178,7 +182,7 @@ class FileCheck:
         _count(report.formats, f"{content.format} {content.encoding}".strip())
         _count(report.units, f"{content.shares_per_volume}|{content.unit_known_by}")
         report.unused_columns = list(dict.fromkeys([*report.unused_columns, *content.unused_columns]))
-        for note in content.notes:
+        for note in preview_notes(content):
             _add_note(report, note)
 
 
@@ -186,6 +190,12 @@ class FileCheck:
 def _source_of(folder: Path, volume_unit: str) -> CsvSource:
     """Returns the source of a folder, kept between the requests of a check: it knows what has changed."""
     return CsvSource(folder, volume_unit)
+
+
+def preview_notes(content: ParsedFile) -> list[Note]:
+    """Returns what to say of a file before it is collected: also that only its name says whose it is."""
+    named_only = [Note("code_by_name", {"count": 1})] if content.is_named_only else []
+    return [*content.notes, *named_only]
 
 
 def count_refused(content: ParsedFile, adjust: str, today: date) -> Counter[str]:

@@ -15,6 +15,7 @@ from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks
 from tasks_app.reasons import FINDINGS, bounded_repr
 from tasks_app.sources.base import Bar, Request
+from tasks_app.sources.cn_codes import is_a_share
 
 MAX_VOLUME = 2**63 - 1
 NEVER_NEGATIVE = {"amount", "amplitude", "turnover", "limit_up", "limit_down"}
@@ -141,6 +142,8 @@ def _flags(
     days = columns[0] if columns else [bar.day for bar in bars]
     by_day = {bar.day: bar for bar in bars}
     flags = [Issue("not_a_session", by_day[day]) for day in context.non_sessions(days)]
+    if request.market == "CN" and is_a_share(request.code):
+        flags += [Issue("no_volume", bar) for bar in bars if not (bar.volume or bar.amount)]
     # Price limits tell what a jump is, where a market has them.
     if bars and request.adjust in ("", "split") and context.price_limits is None and not context.is_index:
         flags += _unexplained_jumps(bars, columns, context)
@@ -174,12 +177,17 @@ def _jumps(bars: Sequence[Bar], request: Request, limits: PriceLimits, context: 
     is_listing = limits.listed_on is None and is_oldest and bars[0].day - request.start > LISTING_DELAY
     previous = None if _sent_previous_close(bars[0]) or is_oldest else context.previous_close(bars[0].day)
     for place, bar in enumerate(bars):
-        before = _sent_previous_close(bar) or previous
+        sent, day_before = _sent_previous_close(bar), bars[place - 1].day if place else bar.day
+        before = sent or previous
         previous = bar.close
-        if not before or before <= 0 or (is_listing and place < FIRST_BARS):
+        if not before or before <= 0:
             continue
-        limit = limits.limit_on(bar.day)
-        if limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
+        limit = None if is_listing and place < FIRST_BARS else limits.limit_on(bar.day)
+        # A new stock may rise to any price; half of it overnight, it never loses.
+        if limit is None and bar.open < before and (times := _jump(before, bar.open)) >= JUMP:
+            if not context.explains_jump(day_before, bar.day, times):
+                yield Issue("jump_without_factor", bar, {"open": f"{bar.open:g}", "before": f"{before:g}"})
+        elif limit is not None and max(bar.high - before, before - bar.low) > before * limit + TICK:
             params = {"low": f"{bar.low:g}", "high": f"{bar.high:g}", "limit": f"{limit:.0%}"}
             yield Issue("jump_beyond_limit", bar, {**params, "before": f"{before:g}"})
 

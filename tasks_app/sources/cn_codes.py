@@ -32,6 +32,14 @@ FUNDS = ("15", "16", "18", "5")  # ETFs, LOFs, closed funds and REITs
 STOCK, ETF, INDEX, OTHER = "stock", "etf", "index", "other"
 
 
+A_SHARES = ("60", "68", "00", "30")  # of Shanghai and Shenzhen; they trade on every day
+
+
+def is_a_share(code: str) -> bool:
+    """Returns whether a Chinese code is an A-share of Shanghai or Shenzhen: no fund, B share or index."""
+    return bool(exchange_of(code)) and code.startswith(A_SHARES)
+
+
 def exchange_of(code: str) -> str:
     """Returns SSE, SZSE or BSE; "" for anything but the code of a Chinese stock or fund, such as an index."""
     if len(code) != 6 or not (code.isascii() and code.isdigit()):

@@ -50,6 +50,7 @@ class SampleSource:
     name: ClassVar[str] = "sample"
     markets: ClassVar[tuple[str, ...]] = ("US",)
     first_day: ClassVar[date] = date(2000, 3, 1)
+    last_day: ClassVar[date] = date(2013, 3, 1)
     adjusts: ClassVar[tuple[str, ...]] = ("",)
     free_list: ClassVar[bool] = True
     local: ClassVar[bool] = True

@@ -3,8 +3,9 @@
 | market | the code | spellings |
 |---|---|---|
 | CN | six digits | 600000.SH, sh600000, sh.600000, 600000.SS, 600000.XSHG, SHSE.600000, SH#600000, 1.600000 |
+| | | 600000SH, 600000 CH |
 | CN, an index | six digits and SH, SZ, BJ or CSI | 000300.SH, sh000300, 000300.XSHG, 000300.CSI, 399001 |
-| HK | five digits | 700, 0700.HK, hk00700, 00700.XHKG, 116.00700, 31#00700 |
+| HK | five digits | 700, 0700.HK, hk00700, 00700.XHKG, 700.HKG, 700 HK, 116.00700, 31#00700 |
 | US | the ticker in capitals, a class after a dot | BRK-B, BRK_B, BRK/B, BRK.B.US, 106.BRK_B, 74#AAPL |
 
 A code is never guessed. A text that could be two securities, or contradicts itself, is an error.
@@ -22,16 +23,17 @@ EXCHANGE_OF_MARK = {
     "SSE": "SSE", "SZSE": "SZSE", "BSE": "BSE",
     "XSHG": "SSE", "XSHE": "SZSE", "XBSE": "BSE",
     "SHSE": "SSE", "BJSE": "BSE",
+    "CG": "SSE", "CS": "SZSE",  # Bloomberg's, of which CH is both
 }  # fmt: skip
 DIGITS = {"CN": 6, "HK": 5}
 EASTMONEY = {"0": ("SZSE", "BSE"), "1": ("SSE",), "2": ("CSI",)}  # its market ids of Chinese stocks
 
 _MARKET = re.compile(r"(CN|HK|US)[-_](.+)", re.IGNORECASE)
-_MARKS = "|".join(sorted((*EXCHANGE_OF_MARK, "CN"), key=len, reverse=True))
+_MARKS = "|".join(sorted((*EXCHANGE_OF_MARK, "CN", "CH"), key=len, reverse=True))
 _CN = re.compile(
-    rf"(?:({_MARKS})[-_.#]?|([012])[.#])?(\d{{6}})(?:[-_.]({_MARKS}))?", re.IGNORECASE | re.ASCII
+    rf"(?:({_MARKS})[-_.#]?|([012])[.#])?(\d{{6}})(?:[-_. ]?({_MARKS}))?", re.IGNORECASE | re.ASCII
 )
-_HK = re.compile(r"(HK[-_.#]?|31#|116\.)?(\d{1,5})([-_.](?:HK|XHKG))?", re.IGNORECASE | re.ASCII)
+_HK = re.compile(r"(HK[-_.#]?|31#|116\.)?(\d{1,5})([-_. ]?(?:HKG?|XHKG))?", re.IGNORECASE | re.ASCII)
 # Classes, warrants, units, rights and preferred shares; other marks are those of exchanges abroad (VOD.L).
 _US = re.compile(
     r"(US[-_.]|74#|10[567]\.)?([A-Z]{1,5})(?:[.-]([ABCUWR]|WS|WT|UN|RT|RI)|-(P[A-Z])|_([A-C]))?([-_.]US)?",
@@ -50,8 +52,8 @@ _US_WIDE = re.compile(
 class CodeError(ValueError):
     """A text is no code, or could be two. `code` is stable and for machines, `values` say what is wrong.
 
-    `not_a_code`; `short_code` with `digits` and `meant`; `other_exchange` with `named` and `expected`;
-    `other_market` with `market`.
+    `not_a_code`; `unread` with `meant`; `short_code` with `digits` and `meant`;
+    `other_exchange` with `named` and `expected`; `other_market` with `market`.
     """
 
     def __init__(self, code: str, **values: Any) -> None:
@@ -62,6 +64,7 @@ class CodeError(ValueError):
 def clean_text(text: str) -> str:
     """Returns a text in half width, without what spreadsheets add: '600000, ="600000", 600000.0."""
     text = unicodedata.normalize("NFKC", text).strip().removeprefix("=").strip("'\"\t ")
+    text = re.sub(r"\s+equity$", "", text, flags=re.IGNORECASE)  # Bloomberg's
     return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
 
 
@@ -113,6 +116,8 @@ def canonical_code(market: str, text: str) -> str:
     if market == "CN" and (found := _CN.fullmatch(text)):  # a bond
         exchange = EXCHANGE_OF_MARK.get((found[1] or found[4] or "").upper())
         return f"{found[3]}.{MARK_OF_EXCHANGE[exchange]}" if exchange else found[3]
+    if meant := _nearly_written(text, market):
+        raise CodeError("unread", meant=meant)
     return own
 
 
@@ -146,6 +151,15 @@ def _parse_chinese(found: re.Match[str]) -> str:
     if found[2] and exchange not in EASTMONEY[found[2]]:
         raise CodeError("other_exchange", named=EASTMONEY[found[2]][0], expected=exchange, stock=code)
     return code
+
+
+def _nearly_written(text: str, market: str) -> str:
+    """Returns the code of China or Hong Kong that stands in a text with marks that nobody knows, else ""."""
+    if market == "CN":
+        found = re.findall(r"(?<!\d)\d{6}(?!\d)", text, re.ASCII)
+        return found[0] if len(found) == 1 and exchange_of(found[0]) else ""
+    marked = re.fullmatch(r"(?:[a-z]{2,5}[^a-z\d]?)?(\d{1,5})(?:[^a-z\d]?[a-z]{2,5})?", text, re.I | re.ASCII)
+    return marked[1].zfill(DIGITS["HK"]) if market == "HK" and marked and int(marked[1]) else ""
 
 
 def _marked_market(text: str, market: str) -> str:

@@ -42,6 +42,7 @@ class SourceTraits:
     is_synthetic: bool = False  # `synthetic`: made-up quotes, in their own market, used only where named
     ready_at: time | None = None  # when it has a day's bars, in the market's time; None: soon after the close
     first_day: date | None = None  # before which it has no bars; None: not declared
+    last_day: date | None = None  # after which it has no bars; None: they go on
     required_setting: str = ""  # `needs`: the field of `Conf` without which it can't be used
     day_markets: tuple[str, ...] = ()  # markets of which it serves a whole day in one request
     day_adjusts: tuple[str, ...] = ()  # the adjustments in which it does
@@ -95,10 +96,11 @@ def _time_of_day(value: Any) -> time | None:
     raise InvalidSource("its ready_at must be a datetime.time without a time zone")
 
 
-def _first_day(value: Any) -> date | None:
+def _day(source: Any, name: str) -> date | None:
+    value = getattr(source, name, None)
     if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
         return value
-    raise InvalidSource("its first_day must be a datetime.date")
+    raise InvalidSource(f"its {name} must be a datetime.date")
 
 
 def read_traits(source: type[Source]) -> SourceTraits:
@@ -168,7 +170,8 @@ def read_traits(source: type[Source]) -> SourceTraits:
         retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         ready_at=_time_of_day(getattr(source, "ready_at", None)),
-        first_day=_first_day(getattr(source, "first_day", None)),
+        first_day=_day(source, "first_day"),
+        last_day=_day(source, "last_day"),
         required_setting=str(getattr(source, "needs", "")),
         day_markets=markets_of("fetch_day", "day_markets"),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),

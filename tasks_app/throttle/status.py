@@ -44,6 +44,7 @@ class LimiterStatus:
     seconds: float = 0.0
     reason: str = ""
     refusal_code: str = ""
+    was_asked: bool = True  # whether any request was ever made; unknown, and true, where nothing is counted
 
     @property
     def is_blocked(self) -> bool:
@@ -72,7 +73,7 @@ def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
     if limits.unlimited:
         return LimiterStatus(source, LimiterState.UNLIMITED)
     if row is None:
-        return LimiterStatus(source, LimiterState.OPEN, limits.rate)
+        return LimiterStatus(source, LimiterState.OPEN, limits.rate, was_asked=False)
     zone = ZoneInfo(limits.time_zone)  # the daily cap counts by this zone's days
     today = row.now.astimezone(zone).date()
     requests_today = row.requests_today if row.day == today else 0

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_app import lifecycle
+from tasks_app.admin.dashboard import system_status
 from tasks_app.lifecycle import Outcome
 from tasks_app.market import calendars
 from tasks_app.models import DailyBar, Series, SourceGate, Stock
@@ -17,6 +18,8 @@ from tasks_app.models.states import ItemState, TaskOutcome
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 from tasks_app.quotes import coverage
+from tasks_app.sources import registry
+from tasks_app.sources.base import Limits
 from tests.admin.helpers import (
     TASKS,
     make_half_done,
@@ -149,6 +152,15 @@ def test_paused_source_shows_end_and_reason(settings):
     SourceGate.objects.create(source="baostock", open_until=later, refusals=5, reason="It refuses us.")
     text = strip_tags(part(superuser_client(), "overview"))
     assert "baostock" not in text or "paused until" in text
+
+
+@pytest.mark.parametrize(("was_asked", "word"), [(False, "not asked yet"), (True, "open")])
+def test_source_without_a_request_is_not_called_open(was_asked, word, monkeypatch):
+    monkeypatch.setattr(registry, "available", lambda conf: {"csv": None})
+    monkeypatch.setattr(registry, "limits", lambda name, conf: Limits(rate=2.0))
+    if was_asked:
+        SourceGate.objects.create(source="csv")
+    assert word in system_status.source_limiters()[0]["badge"]
 
 
 def test_market_with_stocks_and_no_bars_has_no_green_check():

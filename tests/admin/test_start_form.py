@@ -190,7 +190,17 @@ def form_values(client, query=""):
 def test_form_of_a_new_site_has_the_default_source():
     values = form_values(superuser_client())
     assert (values["source"], values["market"], values["scope"]) == ("sample", "US", "all")
-    assert values["end_date"] - values["start_date"] > timedelta(days=365 * 40)
+    assert (values["start_date"], values["end_date"]) == (date(2000, 3, 1), date(2013, 3, 1))
+
+
+def test_form_proposes_the_days_of_data_that_do_not_go_on():
+    make_ended("completed", source="sample", market="US")
+    values = form_values(superuser_client())
+    assert (values["source"], values["start_date"], values["end_date"]) == (
+        "sample",
+        date(2000, 3, 1),
+        date(2013, 3, 1),
+    )
 
 
 def test_form_repeats_the_newest_task_for_one_year(settings, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tasks_app.admin.stocks import data_quality
 from tasks_app.market import calendars
 from tasks_app.models import (
     AdjustmentTable,
@@ -535,3 +536,26 @@ def test_page_of_an_index_has_its_name_and_no_limits():
     text = text_of(superuser_client().get(page(stock)))
     assert "CSI 300" in text
     assert "limit up" not in text
+
+
+def test_finding_of_several_tasks_is_listed_once():
+    stock = make_stock()
+    key = {"market": "US", "symbol": "AAPL", "day": MONDAY, "source": "csv", "message": "Bad."}
+    for _ in range(3):
+        Finding.objects.create(**key, kind="refused", code="bad_volume")
+    Finding.objects.create(**key, kind="flagged", code="not_a_session")
+    rows = data_quality.recent_findings(stock, "")
+    assert [row["times"].partition(",")[0] for row in rows] == ["", "found 3 times"]
+
+
+def test_made_up_stocks_are_listed_where_their_market_is_named_or_alone():
+    make_stock("000001", "SIM")
+    client, page = superuser_client(), url("tasks_app_stock_changelist")
+
+    def listed(query=""):
+        return [stock.market for stock in client.get(page + query).context["cl"].result_list]
+
+    assert listed() == ["SIM"]
+    make_stock()
+    assert (listed(), listed("?market__exact=SIM")) == (["US"], ["SIM"])
+    assert client.get(url("tasks_app_stock_change", Stock.objects.get(market="SIM").pk)).status_code == 200

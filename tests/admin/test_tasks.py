@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app import lifecycle
 from tasks_app.admin.common.formatting import STATUS_STYLES
 from tasks_app.admin.common.paginator import CappedPaginator
-from tasks_app.admin.tasks import live_updates
+from tasks_app.admin.tasks import events, live_updates, panels
 from tasks_app.lifecycle import Outcome
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tests.admin.helpers import ITEMS, TASKS, make_half_done, staff_client, superuser_client, text_of, url
-from tests.factories import ACTOR, make_claim, make_ended, make_outcome, make_task
+from tests.factories import ACTOR, finish, make_claim, make_ended, make_outcome, make_task
 
 # Marked any_database: words, colours and buttons of rows that other tests of this file read on PostgreSQL,
 # and numbers of queries, which do not differ by database.
@@ -225,3 +225,12 @@ def test_bars_collected_are_one_number_everywhere():
     out = StringIO()
     call_command("collect", "status", str(task.pk), stdout=out)
     assert "1,234" in out.getvalue()
+
+
+def test_refused_bar_is_told_beside_the_stocks_and_in_the_log():
+    task = make_task(stock_codes=("000001",))
+    finish(task, collected=1, refused=1)
+    task.refresh_from_db()
+    assert panels.progress_sentence(task) == "1 of 1 stock (100 %), 0 failed, 1 bar refused"
+    ended = events.describe_event(task.events.get(kind="completed"))
+    assert (ended["tone"], ended["icon"]) == ("warn", "error_outline")

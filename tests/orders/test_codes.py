@@ -134,6 +134,14 @@ def test_alias_stands_for_its_code():
     assert list(CodeAlias.objects.values_list("alias", "code")) == [("BRKB", "BRK.A")]
 
 
+def test_unknown_marks_are_refused_unless_they_are_an_alias():
+    with pytest.raises(errors.UnreadCodes) as refused:
+        codes.read_codes("CN", ["600519.XX", "000001"])
+    assert "Write 600519." in str(refused.value)
+    codes.add_alias("CN", "600519.XX", "600519")
+    assert codes.read_codes("CN", ["600519.xx", "000001"]) == ("600519", "000001")
+
+
 def test_stock_listed_later_is_no_alias_any_more():
     codes.add_alias("US", "BRKB", "BRK.B")
     Stock.objects.create(market="US", code="BRKB")

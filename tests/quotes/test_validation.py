@@ -34,6 +34,13 @@ def test_mean_price_outside_the_range_is_flagged():
     ]
 
 
+def test_a_share_without_volume_is_flagged():
+    bar = BAR._replace(volume=0)
+    assert [flag.code for flag in validate(bar).flags] == ["no_volume"]
+    fund = Request("CN", "510300", REQUEST.start, REQUEST.end)
+    assert not validation.validate([bar], fund, Context(today=REQUEST.end)).flags
+
+
 def test_price_limit_is_rounded_to_the_cent():
     bar = Bar(DAY, 1.15, 1.16, 1.15, 1.16, 1_000, prev_close=1.05)  # 10.5 %, the limit at this price
     assert not validate(bar, price_limits=PriceLimits("600000")).flags
@@ -47,6 +54,33 @@ def test_previous_close_follows_from_the_change():
         first_day=REQUEST.start,
         previous_close=lambda day: 10.0,
     ).flags
+
+
+LATE = date(2024, 3, 4)
+
+
+def first_bars(closes):
+    return [Bar(date.fromordinal(LATE.toordinal() + n), c, c, c, c, 1_000) for n, c in enumerate(closes)]
+
+
+@pytest.mark.parametrize("listed_on", [None, LATE], ids=["late_file", "listed"])
+@pytest.mark.parametrize("place", [1, 4])
+def test_kind_of_fall_by_nine_tenths_in_the_first_bars_is_flagged(place, listed_on):
+    bars = first_bars([10.5] * place + [1.05] * 3)
+    limits = PriceLimits("600000", listed_on)
+    flags = validate(*bars, price_limits=limits).flags
+    assert [(flag.code, flag.day) for flag in flags] == [("jump_without_factor", bars[place].day)]
+    assert not validate(*bars, price_limits=limits, explains_jump=lambda after, day, times: True).flags
+
+
+def test_kind_of_fall_after_the_first_bars_is_beyond_the_limit():
+    flags = validate(*first_bars([10.5] * 5 + [1.05]), price_limits=PriceLimits("600000")).flags
+    assert [flag.code for flag in flags] == ["jump_beyond_limit"]
+
+
+@pytest.mark.parametrize("closes", [[10.0, 40.0, 90.0], [40.0, 28.0, 19.0]])
+def test_first_bars_of_a_listing_may_rise_and_fall(closes):
+    assert not validate(*first_bars(closes), price_limits=PriceLimits("688001")).flags
 
 
 def test_bar_with_two_flags_counts_once():

@@ -176,6 +176,19 @@ def test_kind_of_repeated_line_is_left_out_and_told():
     ]
 
 
+def test_kind_of_monthly_bars_is_refused_from_three_rows_on():
+    head, row = "date,open,high,low,close,volume", ",10,11,9,10,100"
+    month_ends = ["2024-01-31", "2024-02-29", "2024-03-29", "2024-04-30"]
+    for count in (3, 4):
+        with pytest.raises(UnreadableFile) as caught:
+            parse(quotes(head, *(day + row for day in month_ends[:count])), "AAPL.csv")
+        assert caught.value.problems[0].code == "weekly"
+    for thin in (month_ends[:2], ["2024-01-30", *month_ends]):  # real gaps of a thin stock
+        assert len(parse(quotes(head, *(day + row for day in thin)), "AAPL.csv").bars) == len(thin)
+    suspended = "2024-03-28,,,,,"
+    assert len(parse(quotes(head, *(day + row for day in month_ends), suspended), "AAPL.csv").bars) == 4
+
+
 def test_kind_of_weekly_bars_is_refused():
     rows = [f"2024-01-{day:02},10,11,9,10,100" for day in (1, 8, 15, 22, 29)]
     head = "date,open,high,low,close,volume"

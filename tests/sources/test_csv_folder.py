@@ -39,6 +39,7 @@ from tools.in_process import work
 
 ROOT = Path(__file__).parents[2]
 NOT_QUOTES = problems.TEMPLATES["not_quotes"]
+WORD = "“{0}” is a word rather than a stock's code; if it is one, name the file {0}.US"
 
 
 def fetch(folder, code="600000", market="CN", *, adjust="", start=date.min, end=date.max):
@@ -235,6 +236,14 @@ def test_fractional_lots_and_shares_are_kept(tmp_path):
         ("hk/00700.csv", ("HK", "", "00700")),
         ("US/qfq/AAPL.csv", ("US", "qfq", "AAPL")),
         ("hfq/600000.csv", ("CN", "hfq", "600000")),
+        ("600519_贵州茅台.csv", ("CN", "", "600519")),
+        ("贵州茅台(600519).csv", ("CN", "", "600519")),
+        ("贵州茅台-SH600519.csv", ("CN", "", "600519")),
+        ("*ST美丽 000010.SZ.csv", ("CN", "", "000010")),
+        ("600519_贵州茅台_前复权.csv", ("CN", "qfq", "600519")),
+        ("AAPL (1).csv", ("US", "", "AAPL")),
+        ("600519 - 副本.csv", ("CN", "", "600519")),
+        ("DATA.US.csv", ("US", "", "DATA")),
     ],
 )
 def test_folder_and_name_identify_the_stock(tmp_path, name, key):
@@ -262,6 +271,13 @@ def test_folder_and_name_identify_the_stock(tmp_path, name, key):
             "bj.000001.csv",
             "the name says BSE, but the code belongs to SZSE",
         ),
+        ("DATA.csv", WORD.format("DATA")),
+        ("QUOTE (2).csv", WORD.format("QUOTE")),
+        ("US/dl.csv", WORD.format("dl")),
+        ("上证指数(000001).csv", NOT_QUOTES),
+        ("行情_200401.csv", NOT_QUOTES),
+        ("贵州茅台600519周线.csv", NOT_QUOTES),
+        ("贵州茅台600519_2020.csv", NOT_QUOTES),
         ("notes.doc", "the file is neither CSV, text, Excel, Parquet, .day nor .zip"),
     ],
 )

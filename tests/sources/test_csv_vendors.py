@@ -40,6 +40,15 @@ def test_kind_of_tongdaxin_export(lines, name):
     assert (content.bars[0].volume, content.bars[0].amount) == (7_654_321, 154_617_284.25)
 
 
+@pytest.mark.parametrize("head", [TDX_HEAD, TDX_HEAD.replace("\t", " ")])
+@pytest.mark.parametrize("title", [(), ("600000 浦发银行 日线 不复权",)])
+def test_kind_of_table_cut_by_spaces(title, head):
+    rows = [row.replace(",", "   ") for row in TDX_ROWS]
+    content = parse(tdx(*title, head, *rows, TDX_END))
+    assert [bar.day for bar in content.bars] == [day(0), day(1), day(2)]
+    assert content.bars[0].amount == 154_617_284.25
+
+
 @pytest.mark.parametrize(
     ("title", "adjust", "code"),
     [
@@ -68,6 +77,10 @@ def test_adjusted_title_in_its_folder():
         ("date,1. open,2. high,3. low,4. close,5. volume", f"2024-01-02,{PRICES},500"),
         ("t,o,h,l,c,v,vw", f"2024-01-02,{PRICES},500,20.2"),
         ("ticker,date,open,high,low,close,volume", f"AAPL.US,2024-01-02,{PRICES},500"),
+        ("Date,Price,Open,High,Low,Vol.,Change %", "01/31/2024,20.4,20.0,20.8,19.6,500,2%"),  # investing.com
+        ("Time,Open,High,Low,Last,Change,%Chg,Volume", f"2024-01-02,{PRICES},0.4,+2%,500"),  # Barchart
+        ("date,last,open,high,low,close,volume", "2024-01-02,9,20.0,20.8,19.6,20.4,500"),
+        ("date,open,high,low,close,price,volume", "2024-01-02,20.0,20.8,19.6,20.4,9,500"),
         ("Trade Date,OPEN PRICE,High_Price,low-price,ClosePrice,Total Volume", f"2024-01-02,{PRICES},500"),
     ],
 )
@@ -84,6 +97,12 @@ def test_kind_of_column_names_abroad(head, row):
         ),
         ("交易日期,今开,最高,最低,收盘,总手,金额", f"2024-01-02,{PRICES},5,10100"),
         ("时间,开盘,最高,最低,收盘,总手,成交金额(万元)", f'"2024-01-02,二",{PRICES},5,1.01'),
+        ("日期,开,高,低,收,量,额", f"2024-01-02,{PRICES},500,10100"),
+        (
+            "S_INFO_WINDCODE,TRADE_DT,S_DQ_OPEN,S_DQ_HIGH,S_DQ_LOW,S_DQ_CLOSE,S_DQ_VOLUME,S_DQ_AMOUNT,S_DQ_ADJCLOSE",
+            f"600000.SH,20240102,{PRICES},5,10.1,204",
+        ),
+        ("日期,开盘,最高,最低,收盘,成交量,成交额", f"2024-01-02，二,{PRICES},500,10100"),
         ("Stkcd,Trddt,Opnprc,Hiprc,Loprc,Clsprc,Dnshrtrd,Dnvaltrd", f"600000,2024-01-02,{PRICES},500,10100"),
         ("date,open,high,low,close,volume,total_turnover", f"2024-01-02,{PRICES},500,10100"),
         ("日期,股票代码,开盘,最高,最低,收盘,成交量,成交额", f"2024-01-02,'600000,{PRICES},500,10100"),
@@ -127,6 +146,22 @@ def test_kind_of_yfinance_levels():
     assert (content.format, [note.code for note in content.notes]) == ("yfinance", ["maybe_adjusted"])
     other = problem_of(quotes(*lines, "2024-01-02,20.4,20.8,19.6,20.0,500"), "MSFT.csv")
     assert (other.code, other.values["value"]) == ("other_code", "AAPL")
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("600000.csv", ("Price,Close,High,Low,Open,Volume", "Ticker" + ",600000.SS" * 5, "Date,,,,,")),
+        ("600000.csv", ("Price,Close,High,Low,Open,Volume", "Ticker" + ",600000.SS" * 5)),
+        ("600000.csv", ("Date,Close,High,Low,Open,Volume,Dividends,Stock Splits",)),
+        ("600000.SS.csv", ("Date,Close,High,Low,Open,Volume",)),
+    ],
+)
+def test_kind_of_yahoo_volumes_of_a_shares_are_shares(name, lines):
+    rest = ",0,0" if "Dividends" in lines[0] else ""
+    content = parse(quotes(*lines, f"2024-01-02,20.4,20.8,19.6,20.0,500{rest}"), name)
+    assert content.bars[0][1:6] == (20.0, 20.8, 19.6, 20.4, 500)
+    assert (content.shares_per_volume, content.unit_known_by) == (1, "columns")
 
 
 @pytest.mark.parametrize(
@@ -181,9 +216,14 @@ def test_kind_of_other_delimiters(delimiter):
 
 @pytest.mark.parametrize(
     "cells",
-    ["0,0,0,0,0,0", "0.0,0.0,0.0,0.0,0,0.0", ",,,,,", "-,-,-,-,-,-", "None,None,None,None,None,None",
-     "停牌,停牌,停牌,停牌,0,0", "0,0,0,20.4,0,0", "nan,nan,nan,20.4,,"],
-)  # fmt: skip
+    [
+        "0,0,0,0,0,0",
+        "0.0,0.0,0.0,0.0,0,0.0",
+        "停牌,停牌,停牌,停牌,0,0",
+        "停牌,停牌,停牌,停牌,,",
+        "0,0,0,20.4,0,0",
+    ],
+)
 def test_kind_of_suspended_row_without_trade(cells):
     rows = [f"2024-01-02,{PRICES},500,10100", f"2024-01-03,{cells}", f"2024-01-04,{PRICES},500,10100"]
     content = parse(quotes("日期,开盘价,最高价,最低价,收盘价,成交量,成交金额", *rows))
@@ -201,6 +241,52 @@ def test_kind_of_suspended_row_by_a_column(heading, cell):
     head = f"date,open,high,low,close,volume,{heading}"
     content = parse(quotes(head, f"2024-01-02,20.4,20.4,20.4,20.4,0,{cell}"))
     assert (content.bars, content.suspended) == ([], 1)
+
+
+ENGLISH = "date,open,high,low,close,volume,amount"
+
+
+@pytest.mark.parametrize("name", ["600000.csv", "AAPL.csv"])
+@pytest.mark.parametrize("cell", ["", "-", "None", "null", "nan"])
+def test_kind_of_row_without_any_value_says_nothing_of_the_day(cell, name):
+    gap = f"2024-01-03,{','.join([cell] * 6)}"
+    content = parse(quotes(ENGLISH, f"2024-01-02,{PRICES},500,10100", gap), name)
+    assert ([bar.day for bar in content.bars], content.suspended) == ([day(0)], 0)
+    assert [(note.code, note.values["count"]) for note in content.notes] == [("empty", 1)]
+
+
+@pytest.mark.parametrize("rest", ["0,0", "0,", "0,0.0"])
+def test_kind_of_carried_prices_without_trade_are_no_bars(rest):
+    rows = [f"2024-01-0{n},20.4,20.4,20.4,20.4,{rest}" for n in (4, 5, 3)]
+    content = parse(quotes(ENGLISH, *rows, f"2024-01-02,{PRICES},500,10100"))
+    assert ([bar.day for bar in content.bars], content.suspended) == ([day(0)], 0)
+    assert [(note.code, note.values["count"]) for note in content.notes] == [("untraded", 3)]
+    assert parse(quotes(ENGLISH, *rows)).bars == []
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (
+            "20.4,20.4,20.4,20.4,0,0",
+            "510300.csv",
+        ),  # funds, B shares and other markets have days without trade
+        ("20.4,20.4,20.4,20.4,0,0", "900901.csv"),
+        ("20.4,20.4,20.4,20.4,0,0", "00700.csv"),
+        ("21.4,21.4,21.4,21.4,0,0", "600000.csv"),  # not the close before: kept, and flagged
+        ("20.4,20.4,20.4,20.4,0,10200", "600000.csv"),
+        ("20.4,20.5,20.4,20.4,0,0", "600000.csv"),
+    ],
+)
+def test_zero_volume_alone_is_no_reason_to_leave_a_bar_out(row, name):
+    content = parse(quotes(ENGLISH, f"2024-01-02,{PRICES},500,10100", f"2024-01-03,{row}"), name)
+    assert len(content.bars) == 2
+
+
+def test_zero_rows_are_suspensions_of_a_shares_only():
+    content = parse(quotes(ENGLISH, f"2024-01-02,{PRICES},500,10100", "2024-01-03,0,0,0,0,0,0"), "AAPL.csv")
+    assert (len(content.bars), content.suspended) == (1, 0)
+    assert [note.code for note in content.notes] == ["untraded"]
 
 
 def test_row_with_trades_is_never_suspended():

@@ -2,12 +2,15 @@
 
 import pytest
 
+from tasks_app.orders.code_lists import split_codes
 from tasks_app.sources.cn_codes import kind_of
 from tasks_app.sources.security_codes import CodeError, canonical_code, canonical_or_same, exported_code
 
 SPELLINGS = {
     ("CN", "600519"): "600519 sh600519 SH600519 sh.600519 600519.SH 600519.sh 600519.SS 600519.XSHG 600519_SH"
     " SHSE.600519 SH#600519 1.600519 CN-600519 600519.CN '600519 600519.0 ６００５１９",
+    ("CN", "600036"): "600036SH 600036sh SH600036 600036.CH 600036.CG",
+    ("HK", "01810"): "1810.HKG 1810HK 01810.HKG",
     ("CN", "000001"): "000001 sz000001 000001.SZ 000001.XSHE SZSE.000001 0.000001",
     ("CN", "430047"): "430047 bj430047 430047.BJ 0.430047 BJSE.430047",
     ("CN", "920047"): "920047 bj920047 920047.BJ 0.920047",
@@ -39,12 +42,34 @@ def test_kind_of_spelling_is_one_code(market, text, code):
 
 
 @pytest.mark.parametrize(
+    ("market", "text", "code"),
+    [
+        ("CN", "600519 CH", "600519"),
+        ("CN", "000001 CS Equity", "000001"),
+        ("HK", "700 HK Equity", "00700"),
+        ("HK", "1810 HK", "01810"),
+    ],
+)
+def test_kind_of_bloomberg_code(market, text, code):
+    assert canonical_code(market, text) == code
+    assert canonical_code(market, split_codes(f"{text}, {text}")[0]) == code
+
+
+def test_codes_that_spaces_separate_stay_apart():
+    assert split_codes("600519 000001 CHTR CS") == ["600519", "000001", "CHTR", "CS"]
+
+
+@pytest.mark.parametrize(
     ("market", "text", "error"),
     [
         ("CN", "600519.SZ", "other_exchange"),
         ("CN", "sh000001.SZ", "other_exchange"),
         ("CN", "000001.BJ", "other_exchange"),
         ("CN", "600519.CSI", "other_exchange"),
+        ("CN", "600519SZ", "other_exchange"),
+        ("CN", "600519.XX", "unread"),
+        ("CN", "XX600519", "unread"),
+        ("HK", "1810.XX", "unread"),
         ("CN", "2", "short_code"),
         ("CN", "00700", "short_code"),
         ("CN", "00700.HK", "other_market"),

@@ -43,10 +43,11 @@ def _describe_limiter(limiter: LimiterStatus) -> dict[str, Any]:
         LimiterState.CAPPED: ("bad", "block", _("daily limit reached")),
         LimiterState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
     }
+    shown = badges[limiter.state] if limiter.was_asked else ("plain", "schedule", _("not asked yet"))
     today = formatting.number(limiter.requests_today)
     return {
         "source": limiter.source,
-        "badge": formatting.badge(*badges[limiter.state]),
+        "badge": formatting.badge(*shown),
         "until": formatting.timestamp(limiter.paused_until) if limiter.paused_until else "",
         "today": _("%(count)s requests today") % {"count": today} if limiter.requests_today else "",
         "reason": limiter.reason,

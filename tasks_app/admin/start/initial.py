@@ -31,17 +31,21 @@ FIRST_DAYS = {
 def initial_values(request: HttpRequest) -> dict[str, Any]:
     """Returns the parameters of the task in `?from=`, else those of the newest task for the last year.
 
-    `?market=`, `?source=` and `?codes=` override the newest task's. The first collection is of all days.
+    `?market=`, `?source=` and `?codes=` override the newest task's. The first collection is of all days, and
+    so is every one of a source whose data do not go on.
     """
     if earlier := _earlier_task(request):
         codes = tuple(earlier.stock_codes or ()) or None
         return values_from_order(replace(order.order_from_task(earlier), stock_codes=codes))
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
     market, source = _market_and_source(request, newest)
-    dates = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
+    preset = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
+    start, end = preset["start"], preset["end"]
+    if source and (last := (traits := registry.traits(source, settings.COLLECTOR)).last_day):
+        start, end = traits.first_day or start, last
     codes = tuple(code_lists.split_codes(request.GET.get("codes", ""))[: order.MAX_CODES]) or None
     adjust = newest.adjust if newest and newest.source == source else ""
-    return values_from_order(Order(dates["start"], dates["end"], codes, market, source, adjust))
+    return values_from_order(Order(start, end, codes, market, source, adjust))
 
 
 def presets(market: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.filters import ListingFilter, StoredFilter
 from tasks_app.admin.stocks import chart_data, detail
+from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.market import codes
 from tasks_app.models import Stock
 from tasks_app.quotes import csv_export, summary
@@ -25,7 +26,16 @@ BARS = "tasks_app.view_dailybar"
 
 
 class StockChangeList(KeysetChangeList):
-    """Adds a `summary` of the stored bars to each row."""
+    """Adds a `summary` of the stored bars to each row.
+
+    Made-up stocks are listed where their market is named, or where there are no others.
+    """
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        stocks = super().get_queryset(request, *args, **kwargs)
+        real = stocks.exclude(market=SYNTHETIC_MARKET)
+        is_named = any(name.startswith("market") for name in request.GET)
+        return stocks if is_named or not Stock.objects.exclude(market=SYNTHETIC_MARKET).exists() else real
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)

@@ -3,6 +3,8 @@
 from itertools import groupby
 from typing import Any
 
+from django.db.models import Count, Max
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -101,17 +103,25 @@ def _plain(value: Any) -> str:
 
 
 def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
-    """Returns the newest findings of the validation."""
+    """Returns the newest findings of the validation by day, each kind of a source's once.
+
+    A bar that is refused in every task is shown as it was found last, with the number of times.
+    """
     rows = Finding.objects.filter(market=stock.market, symbol=stock.code, adjust=adjust)
+    kinds = rows.values("day", "kind", "code", "source").annotate(newest=Max("id"), times=Count("id"))
+    times = {each["newest"]: each["times"] for each in kinds.order_by("-day", "-newest")[:MAX_ROWS]}
     return [
         {
             "day": row.day.isoformat() if row.day else formatting.EMPTY,
             "kind": finding_badge(row),
             "why": finding_sentence(row),
             "values": describe_values(row),
-            "at": formatting.timestamp(row.found_at),
+            "times": _("found %(count)s times, the last time on %(day)s")
+            % {"count": formatting.number(times[row.pk]), "day": timezone.localdate(row.found_at)}
+            if times[row.pk] > 1
+            else "",
         }
-        for row in rows.order_by("-day", "-id")[:MAX_ROWS]
+        for row in rows.filter(pk__in=times).order_by("-day", "-id")
     ]
 
 

@@ -47,6 +47,8 @@ def describe_event(event: TaskEvent) -> dict[str, Any]:
     """Returns an event for the page: when, what, by whom, through which channel, with which parameters."""
     warning = reasons.translated_warning(event.params) if event.kind == EventKind.WARNED else ""
     tone, icon = EVENT_STYLES.get(EventKind(event.kind), ("plain", "help"))
+    if event.kind == EventKind.COMPLETED and event.task.outcome:
+        tone, icon = formatting.task_style(event.task)
     return {
         "at": formatting.timestamp(event.at),
         "kind": event.get_kind_display(),

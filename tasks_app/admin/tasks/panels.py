@@ -101,6 +101,7 @@ def progress_sentence(task: CollectionTask) -> str:
         return text % {"count": formatting.number(task.total_stocks)}
     if task.planned_at is None:
         return _("No stock list was read.") if task.end_time else _("Reading the stock list …")
+    refused = ngettext(", %(count)s bar refused", ", %(count)s bars refused", task.refused_count)
     text = ngettext(
         "%(done)s of %(total)s stock (%(percent)d %%), %(failed)s failed",
         "%(done)s of %(total)s stocks (%(percent)d %%), %(failed)s failed",
@@ -111,7 +112,7 @@ def progress_sentence(task: CollectionTask) -> str:
         "total": formatting.number(task.total_stocks),
         "percent": task.progress,
         "failed": formatting.number(task.failed_count),
-    }
+    } + (refused % {"count": formatting.number(task.refused_count)} if task.refused_count else "")
 
 
 def outcome_sentence(task: CollectionTask) -> str:

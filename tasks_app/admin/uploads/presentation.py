@@ -157,7 +157,11 @@ def _with_stocks(text: str, stocks: int) -> str:
 
 def _describe_left_out(report: Report) -> list[tuple[str, str]]:
     """Returns why rows become no bars, with their numbers. They add up to the rows that are left out."""
-    counts = [(_("days without trading (suspended)"), report.suspended)]
+    counts = [
+        (_("days without trading (suspended)"), report.suspended),
+        (_("days without trading that no word calls suspended"), report.noted("untraded")),
+        (_("rows with neither prices nor a volume"), report.noted("empty")),
+    ]
     counts += [
         (_("bars that a collection refuses: %(code)s") % {"code": code}, count)
         for code, count in report.refused.items()

@@ -7,6 +7,7 @@ left out, and what is changed, is noted.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -15,16 +16,18 @@ from zoneinfo import ZoneInfo
 
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.sources.base import Bar
-from tasks_app.sources.cn_codes import split_index
+from tasks_app.sources.cn_codes import is_a_share, split_index
 from tasks_app.sources.csv_folder import identity, noise, units
 from tasks_app.sources.csv_folder.column_mapping import Mappings, header_key
 from tasks_app.sources.csv_folder.days import read_days
 from tasks_app.sources.csv_folder.derived import DerivedColumns
 from tasks_app.sources.csv_folder.headings import (
+    ENGLISH,
     NUMBERS,
     PRICES,
     REQUIRED_NUMBERS,
     YAHOO,
+    YFINANCE,
     Columns,
     find_vendor,
 )
@@ -38,7 +41,9 @@ from tasks_app.sources.csv_folder.units import Trade, Units
 SUSPENDED_STATES = {"0", "停牌", "suspended", "halted"}
 SUSPENDED_FLAGS = {"1", "1.0", "true", "yes", "y", "是", "停牌"}
 NUMBERS_READ = Bar._fields[6:12]  # no file tells what follows them
-MIN_WEEKLY_ROWS, MIN_WEEKLY_GAP = 6, 4
+SUSPENDED_WORD = "停牌"  # in place of a price
+SUSPENDED, UNTRADED, EMPTY = "suspended", "untraded", "empty"  # why a line is no bar: codes of notes
+LONG_BARS = ((3, 25), (6, 4))  # rows of monthly and weekly bars, and the days that all are apart at least
 Numbers = dict[str, list[float | None]]  # by column
 
 
@@ -64,6 +69,7 @@ class ParsedFile:
     rows: int = 0
     shares_per_volume: int = 1
     unit_known_by: str = "nothing"
+    is_named_only: bool = False  # whether only the file's name says which stock it is
     notes: list[Note] = field(default_factory=list)
     stocks: dict[Stock, ParsedStock] = field(default_factory=dict)
 
@@ -115,6 +121,10 @@ class BarParser:
         renamed = (mappings or {}).get(header_key(table.header))
         self.columns = Columns(table.header, file.adjust, table.line, renamed)
         self.vendor = find_vendor(self.columns.names, table.remarks)
+        if table.made_by == YFINANCE.name:
+            self.vendor = YFINANCE
+        elif self.vendor is ENGLISH and file.path.stem.upper().endswith(".SS"):  # which only Yahoo writes
+            self.vendor = YAHOO
         self.log = ProblemLog()
         self.notes = list(notes)
 
@@ -123,13 +133,14 @@ class BarParser:
         lines = self._read_lines()
         numbers = self._read_numbers(lines.rows)
         self.log.raise_any()
-        suspended = self._find_suspended(lines.rows, numbers)
-        traded = [at for at, is_suspended in enumerate(suspended) if not is_suspended]
-        traded.sort(key=lambda at: (lines.stocks[at], lines.days[at]))
+        order = sorted(range(len(lines.days)), key=lambda at: (lines.stocks[at], lines.days[at]))
+        absent = self._find_absent(lines, numbers, order)
+        traded = [at for at in order if at not in absent]
         values = {name: [column[at] for at in traded] for name, column in numbers.items()}
         bars, found = self._make_bars(lines.select(traded), values)
-        stocks = self._group(lines, dict(zip(traded, bars, strict=True)))
+        stocks = self._group(lines, dict(zip(traded, bars, strict=True)), absent)
         self.log.raise_any()
+        titled = any(identity.title_stock(remark, self.file.market) for remark in self.table.remarks)
         return ParsedFile(
             format=self.table.made_by or self.vendor.name,
             encoding=self.table.encoding,
@@ -137,6 +148,7 @@ class BarParser:
             rows=len(self.table.rows) + len(self.table.header_lines),
             shares_per_volume=found.shares,
             unit_known_by=found.known_by,
+            is_named_only=bool(self.file.code) and "code" not in self.columns.positions and not titled,
             notes=self.notes,
             stocks=stocks,
         )
@@ -206,19 +218,42 @@ class BarParser:
             numbers[column] = [None if isinstance(value, UnclearCell) else value for value in values]
         return numbers
 
-    def _find_suspended(self, rows: Sequence[Row], numbers: Numbers) -> list[bool]:
-        """Returns for each row whether it is a day without trading: no volume, and no prices or a word."""
-        said = [False] * len(rows)
+    def _find_absent(self, lines: Lines, numbers: Numbers, order: Sequence[int]) -> dict[int, str]:
+        """Returns the places of the lines that are no bars, with the reason.
+
+        `suspended`: a column, a word or zeros in place of the prices say so. `untraded`: the volume is zero,
+        and there are no prices, or an A-share's are all the close before: no word calls it suspended.
+        `empty`: neither prices nor a volume, as in Yahoo's gaps, which says nothing of the day.
+        `order` are the places by stock and day.
+        """
+        without = [at for at, volume in enumerate(numbers["volume"]) if not volume]
+        if not without:
+            return {}
+        said, carried = self._said_suspended(lines.rows, without), _find_carried(lines, numbers, order)
+        amounts = numbers.get("amount", [None] * len(lines.days))
+        absent: dict[int, str] = {}
+        for at in without:
+            prices = [numbers[name][at] for name in ("open", "high", "low")]
+            if at in said:
+                absent[at] = SUSPENDED
+            elif at in carried:
+                absent[at] = UNTRADED
+            elif any(prices) or amounts[at]:
+                continue
+            elif 0 in prices:
+                absent[at] = SUSPENDED if lines.stocks[at][0] == "CN" else UNTRADED
+            else:
+                absent[at] = EMPTY if numbers["volume"][at] is None else UNTRADED
+        return absent
+
+    def _said_suspended(self, rows: Sequence[Row], places: Sequence[int]) -> set[int]:
+        """Returns those of the places whose lines call the day suspended, in a column or in a word."""
+        said = {at for at in places if SUSPENDED_WORD in map(str.strip, rows[at][1])}
         for column, words in (("tradestatus", SUSPENDED_STATES), ("paused", SUSPENDED_FLAGS)):
             if column in self.columns.positions:
-                cells = self._cells(column, rows)
-                said = [is_said or cell.lower() in words for is_said, cell in zip(said, cells, strict=True)]
-        amounts = numbers.get("amount", [None] * len(rows))
-        columns = (numbers[name] for name in ("volume", "open", "high", "low"))
-        return [
-            not volume and (is_said or not (amount or opened or high or low))
-            for is_said, amount, volume, opened, high, low in zip(said, amounts, *columns, strict=True)
-        ]
+                cells = self._cells(column, [rows[at] for at in places])
+                said |= {at for at, cell in zip(places, cells, strict=True) if cell.lower() in words}
+        return said
 
     def _make_bars(self, lines: Lines, values: Numbers) -> tuple[list[Bar], Units]:
         """Returns the bars of lines in ascending order of stocks and days, in our units."""
@@ -290,10 +325,10 @@ class BarParser:
         if any(values.pop("amount")):
             self._note("amount_left_out", column=self.columns.heading("amount").text)
 
-    def _group(self, lines: Lines, bars: dict[int, Bar]) -> dict[Stock, ParsedStock]:
+    def _group(self, lines: Lines, bars: dict[int, Bar], absent: dict[int, str]) -> dict[Stock, ParsedStock]:
         """Returns the bars and suspended days by stock. A day may be there twice only in the same words.
 
-        `bars` are those of lines that are not suspended, by their place.
+        `bars` are by their place, as are the reasons of the lines that are none.
         """
         seen: dict[tuple[Stock, date], int] = {}  # the place of its first line
         repeated = 0
@@ -307,29 +342,56 @@ class BarParser:
             else:
                 self.log.add("day_twice", line, day=day.isoformat(), other=other)
         stocks: dict[Stock, ParsedStock] = {}
+        days: dict[Stock, list[date]] = {}
+        counts: Counter[str] = Counter()
         for (stock, day), at in sorted(seen.items()):
             parsed = stocks.setdefault(stock, ParsedStock())
-            if (bar := bars.get(at)) is None:
+            days.setdefault(stock, []).append(day)
+            if (reason := absent.get(at)) is None:
+                parsed.bars.append(bars[at])
+                continue
+            counts[reason] += 1
+            if reason == SUSPENDED:
                 parsed.suspended.append(day)
-            else:
-                parsed.bars.append(bar)
         if repeated:
             self._note("repeated", count=repeated)
-        if suspended := sum(len(parsed.suspended) for parsed in stocks.values()):
-            self._note("suspended", count=suspended)
-        for parsed in stocks.values():
-            _check_daily(parsed)
+        for reason in sorted(counts):
+            self._note(reason, count=counts[reason])
+        for of_stock in days.values():
+            _check_daily(of_stock)
         return stocks
 
     def _note(self, code: str, **values: object) -> None:
         self.notes.append(Note(code, values))
 
 
-def _check_daily(stock: ParsedStock) -> None:
+def _find_carried(lines: Lines, numbers: Numbers, order: Sequence[int]) -> set[int]:
+    """Returns the lines of A-shares without volume and amount whose prices are all the close before.
+
+    An A-share that is not suspended trades every day, and BaoStock carries the close on over days without
+    trade. B shares, funds and other markets have such days, on which the prices are true.
+    """
+    unknown: list[float | None] = [None] * len(lines.days)
+    amounts, given = (numbers.get(name, unknown) for name in ("amount", "prev_close"))
+    carried: set[int] = set()
+    before: dict[Stock, float | None] = {}
+    for at in order:
+        stock = lines.stocks[at]
+        opened, high, low, close = (numbers[name][at] for name in PRICES)
+        known = [price for price in (before.get(stock), given[at]) if price]
+        if stock[0] == "CN" and is_a_share(stock[1]) and close and numbers["volume"][at] == 0:
+            is_flat = all(price and math.isclose(price, close) for price in (opened, high, low))
+            is_known = not known or any(math.isclose(price, close) for price in known)
+            if is_flat and is_known and not amounts[at]:
+                carried.add(at)
+        before[stock] = close or before.get(stock)
+    return carried
+
+
+def _check_daily(days: Sequence[date]) -> None:
     """Raises `UnreadableFile` for weekly or monthly bars, of which no two are on consecutive sessions."""
-    days = sorted([*(bar.day for bar in stock.bars), *stock.suspended])
     gap = min(((later - day).days for day, later in pairwise(days)), default=0)
-    if len(days) >= MIN_WEEKLY_ROWS and gap >= MIN_WEEKLY_GAP:
+    if any(len(days) >= rows and gap >= least for rows, least in LONG_BARS):
         raise file_error("weekly", days=gap)
 
 

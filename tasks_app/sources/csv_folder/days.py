@@ -21,7 +21,7 @@ MONTH_DAY = re.compile(
 )
 YEAR_MONTH_NAME = re.compile(r"(\d{4})[-/. ]([a-z]{3,9})[-/. ](\d{1,2})(?!\d)", re.I | re.ASCII)
 _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?"
-WEEKDAY = re.compile(rf"[\s,(（]*(?:(?:周|星期)?[一二三四五六日天]|{_WEEKDAY})[)）.]?", re.I)
+WEEKDAY = re.compile(rf"[\s,，(（]*(?:(?:周|星期)?[一二三四五六日天]|{_WEEKDAY})[)）.]?", re.I)
 WEEKDAY_FIRST = re.compile(rf"{_WEEKDAY}[,.]?\s+", re.I)
 TIME = re.compile(
     r"(?:\s*T\s*|\s+)(\d{1,2}):?(\d{2})(?::?(\d{2})(?:[.,](\d+))?)?\s*(am|pm|上午|下午)?\s*"

@@ -15,7 +15,7 @@ COLUMN_NAMES = {
     "day": (
         "日期", "交易日期", "交易日", "date", "day", "tradedate", "tradingdate", "tradingday", "trddt",
         "datetime", "交易时间", "时间", "timestamp", "candlebegintime", "tradetime", "time",
-        "eob", "bob", "t",
+        "eob", "bob", "t", "tradedt", "日",
     ),
     "open": (
         "开盘", "开盘价", "今开", "今开盘", "开", "开市价", "開盤價", "開市價",
@@ -25,11 +25,11 @@ COLUMN_NAMES = {
     "low": ("最低", "最低价", "低", "最低價", "low", "lowprice", "lowpx", "loprc", "l"),
     "close": (
         "收盘", "收盘价", "收", "收市价", "收盤價", "收市價",
-        "close", "closeprice", "closepx", "close/last", "clsprc", "c",
+        "close", "closeprice", "closepx", "close/last", "clsprc", "c", "price", "last",
     ),
     "volume": (
         "成交量", "总成交量", "成交股数", "成交数量", "交易量", "总手", "成交股數",
-        "volume", "vol", "totalvolume", "tradevolume", "tradingvolume", "dnshrtrd", "v",
+        "volume", "vol", "totalvolume", "tradevolume", "tradingvolume", "dnshrtrd", "v", "量",
     ),
     "prev_close": (
         "昨收", "昨收价", "昨收盘", "昨日收盘", "前收", "前收盘", "前收盘价", "preclose", "prevclose",
@@ -38,11 +38,13 @@ COLUMN_NAMES = {
     "amount": (
         "成交额", "成交金额", "总成交额", "成交总额", "总金额", "金额", "交易额", "成交額", "成交金額",
         "amount", "amt", "money", "totalturnover", "tradevalue", "tradingvalue", "turnovervalue", "dnvaltrd",
+        "额",
     ),
     "amplitude": ("振幅", "amplitude"),
     "change": ("涨跌额", "涨跌", "change", "pricechange"),
     "change_pct": (
-        "涨跌幅", "涨幅", "pctchg", "pctchange", "changepct", "changepercent", "change%", "pchange",
+        "涨跌幅", "涨幅", "pctchg", "pctchange", "changepct", "changepercent", "change%", "pchange", "%chg",
+        "%change",
     ),
     "turnover": ("换手率", "换手", "turn", "turnoverrate", "turnover"),
     "outstanding": ("outstandingshare", "流通股本", "流通股"),
@@ -64,6 +66,8 @@ REQUIRED_NUMBERS = (*PRICES, "volume")
 NUMBERS = (*REQUIRED_NUMBERS, "prev_close", "amount", "amplitude", "change", "change_pct", "turnover")
 PERCENTAGES = ("amplitude", "change_pct", "turnover")
 SEVERAL_ALLOWED = ("day", "code", "tradestatus", "paused", "market", "exchange", "period", "outstanding")
+WEAK = ("price", "last")  # closes at investing.com and Barchart, unless another column is the close
+WIND = re.compile("s(?:dq|info)")  # S_DQ_OPEN, S_INFO_WINDCODE
 PANDAS_INDEX = ("", "unnamed:0")  # how pandas heads a column without a name, and reads it again
 TIMES = ("time", "时间", "交易时间")  # of the day, where another column has the date
 
@@ -118,12 +122,16 @@ def parse_heading(text: str) -> Heading:
     elif name.endswith("%") and name not in COLUMN_OF_NAME:
         name, unit = name[:-1], "%"
     name = re.sub(r"[\s_.\-]", "", name)
-    column = COLUMN_OF_NAME.get(name, "")
+    column = COLUMN_OF_NAME.get(_without_wind(name), "")
     if column == "change" and unit in PERCENT:
         column = "change_pct"
     elif column == "turnover" and unit in MONEY:
         column = "amount"
     return Heading(text.strip(), name, column, unit, adjust)
+
+
+def _without_wind(name: str) -> str:
+    return name[prefix.end() :] if (prefix := WIND.match(name)) else name
 
 
 def _parse_renamed(text: str, renamed: Mapping[str, str]) -> Heading:
@@ -208,9 +216,10 @@ class Columns:
         known = self.headings[first]
         if known.adjust != heading.adjust:  # open and open_qfq, of which the second is the one to read
             self.positions[column] = position if heading.adjust is not None else first
-        elif column in SEVERAL_ALLOWED:
-            names = COLUMN_NAMES[column]
-            self.positions[column] = min(first, position, key=lambda at: names.index(self.headings[at].name))
+        elif column in SEVERAL_ALLOWED or {known.name, heading.name} & {*WEAK}:
+            names = [_without_wind(self.headings[at].name) for at in (first, position)]
+            ranks = [COLUMN_NAMES[column].index(name) for name in names]
+            self.positions[column] = position if ranks[1] < ranks[0] else first
         else:
             both = f"{known.text}, {heading.text}"
             raise file_error("column_twice", self.line, column=column, columns=both)
@@ -253,6 +262,8 @@ BAOSTOCK = Vendor("BaoStock", 1, 1, DERIVED)
 TUSHARE = Vendor("Tushare", LOT, 1000, ("change", "change_pct"))
 OLD_TUSHARE = Vendor("Tushare (old)", LOT, None, ("change", "change_pct", "turnover"))
 YAHOO = Vendor("Yahoo", 1)
+YFINANCE = Vendor("yfinance", 1)
+WIND_TABLE = Vendor("Wind", LOT, 1000, ("change", "change_pct"))
 SINA = Vendor("AKShare (Sina)", 1, 1)
 NETEASE = Vendor("NetEase", 1, 1, ("change", "change_pct", "turnover"))
 TDX = Vendor("通达信", 1, 1)
@@ -273,6 +284,8 @@ def find_vendor(names: set[str], remarks: Iterable[str]) -> Vendor:
         (BAOSTOCK, {"preclose", "turn", "pctchg"}),
         (NETEASE, {"前收盘", "收盘价", "成交金额", "涨跌额"}),
         (SINA, {"outstandingshare", "turnover"}),
+        (WIND_TABLE, {"sdqopen", "sdqclose", "sdqvolume"}),
+        (YFINANCE, {"date", "open", "high", "low", "close", "volume", "dividends", "stocksplits"}),
         (YAHOO, {"date", "open", "high", "low", "close", "adjclose", "volume"}),
     )
     for vendor, signature in signatures:

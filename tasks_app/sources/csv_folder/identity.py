@@ -28,12 +28,12 @@ def check_remarks(file: QuoteFile, table: QuoteTable) -> None:
             raise file_error("other_adjustment", value=adjust, expected=file.adjust)
         if period := next((word for word in OTHER_PERIODS if word in remark), None):
             raise file_error("not_daily", value=period)
-        titled = _title_stock(remark, file.market)
+        titled = title_stock(remark, file.market)
         if titled and file.code and titled != (file.market, file.code):
             raise file_error("other_code", value=titled[1], expected=file.code)
 
 
-def _title_stock(remark: str, market: str) -> Stock | None:
+def title_stock(remark: str, market: str) -> Stock | None:
     """Returns the market and code with which a title begins, such as "600000 浦发银行 日线 不复权"."""
     word = next(iter(remark.split()), "")
     try:
@@ -67,10 +67,11 @@ class RowIdentity:
         """
         own = (self.file.market, self.file.code)
         if "code" not in self.columns.positions:
-            titles = (_title_stock(remark, self.file.market) for remark in remarks)
+            titles = (title_stock(remark, self.file.market) for remark in remarks)
             titled = own if self.file.code else next(filter(None, titles), None)
             if not titled:
-                raise file_error("not_quotes")
+                word = self.file.word
+                raise file_error("name_is_word", value=word) if word else file_error("not_quotes")
             return [titled] * len(self.rows)
         words = zip(*map(self._cells_or_blank, ("code", "market", "exchange")), strict=True)
         found: dict[tuple[str, ...], Stock | Problem] = {}

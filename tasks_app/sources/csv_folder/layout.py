@@ -20,6 +20,23 @@ from tasks_app.sources.csv_folder.problems import Problem, UnreadableFile, file_
 MEMBER_SUFFIXES = (".csv", ".txt", ".tsv", ".xls", ".xlsx", ".day")  # of files within an archive
 SUFFIXES = (*MEMBER_SUFFIXES, ".parquet", ".zip")
 ARCHIVES = (".parquet", ".zip")  # of many stocks, unless the name is one's
+# Names of files that people give without meaning a stock of the US; DATA.US.csv is one of the stock DATA.
+WORDS = frozenset({
+    "BARS", "CHART", "CN", "CODES", "CSV", "DAILY", "DATA", "DL", "DUMP", "FILE", "FILES", "FINAL",
+    "HIST", "HK", "INDEX", "INPUT", "KLINE", "LIST", "MONTH", "NAMES", "OHLC", "OHLCV", "PRICE",
+    "QUOTE", "SHEET", "STOCK", "TABLE", "TEMP", "TEST", "TICK", "TMP", "TODAY", "TRADE", "US",
+    "USA", "WEEK",
+})  # fmt: skip
+COPY = re.compile(
+    r"\s*\(\d{1,2}\)|\s*[-_ ]\s*(?:copy|副本)(?:\s*\(\d+\))?", re.IGNORECASE
+)  # as browsers save
+# The code beside a stock's Chinese name; not an index's (中证全指), nor the title of other periods (周线).
+_CHINESE = r"[\u4e00-\u9fff]"
+_NAMED_CODE = re.compile(
+    rf"(?=.*{_CHINESE})(?!.*(?:指|债|分钟|分时|[周月季年]线))[^\d]*?"
+    r"(?P<code>(?:(?<![a-z])(?:sh|sz|bj)[.#_]?)?\d{6}(?:[.](?:sh|sz|bj|ss|xshg|xshe))?)(?![a-z\d])[^\d]*",
+    re.IGNORECASE | re.ASCII,
+)
 PARTITION = re.compile(r"[^=]+=.*", re.DOTALL)  # a folder of one value of a column: year=2024
 FOLDER_ADJUSTS = {**{adjust: adjust for adjust in ADJUSTS if adjust}, "前复权": "qfq", "后复权": "hfq"}
 
@@ -29,7 +46,7 @@ class QuoteFile:
     """The file of one stock under one adjustment; `others` are further files of the same.
 
     In a file of several stocks (`Layout.shared`) the code is "", and so is the market unless its folder
-    tells.
+    tells. `word` is the name if that could be a ticker, but is probably none.
     """
 
     path: Path
@@ -37,6 +54,7 @@ class QuoteFile:
     adjust: str
     code: str = ""
     others: tuple["QuoteFile", ...] = ()
+    word: str = ""
 
     @property
     def exchange(self) -> str:
@@ -151,6 +169,9 @@ def identify(path: Path, market: str, adjust: str) -> QuoteFile:
     stem, adjust = _named_adjust(path, adjust)
     if path.suffix.lower() == ".zip":  # the names of its files say whose they are
         return QuoteFile(path, market, adjust)
+    stem = _written_code(stem)
+    if stem.upper() in WORDS:
+        return QuoteFile(path, market, adjust, word=stem)
     try:
         file_market, code = parse_code(stem, market)
     except UnreadableFile as error:
@@ -160,6 +181,15 @@ def identify(path: Path, market: str, adjust: str) -> QuoteFile:
     if path.suffix.lower() == ".day" and file_market == "CN" and split_index(code):
         raise file_error("day_file_kind", value=code)  # a list must not name what can't be read
     return QuoteFile(path, file_market, adjust, code)
+
+
+def _written_code(stem: str) -> str:
+    """Returns the part of a name that may be a code: of 600519_贵州茅台, 贵州茅台(600519) and AAPL (1)."""
+    if copied := re.fullmatch(rf"(.+?)(?:{COPY.pattern})", stem, re.IGNORECASE):
+        stem = copied[1]
+    found = _NAMED_CODE.fullmatch(stem)
+    is_month = found and found["code"].startswith("20")  # 行情_200401 is no B share
+    return found["code"] if found and not is_month else stem
 
 
 def _named_adjust(path: Path, adjust: str) -> tuple[str, str]:

@@ -68,6 +68,9 @@ TEMPLATES = {
         "“%(value)s” in the column %(column)s is no stock's code, nor is any other there"
     ),
     "no_header": gettext_noop("the file is empty"),
+    "name_is_word": gettext_noop(
+        "“%(value)s” is a word rather than a stock's code; if it is one, name the file %(value)s.US"
+    ),
     "not_a_code": gettext_noop("the name contains no stock code of any market"),
     "not_a_day": gettext_noop(
         "“%(value)s” in the column %(column)s is not a date; dates are read as 2024-01-31, 2024/1/31,"
@@ -121,10 +124,12 @@ TEMPLATES = {
 
 # What is left out of a file that is read, or changed in it.
 NOTE_TEMPLATES = {
+    "code_by_name": gettext_noop("nothing but the file's name says which stock it is: %(count)d"),
     "amount_left_out": gettext_noop("the unit of the column %(column)s is unknown; its values are left out"),
     "maybe_adjusted": gettext_noop(
         "yfinance adjusts prices for dividends unless it is told otherwise (auto_adjust=False)"
     ),
+    "empty": gettext_noop("lines left out because they have neither prices nor a volume: %(count)d"),
     "left_out": gettext_noop("files left out of the archive: %(count)d, such as %(names)s: %(reason)s"),
     "maybe_split_adjusted": gettext_noop(
         "Yahoo adjusts all prices for splits; a file of Yahoo's belongs into a folder named split"
@@ -142,6 +147,9 @@ NOTE_TEMPLATES = {
     ),
     "unproven": gettext_noop(
         "nothing tells whether the column %(column)s is in percent; its values are left out"
+    ),
+    "untraded": gettext_noop(
+        "lines left out because nothing was traded, though no word calls the days suspended: %(count)d"
     ),
     "volume_overflow": gettext_noop(
         "days on which more was traded than a .day file can count; these bars are refused: %(count)d"

@@ -16,7 +16,7 @@ from tasks_app.sources.csv_folder.layout import QuoteFile
 from tasks_app.sources.csv_folder.problems import Note, Problem, UnreadableFile
 
 MAX_TOTAL_BYTES = 32 * 2**20  # of all these files, which take about three times as much memory
-NOT_QUOTES = ("not_quotes", "no_header", "column_missing", "no_stocks")
+NOT_QUOTES = ("not_quotes", "name_is_word", "no_header", "column_missing", "no_stocks")
 TOLD = ("other_codes",)  # notes on what a file has for none of the stocks
 WIDTH = len(Bar._fields) - 3  # no file tells the last three
 

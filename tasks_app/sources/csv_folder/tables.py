@@ -23,6 +23,7 @@ MAX_BYTES = 16 * 2**20  # a stock's whole history is a tenth of that
 MAX_UNPACKED_BYTES = 16 * MAX_BYTES
 MAX_WORKBOOK_BYTES = 4 * MAX_BYTES  # unpacked; in memory it is several times as much
 DELIMITERS = ",;\t|"
+SPACES = " "  # any number of them
 MAX_HEADER_LINE = 20
 MIN_KNOWN = 3  # columns of ours that make a line a header
 OLE = b"\xd0\xcf\x11\xe0"  # how the workbooks of old Excel begin
@@ -127,6 +128,10 @@ def _decode(content: bytes) -> tuple[str, str]:
 
 
 def _csv_rows(text: str, delimiter: str, lines_before: int = 0) -> Iterator[Row]:
+    if delimiter == SPACES:
+        lines = enumerate(text.splitlines(), lines_before + 1)
+        yield from ((number, fields) for number, line in lines if (fields := line.split()))
+        return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for fields in reader:
@@ -148,6 +153,8 @@ def _find_header(lines: Sequence[str]) -> tuple[int, str]:
                     best = (known, place, delimiter)
                 if known >= len(REQUIRED_NUMBERS) + 1:
                     return place, delimiter
+        if count_known(line.split()) > len(REQUIRED_NUMBERS):
+            return place, SPACES
     return best[1], best[2]
 
 
@@ -155,9 +162,10 @@ def _row_delimiter(body: str, width: int, delimiter: str) -> str:
     """Returns what separates the fields of the rows: the header's mark, unless only another fits."""
     first = next((line for line in body.splitlines()[:5] if line.strip()), "")
     widths = {mark: len(next(csv.reader([first], delimiter=mark), [])) for mark in DELIMITERS}
+    widths[SPACES] = len(first.split())
     if widths[delimiter] == width:
         return delimiter
-    return next((mark for mark in DELIMITERS if widths[mark] == width), delimiter)
+    return next((mark for mark in widths if widths[mark] == width), delimiter)
 
 
 def _make_table(table: QuoteTable) -> QuoteTable:
@@ -173,14 +181,16 @@ def _make_table(table: QuoteTable) -> QuoteTable:
 
 
 def _join_levels(table: QuoteTable) -> None:
-    """Makes one line of headings of yfinance's three: kinds of price, tickers, and the index's name.
+    """Makes one line of headings of yfinance's three: kinds of price, tickers, and the index's name, if any.
 
     With several tickers, a row becomes one row per ticker that has values, with a column of tickers.
     """
     rows = table.rows[:2]
     tickers = _level_above(table) or next((fields for _, fields in rows if _is_ticker_level(fields)), None)
     index = next((fields for _, fields in rows if _is_index_level(fields)), None)
-    if tickers is None or index is None or len(tickers) != len(table.header):
+    if tickers is None or len(tickers) != len(table.header):
+        return
+    if index is None and not tickers[0].strip().lower().startswith("ticker"):
         return
     body = [row for row in table.rows if row[1] is not tickers and row[1] is not index]
     names = list(dict.fromkeys(ticker.strip() for ticker in tickers[1:]))
@@ -189,7 +199,7 @@ def _join_levels(table: QuoteTable) -> None:
         for name in names
     }
     kinds = list(dict.fromkeys(table.header[1:]))
-    table.header = [index[0], *kinds, "Ticker"]
+    table.header = [index[0] if index else "Date", *kinds, "Ticker"]
     table.rows = []
     for line, fields in body:
         for name in names:
