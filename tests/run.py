@@ -49,7 +49,7 @@ ON_ANY_DATABASE = (
 )
 # More in sum than two cores, because tests of real processes wait most of the time. Not more than keep the
 # cores busy, because each begins with seconds of imports.
-WORKERS = {"SQLite": "3", "PostgreSQL": "2"}
+WORKERS = {"SQLite": "2", "PostgreSQL": "2"}
 
 
 def suite(name: str, url: str, migrated: str, arguments: list[str], out: IO[str], **extra: str) -> int:
