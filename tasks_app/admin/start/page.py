@@ -130,7 +130,8 @@ def describe_limits(limits: Limits) -> str:
     """Returns how many requests the source is sent at most, in words; "" for no limit."""
     parts = []
     if limits.rate >= 1:
-        parts.append(_("%(count)s requests per second") % {"count": f"{limits.rate:g}"})
+        text = ngettext("%(count)s request per second", "%(count)s requests per second", round(limits.rate))
+        parts.append(text % {"count": f"{limits.rate:g}"})
     elif limits.rate:
         parts.append(_("1 request every %(seconds)s s") % {"seconds": f"{1 / limits.rate:g}"})
     if limits.per_minute:
