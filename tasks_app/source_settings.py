@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 PREFIX = "COLLECTOR_"
 MASK = "********"
+UNREADABLE = "\0unreadable"  # stands for a stored text that can't be decrypted, in place of any default
 SHORTEST_SECRET = 6  # characters: a shorter one could not be masked without mangling ordinary words
 BOOLEANS = {
     "1": True,
@@ -184,6 +185,10 @@ def read(
                 raise MissingSetting(source.name, variable)
             values[setting.name] = setting.default
             continue
+        if text == UNREADABLE:
+            raise InvalidSetting(
+                f"{variable}: the stored value was encrypted with another DJANGO_SECRET_KEY: enter it again."
+            )
         if setting.secret:
             remember_secret(text)
         try:

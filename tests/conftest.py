@@ -1,6 +1,7 @@
 """Fixtures and settings of every test."""
 
 import gc
+import math
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -50,6 +51,14 @@ def language() -> Iterator[None]:
     """Starts every test in English: a request's language stays with its thread, which tests share."""
     with translation.override("en"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_permits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts a permit however late the request is: a busy machine is no reason for another one."""
+    from tasks_app.sources import base
+
+    monkeypatch.setattr(base, "FRESH_SECONDS", math.inf)
 
 
 @pytest.fixture(scope="session")

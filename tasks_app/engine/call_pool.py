@@ -112,18 +112,26 @@ class CallPool(Generic[Key]):
         threading.Thread(target=self._run, args=(call, function, since, until), daemon=True).start()
 
     def next(self, wait: float) -> Call[Key] | None:
-        """Returns a call that has ended, waiting up to `wait` seconds for one; None if none did."""
+        """Returns a call that has ended, waiting up to `wait` seconds for one; None if none did.
+
+        Calls that take permits meanwhile do not make it wait any longer: the caller has heartbeats to send.
+        """
         if overdue := self._abandon_overdue():
             return overdue
+        left, ends_at = max(wait, 0.0), time.monotonic() + max(wait, 0.0)
         try:
             while True:
-                entry = self._ended.get(timeout=max(wait, 0.0))
-                if isinstance(entry, PermitRequest):
-                    self._reply(entry)
-                elif self._open.pop(id(entry), None):
-                    return entry
+                entry = self._ended.get(timeout=left)
+                if not isinstance(entry, PermitRequest):
+                    if self._open.pop(id(entry), None):
+                        return entry
+                    continue
+                self._reply(entry)
+                if (left := ends_at - time.monotonic()) <= 0:
+                    break
         except Empty:
-            return self._take_unqueued() or self._abandon_overdue()
+            pass
+        return self._take_unqueued() or self._abandon_overdue()
 
     def recall(self) -> list[Key]:
         """Removes the calls that have not begun, so that they never will. Returns their keys."""
@@ -149,6 +157,7 @@ class CallPool(Generic[Key]):
             if call.began is None or call.ended or call.waits:
                 continue
             if time.monotonic() - call.began > self.timeout:
+                call.recalled.set()  # it gets no further permit
                 del self._open[id(call)]
                 self.abandoned += 1
                 error = Transient(stored_reason("timeout", seconds=self.timeout), code="timeout")

@@ -63,10 +63,10 @@ def texts() -> Mapping[str, Mapping[str, str]]:
     if time.monotonic() - _Snapshot.read_at > FRESH_SECONDS:
         found: dict[str, dict[str, str]] = {}
         for row in SourceSetting.objects.order_by("source", "name"):
-            text, _problem = _decrypt(row)
-            if text:
+            text, problem = _decrypt(row)
+            if text or problem:
                 variable = source_settings.variable_of(row.source, row.name)
-                found.setdefault(row.source, {})[variable] = text
+                found.setdefault(row.source, {})[variable] = source_settings.UNREADABLE if problem else text
         _Snapshot.texts, _Snapshot.read_at = found, time.monotonic()
     return _Snapshot.texts
 

@@ -1,5 +1,7 @@
 """The source contract: requests, bars, stock lists, errors and limits. It is public API."""
 
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -329,7 +331,9 @@ class SessionSource(Protocol):
         """
 
 
+FRESH_SECONDS = 0.25  # for which the permit of a call's first request counts
 _permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
+_granted_at: ContextVar[float] = ContextVar("granted_at", default=math.inf)
 
 
 def take_permit(cost: int = 1) -> None:
@@ -348,11 +352,21 @@ def take_permit(cost: int = 1) -> None:
 @contextmanager
 def granting_permits(take: Callable[[int], None]) -> Iterator[None]:
     """Makes `take` what `take_permit` calls in this thread."""
-    token = _permit.set(take)
+    token, began = _permit.set(take), _granted_at.set(time.monotonic())
     try:
         yield
     finally:
         _permit.reset(token)
+        _granted_at.reset(began)
+
+
+def is_permit_fresh() -> bool:
+    """Whether the engine's permit still counts for this call's first request; always outside the engine.
+
+    A client that is imported by its first call sends it a second late or more: the next request, whose permit
+    is for its own time, would follow too soon.
+    """
+    return time.monotonic() - _granted_at.get() <= FRESH_SECONDS
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import requests
 from requests import sessions
 from requests.adapters import HTTPAdapter
 
-from tasks_app.sources.base import Permanent, SourceError, Transient, take_permit
+from tasks_app.sources.base import Permanent, SourceError, Transient, is_permit_fresh, take_permit
 
 MIN_SECONDS = 0.05
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}
@@ -51,11 +51,11 @@ class CallScope:
         return max(self.deadline - time.monotonic(), MIN_SECONDS)
 
     def begin_request(self, timeout: Any) -> float:
-        """Takes a permit, but for the first request: the engine took that one. Waiting costs no time.
+        """Takes a permit, but for a first request in time: the engine took that one. Waiting costs no time.
 
         Returns the timeout of the request, given the client's.
         """
-        if self.sent:
+        if self.sent or not is_permit_fresh():
             began = time.monotonic()
             take_permit()
             self.waited += time.monotonic() - began

@@ -285,6 +285,16 @@ def test_further_requests_of_a_call_wait_for_their_permits_beyond_its_timeout(cl
     assert (call.seconds, calls.abandoned) == (0.0, 0)
 
 
+def test_permits_of_a_call_do_not_keep_the_caller_waiting(clock):
+    """It has heartbeats to send, cancels to notice and late calls to abandon."""
+    calls, times = CallPool(500.0), []
+    calls.submit("list", paged(times, clock, pages=40), reserve=spaced(clock, 0.3))
+    for _ in range(3):
+        start = clock.monotonic()
+        assert calls.next(1.0) is None
+        assert clock.monotonic() - start <= 1.5
+
+
 def test_call_that_hangs_after_its_permit_is_abandoned(clock, held):
     def fetch():
         take_permit()

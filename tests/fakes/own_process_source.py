@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import ClassVar, Self
 
 from tasks_app.conf import Conf
@@ -52,6 +53,9 @@ class OwnProcessSource:
             case "pages":
                 take_permit()
                 take_permit(2)
+            case code if code.startswith("mark:"):
+                take_permit()
+                Path(code.removeprefix("mark:")).touch()
             case "odd":
                 raise Oddity
             case "bug":

@@ -112,6 +112,17 @@ def test_value_of_another_secret_key_counts_as_missing_and_says_so(stored, setti
     assert "another DJANGO_SECRET_KEY" in status().problem
 
 
+def test_limits_of_another_secret_key_do_not_open_the_source(stored, settings):
+    """The default would be no limit at all, or another address: the source can't be used instead."""
+    stored(SECRET)
+    stored("0.5", "rate")
+    settings.SECRET_KEY = "another key"
+    source_settings.forget_texts()
+    assert "another DJANGO_SECRET_KEY" in registry.why_unusable("first", settings.COLLECTOR)
+    settings.COLLECTOR = replace(settings.COLLECTOR, environment=(("COLLECTOR_FIRST_TOKEN", SECRET),))
+    assert "COLLECTOR_FIRST_RATE" in registry.why_unusable("first", settings.COLLECTOR)
+
+
 def test_former_secret_key_still_reads_the_value(stored, settings):
     stored(SECRET)
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]

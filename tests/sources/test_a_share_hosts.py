@@ -1,5 +1,6 @@
 """Tencent and Sina through AKShare's real functions, unpatched, against fake servers of theirs."""
 
+import math
 from datetime import date
 
 import pytest
@@ -78,6 +79,18 @@ def test_turnover_is_in_percent(vendor):
 def test_amounts_prove_the_unit_of_volumes(ratio, lot):
     rows = [(None, 10.0, 10.0, 10.0, 10.0, 1000.0, 10_000.0 * ratio, 0.5)] * 3
     assert shares_in_a_volume(rows, "Tencent") == lot
+
+
+@pytest.mark.parametrize("amount", [0.0, math.nan])
+def test_volumes_without_amounts_prove_no_unit(amount):
+    traded, untraded = (
+        ("2024-05-06", 10.0, 10.5, 9.9, 10.2, 5000.0, amount, None),
+        ("2024-05-06", 10.0, 10.5, 9.9, 10.2, 0.0, 0.0, None),
+    )
+    assert shares_in_a_volume([untraded], "Sina") == 1.0
+    with pytest.raises(Permanent) as caught:
+        shares_in_a_volume([untraded, traded], "Sina")
+    assert caught.value.code == "units_changed"
 
 
 def test_volumes_in_no_known_unit_are_refused(vendor):

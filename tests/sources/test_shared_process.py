@@ -1,6 +1,8 @@
 """Sources whose requests are made in a process that the machine shares, and that process."""
 
 import os
+import pickle
+import socket
 import stat
 from dataclasses import dataclass, replace
 
@@ -12,6 +14,8 @@ from tasks_app.sources.base import Permanent, Request, SourceError, Transient, g
 from tasks_app.sources.shared_process import handle
 from tasks_app.sources.shared_process.handle import runtime_folder
 from tasks_app.sources.shared_process.remote_source import make_remote
+from tasks_app.sources.shared_process.server import LENGTH
+from tasks_app.sources.shared_process.source_main import SourceCall
 from tests.fakes.clock import Clock
 from tests.fakes.own_process_source import DAY, OwnProcessSource
 from tools.worker_machine import eventually
@@ -103,6 +107,22 @@ def test_permits_are_taken_in_the_callers_thread(make):
     with granting_permits(taken.append):
         fetch(source, "pages")
     assert taken == [1, 2]
+
+
+def test_request_of_a_caller_that_is_gone_is_not_sent(make, tmp_path):
+    """It was killed while it waited for a permit: the process ends instead of going on without one."""
+    source, mark = make(), tmp_path / "sent"
+    pid, _ = listed(source)
+    request = Request("CN", f"mark:{mark}", DAY, DAY)
+    call = SourceCall(OwnProcessSource.__module__, "OwnProcessSource", "own", CONF, "fetch", (request,))
+    packed = pickle.dumps(call)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.connect(str(runtime_folder() / f"{source.process._name}.sock"))
+        caller.recv(LENGTH.size, socket.MSG_WAITALL)  # the process id
+        caller.sendall(LENGTH.pack(len(packed)) + packed)
+        assert caller.recv(LENGTH.size, socket.MSG_WAITALL)  # it asks for a permit
+    eventually(lambda: has_ended(pid), 60)
+    assert not mark.exists()
 
 
 def test_dead_process_fails_its_request_alone(make):

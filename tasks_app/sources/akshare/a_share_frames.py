@@ -39,6 +39,9 @@ def parse_bars(frame: Any, vendor: str) -> list[Bar]:
 def shares_in_a_volume(rows: Sequence[Sequence[Any]], vendor: str) -> float:
     """Returns what to multiply volumes by: 1, 100, or 0.01 where the client took shares for lots."""
     traded = [(volume, amount, close) for *_, close, volume, amount, _ in rows if volume > 0 and amount > 0]
+    if not traded and any(volume > 0 for *_, volume, _amount, _ in rows):
+        text = f"{vendor} sent volumes without amounts, so nothing proves their unit."
+        raise Permanent(text, code="units_changed")
     if not traded:
         return 1.0
     ratio = median(amount / volume / close for volume, amount, close in traded)

@@ -15,6 +15,7 @@ METHODS = (
     "symbols",
     "symbols_adjusted",
     "fetch",
+    "fetch_many",
     "fetch_day",
     "fetch_factors",
     "fetch_actions",

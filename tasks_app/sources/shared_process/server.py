@@ -85,9 +85,7 @@ class Server:
     def _serve_one(self, connection: socket.socket) -> None:
         """Reads and answers one request, or forgets a caller that has disconnected."""
         try:
-            if (request := _receive(connection)) is None:
-                self._forget(connection)
-                return
+            request = _receive(connection)
             self._busy = self._last = connection
             with granting_permits(self._take_permit):
                 response = self._handle(request)
@@ -101,8 +99,11 @@ class Server:
         caller = self._busy
         assert caller  # noqa: S101 - a request is in progress
         self._waits = True
-        _send(caller, Message(PERMIT, cost))
-        refusal = _receive(caller)  # this process ends if the caller does
+        try:
+            _send(caller, Message(PERMIT, cost))
+            refusal = _receive(caller)
+        except ConnectionError:  # the caller is gone, and nobody may send the request
+            os._exit(0)
         self._waits = False
         if refusal is not None:
             message, code, retry_after = refusal
@@ -143,9 +144,9 @@ def run(server: Server) -> None:
 
 
 def _receive(connection: socket.socket) -> Any:
-    """Returns the next request; None when the caller has disconnected."""
-    if not (head := connection.recv(LENGTH.size, socket.MSG_WAITALL)):
-        return None
+    """Returns what the caller has sent. Raises `ConnectionError` when it has disconnected."""
+    if len(head := connection.recv(LENGTH.size, socket.MSG_WAITALL)) < LENGTH.size:
+        raise ConnectionError("the caller has disconnected")
     (length,) = LENGTH.unpack(head)
     return pickle.loads(connection.recv(length, socket.MSG_WAITALL))  # noqa: S301 - from this user's process
 
