@@ -25,8 +25,8 @@ CHANGED = f"({OLD}) IS DISTINCT FROM ({EXCLUDED})"
 UPSERT = f"ON CONFLICT ({KEY}) DO UPDATE SET {NEW} WHERE {CHANGED}"
 STAGING = """CREATE TEMPORARY TABLE bare_bar (day date, open float8, high float8, low float8, close float8,
     volume int8, prev_close float8, amount float8, amplitude float8, change float8, change_pct float8,
-    turnover float8) ON COMMIT DELETE ROWS"""
-TYPES = ["date", "float8", "float8", "float8", "float8", "int8", *["float8"] * 6]
+    turnover float8, is_st bool, limit_up float8, limit_down float8) ON COMMIT DELETE ROWS"""
+TYPES = ["date", *["float8"] * 4, "int8", *["float8"] * 6, "bool", "float8", "float8"]
 
 
 class PostgreSQL:
