@@ -205,11 +205,22 @@ def why_unusable(name: str, conf: Conf) -> str:
 
 def missing_setting(name: str, conf: Conf) -> str:
     """Returns the variable of the setting without which an available source can't be made; "" for none."""
+    problem = _setting_problem(name, conf)
+    return problem.variable if isinstance(problem, MissingSetting) else ""
+
+
+def lacks_setting(name: str, conf: Conf) -> bool:
+    """Whether an available source lacks a setting that it requires, or has a malformed one."""
+    return _setting_problem(name, conf) is not None
+
+
+def _setting_problem(name: str, conf: Conf) -> InvalidSetting | None:
+    own = with_stored_settings(conf, name)
     try:
-        get_source(name, conf)
-    except SourceError as error:
-        return error.__cause__.variable if isinstance(error.__cause__, MissingSetting) else ""
-    return ""
+        source_settings.read(available(conf)[name], dict(own.environment), dict(own.stored), needs_all=True)
+    except InvalidSetting as error:
+        return error
+    return None
 
 
 def limits(name: str, conf: Conf) -> Limits:
@@ -251,16 +262,6 @@ def clashes(conf: Conf) -> dict[str, str]:
     named = dict(conf.sources)
     taken = {name: points for name, points in installed_sources().items() if name in BUILT_IN}
     return {name: _clash(name, points) for name, points in taken.items() if name not in named}
-
-
-def lacks_setting(name: str, conf: Conf) -> bool:
-    """Whether an available source lacks a setting that it requires, or has a malformed one."""
-    own = with_stored_settings(conf, name)
-    try:
-        source_settings.read(available(conf)[name], dict(own.environment), dict(own.stored), needs_all=True)
-    except InvalidSetting:
-        return True
-    return False
 
 
 def choose_source(market: str, conf: Conf) -> str | None:
