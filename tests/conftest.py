@@ -33,6 +33,8 @@ def pytest_collection() -> Generator[None, object, object]:
     To look through them again and again would take a twentieth of the processor time.
     """
     gc.disable()
+    import collector_site.urls  # noqa: F401  registers the admin's pages, which tests import one by one
+
     result = yield
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -44,6 +44,15 @@ ON_ANY_DATABASE = (
     "api/test_wsgi.py",
     "test_conf.py",
     "test_errors.py",
+    # What the engine does with answers, refusals and silent days. It writes by quotes/upsert and lifecycle,
+    # whose tests run on both; test_slice, test_day_fetches and the planners' tests stay on both as well.
+    "engine/test_adjustment_requests.py",
+    "engine/test_answers.py",
+    "engine/test_batches.py",
+    "engine/test_late_figures.py",
+    "engine/test_refusals.py",
+    "engine/test_silent_days.py",
+    "engine/test_source_router.py",
     "test_vendored_files.py",
     "workers/test_memory.py",
 )
