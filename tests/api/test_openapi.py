@@ -29,7 +29,7 @@ from tools.worker_machine import PATIENCE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ST = Path(sys.executable).with_name("st")
-EXAMPLES = os.environ.get("SOAK_EXAMPLES", "3")  # of each operation
+EXAMPLES = os.environ.get("SOAK_EXAMPLES", "5")  # of each operation
 
 API = "/api/data-collection"
 OPERATIONS = {
