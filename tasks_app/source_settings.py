@@ -145,10 +145,13 @@ class SourceSettings(Mapping[str, Any]):
 def declared(source: Any) -> tuple[Setting, ...]:
     """Returns the settings of a source's class: its own, and the limits that every source has.
 
-    Raises `InvalidSetting` for a malformed declaration.
+    A class may use the name `settings` for something else, such as a dict or a method: without a `Setting` in
+    it, it declares nothing. Raises `InvalidSetting` for a malformed declaration.
     """
     own = getattr(source, "settings", ())
-    if not (isinstance(own, tuple | list) and all(isinstance(each, Setting) for each in own)):
+    if not (isinstance(own, tuple | list) and any(isinstance(each, Setting) for each in own)):
+        own = ()
+    if not all(isinstance(each, Setting) for each in own):
         raise InvalidSetting("its settings must be a tuple of Setting(…)")
     limits = [_with_default(each, getattr(source, each.name, 0)) for each in LIMIT_SETTINGS]
     names = [each.name for each in (*own, *limits)]

@@ -132,6 +132,8 @@ def read_traits(source: type[Source]) -> SourceTraits:
         return some_of(ALL_MARKETS, attribute, source.markets) if has_method else ()
 
     costs = getattr(source, "cost", 1)
+    if callable(costs) or isinstance(costs, property):  # something else of the class's own
+        costs = 1
     if isinstance(costs, int):
         costs = dict.fromkeys(CAPABILITIES, costs)
     if not (

@@ -170,3 +170,13 @@ def test_list_has_listing_dates_and_factors_are_sinas(vendor, source):
 @BOTH
 def test_whole_history_is_sent(vendor, source):
     assert len(fetch(source, span=(date(1999, 1, 1), LAST))) == len(sessions("CN"))
+
+
+def test_client_that_sent_no_request_is_no_empty_answer(vendor, monkeypatch):
+    from tasks_app.sources.akshare.client import akshare
+
+    def fail(**_):
+        raise KeyError("symbol")
+
+    monkeypatch.setattr(akshare, "stock_zh_a_daily", fail)
+    assert isinstance(fetch_error(SinaSource(60.0)), Permanent)

@@ -4,9 +4,10 @@ from datetime import time
 
 import pytest
 
+from tasks_app import source_settings
 from tasks_app.conf import Conf
 from tasks_app.sources import registry, traits
-from tasks_app.sources.base import Limits
+from tasks_app.sources.base import Limits, Setting
 from tasks_app.sources.traits import InvalidSource, SourceTraits, read_traits
 
 
@@ -107,6 +108,36 @@ def test_malformed_trait_breaks_the_source_by_name(monkeypatch, attributes, mess
     conf = Conf(sources=(("mine", path),), default_source=message)  # a settings object of its own: no cache
     assert registry.broken(conf)["mine"].startswith(f"{path} is not a source: {message}")
     assert "mine" not in registry.available(conf)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"settings": {"host": "vendor.example"}},
+        {"settings": property(lambda self: self)},
+        {"settings": lambda self: ()},
+        {"settings": None},
+        {"settings": ["host"]},
+        {"cost": lambda self, rows: 1},
+        {"cost": property(lambda self: 1)},
+    ],
+)
+def test_kind_of_attribute_of_its_own_declares_nothing(attributes):
+    assert read_traits(make_class(Plain, **attributes)) == read_traits(Plain)
+    assert source_settings.declared(make_class(Plain, **attributes)) == source_settings.declared(Plain)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"settings": (Setting("host"), "port")}, "its settings must be a tuple of Setting"),
+        ({"cost": 1.5}, "its cost must be a whole number"),
+        ({"cost": "2"}, "its cost must be a whole number"),
+    ],
+)
+def test_mistaken_declaration_is_refused(attributes, message):
+    with pytest.raises(InvalidSource, match=message):
+        read_traits(make_class(Plain, **attributes))
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from tests.fakes.tushare_server import TOKEN, run_server
 from tools.in_process import work
 
 pytest.importorskip("tushare", reason="tushare is not installed: pip install -r requirements-tushare.txt")
+from tasks_app.sources.tushare import rows
 from tasks_app.sources.tushare.source import TushareSource
 
 pytestmark = pytest.mark.xdist_group(
@@ -148,8 +149,33 @@ def test_code_without_bars_and_listing_is_unknown(vendor, code):
     assert isinstance(fetch_error(code), UnknownStock)
 
 
-def test_listed_stock_without_bars_is_empty(vendor):
-    assert fetch("301998") == []
+@pytest.mark.parametrize(
+    ("span", "is_whole"),
+    [
+        (MAY, True),
+        # Listed on July 1, so the vendor may be late or err: believed only if it says so twice.
+        ((date(2024, 6, 3), date(2024, 7, 1)), False),
+    ],
+)
+def test_listed_stock_without_bars_is_empty(vendor, span, is_whole):
+    answer = TushareSource(TOKEN).fetch(Request("CN", "301998", *span))
+    assert (answer, answer.is_whole) == ([], is_whole)
+
+
+@pytest.mark.parametrize(
+    ("listed", "delisted", "is_listed"),
+    [
+        ("20240501", None, True),
+        ("20240509", None, True),
+        ("20240510", None, False),
+        ("20200101", "20240507", True),
+        ("20200101", "20240506", False),  # the first day without trading
+        (None, None, True),
+    ],
+)
+def test_stock_is_listed_between_its_dates(listed, delisted, is_listed):
+    row = {"ts_code": "600000.SH", "name": "x", "list_date": listed, "delist_date": delisted}
+    assert rows.is_listed_within(row, date(2024, 5, 6), date(2024, 5, 9)) == is_listed
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,11 @@ class SinaSource(ASharesSource):
 
 
 def _is_empty(scope: "CallScope") -> bool:
-    """Returns whether the bars' response, `var name="…";`, is missing or empty: the client then fails."""
+    """Returns whether the bars' response, `var name="…";`, is missing or empty: the client then fails.
+
+    It may also have failed before it sent a request, which says nothing about the stock.
+    """
+    if not scope.responses:
+        return False
     response = scope.responses[0]
     return response.status_code == NOT_FOUND or not response.text.partition('"')[2].partition('"')[0]

@@ -39,6 +39,12 @@ def parse_symbol(row: Row) -> Symbol:
     return Symbol(code, str(row["name"]), exchange_of(code), listed_on, delisted_on)
 
 
+def is_listed_within(row: Row, start: date, end: date) -> bool:
+    """Returns whether a stock of the list was listed on any of these days; so it is where no date is told."""
+    listed_on, delisted_on = parse_day(row["list_date"]), parse_day(row["delist_date"])
+    return (listed_on or date.min) <= end and (delisted_on or date.max) > start
+
+
 def parse_bar(row: Row) -> Bar:
     """Returns the bar; NaN for a required number that is missing, for which the engine refuses this bar."""
     opened, high, low, close = (

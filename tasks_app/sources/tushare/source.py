@@ -56,9 +56,9 @@ class TushareSource:
         if answers := self.fetch_many([request]):
             return answers[request.code]
         take_permit()
-        if not self._client.listings(ts_code=rows.vendor_code(request.code)):
+        if not (found := self._client.listings(ts_code=rows.vendor_code(request.code))):
             raise UnknownStock(f"Tushare knows no stock {request.code}.")
-        return Answer(is_whole=True)
+        return Answer(is_whole=not rows.is_listed_within(found[0], request.start, request.end))
 
     def fetch_many(self, requests: Sequence[Request]) -> Mapping[str, Answer]:
         first = requests[0]
