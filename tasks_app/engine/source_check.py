@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.utils.translation import gettext as _
 
 from tasks_app.conf import Conf
 from tasks_app.engine import item_planner
 from tasks_app.engine.answers import CheckedSource
+from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, Request, SourceError, Symbol
+from tasks_app.sources.base import Answer, Request, SessionSource, SourceError, Symbol
 from tasks_app.sources.traits import SourceTraits
 
 WELL_KNOWN = {"CN": ("600519", "000001"), "HK": ("00700", "00005"), "US": ("AAPL", "MSFT")}
@@ -53,13 +54,30 @@ class CapabilityCheck:
 def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck]:
     """Yields the checks of an available source's capabilities in a market.
 
-    A source that can't be made yields its sentence alone.
+    A source that can't be made yields its sentence alone. So does one with a session, of which its vendor
+    allows one at a time, while a task uses it: the task's session may be that of another machine.
     """
     if reason := registry.why_unusable(name, conf):
         yield CapabilityCheck("settings", market, error_code="source_unusable", error=reason)
         return
     check = _SourceCheck(name, market, conf)
+    has_session = callable(getattr(check.source.source, "end_session", None))
+    if has_session and (task := selectors.get_running_task()) and name in (task.source, *task.fallbacks):
+        text = _(
+            "The vendor allows one session at a time, and task %(task)s may have it: check again once it has"
+            " ended."
+        )
+        yield CapabilityCheck("session", market, error_code="session_in_use", error=text % {"task": task.pk})
+        return
     yield from check.run()
+    try:
+        if has_session:
+            cast(
+                SessionSource, check.source.source
+            ).end_session()  # which would keep other machines from theirs
+    except SourceError as failure:
+        text = sanitize_message(str(failure))
+        yield CapabilityCheck("session", market, error_code=failure.code, error=text)
 
 
 class _SourceCheck:

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
+from tests.factories import make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import Batcher, Teller, whole_market, without_token
 
@@ -73,6 +74,40 @@ def test_source_that_cannot_be_made_is_told_by_its_sentence(settings, sources, m
     assert code == 1
     assert "VENDOR_TOKEN is not set" in text
     assert not SourceGate.objects.exists()
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """Gives the source a session; returns the list of its ends."""
+    ends = []
+    monkeypatch.setattr(Teller, "end_session", lambda self: ends.append(self.name), raising=False)
+    return ends
+
+
+@pytest.mark.parametrize("order", [{"source": "teller"}, {"source": "first", "fallbacks": ("teller",)}])
+def test_session_of_a_running_task_is_not_doubled(sources, ended, order):
+    task = make_task(**order)
+    code, text = sources("check", "teller")
+    assert code == 1
+    assert str(task.pk) in text
+    assert not (Teller.calls or ended)
+
+
+def test_session_ends_with_its_check(sources, ended):
+    make_task(source="first")
+    _code, text = sources("check", "teller", "--json")
+    assert len(json.loads(text)["checks"]) == 5
+    assert ended == ["teller"]
+
+
+def test_session_that_may_still_be_open_is_told(sources, monkeypatch):
+    def fail(self):
+        raise Transient("The log-out was not answered.", code="timeout")
+
+    monkeypatch.setattr(Teller, "end_session", fail, raising=False)
+    code, text = sources("check", "teller")
+    assert code == 1
+    assert "The log-out was not answered." in text
 
 
 @pytest.mark.parametrize("words", [("nowhere",), ("first", "--market", "US")])
