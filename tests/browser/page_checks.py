@@ -54,12 +54,13 @@ def run_script(page: Page, function: str, *numbers: int) -> Any:
 def page_kind(url: str, with_filters: bool = True) -> str:
     """Returns the URL without ids, numbers and values: pages of one kind come from one template.
 
-    Each filter of a list is a kind of its own, unless told otherwise, but not its combinations with others.
+    A list with a filter is a kind of its own, unless told otherwise, whichever the filter.
     """
     parts = urlsplit(url)
     path = re.sub(r"/(?:CN|HK|US|SIM)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
+    path = re.sub(r"/sources/[^/]+", "/sources/S", path)
     filters = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - PRESENTATION_PARAMS
-    return f"{path}?{filters.pop() if with_filters and len(filters) == 1 else ''}"
+    return f"{path}?{'filter' if with_filters and len(filters) == 1 else ''}"
 
 
 def crawl(
