@@ -1,9 +1,13 @@
 """System checks: contradictory settings stop the program at its start."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.contrib.admin.checks import check_admin_app
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.urls import get_resolver
 
 from tasks_app.source_settings import InvalidSetting
 from tasks_app.sources import registry
@@ -71,3 +75,10 @@ def check_sources(**_: Any) -> list[CheckMessage]:
     if setting := registry.hidden(conf).get(conf.default_source):
         message += f" It needs {setting}."
     return [*warnings, Error(message, id="collector.E003")]
+
+
+@register(Tags.admin)
+def check_admin_pages(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Checks the admin's pages, which only the URLs register: Django's own check may run before them."""
+    get_resolver().url_patterns  # noqa: B018  imports them
+    return list(check_admin_app(app_configs))

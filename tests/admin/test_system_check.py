@@ -1,0 +1,29 @@
+"""`manage.py check` checks the pages, which only the URLs import."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tools.worker_machine import ROOT
+
+pytestmark = pytest.mark.any_database
+SCRIPT = """
+import django
+django.setup()
+from django.contrib import admin
+from django.core import checks
+assert not admin.site._registry, "the pages are imported by every process"
+checked = []
+original = admin.ModelAdmin.check
+admin.ModelAdmin.check = lambda self, **options: checked.append(self.model) or original(self, **options)
+checks.run_checks()
+assert admin.site._registry.keys() <= set(checked)
+assert len(checked) > 5
+"""
+
+
+def test_check_reaches_every_page():
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
