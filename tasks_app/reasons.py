@@ -58,10 +58,10 @@ REASONS = {
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
     "series_cut": _("The adjusted series was rebased, but the source sent only part of it."),
-    "session_in_use": _("The vendor allows one session at a time, and a task may have it."),
     "series_moved": _(
         "The adjusted series was rebased (dividend or split) and is requested again as a whole."
     ),
+    "session_in_use": _("The vendor allows one session at a time, and a task may have it."),
     "setting_missing": _("A setting of the source, such as its token, is missing or malformed."),
     "source_busy": _("The source was busy or unreachable."),
     "source_error": _("The source failed."),

@@ -71,10 +71,8 @@ def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck
         return
     yield from check.run()
     try:
-        if has_session:
-            cast(
-                SessionSource, check.source.source
-            ).end_session()  # which would keep other machines from theirs
+        if has_session:  # an open one would keep other machines from theirs
+            cast(SessionSource, check.source.source).end_session()
     except SourceError as failure:
         text = sanitize_message(str(failure))
         yield CapabilityCheck("session", market, error_code=failure.code, error=text)
