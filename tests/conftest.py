@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.apps import apps
 from django.core.cache import cache
 from django.db import connection
+from django.db.models.signals import post_migrate
 from django.utils import translation
 from hypothesis import HealthCheck, settings as hypothesis_settings
 
@@ -61,6 +63,17 @@ def fresh_permits(monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks_app.sources import base
 
     monkeypatch.setattr(base, "FRESH_SECONDS", math.inf)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synthetic_source_kept() -> None:
+    """Puts a row of a migration back after each flush: a test with transaction=True empties all tables."""
+    from tasks_app.models import SyntheticSource
+
+    def put_back(using: str, **_: Any) -> None:
+        SyntheticSource.objects.using(using).get_or_create(name="simulated")
+
+    post_migrate.connect(put_back, sender=apps.get_app_config("tasks_app"), weak=False)
 
 
 @pytest.fixture(scope="session")
