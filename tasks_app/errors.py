@@ -226,6 +226,11 @@ class TaskNotFound(CollectorError):
     template = _("There is no task %(task_id)s.")
 
 
+class PlanNotFound(CollectorError):
+    code = "plan_not_found"
+    template = _("There is no plan %(plan)s.")
+
+
 class TaskNotRunning(CollectorError):
     """The task has ended; the parameter `status` is its status."""
 

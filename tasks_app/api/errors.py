@@ -16,7 +16,7 @@ from rest_framework import views
 from rest_framework.response import Response
 
 from tasks_app.db import errors
-from tasks_app.errors import CollectorError, OrderError, TaskNotFound
+from tasks_app.errors import CollectorError, OrderError, PlanNotFound, TaskNotFound
 
 API = "/api/"
 logger = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """REST framework's hook: returns the response to an exception, None for an unexpected one."""
     if isinstance(exc, CollectorError):
         fields = {exc.field: [str(exc)]} if isinstance(exc, OrderError) else None
-        return Response(error_body(str(exc), exc.code, fields), 404 if isinstance(exc, TaskNotFound) else 400)
+        status = 404 if isinstance(exc, TaskNotFound | PlanNotFound) else 400
+        return Response(error_body(str(exc), exc.code, fields), status)
     if error := _technical_error(exc):
         status, code, detail = error
         logger.warning("%s: %s", code, exc)

@@ -68,6 +68,7 @@ UNAVAILABLE = _problem(
 INVALID = _problem(400, "Invalid parameter", "limit: A valid integer is required.", "invalid", field="limit")
 UNKNOWN = _problem(404, "Unknown or malformed id", f"There is no task {ID}.", "task_not_found")
 NO_STOCK = _problem(404, "Unknown stock", "There is no such stock.", "not_found")
+NO_PLAN = _problem(404, "Unknown plan", "There is no plan 7.", "plan_not_found")
 TOO_LARGE = _problem(413, "Body too large", "The body is larger than 1000000 bytes.", "body_too_large")
 NOT_JSON = _problem(
     415, "Not JSON", 'Unsupported media type "text/plain" in request.', "unsupported_media_type"
@@ -85,6 +86,9 @@ CSV: Responses = {(200, "text/csv"): OpenApiTypes.STR}
 
 TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 MARKET = OpenApiParameter("market", str, OpenApiParameter.PATH, enum=ALL_MARKETS)
+PLAN_ID = OpenApiParameter(
+    "plan_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
+)
 STOCK_CODE = OpenApiParameter("code", {"type": "string", "pattern": f"^{SPELLING}$"}, OpenApiParameter.PATH)
 FORMAT = OpenApiParameter(
     "format",
@@ -189,9 +193,9 @@ STOCKS = _operation(
 COVERAGE = _operation(
     "coverage",
     "What is stored and what is missing",
-    [],
+    [serializers.CoverageQuery],
     responses.CoverageAnswer(many=True),
-    {},
+    INVALID,
     description="By market, adjustment and source; at most a minute old.",
     tag="quotes",
 )
@@ -232,6 +236,52 @@ GAPS = _operation(
     description="Sessions and closed weekdays, newest first, from what the sources were asked and answered.",
     tag="quotes",
 )
+FINDINGS = _operation(
+    "findings",
+    "Bars that a check refused or doubts, newest finding first",
+    [serializers.FindingQuery, NEXT_PAGE],
+    responses.FindingAnswer(many=True),
+    INVALID,
+    description="By day where days are named without a code. In pages: follow the Link header.",
+    tag="records",
+)
+CORRECTIONS = _operation(
+    "corrections",
+    "Stored bars that a source changed later, newest correction first",
+    [serializers.BarRecordQuery, NEXT_PAGE],
+    responses.CorrectionAnswer(many=True),
+    INVALID,
+    description="By day where days are named without a code. In pages: follow the Link header.",
+    tag="records",
+)
+EVENTS = _operation(
+    "events",
+    "Who did what to which task, newest first",
+    [serializers.EventQuery, NEXT_PAGE],
+    responses.EventAnswer(many=True),
+    INVALID,
+    description="In pages: follow the Link header.",
+    tag="records",
+)
+CALENDAR = _operation(
+    "calendar",
+    "The days of a market's trading calendar, with corrections and days without quotes",
+    [serializers.CalendarQuery, NEXT_PAGE],
+    responses.CalendarDayAnswer(many=True),
+    INVALID,
+    description="Sessions and closed weekdays by day. In pages: follow the Link header.",
+    tag="records",
+)
+PLANS = _operation(
+    "plans",
+    "Collection plans by name",
+    [serializers.PlanQuery, NEXT_PAGE],
+    responses.PlanAnswer(many=True),
+    INVALID,
+    description="In pages: follow the Link header.",
+    tag="plans",
+)
+PLAN = _operation("plan", "One plan", [PLAN_ID], responses.PlanAnswer, NO_PLAN, tag="plans")
 ALIVE = extend_schema(
     operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: responses.AliveAnswer}
 )

@@ -5,8 +5,10 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.adjustments import ActionKind
-from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
+from tasks_app.models.plans import Rhythm
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.quotes.adjusted_prices import BASES
 from tasks_app.quotes.gaps import GapKind
 
@@ -171,6 +173,10 @@ class CoverageAnswer(Answer):
     bars = _count()
     first_day = s.DateField(allow_null=True)
     last_day = s.DateField(allow_null=True)
+    updated_at = s.DateTimeField(
+        allow_null=True,
+        help_text="When a collection, or a deletion, last wrote what is stored of these stocks.",
+    )
     session = s.DateField(help_text="The market's latest session whose bars are final.")
     complete = _count("Up to date, or delisted.")
     behind = _count("With bars, but a later session for which no source has answered.")
@@ -179,6 +185,92 @@ class CoverageAnswer(Answer):
     )
     most_behind = _count("Sessions by which the last one is behind.")
     empty = _count("Listed stocks without any bar.")
+
+
+class BarRecordAnswer(Answer):
+    id = s.IntegerField()
+    market = s.ChoiceField(Market.choices)
+    code = s.CharField()
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    source = s.CharField(allow_blank=True)  # type: ignore[assignment]
+    task_id = s.UUIDField(allow_null=True, help_text="Null if the task was deleted.")
+
+
+class FindingAnswer(BarRecordAnswer):
+    day = s.DateField(allow_null=True)
+    kind = s.ChoiceField(FindingKind.choices, help_text="refused: not stored; flagged: stored, but doubtful.")
+    error_code = s.CharField()
+    message = s.CharField(help_text="One sentence in the language of Accept-Language.")
+    values = s.DictField(allow_null=True, help_text="Of the bar, by column; null where not recorded.")
+    found_at = s.DateTimeField()
+
+
+class CorrectionAnswer(BarRecordAnswer):
+    day = s.DateField(help_text="Of a series that changed as a whole: the first day that changed.")
+    bars = s.IntegerField(min_value=1)
+    before = s.DictField(allow_null=True, help_text="The changed columns; null for a whole series.")
+    after = s.DictField(allow_null=True, help_text="{} for a bar that its source no longer has.")
+    previous_source = s.CharField(allow_blank=True, help_text="Of the values before.")
+    corrected_at = s.DateTimeField()
+
+
+class EventAnswer(Answer):
+    id = s.IntegerField()
+    task_id = s.UUIDField()
+    kind = s.ChoiceField(EventKind.choices)
+    at = s.DateTimeField()
+    user = s.CharField(allow_blank=True, help_text="Empty for workers and the terminal.")
+    channel = s.ChoiceField(Channel.choices)
+    params = s.DictField()
+    message = s.CharField(allow_blank=True, help_text="Of a warning, in the language of Accept-Language.")
+
+
+class SilentDayAnswer(Answer):
+    source = s.CharField()  # type: ignore[assignment]
+    stocks = _count("That were asked for and had no bar of the day.")
+    asked_at = s.DateTimeField()
+
+
+class CalendarDayAnswer(Answer):
+    market = s.ChoiceField(Market.choices)
+    day = s.DateField()
+    is_session = s.BooleanField()
+    is_published = s.BooleanField(help_text="Else every weekday counts as a session.")
+    corrected = s.BooleanField(help_text="Whether the published calendar was corrected here.")
+    note = s.CharField(allow_blank=True)
+    changed_by = s.CharField(allow_blank=True)
+    changed_at = s.DateTimeField(allow_null=True)
+    without_quotes = SilentDayAnswer(many=True, help_text="Sources that had no quotes of the day.")
+
+
+class PlanAnswer(Answer):
+    id = s.IntegerField()
+    name = s.CharField()
+    enabled = s.BooleanField()
+    market = s.ChoiceField(Market.choices)
+    source = s.CharField()  # type: ignore[assignment]
+    fallbacks = _texts("Null: those of COLLECTOR_FALLBACKS.", allow_null=True)
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    kind = s.ChoiceField(ORDER_KINDS)
+    days = s.IntegerField(min_value=1, help_text="Calendar days back from the day on which it is due.")
+    stock_codes = _texts("Null means the whole stock list.", allow_null=True)
+    full_collection_mode = s.BooleanField()
+    force_update = s.BooleanField()
+    rhythm = s.ChoiceField(Rhythm.choices)
+    weekday = s.IntegerField(min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly.")
+    at = s.CharField(help_text="Time of day, HH:MM, in the market's time zone.")
+    time_zone = s.CharField()
+    next_at = s.DateTimeField(allow_null=True, help_text="Null while it is switched off.")
+    waiting_since = s.DateTimeField(allow_null=True, help_text="Due, but another task is running.")
+    last_at = s.DateTimeField(allow_null=True)
+    last_task = s.UUIDField(allow_null=True)
+    late_runs = _count("Runs that had to wait.")
+    error_code = s.CharField(allow_blank=True, help_text="Why the last run did not start.")
+    error_message = s.CharField(allow_null=True)
+    made_by = s.CharField(
+        allow_blank=True, help_text="Who saved it last; its runs are recorded under this user."
+    )
+    created_at = s.DateTimeField()
 
 
 class BarAnswer(Answer):

@@ -2,16 +2,20 @@
 
 import re
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
 
 from tasks_app.api.pagination import MAX_PAGE, PAGE
+from tasks_app.api.request_data import ID
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
+from tasks_app.market.calendar_days import DayKind
 from tasks_app.market.codes import SPELLING
-from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
+from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.models.tasks import EventKind
 from tasks_app.orders.order import MAX_CODES
 from tasks_app.quotes.adjusted_prices import BASES
 
@@ -118,6 +122,18 @@ class QueryDateTimeField(s.DateTimeField):
         return super().to_internal_value(re.sub(r"(:[0-9.]+) ([0-9]{2}:?[0-9]{2})$", r"\1+\2", str(value)))
 
 
+@extend_schema_field({"type": "string", "format": "uuid"})
+class TaskIdField(s.Field[Any, Any, Any, Any]):
+    """A task's id, with or without its hyphens."""
+
+    default_error_messages = {"invalid": _("Give the id of a task.")}
+
+    def to_internal_value(self, data: Any) -> UUID:
+        if not re.fullmatch(ID, str(data)):
+            self.fail("invalid")
+        return UUID(str(data))
+
+
 class InputSerializer(s.Serializer[Any]):
     """A null means the same as a key left out, as clients of the old service mean it."""
 
@@ -210,6 +226,58 @@ class StockQuery(InputSerializer):
     )
     kind = s.ChoiceField(InstrumentKind.choices, required=False, help_text="Default: all kinds.")
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
+
+
+class CoverageQuery(InputSerializer):
+    market = MarketField(required=False)
+    adjust = s.ChoiceField(Adjust.choices, required=False, allow_blank=True)
+    source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
+    kind = s.ChoiceField(InstrumentKind.choices, required=False, help_text="Default: all kinds.")
+
+
+class BarRecordQuery(PageQuery):
+    market = MarketField(required=False)
+    code = s.CharField(
+        required=False, max_length=24, help_text="In any spelling of the market, which must be named, too."
+    )
+    task = TaskIdField(required=False, source="item__task", help_text="Only what this task found.")
+    start = StrictDateField(
+        required=False, source="day__gte", help_text="First day, YYYY-MM-DD; needs a market or a task."
+    )
+    end = StrictDateField(
+        required=False, source="day__lte", help_text="Last day, YYYY-MM-DD; needs a market or a task."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Demands a market where no index serves the filters without it."""
+        filters = super().validate(attrs)
+        has_days = filters.keys() & {"day__gte", "day__lte"} and "item__task" not in filters
+        if "market" not in filters and ("code" in filters or has_days):
+            raise s.ValidationError({"market": _("Name the market of the code or the days, too.")})
+        return filters
+
+
+class FindingQuery(BarRecordQuery):
+    kind = s.ChoiceField(FindingKind.choices, required=False)
+
+
+class EventQuery(PageQuery):
+    task = TaskIdField(required=False)
+    kind = s.ChoiceField(EventKind.choices, required=False)
+    after = QueryDateTimeField(required=False, source="at__gte", help_text="At or after this time, ISO 8601.")
+    before = QueryDateTimeField(required=False, source="at__lt", help_text="Before this time, ISO 8601.")
+
+
+class CalendarQuery(PageQuery):
+    market = MarketField()
+    start = StrictDateField(required=False, help_text="First day, YYYY-MM-DD. Default: 1 January.")
+    end = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD. Default: 31 December.")
+    kind = s.ChoiceField(DayKind.values, required=False, help_text="Default: all weekdays and sessions.")
+
+
+class PlanQuery(PageQuery):
+    market = MarketField(required=False)
+    enabled = StrictBooleanField(required=False)
 
 
 class GapQuery(InputSerializer):

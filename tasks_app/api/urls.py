@@ -9,7 +9,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from tasks_app.api.permissions import CanCancel, CanRetry, CanStart
+from tasks_app.api.plans import PlanViewSet
 from tasks_app.api.quotes import AdjustmentViewSet, QuoteViewSet
+from tasks_app.api.records import RecordViewSet
 from tasks_app.api.views import NotFoundView, RootView, StockViewSet, TaskViewSet
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ ORDER = """{
   "stock_codes": ["600519", "000001"]
 }"""
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
+records, plans = RecordViewSet.as_view, PlanViewSet.as_view
 adjustments = AdjustmentViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
@@ -47,6 +50,12 @@ data_collection = [
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),
+    path("findings", records({"get": "findings"}, **_page(_("Findings")))),
+    path("corrections", records({"get": "corrections"}, **_page(_("Corrections")))),
+    path("events", records({"get": "events"}, **_page(_("Events")))),
+    path("calendar", records({"get": "calendar"}, **_page(_("Calendar")))),
+    path("plans", plans({"get": "list"}, **_page(_("Plans")))),
+    path("plans/<str:plan_id>", plans({"get": "retrieve"}, **_page(_("Plan")))),
     path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
     path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(

@@ -116,7 +116,9 @@ class StockViewSet(ViewSet):
 
     @openapi.COVERAGE
     def coverage(self, request: Request) -> Response:
-        return Response([_coverage(row) for row in coverage.cached_coverage()])
+        query = validated(serializers.CoverageQuery, request.query_params.dict())
+        rows = coverage.cached_coverage(query.pop("kind", ""))
+        return Response([_coverage(row) for row in rows if vars(row).items() >= query.items()])
 
 
 def _default_market() -> str:

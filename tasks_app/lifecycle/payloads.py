@@ -10,10 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from tasks_app import reasons
-from tasks_app.conf import SYNTHETIC_MARKET
+from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import name_codes
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.throttle import status as limiter_status
 
@@ -30,6 +30,11 @@ FURTHER_COLUMNS = (
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),
     *("adjust", "kind", "force_update", "fallbacks", "unknown_codes", "total_stocks"),
+)
+PLAN_COLUMNS = (
+    *("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "stock_codes"),
+    *("full_collection_mode", "force_update", "rhythm", "weekday", "next_at", "waiting_since", "last_at"),
+    *("late_runs", "error_code", "created_at"),
 )
 
 
@@ -148,3 +153,16 @@ def _source_pause(task: CollectionTask) -> dict[str, Any]:
 
 def _columns(task: CollectionTask, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(task, name) for name in names}
+
+
+def plan(plan: CollectionPlan) -> dict[str, Any]:
+    """Returns a plan with what it orders, when it is due, and how its last run began."""
+    return {
+        "id": plan.pk,
+        **{name: getattr(plan, name) for name in PLAN_COLUMNS},
+        "at": f"{plan.at:%H:%M}",
+        "time_zone": MARKET_TIME_ZONES[plan.market],
+        "last_task": str(plan.last_task_id) if plan.last_task_id else None,
+        "error_message": plan.error_message or None,
+        "made_by": plan.created_by.get_username() if plan.created_by else "",
+    }

@@ -180,6 +180,8 @@ class Correction(models.Model):
         default_permissions = ("view",)
         indexes = [
             models.Index(fields=["market", "symbol", "day"], name="corrections_by_symbol"),
+            models.Index(fields=["market", "-id"], name="corrections_by_market"),
+            models.Index(fields=["market", "-day", "-id"], name="corrections_by_day"),
             models.Index(fields=["item"], name="corrections_by_item"),
         ]
 
@@ -226,6 +228,8 @@ class Finding(models.Model):
         indexes = [
             models.Index(fields=["market", "symbol", "day"], name="findings_by_symbol"),
             models.Index(fields=["kind", "-id"], name="findings_by_kind"),
+            models.Index(fields=["market", "-id"], name="findings_by_market"),
+            models.Index(fields=["market", "-day", "-id"], name="findings_by_day"),
             models.Index(fields=["item"], name="findings_by_item"),
         ]
 

@@ -293,6 +293,10 @@ class TaskEvent(models.Model):
         verbose_name_plural = _("events")
         default_permissions = ("view",)
         ordering = ["id"]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="events_by_time"),
+            models.Index(fields=["kind", "-at", "-id"], name="events_by_kind"),
+        ]
 
     def __str__(self) -> str:
         return self.kind

@@ -1,10 +1,12 @@
 """When plans are due, and what they order. `workers.plan_scheduler` starts them."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
+from tasks_app import errors
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.db.functions import database_now
 from tasks_app.market import calendars
@@ -13,6 +15,7 @@ from tasks_app.models.plans import Rhythm
 from tasks_app.orders.order import Order
 
 LOOK_AHEAD = timedelta(days=60)  # no market is closed for longer
+ID = r"[1-9][0-9]{0,17}"
 
 
 def next_run(plan: CollectionPlan, after: datetime) -> datetime:
@@ -34,6 +37,15 @@ def next_run(plan: CollectionPlan, after: datetime) -> datetime:
 def upcoming(limit: int) -> QuerySet[CollectionPlan]:
     """Returns the enabled plans in the order in which they are due; waiting plans come first."""
     return CollectionPlan.objects.filter(enabled=True).order_by("next_at", "pk")[:limit]
+
+
+def get_plan(plan_id: str) -> CollectionPlan:
+    """Returns the plan of an untrusted id. Raises `PlanNotFound`."""
+    plans = CollectionPlan.objects.select_related("created_by")
+    plan = plans.filter(pk=int(plan_id)).first() if re.fullmatch(ID, plan_id) else None
+    if plan is None:
+        raise errors.PlanNotFound(plan=plan_id[:40])
+    return plan
 
 
 def build_order(plan: CollectionPlan, now: datetime) -> Order:

@@ -19,12 +19,12 @@ from knox.models import AuthToken
 
 from tasks_app import lifecycle
 from tasks_app.errors import TaskNotRunning
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionTask, Correction, Finding
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import adjustment_data
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import client_of, make_bars, make_stock
-from tests.factories import ACTOR, finish, make_ended, make_user
+from tests.factories import ACTOR, finish, make_ended, make_plan, make_user
 from tools.worker_machine import PATIENCE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -42,7 +42,13 @@ OPERATIONS = {
     ("post", f"{API}/tasks/{{task_id}}/retry"): {400, 401, 403, 404, 413, 415},
     ("get", f"{API}/current-task"): {304, 401},
     ("get", f"{API}/stock-list"): {400, 401},
-    ("get", f"{API}/coverage"): {401},
+    ("get", f"{API}/coverage"): {400, 401},
+    ("get", f"{API}/findings"): {400, 401},
+    ("get", f"{API}/corrections"): {400, 401},
+    ("get", f"{API}/events"): {400, 401},
+    ("get", f"{API}/calendar"): {400, 401},
+    ("get", f"{API}/plans"): {400, 401},
+    ("get", f"{API}/plans/{{plan_id}}"): {401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {401, 404},
@@ -108,7 +114,23 @@ def test_response_keys_equal_the_schema(schema):
     factors, actions = (
         client.get(f"{API}/quotes/US/AAPL/{name}").json()[0] for name in ("factors", "actions")
     )
-    responses = {
+    item = task.items.get()
+    bar = {"market": "US", "symbol": "AAPL", "day": day, "item": item}
+    Finding.objects.create(kind="flagged", code="jump", message="…", **bar)
+    Correction.objects.create(source="sample", **bar)
+    make_plan()
+    records = {
+        f"{kind}Answer": client.get(f"{API}/{path}").json()[0]
+        for kind, path in (
+            ("Finding", "findings"),
+            ("Correction", "corrections"),
+            ("Event", "events"),
+            ("CalendarDay", "calendar?market=CN"),
+            ("Plan", "plans"),
+            ("Coverage", "coverage"),
+        )
+    }
+    responses = records | {
         "StartedAnswer": started,
         "RunningAnswer": current["current_task"],
         "TaskAnswer": client.get(f"{API}/status/{task.pk}").json(),

@@ -131,13 +131,23 @@ def test_links_visit_bars_by_day(client):
     assert (len(days), days) == (10, sorted(days))
 
 
-@pytest.mark.parametrize("path", ["tasks", "tasks/{task}/items", "quotes/US/AAPL"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tasks",
+        "tasks/{task}/items",
+        "quotes/US/AAPL",
+        "corrections?market=US&start=2024-01-01",
+        "events",
+        "calendar?market=CN",
+    ],
+)
 @pytest.mark.parametrize(("parameter", "values"), [("limit", LIMITS), ("cursor", CURSORS)])
 def test_unusable_limit_and_cursor_are_rejected(client, path, parameter, values):
     make_stock("US", "AAPL")
     path = path.format(task=make_task().pk)
     for value in values:
-        response = client.get(f"{BASE}/{path}?{parameter}={quote(value)}")
+        response = client.get(f"{BASE}/{path}{'&' if '?' in path else '?'}{parameter}={quote(value)}")
         assert (value, response.status_code) == (value, 400)
         assert list(response.json()["errors"]) == [parameter]
 

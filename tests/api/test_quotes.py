@@ -63,6 +63,7 @@ def test_stock_list_and_coverage_say_what_is_stored_and_what_is_missing(client, 
     assert [behind[key] for key in keys] == [before.isoformat(), before.isoformat(), 1, 3]
     assert [empty[key] for key in keys] == [None, None, 0, None]
     rows = client.get(f"{BASE}/coverage").json()
+    assert [bool(row.pop("updated_at")) for row in rows] == [True, False]
     assert rows == [
         {
             "market": "US",

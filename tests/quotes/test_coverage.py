@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -15,6 +15,7 @@ from tasks_app.quotes.coverage import Coverage
 
 pytestmark = pytest.mark.django_db
 FIRST = date(2024, 1, 2)
+WRITTEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -39,7 +40,9 @@ def store(
     key = {"market": market, "symbol": code, "adjust": adjust}
     prices = dict.fromkeys(("open", "high", "low", "close"), 10.0)
     DailyBar.objects.create(**key, **prices, day=last, volume=1, source=source)
-    Series.objects.create(**key, bars=100, first_day=FIRST, last_day=last, covered=list(covered))
+    Series.objects.create(
+        **key, bars=100, first_day=FIRST, last_day=last, covered=list(covered), updated_at=WRITTEN
+    )
     return Stock.objects.get_or_create(market=market, code=code, defaults=stock)[0]
 
 
@@ -58,6 +61,7 @@ def test_stocks_are_counted_by_market_adjustment_and_source(days: Sequence[date]
         bars=200,
         first_day=FIRST,
         last_day=days[-1],
+        updated_at=WRITTEN,
         complete=1,
         behind=1,
         behind_by={"1": 1},

@@ -177,6 +177,12 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}current-task": {"get": LOGIN},
     f"{DATA}stock-list": {"get": LOGIN},
     f"{DATA}coverage": {"get": LOGIN},
+    f"{DATA}findings": {"get": LOGIN},
+    f"{DATA}corrections": {"get": LOGIN},
+    f"{DATA}events": {"get": LOGIN},
+    f"{DATA}calendar": {"get": LOGIN},
+    f"{DATA}plans": {"get": LOGIN},
+    f"{DATA}plans/<str:plan_id>": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/gaps": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/factors": {"get": LOGIN},
@@ -192,7 +198,7 @@ RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": LOGIN, "operator": OPERA
 
 def path_of(route: str) -> str:
     route = route.replace(r"^api(?:/[\s\S]*)?$", "api/nothing")
-    route = re.sub(r"<[^>]*task_id>", ID, route)
+    route = re.sub(r"<[^>]*task_id>", ID, route).replace("<str:plan_id>", "7")
     return "/" + route.replace("<market:market>", "US").replace("<str:code>", "X")
 
 
