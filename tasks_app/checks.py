@@ -41,11 +41,15 @@ def check_chains(**_: Any) -> list[CheckMessage]:
 
 @register
 def check_source_settings(**_: Any) -> list[CheckMessage]:
-    """Checks that the settings of the sources' own are well-formed where the environment sets them."""
+    """Checks that the settings of the sources' own are well-formed where the environment sets them.
+
+    So must be their quotas: one below what a request takes would let none through.
+    """
     errors: list[CheckMessage] = []
-    for source in registry.available(settings.COLLECTOR).values():
+    for name, source in registry.available(settings.COLLECTOR).items():
         try:
             settings.COLLECTOR.source_settings(source)
+            registry.check_quotas(name, settings.COLLECTOR)
         except InvalidSetting as error:
             errors.append(Error(str(error), id="collector.E005"))
     return errors

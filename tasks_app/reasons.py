@@ -47,6 +47,7 @@ REASONS = {
     "negative_value": _("A value that must not be negative is negative."),
     "no_permission": _("The account at the source lacks the points or the subscription for this."),
     "no_permit": _("The source was paused before the request was complete."),
+    "no_turn": _("Other requests of this machine took all of the request's time, so it was not sent."),
     "no_worker": _("No worker was active for too long."),
     "not_a_number": _("A price or value is missing or not a number."),
     "no_volume": _("The volume is zero, but an A-share that is not suspended trades every day."),

@@ -13,6 +13,7 @@ from environs import Env, EnvError
 
 from tasks_app import checks, conf, source_settings
 from tasks_app.sources import registry
+from tasks_app.sources.simulated.source import SimulatedSource
 from tasks_app.workers import worker_process
 from tests.fakes.scripted_sources import First
 
@@ -253,6 +254,27 @@ def test_malformed_setting_of_a_source_is_an_error_at_the_start(settings, value)
         "collector.E005",
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("setting", "variable"),
+    [
+        ({"environment": (("COLLECTOR_SIMULATED_PER_HOUR", "3"),)}, "COLLECTOR_SIMULATED_PER_HOUR"),
+        ({"daily_caps": (("simulated", 3),)}, "COLLECTOR_DAILY_CAPS"),
+    ],
+)
+def test_quota_below_the_cost_of_a_request_is_an_error(settings, monkeypatch, setting, variable):
+    monkeypatch.setattr(SimulatedSource, "cost", {"day": 4}, raising=False)
+    registry.traits.cache_clear()
+    settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=False, **setting)
+    (error,) = checks.check_source_settings()
+    message = "a quota of 3 lets no request of simulated through that takes 4 permits"
+    assert (error.id, error.msg) == (
+        "collector.E005",
+        f"{variable}: {message}: give at least 4, or 0 for no limit.",
+    )
+    assert registry.why_unusable("simulated", settings.COLLECTOR) == error.msg
+    registry.traits.cache_clear()
 
 
 def test_unknown_default_source_is_an_error(settings):

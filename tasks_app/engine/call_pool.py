@@ -4,7 +4,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -31,8 +32,8 @@ class Call(Generic[Key]):
 
     `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
     its thread woke up, so no request was sent. `seconds`: how long the request took, without its waits for
-    further permits, which `reserve` returns. `waits`: it waits for one, so it can't be overdue. `result` is
-    what the function returned.
+    further permits, which `reserve` returns, and for its turn. `waits`: it waits for one of them, so it can't
+    be overdue. `result` is what the function returned.
     """
 
     key: Key
@@ -176,7 +177,7 @@ class CallPool(Generic[Key]):
         """The thread: waits for the permitted time, runs the function and reports its end."""
         try:
             if self._begin(call, since, until):
-                with granting_permits(partial(self._take_permit, call)):
+                with granting_permits(partial(self._take_permit, call), partial(_waiting, call)):
                     call.result = function()
         except BaseException as error:  # anything that a vendor's library raises is that stock's failure
             call.error = self._out_of_memory  # should there be no memory to find out more
@@ -209,13 +210,9 @@ class CallPool(Generic[Key]):
         """Waits in the call's thread for a further permit. Raises `Transient` when there is none."""
         if call.reserve is None:
             return
-        asked, call.waits = time.monotonic(), True
-        try:
+        with _waiting(call):
             while not self._is_permitted(call, cost):
                 continue
-        finally:
-            call.began = (call.began or 0.0) + time.monotonic() - asked
-            call.waits = False
 
     def _is_permitted(self, call: Call[Key], cost: int) -> bool:
         """Asks once, and waits for the permitted time. Returns whether the request may begin now."""
@@ -260,6 +257,17 @@ class CallPool(Generic[Key]):
         if is_alone or all(is_a(cause, SourceError) for cause in memory.causes(error)):
             return False
         return self._ran_out_at >= (call.began or math.inf) or memory.is_scarce()
+
+
+@contextmanager
+def _waiting(call: Call[Any]) -> Iterator[None]:
+    """Context in the thread of a call whose time is none of the call's."""
+    asked, call.waits = time.monotonic(), True
+    try:
+        yield
+    finally:
+        call.began = (call.began or 0.0) + time.monotonic() - asked
+        call.waits = False
 
 
 def _require(call: Call[Any]) -> None:

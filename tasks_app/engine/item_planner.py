@@ -17,6 +17,7 @@ from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, LeftAside, Permanent, Request, SourceError, Transient
 from tasks_app.sources.market_time import market_today
+from tasks_app.sources.shared_process.handle import NO_TURN
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
 MAX_NAMED = 3  # of what was left aside, in a warning
@@ -120,7 +121,8 @@ def _call_limited(
         finally:
             for unsent in calls.recall():  # the caller left before the permitted time
                 limiter.cancel(unsent)
-        if not call.missed:
+        is_unsent = call.missed or (call.error is not None and call.error.code == NO_TURN)
+        if not is_unsent:
             break
         limiter.cancel(permit)
     if isinstance(call.error, Transient):

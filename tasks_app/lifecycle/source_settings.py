@@ -87,9 +87,11 @@ def store(source: str, name: str, text: str, user: str) -> None:
     try:
         if not text:
             raise ValueError("the value is empty")
-        setting.parse(text)
+        value = setting.parse(text)
     except ValueError as error:
         raise InvalidValue(variable=variable, problem=str(error)) from None
+    if setting.type is int and (problem := registry.quota_problem(source, name, value, settings.COLLECTOR)):
+        raise InvalidValue(variable=variable, problem=problem)
     values = {"value": encryption.encrypt(text), "changed_at": Now(), "changed_by": user}
     SourceSetting.objects.update_or_create(source=source, name=name, defaults=values)
     forget_texts()

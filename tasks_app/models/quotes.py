@@ -299,8 +299,8 @@ class SilentAnswer(models.Model):
 class SourceGate(models.Model):
     """One source's rate limit, daily cap and circuit breaker, shared by all workers and hosts.
 
-    `next_at` is read and advanced by one update, so the rate holds for any number of processes, and with it
-    the permits since the last minute and hour began: see `throttle.windows`. Consecutive
+    `next_at` is advanced while the row is locked, so the rate holds for any number of processes, and with it
+    `recent`, the permits of the last minute and hour: see `throttle.windows`. Consecutive
     refusals open the breaker until `open_until`. Where no retry would help, they are counted only while they
     are the same, by `refusal_code`; the pause of a source that refuses every request `refuses_all`. All times
     are the database's.
@@ -310,8 +310,7 @@ class SourceGate(models.Model):
     next_at = models.DateTimeField(_("next request"), null=True)
     day = models.DateField(_("day"), null=True)
     requests_today = models.PositiveIntegerField(_("requests today"), default=0)
-    used_per_minute = models.PositiveIntegerField(_("permits of the minute"), default=0, db_default=0)
-    used_per_hour = models.PositiveIntegerField(_("permits of the hour"), default=0, db_default=0)
+    recent = models.JSONField(_("recent permits"), default=dict, db_default={}, editable=False)
     refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
     open_until = models.DateTimeField(_("paused until"), null=True)
     reason = models.CharField(_("reason"), max_length=500, blank=True)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date
@@ -334,6 +334,7 @@ class SessionSource(Protocol):
 FRESH_SECONDS = 0.25  # for which the permit of a call's first request counts
 _permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
 _granted_at: ContextVar[float] = ContextVar("granted_at", default=math.inf)
+_waiting: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("waiting", default=nullcontext)
 
 
 def take_permit(cost: int = 1) -> None:
@@ -350,14 +351,22 @@ def take_permit(cost: int = 1) -> None:
 
 
 @contextmanager
-def granting_permits(take: Callable[[int], None]) -> Iterator[None]:
-    """Makes `take` what `take_permit` calls in this thread."""
-    token, began = _permit.set(take), _granted_at.set(time.monotonic())
+def granting_permits(
+    take: Callable[[int], None], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[None]:
+    """Makes `take` what `take_permit` calls in this thread, and `waiting` the context of `awaiting_turn`."""
+    token, began, context = _permit.set(take), _granted_at.set(time.monotonic()), _waiting.set(waiting)
     try:
         yield
     finally:
         _permit.reset(token)
         _granted_at.reset(began)
+        _waiting.reset(context)
+
+
+def awaiting_turn() -> AbstractContextManager[None]:
+    """Returns a context whose time is none of the call's: it waits for others of this machine."""
+    return _waiting.get()()
 
 
 def is_permit_fresh() -> bool:

@@ -25,6 +25,7 @@ from tasks_app.sources.shared_process.remote_source import make_remote
 from tasks_app.sources.traits import InvalidSource, SourceTraits, check_source, read_traits
 
 ENTRY_POINTS = "collector.sources"
+QUOTAS = ("per_minute", "per_hour", "daily")
 BUILT_IN = {
     "sample": "tasks_app.sources.sample:SampleSource",
     "simulated": "tasks_app.sources.simulated.source:SimulatedSource",
@@ -175,6 +176,7 @@ def _make_source(name: str, conf: Conf) -> Source:
     kind = available(replace(conf, stored=()))[name]
     try:
         source_settings.read(kind, dict(conf.environment), dict(conf.stored), needs_all=True)
+        check_quotas(name, conf)
         own_process = read_traits(kind).own_process and handle.IS_SUPPORTED
         source = make_remote(kind, conf) if own_process else kind.from_conf(conf)
     except SourceError:
@@ -223,6 +225,30 @@ def _setting_problem(name: str, conf: Conf) -> InvalidSetting | None:
     return None
 
 
+def check_quotas(name: str, conf: Conf) -> None:
+    """Raises `InvalidSetting` for a quota of an available source that is less than one request takes.
+
+    Stored settings count only where `conf` has them.
+    """
+    in_force = _limits(name, conf)
+    for setting in QUOTAS:
+        if problem := quota_problem(name, setting, getattr(in_force, setting), conf):
+            is_cap = setting == "daily" and name in dict(conf.daily_caps)
+            variable = "COLLECTOR_DAILY_CAPS" if is_cap else source_settings.variable_of(name, setting)
+            raise InvalidSetting(f"{variable}: {problem}.")
+
+
+def quota_problem(name: str, setting: str, quota: float, conf: Conf) -> str:
+    """Returns why a source can't have this quota, as in "per_hour"; "" if it can, and for other settings."""
+    dearest = traits(name, replace(conf, stored=())).limits.dearest
+    if setting not in QUOTAS or not 0 < quota < dearest:
+        return ""
+    return (
+        f"a quota of {quota} lets no request of {name} through that takes {dearest} permits:"
+        f" give at least {dearest}, or 0 for no limit"
+    )
+
+
 def limits(name: str, conf: Conf) -> Limits:
     """Returns the limits of the source's requests: those that it declares, overridden by the settings.
 
@@ -230,11 +256,16 @@ def limits(name: str, conf: Conf) -> Limits:
     """
     if name not in available(conf):
         raise KeyError(name)
-    declared = traits(name, conf).limits
+    return _limits(name, conf if conf.no_throttle else with_stored_settings(conf, name))
+
+
+def _limits(name: str, conf: Conf) -> Limits:
+    plain = replace(conf, stored=()) if conf.stored else conf  # what is cached is cached by the settings
+    declared = traits(name, plain).limits
     if conf.no_throttle:
         return replace(declared, rate=0.0, per_minute=0, per_hour=0, daily=0, breaker=False)
     try:
-        own = with_stored_settings(conf, name).source_settings(available(conf)[name])
+        own = conf.source_settings(available(plain)[name])
         values = {each.name: own[each.name] for each in LIMIT_SETTINGS}
     except InvalidSetting:  # so that it can't be made, which is shown
         return declared

@@ -1,6 +1,6 @@
 """The rate limiter of a source: its rate, quotas and circuit breaker for all workers and hosts.
 
-All of its state is in one row. A slice reserves the times of its next requests in one update, by the
+All of its state is in one row. A slice locks it and reserves the times of its next requests, by the
 database's clock, and its threads wait for them as *durations*, so that no host's clock matters. Times are
 spaced a little wider than the rate allows (`SPARE`): a request may begin that much after its time and no
 later (`Permit.until`), so the rate holds in every second (for slower rates: in every interval), and the
@@ -10,15 +10,14 @@ quotas in every minute and hour (`throttle.windows`). A day's quota counts by th
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Case, Expression, F, PositiveIntegerField, Q, QuerySet, Value, When
-from django.db.models.functions import Coalesce, Greatest, TruncDate
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Coalesce, Greatest
 
 from tasks_app.conf import Conf
 from tasks_app.db.functions import Clock
@@ -26,8 +25,9 @@ from tasks_app.models import SourceGate
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Permanent, SourceError, SourceRefusal, Transient
+from tasks_app.sources.shared_process.handle import NO_TURN
 from tasks_app.throttle import status
-from tasks_app.throttle.windows import spare_seconds, step_seconds, windows_of
+from tasks_app.throttle.windows import Permits, Window, spare_seconds, step_seconds, windows_of
 
 JITTER = 0.005
 AHEAD_SECONDS = 1.0
@@ -38,6 +38,7 @@ STOCK_ERRORS = frozenset({"timeout", "empty_answer", "history_cut", "source_erro
 CERTAIN_ERRORS = frozenset({"login_refused", "client_outdated"})
 LIKELY_ERRORS = frozenset({"columns_changed", "units_changed"})
 NO_PERMIT = "no_permit"  # the rest of a call's requests was not permitted
+OWN_ERRORS = frozenset({NO_PERMIT, NO_TURN})  # not the source's answers, but ours
 FEW_REFUSALS = 3  # identical ones in a row: a single one may be an accident
 MANY_FACTOR = 2  # of COLLECTOR_BREAKER_AFTER: where a few may be odd stocks that follow each other
 
@@ -117,22 +118,26 @@ class SourceLimiter(NoLimit):
                 f"a request of {self.source} costs at most {self.limits.dearest}, as it declares"
             )
         with transaction.atomic():
-            if after and after.is_probe:
-                reserved, is_probe = self._reserve_in_row(1, cost), True
-                self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)
-            else:
-                reserved, is_probe = self._reserve_some(count, cost)
-            if not reserved:
-                return self.blocked() or Blocked(self._line_seconds(cost))
             sent = time.monotonic()
-            row = self._read()
+            row = self._lock()
             received = time.monotonic()
+            continues_probe = bool(after and after.is_probe)
+            if row.open_until and row.open_until > row.now and not continues_probe:
+                return self._why_blocked(row, cost)
+            is_probe = continues_probe or row.open_until is not None
+            times = self._reserve_in_row(row, 1 if is_probe else count, cost)
+            if not times:
+                return self._why_blocked(row, cost)
+            if is_probe:  # for all others, until the probe has ended
+                self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)
+            if is_probe and not continues_probe:
+                self.row.update(refuses_all=False)
         # The database's "now" lay between `sent` and `received`, so no request begins before its time.
         spare = self.spare - CLOCK_GRAIN
         spare -= min(received - sent, spare / 2)  # a slow database connection must not void every permit
         permits = []
-        for ahead in range(reserved, 0, -1):
-            begin = received + (row.next_at - row.now - ahead * self.step).total_seconds()
+        for at in times:
+            begin = received + (at - row.now).total_seconds()
             jitter = random.uniform(0.0, JITTER * self.interval)  # noqa: S311
             permits.append(Permit(begin + jitter, begin + spare, is_probe, after_refusals=row.refusals > 0))
         return permits
@@ -152,7 +157,7 @@ class SourceLimiter(NoLimit):
             )
 
     def record_failure(self, permit: Permit, error: Transient) -> bool:
-        if error.code == NO_PERMIT:  # not the source's answer, but ours
+        if error.code in OWN_ERRORS:
             self.cancel(permit)
             return True
         with transaction.atomic():
@@ -205,57 +210,42 @@ class SourceLimiter(NoLimit):
             refusals=refusals, reason=sanitize_message(str(error)), refusal_code=refusal_code
         )
 
-    def _reserve_some(self, count: int, cost: int) -> tuple[int, bool]:
-        """Returns how many requests were reserved, and whether it is the one that probes a paused source."""
-        most = min(count, max(1, int(AHEAD_SECONDS / self.interval))) if self.interval else count
-        most = min([most, *(max(window.most // cost, 1) for window in self.windows)])
-        for number in dict.fromkeys((most, 1)):  # the rest of a quota may be smaller than `most`
-            if self._reserve_in_row(number, cost, open_until__isnull=True):
-                return number, False
-        if self._reserve_in_row(1, cost, open_until__lte=Clock()):
-            self._pause(self.conf.fetch_timeout + AHEAD_SECONDS)  # for all others, until the probe has ended
-            self.row.update(refuses_all=False)
-            return 1, True
-        return 0, False
+    def _reserve_in_row(self, row: Any, count: int, cost: int) -> list[datetime]:
+        """Reserves up to `count` requests in the locked row. Returns when they begin.
 
-    def _reserve_in_row(self, count: int, cost: int, **condition: Any) -> int:
-        """Advances the row by `count` requests; 0 when the condition, the line or a quota forbids it."""
-        permits = count * cost
-        begin: Any = Greatest(Coalesce("next_at", Clock()), Clock())
-        opens = {window: F("next_at") + window.reopens_after for window in self.windows}
-        for window, reopening in opens.items():  # what does not fit waits until the window begins anew
-            is_full = Q(**{f"{window.field}__gt": window.most - permits})
-            begin = Greatest(begin, Case(When(is_full, then=reopening), default=Clock()))
-        today = TruncDate(Clock(), tzinfo=ZoneInfo(self.limits.time_zone))
-        used: Expression = Case(
-            When(day=today, then=F("requests_today")), default=Value(0), output_field=PositiveIntegerField()
-        )
-        row = self.row.filter(**condition).annotate(used=used)
-        row = row.annotate(begin=begin).filter(begin__lte=Clock() + timedelta(seconds=AHEAD_SECONDS))
-        if self.limits.daily:
-            row = row.filter(used__lte=self.limits.daily - permits)
-        in_windows = {
-            window.field: Case(
-                When(Q(next_at__isnull=True) | Q(begin__gte=reopening), then=Value(permits)),
-                default=F(window.field) + permits,
-            )
-            for window, reopening in opens.items()
-        }
-        return row.update(
-            next_at=begin + count * self.step, day=today, requests_today=used + permits, **in_windows
-        )
+        The first begins at most a second ahead, the others within a second after it.
+        """
+        today = status.quota_day(row.now, self.limits)
+        used = row.requests_today if row.day == today else 0
+        recent: dict[str, Permits] = {window.name: row.recent.get(window.name, []) for window in self.windows}
+        times: list[datetime] = []
+        next_at = max(row.next_at or row.now, row.now)
+        while len(times) < count and not (self.limits.daily and used + cost > self.limits.daily):
+            begin = max(next_at, *(_opening(window, recent, cost) for window in self.windows), row.now)
+            if begin > (times[0] if times else row.now) + timedelta(seconds=AHEAD_SECONDS):
+                break
+            for window in self.windows:
+                recent[window.name] = window.add(recent[window.name], begin.timestamp(), cost)
+            times.append(begin)
+            next_at, used = begin + self.step, used + cost
+        if times:
+            self.row.update(next_at=next_at, day=today, requests_today=used, recent=recent)
+        return times
+
+    def _lock(self) -> Any:
+        return self.row.select_for_update(no_key=True).annotate(now=Clock()).get()
 
     def _read(self) -> Any:
         return self.row.annotate(now=Clock()).get()
 
-    def _line_seconds(self, cost: int) -> float:
-        """Returns the seconds until the line is short enough to join."""
-        row = self._read()
-        if not row.next_at:
-            return 0.0
-        full = [each for each in self.windows if getattr(row, each.field) + cost > each.most]
-        begin = max([row.next_at, *(row.next_at + window.reopens_after for window in full)])
-        return max(float((begin - row.now).total_seconds()) - AHEAD_SECONDS, 0.0)
+    def _why_blocked(self, row: Any, cost: int) -> Blocked:
+        """Returns why the row permits no request now, and for how long: the line is too long to join."""
+        current = status.status_of_row(self.source, self.limits, row, cost)
+        if current.is_blocked:
+            return Blocked(current.seconds, current.reason, current.refusal_code)
+        openings = (_opening(window, row.recent, cost) for window in self.windows)
+        begin = max(row.next_at or row.now, *openings, row.now)
+        return Blocked(max((begin - row.now).total_seconds() - AHEAD_SECONDS, 0.0))
 
     def _open_breaker(self, permit: Permit, error: Transient) -> bool:
         """Pauses the source after too many consecutive refusals. Returns whether it is paused now."""
@@ -277,6 +267,11 @@ class SourceLimiter(NoLimit):
 
     def _pause(self, seconds: float) -> None:
         self.row.update(open_until=Clock() + timedelta(seconds=seconds))
+
+
+def _opening(window: Window, recent: Mapping[str, Permits], cost: int) -> datetime:
+    """Returns from when on a window has room for a request; long ago if it has now."""
+    return datetime.fromtimestamp(window.opens_at(recent.get(window.name, []), cost), UTC)
 
 
 def _is_certain(error: Permanent) -> bool:

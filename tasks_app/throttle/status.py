@@ -1,7 +1,7 @@
 """Reads the state of each source's rate limiter, for pages and API. `throttle.limiter` changes it."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -57,7 +57,7 @@ def all_statuses() -> list[LimiterStatus]:
     conf = settings.COLLECTOR
     rows = {row.source: row for row in SourceGate.objects.annotate(now=Now())}
     names = sorted(registry.available(conf))
-    return [_status(name, registry.limits(name, conf), rows.get(name)) for name in names]
+    return [status_of_row(name, registry.limits(name, conf), rows.get(name)) for name in names]
 
 
 def status_of(source: str) -> LimiterStatus:
@@ -65,37 +65,55 @@ def status_of(source: str) -> LimiterStatus:
     conf = settings.COLLECTOR
     limits = registry.limits(source, conf) if source in registry.available(conf) else Limits()
     row = None if limits.unlimited else SourceGate.objects.annotate(now=Now()).filter(pk=source).first()
-    return _status(source, limits, row)
+    return status_of_row(source, limits, row)
 
 
-def _status(source: str, limits: Limits, row: Any) -> LimiterStatus:
-    """`row` is a SourceGate with the database's time as `now`; None before the first request."""
+def quota_day(now: datetime, limits: Limits) -> date:
+    """Returns the day to which a time belongs in the daily quota of a source."""
+    return now.astimezone(ZoneInfo(limits.time_zone)).date()
+
+
+def status_of_row(source: str, limits: Limits, row: Any, cost: int = 1) -> LimiterStatus:
+    """Returns a source's state for requests that take `cost` permits.
+
+    `row` is a SourceGate with the database's time as `now`; None before the first request.
+    """
     if limits.unlimited:
         return LimiterStatus(source, LimiterState.UNLIMITED)
     if row is None:
         return LimiterStatus(source, LimiterState.OPEN, limits.rate, was_asked=False)
-    zone = ZoneInfo(limits.time_zone)  # the daily cap counts by this zone's days
-    today = row.now.astimezone(zone).date()
+    today = quota_day(row.now, limits)
     requests_today = row.requests_today if row.day == today else 0
     current = LimiterStatus(source, LimiterState.OPEN, limits.rate, requests_today, row.refusals)
     if row.open_until and row.open_until > row.now:
         state, until, reason = LimiterState.PAUSED, row.open_until, row.reason
         current = replace(current, refusal_code=row.refusal_code if row.refuses_all else "")
-    elif (reopens := _hour_reopens(row, limits)) and reopens > row.now:
-        state, until = LimiterState.CAPPED, reopens
-        reason = _("The hour's %(count)d requests are used up.") % {"count": limits.per_hour}
-    elif limits.daily and requests_today >= limits.daily:
-        midnight = datetime.combine(today + timedelta(days=1), time.min, zone)
+    elif limits.daily and requests_today + cost > limits.daily:
+        midnight = datetime.combine(today + timedelta(days=1), time.min, ZoneInfo(limits.time_zone))
         state, until = LimiterState.CAPPED, midnight.astimezone(UTC)
-        reason = _("The day's %(count)d requests are used up.") % {"count": limits.daily}
+        reason = _("The day's %(count)d requests are used up.")
+        if requests_today < limits.daily:
+            reason = _("What is left of the day's %(count)d requests does not suffice for the next one.")
+        reason %= {"count": limits.daily}
+    elif (opening := _hour_opening(row, limits, cost)) and opening[0] > row.now:
+        state, (until, has_rest) = LimiterState.CAPPED, opening
+        reason = _("The hour's %(count)d requests are used up.")
+        if has_rest:
+            reason = _("What is left of the hour's %(count)d requests does not suffice for the next one.")
+        reason %= {"count": limits.per_hour}
     else:
         return current
     seconds = (until - row.now).total_seconds()
     return replace(current, state=state, paused_until=until, seconds=seconds, reason=reason)
 
 
-def _hour_reopens(row: Any, limits: Limits) -> datetime | None:
-    """Returns when a used-up quota of an hour begins anew. A minute's is waited for like a slow rate."""
-    if not limits.per_hour or row.used_per_hour < limits.per_hour or row.next_at is None:
+def _hour_opening(row: Any, limits: Limits, cost: int) -> tuple[datetime, bool] | None:
+    """Returns when the hour's quota has room again, and whether some of it is left; None without one.
+
+    A minute's is waited for like a slow rate.
+    """
+    if not limits.per_hour:
         return None
-    return row.next_at + windows_of(limits)[-1].reopens_after  # type: ignore[no-any-return]
+    window, permits = windows_of(limits)[-1], row.recent.get("hour", [])
+    has_rest = window.used(permits, row.now.timestamp()) < window.most
+    return datetime.fromtimestamp(window.opens_at(permits, cost), UTC), has_rest

@@ -1,21 +1,22 @@
 """The quotas per minute and hour: never more permits in any window of that length, whenever it begins.
 
-One number per window suffices, with the time of the last request: the permits since the window began anew.
-It begins anew once no window of this length could hold more than the quota, whatever the spacing of the
-requests before. With `most` requests, a step or more apart, that is `length - (most - 1) * step` after the
-last one: then the j-th request of the new window comes a whole length after the j-th of the `most` before
-it, which were spaced at least as widely. So a busy source gets its whole quota in each window.
+The row of a source holds the permits of its last minute and hour, as pairs of a time and of the permits that
+began by then, the oldest first. Permits that follow each other are counted together, up to a small part of
+the quota, from the time of the last of them: so a few numbers suffice, no window is ever over its quota, and
+a busy source gets nearly all of it, however its requests are spaced.
 """
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 
 from tasks_app.sources.base import Limits
 
 LENGTHS = (("minute", 60), ("hour", 3600))  # seconds
 SPARE = 0.025  # by which the rate is kept below what is allowed, and how late a request may begin
 QUOTA_SPARE = 1.0  # seconds that a request may begin late where only quotas limit it
+PARTS = 50  # of a quota: permits are counted together up to one of them
+
+Permits = list[list[float]]  # pairs of unix seconds and a number of permits
 
 
 def step_seconds(limits: Limits) -> float:
@@ -32,22 +33,38 @@ def spare_seconds(limits: Limits) -> float:
 
 @dataclass(frozen=True)
 class Window:
-    """One quota: `most` permits, counted in `field` of the source's row.
-
-    It begins anew `reopens_after` the row's `next_at`, which is a step after the last request.
-    """
+    """One quota: `most` permits in any `seconds`, with the time by which a request may begin late."""
 
     name: str
-    field: str
     most: int
-    reopens_after: timedelta
+    seconds: float
+
+    def used(self, permits: Permits, at: float) -> int:
+        """Returns how many permits count at this time (unix seconds)."""
+        return int(sum(count for time, count in permits if time + self.seconds > at))
+
+    def opens_at(self, permits: Permits, count: int) -> float:
+        """Returns from when on so many more permits fit, in unix seconds; 0: at once.
+
+        More than the quota fit when it is unused.
+        """
+        surplus = sum(number for _, number in permits) + count - self.most
+        opens = 0.0
+        for time, number in permits:
+            if surplus <= 0:
+                break
+            opens, surplus = time + self.seconds, surplus - number
+        return opens
+
+    def add(self, permits: Permits, at: float, count: int) -> Permits:
+        """Returns the permits with so many more at a time later than theirs, without those gone by."""
+        kept = [pair for pair in permits if pair[0] + self.seconds > at]
+        if kept and kept[-1][1] + count <= self.most // PARTS:
+            count += int(kept.pop()[1])
+        return [*kept, [round(at, 6), count]]
 
 
 def windows_of(limits: Limits) -> list[Window]:
     """Returns the windows of a source's quotas, the shortest first."""
-    windows = []
-    for name, length in LENGTHS:
-        if most := getattr(limits, f"per_{name}"):
-            seconds = length + spare_seconds(limits) - most // limits.dearest * step_seconds(limits)
-            windows.append(Window(name, f"used_per_{name}", most, timedelta(seconds=seconds)))
-    return windows
+    quotas = ((name, getattr(limits, f"per_{name}"), length) for name, length in LENGTHS)
+    return [Window(name, most, length + spare_seconds(limits)) for name, most, length in quotas if most]

@@ -9,7 +9,7 @@ import pytest
 
 from tasks_app.engine import call_pool
 from tasks_app.engine.call_pool import CallPool, OutOfMemory
-from tasks_app.sources.base import Permanent, Transient, UnknownStock, take_permit
+from tasks_app.sources.base import Permanent, Transient, UnknownStock, awaiting_turn, take_permit
 from tasks_app.throttle.limiter import Blocked, Permit
 from tasks_app.workers import memory
 from tests.fakes.clock import Event
@@ -306,6 +306,19 @@ def test_call_that_hangs_after_its_permit_is_abandoned(clock, held):
     while (call := calls.next(1.0)) is None:
         continue
     assert (call.error.code, clock.monotonic() - start) == ("timeout", 26.0)
+
+
+def test_wait_for_a_turn_is_no_time_of_the_call(clock):
+    def fetch():
+        with awaiting_turn():
+            clock.sleep(20.0)
+        clock.sleep(1.0)
+
+    calls = CallPool(5.0)
+    calls.submit("a", fetch)
+    while (call := calls.next(1.0)) is None:
+        continue
+    assert (call.error, call.seconds, calls.abandoned) == (None, 1.0, 0)
 
 
 def test_permit_of_a_paused_source_is_an_error_of_the_call(clock):

@@ -94,6 +94,16 @@ def test_malformed_value_is_not_stored(stored, name, text, problem):
     assert not SourceSetting.objects.exists()
 
 
+def test_quota_below_the_cost_of_a_request_is_not_stored(stored, monkeypatch):
+    monkeypatch.setattr(First, "cost", {"day": 4}, raising=False)
+    registry.traits.cache_clear()
+    with pytest.raises(InvalidValue, match="a quota of 3 lets no request of first through that takes 4"):
+        stored("3", "per_hour")
+    stored("4", "per_hour")
+    stored("0", "per_minute")
+    registry.traits.cache_clear()
+
+
 def test_status_says_where_a_value_comes_from_and_masks_it(stored):
     assert (status().origin, status("pages").origin, status("pages").shown) == ("missing", "default", "3")
     stored(SECRET)

@@ -4,7 +4,9 @@ import os
 import pickle
 import socket
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +14,7 @@ from tasks_app.conf import Conf, Simulated
 from tasks_app.sources import registry
 from tasks_app.sources.base import Permanent, Request, SourceError, Transient, granting_permits
 from tasks_app.sources.shared_process import handle
-from tasks_app.sources.shared_process.handle import runtime_folder
+from tasks_app.sources.shared_process.handle import NO_TURN, runtime_folder
 from tasks_app.sources.shared_process.remote_source import make_remote
 from tasks_app.sources.shared_process.server import LENGTH
 from tasks_app.sources.shared_process.source_main import SourceCall
@@ -160,6 +162,24 @@ def test_other_request_waits_for_its_turn(make, monkeypatch):
     monkeypatch.setattr(handle, "wait_readable", wait)
     assert len(fetch(one)) == 1, "it is not killed by the one that waits"
     assert "another one is in progress" in str(inner[1])
+    assert inner[1].code == NO_TURN
+
+
+def test_wait_for_its_turn_is_no_time_of_the_request(make, monkeypatch):
+    source, waits, locks = make(fetch_timeout=6.0), [], iter((False, False, True))
+    listed(source)
+    monkeypatch.setattr(handle, "_lock", lambda descriptor: next(locks))
+    clock = SimpleNamespace(monotonic=lambda: 5.0 * len(waits), sleep=waits.append)
+    monkeypatch.setattr(handle, "time", clock)
+
+    @contextmanager
+    def waiting():
+        waits.append("turn")
+        yield
+
+    with granting_permits(lambda cost: None, waiting):
+        assert len(fetch(source)) == 1
+    assert waits == ["turn", handle.TURN_SECONDS]
 
 
 def test_memory_has_the_limit_of_a_worker(make):

@@ -286,6 +286,13 @@ def test_short_retry_after_delays_all_requests(make_limiter):
     assert limiter.reserve(1) == Blocked(seconds(20 - AHEAD_SECONDS))
 
 
+@pytest.mark.parametrize("code", ["no_permit", "no_turn"])
+def test_request_that_was_not_sent_is_no_refusal(make_limiter, code):
+    limiter = make_limiter(rate=100, breaker_after=1)
+    assert limiter.record_failure(Permit(), Transient("Not sent.", code=code)), "it costs no attempt"
+    assert (current_status().state, current_status().refusals) == ("open", 0)
+
+
 @pytest.mark.parametrize("code", sorted(STOCK_ERRORS))
 def test_stock_errors_are_no_source_failure(make_limiter, code):
     limiter = make_limiter(rate=100, breaker_after=1)

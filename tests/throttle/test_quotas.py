@@ -7,11 +7,11 @@ import pytest
 
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
-from tasks_app.sources.base import Limits
+from tasks_app.sources.base import Limits, Transient
 from tasks_app.sources.simulated.source import SimulatedSource
 from tasks_app.throttle import status
-from tasks_app.throttle.limiter import Blocked, limiter_for
-from tasks_app.throttle.windows import windows_of
+from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
+from tasks_app.throttle.windows import PARTS, windows_of
 
 pytestmark = pytest.mark.django_db
 
@@ -48,12 +48,26 @@ def most_within(times, length):
 
 @pytest.mark.parametrize(
     ("limits", "length", "most"),
-    [({"per_minute": 20}, 60, 20), ({"per_minute": 30, "rate": 1}, 60, 30), ({"per_hour": 40}, 3600, 40)],
+    [
+        ({"per_minute": 20}, 60, 20),
+        ({"per_minute": 30, "rate": 1}, 60, 30),
+        ({"per_minute": 60, "rate": 1}, 60, 60),
+        ({"per_hour": 40}, 3600, 40),
+    ],
 )
 def test_full_load_reaches_its_quota_and_is_never_over(make_limiter, clock, limits, length, most):
     times = run(make_limiter(**limits), clock, 5 * length)
     assert most_within(times, length) <= most
     assert len(times) >= 0.95 * 5 * most
+
+
+@pytest.mark.parametrize("most", [12, 240])
+def test_vendor_slower_than_the_rate_gets_its_quota(make_limiter, clock, most):
+    limiter = make_limiter(per_minute=most, rate=8)
+    latency = 5 * 45 / most - 0.5  # of 5 requests at once, a little faster than the quota
+    times = run(limiter, clock, 600, pause=lambda: latency)
+    assert most_within(times, 60) <= most
+    assert len(times) >= 0.95 * 10 * most
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -68,21 +82,27 @@ def test_uneven_load_is_never_over_in_any_window(make_limiter, clock, seed):
     assert most_within(times, 3600) <= 150
 
 
-def test_cost_counts_in_quotas(make_limiter, clock, monkeypatch):
+@pytest.fixture
+def expensive(monkeypatch):
+    """A day of the simulated source costs four permits."""
     monkeypatch.setattr(SimulatedSource, "cost", {"day": 4}, raising=False)
     registry.traits.cache_clear()
+    yield
+    registry.traits.cache_clear()
+
+
+def test_cost_counts_in_quotas(make_limiter, clock, expensive):
     limiter = make_limiter(per_minute=12, daily=100)
     times = run(limiter, clock, 300, cost=4)
     assert most_within(times, 60) == 3
     assert SourceGate.objects.get().requests_today == 4 * len(times)
     with pytest.raises(ValueError, match="at most 4"):
         limiter.reserve(1, 5)
-    registry.traits.cache_clear()
 
 
 def test_rest_of_a_quota_is_reserved(make_limiter):
     limiter = make_limiter(per_minute=7)
-    assert [len(limiter.reserve(5)), len(limiter.reserve(5)), len(limiter.reserve(5))] == [5, 1, 1]
+    assert [len(limiter.reserve(5)), len(limiter.reserve(5))] == [5, 2]
     assert limiter.reserve(5).seconds == pytest.approx(60, abs=0.1)
 
 
@@ -100,7 +120,28 @@ def test_used_up_hour_is_shown_with_its_end_and_a_minute_is_not(make_limiter):
     assert status.status_of("simulated").state == "capped"
 
 
-@pytest.mark.any_database
-def test_window_is_open_at_once_where_the_rate_alone_keeps_the_quota():
-    (minute,) = windows_of(Limits(rate=1.0, per_minute=60))
-    assert minute.reopens_after.total_seconds() < 0
+def test_short_retry_after_does_not_add_to_a_full_quota(make_limiter):
+    limiter = make_limiter(per_minute=2)
+    limiter.reserve(2)
+    limiter.record_failure(Permit(), Transient("Slowly.", code="throttled", retry_after=50))
+    assert limiter.reserve(1).seconds == pytest.approx(60, abs=0.1)
+
+
+def test_rest_of_a_quota_too_small_for_a_request_is_said(make_limiter, expensive):
+    for limits, wait in (({"per_hour": 10}, 3600), ({"daily": 10}, 0)):
+        SourceGate.objects.all().delete()
+        limiter = make_limiter(**limits)
+        limiter.reserve(2, 4)
+        blocked = limiter.reserve(1, 4)
+        assert blocked.seconds > wait
+        assert blocked.reason.startswith("What is left of the ")
+        assert len(limiter.reserve(1)) == 1
+
+
+def test_groups_of_permits_are_few():
+    window, permits = windows_of(Limits(rate=100.0, per_hour=20_000))[0], []
+    for number in range(20_000):
+        permits = window.add(permits, 0.01 * number, 1)
+    assert len(permits) == PARTS
+    assert window.used(permits, 200.0) == 20_000
+    assert window.opens_at(permits, 1) == pytest.approx(3604, abs=0.1)

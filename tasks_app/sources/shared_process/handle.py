@@ -28,12 +28,13 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from tasks_app.sources.base import Transient, take_permit
+from tasks_app.sources.base import Transient, awaiting_turn, take_permit
 
 IS_SUPPORTED = fcntl is not None and hasattr(socket, "AF_UNIX")
 ROOT = Path(__file__).resolve().parents[3]
 LENGTH = struct.Struct("!Q")  # before each message
 RESPONSE, LAST_RESPONSE, PERMIT = "response", "last response", "permit"  # kinds of `Message`
+NO_TURN = "no_turn"  # the code of a request that was not sent, since others took all of its time
 MEGABYTE = 1_000_000
 WATCH_SECONDS = 0.1  # between two looks at the memory of a process that works for us
 TURN_SECONDS = 0.01
@@ -45,7 +46,8 @@ RECYCLE_SHARE = 0.75  # of the limit of memory: above it the process is replaced
 class ProcessHandle:
     """Sends requests to the shared process, from any thread, and never waits longer than `timeout` seconds.
 
-    The time that the process waits for permits (`base.take_permit`) does not count.
+    The time that the process waits for permits (`base.take_permit`) does not count, nor does the wait for the
+    requests of others, of which each may take its own time.
 
     The process is found by its socket in a folder that only this user can enter. Whoever needs it first
     starts it; it ends as soon as nobody is connected, however those processes ended, so it can't become an
@@ -85,10 +87,12 @@ class ProcessHandle:
     def send(self, request: Any, seconds: float | None = None) -> Any:
         """Returns the response to a request, both of which must be picklable.
 
-        Raises `Transient` when it comes late or not at all, and `MemoryError` when it takes too much.
+        Raises `Transient` when it comes late or not at all, with the code `NO_TURN` when others did not leave
+        it a turn in this time, and `MemoryError` when it takes too much.
         """
-        deadline = time.monotonic() + (self._timeout if seconds is None else seconds)
-        with self._turn(deadline) as folder:
+        seconds = self._timeout if seconds is None else seconds
+        with self._turn(seconds) as folder:
+            deadline = time.monotonic() + seconds
             try:
                 connection = self._connect(folder, deadline)
                 if self._is_late:  # its permit was for an earlier time
@@ -125,26 +129,26 @@ class ProcessHandle:
         self.close()
 
     @contextmanager
-    def _turn(self, deadline: float) -> Iterator[Path]:
+    def _turn(self, seconds: float) -> Iterator[Path]:
         """Context in which no other thread or process of this machine sends requests."""
         folder = runtime_folder()
-        is_late = False
         descriptor = os.open(folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > deadline:
-                        text = f"{self._vendor} takes one request at a time, and another one is in progress."
-                        raise Transient(text) from error
-                    is_late = True
-                    time.sleep(TURN_SECONDS)
+            is_late = not _lock(descriptor)
+            if is_late:
+                self._await_turn(descriptor, time.monotonic() + seconds)
             self._is_late = is_late
             yield folder
         finally:
             os.close(descriptor)  # which releases the lock
+
+    def _await_turn(self, descriptor: int, deadline: float) -> None:
+        with awaiting_turn():
+            while not _lock(descriptor):
+                if time.monotonic() > deadline:
+                    text = f"{self._vendor} takes one request at a time, and another one is in progress."
+                    raise Transient(text, code=NO_TURN)
+                time.sleep(TURN_SECONDS)
 
     def _connect(self, folder: Path, deadline: float) -> socket.socket:
         """Returns the connection to the running process; starts one if need be. Raises `_Ended`."""
@@ -298,6 +302,15 @@ def _is_closed(connection: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+def _lock(descriptor: int) -> bool:
+    """Returns whether the lock of the file was free, and now is ours."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
