@@ -16,6 +16,7 @@ from tasks_app.models.quotes import (
 from tasks_app.models.sources import SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
+from tasks_app.models.transfers import DataImport
 from tasks_app.models.uploads import ColumnMapping, Upload
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Correction",
     "DailyBar",
     "DataDeletion",
+    "DataImport",
     "ExecutionSlot",
     "Finding",
     "Series",

@@ -44,6 +44,11 @@ _STORED = (
 )
 _INSERT_ONE = f"""INSERT INTO {TABLE} (market, symbol, adjust, source, item_id, collected_at, {_COLUMNS})
     VALUES ({", ".join(["%s"] * (6 + len(Bar._fields)))})"""
+_STORED_TYPES = ("varchar", "varchar", "varchar", "date", *_TYPES[1:], "varchar", "int8", "timestamptz")
+STORED_COLUMNS = ("market", "symbol", "adjust", *Bar._fields, "source", "item_id", "collected_at")
+_COPY_STORED = f"COPY {TABLE} ({', '.join(STORED_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
+_INSERT_STORED = f"""INSERT INTO {TABLE} ({", ".join(STORED_COLUMNS)})
+    VALUES ({", ".join(["%s"] * len(STORED_COLUMNS))})"""
 _NOW = {"postgresql": "statement_timestamp()", "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"}
 
 SeriesKey = tuple[str, str, str]  # market, code, adjust
@@ -175,6 +180,19 @@ def _insert_new_sqlite(
     if new:
         cursor.executemany(_INSERT_ONE, new)
     return len(new), differing
+
+
+def insert_stored(rows: Iterable[tuple[Any, ...]]) -> None:
+    """Inserts bars as another database had them: rows of `STORED_COLUMNS`, none of which is stored here.
+
+    Days are dates, times aware. Raises `IntegrityError`; the caller's transaction then has to end.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            _copy(cursor, _COPY_STORED, _STORED_TYPES, rows)
+        else:
+            adapt = connection.ops.adapt_datetimefield_value
+            cursor.executemany(_INSERT_STORED, [(*row[:-1], adapt(row[-1])) for row in rows])
 
 
 def save_stock(market: str, code: str, full_history: bool) -> None:

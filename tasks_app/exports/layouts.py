@@ -1,0 +1,27 @@
+"""The layouts of an export, by the names that commands and pages use."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from tasks_app.exports.parquet import ParquetLayout
+from tasks_app.exports.selection import PARQUET, Selection
+
+
+class Layout(Protocol):
+    """What an export of one layout consists of."""
+
+    def scan(self, versions: dict[str, str], cursor: str) -> Iterator[tuple[str, int, int]]:
+        """Adds the versions of all parts by key; yields a cursor, and how many steps of how many are done.
+
+        `cursor` is the last one of an earlier scan, whose versions are in `versions`; "" for a new one. The
+        version "" stands for a part that must be written to learn whether it has changed.
+        """
+        ...
+
+    def write(self, key: str, root: Path) -> Iterator[int]:
+        """Writes the files of a part below `root`; yields how many rows each step wrote."""
+        ...
+
+
+LAYOUTS: dict[str, Callable[[Selection], Layout]] = {PARQUET: ParquetLayout}

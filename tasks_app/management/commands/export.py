@@ -1,0 +1,123 @@
+"""`manage.py export`: writes stored data into a folder, and only what has changed since the last time."""
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _, gettext_lazy
+from rich.console import Console
+
+from tasks_app.conf import ADJUSTS, ALL_MARKETS
+from tasks_app.errors import CollectorError, ReversedDates
+from tasks_app.exports.layouts import LAYOUTS
+from tasks_app.exports.run import SCANNING, WRITING, ExportRun, Progress
+from tasks_app.exports.selection import PARQUET, Selection
+from tasks_app.lifecycle import payloads
+from tasks_app.management import cli_arguments, output
+from tasks_app.management.cli_errors import CollectorCommand
+from tasks_app.management.step_progress import StepProgress
+from tasks_app.market import codes as market_codes
+
+
+class CodesWithoutMarket(CollectorError):
+    code = "codes_without_market"
+    template = gettext_lazy("Codes are those of a market: add --market.")
+
+
+class Command(CollectorCommand):
+    help = "Write stored data into a folder; what has not changed since the last export is left alone."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        day: dict[str, Any] = {"type": cli_arguments.iso_day, "metavar": "YYYY-MM-DD"}
+        parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if it is missing")
+        text = "parquet without a restriction is a whole export, which can be imported (default: parquet)"
+        parser.add_argument("--format", choices=list(LAYOUTS), default=PARQUET, help=text)
+        parser.add_argument("--market", default="", type=str.upper, choices=ALL_MARKETS, help="default: all")
+        parser.add_argument("--adjust", choices=[each or "none" for each in ADJUSTS], help="default: all")
+        parser.add_argument("--start", **day, help="first day")
+        parser.add_argument("--end", **day, help="last day")
+        parser.add_argument(
+            "--codes",
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="CODE",
+            help="only these, separated by commas or spaces; @FILE reads them from a file",
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+
+    def run(self, *args: Any, out: Path, json: bool, no_color: bool, **options: Any) -> None:
+        self.json = json
+        console = output.console(self.stdout, no_color)
+        export = ExportRun(out, _selection(options), uuid4().hex)
+        with StepProgress(console, disabled=json) as display:
+            for step in export.steps():
+                display.show(step.done, step.total, _describe(step))
+        if json:
+            self.stdout.write(payloads.dumps(_payload(export)), ending="\n")
+        else:
+            _print_end(console, export)
+
+    def report_error(self, error: CollectorError) -> None:
+        if self.json:
+            self.stdout.write(payloads.dumps({"detail": str(error), "code": error.code}), ending="\n")
+
+
+def _selection(options: dict[str, Any]) -> Selection:
+    """Returns what the options select. Raises `CollectorError`."""
+    market, first, last = options["market"], options["start"], options["end"]
+    if first and last and last < first:
+        raise ReversedDates(start=first, end=last)
+    texts = cli_arguments.read_codes(options["codes"])
+    if texts and not market:
+        raise CodesWithoutMarket
+    return Selection(
+        layout=options["format"],
+        market=market,
+        adjust=None if options["adjust"] is None else options["adjust"].replace("none", ""),
+        codes=tuple(sorted(market_codes.read_codes(market, texts))),
+        first=first,
+        last=last,
+    )
+
+
+def _describe(step: Progress) -> str:
+    if step.phase == SCANNING:
+        return _("looking for changes")
+    if step.phase == WRITING:
+        counts = {"done": step.done, "total": step.total, "rows": f"{step.rows:,}"}
+        return _("%(done)d/%(total)d parts  %(rows)s rows") % counts
+    return _("putting the files in place")
+
+
+def _payload(export: ExportRun) -> dict[str, Any]:
+    manifest = export.manifest
+    return {
+        "folder": str(export.folder.path.resolve()),
+        "selection": manifest.selection,
+        "exported_at": manifest.exported_at,
+        "is_consistent": manifest.is_consistent,
+        "checksum": manifest.checksum,
+        "parts": len(manifest.parts),
+        "rows": manifest.rows,
+        "written_parts": export.written,
+    }
+
+
+def _print_end(console: Console, export: ExportRun) -> None:
+    manifest = export.manifest
+    counts = {
+        "rows": f"{manifest.rows:,}",
+        "parts": f"{len(manifest.parts):,}",
+        "written": f"{export.written:,}",
+    }
+    text = _("The export has %(rows)s rows in %(parts)s parts, of which %(written)s were written anew.")
+    console.print(text % counts, soft_wrap=True)
+    console.print(_("Checksum: %(checksum)s") % {"checksum": manifest.checksum}, soft_wrap=True)
+    if not manifest.is_consistent:
+        text = _(
+            "Data were stored meanwhile, so the parts are of different moments. For one moment, run it again "
+            "while nothing is collected."
+        )
+        console.print(text, soft_wrap=True)

@@ -1,0 +1,58 @@
+"""`manage.py export` and `manage.py import`: options, and what they print."""
+
+import json
+from datetime import date
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.exports.helpers import empty_database, store
+
+pytestmark = pytest.mark.django_db
+DAYS = [date(2024, 1, 2), date(2024, 1, 3)]
+
+
+def run(*words):
+    out = StringIO()
+    call_command(*map(str, words), stdout=out)
+    return out.getvalue()
+
+
+def test_export_and_import_print_what_they_did(tmp_path):
+    store("CN", "600000", DAYS)
+    text = run("export", "--out", tmp_path)
+    assert "rows in 15 parts, of which 15 were written anew." in text
+    payload = json.loads(run("export", "--out", tmp_path, "--json"))
+    assert payload["written_parts"] == 0
+    assert payload["is_consistent"]
+    assert f"Checksum: {payload['checksum']}" in text
+    with pytest.raises(CommandError, match="has data of its own"):
+        run("import", tmp_path)
+    empty_database()
+    assert json.loads(run("import", tmp_path, "--json"))["rows"] == payload["rows"]
+
+
+def test_selection_is_read_from_the_options(tmp_path):
+    store("CN", "600000", DAYS)
+    options = ("--market", "cn", "--adjust", "none", "--codes", "sh600000", "--start", "2024-01-03")
+    payload = json.loads(run("export", "--out", tmp_path, *options, "--json"))
+    assert payload["rows"] == 1
+    assert payload["selection"]["codes"] == ["600000"]
+    with pytest.raises(CommandError, match="holds a selection"):
+        run("import", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--codes", "600000"), "add --market"),
+        (("--start", "2024-01-03", "--end", "2024-01-02"), "is before"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, options, reason):
+    out = StringIO()
+    with pytest.raises(CommandError, match=reason):
+        call_command("export", "--out", str(tmp_path / "x"), *options, "--json", stdout=out)
+    assert json.loads(out.getvalue())["code"]
+    assert not (tmp_path / "x").exists()
