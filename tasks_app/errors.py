@@ -256,3 +256,51 @@ class StaleClaim(CollectorError):
 
     code = "lost_fence"
     template = _("The claim on %(what)s is no longer valid; nothing was written.")
+
+
+class MalformedMoment(OrderError):
+    code = "malformed_moment"
+    field = "as_of"
+    template = _(
+        "“%(moment)s” is no moment. Write a day (2024-05-01, which means its end in UTC), a time with its "
+        "offset (2024-05-01T15:00:00+08:00), or the number of a change."
+    )
+
+
+class FutureMoment(OrderError):
+    code = "future_moment"
+    field = "as_of"
+    template = _(
+        "%(moment)s is not over yet (a day ends at midnight UTC), so the answer could still change. Write an "
+        "earlier moment, or the number of the last change."
+    )
+
+
+class UnknownNumber(OrderError):
+    code = "unknown_number"
+    field = "as_of"
+    template = _("There is no change with the number %(number)d yet: the last one has %(last)d.")
+
+
+class ForgottenMoment(OrderError):
+    code = "forgotten_moment"
+    field = "as_of"
+    template = _(
+        "What was stored at %(moment)s can't be told any more, or was never recorded: changes are kept from "
+        "%(first)s on (number %(number)d)."
+    )
+
+
+class ForgottenChanges(CollectorError):
+    """The changes after a number are no longer kept: a consumer has to begin with a full copy."""
+
+    code = "changes_forgotten"
+    template = _(
+        "The changes after number %(since)d are no longer kept completely, or were never numbered: they are "
+        "kept after %(first)d. Copy everything anew as of the last number, then ask for the changes since it."
+    )
+
+
+class NothingNumbered(CollectorError):
+    code = "nothing_numbered"
+    template = _("No changes are numbered yet. Run: python manage.py migrate")

@@ -1,16 +1,18 @@
 """Factories of orders, tasks, claims, plans and users."""
 
+import time as time_module
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from threading import Barrier, Thread
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
-from django.db import connections
+from django.db import connection, connections
 from django.db.models import F
 from django.utils import timezone
 
 from tasks_app import lifecycle
+from tasks_app.history.versions import read_numbers
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask
@@ -160,3 +162,16 @@ def run_on_hosts(count: int, action: Callable[[], object]) -> list[Exception]:
     for one in hosts:
         one.join()
     return raised
+
+
+def settle() -> int:
+    """Numbers the changes of the test's transaction, as a commit does; returns the last number.
+
+    On SQLite it waits for the next millisecond: until then a statement may add to the last change.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    time_module.sleep(0.002)
+    return read_numbers().last

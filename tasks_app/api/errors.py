@@ -16,7 +16,14 @@ from rest_framework import views
 from rest_framework.response import Response
 
 from tasks_app.db import errors
-from tasks_app.errors import CollectorError, OrderError, PlanNotFound, TaskNotFound
+from tasks_app.errors import (
+    CollectorError,
+    ForgottenChanges,
+    NothingNumbered,
+    OrderError,
+    PlanNotFound,
+    TaskNotFound,
+)
 
 API = "/api/"
 logger = logging.getLogger(__name__)
@@ -26,6 +33,7 @@ MIGRATE = _("Tables are missing in the database. Its administrator has to run: p
 UNMIGRATED = 503, "unmigrated", MIGRATE
 SERVER_ERROR = 500, "error", _("Something went wrong here; it was logged.")
 BAD_REQUEST = 400, "bad_request", _("The request can't be understood.")
+STATUS_CODES = {TaskNotFound: 404, PlanNotFound: 404, ForgottenChanges: 410, NothingNumbered: 503}
 
 
 def error_body(detail: Any, code: str, fields: dict[str, list[Any]] | None = None) -> dict[str, Any]:
@@ -37,8 +45,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """REST framework's hook: returns the response to an exception, None for an unexpected one."""
     if isinstance(exc, CollectorError):
         fields = {exc.field: [str(exc)]} if isinstance(exc, OrderError) else None
-        status = 404 if isinstance(exc, TaskNotFound | PlanNotFound) else 400
-        return Response(error_body(str(exc), exc.code, fields), status)
+        return Response(error_body(str(exc), exc.code, fields), STATUS_CODES.get(type(exc), 400))
     if error := _technical_error(exc):
         status, code, detail = error
         logger.warning("%s: %s", code, exc)

@@ -69,6 +69,13 @@ INVALID = _problem(400, "Invalid parameter", "limit: A valid integer is required
 UNKNOWN = _problem(404, "Unknown or malformed id", f"There is no task {ID}.", "task_not_found")
 NO_STOCK = _problem(404, "Unknown stock", "There is no such stock.", "not_found")
 NO_PLAN = _problem(404, "Unknown plan", "There is no plan 7.", "plan_not_found")
+GONE = _problem(
+    410,
+    "Changes no longer kept",
+    "The changes after number 5 are no longer kept completely, or were never numbered: they are kept after "
+    "12. Copy everything anew as of the last number, then ask for the changes since it.",
+    "changes_forgotten",
+)
 TOO_LARGE = _problem(413, "Body too large", "The body is larger than 1000000 bytes.", "body_too_large")
 NOT_JSON = _problem(
     415, "Not JSON", 'Unsupported media type "text/plain" in request.', "unsupported_media_type"
@@ -207,7 +214,17 @@ QUOTES = _operation(
     CSV | INVALID | NO_STOCK,
     description="Prices in the market's currency, volume in shares. In pages: follow the Link header. "
     "Adjusted prices are computed with the factors of one source where they are stored, and end before an "
-    "ex day that it has not told yet.",
+    "ex day that it has not told yet. `as_of` reads what was known at an earlier moment.",
+    tag="quotes",
+)
+CHANGES = _operation(
+    "changes",
+    "What was stored, corrected or removed since a number",
+    [serializers.ChangeQuery],
+    responses.ChangesAnswer,
+    INVALID | GONE,
+    description="Every stored change has a number, in the order of the commits and without gaps, so that a "
+    "copy that has all changes up to a number has missed nothing. Ask again with `since` = `last`.",
     tag="quotes",
 )
 FACTORS = _operation(

@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi
-from tasks_app.api.pagination import page_response
+from tasks_app.api.pagination import days_response, page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
-from tasks_app.api.serializers import GapQuery, QuoteQuery, validated
+from tasks_app.api.serializers import ChangeQuery, GapQuery, QuoteQuery, validated
 from tasks_app.conf import ALL_MARKETS
+from tasks_app.history import change_feed, versions
 from tasks_app.market.codes import SPELLING, find_stored
 from tasks_app.models import Stock
 from tasks_app.quotes import adjusted_prices, adjustment_payloads, csv_export
@@ -31,14 +32,27 @@ class QuoteViewSet(ViewSet):
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
         filters = validated(QuoteQuery, request.query_params.dict())
         code, adjust, wanted = _stored_code(market, code), filters.pop("adjust"), filters.pop("basis", "")
-        basis = adjusted_prices.find_basis(market, code, adjust, wanted)
+        moment = versions.moment_of(text) if (text := filters.pop("as_of", "")) else None
+        basis = adjusted_prices.StockPrices(market, code, moment).basis(adjust, wanted)
         if basis is None:
             raise NotFound(_("There are no unadjusted bars with adjustment factors of this stock."))
-        rows = csv_export.bar_rows(market, code, basis, **filters)
         is_csv, name = isinstance(request.accepted_renderer, CSVRenderer), f"{market}-{code}.csv"
-        if is_csv and not {"limit", "cursor"} & request.query_params.keys():
-            return csv_export.download_response(rows, name, basis)
-        page = page_response(request, rows, ["day"], lambda page: list(csv_export.on_basis(page, basis)))
+        is_whole = is_csv and not {"limit", "cursor"} & request.query_params.keys()
+        if moment is not None:
+            known = csv_export.known_rows(market, code, basis, moment, **filters)
+            if is_whole:
+                return csv_export.csv_response(csv_export.on_basis(known, basis, moment), name)
+            by_day = {row["day"]: row for row in known}
+            page = days_response(
+                request,
+                list(by_day),
+                lambda days: list(csv_export.on_basis(map(by_day.__getitem__, days), basis, moment)),
+            )
+        else:
+            rows = csv_export.bar_rows(market, code, basis, **filters)
+            if is_whole:
+                return csv_export.download_response(rows, name, basis)
+            page = page_response(request, rows, ["day"], lambda page: list(csv_export.on_basis(page, basis)))
         if not is_csv:
             return page
         response = csv_export.csv_response(page.data, name)
@@ -60,6 +74,15 @@ class QuoteViewSet(ViewSet):
             response.accepted_renderer = ApiJSONRenderer()
             response.accepted_media_type = ApiJSONRenderer.media_type
         return response
+
+
+class ChangeViewSet(ViewSet):
+    """The changes of stored data, by number."""
+
+    @openapi.CHANGES
+    def changes(self, request: Request) -> Response:
+        query = validated(ChangeQuery, request.query_params.dict())
+        return Response(change_feed.changes_since(query["since"], query["limit"], query.get("market", "")))
 
 
 class AdjustmentViewSet(ViewSet):

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.adjustments import ActionKind
+from tasks_app.models.changes import ChangeKind
 from tasks_app.models.plans import Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
@@ -351,6 +352,26 @@ class GapAnswer(Answer):
     source = s.CharField(allow_null=True)  # type: ignore[assignment]
     requested_on = s.DateField(allow_null=True, help_text="In the market's time zone.")
     bound = s.DateField(allow_null=True, help_text="The first bar that came after these days, or the last.")
+
+
+class ChangeAnswer(Answer):
+    number = s.IntegerField(min_value=0)
+    at = s.DateTimeField(help_text="When it was committed.")
+    kind = s.ChoiceField(ChangeKind.choices)
+    market = s.ChoiceField(Market.choices, allow_blank=True)
+    code = s.CharField(allow_blank=True, help_text="Empty for a change of the calendar.")
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    first_day = s.DateField(allow_null=True, help_text="The first day that it concerns.")
+    last_day = s.DateField(allow_null=True)
+    rows = _count("Bars or rows that it concerns.")
+
+
+class ChangesAnswer(Answer):
+    since = s.IntegerField(min_value=0)
+    last = s.IntegerField(min_value=0, help_text="The answer is complete up to this number: the next since.")
+    newest = s.IntegerField(min_value=0, help_text="The last number of all. Above last: there are more.")
+    first = s.IntegerField(min_value=0, help_text="Changes are kept after this number.")
+    changes = ChangeAnswer(many=True)
 
 
 class AliveAnswer(Answer):

@@ -287,7 +287,20 @@ class GapQuery(InputSerializer):
     limit = s.IntegerField(min_value=1, max_value=1000, default=100)
 
 
+AS_OF = (
+    "As it was known then: at the end of a day in UTC (2024-05-01), at a time with offset, or after the "
+    "change of a number."
+)
+
+
+class ChangeQuery(InputSerializer):
+    since = StrictIntegerField(min_value=0, help_text="Changes after this number.")
+    limit = StrictIntegerField(default=PAGE, min_value=1, max_value=10 * MAX_PAGE)
+    market = MarketField(required=False, help_text="Only of this market. Default: of all.")
+
+
 class QuoteQuery(PageQuery):
+    as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
     start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")
     end = StrictDateField(required=False, source="day__lte", help_text="Last day, YYYY-MM-DD.")
     adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)

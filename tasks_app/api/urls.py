@@ -10,7 +10,7 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from tasks_app.api.permissions import CanCancel, CanRetry, CanStart
 from tasks_app.api.plans import PlanViewSet
-from tasks_app.api.quotes import AdjustmentViewSet, QuoteViewSet
+from tasks_app.api.quotes import AdjustmentViewSet, ChangeViewSet, QuoteViewSet
 from tasks_app.api.records import RecordViewSet
 from tasks_app.api.views import NotFoundView, RootView, StockViewSet, TaskViewSet
 
@@ -38,7 +38,7 @@ ORDER = """{
 }"""
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 records, plans = RecordViewSet.as_view, PlanViewSet.as_view
-adjustments = AdjustmentViewSet.as_view
+adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
     path("status/<str:task_id>", tasks({"get": "status"}, **_page(_("Task")))),
@@ -56,6 +56,7 @@ data_collection = [
     path("calendar", records({"get": "calendar"}, **_page(_("Calendar")))),
     path("plans", plans({"get": "list"}, **_page(_("Plans")))),
     path("plans/<str:plan_id>", plans({"get": "retrieve"}, **_page(_("Plan")))),
+    path("changes", changes({"get": "changes"}, **_page(_("Changes of stored data")))),
     path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
     path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(

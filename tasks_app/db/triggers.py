@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import connections
 
+from tasks_app.db import change_triggers
 from tasks_app.models.quotes import Market
 from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
 
@@ -58,7 +59,8 @@ def remove(using: str = "default", plan: Sequence[Any] = (), **_: Any) -> None:
 def statements(vendor: str, tables: Collection[str]) -> list[str]:
     """Returns the SQL that installs the triggers of these tables. Raises `KeyError` for other databases."""
     create = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
-    return [*_final(vendor, create), *_apart(vendor, create, tables)]
+    recorded = change_triggers.statements(vendor, set(tables))
+    return [*_final(vendor, create), *_apart(vendor, create, tables), *recorded]
 
 
 def _final(vendor: str, create: Any) -> list[str]:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from django.core.cache import cache
 
 from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
+from tasks_app.history.versions import Moment, known_rows
 from tasks_app.market import exchange_sessions
 from tasks_app.models import CalendarDay
 
@@ -99,8 +100,13 @@ class Calendar:
         return days[-1]
 
 
-def load_calendar(market: str) -> Calendar:
-    """Returns the market's calendar. One query; the published sessions are read on first use."""
+def load_calendar(market: str, moment: Moment | None = None) -> Calendar:
+    """Returns the market's calendar. One query; the published sessions are read on first use.
+
+    With a moment, as it was corrected then; the published sessions are those of the installed package.
+    """
+    if moment is not None:
+        return Calendar(market, {row.day: row.is_session for row in known_rows(CalendarDay, moment, market)})
     rows = CalendarDay.objects.filter(market=market).values_list("day", "is_session")
     return Calendar(market, dict(rows))
 

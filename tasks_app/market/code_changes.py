@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
+from tasks_app.history.versions import Moment, known_rows
 from tasks_app.market.codes import MAX_NAMED
 from tasks_app.models import CodeChange
 
@@ -27,16 +28,24 @@ class CodePair(NamedTuple):
     on: date
 
 
-def predecessors(market: str, code: str) -> list[Predecessor]:
-    """Returns a security's earlier codes, the latest first. Takes a query for each, and one more."""
+def predecessors(market: str, code: str, moment: Moment | None = None) -> list[Predecessor]:
+    """Returns a security's earlier codes, the latest first. Takes a query for each, and one more.
+
+    With a moment, as they were known then.
+    """
+    known = {row.new_code: row for row in known_rows(CodeChange, moment, market)} if moment else None
     found: list[Predecessor] = []
-    while change := CodeChange.objects.filter(market=market, new_code=code).first():
+    while change := _change_to(market, code) if known is None else known.get(code):
         until = min([change.changed_on, *(one.until for one in found)])
         code = change.old_code
         if code in {one.code for one in found}:  # a circle: told wrongly
             break
         found.append(Predecessor(code, until))
     return found
+
+
+def _change_to(market: str, code: str) -> CodeChange | None:
+    return CodeChange.objects.filter(market=market, new_code=code).first()
 
 
 def successor(market: str, code: str) -> CodeChange | None:

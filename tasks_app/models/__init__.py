@@ -1,6 +1,7 @@
 """The database tables."""
 
 from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
+from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.plans import CollectionPlan
 from tasks_app.models.quotes import (
@@ -22,7 +23,9 @@ from tasks_app.models.uploads import ColumnMapping, Upload
 __all__ = [
     "AdjustmentFactor",
     "AdjustmentTable",
+    "BarVersion",
     "CalendarDay",
+    "Change",
     "CodeAlias",
     "CodeChange",
     "CollectionItem",
@@ -37,6 +40,7 @@ __all__ = [
     "DataImport",
     "ExecutionSlot",
     "Finding",
+    "RowVersion",
     "Series",
     "SilentAnswer",
     "SourceGate",

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from tasks_app.history.versions import Moment, known_bars, known_rows
 from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, Series
 from tasks_app.models.adjustments import ActionKind, AdjustmentContent
 from tasks_app.models.quotes import Adjust
@@ -78,15 +79,40 @@ class Basis:
 
 
 class StockPrices:
-    """What can be read of one stock: its stored series, and what its sources told of adjustments."""
+    """What can be read of one stock: its stored series, and what its sources told of adjustments.
 
-    def __init__(self, market: str, code: str) -> None:
+    With a moment, as it was known then: the stock's bars are then read from it, and once.
+    """
+
+    def __init__(self, market: str, code: str, moment: Moment | None = None) -> None:
         self.key = {"market": market, "symbol": code}
+        self.market, self.code, self.moment = market, code, moment
+        self._known: dict[str, list[dict[str, Any]]] = {}
 
     @cached_property
     def series(self) -> dict[str, Series]:
         """The series that have bars, by adjustment."""
-        return {row.adjust: row for row in Series.objects.filter(**self.key, bars__gt=0)}
+        if self.moment is None:
+            return {row.adjust: row for row in Series.objects.filter(**self.key, bars__gt=0)}
+        known = ((adjust, self.known_bars(adjust)) for adjust in Adjust.values)
+        return {
+            adjust: Series(**self.key, adjust=adjust, first_day=bars[0]["day"], last_day=bars[-1]["day"])
+            for adjust, bars in known
+            if bars
+        }
+
+    def known_bars(self, adjust: str) -> list[dict[str, Any]]:
+        """Returns all bars of a series at the moment, ascending, as dicts by column."""
+        if self.moment is None:
+            raise ValueError("without a moment, bars are read by querysets")
+        if adjust not in self._known:
+            self._known[adjust] = known_bars(self.market, self.code, adjust, self.moment)
+        return self._known[adjust]
+
+    @property
+    def today(self) -> date:
+        """The market's day, now or at the moment."""
+        return market_today(self.market, self.moment.at if self.moment else None)
 
     def basis(self, adjust: str, wanted: str = "") -> Basis | None:
         """Returns the basis on which the series is read; None if it is `wanted` and does not exist.
@@ -107,11 +133,14 @@ class StockPrices:
     @cached_property
     def _tables(self) -> list[AdjustmentTable]:
         """The tables, those that were sent last first."""
-        return list(AdjustmentTable.objects.filter(**self.key).order_by("-fetched_at", "source"))
+        rows = known_rows(AdjustmentTable, self.moment, self.market, self.code)
+        return sorted(rows, key=lambda row: (-row.fetched_at.timestamp(), row.source))
 
     @cached_property
     def _newest_source(self) -> str | None:
         """The source of the newest unadjusted bar."""
+        if self.moment is not None:
+            return next((str(bar["source"]) for bar in reversed(self.known_bars(Adjust.NONE))), None)
         bars = DailyBar.objects.filter(**self.key, adjust=Adjust.NONE).order_by("-day")
         return bars.values_list("source", flat=True).first()
 
@@ -130,8 +159,26 @@ class StockPrices:
             return None
         own = self._newest_source
         table = min(tables, key=lambda one: (one.lacks is not None, one.source != own))  # stable
-        factors = _splits(table) if adjust == Adjust.SPLIT else _factors(table, adjust)
+        factors = self._splits(table) if adjust == Adjust.SPLIT else self._factors(table, adjust)
         return Basis(adjust, COMPUTED, table.source, table.fetched_at, table.lacks, factors)
+
+    def _factors(self, table: AdjustmentTable, adjust: str) -> Multipliers:
+        """Returns the multipliers of qfq or hfq, by the ex days up to today."""
+        known = known_rows(AdjustmentFactor, self.moment, self.market, self.code)
+        rows = [row for row in known if row.source == table.source and row.ex_day <= self.today]
+        return _multipliers(sorted(rows, key=lambda row: row.ex_day), adjust)
+
+    def _splits(self, table: AdjustmentTable) -> Multipliers:
+        """Returns the multipliers of split-adjusted prices: a day's is divided by all later splits."""
+        shares: dict[date, Decimal] = {}
+        for row in known_rows(CorporateAction, self.moment, self.market, self.code):
+            is_split = row.source == table.source and row.kind == ActionKind.SPLIT and row.ratio
+            if is_split and row.ex_day is not None and row.ex_day <= self.today:
+                shares[row.ex_day] = shares.get(row.ex_day, Decimal(1)) + Decimal(row.ratio)
+        days, values = sorted(shares), [Decimal(1)]
+        for day in reversed(days):
+            values.append(EXACT.divide(values[-1], shares[day]))
+        return Multipliers(days, values[::-1], with_volume=True)
 
 
 def basis_bars(market: str, code: str, basis: Basis, *, joined: bool = True) -> QuerySet[DailyBar]:
@@ -154,14 +201,8 @@ def _spans(unadjusted: Series, other: Series) -> bool:
     return first <= (other.first_day or date.max) and (other.last_day or date.min) <= last
 
 
-def _factors(table: AdjustmentTable, adjust: str) -> Multipliers:
-    """Returns the multipliers of qfq or hfq, by the ex days up to today."""
-    rows = AdjustmentFactor.objects.filter(
-        market=table.market,
-        symbol=table.symbol,
-        source=table.source,
-        ex_day__lte=market_today(table.market),
-    ).order_by("ex_day")
+def _multipliers(rows: Iterable[AdjustmentFactor], adjust: str) -> Multipliers:
+    """Returns the multipliers of qfq or hfq from factors by ascending ex day."""
     days, hfq, qfq = [], [Decimal(1)], []
     for row in rows:
         days.append(row.ex_day)
@@ -174,25 +215,6 @@ def _factors(table: AdjustmentTable, adjust: str) -> Multipliers:
     told = [one for one in qfq if one is not None]
     # The factor before the first ex day is not told: it is to the first one as their backward factors are.
     return Multipliers(days, [EXACT.divide(told[0], hfq[1]), *told])
-
-
-def _splits(table: AdjustmentTable) -> Multipliers:
-    """Returns the multipliers of split-adjusted prices: a day's is divided by all later splits."""
-    rows = CorporateAction.objects.filter(
-        market=table.market,
-        symbol=table.symbol,
-        source=table.source,
-        kind=ActionKind.SPLIT,
-        ex_day__lte=market_today(table.market),
-    ).order_by("ex_day")
-    shares: dict[date, Decimal] = {}
-    for row in rows.exclude(ratio=""):
-        day = row.ex_day or date.min
-        shares[day] = shares.get(day, Decimal(1)) + Decimal(row.ratio)
-    days, values = sorted(shares), [Decimal(1)]
-    for day in reversed(days):
-        values.append(EXACT.divide(values[-1], shares[day]))
-    return Multipliers(days, values[::-1], with_volume=True)
 
 
 def _adjusted(row: dict[str, Any], factors: Multipliers) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 from django.db.models import Max, Q
 from django.db.models.functions import Now
@@ -14,7 +15,13 @@ from django.db.models.functions import Now
 from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.quotes.series import close_before
-from tasks_app.sources.base import Bar, CorporateActions, Factor, Request
+from tasks_app.sources.base import (
+    Bar,
+    CorporateAction as CorporateActionOfSource,
+    CorporateActions,
+    Factor,
+    Request,
+)
 
 ROUNDING = 0.0011  # a previous close that is further from the last close has had something taken off
 MAX_NOTE = 200
@@ -28,11 +35,17 @@ def tables_of(market: str, code: str, source: str) -> dict[str, AdjustmentTable]
 
 
 def replace_factors(market: str, code: str, source: str, factors: Sequence[Factor], until: date) -> None:
-    """Replaces the source's factors of a stock in the caller's transaction; all ex days to `until` are in."""
+    """Replaces the source's factors of a stock in the caller's transaction; all ex days to `until` are in.
+
+    Equal ones stay as they are: each change is numbered, and keeps the value before.
+    """
     key = {"market": market, "symbol": code, "source": source}
-    AdjustmentFactor.objects.filter(**key).delete()
+    new = {(row.ex_day, _text(row.hfq), _text(row.qfq)) for row in factors}
+    stored = AdjustmentFactor.objects.filter(**key)
+    known = {(row.ex_day, row.hfq, row.qfq): row.pk for row in stored}
+    stored.filter(pk__in=[pk for values, pk in known.items() if values not in new]).delete()
     AdjustmentFactor.objects.bulk_create(
-        AdjustmentFactor(**key, ex_day=row.ex_day, hfq=_text(row.hfq), qfq=_text(row.qfq)) for row in factors
+        AdjustmentFactor(**key, ex_day=day, hfq=hfq, qfq=qfq) for day, hfq, qfq in sorted(new - known.keys())
     )
     _note_table(key, AdjustmentContent.FACTORS, until, None)
 
@@ -49,25 +62,27 @@ def replace_actions(market: str, code: str, source: str, actions: CorporateActio
         stored = stored.filter(Q(ex_day__isnull=True) | Q(ex_day__gte=first))
         if known and known.until >= first:  # without a gap between them
             first = known.complete_from and min(known.complete_from, first)
-    stored.delete()
-    kept = CorporateAction.objects.filter(**key).aggregate(last=Max("number"))["last"]
-    CorporateAction.objects.bulk_create(
-        CorporateAction(
-            **key,
-            number=number,
-            kind=row.kind,
-            ex_day=row.ex_day,
-            announced_on=row.announced_on,
-            record_day=row.record_day,
-            paid_on=row.paid_on,
-            cash=_text(row.cash),
-            ratio=_text(row.ratio),
-            price=_text(row.price),
-            note=row.note[:MAX_NOTE],
+    told = [_told(row) for row in actions]
+    if told != list(stored.order_by("number").values(*_TOLD)):
+        stored.delete()
+        kept = CorporateAction.objects.filter(**key).aggregate(last=Max("number"))["last"]
+        numbered = enumerate(told, start=0 if kept is None else kept + 1)
+        CorporateAction.objects.bulk_create(
+            CorporateAction(**key, number=number, **values) for number, values in numbered
         )
-        for number, row in enumerate(actions, start=0 if kept is None else kept + 1)
-    )
     _note_table(key, AdjustmentContent.ACTIONS, until, first)
+
+
+_TOLD = (
+    *("kind", "ex_day", "announced_on", "record_day", "paid_on"),
+    *("cash", "ratio", "price", "note"),
+)
+
+
+def _told(row: CorporateActionOfSource) -> dict[str, Any]:
+    amounts = {"cash": _text(row.cash), "ratio": _text(row.ratio), "price": _text(row.price)}
+    days = {name: getattr(row, name) for name in ("ex_day", "announced_on", "record_day", "paid_on")}
+    return {"kind": row.kind, **days, **amounts, "note": row.note[:MAX_NOTE]}
 
 
 def mark_lacking(request: Request, source: str, ex_day: date) -> None:

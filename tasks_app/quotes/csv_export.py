@@ -2,15 +2,20 @@
 
 import csv
 from collections.abc import Iterable, Iterator
+from datetime import date
 from itertools import chain
 from typing import Any
 
 from django.db.models import F, QuerySet
 from django.http import StreamingHttpResponse
 
+from tasks_app.history.versions import Moment, known_bars
+from tasks_app.market import code_changes
+from tasks_app.market.code_changes import Predecessor
 from tasks_app.models import DailyBar
 from tasks_app.quotes import daily_limits
 from tasks_app.quotes.adjusted_prices import Basis, basis_bars
+from tasks_app.quotes.date_ranges import DAY
 from tasks_app.sources.security_codes import exported_code
 
 VALUES = (
@@ -41,9 +46,32 @@ def bar_rows(
     return rows
 
 
-def on_basis(rows: Iterable[dict[str, Any]], basis: Basis) -> Iterator[dict[str, Any]]:
+def known_rows(
+    market: str, code: str, basis: Basis, moment: Moment, *, joined: bool = True, **filters: Any
+) -> list[dict[str, Any]]:
+    """Returns the rows of `bar_rows` as they were at the moment, ascending by day.
+
+    `filters` are the first and the last day (`day__gte`, `day__lte`).
+    """
+    first, last = filters.get("day__gte") or date.min, filters.get("day__lte") or date.max
+    last = min(last, basis.ends_before - DAY) if basis.ends_before else last
+    codes = [Predecessor(code, date.max)]
+    if joined and not basis.adjust:
+        codes += code_changes.predecessors(market, code, moment)
+    rows: dict[date, dict[str, Any]] = {}
+    for one in codes:  # the latest first: its bars win
+        for bar in known_bars(market, one.code, basis.read_adjust, moment, (first, last)):
+            if bar["day"] < one.until:
+                key = {"market": market, "adjust": basis.read_adjust, "code": one.code}
+                rows.setdefault(bar["day"], {**{name: bar[name] for name in VALUES}, **key})
+    return [rows[day] for day in sorted(rows)]
+
+
+def on_basis(
+    rows: Iterable[dict[str, Any]], basis: Basis, moment: Moment | None = None
+) -> Iterator[dict[str, Any]]:
     """Yields the rows with the day's limits, the prices of the basis, and what it is."""
-    limits = daily_limits.DailyLimits()
+    limits = daily_limits.DailyLimits(moment)
     origin = {"factor_source": basis.source, "factors_at": basis.fetched_at}
     for row in basis.adjust_rows(limits.add(rows)):
         yield {**row, "adjust": basis.adjust, "basis": basis.kind, **origin}

@@ -5,9 +5,11 @@ Computed limits are marked as such, and absent where the rules do not tell them 
 """
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from functools import cached_property
 from typing import Any
 
+from tasks_app.history.versions import Moment, known_bars, known_rows
 from tasks_app.market.calendars import Calendar, load_calendar
 from tasks_app.market.price_limits import DayPrices, LimitRules, limit_rules_for
 from tasks_app.models import DailyBar, Series, Stock
@@ -23,14 +25,15 @@ _NAMES = (
 
 
 class DailyLimits:
-    """Adds `COLUMNS` to rows; it looks up the rules of each code once."""
+    """Adds `COLUMNS` to rows; it looks up the rules of each code once, as they were known at the moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, moment: Moment | None = None) -> None:
+        self.moment = moment
         self._rules: dict[tuple[str, str], LimitRules | None] = {}
 
     @cached_property
     def _calendar(self) -> Calendar:
-        return load_calendar(Market.CN)
+        return load_calendar(Market.CN, self.moment)
 
     def add(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yields rows of stored bars with the columns added.
@@ -43,13 +46,25 @@ class DailyLimits:
     def load(self, keys: Iterable[tuple[str, str]]) -> "DailyLimits":
         """Looks the rules of many markets' codes up at once, in three queries."""
         codes = {code for market, code in keys if market == Market.CN}
-        stored = Series.objects.filter(market=Market.CN, adjust=Adjust.NONE, symbol__in=codes)
-        first_bars = dict(stored.values_list("symbol", "first_day"))
-        stocks = {stock.code: stock for stock in Stock.objects.filter(market=Market.CN, code__in=codes)}
+        stocks, first_bars = self._present(codes) if self.moment is None else self._known(codes, self.moment)
         for code in codes:
             rules = limit_rules_for(Market.CN, code, stocks.get(code), first_bars.get(code), self._calendar)
             self._rules[Market.CN.value, code] = rules
         return self
+
+    def _present(self, codes: set[str]) -> tuple[dict[str, Stock], dict[str, date | None]]:
+        stored = Series.objects.filter(market=Market.CN, adjust=Adjust.NONE, symbol__in=codes)
+        stocks = Stock.objects.filter(market=Market.CN, code__in=codes)
+        return {stock.code: stock for stock in stocks}, dict(stored.values_list("symbol", "first_day"))
+
+    def _known(self, codes: set[str], moment: Moment) -> tuple[dict[str, Stock], dict[str, date | None]]:
+        stocks: dict[str, Stock] = {}
+        first_bars: dict[str, date | None] = {}
+        for code in codes:
+            stocks |= {stock.code: stock for stock in known_rows(Stock, moment, Market.CN.value, code)}
+            bars = known_bars(Market.CN.value, code, Adjust.NONE.value, moment)
+            first_bars[code] = bars[0]["day"] if bars else None
+        return stocks, first_bars
 
     def of_bar(self, bar: DailyBar) -> dict[str, Any]:
         """Returns the columns of a stored bar, whose prices must be as they are stored."""

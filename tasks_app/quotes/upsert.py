@@ -1,5 +1,6 @@
 """The only code that writes bars: it inserts new ones, updates changed ones and leaves equal ones alone."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models.functions import Now
 
+from tasks_app.db.change_triggers import announce_bars
 from tasks_app.market.codes import kind_of
 from tasks_app.models import DailyBar, Stock
 from tasks_app.quotes.corrections import BarDiff, diff_bars
@@ -167,19 +169,18 @@ def _insert_new_sqlite(
     stored = {row[1]: row for row in cursor.fetchall()}
     cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")  # once, not per bar
     fixed = (*key, origin.source, origin.item_id, cursor.fetchone()[0])
-    if not stored:
-        cursor.executemany(_INSERT_ONE, [(*fixed, bar.day.isoformat(), *bar[1:]) for bar in bars])
-        return len(bars), {}
-    new, differing = [], {}
+    runs: dict[int, list[tuple[Any, ...]]] = {}  # new bars between which no stored one stands
+    days, differing = sorted(stored), {}
     for bar in bars:
         day = bar.day.isoformat()
         if (row := stored.get(day)) is None:
-            new.append((*fixed, day, *bar[1:]))
+            runs.setdefault(bisect_left(days, day) if days else 0, []).append((*fixed, day, *bar[1:]))
         elif row[2:] != bar[1:]:
             differing[bar.day] = (row[0], Bar(bar.day, *row[2:]))
-    if new:
-        cursor.executemany(_INSERT_ONE, new)
-    return len(new), differing
+    for run in runs.values():
+        announce_bars(cursor, key, [new[len(fixed)] for new in run], origin.item_id)
+        cursor.executemany(_INSERT_ONE, run)
+    return sum(map(len, runs.values())), differing
 
 
 def insert_stored(rows: Iterable[tuple[Any, ...]]) -> None:

@@ -24,7 +24,7 @@ from tasks_app.models.states import ItemState
 from tasks_app.quotes import adjustment_data
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import client_of, make_bars, make_stock
-from tests.factories import ACTOR, finish, make_ended, make_plan, make_user
+from tests.factories import ACTOR, finish, make_ended, make_plan, make_user, settle
 from tools.worker_machine import PATIENCE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -49,6 +49,7 @@ OPERATIONS = {
     ("get", f"{API}/calendar"): {400, 401},
     ("get", f"{API}/plans"): {400, 401},
     ("get", f"{API}/plans/{{plan_id}}"): {401, 404},
+    ("get", f"{API}/changes"): {400, 401, 410},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {401, 404},
@@ -96,6 +97,7 @@ def test_schema_errors_have_examples(schema):
 def test_response_keys_equal_the_schema(schema):
     client = client_of(make_user("root", is_superuser=True))
     make_bars(make_stock("US", "AAPL"), 1)
+    last = settle()
     day = date(2024, 1, 2)
     adjustment_data.replace_factors("US", "AAPL", "sample", [Factor(day, Decimal(2))], day)
     actions = CorporateActions([CorporateAction("split", day, ratio=Decimal(1))])
@@ -130,6 +132,7 @@ def test_response_keys_equal_the_schema(schema):
             ("Coverage", "coverage"),
         )
     }
+    changes = client.get(f"{API}/changes?since={last - 1}").json()
     responses = records | {
         "StartedAnswer": started,
         "RunningAnswer": current["current_task"],
@@ -143,6 +146,8 @@ def test_response_keys_equal_the_schema(schema):
         "FactorAnswer": factors["factors"][0],
         "ActionTableAnswer": actions,
         "ActionAnswer": actions["actions"][0],
+        "ChangesAnswer": changes,
+        "ChangeAnswer": changes["changes"][0],
         "AliveAnswer": client.get("/healthz").json(),
         "ReadyAnswer": client.get("/readyz").json(),
     }

@@ -4,6 +4,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from tasks_app.db import triggers
+from tasks_app.db.change_triggers import statements
 from tasks_app.models import CollectionItem, CollectionLane, TaskEvent
 from tests.factories import make_ended
 
@@ -19,9 +20,15 @@ def names():
         return {name for (name,) in cursor.fetchall() if name.startswith("tasks_app_")}
 
 
+def tables():
+    return set(connection.introspection.table_names())
+
+
 def test_triggers_make_way_for_migrations_and_come_back():
     before = names()
-    assert len(before) == 2 + 2 * len(triggers.OF_A_SOURCE)
+    recorded = [sql for sql in statements(connection.vendor, tables()) if sql.startswith("CREATE TRIGGER")]
+    recorded += [sql for sql in statements(connection.vendor, tables()) if "CONSTRAINT TRIGGER" in sql]
+    assert len(before) == 2 + 2 * len(triggers.OF_A_SOURCE) + len(recorded)
     triggers.remove(plan=[])
     assert names() == before, "nothing will be migrated"
     triggers.remove(plan=["a migration"])
