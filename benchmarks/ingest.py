@@ -59,13 +59,25 @@ def empty_database() -> None:
     from django.db import connection
     from django_q.models import OrmQ
 
-    from tasks_app.models import CollectionTask, DailyBar, Series, Stock, StockList
+    from tasks_app.db import triggers
+    from tasks_app.models import (
+        BarVersion,
+        Change,
+        CollectionTask,
+        DailyBar,
+        RowVersion,
+        Series,
+        Stock,
+        StockList,
+    )
 
     cache.clear()  # holds the stock list
     StockList.objects.all().delete()
     CollectionTask.objects.all().delete()
     OrmQ.objects.all().delete()
-    tables = [model._meta.db_table for model in (DailyBar, Series, Stock)]
+    triggers.remove(plan=["everything"])  # SQLite's would keep a version of each deleted bar
+    models = (DailyBar, Series, Stock, Change, BarVersion, RowVersion)
+    tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"TRUNCATE {', '.join(tables)}")
@@ -74,6 +86,7 @@ def empty_database() -> None:
             for table in tables:
                 cursor.execute(f"DELETE FROM {table}")
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    triggers.install()
 
 
 def start() -> Any:

@@ -198,6 +198,7 @@ class Conf:
     language: str = parsed("en", language)
     list_max_age: float = number(86_400.0, 0, YEAR)
     retention_days: int = number(0, 0, 36_500)  # a century: dates further back would not exist
+    version_days: int = number(0, 0, 36_500)
     simulated: Simulated = Simulated()
     # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})

@@ -40,6 +40,7 @@ class QuoteViewSet(ViewSet):
         is_whole = is_csv and not {"limit", "cursor"} & request.query_params.keys()
         if moment is not None:
             known = csv_export.known_rows(market, code, basis, moment, **filters)
+            versions.require_kept(moment)
             if is_whole:
                 return csv_export.csv_response(csv_export.on_basis(known, basis, moment), name)
             by_day = {row["day"]: row for row in known}

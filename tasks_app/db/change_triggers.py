@@ -120,10 +120,10 @@ def _sqlite(recorded: list[Recorded]) -> list[str]:
     changed = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in BAR_VALUES if c not in ("item_id",))
     moved = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in ("market", "symbol", "adjust", "day"))
     added = _sqlite_change(bar, new, "NEW.day", "NEW.item_id", between)
-    announced = (
-        f"EXISTS (SELECT 1 FROM {CHANGE} WHERE id = (SELECT MAX(id) FROM {CHANGE}) AND kind = {bar} "
-        "AND item_id = NEW.item_id AND symbol = NEW.symbol AND market = NEW.market AND adjust = NEW.adjust "
-        "AND NEW.day BETWEEN first_day AND last_day)"
+    announced = (  # in the form that costs least: asked for each bar
+        "COALESCE((SELECT item_id = NEW.item_id AND NEW.day BETWEEN first_day AND last_day "
+        f"AND symbol = NEW.symbol AND market = NEW.market AND adjust = NEW.adjust AND kind = {bar} "
+        f"FROM {CHANGE} ORDER BY id DESC LIMIT 1), 0)"
     )
     removed = [*_sqlite_change(deletion, old, "OLD.day", "NULL"), _sqlite_bar_version()]
     updated = [*_sqlite_change(correction, new, "NEW.day", "NEW.item_id"), _sqlite_bar_version()]

@@ -119,6 +119,14 @@ def _wait_for_commits() -> None:
             cursor.execute("SELECT 1")
 
 
+def require_kept(moment: Moment) -> None:
+    """Raises `ForgottenMoment` if changes after the moment have been deleted while they were read."""
+    numbers = read_numbers()
+    if moment.number < numbers.first:
+        first = _text(numbers.first_at)
+        raise errors.ForgottenMoment(moment=moment.number, first=first, number=numbers.first)
+
+
 def known_rows(model: type[M], moment: Moment | None, market: str, symbol: str = "") -> list[M]:
     """Returns a recorded table's rows of a market's code (of a market: "") as they were at the moment.
 

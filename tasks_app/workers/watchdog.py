@@ -17,6 +17,7 @@ from django_q.scheduler import scheduler
 from tasks_app import lifecycle
 from tasks_app.db import disk_reserve
 from tasks_app.errors import StaleClaim
+from tasks_app.history import retention as versions
 from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
@@ -157,5 +158,6 @@ def _prune() -> None:
     deleted = retention.prune(days)
     if deleted.tasks:
         logger.info("a task that ended more than %d days ago was pruned", days)
-    if not (deleted.total or dispatch.prune_failures()):
+    forgotten = versions.prune(settings.COLLECTOR.version_days)
+    if not (deleted.total or forgotten or dispatch.prune_failures()):
         _next_prune = time.monotonic() + PRUNE_INTERVAL

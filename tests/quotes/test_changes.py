@@ -11,10 +11,12 @@ from django.db import connection, connections, transaction
 from tasks_app import errors
 from tasks_app.db import triggers
 from tasks_app.db.change_triggers import NOT_RECORDED, RECORDED
+from tasks_app.history import retention
 from tasks_app.history.change_feed import changes_since
 from tasks_app.history.versions import known_bars, known_rows, moment_of, read_numbers
 from tasks_app.market import calendar_corrections, calendars
 from tasks_app.models import (
+    BarVersion,
     CalendarDay,
     Change,
     CodeChange,
@@ -306,3 +308,21 @@ def test_moment_waits_for_a_commit_that_has_its_number():
     for thread in threads:
         thread.join()
     assert read == [number + 1]
+
+
+def test_old_changes_are_forgotten_with_what_they_overwrote():
+    first = settle()
+    numbers = [store(4), store(4, close=11.0, item=2), store(4, close=12.0, item=3), store(5, item=4)]
+    old = datetime.now(UTC) - timedelta(days=100)
+    Change.objects.filter(number__lte=numbers[1]).update(at=old)
+    assert retention.prune(0) == 0
+    deleted = sum(iter(lambda: retention.prune(99, batch=1), 0))
+    assert deleted == numbers[1] - first
+    assert read_numbers().first == numbers[1]
+    assert [bar["close"] for bar in known_bars("CN", "600000", "", at(numbers[1]))] == [11.0]
+    assert BarVersion.objects.count() == 2
+    with pytest.raises(errors.ForgottenMoment):
+        at(numbers[0])
+    with pytest.raises(errors.ForgottenChanges):
+        feed(numbers[0])
+    assert [row["number"] for row in feed(numbers[1])] == numbers[2:]

@@ -183,6 +183,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}calendar": {"get": LOGIN},
     f"{DATA}plans": {"get": LOGIN},
     f"{DATA}plans/<str:plan_id>": {"get": LOGIN},
+    f"{DATA}changes": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/gaps": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/factors": {"get": LOGIN},
