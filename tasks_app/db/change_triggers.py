@@ -69,6 +69,7 @@ NOT_RECORDED = {
     "ColumnMapping": "how files are read",
     "Correction": "a list of changes of bars, which have numbers themselves",
     "DailyBar": "recorded by triggers of its own",
+    "DataImport": "how an import goes on",
     "DataDeletion": "a list of deletions of bars, which have numbers themselves",
     "ExecutionSlot": "a task's work",
     "Finding": "what validation said of an answer",
@@ -112,14 +113,15 @@ def _sqlite(recorded: list[Recorded]) -> list[str]:
     )
     series = ("{0}.market", "{0}.symbol", "{0}.adjust")
     new, old = ([part.format(row) for part in series] for row in ("NEW", "OLD"))
-    # Continued by the same item's transaction, while no other bar stands between.
+    # Continued while no other bar stands between.
     between = (
         f"NEW.day > last_day AND NOT EXISTS (SELECT 1 FROM {BAR} WHERE market = NEW.market "
         "AND symbol = NEW.symbol AND adjust = NEW.adjust AND day > last_day AND day < NEW.day)"
     )
     changed = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in BAR_VALUES if c not in ("item_id",))
     moved = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in ("market", "symbol", "adjust", "day"))
-    added = _sqlite_change(bar, new, "NEW.day", "NEW.item_id", between)
+    # Not by the item: an import writes many items' bars anew, in transactions of its own.
+    added = _sqlite_change(bar, new, "NEW.day", "NULL", between)
     announced = (  # in the form that costs least: asked for each bar
         "COALESCE((SELECT item_id = NEW.item_id AND NEW.day BETWEEN first_day AND last_day "
         f"AND symbol = NEW.symbol AND market = NEW.market AND adjust = NEW.adjust AND kind = {bar} "
@@ -171,8 +173,8 @@ def _is_json(field: Any) -> bool:
 def _sqlite_change(kind: str, key: list[str], day: str, item: str, extends: str = "1") -> list[str]:
     """Adds a row to the last change, if it is of the same kind and transaction, else a change.
 
-    An item writes bars in one transaction. Of other programs, and of rows without an item, the time decides:
-    changes of the present millisecond have not been read by anybody, because readers leave them out.
+    An item corrects bars in one transaction. For everything else the time decides: changes of the present
+    millisecond have not been read by anybody, because readers leave them out.
     """
     market, symbol, adjust = key
     same = (

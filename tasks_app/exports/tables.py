@@ -84,6 +84,7 @@ BARS = "tasks_app.dailybar"
 _ACCESS = "who may sign in is decided by each installation"
 _QUEUE = "a job of another installation's queue would run twice, or never"
 _RUNNING = "it is the state of work that is going on, or of this installation"
+_NUMBERED = "it tells what this database stored when; another one numbers what it imports anew"
 NOT_EXPORTED = {  # by label: why
     "auth.user": _ACCESS,
     "auth.group": _ACCESS,
@@ -105,6 +106,9 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.sourcegate": _RUNNING,
     "tasks_app.upload": "it refers to files that wait in a folder of this installation",
     "tasks_app.dataimport": _RUNNING,
+    "tasks_app.change": _NUMBERED,
+    "tasks_app.barversion": _NUMBERED,
+    "tasks_app.rowversion": _NUMBERED,
 }
 
 
