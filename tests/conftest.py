@@ -60,9 +60,9 @@ def language() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def fresh_permits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts a permit however late the request is: a busy machine is no reason for another one."""
-    from tasks_app.sources import base
+    from tasks_app.sources import permits
 
-    monkeypatch.setattr(base, "FRESH_SECONDS", math.inf)
+    monkeypatch.setattr(permits, "FRESH_SECONDS", math.inf)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,6 +50,7 @@ from tasks_app.sources.base import (
     Permanent,
     Request,
     SelectiveDaySource,
+    SessionSource,
     Source,
     SourceError,
     SourceRefusal,
@@ -131,6 +132,18 @@ class CheckedSource:
         if type(answer) is not bool:
             raise bad_answer(f"offers_day returned {bounded_repr(answer)}, not True or False.")
         return answer
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the source keeps a session with its vendor, of which there may be only one."""
+        return isinstance(self.source, SessionSource)
+
+    def end_session(self) -> None:
+        """Ends the session of a `SessionSource`. Raises `SourceError`, whatever the source raises."""
+        try:
+            cast(SessionSource, self.source).end_session()
+        except Exception as error:
+            raise to_source_error(error) from None
 
 
 def read_answer(answer: Any, conf: Conf) -> Answer:

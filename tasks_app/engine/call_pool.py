@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 from tasks_app.engine.answer_fields import is_a
 from tasks_app.engine.answers import to_source_error
 from tasks_app.reasons import stored_reason
-from tasks_app.sources.base import Permanent, SourceError, Transient, granting_permits
+from tasks_app.sources.base import Permanent, SourceError, Transient
+from tasks_app.sources.permits import granting_permits
 from tasks_app.throttle.limiter import NO_PERMIT, Blocked, Permit
 from tasks_app.workers import job_time, memory
 

@@ -163,10 +163,9 @@ class Slice:
 
     def _end_sessions(self) -> None:
         """Ends sessions of which the vendor allows one, where the next slice may run on another machine."""
-        sources = [source for source in self.router.sources if source.has_session]
-        if sources and dispatch.has_other_hosts():
-            for source in sources:
-                source.end_session()
+        if any(each.source.has_session for each in self.router.sources) and dispatch.has_other_hosts():
+            for each in self.router.sources:
+                each.end_session()
 
     def _after_batch(self) -> None:
         """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""

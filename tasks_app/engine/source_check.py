@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -20,7 +20,7 @@ from tasks_app.market.codes import canonical_or_same
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, Request, SessionSource, SourceError, Symbol
+from tasks_app.sources.base import Answer, Request, SourceError, Symbol
 from tasks_app.sources.traits import SourceTraits
 
 WELL_KNOWN = {"CN": ("600519", "000001"), "HK": ("00700", "00005"), "US": ("AAPL", "MSFT")}
@@ -61,7 +61,7 @@ def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck
         yield CapabilityCheck("settings", market, error_code="source_unusable", error=reason)
         return
     check = _SourceCheck(name, market, conf)
-    has_session = callable(getattr(check.source.source, "end_session", None))
+    has_session = check.source.has_session
     if has_session and (task := selectors.get_running_task()) and name in (task.source, *task.fallbacks):
         text = _(
             "The vendor allows one session at a time, and task %(task)s may have it: check again once it has"
@@ -72,7 +72,7 @@ def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck
     yield from check.run()
     try:
         if has_session:  # an open one would keep other machines from theirs
-            cast(SessionSource, check.source.source).end_session()
+            check.source.end_session()
     except SourceError as failure:
         text = sanitize_message(str(failure))
         yield CapabilityCheck("session", market, error_code=failure.code, error=text)

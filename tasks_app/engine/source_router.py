@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef
@@ -32,7 +31,6 @@ from tasks_app.sources.base import (
     Bar,
     Permanent,
     Request,
-    SessionSource,
     SourceError,
     Transient,
     UnknownStock,
@@ -73,16 +71,13 @@ class SourceState:
         answers = self.source.fetch_many(asked)
         return {spelled[code]: answer for code, answer in answers.items()}
 
-    @property
-    def has_session(self) -> bool:
-        """Whether the source keeps a session, of which its vendor allows one."""
-        return isinstance(self.source.source, SessionSource)
-
     def end_session(self) -> None:
-        """Ends the source's session. What it raises is logged: the session ends with this process at last."""
+        """Ends the source's session if it has one. A failure is logged: it ends with this process at last."""
+        if not self.source.has_session:
+            return
         try:
-            cast(SessionSource, self.source.source).end_session()
-        except Exception as error:  # a third party's code may raise anything
+            self.source.end_session()
+        except SourceError as error:
             logger.warning("the session of %s may still be open: %s", self.name, error)
 
     def spelling(self, code: str) -> str:

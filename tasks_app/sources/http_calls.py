@@ -23,7 +23,8 @@ import requests
 from requests import sessions
 from requests.adapters import HTTPAdapter
 
-from tasks_app.sources.base import Permanent, SourceError, Transient, is_permit_fresh, take_permit
+from tasks_app.sources.base import Permanent, SourceError, Transient, take_permit
+from tasks_app.sources.permits import is_permit_fresh
 
 MIN_SECONDS = 0.05
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}

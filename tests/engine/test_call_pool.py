@@ -9,7 +9,8 @@ import pytest
 
 from tasks_app.engine import call_pool
 from tasks_app.engine.call_pool import CallPool, OutOfMemory
-from tasks_app.sources.base import Permanent, Transient, UnknownStock, awaiting_turn, take_permit
+from tasks_app.sources.base import Permanent, Transient, UnknownStock, take_permit
+from tasks_app.sources.permits import awaiting_turn
 from tasks_app.throttle.limiter import Blocked, Permit
 from tasks_app.workers import memory
 from tests.fakes.clock import Event

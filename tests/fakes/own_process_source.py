@@ -29,7 +29,7 @@ class OwnProcessSource:
     own_process: ClassVar[bool] = True
 
     def __init__(self, seed: int) -> None:
-        self.seed = seed
+        self.seed, self.has_session = seed, False
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
@@ -60,9 +60,16 @@ class OwnProcessSource:
                 raise Oddity
             case "bug":
                 raise ZeroDivisionError("by zero")
+            case "log-in":
+                self.has_session = True
+            case "session" if not self.has_session:
+                raise Permanent("Log in first.", code="no_session")
             case "busy":
                 raise Transient("Come later.", code="throttled", retry_after=7.0)
         return Answer([Bar(DAY, 1.0, 1.0, 1.0, 1.0, 100)], suspended=[DAY], notes=["a note"], is_whole=True)
+
+    def end_session(self) -> None:
+        self.has_session = False
 
     def offers_day(self, market: str, day: date) -> bool:
         return bool(os.getpid() % 2 + 1)

@@ -100,9 +100,14 @@ def test_session_ends_with_its_check(sources, ended):
     assert ended == ["teller"]
 
 
-def test_session_that_may_still_be_open_is_told(sources, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [Transient("The log-out was not answered.", code="timeout"), OSError("The log-out was not answered.")],
+    ids=["foreseen", "a fault of its code"],
+)
+def test_session_that_may_still_be_open_is_told(sources, monkeypatch, error):
     def fail(self):
-        raise Transient("The log-out was not answered.", code="timeout")
+        raise error
 
     monkeypatch.setattr(Teller, "end_session", fail, raising=False)
     code, text = sources("check", "teller")

@@ -5,14 +5,8 @@ from datetime import date
 
 import pytest
 
-from tasks_app.sources.base import (
-    Permanent,
-    Request,
-    SourceError,
-    Transient,
-    UnknownStock,
-    granting_permits,
-)
+from tasks_app.sources.base import Permanent, Request, SourceError, Transient, UnknownStock
+from tasks_app.sources.permits import granting_permits
 from tests.fakes.a_share_hosts import run_server
 from tests.fakes.eastmoney_server import LAST, sessions
 

@@ -36,16 +36,8 @@ from tasks_app.sources.akshare import calls, client, codes, frames, stock_lists
 from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
 from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, ThrottleProbe
-from tasks_app.sources.base import (
-    DaySource,
-    Permanent,
-    Request,
-    Source,
-    SourceError,
-    Transient,
-    UnknownStock,
-    granting_permits,
-)
+from tasks_app.sources.base import DaySource, Permanent, Request, Source, SourceError, Transient, UnknownStock
+from tasks_app.sources.permits import granting_permits
 from tasks_app.sources.shared_process import handle
 from tasks_app.workers import watchdog
 from tests.factories import make_task

@@ -39,8 +39,8 @@ from tasks_app.sources.base import (
     SourceError,
     Transient,
     UnknownStock,
-    granting_permits,
 )
+from tasks_app.sources.permits import granting_permits
 from tasks_app.sources.shared_process import handle
 from tasks_app.workers import watchdog
 from tests.factories import make_task

@@ -2,25 +2,25 @@
 
 import pytest
 
-from tasks_app.sources import base
-from tasks_app.sources.base import granting_permits
+from tasks_app.sources import permits
 from tasks_app.sources.http_calls import call_scope
+from tasks_app.sources.permits import granting_permits
 
 pytestmark = pytest.mark.any_database
 
 
-@pytest.mark.parametrize(("fresh_seconds", "permits"), [(60.0, 2), (-1.0, 3)], ids=["in time", "late"])
-def test_first_request_takes_a_permit_only_when_it_is_late(monkeypatch, fresh_seconds, permits):
+@pytest.mark.parametrize(("fresh_seconds", "count"), [(60.0, 2), (-1.0, 3)], ids=["in time", "late"])
+def test_first_request_takes_a_permit_only_when_it_is_late(monkeypatch, fresh_seconds, count):
     """A client that had to be imported first sends it after its permitted time."""
-    monkeypatch.setattr(base, "FRESH_SECONDS", fresh_seconds)
+    monkeypatch.setattr(permits, "FRESH_SECONDS", fresh_seconds)
     taken = []
     with granting_permits(taken.append), call_scope(60.0) as scope:
         for _ in range(3):
             scope.begin_request(None)
-    assert len(taken) == permits
+    assert len(taken) == count
 
 
 def test_request_outside_the_engine_takes_no_permit(monkeypatch):
-    monkeypatch.setattr(base, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(permits, "FRESH_SECONDS", -1.0)
     with call_scope(60.0) as scope:
         assert scope.begin_request(5.0) == 5.0

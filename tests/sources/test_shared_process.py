@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from tasks_app.conf import Conf, Simulated
-from tasks_app.sources import registry
-from tasks_app.sources.base import Permanent, Request, SourceError, Transient, granting_permits
+from tasks_app.sources import base, registry
+from tasks_app.sources.base import Permanent, Request, SourceError, Transient
+from tasks_app.sources.permits import granting_permits
 from tasks_app.sources.shared_process import handle
 from tasks_app.sources.shared_process.handle import NO_TURN, runtime_folder
-from tasks_app.sources.shared_process.remote_source import make_remote
+from tasks_app.sources.shared_process.remote_source import METHODS, make_remote
 from tasks_app.sources.shared_process.server import LENGTH
 from tasks_app.sources.shared_process.source_main import SourceCall
 from tests.fakes.clock import Clock
@@ -101,6 +102,26 @@ def test_errors_arrive_as_they_were(make):
     assert (type(bug), bug.code, str(bug)) == (Permanent, "source_raised", "ZeroDivisionError: by zero")
     with pytest.raises(MemoryError):
         fetch(source, "memory")
+
+
+def test_each_request_of_the_contract_is_made_there():
+    """And what is cheap, or belongs to the worker, is not."""
+    protocols = [each for each in vars(base).values() if getattr(each, "_is_protocol", False)]
+    methods = {name for each in protocols for name, value in vars(each).items() if is_public(name, value)}
+    assert methods - set(METHODS) == {"from_conf", "offers_day"}
+
+
+def is_public(name, value):
+    return not name.startswith("_") and (callable(value) or isinstance(value, classmethod))
+
+
+def test_session_of_the_process_is_ended_there_if_there_is_one(make):
+    source = make()
+    source.end_session()
+    assert source.process.pid is None
+    fetch(source, "log-in")
+    source.end_session()
+    assert fetch_error(source, "session").code == "no_session"
 
 
 def test_permits_are_taken_in_the_callers_thread(make):

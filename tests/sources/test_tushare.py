@@ -19,8 +19,8 @@ from tasks_app.sources.base import (
     SourceRefusal,
     Transient,
     UnknownStock,
-    granting_permits,
 )
+from tasks_app.sources.permits import granting_permits
 from tests.factories import make_task
 from tests.fakes.tushare_server import TOKEN, run_server
 from tools.in_process import work

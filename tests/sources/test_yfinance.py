@@ -5,14 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from tasks_app.sources.base import (
-    CorporateAction,
-    Request,
-    SourceError,
-    Transient,
-    UnknownStock,
-    granting_permits,
-)
+from tasks_app.sources.base import CorporateAction, Request, SourceError, Transient, UnknownStock
+from tasks_app.sources.permits import granting_permits
 from tests.fakes.yahoo_server import run_server
 
 pytest.importorskip("yfinance", reason="yfinance is not installed: pip install -r requirements-yfinance.txt")

@@ -28,7 +28,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-from tasks_app.sources.base import Transient, awaiting_turn, take_permit
+from tasks_app.sources.base import Transient, take_permit
+from tasks_app.sources.permits import awaiting_turn
 
 IS_SUPPORTED = fcntl is not None and hasattr(socket, "AF_UNIX")
 ROOT = Path(__file__).resolve().parents[3]

@@ -14,12 +14,14 @@ MODULE = "tasks_app.sources.shared_process.source_main"
 METHODS = (
     "symbols",
     "symbols_adjusted",
+    "symbols_of_kind",
     "fetch",
     "fetch_many",
     "fetch_day",
     "fetch_factors",
     "fetch_actions",
     "left_aside",
+    "end_session",
 )
 SHARE_OF_TIMEOUT = 0.95  # after the source's own timeout, and before the engine's
 # Processes that reach the vendor in another way are not shared.
@@ -45,6 +47,8 @@ def make_remote(kind: type[Source], conf: Conf) -> Source:
 
     def remote(method: str) -> Any:
         def call(self: Source, *arguments: Any) -> Any:
+            if method == "end_session" and not handle.pid:
+                return None  # no process, so no session: none is started to say so
             plain = tuple(map(_plain, arguments))
             return unpack(handle.send(SourceCall(*home, kind.name, conf, method, plain)))
 

@@ -21,7 +21,8 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-from tasks_app.sources.base import Transient, granting_permits
+from tasks_app.sources.base import Transient
+from tasks_app.sources.permits import granting_permits
 from tasks_app.sources.shared_process.handle import LAST_RESPONSE, LENGTH, PERMIT, RESPONSE, Message
 
 IDLE_SECONDS = 600.0

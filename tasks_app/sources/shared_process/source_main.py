@@ -40,7 +40,7 @@ class SourceCalls:
         """Returns what the method returned, a lazy iterable as a list, or its error."""
         try:
             answer = getattr(self._source(call), call.method)(*call.arguments)
-            return "returned", answer if isinstance(answer, Mapping | Sequence) else list(answer)
+            return "returned", answer if isinstance(answer, Mapping | Sequence | None) else list(answer)
         except Exception as error:
             return pack_error(error)
 

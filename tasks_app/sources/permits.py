@@ -1,0 +1,53 @@
+"""Permits of a call's requests: the engine grants them, a source takes one before each further request."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+
+FRESH_SECONDS = 0.25  # for which the permit of a call's first request counts
+_permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
+_granted_at: ContextVar[float] = ContextVar("granted_at", default=math.inf)
+_waiting: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("waiting", default=nullcontext)
+
+
+def take_permit(cost: int = 1) -> None:
+    """Waits until the source may send one more request: a further page, a log-in.
+
+    The engine has taken the permit of the first request of each call. Call this before every other one; it
+    returns when the request may begin, by the limits of the source over all workers and hosts. Raises
+    `Transient` when there is none to be had: the source is paused, or its day's requests are used up. The
+    time that it waits does not count as time of the call. Outside the engine it returns at once. It works in
+    the thread that the engine calls the source in.
+    """
+    if take := _permit.get():
+        take(cost)
+
+
+@contextmanager
+def granting_permits(
+    take: Callable[[int], None], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> Iterator[None]:
+    """Makes `take` what `take_permit` calls in this thread, and `waiting` the context of `awaiting_turn`."""
+    token, began, context = _permit.set(take), _granted_at.set(time.monotonic()), _waiting.set(waiting)
+    try:
+        yield
+    finally:
+        _permit.reset(token)
+        _granted_at.reset(began)
+        _waiting.reset(context)
+
+
+def awaiting_turn() -> AbstractContextManager[None]:
+    """Returns a context whose time is none of the call's: it waits for others of this machine."""
+    return _waiting.get()()
+
+
+def is_permit_fresh() -> bool:
+    """Whether the engine's permit still counts for this call's first request; always outside the engine.
+
+    A client that is imported by its first call sends it a second late or more: the next request, whose permit
+    is for its own time, would follow too soon.
+    """
+    return time.monotonic() - _granted_at.get() <= FRESH_SECONDS
