@@ -805,7 +805,7 @@ def test_session_that_does_not_end_fails_no_task(engine, vendor, monkeypatch, ca
     monkeypatch.setattr(dispatch, "live_clusters", lambda: [ClusterStatus("elsewhere", 1, "Idle", 2)])
     monkeypatch.setattr(BaostockSource, "end_session", lambda self: 1 / 0)
     assert collect("600000").status == "completed"
-    assert "the session of baostock may still be open: division by zero" in caplog.text
+    assert "the session of baostock may still be open: ZeroDivisionError: division by zero" in caplog.text
 
 
 @pytest.mark.django_db
