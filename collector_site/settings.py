@@ -203,15 +203,16 @@ CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.CspMiddleware allow
 DEFAULT_EXCEPTION_REPORTER = "collector_site.error_reporting.MaskingReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.RedactingReporterFilter"
 
-# The cluster's heartbeats live in the cache, so all processes must share it: Redis, else files.
+# Heartbeats of clusters live in the cache, so all processes must share it: Redis, else files. What exchanges
+# publish is the same for every database.
+_FILES = "django.core.cache.backends.filebased.FileBasedCache"
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
-    if REDIS_URL
-    else {
-        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-        "LOCATION": BASE_DIR / ".cache" / _fingerprint(DATABASES["default"]),
-    }
+    "default": {"BACKEND": _FILES, "LOCATION": BASE_DIR / ".cache" / _fingerprint(DATABASES["default"])},
+    "exchange_sessions": {"BACKEND": _FILES, "LOCATION": BASE_DIR / ".cache" / "exchange_sessions"},
 }
+if REDIS_URL:
+    _REDIS = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    CACHES = {"default": _REDIS, "exchange_sessions": _REDIS}
 Q_CLUSTER = q_cluster.cluster_settings(COLLECTOR, "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING")
 UNFOLD = admin_theme.unfold_settings()
 

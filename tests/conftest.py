@@ -113,6 +113,9 @@ def no_stored_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def own_cache(settings: Any) -> Iterator[None]:
     """A cache of the test's own: it neither sees nor leaves a heartbeat of a worker machine."""
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.CACHES = {
+        **settings.CACHES,
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    }
     yield
     cache.clear()

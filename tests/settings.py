@@ -15,12 +15,6 @@ else:  # a test is one transaction, and pauses in it on a busy machine
     DATABASES["default"]["OPTIONS"]["options"] = "-c idle_in_transaction_session_timeout=0"
 # Several runs of pytest at once share the cache, and must not see each other in it.
 CACHES["default"]["KEY_PREFIX"] = os.environ.get("PYTEST_XDIST_WORKER", "alone")
-CACHES["default"]["KEY_FUNCTION"] = "tests.settings.cache_key"
 REST_FRAMEWORK["TEST_REQUEST_DEFAULT_FORMAT"] = "json"
 WHITENOISE_AUTOREFRESH = True  # or each test client looks for all static files, which takes 50 ms
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
-def cache_key(key: str, prefix: str, version: int) -> str:
-    """Returns the key in the cache. The runs share the sessions, which a child process reads in seconds."""
-    return key if key.startswith("sessions:") else f"{prefix}:{version}:{key}"

@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from importlib import metadata
 from zoneinfo import ZoneInfo
 
-from django.core.cache import cache
+from django.core.cache import caches
 
 from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.history.versions import Moment, known_rows
@@ -151,7 +151,7 @@ def _synthetic_sessions(year: int) -> PublishedSessions:
 
 @lru_cache(maxsize=8)
 def _load_published(market: str, edition: str) -> PublishedSessions:
-    key = f"sessions:{market}:{edition}"
+    cache, key = caches["exchange_sessions"], f"sessions:{market}:{edition}"
     end_and_days = cache.get(key)
     if end_and_days is None:
         end_and_days = exchange_sessions.load_sessions(market)

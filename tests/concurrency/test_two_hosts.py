@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
 from django.utils import timezone
 
@@ -113,7 +114,7 @@ def test_both_hosts_are_listed_in_redis(pair: Pair, redis_url: str) -> None:
     if not redis_url:
         pytest.skip("no Redis with a free database answers on 127.0.0.1:6379")
     redis = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
-    with override_settings(CACHES={"default": redis}):
+    with override_settings(CACHES={**settings.CACHES, "default": redis}):
         names = lambda: sorted(cluster.host for cluster in dispatch.live_clusters())  # noqa: E731
         eventually(lambda: names() == ["far", "near"], what="both heartbeats")
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.core.cache.backends.dummy import DummyCache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -367,8 +368,7 @@ def test_days_beyond_the_calendar_warn_once(settings, monkeypatch):
         lambda market: (end, tuple(day for day in published if day <= end)),
     )
     monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
-    monkeypatch.setattr(calendars.cache, "get", lambda key: None)
-    monkeypatch.setattr(calendars.cache, "set", lambda *args: None)
+    monkeypatch.setattr(calendars, "caches", {"exchange_sessions": DummyCache("none", {})})
     set_bars("600000", sessions(FIRST, LAST))
     settings.COLLECTOR = replace(settings.COLLECTOR, fan_out=1)
     task = collect("600000", "600001", last=LAST)

@@ -6,6 +6,7 @@ import sys
 from datetime import date
 
 import pytest
+from django.core.cache.backends.dummy import DummyCache
 from django.core.management import CommandError, call_command
 
 from tasks_app.market import calendars, exchange_sessions, silent_days
@@ -50,7 +51,7 @@ def test_unreadable_calendar_closes_no_day(monkeypatch):
 
     monkeypatch.setattr(exchange_sessions, "load_sessions", broken)
     monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
-    monkeypatch.setattr(calendars.cache, "get", lambda key: None)
+    monkeypatch.setattr(calendars, "caches", {"exchange_sessions": DummyCache("none", {})})
     sessions = calendars.load_calendar("CN").sessions(*GOLDEN_WEEK)
     assert (len(sessions.days), sessions.beyond) == (7, True)
 
