@@ -267,6 +267,10 @@ SPECTACULAR_SETTINGS = {
         "InstrumentKind": "tasks_app.models.quotes.InstrumentKind",
         "OrderKind": "tasks_app.models.quotes.ORDER_KINDS",
         "ActionKind": "tasks_app.models.adjustments.ActionKind",
+        "FindingKind": "tasks_app.models.quotes.FindingKind",
+        "EventKind": "tasks_app.models.tasks.EventKind",
+        "PlanEventKind": "tasks_app.models.plans.PlanEventKind",
+        "DayKind": "tasks_app.market.calendar_days.DayKind",
     },
 }
 

@@ -195,6 +195,23 @@ class NothingToCollect(OrderError):
     )
 
 
+class InvalidPlan(OrderError):
+    """A value of a plan that it can't have; `field` is the instance's."""
+
+    code = "invalid_plan"
+    template = _("%(name)s: %(reason)s")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.field = params["field"]
+
+
+class PlanNameTaken(OrderError):
+    code = "plan_name_taken"
+    field = "name"
+    template = _("There is a plan named “%(name)s” already.")
+
+
 class IdempotencyConflict(OrderError):
     code = "idempotency_conflict"
     field = "Idempotency-Key"

@@ -1,10 +1,11 @@
 """Collection plans: their form, their list, and a plan's columns, which the overview shows, too."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -20,11 +21,13 @@ from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.start.forms import FURTHER_HELP
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
-from tasks_app.db.functions import database_now
+from tasks_app.lifecycle import plan_actions
+from tasks_app.lifecycle.events import Actor
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
 from tasks_app.models.quotes import InstrumentKind, Market
+from tasks_app.models.tasks import Channel
 from tasks_app.orders import code_lists, order as orders, plans
 from tasks_app.sources import registry
 
@@ -130,20 +133,17 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         lists = {"stock_codes": self.instance.stock_codes, "fallbacks": self.instance.fallbacks}
         plan = CollectionPlan(**fields, **lists)
         try:
-            order = plans.build_order(plan, database_now())
-            resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
-            orders.require_market(order, resolved)
-            orders.require_usable_source(resolved, settings.COLLECTOR)
+            plans.check_order(plan)
         except errors.OrderError as error:
             field = {"stock_codes": "codes", "fallbacks": "further"}.get(error.field, error.field)
             self.add_error(field if field in self.fields else None, str(error))
             return
-        self.instance.stock_codes = list(resolved.stock_codes or ()) or None
+        self.instance.stock_codes = plan.stock_codes
 
 
 @admin.register(CollectionPlan)
 class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
-    """Changing a plan needs the permission to start a task, too. Django's admin log records the changes."""
+    """Changing a plan needs the permission to start a task, too. Changes are recorded as `PlanEvent`s."""
 
     form = PlanForm
     list_display = ["name", "state", "scope", "schedule", "next_run", "last_run", "last_result"]
@@ -178,6 +178,14 @@ class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[mi
 
     def save_model(self, request: HttpRequest, obj: CollectionPlan, form: Any, change: bool) -> None:
         """Saves the plan with its next run. Its runs are recorded under the user who saved it last."""
-        obj.created_by = request.user if request.user.is_authenticated else None
-        plans.set_next_run(obj)
-        super().save_model(request, obj, form, change)
+        plan_actions.save(obj, _actor(request), form.changed_data)
+
+    def delete_model(self, request: HttpRequest, obj: CollectionPlan) -> None:
+        plan_actions.delete([obj], _actor(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CollectionPlan]) -> None:
+        plan_actions.delete(list(queryset), _actor(request))
+
+
+def _actor(request: HttpRequest) -> Actor:
+    return Actor(Channel.ADMIN, cast(User, request.user))

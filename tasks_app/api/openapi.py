@@ -68,6 +68,9 @@ UNAVAILABLE = _problem(
 INVALID = _problem(400, "Invalid parameter", "limit: A valid integer is required.", "invalid", field="limit")
 UNKNOWN = _problem(404, "Unknown or malformed id", f"There is no task {ID}.", "task_not_found")
 NO_STOCK = _problem(404, "Unknown stock", "There is no such stock.", "not_found")
+BAD_PLAN = _problem(
+    400, "Invalid plan", "There is a plan named “nightly” already.", "plan_name_taken", field="name"
+)
 NO_PLAN = _problem(404, "Unknown plan", "There is no plan 7.", "plan_not_found")
 GONE = _problem(
     410,
@@ -111,6 +114,11 @@ IDEMPOTENCY_KEY = _header(
     KEY_HEADER,
     "A repeated request with the same key and body returns the task that the first one started.",
     {"type": "string", "pattern": f"^{KEY}$", "maxLength": 255},
+)
+A_PLAN = OpenApiExample(
+    "Every trading day",
+    value={"name": "nightly", "market": "CN", "source": "akshare", "at": "18:00", "days": 30},
+    request_only=True,
 )
 TWO_STOCKS = OpenApiExample(
     "Two stocks, one year",
@@ -299,6 +307,55 @@ PLANS = _operation(
     tag="plans",
 )
 PLAN = _operation("plan", "One plan", [PLAN_ID], responses.PlanAnswer, NO_PLAN, tag="plans")
+CREATE_PLAN = _operation(
+    "create_plan",
+    "Make a plan",
+    [],
+    responses.PlanAnswer,
+    BAD_PLAN | TOO_LARGE | NOT_JSON,
+    description="Also needs the permission to start a collection.",
+    tag="plans",
+    request={JSON: serializers.PlanBody},
+    examples=[A_PLAN],
+)
+CHANGE_PLAN = _operation(
+    "change_plan",
+    "Change a plan, or switch it on or off",
+    [PLAN_ID],
+    responses.PlanAnswer,
+    BAD_PLAN | NO_PLAN | TOO_LARGE | NOT_JSON,
+    description="Keys left out stay. Also needs the permission to start a collection.",
+    tag="plans",
+    request={JSON: serializers.PlanChanges},
+)
+DELETE_PLAN = _operation(
+    "delete_plan",
+    "Delete a plan",
+    [PLAN_ID],
+    responses.PlanDeletedAnswer,
+    NO_PLAN,
+    description="What it collected stays.",
+    tag="plans",
+)
+RUN_PLAN = _operation(
+    "run_plan",
+    "Start what a plan orders now",
+    [PLAN_ID],
+    responses.StartedAnswer,
+    RUNNING | NO_PLAN,
+    description="Like a start: while a task is running, the response is a 400. The plan's next time stays.",
+    tag="plans",
+    request=None,
+)
+PLAN_EVENTS = _operation(
+    "plan_events",
+    "Who did what to which plan, newest first",
+    [serializers.PlanEventQuery, NEXT_PAGE],
+    responses.PlanEventAnswer(many=True),
+    INVALID,
+    description="Deleted plans' events stay. In pages: follow the Link header.",
+    tag="plans",
+)
 ALIVE = extend_schema(
     operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: responses.AliveAnswer}
 )

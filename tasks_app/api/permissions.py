@@ -34,3 +34,46 @@ class CanCancel(HasAppPermission):
 class CanRetry(HasAppPermission):
     permission = "tasks_app.retry_task"
     message = _("You lack the permission to retry a collection.")
+
+
+class CanAddPlan(HasAppPermission):
+    permission = "tasks_app.add_collectionplan"
+    message = _("You lack the permission to make a plan.")
+
+
+class CanChangePlan(HasAppPermission):
+    permission = "tasks_app.change_collectionplan"
+    message = _("You lack the permission to change a plan.")
+
+
+class CanDeletePlan(HasAppPermission):
+    permission = "tasks_app.delete_collectionplan"
+    message = _("You lack the permission to delete a plan.")
+
+
+class CanRunPlan(HasAppPermission):
+    permission = "tasks_app.run_plan"
+    message = _("You lack the permission to run a plan.")
+
+
+class PerMethod(BasePermission):
+    """Admits users with every permission of the request's method; other methods need none."""
+
+    permissions: dict[str, tuple[type[HasAppPermission], ...]] = {}
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        for permission in self.permissions.get(request.method or "", ()):
+            if not permission().has_permission(request, view):
+                self.message = permission.message
+                return False
+        return True
+
+
+class PlanPermissions(PerMethod):
+    """Making or changing a plan needs the permission to start a task, too, as on the admin's pages."""
+
+    permissions = {
+        "POST": (CanAddPlan, CanStart),
+        "PATCH": (CanChangePlan, CanStart),
+        "DELETE": (CanDeletePlan,),
+    }

@@ -6,7 +6,7 @@ from rest_framework import serializers as s
 
 from tasks_app.models.adjustments import ActionKind
 from tasks_app.models.changes import ChangeKind
-from tasks_app.models.plans import Rhythm
+from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel, EventKind
@@ -272,6 +272,22 @@ class PlanAnswer(Answer):
         allow_blank=True, help_text="Who saved it last; its runs are recorded under this user."
     )
     created_at = s.DateTimeField()
+
+
+class PlanDeletedAnswer(Answer):
+    message = s.CharField()
+    id = s.IntegerField()
+
+
+class PlanEventAnswer(Answer):
+    id = s.IntegerField()
+    plan_id = s.IntegerField()
+    plan_name = s.CharField(help_text="As it was called then.")
+    kind = s.ChoiceField(PlanEventKind.choices)
+    at = s.DateTimeField()
+    user_name = s.CharField(allow_blank=True, help_text="Empty for the terminal.")
+    channel = s.ChoiceField(Channel.choices)
+    params = s.DictField(help_text="The values that changed, or the task of a run.")
 
 
 class BarAnswer(Answer):

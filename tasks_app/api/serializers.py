@@ -1,6 +1,7 @@
 """Validates the shape of bodies and query strings. Whether an order makes sense is checked by `orders`."""
 
 import re
+from datetime import time
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from tasks_app.api.request_data import ID
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
 from tasks_app.market.calendar_days import DayKind
 from tasks_app.market.codes import SPELLING
+from tasks_app.models.plans import LONGEST_DAYS, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import EventKind
@@ -272,7 +274,70 @@ class CalendarQuery(PageQuery):
     market = MarketField()
     start = StrictDateField(required=False, help_text="First day, YYYY-MM-DD. Default: 1 January.")
     end = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD. Default: 31 December.")
-    kind = s.ChoiceField(DayKind.values, required=False, help_text="Default: all weekdays and sessions.")
+    kind = s.ChoiceField(DayKind.choices, required=False, help_text="Default: all weekdays and sessions.")
+
+
+@extend_schema_field({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "example": "18:00"})
+class TimeOfDayField(s.Field[Any, Any, Any, Any]):
+    """HH:MM."""
+
+    default_error_messages = {"invalid": _("Give a time of day as HH:MM.")}
+
+    def to_internal_value(self, data: Any) -> time:
+        if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", str(data)):
+            self.fail("invalid")
+        return time.fromisoformat(str(data))
+
+
+class PlanChanges(InputSerializer):
+    """A null of `fallbacks` or `stock_codes` takes the named ones away; any other is a key left out."""
+
+    name = s.CharField(required=False, max_length=100)
+    enabled = StrictBooleanField(required=False)
+    market = MarketField(required=False, help_text="Default: as for a start.")
+    source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
+    fallbacks = s.ListField(
+        **OPTIONAL,
+        child=s.CharField(max_length=32),
+        max_length=10,
+        help_text="Sources for stocks that fail. Null: those of the settings.",
+    )
+    adjust = s.ChoiceField(Adjust.choices, required=False, allow_blank=True)
+    kind = s.ChoiceField(ORDER_KINDS, required=False)
+    days = StrictIntegerField(
+        required=False,
+        min_value=1,
+        max_value=LONGEST_DAYS,
+        help_text="Calendar days back from the day on which it is due. Default: 30.",
+    )
+    stock_codes = StockCodesField(**OPTIONAL, help_text="Null or empty: the whole stock list.")
+    full_collection_mode = StrictBooleanField(required=False)
+    force_update = StrictBooleanField(required=False)
+    rhythm = s.ChoiceField(Rhythm.choices, required=False, help_text="Default: every trading day.")
+    weekday = StrictIntegerField(
+        required=False, min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly."
+    )
+    at = TimeOfDayField(required=False, help_text="HH:MM in the market's time zone.")
+
+    def to_internal_value(self, data: Any) -> Any:
+        if unknown := sorted(str(name)[:40] for name in data if name not in self.fields)[:20]:
+            raise s.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        values = super().to_internal_value(data)
+        nulls = [name for name in ("fallbacks", "stock_codes") if name in data and data[name] is None]
+        values.update(dict.fromkeys(nulls))
+        return values
+
+    def validate_stock_codes(self, value: tuple[str, ...] | None) -> list[str] | None:
+        return None if value is None else list(value)
+
+
+class PlanBody(PlanChanges):
+    name = s.CharField(max_length=100)
+    at = TimeOfDayField(help_text="HH:MM in the market's time zone.")
+
+
+class PlanEventQuery(PageQuery):
+    plan = StrictIntegerField(required=False, source="plan_id", min_value=1)
 
 
 class PlanQuery(PageQuery):

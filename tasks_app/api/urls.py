@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
-from tasks_app.api.permissions import CanCancel, CanRetry, CanStart
+from tasks_app.api.permissions import CanCancel, CanRetry, CanRunPlan, CanStart, PlanPermissions
 from tasks_app.api.plans import PlanViewSet
 from tasks_app.api.quotes import AdjustmentViewSet, ChangeViewSet, QuoteViewSet
 from tasks_app.api.records import RecordViewSet
@@ -36,6 +36,11 @@ ORDER = """{
   "end_date": "2024-12-31",
   "stock_codes": ["600519", "000001"]
 }"""
+PLAN = """{
+  "name": "nightly",
+  "market": "CN",
+  "at": "18:00"
+}"""
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 records, plans = RecordViewSet.as_view, PlanViewSet.as_view
 adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
@@ -54,9 +59,19 @@ data_collection = [
     path("corrections", records({"get": "corrections"}, **_page(_("Corrections")))),
     path("events", records({"get": "events"}, **_page(_("Events")))),
     path("calendar", records({"get": "calendar"}, **_page(_("Calendar")))),
-    path("plans", plans({"get": "list"}, **_page(_("Plans")))),
-    path("plans/<str:plan_id>", plans({"get": "retrieve"}, **_page(_("Plan")))),
     path("changes", changes({"get": "changes"}, **_page(_("Changes of stored data")))),
+    path(
+        "plans", plans({"get": "list", "post": "create"}, **_page(_("Plans"), PlanPermissions), example=PLAN)
+    ),
+    path(
+        "plans/<str:plan_id>",
+        plans(
+            {"get": "retrieve", "patch": "partial_update", "delete": "destroy"},
+            **_page(_("Plan"), PlanPermissions),
+        ),
+    ),
+    path("plans/<str:plan_id>/run", plans({"post": "run"}, **_page(_("Run a plan"), CanRunPlan))),
+    path("plan-events", plans({"get": "events"}, **_page(_("Events of plans")))),
     path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
     path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(

@@ -166,3 +166,8 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
         "error_message": plan.error_message or None,
         "made_by": plan.created_by.get_username() if plan.created_by else "",
     }
+
+
+def plan_deleted(plan: CollectionPlan) -> dict[str, Any]:
+    """Returns the response to the deletion of a plan."""
+    return {"message": _("The plan “%(name)s” was deleted.") % {"name": plan.name}, "id": plan.pk}

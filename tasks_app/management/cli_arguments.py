@@ -3,7 +3,7 @@
 import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -174,6 +174,12 @@ def iso_day(text: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
         raise argparse.ArgumentTypeError(f"“{text}” is not a day as YYYY-MM-DD") from None
+
+
+def time_of_day(text: str) -> time:
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
+        raise argparse.ArgumentTypeError(f"“{text}” is not a time of day as HH:MM")
+    return time.fromisoformat(text)
 
 
 def whole_number(lowest: int, highest: int) -> Callable[[str], int]:

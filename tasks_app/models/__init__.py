@@ -3,7 +3,7 @@
 from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
-from tasks_app.models.plans import CollectionPlan
+from tasks_app.models.plans import CollectionPlan, PlanEvent
 from tasks_app.models.quotes import (
     CalendarDay,
     Correction,
@@ -40,6 +40,7 @@ __all__ = [
     "DataImport",
     "ExecutionSlot",
     "Finding",
+    "PlanEvent",
     "RowVersion",
     "Series",
     "SilentAnswer",

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
+from tasks_app.models.tasks import Channel
 
 LONGEST_DAYS = 20_000
 
@@ -90,6 +91,7 @@ class CollectionPlan(models.Model):
         verbose_name = _("collection plan")
         verbose_name_plural = _("collection plans")
         ordering = ["name"]
+        permissions = [("run_plan", _("Can run a plan now"))]
         indexes = [models.Index(fields=["next_at"], name="plans_by_next_run")]
         constraints = [
             models.CheckConstraint(condition=Q(market__in=Market.values), name="plan_market_is_known"),
@@ -107,3 +109,36 @@ class CollectionPlan(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PlanEventKind(models.TextChoices):
+    CREATED = "created", _("created")
+    CHANGED = "changed", _("changed")
+    ENABLED = "enabled", _("switched on")
+    DISABLED = "disabled", _("switched off")
+    DELETED = "deleted", _("deleted")
+    RUN = "run", _("run now")
+
+
+class PlanEvent(models.Model):
+    """Who did what to a plan, when, through which channel: the values that changed, or the task of a run.
+
+    It outlives the plan, and has the name of then. Runs at the plan's own times are events of their tasks.
+    """
+
+    plan_id = models.BigIntegerField(_("plan"))
+    plan_name = models.CharField(_("name"), max_length=100)
+    kind = models.CharField(_("event"), max_length=8, choices=PlanEventKind)
+    at = models.DateTimeField(_("at"), db_default=Now(), editable=False)
+    user_name = models.CharField(_("user name"), max_length=150, blank=True)
+    channel = models.CharField(_("channel"), max_length=10, choices=Channel)
+    params = models.JSONField(_("parameters"), default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("event of a plan")
+        verbose_name_plural = _("events of plans")
+        default_permissions = ()
+        indexes = [models.Index(fields=["plan_id", "-id"], name="plan_events_by_plan")]
+
+    def __str__(self) -> str:
+        return f"{self.plan_name} {self.kind}"

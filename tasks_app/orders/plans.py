@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from tasks_app import errors
@@ -12,6 +14,8 @@ from tasks_app.db.functions import database_now
 from tasks_app.market import calendars
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
+from tasks_app.models.quotes import Market
+from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 
 LOOK_AHEAD = timedelta(days=60)  # no market is closed for longer
@@ -53,7 +57,7 @@ def build_order(plan: CollectionPlan, now: datetime) -> Order:
 
     The days are counted back from the day on which the plan was due, so that a delay loses none of them.
     """
-    zone = ZoneInfo(MARKET_TIME_ZONES[plan.market])
+    zone = ZoneInfo(MARKET_TIME_ZONES[plan.market or Market.CN])
     due = min(plan.next_at or now, now).astimezone(zone).date()
     return Order(
         start_date=due - timedelta(days=plan.days - 1),
@@ -67,6 +71,34 @@ def build_order(plan: CollectionPlan, now: datetime) -> Order:
         force_update=plan.force_update,
         kind=plan.kind,
     )
+
+
+def check(plan: CollectionPlan) -> None:
+    """Checks every value of a plan, saved or not, and what it orders, as `check_order` does.
+
+    Raises `InvalidPlan` or another `OrderError`.
+    """
+    open_ones = [name for name in ("market", "source") if not getattr(plan, name)]
+    try:
+        plan.clean_fields(exclude=["stock_codes", "fallbacks", *open_ones])
+    except ValidationError as error:
+        field, sentences = next(iter(error.message_dict.items()))
+        name = getattr(plan._meta.get_field(field), "verbose_name", field)
+        raise errors.InvalidPlan(field=field, name=name, reason=sentences[0]) from error
+    check_order(plan)
+
+
+def check_order(plan: CollectionPlan) -> None:
+    """Checks that what a plan orders is valid today; completes its market and source, and cleans its codes.
+
+    Raises `OrderError`.
+    """
+    order = build_order(plan, database_now())
+    resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
+    orders.require_market(order, resolved)
+    orders.require_usable_source(resolved, settings.COLLECTOR)
+    plan.market, plan.source = resolved.market, resolved.source
+    plan.stock_codes = list(resolved.stock_codes or ()) or None
 
 
 def set_next_run(plan: CollectionPlan) -> None:

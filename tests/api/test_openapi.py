@@ -24,7 +24,7 @@ from tasks_app.models.states import ItemState
 from tasks_app.quotes import adjustment_data
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import client_of, make_bars, make_stock
-from tests.factories import ACTOR, finish, make_ended, make_plan, make_user, settle
+from tests.factories import ACTOR, finish, make_ended, make_user, settle
 from tools.worker_machine import PATIENCE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -48,8 +48,13 @@ OPERATIONS = {
     ("get", f"{API}/events"): {400, 401},
     ("get", f"{API}/calendar"): {400, 401},
     ("get", f"{API}/plans"): {400, 401},
+    ("post", f"{API}/plans"): {400, 401, 403, 413, 415},
     ("get", f"{API}/plans/{{plan_id}}"): {401, 404},
     ("get", f"{API}/changes"): {400, 401, 410},
+    ("patch", f"{API}/plans/{{plan_id}}"): {400, 401, 403, 404, 413, 415},
+    ("delete", f"{API}/plans/{{plan_id}}"): {401, 403, 404},
+    ("post", f"{API}/plans/{{plan_id}}/run"): {400, 401, 403, 404},
+    ("get", f"{API}/plan-events"): {400, 401},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {401, 404},
@@ -120,7 +125,7 @@ def test_response_keys_equal_the_schema(schema):
     bar = {"market": "US", "symbol": "AAPL", "day": day, "item": item}
     Finding.objects.create(kind="flagged", code="jump", message="…", **bar)
     Correction.objects.create(source="sample", **bar)
-    make_plan()
+    plan = client.post(f"{API}/plans", {"name": "nightly", "source": "sample", "at": "18:00"}).json()
     records = {
         f"{kind}Answer": client.get(f"{API}/{path}").json()[0]
         for kind, path in (
@@ -129,10 +134,12 @@ def test_response_keys_equal_the_schema(schema):
             ("Event", "events"),
             ("CalendarDay", "calendar?market=CN"),
             ("Plan", "plans"),
+            ("PlanEvent", "plan-events"),
             ("Coverage", "coverage"),
         )
     }
     changes = client.get(f"{API}/changes?since={last - 1}").json()
+    records["PlanDeletedAnswer"] = client.delete(f"{API}/plans/{plan['id']}").json()
     responses = records | {
         "StartedAnswer": started,
         "RunningAnswer": current["current_task"],

@@ -1,0 +1,139 @@
+"""Plans by API: made, changed, switched, run and deleted, with who did it."""
+
+from itertools import count
+
+import pytest
+
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
+from tests.api.factories import BASE, client_of
+from tests.factories import make_plan, make_task, make_user
+
+pytestmark = pytest.mark.django_db
+PLANS = f"{BASE}/plans"
+BODY = {"name": "nightly", "source": "simulated", "at": "18:00", "stock_codes": ["1", "000002.SZ"]}
+VERBS = ("add_collectionplan", "change_collectionplan", "delete_collectionplan", "run_plan", "start_task")
+
+
+@pytest.fixture
+def client():
+    return client_of(make_user("ann", *VERBS))
+
+
+def events():
+    return list(PlanEvent.objects.order_by("pk").values_list("kind", "user_name", "channel"))
+
+
+def test_plan_is_made_with_what_it_leaves_open(client):
+    body = {**BODY, "stock_codes": ["000001", " 000001 "], "enabled": "1", "days": 5}
+    plan = client.post(PLANS, body).json()
+    stored = CollectionPlan.objects.get()
+    assert plan == client.get(f"{PLANS}/{stored.pk}").json()
+    assert (plan["market"], plan["stock_codes"], plan["days"], plan["rhythm"]) == (
+        *("SIM", ["000001"], 5, "sessions"),
+    )
+    assert (plan["made_by"], plan["enabled"], bool(plan["next_at"])) == ("ann", True, True)
+    assert events() == [("created", "ann", "api")]
+    assert client.get(f"{BASE}/plan-events?plan={stored.pk}").json()[0]["params"]["days"] == 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"at": "25:00"}, "at"),
+        ({"at": None}, "at"),
+        ({"days": 0}, "days"),
+        ({"market": "CN"}, "market"),
+        ({"source": "nobody"}, "source"),
+        ({"adjust": "x"}, "adjust"),
+        ({"stock_codes": ["a/b"]}, "stock_codes"),
+        ({"fallbacks": ["nobody"]}, "fallbacks"),
+        ({"weekday": 7}, "weekday"),
+        ({"nmae": "x"}, "nmae"),
+    ],
+)
+def test_invalid_plan_is_an_error_of_its_field(client, fields, field):
+    response = client.post(PLANS, {**BODY, "stock_codes": ["000001"], **fields})
+    assert (response.status_code, list(response.json()["errors"])) == (400, [field])
+    assert not CollectionPlan.objects.exists()
+
+
+def test_name_is_of_one_plan(client):
+    make_plan(name="nightly")
+    other = make_plan(name="other", market="SIM")
+    made = client.post(PLANS, {**BODY, "stock_codes": None})
+    renamed = client.patch(f"{PLANS}/{other.pk}", {"name": "nightly"})
+    for response in (made, renamed):
+        assert (response.status_code, response.json()["code"]) == (400, "plan_name_taken")
+    assert not PlanEvent.objects.exists()
+
+
+def test_plan_is_switched_and_changed(client):
+    bob = make_user("bob")
+    plan = make_plan(market="SIM", created_by=bob, error_code="odd", error_message="Odd.")
+    off = client.patch(f"{PLANS}/{plan.pk}", {"enabled": False}).json()
+    assert (off["enabled"], off["next_at"], off["made_by"]) == (False, None, "bob")
+    on = client.patch(f"{PLANS}/{plan.pk}", {"enabled": True}).json()
+    assert (on["enabled"], bool(on["next_at"]), on["error_code"]) == (True, True, "")
+    changed = client.patch(f"{PLANS}/{plan.pk}", {"days": 3, "stock_codes": None}).json()
+    assert (changed["days"], changed["stock_codes"], changed["made_by"]) == (3, None, "ann")
+    kinds = [kind for kind, *_ in events()]
+    assert kinds == ["disabled", "enabled", "changed"]
+    assert PlanEvent.objects.latest("pk").params == {"days": 3, "stock_codes": None}
+
+
+def test_unusable_plan_can_only_be_switched_off(client):
+    plan = make_plan(market="SIM", source="gone")
+    assert client.patch(f"{PLANS}/{plan.pk}", {"days": 3}).json()["code"] == "unknown_source"
+    assert client.patch(f"{PLANS}/{plan.pk}", {"enabled": False}).status_code == 200
+    assert client.patch(f"{PLANS}/{plan.pk}", {"enabled": True}).status_code == 400
+
+
+def test_plan_runs_now_as_a_users_start(client):
+    plan = make_plan(market="SIM", enabled=False, next_at=None, days=3)
+    started = client.post(f"{PLANS}/{plan.pk}/run").json()
+    task = CollectionTask.objects.get()
+    assert (started["task_id"], started["status"]) == (str(task.pk), "started")
+    assert task.stock_codes == ["000001", "000002", "000003"]
+    event = task.events.get(kind="started")
+    assert (event.user_name, event.channel) == ("ann", "api")
+    plan.refresh_from_db()
+    assert (plan.last_task_id, plan.enabled, bool(plan.last_at)) == (task.pk, False, True)
+    assert events() == [("run", "ann", "api")]
+    refused = client.post(f"{PLANS}/{plan.pk}/run")
+    assert (refused.status_code, refused.json()["code"]) == (400, "task_running")
+    assert len(events()) == 1
+
+
+def test_plan_is_deleted_and_its_record_stays(client):
+    plan = make_plan()
+    assert client.delete(f"{PLANS}/{plan.pk}").json() == {
+        "message": "The plan “nightly” was deleted.",
+        "id": plan.pk,
+    }
+    for method in ("get", "patch", "delete"):
+        assert getattr(client, method)(f"{PLANS}/{plan.pk}").status_code == 404
+    assert client.post(f"{PLANS}/{plan.pk}/run").status_code == 404
+    assert [row["kind"] for row in client.get(f"{BASE}/plan-events").json()] == ["deleted"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "needed"),
+    [
+        ("post", "", {"add_collectionplan", "start_task"}),
+        ("patch", "/{plan}", {"change_collectionplan", "start_task"}),
+        ("delete", "/{plan}", {"delete_collectionplan"}),
+        ("post", "/{plan}/run", {"run_plan"}),
+    ],
+)
+def test_each_verb_needs_its_permissions(method, path, needed):
+    plan, numbers = make_plan(market="SIM"), count()
+    make_task()
+
+    def status(*permissions):
+        client = client_of(make_user(f"user{next(numbers)}", *permissions))
+        return getattr(client, method)(PLANS + path.format(plan=plan.pk), {}).status_code
+
+    for missing in needed:
+        assert status(*(set(VERBS) - {missing})) == 403
+    assert status(*needed) in {200, 400}
