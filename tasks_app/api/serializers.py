@@ -289,13 +289,22 @@ class TimeOfDayField(s.Field[Any, Any, Any, Any]):
         return time.fromisoformat(str(data))
 
 
+class TextField(s.CharField):
+    """A JSON string. REST framework's field also takes numbers."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class PlanChanges(InputSerializer):
     """A null of `fallbacks` or `stock_codes` takes the named ones away; any other is a key left out."""
 
-    name = s.CharField(required=False, max_length=100)
+    name = TextField(required=False, max_length=100)
     enabled = StrictBooleanField(required=False)
     market = MarketField(required=False, help_text="Default: as for a start.")
-    source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
+    source = TextField(required=False, max_length=32)  # type: ignore[assignment]
     fallbacks = s.ListField(
         **OPTIONAL,
         child=s.CharField(max_length=32),
@@ -332,7 +341,7 @@ class PlanChanges(InputSerializer):
 
 
 class PlanBody(PlanChanges):
-    name = s.CharField(max_length=100)
+    name = TextField(max_length=100)
     at = TimeOfDayField(help_text="HH:MM in the market's time zone.")
 
 

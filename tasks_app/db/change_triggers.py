@@ -73,6 +73,7 @@ NOT_RECORDED = {
     "DataDeletion": "a list of deletions of bars, which have numbers themselves",
     "ExecutionSlot": "a task's work",
     "Finding": "what validation said of an answer",
+    "PlanEvent": "who did what to a plan",
     "RowVersion": "holds the versions itself",
     "Series": "counts the bars, and says what was asked of sources",
     "SilentAnswer": "what was asked of sources",

@@ -74,6 +74,7 @@ EXPORTED = (
     Table(tables.CollectionItem, in_chunks=True, ended=OF_NOT_RUNNING),
     Table(tables.TaskEvent, in_chunks=True, ended=OF_NOT_RUNNING),
     Table(tables.CollectionPlan),
+    Table(tables.PlanEvent, in_chunks=True),
     Table(tables.Series),
     Table(tables.Correction, in_chunks=True),
     Table(tables.Finding, in_chunks=True),

@@ -40,6 +40,7 @@ def test_plan_is_made_with_what_it_leaves_open(client):
     ("fields", "field"),
     [
         ({"name": ""}, "name"),
+        ({"name": 7}, "name"),
         ({"at": "25:00"}, "at"),
         ({"at": None}, "at"),
         ({"days": 0}, "days"),
