@@ -78,6 +78,16 @@ def chains(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple(pairs)
 
 
+def source_names(text: str) -> tuple[str, ...]:
+    """Parses `name, …` into unique names of sources, or `all`."""
+    names = tuple(filter(None, map(str.strip, text.split(","))))
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", name):
+            raise EnvError(f"“{name}” is neither the name of a source nor all")
+    _require_unique(names)
+    return names
+
+
 def address(text: str) -> str:
     """Checks `host:port`, or an empty text."""
     host, _, port = text.rpartition(":")
@@ -199,10 +209,17 @@ class Conf:
     list_max_age: float = number(86_400.0, 0, YEAR)
     retention_days: int = number(0, 0, 36_500)  # a century: dates further back would not exist
     version_days: int = number(0, 0, 36_500)
+    raw_answers: tuple[str, ...] = parsed((), source_names)
+    raw_answers_mb: int = number(1000, 1, MILLION)  # compressed
+    raw_answers_days: int = number(90, 1, 36_500)
     simulated: Simulated = Simulated()
     # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})
     stored: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})
+
+    def keeps_raw_answers(self, source: str) -> bool:
+        """Whether what the source's vendor sends is kept."""
+        return source in self.raw_answers or "all" in self.raw_answers
 
     def source_settings(self, source: type[Any]) -> SourceSettings:
         """Returns the settings that a source's class declares, by name. `from_conf` passes its own class.

@@ -20,8 +20,9 @@ from tasks_app.market.codes import kind_of
 from tasks_app.models import CollectionTask
 from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.models.quotes import InstrumentKind
-from tasks_app.quotes import adjustment_data
+from tasks_app.quotes import adjustment_data, raw_answers
 from tasks_app.quotes.date_ranges import DAY
+from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.sources import registry
 from tasks_app.sources.base import Bar
 from tasks_app.sources.market_time import market_today
@@ -73,8 +74,12 @@ class AdjustmentRequests:
         since = adjustment_data.last_ex_day(market, code, item.source.name)
         return ACTIONS, partial(source.fetch_actions, market, own_code, since)
 
-    def store(self, item: StockRequest, content: str, answer: Any) -> None:
-        """Replaces what is stored, in a short transaction. Raises `StaleClaim` once the claim is lost.
+    def store(
+        self, item: StockRequest, content: str, answer: Any, record: SourceCallRecord | None = None
+    ) -> None:
+        """Replaces what is stored, in a short transaction, and keeps the raw answer if there is a record.
+
+        Raises `StaleClaim` once the claim is lost.
 
         The answer counts as complete up to yesterday only: the vendor may add today's ex day later today.
         """
@@ -83,6 +88,7 @@ class AdjustmentRequests:
         sqlite_priority.yield_to_interactive()
         with transaction.atomic():
             replace(market, code, source, answer, market_today(market) - DAY)
+            raw_answers.save([record] if record else [], item.claim.item_id, code)
             lifecycle.keep(item.claim)
 
     def _offered(self, source: SourceState, code: str) -> list[str]:

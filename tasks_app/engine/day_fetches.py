@@ -22,6 +22,7 @@ from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
+from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, Bar, DayAnswer
 
@@ -39,10 +40,11 @@ class DayCache:
     `wanted` are the days requested or held, `compared` stored days that are requested to be compared, and
     `dropped` those of them that are unavailable. `failures` counts the consecutive failed requests, and with
     `given_up` no more days are requested. A `doubtful` day came without any bar: single stocks show whether
-    it has some (`refuted`) or nobody has quotes of it.
+    it has some (`refuted`) or nobody has quotes of it. `records` are the calls of the days, where kept.
     """
 
     days: dict[date, Day] = field(default_factory=dict)
+    records: dict[date, SourceCallRecord] = field(default_factory=dict)
     wanted: set[date] = field(default_factory=set)
     compared: set[date] = field(default_factory=set)
     dropped: set[date] = field(default_factory=set)
@@ -131,9 +133,11 @@ class DayFetcher:
             return f"a response with bars of {stocks} that traded the session before"
         return ""
 
-    def store(self, day: date, bars: Day) -> None:
-        """Caches a day."""
+    def store(self, day: date, bars: Day, record: SourceCallRecord | None = None) -> None:
+        """Caches a day, and the call that brought it if its raw answer is to be kept."""
         self.cache.days[day] = bars
+        if record:
+            self.cache.records[day] = record
         self.cache.failures = 0
 
     def drop_compared(self, day: date) -> bool:
@@ -169,6 +173,10 @@ class DayFetcher:
         days = [(day, self.cache.days[day]) for day in sorted(sessions)]
         suspended = [day for day, bars in days if isinstance(bars, DayAnswer) and code in bars.suspended]
         return Answer((bars[code] for _, bars in days if code in bars), suspended=suspended)
+
+    def records_of(self, sessions: Collection[date]) -> list[SourceCallRecord]:
+        """Returns the recorded calls of these days."""
+        return [self.cache.records[day] for day in sorted(sessions) if day in self.cache.records]
 
     def _give_up_like_others(self) -> None:
         """Requests no days once another process has given up, or after workers were lost that did."""

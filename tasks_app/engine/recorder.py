@@ -25,6 +25,7 @@ from tasks_app.quotes import (
     adjustment_data,
     date_ranges,
     findings,
+    raw_answers,
     retractions,
     series,
     upsert,
@@ -33,12 +34,14 @@ from tasks_app.quotes import (
 from tasks_app.quotes.absences import AbsentDays, AnsweredRequest
 from tasks_app.quotes.corrections import BarDiff, rescale_ratio
 from tasks_app.quotes.date_ranges import DAY, DateRange
+from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.quotes.series import AnsweredDays, count_bars_within
+from tasks_app.quotes.trading_days import TradingDays
 from tasks_app.quotes.upsert import Provenance, UpsertResult
 from tasks_app.quotes.validation import Issue, ValidationResult
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
-from tasks_app.sources.base import Answer, Bar
+from tasks_app.sources.base import Answer, Bar, Request
 from tasks_app.sources.market_time import market_today
 
 logger = logging.getLogger(__name__)
@@ -76,10 +79,11 @@ class Recorder:
             note = self._note_of_silence(stored)
             lifecycle.record(claim, Outcome(ItemState.SKIPPED, skipped=skipped, note=note))
 
-    def fail(self, claim: Claim, code: str, message: str) -> None:
-        """Records a stock that failed for good."""
+    def fail(self, claim: Claim, code: str, message: str, records: Sequence[SourceCallRecord] = ()) -> None:
+        """Records a stock that failed for good, with the raw answers that are kept of it."""
         with transaction.atomic():
             outcome = Outcome(ItemState.FAILED, error_code=code[:40], error_message=sanitize_message(message))
+            raw_answers.save(records, claim.item_id, claim.code)
             lifecycle.record(claim, outcome)
 
     def store(
@@ -96,22 +100,13 @@ class Recorder:
             return self._write(item, result, answer, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:
             logger.exception("the database refused the bars of %s", item.claim.code)
-            self.fail(item.claim, "not_storable", reasons.stored_reason("not_storable", error=error))
+            message = reasons.stored_reason("not_storable", error=error)
+            self.fail(item.claim, "not_storable", message, item.records)
             return []
 
     def _validate(self, item: StockRequest, bars: Sequence[Bar]) -> ValidationResult:
-        request, stored = item.request, item.stored
-        limit = price_limits.price_limit_for(request.market, request.code, stored.stock)
-        context = validation.Context(
-            today=market_today(request.market),
-            non_sessions=self.days.non_sessions,
-            price_limits=None if request.adjust else limit,
-            is_index=codes.kind_of(request.market, request.code) == InstrumentKind.INDEX,
-            previous_close=partial(series.close_before, request),
-            first_day=stored.series.first_day if stored.series else None,
-            explains_jump=partial(adjustment_data.explains_jump, request),
-        )
-        return validation.validate(bars, request, context)
+        context = validation_context(item.request, item.stored, self.days)
+        return validation.validate(bars, item.request, context)
 
     def _write(
         self,
@@ -139,6 +134,8 @@ class Recorder:
             adjustment_data.mark_ex_days_of(request, result.bars)
             notes = "; ".join([*answer.notes, *item.adjustment.notes])
             outcome = replace(outcome, note=sanitize_message(notes))
+            missing_from = request.missing_from if request.compares else None
+            raw_answers.save(item.records, item.claim.item_id, item.claim.code, missing_from)
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
     def _add_bars(
@@ -339,6 +336,20 @@ class Recorder:
         becomes_full = is_full and not (stored.series and stored.series.full_at)
         if becomes_full or stored.stock is None:
             upsert.save_stock(self.task.market, claim.code, becomes_full)
+
+
+def validation_context(request: Request, stored: StoredState, days: TradingDays) -> validation.Context:
+    """Returns what the validation of a stock's response needs to know, given what is stored of it."""
+    limit = price_limits.price_limit_for(request.market, request.code, stored.stock)
+    return validation.Context(
+        today=market_today(request.market),
+        non_sessions=days.non_sessions,
+        price_limits=None if request.adjust else limit,
+        is_index=codes.kind_of(request.market, request.code) == InstrumentKind.INDEX,
+        previous_close=partial(series.close_before, request),
+        first_day=stored.series.first_day if stored.series else None,
+        explains_jump=partial(adjustment_data.explains_jump, request),
+    )
 
 
 def _believed_from(item: StockRequest, result: ValidationResult, answer: Answer) -> date:

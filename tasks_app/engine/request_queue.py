@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import islice, takewhile
-from typing import Any
+from typing import Any, cast
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
-from tasks_app.engine import day_fetches
+from tasks_app.engine import day_fetches, raw_answer_records
 from tasks_app.engine.adjustment_requests import AdjustmentRequests
 from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
@@ -21,8 +21,9 @@ from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.market import silent_days
+from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.reasons import sanitize_message
-from tasks_app.sources.base import Answer, SourceError, SourceRefusal, Transient
+from tasks_app.sources.base import Answer, Permanent, SourceError, SourceRefusal, Transient
 from tasks_app.throttle.limiter import CERTAIN_ERRORS, STOCK_ERRORS, Blocked, Permit
 
 PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
@@ -32,7 +33,8 @@ PROBES = 20  # the most requests sent slowly to find out whether a day has quote
 class SourceCall:
     """One request to a source: for stocks (`items`), or for one day of the whole market (`day`).
 
-    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`.
+    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`. `record` keeps
+    the raw answer, if the source's are kept.
     """
 
     source: SourceState
@@ -41,6 +43,11 @@ class SourceCall:
     day: date | None = None
     content: str = ""
     permit: Permit = field(default_factory=Permit)
+    record: SourceCallRecord | None = None
+
+    def run(self) -> Any:
+        """Makes the request, in the thread of the call."""
+        return self.record.make(self.function) if self.record else self.function()
 
     @property
     def cost(self) -> int:
@@ -116,7 +123,11 @@ class RequestQueue:
             if call.day:
                 source.days.in_flight.add(call.day)
             reserve = partial(source.limiter.reserve, 1, after=permit)
-            self.calls.submit(call, call.function, permit.since, permit.until, reserve)
+            if self.conf.keeps_raw_answers(source.name):
+                call.record = raw_answer_records.record_of(
+                    self.recorder.task, source, call.items, call.day, call.content
+                )
+            self.calls.submit(call, call.run, permit.since, permit.until, reserve)
         return Blocked(0.0) if len(permits) < count else None
 
     def record_from_days(self, source: SourceState) -> None:
@@ -125,6 +136,7 @@ class RequestQueue:
             sessions = self._sessions_for(item)
             if sessions and not source.days.missing(sessions) and not item.adjustment.pending:
                 item.adjustment.bars = source.days.bars_of(item.claim.code, sessions)
+                item.records += source.days.records_of(sessions)
                 item.adjustment.days_are_complete = True
                 if not self.adjustments.plan_after(item, item.adjustment.bars):
                     self.waiting.remove(item)
@@ -145,8 +157,10 @@ class RequestQueue:
         is_source_failure = source.record_outcome(source_call.permit, error, of_bars=of_bars)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well
             self.recall_waiting()
+        if source_call.record and isinstance(error, Permanent):
+            source_call.record.error_code = error.code[:40]
         if source_call.day:
-            self._complete_day(source, source_call.day, call.result, error, is_source_failure)
+            self._complete_day(source_call, call.result, error, is_source_failure)
         if error and len(source_call.items) > 1 and not (is_source_failure or concerns_source(error)):
             for item in source_call.items:
                 item.batch_limit = len(source_call.items) // 2
@@ -155,21 +169,30 @@ class RequestQueue:
         claims: list[Claim] = []
         for item in source_call.items:
             is_last = item is source_call.items[-1]
-            result = error or call.result
-            if len(source_call.items) > 1 and not error:
-                result = call.result.get(item.claim.code)
-                if result is None:
-                    item.batch_limit = 1
-                    self.add(item)
-                    continue
-            if source_call.content:
-                self._complete_adjustment(item, source_call.content, call.result, error)
-            elif isinstance(result, SourceError):
-                self._handle_failure(item, result, is_source_failure)
-            else:
-                self._take_bars(item, result)
-            claims += self._record_if_complete(item, claim_more=claim_more and is_last)
+            if self._take_answer(item, source_call, error or call.result, is_source_failure):
+                claims += self._record_if_complete(item, claim_more=claim_more and is_last)
         return claims
+
+    def _take_answer(
+        self, item: StockRequest, call: SourceCall, result: Any, is_source_failure: bool
+    ) -> bool:
+        """Takes what a request brought for one of its stocks, or its error; False if it brought neither."""
+        if call.content:
+            self._complete_adjustment(item, call, result)
+            return True
+        if len(call.items) > 1 and not isinstance(result, SourceError):
+            result = result.get(item.claim.code)
+            if result is None:
+                item.batch_limit = 1
+                self.add(item)
+                return False
+        if call.record and not isinstance(result, Transient | OutOfMemory):
+            item.records.append(call.record)
+        if isinstance(result, SourceError):
+            self._handle_failure(item, result, is_source_failure)
+        else:
+            self._take_bars(item, result)
+        return True
 
     def _take_bars(self, item: StockRequest, bars: Answer) -> None:
         """Takes a stock's response."""
@@ -225,21 +248,21 @@ class RequestQueue:
             item, bars, days_are_complete=progress.days_are_complete, claim_more=claim_more
         )
 
-    def _complete_adjustment(
-        self, item: StockRequest, content: str, answer: Any, error: SourceError | None
-    ) -> None:
+    def _complete_adjustment(self, item: StockRequest, call: SourceCall, answer: Any) -> None:
         """Stores a stock's factors or corporate actions, or notes why there are none; the stock goes on."""
-        progress = item.adjustment
-        if isinstance(error, OutOfMemory) and not item.claim.is_isolated:
+        progress, content = item.adjustment, call.content
+        if isinstance(answer, OutOfMemory) and not item.claim.is_isolated:
             progress.bars = None
-            lifecycle.suspect(item.claim, error.code, str(error))
+            lifecycle.suspect(item.claim, answer.code, str(answer))
             return
         progress.done.add(content)
         progress.pending = [other for other in progress.pending or () if other != content]
-        if error is None:
-            self.adjustments.store(item, content, answer)
+        if not isinstance(answer, SourceError):
+            self.adjustments.store(item, content, answer, call.record)
         else:
-            progress.notes.append(f"{content}: {error}")
+            if call.record and isinstance(answer, Permanent):
+                item.records.append(call.record)
+            progress.notes.append(f"{content}: {answer}")
         if progress.bars is None:
             self.add(item)
 
@@ -337,15 +360,16 @@ class RequestQueue:
             self.add(item)
         else:
             message = str(error) if len(self.router.sources) == 1 else "; ".join(item.notes)
-            self.recorder.fail(item.claim, item.error_code, message)
+            self.recorder.fail(item.claim, item.error_code, message, item.records)
 
     def _complete_day(
-        self, source: SourceState, day: date, bars: Day, error: SourceError | None, is_source_failure: bool
+        self, call: SourceCall, bars: Day, error: SourceError | None, is_source_failure: bool
     ) -> None:
         """Caches a day of the whole market; else retries after a pause, or gives up requesting days."""
+        source, day = call.source, cast(date, call.day)
         problem = source.days.find_problem(day, bars) if error is None else str(error)
         if error is None and not problem:
-            source.days.store(day, bars)
+            source.days.store(day, bars, call.record)
             return
         if not is_source_failure and source.days.drop_compared(day):
             return

@@ -25,6 +25,7 @@ from tasks_app.lifecycle import Claim
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.states import ItemState
+from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.sources import registry
 from tasks_app.sources.base import (
     Answer,
@@ -169,8 +170,9 @@ class StockRequest:
     """The work item of a slice: a claimed stock from its claim to its record.
 
     `request` holds the missing days, `stored` what the database has, `source` the source to try now,
-    `notes` the failures at earlier sources ("name: reason"), `error_code` the first failure's code, and
-    `adjustment` the requests for adjustment data that belong to it.
+    `notes` the failures at earlier sources ("name: reason"), `error_code` the first failure's code,
+    `adjustment` the requests for adjustment data that belong to it, and `records` the calls whose raw
+    answers are to be kept with it.
     """
 
     claim: Claim
@@ -181,6 +183,7 @@ class StockRequest:
     error_code: str = ""
     batch_limit: int = 0  # the most stocks to request it with, halved where that failed; 0: any number
     adjustment: AdjustmentProgress = field(default_factory=AdjustmentProgress)
+    records: list[SourceCallRecord] = field(default_factory=list)
 
     @property
     def attempts(self) -> int:

@@ -36,7 +36,12 @@ def delete_source_data(selection: Selection, actor: Actor) -> Iterator[DataDelet
             after, deleted = _delete_bars(selection, after)
             _add(record, deleted)
         yield record
-    for delete in (deletion.delete_records, deletion.delete_adjustments, deletion.delete_lists):
+    for delete in (
+        deletion.delete_raw_answers,
+        deletion.delete_records,
+        deletion.delete_adjustments,
+        deletion.delete_lists,
+    ):
         while True:
             with locked_slot():
                 require_free_slot()

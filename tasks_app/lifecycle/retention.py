@@ -1,4 +1,4 @@
-"""Deletes old tasks, each as a whole, in small batches. Stored market data stays.
+"""Deletes old tasks, each as a whole, and old raw answers, in small batches. Stored market data stays.
 
 What outlives a task (bars, corrections, findings, its retries, its plan) keeps the id of the deleted row.
 """
@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
+from tasks_app.quotes import raw_answers
 
 BATCH = 1000  # rows; a larger batch would make others wait
 
@@ -64,6 +65,16 @@ def prune(days: int, batch: int = BATCH) -> DeletedRows:
             CollectionTask.objects.filter(pk=oldest).delete()
         items, *others = counts
         return DeletedRows(int(is_last), items, sum(others))
+
+
+def prune_raw_answers(megabytes: int, days: int) -> int:
+    """Deletes a batch of raw answers that are too old or too many, in one short transaction.
+
+    Returns how many.
+    """
+    sqlite_priority.yield_to_interactive()
+    with transaction.atomic():
+        return raw_answers.delete_old(megabytes, days)
 
 
 def is_being_deleted(task: CollectionTask) -> bool:

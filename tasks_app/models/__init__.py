@@ -14,6 +14,7 @@ from tasks_app.models.quotes import (
     SourceGate,
     SyntheticSource,
 )
+from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent, RecordedCall, RecordedStock
 from tasks_app.models.sources import SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
@@ -41,6 +42,11 @@ __all__ = [
     "ExecutionSlot",
     "Finding",
     "PlanEvent",
+    "RawAnswer",
+    "RawAnswerReplay",
+    "RawContent",
+    "RecordedCall",
+    "RecordedStock",
     "RowVersion",
     "Series",
     "SilentAnswer",

@@ -25,6 +25,7 @@ class DataDeletion(models.Model):
     corrections = models.PositiveBigIntegerField(_("corrections"), default=0)
     findings = models.PositiveBigIntegerField(_("findings"), default=0)
     adjustments = models.PositiveIntegerField(_("factor and action tables"), default=0)
+    raw_answers = models.PositiveIntegerField(_("raw answers"), default=0, db_default=0)
     stocks = models.PositiveIntegerField(_("stocks"), default=0)
     at = models.DateTimeField(_("at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, editable=False)

@@ -172,6 +172,16 @@ class Correction(models.Model):
         related_name="corrections",
         verbose_name=_("item"),
     )
+    # The replay of raw answers that changed the bar: its source has changed nothing; null for all others.
+    replay = models.ForeignKey(
+        "tasks_app.RawAnswerReplay",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("replay"),
+    )
     corrected_at = models.DateTimeField(_("corrected at"), db_default=Now())
 
     class Meta:

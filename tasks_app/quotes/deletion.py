@@ -22,6 +22,7 @@ from tasks_app.models import (
     Correction,
     DailyBar,
     Finding,
+    RecordedCall,
     Series,
     SilentAnswer,
     Stock,
@@ -29,7 +30,7 @@ from tasks_app.models import (
 )
 from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes import absences, date_ranges
+from tasks_app.quotes import absences, date_ranges, raw_answers
 from tasks_app.quotes.date_ranges import DAY, DateRange
 from tasks_app.quotes.series import bars_of, withdraw_full_history
 
@@ -72,6 +73,7 @@ class Deleted(NamedTuple):
     findings: int = 0
     stocks: int = 0
     adjustments: int = 0
+    raw_answers: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Contents:
     findings: int
     lists: int
     adjustments: int
+    raw_answers: int = 0
 
     @property
     def bars(self) -> int:
@@ -101,7 +104,8 @@ class Contents:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.markets or self.corrections or self.findings or self.lists or self.adjustments)
+        records = self.corrections or self.findings or self.raw_answers
+        return not (self.markets or records or self.lists or self.adjustments)
 
 
 def count_contents(selection: Selection) -> Contents:
@@ -124,6 +128,7 @@ def count_contents(selection: Selection) -> Contents:
         selection.rows(Finding).count(),
         _lists(selection).count() if selection.has_all_days else 0,
         _tables(selection).count() if selection.has_all_days else 0,
+        _calls(selection).count(),
     )
 
 
@@ -159,6 +164,14 @@ def delete_adjustments(selection: Selection) -> Deleted:
         (AdjustmentFactor if is_factors else CorporateAction).objects.filter(**key).delete()
         table.delete()
     return Deleted(adjustments=len(tables))
+
+
+def delete_raw_answers(selection: Selection) -> Deleted:
+    """Deletes a batch of the source's raw answers: a replay would bring back what was deleted.
+
+    With days given these are the answers that have one of them, with their other days.
+    """
+    return Deleted(raw_answers=raw_answers.delete_calls(_calls(selection)))
 
 
 def delete_lists(selection: Selection) -> Deleted:
@@ -236,6 +249,12 @@ def _lists(selection: Selection) -> QuerySet[StockList]:
 
 def _tables(selection: Selection) -> QuerySet[AdjustmentTable]:
     return AdjustmentTable.objects.filter(source=selection.source, **selection.in_market())
+
+
+def _calls(selection: Selection) -> QuerySet[RecordedCall]:
+    calls = RecordedCall.objects.filter(source=selection.source, **selection.in_market())
+    first, last = selection.days
+    return calls if selection.has_all_days else calls.filter(first_day__lte=last, last_day__gte=first)
 
 
 def _delete_some(rows: QuerySet[Any]) -> int:

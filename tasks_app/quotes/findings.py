@@ -43,7 +43,7 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
 
 def record_corrections(request: Request, origin: Provenance, corrections: Sequence[BarDiff]) -> None:
     """Lists an item's first 500 corrections one by one; one more row counts the rest."""
-    fields = {**_shared_fields(request, origin), "source": origin.source}
+    fields = {**_shared_fields(request, origin), "source": origin.source, "replay_id": origin.replay_id}
     rows = [
         Correction(
             **fields, day=diff.new.day, before=diff.before(), after=diff.after(), previous_source=diff.source

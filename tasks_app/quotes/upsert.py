@@ -59,10 +59,14 @@ Differing = dict[date, tuple[str, Bar]]  # stored bars that differ from the new 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The source that bars came from, and the item that they were requested for."""
+    """The source that bars came from, and the item that they were requested for.
+
+    `replay_id` is that of the replay that has derived them again from a raw answer; None for a collection.
+    """
 
     source: str
     item_id: int
+    replay_id: int | None = None
 
 
 @dataclass(frozen=True)

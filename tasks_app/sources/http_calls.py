@@ -23,6 +23,7 @@ import requests
 from requests import sessions
 from requests.adapters import HTTPAdapter
 
+from tasks_app.sources import raw_answers
 from tasks_app.sources.base import Permanent, SourceError, Transient, take_permit
 from tasks_app.sources.permits import is_permit_fresh
 
@@ -116,16 +117,28 @@ def scope_of_thread() -> CallScope | None:
 
 
 class ScopedAdapter(HTTPAdapter):
-    """The adapter of all Sessions; an ordinary one unless its thread is in a `call_scope`."""
+    """The adapter of all Sessions: an ordinary one, unless its thread is in a `call_scope`, or its call is
+    recorded or replayed.
+    """
 
     def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
         scope = scope_of_thread()
-        if scope is None:
-            return super().send(request, *args, **options)
-        options["timeout"] = scope.begin_request(options.get("timeout"))
-        scope.add_headers(request)
-        response = super().send(request, *args, **options)
-        scope.responses.append(response)
+        asked = raw_answers.describe_http(request.method or "", request.url or "", request.body)
+        if recorded := raw_answers.replayed(asked):
+            response: requests.Response = raw_answers.http_response(recorded)
+            response.request, response.url = request, request.url or ""
+        else:
+            if scope:
+                options["timeout"] = scope.begin_request(options.get("timeout"))
+                scope.add_headers(request)
+            response = super().send(request, *args, **options)
+            if raw_answers.is_recording():
+                headers = {"content_type": "Content-Type", "location": "Location"}
+                about: dict[str, Any] = {key: response.headers.get(name, "") for key, name in headers.items()}
+                about["status"] = response.status_code
+                raw_answers.record(asked, response.content, about)
+        if scope:
+            scope.responses.append(response)
         return response
 
 

@@ -4,10 +4,14 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.sources.raw_answers import replay_moment
 
 
 def market_now(market: str) -> datetime:
-    return datetime.now(ZoneInfo(MARKET_TIME_ZONES[market]))
+    """Returns the time; in a replay that of the recorded call."""
+    zone = ZoneInfo(MARKET_TIME_ZONES[market])
+    moment = replay_moment()
+    return moment.astimezone(zone) if moment else datetime.now(zone)
 
 
 def market_today(market: str, at: datetime | None = None) -> date:

@@ -174,10 +174,13 @@ def get_source(name: str, conf: Conf) -> Source:
 @lru_cache(maxsize=64)
 def _make_source(name: str, conf: Conf) -> Source:
     kind = available(replace(conf, stored=()))[name]
+    return _make(kind, name, conf, own_process=read_traits(kind).own_process and handle.IS_SUPPORTED)
+
+
+def _make(kind: type[Source], name: str, conf: Conf, *, own_process: bool) -> Source:
     try:
         source_settings.read(kind, dict(conf.environment), dict(conf.stored), needs_all=True)
         check_quotas(name, conf)
-        own_process = read_traits(kind).own_process and handle.IS_SUPPORTED
         source = make_remote(kind, conf) if own_process else kind.from_conf(conf)
     except SourceError:
         raise
@@ -189,6 +192,14 @@ def _make_source(name: str, conf: Conf) -> Source:
     if source.name != name:  # its from_conf ignores the class that it is called on
         source.name = name  # type: ignore[misc]
     return source
+
+
+def make_here(name: str, conf: Conf) -> Source:
+    """Returns a new source that makes its requests in this process, whatever it declares.
+
+    Raises as `get_source` does.
+    """
+    return _make(available(conf)[name], name, with_stored_settings(conf, name), own_process=False)
 
 
 def forget_sources() -> None:

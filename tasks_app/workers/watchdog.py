@@ -26,12 +26,13 @@ from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState
 
 logger = logging.getLogger("tasks_app.worker")
+RAW_PRUNE_INTERVAL = 10.0  # a running collection adds raw answers all the time
 PRUNE_INTERVAL = 3600.0  # seconds until old tasks are looked for again after none was found
 SCHEDULE_INTERVAL = 30.0  # seconds; as in django-q2's own cluster
 ROUND_SECONDS = 300.0  # a longer round counts as hung
 LONGEST_GAP = 10.0  # seconds: of a longer gap between two rounds, no more counts as silence
 DATABASE_DOWN = "the database does not answer"
-_next_prune = 0.0  # by this process's own clock
+_next_prune = _next_raw_prune = 0.0  # by this process's own clock
 
 
 def run(state: ProcessState, workers: Sequence[ProcessState], reports: LossReports) -> None:
@@ -108,6 +109,7 @@ def tick() -> None:
     _rescue()
     plan_scheduler.start_due()
     _prune()
+    _prune_raw_answers()
     disk_reserve.reserve()  # last: nothing waits for the disk
 
 
@@ -161,3 +163,13 @@ def _prune() -> None:
     forgotten = versions.prune(settings.COLLECTOR.version_days)
     if not (deleted.total or forgotten or dispatch.prune_failures()):
         _next_prune = time.monotonic() + PRUNE_INTERVAL
+
+
+def _prune_raw_answers() -> None:
+    """Deletes a batch of raw answers beyond their bounds. Raises as `_prune` does."""
+    global _next_raw_prune
+    if time.monotonic() < _next_raw_prune:
+        return
+    conf = settings.COLLECTOR
+    if not retention.prune_raw_answers(conf.raw_answers_mb, conf.raw_answers_days):
+        _next_raw_prune = time.monotonic() + (RAW_PRUNE_INTERVAL if conf.raw_answers else PRUNE_INTERVAL)

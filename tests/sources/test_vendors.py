@@ -12,8 +12,9 @@ import pytest
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 
-from tasks_app.engine import slice
-from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
+from tasks_app.engine import replay, slice
+from tasks_app.engine.replay import Scope
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, RawAnswer, SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.shared_process import handle
 from tasks_app.workers import watchdog
@@ -80,7 +81,8 @@ def expected_bars(stock: Any, vendor: Any) -> list[tuple[Any, ...]]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: f"{vendor.source}-{vendor.market}")
-def test_stored_bars_are_equal_whatever_the_source(server, vendor):
+def test_stored_bars_are_equal_whatever_the_source_and_come_again_from_raw_answers(server, vendor, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, raw_answers=("all",))
     task = order(vendor)
     work()
     task.refresh_from_db()
@@ -90,6 +92,25 @@ def test_stored_bars_are_equal_whatever_the_source(server, vendor):
     for code, stock in symbol_codes(vendor).items():
         stored = DailyBar.objects.filter(symbol=code).order_by("day").values_list(*columns)
         assert list(stored) == expected_bars(stock, vendor), code
+    check_replay(server, vendor, settings.COLLECTOR)
+
+
+def check_replay(server: Any, vendor: Any, conf: Any) -> None:
+    """Replays what was just collected: every bar comes again, a damaged one is found, nobody is asked."""
+    asked = len(server.requests)
+    found = list(replay.replay(Scope(vendor.source), conf))
+    assert [one.code for one in found] == sorted(symbol_codes(vendor))
+    assert [(one.failures, one.changes) for one in found] == [([], [])] * len(found)
+    assert sum(one.derived for one in found) == DailyBar.objects.count()
+    damaged = DailyBar.objects.order_by("day").last()
+    DailyBar.objects.filter(pk=damaged.pk).update(volume=damaged.volume * 100)
+    changes = [change for one in replay.replay(Scope(vendor.source), conf) for change in one.changes]
+    volume = damaged.volume
+    assert [change[3:] for change in changes] == [(damaged.day, "volume", volume * 100, volume)]
+    assert len(server.requests) == asked
+    secrets = [value for _, value in vendor.own]
+    for row in RawAnswer.objects.all():
+        assert not any(secret in f"{row.asked}{row.about}" for secret in secrets)
 
 
 @pytest.mark.django_db

@@ -107,6 +107,7 @@ def _describe_rest(contents: Contents) -> list[tuple[str, str]]:
         (_("findings"), contents.findings),
         (_("tables of adjustment factors or corporate actions"), contents.adjustments),
         (_("stock lists"), contents.lists),
+        (_("raw answers"), contents.raw_answers),
     ]
     return [(name, formatting.number(count)) for name, count in counts if count]
 

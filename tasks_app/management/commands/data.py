@@ -20,7 +20,7 @@ from tasks_app.quotes import deletion
 from tasks_app.quotes.deletion import Contents, Selection
 
 ACTOR = Actor(Channel.COMMAND)
-COUNTS = ("series", "bars", "corrections", "findings", "adjustments", "stocks")
+COUNTS = ("series", "bars", "corrections", "findings", "adjustments", "raw_answers", "stocks")
 
 
 class Command(CollectorCommand):
@@ -72,11 +72,13 @@ def _print_contents(console: Console, contents: Contents) -> None:
         text = _("%(market)s: %(bars)s bars in %(series)s series, %(first)s to %(last)s")
         values = {**vars(each), "bars": f"{each.bars:,}", "series": f"{each.series:,}"}
         console.print(text % values, soft_wrap=True)
-    rest = {name: getattr(contents, name) for name in ("corrections", "findings", "adjustments", "lists")}
+    names = ("corrections", "findings", "adjustments", "lists", "raw_answers")
+    rest = {name: getattr(contents, name) for name in names}
     if any(rest.values()):
         text = _(
             "Also: corrections %(corrections)s, findings %(findings)s, "
-            "tables of adjustment factors or corporate actions %(adjustments)s, stock lists %(lists)s."
+            "tables of adjustment factors or corporate actions %(adjustments)s, stock lists %(lists)s, "
+            "raw answers %(raw_answers)s."
         )
         console.print(text % {name: f"{count:,}" for name, count in rest.items()}, soft_wrap=True)
 
@@ -94,7 +96,8 @@ def _delete(console: Console, selection: Selection, contents: Contents) -> DataD
 def _deleted(record: DataDeletion) -> str:
     text = _(
         "Deleted: bars %(bars)s in %(series)s series, corrections %(corrections)s, findings %(findings)s, "
-        "tables of adjustment factors or corporate actions %(adjustments)s, made-up stocks %(stocks)s."
+        "tables of adjustment factors or corporate actions %(adjustments)s, raw answers %(raw_answers)s, "
+        "made-up stocks %(stocks)s."
     )
     return text % {name: f"{getattr(record, name):,}" for name in COUNTS}
 
@@ -111,6 +114,7 @@ def _payload(selection: Selection, contents: Contents, record: DataDeletion | No
             "findings": contents.findings,
             "adjustments": contents.adjustments,
             "stock_lists": contents.lists,
+            "raw_answers": contents.raw_answers,
         },
         "deleted": record and {name: getattr(record, name) for name in COUNTS},
     }

@@ -1,9 +1,10 @@
-"""`manage.py prune`: deletes old tasks now; the watchdog deletes a batch at a time."""
+"""`manage.py prune`: deletes old tasks and raw answers now; the watchdog deletes a batch at a time."""
 
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -13,13 +14,17 @@ from tasks_app.lifecycle.retention import DeletedRows
 from tasks_app.management import output
 from tasks_app.management.cli_arguments import whole_number
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.models import CollectionItem
+from tasks_app.models import CollectionItem, RecordedCall
+from tasks_app.quotes import raw_answers
 
 CENTURY = 36_500
 
 
 class Command(CollectorCommand):
-    help = "Delete ended tasks that are older than COLLECTOR_RETENTION_DAYS. Stored bars stay."
+    help = (
+        "Delete ended tasks that are older than COLLECTOR_RETENTION_DAYS, and raw answers beyond "
+        "COLLECTOR_RAW_ANSWERS_MB or COLLECTOR_RAW_ANSWERS_DAYS. Stored bars stay."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -31,6 +36,7 @@ class Command(CollectorCommand):
 
     def run(self, *args: Any, days: int | None, dry_run: bool, no_color: bool, **options: Any) -> None:
         console = output.console(self.stdout, no_color)
+        _prune_raw_answers(console, dry_run=dry_run)
         days = days or settings.COLLECTOR.retention_days
         if not days:
             console.print(_("Every task is kept. Set COLLECTOR_RETENTION_DAYS, or give --days."))
@@ -42,6 +48,17 @@ class Command(CollectorCommand):
         console.print(text % {"days": f"{days:,}", **_formatted(expired)}, soft_wrap=True)
         if expired.tasks and not dry_run:
             console.print(_deleted(_prune(console, days, expired)), soft_wrap=True)
+
+
+def _prune_raw_answers(console: Console, *, dry_run: bool) -> None:
+    """Says how much is kept, and deletes what is too old or too much."""
+    conf, deleted = settings.COLLECTOR, 0
+    if not RecordedCall.objects.exists():
+        return
+    while not dry_run and (batch := retention.prune_raw_answers(conf.raw_answers_mb, conf.raw_answers_days)):
+        deleted += batch
+    text = _("Raw answers: %(size)s kept, compressed; deleted: %(deleted)s.")
+    console.print(text % {"size": filesizeformat(raw_answers.kept_bytes()), "deleted": f"{deleted:,}"})
 
 
 def _prune(console: Console, days: int, expired: DeletedRows) -> DeletedRows:

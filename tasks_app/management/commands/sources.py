@@ -1,4 +1,4 @@
-"""`manage.py sources`: lists the sources, and checks what one of them can do here."""
+"""`manage.py sources`: lists the sources, checks what one can do here, and replays its raw answers."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,7 +13,7 @@ from tasks_app import errors
 from tasks_app.engine import source_check
 from tasks_app.engine.source_check import CapabilityCheck
 from tasks_app.lifecycle import payloads
-from tasks_app.management import output
+from tasks_app.management import output, replay_view
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.orders import order as orders
 from tasks_app.throttle import source_list
@@ -21,7 +21,7 @@ from tasks_app.throttle.source_list import SourceEntry
 
 
 class Command(CollectorCommand):
-    help = "List the sources, or check what one of them can do here."
+    help = "List the sources, check what one of them can do here, or replay its raw answers."
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -31,13 +31,20 @@ class Command(CollectorCommand):
         check = verbs.add_parser("check", help=text, description=text)
         check.add_argument("name", help="the source's name")
         check.add_argument("--market", default="", type=str.upper, help="default: the source's first market")
-        for sub in (listing, check):
+        text = (
+            "derive bars again from the raw answers that are kept, without asking anybody; lists what changes"
+        )
+        again = verbs.add_parser("replay", help=text, description=text)
+        replay_view.add_arguments(again)
+        for sub in (listing, check, again):
             sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
     def run(self, *args: Any, verb: str, json: bool, no_color: bool, **options: Any) -> None:
         self.json, self.console = json, output.console(self.stdout, no_color)
         if verb == "list":
             self._list()
+        elif verb == "replay":
+            self._replay(options)
         else:
             self._check(options["name"], options["market"])
 
@@ -74,6 +81,13 @@ class Command(CollectorCommand):
             self._print_json({"source": name, "market": market, "works": works, "checks": rows})
         if not works:
             raise SystemExit(1)
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        self.console.quiet = self.json
+        confirm = self.console.is_terminal and not self.json
+        payload = replay_view.run(self.console, settings.COLLECTOR, options, confirm)
+        if self.json:
+            self._print_json(payload)
 
     def _print_json(self, payload: object) -> None:
         self.stdout.write(payloads.dumps(payload), ending="\n")

@@ -34,6 +34,7 @@ from tasks_app.sources.base import (
     check_served,
 )
 from tasks_app.sources.market_time import market_now
+from tasks_app.sources.raw_answers import NotRecorded
 
 if find_spec("akshare") is None:
     raise ModuleNotFoundError("pip install -r requirements-akshare.txt", name="akshare")
@@ -160,7 +161,7 @@ class AkshareSource:
                 fetch = partial(self._fetch_days, scope, security_id, request.adjust)
                 try:
                     history = fetch(request.start, end)
-                except NoData:
+                except (NoData, NotRecorded):  # the recorded call may have known the exchange already
                     continue
                 if market == "US":
                     self._us_ids[code] = security_id

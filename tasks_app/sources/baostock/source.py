@@ -4,6 +4,7 @@ The optional dependency is in requirements-baostock.txt; without it this module 
 vendor's client itself runs in a process that the whole machine shares (`client_process`).
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 
 from tasks_app.conf import Conf, address
 from tasks_app.source_settings import gettext_noop
+from tasks_app.sources import raw_answers
 from tasks_app.sources.base import (
     Answer,
     Bar,
@@ -255,7 +257,7 @@ class BaostockSource:
 
     def _query(self, required: Sequence[str], **request: Any) -> list[Row]:
         """Returns the response's rows by column name. Raises `SourceError`."""
-        response = self._client.send({**request, "pause": self._pause, "api_key": self._api_key})
+        response = self._send(request)
         if response.get("code") == "connection_closed":
             raise Transient("BaoStock closed the connection.", code="connection_closed")
         if response.get("code") == "no_permit":
@@ -272,6 +274,17 @@ class BaostockSource:
                 code="columns_changed",
             )
         return [dict(zip(fields, row, strict=False)) for row in response["rows"]]
+
+    def _send(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the response of the client's process, recorded or replayed if the call is."""
+
+        def send() -> Any:
+            return self._client.send({**request, "pause": self._pause, "api_key": self._api_key})
+
+        if not raw_answers.is_active():
+            return cast(dict[str, Any], send())
+        body = raw_answers.exchange(dict(request), lambda: json.dumps(send()).encode(), "application/json")
+        return cast(dict[str, Any], json.loads(body))
 
 
 def vendor_error(code: str, message: str) -> SourceError:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from tasks_app.conf import Conf
 from tasks_app.sources.base import Request, Source
+from tasks_app.sources.raw_answers import is_recording
 from tasks_app.sources.shared_process.handle import ProcessHandle
 from tasks_app.sources.shared_process.source_main import SourceCall, unpack
 
@@ -50,7 +51,8 @@ def make_remote(kind: type[Source], conf: Conf) -> Source:
             if method == "end_session" and not handle.pid:
                 return None  # no process, so no session: none is started to say so
             plain = tuple(map(_plain, arguments))
-            return unpack(handle.send(SourceCall(*home, kind.name, conf, method, plain)))
+            request = SourceCall(*home, kind.name, conf, method, plain, is_recording())
+            return unpack(handle.send(request))
 
         return call
 

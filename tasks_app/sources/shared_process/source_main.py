@@ -1,16 +1,18 @@
 """Runs sources in a shared process: their clients take much memory, which so is there once per machine.
 
-A request is `SourceCall`; the response is ("returned", what the method returned) or an error as `pack_error`.
+A request is `SourceCall`; the response has the recorded exchanges, and ("returned", what the method returned)
+or an error as `pack_error`.
 """
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from tasks_app.conf import Conf
-from tasks_app.sources import base
+from tasks_app.sources import base, raw_answers
 from tasks_app.sources.base import Permanent, Source, SourceError, Transient, UnknownStock
 from tasks_app.sources.shared_process.server import Server, run
 
@@ -28,6 +30,7 @@ class SourceCall(NamedTuple):
     conf: Conf
     method: str
     arguments: tuple[Any, ...]
+    is_recorded: bool = False
 
 
 class SourceCalls:
@@ -37,12 +40,18 @@ class SourceCalls:
         self._made: tuple[object, Source | None] = (None, None)
 
     def handle(self, call: SourceCall) -> tuple[Any, ...]:
-        """Returns what the method returned, a lazy iterable as a list, or its error."""
-        try:
-            answer = getattr(self._source(call), call.method)(*call.arguments)
-            return "returned", answer if isinstance(answer, Mapping | Sequence | None) else list(answer)
-        except Exception as error:
-            return pack_error(error)
+        """Returns what was recorded of the call, and what the method returned or its error.
+
+        A lazy iterable is returned as a list.
+        """
+        kept = raw_answers.Recording()
+        with raw_answers.recording(kept) if call.is_recorded else nullcontext():
+            try:
+                answer = getattr(self._source(call), call.method)(*call.arguments)
+                response = "returned", answer if isinstance(answer, Mapping | Sequence | None) else list(answer)
+            except Exception as error:
+                response = pack_error(error)
+        return [tuple(each) for each in kept.exchanges], response
 
     def _source(self, call: SourceCall) -> Source:
         wanted = call[:4]
@@ -65,7 +74,9 @@ def pack_error(error: Exception) -> tuple[Any, ...]:
 
 
 def unpack(response: tuple[Any, ...]) -> Any:
-    """Returns what a method returned. Raises its error."""
+    """Returns what a method returned, after keeping what was recorded. Raises its error."""
+    exchanges, response = response
+    raw_answers.keep([raw_answers.Exchange(*each) for each in exchanges])
     if response[0] == "returned":
         return response[1]
     if response[0] == "memory":

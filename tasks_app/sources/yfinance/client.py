@@ -10,8 +10,9 @@ Imports yfinance: import this module only when a request is made.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from json import dumps
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import curl_cffi
 from curl_cffi.requests.exceptions import HTTPError, Timeout
@@ -20,6 +21,7 @@ from yfinance.data import YfData
 from yfinance.exceptions import YFException, YFPricesMissingError
 from yfinance.scrapers.history import PriceHistory
 
+from tasks_app.sources import raw_answers
 from tasks_app.sources.base import Permanent, SourceError, Transient, UnknownStock
 from tasks_app.sources.http_calls import (
     BUSY_SECONDS,
@@ -47,11 +49,42 @@ class ScopedSession(curl_cffi.requests.Session[Any]):
     def request(self, *arguments: Any, **options: Any) -> Any:
         if not (scope := scope_of_thread()):
             raise RuntimeError("a request outside of a scope has no timeout")
-        options["timeout"] = scope.begin_request(options.get("timeout"))
-        response = super().request(*arguments, **options)
+        response = self._replayed(*arguments, **options)
+        if response is None:
+            options["timeout"] = scope.begin_request(options.get("timeout"))
+            response = super().request(*arguments, **options)
+            content_type = response.headers.get("Content-Type", "")
+            about = {"status": response.status_code, "content_type": content_type}
+            if not is_of_session(response.url):
+                raw_answers.record(_describe(*arguments, **options), response.content, about)
         scope.responses.append(response)
         _raise_for_status(response)
         return response
+
+    def _replayed(self, *arguments: Any, **options: Any) -> Any:
+        """Returns the recorded response; None outside of a replay. One of cookies and crumbs is made up."""
+        if raw_answers.replay_moment() is None:
+            return None
+        asked = _describe(*arguments, **options)
+        response = curl_cffi.requests.Response()
+        response.url = asked.partition(" ")[2].partition("\n")[0]
+        if is_of_session(response.url):
+            response.content = b"replay"
+        elif recorded := raw_answers.replayed(asked):
+            response.content, response.status_code = recorded.body, int(recorded.about["status"])
+            response.ok = response.status_code < 400
+        return response
+
+
+def is_of_session(url: str) -> bool:
+    """Whether a request is for cookies and crumbs: such an answer is never recorded."""
+    return "/finance/" not in urlsplit(url).path
+
+
+def _describe(method: str, url: str, *_: Any, params: Any = None, json: Any = None, **__: Any) -> str:
+    """Returns a request as text, with its parameters in the address."""
+    query = urlencode([(name, str(value)) for name, value in dict(params or {}).items()])
+    return raw_answers.describe_http(method, f"{url}?{query}" if query else url, json and dumps(json))
 
 
 class UncachedData(YfData):  # type: ignore[misc]
