@@ -19,7 +19,7 @@ from tasks_app.exports.folder import ExportFolder
 from tasks_app.exports.layouts import LAYOUTS
 from tasks_app.exports.manifest import Manifest, Part
 from tasks_app.exports.selection import Selection
-from tasks_app.models import CollectionTask, DataDeletion, DataImport, TaskEvent
+from tasks_app.models import CollectionTask, DataDeletion, DataImport, RawAnswerReplay, TaskEvent
 from tasks_app.models.states import TaskStatus
 
 SCANNING, WRITING, PUBLISHING, ENDED = "scanning", "writing", "publishing", "ended"
@@ -156,11 +156,12 @@ def _last_migration() -> str:
 
 
 def _moment() -> dict[str, Any]:
-    """Returns what changes when bars are written: by a task, a deletion or an import."""
+    """Returns what changes when bars are written: by a task, a deletion, a replay or an import."""
     deleted = DataDeletion.objects.aggregate(Max("pk"), Sum("bars"))
     return {
         "running": CollectionTask.objects.filter(status=TaskStatus.RUNNING).exists(),
         "event": TaskEvent.objects.aggregate(Max("pk"))["pk__max"],
         "deletion": [deleted["pk__max"], int(deleted["bars__sum"] or 0)],
+        "replay": list(RawAnswerReplay.objects.order_by("-pk").values_list("pk", "added", "corrected")[:1]),
         "import": list(DataImport.objects.order_by("-pk").values_list("pk", "rows")[:1]),
     }

@@ -80,11 +80,13 @@ EXPORTED = (
     Table(tables.Finding, in_chunks=True),
     Table(tables.SilentAnswer),
     Table(tables.DataDeletion),
+    Table(tables.RawAnswerReplay),
 )
 BARS = "tasks_app.dailybar"
 _ACCESS = "who may sign in is decided by each installation"
 _QUEUE = "a job of another installation's queue would run twice, or never"
 _RUNNING = "it is the state of work that is going on, or of this installation"
+_RAW = "raw answers are kept for a time only, and where they were collected"
 _NUMBERED = "it tells what this database stored when; another one numbers what it imports anew"
 NOT_EXPORTED = {  # by label: why
     "auth.user": _ACCESS,
@@ -107,6 +109,10 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.sourcegate": _RUNNING,
     "tasks_app.upload": "it refers to files that wait in a folder of this installation",
     "tasks_app.dataimport": _RUNNING,
+    "tasks_app.rawcontent": _RAW,
+    "tasks_app.recordedcall": _RAW,
+    "tasks_app.rawanswer": _RAW,
+    "tasks_app.recordedstock": _RAW,
     "tasks_app.change": _NUMBERED,
     "tasks_app.barversion": _NUMBERED,
     "tasks_app.rowversion": _NUMBERED,
