@@ -48,7 +48,10 @@ class SourceCalls:
         with raw_answers.recording(kept) if call.is_recorded else nullcontext():
             try:
                 answer = getattr(self._source(call), call.method)(*call.arguments)
-                response = "returned", answer if isinstance(answer, Mapping | Sequence | None) else list(answer)
+                response = (
+                    "returned",
+                    answer if isinstance(answer, Mapping | Sequence | None) else list(answer),
+                )
             except Exception as error:
                 response = pack_error(error)
         return [tuple(each) for each in kept.exchanges], response
