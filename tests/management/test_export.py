@@ -22,7 +22,7 @@ def run(*words):
 def test_export_and_import_print_what_they_did(tmp_path):
     store("CN", "600000", DAYS)
     text = run("export", "--out", tmp_path)
-    assert "rows in 15 parts, of which 15 were written anew." in text
+    assert "rows in 16 parts, of which 16 were written anew." in text
     payload = json.loads(run("export", "--out", tmp_path, "--json"))
     assert payload["written_parts"] == 0
     assert payload["is_consistent"]
