@@ -184,7 +184,7 @@ def write(scope: Scope, conf: Conf, actor: Actor) -> Iterator[tuple[RawAnswerRep
 
 def _count(record: RawAnswerReplay, done: StockReplay) -> None:
     counts = {name: F(name) + getattr(done, name) for name in ("added", "corrected", "adjustments")}
-    RawAnswerReplay.objects.filter(pk=record.pk).update(stocks=F("stocks") + bool(done.changes), **counts)
+    RawAnswerReplay.objects.filter(pk=record.pk).update(stocks=F("stocks") + int(bool(done.changes)), **counts)
 
 
 class _StockReplayer:
