@@ -108,6 +108,16 @@ class Teller(ByDay):
         return type(self).actions(code, since)
 
 
+class LoggedIn(First):
+    """Keeps a session with its vendor, which its script `log_out` ends."""
+
+    name = "logged_in"
+    log_out: Callable[[], Any] = staticmethod(lambda: None)  # type: ignore[assignment]
+
+    def end_session(self) -> None:
+        type(self).log_out()
+
+
 class Batcher(First):
     """Takes up to four stocks at once; `calls` records "+" between their codes."""
 
@@ -126,7 +136,7 @@ def whole_market(day: date) -> dict[str, Bar]:
     return {f"{n:06d}": make_bar(day=day) for n in range(1, STOCKS + 1)}
 
 
-SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay, Teller, Batcher)
+SOURCES: tuple[type[First], ...] = (First, Second, Third, ByDay, Teller, LoggedIn, Batcher)
 
 
 def with_scripted_sources(conf: Conf, monkeypatch: Any, **scripts: Any) -> Conf:

@@ -12,7 +12,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
 from tests.factories import make_task
 from tests.fakes import scripted_sources
-from tests.fakes.scripted_sources import Batcher, Teller, whole_market, without_token
+from tests.fakes.scripted_sources import Batcher, LoggedIn, Teller, whole_market, without_token
 
 pytestmark = pytest.mark.django_db
 
@@ -78,26 +78,26 @@ def test_source_that_cannot_be_made_is_told_by_its_sentence(settings, sources, m
 
 @pytest.fixture
 def ended(monkeypatch):
-    """Gives the source a session; returns the list of its ends."""
+    """Returns the list of the ends of the session."""
     ends = []
-    monkeypatch.setattr(Teller, "end_session", lambda self: ends.append(self.name), raising=False)
+    monkeypatch.setattr(LoggedIn, "log_out", staticmethod(lambda: ends.append("logged out")))
     return ends
 
 
-@pytest.mark.parametrize("order", [{"source": "teller"}, {"source": "first", "fallbacks": ("teller",)}])
+@pytest.mark.parametrize("order", [{"source": "logged_in"}, {"source": "first", "fallbacks": ("logged_in",)}])
 def test_session_of_a_running_task_is_not_doubled(sources, ended, order):
     task = make_task(**order)
-    code, text = sources("check", "teller")
+    code, text = sources("check", "logged_in")
     assert code == 1
     assert str(task.pk) in text
-    assert not (Teller.calls or ended)
+    assert not (LoggedIn.calls or ended)
 
 
 def test_session_ends_with_its_check(sources, ended):
     make_task(source="first")
-    _code, text = sources("check", "teller", "--json")
-    assert len(json.loads(text)["checks"]) == 5
-    assert ended == ["teller"]
+    _code, text = sources("check", "logged_in", "--json")
+    assert len(json.loads(text)["checks"]) == 2
+    assert ended == ["logged out"]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_session_ends_with_its_check(sources, ended):
     ids=["foreseen", "a fault of its code"],
 )
 def test_session_that_may_still_be_open_is_told(sources, monkeypatch, error):
-    def fail(self):
+    def fail():
         raise error
 
-    monkeypatch.setattr(Teller, "end_session", fail, raising=False)
-    code, text = sources("check", "teller")
+    monkeypatch.setattr(LoggedIn, "log_out", staticmethod(fail))
+    code, text = sources("check", "logged_in")
     assert code == 1
     assert "The log-out was not answered." in text
 
