@@ -184,7 +184,8 @@ def write(scope: Scope, conf: Conf, actor: Actor) -> Iterator[tuple[RawAnswerRep
 
 def _count(record: RawAnswerReplay, done: StockReplay) -> None:
     counts = {name: F(name) + getattr(done, name) for name in ("added", "corrected", "adjustments")}
-    RawAnswerReplay.objects.filter(pk=record.pk).update(stocks=F("stocks") + int(bool(done.changes)), **counts)
+    changed = int(bool(done.changes))
+    RawAnswerReplay.objects.filter(pk=record.pk).update(stocks=F("stocks") + changed, **counts)
 
 
 class _StockReplayer:
