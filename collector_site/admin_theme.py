@@ -53,6 +53,7 @@ def _navigation() -> list[dict[str, Any]]:
         _model_link(_("Findings"), "flag", "tasks_app", "finding"),
         _link(_("Calendar"), "calendar_month", "admin:calendar", _can_view("tasks_app", "calendarday")),
         _link(_("Codes"), "tag", "admin:codes", _can_view("tasks_app", "stock")),
+        _link(_("Exports"), "download", "admin:exports", _can_view("tasks_app", "export")),
         _link(
             _("Upload files"),
             "upload_file",

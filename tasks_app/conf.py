@@ -192,6 +192,7 @@ class Conf:
     csv_dir: str = parsed("", folder)
     csv_volume_unit: str = parsed("", volume_unit)
     csv_upload_mb: int = number(512, 1, MILLION)
+    export_dir: str = parsed("", folder)
     rates: tuple[tuple[str, float], ...] = parsed((), amounts)
     daily_caps: tuple[tuple[str, int], ...] = parsed((), caps)
     no_throttle: bool = False

@@ -14,6 +14,7 @@ from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
+from tasks_app.admin.exports import views as export_views
 from tasks_app.admin.sources import views as source_views
 from tasks_app.admin.start import views as start_views
 from tasks_app.admin.stocks import admin as stock_admin, bars, code_views, corrections
@@ -27,6 +28,7 @@ __all__ = [
     "corrections",
     "dashboard_views",
     "deletion_views",
+    "export_views",
     "items",
     "plans",
     "source_views",
@@ -48,6 +50,7 @@ admin.site.index_title = _("Overview")
 site: Any = admin.site
 PAGES = (
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
+    export_views,
 )
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

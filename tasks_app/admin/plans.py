@@ -21,6 +21,7 @@ from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.start.forms import FURTHER_HELP
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.exports.places import named_folder
 from tasks_app.lifecycle import plan_actions
 from tasks_app.lifecycle.events import Actor
 from tasks_app.market import synthetic
@@ -48,6 +49,9 @@ ORDER_FIELDS = [
     "full_collection_mode",
     "force_update",
 ]
+
+
+EXPORT_FIELDS = ["export_to", "export_layout"]
 
 
 def state(plan: CollectionPlan) -> SafeString:
@@ -105,10 +109,15 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
     class Meta:
         model = CollectionPlan
-        fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at"]
+        fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at", *EXPORT_FIELDS]
         help_texts = {
             "days": _("Days that are already stored are not requested again, so a long range costs little."),
             "weekday": _("Used only with “every week”."),
+            "export_to": _(
+                "When the collection has ended, stored data are exported into this folder below that of all "
+                "exports. Leave empty for none."
+            ),
+            "export_layout": _("Parquet exports everything; the other formats what this plan collects."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -127,6 +136,15 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
             self.instance.stock_codes = code_lists.split_codes(data["codes"]) or None
             self._validate_order(data)
         return data
+
+    def clean_export_to(self) -> str:
+        name = str(self.cleaned_data["export_to"])
+        if name:
+            try:
+                named_folder(name)
+            except errors.CollectorError as error:
+                raise forms.ValidationError(str(error)) from error
+        return name
 
     def _validate_order(self, data: dict[str, Any]) -> None:
         fields = {name: data[name] for name in ORDER_FIELDS if name not in ("codes", "further")}
@@ -158,6 +176,7 @@ class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[mi
         (None, {"fields": ["name", "enabled"]}),
         (_("What it collects"), {"fields": [*ORDER_FIELDS]}),
         (_("When"), {"fields": ["rhythm", "weekday", "at"]}),
+        (_("Export afterwards"), {"fields": [*EXPORT_FIELDS]}),
     ]
 
     state = cell(_("status"), state)

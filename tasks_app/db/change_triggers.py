@@ -72,6 +72,7 @@ NOT_RECORDED = {
     "DataImport": "how an import goes on",
     "DataDeletion": "a list of deletions of bars, which have numbers themselves",
     "ExecutionSlot": "a task's work",
+    "Export": "how an export goes on",
     "Finding": "what validation said of an answer",
     "PlanEvent": "who did what to a plan",
     "RawAnswer": "what vendors answered",

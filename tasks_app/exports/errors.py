@@ -1,5 +1,7 @@
 """Errors of exports and imports, each one sentence that says what to do."""
 
+from typing import Any
+
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.errors import CollectorError
@@ -29,6 +31,48 @@ class OtherSelection(ExportError):
 class FolderBusy(ExportError):
     code = "folder_busy"
     template = _("Another process is exporting into %(folder)s.")
+
+
+class ExportRunning(ExportError):
+    code = "export_running"
+    template = _("Another export into %(folder)s is running.")
+
+
+class ExportEnded(ExportError):
+    code = "export_ended"
+    template = _("The export has ended, or is putting its files in place: it can't be cancelled any more.")
+
+
+class ExportWorkersLost(ExportError):
+    code = "export_workers_lost"
+    template = _(
+        "%(count)s workers in a row were lost while they wrote. What is written is kept: start it again."
+    )
+
+
+class ExportInterrupted(ExportError):
+    code = "export_interrupted"
+    template = _("The command was interrupted. What is written is kept: run it again.")
+
+
+class FolderNotShared(ExportError):
+    code = "folder_not_shared"
+    template = _(
+        "%(folder)s on %(other)s is not the folder of %(host)s, where the export began. All worker machines "
+        "need the same folder."
+    )
+
+
+class NoExportFolder(ExportError):
+    code = "no_export_folder"
+    template = _("COLLECTOR_EXPORT_DIR is not set: there is no folder to export into.")
+
+
+class BadFolderName(ExportError):
+    code = "bad_folder_name"
+    template = _(
+        "“%(name)s” can't be the name of a folder: 1 to 64 letters, digits, dots, dashes or underscores."
+    )
 
 
 class ImportRefused(CollectorError):
@@ -80,3 +124,14 @@ class RowConflict(CollectorError):
     template = _(
         "%(file)s can't be imported: %(reason)s. Something else has been stored since the import began."
     )
+
+
+def describe(stored: dict[str, Any] | None) -> str:
+    """Returns the sentence of a stored error, in the reader's language; "" for None."""
+    if not stored:
+        return ""
+    kind = _BY_CODE.get(stored["code"], CollectorError)
+    return str(kind(**stored["params"]))
+
+
+_BY_CODE = {kind.code: kind for kind in ExportError.__subclasses__()}

@@ -24,4 +24,8 @@ class Layout(Protocol):
         ...
 
 
+def require_exportable(selection: Selection) -> None:
+    """Raises `ExportError` for a selection that the layout can't hold."""
+
+
 LAYOUTS: dict[str, Callable[[Selection], Layout]] = {PARQUET: ParquetLayout}

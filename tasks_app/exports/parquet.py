@@ -36,6 +36,8 @@ class ParquetLayout:
                 found[key] = str(Version.parse(found.get(key, "")).plus(part.version))
             yield place, done, total
         for done, chunk in enumerate(self.chunks.values(), len(batches) + 1):
+            if chunk.key in found:
+                continue
             version = chunk.version
             if version or chunk.start is None:
                 found[chunk.key] = version

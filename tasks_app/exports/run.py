@@ -5,7 +5,7 @@ that are read while a collection writes are of different moments; the manifest s
 writes what has changed since.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ SCANNING, WRITING, PUBLISHING, ENDED = "scanning", "writing", "publishing", "end
 class Progress:
     """How far an export is: `done` of `total` steps of a phase, and the rows that this run has written.
 
-    A run loses the part that it is writing when it is left where `is_resumable` is false.
+    Where `is_resumable` is true, a step of work has just ended: a run that is left there loses nothing, and
+    the next one gets further.
     """
 
     phase: str
@@ -54,15 +55,15 @@ class ExportRun:
         self.staged: dict[str, Part] = {}
         self.manifest = Manifest({})
 
-    def steps(self) -> Iterator[Progress]:
+    def steps(self) -> Generator[Progress]:
         """Runs the export. Raises `ExportError`, and `django.db.Error` when the database is unavailable."""
         with self.folder.opened():
             self._take_up()
             yield from self._scan()
             yield from self._write()
-            yield Progress(PUBLISHING, 0, 1, self.rows)
+            yield Progress(PUBLISHING, 0, 1, self.rows, is_resumable=False)
             self._publish()
-        yield Progress(ENDED, 1, 1, self.rows)
+        yield Progress(ENDED, 1, 1, self.rows, is_resumable=False)
 
     def _take_up(self) -> None:
         """Reads what is published and staged, and the state that an earlier run of this work left."""
@@ -100,14 +101,13 @@ class ExportRun:
         changed = [key for key in self.state["versions"] if not self._is_current(key)]
         total = len(changed)
         for done, key in enumerate(changed):
-            yield Progress(WRITING, done, total, self.rows)
             rows = 0
             with self.folder.writing() as scratch:
                 for written in self.layout.write(key, scratch):
                     rows, self.rows = rows + written, self.rows + written
                     yield Progress(WRITING, done, total, self.rows, is_resumable=False)
                 self.staged[key] = self.folder.keep(scratch, key, self._version(key), rows)
-        yield Progress(WRITING, total, total, self.rows)
+            yield Progress(WRITING, done + 1, total, self.rows)
 
     def _version(self, key: str) -> str:
         """The version of a part; without one its rows are read once in each run."""

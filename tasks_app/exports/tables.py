@@ -116,6 +116,7 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.change": _NUMBERED,
     "tasks_app.barversion": _NUMBERED,
     "tasks_app.rowversion": _NUMBERED,
+    "tasks_app.export": "it is about folders of this installation",
 }
 
 

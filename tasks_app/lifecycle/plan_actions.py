@@ -89,7 +89,8 @@ def run(plan_id: int, actor: Actor) -> CollectionTask:
     with sqlite_priority.interactive_write(), transaction.atomic():
         task = start(order, actor, today=orders.latest_today())
         row = CollectionPlan.objects.filter(pk=plan.pk)
-        row.update(last_at=Now(), last_task=task, error_code="", error_message="")
+        due = {"export_due": bool(plan.export_to)}
+        row.update(last_at=Now(), last_task=task, error_code="", error_message="", **due)
         _record(plan, PlanEventKind.RUN, actor, {"task": str(task.pk)})
     return task
 

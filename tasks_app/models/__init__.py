@@ -18,7 +18,7 @@ from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent,
 from tasks_app.models.sources import SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
-from tasks_app.models.transfers import DataImport
+from tasks_app.models.transfers import DataImport, Export
 from tasks_app.models.uploads import ColumnMapping, Upload
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "DataDeletion",
     "DataImport",
     "ExecutionSlot",
+    "Export",
     "Finding",
     "PlanEvent",
     "RawAnswer",

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.models.tasks import Channel
+from tasks_app.models.transfers import ExportLayout
 
 LONGEST_DAYS = 20_000
 
@@ -61,6 +62,17 @@ class CollectionPlan(models.Model):
     rhythm = models.CharField(_("how often"), max_length=8, choices=Rhythm, default=Rhythm.SESSIONS)
     weekday = models.PositiveSmallIntegerField(_("day of the week"), choices=Weekday, default=Weekday.FRIDAY)
     at = models.TimeField(_("time of day"))
+
+    # The folder below COLLECTOR_EXPORT_DIR into which data are exported when the plan's task has ended.
+    export_to = models.CharField(_("export into"), max_length=64, blank=True, default="", db_default="")
+    export_layout = models.CharField(
+        _("export format"),
+        max_length=16,
+        choices=ExportLayout,
+        default=ExportLayout.PARQUET,
+        db_default=ExportLayout.PARQUET,
+    )
+    export_due = models.BooleanField(default=False, db_default=False, editable=False)
 
     next_at = models.DateTimeField(_("next run"), null=True, editable=False)
     waiting_since = models.DateTimeField(_("waiting since"), null=True, editable=False)

@@ -104,4 +104,5 @@ def check_order(plan: CollectionPlan) -> None:
 def set_next_run(plan: CollectionPlan) -> None:
     """Sets the next run of a changed, unsaved plan by the database's clock; None if it is disabled."""
     plan.next_at = next_run(plan, database_now()) if plan.enabled else None
+    plan.export_due = plan.export_due and bool(plan.export_to)
     plan.waiting_since, plan.error_code, plan.error_message = None, "", ""

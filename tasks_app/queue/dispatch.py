@@ -14,6 +14,7 @@ from django_q.status import Stat
 from django_q.tasks import async_task
 
 SLICE = "tasks_app.engine.slice.run"
+EXPORT = "tasks_app.workers.export_job.run"
 FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,11 @@ def queue_slice(task_id: UUID, lane: int, generation: int) -> None:
     """Queues a slice in the caller's transaction: a rollback also removes the job."""
     name = f"{task_id.hex[:8]}-{lane}-{generation}"
     async_task(SLICE, str(task_id), lane, generation, task_name=name, save=False)
+
+
+def queue_export(export_id: int, generation: int) -> None:
+    """Queues a slice of an export, likewise."""
+    async_task(EXPORT, export_id, generation, task_name=f"export-{export_id}-{generation}", save=False)
 
 
 def retire_this_worker() -> None:

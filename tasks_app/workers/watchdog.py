@@ -17,6 +17,7 @@ from django_q.scheduler import scheduler
 from tasks_app import lifecycle
 from tasks_app.db import disk_reserve
 from tasks_app.errors import StaleClaim
+from tasks_app.exports import jobs as exports
 from tasks_app.history import retention as versions
 from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
@@ -108,6 +109,8 @@ def tick() -> None:
     """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     _rescue()
     plan_scheduler.start_due()
+    plan_scheduler.export_ended()
+    exports.recover()
     _prune()
     _prune_raw_answers()
     disk_reserve.reserve()  # last: nothing waits for the disk
@@ -161,7 +164,7 @@ def _prune() -> None:
     if deleted.tasks:
         logger.info("a task that ended more than %d days ago was pruned", days)
     forgotten = versions.prune(settings.COLLECTOR.version_days)
-    if not (deleted.total or forgotten or dispatch.prune_failures()):
+    if not (deleted.total or forgotten or exports.prune(days) or dispatch.prune_failures()):
         _next_prune = time.monotonic() + PRUNE_INTERVAL
 
 

@@ -29,6 +29,7 @@ def make_post(**fields):
         "rhythm": "daily",
         "weekday": "4",
         "at": "18:00",
+        "export_layout": "parquet",
     }
     return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 

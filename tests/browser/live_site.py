@@ -50,6 +50,9 @@ class Site:
         quotes.mkdir(exist_ok=True)
         settings = {**self.answers.environment, **SETTINGS, **extra, "MARK": self.mark}
         settings["COLLECTOR_CSV_DIR"] = str(quotes)
+        exports = folder / "exports"
+        exports.mkdir(exist_ok=True)
+        settings["COLLECTOR_EXPORT_DIR"] = str(exports)
         self.environment = environment(f"sqlite:///{self.database}", **settings)
 
     def seed(self, module: str) -> None:

@@ -28,6 +28,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "sources": "/admin/sources/",
         "source": "/admin/sources/akshare/",
         "calendar": "/admin/calendar/?market=CN&year=2024",
+        "exports": "/admin/exports/",
         "codes": "/admin/codes/?market=US",
     }
 
@@ -40,4 +41,5 @@ PAGE_NAMES = (
     "sources",
     "source",
     "codes",
+    "exports",
 )

@@ -35,13 +35,23 @@ DELETE_DATA = {"delete_data"}
 UPLOADS = {"uploads", "upload", "upload_check"}
 CALENDAR = {"calendar"}
 SOURCES = {"sources", "source"}
+EXPORTS = {"exports", "exports_rows"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
 MANAGE |= {"auth_user_password_change"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
-    "reader": HOME | VIEW | CALENDAR | SOURCES,
-    "operator": HOME | VIEW | ACTIONS | START | CALENDAR | SOURCES,
-    "superuser": HOME | VIEW | ACTIONS | START | DELETE_DATA | UPLOADS | MANAGE | CALENDAR | SOURCES,
+    "reader": HOME | VIEW | CALENDAR | SOURCES | EXPORTS,
+    "operator": HOME | VIEW | ACTIONS | START | CALENDAR | SOURCES | EXPORTS,
+    "superuser": HOME
+    | VIEW
+    | ACTIONS
+    | START
+    | DELETE_DATA
+    | UPLOADS
+    | MANAGE
+    | CALENDAR
+    | SOURCES
+    | EXPORTS,
 }
 
 
@@ -90,6 +100,7 @@ def test_every_admin_path_is_classified():
         | HELPERS
         | CALENDAR
         | SOURCES
+        | EXPORTS
     )
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 

@@ -10,8 +10,8 @@ from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended, make_plan, make_user
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
-VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting")]
-VERBS = ["start_task", "cancel_task", "retry_task"]
+VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export")]
+VERBS = ["start_task", "cancel_task", "retry_task", "export_data"]
 USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
 
 

@@ -16,6 +16,8 @@ VIEW_STOCKS = "tasks_app.view_stock"
 CHANGE_STOCKS = "tasks_app.change_stock"
 DELETE_DATA = "tasks_app.delete_source_data"
 UPLOAD_FILES = "tasks_app.upload_files"
+VIEW_EXPORTS = "tasks_app.view_export"
+EXPORT_DATA = "tasks_app.export_data"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`manage.py export`: writes stored data into a folder, and only what has changed since the last time."""
 
+import math
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _, gettext_lazy
@@ -10,14 +10,27 @@ from rich.console import Console
 
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
 from tasks_app.errors import CollectorError, ReversedDates
-from tasks_app.exports.layouts import LAYOUTS
+from tasks_app.exports import jobs
+from tasks_app.exports.errors import ExportInterrupted
+from tasks_app.exports.jobs import StaleExport
+from tasks_app.exports.layouts import LAYOUTS, require_exportable
 from tasks_app.exports.run import SCANNING, WRITING, ExportRun, Progress
 from tasks_app.exports.selection import PARQUET, Selection
 from tasks_app.lifecycle import payloads
+from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.step_progress import StepProgress
 from tasks_app.market import codes as market_codes
+from tasks_app.models import Export
+from tasks_app.models.tasks import Channel
+
+ACTOR = Actor(Channel.COMMAND)
+
+
+class ExportCancelled(CollectorError):
+    code = "export_cancelled"
+    template = gettext_lazy("The export was cancelled. What was exported before stays as it is.")
 
 
 class CodesWithoutMarket(CollectorError):
@@ -45,23 +58,47 @@ class Command(CollectorCommand):
             metavar="CODE",
             help="only these, separated by commas or spaces; @FILE reads them from a file",
         )
+        text = "have the workers do it, and return at once; DIR must be theirs, too"
+        parser.add_argument("--background", action="store_true", help=text)
         parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
     def run(self, *args: Any, out: Path, json: bool, no_color: bool, **options: Any) -> None:
         self.json = json
         console = output.console(self.stdout, no_color)
-        export = ExportRun(out, _selection(options), uuid4().hex)
+        folder, selection = out.resolve(), _selection(options)
+        if options["background"]:
+            export = jobs.start(folder, selection, ACTOR)
+            text = _("Started: export %(id)d. The page “Exports” shows how far it is.") % {"id": export.pk}
+            payload: dict[str, Any] = {"id": export.pk, "folder": str(folder), "state": export.state}
+            self.stdout.write(payloads.dumps(payload) if json else text, ending="\n")
+            return
         with StepProgress(console, disabled=json) as display:
-            for step in export.steps():
-                display.show(step.done, step.total, _describe(step))
+            run = _export(jobs.start(folder, selection, ACTOR, is_queued=False), display)
         if json:
-            self.stdout.write(payloads.dumps(_payload(export)), ending="\n")
+            self.stdout.write(payloads.dumps(_payload(run)), ending="\n")
         else:
-            _print_end(console, export)
+            _print_end(console, run)
 
     def report_error(self, error: CollectorError) -> None:
         if self.json:
             self.stdout.write(payloads.dumps({"detail": str(error), "code": error.code}), ending="\n")
+
+
+def _export(export: Export, display: StepProgress) -> ExportRun:
+    """Runs an export to its end, which its row records."""
+    worker = jobs.Worker(export)
+    try:
+        worker.work(math.inf, lambda step: display.show(step.done, step.total, _describe(step)))
+    except StaleExport:
+        raise ExportCancelled from None
+    except CollectorError as error:
+        jobs.fail(export, error)
+        raise
+    except KeyboardInterrupt:
+        jobs.fail(export, ExportInterrupted())
+        raise ExportInterrupted from None
+    jobs.complete(export, worker.run)
+    return worker.run
 
 
 def _selection(options: dict[str, Any]) -> Selection:
@@ -72,7 +109,7 @@ def _selection(options: dict[str, Any]) -> Selection:
     texts = cli_arguments.read_codes(options["codes"])
     if texts and not market:
         raise CodesWithoutMarket
-    return Selection(
+    selection = Selection(
         layout=options["format"],
         market=market,
         adjust=None if options["adjust"] is None else options["adjust"].replace("none", ""),
@@ -80,6 +117,8 @@ def _selection(options: dict[str, Any]) -> Selection:
         first=first,
         last=last,
     )
+    require_exportable(selection)
+    return selection
 
 
 def _describe(step: Progress) -> str:
