@@ -151,9 +151,15 @@ def fetch_now(name: str, request: Request, conf: Conf) -> Answer:
 
 
 def call_now(
-    request: Callable[[], Any], name: str, conf: Conf, capability: str, timeout: float = math.inf
+    request: Callable[[], Any],
+    name: str,
+    conf: Conf,
+    capability: str,
+    *,
+    timeout: float = math.inf,
+    holder: str = "",
 ) -> Any:
-    """Makes a request through its source's limiter for a user who waits.
+    """Makes a request through its source's limiter for a user who waits, and who may hold the source.
 
     Returns its response. Raises `SourceError`, also for a paused source and after `timeout` seconds.
     """
@@ -165,4 +171,4 @@ def call_now(
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
     cost = registry.traits(name, conf).cost(capability)
-    return _call_limited(request, limiter_for(name, conf), calls, wait, cost)
+    return _call_limited(request, limiter_for(name, conf, holder), calls, wait, cost)

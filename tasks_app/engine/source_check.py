@@ -22,9 +22,11 @@ from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, Request, SourceError, Symbol
 from tasks_app.sources.traits import SourceTraits
+from tasks_app.throttle import holds
 
 WELL_KNOWN = {"CN": ("600519", "000001"), "HK": ("00700", "00005"), "US": ("AAPL", "MSFT")}
 DAYS = timedelta(days=30)  # of bars
+LINE_SECONDS = 90.0  # that a request waits for its permit at most: a minute's quota may be used up
 LONG_AGO = date(1990, 1, 1)  # from which files are read, which cost no vendor anything
 NOTHING_SENT = "nothing_sent"
 
@@ -61,21 +63,32 @@ def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck
         yield CapabilityCheck("settings", market, error_code="source_unusable", error=reason)
         return
     check = _SourceCheck(name, market, conf)
-    has_session = check.source.has_session
-    if has_session and (task := selectors.get_running_task()) and name in (task.source, *task.fallbacks):
-        text = _(
-            "The vendor allows one session at a time, and task %(task)s may have it: check again once it has"
-            " ended."
-        )
-        yield CapabilityCheck("session", market, error_code="session_in_use", error=text % {"task": task.pk})
+    if not check.source.has_session:
+        yield from check.run()
         return
-    yield from check.run()
-    try:
-        if has_session:  # an open one would keep other machines from theirs
+    # Held first and looked for a task then: a task that starts after the look gets no permit.
+    with holds.held(name, check.hold_seconds) as check.holder:
+        if in_use := _why_session_is_in_use(name) if check.holder else _("It is being checked already."):
+            yield CapabilityCheck("session", market, error_code="session_in_use", error=in_use)
+            return
+        yield from check.run()
+        try:  # an open one would keep other machines from theirs
             check.source.end_session()
-    except SourceError as failure:
-        text = sanitize_message(str(failure))
-        yield CapabilityCheck("session", market, error_code=failure.code, error=text)
+        except SourceError as failure:
+            text = sanitize_message(str(failure))
+            yield CapabilityCheck("session", market, error_code=failure.code, error=text)
+
+
+def _why_session_is_in_use(name: str) -> str:
+    """Returns a sentence on the running task that may have a source's session; "" if none does."""
+    task = selectors.get_running_task()
+    if task is None or name not in (task.source, *task.fallbacks):
+        return ""
+    text = _(
+        "The vendor allows one session at a time, and task %(task)s may have it: check again once it has"
+        " ended."
+    )
+    return text % {"task": task.pk}
 
 
 class _SourceCheck:
@@ -85,6 +98,7 @@ class _SourceCheck:
         self.traits: SourceTraits = registry.traits(name, conf)
         self.adjust = "" if "" in self.source.source.adjusts else self.source.source.adjusts[0]
         self.codes: Sequence[str] = WELL_KNOWN.get(market, ())
+        self.holder, self.hold_seconds = "", conf.fetch_timeout + LINE_SECONDS
 
     def run(self) -> Iterator[CapabilityCheck]:
         source, market, traits = self.source, self.market, self.traits
@@ -111,8 +125,10 @@ class _SourceCheck:
         """Makes one request. `describe` says what it brought, "" for nothing at all."""
         began, found, code, error = time.monotonic(), "", "", ""
         try:
-            timeout = self.conf.fetch_timeout
-            found = describe(item_planner.call_now(request, self.name, self.conf, capability, timeout))
+            if self.holder:
+                holds.renew(self.name, self.holder, self.hold_seconds)
+            limits: dict[str, Any] = {"timeout": self.conf.fetch_timeout, "holder": self.holder}
+            found = describe(item_planner.call_now(request, self.name, self.conf, capability, **limits))
             if not found:
                 code, error = NOTHING_SENT, _("The source sent nothing at all.")
         except SourceError as failure:

@@ -312,8 +312,8 @@ class SourceGate(models.Model):
     `next_at` is advanced while the row is locked, so the rate holds for any number of processes, and with it
     `recent`, the permits of the last minute and hour: see `throttle.windows`. Consecutive
     refusals open the breaker until `open_until`. Where no retry would help, they are counted only while they
-    are the same, by `refusal_code`; the pause of a source that refuses every request `refuses_all`. All times
-    are the database's.
+    are the same, by `refusal_code`; the pause of a source that refuses every request `refuses_all`. A check
+    holds a source with one session: see `throttle.holds`. All times are the database's.
     """
 
     source = models.CharField(_("source"), max_length=32, primary_key=True)
@@ -328,6 +328,8 @@ class SourceGate(models.Model):
         _("code of the refusals"), max_length=40, blank=True, default="", db_default=""
     )
     refuses_all = models.BooleanField(_("refuses every request"), default=False, db_default=False)
+    held_until = models.DateTimeField(_("held until"), null=True)
+    held_by = models.CharField(_("held by"), max_length=32, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("source gate")

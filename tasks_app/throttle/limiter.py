@@ -102,8 +102,9 @@ class NoLimit:
 class SourceLimiter(NoLimit):
     """The limiter of a source that a vendor serves, with its rate and quotas if there are any."""
 
-    def __init__(self, source: str, limits: Limits, conf: Conf) -> None:
-        self.source, self.limits, self.conf = source, limits, conf
+    def __init__(self, source: str, limits: Limits, conf: Conf, holder: str = "") -> None:
+        """`holder` may send requests while it holds the source, see `throttle.holds`."""
+        self.source, self.limits, self.conf, self.holder = source, limits, conf, holder
         self.row = SourceGate.objects.filter(pk=source)
         self.interval = 1 / limits.rate if limits.rate else 0.0
         self.step = timedelta(seconds=step_seconds(limits))
@@ -121,6 +122,8 @@ class SourceLimiter(NoLimit):
             sent = time.monotonic()
             row = self._lock()
             received = time.monotonic()
+            if status.is_held(row, self.holder):
+                return self._why_blocked(row, cost)
             continues_probe = bool(after and after.is_probe)
             if row.open_until and row.open_until > row.now and not continues_probe:
                 return self._why_blocked(row, cost)
@@ -240,7 +243,7 @@ class SourceLimiter(NoLimit):
 
     def _why_blocked(self, row: Any, cost: int) -> Blocked:
         """Returns why the row permits no request now, and for how long: the line is too long to join."""
-        current = status.status_of_row(self.source, self.limits, row, cost)
+        current = status.status_of_row(self.source, self.limits, row, cost, self.holder)
         if current.is_blocked:
             return Blocked(current.seconds, current.reason, current.refusal_code)
         openings = (_opening(window, row.recent, cost) for window in self.windows)
@@ -287,7 +290,7 @@ def let_probe(sources: Iterable[str]) -> None:
     SourceGate.objects.filter(pk__in=list(sources), refuses_all=True).update(open_until=Clock())
 
 
-def limiter_for(source: str, conf: Conf) -> NoLimit:
-    """Returns the limiter of a source by its name."""
+def limiter_for(source: str, conf: Conf, holder: str = "") -> NoLimit:
+    """Returns the limiter of a source by its name, for the one that holds it or for everybody."""
     limits = registry.limits(source, conf)
-    return NoLimit() if limits.unlimited else SourceLimiter(source, limits, conf)
+    return NoLimit() if limits.unlimited else SourceLimiter(source, limits, conf, holder)

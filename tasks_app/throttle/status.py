@@ -73,7 +73,12 @@ def quota_day(now: datetime, limits: Limits) -> date:
     return now.astimezone(ZoneInfo(limits.time_zone)).date()
 
 
-def status_of_row(source: str, limits: Limits, row: Any, cost: int = 1) -> LimiterStatus:
+def is_held(row: Any, holder: str = "") -> bool:
+    """Returns whether another one than `holder` holds the source: see `throttle.holds`."""
+    return bool(row.held_until and row.held_until > row.now and row.held_by != holder)
+
+
+def status_of_row(source: str, limits: Limits, row: Any, cost: int = 1, holder: str = "") -> LimiterStatus:
     """Returns a source's state for requests that take `cost` permits.
 
     `row` is a SourceGate with the database's time as `now`; None before the first request.
@@ -85,7 +90,10 @@ def status_of_row(source: str, limits: Limits, row: Any, cost: int = 1) -> Limit
     today = quota_day(row.now, limits)
     requests_today = row.requests_today if row.day == today else 0
     current = LimiterStatus(source, LimiterState.OPEN, limits.rate, requests_today, row.refusals)
-    if row.open_until and row.open_until > row.now:
+    if is_held(row, holder):
+        state, until = LimiterState.PAUSED, row.held_until
+        reason = _("The source is being checked, and its vendor allows one session at a time.")
+    elif row.open_until and row.open_until > row.now:
         state, until, reason = LimiterState.PAUSED, row.open_until, row.reason
         current = replace(current, refusal_code=row.refusal_code if row.refuses_all else "")
     elif limits.daily and requests_today + cost > limits.daily:

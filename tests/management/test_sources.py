@@ -7,9 +7,12 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from tasks_app.engine import source_check
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Transient
+from tasks_app.throttle.limiter import limiter_for
+from tasks_app.throttle.status import status_of
 from tests.factories import make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import Batcher, LoggedIn, Teller, whole_market, without_token
@@ -20,9 +23,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def sources(settings, monkeypatch):
     """Returns a function that runs the command: its exit code and what it printed."""
-    conf = scripted_sources.with_scripted_sources(
-        settings.COLLECTOR, monkeypatch, rates=(("teller", 1000.0),)
-    )
+    conf = scripted_sources.with_scripted_sources(settings.COLLECTOR, monkeypatch, rates=(("teller", 0.0),))
     settings.COLLECTOR = conf
 
     def run(*words):
@@ -91,6 +92,25 @@ def test_session_of_a_running_task_is_not_doubled(sources, ended, order):
     assert code == 1
     assert str(task.pk) in text
     assert not (LoggedIn.calls or ended)
+
+
+def test_task_that_starts_during_a_check_opens_no_second_session(settings, sources, ended, monkeypatch):
+    """Nor does another check; after the check everybody may send requests again."""
+    monkeypatch.setattr(Teller, "days", staticmethod(whole_market))
+    conf = settings.COLLECTOR
+    checks = source_check.check_source("teller", "CN", conf)
+    assert next(checks).works
+    blocked = limiter_for("teller", conf).reserve(1)
+    assert (blocked.reason, status_of("teller").is_blocked) == (
+        "The source is being checked, and its vendor allows one session at a time.",
+        True,
+    )
+    (second,) = source_check.check_source("teller", "CN", conf)
+    assert second.error_code == "session_in_use"
+    assert ended == []
+    assert all(check.works for check in checks)
+    assert ended == ["teller"]
+    assert isinstance(limiter_for("teller", conf).reserve(1), list)
 
 
 def test_session_ends_with_its_check(sources, ended):
