@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import date, datetime, time as time_of_day, timedelta
 from functools import partial
 from importlib.util import find_spec
-from os import environ
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from tasks_app.conf import MARKETS, Conf
@@ -38,8 +37,6 @@ from tasks_app.sources.raw_answers import NotRecorded
 
 if find_spec("akshare") is None:
     raise ModuleNotFoundError("pip install -r requirements-akshare.txt", name="akshare")
-
-environ.setdefault("TQDM_DISABLE", "1")  # the client's progress bars would fill the workers' logs
 
 if TYPE_CHECKING:
     from tasks_app.sources.http_calls import CallScope

@@ -90,5 +90,6 @@ def unpack(response: tuple[Any, ...]) -> Any:
 
 if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or it reserves 8 MB per core
+    os.environ.setdefault("TQDM_DISABLE", "1")  # clients' progress bars would fill the workers' logs
     sys.modules["pyarrow"] = None  # type: ignore[assignment] # pandas would import it: 30 MB, used by nobody
     run(Server(SourceCalls().handle))
