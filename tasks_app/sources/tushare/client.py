@@ -6,7 +6,7 @@ from tasks_app.sources.base import Permanent, SourceError, SourceRefusal, Transi
 from tasks_app.sources.tushare.rows import LISTING, SUSPENSION, Row, is_suspended
 
 WRONG_TOKEN, BAD_PARAMETERS = 40101, -2001
-# For a lack of points and for too many requests alike. The vendor has no code to tell them apart, and no field
+# For a lack of points and for too many requests alike. The vendor has no code to tell them apart and no field
 # for the window: its message alone names it, in Chinese whatever the client asks for.
 NOT_ALLOWED = (40203, 2002, -2002)
 WINDOWS = {"分钟": 60.0, "小时": 3600.0, "天": 3600.0}  # asked again after so many seconds
