@@ -169,8 +169,8 @@ class Permanent(SourceError):
 class SourceRefusal(Permanent):
     """The source refuses every request, whatever its stock: a wrong token, an outdated client, other columns.
 
-    After a few of these in a row the source is paused, and the task goes on with the next source of its
-    fallback chain, or fails with this error.
+    The source is paused at once, and the task goes on with the next source of its fallback chain, or fails
+    with this error.
     """
 
     code = "all_refused"

@@ -39,7 +39,7 @@ CERTAIN_ERRORS = frozenset({"login_refused", "client_outdated"})
 LIKELY_ERRORS = frozenset({"columns_changed", "units_changed"})
 NO_PERMIT = "no_permit"  # the rest of a call's requests was not permitted
 OWN_ERRORS = frozenset({NO_PERMIT, NO_TURN})  # not the source's answers, but ours
-FEW_REFUSALS = 3  # identical ones in a row: a single one may be an accident
+FEW_REFUSALS = 3  # identical ones in a row: a single one may be an accident, unless it is certain
 MANY_FACTOR = 2  # of COLLECTOR_BREAKER_AFTER: where a few may be odd stocks that follow each other
 
 
@@ -93,8 +93,8 @@ class NoLimit:
     def record_refusal(self, permit: Permit, error: Permanent, has_delivered: Callable[[], bool]) -> bool:
         """Records an error that no retry will help. Returns True when the source refuses every request.
 
-        Identical errors in a row show it: a few of those that concern the source (`SourceRefusal`),
-        many of any other, and the latter only if the source has not had bars for the task (`has_delivered`).
+        A single one that says so itself (`SourceRefusal`) shows it, identical errors in a row do: a few that
+        are likely to concern the source, many of any other, and the latter only if the source has not had bars for the task (`has_delivered`).
         """
         return False
 
@@ -185,7 +185,7 @@ class SourceLimiter(NoLimit):
             if row.open_until and not permit.is_probe:
                 return bool(row.refuses_all)
             surplus = -1.0
-            if row.refusals >= FEW_REFUSALS:
+            if _is_certain(error) or row.refusals >= FEW_REFUSALS:
                 surplus = row.refusals - self._refusals_needed(error, has_delivered)
             if surplus < 0 and not permit.is_probe:
                 return False
@@ -197,7 +197,7 @@ class SourceLimiter(NoLimit):
         """Returns how many identical refusals in a row show that the source refuses every request."""
         many = max(FEW_REFUSALS, MANY_FACTOR * self.conf.breaker_after)
         if _is_certain(error):
-            return FEW_REFUSALS
+            return 1
         if error.code in LIKELY_ERRORS:
             return many if has_delivered() else FEW_REFUSALS
         return math.inf if has_delivered() else many

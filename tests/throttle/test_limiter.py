@@ -31,6 +31,7 @@ from tests.fakes import scripted_sources
 pytestmark = pytest.mark.django_db
 THROTTLED = Transient("Too many requests.", code="throttled")
 REFUSED = SourceRefusal("Your token is wrong.")
+COLUMNS = Permanent("Other columns.", code="columns_changed")
 
 
 @pytest.fixture
@@ -300,21 +301,27 @@ def test_stock_errors_are_no_source_failure(make_limiter, code):
     assert current_status().state == "paused"
 
 
-def refuse(limiter, error=REFUSED, permit=None, *, delivered=False):
+def refuse(limiter, error=COLUMNS, permit=None, *, delivered=False):
     return limiter.record_refusal(permit or Permit(), error, lambda: delivered)
 
 
-def test_three_refusals_of_every_stock_pause_the_source(make_limiter):
+def test_certain_refusal_of_every_stock_pauses_the_source_at_once(make_limiter):
     limiter = make_limiter(rate=100)
-    assert [refuse(limiter, delivered=True) for _ in range(3)] == [False, False, True]
+    assert refuse(limiter, REFUSED, delivered=True)
     assert limiter.reserve(1) == Blocked(seconds(60), "Your token is wrong.", "all_refused")
     assert current_status().refusal_code == "all_refused"
 
 
+def test_three_likely_refusals_of_every_stock_pause_the_source(make_limiter):
+    limiter = make_limiter(rate=100)
+    assert [refuse(limiter) for _ in range(3)] == [False, False, True]
+    assert current_status().refusal_code == "columns_changed"
+
+
 def test_refusals_count_only_while_they_are_the_same(make_limiter):
     limiter = make_limiter(rate=100, breaker_after=3)
-    other = Permanent("Other columns.", code="columns_changed")
-    assert not any(refuse(limiter, error) for error in (REFUSED, other) * 4)
+    other = Permanent("Other units.", code="units_changed")
+    assert not any(refuse(limiter, error) for error in (COLUMNS, other) * 4)
     assert not any(limiter.record_failure(Permit(), THROTTLED) or refuse(limiter) for _ in range(4))
     assert current_status().state == "open"
 
@@ -334,9 +341,9 @@ def test_nobody_gives_up_a_source_while_one_request_probes_it(make_limiter, cloc
         refuse(limiter)
     clock.sleep(60)
     (probe,) = reserve_permits(limiter, 1)
-    assert limiter.blocked() == Blocked(seconds(30 + AHEAD_SECONDS), "Your token is wrong.")
+    assert limiter.blocked() == Blocked(seconds(30 + AHEAD_SECONDS), "Other columns.")
     assert refuse(limiter, permit=probe)
-    assert limiter.blocked() == Blocked(seconds(120), "Your token is wrong.", "all_refused")
+    assert limiter.blocked() == Blocked(seconds(120), "Other columns.", "columns_changed")
 
 
 def test_refused_probe_is_no_refusal_of_everything(make_limiter, clock):
@@ -348,7 +355,7 @@ def test_refused_probe_is_no_refusal_of_everything(make_limiter, clock):
         (probe,) = reserve_permits(limiter, 1)
         assert refuse(limiter, permit=probe)
         codes.append(limiter.blocked().refusal_code)
-    assert codes == ["", "", "all_refused"]
+    assert codes == ["", "", "columns_changed"]
 
 
 def test_throttled_probe_of_a_source_that_refused_all_pauses_it_anew(make_limiter, clock):

@@ -32,6 +32,7 @@ class YahooSource:
     per_hour: ClassVar[int] = 1500
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
+    own_process: ClassVar[bool] = True  # with pandas its client takes 100 MB
 
     def __init__(self, timeout: float = 24.0) -> None:
         self._timeout = timeout
