@@ -93,8 +93,9 @@ class NoLimit:
     def record_refusal(self, permit: Permit, error: Permanent, has_delivered: Callable[[], bool]) -> bool:
         """Records an error that no retry will help. Returns True when the source refuses every request.
 
-        A single one that says so itself (`SourceRefusal`) shows it, identical errors in a row do: a few that
-        are likely to concern the source, many of any other, and the latter only if the source has not had bars for the task (`has_delivered`).
+        A single one that says so itself (`SourceRefusal`) shows it, else identical errors in a row: a few
+        that are likely to concern the source, many of any other, and the latter only if the source has not
+        had bars for the task (`has_delivered`).
         """
         return False
 

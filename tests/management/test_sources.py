@@ -94,23 +94,22 @@ def test_session_of_a_running_task_is_not_doubled(sources, ended, order):
     assert not (LoggedIn.calls or ended)
 
 
-def test_task_that_starts_during_a_check_opens_no_second_session(settings, sources, ended, monkeypatch):
+def test_task_that_starts_during_a_check_opens_no_second_session(settings, sources, ended):
     """Nor does another check; after the check everybody may send requests again."""
-    monkeypatch.setattr(Teller, "days", staticmethod(whole_market))
     conf = settings.COLLECTOR
-    checks = source_check.check_source("teller", "CN", conf)
+    checks = source_check.check_source("logged_in", "CN", conf)
     assert next(checks).works
-    blocked = limiter_for("teller", conf).reserve(1)
-    assert (blocked.reason, status_of("teller").is_blocked) == (
+    blocked = limiter_for("logged_in", conf).reserve(1)
+    assert (blocked.reason, status_of("logged_in").is_blocked) == (
         "The source is being checked, and its vendor allows one session at a time.",
         True,
     )
-    (second,) = source_check.check_source("teller", "CN", conf)
+    (second,) = source_check.check_source("logged_in", "CN", conf)
     assert second.error_code == "session_in_use"
     assert ended == []
     assert all(check.works for check in checks)
-    assert ended == ["teller"]
-    assert isinstance(limiter_for("teller", conf).reserve(1), list)
+    assert ended == ["logged out"]
+    assert isinstance(limiter_for("logged_in", conf).reserve(1), list)
 
 
 def test_session_ends_with_its_check(sources, ended):

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0027_numbered_changes'),
+        ('tasks_app', '0030_exports'),
     ]
 
     operations = [
