@@ -47,6 +47,7 @@ def _navigation() -> list[dict[str, Any]]:
         _link(_("Sources"), "dns", "admin:sources", _can_view("tasks_app", "sourcesetting")),
     ]
     data = [
+        _link(_("Coverage"), "grid_on", "admin:coverage", _can_view("tasks_app", "stock")),
         _model_link(_("Stocks"), "list_alt", "tasks_app", "stock"),
         _model_link(_("Daily bars"), "candlestick_chart", "tasks_app", "dailybar"),
         _model_link(_("Corrections"), "edit_note", "tasks_app", "correction"),

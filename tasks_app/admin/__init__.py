@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _, gettext_noop
 from tasks_app.admin import plans
 from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
+from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.exports import views as export_views
@@ -26,6 +27,7 @@ __all__ = [
     "calendar_views",
     "code_views",
     "corrections",
+    "coverage_views",
     "dashboard_views",
     "deletion_views",
     "export_views",
@@ -49,6 +51,7 @@ admin.site.index_title = _("Overview")
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
 PAGES = (
+    coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
     export_views,
 )

@@ -128,6 +128,8 @@ class Series(models.Model):
     last_day = models.DateField(_("last bar"), null=True)
     covered = models.JSONField(_("days answered"), default=list)
     absences = models.JSONField(_("days without a bar"), default=list)
+    # Bars by month, as `quotes.month_counts` writes them; "" while they are not counted, or without bars.
+    months = models.TextField(_("bars by month"), blank=True, default="", db_default="")
     full_at = models.DateTimeField(_("full history collected at"), null=True)
     updated_at = models.DateTimeField(_("updated at"), db_default=Now())
 

@@ -30,7 +30,7 @@ from tasks_app.models import (
 )
 from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.models.quotes import FindingKind
-from tasks_app.quotes import absences, date_ranges, raw_answers
+from tasks_app.quotes import absences, date_ranges, month_counts, raw_answers
 from tasks_app.quotes.date_ranges import DAY, DateRange
 from tasks_app.quotes.series import bars_of, withdraw_full_history
 
@@ -220,6 +220,7 @@ def _update(selection: Selection, row: Series, deleted: Sequence[date], left: Se
         bars=len(left),
         first_day=left[0] if left else None,
         last_day=left[-1] if left else None,
+        months=month_counts.dump(month_counts.count_days(left)),
         covered=date_ranges.dump(covered),
         absences=absences.dump(absences.clear(absences.parse(row.absences), holes)),
         full_at=None,

@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from tasks_app.market import code_changes
 from tasks_app.models import DailyBar, Series, Stock
-from tasks_app.quotes import absences, date_ranges
+from tasks_app.quotes import absences, date_ranges, month_counts
 from tasks_app.quotes.absences import AbsentDays
 from tasks_app.quotes.date_ranges import DateRange
 from tasks_app.quotes.trading_days import TradingDays
@@ -21,7 +21,7 @@ from tasks_app.quotes.upsert import UpsertResult
 from tasks_app.quotes.validation import ValidationResult
 from tasks_app.sources.base import Bar, Request
 
-UPDATED_FIELDS = ["bars", "first_day", "last_day", "covered", "absences", "full_at", "updated_at"]
+UPDATED_FIELDS = ["bars", "first_day", "last_day", "months", "covered", "absences", "full_at", "updated_at"]
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ def update_series(
     `recount` they are counted in any case.
     """
     values: dict[str, Any]
-    if recount or (series is None and result.collected < len(bars)):
-        stored = bars_of(request.market, request.code, request.adjust)
+    stored = bars_of(request.market, request.code, request.adjust)
+    recount = recount or (series is None and result.collected < len(bars))
+    if recount:
         values = stored.aggregate(bars=Count("pk"), first_day=Min("day"), last_day=Max("day"))
     else:
         days = [bars[0].day, bars[-1].day] if bars else []
@@ -125,6 +126,13 @@ def update_series(
             days += [series.first_day, series.last_day]
         count = (series.bars if series else 0) + result.collected
         values = {"bars": count, "first_day": min(days, default=None), "last_day": max(days, default=None)}
+    values["months"] = month_counts.updated(
+        stored,
+        series.months if series else "",
+        [bar.day for bar in bars],
+        result.collected,
+        recount=recount or bool(series and series.bars and not series.months),
+    )
     row = Series(market=request.market, symbol=request.code, adjust=request.adjust, **values)
     row.covered, row.absences, row.updated_at = (
         date_ranges.dump(answered.covered),

@@ -30,6 +30,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "calendar": "/admin/calendar/?market=CN&year=2024",
         "exports": "/admin/exports/",
         "codes": "/admin/codes/?market=US",
+        "coverage": "/admin/coverage/?market=US&since=2012-01&until=2013-03",
     }
 
 
@@ -42,4 +43,5 @@ PAGE_NAMES = (
     "source",
     "codes",
     "exports",
+    "coverage",
 )
