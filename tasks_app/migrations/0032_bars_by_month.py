@@ -24,7 +24,7 @@ def count(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0030_exports'),
+        ('tasks_app', '0031_hold_of_a_source'),
     ]
 
     operations = [
