@@ -63,6 +63,11 @@ class FolderNotShared(ExportError):
     )
 
 
+class OneSeriesNeeded(ExportError):
+    code = "one_series_needed"
+    template = _("The format %(layout)s holds one market under one adjustment: choose both.")
+
+
 class NoExportFolder(ExportError):
     code = "no_export_folder"
     template = _("COLLECTOR_EXPORT_DIR is not set: there is no folder to export into.")

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from tasks_app.exports.csv_layouts import CSV_LAYOUTS
+from tasks_app.exports.errors import OneSeriesNeeded
 from tasks_app.exports.parquet import ParquetLayout
+from tasks_app.exports.qlib import QlibLayout
 from tasks_app.exports.selection import PARQUET, Selection
 
 
 class Layout(Protocol):
-    """What an export of one layout consists of."""
+    """What an export of one layout consists of. `memory` is kept from one run of the work to the next."""
+
+    memory: dict[str, Any]
 
     def scan(self, versions: dict[str, str], cursor: str) -> Iterator[tuple[str, int, int]]:
         """Adds the versions of all parts by key; yields a cursor, and how many steps of how many are done.
@@ -26,6 +31,12 @@ class Layout(Protocol):
 
 def require_exportable(selection: Selection) -> None:
     """Raises `ExportError` for a selection that the layout can't hold."""
+    if selection.layout != PARQUET and (not selection.market or selection.adjust is None):
+        raise OneSeriesNeeded(layout=selection.layout)
 
 
-LAYOUTS: dict[str, Callable[[Selection], Layout]] = {PARQUET: ParquetLayout}
+LAYOUTS: dict[str, Callable[[Selection], Layout]] = {
+    PARQUET: ParquetLayout,
+    "qlib": QlibLayout,
+    **CSV_LAYOUTS,
+}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from tasks_app.exports import bars, tables, versions
 from tasks_app.exports.selection import Selection
@@ -15,6 +16,7 @@ class ParquetLayout:
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
+        self.memory: dict[str, Any] = {}
 
     @cached_property
     def keys(self) -> list[SeriesKey]:

@@ -80,9 +80,10 @@ class ExportRun:
             self.folder.discard()
         self.staged = self.folder.staged()
         if self.state.get("name") != self.name:
-            begun = {"cursor": "", "is_scanned": False, "versions": {}, "moment": _moment()}
+            begun = {"cursor": "", "is_scanned": False, "versions": {}, "memory": {}, "moment": _moment()}
             self.state = {"name": self.name, **origin, **begun}
             self.folder.write_state(self.state)
+        self.layout.memory = self.state["memory"]
 
     def _scan(self) -> Iterator[Progress]:
         """Reads the versions of all parts into the state, from where an earlier run left off."""
