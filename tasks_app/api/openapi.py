@@ -72,6 +72,7 @@ BAD_PLAN = _problem(
     400, "Invalid plan", "There is a plan named “nightly” already.", "plan_name_taken", field="name"
 )
 NO_PLAN = _problem(404, "Unknown plan", "There is no plan 7.", "plan_not_found")
+NO_MARKET = _problem(404, "Unknown market, or no session", "There is no such market.", "not_found")
 GONE = _problem(
     410,
     "Changes no longer kept",
@@ -233,6 +234,26 @@ CHANGES = _operation(
     INVALID | GONE,
     description="Every stored change has a number, in the order of the commits and without gaps, so that a "
     "copy that has all changes up to a number has missed nothing. Ask again with `since` = `last`.",
+    tag="quotes",
+)
+DAYS = _operation(
+    "days",
+    "The days of a market, newest first, and which are sealed",
+    [MARKET, serializers.DaysQuery, NEXT_PAGE],
+    responses.DayAnswer(many=True),
+    INVALID | NO_MARKET,
+    description="Days of which a bar was stored since changes are numbered.",
+    tag="quotes",
+)
+DAY = _operation(
+    "day",
+    "One day of a market: its checksum if it is sealed, else what it lacks",
+    [MARKET, OpenApiParameter("day", OpenApiTypes.DATE, OpenApiParameter.PATH), serializers.DayQuery],
+    responses.DayDetailAnswer,
+    INVALID | NO_MARKET,
+    description="A day is sealed while every security listed on it has a bar or a recorded reason. Its "
+    "revision grows with each sealing after a change. Does not wait: ask again, or follow the changes, of "
+    "which one has the kind `sealed`.",
     tag="quotes",
 )
 FACTORS = _operation(

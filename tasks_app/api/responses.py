@@ -390,6 +390,32 @@ class ChangesAnswer(Answer):
     changes = ChangeAnswer(many=True)
 
 
+class DayAnswer(Answer):
+    market = s.ChoiceField(Market.choices)
+    kind = s.ChoiceField(InstrumentKind.choices)
+    day = s.DateField()
+    sealed = s.BooleanField(help_text="Whether every listed security has a bar or a recorded reason.")
+    sealed_at = s.DateTimeField(allow_null=True)
+    revision = _count("Number of sealings; 0: never sealed.")
+    checksum = s.CharField(allow_null=True, help_text="SHA-256 of its bars; null: unsealed.")
+    bars = s.IntegerField(min_value=0, allow_null=True)
+    reasons = s.IntegerField(min_value=0, allow_null=True, help_text="Securities without a bar.")
+    number = s.IntegerField(
+        min_value=0, allow_null=True, help_text="The last change before it was sealed: read `as_of` it."
+    )
+
+
+class MissingAnswer(Answer):
+    code = s.CharField()
+    reason = s.ChoiceField(GapKind.values)
+    message = s.CharField(help_text="One sentence in the language of Accept-Language.")
+
+
+class DayDetailAnswer(DayAnswer):
+    missing_count = _count("Listed securities without a bar or a reason.")
+    missing = MissingAnswer(many=True, help_text="The first 100 of them.")
+
+
 class AliveAnswer(Answer):
     alive = s.BooleanField()
 

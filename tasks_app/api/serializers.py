@@ -373,6 +373,18 @@ class ChangeQuery(InputSerializer):
     market = MarketField(required=False, help_text="Only of this market. Default: of all.")
 
 
+class DaysQuery(PageQuery):
+    kind = s.ChoiceField(InstrumentKind.choices, default=InstrumentKind.STOCK)
+
+
+class DayQuery(InputSerializer):
+    kind = s.ChoiceField(InstrumentKind.choices, default=InstrumentKind.STOCK)
+
+
+class DayPath(InputSerializer):
+    day = StrictDateField()
+
+
 class QuoteQuery(PageQuery):
     as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
     start = StrictDateField(required=False, source="day__gte", help_text="First day, YYYY-MM-DD.")

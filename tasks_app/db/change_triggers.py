@@ -10,15 +10,18 @@ removes exactly the bars that it brought.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, NamedTuple
 
 from django.apps import apps
 
 from tasks_app.models.changes import BarVersion, Change, ChangeKind, RowVersion
+from tasks_app.models.market_days import MarketDay
 from tasks_app.models.quotes import DailyBar
+from tasks_app.models.stocks import Stock
 
 CHANGE, VERSION, ROW = (model._meta.db_table for model in (Change, BarVersion, RowVersion))
-BAR = DailyBar._meta.db_table
+BAR, DAY, STOCK = (model._meta.db_table for model in (DailyBar, MarketDay, Stock))
 LOCK = 7_160_413_551  # an advisory lock of PostgreSQL, held from the first number to the end of the commit
 NOW = {"sqlite": "strftime('%Y-%m-%d %H:%M:%f', 'now')", "postgresql": "clock_timestamp()"}
 BAR_VALUES = tuple(
@@ -62,6 +65,7 @@ RECORDED = (
 NOT_RECORDED = {
     "BarVersion": "holds the versions itself",
     "Change": "holds the numbers itself",
+    "ChangePosition": "how far a reader of the numbers has come",
     "CollectionItem": "a task's work",
     "CollectionLane": "a task's work",
     "CollectionPlan": "what is collected when",
@@ -80,6 +84,7 @@ NOT_RECORDED = {
     "RawContent": "what vendors answered",
     "RecordedCall": "what vendors answered",
     "RecordedStock": "what vendors answered",
+    "MarketDay": "says which days are complete, and tells its own sealings as changes",
     "RowVersion": "holds the versions itself",
     "Series": "counts the bars, and says what was asked of sources",
     "SilentAnswer": "what was asked of sources",
@@ -95,7 +100,7 @@ NOT_RECORDED = {
 
 def statements(vendor: str, tables: set[str]) -> list[str]:
     """Returns the SQL that installs the triggers; nothing while the tables of changes are missing."""
-    if not {CHANGE, VERSION, ROW, BAR} <= tables:
+    if not {CHANGE, VERSION, ROW, BAR, DAY} <= tables:
         return []
     recorded = [each for each in RECORDED if each.table in tables]
     build = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
@@ -109,6 +114,29 @@ def _start(vendor: str) -> str:
         f"SELECT CASE WHEN EXISTS (SELECT 1 FROM {BAR}) THEN 1 ELSE 0 END, {NOW[vendor]}, "
         f"'{ChangeKind.START.value}', '', '', '', 0 WHERE NOT EXISTS (SELECT 1 FROM {CHANGE})"
     )
+
+
+def lock_numbers(cursor: Any) -> None:
+    """Holds the numbers to the end of the transaction: none is given meanwhile, and all given are visible.
+
+    On SQLite the transaction holds the one write lock already.
+    """
+    if cursor.db.vendor == "postgresql":
+        cursor.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+
+
+def record_sealed(cursor: Any, market: str, day: date, bars: int) -> None:
+    """Stores the change that a day was sealed."""
+    values = (market, "", "", day.isoformat(), day.isoformat(), bars)
+    if cursor.db.vendor == "postgresql":
+        cursor.execute(
+            f"INSERT INTO {CHANGE} (kind, market, symbol, adjust, first_day, last_day, rows) "
+            f"VALUES ('{ChangeKind.SEALED.value}', %s, %s, %s, %s, %s, %s)",
+            values,
+        )
+    else:
+        kind = f"'{ChangeKind.SEALED.value}'"
+        cursor.execute(_ANNOUNCE.replace(f"'{ChangeKind.BAR.value}'", kind), (*values, None))
 
 
 # ---------------------------------------------------------------- SQLite: a trigger for each row
@@ -144,7 +172,33 @@ def _sqlite(recorded: list[Recorded]) -> list[str]:
     ]
     for each in recorded:
         triggers += _sqlite_recorded(each)
-    return triggers
+    return [*triggers, *_sqlite_unsealing()]
+
+
+def _sqlite_unsealing() -> list[str]:
+    """Unseals the days of new bars and of the calendar by their change, those of others by their versions."""
+    of_change = _unseal("NEW", "day BETWEEN NEW.first_day AND NEW.last_day")
+    cause = f"(SELECT * FROM {CHANGE} WHERE id = NEW.cause_id AND adjust = '')"
+    of_version = (
+        f"UPDATE {DAY} SET sealed_at = NULL WHERE sealed_at IS NOT NULL AND day = NEW.day "
+        f"AND market = (SELECT market FROM {cause}) AND kind = COALESCE((SELECT {STOCK}.kind FROM {STOCK} "
+        f"JOIN {cause} AS cause ON {STOCK}.market = cause.market AND {STOCK}.code = cause.symbol), kind)"
+    )
+    is_day = f"NEW.adjust = '' AND NEW.kind IN {_OF_DAYS}"
+    return [
+        *_sqlite_trigger(f"{CHANGE}_unseals", f"INSERT ON {CHANGE}", is_day, [of_change]),
+        *_sqlite_trigger(f"{CHANGE}_unseals_more", f"UPDATE OF rows ON {CHANGE}", is_day, [of_change]),
+        *_sqlite_trigger(f"{VERSION}_unseals", f"INSERT ON {VERSION}", "1", [of_version]),
+    ]
+
+
+def _unseal(change: str, days: str) -> str:
+    """The update that unseals the days of a change of a market's code, or of all kinds (the calendar's)."""
+    return (
+        f"UPDATE {DAY} SET sealed_at = NULL WHERE sealed_at IS NOT NULL AND market = {change}.market "
+        f"AND {days} AND kind = COALESCE((SELECT {STOCK}.kind FROM {STOCK} "
+        f"WHERE {STOCK}.market = {change}.market AND {STOCK}.code = {change}.symbol), kind)"
+    )
 
 
 def _sqlite_recorded(each: Recorded) -> list[str]:
@@ -233,12 +287,23 @@ def _sqlite_trigger(name: str, event: str, when: str, body: list[str]) -> list[s
 
 # ---------------------------------------------------------------- PostgreSQL
 
-_NUMBERED = f"""
+_OF_DAYS = f"('{ChangeKind.BAR.value}', '{ChangeKind.CALENDAR.value}')"
+
+
+def _numbered() -> str:
+    """Numbers a change at the commit, and unseals its days: so no two writers wait for each other."""
+    of_change = _unseal("NEW", "day BETWEEN days.first_day AND days.last_day")
+    of_versions = _unseal("NEW", f"day IN (SELECT day FROM {VERSION} WHERE cause_id = NEW.id)")
+    return f"""
     PERFORM pg_advisory_xact_lock({LOCK});
     SELECT number, at INTO last FROM {CHANGE} WHERE number IS NOT NULL ORDER BY number DESC LIMIT 1;
     UPDATE {CHANGE} SET number = COALESCE(last.number, 0) + 1, at = GREATEST(last.at, clock_timestamp())
-        WHERE id = NEW.id AND number IS NULL;
+        WHERE id = NEW.id AND number IS NULL RETURNING first_day, last_day INTO days;
+    IF NEW.adjust = '' AND NEW.kind IN {_OF_DAYS} THEN {of_change}; END IF;
+    IF NEW.adjust = '' AND NEW.kind IN ('{ChangeKind.CORRECTION.value}', '{ChangeKind.DELETION.value}')
+        THEN {of_versions}; END IF;
     RETURN NULL;"""
+
 
 _ADDED = f"""
     FOR series IN SELECT market, symbol, adjust, min(day) AS first, max(day) AS last, count(*) AS rows,
@@ -336,7 +401,7 @@ def _row_changed(each: Recorded) -> str:
 
 def _postgresql(recorded: list[Recorded]) -> list[str]:
     statements = [
-        *_function(f"{CHANGE}_numbered", _NUMBERED, "last record;"),
+        *_function(f"{CHANGE}_numbered", _numbered(), "last record; days record;"),
         f"DROP TRIGGER IF EXISTS {CHANGE}_numbered ON {CHANGE}",
         f"CREATE CONSTRAINT TRIGGER {CHANGE}_numbered AFTER INSERT ON {CHANGE} DEFERRABLE INITIALLY DEFERRED "
         f"FOR EACH ROW WHEN (NEW.number IS NULL) EXECUTE FUNCTION {CHANGE}_numbered()",

@@ -117,6 +117,8 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.barversion": _NUMBERED,
     "tasks_app.rowversion": _NUMBERED,
     "tasks_app.export": "it is about folders of this installation",
+    "tasks_app.marketday": _NUMBERED,
+    "tasks_app.changeposition": _NUMBERED,
 }
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors, lifecycle
+from tasks_app.conf import ALL_MARKETS
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
 from tasks_app.models.quotes import ORDER_KINDS
@@ -24,6 +25,9 @@ EXIT_CODES = (
     "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, "
     + "4 no bars in these days, 5 cancelled."
 )
+
+
+SEALED_EXIT_CODES = "Exit code: 0 sealed, 1 no such session or no answer, 2 not sealed in time."
 
 
 class NothingRunning(errors.CollectorError):
@@ -155,6 +159,20 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
     _add_watch_flag(parser)
 
 
+def _add_wait_sealed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
+    parser.add_argument("--day", required=True, type=iso_day, metavar="YYYY-MM-DD", help="a session")
+    kinds = [kind.value for kind in ORDER_KINDS]
+    parser.add_argument("--kind", choices=kinds, default="stock", help="default: stock")
+    parser.add_argument(
+        "--timeout",
+        type=whole_number(0, 604_800),
+        default=3600,
+        metavar="SECONDS",
+        help="0: look once (default: 3600)",
+    )
+
+
 def _add_watch_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help=f"follow the task to its end. {EXIT_CODES}")
 
@@ -165,6 +183,7 @@ SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]
     ("status", "Show the progress of a task.", _add_running),
     ("watch", f"Follow a task to its end. {EXIT_CODES}", _add_running),
     ("cancel", "End a task for good.", _add_running),
+    ("wait-sealed", f"Wait until a market's day is sealed. {SEALED_EXIT_CODES}", _add_wait_sealed),
     ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
 )
 

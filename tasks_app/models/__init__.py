@@ -3,6 +3,7 @@
 from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
+from tasks_app.models.market_days import ChangePosition, MarketDay
 from tasks_app.models.plans import CollectionPlan, PlanEvent
 from tasks_app.models.quotes import (
     CalendarDay,
@@ -27,6 +28,7 @@ __all__ = [
     "BarVersion",
     "CalendarDay",
     "Change",
+    "ChangePosition",
     "CodeAlias",
     "CodeChange",
     "CollectionItem",
@@ -42,6 +44,7 @@ __all__ = [
     "ExecutionSlot",
     "Export",
     "Finding",
+    "MarketDay",
     "PlanEvent",
     "RawAnswer",
     "RawAnswerReplay",

@@ -17,6 +17,7 @@ class ChangeKind(models.TextChoices):
     EVENT = "event", _("corporate actions")
     CODE = "code", _("codes")
     CALENDAR = "calendar", _("calendar")
+    SEALED = "sealed", _("sealed days")
 
 
 class Change(models.Model):

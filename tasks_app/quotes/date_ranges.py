@@ -36,6 +36,17 @@ def add_range(
     return _longest(merged)
 
 
+def merge(ranges: Iterable[DateRange]) -> list[DateRange]:
+    """Returns ranges in any order as ascending, disjoint ones."""
+    merged: list[DateRange] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + DAY:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
 def subtract_ranges(ranges: Iterable[DateRange], holes: Iterable[DateRange]) -> list[DateRange]:
     """Returns the ranges without the days of the holes; the longest 100 are kept."""
     left = list(ranges)

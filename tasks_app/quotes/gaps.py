@@ -123,7 +123,7 @@ class _Reasons:
     def reason_for(self, day: date) -> Reason:
         place = bisect_right(self.absent, day, key=lambda one: one.first) - 1
         if place >= 0 and day <= self.absent[place].last:
-            return _reason_of(self.absent[place])
+            return reason_of(self.absent[place])
         if day in self.refused:
             return self.refused[day]
         place = bisect_right(self.covered, day, key=itemgetter(0)) - 1
@@ -132,7 +132,8 @@ class _Reasons:
         return self.silent.get(day, Reason(GapKind.NOT_ASKED))
 
 
-def _reason_of(absent: AbsentDays) -> Reason:
+def reason_of(absent: AbsentDays) -> Reason:
+    """Returns the reason that a series records for days without a bar."""
     return Reason(GapKind(Absence(absent.why).value), absent.source, absent.asked_on, absent.bound)
 
 

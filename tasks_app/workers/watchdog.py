@@ -22,6 +22,7 @@ from tasks_app.history import retention as versions
 from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
+from tasks_app.quotes import sealed_days
 from tasks_app.workers import cluster_status, plan_scheduler, shutdown
 from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState
@@ -32,6 +33,7 @@ PRUNE_INTERVAL = 3600.0  # seconds until old tasks are looked for again after no
 SCHEDULE_INTERVAL = 30.0  # seconds; as in django-q2's own cluster
 ROUND_SECONDS = 300.0  # a longer round counts as hung
 LONGEST_GAP = 10.0  # seconds: of a longer gap between two rounds, no more counts as silence
+SEALING_SECONDS = 1.0  # of a round at most, while days are to be looked at
 DATABASE_DOWN = "the database does not answer"
 _next_prune = _next_raw_prune = 0.0  # by this process's own clock
 
@@ -111,6 +113,7 @@ def tick() -> None:
     plan_scheduler.start_due()
     plan_scheduler.export_ended()
     exports.recover()
+    sealed_days.sweep(SEALING_SECONDS)
     _prune()
     _prune_raw_answers()
     disk_reserve.reserve()  # last: nothing waits for the disk

@@ -21,10 +21,10 @@ from tasks_app import lifecycle
 from tasks_app.errors import TaskNotRunning
 from tasks_app.models import CollectionTask, Correction, Finding
 from tasks_app.models.states import ItemState
-from tasks_app.quotes import adjustment_data
+from tasks_app.quotes import adjustment_data, sealed_days
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import client_of, make_bars, make_stock
-from tests.factories import ACTOR, finish, make_ended, make_user, settle
+from tests.factories import ACTOR, finish, make_ended, make_plan, make_user, settle
 from tools.worker_machine import PATIENCE
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -55,6 +55,8 @@ OPERATIONS = {
     ("delete", f"{API}/plans/{{plan_id}}"): {401, 403, 404},
     ("post", f"{API}/plans/{{plan_id}}/run"): {400, 401, 403, 404},
     ("get", f"{API}/plan-events"): {400, 401},
+    ("get", f"{API}/days/{{market}}"): {400, 401, 404},
+    ("get", f"{API}/days/{{market}}/{{day}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {401, 404},
@@ -138,6 +140,8 @@ def test_response_keys_equal_the_schema(schema):
             ("Coverage", "coverage"),
         )
     }
+    sealed_days.sweep(0)
+    detail = client.get(f"{API}/days/US/2024-01-02").json()
     changes = client.get(f"{API}/changes?since={last - 1}").json()
     records["PlanDeletedAnswer"] = client.delete(f"{API}/plans/{plan['id']}").json()
     responses = records | {
@@ -154,6 +158,9 @@ def test_response_keys_equal_the_schema(schema):
         "ActionTableAnswer": actions,
         "ActionAnswer": actions["actions"][0],
         "ChangesAnswer": changes,
+        "DayAnswer": client.get(f"{API}/days/US").json()[0],
+        "DayDetailAnswer": detail,
+        "MissingAnswer": detail["missing"][0],
         "ChangeAnswer": changes["changes"][0],
         "AliveAnswer": client.get("/healthz").json(),
         "ReadyAnswer": client.get("/readyz").json(),

@@ -197,6 +197,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}plans/<str:plan_id>": {"get": LOGIN, "patch": PLANNER, "delete": PLANNER},
     f"{DATA}plans/<str:plan_id>/run": {"post": PLANNER},
     f"{DATA}plan-events": {"get": LOGIN},
+    f"{DATA}days/<market:market>": {"get": LOGIN},
+    f"{DATA}days/<market:market>/<str:day>": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/gaps": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/factors": {"get": LOGIN},

@@ -15,14 +15,14 @@ from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskOutcome, TaskStatus, describe_result
 from tasks_app.orders import plans
 from tasks_app.queue import dispatch
-from tasks_app.quotes import coverage
+from tasks_app.quotes import coverage, sealed_days
 
 RUNS, PLANS = 60, 5
 MAX_HEIGHT, MIN_HEIGHT = 100, 12  # of a run's bar, in its own units
 
 
 def build_overview_context(request: HttpRequest) -> dict[str, Any]:
-    """Takes six queries at most; what is stored is counted once a minute."""
+    """Takes seven queries at most; what is stored is counted once a minute."""
     user = request.user
     context: dict[str, Any] = {
         "runs": list_runs(),
@@ -33,7 +33,9 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         "database": system_status.database_version(),
     }
     if user.has_perm("tasks_app.view_series") or user.has_perm("tasks_app.view_dailybar"):
-        context["coverage"] = stored_data.describe_coverage(coverage.cached_coverage())
+        context["coverage"] = stored_data.describe_coverage(
+            coverage.cached_coverage(), sealed_days.last_sealed()
+        )
     if user.has_perm("tasks_app.view_collectionplan"):
         context["plans"] = [_describe_plan(plan) for plan in plans.upcoming(PLANS)]
         context["plans_url"] = formatting.admin_url("collectionplan")

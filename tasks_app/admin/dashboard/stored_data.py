@@ -1,6 +1,7 @@
 """What is stored, as the overview shows it: per market, adjustment and source, and what is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from itertools import groupby
 from typing import Any
 
@@ -13,15 +14,24 @@ from tasks_app.admin.common.filters import StoredFilter
 from tasks_app.quotes.coverage import RANGES, Coverage
 
 
-def describe_coverage(rows: Sequence[Coverage]) -> list[dict[str, Any]]:
-    """Returns the cells of each row. Only a market of which nothing is missing has a green check."""
+def describe_coverage(
+    rows: Sequence[Coverage], sealed: Mapping[str, date] | None = None
+) -> list[dict[str, Any]]:
+    """Returns the cells of each row. Only a market of which nothing is missing has a green check.
+
+    `sealed` has the last sealed day of each market, which its first unadjusted row shows.
+    """
     described = []
     for _group, found in groupby(rows, key=lambda row: (row.market, row.adjust)):
         group = list(found)
         is_whole = not any(row.behind or row.empty for row in group)
         sources = [row for row in group if row.source is not None]
         described += [
-            {**_describe(row, is_whole, is_only_source=len(sources) == 1), "is_first": row is group[0]}
+            {
+                **_describe(row, is_whole, is_only_source=len(sources) == 1),
+                "is_first": row is group[0],
+                "sealed": "" if row.adjust or row is not group[0] else (sealed or {}).get(row.market, ""),
+            }
             for row in group
         ]
     return described

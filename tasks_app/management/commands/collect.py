@@ -12,12 +12,13 @@ from rich.console import Console
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import payloads
 from tasks_app.lifecycle.events import Actor
-from tasks_app.management import cli_arguments, output, progress_view
+from tasks_app.management import cli_arguments, output, progress_view, sealed_day_wait
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order as orders
+from tasks_app.quotes import sealed_days
 
 ACTOR = Actor(Channel.COMMAND)
 # Of a command that has followed a task to its end. 1 is also that of a command that could not do its work.
@@ -29,6 +30,7 @@ EXIT_CODES: dict[str, int] = {
     TaskOutcome.NO_BARS: 4,
     TaskStatus.CANCELLED: 5,
 }
+NOT_SEALED = 2
 USAGE = 2  # argparse's exit code for a wrong option
 
 
@@ -55,7 +57,7 @@ class Command(CollectorCommand):
         self.has_begun = True
         self.json = options["json"]
         self.console = output.console(self.stdout, options["no_color"])
-        getattr(self, verb)(options)
+        getattr(self, verb.replace("-", "_"))(options)
 
     def report_error(self, error: errors.CollectorError) -> None:
         if self.json:
@@ -94,6 +96,17 @@ class Command(CollectorCommand):
             self._print_json(payload)
         else:
             self.console.print(payload["message"], payload["task_id"], soft_wrap=True)
+
+    def wait_sealed(self, options: dict[str, Any]) -> None:
+        """Waits for the day; exits with 2 if it is not sealed in time."""
+        key = {"market": options["market"], "kind": options["kind"], "day": options["day"]}
+        row = sealed_day_wait.until_sealed(**key, timeout=options["timeout"])
+        if self.json:
+            self._print_json(sealed_days.describe(row))
+        else:
+            self.console.print(sealed_day_wait.sentence(row), soft_wrap=True)
+        if row.sealed_at is None:
+            raise SystemExit(NOT_SEALED)
 
     def _report_start(self, task: CollectionTask, watch: bool) -> None:
         payload = payloads.task_started(task)
