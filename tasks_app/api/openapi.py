@@ -259,18 +259,18 @@ DAY = _operation(
 FACTORS = _operation(
     "factors",
     "The adjustment factors of one stock, by source",
-    [MARKET, STOCK_CODE],
+    [MARKET, STOCK_CODE, serializers.AsOfQuery],
     responses.FactorTableAnswer(many=True),
-    NO_STOCK,
+    INVALID | NO_STOCK,
     description="Factors and amounts are decimal texts with all digits of the source.",
     tag="quotes",
 )
 ACTIONS = _operation(
     "corporate_actions",
     "The dividends, splits and rights issues of one stock, by source",
-    [MARKET, STOCK_CODE],
+    [MARKET, STOCK_CODE, serializers.AsOfQuery],
     responses.ActionTableAnswer(many=True),
-    NO_STOCK,
+    INVALID | NO_STOCK,
     tag="quotes",
 )
 GAPS = _operation(

@@ -14,7 +14,7 @@ from rest_framework.viewsets import ViewSet
 from tasks_app.api import openapi
 from tasks_app.api.pagination import days_response, page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
-from tasks_app.api.serializers import ChangeQuery, GapQuery, QuoteQuery, validated
+from tasks_app.api.serializers import AsOfQuery, ChangeQuery, GapQuery, QuoteQuery, validated
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.history import change_feed, versions
 from tasks_app.market.codes import SPELLING, find_stored
@@ -91,11 +91,18 @@ class AdjustmentViewSet(ViewSet):
 
     @openapi.FACTORS
     def factors(self, request: Request, market: str, code: str) -> Response:
-        return Response(adjustment_payloads.factor_tables(market, _stored_code(market, code)))
+        code, moment = _stored_code(market, code), _moment(request)
+        return Response(adjustment_payloads.factor_tables(market, code, moment))
 
     @openapi.ACTIONS
     def actions(self, request: Request, market: str, code: str) -> Response:
-        return Response(adjustment_payloads.action_tables(market, _stored_code(market, code)))
+        code, moment = _stored_code(market, code), _moment(request)
+        return Response(adjustment_payloads.action_tables(market, code, moment))
+
+
+def _moment(request: Request) -> versions.Moment | None:
+    text = validated(AsOfQuery, request.query_params.dict()).get("as_of", "")
+    return versions.moment_of(text) if text else None
 
 
 def _gap(gap: Gap) -> dict[str, Any]:

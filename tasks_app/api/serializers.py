@@ -373,6 +373,10 @@ class ChangeQuery(InputSerializer):
     market = MarketField(required=False, help_text="Only of this market. Default: of all.")
 
 
+class AsOfQuery(InputSerializer):
+    as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
+
+
 class DaysQuery(PageQuery):
     kind = s.ChoiceField(InstrumentKind.choices, default=InstrumentKind.STOCK)
 

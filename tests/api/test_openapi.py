@@ -59,8 +59,8 @@ OPERATIONS = {
     ("get", f"{API}/days/{{market}}/{{day}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
-    ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {401, 404},
-    ("get", f"{API}/quotes/{{market}}/{{code}}/actions"): {401, 404},
+    ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {400, 401, 404},
+    ("get", f"{API}/quotes/{{market}}/{{code}}/actions"): {400, 401, 404},
     ("get", "/healthz"): set(),
     ("get", "/readyz"): {503},
 }

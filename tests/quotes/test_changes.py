@@ -166,6 +166,10 @@ def test_adjusted_prices_are_computed_with_the_factors_known_then(client):
     assert client.get(path).content == before
     assert [row["close"] for row in client.get(path).json()] == [10.0, 10.0, 20.0]
     assert client.get(f"{PATH}?adjust=hfq").json()[-1]["close"] == 30.0
+    (table,) = client.get(f"{PATH}/factors?as_of={number}").json()
+    assert [row["hfq"] for row in table["factors"]] == ["2"]
+    assert client.get(f"{PATH}/actions?as_of={number}").json() == []
+    assert client.get(f"{PATH}/factors?as_of=then").status_code == 400
     assert known_rows(CorporateAction, at(number), "CN", "600000") == []
     assert len(known_rows(CorporateAction, at(last), "CN", "600000")) == 1
 
