@@ -11,11 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import QuerySet
-
+from tasks_app.exports import known_bars
 from tasks_app.exports.selection import Selection
 from tasks_app.exports.versions import SeriesKey, batches
-from tasks_app.models import DailyBar
+from tasks_app.quotes.date_ranges import DateRange
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,23 +68,33 @@ def write_year(
 
     path = root / key_of(market, year) / FILE
     path.parent.mkdir(parents=True)
-    days = {"day__range": (date(year, 1, 1), date(year, 12, 31))}
+    days = date(year, 1, 1), date(year, 12, 31)
     own = [key for key in keys if key[0] == market]
     with pq.ParquetWriter(path, schema(), compression="zstd") as writer:
         groups = _RowGroups(writer)
         for _market, pairs in batches(own):
-            table = read_table(selection.bars(market, pairs).filter(**days))
+            table = read_table(_rows(selection, market, pairs, days))
             groups.add(table)
             yield table.num_rows
         groups.finish()
 
 
-def read_table(rows: QuerySet[DailyBar]) -> "pa.Table":
+def _rows(
+    selection: Selection, market: str, pairs: Sequence[tuple[str, str]], days: DateRange
+) -> Iterator[tuple[Any, ...]]:
+    """Returns the selected bars of these series and days, in any order, as values of `COLUMNS`."""
+    if selection.as_of is None:
+        bars = selection.bars(market, list(pairs)).filter(day__range=days).order_by()
+        return iter(bars.values_list("symbol", *COLUMNS[1:]).iterator(chunk_size=READ_ROWS))
+    known = known_bars.read(selection, market, pairs, days)
+    return ((code, adjust, *map(bar.__getitem__, COLUMNS[2:])) for code, adjust, bar in known)
+
+
+def read_table(found: Iterator[tuple[Any, ...]]) -> "pa.Table":
     """Returns bars of a batch in the order of code, adjustment and day: databases sort texts differently."""
     import pyarrow as pa
 
     columns = schema()
-    found = rows.order_by().values_list("symbol", *COLUMNS[1:]).iterator(chunk_size=READ_ROWS)
     parts = []
     while chunk := list(islice(found, READ_ROWS)):
         values = zip(zip(*chunk, strict=True), columns, strict=True)

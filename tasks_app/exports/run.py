@@ -136,7 +136,8 @@ class ExportRun:
             selection=self.state["selection"],
             migration=self.state["migration"],
             exported_at=database_now().isoformat(),
-            is_consistent=moment == self.state["moment"] and not moment["running"],
+            is_consistent=self.selection.as_of is not None
+            or (moment == self.state["moment"] and not moment["running"]),
             parts=dict(sorted(parts.items())),
         )
         self.folder.publish(self.manifest)

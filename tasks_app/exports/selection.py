@@ -15,8 +15,9 @@ PARQUET = "parquet"
 class Selection:
     """A layout, and which bars it has; empty values select all.
 
-    `first` and `last` are days, both included. An export without any restriction is *whole*: in the layout
-    `parquet` it holds all tables and can be imported.
+    `first` and `last` are days, both included. `as_of` is the number of a change: the bars are those that
+    were stored after it (`history.versions`); None: those that are stored. An export without any restriction
+    is *whole*: in the layout `parquet` it holds all tables and can be imported.
     """
 
     layout: str = PARQUET
@@ -25,6 +26,7 @@ class Selection:
     codes: tuple[str, ...] = ()
     first: date | None = None
     last: date | None = None
+    as_of: int | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -59,7 +61,10 @@ class Selection:
     def as_dict(self) -> dict[str, Any]:
         """Returns the selection as JSON values."""
         days = {name: day and day.isoformat() for name, day in (("first", self.first), ("last", self.last))}
-        return {**asdict(self), "codes": list(self.codes), **days}
+        values = {**asdict(self), "codes": list(self.codes), **days}
+        if self.as_of is None:  # as in exports from before it was known
+            del values["as_of"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Selection":

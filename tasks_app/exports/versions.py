@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Max, Sum
 
 from tasks_app.db.functions import YearOf
+from tasks_app.exports import known_bars
 from tasks_app.exports.selection import Selection
 
 BATCH = 50  # codes per query; a larger one would take seconds
@@ -61,6 +62,8 @@ SeriesKey = tuple[str, str, str]  # market, code, adjust
 
 def series_keys(selection: Selection) -> list[SeriesKey]:
     """Returns the series with selected bars, in an order that does not depend on the database's collation."""
+    if selection.as_of is not None:
+        return known_bars.series_keys(selection)
     return sorted(selection.series().values_list("market", "symbol", "adjust"))
 
 
@@ -85,6 +88,10 @@ def place_of(market: str, pairs: list[tuple[str, str]]) -> str:
 
 def read_versions(selection: Selection, market: str, keys: list[tuple[str, str]]) -> Iterator[YearVersion]:
     """Yields what is stored of these series, per code and year."""
+    if selection.as_of is not None:
+        for code, year, count in known_bars.count_years(selection, market, keys):
+            yield YearVersion(market, code, year, Version(count, selection.as_of))
+        return
     rows: Any = selection.bars(market, keys).annotate(year=YearOf("day")).order_by()
     counted = rows.values_list("symbol", "year").annotate(
         Count("pk"), Max("pk"), Sum("pk"), Max("collected_at")

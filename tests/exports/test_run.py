@@ -10,9 +10,9 @@ from tasks_app.exports import errors, folder, parquet, run as runs
 from tasks_app.exports.manifest import read
 from tasks_app.exports.run import ExportRun
 from tasks_app.exports.selection import Selection
-from tasks_app.models import DailyBar
+from tasks_app.models import DailyBar, Series
 from tests.exports.helpers import WHOLE, bring_back, export, store
-from tests.factories import make_ended, make_task
+from tests.factories import make_ended, make_task, settle
 
 pytestmark = pytest.mark.django_db
 DAYS = [date(2023, 12, 29), date(2024, 1, 2), date(2024, 1, 3)]
@@ -200,3 +200,27 @@ def test_row_groups_do_not_depend_on_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(bars.batches, "__defaults__", (1,))
     monkeypatch.setattr(bars, "READ_ROWS", 1)
     assert export(tmp_path / "b").manifest.checksum == first.checksum
+
+
+def test_export_as_of_a_change_has_the_same_bytes_after_corrections_and_deletions(tmp_path, written):
+    store("CN", "600000", DAYS)
+    store("CN", "600001", DAYS)
+    number, today = settle(), Selection(market="CN")
+    before = export(tmp_path / "now", today).manifest
+    changed = {"close": 10.0, "collected_at": "2026-02-01T00:00:00Z"}
+    DailyBar.objects.filter(symbol="600000", day=DAYS[0]).update(**changed)
+    store("CN", "600002", DAYS)
+    DailyBar.objects.filter(symbol="600001").delete()
+    Series.objects.filter(symbol="600001").delete()
+    settle()
+    then = Selection(market="CN", as_of=number)
+    after = export(tmp_path / "then", then).manifest
+    assert (
+        after.checksum == before.checksum != export(tmp_path / "now", today, name="later").manifest.checksum
+    )
+    assert (after.is_consistent, after.rows) == (True, 6)
+    written.clear()
+    assert export(tmp_path / "then", then, name="again").written == 0
+    assert bar_parts(written) == []
+    with pytest.raises(errors.OtherSelection):
+        export(tmp_path / "then", Selection(market="CN", as_of=number + 1))

@@ -8,6 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.exports.helpers import empty_database, store
+from tests.factories import settle
 
 pytestmark = pytest.mark.django_db
 DAYS = [date(2024, 1, 2), date(2024, 1, 3)]
@@ -38,6 +39,9 @@ def test_selection_is_read_from_the_options(tmp_path):
     options = ("--market", "cn", "--adjust", "none", "--codes", "sh600000", "--start", "2024-01-03")
     payload = json.loads(run("export", "--out", tmp_path, *options, "--json"))
     assert payload["rows"] == 1
+    number = settle()
+    known = json.loads(run("export", "--out", tmp_path / "then", *options, "--as-of", number, "--json"))
+    assert (known["selection"]["as_of"], known["checksum"]) == (number, payload["checksum"])
     assert payload["selection"]["codes"] == ["600000"]
     with pytest.raises(CommandError, match="holds a selection"):
         run("import", tmp_path)

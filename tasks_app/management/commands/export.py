@@ -16,6 +16,7 @@ from tasks_app.exports.jobs import StaleExport
 from tasks_app.exports.layouts import LAYOUTS, require_exportable
 from tasks_app.exports.run import SCANNING, WRITING, ExportRun, Progress
 from tasks_app.exports.selection import PARQUET, Selection
+from tasks_app.history.versions import moment_of
 from tasks_app.lifecycle import payloads
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
@@ -58,6 +59,8 @@ class Command(CollectorCommand):
             metavar="CODE",
             help="only these, separated by commas or spaces; @FILE reads them from a file",
         )
+        text = "the bars stored then: a day (its end in UTC), a time with offset, or a change's number"
+        parser.add_argument("--as-of", default="", metavar="MOMENT", help=text)
         text = "have the workers do it, and return at once; DIR must be theirs, too"
         parser.add_argument("--background", action="store_true", help=text)
         parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
@@ -116,6 +119,7 @@ def _selection(options: dict[str, Any]) -> Selection:
         codes=tuple(sorted(market_codes.read_codes(market, texts))),
         first=first,
         last=last,
+        as_of=moment_of(options["as_of"]).number if options["as_of"] else None,
     )
     require_exportable(selection)
     return selection
