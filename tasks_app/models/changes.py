@@ -45,7 +45,8 @@ class Change(models.Model):
         verbose_name_plural = _("changes")
         default_permissions = ()
         indexes = [
-            models.Index(fields=["market", "symbol", "number"], name="changes_by_symbol"),
+            # Without the number, PostgreSQL keeps equal keys once: a quarter of the size.
+            models.Index(fields=["market", "symbol"], name="changes_of_symbol"),
             models.Index(fields=["symbol"], condition=Q(number__isnull=True), name="changes_uncommitted"),
         ]
 

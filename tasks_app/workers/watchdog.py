@@ -113,10 +113,10 @@ def tick() -> None:
     plan_scheduler.start_due()
     plan_scheduler.export_ended()
     exports.recover()
-    sealed_days.sweep(SEALING_SECONDS)
     _prune()
     _prune_raw_answers()
-    disk_reserve.reserve()  # last: nothing waits for the disk
+    disk_reserve.reserve()  # nothing waits for the disk
+    sealed_days.sweep(SEALING_SECONDS)
 
 
 class SilenceTimer:
