@@ -16,6 +16,11 @@ class FolderUnusable(ExportError):
     template = _("The folder %(folder)s can't be written: %(reason)s")
 
 
+class PresentOnly(ExportError):
+    code = "present_only"
+    template = _("The format %(layout)s has only what is stored now. With --as-of, export as parquet.")
+
+
 class ForeignFolder(ExportError):
     code = "foreign_folder"
     template = _("The folder %(folder)s holds other files. Export into an empty folder or an earlier export.")

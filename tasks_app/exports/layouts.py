@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tasks_app.exports.csv_layouts import CSV_LAYOUTS
-from tasks_app.exports.errors import OneSeriesNeeded
+from tasks_app.exports.errors import OneSeriesNeeded, PresentOnly
 from tasks_app.exports.parquet import ParquetLayout
 from tasks_app.exports.qlib import QlibLayout
 from tasks_app.exports.selection import PARQUET, Selection
@@ -33,6 +33,8 @@ def require_exportable(selection: Selection) -> None:
     """Raises `ExportError` for a selection that the layout can't hold."""
     if selection.layout != PARQUET and (not selection.market or selection.adjust is None):
         raise OneSeriesNeeded(layout=selection.layout)
+    if selection.layout != PARQUET and selection.as_of is not None:
+        raise PresentOnly(layout=selection.layout)
 
 
 LAYOUTS: dict[str, Callable[[Selection], Layout]] = {

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0031_hold_of_a_source'),
+        ('tasks_app', '0032_bars_by_month'),
     ]
 
     operations = [
