@@ -213,6 +213,7 @@ class Conf:
     raw_answers: tuple[str, ...] = parsed((), source_names)
     raw_answers_mb: int = number(1000, 1, MILLION)  # compressed
     raw_answers_days: int = number(90, 1, 36_500)
+    source_history_days: int = number(400, 31, 36_500)
     simulated: Simulated = Simulated()
     # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
+from tasks_app.engine import outcomes
 from tasks_app.engine.answers import CheckedSource, StockListing
 from tasks_app.engine.call_pool import Call, CallPool
 from tasks_app.lifecycle import Lane
@@ -18,6 +19,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, LeftAside, Permanent, Request, SourceError, Transient
 from tasks_app.sources.market_time import market_today
 from tasks_app.sources.shared_process.handle import NO_TURN
+from tasks_app.throttle.history import RequestCounter
 from tasks_app.throttle.limiter import Blocked, NoLimit, Permit, limiter_for
 
 MAX_NAMED = 3  # of what was left aside, in a warning
@@ -101,12 +103,19 @@ def fetch_stock_list(
     Raises `SourceError`, and whatever `wait` raises in order to leave.
     """
     request = partial(source.symbols, market, adjust, kind)
-    listing: StockListing = _call_limited(request, limiter, calls, wait, cost)
+    counter = RequestCounter(source.source.name)
+    listing: StockListing = _call_limited(request, counter, limiter, calls, wait, cost=cost)
     return listing
 
 
 def _call_limited(
-    request: Callable[[], Any], limiter: NoLimit, calls: CallPool[Any], wait: Wait, cost: int = 1
+    request: Callable[[], Any],
+    counter: RequestCounter,
+    limiter: NoLimit,
+    calls: CallPool[Any],
+    wait: Wait,
+    *,
+    cost: int = 1,
 ) -> Any:
     """Makes one request through its source's limiter. Returns its response, or raises its `SourceError`."""
     while True:
@@ -125,6 +134,8 @@ def _call_limited(
         if not is_unsent:
             break
         limiter.cancel(permit)
+    outcomes.count(counter, call)
+    counter.store()
     if isinstance(call.error, Transient):
         limiter.record_failure(permit, call.error)
     elif isinstance(call.error, Permanent):
@@ -171,4 +182,5 @@ def call_now(
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
     cost = registry.traits(name, conf).cost(capability)
-    return _call_limited(request, limiter_for(name, conf, holder), calls, wait, cost)
+    limiter = limiter_for(name, conf, holder)
+    return _call_limited(request, RequestCounter(name), limiter, calls, wait, cost=cost)

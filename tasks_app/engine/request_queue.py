@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
-from tasks_app.engine import day_fetches, raw_answer_records
+from tasks_app.engine import day_fetches, outcomes, raw_answer_records
 from tasks_app.engine.adjustment_requests import AdjustmentRequests
 from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
@@ -23,8 +23,8 @@ from tasks_app.lifecycle import Claim, Lane
 from tasks_app.market import silent_days
 from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.reasons import sanitize_message
-from tasks_app.sources.base import Answer, Permanent, SourceError, SourceRefusal, Transient
-from tasks_app.throttle.limiter import CERTAIN_ERRORS, STOCK_ERRORS, Blocked, Permit
+from tasks_app.sources.base import Answer, Permanent, SourceError, Transient
+from tasks_app.throttle.limiter import Blocked, Permit
 
 PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
 
@@ -153,6 +153,7 @@ class RequestQueue:
         if call.missed:
             return []
         source.observe_latency(call.seconds)
+        outcomes.count(source.counter, call)
         of_bars = not source_call.content
         is_source_failure = source.record_outcome(source_call.permit, error, of_bars=of_bars)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well
@@ -161,7 +162,11 @@ class RequestQueue:
             source_call.record.error_code = error.code[:40]
         if source_call.day:
             self._complete_day(source_call, call.result, error, is_source_failure)
-        if error and len(source_call.items) > 1 and not (is_source_failure or concerns_source(error)):
+        if (
+            error
+            and len(source_call.items) > 1
+            and not (is_source_failure or outcomes.concerns_source(error))
+        ):
             for item in source_call.items:
                 item.batch_limit = len(source_call.items) // 2
                 self.add(item)
@@ -420,10 +425,3 @@ def batches_of(items: Iterable[StockRequest], most: int) -> list[list[StockReque
         while batch := list(islice(stocks, size)):
             batches.append(batch)
     return batches
-
-
-def concerns_source(error: SourceError) -> bool:
-    """Returns whether an error of a request of many stocks would be that of each of them, too."""
-    if isinstance(error, Transient):
-        return error.code not in STOCK_ERRORS
-    return isinstance(error, SourceRefusal | OutOfMemory) or error.code in CERTAIN_ERRORS

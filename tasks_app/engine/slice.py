@@ -47,6 +47,7 @@ logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
 BATCH = 20  # stocks claimed at once while claimed stocks need no request
 MIN_WAIT_SECONDS = 0.005
+COUNTS_SECONDS = 5.0  # after which it stores what became of its requests
 
 
 def run(task_id: str, number: int, generation: int) -> None:
@@ -102,6 +103,7 @@ class Slice:
     def __init__(self, lane: Lane) -> None:
         self.lane, self.conf = lane, settings.COLLECTOR
         self.heartbeat_at = time.monotonic() + self.conf.heartbeat
+        self.counts_stored_at = time.monotonic()
         # Slices end at different times: while one queues its successor, the others keep up the rate.
         self.ends_at = time.monotonic() + self.conf.slice_seconds * random.uniform(0.75, 1.0)  # noqa: S311
         self.claiming = Claiming.FOR_REQUESTS
@@ -125,6 +127,7 @@ class Slice:
             self.calls.abandon_all()
             if self.calls.abandoned or memory.is_scarce():
                 dispatch.retire_this_worker()
+            self._store_counts()
 
     def _load_task(self) -> None:
         self.task = selectors.get_task(self.lane.task_id)
@@ -200,6 +203,14 @@ class Slice:
         if time.monotonic() >= self.heartbeat_at:
             lifecycle.beat(self.lane)
             self.heartbeat_at = time.monotonic() + self.conf.heartbeat
+            if time.monotonic() >= self.counts_stored_at + COUNTS_SECONDS:
+                self._store_counts()
+
+    def _store_counts(self) -> None:
+        """Adds what became of the requests to the history of their sources."""
+        for source in self.router.sources:
+            source.counter.store()
+        self.counts_stored_at = time.monotonic()
 
     def _is_over(self) -> bool:
         if shutdown.is_requested():

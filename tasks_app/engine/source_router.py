@@ -36,6 +36,7 @@ from tasks_app.sources.base import (
     Transient,
     UnknownStock,
 )
+from tasks_app.throttle.history import RequestCounter
 from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class SourceState:
         self.source = CheckedSource(registry.get_source(name, conf), conf)
         self._spellings = stock_list.source_spellings(task.market, name)
         self.limiter = limiter_for(name, conf)
+        self.counter = RequestCounter(name)
         self.days = DayFetcher(task, name, self.source, conf)
         self.in_flight = 0
         self._cooldown_until = 0.0

@@ -86,6 +86,7 @@ BARS = "tasks_app.dailybar"
 _ACCESS = "who may sign in is decided by each installation"
 _QUEUE = "a job of another installation's queue would run twice, or never"
 _RUNNING = "it is the state of work that is going on, or of this installation"
+_ASKED = "it counts what this installation asked of its sources"
 _RAW = "raw answers are kept for a time only, and where they were collected"
 _NUMBERED = "it tells what this database stored when; another one numbers what it imports anew"
 NOT_EXPORTED = {  # by label: why
@@ -107,6 +108,8 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.executionslot": _RUNNING,
     "tasks_app.collectionlane": _RUNNING,
     "tasks_app.sourcegate": _RUNNING,
+    "tasks_app.sourceday": _ASKED,
+    "tasks_app.sourcerequests": _ASKED,
     "tasks_app.upload": "it refers to files that wait in a folder of this installation",
     "tasks_app.dataimport": _RUNNING,
     "tasks_app.rawcontent": _RAW,

@@ -16,7 +16,7 @@ from tasks_app.models.quotes import (
     SyntheticSource,
 )
 from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent, RecordedCall, RecordedStock
-from tasks_app.models.sources import SourceSetting
+from tasks_app.models.sources import SourceDay, SourceRequests, SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.transfers import DataImport, Export
@@ -54,7 +54,9 @@ __all__ = [
     "RowVersion",
     "Series",
     "SilentAnswer",
+    "SourceDay",
     "SourceGate",
+    "SourceRequests",
     "SourceSetting",
     "Stock",
     "StockImport",

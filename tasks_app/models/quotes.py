@@ -312,7 +312,8 @@ class SourceGate(models.Model):
     """One source's rate limit, daily cap and circuit breaker, shared by all workers and hosts.
 
     `next_at` is advanced while the row is locked, so the rate holds for any number of processes, and with it
-    `recent`, the permits of the last minute and hour: see `throttle.windows`. Consecutive
+    `recent`, the permits of the last minute and hour: see `throttle.windows`. `daily_cap` is the one that
+    counted for the last of the `requests_today` (0: none). Consecutive
     refusals open the breaker until `open_until`. Where no retry would help, they are counted only while they
     are the same, by `refusal_code`; the pause of a source that refuses every request `refuses_all`. A check
     holds a source with one session: see `throttle.holds`. All times are the database's.
@@ -322,6 +323,7 @@ class SourceGate(models.Model):
     next_at = models.DateTimeField(_("next request"), null=True)
     day = models.DateField(_("day"), null=True)
     requests_today = models.PositiveIntegerField(_("requests today"), default=0)
+    daily_cap = models.PositiveIntegerField(_("daily cap"), default=0, db_default=0)
     recent = models.JSONField(_("recent permits"), default=dict, db_default={}, editable=False)
     refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
     open_until = models.DateTimeField(_("paused until"), null=True)

@@ -1,4 +1,4 @@
-"""The settings of sources that were edited on a page."""
+"""What is stored of sources: settings that were edited on a page, and how their requests went by day."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -23,3 +23,63 @@ class SourceSetting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.name}"
+
+
+class SourceDay(models.Model):
+    """The permits that a source's limiter gave on a day that is over, and the daily cap then (0: none).
+
+    The day is one of the source's quotas. Today's permits are in `SourceGate`, from which the limiter moves
+    them when a new day begins.
+    """
+
+    source = models.CharField(_("source"), max_length=32)
+    day = models.DateField(_("day"))
+    permits = models.PositiveIntegerField(_("permits"))
+    cap = models.PositiveIntegerField(_("daily cap"))
+
+    class Meta:
+        verbose_name = _("day of a source")
+        verbose_name_plural = _("days of sources")
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["source", "day"], name="one_row_per_source_and_day")]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.day}"
+
+
+class SourceRequests(models.Model):
+    """How many of a source's requests of a day ended alike, in the same class of latency.
+
+    `kind` is what became of them and `code` the error's. `at_most` is the upper bound of the class in
+    milliseconds, `seconds` the sum of their latencies and `longest` the highest one. Rows are only added to.
+    """
+
+    class Kind(models.TextChoices):
+        """What became of a request. `REFUSED`: an error of the whole source; `FAILED`: any other."""
+
+        ANSWERED = "answered", _("answered")
+        EMPTY = "empty", _("empty answer")
+        REFUSED = "refused", _("refused")
+        FAILED = "failed", _("failed")
+
+    source = models.CharField(_("source"), max_length=32)
+    day = models.DateField(_("day"))
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind)
+    code = models.CharField(_("code"), max_length=40, blank=True)
+    at_most = models.PositiveIntegerField(_("latency class in ms"))
+    requests = models.PositiveIntegerField(_("requests"))
+    seconds = models.FloatField(_("seconds"))
+    longest = models.FloatField(_("longest"))
+
+    class Meta:
+        verbose_name = _("requests of a source")
+        verbose_name_plural = _("requests of sources")
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "day", "kind", "code", "at_most"], name="one_row_per_way_of_ending"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.day} {self.kind} {self.code}"

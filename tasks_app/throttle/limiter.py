@@ -26,7 +26,7 @@ from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Permanent, SourceError, SourceRefusal, Transient
 from tasks_app.sources.shared_process.handle import NO_TURN
-from tasks_app.throttle import status
+from tasks_app.throttle import history, status
 from tasks_app.throttle.windows import Permits, Window, spare_seconds, step_seconds, windows_of
 
 JITTER = 0.005
@@ -233,7 +233,10 @@ class SourceLimiter(NoLimit):
             times.append(begin)
             next_at, used = begin + self.step, used + cost
         if times:
-            self.row.update(next_at=next_at, day=today, requests_today=used, recent=recent)
+            if row.day and row.day != today:
+                history.keep_day(row)
+            counted = {"day": today, "requests_today": used, "daily_cap": self.limits.daily}
+            self.row.update(next_at=next_at, recent=recent, **counted)
         return times
 
     def _lock(self) -> Any:

@@ -23,6 +23,7 @@ from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
 from tasks_app.quotes import sealed_days
+from tasks_app.throttle import history
 from tasks_app.workers import cluster_status, plan_scheduler, shutdown
 from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState
@@ -168,6 +169,7 @@ def _prune() -> None:
         logger.info("a task that ended more than %d days ago was pruned", days)
     forgotten = versions.prune(settings.COLLECTOR.version_days)
     if not (deleted.total or forgotten or exports.prune(days) or dispatch.prune_failures()):
+        history.prune(settings.COLLECTOR.source_history_days)
         _next_prune = time.monotonic() + PRUNE_INTERVAL
 
 

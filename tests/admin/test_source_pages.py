@@ -8,6 +8,8 @@ from django.contrib.admin.models import LogEntry
 from tasks_app.lifecycle import source_settings
 from tasks_app.models import SourceSetting
 from tasks_app.source_settings import MASK, Setting
+from tasks_app.throttle.history import RequestCounter
+from tasks_app.throttle.limiter import limiter_for
 from tests.admin.helpers import messages_of, staff_client, text_of, url
 from tests.fakes.scripted_sources import First
 
@@ -91,3 +93,21 @@ def test_viewer_sees_the_settings_and_changes_none():
 
 def test_unusable_source_has_no_page(client):
     assert client.get(url("source", "mine")).status_code == 404
+
+
+def test_page_shows_the_last_days_and_todays_quota(client, settings):
+    assert "was not asked for anything in the last 30 days" in text_of(client.get(url("source", "first")))
+    settings.COLLECTOR = replace(settings.COLLECTOR, daily_caps=(("first", 5000),), no_throttle=False)
+    limiter_for("first", settings.COLLECTOR).reserve(12)
+    counter = RequestCounter("first")
+    for code in ("", "", "timeout"):
+        counter.count("failed" if code else "answered", 0.3, code)
+    counter.store()
+    response = client.get(url("source", "first"))
+    text = text_of(response)
+    assert "12 of 5,000 permits today; resets 00:00 Asia/Shanghai" in text
+    assert "timeout 1" in text
+    assert [(row["permits"], row["requests"], row["median"]) for row in response.context["newest"]] == [
+        ("12 of 5,000", "3", "≤ 300 ms")
+    ]
+    assert response.context["chart"].top == "3"

@@ -15,6 +15,7 @@ from tasks_app.engine.source_router import RECHECK_SECONDS
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
 from tasks_app.sources.base import take_permit
+from tasks_app.throttle import history
 from tasks_app.throttle.limiter import JITTER
 from tasks_app.throttle.windows import SPARE
 from tasks_app.workers import shutdown
@@ -315,3 +316,20 @@ def test_request_that_runs_out_of_memory_beside_others_is_tried_again_alone(conf
         ("succeeded", 1, 1, ""),
     ]
     assert First.calls[3:] == ["000001", "000002", "000003"]
+
+
+def test_how_requests_ended_is_stored(configure):
+    def script(request):
+        if request.code == "000003" and First.calls.count("000003") == 1:
+            return scripted_sources.throttled(request)
+        if request.code == "000002":
+            return scripted_sources.unknown_stock(request)
+        return [] if request.code == "000004" else [scripted_sources.make_bar()]
+
+    configure(rates=LIMITED, first=script, backoff=0.0)
+    make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 5)))
+    work()
+    (day,) = history.days_of("first", 1)
+    assert day.kinds == {"answered": 2, "empty": 1 + First.calls.count("000004"), "refused": 1, "failed": 0}
+    assert day.codes == {"unknown_stock": 1, "throttled": 1}
+    assert day.requests == len(First.calls) == day.permits

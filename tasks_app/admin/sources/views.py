@@ -19,6 +19,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_SOURCES
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.sources import history
 from tasks_app.admin.start.page import describe_limits
 from tasks_app.lifecycle import source_settings
 from tasks_app.lifecycle.source_settings import SettingStatus
@@ -53,7 +54,7 @@ def sources_view(request: HttpRequest) -> HttpResponse:
 
 
 def source_view(request: HttpRequest, name: str) -> HttpResponse:
-    """GET shows a source and its settings. POST with `action` store or remove changes one of them."""
+    """GET shows a source, its last days and its settings. POST stores or removes one of them (`action`)."""
     require_permission(request, VIEW_SOURCES)
     if name not in registry.available(settings.COLLECTOR):
         raise Http404
@@ -65,6 +66,7 @@ def source_view(request: HttpRequest, name: str) -> HttpResponse:
         "source": _describe(source_list.describe(name, settings.COLLECTOR)),
         "rows": [_setting_row(each) for each in source_settings.statuses(name)],
         "may_change": request.user.has_perm(CHANGE_SOURCES),
+        **history.context_of(name),
     }
     return _render(request, "source", name, context, [Breadcrumb(_("Sources"), reverse("admin:sources"))])
 

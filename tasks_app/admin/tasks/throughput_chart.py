@@ -41,8 +41,8 @@ def build_chart(buckets: list[Bucket]) -> Chart | None:
     for number, bucket in enumerate(buckets):
         left, width = number * step, max(step - GAP, step * 0.7)
         height, failed_height = (HEIGHT * count / top for count in (bucket.succeeded, bucket.failed))
-        succeeded.append(_bar(left, width, HEIGHT, height))
-        failed.append(_bar(left, width, HEIGHT - height, failed_height))
+        succeeded.append(bar(left, width, HEIGHT, height))
+        failed.append(bar(left, width, HEIGHT - height, failed_height))
     ends = buckets[0].at, buckets[-1].at + buckets[-1].width
     dated = timezone.localtime(ends[0]).date() != timezone.localtime(ends[1]).date()
     return Chart(
@@ -67,7 +67,7 @@ def round_up(count: int) -> int:
         size *= 10
 
 
-def _bar(left: float, width: float, bottom: float, height: float) -> str:
+def bar(left: float, width: float, bottom: float, height: float) -> str:
     """Returns a filled rectangle that stands on `bottom`, as a piece of a path."""
     if height <= 0:
         return ""
