@@ -163,6 +163,19 @@ START = _operation(
     request={JSON: serializers.StartBody},
     examples=[TWO_STOCKS],
 )
+ESTIMATE = _operation(
+    "estimate",
+    "What a collection would need, and when it would end",
+    [],
+    responses.EstimateAnswer,
+    INVALID | TOO_LARGE | NOT_JSON,
+    description="Takes the body of a start, starts nothing and asks no source. Figures are bounds, as their "
+    "names say: the lower ones count what is requested in any case, the upper ones all that may be needed; "
+    "retries, further pages and log-ins come on top. null is unknown, such as the number of stocks before "
+    "the source's list was read.",
+    request={JSON: serializers.StartBody},
+    examples=[TWO_STOCKS],
+)
 STATUS = _operation(
     "status", "One task", [TASK_ID, IF_NONE_MATCH, ETAG], responses.TaskAnswer, UNKNOWN | NOT_MODIFIED
 )

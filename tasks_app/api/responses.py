@@ -57,6 +57,34 @@ class StartedAnswer(OrderAnswer):
     total_stocks = _count("0 until a worker has fetched the stock list.")
 
 
+class QuotaAnswer(Answer):
+    window = s.ChoiceField(["minute", "hour", "day"])
+    most = _count("Permits in any such window; of a day as the source's vendor has it.")
+    used = _count("Of these, in the last minute or hour, or today.")
+    left = _count()
+    resets_at = s.DateTimeField(allow_null=True, help_text="When none is used any more; null: none is.")
+
+
+class EstimateAnswer(Answer):
+    source = s.CharField()  # type: ignore[assignment] # a field of its own
+    stocks = s.IntegerField(allow_null=True)
+    unknown_codes = _texts("Requested, but not listed in the market, and left out.")
+    requests_at_least = s.IntegerField(allow_null=True, help_text="That are made in any case.")
+    requests_at_most = s.IntegerField(allow_null=True, help_text="That may be needed, without retries.")
+    permits_at_least = s.IntegerField(allow_null=True, help_text="What these requests count in the quotas.")
+    permits_at_most = s.IntegerField(allow_null=True)
+    quotas = QuotaAnswer(many=True)
+    paused_until = s.DateTimeField(allow_null=True, help_text="Until when the source takes no request.")
+    fits_today = s.BooleanField(
+        allow_null=True, help_text="Whether the day's quota suffices; null: for the least only, or unknown."
+    )
+    earliest_end = s.DateTimeField(
+        allow_null=True, help_text="At full rate, if only the least is needed; null: no limit tells."
+    )
+    earliest_end_of_all = s.DateTimeField(allow_null=True, help_text="The same if all is needed.")
+    summary = s.CharField(help_text="The same in words.")
+
+
 class ShareAnswer(Answer):
     stocks = _count()
     bars = _count("New or corrected bars.")

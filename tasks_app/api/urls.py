@@ -48,6 +48,10 @@ adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
 days = DayViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
+    path(
+        "historical/estimate",
+        tasks({"post": "estimate"}, **_page(_("Estimate of a collection"), CanStart), example=ORDER),
+    ),
     path("status/<str:task_id>", tasks({"get": "status"}, **_page(_("Task")))),
     path("tasks", tasks({"get": "list"}, **_page(_("Tasks")))),
     path("tasks/<str:task_id>", tasks({"delete": "cancel"}, **_page(_("Cancel a task"), CanCancel))),

@@ -25,7 +25,7 @@ from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.market import codes
 from tasks_app.models import CollectionItem, CollectionTask, Stock
-from tasks_app.orders import order as orders
+from tasks_app.orders import forecasts, order as orders
 from tasks_app.orders.order import Order
 from tasks_app.quotes import coverage, summary
 from tasks_app.quotes.coverage import Coverage
@@ -49,6 +49,13 @@ class TaskViewSet(ViewSet):
         key = get_idempotency_key(request)
         task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
         return Response(payloads.task_started(task, unknown_fields(serializers.StartBody, request.data)))
+
+    @openapi.ESTIMATE
+    def estimate(self, request: Request) -> Response:
+        order = Order(**validated(serializers.StartBody, request.data))
+        orders.require_usable_source(order, settings.COLLECTOR)
+        order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
+        return Response(payloads.order_forecast(forecasts.forecast(order, settings.COLLECTOR)))
 
     @openapi.STATUS
     def status(self, request: Request, task_id: str) -> Response:

@@ -15,6 +15,7 @@ from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskStatus
+from tasks_app.orders.forecasts import Forecast, describe as describe_forecast
 from tasks_app.throttle import status as limiter_status
 
 # Keys that are the task's columns: those of the contract, then ours.
@@ -171,3 +172,32 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
 def plan_deleted(plan: CollectionPlan) -> dict[str, Any]:
     """Returns the response to the deletion of a plan."""
     return {"message": _("The plan “%(name)s” was deleted.") % {"name": plan.name}, "id": plan.pk}
+
+
+def order_forecast(forecast: Forecast) -> dict[str, Any]:
+    """Returns the forecast of an order that is not started."""
+    estimated, least, most = forecast.estimate, forecast.least, forecast.most
+    return {
+        "source": forecast.source,
+        "stocks": estimated.stocks,
+        "unknown_codes": list(estimated.unknown),
+        "requests_at_least": least.requests if least else None,
+        "requests_at_most": most.requests if most else None,
+        "permits_at_least": least.permits if least else None,
+        "permits_at_most": most.permits if most else None,
+        "quotas": [
+            {
+                "window": each.window,
+                "most": each.most,
+                "used": each.used,
+                "left": each.left,
+                "resets_at": each.resets_at,
+            }
+            for each in forecast.quotas
+        ],
+        "paused_until": forecast.budget.paused_until,
+        "fits_today": forecast.fits_today,
+        "earliest_end": forecast.earliest_end,
+        "earliest_end_of_all": forecast.earliest_end_of_all,
+        "summary": " ".join(describe_forecast(forecast)),
+    }

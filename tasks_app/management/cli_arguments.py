@@ -132,6 +132,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--test-mode", action="store_true", help="the first 5 stocks only")
     parser.add_argument(
+        "--dry-run", action="store_true", help="only say what it would need and when it would end"
+    )
+    parser.add_argument(
         "--full", action="store_true", help="only stocks whose whole listed life is not answered yet"
     )
     parser.add_argument("--force", action="store_true", help="request stored days again")

@@ -19,6 +19,7 @@ from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import TaskOutcome, TaskStatus
+from tasks_app.orders.forecasts import Forecast, describe
 from tasks_app.throttle import status as limiter_status
 
 COLOURS: dict[str, str] = {  # by outcome where there is one, else by status
@@ -84,6 +85,25 @@ def print_summary(task: CollectionTask, console: Console) -> None:
     for label, value in _summary_rows(task):
         table.add_row(label, Text(value) if isinstance(value, str) else value)
     console.print(table)
+
+
+def print_forecast(forecast: Forecast, console: Console) -> None:
+    """Prints what an order would need, and when it would end."""
+    unknown = _("known once the source's stock list is read")
+    least, most, stocks = forecast.least, forecast.most, forecast.estimate.stocks
+    rows = [(_("source"), forecast.source), (_("stocks"), unknown if stocks is None else f"{stocks:,}")]
+    if least and most:
+        bounds = _("at least %(least)s, at most %(most)s")
+        for name, low, high in (
+            (_("requests"), least.requests, most.requests),
+            (_("permits"), least.permits, most.permits),
+        ):
+            rows.append((name, bounds % {"least": f"{low:,}", "most": f"{high:,}"}))
+    for label, value in rows:
+        console.print(f"{label}: {value}", soft_wrap=True)
+    for sentence in describe(forecast):
+        console.print(sentence, soft_wrap=True)
+    console.print(_("Nothing was started."))
 
 
 def print_table(tasks: Collection[CollectionTask], console: Console) -> None:

@@ -30,7 +30,8 @@ class Estimate:
     is what the limits leave for the requests that are needed in any case, and `high` is unknown. `unknown`
     are codes left out. `adjustments` of the requests are for factors and corporate actions. If the source
     serves the days of the whole market, `by_day` requests bring them to all stocks instead (0: it does not).
-    An adjusted order whose source `has_no_factors` stores that source's own adjusted prices.
+    An adjusted order whose source `has_no_factors` stores that source's own adjusted prices. `needed` are the
+    requests that are made in any case.
     """
 
     stocks: int | None = None
@@ -43,6 +44,7 @@ class Estimate:
     adjustments: int = 0
     by_day: int = 0
     has_no_factors: bool = False
+    needed: int = 0
 
 
 def estimate(order: Order, conf: Conf) -> Estimate:
@@ -61,6 +63,7 @@ def estimate(order: Order, conf: Conf) -> Estimate:
         *(stocks, requests, low, high, len(paces), limits, unknown, adjustments),
         by_day=_requests_by_day(order, stocks or 0, conf),
         has_no_factors=bool(order.adjust) and not _offered_data(order, conf),
+        needed=needed,
     )
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db.models.functions import Now
+from django.utils import timezone
+
 from tasks_app.conf import Conf
-from tasks_app.db.functions import database_now
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
-from tasks_app.throttle.status import quota_day
+from tasks_app.throttle.status import quota_day, status_of_row
 from tasks_app.throttle.windows import windows_of
 
 
@@ -35,7 +37,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Budget:
-    """A source's limits, its quotas and until when it is paused (None: not), at the database's `now`."""
+    """A source's limits, its quotas and until when no request passes (None: now), at the database's `now`."""
 
     limits: Limits
     quotas: Sequence[Quota]
@@ -48,9 +50,10 @@ class Budget:
 
 
 def budget_of(source: str, conf: Conf) -> Budget:
-    """Returns what the source may be asked for now, in two queries. An unknown source has no limits."""
+    """Returns what the source may be asked for now, in one query. An unknown source has no limits."""
     limits = registry.limits(source, conf) if source in registry.available(conf) else Limits()
-    now, row = database_now(), SourceGate.objects.filter(pk=source).first()
+    row = None if limits.unlimited else SourceGate.objects.annotate(now=Now()).filter(pk=source).first()
+    now: datetime = row.now if row else timezone.now()
     quotas = []
     for window in windows_of(limits):
         permits = row.recent.get(window.name, []) if row else []
@@ -62,5 +65,4 @@ def budget_of(source: str, conf: Conf) -> Budget:
         midnight = datetime.combine(today + timedelta(days=1), time.min, zone)
         used = row.requests_today if row and row.day == today else 0
         quotas.append(Quota("day", limits.daily, used, midnight))
-    is_paused = bool(row and row.open_until and row.open_until > now and limits.breaker)
-    return Budget(limits, quotas, now, row.open_until if row and is_paused else None)
+    return Budget(limits, quotas, now, status_of_row(source, limits, row).paused_until)

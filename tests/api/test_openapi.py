@@ -34,6 +34,7 @@ EXAMPLES = os.environ.get("SOAK_EXAMPLES", "5")  # of each operation
 API = "/api/data-collection"
 OPERATIONS = {
     ("post", f"{API}/historical"): {400, 401, 403, 413, 415},
+    ("post", f"{API}/historical/estimate"): {400, 401, 403, 413, 415},
     ("get", f"{API}/status/{{task_id}}"): {304, 401, 404},
     ("get", f"{API}/tasks"): {400, 401},
     ("delete", f"{API}/tasks/{{task_id}}"): {400, 401, 403, 404},

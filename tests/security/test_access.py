@@ -179,6 +179,7 @@ RULES: dict[str, dict[str, int]] = {
     "api/": {"get": ANYBODY},
     "api/data-collection": {"get": ANYBODY},
     f"{DATA}historical": {"post": OPERATOR},
+    f"{DATA}historical/estimate": {"post": OPERATOR},
     f"{DATA}status/<str:task_id>": {"get": LOGIN},
     f"{DATA}tasks": {"get": LOGIN},
     f"{DATA}tasks/<str:task_id>": {"delete": OPERATOR},

@@ -21,7 +21,7 @@ from tasks_app.market import benchmarks
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.orders import code_lists, estimates
+from tasks_app.orders import code_lists, forecasts
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
@@ -64,12 +64,14 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
     if not form.is_valid():
         return {**context, "problems": [message for messages in form.errors.values() for message in messages]}
     try:
-        estimate = estimates.estimate(form.order, settings.COLLECTOR)
+        forecast = forecasts.forecast(form.order, settings.COLLECTOR)
     except errors.OrderError as error:
         return {**context, "problems": [str(error)]}
+    estimate = forecast.estimate
     return {
         **context,
         "estimate": estimate,
+        "forecast": forecasts.describe(forecast),
         "stocks": "" if estimate.stocks is None else formatting.number(estimate.stocks),
         "requests": "" if estimate.requests is None else formatting.number(estimate.requests),
         "adjustments": formatting.number(estimate.adjustments) if estimate.adjustments else "",

@@ -17,7 +17,7 @@ from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
-from tasks_app.orders import order as orders
+from tasks_app.orders import forecasts, order as orders
 from tasks_app.quotes import sealed_days
 
 ACTOR = Actor(Channel.COMMAND)
@@ -66,6 +66,10 @@ class Command(CollectorCommand):
     def start(self, options: dict[str, Any]) -> None:
         order = cli_arguments.build_order(options)
         orders.require_usable_source(order, settings.COLLECTOR)
+        if options["dry_run"]:
+            order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
+            self._report_forecast(forecasts.forecast(order, settings.COLLECTOR))
+            return
         self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
 
     def retry(self, options: dict[str, Any]) -> None:
@@ -117,6 +121,12 @@ class Command(CollectorCommand):
             self._print_json(payload)
         if watch:
             self._watch(task.pk)
+
+    def _report_forecast(self, forecast: forecasts.Forecast) -> None:
+        if self.json:
+            self._print_json(payloads.order_forecast(forecast))
+        else:
+            output.print_forecast(forecast, self.console)
 
     def _watch(self, task_id: UUID) -> None:
         """Follows the task, reports, and exits with `EXIT_CODES`. --json: progress on stderr."""
