@@ -68,18 +68,20 @@ def head(row: Row, address: str, *, is_board: bool) -> SafeString:
 def _describe(row: Row, cell: Cell, column: Column, words: dict[str, str]) -> str:
     name = row.label if row.key == "" or row.stocks > 1 else f"{row.key} {row.label}".strip()
     if cell.percent is None:
-        return f"{name}, {column.name}: {words[cell.outside]}"
+        return words["pair"] % {"name": f"{name}, {column.name}", "value": words[cell.outside]}
     params = {
         "bars": formatting.number(cell.bars),
         "expected": formatting.number(cell.expected),
     }
-    text = f"{name}, {column.name}: " + words["bars"] % params
-    reasons = [f"{words[kind]}: {formatting.number(days)}" for kind, days in cell.missing.items()]
-    return "; ".join([text, *reasons])
+    pairs = [(f"{name}, {column.name}", words["bars"] % params)]
+    pairs += [(words[kind], formatting.number(days)) for kind, days in cell.missing.items()]
+    return words["and"].join(words["pair"] % {"name": one, "value": value} for one, value in pairs)
 
 
 def _words(is_board: bool) -> dict[str, Any]:
     return {
+        "pair": _("%(name)s: %(value)s"),
+        "and": _("; "),
         "bars": _("%(bars)s of %(expected)s expected bars"),
         "before": _("not listed yet"),
         "after": _("no longer listed"),
