@@ -207,6 +207,8 @@ class Conf:
     by_day_from: int = number(50, 1, MILLION)
     cors_origins: tuple[str, ...] = parsed((), origins)
     language: str = parsed("en", language)
+    bulk_reads: int = number(2, 1, 1000)
+    bulk_read_seconds: float = number(600.0, 1, DAY)
     list_max_age: float = number(86_400.0, 0, YEAR)
     retention_days: int = number(0, 0, 36_500)  # a century: dates further back would not exist
     version_days: int = number(0, 0, 36_500)

@@ -10,6 +10,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from tasks_app.api import responses, serializers
+from tasks_app.api.bulk_query import BulkParameters
+from tasks_app.api.renderers import ArrowRenderer, ParquetRenderer
 from tasks_app.api.request_data import KEY, KEY_HEADER
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market.codes import SPELLING
@@ -84,6 +86,12 @@ TOO_LARGE = _problem(413, "Body too large", "The body is larger than 1000000 byt
 NOT_JSON = _problem(
     415, "Not JSON", 'Unsupported media type "text/plain" in request.', "unsupported_media_type"
 )
+TOO_MANY = _problem(
+    429,
+    "Too many bulk reads at once",
+    "Too many bulk reads at once. Try again in a few seconds.",
+    "too_many_bulk_reads",
+)
 NOT_RUNNING = _problem(400, "Not running", f"The task {ID} is not running.", "task_not_running")
 RUNNING = _problem(
     400,
@@ -94,6 +102,10 @@ RUNNING = _problem(
 
 NOT_MODIFIED: Responses = {304: OpenApiResponse(description="Not changed since the client's version")}
 CSV: Responses = {(200, "text/csv"): OpenApiTypes.STR}
+
+BULK_FORMATS: Responses = CSV | {
+    (200, kind.media_type): OpenApiTypes.BINARY for kind in (ArrowRenderer, ParquetRenderer)
+}
 
 TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 MARKET = OpenApiParameter("market", str, OpenApiParameter.PATH, enum=ALL_MARKETS)
@@ -106,6 +118,12 @@ FORMAT = OpenApiParameter(
     enum=["json", "csv"],
     description=f"csv: streams up to {MAX_ROWS:,} rows, or one page where limit or cursor is given.",
 )
+BULK_FORMAT = OpenApiParameter(
+    "format",
+    enum=["json", "csv", "arrow", "parquet"],
+    description="Default: by the Accept header, else json.",
+)
+BULK_ETAG = _header("ETag", "Version of the stored content.", response=[200, 304])
 NEXT_PAGE = _header("Link", 'Next page, `<…>; rel="next"`; absent on the last page.', response=[200])
 ETAG = _header(
     "ETag", "Version of the response, for clients with a token that ask for JSON.", response=[200, 304]
@@ -268,6 +286,30 @@ DAY = _operation(
     "revision grows with each sealing after a change. Does not wait: ask again, or follow the changes, of "
     "which one has the kind `sealed`.",
     tag="quotes",
+)
+_BULK_DESCRIPTION = (
+    "A stream in the order of code and day, of any length; also as Arrow, Parquet and CSV. A broken stream "
+    "is cut off visibly, and continued by `cursor`. Prices are float64 in the market's currency, volume is "
+    "in shares, codes are text. The limits and the ST flag are only those that the source told."
+)
+BULK = _operation(
+    "bulk_bars",
+    "The bars of many stocks",
+    [BulkParameters, BULK_FORMAT, IF_NONE_MATCH, BULK_ETAG],
+    responses.BulkBarAnswer(many=True),
+    BULK_FORMATS | NOT_MODIFIED | INVALID | TOO_MANY,
+    description=_BULK_DESCRIPTION,
+    tag="quotes",
+)
+BULK_POST = _operation(
+    "bulk_bars_query",
+    "The bars of many stocks, with the parameters as a body: for lists of codes that no address can hold",
+    [BULK_FORMAT],
+    responses.BulkBarAnswer(many=True),
+    BULK_FORMATS | INVALID | TOO_MANY | TOO_LARGE | NOT_JSON,
+    description=_BULK_DESCRIPTION,
+    tag="quotes",
+    request={JSON: BulkParameters},
 )
 FACTORS = _operation(
     "factors",

@@ -56,6 +56,11 @@ class CanRunPlan(HasAppPermission):
     message = _("You lack the permission to run a plan.")
 
 
+class CanReadInBulk(HasAppPermission):
+    permission = "tasks_app.bulk_read"
+    message = _("You lack the permission to read bars in bulk.")
+
+
 class PerMethod(BasePermission):
     """Admits users with every permission of the request's method; other methods need none."""
 

@@ -35,6 +35,18 @@ class CSVRenderer(BaseRenderer):
     format = "csv"
 
 
+class ArrowRenderer(BaseRenderer):
+    """An Arrow IPC stream. Like all that follow, it takes part in content negotiation only."""
+
+    media_type = "application/vnd.apache.arrow.stream"
+    format = "arrow"
+
+
+class ParquetRenderer(BaseRenderer):
+    media_type = "application/vnd.apache.parquet"
+    format = "parquet"
+
+
 class ApiContentNegotiation(DefaultContentNegotiation):
     """REST framework's, with two differences.
 

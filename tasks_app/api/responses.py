@@ -353,6 +353,34 @@ class BarAnswer(Answer):
     factors_at = s.DateTimeField(allow_null=True, help_text="When it sent them.")
 
 
+class BulkBarAnswer(Answer):
+    """A bar with the columns that were asked for."""
+
+    code = s.CharField(required=False)
+    day = s.DateField(required=False)
+    open = s.FloatField(required=False)
+    high = s.FloatField(required=False)
+    low = s.FloatField(required=False)
+    close = s.FloatField(required=False)
+    prev_close = s.FloatField(required=False, allow_null=True)
+    volume = s.IntegerField(required=False, help_text="Shares.")
+    amount = s.FloatField(required=False, allow_null=True)
+    amplitude = s.FloatField(required=False, allow_null=True, help_text="Percent.")
+    change = s.FloatField(required=False, allow_null=True)
+    change_pct = s.FloatField(required=False, allow_null=True, help_text="Percent.")
+    turnover = s.FloatField(required=False, allow_null=True, help_text="Percent.")
+    is_st = s.BooleanField(required=False, allow_null=True, help_text="Only what the source told.")
+    limit_up = s.FloatField(required=False, allow_null=True, help_text="Only what the source told.")
+    limit_down = s.FloatField(required=False, allow_null=True, help_text="Only what the source told.")
+    source = s.CharField(required=False)  # type: ignore[assignment]
+    collected_at = s.DateTimeField(required=False)
+    stored_code = s.CharField(required=False, help_text="Another one than `code` from before it changed.")
+    adjust = s.ChoiceField(Adjust.choices, required=False, allow_blank=True)
+    basis = s.ChoiceField(BASES, required=False)
+    factor_source = s.CharField(required=False, allow_null=True)
+    factors_at = s.DateTimeField(required=False, allow_null=True)
+
+
 class FactorAnswer(Answer):
     ex_day = s.DateField()
     hfq = s.CharField(help_text="Times an unadjusted price from this day on: the backward-adjusted price.")

@@ -8,8 +8,16 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
+from tasks_app.api.bulk import BulkViewSet
 from tasks_app.api.days import DayViewSet
-from tasks_app.api.permissions import CanCancel, CanRetry, CanRunPlan, CanStart, PlanPermissions
+from tasks_app.api.permissions import (
+    CanCancel,
+    CanReadInBulk,
+    CanRetry,
+    CanRunPlan,
+    CanStart,
+    PlanPermissions,
+)
 from tasks_app.api.plans import PlanViewSet
 from tasks_app.api.quotes import AdjustmentViewSet, ChangeViewSet, QuoteViewSet
 from tasks_app.api.records import RecordViewSet
@@ -45,7 +53,7 @@ PLAN = """{
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 records, plans = RecordViewSet.as_view, PlanViewSet.as_view
 adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
-days = DayViewSet.as_view
+days, bulk = DayViewSet.as_view, BulkViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
     path(
@@ -80,6 +88,7 @@ data_collection = [
     path("plan-events", plans({"get": "events"}, **_page(_("Events of plans")))),
     path("days/<market:market>", days({"get": "days"}, **_page(_("Days of a market")))),
     path("days/<market:market>/<str:day>", days({"get": "day"}, **_page(_("Day of a market")))),
+    path("bars", bulk({"get": "bars", "post": "query"}, **_page(_("Bars in bulk"), CanReadInBulk))),
     path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
     path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(

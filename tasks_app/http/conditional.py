@@ -8,10 +8,13 @@ The response is built only where the client lacks it, so the version should cost
 
 from collections.abc import Callable
 from hashlib import blake2b
+from typing import TypeVar
 
-from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import HttpRequest, HttpResponseNotModified
+from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 
+R = TypeVar("R", bound=HttpResponseBase)
 CACHE_CONTROL = "private, no-cache"  # kept by the client alone, and revalidated at each use
 
 
@@ -25,7 +28,9 @@ def etag_for(version: str | bytes) -> str:
     return f'W/"{blake2b(data, digest_size=12).hexdigest()}"'
 
 
-def conditional_response(request: HttpRequest, etag: str, build: Callable[[], HttpResponse]) -> HttpResponse:
+def conditional_response(
+    request: HttpRequest, etag: str, build: Callable[[], R]
+) -> R | HttpResponseNotModified:
     """Returns `build()`, or a 304 without a body where `If-None-Match` names `etag`; each with its ETag.
 
     `If-None-Match` may list several ETags, weak or strong, or be `*`. HEAD gets what GET gets: the server
@@ -34,7 +39,7 @@ def conditional_response(request: HttpRequest, etag: str, build: Callable[[], Ht
     """
     header = request.META.get("HTTP_IF_NONE_MATCH", "")
     if header and request.method in ("GET", "HEAD") and _names(header, etag):
-        response: HttpResponse = HttpResponseNotModified()
+        response: R | HttpResponseNotModified = HttpResponseNotModified()
     else:
         response = build()
     response["ETag"], response["Cache-Control"] = etag, CACHE_CONTROL

@@ -1,6 +1,6 @@
 """Changes of codes: under which code a security was traded before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -46,6 +46,32 @@ def predecessors(market: str, code: str, moment: Moment | None = None) -> list[P
 
 def _change_to(market: str, code: str) -> CodeChange | None:
     return CodeChange.objects.filter(market=market, new_code=code).first()
+
+
+def changes_of(market: str) -> list[CodePair]:
+    """Returns all changes of a market."""
+    rows = CodeChange.objects.filter(market=market).values_list("old_code", "new_code", "changed_on")
+    return [CodePair(*row) for row in rows]
+
+
+def moved_days(changes: Iterable[CodePair]) -> dict[str, date]:
+    """Returns, of each code that became another, the first day that is not read under a later code instead.
+
+    The days before are those that `predecessors` gives to the later codes. Codes in a circle, which was told
+    wrongly, keep their days.
+    """
+    by_old = {change.old: change for change in changes}
+    moved = {}
+    for old in by_old:
+        seen, code, until = {old}, old, date.max
+        while change := by_old.get(code):
+            code, until = change.new, min(until, change.on)
+            if code in seen:
+                break
+            seen.add(code)
+        else:
+            moved[old] = until
+    return moved
 
 
 def successor(market: str, code: str) -> CodeChange | None:

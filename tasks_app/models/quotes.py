@@ -94,6 +94,7 @@ class DailyBar(models.Model):
     class Meta:
         verbose_name = _("daily bar")
         verbose_name_plural = _("daily bars")
+        permissions = [("bulk_read", _("Can read bars in bulk"))]
         constraints = [
             models.UniqueConstraint(fields=["market", "symbol", "adjust", "day"], name="one_bar_per_day"),
             models.CheckConstraint(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from tasks_app.history.versions import Moment, known_bars, known_rows
 from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, Series
@@ -27,6 +27,7 @@ PLACES, SHARES = Decimal("0.000001"), Decimal(1)
 EXACT = Context(prec=80)  # digits; the products of a double's and a factor's have at most 60
 STORED, COMPUTED = "stored", "computed"
 BASES = (STORED, COMPUTED)
+_Row = TypeVar("_Row", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,15 @@ class Basis:
 class StockPrices:
     """What can be read of one stock: its stored series, and what its sources told of adjustments.
 
-    With a moment, as it was known then: the stock's bars are then read from it, and once.
+    With a moment, as it was known then: the stock's bars are then read from it, and once. `load_prices` fills
+    it for many stocks at once.
     """
 
     def __init__(self, market: str, code: str, moment: Moment | None = None) -> None:
         self.key = {"market": market, "symbol": code}
         self.market, self.code, self.moment = market, code, moment
         self._known: dict[str, list[dict[str, Any]]] = {}
+        self._loaded: dict[type[Model], list[Any]] = {}
 
     @cached_property
     def series(self) -> dict[str, Series]:
@@ -130,10 +133,15 @@ class StockPrices:
         is_longer = unadjusted and other and not _spans(unadjusted, other)
         return stored if computed is None or is_longer else computed
 
+    def _rows(self, model: type[_Row]) -> Iterable[_Row]:
+        if model in self._loaded:
+            return self._loaded[model]
+        return known_rows(model, self.moment, self.market, self.code)
+
     @cached_property
     def _tables(self) -> list[AdjustmentTable]:
         """The tables, those that were sent last first."""
-        rows = known_rows(AdjustmentTable, self.moment, self.market, self.code)
+        rows = self._rows(AdjustmentTable)
         return sorted(rows, key=lambda row: (-row.fetched_at.timestamp(), row.source))
 
     @cached_property
@@ -157,21 +165,21 @@ class StockPrices:
         ]
         if not tables:
             return None
-        own = self._newest_source
+        own = self._newest_source if len(tables) > 1 else None
         table = min(tables, key=lambda one: (one.lacks is not None, one.source != own))  # stable
         factors = self._splits(table) if adjust == Adjust.SPLIT else self._factors(table, adjust)
         return Basis(adjust, COMPUTED, table.source, table.fetched_at, table.lacks, factors)
 
     def _factors(self, table: AdjustmentTable, adjust: str) -> Multipliers:
         """Returns the multipliers of qfq or hfq, by the ex days up to today."""
-        known = known_rows(AdjustmentFactor, self.moment, self.market, self.code)
+        known = self._rows(AdjustmentFactor)
         rows = [row for row in known if row.source == table.source and row.ex_day <= self.today]
         return _multipliers(sorted(rows, key=lambda row: row.ex_day), adjust)
 
     def _splits(self, table: AdjustmentTable) -> Multipliers:
         """Returns the multipliers of split-adjusted prices: a day's is divided by all later splits."""
         shares: dict[date, Decimal] = {}
-        for row in known_rows(CorporateAction, self.moment, self.market, self.code):
+        for row in self._rows(CorporateAction):
             is_split = row.source == table.source and row.kind == ActionKind.SPLIT and row.ratio
             if is_split and row.ex_day is not None and row.ex_day <= self.today:
                 shares[row.ex_day] = shares.get(row.ex_day, Decimal(1)) + Decimal(row.ratio)
@@ -179,6 +187,24 @@ class StockPrices:
         for day in reversed(days):
             values.append(EXACT.divide(values[-1], shares[day]))
         return Multipliers(days, values[::-1], with_volume=True)
+
+
+def load_prices(market: str, codes: Sequence[str], adjust: str) -> dict[str, StockPrices]:
+    """Returns what can be read of each code in this adjustment, in four queries for all."""
+    found = {code: StockPrices(market, code) for code in codes}
+    series: dict[str, dict[str, Series]] = {code: {} for code in codes}
+    stored = Series.objects.filter(market=market, symbol__in=codes, bars__gt=0)
+    for row in stored.defer("covered", "absences"):
+        series[row.symbol][row.adjust] = row
+    for code, prices in found.items():
+        vars(prices)["series"] = series[code]  # as cached_property does
+    told = CorporateAction if adjust == Adjust.SPLIT else AdjustmentFactor
+    for model in (AdjustmentTable, told) if adjust else ():
+        for prices in found.values():
+            prices._loaded[model] = []
+        for one in model.objects.filter(market=market, symbol__in=codes).order_by("pk"):
+            found[one.symbol]._loaded[model].append(one)
+    return found
 
 
 def basis_bars(market: str, code: str, basis: Basis, *, joined: bool = True) -> QuerySet[DailyBar]:
@@ -219,14 +245,19 @@ def _multipliers(rows: Iterable[AdjustmentFactor], adjust: str) -> Multipliers:
 
 def _adjusted(row: dict[str, Any], factors: Multipliers) -> dict[str, Any]:
     multiplier = factors.on(row["day"])
-    values: dict[str, Any] = {name: _times(row[name], multiplier) for name in PRICES if name in row}
+    values: dict[str, Any] = {name: adjusted_price(row[name], multiplier) for name in PRICES if name in row}
     if factors.with_volume and "volume" in row:
-        shares = EXACT.divide(Decimal(row["volume"]), multiplier)
-        values["volume"] = int(shares.quantize(SHARES, ROUND_HALF_UP, EXACT))
+        values["volume"] = adjusted_shares(row["volume"], multiplier)
     return values
 
 
-def _times(value: float | None, multiplier: Decimal) -> float | None:
+def adjusted_shares(volume: int, multiplier: Decimal) -> int:
+    """Returns a number of shares, divided by a multiplier and rounded half up."""
+    shares = EXACT.divide(Decimal(volume), multiplier)
+    return int(shares.quantize(SHARES, ROUND_HALF_UP, EXACT))
+
+
+def adjusted_price(value: float | None, multiplier: Decimal) -> float | None:
     """Returns the product of a price, as its shortest decimal, and a multiplier."""
     if value is None:
         return None

@@ -52,6 +52,8 @@ OPERATIONS = {
     ("post", f"{API}/plans"): {400, 401, 403, 413, 415},
     ("get", f"{API}/plans/{{plan_id}}"): {401, 404},
     ("get", f"{API}/changes"): {400, 401, 410},
+    ("get", f"{API}/bars"): {304, 400, 401, 403, 429},
+    ("post", f"{API}/bars"): {400, 401, 403, 413, 415, 429},
     ("patch", f"{API}/plans/{{plan_id}}"): {400, 401, 403, 404, 413, 415},
     ("delete", f"{API}/plans/{{plan_id}}"): {401, 403, 404},
     ("post", f"{API}/plans/{{plan_id}}/run"): {400, 401, 403, 404},

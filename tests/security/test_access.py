@@ -170,7 +170,7 @@ def test_admin_search_hides_forbidden_tables(kind):
 # ---------------------------------------------------------------- the rest
 
 DATA, ID = "api/data-collection/", "00000000-0000-4000-8000-000000000000"
-ANYBODY, LOGIN, OPERATOR, PLANNER = 0, 1, 2, 3
+ANYBODY, LOGIN, READER, OPERATOR, PLANNER = range(5)
 RULES: dict[str, dict[str, int]] = {
     "": {"get": ANYBODY, "post": ANYBODY},  # redirects to the admin
     "i18n/setlang/": {"get": ANYBODY, "post": ANYBODY},
@@ -194,6 +194,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}events": {"get": LOGIN},
     f"{DATA}calendar": {"get": LOGIN},
     f"{DATA}changes": {"get": LOGIN},
+    f"{DATA}bars": {"get": READER, "post": READER},
     f"{DATA}plans": {"get": LOGIN, "post": PLANNER},
     f"{DATA}plans/<str:plan_id>": {"get": LOGIN, "patch": PLANNER, "delete": PLANNER},
     f"{DATA}plans/<str:plan_id>/run": {"post": PLANNER},
@@ -210,7 +211,7 @@ RULES: dict[str, dict[str, int]] = {
     "api/auth/logout/": {"post": ANYBODY},
     r"^api(?:/[\s\S]*)?$": {},
 }
-RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": LOGIN, "operator": OPERATOR, "superuser": PLANNER}
+RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": READER, "operator": OPERATOR, "superuser": PLANNER}
 
 
 def path_of(route: str) -> str:

@@ -11,6 +11,7 @@ from tests.factories import make_ended, make_plan, make_user
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
 VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export")]
+VIEWS += ["bulk_read"]
 VERBS = ["start_task", "cancel_task", "retry_task", "export_data"]
 USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
 

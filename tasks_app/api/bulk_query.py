@@ -1,0 +1,147 @@
+"""The parameters of a bulk read, from a query string or a JSON body."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers as s
+from rest_framework.exceptions import ValidationError
+
+from tasks_app.api.serializers import (
+    InputSerializer,
+    MarketField,
+    StrictBooleanField,
+    StrictDateField,
+    StrictIntegerField,
+    unknown_fields,
+    validated,
+)
+from tasks_app.errors import OrderError
+from tasks_app.market import codes
+from tasks_app.models.quotes import Adjust
+from tasks_app.quotes.adjusted_prices import BASES
+from tasks_app.quotes.bulk_read.query import COLUMNS, COMPRESSIONS, DEFAULT_COLUMNS, BulkQuery
+
+MAX_TEXTS = 100_000
+LISTS = ("codes", "columns")  # in a query string: repeated, or separated by commas
+MAX_LIMIT = 1_000_000_000
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string"}, "maxItems": MAX_TEXTS})
+class TextsField(s.Field[Any, Any, Any, Any]):
+    """A list of strings."""
+
+    default_error_messages = {
+        "not_texts": _('Give a list of strings, such as ["600519"].'),
+        "too_many": _("At most %(limit)d of them.") % {"limit": MAX_TEXTS},
+    }
+
+    def to_internal_value(self, data: Any) -> tuple[str, ...]:
+        if not isinstance(data, list) or not all(isinstance(text, str) for text in data):
+            self.fail("not_texts")
+        if len(data) > MAX_TEXTS:
+            self.fail("too_many")
+        return tuple(dict.fromkeys(text.strip() for text in data))
+
+
+class BulkParameters(InputSerializer):
+    market = MarketField()
+    codes = TextsField(required=False, help_text="In any spelling. Default: all stocks with bars.")
+    start = StrictDateField(required=False, help_text="First day, YYYY-MM-DD.")
+    end = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD.")
+    adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
+    basis = s.ChoiceField(
+        BASES,
+        default="",
+        help_text="stored: as a source sent it; computed: from unadjusted bars and adjustment factors. "
+        "Default: as for the bars of one stock.",
+    )
+    joined = StrictBooleanField(
+        default=True, help_text="With the unadjusted bars from before a stock's code changed."
+    )
+    columns = TextsField(
+        required=False, help_text=f"Some of {', '.join(COLUMNS)}. Default: {', '.join(DEFAULT_COLUMNS)}."
+    )
+    cursor = s.CharField(
+        required=False,
+        max_length=40,
+        help_text="Code and day of the last bar that the client has, as 600519,2024-06-28: the read "
+        "continues behind it.",
+    )
+    limit = StrictIntegerField(
+        required=False, min_value=1, max_value=MAX_LIMIT, help_text="Rows at most. Default: all."
+    )
+    compression = s.ChoiceField(
+        COMPRESSIONS, default="", help_text="Of Arrow's buffers (default lz4) and Parquet's pages (zstd)."
+    )
+
+
+def from_query_string(parameters: QueryDict) -> dict[str, Any]:
+    """Returns the parameters as a body would have them."""
+    data: dict[str, Any] = parameters.dict()
+    data.pop("format", None)  # heeded by content negotiation
+    for name in filter(data.__contains__, LISTS):
+        data[name] = [text for text in ",".join(parameters.getlist(name)).split(",") if text.strip()]
+    return data
+
+
+def bulk_query(data: Mapping[str, Any]) -> BulkQuery:
+    """Returns the query that a body asks for. Raises `ValidationError`, also for names that are not known.
+
+    A name that is not known would otherwise read more than was meant: a whole market instead of one stock.
+    """
+    if unknown := unknown_fields(BulkParameters, data):
+        known = ", ".join(BulkParameters().fields)
+        sentence = _("There is no such parameter. Known ones: %(known)s.") % {"known": known}
+        raise ValidationError({name: [sentence] for name in unknown})
+    values = validated(BulkParameters, data)
+    market, named = values["market"], values.pop("codes", None)
+    if "start" in values and "end" in values and values["end"] < values["start"]:
+        place = {"start": values["start"], "end": values["end"]}
+        raise ValidationError({"end": [_("end %(end)s is before start %(start)s.") % place]})
+    values["columns"] = _columns(values.pop("columns", None) or DEFAULT_COLUMNS)
+    values["after"] = _position(market, values.pop("cursor", ""))
+    return BulkQuery(**values, codes=None if named is None else _codes(market, named))
+
+
+def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name[:40] for name in names if name not in COLUMNS]
+    if unknown:
+        values = {"unknown": codes.name_codes(unknown), "known": ", ".join(COLUMNS)}
+        raise ValidationError(
+            {"columns": [_("There are no such columns: %(unknown)s. Known ones: %(known)s.") % values]}
+        )
+    return names
+
+
+def _codes(market: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the codes under which the stocks are stored. Raises `ValidationError` if one is unknown."""
+    if not texts:
+        raise ValidationError({"codes": [_("Name a stock, or leave the parameter out for all.")]})
+    found = codes.find_all_stored(market, texts)
+    if unknown := [text for text in texts if text not in found]:
+        try:
+            codes.read_codes(market, unknown)
+        except OrderError as error:
+            raise ValidationError({"codes": [str(error)]}) from error
+        named = codes.count_codes([text[:24] for text in unknown])
+        sentence = _("There are no such stocks in the market %(market)s: %(codes)s.")
+        raise ValidationError({"codes": [sentence % {"market": market, "codes": named}]})
+    return tuple(sorted(set(found.values())))
+
+
+def _position(market: str, cursor: str) -> tuple[str, date] | None:
+    if not cursor:
+        return None
+    found = re.fullmatch(rf"({codes.SPELLING}),(\d{{4}}-\d\d-\d\d)", cursor, re.ASCII)
+    try:
+        if not found:
+            raise ValueError
+        return codes.canonical_or_same(market, found[1]), date.fromisoformat(found[2])
+    except ValueError:
+        message = _("Give the code and the day of the last bar that you have, as 600519,2024-06-28.")
+        raise ValidationError({"cursor": [message]}) from None

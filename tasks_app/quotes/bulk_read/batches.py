@@ -1,0 +1,126 @@
+"""`record_batches`: the bars of a bulk read as Arrow record batches."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+
+from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.quotes.bulk_read.arrow_arrays import from_numpy, from_texts
+from tasks_app.quotes.bulk_read.computed_prices import adjust_bars
+from tasks_app.quotes.bulk_read.parts import Part, find_parts
+from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, STORED_COLUMNS, BulkQuery
+from tasks_app.quotes.bulk_read.stored_bars import NO_FLAG, ROWS, Bars, read_bars, read_joined
+
+TIME = pa.timestamp("us", tz="UTC")
+TYPES: dict[str, pa.DataType] = {
+    **dict.fromkeys(("code", "stored_code", "adjust", "basis", "factor_source", "source"), pa.string()),
+    **dict.fromkeys(FLOATS, pa.float64()),
+    **dict.fromkeys(("factors_at", "collected_at"), TIME),
+    "day": pa.date32(),
+    "volume": pa.int64(),
+    "is_st": pa.bool_(),
+}
+UNITS = {
+    **dict.fromkeys(("amplitude", "change_pct", "turnover"), "percent"),
+    "volume": "shares",
+}
+PART_TEXTS = {
+    "code": lambda part: part.code,
+    "stored_code": lambda part: part.code,
+    "adjust": lambda part: part.basis.adjust,
+    "basis": lambda part: part.basis.kind,
+    "factor_source": lambda part: part.basis.source,
+}
+
+
+def schema_of(query: BulkQuery, extra: Mapping[str, str] | None = None) -> pa.Schema:
+    """Returns the schema of the query's batches, with what its columns mean as metadata."""
+    fields = [
+        pa.field(name, TYPES[name], metadata={"unit": UNITS[name]} if name in UNITS else None)
+        for name in query.columns
+    ]
+    return pa.schema(fields, metadata={**metadata(query), **(extra or {})})
+
+
+def metadata(query: BulkQuery) -> dict[str, str]:
+    """Returns what every answer says of itself."""
+    return {
+        "market": query.market,
+        "adjust": query.adjust,
+        "time_zone": MARKET_TIME_ZONES[query.market],
+        "prices": "float64, in the currency of the market",
+        "order": "code, day",
+        "not_computed": "is_st, limit_up, limit_down: only what the source told",
+    }
+
+
+def record_batches(query: BulkQuery) -> Generator[pa.RecordBatch, None, None]:
+    """Yields the bars of the query in the order of code and day, about `ROWS` in a batch.
+
+    Columns are those of the query, prices float64 as stored, codes text. Memory does not grow with the number
+    of bars. Each statement sees the database as of its beginning: inside `snapshot()`, all see one moment.
+    One that is not read to its end must be closed: its statement is still under way.
+    """
+    left, batch_schema = query.limit, schema_of(query)
+    with closing(_read(query)) as found:
+        for bars, parts in found:
+            some = bars if left is None else bars.head(left)
+            left = None if left is None else left - len(some)
+            if len(some):
+                yield _to_batch(some, parts, batch_schema)
+            if left == 0:
+                return
+
+
+def _read(query: BulkQuery) -> Generator[tuple[Bars, Sequence[Part]], None, None]:
+    columns = ["day", *(name for name in STORED_COLUMNS if name != "day" and name in query.columns)]
+    for parts in find_parts(query):
+        for (is_joined, adjust), run in groupby(parts, lambda one: (one.is_joined, one.basis.read_adjust)):
+            for some in _groups(list(run), query.limit):
+                factors = [part.basis.factors for part in some]
+                if is_joined:
+                    yield read_joined(query.market, 0, some[0], columns), some
+                    continue
+                with closing(read_bars(query.market, adjust, some, columns)) as found:
+                    for bars in found:
+                        yield adjust_bars(bars, factors), some
+
+
+def _groups(parts: Sequence[Part], limit: int | None) -> Iterator[Sequence[Part]]:
+    """Yields the parts in lists of which each is read by one statement: only as many as are wanted."""
+    most = max(limit, ROWS) if limit is not None else None
+    group: list[Part] = []
+    for part in parts:
+        if group and (part.is_joined or (most is not None and sum(one.bars for one in group) >= most)):
+            yield group
+            group = []
+        group.append(part)
+    if group:
+        yield group
+
+
+def _to_batch(bars: Bars, parts: Sequence[Part], batch_schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [_to_arrow(field, bars, parts) for field in batch_schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=batch_schema)
+
+
+def _to_arrow(field: pa.Field, bars: Bars, parts: Sequence[Part]) -> pa.Array:
+    name, values = field.name, bars.columns.get(field.name)
+    if name == "factors_at":
+        times = np.array([_naive(part.basis.fetched_at) for part in parts], "M8[us]")[bars.part]
+        return from_numpy(times.astype("i8"), field.type, ~np.isnat(times))
+    if values is None:
+        return from_texts(map(PART_TEXTS[name], parts)).take(from_numpy(bars.part, pa.int32()))
+    if values.dtype == object:
+        return from_texts(values)
+    if name == "is_st":
+        return from_numpy(values == 1, field.type, values != NO_FLAG)
+    return from_numpy(values, field.type, ~np.isnan(values) if name in NULLABLE_FLOATS else None)
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return moment and moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,413 @@
+"""The bars of many stocks: formats, parameters, ETags, limits; they are those of the single reads."""
+
+import asyncio
+import csv
+import gzip
+import io
+import json
+from contextlib import closing
+from datetime import date
+from decimal import Decimal
+from threading import BoundedSemaphore
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from django.db import DatabaseError
+
+from tasks_app.api import bulk_stream
+from tasks_app.models import CodeAlias, CodeChange, Series
+from tasks_app.quotes import adjustment_data
+from tasks_app.quotes.bulk_read import batches, stored_bars
+from tasks_app.quotes.bulk_read.query import COLUMNS
+from tasks_app.quotes.series import bars_of
+from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
+from tests.api.factories import BASE, client_of, make_bars, make_stock
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+URL = f"{BASE}/bars"
+
+
+@pytest.fixture
+def client():
+    return client_of(make_user("reader", "bulk_read"))
+
+
+@pytest.fixture(autouse=True)
+def _places_are_free_again():
+    yield
+    assert bulk_stream._places._value == bulk_stream._places._initial_value
+
+
+def make_series(market, code, count, first=date(2024, 1, 1), adjust="", **fields):
+    """Creates a stock with bars and their series."""
+    stock = make_stock(market, code)
+    make_bars(stock, count, first, adjust=adjust, **fields)
+    count_series(market, code, adjust)
+    return stock
+
+
+def count_series(market, code, adjust=""):
+    days = sorted(bars_of(market, code, adjust).values_list("day", flat=True))
+    Series.objects.create(
+        market=market, symbol=code, adjust=adjust, bars=len(days), first_day=days[0], last_day=days[-1]
+    )
+
+
+def body_of(response):
+    assert response.status_code == 200, response.content
+    return b"".join(response.streaming_content)
+
+
+def table_of(response):
+    return pa.ipc.open_stream(body_of(response)).read_all()
+
+
+def rows_of(client, query="", market="US"):
+    return table_of(client.get(f"{URL}?format=arrow&market={market}&{query}")).to_pylist()
+
+
+def test_bars_come_in_the_order_of_code_and_day(client):
+    make_series("US", "B", 2)
+    make_series("US", "A", 3, close=1.2345678901234567, amount=2.5)
+    make_series("US", "C", 1, date(2023, 1, 1))
+    make_stock("US", "EMPTY")
+    table = table_of(client.get(f"{URL}?format=arrow&market=us&start=2024-01-01"))
+    assert table.schema.names == ["code", "day", "open", "high", "low", "close", "volume", "amount"]
+    assert [str(field.type) for field in table.schema][:3] == ["string", "date32[day]", "double"]
+    assert [(row["code"], row["day"].day) for row in table.to_pylist()] == [
+        ("A", 1), ("A", 2), ("A", 3), ("B", 1), ("B", 2)
+    ]  # fmt: skip
+    assert table.to_pylist()[0] | {"amount": 2.5} == table.to_pylist()[0]
+    assert (table["close"][0].as_py(), table["amount"][3].as_py()) == (1.2345678901234567, None)
+    told = table.schema.metadata
+    assert (told[b"market"], told[b"adjust"], told[b"time_zone"]) == (b"US", b"", b"America/New_York")
+    assert table.schema.field("volume").metadata == {b"unit": b"shares"}
+
+
+def test_codes_are_named_in_any_spelling(client):
+    for code in ("000001", "600519", "000002"):
+        make_series("CN", code, 1)
+    CodeAlias.objects.create(market="CN", alias="MAOTAI", code="600519")
+    for codes in ("codes=sz000001,maotai".replace("maotai", "MAOTAI"), "codes=000001.SZ&codes=600519.SH"):
+        assert [row["code"] for row in rows_of(client, codes, "CN")] == ["000001", "600519"]
+    posted = client.post(f"{URL}?format=arrow", {"market": "CN", "codes": ["600519", "000001"], "limit": 1})
+    assert [row["code"] for row in table_of(posted).to_pylist()] == ["000001"]
+
+
+def test_all_columns_equal_those_of_the_single_read(client):
+    stock = make_series("US", "A", 2, prev_close=1.7, amount=3.5, amplitude=4.0, change=0.1, change_pct=2.5)
+    make_bars(stock, 1, date(2024, 2, 1), is_st=True, limit_up=2.0, limit_down=1.0, turnover=0.5)
+    Series.objects.update(bars=3, last_day=date(2024, 2, 1))
+    single = client.get(f"{BASE}/quotes/US/A").json()
+    bulk = client.get(f"{URL}?market=US&columns={','.join(COLUMNS)}")
+    assert bulk.headers["Content-Type"] == "application/json"
+    rows = json.loads(body_of(bulk))
+    for row, expected in zip(rows, single, strict=True):
+        told = {name: expected[name] for name in expected.keys() & row.keys() - {"collected_at"}}
+        assert {name: row[name] for name in told} == told
+        assert row["stored_code"] == "A"
+        assert row["collected_at"][:19] == expected["collected_at"][:19]
+
+
+@pytest.fixture
+def adjustable():
+    """Stocks with prices of which some products end in a 5 at the seventh place, with factors and a split."""
+    ex_day = date(2024, 1, 3)
+    for number, code in enumerate(("600000", "600001")):
+        make_series("CN", code, 5, open=9.99, high=12.35, low=-0.5, close=10.05 + number, prev_close=10.25,
+                    change=-0.15, volume=333 + number)  # fmt: skip
+        factors = [Factor(date(2024, 1, 2), Decimal("1.0000005")), Factor(ex_day, Decimal("3.1234565"))]
+        adjustment_data.replace_factors("CN", code, "sample", factors, ex_day)
+        split = CorporateAction("split", ex_day, record_day=date(2024, 1, 2), ratio=Decimal("1"))
+        adjustment_data.replace_actions("CN", code, "sample", CorporateActions([split]), ex_day)
+    make_series("CN", "600002", 2, adjust="qfq")
+
+
+@pytest.mark.parametrize("query", ["adjust=qfq", "adjust=hfq", "adjust=split", "adjust=hfq&basis=computed"])
+def test_adjusted_prices_equal_those_of_the_single_read(client, adjustable, query):
+    names = ("code", "day", "open", "high", "low", "close", "prev_close", "volume", "change")
+    columns = ",".join((*names, "adjust", "basis", "factor_source"))
+    rows = rows_of(client, f"{query}&columns={columns}", "CN")
+    expected = []
+    for code in ("600000", "600001", "600002"):
+        single = client.get(f"{BASE}/quotes/CN/{code}?{query}").json()
+        expected += single if isinstance(single, list) else []
+    assert [{**row, "day": row["day"].isoformat()} for row in rows] == [
+        {name: row[name] for name in columns.split(",")} for row in expected
+    ]
+
+
+def test_named_stock_without_factors_is_told(client, adjustable):
+    response = client.get(f"{URL}?market=CN&codes=600000,600002&adjust=qfq&basis=computed")
+    assert response.status_code == 400
+    assert "600002" in response.json()["errors"]["basis"][0]
+
+
+@pytest.fixture
+def renamed():
+    """A stock that was FB until 2024-01-05 and then META, and before 2024-01-03 TFB."""
+    make_series("US", "TFB", 4, close=1.1)
+    make_series("US", "FB", 6, date(2024, 1, 2), close=1.2)
+    make_series("US", "META", 4, date(2024, 1, 4), close=1.3)
+    make_series("US", "A", 1)
+    for old, new, day in (("TFB", "FB", "2024-01-03"), ("FB", "META", "2024-01-05")):
+        CodeChange.objects.update_or_create(
+            market="US", old_code=old, defaults={"new_code": new, "changed_on": day}
+        )
+
+
+def test_named_codes_are_joined_as_in_the_single_read(client, renamed):
+    rows = rows_of(client, "codes=META,FB&columns=code,stored_code,day,close")
+    for code in ("FB", "META"):
+        single = client.get(f"{BASE}/quotes/US/{code}").json()
+        assert [
+            (row["stored_code"], row["day"].isoformat(), row["close"]) for row in rows if row["code"] == code
+        ] == [(row["code"], row["day"], row["close"]) for row in single]
+
+
+def test_all_codes_have_each_day_of_a_renamed_stock_once(client, renamed):
+    rows = rows_of(client, "columns=code,day,stored_code")
+    assert len({(row["stored_code"], row["day"]) for row in rows}) == len(rows)
+    assert [row["day"].day for row in rows if row["code"] == "META"] == [1, 2, 3, 4, 5, 6, 7]
+    # Under the old code comes only what it has from the change on.
+    assert {(row["code"], row["day"].day) for row in rows if row["code"] in ("FB", "TFB")} == {
+        ("FB", 5), ("FB", 6), ("FB", 7), ("TFB", 3), ("TFB", 4)
+    }  # fmt: skip
+    apart = rows_of(client, "joined=false&columns=code")
+    assert [row["code"] for row in apart] == ["A", *["FB"] * 6, *["META"] * 4, *["TFB"] * 4]
+
+
+def test_cursor_continues_behind_any_row(client, renamed, monkeypatch):
+    monkeypatch.setattr(stored_bars, "ROWS", 3)
+    whole = rows_of(client)
+    for number, row in enumerate(whole):
+        rest = rows_of(client, f"cursor={row['code']},{row['day']}")
+        assert rest == whole[number + 1 :]
+    pages, cursor = [], ""
+    while page := rows_of(client, f"limit=4{cursor}"):
+        pages += page
+        cursor = f"&cursor={page[-1]['code']},{page[-1]['day']}"
+    assert pages == whole
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("market=XX", "market"),
+        ("", "market"),
+        ("market=US&start=2024-02-01&end=2024-01-01", "end"),
+        ("market=US&start=1", "start"),
+        ("market=US&columns=code,clsoe", "columns"),
+        ("market=US&code=A", "code"),
+        ("market=US&codes=NONE", "codes"),
+        ("market=US&codes=,", "codes"),
+        ("market=CN&codes=1", "codes"),
+        ("market=US&cursor=A", "cursor"),
+        ("market=US&cursor=A,2024-13-01", "cursor"),
+        ("market=US&limit=0", "limit"),
+        ("market=US&compression=bz2", "compression"),
+        ("market=US&format=xlsx", "format"),
+    ],
+)
+@pytest.mark.parametrize("form", ["json", "arrow"])
+def test_invalid_parameter_is_rejected_in_json(client, query, field, form):
+    response = client.get(f"{URL}?format={form}&{query}" if "format" not in query else f"{URL}?{query}")
+    assert (response.status_code, response.headers["Content-Type"]) == (400, "application/json")
+    assert field in response.json()["errors"]
+
+
+def test_body_with_codes_as_numbers_is_rejected(client):
+    for codes in ([1], "000001", {"a": 1}):
+        response = client.post(URL, {"market": "CN", "codes": codes})
+        assert (response.status_code, list(response.json()["errors"])) == (400, ["codes"])
+
+
+def test_csv_has_codes_that_stay_text(client):
+    make_series("CN", "000001", 1)
+    make_series("US", "-1.2", 1)
+    response = client.get(f"{URL}?market=CN&format=csv")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="bars-CN.csv"'
+    (row,) = csv.DictReader(body_of(response).decode().splitlines())
+    assert (row["code"], row["day"], row["close"], row["amount"]) == ("000001.SZ", "2024-01-01", "1.75", "")
+    (row,) = csv.DictReader(body_of(client.get(f"{URL}?market=US&format=csv")).decode().splitlines())
+    assert row["code"] == "'-1.2.US"
+    position = rows_of(client, "cursor=000001.SZ,2023-12-31", "CN")
+    assert len(position) == 1
+
+
+def test_parquet_has_the_schema_and_row_groups(client):
+    make_series("US", "A", 3)
+    response = client.get(f"{URL}?market=US", headers={"Accept": "application/vnd.apache.parquet"})
+    file = pq.ParquetFile(io.BytesIO(body_of(response)))
+    assert (file.metadata.num_rows, file.schema_arrow.metadata[b"market"]) == (3, b"US")
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "arrow", "parquet"])
+def test_no_bars_are_a_whole_answer(client, form):
+    body = body_of(client.get(f"{URL}?market=US&format={form}"))
+    if form == "arrow":
+        assert pa.ipc.open_stream(body).read_all().num_rows == 0
+    elif form == "parquet":
+        assert pq.read_table(io.BytesIO(body)).num_rows == 0
+    else:
+        assert body == (b"[]" if form == "json" else body.splitlines()[0] + b"\n")
+
+
+def test_text_is_compressed_where_the_client_can_read_it(client):
+    make_series("US", "A", 3)
+    plain = body_of(client.get(f"{URL}?market=US"))
+    response = client.get(f"{URL}?market=US", headers={"Accept-Encoding": "gzip, zstd;q=0.5, br"})
+    assert (response.headers["Content-Encoding"], "Accept-Encoding" in response.headers["Vary"]) == (
+        "gzip",
+        True,
+    )
+    assert gzip.decompress(body_of(response)) == plain
+    response = client.get(f"{URL}?market=US", headers={"Accept-Encoding": "zstd"})
+    assert pa.CompressedInputStream(pa.BufferReader(body_of(response)), "zstd").read() == plain
+    arrow = client.get(f"{URL}?market=US&format=arrow", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "Content-Encoding" not in arrow.headers
+    body_of(arrow)
+
+
+def test_unchanged_content_is_not_sent_again(client):
+    make_series("US", "A", 1)
+    make_series("CN", "000001", 1)
+    first = client.get(f"{URL}?market=US&format=arrow")
+    body_of(first)
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert client.get(f"{URL}?market=US&format=arrow", headers=known).status_code == 304
+    Series.objects.filter(market="CN").update(updated_at="2030-01-01T00:00Z")
+    assert client.get(f"{URL}?market=US&format=arrow", headers=known).status_code == 304
+    for change in (
+        lambda: Series.objects.filter(market="US").update(updated_at="2030-01-01T00:00Z"),
+        lambda: CodeChange.objects.create(market="US", old_code="X", new_code="A", changed_on="2024-01-01"),
+    ):
+        change()
+        response = client.get(f"{URL}?market=US&format=arrow", headers=known)
+        assert response.status_code == 200
+        body_of(response)
+        known = {"If-None-Match": response.headers["ETag"]}
+
+
+def test_factors_change_the_version_of_adjusted_bars_only(client, adjustable):
+    known = {}
+    for adjust in ("", "hfq"):
+        response = client.get(f"{URL}?market=CN&adjust={adjust}")
+        body_of(response)
+        known[adjust] = {"If-None-Match": response.headers["ETag"]}
+    adjustment_data.replace_factors(
+        "CN", "600001", "sample", [Factor(date(2024, 1, 2), Decimal("7"))], date(2024, 2, 1)
+    )
+    assert client.get(f"{URL}?market=CN", headers=known[""]).status_code == 304
+    body_of(client.get(f"{URL}?market=CN&adjust=hfq", headers=known["hfq"]))
+
+
+@pytest.mark.any_database  # two reads on the one connection of a test
+def test_reads_beyond_the_places_are_refused(client, monkeypatch):
+    make_series("US", "A", 1)
+    monkeypatch.setattr(bulk_stream, "_places", BoundedSemaphore(1))
+    first = client.get(f"{URL}?market=US")
+    second = client.get(f"{URL}?market=US")
+    assert (second.status_code, second.json()["code"]) == (429, "too_many_bulk_reads")
+    assert second.headers["Retry-After"] == "5"
+    body_of(first)
+    assert client.head(f"{URL}?market=US").status_code == 200
+    body_of(client.get(f"{URL}?market=US"))
+
+
+# What is cut off in the middle ends its connection, and with it a test's transaction on PostgreSQL.
+@pytest.mark.any_database
+def test_client_that_hangs_up_frees_the_place(client):
+    make_series("US", "A", 1)
+    for _ in range(3):
+        for close in client.get(f"{URL}?market=US")._resource_closers:  # as the server does
+            close()
+    body_of(client.get(f"{URL}?market=US"))
+
+
+@pytest.mark.any_database
+@pytest.mark.parametrize("form", ["json", "csv", "arrow", "parquet"])
+def test_failure_in_mid_stream_cuts_it_off(client, monkeypatch, form):
+    monkeypatch.setattr(stored_bars, "ROWS", 2)
+    monkeypatch.setattr("tasks_app.quotes.bulk_read.formats.ROW_GROUP", 2)
+    for code in ("A", "B", "C"):
+        make_series("US", code, 2)
+    whole, read = batches.record_batches, []
+
+    def failing(query):
+        with closing(whole(query)) as found:
+            for batch in found:
+                read.append(batch)
+                if len(read) == 3:
+                    raise DatabaseError("gone")
+                yield batch
+
+    monkeypatch.setattr(batches, "record_batches", failing)
+    response, received = client.get(f"{URL}?market=US&format={form}"), b""
+    with pytest.raises(DatabaseError):
+        for chunk in response.streaming_content:
+            received += chunk
+    assert received
+    if form == "arrow":
+        with pytest.raises(pa.ArrowInvalid):
+            pa.ipc.open_stream(received + b"\x00").read_all()
+    elif form == "parquet":
+        with pytest.raises(pa.ArrowInvalid):
+            pq.read_table(io.BytesIO(received))
+
+
+def test_failure_of_the_first_query_is_an_error_response(client, monkeypatch):
+    make_series("US", "A", 2)
+
+    def failing(*arguments):
+        raise DatabaseError("gone")
+        yield
+
+    monkeypatch.setattr(stored_bars, "_from_sqlite", failing)
+    monkeypatch.setattr(stored_bars, "_from_postgresql", failing)
+    client.raise_request_exception = False
+    assert client.get(f"{URL}?market=US&format=arrow").status_code == 500
+
+
+@pytest.mark.any_database
+def test_read_that_takes_too_long_is_cut_off(client, monkeypatch, settings):
+    make_series("US", "A", 2)
+    response = client.get(f"{URL}?market=US&format=arrow")
+    monkeypatch.setattr(bulk_stream, "monotonic", lambda: 1e9)
+    with pytest.raises(bulk_stream.BulkReadTooLong):
+        b"".join(response.streaming_content)
+
+
+def test_reading_in_bulk_needs_its_permission():
+    client = client_of(make_user("plain"))
+    response = client.get(f"{URL}?market=US")
+    assert (response.status_code, response.json()["detail"]) == (
+        403,
+        "You lack the permission to read bars in bulk.",
+    )
+
+
+def test_asynchronous_stream_ends_like_the_plain_one():
+    class Stream:
+        closed = False
+
+        def __init__(self):
+            self.chunks = iter([b"a", b"b"])
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return next(self.chunks)
+
+        def close(self):
+            self.closed = True
+
+    async def read(stream):
+        return [chunk async for chunk in bulk_stream._asynchronous(stream)]
+
+    stream = Stream()
+    assert asyncio.run(read(stream)) == [b"a", b"b"]
+    assert stream.closed
