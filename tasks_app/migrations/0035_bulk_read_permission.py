@@ -4,7 +4,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0033_sealed_days'),
+        ('tasks_app', '0034_history_of_sources'),
     ]
 
     operations = [
