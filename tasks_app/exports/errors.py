@@ -40,7 +40,9 @@ class FolderBusy(ExportError):
 
 class ExportRunning(ExportError):
     code = "export_running"
-    template = _("Another export into %(folder)s is running.")
+    template = _(
+        "Another export into %(folder)s is running. One that was killed gives way after %(seconds)d seconds."
+    )
 
 
 class ExportEnded(ExportError):

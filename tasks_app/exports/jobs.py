@@ -5,6 +5,7 @@ worker costs one part at most. The row has a generation like a task's lane: of t
 A command that exports by itself has a row, too, without jobs.
 """
 
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -52,7 +53,8 @@ def start(folder: Path, selection: Selection, actor: Actor, *, is_queued: bool =
             if is_queued:
                 dispatch.queue_export(export.pk, export.generation)
     except IntegrityError:
-        raise errors.ExportRunning(folder=folder) from None
+        seconds = math.ceil(settings.COLLECTOR.lease)
+        raise errors.ExportRunning(folder=folder, seconds=seconds) from None
     return export
 
 

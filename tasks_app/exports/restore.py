@@ -151,6 +151,7 @@ def _import_file(record: DataImport, folder: Path, path: str) -> None:
     try:
         with locked_slot():
             require_free_slot()
+            _allow_pauses()
             record.refresh_from_db()
             if path in record.done:
                 return
@@ -160,6 +161,13 @@ def _import_file(record: DataImport, folder: Path, path: str) -> None:
             record.save(update_fields=["done", "rows"])
     except (IntegrityError, DataError) as error:
         raise RowConflict(file=path, reason=" ".join(str(error).split())) from error
+
+
+def _allow_pauses() -> None:
+    """Lets PostgreSQL wait while a busy machine unpacks rows: by itself it ends pauses of ten seconds."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")
 
 
 def _import_table(table: tables.Table, path: Path) -> int:

@@ -24,7 +24,8 @@ from tests.factories import make_task
 from tools.in_process import work
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding-a-source.md").read_text()
-EXAMPLE, _TUSHARE, SETTINGS, DAYS, BATCHES, ADJUSTMENTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, _TUSHARE, SETTINGS, DAYS, BATCHES, ADJUSTMENTS, _RAW_ANSWERS = BLOCKS
 TOKEN = (("COLLECTOR_VENDOR_TOKEN", "vendors-secret-token"),)
 BARS = [
     {"date": "2024-03-01", "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 10},
