@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,12 +47,12 @@ def faults(vendor: Any) -> Iterator[Fault]:
     (key, refusal) = next(iter(vendor.refusal.items()))
     if vendor.source == "baostock":
         yield Fault("ban", {"login": "10001011"}, "blacklisted")
-        yield Fault("reset", {key: "reset"}, "connection_closed")
-        yield Fault("wrong key", {"login": "10001001"}, "")
+        yield Fault("no answer", {"login": "gone"}, "connection_closed")
+        yield Fault("wrong key", {"login": "10001002"}, "login_refused")
         return
     yield Fault("ban", {key: "ban"}, "blacklisted")
     yield Fault("blocked", {key: "403"}, "blacklisted")
-    yield Fault("throttle", {key: refusal}, "")
+    yield Fault("throttle", {key: refusal}, "blacklisted" if refusal == "456" else "throttled")
     if vendor.source == "tushare":
         yield Fault("vendor's quota", {key: "抱歉，您每天最多访问该接口500次"}, "throttled")
     if vendor.source == "tiingo":
@@ -67,6 +67,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="source-drill-") as folder:
         url = f"sqlite:///{folder}/drill.sqlite3"
         os.environ |= {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+        os.environ["TQDM_DISABLE"] = "1"  # as in the shared process
         import django
 
         django.setup()
@@ -142,6 +143,7 @@ class Stage:
 
     def __init__(self, vendor: Any, server: Any) -> None:
         self.vendor, self.server, self.task = vendor, server, None
+        self.codes: list[str] = []  # of the errors that the limiter was told
 
     @classmethod
     @contextmanager
@@ -159,10 +161,13 @@ class Stage:
         with vendor.run() as server:
             conf = replace(
                 settings.COLLECTOR,
-                environment=vendor.settings(server),
+                environment=(
+                    *vendor.settings(server),
+                    (f"COLLECTOR_{vendor.source.upper()}_PER_HOUR", "100000"),
+                ),
                 rates=((vendor.source, 0.0),),
                 backoff=0.0,
-                breaker_after=2,
+                breaker_after=1,
                 slice_seconds=1.0,
                 source_give_up=86_400.0,
                 adjustment_data=False,
@@ -174,10 +179,13 @@ class Stage:
                 mock.patch.object(permits, "FRESH_SECONDS", float("inf")),
                 override_settings(COLLECTOR=conf),
                 transaction.atomic(),
+                ExitStack() as active,
             ):
                 registry.forget_sources()
+                stage = cls(vendor, server)
+                listening(stage.codes, active)
                 try:
-                    yield cls(vendor, server)
+                    yield stage
                 finally:
                     registry.forget_sources()
                     transaction.set_rollback(True)
@@ -253,6 +261,23 @@ class Stage:
         return paused
 
 
+def listening(codes: list[str], active: ExitStack) -> None:
+    """Adds the code of each error that a limiter is told, until the end of `active`."""
+    from unittest import mock
+
+    from tasks_app.throttle.limiter import SourceLimiter
+
+    def told(record: Callable[..., bool]) -> Callable[..., bool]:
+        def listen(limiter: Any, permit: Any, error: Any, *rest: Any) -> bool:
+            codes.append(error.code)
+            return record(limiter, permit, error, *rest)
+
+        return listen
+
+    for name in ("record_failure", "record_refusal"):
+        active.enter_context(mock.patch.object(SourceLimiter, name, told(getattr(SourceLimiter, name))))
+
+
 def collect(stage: Stage) -> str:
     stage.order()
     stage.work(60)
@@ -284,6 +309,7 @@ def stumble(fault: Fault) -> Callable[[Stage], str]:
         stage.server.failures = dict(fault.failures)
         stage.order()
         stage.work(3)
+        assert set(stage.codes) == {fault.code}, f"the errors are {stage.codes}"
         if stage.task.status == "failed":  # the source itself says that no retry helps
             assert (stage.task.failed_count, len(stage.server.requests)) == (0, 1), (
                 f"{stage.task.failed_count} stocks, {len(stage.server.requests)} requests"
@@ -291,7 +317,7 @@ def stumble(fault: Fault) -> Callable[[Stage], str]:
             return f"{stage.task.error_code} after one request"
         paused, requests = stage.check_paused(), len(stage.server.requests)
         stage.recover()
-        return f"paused after {requests} requests: {paused.reason[:60]}"
+        return f"{fault.code} after {requests}: {paused.reason[:70]}"
 
     return drill
 
