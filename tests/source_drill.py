@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -68,6 +69,7 @@ def main() -> int:
         url = f"sqlite:///{folder}/drill.sqlite3"
         os.environ |= {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "tests.settings"}
         os.environ["TQDM_DISABLE"] = "1"  # as in the shared process
+        warnings.simplefilter("ignore")  # those of the vendors' clients, one for each request
         import django
 
         django.setup()
