@@ -135,7 +135,7 @@ def test_empty_chart_of_a_traded_stock_is_not_believed(vendor):
         ("429", "throttled", 7.0),  # which yfinance.download() makes an empty table
         ("403", "blacklisted", 3600.0),
         ("502", "source_busy", 30.0),
-        ("ban", "source_busy", 30.0),
+        ("ban", "blacklisted", 300.0),
         ("captcha", "captcha", 1800.0),
         ("down", "captcha", 1800.0),
         ("broken", "source_busy", 30.0),

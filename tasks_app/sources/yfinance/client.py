@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import curl_cffi
+from curl_cffi.const import CurlECode
 from curl_cffi.requests.exceptions import HTTPError, Timeout
 from yfinance import EquityQuery, config, screen
 from yfinance.data import YfData
@@ -24,6 +25,7 @@ from yfinance.scrapers.history import PriceHistory
 from tasks_app.sources import raw_answers
 from tasks_app.sources.base import Permanent, SourceError, Transient, UnknownStock
 from tasks_app.sources.http_calls import (
+    BAN_SECONDS,
     BUSY_SECONDS,
     CallScope,
     call_scope,
@@ -36,6 +38,7 @@ from tasks_app.sources.http_calls import (
 config.debug.hide_exceptions = False  # or a failure would be an empty table
 
 PAGE = 250
+CLOSED = (CurlECode.GOT_NOTHING, CurlECode.RECV_ERROR)
 NO_DAYS = "Data doesn't exist for startDate"
 
 
@@ -175,6 +178,9 @@ def _interpret(error: Exception, response: Any) -> SourceError:
     """Returns what an exception of the client means, given the last response."""
     if isinstance(error, Timeout):
         return Transient("Yahoo did not respond in time.", code="timeout")
+    if isinstance(error, curl_cffi.CurlError) and error.code in CLOSED:
+        text = "Yahoo closed the connection without a response, which is how it bans."
+        return Transient(text, code="blacklisted", retry_after=BAN_SECONDS)
     if isinstance(error, curl_cffi.CurlError) and not isinstance(error, HTTPError):
         return Transient(f"Yahoo is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
     if json_of(response) is None and (found := transport_error(error, response, "Yahoo")):
