@@ -12,6 +12,7 @@ from rest_framework import serializers as s
 from rest_framework.exceptions import ValidationError
 
 from tasks_app.api.serializers import (
+    AS_OF,
     InputSerializer,
     MarketField,
     StrictBooleanField,
@@ -21,6 +22,7 @@ from tasks_app.api.serializers import (
     validated,
 )
 from tasks_app.errors import OrderError
+from tasks_app.history.versions import moment_of
 from tasks_app.market import codes
 from tasks_app.models.quotes import Adjust
 from tasks_app.quotes.adjusted_prices import BASES
@@ -72,6 +74,7 @@ class BulkParameters(InputSerializer):
         help_text="Code and day of the last bar that the client has, as 600519,2024-06-28: the read "
         "continues behind it.",
     )
+    as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
     limit = StrictIntegerField(
         required=False, min_value=1, max_value=MAX_LIMIT, help_text="Rows at most. Default: all."
     )
@@ -104,6 +107,8 @@ def bulk_query(data: Mapping[str, Any]) -> BulkQuery:
         place = {"start": values["start"], "end": values["end"]}
         raise ValidationError({"end": [_("end %(end)s is before start %(start)s.") % place]})
     values["columns"] = _columns(values.pop("columns", None) or DEFAULT_COLUMNS)
+    if as_of := values.pop("as_of", ""):
+        values["moment"] = moment_of(as_of)
     values["after"] = _position(market, values.pop("cursor", ""))
     return BulkQuery(**values, codes=None if named is None else _codes(market, named))
 

@@ -48,10 +48,10 @@ def _change_to(market: str, code: str) -> CodeChange | None:
     return CodeChange.objects.filter(market=market, new_code=code).first()
 
 
-def changes_of(market: str) -> list[CodePair]:
-    """Returns all changes of a market."""
-    rows = CodeChange.objects.filter(market=market).values_list("old_code", "new_code", "changed_on")
-    return [CodePair(*row) for row in rows]
+def changes_of(market: str, moment: Moment | None = None) -> list[CodePair]:
+    """Returns all changes of a market; with a moment, as they were known then."""
+    rows = known_rows(CodeChange, moment, market)
+    return [CodePair(row.old_code, row.new_code, row.changed_on) for row in rows]
 
 
 def moved_days(changes: Iterable[CodePair]) -> dict[str, date]:

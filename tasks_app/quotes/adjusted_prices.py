@@ -6,7 +6,7 @@ splits among the corporate actions of one source. A series that a source sent ad
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -189,9 +189,21 @@ class StockPrices:
         return Multipliers(days, values[::-1], with_volume=True)
 
 
-def load_prices(market: str, codes: Sequence[str], adjust: str) -> dict[str, StockPrices]:
-    """Returns what can be read of each code in this adjustment, in four queries for all."""
-    found = {code: StockPrices(market, code) for code in codes}
+def load_prices(
+    market: str,
+    codes: Sequence[str],
+    adjust: str,
+    moment: Moment | None = None,
+    later: Collection[str] = (),
+) -> dict[str, StockPrices]:
+    """Returns what can be read of each code in this adjustment, in four queries for all.
+
+    With a moment, as it was known then: the codes in `later`, of which something was changed since, are read
+    one by one.
+    """
+    known = {code: StockPrices(market, code, moment) for code in codes if code in later}
+    codes = [code for code in codes if code not in known]
+    found = {code: StockPrices(market, code, moment) for code in codes}
     series: dict[str, dict[str, Series]] = {code: {} for code in codes}
     stored = Series.objects.filter(market=market, symbol__in=codes, bars__gt=0)
     for row in stored.defer("covered", "absences"):
@@ -204,7 +216,7 @@ def load_prices(market: str, codes: Sequence[str], adjust: str) -> dict[str, Sto
             prices._loaded[model] = []
         for one in model.objects.filter(market=market, symbol__in=codes).order_by("pk"):
             found[one.symbol]._loaded[model].append(one)
-    return found
+    return found | known
 
 
 def basis_bars(market: str, code: str, basis: Basis, *, joined: bool = True) -> QuerySet[DailyBar]:

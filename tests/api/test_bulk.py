@@ -23,7 +23,7 @@ from tasks_app.quotes.bulk_read.query import COLUMNS
 from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import BASE, client_of, make_bars, make_stock
-from tests.factories import make_user
+from tests.factories import make_user, settle
 
 pytestmark = pytest.mark.django_db
 URL = f"{BASE}/bars"
@@ -411,3 +411,30 @@ def test_asynchronous_stream_ends_like_the_plain_one():
     stream = Stream()
     assert asyncio.run(read(stream)) == [b"a", b"b"]
     assert stream.closed
+
+
+def test_read_as_of_a_change_gives_the_same_bytes_after_corrections(client):
+    for code in ("000001", "000002", "000003"):
+        make_series("CN", code, 3, source="recording")
+    day = date(2024, 1, 2)
+    adjustment_data.replace_factors("CN", "000002", "recording", [Factor(day, Decimal(2))], day)
+    columns = "code,stored_code,day,close,volume,amount,collected_at,basis,factor_source"
+    now = f"{URL}?market=CN&format=csv&columns={columns}"
+    number = settle()
+    before = {adjust: body_of(client.get(f"{now}&adjust={adjust}")) for adjust in ("", "hfq")}
+    bars_of("CN", "000001", "").filter(day=day).update(close=1.8)
+    bars_of("CN", "000003", "").delete()
+    Series.objects.filter(symbol="000003").delete()
+    make_series("CN", "000004", 3, source="recording")
+    adjustment_data.replace_factors("CN", "000002", "recording", [Factor(day, Decimal(3))], day)
+    CodeChange.objects.create(market="CN", old_code="000001", new_code="000004", changed_on=day)
+    settle()
+    for adjust, body in before.items():
+        path = f"{now}&adjust={adjust}"
+        assert body_of(client.get(f"{path}&as_of={number}")) == body != body_of(client.get(path))
+    one = f"{now}&as_of={number}&codes=000003&start=2024-01-02&limit=1"
+    assert len(body_of(client.get(one)).splitlines()) == 2
+    assert client.get(f"{now}&as_of=then").status_code == 400
+    answer = client.get(f"{now}&as_of={number}")
+    etag, _ = answer["ETag"], body_of(answer)
+    assert client.get(f"{now}&as_of={number}", headers={"If-None-Match": etag}).status_code == 304

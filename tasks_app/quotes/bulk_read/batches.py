@@ -13,7 +13,7 @@ from tasks_app.quotes.bulk_read.arrow_arrays import from_numpy, from_texts
 from tasks_app.quotes.bulk_read.computed_prices import adjust_bars
 from tasks_app.quotes.bulk_read.parts import Part, find_parts
 from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, STORED_COLUMNS, BulkQuery
-from tasks_app.quotes.bulk_read.stored_bars import NO_FLAG, ROWS, Bars, read_bars, read_joined
+from tasks_app.quotes.bulk_read.stored_bars import NO_FLAG, ROWS, Bars, read_bars, read_joined, read_known
 
 TIME = pa.timestamp("us", tz="UTC")
 TYPES: dict[str, pa.DataType] = {
@@ -55,6 +55,7 @@ def metadata(query: BulkQuery) -> dict[str, str]:
         "prices": "float64, in the currency of the market",
         "order": "code, day",
         "not_computed": "is_st, limit_up, limit_down: only what the source told",
+        **({"as_of": str(query.moment.number)} if query.moment else {}),
     }
 
 
@@ -79,10 +80,13 @@ def record_batches(query: BulkQuery) -> Generator[pa.RecordBatch, None, None]:
 def _read(query: BulkQuery) -> Generator[tuple[Bars, Sequence[Part]], None, None]:
     columns = ["day", *(name for name in STORED_COLUMNS if name != "day" and name in query.columns)]
     for parts in find_parts(query):
-        for (is_joined, adjust), run in groupby(parts, lambda one: (one.is_joined, one.basis.read_adjust)):
+        for (is_alone, adjust), run in groupby(parts, lambda one: (_is_alone(one), one.basis.read_adjust)):
             for some in _groups(list(run), query.limit):
                 factors = [part.basis.factors for part in some]
-                if is_joined:
+                if query.moment is not None and some[0].is_known:
+                    yield adjust_bars(read_known(query, some[0], columns), factors), some
+                    continue
+                if is_alone:
                     yield read_joined(query.market, 0, some[0], columns), some
                     continue
                 with closing(read_bars(query.market, adjust, some, columns)) as found:
@@ -95,12 +99,17 @@ def _groups(parts: Sequence[Part], limit: int | None) -> Iterator[Sequence[Part]
     most = max(limit, ROWS) if limit is not None else None
     group: list[Part] = []
     for part in parts:
-        if group and (part.is_joined or (most is not None and sum(one.bars for one in group) >= most)):
+        if group and (_is_alone(part) or (most is not None and sum(one.bars for one in group) >= most)):
             yield group
             group = []
         group.append(part)
     if group:
         yield group
+
+
+def _is_alone(part: Part) -> bool:
+    """Whether the part is read by statements of its own."""
+    return part.is_joined or part.is_known
 
 
 def _to_batch(bars: Bars, parts: Sequence[Part], batch_schema: pa.Schema) -> pa.RecordBatch:

@@ -1,10 +1,11 @@
 """Which stored bars a bulk read has: for each code one series, or several that changes of its code join."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import islice
 
+from tasks_app.history import versions
 from tasks_app.market import code_changes
 from tasks_app.models import Series
 from tasks_app.models.quotes import Adjust
@@ -25,6 +26,7 @@ class Part:
     last: date
     bars: int
     is_joined: bool = False
+    is_known: bool = False  # its bars were changed after the moment of the query
 
 
 def find_parts(query: BulkQuery) -> Iterator[list[Part]]:
@@ -34,18 +36,27 @@ def find_parts(query: BulkQuery) -> Iterator[list[Part]]:
     while some := list(islice(codes, CODES)):
         if query.after and some[-1] < query.after[0]:
             continue
-        prices = load_prices(query.market, some, query.adjust)
+        prices = load_prices(query.market, some, query.adjust, query.moment, joins.later)
         yield [part for code in some if (part := _part(query, joins, code, prices[code]))]
 
 
 def codes_without_basis(query: BulkQuery) -> list[str]:
     """Returns which of the named codes have no series on the basis that the query demands."""
     missing: list[str] = []
+    later = _changed_later(query)
     for first in range(0, len(query.codes or ()), CODES):
         some = (query.codes or ())[first : first + CODES]
-        prices = load_prices(query.market, some, query.adjust)
+        prices = load_prices(query.market, some, query.adjust, query.moment, later)
         missing += [code for code in some if prices[code].basis(query.adjust, query.basis) is None]
     return missing
+
+
+def _changed_later(query: BulkQuery) -> Collection[str]:
+    """Returns the codes of which something was changed after the moment. Raises `ForgottenMoment`."""
+    if query.moment is None:
+        return ()
+    versions.require_kept(query.moment)
+    return versions.changed_symbols(query.market, query.moment) - {""}
 
 
 class _Joins:
@@ -54,7 +65,8 @@ class _Joins:
     def __init__(self, query: BulkQuery) -> None:
         self.query = query
         is_joined = query.joined and not query.adjust
-        self.changes = code_changes.changes_of(query.market) if is_joined else []
+        self.later = _changed_later(query)
+        self.changes = code_changes.changes_of(query.market, query.moment) if is_joined else []
         self.new_codes = {change.new for change in self.changes}
         # Where all codes are read, the days that another code has are left out of the old one.
         self.moved: Mapping[str, date] = code_changes.moved_days(self.changes) if query.codes is None else {}
@@ -63,7 +75,7 @@ class _Joins:
         """Returns the codes that have bars, also those that only have an earlier code's."""
         adjusts = {self.query.adjust, Adjust.NONE.value}
         stored = Series.objects.filter(market=self.query.market, adjust__in=adjusts, bars__gt=0)
-        found = set(stored.values_list("symbol", flat=True).distinct())
+        found = set(stored.values_list("symbol", flat=True).distinct()) | set(self.later)
         size = -1
         while size != len(found):  # a code may have changed several times
             size = len(found)
@@ -84,10 +96,12 @@ def _part(query: BulkQuery, joins: _Joins, code: str, prices: StockPrices) -> Pa
     if first > last:
         return None
     if code in joins.new_codes and code not in joins.moved:
-        return Part(code, basis, first, last, bars=0, is_joined=True)
+        return Part(code, basis, first, last, bars=0, is_joined=True, is_known=query.moment is not None)
     series = prices.series.get(basis.read_adjust)
     if series is None or series.first_day is None or series.last_day is None:
         return None
     first, last = max(first, series.first_day), min(last, series.last_day)
-    bars = min(series.bars, (last - first).days + 1)
-    return Part(code, basis, first, last, bars) if bars > 0 else None
+    is_known = code in joins.later
+    stored = len(prices.known_bars(basis.read_adjust)) if is_known else series.bars
+    bars = min(stored, (last - first).days + 1)
+    return Part(code, basis, first, last, bars, is_known=is_known) if bars > 0 else None

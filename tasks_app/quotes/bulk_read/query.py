@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from tasks_app.history.versions import Moment
+
 PRICE_COLUMNS = ("open", "high", "low", "close")
 DEFAULT_COLUMNS = ("code", "day", *PRICE_COLUMNS, "volume", "amount")
 NULLABLE_FLOATS = (
@@ -43,4 +45,5 @@ class BulkQuery:
     joined: bool = True
     after: tuple[str, date] | None = None
     limit: int | None = None
+    moment: Moment | None = None  # as it was known then; None: as it is now
     compression: str = ""  # of Arrow and Parquet; "" for the default

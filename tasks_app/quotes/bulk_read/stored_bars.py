@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,8 +18,9 @@ import numpy as np
 from django.db import connection
 
 from tasks_app.models import DailyBar
+from tasks_app.quotes import csv_export
 from tasks_app.quotes.bulk_read.parts import Part
-from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, PRICE_COLUMNS
+from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, PRICE_COLUMNS, BulkQuery
 from tasks_app.quotes.series import joined_bars
 
 ROWS = 32_768  # of bars at once
@@ -77,6 +79,18 @@ def read_joined(market: str, number: int, part: Part, columns: Sequence[str]) ->
     arrays = {name: _array(name, column) for name, column in zip(columns, values[1:], strict=True)}
     arrays["stored_code"] = np.array(values[0], object)
     return Bars(np.full(len(rows), number, "i4"), arrays)
+
+
+def read_known(query: BulkQuery, part: Part, columns: Sequence[str]) -> Bars:
+    """Returns the bars of a part as they were at the moment of the query."""
+    if query.moment is None:
+        raise ValueError("the query has no moment")
+    days = {"day__gte": part.first, "day__lte": part.last}
+    read = partial(csv_export.known_rows, query.market, part.code, part.basis, query.moment)
+    rows = read(joined=part.is_joined, **days)
+    arrays = {name: _array(name, [row[name] for row in rows]) for name in columns}
+    arrays["stored_code"] = np.array([row["code"] for row in rows], object)
+    return Bars(np.zeros(len(rows), "i4"), arrays)
 
 
 def _array(name: str, values: Sequence[Any]) -> Array:
