@@ -134,6 +134,18 @@ class IndicesNotAdjusted(OrderError):
     template = _("An index has no adjusted prices: order it unadjusted.")
 
 
+class SameSource(OrderError):
+    code = "same_source"
+    field = "verify_with"
+    template = _("The bars of “%(source)s” can't be compared with themselves: name another source.")
+
+
+class BadSample(OrderError):
+    code = "bad_sample"
+    field = "verify_sample"
+    template = _("The sample to compare is a whole number of percent from 1 to 100, not %(sample)s.")
+
+
 class MalformedCodes(OrderError):
     code = "malformed_codes"
     field = "stock_codes"

@@ -44,6 +44,8 @@ REASONS = {
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
     "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
+    "missing_here": _("Another source has a bar of this day, this one has none."),
+    "missing_there": _("This source has a bar of this day, another one has none."),
     "negative_value": _("A value that must not be negative is negative."),
     "no_permission": _("The account at the source lacks the points or the subscription for this."),
     "no_permit": _("The source was paused before the request was complete."),
@@ -52,12 +54,16 @@ REASONS = {
     "not_a_number": _("A price or value is missing or not a number."),
     "no_volume": _("The volume is zero, but an A-share that is not suspended trades every day."),
     "not_a_session": _("By the trading calendar, the market was closed that day."),
+    "not_final": _("The second source has no final bars of these days yet."),
+    "nothing_sent": _("The second source sent no bar, which may be throttling."),
     "not_storable": _("The database refused the bars."),
     "other_spelling": _("Bars stored under another spelling of the code could not be merged with these."),
     "past_rescaled": _("The source has adjusted its past prices, so the stored bars were kept."),
     "plan_lost": _("Workers were lost or failed repeatedly while they read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
+    "same_source": _("The stock was collected from the second source itself."),
+    "second_not_here": _("The second source is not installed or not configured on the worker's machine."),
     "series_cut": _("The adjusted series was rebased, but the source sent only part of it."),
     "series_moved": _(
         "The adjusted series was rebased (dividend or split) and is requested again as a whole."
@@ -74,10 +80,14 @@ REASONS = {
     "stock_list_shrank": _("The stock list is much shorter than the previous one: pages may be missing."),
     "throttled": _("The source is throttling: too many requests."),
     "timeout": _("The source did not respond in time."),
+    "too_slow": _("The second source's rate left no time to ask it."),
     "units_changed": _("The source has changed the unit of its volumes: this program needs an update."),
     "unknown_stock": _("The source does not know this stock."),
+    "value_differs": _("Two sources differ by more than rounding."),
     "worker_lost": _("Workers were lost while they collected this stock."),
 }
+# Those for which a stock is not compared with the second source.
+UNCOMPARED = ("not_final", "nothing_sent", "same_source", "second_not_here", "too_slow", "worker_lost")
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
     "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
@@ -120,6 +130,8 @@ FINDINGS = {
         "%(day)s: the open %(open)s follows the close %(before)s, and no adjustment factor or split is known "
         "of that day."
     ),
+    "missing_here": _("%(day)s: %(other)s has a bar, %(source)s has none."),
+    "missing_there": _("%(day)s: %(source)s has a bar, %(other)s has none."),
     "negative_value": _("%(day)s: the value %(column)s is negative (%(value)s)."),
     "not_a_number": _("%(day)s: the value %(column)s is missing or not a number (%(value)s)."),
     "no_volume": _("%(day)s: the volume is zero, but an A-share that is not suspended trades every day."),
@@ -133,6 +145,7 @@ FINDINGS = {
         "%(day)s: the prices contradict each other (open %(open)s, high %(high)s, low %(low)s, "
         "close %(close)s)."
     ),
+    "value_differs": _("%(day)s: %(source)s and %(other)s differ by more than rounding."),
 }
 
 # Why a task of full collection mode had nothing to collect.
@@ -146,6 +159,10 @@ WARNINGS = {
     "by_day_failed": _(
         "Whole trading days could not be fetched from %(source)s, so the stocks are requested one by one. "
         "%(reason)s"
+    ),
+    "compared_by_stock": _(
+        "Whole trading days could not be fetched from %(source)s, so the stocks to compare are requested one "
+        "by one. %(reason)s"
     ),
     "calendar_ends": _(
         "The trading calendar of %(market)s ends on %(end)s: after that, every weekday counts as a trading "
@@ -178,6 +195,12 @@ def stored_reason(code: str, **params: Any) -> str:
     """Returns the English sentence that is stored with a failure."""
     with override("en"):
         return str(STORED_REASONS.get(code) or REASONS[code]) % params
+
+
+def translated_uncompared(text: str) -> str:
+    """Returns why a stock was not compared in the reader's language; a source's words stay as they are."""
+    code = next((code for code in UNCOMPARED if stored_reason(code) == text), "")
+    return str(REASONS[code]) if code else text
 
 
 def sanitize_message(message: str, most: int = 500) -> str:

@@ -18,7 +18,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
-from tasks_app.admin.start.forms import FURTHER_HELP
+from tasks_app.admin.start.forms import FURTHER_HELP, VERIFY_HELP
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.exports.places import named_folder
@@ -43,6 +43,8 @@ ORDER_FIELDS = [
     "source",
     "kind",
     "further",
+    "verify_with",
+    "verify_sample",
     "adjust",
     "days",
     "codes",
@@ -95,6 +97,9 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         required=False,
         widget=UnfoldAdminTextInputWidget(),
     )
+    verify_with = forms.ChoiceField(
+        label=_("Compare with"), help_text=VERIFY_HELP, required=False, widget=UnfoldAdminSelectWidget
+    )
     at = forms.TimeField(
         label=_("Time of day"),
         help_text=_("In the market's time zone. Sources publish the day's bars some time after the close."),
@@ -124,6 +129,8 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         super().__init__(*args, **kwargs)
         names: Any = self.fields["source"]
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
+        seconds: Any = self.fields["verify_with"]
+        seconds.choices = [("", _("none")), *names.choices]
         self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR) or ""
         self.fields["further"].initial = orders.write_fallbacks(self.instance.fallbacks)
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())

@@ -339,7 +339,7 @@ GAPS = _operation(
 )
 FINDINGS = _operation(
     "findings",
-    "Bars that a check refused or doubts, newest finding first",
+    "Bars that a check refused or doubts, or on which two sources differ, newest finding first",
     [serializers.FindingQuery, NEXT_PAGE],
     responses.FindingAnswer(many=True),
     INVALID,
@@ -362,6 +362,16 @@ EVENTS = _operation(
     responses.EventAnswer(many=True),
     INVALID,
     description="In pages: follow the Link header.",
+    tag="records",
+)
+AGREEMENT = _operation(
+    "agreement",
+    "How often two sources agreed, by field and month",
+    [serializers.AgreementQuery, NEXT_PAGE],
+    responses.AgreementAnswer(many=True),
+    INVALID,
+    description="What orders with verify_with have compared. In pages, the newest month first: follow the "
+    "Link header.",
     tag="records",
 )
 CALENDAR = _operation(

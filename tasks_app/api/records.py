@@ -12,10 +12,11 @@ from rest_framework.viewsets import ViewSet
 from tasks_app import reasons
 from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import days_response, page_response
+from tasks_app.api.responses import AgreementAnswer
 from tasks_app.api.serializers import validated
 from tasks_app.market import calendar_days, calendars
 from tasks_app.market.codes import canonical_or_same
-from tasks_app.models import Correction, Finding, TaskEvent
+from tasks_app.models import Correction, Finding, SourceAgreement, TaskEvent
 from tasks_app.models.tasks import EventKind
 from tasks_app.sources.market_time import market_today
 
@@ -43,6 +44,18 @@ class RecordViewSet(ViewSet):
         filters = validated(serializers.EventQuery, request.query_params.dict())
         rows = TaskEvent.objects.filter(**filters)
         return page_response(request, rows, ["-at", "-id"], lambda page: [_event(row) for row in page])
+
+    @openapi.AGREEMENT
+    def agreement(self, request: Request) -> Response:
+        filters = validated(serializers.AgreementQuery, request.query_params.dict())
+        rows = SourceAgreement.objects.filter(**filters)
+        names = AgreementAnswer().get_fields()
+        return page_response(
+            request,
+            rows,
+            ["-month", "-id"],
+            lambda page: [{name: getattr(row, name) for name in names} for row in page],
+        )
 
     @openapi.CALENDAR
     def calendar(self, request: Request) -> Response:
@@ -75,6 +88,8 @@ def _finding(row: Finding) -> dict[str, Any]:
         "error_code": row.code,
         "message": reasons.describe_finding(row.code, row.message, row.day, row.params),
         "values": row.values,
+        "other_source": row.other_source,
+        "other_values": row.other_values,
         "found_at": row.found_at,
     }
 

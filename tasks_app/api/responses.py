@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers as s
 
 from tasks_app.models.adjustments import ActionKind
+from tasks_app.models.agreement import ComparedField
 from tasks_app.models.changes import ChangeKind
 from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
@@ -44,6 +45,12 @@ class OrderAnswer(Answer):
     full_collection_mode = s.BooleanField()
     force_update = s.BooleanField()
     fallbacks = _texts("Sources to try, in this order, for stocks that fail.")
+    verify_with = s.CharField(
+        allow_blank=True, help_text="The second source, whose bars are compared and not stored."
+    )
+    verify_sample = s.IntegerField(
+        min_value=1, max_value=100, help_text="How many percent of the stocks are compared."
+    )
     retry_of = s.UUIDField(allow_null=True, help_text="The task that this one retries.")
 
 
@@ -106,6 +113,9 @@ class TaskAnswer(OrderAnswer):
     skipped_count = _count("Bars that were stored already.")
     refused_count = _count("Bars that failed a check and were not stored.")
     flagged_count = _count("Bars that were stored although a check doubts them.")
+    compared_count = _count("Bars that were compared with the second source's.")
+    differing_count = _count("Of these, bars that differ by more than rounding, or that one source lacks.")
+    uncompared_count = _count("Stocks that were to be compared, but could not be.")
     start_time = s.DateTimeField()
     end_time = s.DateTimeField(allow_null=True)
     heartbeat_at = s.DateTimeField(help_text="Last activity of a worker.")
@@ -147,11 +157,30 @@ class ItemAnswer(Answer):
     rows_corrected = _count()
     rows_skipped = _count()
     rows_refused = _count()
+    rows_compared = s.IntegerField(
+        min_value=0, allow_null=True, help_text="With the second source's bars; null: not compared."
+    )
+    rows_differing = s.IntegerField(min_value=0, allow_null=True)
+    not_compared = s.CharField(allow_null=True, help_text="Why it could not be compared.")
     error_code = s.CharField(allow_blank=True)
     error_message = s.CharField(allow_blank=True)
     note = s.CharField(allow_blank=True, help_text="What the source left out or changed.")
     started_at = s.DateTimeField(allow_null=True)
     finished_at = s.DateTimeField(allow_null=True)
+
+
+class AgreementAnswer(Answer):
+    source = s.CharField(help_text="Whose bars were stored.")  # type: ignore[assignment]
+    other_source = s.CharField(help_text="With whose bars they were compared.")
+    market = s.ChoiceField(Market.choices)
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    field = s.ChoiceField(ComparedField.choices, help_text="day: whether both have a bar.")
+    month = s.DateField(help_text="Its first day.")
+    compared = _count("Values; a bar that is compared again counts again.")
+    agreeing = _count()
+    differing = _count("By more than rounding.")
+    worst = s.FloatField(min_value=0, help_text="The largest difference, as a share of the larger value.")
+    updated_at = s.DateTimeField()
 
 
 class ErrorGroupAnswer(Answer):
@@ -225,12 +254,17 @@ class BarRecordAnswer(Answer):
     task_id = s.UUIDField(allow_null=True, help_text="Null if the task was deleted.")
 
 
+KIND_HELP = "refused: not stored; flagged: stored, but doubtful; differs: a second source has other values."
+
+
 class FindingAnswer(BarRecordAnswer):
     day = s.DateField(allow_null=True)
-    kind = s.ChoiceField(FindingKind.choices, help_text="refused: not stored; flagged: stored, but doubtful.")
+    kind = s.ChoiceField(FindingKind.choices, help_text=KIND_HELP)
     error_code = s.CharField()
     message = s.CharField(help_text="One sentence in the language of Accept-Language.")
     values = s.DictField(allow_null=True, help_text="Of the bar, by column; null where not recorded.")
+    other_source = s.CharField(allow_blank=True, help_text="With which the source was compared.")
+    other_values = s.DictField(allow_null=True, help_text="Its values, which are not stored.")
     found_at = s.DateTimeField()
 
 
@@ -285,6 +319,8 @@ class PlanAnswer(Answer):
     stock_codes = _texts("Null means the whole stock list.", allow_null=True)
     full_collection_mode = s.BooleanField()
     force_update = s.BooleanField()
+    verify_with = s.CharField(allow_blank=True, help_text="The second source; empty for none.")
+    verify_sample = s.IntegerField(min_value=1, max_value=100, help_text="Percent of the stocks.")
     rhythm = s.ChoiceField(Rhythm.choices)
     weekday = s.IntegerField(min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly.")
     at = s.CharField(help_text="Time of day, HH:MM, in the market's time zone.")

@@ -14,6 +14,7 @@ from tasks_app.api.request_data import ID
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
 from tasks_app.market.calendar_days import DayKind
 from tasks_app.market.codes import SPELLING
+from tasks_app.models.agreement import ComparedField
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
@@ -178,6 +179,19 @@ class StartBody(InputSerializer):
         help_text="Sources to try, in this order, for stocks that fail. Default: those of the settings.",
     )
 
+    verify_with = s.CharField(
+        **OPTIONAL_TEXT,
+        max_length=32,
+        help_text="A second source: its bars of the same stocks and days are compared with the fetched ones, "
+        "and stored nowhere. Default: none.",
+    )
+    verify_sample = StrictIntegerField(
+        **OPTIONAL,
+        min_value=1,
+        max_value=100,
+        help_text="How many percent of the stocks are compared. Default: 100.",
+    )
+
     def validate_market(self, value: str) -> str:
         return value.upper() if value.upper() in ALL_MARKETS else value
 
@@ -322,6 +336,15 @@ class PlanChanges(InputSerializer):
     stock_codes = StockCodesField(**OPTIONAL, help_text="Null or empty: the whole stock list.")
     full_collection_mode = StrictBooleanField(required=False)
     force_update = StrictBooleanField(required=False)
+    verify_with = s.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=32,
+        help_text="A second source to compare with, as for a start; empty for none.",
+    )
+    verify_sample = StrictIntegerField(
+        required=False, min_value=1, max_value=100, help_text="Percent of the stocks. Default: 100."
+    )
     rhythm = s.ChoiceField(Rhythm.choices, required=False, help_text="Default: every trading day.")
     weekday = StrictIntegerField(
         required=False, min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly."
@@ -352,6 +375,23 @@ class PlanEventQuery(PageQuery):
 class PlanQuery(PageQuery):
     market = MarketField(required=False)
     enabled = StrictBooleanField(required=False)
+
+
+class MonthField(StrictDateField):
+    """Any day of a month, as its first one."""
+
+    def to_internal_value(self, value: Any) -> Any:
+        return super().to_internal_value(value).replace(day=1)
+
+
+class AgreementQuery(PageQuery):
+    source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
+    other_source = s.CharField(required=False, max_length=32)
+    market = MarketField(required=False)
+    adjust = s.ChoiceField(Adjust.choices, required=False, allow_blank=True)
+    field = s.ChoiceField(ComparedField.choices, required=False)
+    first_month = MonthField(required=False, source="month__gte", help_text="Any day of it.")
+    last_month = MonthField(required=False, source="month__lte", help_text="Any day of it.")
 
 
 class GapQuery(InputSerializer):

@@ -89,6 +89,7 @@ data_collection = [
     path("days/<market:market>", days({"get": "days"}, **_page(_("Days of a market")))),
     path("days/<market:market>/<str:day>", days({"get": "day"}, **_page(_("Day of a market")))),
     path("bars", bulk({"get": "bars", "post": "query"}, **_page(_("Bars in bulk"), CanReadInBulk))),
+    path("agreement", records({"get": "agreement"}, **_page(_("Agreement of sources")))),
     path("quotes/<market:market>/<str:code>", quotes({"get": "bars"}, **_page(_("Daily bars")))),
     path("quotes/<market:market>/<str:code>/gaps", quotes({"get": "gaps"}, **_page(_("Days without a bar")))),
     path(

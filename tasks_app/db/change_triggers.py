@@ -88,6 +88,7 @@ NOT_RECORDED = {
     "RowVersion": "holds the versions itself",
     "Series": "counts the bars, and says what was asked of sources",
     "SilentAnswer": "what was asked of sources",
+    "SourceAgreement": "counts how often sources agreed",
     "SourceDay": "counts what was asked of sources",
     "SourceGate": "limits of requests",
     "SourceRequests": "counts what was asked of sources",

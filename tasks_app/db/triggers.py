@@ -21,6 +21,7 @@ from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
 FROZEN_COLUMNS = (
     *("status", "end_time", "total_stocks", "processed_stocks", "success_count", "failed_count"),
     *("collected_count", "corrected_count", "skipped_count", "refused_count", "flagged_count"),
+    *("compared_count", "differing_count", "uncompared_count"),
     "unknown_codes",  # of which the outcome is made, like of the counters
 )
 TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
@@ -29,6 +30,7 @@ SYNTHETIC_SOURCES = "tasks_app_syntheticsource"
 OF_A_SOURCE = (
     *(TASK, BAR, "tasks_app_stocklist", "tasks_app_correction", "tasks_app_finding"),
     *("tasks_app_adjustmenttable", "tasks_app_adjustmentfactor", "tasks_app_corporateaction"),
+    "tasks_app_sourceagreement",
 )
 NOT_EQUAL = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}  # for nulls, too
 UPDATE, INSERT, MOVE = "UPDATE", "INSERT", "UPDATE OF market, source"

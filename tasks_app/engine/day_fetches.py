@@ -182,7 +182,7 @@ class DayFetcher:
         """Requests no days once another process has given up, or after workers were lost that did."""
         events = TaskEvent.objects.filter(task=self.task)
         lost = events.filter(kind=EventKind.RESCUED, params__by_day=True).count()
-        if events.filter(kind=EventKind.WARNED, params__code=FAILED).exists():
+        if events.filter(kind=EventKind.WARNED, params__code=FAILED, params__source=self.name).exists():
             self.cache.given_up = True
         elif lost >= self.conf.max_attempts:
             self.problem, self.cache.given_up = f"Workers lost while they requested one: {lost}.", True

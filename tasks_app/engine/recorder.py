@@ -13,6 +13,7 @@ from django.db import DataError, IntegrityError, transaction
 from tasks_app import lifecycle, reasons
 from tasks_app.db import sqlite_priority
 from tasks_app.engine.request_planner import PlannedRequest, RequestPlanner, StoredState, is_full
+from tasks_app.engine.second_source import SecondSource
 from tasks_app.engine.source_router import StockRequest
 from tasks_app.lifecycle import Claim, Outcome
 from tasks_app.market import codes, price_limits, silent_days
@@ -57,6 +58,7 @@ class Recorder:
     def __init__(self, task: CollectionTask, planner: RequestPlanner) -> None:
         self.task, self.planner = task, planner
         self.days = planner.days
+        self.second = SecondSource(task, settings.COLLECTOR)
         self._newest_days: dict[str, date] = {}  # the newest bar that each source has sent to this slice
         self.silent_answers = 0  # of the first source without a bar that was to be expected, in this slice
         self._days_with_quotes: dict[str, set[date]] = defaultdict(set)  # newest days of bars, by source
@@ -136,6 +138,9 @@ class Recorder:
             outcome = replace(outcome, note=sanitize_message(notes))
             missing_from = request.missing_from if request.compares else None
             raw_answers.save(item.records, item.claim.item_id, item.claim.code, missing_from)
+            if outcome.state == ItemState.SUCCEEDED:
+                item.comparison.main_answer = answer
+                outcome = self.second.compare(item, result, outcome)
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
     def _add_bars(

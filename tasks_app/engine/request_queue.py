@@ -22,7 +22,7 @@ from tasks_app.engine.source_router import SourceRouter, SourceState, StockReque
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.market import silent_days
 from tasks_app.quotes.raw_answers import SourceCallRecord
-from tasks_app.reasons import sanitize_message
+from tasks_app.reasons import sanitize_message, stored_reason
 from tasks_app.sources.base import Answer, Permanent, SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
 
@@ -63,13 +63,24 @@ class RequestQueue:
     """
 
     def __init__(
-        self, lane: Lane, router: SourceRouter, recorder: Recorder, calls: CallPool[Any], conf: Conf
+        self,
+        lane: Lane,
+        router: SourceRouter,
+        recorder: Recorder,
+        calls: CallPool[Any],
+        conf: Conf,
     ) -> None:
         self.lane, self.router, self.recorder, self.calls, self.conf = lane, router, recorder, calls, conf
+        self.second = recorder.second
         self.waiting: list[StockRequest] = []
         self.adjustments = AdjustmentRequests(recorder.task, conf)
         self._days_noted = False
         self._answers = 0  # of the first source to requests for single stocks
+
+    @property
+    def sources(self) -> list[SourceState]:
+        """The task's sources that can be used here, in fallback order, and then the one to compare with."""
+        return [*self.router.sources, *filter(None, [self.second.state])]
 
     def is_empty(self) -> bool:
         """Whether no stock is waiting or in flight."""
@@ -133,14 +144,25 @@ class RequestQueue:
     def record_from_days(self, source: SourceState) -> None:
         """Records the waiting stocks whose days of the whole market are all cached."""
         for item in self._waiting_for(source):
+            if item.comparison.is_open:
+                self._compare_from_days(item)
+                continue
             sessions = self._sessions_for(item)
             if sessions and not source.days.missing(sessions) and not item.adjustment.pending:
                 item.adjustment.bars = source.days.bars_of(item.claim.code, sessions)
                 item.records += source.days.records_of(sessions)
                 item.adjustment.days_are_complete = True
                 if not self.adjustments.plan_after(item, item.adjustment.bars):
-                    self.waiting.remove(item)
-                    self._record(item)
+                    self.second.plan(item)
+                    self._compare_from_days(item)
+
+    def _compare_from_days(self, item: StockRequest) -> None:
+        """Records a waiting stock, unless the second source is to be asked for it by itself."""
+        if item.comparison.is_open:
+            self.second.take_days(item, self.calls)
+        if not item.comparison.is_open:
+            self.waiting.remove(item)
+            self._record(item)
 
     def complete(self, call: Call[SourceCall], *, claim_more: bool) -> list[Claim]:
         """Handles a call that has ended. With `claim_more`, new stocks are claimed in a record's commit.
@@ -191,6 +213,9 @@ class RequestQueue:
                 item.batch_limit = 1
                 self.add(item)
                 return False
+        if item.comparison.is_open:  # its raw answer is not kept: a replay would store the bars
+            self._complete_comparison(item, result)
+            return True
         if call.record and not isinstance(result, Transient | OutOfMemory):
             item.records.append(call.record)
         if isinstance(result, SourceError):
@@ -214,6 +239,11 @@ class RequestQueue:
         if item.adjustment.pending or self.adjustments.plan_after(item, item.adjustment.bars):
             self.add(item)
             return []
+        if self.second.plan(item):
+            self.second.take_days(item, self.calls)
+        if item.comparison.is_open:
+            self.add(item)
+            return []
         # After a suspect, the next claim begins with the other suspects.
         may_claim = claim_more and not item.claim.is_isolated and not self._is_probing(item.source)
         return self._record(item, self.capacity(self.router.current()) if may_claim else 0)
@@ -230,6 +260,10 @@ class RequestQueue:
         delay = 0.0 if source is self.router.current() else blocked.seconds
         for item in self._waiting_for(source):
             self.waiting.remove(item)
+            if item.comparison.is_open:
+                item.comparison.problem = blocked.reason
+                self._record(item)
+                continue
             if item.adjustment.bars is not None:
                 item.adjustment.notes += (f"{one}: {blocked.reason}" for one in item.adjustment.pending or ())
                 self._record(item)
@@ -237,13 +271,31 @@ class RequestQueue:
             lifecycle.requeue(item.claim, item.error_code, item.history, delay, item.attempts - 1)
 
     def release_all(self) -> None:
-        """Drops the waiting stocks: closing the lane requeues them. One that fell back keeps its source."""
+        """Drops the waiting stocks: closing the lane requeues them. One that fell back keeps its source.
+
+        Those that wait to be compared are dropped, too: both sources are asked again.
+        """
         for item in self.waiting:
+            if item.comparison.is_open:
+                continue
             if item.adjustment.bars is not None:
                 self._record(item)
             elif item.attempts > item.claim.attempts:
                 lifecycle.requeue(item.claim, item.error_code, item.history, 0.0, item.attempts - 1)
         self.waiting.clear()
+
+    def release_all_but_compared(self) -> None:
+        """Drops the waiting stocks, except those that wait to be compared."""
+        compared = [item for item in self.waiting if item.comparison.is_open]
+        self.release_all()
+        self.waiting = compared
+
+    def stop_comparing(self) -> None:
+        """Records the stocks that wait to be compared as they are."""
+        for item in [item for item in self.waiting if item.comparison.is_open]:
+            self.waiting.remove(item)
+            item.comparison.problem = stored_reason("too_slow")
+            self._record(item)
 
     def _record(self, item: StockRequest, claim_more: int = 0) -> list[Claim]:
         """Records a stock with its bars. Returns the new claims."""
@@ -252,6 +304,23 @@ class RequestQueue:
         return self.recorder.store(
             item, bars, days_are_complete=progress.days_are_complete, claim_more=claim_more
         )
+
+    def _complete_comparison(self, item: StockRequest, result: Answer | SourceError) -> None:
+        """Takes the second source's bars of a stock, or why there are none; it may be asked again."""
+        comparison = item.comparison
+        if not isinstance(result, SourceError):
+            comparison.answer = result
+            return
+        if isinstance(result, OutOfMemory) and not item.claim.is_isolated:
+            item.adjustment.bars = None
+            lifecycle.suspect(item.claim, result.code, str(result))
+            return
+        comparison.attempts += 1
+        if isinstance(result, Transient) and comparison.attempts < self.conf.max_attempts:
+            if comparison.source:
+                comparison.source.cool_down(self._retry_delay(comparison.attempts, result))
+        else:
+            comparison.problem = sanitize_message(str(result))
 
     def _complete_adjustment(self, item: StockRequest, call: SourceCall, answer: Any) -> None:
         """Stores a stock's factors or corporate actions, or notes why there are none; the stock goes on."""
@@ -295,7 +364,7 @@ class RequestQueue:
         return [*self.waiting, *in_flight]
 
     def _requests_days(self) -> bool:
-        return any(source.days.in_flight for source in self.router.sources)
+        return any(source.days.in_flight for source in self.sources)
 
     def _note_days(self, *, in_flight: bool) -> None:
         """Records in the lane whether a day is in flight, if that has changed."""
@@ -304,14 +373,15 @@ class RequestQueue:
             self._days_noted = in_flight
 
     def _waiting_for(self, source: SourceState) -> list[StockRequest]:
-        return [item for item in self.waiting if item.source is source]
+        return [item for item in self.waiting if item.asked_source is source]
 
     def _sessions_for(self, item: StockRequest) -> tuple[date, ...]:
         """Returns the days of the whole market that answer the stock's request; none for a suspect.
 
         It is requested by itself: a day's response that kills the worker is not its fault.
         """
-        return () if item.claim.is_isolated else item.source.days.sessions_for(item.request, self.calls)
+        days = item.asked_source.days
+        return () if item.claim.is_isolated else days.sessions_for(item.asked_request, self.calls)
 
     def _needed_calls(self, source: SourceState) -> list[SourceCall]:
         """Returns the calls that the waiting stocks need: each missing day once, then the stocks."""
@@ -336,7 +406,7 @@ class RequestQueue:
 
     def _call_for(self, source: SourceState, items: Sequence[StockRequest]) -> SourceCall:
         """Returns the call for the bars of one stock, or of several."""
-        requests = [item.request for item in items]
+        requests = [item.asked_request for item in items]
         if len(requests) == 1:
             return SourceCall(source, partial(source.fetch, requests[0]), items)
         return SourceCall(source, partial(source.fetch_many, requests), items)
@@ -400,7 +470,8 @@ class RequestQueue:
 
     def _warn_of_days(self, source: SourceState, problem: str) -> None:
         """Records that the stocks are requested one by one, and why."""
-        lifecycle.warn(self.lane, day_fetches.FAILED, source=source.name, reason=sanitize_message(problem))
+        code = "compared_by_stock" if source is self.second.state else day_fetches.FAILED
+        lifecycle.warn(self.lane, code, source=source.name, reason=sanitize_message(problem))
 
     def _retry_delay(self, attempts: int, error: SourceError | None) -> float:
         """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""
@@ -416,7 +487,8 @@ def batches_of(items: Iterable[StockRequest], most: int) -> list[list[StockReque
     groups: dict[Any, list[StockRequest]] = {}
     for number, item in enumerate(items):
         limit = 1 if item.claim.is_isolated else min(item.batch_limit or most, most)
-        key = (item.request.start, item.request.end, limit) if limit > 1 else number
+        request = item.asked_request
+        key = (request.start, request.end, limit) if limit > 1 else number
         groups.setdefault(key, []).append(item)
     batches = []
     for key, group in groups.items():

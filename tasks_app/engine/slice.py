@@ -23,7 +23,7 @@ from tasks_app import lifecycle, reasons
 from tasks_app.db import disk_reserve
 from tasks_app.db.errors import is_disk_full
 from tasks_app.engine import item_planner, source_availability
-from tasks_app.engine.call_pool import Call, CallPool
+from tasks_app.engine.call_pool import JOB_SECONDS, Call, CallPool
 from tasks_app.engine.recorder import Recorder
 from tasks_app.engine.request_planner import RequestPlanner
 from tasks_app.engine.request_queue import RequestQueue
@@ -40,11 +40,12 @@ from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.reasons import type_name
 from tasks_app.throttle.limiter import Blocked
-from tasks_app.workers import memory, process_state, shutdown
+from tasks_app.workers import job_time, memory, process_state, shutdown
 from tasks_app.workers.process_state import HeldLane
 
 logger = logging.getLogger(__name__)
 DRAIN_SECONDS = 3.0
+COMPARE_SECONDS = 60.0  # for which what has come waits for its comparison when the slice's time is over
 BATCH = 20  # stocks claimed at once while claimed stocks need no request
 MIN_WAIT_SECONDS = 0.005
 COUNTS_SECONDS = 5.0  # after which it stores what became of its requests
@@ -166,8 +167,8 @@ class Slice:
 
     def _end_sessions(self) -> None:
         """Ends sessions of which the vendor allows one, where the next slice may run on another machine."""
-        if any(each.source.has_session for each in self.router.sources) and dispatch.has_other_hosts():
-            for each in self.router.sources:
+        if any(each.source.has_session for each in self.queue.sources) and dispatch.has_other_hosts():
+            for each in self.queue.sources:
                 each.end_session()
 
     def _after_batch(self) -> None:
@@ -208,7 +209,7 @@ class Slice:
 
     def _store_counts(self) -> None:
         """Adds what became of the requests to the history of their sources."""
-        for source in self.router.sources:
+        for source in self.queue.sources:
             source.counter.store()
         self.counts_stored_at = time.monotonic()
 
@@ -228,21 +229,44 @@ class Slice:
         if self._is_over():
             if shutdown.is_requested():  # otherwise requests that have reserved their time are still sent
                 self.queue.recall_waiting()
-            self.queue.release_all()
-            return math.inf
+                self.queue.release_all()
+                return math.inf
+            self.queue.release_all_but_compared()
+            return self._finish_comparisons()
         current = self.router.current()
         blocked, cooldown = current.blocked(), current.cooldown_left()
         if blocked:
             self._fail_if_stalled(blocked)
         if not cooldown and (not blocked or self.claims_while_blocked):
             self._claim(current)
-        wait = min(self._send(source) for source in self.router.sources)
+        wait = min([*map(self._send, self.router.sources), self._send_to_second()])
         may_claim = self.claiming is not Claiming.NOTHING_DUE
         if blocked or cooldown:
             if not may_claim:  # stocks become due while the source is blocked
                 self.claiming = Claiming.FOR_REQUESTS
             return min(wait, _recheck_after(cooldown or math.inf))
         return 0.0 if may_claim and self.queue.is_empty() else wait
+
+    def _finish_comparisons(self) -> float:
+        """Asks the second source for the bars of what has come, for a while after the slice's time.
+
+        Otherwise the first source would be asked again for them. Returns as `_advance` does.
+        """
+        second = self.queue.second.state
+        if second is None or not self.queue.waiting:
+            return math.inf
+        if time.monotonic() - self.ends_at > COMPARE_SECONDS:
+            self.queue.stop_comparing()
+            return math.inf
+        job_time.extend(self.conf.fetch_timeout + JOB_SECONDS)
+        return self._send_to_second()
+
+    def _send_to_second(self) -> float:
+        """Sends what is to be compared, as `_send` does; wakes up at the end of the source's pause, too."""
+        if (second := self.queue.second.state) is None:
+            return math.inf
+        wait = self._send(second)
+        return min(wait, _recheck_after(second.cooldown_left() or math.inf)) if self.queue.waiting else wait
 
     def _claim(self, source: SourceState) -> None:
         """Claims as many stocks as can be requested now, or a batch while stocks need no request."""
@@ -279,7 +303,7 @@ class Slice:
         if blocked is None:
             return math.inf
         if blocked.reason:
-            self.claims_while_blocked = False
+            self.claims_while_blocked &= source is self.queue.second.state
             self.queue.release_blocked(source, blocked)
         return _recheck_after(blocked.seconds)
 

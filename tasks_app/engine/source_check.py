@@ -82,7 +82,7 @@ def check_source(name: str, market: str, conf: Conf) -> Iterator[CapabilityCheck
 def _why_session_is_in_use(name: str) -> str:
     """Returns a sentence on the running task that may have a source's session; "" if none does."""
     task = selectors.get_running_task()
-    if task is None or name not in (task.source, *task.fallbacks):
+    if task is None or name not in (task.source, *task.fallbacks, task.verify_with):
         return ""
     text = _(
         "The vendor allows one session at a time, and task %(task)s may have it: check again once it has"

@@ -168,13 +168,37 @@ class AdjustmentProgress:
 
 
 @dataclass
+class ComparisonProgress:
+    """How far a stock's comparison with the task's second source has come, see `SecondSource`.
+
+    `request` are the days to compare and `source` where to ask for them, None unless that is to be done;
+    `answer` is what came, or `problem` says why nothing did. `days_are_complete`: a day without a bar truly
+    had none there. `main_answer` is the response that is compared.
+    """
+
+    is_planned: bool = False
+    request: PlannedRequest | None = None
+    source: SourceState | None = None
+    attempts: int = 0
+    answer: Answer | None = None
+    days_are_complete: bool = False
+    problem: str = ""
+    main_answer: Answer | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the second source is still to be asked."""
+        return self.source is not None and self.answer is None and not self.problem
+
+
+@dataclass
 class StockRequest:
     """The work item of a slice: a claimed stock from its claim to its record.
 
     `request` holds the missing days, `stored` what the database has, `source` the source to try now,
     `notes` the failures at earlier sources ("name: reason"), `error_code` the first failure's code,
-    `adjustment` the requests for adjustment data that belong to it, and `records` the calls whose raw
-    answers are to be kept with it.
+    `adjustment` the requests for adjustment data that belong to it, `records` the calls whose raw answers are
+    to be kept with it, and `comparison` how far the one with the task's second source has come.
     """
 
     claim: Claim
@@ -186,6 +210,17 @@ class StockRequest:
     batch_limit: int = 0  # the most stocks to request it with, halved where that failed; 0: any number
     adjustment: AdjustmentProgress = field(default_factory=AdjustmentProgress)
     records: list[SourceCallRecord] = field(default_factory=list)
+    comparison: ComparisonProgress = field(default_factory=ComparisonProgress)
+
+    @property
+    def asked_source(self) -> SourceState:
+        """The source of which it waits for an answer, or for the turn to ask."""
+        return (self.comparison.is_open and self.comparison.source) or self.source
+
+    @property
+    def asked_request(self) -> PlannedRequest:
+        """The days for which that source is asked."""
+        return (self.comparison.is_open and self.comparison.request) or self.request
 
     @property
     def attempts(self) -> int:

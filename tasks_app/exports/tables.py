@@ -79,6 +79,7 @@ EXPORTED = (
     Table(tables.Correction, in_chunks=True),
     Table(tables.Finding, in_chunks=True),
     Table(tables.SilentAnswer),
+    Table(tables.SourceAgreement),
     Table(tables.DataDeletion),
     Table(tables.RawAnswerReplay),
 )

@@ -90,7 +90,9 @@ class Outcome:
     `note` is what the source left out or changed, in English.
 
     Bars are newly stored (`collected`), changed by the source (`corrected`), stored before (`skipped`),
-    not stored because a check failed (`refused`), or stored although doubtful (`flagged`).
+    not stored because a check failed (`refused`), or stored although doubtful (`flagged`). So many were
+    `compared` with those of the task's second source (None: that was not asked), of which some are
+    `differing`; `not_compared` says why it could not be asked.
     """
 
     state: ItemState
@@ -103,6 +105,9 @@ class Outcome:
     error_code: str = ""
     error_message: str = ""
     note: str = ""
+    compared: int | None = None
+    differing: int = 0
+    not_compared: str = ""
 
 
 def lease_end() -> Any:

@@ -23,7 +23,10 @@ def record(claim: Claim, outcome: Outcome) -> bool:
     running or the claim is no longer valid: that transaction must roll back.
     """
     bars = {name: getattr(outcome, name) for name in BAR_COUNTS}
-    increments = {f"{name}_count": count for name, count in bars.items() if count}
+    increments = {f"{name}_count": count for name, count in bars.items()}
+    increments |= {"compared_count": outcome.compared or 0, "differing_count": outcome.differing}
+    increments["uncompared_count"] = int(bool(outcome.not_compared))
+    increments = {name: count for name, count in increments.items() if count}
     increments["failed_count" if outcome.state == ItemState.FAILED else "success_count"] = 1
     task = CollectionTask.objects.filter(pk=claim.lane.task_id, status=RUNNING)
     is_counted = task.update(
@@ -40,6 +43,9 @@ def record(claim: Claim, outcome: Outcome) -> bool:
         error_code=outcome.error_code,
         error_message=outcome.error_message,
         note=outcome.note,
+        rows_compared=outcome.compared,
+        rows_differing=None if outcome.compared is None else outcome.differing,
+        not_compared=outcome.not_compared or None,
         **{f"rows_{name}": count for name, count in bars.items()},
     ):
         raise errors.StaleClaim(what=claim.code)

@@ -26,16 +26,18 @@ CONTRACT_COLUMNS = (
 FURTHER_COLUMNS = (
     *("outcome", "corrected_count", "refused_count", "flagged_count", "error_code", "market", "source"),
     *("adjust", "kind", "start_date", "end_date", "test_mode", "full_collection_mode", "force_update"),
+    *("verify_with", "verify_sample", "compared_count", "differing_count", "uncompared_count"),
     "heartbeat_at",
 )
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),
-    *("adjust", "kind", "force_update", "fallbacks", "unknown_codes", "total_stocks"),
+    *("adjust", "kind", "force_update", "fallbacks", "verify_with", "verify_sample", "unknown_codes"),
+    "total_stocks",
 )
 PLAN_COLUMNS = (
     *("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "stock_codes"),
-    *("full_collection_mode", "force_update", "rhythm", "weekday", "next_at", "waiting_since", "last_at"),
-    *("late_runs", "error_code", "created_at"),
+    *("full_collection_mode", "force_update", "verify_with", "verify_sample", "rhythm", "weekday"),
+    *("next_at", "waiting_since", "last_at", "late_runs", "error_code", "created_at"),
 )
 
 

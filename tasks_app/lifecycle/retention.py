@@ -1,6 +1,7 @@
 """Deletes old tasks, each as a whole, and old raw answers, in small batches. Stored market data stays.
 
-What outlives a task (bars, corrections, findings, its retries, its plan) keeps the id of the deleted row.
+What outlives a task (bars, corrections, findings, its retries, its plan) keeps the id of the deleted row. The
+differences between sources that it found are deleted with it.
 """
 
 from datetime import timedelta
@@ -12,7 +13,8 @@ from django.db.models.functions import Now
 
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
-from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, Finding, TaskEvent
+from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import raw_answers
 
 BATCH = 1000  # rows; a larger batch would make others wait
@@ -59,6 +61,8 @@ def prune(days: int, batch: int = BATCH) -> DeletedRows:
             CollectionLane.objects.filter(task_id=oldest).order_by("number"),
         ):
             keys = list(rows.values_list("pk", flat=True)[: batch - sum(counts)])
+            if rows.model is CollectionItem and keys:
+                Finding.objects.filter(item_id__in=keys, kind=FindingKind.DIFFERS).delete()
             counts.append(rows.model._default_manager.filter(pk__in=keys).delete()[0] if keys else 0)
         is_last = sum(counts) < batch  # else there may be more rows
         if is_last:

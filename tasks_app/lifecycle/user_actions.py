@@ -57,8 +57,9 @@ def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | Non
 
 
 def _digest(order: Order) -> str:
-    """Returns a hash of the order; that of stocks is the one from before orders had a kind."""
-    values = {k: v for k, v in asdict(order).items() if (k, v) != ("kind", InstrumentKind.STOCK)}
+    """Returns a hash of the order; what orders did not have before counts only where it is set."""
+    added = {"kind": InstrumentKind.STOCK, "verify_with": "", "verify_sample": orders.WHOLE}
+    values = {k: v for k, v in asdict(order).items() if k not in added or v != added[k]}
     return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
 
 
@@ -118,15 +119,16 @@ def _create_task(
     require_free_slot()
     if codes and not (codes := orders.narrow(order, codes)):
         raise errors.NothingToCollect(market=order.market)
-    synthetic.note_sources(order.market, (order.source, *(order.fallbacks or ())))
+    sources = orders.sources_of(order)
+    synthetic.note_sources(order.market, sources)
     fields = {**asdict(order), "stock_codes": list(codes) if codes else None}
     task = CollectionTask.objects.create(
         **fields, unknown_codes=list(unknown), created_by=actor.user, **extra
     )
     slot.task = task
     slot.save()
-    limiter.let_probe((order.source, *(order.fallbacks or ())))
-    lane_count = registry.lane_count((order.source, *(order.fallbacks or ())), settings.COLLECTOR)
+    limiter.let_probe(sources)
+    lane_count = registry.lane_count(sources, settings.COLLECTOR)
     CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in range(lane_count))
     events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:

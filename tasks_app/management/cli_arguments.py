@@ -61,6 +61,8 @@ def build_order(options: dict[str, Any]) -> Order:
         force_update=options["force"],
         fallbacks=options["fallbacks"],
         kind=options["kind"],
+        verify_with=options["verify_with"],
+        verify_sample=options["verify_sample"],
     )
 
 
@@ -115,6 +117,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE,…",
         help='sources to try in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
     )
+    add_second_source(parser)
     parser.add_argument("--adjust", default="", help="qfq, hfq or split (default: unadjusted)")
     parser.add_argument(
         "--codes",
@@ -216,3 +219,20 @@ def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
 
 
 WORKERS = whole_number(1, 1000)
+
+
+def add_second_source(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments that name the source to compare with."""
+    parser.add_argument(
+        "--verify-with",
+        default="",
+        metavar="SOURCE",
+        help="a second source, whose bars of the same stocks and days are compared and not stored",
+    )
+    parser.add_argument(
+        "--verify-sample",
+        type=whole_number(1, 100),
+        default=100,
+        metavar="PERCENT",
+        help="how many percent of the stocks are compared (default: 100)",
+    )

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks_app import reasons
-from tasks_app.lifecycle import durations, selectors
+from tasks_app.lifecycle import comparisons, durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.quotes import InstrumentKind
@@ -59,12 +59,13 @@ def progress_text(task: CollectionTask) -> str:
         return _("planning, %(count)s stocks so far") % {"count": f"{task.total_stocks:,}"}
     if not task.planned_at:
         return _("reading the stock list")
-    return _("%(done)s/%(total)s stocks  %(bars)s bars  %(failed)s failed") % {
+    text = _("%(done)s/%(total)s stocks  %(bars)s bars  %(failed)s failed") % {
         "done": f"{task.processed_stocks:,}",
         "total": f"{task.total_stocks:,}",
         "bars": f"{task.collected_count:,}",
         "failed": f"{task.failed_count:,}",
     }
+    return "  ".join(filter(None, [text, comparisons.describe_comparison(task)]))
 
 
 def pause_text(task: CollectionTask) -> str:
@@ -153,6 +154,8 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         (_("bars refused"), f"{task.refused_count:,}"),
         (_("bars flagged"), f"{task.flagged_count:,}"),
     ]
+    if comparison := comparisons.describe_comparison(task):
+        rows.append((_("comparison"), comparison))
     if pause := pause_text(task):
         rows.append((_("waiting"), pause))
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several

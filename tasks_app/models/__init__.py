@@ -1,6 +1,7 @@
 """The database tables."""
 
 from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
+from tasks_app.models.agreement import SourceAgreement
 from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.market_days import ChangePosition, MarketDay
@@ -54,6 +55,7 @@ __all__ = [
     "RowVersion",
     "Series",
     "SilentAnswer",
+    "SourceAgreement",
     "SourceDay",
     "SourceGate",
     "SourceRequests",

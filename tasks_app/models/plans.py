@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -58,6 +58,13 @@ class CollectionPlan(models.Model):
     stock_codes = models.JSONField(_("stock codes"), null=True, blank=True)
     full_collection_mode = models.BooleanField(_("full collection mode"), default=False)
     force_update = models.BooleanField(_("force update"), default=False)
+    verify_with = models.CharField(_("compared with"), max_length=32, blank=True, default="", db_default="")
+    verify_sample = models.PositiveSmallIntegerField(
+        _("sample in percent"),
+        default=100,
+        db_default=100,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+    )
 
     rhythm = models.CharField(_("how often"), max_length=8, choices=Rhythm, default=Rhythm.SESSIONS)
     weekday = models.PositiveSmallIntegerField(_("day of the week"), choices=Weekday, default=Weekday.FRIDAY)
@@ -110,6 +117,11 @@ class CollectionPlan(models.Model):
             models.CheckConstraint(condition=Q(kind__in=ORDER_KINDS), name="plan_kind_is_known"),
             models.CheckConstraint(condition=Q(rhythm__in=Rhythm.values), name="plan_rhythm_is_known"),
             models.CheckConstraint(condition=Q(weekday__lte=6), name="plan_weekday_is_one"),
+            models.CheckConstraint(
+                condition=Q(verify_sample__gte=1, verify_sample__lte=100)
+                & (Q(verify_with="") | ~Q(verify_with=F("source"))),
+                name="plan_is_verified_by_another_source",
+            ),
             models.CheckConstraint(
                 condition=Q(days__gte=1, days__lte=LONGEST_DAYS), name="plan_days_are_some"
             ),

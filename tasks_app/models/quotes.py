@@ -205,10 +205,16 @@ class Correction(models.Model):
 class FindingKind(models.TextChoices):
     REFUSED = "refused", _("refused")
     FLAGGED = "flagged", _("flagged")
+    DIFFERS = "differs", _("differs")
 
 
 class Finding(models.Model):
-    """What validation found in one incoming bar: refused (not stored) or flagged (stored, but doubtful)."""
+    """What validation found in one incoming bar: refused (not stored) or flagged (stored, but doubtful).
+
+    Or that two sources differ on a day: `values` are then the differing ones of `source`, `other_values`
+    those of `other_source`, which are stored nowhere else. There is one such row per day and pair of
+    sources: the newest comparison replaces it, or deletes it if they agree.
+    """
 
     item = models.ForeignKey(
         "tasks_app.CollectionItem",
@@ -232,6 +238,8 @@ class Finding(models.Model):
     values = models.JSONField(_("values of the bar"), null=True)
     # "" for a finding from before this was recorded whose source can't be told any more.
     source = models.CharField(_("source"), max_length=32, blank=True, default="")
+    other_source = models.CharField(_("compared with"), max_length=32, blank=True, default="", db_default="")
+    other_values = models.JSONField(_("values of the other source"), null=True)
     found_at = models.DateTimeField(_("found at"), db_default=Now())
 
     class Meta:
@@ -244,6 +252,13 @@ class Finding(models.Model):
             models.Index(fields=["market", "-id"], name="findings_by_market"),
             models.Index(fields=["market", "-day", "-id"], name="findings_by_day"),
             models.Index(fields=["item"], name="findings_by_item"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["market", "symbol", "adjust", "day", "source", "other_source"],
+                condition=Q(kind=FindingKind.DIFFERS),
+                name="one_difference_per_day_and_sources",
+            ),
         ]
 
     def __str__(self) -> str:

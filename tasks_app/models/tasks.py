@@ -63,6 +63,9 @@ class CollectionTask(models.Model):
     test_mode = models.BooleanField(_("test mode"), default=False)
     full_collection_mode = models.BooleanField(_("full collection mode"), default=False)
     force_update = models.BooleanField(_("force update"), default=False)
+    # The source whose bars are compared with those that are collected, of so many percent of the stocks.
+    verify_with = models.CharField(_("compared with"), max_length=32, blank=True, default="", db_default="")
+    verify_sample = models.PositiveSmallIntegerField(_("sample in percent"), default=100, db_default=100)
 
     total_stocks = models.PositiveIntegerField(_("stocks"), default=0)
     processed_stocks = models.PositiveIntegerField(_("processed"), default=0)
@@ -73,6 +76,9 @@ class CollectionTask(models.Model):
     skipped_count = models.PositiveBigIntegerField(_("bars skipped"), default=0)
     refused_count = models.PositiveBigIntegerField(_("bars refused"), default=0)
     flagged_count = models.PositiveBigIntegerField(_("bars flagged"), default=0)
+    compared_count = models.PositiveBigIntegerField(_("bars compared"), default=0, db_default=0)
+    differing_count = models.PositiveBigIntegerField(_("bars that differ"), default=0, db_default=0)
+    uncompared_count = models.PositiveIntegerField(_("stocks not compared"), default=0, db_default=0)
 
     # Null unless completed. The database generates it, so it agrees with the counters of tasks old and new.
     outcome = models.GeneratedField(
@@ -144,6 +150,16 @@ class CollectionTask(models.Model):
             models.CheckConstraint(condition=Q(kind__in=ORDER_KINDS), name="task_kind_is_known"),
             models.CheckConstraint(condition=Q(start_date__lte=F("end_date")), name="task_dates_in_order"),
             models.CheckConstraint(
+                condition=Q(verify_sample__gte=1, verify_sample__lte=100)
+                & (Q(verify_with="") | ~Q(verify_with=F("source"))),
+                name="task_is_verified_by_another_source",
+            ),
+            models.CheckConstraint(
+                condition=Q(differing_count__lte=F("compared_count"))
+                & Q(uncompared_count__lte=F("success_count")),
+                name="task_comparison_is_true",
+            ),
+            models.CheckConstraint(
                 condition=Q(processed_stocks=F("success_count") + F("failed_count"))
                 & Q(processed_stocks__lte=F("total_stocks")),
                 name="task_counters_are_true",
@@ -196,6 +212,11 @@ class CollectionItem(models.Model):
     rows_skipped = models.PositiveIntegerField(_("bars skipped"), default=0)
     rows_refused = models.PositiveIntegerField(_("bars refused"), default=0)
     rows_flagged = models.PositiveIntegerField(_("bars flagged"), default=0)
+    # Null unless its bars were to be compared with those of the task's second source, and were.
+    rows_compared = models.PositiveIntegerField(_("bars compared"), null=True)
+    rows_differing = models.PositiveIntegerField(_("bars that differ"), null=True)
+    # Why they were not, in English; null unless they were to be.
+    not_compared = models.TextField(_("not compared"), null=True)
     source = models.CharField(_("answered by"), max_length=32, blank=True)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)

@@ -1,7 +1,8 @@
 """Orders: what a user asks to have collected. An order is resolved and checked before it becomes a task."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,6 +19,7 @@ from tasks_app.sources.base import Source
 
 MAX_CODES = 10_000
 TEST_MODE_STOCKS = 5
+WHOLE = 100  # percent
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Order:
 
     An empty `market` or `source` is chosen by `resolve`. `fallbacks` are the sources to try, in this
     order, for stocks that fail on `source`; None means those of COLLECTOR_FALLBACKS that follow it.
+    `verify_with` is a source whose bars are compared with the fetched ones and stored nowhere, of
+    `verify_sample` percent of the stocks.
     """
 
     start_date: date
@@ -39,6 +43,8 @@ class Order:
     force_update: bool = False
     fallbacks: tuple[str, ...] | None = None
     kind: str = InstrumentKind.STOCK.value
+    verify_with: str = ""
+    verify_sample: int = WHOLE
 
 
 def latest_today() -> date:
@@ -60,7 +66,15 @@ def resolve(order: Order, today: date, conf: Conf) -> Order:
     _check_kinds(order, conf)
     if order.stock_codes is not None:
         order = replace(order, kind=InstrumentKind.STOCK.value)  # it is of a whole market only
-    return replace(order, fallbacks=_resolve_fallbacks(order, conf))
+    order = replace(order, fallbacks=_resolve_fallbacks(order, conf))
+    _check_second_source(order, conf)
+    return order
+
+
+def sources_of(order: Order) -> tuple[str, ...]:
+    """Returns the names of all sources that an order's task may ask, its own first."""
+    names = (order.source, *(order.fallbacks or ()), order.verify_with)
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def require_usable_source(order: Order, conf: Conf) -> None:
@@ -68,7 +82,13 @@ def require_usable_source(order: Order, conf: Conf) -> None:
 
     For the interfaces, before they start a task: a source's own code must not run while the slot is locked.
     """
-    source = find_source(order.market, order.source, conf).name
+    _require_usable(find_source(order.market, order.source, conf).name, conf)
+    if order.verify_with:
+        with _at_field("verify_with"):
+            _require_usable(get_source(order.verify_with, conf).name, conf)
+
+
+def _require_usable(source: str, conf: Conf) -> None:
     if setting := registry.missing_setting(source, conf):
         raise errors.SourceNotSet(source=source, setting=setting)
     if reason := registry.why_unusable(source, conf):
@@ -97,6 +117,8 @@ def order_from_task(task: CollectionTask) -> Order:
         force_update=task.force_update,
         fallbacks=tuple(task.fallbacks),
         kind=task.kind,
+        verify_with=task.verify_with,
+        verify_sample=task.verify_sample,
     )
 
 
@@ -268,14 +290,41 @@ def _resolve_fallbacks(order: Order, conf: Conf) -> tuple[str, ...]:
         fit = (name for name in following if order.adjust in sources[name].adjusts)
         return tuple(name for name in fit if _serves_kinds(name, order, conf))
     named = tuple(dict.fromkeys(name for name in order.fallbacks if name != order.source))
-    try:
+    with _at_field("fallbacks"):
         for name in named:
-            check_market(order.market, source := get_source(name, conf))
-            _check_adjust(order.adjust, source)
-            if not _serves_kinds(name, order, conf):
-                kind = InstrumentKind(order.kind if order.stock_codes is None else InstrumentKind.INDEX)
-                raise errors.KindNotServed(source=name, market=order.market, kind=kind.label)
-    except errors.OrderError as error:
-        error.field = "fallbacks"
-        raise
+            _check_serves(name, order, conf)
     return named
+
+
+def _check_second_source(order: Order, conf: Conf) -> None:
+    """Raises `OrderError` unless the order's bars can be compared with those of its second source."""
+    if not 1 <= order.verify_sample <= WHOLE:
+        raise errors.BadSample(sample=order.verify_sample)
+    if not order.verify_with:
+        return
+    with _at_field("verify_with"):
+        if order.verify_with == order.source:
+            raise errors.SameSource(source=order.source)
+        _check_serves(order.verify_with, order, conf)
+
+
+def _check_serves(name: str, order: Order, conf: Conf) -> None:
+    """Raises `OrderError` unless a source serves the order's market, adjustment and kinds.
+
+    A source of made-up quotes serves their own market only, so such quotes and real ones never meet.
+    """
+    check_market(order.market, source := get_source(name, conf))
+    _check_adjust(order.adjust, source)
+    if not _serves_kinds(name, order, conf):
+        kind = InstrumentKind(order.kind if order.stock_codes is None else InstrumentKind.INDEX)
+        raise errors.KindNotServed(source=name, market=order.market, kind=kind.label)
+
+
+@contextmanager
+def _at_field(name: str) -> Iterator[None]:
+    """Makes the `OrderError`s that are raised inside those of this field of the request."""
+    try:
+        yield
+    except errors.OrderError as error:
+        error.field = name
+        raise

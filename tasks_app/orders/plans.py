@@ -70,6 +70,8 @@ def build_order(plan: CollectionPlan, now: datetime) -> Order:
         full_collection_mode=plan.full_collection_mode,
         force_update=plan.force_update,
         kind=plan.kind,
+        verify_with=plan.verify_with,
+        verify_sample=plan.verify_sample,
     )
 
 

@@ -60,6 +60,11 @@ class Selection:
         """Returns the rows of a table with the columns source, market and day."""
         return _between(model.objects.filter(source=self.source, **self.in_market()), self)
 
+    def findings(self) -> QuerySet[Finding]:
+        """Returns the findings in its bars, and those that compare another source's with its bars."""
+        mine = Q(source=self.source) | Q(other_source=self.source)
+        return _between(Finding.objects.filter(mine, **self.in_market()), self)
+
     def in_market(self) -> dict[str, str]:
         return {"market": self.market} if self.market else {}
 
@@ -125,7 +130,7 @@ def count_contents(selection: Selection) -> Contents:
     return Contents(
         tuple(markets[market] for market in sorted(markets)),
         selection.rows(Correction).count(),
-        selection.rows(Finding).count(),
+        selection.findings().count(),
         _lists(selection).count() if selection.has_all_days else 0,
         _tables(selection).count() if selection.has_all_days else 0,
         _calls(selection).count(),
@@ -147,7 +152,7 @@ def delete_records(selection: Selection) -> Deleted:
     """Deletes up to a batch of corrections and findings that stayed: they belong to no deleted bar."""
     selection.rows(SilentAnswer).delete()  # it may have quotes of these days when it is asked again
     corrections = _delete_some(selection.rows(Correction))
-    return Deleted(corrections=corrections, findings=_delete_some(selection.rows(Finding)))
+    return Deleted(corrections=corrections, findings=_delete_some(selection.findings()))
 
 
 def delete_adjustments(selection: Selection) -> Deleted:

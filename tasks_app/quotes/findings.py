@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from django.utils.translation import override
+
 from tasks_app.models import Correction, Finding
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes.corrections import DAY_COLUMNS, TRADE_COLUMNS, BarDiff
+from tasks_app.quotes.source_comparison import Difference
 from tasks_app.quotes.upsert import Provenance
 from tasks_app.quotes.validation import ValidationResult
-from tasks_app.reasons import bounded_repr, sanitize_message
+from tasks_app.reasons import FINDINGS, bounded_repr, sanitize_message
 from tasks_app.sources.base import Bar, Request
 
 MAX_FINDINGS = 20  # of each kind and item
@@ -39,6 +42,40 @@ def record_findings(request: Request, origin: Provenance, result: ValidationResu
         )
         for kind, issue in issues
     )
+
+
+def record_differences(
+    request: Request, origin: Provenance, other: str, differences: Sequence[Difference]
+) -> None:
+    """Replaces what is listed of the request's days by the newest 20 differences of the two sources.
+
+    A day that was listed and agrees now is no longer listed.
+    """
+    shared = {"market": request.market, "symbol": request.code, "adjust": request.adjust}
+    sources = {"source": origin.source, "other_source": other, "kind": FindingKind.DIFFERS}
+    listed = Finding.objects.filter(**shared, **sources, day__range=(request.start, request.end))
+    listed.delete()
+    params = {"source": origin.source, "other": other}
+    Finding.objects.bulk_create(
+        Finding(
+            **shared,
+            **sources,
+            item_id=origin.item_id,
+            day=each.day,
+            code=each.code,
+            message=describe_difference(each, params),
+            params=params,
+            values={name: _plain(value) for name, value in each.here.items()},
+            other_values={name: _plain(value) for name, value in each.there.items()},
+        )
+        for each in differences[-MAX_FINDINGS:]
+    )
+
+
+def describe_difference(difference: Difference, params: dict[str, str]) -> str:
+    """Returns the English sentence of a difference."""
+    with override("en"):
+        return sanitize_message(str(FINDINGS[difference.code]) % {**params, "day": difference.day})
 
 
 def record_corrections(request: Request, origin: Provenance, corrections: Sequence[BarDiff]) -> None:

@@ -88,20 +88,25 @@ def validate(bars: Sequence[Bar], request: Request, context: Context) -> Validat
 
     The bars must be of plain values, as `engine.answers` returns them: any price may be missing or NaN.
     """
-    last, floor = min(request.end, context.today), -math.inf if request.adjust else 0.0
+    accepted, refused = accept(bars, request, context.today)
+    flags = _flags(accepted, column_checks.to_columns(accepted), request, context)
+    return ValidationResult(accepted, refused, flags)
+
+
+def accept(bars: Sequence[Bar], request: Request, today: date) -> tuple[list[Bar], list[Issue]]:
+    """Returns the bars that can be true in ascending date order, and the refusals of the others."""
+    last, floor = min(request.end, today), -math.inf if request.adjust else 0.0
     columns = column_checks.to_columns(bars)
     if columns and column_checks.all_valid(columns, request.start, last, floor, MAX_VOLUME):
-        return ValidationResult(list(bars), [], _flags(bars, columns, request, context))
+        return list(bars), []
     valid: dict[date, Bar] = {}
     refused: list[Issue] = []
     for bar in bars:
-        if fault := next(_faults(bar, request, context.today, valid), None):
+        if fault := next(_faults(bar, request, today, valid), None):
             refused.append(fault)
         else:
             valid[bar.day] = bar
-    accepted = [valid[day] for day in sorted(valid)]
-    flags = _flags(accepted, column_checks.to_columns(accepted), request, context)
-    return ValidationResult(accepted, refused, flags)
+    return [valid[day] for day in sorted(valid)], refused
 
 
 def _faults(bar: Bar, request: Request, today: date, valid: dict[date, Bar]) -> Iterator[Issue]:

@@ -60,6 +60,7 @@ OPERATIONS = {
     ("get", f"{API}/plan-events"): {400, 401},
     ("get", f"{API}/days/{{market}}"): {400, 401, 404},
     ("get", f"{API}/days/{{market}}/{{day}}"): {400, 401, 404},
+    ("get", f"{API}/agreement"): {400, 401},
     ("get", f"{API}/quotes/{{market}}/{{code}}"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/gaps"): {400, 401, 404},
     ("get", f"{API}/quotes/{{market}}/{{code}}/factors"): {400, 401, 404},

@@ -47,6 +47,8 @@ START: dict[str, Any] = {
     "codes": [],
     "kind": "stock",
     "fallbacks": None,
+    "verify_with": "",
+    "verify_sample": 100,
     "start_date": date(2000, 1, 1),
     "end_date": date(2013, 12, 31),
 }

@@ -201,6 +201,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}plan-events": {"get": LOGIN},
     f"{DATA}days/<market:market>": {"get": LOGIN},
     f"{DATA}days/<market:market>/<str:day>": {"get": LOGIN},
+    f"{DATA}agreement": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/gaps": {"get": LOGIN},
     f"{DATA}quotes/<market:market>/<str:code>/factors": {"get": LOGIN},

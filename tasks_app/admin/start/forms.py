@@ -30,6 +30,10 @@ FURTHER_HELP = _(
     "Tried in this order for stocks that fail, such as “baostock, akshare”; “none” for none. "
     "Leave empty for those of COLLECTOR_FALLBACKS."
 )
+VERIFY_HELP = _(
+    "A second source. Its bars of the same stocks and days are compared, not stored: differences beyond "
+    "rounding are listed as findings. It costs requests there."
+)
 MODES = ("test_mode", "full_collection_mode", "force_update")
 
 
@@ -43,6 +47,15 @@ class OrderForm(forms.Form):
     source = forms.ChoiceField(label=_("Source"), widget=forms.RadioSelect, required=False)
     fallbacks = forms.CharField(
         label=_("Further sources"), help_text=FURTHER_HELP, max_length=400, required=False
+    )
+    verify_with = forms.ChoiceField(label=_("Compare with"), help_text=VERIFY_HELP, required=False)
+    verify_sample = forms.IntegerField(
+        label=_("Sample in percent"),
+        help_text=_("How many percent of the stocks are compared."),
+        min_value=1,
+        max_value=100,
+        initial=orders.WHOLE,
+        required=False,
     )
     adjust = forms.ChoiceField(
         label=_("Adjustment"), choices=Adjust.choices, widget=forms.RadioSelect, required=False
@@ -88,6 +101,8 @@ class OrderForm(forms.Form):
         super().__init__(*args, **kwargs)
         names: Any = self.fields["source"]
         names.choices = [(name, name) for name in registry.available(settings.COLLECTOR)]
+        seconds: Any = self.fields["verify_with"]
+        seconds.choices = [("", _("none")), *names.choices]
         for name, field in self.fields.items():
             if not isinstance(field.widget, forms.RadioSelect):  # a radio group is described by its legend
                 field.widget.attrs["aria-describedby"] = f"ss-{name}-more ss-{name}-error"
@@ -125,6 +140,8 @@ class OrderForm(forms.Form):
             kind=data["kind"] or InstrumentKind.STOCK.value,
             stock_codes=tuple(codes) or None,
             fallbacks=orders.parse_fallbacks(data["fallbacks"]),
+            verify_with=data["verify_with"],
+            verify_sample=data["verify_sample"] or orders.WHOLE,
         )
         try:
             self.order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
@@ -163,11 +180,12 @@ def new_key() -> str:
 
 def values_from_order(order: Order) -> dict[str, Any]:
     """Returns the form's values for an order, with a new idempotency key."""
-    names = ("start_date", "end_date", "market", "source", "adjust", "kind", *MODES)
+    names = ("start_date", "end_date", "market", "source", "adjust", "kind", "verify_with", *MODES)
     codes = order.stock_codes or ()
     return {
         **{name: getattr(order, name) for name in names},
         "fallbacks": orders.write_fallbacks(order.fallbacks),
+        "verify_sample": order.verify_sample,
         "scope": SOME if codes else ALL,
         "stock_codes": " ".join(codes),
         "key": new_key(),

@@ -80,6 +80,8 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "limit": describe_limits(estimate.limits),
         "unknown_codes": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",
         "fallbacks": ", ".join(form.order.fallbacks or ()),
+        "verify_with": form.order.verify_with,
+        "verify_sample": form.order.verify_sample,
     }
 
 

@@ -72,11 +72,12 @@ class FindingAdmin(_DataQualityAdmin):
     list_filter = ["kind", ItemTaskFilter]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why", "values_sent"]}),
-        (_("Origin"), {"fields": ["found_by", "at", "task"]}),
+        (_("Origin"), {"fields": ["found_by", "other", "at", "task"]}),
     ]
 
     state = cell(_("state"), data_quality.finding_badge)
     why = cell(_("reason"), _why)
     values_sent = cell(_("values of the bar"), data_quality.describe_values)
+    other = cell(_("compared with"), lambda row: row.other_source or formatting.EMPTY)
     found_by = cell(_("source"), lambda row: row.source or _("not recorded"))
     at = timestamp(_("found at"), "found_at")

@@ -132,6 +132,8 @@ def finding_sentence(row: Finding) -> str:
 
 def describe_values(row: Finding) -> SafeString | str:
     """Returns the values that the source sent, by column; of older findings they were not recorded."""
+    if row.kind == FindingKind.DIFFERS:
+        return _describe_both(row)
     if row.values is None:
         return _("not recorded")
     titles = _column_titles()
@@ -143,11 +145,32 @@ def describe_values(row: Finding) -> SafeString | str:
     return format_html('<span class="sc-changes">{}</span>', _("; ").join(pairs))
 
 
+def _describe_both(row: Finding) -> SafeString:
+    """Returns the values of both sources that differ, by column; those of a bar that one lacks."""
+    titles, here, there = _column_titles(), row.values or {}, row.other_values or {}
+    pairs = [
+        _("%(name)s: %(here)s (%(source)s), %(there)s (%(other)s)")
+        % {
+            "name": titles.get(name, name),
+            "here": _plain(here.get(name)),
+            "source": row.source,
+            "there": _plain(there.get(name)),
+            "other": row.other_source,
+        }
+        for name in here or there
+    ]
+    return format_html('<span class="sc-changes">{}</span>', _("; ").join(pairs))
+
+
 def _column_titles() -> dict[str, Any]:
     return {field.name: field.verbose_name for field in DailyBar._meta.fields}
 
 
 def finding_badge(row: Finding) -> SafeString:
-    """Returns a badge: flagged (stored) or refused (not stored)."""
-    tone, icon = ("warn", "flag") if row.kind == FindingKind.FLAGGED else ("bad", "block")
+    """Returns a badge: flagged (stored), refused (not stored), or differing from another source's."""
+    tone, icon = {
+        FindingKind.REFUSED: ("bad", "block"),
+        FindingKind.FLAGGED: ("warn", "flag"),
+        FindingKind.DIFFERS: ("warn", "difference"),
+    }[FindingKind(row.kind)]
     return formatting.badge(tone, icon, row.get_kind_display())

@@ -26,6 +26,8 @@ PARAMETER_NAMES = {
     "market": gettext_lazy("market"),
     "source": gettext_lazy("source"),
     "fallbacks": gettext_lazy("further sources"),
+    "verify_with": gettext_lazy("compared with"),
+    "verify_sample": gettext_lazy("sample in percent"),
     "adjust": gettext_lazy("adjustment"),
     "kind": gettext_lazy("kind"),
     "days": gettext_lazy("days"),

@@ -32,6 +32,10 @@ def _error(item: CollectionItem) -> Any:
     return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
 
 
+def _why_not_compared(item: CollectionItem) -> str:
+    return reasons.translated_uncompared(item.not_compared) if item.not_compared else formatting.EMPTY
+
+
 def _stock(item: CollectionItem, text: Any) -> Any:
     return formatting.link(formatting.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
 
@@ -52,6 +56,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
         (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
         (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged"]}),
         (_("Answer"), {"fields": ["answered", "note"]}),
+        (_("Comparison"), {"fields": ["compared", "differing", "why_not_compared"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
         (_("Times"), {"fields": ["began", "ended"]}),
     ]
@@ -71,6 +76,9 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     skipped = count(_("already stored"), "rows_skipped")
     refused = count(_("refused"), "rows_refused")
     flagged = count(_("flagged"), "rows_flagged")
+    compared = count(_("bars compared"), "rows_compared")
+    differing = count(_("bars that differ"), "rows_differing")
+    why_not_compared = cell(_("not compared"), _why_not_compared)
     answered = cell(_("answered by"), lambda item: item.source or formatting.EMPTY)
     began = timestamp(_("started at"), "started_at")
     ended = timestamp(_("ended at"), "finished_at")

@@ -14,7 +14,7 @@ from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.admin.tasks import columns, events, throughput_chart
-from tasks_app.lifecycle import durations, progress, retention, selectors
+from tasks_app.lifecycle import comparisons, durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
@@ -64,6 +64,8 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "status_template": f"admin/tasks_app/live/{task.status}.html",
         "sentence": progress_sentence(task),
         "outcome": outcome_sentence(task),
+        "comparison": comparisons.describe_comparison(task),
+        "differences_url": _findings_url(task, "differs") if task.differing_count else "",
         "steps": timeline(task, speed, now),
         "bar": bar_segments(task),
         "numbers": headline_counts(task),
@@ -282,6 +284,17 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
             text % {"count": formatting.number(task.flagged_count)},
             _("They look implausible, but are stored."),
             url=_findings_url(task, "flagged"),
+        )
+    if task.uncompared_count:
+        text = ngettext(
+            "%(count)s stock was not compared", "%(count)s stocks were not compared", task.uncompared_count
+        )
+        why = _("The source “%(source)s” did not answer for them. Each stock says why.")
+        yield Notice(
+            "warn",
+            text % {"count": formatting.number(task.uncompared_count)},
+            why % {"source": task.verify_with},
+            url=columns.items_url(task, not_compared__isnull=False),
         )
     if task.corrected_count:
         text = ngettext(

@@ -73,7 +73,8 @@ class Command(CollectorCommand):
 
     def _create(self, options: dict[str, Any]) -> None:
         names = ("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "rhythm")
-        values = {name: options[name] for name in (*names, "weekday", "at")}
+        names += ("weekday", "at", "verify_with", "verify_sample")
+        values = {name: options[name] for name in names}
         values["fallbacks"] = None if options["fallbacks"] is None else list(options["fallbacks"])
         values["stock_codes"] = cli_arguments.read_codes(options["codes"]) or None
         values |= {"full_collection_mode": options["full"], "force_update": options["force"]}
@@ -135,6 +136,7 @@ def _add_plan(parser: CommandParser) -> None:
     )
     parser.add_argument("--full", action="store_true", help="only stocks not yet answered as a whole")
     parser.add_argument("--force", action="store_true", help="request stored days again")
+    cli_arguments.add_second_source(parser)
     parser.add_argument("--rhythm", choices=Rhythm.values, default=Rhythm.SESSIONS.value)
     parser.add_argument(
         "--weekday", type=cli_arguments.whole_number(0, 6), default=Weekday.FRIDAY.value, help="0 is Monday"
