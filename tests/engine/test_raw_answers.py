@@ -104,6 +104,13 @@ def command(*words):
 # ---------------------------------------------------------------- what is kept
 
 
+def test_answer_of_a_second_source_is_not_kept():
+    """A replay would store the bars that were only compared."""
+    task = collect(verify_with=ToldByDay.name)
+    assert (task.compared_count, task.uncompared_count) == (len(DAYS), 0)
+    assert set(RecordedCall.objects.values_list("source", flat=True)) == {"told"}
+
+
 def test_bar_leads_to_the_answer_that_it_came_from():
     task = collect()
     call = raw_answers.call_of_bar(DailyBar.objects.first())

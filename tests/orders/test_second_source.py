@@ -7,7 +7,7 @@ from django.core.management import call_command
 
 from tasks_app import errors
 from tasks_app.lifecycle.comparisons import describe_comparison
-from tasks_app.models import CollectionTask, SourceAgreement
+from tasks_app.models import CollectionPlan, CollectionTask, SourceAgreement
 from tasks_app.orders import order as orders, plans
 from tests.api.factories import client_of
 from tests.factories import TODAY, make_order, make_plan, make_user
@@ -79,6 +79,21 @@ def test_command_starts_a_comparison():
     call_command("collect", "start", *words)
     task = CollectionTask.objects.get()
     assert (task.verify_with, task.verify_sample) == ("second", 9)
+
+
+def test_plan_of_the_api_and_the_command_orders_a_comparison():
+    client = client_of(make_user("root", is_superuser=True))
+    body = {"name": "nightly", "at": "18:00", "source": "first", "market": "CN", "stock_codes": ["000001"]}
+    refused = client.post(f"{URL}/plans", {**body, "verify_with": "first"}, format="json")
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["verify_with"])
+    made = client.post(f"{URL}/plans", {**body, "verify_with": "second", "verify_sample": 5}, format="json")
+    assert (made.json()["verify_with"], made.json()["verify_sample"]) == ("second", 5)
+    changed = client.patch(f"{URL}/plans/{made.json()['id']}", {"verify_with": ""}, format="json").json()
+    assert (changed["verify_with"], changed["verify_sample"]) == ("", 5)
+    words = ["--source", "first", "--market", "CN", "--verify-with", "second", "--verify-sample", "9"]
+    call_command("plans", "create", "--name", "weekly", "--at", "19:00", *words)
+    plan = CollectionPlan.objects.get(name="weekly")
+    assert (plan.verify_with, plan.verify_sample) == ("second", 9)
 
 
 @pytest.mark.any_database
