@@ -72,8 +72,10 @@ class Command(CollectorCommand):
             raise SystemExit(code)
 
     def _create(self, options: dict[str, Any]) -> None:
-        names = ("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "rhythm")
-        names += ("weekday", "at", "verify_with", "verify_sample")
+        names = (
+            *("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "rhythm"),
+            *("weekday", "at", "verify_with", "verify_sample"),
+        )
         values = {name: options[name] for name in names}
         values["fallbacks"] = None if options["fallbacks"] is None else list(options["fallbacks"])
         values["stock_codes"] = cli_arguments.read_codes(options["codes"]) or None
