@@ -80,6 +80,10 @@ class EstimateAnswer(Answer):
     requests_at_most = s.IntegerField(allow_null=True, help_text="That may be needed, without retries.")
     permits_at_least = s.IntegerField(allow_null=True, help_text="What these requests count in the quotas.")
     permits_at_most = s.IntegerField(allow_null=True)
+    requests_to_compare = s.IntegerField(
+        allow_null=True,
+        help_text="About how many the second source gets, which are in no other figure; null: unknown.",
+    )
     quotas = QuotaAnswer(many=True)
     paused_until = s.DateTimeField(allow_null=True, help_text="Until when the source takes no request.")
     fits_today = s.BooleanField(

@@ -187,6 +187,7 @@ def order_forecast(forecast: Forecast) -> dict[str, Any]:
         "requests_at_most": most.requests if most else None,
         "permits_at_least": least.permits if least else None,
         "permits_at_most": most.permits if most else None,
+        "requests_to_compare": estimated.compared,
         "quotas": [
             {
                 "window": each.window,

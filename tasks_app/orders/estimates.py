@@ -1,7 +1,8 @@
 """Estimates of an order before it is started: how many stocks and requests, and how long it takes."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from statistics import quantiles
 
@@ -31,7 +32,8 @@ class Estimate:
     are codes left out. `adjustments` of the requests are for factors and corporate actions. If the source
     serves the days of the whole market, `by_day` requests bring them to all stocks instead (0: it does not).
     An adjusted order whose source `has_no_factors` stores that source's own adjusted prices. `needed` are the
-    requests that are made in any case.
+    requests that are made in any case. `compared` are those to the order's second source, roughly: they are
+    in no other figure.
     """
 
     stocks: int | None = None
@@ -45,6 +47,7 @@ class Estimate:
     by_day: int = 0
     has_no_factors: bool = False
     needed: int = 0
+    compared: int | None = None
 
 
 def estimate(order: Order, conf: Conf) -> Estimate:
@@ -64,6 +67,7 @@ def estimate(order: Order, conf: Conf) -> Estimate:
         by_day=_requests_by_day(order, stocks or 0, conf),
         has_no_factors=bool(order.adjust) and not _offered_data(order, conf),
         needed=needed,
+        compared=None if stocks is None else _requests_to_compare(order, stocks, conf),
     )
 
 
@@ -93,6 +97,17 @@ def _requests_by_day(order: Order, stocks: int, conf: Conf) -> int:
         return 0
     sessions = len(calendars.load_calendar(order.market).sessions(order.start_date, last).days)
     return sessions + calendars.COMPARED_SESSIONS if 0 < sessions <= conf.days_at_once else 0
+
+
+def _requests_to_compare(order: Order, stocks: int, conf: Conf) -> int | None:
+    """Returns about how many requests the second source gets: a sample is never exactly its percentage."""
+    if not order.verify_with:
+        return None
+    second = replace(order, source=order.verify_with)
+    if by_day := _requests_by_day(second, stocks, conf):
+        return by_day - calendars.COMPARED_SESSIONS  # it is asked for what is missing only
+    batch = registry.traits(second.source, conf).batch_size
+    return math.ceil(stocks * order.verify_sample / orders.WHOLE / batch)
 
 
 def _adjustment_requests(order: Order, stocks: int, conf: Conf) -> int:

@@ -1,12 +1,15 @@
 """The pages of the sources: what each has, and settings that are stored, masked, logged and permitted."""
 
+import re
 from dataclasses import replace
+from datetime import date
+from html import unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
 
 from tasks_app.lifecycle import source_settings
-from tasks_app.models import SourceSetting
+from tasks_app.models import SourceAgreement, SourceSetting
 from tasks_app.source_settings import MASK, Setting
 from tasks_app.throttle.history import RequestCounter
 from tasks_app.throttle.limiter import limiter_for
@@ -111,3 +114,41 @@ def test_page_shows_the_last_days_and_todays_quota(client, settings):
         ("12 of 5,000", "3", "≤ 300 ms")
     ]
     assert response.context["chart"].top == "3"
+
+
+# ---------------------------------------------------------------- the agreement of sources
+
+
+def add_agreement(month, field="close", **fields):
+    row = {"source": "first", "other_source": "second", "market": "CN", "compared": 52_192, "differing": 3}
+    SourceAgreement.objects.create(**{**row, "worst": 0.0123, "field": field, "month": month, **fields})
+
+
+def test_agreement_is_summed_by_pair_and_shown_by_month(client):
+    assert "Nothing has been compared yet" in text_of(client.get(url("agreement")))
+    add_agreement(date(2024, 3, 1))
+    add_agreement(date(2024, 2, 1), compared=8, differing=0, worst=0.0)
+    add_agreement(date(2024, 3, 1), source="third", other_source="fourth", differing=7)
+    response = client.get(url("agreement"))
+    assert "3 / 52,200 ≤ 1.23%" in text_of(response)
+    assert "third / fourth" not in text_of(client.get(url("agreement"), {"of": "second"}))
+    (address,) = re.findall(r'href="([^"]+other_source=second[^"]*)"', response.content.decode())
+    months = text_of(client.get(unescape(address)))
+    assert re.search(r"2024-03 .* 3 / 52,192 .* 2024-02 .* 0 / 8", months)
+
+
+def test_agreement_has_pages_of_two_years(client):
+    for n in range(30):
+        add_agreement(date(2020 + n // 12, n % 12 + 1, 1))
+    pair = {"source": "first", "other_source": "second", "market": "CN", "adjust": ""}
+    page = client.get(url("agreement"), pair).content.decode()
+    (address,) = re.findall(r'href="([^"]+before=[^"]*)"', page)
+    earlier = text_of(client.get(unescape(address)))
+    assert ("2020-07" in text_of(client.get(url("agreement"), pair)), "2020-07" in earlier) == (True, False)
+    assert ("2020-06" in earlier, "Earlier months" in earlier) == (True, False)
+
+
+@pytest.mark.parametrize("query", [{"before": "soon"}, {"other_source": "nobody"}])
+def test_agreement_of_an_unknown_pair_or_day_is_not_found(client, query):
+    pair = {"source": "first", "other_source": "second", "market": "CN"}
+    assert client.get(url("agreement"), {**pair, **query}).status_code == 404

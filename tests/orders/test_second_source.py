@@ -1,6 +1,7 @@
 """Which second sources an order may name, and how its comparison is shown."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 
 import pytest
 from django.core.management import call_command
@@ -8,7 +9,7 @@ from django.core.management import call_command
 from tasks_app import errors
 from tasks_app.lifecycle.comparisons import describe_comparison
 from tasks_app.models import CollectionPlan, CollectionTask, SourceAgreement
-from tasks_app.orders import order as orders, plans
+from tasks_app.orders import estimates, order as orders, plans
 from tests.api.factories import client_of
 from tests.factories import TODAY, make_order, make_plan, make_user
 from tests.fakes.scripted_sources import with_scripted_sources
@@ -41,6 +42,25 @@ def test_order_that_cannot_be_compared_is_refused(settings, fields, error, field
     with pytest.raises(error) as raised:
         orders.resolve(make_order(**{"source": "first", **fields}), TODAY, settings.COLLECTOR)
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("second", "sample", "requests"),
+    [("second", 100, 3), ("second", 34, 2), ("batcher", 100, 1), ("by_day", 100, 2), ("", 100, None)],
+)
+def test_estimate_tells_the_requests_of_the_second_source(settings, second, sample, requests):
+    conf = replace(settings.COLLECTOR, by_day_from=3)
+    dates = {"start_date": date(2024, 3, 1), "end_date": date(2024, 3, 4)}
+    order = make_order(
+        source="first",
+        market="CN",
+        stock_codes=("000001", "000002", "600000"),
+        verify_with=second,
+        verify_sample=sample,
+        **dates,
+    )
+    estimate = estimates.estimate(order, conf)
+    assert (estimate.compared, estimate.requests) == (requests, 3)
 
 
 def test_plan_orders_its_comparison(settings):

@@ -19,7 +19,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_SOURCES
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
-from tasks_app.admin.sources import history
+from tasks_app.admin.sources import agreement, history
 from tasks_app.admin.start.page import describe_limits
 from tasks_app.lifecycle import source_settings
 from tasks_app.lifecycle.source_settings import SettingStatus
@@ -34,6 +34,7 @@ def urls() -> list[URLPattern]:
     """Returns the paths of the pages, in the admin's namespace."""
     wrap = admin.site.admin_view
     return [
+        path("agreement/", wrap(agreement.agreement_view), name="agreement"),
         path("sources/", wrap(sources_view), name="sources"),
         path("sources/<str:name>/", wrap(source_view), name="source"),
     ]
