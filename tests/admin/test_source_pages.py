@@ -130,11 +130,11 @@ def test_agreement_is_summed_by_pair_and_shown_by_month(client):
     add_agreement(date(2024, 2, 1), compared=8, differing=0, worst=0.0)
     add_agreement(date(2024, 3, 1), source="third", other_source="fourth", differing=7)
     response = client.get(url("agreement"))
-    assert "3 / 52,200 ≤ 1.23%" in text_of(response)
+    assert "3 (≤ 1.23%) of 52,200" in text_of(response)
     assert "third / fourth" not in text_of(client.get(url("agreement"), {"of": "second"}))
     (address,) = re.findall(r'href="([^"]+other_source=second[^"]*)"', response.content.decode())
     months = text_of(client.get(unescape(address)))
-    assert re.search(r"2024-03 .* 3 / 52,192 .* 2024-02 .* 0 / 8", months)
+    assert re.search(r"2024-03 .* 3 \(.* of 52,192 .* 2024-02 .* 0 of 8", months)
 
 
 def test_agreement_has_pages_of_two_years(client):

@@ -21,7 +21,7 @@ from django.utils import timezone  # noqa: E402
 
 from tasks_app import lifecycle  # noqa: E402
 from tasks_app.lifecycle.events import Actor  # noqa: E402
-from tasks_app.models import CollectionTask  # noqa: E402
+from tasks_app.models import CollectionTask, SourceAgreement  # noqa: E402
 from tasks_app.models.tasks import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
@@ -58,6 +58,14 @@ def start(order: Order, user: User) -> CollectionTask:
     return lifecycle.start(order, Actor(Channel.ADMIN, user), today=TODAY)
 
 
+def add_agreement() -> None:
+    """Adds a month of comparisons to the ledger: of some fields, and with one difference."""
+    row = {"source": "drill", "other_source": "csv", "market": "CN", "month": date(2024, 3, 1)}
+    for field, differing, worst in (("day", 0, 0.0), ("close", 3, 0.0123), ("volume", 0, 0.0)):
+        counts = {"compared": 52_192, "differing": differing, "worst": worst}
+        SourceAgreement.objects.create(**row, **counts, field=field)
+
+
 def main() -> None:
     call_command("migrate", verbosity=0)
     users = make_users()
@@ -73,6 +81,7 @@ def main() -> None:
     work()
     cancelled = start(YEAR, users["operator"])
     lifecycle.cancel(cancelled.pk, Actor(Channel.ADMIN, users["administrator"]))
+    add_agreement()
 
 
 if __name__ == "__main__":

@@ -69,13 +69,14 @@ def _row(agreement: Agreement) -> dict[str, Any]:
 
 
 def _count(count: FieldCount | None) -> SafeString | str:
-    """Returns how many of the compared values differ, and by how much at most."""
+    """Returns how many values differ, by how much at most, and how many were compared."""
     if count is None:
         return formatting.EMPTY
-    text = f"{formatting.number(count.differing)} / {formatting.number(count.compared)}"
-    if not count.worst:
-        return formatting.nowrap(text)
-    return formatting.two_lines(text, _("≤ %(percent)s") % {"percent": _percent(count.worst)})
+    text = formatting.number(count.differing)
+    if count.worst:
+        text += f" (≤ {_percent(count.worst)})"
+    compared = _("of %(count)s") % {"count": formatting.number(count.compared)}
+    return formatting.two_lines(text, compared)
 
 
 def _percent(share: float) -> str:

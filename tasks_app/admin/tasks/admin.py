@@ -45,7 +45,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
             {
                 "fields": [
                     *("market", "source", "kind", "adjust", "days", "codes", "unknown"),
-                    *("modes", "retried_from", "created_by"),
+                    *("compared_with", "modes", "retried_from", "created_by"),
                 ]
             },
         ),
@@ -56,7 +56,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     progress = cell(_("progress"), formatting.progress_bar)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed)
-    bars = count(_("bars collected"), "collected_count")
+    bars = cell(_("bars collected"), columns.bars)
     scope = cell(_("scope"), columns.scope)
     started = cell(_("started"), columns.started)
     duration = cell(_("duration"), columns.duration)
@@ -64,6 +64,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     days = cell(_("days"), lambda task: formatting.date_range(task.start_date, task.end_date))
     codes = cell(_("stock codes"), columns.codes)
     unknown = cell(_("unknown codes"), lambda task: columns.shorten_codes(task.unknown_codes))
+    compared_with = cell(_("compared with"), columns.compared_with)
     modes = cell(_("modes"), columns.modes)
     retried_from = cell(_("retry of"), columns.retried_from)
 

@@ -10,10 +10,11 @@ from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
-from tasks_app.lifecycle import durations
+from tasks_app.lifecycle import comparisons, durations
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.orders.order import WHOLE
 
 TASKS = gettext_lazy("Tasks")
 START = "admin:start"
@@ -35,6 +36,23 @@ def failed(task: CollectionTask) -> SafeString | str:
     return (
         formatting.link(items_url(task, state__exact=ItemState.FAILED), text) if task.failed_count else text
     )
+
+
+def bars(task: CollectionTask) -> SafeString | str:
+    """Returns how many bars are new, and how many differ from the second source's."""
+    collected = formatting.number(task.collected_count)
+    comparison = comparisons.describe_comparison(task)
+    return formatting.two_lines(collected, comparison) if comparison else collected
+
+
+def compared_with(task: CollectionTask) -> str:
+    """Returns the second source, and its sample unless that is the whole."""
+    if task.verify_sample == WHOLE or not task.verify_with:
+        return task.verify_with or formatting.EMPTY
+    return _("%(source)s, %(percent)s %% of the stocks") % {
+        "source": task.verify_with,
+        "percent": task.verify_sample,
+    }
 
 
 def scope(task: CollectionTask) -> SafeString:

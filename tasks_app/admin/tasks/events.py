@@ -69,6 +69,8 @@ def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
         flat["days"] = formatting.date_range(flat.pop("start_date"), flat.pop("end_date"))
     if flat.get("kind") == InstrumentKind.STOCK:
         del flat["kind"]
+    if not flat.get("verify_with"):
+        flat.pop("verify_sample", None)
     filled = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
     return [(str(PARAMETER_NAMES.get(key, key)), _value(key, value)) for key, value in filled.items()]
 

@@ -289,7 +289,7 @@ def _data_notices(task: CollectionTask) -> Iterator[Notice]:
         text = ngettext(
             "%(count)s stock was not compared", "%(count)s stocks were not compared", task.uncompared_count
         )
-        why = _("The source “%(source)s” did not answer for them. Each stock says why.")
+        why = _("Their bars could not be compared with those of “%(source)s”. Each stock says why.")
         yield Notice(
             "warn",
             text % {"count": formatting.number(task.uncompared_count)},
