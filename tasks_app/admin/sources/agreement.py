@@ -1,5 +1,6 @@
 """The page of the ledger of agreement: which sources differ, in which fields, and in which months."""
 
+import math
 from datetime import date
 from typing import Any
 
@@ -80,8 +81,8 @@ def _count(count: FieldCount | None) -> SafeString | str:
 
 
 def _percent(share: float) -> str:
-    """Returns a share as a percentage of two decimals that is never too small."""
-    return formatting.percent(max(share * 100, 0.01))
+    """Returns a share as a percentage of two decimals, rounded up."""
+    return formatting.percent(math.ceil(round(share * 10_000, 6)) / 100)
 
 
 def _render(
