@@ -32,8 +32,8 @@ class Estimate:
     are codes left out. `adjustments` of the requests are for factors and corporate actions. If the source
     serves the days of the whole market, `by_day` requests bring them to all stocks instead (0: it does not).
     An adjusted order whose source `has_no_factors` stores that source's own adjusted prices. `needed` are the
-    requests that are made in any case. `compared` are those to the order's second source, roughly: they are
-    in no other figure.
+    requests that are made in any case. `compared` are those to the order's second source, `compared_with`,
+    roughly: they are in no other figure.
     """
 
     stocks: int | None = None
@@ -48,6 +48,7 @@ class Estimate:
     has_no_factors: bool = False
     needed: int = 0
     compared: int | None = None
+    compared_with: str = ""
 
 
 def estimate(order: Order, conf: Conf) -> Estimate:
@@ -68,6 +69,7 @@ def estimate(order: Order, conf: Conf) -> Estimate:
         has_no_factors=bool(order.adjust) and not _offered_data(order, conf),
         needed=needed,
         compared=None if stocks is None else _requests_to_compare(order, stocks, conf),
+        compared_with=order.verify_with,
     )
 
 

@@ -143,8 +143,8 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def describe(forecast: Forecast) -> list[str]:
-    """Returns the forecast in sentences, times in the site's zone; none for a source without limits."""
-    sentences = []
+    """Returns the forecast in sentences, times in the site's zone; of a source without limits few or none."""
+    sentences = _describe_comparison(forecast.estimate)
     if forecast.least and forecast.most and (day := forecast.budget.quota("day")):
         figures = {"least": forecast.least.permits, "most": forecast.most.permits, "left": day.left}
         text = _("It fits today's allowance: it takes at most %(most)s permits, and %(left)s are left.")
@@ -167,6 +167,17 @@ def describe(forecast: Forecast) -> list[str]:
         text = _("If all requests are needed, it ends at the earliest %(time)s.")
         sentences.append(text % {"time": _describe_time(last, now)})
     return sentences
+
+
+def _describe_comparison(estimated: Estimate) -> list[str]:
+    """Returns what a comparison costs, which no other figure counts; none without a second source."""
+    if not estimated.compared_with:
+        return []
+    names = {"source": estimated.compared_with}
+    if estimated.compared is None:
+        return [_("The requests to %(source)s for the comparison are not counted here.") % names]
+    text = _("The comparison takes about %(count)s requests to %(source)s, which are not counted here.")
+    return [text % {**names, "count": f"{estimated.compared:,}"}]
 
 
 def _describe_time(at: datetime, now: datetime) -> str:

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from tasks_app import errors
 from tasks_app.lifecycle.comparisons import describe_comparison
 from tasks_app.models import CollectionPlan, CollectionTask, SourceAgreement
-from tasks_app.orders import estimates, order as orders, plans
+from tasks_app.orders import estimates, forecasts, order as orders, plans
 from tests.api.factories import client_of
 from tests.factories import TODAY, make_order, make_plan, make_user
 from tests.fakes.scripted_sources import with_scripted_sources
@@ -61,6 +61,8 @@ def test_estimate_tells_the_requests_of_the_second_source(settings, second, samp
     )
     estimate = estimates.estimate(order, conf)
     assert (estimate.compared, estimate.requests) == (requests, 3)
+    sentences = " ".join(forecasts.describe(forecasts.forecast(order, conf)))
+    assert (f"about {requests} requests to {second}" in sentences) == bool(second)
 
 
 def test_plan_orders_its_comparison(settings):

@@ -82,7 +82,6 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "fallbacks": ", ".join(form.order.fallbacks or ()),
         "verify_with": form.order.verify_with,
         "verify_sample": form.order.verify_sample,
-        "compared": "" if estimate.compared is None else formatting.number(estimate.compared),
     }
 
 
