@@ -98,6 +98,7 @@ class Recorder:
         """
         result = self._validate(item, bars)
         answer = bars if isinstance(bars, Answer) else Answer()
+        self.second.compare(item, result, answer.suspended)
         try:
             return self._write(item, result, answer, days_are_complete, claim_more)
         except (DataError, IntegrityError) as error:
@@ -139,8 +140,7 @@ class Recorder:
             missing_from = request.missing_from if request.compares else None
             raw_answers.save(item.records, item.claim.item_id, item.claim.code, missing_from)
             if outcome.state == ItemState.SUCCEEDED:
-                item.comparison.main_answer = answer
-                outcome = self.second.compare(item, result, outcome)
+                outcome = self.second.record(item, outcome)
             return lifecycle.record_and_claim(item.claim, outcome, claim_more)
 
     def _add_bars(

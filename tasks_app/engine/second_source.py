@@ -7,6 +7,7 @@ stock is counted as not compared, with the reason. Its bars are stored nowhere.
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -97,30 +98,36 @@ class SecondSource:
             check.answer = days.bars_of(item.claim.code, sessions)
             check.days_are_complete = True
 
-    def compare(self, item: StockRequest, result: ValidationResult, outcome: Outcome) -> Outcome:
-        """Records the comparison in the caller's transaction. Returns the outcome with its counts."""
+    def compare(self, item: StockRequest, result: ValidationResult, suspended: Collection[date]) -> None:
+        """Compares the bars of both sources, before the transaction that records them: it takes a while.
+
+        `suspended` are the days on which the first source calls the stock so.
+        """
         check = item.comparison
         if check.request is None or check.answer is None or check.problem:
+            return
+        here = Side(
+            [bar for bar in result.bars if check.request.start <= bar.day <= check.request.end],
+            suspended,
+            {issue.day for issue in result.refused},
+        )
+        check.found = self._compare(item, here, check.request, check.answer)
+        if check.found is None:
+            check.problem = stored_reason("nothing_sent")
+
+    def record(self, item: StockRequest, outcome: Outcome) -> Outcome:
+        """Records the comparison in the caller's transaction. Returns the outcome with its counts."""
+        check = item.comparison
+        if check.request is None or check.found is None:
             return replace(outcome, not_compared=check.problem)
-        found = self._compare(item, result, check.request, check.answer)
-        if found is None:
-            return replace(outcome, not_compared=stored_reason("nothing_sent"))
-        origin = Provenance(item.source.name, item.claim.item_id)
+        found, origin = check.found, Provenance(item.source.name, item.claim.item_id)
         findings.record_differences(check.request, origin, self.name, found.differences)
         source_agreement.add_counts(check.request, item.source.name, self.name, found.counts)
         return replace(outcome, compared=found.bars, differing=len(found.differences))
 
-    def _compare(
-        self, item: StockRequest, result: ValidationResult, request: Request, answer: Answer
-    ) -> Comparison | None:
+    def _compare(self, item: StockRequest, here: Side, request: Request, answer: Answer) -> Comparison | None:
         """Returns None where the second source's silence proves nothing."""
         bars, refused = validation.accept(answer, request, market_today(request.market))
-        main = item.comparison.main_answer or Answer()
-        here = Side(
-            [bar for bar in result.bars if request.start <= bar.day <= request.end],
-            main.suspended,
-            {issue.day for issue in result.refused},
-        )
         there = Side(bars, answer.suspended, {issue.day for issue in refused})
         if here.bars and not (bars or refused or answer.suspended or item.comparison.days_are_complete):
             return None

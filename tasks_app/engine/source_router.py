@@ -26,6 +26,7 @@ from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.quotes.raw_answers import SourceCallRecord
+from tasks_app.quotes.source_comparison import Comparison
 from tasks_app.sources import registry
 from tasks_app.sources.base import (
     Answer,
@@ -173,7 +174,7 @@ class ComparisonProgress:
 
     `request` are the days to compare and `source` where to ask for them, None unless that is to be done;
     `answer` is what came, or `problem` says why nothing did. `days_are_complete`: a day without a bar truly
-    had none there. `main_answer` is the response that is compared.
+    had none there. `found` is what the comparison found, None where there was none.
     """
 
     is_planned: bool = False
@@ -183,7 +184,7 @@ class ComparisonProgress:
     answer: Answer | None = None
     days_are_complete: bool = False
     problem: str = ""
-    main_answer: Answer | None = None
+    found: Comparison | None = None
 
     @property
     def is_open(self) -> bool:

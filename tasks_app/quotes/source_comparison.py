@@ -145,8 +145,11 @@ def _decimals(bars: Sequence[Bar]) -> int:
 
 
 def _exponent(value: float) -> int:
-    exponent = Decimal(repr(round(value, MOST_DECIMALS))).normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    text = repr(round(float(value), MOST_DECIMALS))
+    if "e" in text:  # a huge number, or one below a ten-thousandth
+        return MOST_DECIMALS if "e-" in text else 0
+    decimals = text.partition(".")[2]
+    return 0 if decimals == "0" else len(decimals)
 
 
 def _last_digit(value: float) -> float:

@@ -356,7 +356,7 @@ def test_check_of_a_day_costs_one_query(configure_days):
     configure_days(scripted_sources.whole_market)
     with CaptureQueriesContext(connection) as caught:
         collect(**ONLY_MONDAY)
-    assert sum('"first_day" <=' in query["sql"] for query in caught.captured_queries) == 1
+    assert sum('"tasks_app_series"."first_day" <=' in query["sql"] for query in caught.captured_queries) == 1
 
 
 def test_refused_recent_bar_is_requested_again(configure_days, monkeypatch):
