@@ -131,7 +131,7 @@ ETAG = _header(
 IF_NONE_MATCH = _header("If-None-Match", "The client's ETag. While nothing has changed, the response is 304.")
 IDEMPOTENCY_KEY = _header(
     KEY_HEADER,
-    "A repeated request with the same key and body returns the task that the first one started.",
+    "A repeated request with the same key and body (or plan) returns the task that the first one started.",
     {"type": "string", "pattern": f"^{KEY}$", "maxLength": 255},
 )
 A_PLAN = OpenApiExample(
@@ -426,7 +426,7 @@ DELETE_PLAN = _operation(
 RUN_PLAN = _operation(
     "run_plan",
     "Start what a plan orders now",
-    [PLAN_ID],
+    [PLAN_ID, IDEMPOTENCY_KEY],
     responses.StartedAnswer,
     RUNNING | NO_PLAN,
     description="Like a start: while a task is running, the response is a 400. The plan's next time stays.",

@@ -6,7 +6,7 @@ from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
-from tasks_app.api.request_data import get_actor
+from tasks_app.api.request_data import get_actor, get_idempotency_key
 from tasks_app.api.serializers import validated
 from tasks_app.lifecycle import payloads, plan_actions
 from tasks_app.models import CollectionPlan, PlanEvent
@@ -49,7 +49,8 @@ class PlanViewSet(ViewSet):
     @openapi.RUN_PLAN
     def run(self, request: Request, plan_id: str) -> Response:
         plan = plans.get_plan(plan_id)
-        return Response(payloads.task_started(plan_actions.run(plan.pk, get_actor(request))))
+        key = get_idempotency_key(request)
+        return Response(payloads.task_started(plan_actions.run(plan.pk, get_actor(request), key)))
 
     @openapi.PLAN_EVENTS
     def events(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.models.transfers import ExportLayout
 from tasks_app.quotes.adjusted_prices import BASES
 from tasks_app.quotes.gaps import GapKind
 
@@ -328,6 +329,10 @@ class PlanAnswer(Answer):
     rhythm = s.ChoiceField(Rhythm.choices)
     weekday = s.IntegerField(min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly.")
     at = s.CharField(help_text="Time of day, HH:MM, in the market's time zone.")
+    export_to = s.CharField(
+        allow_blank=True, help_text="The folder of the export after each run; empty for none."
+    )
+    export_layout = s.ChoiceField(ExportLayout.choices)
     time_zone = s.CharField()
     next_at = s.DateTimeField(allow_null=True, help_text="Null while it is switched off.")
     waiting_since = s.DateTimeField(allow_null=True, help_text="Due, but another task is running.")

@@ -12,6 +12,8 @@ from rest_framework import serializers as s
 from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.api.request_data import ID
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
+from tasks_app.errors import CollectorError
+from tasks_app.exports.places import named_folder
 from tasks_app.market.calendar_days import DayKind
 from tasks_app.market.codes import SPELLING
 from tasks_app.models.agreement import ComparedField
@@ -19,6 +21,7 @@ from tasks_app.models.plans import LONGEST_DAYS, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import EventKind
+from tasks_app.models.transfers import ExportLayout
 from tasks_app.orders.order import MAX_CODES
 from tasks_app.quotes.adjusted_prices import BASES
 
@@ -37,6 +40,15 @@ def validated(kind: "type[InputSerializer]", data: Any) -> dict[str, Any]:
 def unknown_fields(kind: "type[InputSerializer]", data: Any) -> list[str]:
     """Returns the names in a body that the serializer does not know: at most twenty, sorted, cut short."""
     return sorted({name[:40] for name in data if name not in kind().fields})[:20]
+
+
+def _folder_name(value: str) -> str:
+    """Raises `ValidationError` for a name that no folder below COLLECTOR_EXPORT_DIR can have."""
+    try:
+        named_folder(value)
+    except CollectorError as error:
+        raise s.ValidationError(str(error)) from error
+    return value
 
 
 class StrictDateField(s.DateField):
@@ -350,6 +362,13 @@ class PlanChanges(InputSerializer):
         required=False, min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly."
     )
     at = TimeOfDayField(required=False, help_text="HH:MM in the market's time zone.")
+    export_to = s.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=64,
+        help_text="The folder below COLLECTOR_EXPORT_DIR for an export after each run; empty for none.",
+    )
+    export_layout = s.ChoiceField(ExportLayout.choices, required=False, help_text="Default: parquet.")
 
     def to_internal_value(self, data: Any) -> Any:
         if unknown := sorted(str(name)[:40] for name in data if name not in self.fields)[:20]:
@@ -361,6 +380,9 @@ class PlanChanges(InputSerializer):
 
     def validate_stock_codes(self, value: tuple[str, ...] | None) -> list[str] | None:
         return None if value is None else list(value)
+
+    def validate_export_to(self, value: str) -> str:
+        return _folder_name(value) if value else value
 
 
 class PlanBody(PlanChanges):

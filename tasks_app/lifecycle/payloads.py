@@ -37,6 +37,7 @@ STARTED_COLUMNS = (
 PLAN_COLUMNS = (
     *("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "stock_codes"),
     *("full_collection_mode", "force_update", "verify_with", "verify_sample", "rhythm", "weekday"),
+    *("export_to", "export_layout"),
     *("next_at", "waiting_since", "last_at", "late_runs", "error_code", "created_at"),
 )
 

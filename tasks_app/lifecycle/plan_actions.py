@@ -12,7 +12,8 @@ from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.db.functions import database_now
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.user_actions import start
+from tasks_app.lifecycle.slot import locked_slot
+from tasks_app.lifecycle.user_actions import digest_of, find_started, start
 from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
 from tasks_app.models.plans import PlanEventKind
 from tasks_app.orders import order as orders, plans
@@ -78,16 +79,21 @@ def delete(doomed: Iterable[CollectionPlan], actor: Actor) -> None:
             plan.delete()
 
 
-def run(plan_id: int, actor: Actor) -> CollectionTask:
+def run(plan_id: int, actor: Actor, idempotency_key: str | None = None) -> CollectionTask:
     """Starts what a plan orders now, as a user's own start, whether it is switched on or not.
 
-    Its next time stays. Raises `PlanNotFound`, and what `start` raises.
+    Its next time stays. The same idempotency key returns the task that it started, also when the plan has
+    changed since or the day is over, which changes the order. Raises `PlanNotFound`, and what `start` raises.
     """
     plan = plans.get_plan(str(plan_id))
     order = plans.build_order(plan, database_now())
     orders.require_usable_source(order, settings.COLLECTOR)
-    with sqlite_priority.interactive_write(), transaction.atomic():
-        task = start(order, actor, today=orders.latest_today())
+    digest = digest_of({"plan": plan.pk})
+    with locked_slot():
+        if earlier := find_started(actor, idempotency_key, digest):
+            return earlier
+        today = orders.latest_today()
+        task = start(order, actor, today=today, idempotency_key=idempotency_key, digest=digest)
         row = CollectionPlan.objects.filter(pk=plan.pk)
         due = {"export_due": bool(plan.export_to)}
         row.update(last_at=Now(), last_task=task, error_code="", error_message="", **due)

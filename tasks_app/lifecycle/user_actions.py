@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -31,24 +31,25 @@ from tasks_app.orders.order import Order
 from tasks_app.sources import registry
 from tasks_app.throttle import limiter
 
+# What orders did not have before counts in their digest only where it is set.
+ADDED = {"kind": InstrumentKind.STOCK, "verify_with": "", "verify_sample": orders.WHOLE}
 DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 
 
-def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | None = None) -> CollectionTask:
+def start(
+    order: Order, actor: Actor, *, today: date, idempotency_key: str | None = None, digest: str = ""
+) -> CollectionTask:
     """Starts a task and queues its first slices, all in one transaction.
 
-    The same idempotency key from the same user returns the task that was started with it. Raises
-    `OrderError` for an order that can't be carried out, `IdempotencyConflict` for a known key with another
-    order, `TaskAlreadyRunning` while another task runs.
+    The same idempotency key from the same user returns the task that was started with it. `digest` is of
+    what the key stands for, by default of the order. Raises `OrderError` for an order that can't be carried
+    out, `IdempotencyConflict` for a known key with another digest, `TaskAlreadyRunning` while another task
+    runs.
     """
-    digest = _digest(order)
+    digest = digest or digest_of({k: v for k, v in asdict(order).items() if k not in ADDED or v != ADDED[k]})
     with locked_slot() as slot:
-        if idempotency_key:
-            same_key = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
-            if earlier := same_key.first():
-                if earlier.idempotency_hash != digest:
-                    raise errors.IdempotencyConflict()
-                return earlier
+        if earlier := find_started(actor, idempotency_key, digest):
+            return earlier
         order = orders.resolve(order, today, settings.COLLECTOR)
         known, unknown = orders.split_known(order, settings.COLLECTOR)
         return _create_task(
@@ -56,10 +57,22 @@ def start(order: Order, actor: Actor, *, today: date, idempotency_key: str | Non
         )
 
 
-def _digest(order: Order) -> str:
-    """Returns a hash of the order; what orders did not have before counts only where it is set."""
-    added = {"kind": InstrumentKind.STOCK, "verify_with": "", "verify_sample": orders.WHOLE}
-    values = {k: v for k, v in asdict(order).items() if k not in added or v != added[k]}
+def find_started(actor: Actor, idempotency_key: str | None, digest: str) -> CollectionTask | None:
+    """Returns the task that the user started with this key. Raises `IdempotencyConflict`, as `start` does.
+
+    The caller holds the lock of the slot, so that nobody starts one meanwhile.
+    """
+    if not idempotency_key:
+        return None
+    same_key = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
+    earlier = same_key.first()
+    if earlier and earlier.idempotency_hash != digest:
+        raise errors.IdempotencyConflict()
+    return earlier
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """Returns a hash of what an idempotency key stands for."""
     return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Plans by API: made, changed, switched, run and deleted, with who did it."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -104,6 +105,29 @@ def test_plan_runs_now_as_a_users_start(client):
     refused = client.post(f"{PLANS}/{plan.pk}/run")
     assert (refused.status_code, refused.json()["code"]) == (400, "task_running")
     assert len(events()) == 1
+
+
+def test_repeated_run_with_its_key_returns_the_same_task(client):
+    plan, other = make_plan(market="SIM", days=3), make_plan(name="other", market="SIM", days=3)
+    headers = {"Idempotency-Key": "once"}
+    first = client.post(f"{PLANS}/{plan.pk}/run", headers=headers).json()
+    CollectionPlan.objects.filter(pk=plan.pk).update(days=5)  # what it orders now is something else
+    assert client.post(f"{PLANS}/{plan.pk}/run", headers=headers).json()["task_id"] == first["task_id"]
+    assert events() == [("run", "ann", "api")]
+    conflict = client.post(f"{PLANS}/{other.pk}/run", headers=headers)
+    assert (conflict.status_code, conflict.json()["code"]) == (400, "idempotency_conflict")
+
+
+def test_plan_exports_into_a_named_folder(client, settings, tmp_path):
+    missing = client.post(PLANS, {**BODY, "stock_codes": ["000001"], "export_to": "nightly"})
+    assert "COLLECTOR_EXPORT_DIR" in missing.json()["errors"]["export_to"][0]
+    settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
+    body = {**BODY, "stock_codes": ["000001"], "export_to": "nightly", "export_layout": "qlib"}
+    plan = client.post(PLANS, body).json()
+    assert (plan["export_to"], plan["export_layout"]) == ("nightly", "qlib")
+    address = f"{PLANS}/{plan['id']}"
+    assert client.patch(address, {"export_to": "../x"}).status_code == 400
+    assert client.patch(address, {"export_to": ""}).json()["export_to"] == ""
 
 
 def test_plan_is_deleted_and_its_record_stays(client):

@@ -1,6 +1,7 @@
 """`manage.py plans`: the API's verbs for a terminal, with exit codes for monitors."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 
@@ -37,6 +38,16 @@ def test_plan_is_made_switched_run_and_deleted():
     assert "was deleted" in run("delete", "nightly")[1]
     kinds = list(PlanEvent.objects.order_by("pk").values_list("kind", "channel"))
     assert kinds == [(kind, "command") for kind in ("created", "disabled", "enabled", "run", "deleted")]
+
+
+def test_plan_is_made_with_its_export(settings, tmp_path):
+    words = ("--name", "nightly", "--source", "simulated", "--at", "18:00", "--codes", "000001")
+    with pytest.raises(CommandError, match="COLLECTOR_EXPORT_DIR"):
+        run("create", *words, "--export-to", "nightly")
+    settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
+    run("create", *words, "--export-to", "nightly", "--export-layout", "qlib")
+    plan = CollectionPlan.objects.get()
+    assert (plan.export_to, plan.export_layout) == ("nightly", "qlib")
 
 
 def test_list_is_a_table_or_the_apis_json():

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from tasks_app import errors
 from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.exports.places import named_folder
 from tasks_app.lifecycle import payloads, plan_actions
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
@@ -21,6 +22,7 @@ from tasks_app.models.plans import LONGEST_DAYS, Rhythm, Weekday
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskStatus
 from tasks_app.models.tasks import Channel
+from tasks_app.models.transfers import ExportLayout
 from tasks_app.orders import plans
 
 ACTOR = Actor(Channel.COMMAND)
@@ -74,8 +76,10 @@ class Command(CollectorCommand):
     def _create(self, options: dict[str, Any]) -> None:
         names = (
             *("name", "enabled", "market", "source", "fallbacks", "adjust", "kind", "days", "rhythm"),
-            *("weekday", "at", "verify_with", "verify_sample"),
+            *("weekday", "at", "verify_with", "verify_sample", "export_to", "export_layout"),
         )
+        if options["export_to"]:
+            named_folder(options["export_to"])
         values = {name: options[name] for name in names}
         values["fallbacks"] = None if options["fallbacks"] is None else list(options["fallbacks"])
         values["stock_codes"] = cli_arguments.read_codes(options["codes"]) or None
@@ -143,6 +147,9 @@ def _add_plan(parser: CommandParser) -> None:
     parser.add_argument(
         "--weekday", type=cli_arguments.whole_number(0, 6), default=Weekday.FRIDAY.value, help="0 is Monday"
     )
+    text = "after each run, export into this folder below COLLECTOR_EXPORT_DIR (default: no export)"
+    parser.add_argument("--export-to", default="", metavar="NAME", help=text)
+    parser.add_argument("--export-layout", choices=ExportLayout.values, default=ExportLayout.PARQUET.value)
     parser.add_argument("--disabled", dest="enabled", action="store_false", help="make it switched off")
 
 
