@@ -99,7 +99,7 @@ class ExportRun:
 
     def _write(self) -> Iterator[Progress]:
         """Writes the parts whose stored rows are not those of their files."""
-        changed = [key for key in self.state["versions"] if not self._is_current(key)]
+        changed = sorted(key for key in self.state["versions"] if not self._is_current(key))
         total = len(changed)
         for done, key in enumerate(changed):
             rows = 0

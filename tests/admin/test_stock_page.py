@@ -322,9 +322,9 @@ def test_chart_queries_do_not_grow_with_bars():
         return len(caught)
 
     # Two of them ask why days have no bar: refused ones, and those of which nobody has quotes. Four ask for
-    # earlier codes.
+    # earlier codes, three for factors and corporate actions.
     assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 20
-    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 22
+    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 23
 
 
 # ---------------------------------------------------------------- the table and the file
