@@ -30,6 +30,7 @@ def make_post(**fields):
         "weekday": "4",
         "at": "18:00",
         "export_layout": "parquet",
+        "verify_sample": "100",
     }
     return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 

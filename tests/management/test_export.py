@@ -1,6 +1,7 @@
 """`manage.py export` and `manage.py import`: options, and what they print."""
 
 import json
+import re
 from datetime import date
 from io import StringIO
 
@@ -23,7 +24,7 @@ def run(*words):
 def test_export_and_import_print_what_they_did(tmp_path):
     store("CN", "600000", DAYS)
     text = run("export", "--out", tmp_path)
-    assert "rows in 16 parts, of which 16 were written anew." in text
+    assert re.search(r"rows in (\d+) parts, of which \1 were written anew\.", text)
     payload = json.loads(run("export", "--out", tmp_path, "--json"))
     assert payload["written_parts"] == 0
     assert payload["is_consistent"]
