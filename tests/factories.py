@@ -15,10 +15,12 @@ from tasks_app import lifecycle
 from tasks_app.history.versions import read_numbers
 from tasks_app.lifecycle import Claim, Lane, Outcome
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask
+from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask, RecordedCall
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
+from tasks_app.quotes.raw_answers import SourceCallRecord, save
+from tasks_app.sources.raw_answers import record, recording
 
 TODAY = date(2026, 1, 2)
 ACTOR = Actor(Channel.COMMAND)
@@ -141,6 +143,17 @@ def make_plan(**fields: Any) -> CollectionPlan:
         "next_at": timezone.now() - timedelta(minutes=1),
     }
     return CollectionPlan.objects.create(**{**defaults, **fields})
+
+
+def make_raw_answer(item: CollectionItem, body: bytes = b'{"close": 11}') -> RecordedCall:
+    """Creates a raw answer of an item of a US stock."""
+    call = SourceCallRecord("sample", "US", "bars", {"codes": {item.code: item.code}})
+    call.asked_at, call.first_day, call.last_day = timezone.now(), date(2000, 1, 1), date(2024, 12, 31)
+    with recording(call.recording):
+        asked = f"GET https://vendor.example/{item.code}?token=a-secret"
+        record(asked, body, {"status": 200, "content_type": "application/json"})
+    save([call], item.pk, item.code)
+    return RecordedCall.objects.get(pk=call.row_id)
 
 
 def run_on_hosts(count: int, action: Callable[[], object]) -> list[Exception]:

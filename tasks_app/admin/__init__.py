@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
-from tasks_app.admin import plans
+from tasks_app.admin import plans, raw_answers
 from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.coverage import views as coverage_views
@@ -33,6 +33,7 @@ __all__ = [
     "export_views",
     "items",
     "plans",
+    "raw_answers",
     "source_views",
     "start_views",
     "stock_admin",

@@ -96,7 +96,8 @@ def _finding(row: Finding) -> dict[str, Any]:
 
 def _correction(row: Correction) -> dict[str, Any]:
     names = ("bars", "before", "after", "previous_source", "corrected_at")
-    return {**_shared(row), **{name: getattr(row, name) for name in names}}
+    own = {name: getattr(row, name) for name in names}
+    return {**_shared(row), **own, "is_replayed": row.replay_id is not None}
 
 
 def _shared(row: Any) -> dict[str, Any]:

@@ -280,6 +280,9 @@ class CorrectionAnswer(BarRecordAnswer):
     after = s.DictField(allow_null=True, help_text="{} for a bar that its source no longer has.")
     previous_source = s.CharField(allow_blank=True, help_text="Of the values before.")
     corrected_at = s.DateTimeField()
+    is_replayed = s.BooleanField(
+        help_text="Whether the bar was derived again from the raw answer: its source has changed nothing."
+    )
 
 
 class EventAnswer(Answer):

@@ -66,7 +66,7 @@ class RecordedCall(models.Model):
         verbose_name_plural = _("raw answers")
         default_permissions = ("view",)
         indexes = [
-            models.Index(fields=["source", "market", "id"], name="recorded_calls_by_source"),
+            models.Index(fields=["source", "-id"], name="recorded_calls_by_source"),
             models.Index(fields=["recorded_at"], name="recorded_calls_by_age"),
         ]
 

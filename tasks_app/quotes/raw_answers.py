@@ -4,7 +4,7 @@ A content is locked by whoever adds an answer that has it, and by whoever delete
 no answer refers to it, and never while one is added.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -110,10 +110,28 @@ def calls_of_item(item_id: int) -> QuerySet[RecordedCall]:
 
 def call_of_bar(bar: DailyBar) -> RecordedCall | None:
     """Returns the call whose answer the stored bar came from; None if it was not recorded or is deleted."""
-    if bar.item_id is None:
-        return None
-    calls = calls_of_item(bar.item_id).filter(source=bar.source, kind__in=BARS, error_code="")
-    return calls.filter(first_day__lte=bar.day, last_day__gte=bar.day).last()
+    call_id = calls_of_bars([bar]).get(bar.pk)
+    return RecordedCall.objects.filter(pk=call_id).first() if call_id else None
+
+
+def calls_of_bars(bars: Collection[DailyBar]) -> dict[int, int]:
+    """Returns the ids of the calls whose answers these stored bars came from, by the bars' ids. One query.
+
+    A bar came from the calls of the item that stored it: from the newest one that answered for its day.
+    """
+    items = {bar.item_id for bar in bars if bar.item_id}
+    codes = {bar.symbol for bar in bars}
+    calls = RecordedStock.objects.filter(
+        item_id__in=items, symbol__in=codes, call__kind__in=BARS, call__error_code=""
+    ).order_by("call_id")
+    columns = ("item_id", "symbol", "call__source", "call__adjust", "call__first_day", "call__last_day")
+    found: dict[int, int] = {}
+    for item, symbol, source, adjust, first, last, call in calls.values_list(*columns, "call_id"):
+        for bar in bars:
+            key = (bar.item_id, bar.symbol, bar.source, bar.adjust)
+            if key == (item, symbol, source, adjust) and first <= bar.day <= last:
+                found[bar.pk] = call
+    return found
 
 
 def exchanges_of(call: RecordedCall) -> list[Exchange]:

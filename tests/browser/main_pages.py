@@ -23,6 +23,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "stocks": "/admin/tasks_app/stock/",
         "stock": f"/admin/tasks_app/stock/{site.stock('US', 'AAPL')}/change/",
         "bars": "/admin/tasks_app/dailybar/?q=AAPL",
+        "raw answer": "/admin/tasks_app/recordedcall/1/change/",
         "uploads": "/admin/uploads/",
         "delete data": "/admin/delete-data/",
         "sources": "/admin/sources/",
@@ -37,6 +38,7 @@ def main_pages(site: Site) -> dict[str, str]:
 
 PAGE_NAMES = (
     *("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars"),
+    "raw answer",
     "uploads",
     "delete data",
     "calendar",

@@ -21,11 +21,12 @@ from django.utils import timezone  # noqa: E402
 
 from tasks_app import lifecycle  # noqa: E402
 from tasks_app.lifecycle.events import Actor  # noqa: E402
-from tasks_app.models import CollectionTask, SourceAgreement  # noqa: E402
+from tasks_app.models import CollectionItem, CollectionTask, SourceAgreement  # noqa: E402
 from tasks_app.models.tasks import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
 from tests.browser.roles import PASSWORD, ROLES, session_of  # noqa: E402
+from tests.factories import make_raw_answer  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
 TODAY = orders.latest_today()
@@ -73,6 +74,7 @@ def main() -> None:
         sign_in(user)
     start(SAMPLE, users["administrator"])
     work()
+    make_raw_answer(CollectionItem.objects.get(code="AAPL"), b'{"rows": [["2013-03-01", 430.47]]}\n' * 200)
     with_failures = start(YEAR, users["operator"])
     work()
     lifecycle.retry(with_failures.pk, Actor(Channel.ADMIN, users["operator"]))

@@ -35,32 +35,25 @@ from tasks_app.sources.base import Request
 from tasks_app.sources.raw_answers import Exchange, NotRecorded, Recording
 from tasks_app.sources.shared_process.source_main import SourceCall, SourceCalls, unpack
 from tests.factories import ACTOR, make_task
-from tests.fakes.recorded_source import DAYS, SOURCES, TOKEN, Told, ToldByDay, ToldMany
+from tests.fakes.recorded_source import (
+    CLOSES,
+    DAYS,
+    SOURCES,
+    TOKEN,
+    Told,
+    ToldByDay,
+    ToldMany,
+    with_recorded_sources,
+)
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
-CLOSES = {day.isoformat(): 10.0 + n for n, day in enumerate(DAYS)}
 SCOPE = Scope("told")
 
 
 @pytest.fixture(autouse=True)
 def conf(settings, monkeypatch):
-    paths = tuple((kind.name, f"tests.fakes.recorded_source:{kind.__name__}") for kind in SOURCES)
-    settings.COLLECTOR = replace(
-        settings.COLLECTOR,
-        sources=paths,
-        backoff=0.0,
-        max_attempts=1,
-        adjustment_data=False,
-        raw_answers=("all",),
-        environment=(("COLLECTOR_TOLD_TOKEN", TOKEN),),
-    )
-    for kind in SOURCES:
-        kind.asked.clear()
-        monkeypatch.setattr(kind, "vendor", {"000001": dict(CLOSES), "000002": dict(CLOSES)})
-        monkeypatch.setattr(kind, "factors", [["2024-03-04", "1.5"]])
-    registry.forget_sources()
-    registry.traits.cache_clear()
+    settings.COLLECTOR = with_recorded_sources(settings.COLLECTOR, monkeypatch)
     yield settings.COLLECTOR
     registry.forget_sources()
 

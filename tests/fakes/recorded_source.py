@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from tasks_app.conf import Conf
-from tasks_app.sources import raw_answers
+from tasks_app.sources import raw_answers, registry
 from tasks_app.sources.base import Bar, Factor, Permanent, Request, Setting, Symbol
 
 TOKEN = "a-very-secret-token"
@@ -94,3 +95,23 @@ class ToldMany(Told):
 
 
 SOURCES = (Told, ToldByDay, ToldMany)
+CLOSES = {day.isoformat(): 10.0 + n for n, day in enumerate(DAYS)}
+
+
+def with_recorded_sources(conf: Conf, monkeypatch: Any) -> Conf:
+    """Returns the settings with these sources, two stocks at their vendor, and raw answers kept."""
+    for kind in SOURCES:
+        kind.asked.clear()
+        monkeypatch.setattr(kind, "vendor", {"000001": dict(CLOSES), "000002": dict(CLOSES)})
+        monkeypatch.setattr(kind, "factors", [["2024-03-04", "1.5"]])
+    registry.forget_sources()
+    registry.traits.cache_clear()
+    return replace(
+        conf,
+        sources=tuple((kind.name, f"tests.fakes.recorded_source:{kind.__name__}") for kind in SOURCES),
+        backoff=0.0,
+        max_attempts=1,
+        adjustment_data=False,
+        raw_answers=("all",),
+        environment=(("COLLECTOR_TOLD_TOKEN", TOKEN),),
+    )

@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 
 from tasks_app.models import CollectionItem, Correction, DailyBar, Finding, Stock
 from tests.api.factories import make_bars, make_stock
-from tests.factories import make_ended, make_plan, make_user
+from tests.factories import make_ended, make_plan, make_raw_answer, make_user
 
-MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction")
+MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
 VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export")]
 VIEWS += ["bulk_read"]
 VERBS = ["start_task", "cancel_task", "retry_task", "export_data"]
@@ -44,4 +44,5 @@ def make_rows() -> dict[str, Any]:
         "collectionplan": make_plan(),
         "finding": Finding.objects.create(item=item, kind="flagged", code="jump", message="…", **bar),
         "correction": Correction.objects.create(item=item, source="sample", **bar),
+        "recordedcall": make_raw_answer(item),
     }

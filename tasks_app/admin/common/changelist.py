@@ -63,6 +63,16 @@ class KeysetChangeList(ChangeList):
         return page_links(self.page, lambda **place: self.get_query_string(place))
 
 
+def without_fields(fieldsets: Any, request: HttpRequest, permission: str, *names: str) -> Any:
+    """Returns the fieldsets without these fields, unless the user has the permission to view them."""
+    if request.user.has_perm(permission):
+        return fieldsets
+    return [
+        (title, {**options, "fields": [name for name in options["fields"] if name not in names]})
+        for title, options in fieldsets
+    ]
+
+
 class ReadOnlyAdmin(KeyCheckedAdmin, UnfoldAdmin[_M]):  # type: ignore[misc]
     """Read-only for everyone, superusers included.
 

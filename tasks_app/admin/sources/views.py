@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
@@ -16,15 +17,17 @@ from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.admin.access.forbidden import require_permission
-from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_SOURCES
+from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_RAW_ANSWERS, VIEW_SOURCES
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.sources import agreement, history
 from tasks_app.admin.start.page import describe_limits
 from tasks_app.lifecycle import source_settings
 from tasks_app.lifecycle.source_settings import SettingStatus
-from tasks_app.models import SourceSetting
+from tasks_app.models import RecordedCall, SourceSetting
 from tasks_app.models.quotes import Adjust
+from tasks_app.quotes import raw_answers
 from tasks_app.sources import registry
 from tasks_app.throttle import source_list
 from tasks_app.throttle.source_list import SourceEntry
@@ -68,8 +71,26 @@ def source_view(request: HttpRequest, name: str) -> HttpResponse:
         "rows": [_setting_row(each) for each in source_settings.statuses(name)],
         "may_change": request.user.has_perm(CHANGE_SOURCES),
         **history.context_of(name),
+        "raw": _describe_raw_answers(name) if request.user.has_perm(VIEW_RAW_ANSWERS) else None,
     }
     return _render(request, "source", name, context, [Breadcrumb(_("Sources"), reverse("admin:sources"))])
+
+
+def _describe_raw_answers(name: str) -> dict[str, Any]:
+    """Returns whether the source's raw answers are kept, and how many there are, counted up to a limit."""
+    conf = settings.COLLECTOR
+    calls = RecordedCall.objects.filter(source=name)
+    counted = CappedPaginator(calls.order_by("pk"), 1)
+    return {
+        "is_kept": conf.keeps_raw_answers(name),
+        "calls": counted.count_text + ("+" if counted.capped else ""),
+        "has_calls": bool(counted.count),
+        "since": formatting.timestamp(calls.order_by("pk").values_list("recorded_at", flat=True).first()),
+        "url": formatting.admin_url("recordedcall", source=name),
+        "total": filesizeformat(raw_answers.kept_bytes()),
+        "megabytes": formatting.number(conf.raw_answers_mb),
+        "days": formatting.number(conf.raw_answers_days),
+    }
 
 
 def _change(request: HttpRequest, source: str) -> None:

@@ -8,15 +8,18 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
+from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin, without_fields
 from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
 from tasks_app.admin.common.filters import AdjustFilter, DayFilter
+from tasks_app.admin.raw_answers import call_link
 from tasks_app.admin.stocks.day_badges import day_badges
 from tasks_app.market import synthetic
 from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import DailyBar
 from tasks_app.models.quotes import Market
+from tasks_app.quotes import raw_answers
 from tasks_app.quotes.daily_limits import COMPUTED, DailyLimits
 
 
@@ -59,6 +62,11 @@ def _limit_prices(bar: Any) -> Any:
     return formatting.two_lines(prices, _("computed") if limits["limits_from"] == COMPUTED else bar.source)
 
 
+def _raw_answer(bar: DailyBar) -> Any:
+    call = raw_answers.call_of_bar(bar)
+    return call_link(call) if call else formatting.EMPTY
+
+
 @admin.register(DailyBar)
 class BarAdmin(ReadOnlyAdmin[DailyBar]):
     """Bars by market and code, the newest day first: the unique index has that order."""
@@ -77,7 +85,7 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         (_("Prices"), {"fields": ["opened", "highest", "lowest", "closed", "previous", "moved", "swing"]}),
         (_("Price limits"), {"fields": ["limits", "marks"]}),
         (_("Trade"), {"fields": ["shares", "money", "turned_over"]}),
-        (_("Origin"), {"fields": ["source", "collected"]}),
+        (_("Origin"), {"fields": ["source", "collected", "raw_answer"]}),
     ]
 
     code = cell(_("code"), code_cell)
@@ -101,6 +109,11 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         lambda bar: formatting.two_lines(bar.source, formatting.timestamp(bar.collected_at, seconds=False)),
     )
     collected = timestamp(_("collected at"), "collected_at")
+    raw_answer = cell(_("raw answer"), _raw_answer)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leaves out the raw answer for users who may not view it."""
+        return without_fields(super().get_fieldsets(request, obj), request, VIEW_RAW_ANSWERS, "raw_answer")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return BarChangeList

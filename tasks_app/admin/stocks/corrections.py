@@ -27,6 +27,19 @@ def _why(row: Finding) -> Any:
     return formatting.two_lines(Truncator(data_quality.finding_sentence(row)).chars(200), row.code)
 
 
+def _source(row: Correction) -> Any:
+    """Returns the source; of a replay, that the source itself has changed nothing."""
+    return formatting.two_lines(row.source, _("derived again")) if row.replay_id else row.source
+
+
+def _replay(row: Correction) -> Any:
+    """Returns who had the bar derived again from its raw answer, and when."""
+    if row.replay_id is None or row.replay is None:
+        return formatting.EMPTY
+    by = row.replay.user_name or row.replay.get_channel_display()
+    return formatting.two_lines(by, formatting.timestamp(row.replay.at))
+
+
 class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     ordering = ["-id"]
     list_per_page = 100
@@ -52,14 +65,16 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
 class CorrectionAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by code with an index."""
 
-    list_display = ["of_stock", "session", "what", "source", "at", "task", "stock"]
+    list_display = ["of_stock", "session", "what", "origin", "at", "task", "stock"]
     list_filter = [ItemTaskFilter]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
-        (_("Origin"), {"fields": ["source", "previous", "at", "task"]}),
+        (_("Origin"), {"fields": ["origin", "previous", "replayed", "at", "task"]}),
     ]
 
     what = cell(_("before and after"), data_quality.describe_correction)
+    origin = cell(_("source"), _source)
+    replayed = cell(_("replay"), _replay)
     previous = cell(_("source before"), lambda row: row.previous_source or _("not recorded"))
     at = timestamp(_("corrected at"), "corrected_at")
 

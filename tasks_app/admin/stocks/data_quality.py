@@ -72,6 +72,8 @@ def recent_corrections(stock: Stock, adjust: str) -> list[dict[str, Any]]:
 
 def _origin(row: Correction) -> str:
     """Returns the source, after the one whose values it replaced if that was another."""
+    if row.replay_id:
+        return _("%(source)s, derived again from its raw answer") % {"source": row.source}
     is_same = row.previous_source in ("", row.source)
     return row.source if is_same else f"{row.previous_source} → {row.source}"
 

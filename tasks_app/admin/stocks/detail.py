@@ -9,11 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext as _, ngettext
 
-from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
+from tasks_app.admin.access.permissions import START_TASK, VIEW_RAW_ANSWERS, VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
@@ -23,7 +23,7 @@ from tasks_app.db import keyset
 from tasks_app.market import benchmarks, code_changes
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import Adjust, FindingKind, InstrumentKind
-from tasks_app.quotes import summary as stored
+from tasks_app.quotes import raw_answers, summary as stored
 from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices, basis_bars
 from tasks_app.quotes.daily_limits import DailyLimits
 
@@ -258,11 +258,14 @@ def table(request: HttpRequest, stock: Stock, rows: Any, query: BarQuery, basis:
         at = keyset.Position()
     bars = keyset.fetch_page(rows.annotate(task_id=F("item__task_id")), order, at, ROWS_PER_PAGE)
     with_tasks = request.user.has_perm(VIEW_TASKS)
+    may_view = request.user.has_perm(VIEW_RAW_ANSWERS)
+    calls = raw_answers.calls_of_bars(bars.rows) if may_view else {}
     notes = _notes(basis.read_adjust, bars.rows)
     limits = DailyLimits()
     of_days = {bar.day: limits.of_bar(bar) for bar in bars.rows}
     for bar in bars.rows:
         basis.adjust_bar(bar)
+        bar.call_id = calls.get(bar.pk)
     return {
         "rows": [_row(bar, notes, day_badges(of_days[bar.day]), stock.code, with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,
@@ -283,6 +286,15 @@ def _notes(adjust: str, bars: list[Any]) -> dict[str, set[tuple[str, date | None
         "corrected": set(Correction.objects.filter(**within).values_list("symbol", "day")),
         "flagged": set(flagged.values_list("symbol", "day")),
     }
+
+
+def _source(bar: Any) -> SafeString | str:
+    """Returns the source's name, as a link to the raw answer that the bar came from, where that is kept."""
+    if bar.call_id is None:
+        return str(bar.source)
+    title = _("the raw answer that the bar came from")
+    url = formatting.admin_url("recordedcall", "change", bar.call_id)
+    return format_html('<a href="{}" class="sc-link" title="{}">{}</a>', url, title, bar.source)
 
 
 def _row(
@@ -306,7 +318,7 @@ def _row(
         "change": formatting.percent(bar.change_pct, signed=True),
         "volume": formatting.number(bar.volume),
         "amount": formatting.number(bar.amount),
-        "source": bar.source,
+        "source": _source(bar),
         "task": task if with_tasks and bar.item_id else formatting.EMPTY,
         "notes": [*of_day, *marks],
     }

@@ -9,11 +9,13 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import reasons
+from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.changelist import ReadOnlyAdmin, without_fields
 from tasks_app.admin.common.columns import cell, count, timestamp
 from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_from_query
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.raw_answers import call_links
 from tasks_app.admin.tasks import columns
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import codes_of_any_market
@@ -55,7 +57,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     fieldsets = [
         (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
         (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged"]}),
-        (_("Answer"), {"fields": ["answered", "note"]}),
+        (_("Answer"), {"fields": ["answered", "raw_answers", "note"]}),
         (_("Comparison"), {"fields": ["compared", "differing", "why_not_compared"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
         (_("Times"), {"fields": ["began", "ended"]}),
@@ -80,8 +82,13 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     differing = count(_("bars that differ"), "rows_differing")
     why_not_compared = cell(_("not compared"), _why_not_compared)
     answered = cell(_("answered by"), lambda item: item.source or formatting.EMPTY)
+    raw_answers = cell(_("raw answers"), lambda item: call_links(item.pk))
     began = timestamp(_("started at"), "started_at")
     ended = timestamp(_("ended at"), "finished_at")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leaves out the raw answers for users who may not view them."""
+        return without_fields(super().get_fieldsets(request, obj), request, VIEW_RAW_ANSWERS, "raw_answers")
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         task = task_from_query(request)
