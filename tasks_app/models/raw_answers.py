@@ -71,7 +71,7 @@ class RecordedCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.source} {self.kind} {self.pk}"
+        return f"{self.source} #{self.pk}"
 
 
 class RawAnswer(models.Model):
