@@ -52,7 +52,8 @@ def faults(vendor: Any) -> Iterator[Fault]:
         yield Fault("wrong key", {"login": "10001002"}, "login_refused")
         return
     yield Fault("ban", {key: "ban"}, "blacklisted")
-    yield Fault("blocked", {key: "403"}, "blacklisted")
+    # To Tiingo it is a plan that lacks the data, for which no retry helps.
+    yield Fault("blocked", {key: "403"}, "no_permission" if vendor.source == "tiingo" else "blacklisted")
     yield Fault("throttle", {key: refusal}, "blacklisted" if refusal == "456" else "throttled")
     if vendor.source == "tushare":
         yield Fault("vendor's quota", {key: "抱歉，您每天最多访问该接口500次"}, "throttled")

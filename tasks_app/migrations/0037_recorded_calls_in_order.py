@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0035_bulk_read_permission'),
+        ('tasks_app', '0036_comparison_with_a_second_source'),
     ]
 
     operations = [
