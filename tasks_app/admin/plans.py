@@ -10,7 +10,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from tasks_app import errors
 from tasks_app.admin.access.permissions import START_TASK
@@ -100,6 +105,15 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
     verify_with = forms.ChoiceField(
         label=_("Compare with"), help_text=VERIFY_HELP, required=False, widget=UnfoldAdminSelectWidget
     )
+    verify_sample = forms.IntegerField(
+        label=_("Sample in percent"),
+        help_text=_("How many percent of the stocks are compared."),
+        min_value=1,
+        max_value=100,
+        initial=orders.WHOLE,
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+    )
     at = forms.TimeField(
         label=_("Time of day"),
         help_text=_("In the market's time zone. Sources publish the day's bars some time after the close."),
@@ -143,6 +157,9 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
             self.instance.stock_codes = code_lists.split_codes(data["codes"]) or None
             self._validate_order(data)
         return data
+
+    def clean_verify_sample(self) -> int:
+        return self.cleaned_data["verify_sample"] or orders.WHOLE
 
     def clean_export_to(self) -> str:
         name = str(self.cleaned_data["export_to"])

@@ -35,6 +35,15 @@ def make_post(**fields):
     return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 
 
+def test_plan_is_not_compared_with_its_own_source():
+    client = client_of(roles.OPERATOR)
+    response = client.post(url(f"{PLANS}_add"), make_post(verify_with="simulated"))
+    assert "verify_with" in response.context["adminform"].form.errors
+    client.post(url(f"{PLANS}_add"), make_post(verify_sample="20"))
+    plan = CollectionPlan.objects.get()
+    assert (plan.verify_with, plan.verify_sample) == ("", 20)
+
+
 def test_saved_plan_has_next_run_and_creator():
     client = client_of(roles.OPERATOR)
     response = client.post(url(f"{PLANS}_add"), make_post())
