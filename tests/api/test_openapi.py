@@ -105,6 +105,7 @@ def test_schema_errors_have_examples(schema):
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("own_cache")  # a coverage that another test counted would be answered for a minute
 def test_response_keys_equal_the_schema(schema):
     client = client_of(make_user("root", is_superuser=True))
     make_bars(make_stock("US", "AAPL"), 1)

@@ -22,7 +22,6 @@ COLUMNS = (
     *SERIES_COLUMNS[1:],
 )
 COMPRESSIONS = ("lz4", "zstd", "none")
-WIDE_COLUMNS = (*FLOATS, "volume")
 
 
 @dataclass(frozen=True)
