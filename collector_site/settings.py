@@ -270,6 +270,7 @@ SPECTACULAR_SETTINGS = {
         "FindingKind": "tasks_app.models.quotes.FindingKind",
         "EventKind": "tasks_app.models.tasks.EventKind",
         "PlanEventKind": "tasks_app.models.plans.PlanEventKind",
+        "ExportLayout": "tasks_app.models.transfers.ExportLayout",
         "DayKind": "tasks_app.market.calendar_days.DayKind",
     },
 }

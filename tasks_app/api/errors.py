@@ -24,6 +24,7 @@ from tasks_app.errors import (
     PlanNotFound,
     TaskNotFound,
 )
+from tasks_app.exports.errors import ExportNotFound
 
 API = "/api/"
 logger = logging.getLogger(__name__)
@@ -33,7 +34,11 @@ MIGRATE = _("Tables are missing in the database. Its administrator has to run: p
 UNMIGRATED = 503, "unmigrated", MIGRATE
 SERVER_ERROR = 500, "error", _("Something went wrong here; it was logged.")
 BAD_REQUEST = 400, "bad_request", _("The request can't be understood.")
-STATUS_CODES = {TaskNotFound: 404, PlanNotFound: 404, ForgottenChanges: 410, NothingNumbered: 503}
+STATUS_CODES = {
+    **dict.fromkeys((TaskNotFound, PlanNotFound, ExportNotFound), 404),
+    ForgottenChanges: 410,
+    NothingNumbered: 503,
+}
 
 
 def error_body(detail: Any, code: str, fields: dict[str, list[Any]] | None = None) -> dict[str, Any]:

@@ -74,6 +74,19 @@ BAD_PLAN = _problem(
     400, "Invalid plan", "There is a plan named “nightly” already.", "plan_name_taken", field="name"
 )
 NO_PLAN = _problem(404, "Unknown plan", "There is no plan 7.", "plan_not_found")
+NO_EXPORT = _problem(404, "Unknown export", "There is no export 7.", "export_not_found")
+EXPORT_RUNNING = _problem(
+    400,
+    "Invalid export, or the folder is in use",
+    "COLLECTOR_EXPORT_DIR is not set: there is no folder to export into.",
+    "no_export_folder",
+)
+EXPORT_ENDED = _problem(
+    400,
+    "Export ended",
+    "The export has ended, or is putting its files in place: it can't be cancelled any more.",
+    "export_ended",
+)
 NO_MARKET = _problem(404, "Unknown market, or no session", "There is no such market.", "not_found")
 GONE = _problem(
     410,
@@ -112,6 +125,9 @@ MARKET = OpenApiParameter("market", str, OpenApiParameter.PATH, enum=ALL_MARKETS
 PLAN_ID = OpenApiParameter(
     "plan_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
 )
+EXPORT_ID = OpenApiParameter(
+    "export_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
+)
 STOCK_CODE = OpenApiParameter("code", {"type": "string", "pattern": f"^{SPELLING}$"}, OpenApiParameter.PATH)
 FORMAT = OpenApiParameter(
     "format",
@@ -137,6 +153,11 @@ IDEMPOTENCY_KEY = _header(
 A_PLAN = OpenApiExample(
     "Every trading day",
     value={"name": "nightly", "market": "CN", "source": "akshare", "at": "18:00", "days": 30},
+    request_only=True,
+)
+AN_EXPORT = OpenApiExample(
+    "Unadjusted bars of a market",
+    value={"folder": "cn-daily", "market": "CN", "adjust": ""},
     request_only=True,
 )
 TWO_STOCKS = OpenApiExample(
@@ -441,6 +462,37 @@ PLAN_EVENTS = _operation(
     INVALID,
     description="Deleted plans' events stay. In pages: follow the Link header.",
     tag="plans",
+)
+EXPORTS = _operation(
+    "exports",
+    "Exports, newest first",
+    [serializers.ExportQuery, NEXT_PAGE],
+    responses.ExportAnswer(many=True),
+    INVALID,
+    description="Those of pages, plans and commands, too. In pages: follow the Link header.",
+    tag="exports",
+)
+EXPORT = _operation("export", "One export", [EXPORT_ID], responses.ExportAnswer, NO_EXPORT, tag="exports")
+START_EXPORT = _operation(
+    "start_export",
+    "Start an export",
+    [],
+    responses.ExportAnswer,
+    EXPORT_RUNNING | TOO_LARGE | NOT_JSON,
+    description="The workers write into a folder below COLLECTOR_EXPORT_DIR, and only what has changed since "
+    "its last export. One export at a time into a folder.",
+    tag="exports",
+    request={JSON: serializers.ExportBody},
+    examples=[AN_EXPORT],
+)
+CANCEL_EXPORT = _operation(
+    "cancel_export",
+    "Cancel an export",
+    [EXPORT_ID],
+    responses.ExportAnswer,
+    EXPORT_ENDED | NO_EXPORT,
+    description="The files of the last complete export stay.",
+    tag="exports",
 )
 ALIVE = extend_schema(
     operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: responses.AliveAnswer}

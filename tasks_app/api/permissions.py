@@ -61,6 +61,16 @@ class CanReadInBulk(HasAppPermission):
     message = _("You lack the permission to read bars in bulk.")
 
 
+class CanViewExports(HasAppPermission):
+    permission = "tasks_app.view_export"
+    message = _("You lack the permission to see exports.")
+
+
+class CanExport(HasAppPermission):
+    permission = "tasks_app.export_data"
+    message = _("You lack the permission to export data.")
+
+
 class PerMethod(BasePermission):
     """Admits users with every permission of the request's method; other methods need none."""
 
@@ -81,4 +91,13 @@ class PlanPermissions(PerMethod):
         "POST": (CanAddPlan, CanStart),
         "PATCH": (CanChangePlan, CanStart),
         "DELETE": (CanDeletePlan,),
+    }
+
+
+class ExportPermissions(PerMethod):
+    permissions = {
+        "GET": (CanViewExports,),
+        "HEAD": (CanViewExports,),
+        "POST": (CanExport,),
+        "DELETE": (CanExport,),
     }

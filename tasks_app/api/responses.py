@@ -11,7 +11,7 @@ from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel, EventKind
-from tasks_app.models.transfers import ExportLayout
+from tasks_app.models.transfers import ExportLayout, ExportState
 from tasks_app.quotes.adjusted_prices import BASES
 from tasks_app.quotes.gaps import GapKind
 
@@ -353,6 +353,28 @@ class PlanAnswer(Answer):
 class PlanDeletedAnswer(Answer):
     message = s.CharField()
     id = s.IntegerField()
+
+
+class ExportAnswer(Answer):
+    id = s.IntegerField()
+    folder = s.CharField()
+    layout = s.ChoiceField(ExportLayout.choices)
+    selection = s.DictField(help_text="What is exported; empty values mean all.")
+    state = s.ChoiceField(ExportState.choices)
+    phase = s.CharField(allow_blank=True, help_text="Empty until a worker has begun.")
+    done = _count("Parts of `total` at the last heartbeat.")
+    total = _count()
+    rows = _count("Written so far; of a completed one, what the export holds.")
+    parts = _count()
+    written = _count("Parts that were written anew.")
+    checksum = s.CharField(allow_blank=True)
+    is_consistent = s.BooleanField(allow_null=True, help_text="Whether all parts are of one moment.")
+    at = s.DateTimeField()
+    ended_at = s.DateTimeField(allow_null=True)
+    user_name = s.CharField(allow_blank=True, help_text="Empty for the terminal.")
+    channel = s.ChoiceField(Channel.choices)
+    error_code = s.CharField(allow_blank=True)
+    error_message = s.CharField(allow_null=True)
 
 
 class PlanEventAnswer(Answer):

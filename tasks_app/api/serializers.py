@@ -21,11 +21,15 @@ from tasks_app.models.plans import LONGEST_DAYS, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import EventKind
-from tasks_app.models.transfers import ExportLayout
+from tasks_app.models.transfers import ExportLayout, ExportState
 from tasks_app.orders.order import MAX_CODES
 from tasks_app.quotes.adjusted_prices import BASES
 
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+AS_OF = (
+    "As it was known then: at the end of a day in UTC (2024-05-01), at a time with offset, or after the "
+    "change of a number."
+)
 OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
 OPTIONAL_TEXT: dict[str, Any] = {**OPTIONAL, "allow_blank": True}
 
@@ -324,7 +328,33 @@ class TextField(s.CharField):
         return super().to_internal_value(data)
 
 
-class PlanChanges(InputSerializer):
+class StrictBody(InputSerializer):
+    """Refuses a key that it does not know: without it the request would mean something else."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if unknown := sorted(str(name)[:40] for name in data if name not in self.fields)[:20]:
+            raise s.ValidationError({name: [_("There is no such field.")] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class ExportBody(StrictBody):
+    folder = TextField(max_length=64, help_text="Name of a folder below COLLECTOR_EXPORT_DIR.")
+    layout = s.ChoiceField(ExportLayout.choices, required=False, help_text="Default: parquet.")
+    market = MarketField(required=False, help_text="Default: all markets.")
+    adjust = s.ChoiceField(
+        Adjust.choices, required=False, allow_blank=True, help_text="Default: all; empty is unadjusted."
+    )
+    stock_codes = StockCodesField(**OPTIONAL, help_text="Only these of the market. Default: all.")
+    start_date = StrictDateField(required=False, help_text="First day, YYYY-MM-DD.")
+    end_date = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD.")
+    as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
+
+
+class ExportQuery(PageQuery):
+    state = s.ChoiceField(ExportState.choices, required=False)
+
+
+class PlanChanges(StrictBody):
     """A null of `fallbacks` or `stock_codes` takes the named ones away; any other is a key left out."""
 
     name = TextField(required=False, max_length=100)
@@ -371,8 +401,6 @@ class PlanChanges(InputSerializer):
     export_layout = s.ChoiceField(ExportLayout.choices, required=False, help_text="Default: parquet.")
 
     def to_internal_value(self, data: Any) -> Any:
-        if unknown := sorted(str(name)[:40] for name in data if name not in self.fields)[:20]:
-            raise s.ValidationError({name: [_("There is no such field.")] for name in unknown})
         values = super().to_internal_value(data)
         nulls = [name for name in ("fallbacks", "stock_codes") if name in data and data[name] is None]
         values.update(dict.fromkeys(nulls))
@@ -421,12 +449,6 @@ class GapQuery(InputSerializer):
     end = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD.")
     adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
     limit = s.IntegerField(min_value=1, max_value=1000, default=100)
-
-
-AS_OF = (
-    "As it was known then: at the end of a day in UTC (2024-05-01), at a time with offset, or after the "
-    "change of a number."
-)
 
 
 class ChangeQuery(InputSerializer):

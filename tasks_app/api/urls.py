@@ -10,12 +10,14 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from tasks_app.api.bulk import BulkViewSet
 from tasks_app.api.days import DayViewSet
+from tasks_app.api.exports import ExportViewSet
 from tasks_app.api.permissions import (
     CanCancel,
     CanReadInBulk,
     CanRetry,
     CanRunPlan,
     CanStart,
+    ExportPermissions,
     PlanPermissions,
 )
 from tasks_app.api.plans import PlanViewSet
@@ -50,10 +52,15 @@ PLAN = """{
   "market": "CN",
   "at": "18:00"
 }"""
+EXPORT = """{
+  "folder": "cn-daily",
+  "market": "CN",
+  "adjust": ""
+}"""
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 records, plans = RecordViewSet.as_view, PlanViewSet.as_view
 adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
-days, bulk = DayViewSet.as_view, BulkViewSet.as_view
+days, bulk, exports = DayViewSet.as_view, BulkViewSet.as_view, ExportViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
     path(
@@ -85,6 +92,14 @@ data_collection = [
         ),
     ),
     path("plans/<str:plan_id>/run", plans({"post": "run"}, **_page(_("Run a plan"), CanRunPlan))),
+    path(
+        "exports",
+        exports({"get": "list", "post": "create"}, **_page(_("Exports"), ExportPermissions), example=EXPORT),
+    ),
+    path(
+        "exports/<str:export_id>",
+        exports({"get": "retrieve", "delete": "destroy"}, **_page(_("Export"), ExportPermissions)),
+    ),
     path("plan-events", plans({"get": "events"}, **_page(_("Events of plans")))),
     path("days/<market:market>", days({"get": "days"}, **_page(_("Days of a market")))),
     path("days/<market:market>/<str:day>", days({"get": "day"}, **_page(_("Day of a market")))),

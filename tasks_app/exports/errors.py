@@ -75,6 +75,16 @@ class OneSeriesNeeded(ExportError):
     template = _("The format %(layout)s holds one market under one adjustment: choose both.")
 
 
+class CodesWithoutMarket(ExportError):
+    code = "codes_without_market"
+    template = _("Codes are those of a market: name the market, too.")
+
+
+class ExportNotFound(ExportError):
+    code = "export_not_found"
+    template = _("There is no export %(export)s.")
+
+
 class NoExportFolder(ExportError):
     code = "no_export_folder"
     template = _("COLLECTOR_EXPORT_DIR is not set: there is no folder to export into.")

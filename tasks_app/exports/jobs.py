@@ -6,6 +6,7 @@ A command that exports by itself has a row, too, without jobs.
 """
 
 import math
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from tasks_app.queue import dispatch
 MAX_LOSSES = 5  # workers in a row that end without having finished a slice
 RUNNING = ExportState.RUNNING
 PRUNED = 100
+ID = r"[1-9][0-9]{0,17}"
 
 
 def start(folder: Path, selection: Selection, actor: Actor, *, is_queued: bool = True) -> Export:
@@ -56,6 +58,27 @@ def start(folder: Path, selection: Selection, actor: Actor, *, is_queued: bool =
         seconds = math.ceil(settings.COLLECTOR.lease)
         raise errors.ExportRunning(folder=folder, seconds=seconds) from None
     return export
+
+
+def get_export(export_id: str) -> Export:
+    """Returns the export of an untrusted id. Raises `ExportNotFound`."""
+    export = Export.objects.filter(pk=int(export_id)).first() if re.fullmatch(ID, export_id) else None
+    if export is None:
+        raise errors.ExportNotFound(export=export_id[:40])
+    return export
+
+
+def describe(export: Export) -> dict[str, Any]:
+    """Returns an export as the API shows it; the sentence of its error in the reader's language."""
+    columns = (
+        *("id", "folder", "layout", "selection", "state", "phase", "done", "total", "rows", "parts"),
+        *("written", "checksum", "is_consistent", "at", "ended_at", "user_name", "channel"),
+    )
+    return {
+        **{name: getattr(export, name) for name in columns},
+        "error_code": export.error["code"] if export.error else "",
+        "error_message": errors.describe(export.error) or None,
+    }
 
 
 def cancel(export_id: int) -> None:

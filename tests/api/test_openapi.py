@@ -19,7 +19,7 @@ from knox.models import AuthToken
 
 from tasks_app import lifecycle
 from tasks_app.errors import TaskNotRunning
-from tasks_app.models import CollectionTask, Correction, Finding, MarketDay
+from tasks_app.models import CollectionTask, Correction, Export, Finding, MarketDay
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import adjustment_data
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
@@ -58,6 +58,10 @@ OPERATIONS = {
     ("delete", f"{API}/plans/{{plan_id}}"): {401, 403, 404},
     ("post", f"{API}/plans/{{plan_id}}/run"): {400, 401, 403, 404},
     ("get", f"{API}/plan-events"): {400, 401},
+    ("get", f"{API}/exports"): {400, 401, 403},
+    ("post", f"{API}/exports"): {400, 401, 403, 413, 415},
+    ("get", f"{API}/exports/{{export_id}}"): {401, 403, 404},
+    ("delete", f"{API}/exports/{{export_id}}"): {400, 401, 403, 404},
     ("get", f"{API}/days/{{market}}"): {400, 401, 404},
     ("get", f"{API}/days/{{market}}/{{day}}"): {400, 401, 404},
     ("get", f"{API}/agreement"): {400, 401},
@@ -148,6 +152,8 @@ def test_response_keys_equal_the_schema(schema):
     MarketDay.objects.create(market="US", kind="stock", day=day)
     detail = client.get(f"{API}/days/US/2024-01-02").json()
     changes = client.get(f"{API}/changes?since={last - 1}").json()
+    Export.objects.create(folder="daily", layout="parquet", selection={}, channel="api")
+    records["ExportAnswer"] = client.get(f"{API}/exports").json()[0]
     records["PlanDeletedAnswer"] = client.delete(f"{API}/plans/{plan['id']}").json()
     responses = records | {
         "StartedAnswer": started,

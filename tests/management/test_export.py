@@ -51,7 +51,7 @@ def test_selection_is_read_from_the_options(tmp_path):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--codes", "600000"), "add --market"),
+        (("--codes", "600000"), "name the market"),
         (("--format", "qlib", "--market", "CN", "--adjust", "none", "--as-of", "0"), "export as parquet"),
         (("--start", "2024-01-03", "--end", "2024-01-02"), "is before"),
     ],

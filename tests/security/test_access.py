@@ -199,6 +199,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}plans/<str:plan_id>": {"get": LOGIN, "patch": PLANNER, "delete": PLANNER},
     f"{DATA}plans/<str:plan_id>/run": {"post": PLANNER},
     f"{DATA}plan-events": {"get": LOGIN},
+    f"{DATA}exports": {"get": READER, "post": OPERATOR},
+    f"{DATA}exports/<str:export_id>": {"get": READER, "delete": OPERATOR},
     f"{DATA}days/<market:market>": {"get": LOGIN},
     f"{DATA}days/<market:market>/<str:day>": {"get": LOGIN},
     f"{DATA}agreement": {"get": LOGIN},
@@ -217,7 +219,7 @@ RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": READER, "operator": OPER
 
 def path_of(route: str) -> str:
     route = route.replace(r"^api(?:/[\s\S]*)?$", "api/nothing")
-    route = re.sub(r"<[^>]*task_id>", ID, route).replace("<str:plan_id>", "7")
+    route = re.sub(r"<[^>]*task_id>", ID, route).replace("<str:plan_id>", "7").replace("<str:export_id>", "7")
     return "/" + route.replace("<market:market>", "US").replace("<str:code>", "X")
 
 

@@ -9,20 +9,19 @@ from django.utils.translation import gettext as _, gettext_lazy
 from rich.console import Console
 
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
-from tasks_app.errors import CollectorError, ReversedDates
+from tasks_app.errors import CollectorError
 from tasks_app.exports import jobs
+from tasks_app.exports.choice import choose
 from tasks_app.exports.errors import ExportInterrupted
 from tasks_app.exports.jobs import StaleExport
-from tasks_app.exports.layouts import LAYOUTS, require_exportable
+from tasks_app.exports.layouts import LAYOUTS
 from tasks_app.exports.run import SCANNING, WRITING, ExportRun, Progress
 from tasks_app.exports.selection import PARQUET, Selection
-from tasks_app.history.versions import moment_of
 from tasks_app.lifecycle import payloads
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.step_progress import StepProgress
-from tasks_app.market import codes as market_codes
 from tasks_app.models import Export
 from tasks_app.models.tasks import Channel
 
@@ -32,11 +31,6 @@ ACTOR = Actor(Channel.COMMAND)
 class ExportCancelled(CollectorError):
     code = "export_cancelled"
     template = gettext_lazy("The export was cancelled. What was exported before stays as it is.")
-
-
-class CodesWithoutMarket(CollectorError):
-    code = "codes_without_market"
-    template = gettext_lazy("Codes are those of a market: add --market.")
 
 
 class Command(CollectorCommand):
@@ -106,23 +100,15 @@ def _export(export: Export, display: StepProgress) -> ExportRun:
 
 def _selection(options: dict[str, Any]) -> Selection:
     """Returns what the options select. Raises `CollectorError`."""
-    market, first, last = options["market"], options["start"], options["end"]
-    if first and last and last < first:
-        raise ReversedDates(start=first, end=last)
-    texts = cli_arguments.read_codes(options["codes"])
-    if texts and not market:
-        raise CodesWithoutMarket
-    selection = Selection(
+    return choose(
         layout=options["format"],
-        market=market,
+        market=options["market"],
         adjust=None if options["adjust"] is None else options["adjust"].replace("none", ""),
-        codes=tuple(sorted(market_codes.read_codes(market, texts))),
-        first=first,
-        last=last,
-        as_of=moment_of(options["as_of"]).number if options["as_of"] else None,
+        stock_codes=cli_arguments.read_codes(options["codes"]),
+        start_date=options["start"],
+        end_date=options["end"],
+        as_of=options["as_of"],
     )
-    require_exportable(selection)
-    return selection
 
 
 def _describe(step: Progress) -> str:
