@@ -230,6 +230,14 @@ class IdempotencyConflict(OrderError):
     template = _("This Idempotency-Key was already used with another body. Use a new key.")
 
 
+class ImportUnfinished(CollectorError):
+    code = "import_unfinished"
+    template = _(
+        "The import of %(folder)s, begun at %(at)s, is not finished. Run manage.py import with this folder "
+        "again: it goes on where it was interrupted. Then collect."
+    )
+
+
 class ImportNotFound(CollectorError):
     code = "import_not_found"
     template = _("There is no import %(id)s that could be undone.")

@@ -3,13 +3,19 @@
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.db import sqlite_priority
 from tasks_app.models import BarVersion, Change, RowVersion
 
 BATCH = 1000  # changes; a larger batch would make others wait
+
+
+def expired(days: int) -> QuerySet[Change]:
+    """Returns the changes older than `days` days but for the last of them, the oldest first."""
+    last = Change.objects.filter(at__lt=Now() - timedelta(days=days)).aggregate(last=Max("number"))["last"]
+    return Change.objects.filter(number__lt=last or 0).order_by("number")
 
 
 def prune(days: int, batch: int = BATCH) -> int:
@@ -21,12 +27,7 @@ def prune(days: int, batch: int = BATCH) -> int:
         return 0
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
-        old = Change.objects.filter(at__lt=Now() - timedelta(days=days))
-        first = old.aggregate(last=Max("number"))["last"]
-        if first is None:
-            return 0
-        rows = Change.objects.filter(number__lt=first).order_by("number")
-        keys = list(rows.values_list("pk", flat=True)[:batch])
+        keys = list(expired(days).values_list("pk", flat=True)[:batch])
         for model in (BarVersion, RowVersion):
             model.objects.filter(cause__in=keys).delete()
         return Change.objects.filter(pk__in=keys).delete()[0] if keys else 0

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.db import transaction
+from django.utils.timezone import localtime
 
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
 from tasks_app.lifecycle.recovery import rescue
-from tasks_app.models import CollectionTask, ExecutionSlot
+from tasks_app.models import CollectionTask, DataImport, ExecutionSlot
 
 
 @contextmanager
@@ -17,6 +18,17 @@ def locked_slot() -> Iterator[ExecutionSlot]:
     """Opens a transaction that locks the slot: until it ends, no task is started."""
     with sqlite_priority.interactive_write(), transaction.atomic():
         yield ExecutionSlot.objects.select_for_update().get_or_create(pk=1)[0]
+
+
+def require_no_import() -> None:
+    """Raises `ImportUnfinished` while files of an import are missing, also after it was interrupted.
+
+    The caller holds the lock of the slot, under which imports begin and write each file.
+    """
+    if unfinished := DataImport.objects.filter(ended_at__isnull=True).first():
+        raise errors.ImportUnfinished(
+            folder=unfinished.folder, at=f"{localtime(unfinished.at):%Y-%m-%d %H:%M}"
+        )
 
 
 def require_free_slot() -> None:

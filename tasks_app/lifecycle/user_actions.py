@@ -19,7 +19,7 @@ from tasks_app.lifecycle.claims import RUNNING, add_items, complete_plan, lock_t
 from tasks_app.lifecycle.completion import end
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import supply
-from tasks_app.lifecycle.slot import locked_slot, require_free_slot
+from tasks_app.lifecycle.slot import locked_slot, require_free_slot, require_no_import
 from tasks_app.market import synthetic
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
@@ -44,7 +44,7 @@ def start(
     The same idempotency key from the same user returns the task that was started with it. `digest` is of
     what the key stands for, by default of the order. Raises `OrderError` for an order that can't be carried
     out, `IdempotencyConflict` for a known key with another digest, `TaskAlreadyRunning` while another task
-    runs.
+    runs, `ImportUnfinished` before all files of an import are in the database.
     """
     digest = digest or digest_of({k: v for k, v in asdict(order).items() if k not in ADDED or v != ADDED[k]})
     with locked_slot() as slot:
@@ -80,7 +80,8 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
     """Starts a new task with exactly the failed and unprocessed stocks of an ended one.
 
     With an `error_code`, only the stocks that failed with it. Raises `TaskNotFound`, `TaskStillRunning`,
-    `TaskAlreadyRunning`, `NothingToRetry`, or `OrderError` when the task's source is no longer available.
+    `TaskAlreadyRunning`, `ImportUnfinished`, `NothingToRetry`, or `OrderError` when the task's source is no
+    longer available.
     """
     with locked_slot() as slot:
         old = lock_task(task_id)
@@ -127,9 +128,11 @@ def _create_task(
 ) -> CollectionTask:
     """Creates the task with its lanes, and its items if the codes are given; queues its first slices.
 
-    Raises `TaskAlreadyRunning`, unless the running task turns out to be done or abandoned.
+    Raises `TaskAlreadyRunning`, unless the running task turns out to be done or abandoned, and
+    `ImportUnfinished`.
     """
     require_free_slot()
+    require_no_import()
     if codes and not (codes := orders.narrow(order, codes)):
         raise errors.NothingToCollect(market=order.market)
     sources = orders.sources_of(order)

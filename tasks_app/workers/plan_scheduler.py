@@ -78,7 +78,7 @@ def _start(plan: CollectionPlan, now: datetime) -> None:
             logger.info("plan %s started task %s", plan.name, task.pk)
     except errors.TaskAlreadyRunning:
         _mark_waiting(plan)
-    except errors.OrderError as error:  # the request is no longer valid; it is tried again at the next time
+    except (errors.OrderError, errors.ImportUnfinished) as error:  # tried again at the next time
         logger.warning("plan %s was refused: %s", plan.name, error)
         if _advance(plan, next_at):
             _row(plan).update(error_code=error.code, error_message=str(error))

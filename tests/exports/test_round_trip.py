@@ -9,6 +9,8 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
+from tasks_app import lifecycle
+from tasks_app.errors import ImportUnfinished
 from tasks_app.exports import bars, errors, restore, tables
 from tasks_app.exports.selection import Selection
 from tasks_app.models import (
@@ -23,7 +25,7 @@ from tasks_app.models import (
 )
 from tasks_app.quotes import upsert
 from tests.exports.helpers import bring_back, empty_database, export, store
-from tests.factories import make_ended, make_plan, make_task, make_user
+from tests.factories import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 DAYS = [date(2024, 12, 30), date(2024, 12, 31), date(2025, 1, 2)]
@@ -200,6 +202,20 @@ def test_import_says_what_was_stored_since_it_began(tmp_path, monkeypatch):
     store("CN", "600519", DAYS)
     with pytest.raises(errors.RowConflict, match="tables/series"):
         list(steps)
+
+
+@pytest.mark.usefixtures("stored")
+def test_no_collection_starts_between_two_files_of_an_import(tmp_path):
+    export(tmp_path)
+    empty_database()
+    steps = restore.import_folder(tmp_path)
+    while next(steps).phase != restore.IMPORTING:
+        pass
+    with pytest.raises(ImportUnfinished, match=tmp_path.name):
+        lifecycle.start(make_order(), ACTOR, today=TODAY)
+    assert not CollectionTask.objects.filter(status="running").exists()
+    assert list(steps)[-1].phase == restore.ENDED
+    assert lifecycle.start(make_order(), ACTOR, today=TODAY)
 
 
 def test_constraint_allows_one_import_at_a_time():

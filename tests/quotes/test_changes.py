@@ -1,11 +1,14 @@
 """Numbered changes, and what was known at an earlier moment."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from threading import Event, Thread
 
 import pytest
 from django.apps import apps
+from django.core.management import call_command
 from django.db import connection, connections, transaction
 
 from tasks_app import errors
@@ -314,12 +317,27 @@ def test_moment_waits_for_a_commit_that_has_its_number():
     assert read == [number + 1]
 
 
+def test_prune_command_forgets_old_changes(settings):
+    numbers = [store(4), store(4, close=11.0, item=2)]
+    Change.objects.update(at=datetime.now(UTC) - timedelta(days=100))
+    call_command("prune", stdout=StringIO())
+    assert Change.objects.filter(number=numbers[0]).exists(), "by default all are kept"
+    settings.COLLECTOR = replace(settings.COLLECTOR, version_days=99)
+    out = StringIO()
+    call_command("prune", "--dry-run", stdout=out)
+    assert Change.objects.filter(number=numbers[0]).exists()
+    assert f"overwrote: {numbers[1] - read_numbers().first}." in out.getvalue()
+    call_command("prune", stdout=out)
+    assert [change.number for change in Change.objects.all()] == [numbers[1]]
+
+
 def test_old_changes_are_forgotten_with_what_they_overwrote():
     first = settle()
     numbers = [store(4), store(4, close=11.0, item=2), store(4, close=12.0, item=3), store(5, item=4)]
     old = datetime.now(UTC) - timedelta(days=100)
     Change.objects.filter(number__lte=numbers[1]).update(at=old)
     assert retention.prune(0) == 0
+    assert retention.expired(99).count() == numbers[1] - first
     deleted = sum(iter(lambda: retention.prune(99, batch=1), 0))
     assert deleted == numbers[1] - first
     assert read_numbers().first == numbers[1]

@@ -1,4 +1,4 @@
-"""`manage.py prune`: deletes old tasks and raw answers now; the watchdog deletes a batch at a time."""
+"""`manage.py prune`: deletes old tasks, raw answers and changes now; the watchdog does it in batches."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tasks_app.history import retention as changes
 from tasks_app.lifecycle import retention
 from tasks_app.lifecycle.retention import DeletedRows
 from tasks_app.management import output
@@ -23,7 +24,8 @@ CENTURY = 36_500
 class Command(CollectorCommand):
     help = (
         "Delete ended tasks that are older than COLLECTOR_RETENTION_DAYS, and raw answers beyond "
-        "COLLECTOR_RAW_ANSWERS_MB or COLLECTOR_RAW_ANSWERS_DAYS. Stored bars stay."
+        "COLLECTOR_RAW_ANSWERS_MB or COLLECTOR_RAW_ANSWERS_DAYS, and changes older than "
+        "COLLECTOR_VERSION_DAYS with what they overwrote. Stored bars stay."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,6 +39,7 @@ class Command(CollectorCommand):
     def run(self, *args: Any, days: int | None, dry_run: bool, no_color: bool, **options: Any) -> None:
         console = output.console(self.stdout, no_color)
         _prune_raw_answers(console, dry_run=dry_run)
+        _prune_changes(console, dry_run=dry_run)
         days = days or settings.COLLECTOR.retention_days
         if not days:
             console.print(_("Every task is kept. Set COLLECTOR_RETENTION_DAYS, or give --days."))
@@ -59,6 +62,18 @@ def _prune_raw_answers(console: Console, *, dry_run: bool) -> None:
         deleted += batch
     text = _("Raw answers: %(size)s kept, compressed; deleted: %(deleted)s.")
     console.print(text % {"size": filesizeformat(raw_answers.kept_bytes()), "deleted": f"{deleted:,}"})
+
+
+def _prune_changes(console: Console, *, dry_run: bool) -> None:
+    """Says how many changes are too old, and deletes them with what they overwrote."""
+    days = settings.COLLECTOR.version_days
+    if not days:
+        return
+    old = changes.expired(days).count()
+    while not dry_run and changes.prune(days):
+        pass
+    text = _("Changes more than %(days)s days ago, with what they overwrote: %(changes)s.")
+    console.print(text % {"days": f"{days:,}", "changes": f"{old:,}"}, soft_wrap=True)
 
 
 def _prune(console: Console, days: int, expired: DeletedRows) -> DeletedRows:
