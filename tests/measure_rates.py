@@ -51,17 +51,27 @@ def measure(vendor: Vendor, rate: float, seconds: float, processes: int) -> tupl
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], env=env, check=True)
         command = [sys.executable, "-m", "tests.measure_rates", "--requester", vendor.source, vendor.market]
         command += ["--seconds", str(seconds)]
-        requesters = [subprocess.Popen(command, env=env) for _ in range(processes)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        requesters: list[Any] = [subprocess.Popen(command, env=env, **pipes) for _ in range(processes)]
+        for each in requesters:
+            each.stdout.readline()  # it has had its first answer, which its client's import had delayed
+        began = time.monotonic()
+        for each in requesters:
+            each.stdin.write("\n")
+            each.stdin.flush()
         for each in requesters:
             each.wait()
-    times = arrivals.times
+    times = [at for at in arrivals.times if began <= at <= began + seconds]
     if len(times) < 2:
         return 0.0, len(times), len(times)
     return (len(times) - 1) / (times[-1] - times[0]) / rate, most_within(times, 1.0), len(times)
 
 
 def request_for(source: str, market: str, seconds: float) -> None:
-    """Requests stocks in turn for so many seconds after the first answer, through the source's limiter."""
+    """Requests stocks in turn for so many seconds, through the source's limiter.
+
+    Begins when it is told to, which is after the first answer of every process.
+    """
     import django
 
     django.setup()
@@ -88,6 +98,8 @@ def request_for(source: str, market: str, seconds: float) -> None:
         except SourceError as error:
             failures.add(f"{error.code}: {error}")
         if is_first:
+            print("ready", flush=True)
+            sys.stdin.readline()
             is_first, end = False, time.monotonic() + seconds
         number += 1
     for failure in sorted(failures):

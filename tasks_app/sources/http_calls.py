@@ -24,8 +24,8 @@ from requests import sessions
 from requests.adapters import HTTPAdapter
 
 from tasks_app.sources import raw_answers
-from tasks_app.sources.base import Permanent, SourceError, Transient, take_permit
-from tasks_app.sources.permits import is_permit_fresh
+from tasks_app.sources.base import Permanent, SourceError, Transient
+from tasks_app.sources.permits import use_permit
 
 MIN_SECONDS = 0.05
 TOO_MANY, BLOCKED = 429, {403, 418, 436, 456, 618}
@@ -45,7 +45,6 @@ class CallScope:
     domain: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     responses: list[requests.Response] = field(default_factory=list)
-    sent: int = 0
     waited: float = 0.0  # seconds, for permits
 
     def seconds_left(self) -> float:
@@ -53,16 +52,14 @@ class CallScope:
         return max(self.deadline - time.monotonic(), MIN_SECONDS)
 
     def begin_request(self, timeout: Any) -> float:
-        """Takes a permit, but for a first request in time: the engine took that one. Waiting costs no time.
+        """Takes a permit unless the call has one. Waiting costs no time.
 
         Returns the timeout of the request, given the client's.
         """
-        if self.sent or not is_permit_fresh():
-            began = time.monotonic()
-            take_permit()
-            self.waited += time.monotonic() - began
-            self.deadline += time.monotonic() - began
-        self.sent += 1
+        began = time.monotonic()
+        use_permit()
+        self.waited += time.monotonic() - began
+        self.deadline += time.monotonic() - began
         return limit_timeout(timeout, self.seconds_left())
 
     def add_headers(self, request: requests.PreparedRequest) -> None:
@@ -92,7 +89,7 @@ def call_scope(
     outer, deadline = _current_scope.get(), time.monotonic() + seconds
     scope = CallScope(deadline, domain, headers or {})
     if outer:
-        scope.deadline, scope.sent = min(deadline, outer.deadline), outer.sent
+        scope.deadline = min(deadline, outer.deadline)
     token = _current_scope.set(scope)
     try:
         yield scope

@@ -1,14 +1,13 @@
 """Permits of a call's requests: the engine grants them, a source takes one before each further request."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
-FRESH_SECONDS = 0.25  # for which the permit of a call's first request counts
+FRESH_SECONDS = 0.25  # for which a permit counts: a later request would be too close to the one behind it
 _permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
-_granted_at: ContextVar[float] = ContextVar("granted_at", default=math.inf)
+_unused: ContextVar[list[float] | None] = ContextVar("unused_permits", default=None)  # when it was granted
 _waiting: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("waiting", default=nullcontext)
 
 
@@ -23,6 +22,22 @@ def take_permit(cost: int = 1) -> None:
     """
     if take := _permit.get():
         take(cost)
+        if (unused := _unused.get()) is not None:
+            unused[:] = [time.monotonic()]
+
+
+def use_permit() -> None:
+    """Uses the permit that the call has, or takes one by `take_permit`. Outside the engine it does nothing.
+
+    The call has the engine's permit, or one that its source has taken, until a request uses it. A client that
+    is imported by its first call sends it a second late or more: then the next request, whose permit is for
+    its own time, would follow too soon, so it takes another.
+    """
+    if (unused := _unused.get()) is None:
+        return
+    if not unused or time.monotonic() - unused[0] > FRESH_SECONDS:
+        take_permit()
+    unused.clear()
 
 
 @contextmanager
@@ -30,24 +45,15 @@ def granting_permits(
     take: Callable[[int], None], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 ) -> Iterator[None]:
     """Makes `take` what `take_permit` calls in this thread, and `waiting` the context of `awaiting_turn`."""
-    token, began, context = _permit.set(take), _granted_at.set(time.monotonic()), _waiting.set(waiting)
+    token, unused, context = _permit.set(take), _unused.set([time.monotonic()]), _waiting.set(waiting)
     try:
         yield
     finally:
         _permit.reset(token)
-        _granted_at.reset(began)
+        _unused.reset(unused)
         _waiting.reset(context)
 
 
 def awaiting_turn() -> AbstractContextManager[None]:
     """Returns a context whose time is none of the call's: it waits for others of this machine."""
     return _waiting.get()()
-
-
-def is_permit_fresh() -> bool:
-    """Whether the engine's permit still counts for this call's first request; always outside the engine.
-
-    A client that is imported by its first call sends it a second late or more: the next request, whose permit
-    is for its own time, would follow too soon.
-    """
-    return time.monotonic() - _granted_at.get() <= FRESH_SECONDS
