@@ -1,5 +1,7 @@
 """Orders of indices and ETFs: the source must have them, and each kind has a list of its own."""
 
+import hashlib
+import json
 from dataclasses import asdict, replace
 from datetime import date
 
@@ -114,11 +116,12 @@ def test_index_is_not_judged_by_amount_or_limits():
 
 
 def test_idempotency_key_of_a_stock_order_outlives_the_upgrade():
-    values = asdict(make_order())
+    order = make_order()
+    values = asdict(order)
     for added in ("kind", "verify_with", "verify_sample"):
         del values[added]
-    before = lifecycle.user_actions.hashlib.sha256(
-        lifecycle.user_actions.json.dumps(values, default=str, sort_keys=True).encode()
-    )
-    assert lifecycle.user_actions._digest(make_order()) == before.hexdigest()
-    assert lifecycle.user_actions._digest(make_order(kind="etf")) != before.hexdigest()
+    before = hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
+    task = lifecycle.start(order, ACTOR, today=TODAY, idempotency_key="nightly")
+    assert task.idempotency_hash == before
+    with pytest.raises(errors.IdempotencyConflict):
+        lifecycle.start(make_order(kind="etf"), ACTOR, today=TODAY, idempotency_key="nightly")
