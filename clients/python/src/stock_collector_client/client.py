@@ -1,0 +1,191 @@
+"""The client: one method for each verb of the API."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+import httpx
+
+from stock_collector_client.bars import read_table
+from stock_collector_client.errors import raise_for_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+Day = date | str  # YYYY-MM-DD
+Json = dict[str, Any]
+
+
+class Client:
+    """A connection to one server, by token. A context manager.
+
+    `url` is the server's, as http://127.0.0.1:8000; `language` that of error sentences (`en`, `zh-hans`).
+    Every method raises `CollectorError` with the server's sentence when it is refused, and `httpx.HTTPError`
+    when the server cannot be reached. Only bulk reads are tried again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        language: str = "en",
+        timeout: float = 60,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(
+            base_url=f"{url.rstrip('/')}/api/data-collection/",
+            headers={"Authorization": f"Token {token}", "Accept-Language": language},
+            timeout=timeout,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._http.close()
+
+    def start(
+        self,
+        start_date: Day,
+        end_date: Day,
+        *,
+        stock_codes: Sequence[str] = (),
+        idempotency_key: str = "",
+        **fields: Any,
+    ) -> Json:
+        """Starts a collection, and returns the answer, with its `task_id`.
+
+        `fields` are the further ones of `POST historical`: market, source, adjust, test_mode … A start that is
+        repeated with the same `idempotency_key` returns the task that the first one started.
+        """
+        body = {"start_date": str(start_date), "end_date": str(end_date), **fields}
+        if stock_codes:
+            body["stock_codes"] = list(stock_codes)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._object("POST", "historical", json=body, headers=headers)
+
+    def status(self, task_id: str) -> Json:
+        """Returns a task's state and counters."""
+        return self._object("GET", f"status/{task_id}")
+
+    def watch(
+        self,
+        task_id: str,
+        *,
+        every: float = 1,
+        timeout: float | None = None,
+        on_change: Callable[[Json], object] | None = None,
+    ) -> Json:
+        """Waits until a task has ended, and returns its status. Raises `TimeoutError` after `timeout` seconds.
+
+        Calls `on_change` with each status that differs from the one before. The end may be `failed`.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        tag, seen = "", Json()
+        while True:
+            response = self._http.get(f"status/{task_id}", headers={"If-None-Match": tag} if tag else {})
+            if response.status_code != httpx.codes.NOT_MODIFIED:
+                raise_for_error(response)
+                tag, seen = response.headers.get("ETag", ""), response.json()
+                if on_change:
+                    on_change(seen)
+            if seen["status"] != "running":
+                return seen
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(f"Task {task_id} is still running: {seen['progress']} %.")
+            time.sleep(every)
+
+    def cancel(self, task_id: str) -> Json:
+        """Cancels a running task."""
+        return self._object("DELETE", f"tasks/{task_id}")
+
+    def retry(self, task_id: str, *, error_code: str = "") -> Json:
+        """Starts a task with the failed and unprocessed stocks of another one."""
+        return self._object(
+            "POST", f"tasks/{task_id}/retry", json={"error_code": error_code} if error_code else {}
+        )
+
+    def tasks(self, **filters: Any) -> Iterator[Json]:
+        """Yields tasks, newest first, page by page: status, market, source, outcome, started_after …"""
+        yield from self._pages("tasks", filters)
+
+    def stock_list(self, market: str = "CN", **filters: Any) -> Json:
+        """Returns `total` and the first `stocks` of a market: 100, unless `limit` says otherwise."""
+        return self._object("GET", "stock-list", params={"market": market, **filters})
+
+    def coverage(self, **filters: Any) -> list[Json]:
+        """Returns what is stored, by market, adjustment and source."""
+        return list(self._pages("coverage", filters))
+
+    def changes(self, since: int = 0, *, market: str = "", limit: int = 1000) -> Json:
+        """Returns one page of changes after a number, and `last`, which is the next call's `since`."""
+        filters = {"market": market} if market else {}
+        return self._object("GET", "changes", params={"since": since, "limit": limit, **filters})
+
+    @overload
+    def bars(self, market: str, *, frame: Literal["pandas"] = ..., **query: Any) -> "pd.DataFrame": ...
+    @overload
+    def bars(self, market: str, *, frame: Literal["polars"], **query: Any) -> "pl.DataFrame": ...
+    @overload
+    def bars(self, market: str, *, frame: Literal["arrow"], **query: Any) -> "pa.Table": ...
+    def bars(
+        self,
+        market: str,
+        *,
+        frame: Literal["pandas", "polars", "arrow"] = "pandas",
+        codes: Sequence[str] | None = None,
+        start: Day | None = None,
+        end: Day | None = None,
+        resumes: int = 5,
+        **query: Any,
+    ) -> Any:
+        """Returns the bars of some or all stocks, in the order of code and day, codes as text.
+
+        `query` has the further parameters of `POST bars`: adjust, columns, as_of, limit … A broken stream is
+        resumed up to `resumes` times. Raises `BarsIncomplete` if it is still cut off; never returns a part.
+        """
+        body = {"market": market, **query}
+        days = {"start": start, "end": end}
+        body |= {name: str(day) for name, day in days.items() if day is not None}
+        if codes is not None:
+            body["codes"] = list(codes)
+        table = read_table(self._open_bars, body, resumes=resumes)
+        if frame == "arrow":
+            return table
+        if frame == "polars":
+            import polars
+
+            return polars.from_arrow(table)
+        return table.to_pandas()
+
+    def _open_bars(self, body: Json) -> Any:
+        return self._http.stream("POST", "bars", params={"format": "arrow"}, json=body)
+
+    def _object(self, method: str, path: str, **request: Any) -> Json:
+        response = self._http.request(method, path, **request)
+        raise_for_error(response)
+        found: Json = response.json()
+        return found
+
+    def _pages(self, path: str, filters: Json) -> Iterator[Json]:
+        address, params = path, filters or None
+        while address:
+            response = self._http.get(address, params=params)
+            raise_for_error(response)
+            yield from response.json()
+            address, params = response.links.get("next", {}).get("url", ""), None
