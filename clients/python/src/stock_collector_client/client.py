@@ -70,8 +70,8 @@ class Client:
     ) -> Json:
         """Starts a collection, and returns the answer, with its `task_id`.
 
-        `fields` are the further ones of `POST historical`: market, source, adjust, test_mode … A start that is
-        repeated with the same `idempotency_key` returns the task that the first one started.
+        `fields` are the further ones of `POST historical`: market, source, adjust, test_mode … A start
+        that is repeated with the same `idempotency_key` returns the task that the first one started.
         """
         body = {"start_date": str(start_date), "end_date": str(end_date), **fields}
         if stock_codes:
@@ -91,7 +91,7 @@ class Client:
         timeout: float | None = None,
         on_change: Callable[[Json], object] | None = None,
     ) -> Json:
-        """Waits until a task has ended, and returns its status. Raises `TimeoutError` after `timeout` seconds.
+        """Waits until a task has ended, and returns its status. Raises `TimeoutError` after `timeout` s.
 
         Calls `on_change` with each status that differs from the one before. The end may be `failed`.
         """
