@@ -30,6 +30,9 @@ AS_OF = (
     "As it was known then: at the end of a day in UTC (2024-05-01), at a time with offset, or after the "
     "change of a number."
 )
+AS_OF_ELSEWHERE = _(
+    "Only quotes, factors, corporate actions and bars are read as they were known at a moment."
+)
 OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
 OPTIONAL_TEXT: dict[str, Any] = {**OPTIONAL, "allow_blank": True}
 
@@ -160,6 +163,15 @@ class InputSerializer(s.Serializer[Any]):
         return super().to_internal_value({name: value for name, value in data.items() if value is not None})
 
 
+class QuerySerializer(InputSerializer):
+    """The parameters of a read. `as_of` is refused where it has no effect: today's answer is another one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if "as_of" in data and "as_of" not in self.fields:
+            raise s.ValidationError({"as_of": [AS_OF_ELSEWHERE]})
+        return super().to_internal_value(data)
+
+
 class StartBody(InputSerializer):
     start_date = StrictDateField(help_text="First day, YYYY-MM-DD.")
     end_date = StrictDateField(help_text="Last day, YYYY-MM-DD.")
@@ -219,7 +231,7 @@ class RetryBody(InputSerializer):
     error_code = s.CharField(**OPTIONAL_TEXT, max_length=40, help_text="Only failures with this code.")
 
 
-class PageQuery(InputSerializer):
+class PageQuery(QuerySerializer):
     limit = StrictIntegerField(
         required=False, min_value=1, max_value=MAX_PAGE, help_text=f"Rows in a page. Default: {PAGE}."
     )
@@ -251,7 +263,7 @@ class ItemQuery(PageQuery):
     error_code = s.CharField(required=False, max_length=40)
 
 
-class StockQuery(InputSerializer):
+class StockQuery(QuerySerializer):
     only_uncompleted = StrictBooleanField(default=False, help_text="Only stocks without full history.")
     market = MarketField(
         required=False, help_text="Default: CN; SIM where COLLECTOR_DEFAULT_SOURCE makes its quotes up."
@@ -260,7 +272,7 @@ class StockQuery(InputSerializer):
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=MAX_CODES)
 
 
-class CoverageQuery(InputSerializer):
+class CoverageQuery(QuerySerializer):
     market = MarketField(required=False)
     adjust = s.ChoiceField(Adjust.choices, required=False, allow_blank=True)
     source = s.CharField(required=False, max_length=32)  # type: ignore[assignment]
@@ -444,20 +456,20 @@ class AgreementQuery(PageQuery):
     last_month = MonthField(required=False, source="month__lte", help_text="Any day of it.")
 
 
-class GapQuery(InputSerializer):
+class GapQuery(QuerySerializer):
     start = StrictDateField(required=False, help_text="First day, YYYY-MM-DD.")
     end = StrictDateField(required=False, help_text="Last day, YYYY-MM-DD.")
     adjust = s.ChoiceField(Adjust.choices, default="", allow_blank=True)
     limit = s.IntegerField(min_value=1, max_value=1000, default=100)
 
 
-class ChangeQuery(InputSerializer):
+class ChangeQuery(QuerySerializer):
     since = StrictIntegerField(min_value=0, help_text="Changes after this number.")
     limit = StrictIntegerField(default=PAGE, min_value=1, max_value=10 * MAX_PAGE)
     market = MarketField(required=False, help_text="Only of this market. Default: of all.")
 
 
-class AsOfQuery(InputSerializer):
+class AsOfQuery(QuerySerializer):
     as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
 
 
@@ -465,7 +477,7 @@ class DaysQuery(PageQuery):
     kind = s.ChoiceField(InstrumentKind.choices, default=InstrumentKind.STOCK)
 
 
-class DayQuery(InputSerializer):
+class DayQuery(QuerySerializer):
     kind = s.ChoiceField(InstrumentKind.choices, default=InstrumentKind.STOCK)
 
 

@@ -427,3 +427,12 @@ def test_bars_have_the_days_limits_and_where_they_come_from(client):
     }  # fmt: skip
     (line,) = read_csv(client.get(f"{BASE}/quotes/CN/sh600519?format=csv"))
     assert (line["limit_up"], line["limits_from"], line["at_limit"]) == ("11.0", "computed", "up")
+
+
+@pytest.mark.any_database
+@pytest.mark.parametrize("path", ["stock-list", "coverage", "tasks", "quotes/US/AAPL/gaps"])
+def test_moment_is_refused_where_it_has_no_effect(path):
+    make_stock("US", "AAPL")
+    response = client_of(make_user("root", is_superuser=True)).get(f"{BASE}/{path}?as_of=2024-05-01")
+    assert response.status_code == 400
+    assert "as they were known" in response.json()["errors"]["as_of"][0]
