@@ -118,7 +118,7 @@ def test_task_is_watched_and_cancelled():
     assert [one["task_id"] for one in seen] == [task]
 
 
-def test_lists_follow_their_pages():
+def test_lists_follow_their_pages(own_cache):
     tasks = {str(make_ended("failed").pk) for _ in range(3)}
     make_three_stocks()
     client = client_of()
