@@ -77,7 +77,7 @@ NOT_RECORDED = {
     "DataDeletion": "a list of deletions of bars, which have numbers themselves",
     "ExecutionSlot": "a task's work",
     "Export": "how an export goes on",
-    "Finding": "what validation said of an answer",
+    "Finding": "what validation said of an answer; a refusal that is withdrawn has a number",
     "PlanEvent": "who did what to a plan",
     "RawAnswer": "what vendors answered",
     "RawAnswerReplay": "who replayed raw answers; what that changed has numbers itself",
@@ -86,8 +86,8 @@ NOT_RECORDED = {
     "RecordedStock": "what vendors answered",
     "MarketDay": "says which days are complete, and tells its own sealings as changes",
     "RowVersion": "holds the versions itself",
-    "Series": "counts the bars, and says what was asked of sources",
-    "SilentAnswer": "what was asked of sources",
+    "Series": "counts the bars, and says what was asked of sources; its withdrawn reasons have numbers",
+    "SilentAnswer": "what was asked of sources; one that is withdrawn has a number",
     "SourceAgreement": "counts how often sources agreed",
     "SourceDay": "counts what was asked of sources",
     "SourceGate": "limits of requests",
@@ -159,19 +159,19 @@ def _sqlite(recorded: list[Recorded]) -> list[str]:
     changed = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in BAR_VALUES if c not in ("item_id",))
     moved = " OR ".join(f"OLD.{c} IS NOT NEW.{c}" for c in ("market", "symbol", "adjust", "day"))
     # Not by the item: an import writes many items' bars anew, in transactions of its own.
-    added = _sqlite_change(bar, new, "NEW.day", "NULL", between)
+    added = sqlite_change(bar, new, "NEW.day", "NULL", between)
     announced = (  # in the form that costs least: asked for each bar
         "COALESCE((SELECT item_id = NEW.item_id AND NEW.day BETWEEN first_day AND last_day "
         f"AND symbol = NEW.symbol AND market = NEW.market AND adjust = NEW.adjust AND kind = {bar} "
         f"FROM {CHANGE} ORDER BY id DESC LIMIT 1), 0)"
     )
-    removed = [*_sqlite_change(deletion, old, "OLD.day", "NULL"), _sqlite_bar_version()]
-    updated = [*_sqlite_change(correction, new, "NEW.day", "NEW.item_id"), _sqlite_bar_version()]
+    removed = [*sqlite_change(deletion, old, "OLD.day", "NULL"), _sqlite_bar_version()]
+    updated = [*sqlite_change(correction, new, "NEW.day", "NEW.item_id"), _sqlite_bar_version()]
     triggers = [
-        *_sqlite_trigger(f"{BAR}_added", f"INSERT ON {BAR}", f"NOT {announced}", added),
-        *_sqlite_trigger(f"{BAR}_removed", f"DELETE ON {BAR}", "1", removed),
-        *_sqlite_trigger(f"{BAR}_changed", f"UPDATE ON {BAR}", f"NOT ({moved}) AND ({changed})", updated),
-        *_sqlite_trigger(f"{BAR}_moved", f"UPDATE ON {BAR}", moved, [*removed, *added]),
+        *sqlite_trigger(f"{BAR}_added", f"INSERT ON {BAR}", f"NOT {announced}", added),
+        *sqlite_trigger(f"{BAR}_removed", f"DELETE ON {BAR}", "1", removed),
+        *sqlite_trigger(f"{BAR}_changed", f"UPDATE ON {BAR}", f"NOT ({moved}) AND ({changed})", updated),
+        *sqlite_trigger(f"{BAR}_moved", f"UPDATE ON {BAR}", moved, [*removed, *added]),
     ]
     for each in recorded:
         triggers += _sqlite_recorded(each)
@@ -179,7 +179,7 @@ def _sqlite(recorded: list[Recorded]) -> list[str]:
 
 
 def _sqlite_unsealing() -> list[str]:
-    """Unseals the days of new bars and of the calendar by their change, those of others by their versions."""
+    """Unseals the days of new bars, reasons and the calendar by their change, those of others by versions."""
     of_change = _unseal("NEW", "day BETWEEN NEW.first_day AND NEW.last_day")
     cause = f"(SELECT * FROM {CHANGE} WHERE id = NEW.cause_id AND adjust = '')"
     of_version = (
@@ -189,9 +189,9 @@ def _sqlite_unsealing() -> list[str]:
     )
     is_day = f"NEW.adjust = '' AND NEW.kind IN {_OF_DAYS}"
     return [
-        *_sqlite_trigger(f"{CHANGE}_unseals", f"INSERT ON {CHANGE}", is_day, [of_change]),
-        *_sqlite_trigger(f"{CHANGE}_unseals_more", f"UPDATE OF rows ON {CHANGE}", is_day, [of_change]),
-        *_sqlite_trigger(f"{VERSION}_unseals", f"INSERT ON {VERSION}", "1", [of_version]),
+        *sqlite_trigger(f"{CHANGE}_unseals", f"INSERT ON {CHANGE}", is_day, [of_change]),
+        *sqlite_trigger(f"{CHANGE}_unseals_more", f"UPDATE OF rows ON {CHANGE}", is_day, [of_change]),
+        *sqlite_trigger(f"{VERSION}_unseals", f"INSERT ON {VERSION}", "1", [of_version]),
     ]
 
 
@@ -213,12 +213,12 @@ def _sqlite_recorded(each: Recorded) -> list[str]:
         day = f"{row}.{each.day}" if each.day else "NULL"
         before = "NULL" if event == "INSERT" else _sqlite_json(each)
         body = [
-            *_sqlite_change(each.kind.format(row), [f"{row}.market", symbol, "''"], day, "NULL"),
+            *sqlite_change(each.kind.format(row), [f"{row}.market", symbol, "''"], day, "NULL"),
             f'INSERT INTO {ROW} (cause_id, "table", row_id, "values") '
             f"VALUES ((SELECT MAX(id) FROM {CHANGE}), '{each.table}', {row}.id, {before})",
         ]
         name = f"{each.table}_recorded_{event.lower()}"
-        statements += _sqlite_trigger(name, f"{event} ON {each.table}", when, body)
+        statements += sqlite_trigger(name, f"{event} ON {each.table}", when, body)
     return statements
 
 
@@ -234,7 +234,7 @@ def _is_json(field: Any) -> bool:
     return bool(field.get_internal_type() == "JSONField")
 
 
-def _sqlite_change(kind: str, key: list[str], day: str, item: str, extends: str = "1") -> list[str]:
+def sqlite_change(kind: str, key: list[str], day: str, item: str, extends: str = "1") -> list[str]:
     """Adds a row to the last change, if it is of the same kind and transaction, else a change.
 
     An item corrects bars in one transaction. For everything else the time decides: changes of the present
@@ -281,7 +281,7 @@ def _sqlite_bar_version() -> str:
     )
 
 
-def _sqlite_trigger(name: str, event: str, when: str, body: list[str]) -> list[str]:
+def sqlite_trigger(name: str, event: str, when: str, body: list[str]) -> list[str]:
     return [
         f"DROP TRIGGER IF EXISTS {name}",
         f"CREATE TRIGGER {name} AFTER {event} FOR EACH ROW WHEN {when} BEGIN {'; '.join(body)}; END",
@@ -290,7 +290,7 @@ def _sqlite_trigger(name: str, event: str, when: str, body: list[str]) -> list[s
 
 # ---------------------------------------------------------------- PostgreSQL
 
-_OF_DAYS = f"('{ChangeKind.BAR.value}', '{ChangeKind.CALENDAR.value}')"
+_OF_DAYS = f"('{ChangeKind.BAR.value}', '{ChangeKind.CALENDAR.value}', '{ChangeKind.REASON.value}')"
 
 
 def _numbered() -> str:
@@ -420,13 +420,13 @@ def _postgresql(recorded: list[Recorded]) -> list[str]:
         ("removed", _REMOVED, "DELETE ON {0} REFERENCING OLD TABLE AS removed FOR EACH STATEMENT"),
         ("changed", _bar_changed(), f"UPDATE ON {{0}} FOR EACH ROW WHEN ({changed} OR {moved})"),
     ):
-        statements += _postgresql_trigger(f"{BAR}_{name}", BAR, event.format(BAR), body)
+        statements += postgresql_trigger(f"{BAR}_{name}", BAR, event.format(BAR), body)
     for each in recorded:
         columns = each.columns or tuple(str(field.column) for field in each.meta.concrete_fields)
         differs = " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in columns)
         body = _row_changed(each)
         table = each.table
-        statements += _postgresql_trigger(
+        statements += postgresql_trigger(
             f"{table}_recorded", table, f"INSERT OR DELETE ON {table} FOR EACH ROW", body
         )
         statements += [
@@ -446,7 +446,7 @@ def _function(
     ]
 
 
-def _postgresql_trigger(name: str, table: str, event: str, body: str) -> list[str]:
+def postgresql_trigger(name: str, table: str, event: str, body: str) -> list[str]:
     return [
         *_function(name, body),
         f"DROP TRIGGER IF EXISTS {name} ON {table}",

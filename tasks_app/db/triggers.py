@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connections
 
-from tasks_app.db import change_triggers
+from tasks_app.db import change_triggers, reason_triggers
 from tasks_app.models.quotes import Market
 from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
 
@@ -62,7 +62,8 @@ def statements(vendor: str, tables: Collection[str]) -> list[str]:
     """Returns the SQL that installs the triggers of these tables. Raises `KeyError` for other databases."""
     create = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
     recorded = change_triggers.statements(vendor, set(tables))
-    return [*_final(vendor, create), *_apart(vendor, create, tables), *recorded]
+    reasons = reason_triggers.statements(vendor, set(tables))
+    return [*_final(vendor, create), *_apart(vendor, create, tables), *recorded, *reasons]
 
 
 def _final(vendor: str, create: Any) -> list[str]:

@@ -17,6 +17,7 @@ class ChangeKind(models.TextChoices):
     EVENT = "event", _("corporate actions")
     CODE = "code", _("codes")
     CALENDAR = "calendar", _("calendar")
+    REASON = "reason", _("withdrawn reasons")  # for having no bar, of days that may have been sealed
     SEALED = "sealed", _("sealed days")
 
 

@@ -11,8 +11,9 @@ class MarketDay(models.Model):
     """One session of a market, of one kind of securities, with their unadjusted bars.
 
     It is sealed while `sealed_at` is set: every security listed on the day has a bar or a recorded reason. A
-    trigger unseals it in the transaction that changes a bar of the day; the next sealing has the next
-    `revision`. `pending`: something of the day was changed since it was looked at last (`checked_at`).
+    trigger unseals it in the transaction that changes a bar of the day, or withdraws a reason; the next
+    sealing has the next `revision`. `pending`: something of the day was changed since it was looked at last
+    (`checked_at`).
     """
 
     market = models.CharField(_("market"), max_length=3, choices=Market)

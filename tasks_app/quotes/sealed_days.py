@@ -29,7 +29,7 @@ from tasks_app.quotes.market_days import DayContents, MarketListing, read_day
 
 POSITION = "sealed days"
 READ = 2000  # changes in a step
-OF_BARS = (ChangeKind.BAR, ChangeKind.CORRECTION, ChangeKind.DELETION)
+OF_DAYS = (ChangeKind.BAR, ChangeKind.CORRECTION, ChangeKind.DELETION, ChangeKind.REASON)
 
 
 def sweep(seconds: float) -> int:
@@ -66,10 +66,10 @@ def _note_changes() -> bool:
 
 def _note_days(market: str, changes: Sequence[Change]) -> None:
     ranges: dict[str, list[DateRange]] = defaultdict(list)
-    of_bars = [row for row in changes if row.kind in OF_BARS and not row.adjust]
-    stocks = Stock.objects.filter(market=market, code__in={row.symbol for row in of_bars})
+    of_days = [row for row in changes if row.kind in OF_DAYS and not row.adjust]
+    stocks = Stock.objects.filter(market=market, code__in={row.symbol for row in of_days})
     kinds = dict(stocks.values_list("code", "kind"))
-    for row in of_bars:
+    for row in of_days:
         kind = kinds.get(row.symbol, InstrumentKind.STOCK.value)
         if row.first_day and row.last_day:
             ranges[kind].append((row.first_day, row.last_day))

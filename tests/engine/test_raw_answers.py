@@ -21,6 +21,7 @@ from tasks_app.models import (
     AdjustmentTable,
     Correction,
     DailyBar,
+    MarketDay,
     RawAnswer,
     RawAnswerReplay,
     RawContent,
@@ -28,13 +29,13 @@ from tasks_app.models import (
     RecordedStock,
     Series,
 )
-from tasks_app.quotes import raw_answers
+from tasks_app.quotes import raw_answers, sealed_days
 from tasks_app.quotes.deletion import Selection
 from tasks_app.sources import raw_answers as recorder, registry
 from tasks_app.sources.base import Request
 from tasks_app.sources.raw_answers import Exchange, NotRecorded, Recording
 from tasks_app.sources.shared_process.source_main import SourceCall, SourceCalls, unpack
-from tests.factories import ACTOR, make_task
+from tests.factories import ACTOR, make_task, settle
 from tests.fakes.recorded_source import (
     CLOSES,
     DAYS,
@@ -371,3 +372,22 @@ def test_too_large_call_is_not_kept():
     for size in (recorder.MAX_BYTES, 1):
         kept.add(Exchange("asked", {}, b"", "0" * 64, size))
     assert (kept.exchanges, kept.is_whole) == ([], False)
+
+
+# ---------------------------------------------------------------- sealed days
+
+
+def test_replay_unseals_the_days_that_it_changes(conf, monkeypatch):
+    collect()
+    settle()
+    assert sealed_days.sweep(60) == len(DAYS)
+    checksums = dict(MarketDay.objects.values_list("day", "checksum"))
+    assert write(conf).corrected == 0
+    settle()
+    assert not MarketDay.objects.filter(sealed_at=None).exists()
+    mend(monkeypatch)
+    write(conf)
+    settle()
+    assert set(MarketDay.objects.filter(sealed_at=None).values_list("day", flat=True)) == set(DAYS)
+    assert sealed_days.sweep(60) == len(DAYS)
+    assert all(row.revision == 2 and row.checksum != checksums[row.day] for row in MarketDay.objects.all())

@@ -5,16 +5,29 @@ from datetime import date, timedelta
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from tasks_app import lifecycle
 from tasks_app.market import calendar_corrections
-from tasks_app.models import CalendarDay, Change, CodeChange, DailyBar, Finding, MarketDay, Series, Stock
+from tasks_app.models import (
+    CalendarDay,
+    Change,
+    CodeChange,
+    DailyBar,
+    Finding,
+    MarketDay,
+    Series,
+    SilentAnswer,
+    Stock,
+)
 from tasks_app.quotes import market_days, sealed_days
+from tasks_app.quotes.deletion import Selection
 from tests.api.factories import BASE, client_of, make_bars, make_stock
-from tests.factories import make_ended, make_user, settle
+from tests.factories import ACTOR, make_ended, make_user, settle
 
 pytestmark = pytest.mark.django_db
 DAY = date(2024, 5, 7)
@@ -101,6 +114,128 @@ def test_change_unseals_its_day_and_the_next_sealing_is_another_revision(change)
     assert (before.revision, row().revision) == (1, 2)
     changes_bars = change in ("correction", "deletion", "new bar")
     assert (before.checksum != row().checksum) == changes_bars
+
+
+def reason(day, why="empty", asked="2024-05-09", last=None):
+    """An entry of `Series.absences`."""
+    return [day, last or day, why, "recording", asked, None]
+
+
+ABSENT, ANSWERED = [reason("2024-05-06", last="2024-05-08")], [["2024-05-06", "2024-05-08"]]
+WITHDRAWALS = {  # what the reasons become, and the days of May that are unsealed
+    "deleted": (None, {6, 7, 8}),
+    "asked again": ({"covered": [], "absences": []}, {6, 7, 8}),
+    "one day withdrawn": (
+        {"covered": [["2024-05-06", "2024-05-06"], ["2024-05-08", "2024-05-08"]], "absences": ABSENT[:0]},
+        {7},
+    ),
+    "another reason": (
+        {"absences": [reason("2024-05-06"), reason("2024-05-07", "suspended"), reason("2024-05-08")]},
+        {7},
+    ),
+    "two of three": ({"absences": [reason("2024-05-07")], "covered": [["2024-05-07", "2024-05-07"]]}, {6, 8}),
+    "other code": ({"symbol": "600077"}, {6, 7, 8}),
+    "same answer": ({"absences": [reason("2024-05-06", asked="2024-05-12", last="2024-05-08")]}, set()),
+    "entry dropped": ({"absences": []}, set()),
+    "answered to the next": ({"covered": [["2024-05-06", "2024-05-09"]]}, set()),
+    "not covered": ({"covered": []}, set()),
+    "counted": ({"bars": 7}, set()),
+}
+
+
+@pytest.mark.parametrize("case", WITHDRAWALS)
+def test_withdrawn_reason_unseals_exactly_its_days(case):
+    days = [DAY - timedelta(1), DAY, DAY + timedelta(1)]
+    add("600000", *days)
+    add("600001", absent=ABSENT, covered=ANSWERED)
+    assert sweep() == 3
+    fields, unsealed = WITHDRAWALS[case]
+    one = Series.objects.filter(symbol="600001")
+    before = settle()
+    one.update(**fields) if fields else one.delete()
+    settle()
+    assert {day.day.day for day in MarketDay.objects.filter(sealed_at=None)} == unsealed
+    withdrawn = Change.objects.filter(kind="reason", number__gt=before).values_list("symbol", "rows")
+    assert sum(rows for _, rows in withdrawn) == len(unsealed)
+    assert {symbol for symbol, _ in withdrawn} <= {"600001"}
+    sweep()
+    left = {day.day.day for day in MarketDay.objects.filter(sealed_at=None)}
+    assert left == (set() if case == "another reason" else unsealed)
+
+
+def test_reason_of_a_day_with_a_bar_or_outside_of_the_listing_is_none_to_withdraw():
+    add("600000", DAY)
+    add("600001", DAY, covered=ANSWERED)
+    add("600002", covered=ANSWERED, listed_on=DAY + timedelta(1))
+    add("600003", covered=ANSWERED, delisted_on=DAY)
+    add("510300", covered=ANSWERED, kind="etf")
+    Series.objects.create(market="CN", symbol="600000", adjust="qfq", covered=ANSWERED)
+    sweep()
+    before = settle()
+    Series.objects.exclude(symbol="600000", adjust="").update(covered=[])
+    settle()
+    assert row().sealed_at
+    assert not Change.objects.filter(number__gt=before).exists()
+
+
+@pytest.mark.parametrize("kind", ["refused bar", "day without quotes"])
+@pytest.mark.parametrize("change", ["deleted", "changed", "other row"])
+def test_withdrawn_refusal_or_silence_unseals_its_day(kind, change):
+    add("600000", DAY)
+    add("600001")
+    if kind == "refused bar":
+        Finding.objects.create(market="CN", symbol="600001", day=DAY, kind="refused", source="recording")
+        rows = Finding.objects.filter(kind="refused")
+        Finding.objects.create(market="CN", symbol="600001", day=DAY, kind="flagged", source="recording")
+        others, fields = Finding.objects.filter(kind="flagged"), {"day": DAY + timedelta(1)}
+    else:
+        for number in range(5):
+            make_silent_answer(DAY, f"60010{number}")
+        rows, others = SilentAnswer.objects.filter(day=DAY), make_silent_answer(DAY - timedelta(1), "600100")
+        fields = {"day": DAY + timedelta(1)}
+    assert sweep() == 1
+    if change == "other row":
+        others.delete()
+    elif change == "deleted":
+        rows.first().delete()
+    else:
+        rows.update(**fields)
+    settle()
+    assert (row().sealed_at is None) == (change != "other row")
+    assert sweep() == 0, "it is not complete"
+
+
+def make_silent_answer(day, code):
+    fields = {"market": "CN", "source": "recording", "day": day, "symbol": code, "task_id": uuid4()}
+    return SilentAnswer.objects.create(**fields)
+
+
+def test_reason_withdrawn_while_the_day_was_read_keeps_it_unsealed(monkeypatch):
+    add("600000", DAY)
+    add("600001", absent=ABSENT, covered=ANSWERED)
+    read = sealed_days.read_day
+
+    def withdrawn(*args):
+        contents = read(*args)
+        Series.objects.filter(symbol="600001").update(covered=[], absences=[])
+        settle()
+        return contents
+
+    monkeypatch.setattr(sealed_days, "read_day", withdrawn)
+    assert sweep() == 0
+    assert row().sealed_at is None
+
+
+def test_deleted_data_withdraw_the_reasons_beside_them():
+    add("600000", DAY - timedelta(1), DAY, covered=ANSWERED)
+    DailyBar.objects.update(source="csv")
+    add("600001", DAY - timedelta(1), absent=[reason("2024-05-07")], covered=ANSWERED)
+    assert sweep() == 2
+    *_, record = lifecycle.delete_source_data(Selection("recording"), ACTOR)
+    settle()
+    assert record.bars == 1
+    assert row().sealed_at is None
+    assert sweep() == 0
 
 
 def test_adjusted_bars_and_funds_leave_a_day_of_stocks_sealed():
