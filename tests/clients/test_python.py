@@ -1,8 +1,12 @@
 """The Python client against the app, in one process."""
 
+import json
 from datetime import date
+from threading import BoundedSemaphore
+from types import SimpleNamespace
 
 import httpx
+import pandas as pd
 import pytest
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
@@ -70,7 +74,8 @@ def test_bars_as_pandas():
     make_three_stocks()
     frame = client_of("bulk_read").bars("CN", start=date(2024, 1, 2))
     assert sorted(set(frame["code"])) == ["000001", "000002", "600519"]
-    assert min(frame["day"]) >= date(2024, 1, 2)
+    assert frame["day"].min() == pd.Timestamp(2024, 1, 2)
+    assert frame["day"].dtype.kind == "M"  # so that it can be resampled
 
 
 def test_bars_of_nothing_have_their_columns():
@@ -89,11 +94,103 @@ def test_cut_stream_is_resumed_behind_its_last_bar(keep):
     assert days == sorted(days)
 
 
-def test_cut_stream_raises_in_the_end():
+def test_stream_is_resumed_again_when_the_second_part_had_no_bar(waits):
     make_three_stocks()
-    client = client_of("bulk_read", transport=CutTransport(lambda content: len(content) - 8, times=9))
-    with pytest.raises(BarsIncomplete, match="cut off"):
-        client.bars("CN", resumes=1)
+    transport = CutTransport(lambda content: len(content) - 8, times=3)
+    table = client_of("bulk_read", transport=transport).bars("CN", frame="arrow")
+    assert (len(transport.bodies), table.num_rows) == (4, 9)
+
+
+@pytest.mark.parametrize("missing", [1, 8, 40, 600, 10**9], ids=lambda missing: f"{missing} bytes")
+def test_short_read_is_an_error_and_no_part(missing, waits):
+    make_three_stocks()
+    transport = CutTransport(lambda content: max(0, len(content) - missing), times=9)
+    with pytest.raises(BarsIncomplete, match="cut off 2 times"):
+        client_of("bulk_read", transport=transport).bars("CN", resumes=1)
+    assert len(transport.bodies) == 2
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The seconds that the client waits, without waiting."""
+    seconds = []
+    monkeypatch.setattr("stock_collector_client.bars.time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+def busy_places(monkeypatch):
+    """Returns the one place for bulk reads, which another reader has taken."""
+    places = BoundedSemaphore(1)
+    places.acquire()
+    monkeypatch.setattr("tasks_app.api.bulk_stream._places", places)
+    return places
+
+
+def test_busy_server_is_asked_again_when_it_says_so(monkeypatch, waits):
+    make_three_stocks()
+    places = busy_places(monkeypatch)
+
+    class Transport(httpx.WSGITransport):
+        def handle_request(self, request):
+            if len(waits) == 2:
+                places.release()
+            return super().handle_request(request)
+
+    client = client_of("bulk_read", transport=Transport(app=get_wsgi_application()))
+    assert (client.bars("CN", frame="arrow").num_rows, waits) == (9, [5, 5])
+
+
+def test_server_that_stays_busy_is_an_error(monkeypatch, waits):
+    busy_places(monkeypatch)
+    with pytest.raises(CollectorError, match="Too many bulk reads") as refused:
+        client_of("bulk_read").bars("CN", resumes=2)
+    assert (refused.value.status, refused.value.retry_after, waits) == (429, 5, [5, 5])
+
+
+def test_refusal_that_names_no_time_is_an_error_at_once(waits):
+    transport = httpx.MockTransport(lambda request: httpx.Response(429, json={"detail": "No more today."}))
+    with pytest.raises(CollectorError, match="No more today"):
+        client_of(transport=transport).bars("CN")
+    assert waits == []
+
+
+def test_server_that_cannot_be_reached_is_no_cut_stream():
+    def refuse(request):
+        raise httpx.ConnectError("refused", request=request)
+
+    with pytest.raises(httpx.ConnectError):
+        client_of(transport=httpx.MockTransport(refuse)).bars("CN", resumes=1)
+
+
+def test_one_code_and_one_column_are_no_letters():
+    make_three_stocks()
+    table = client_of("bulk_read").bars("CN", frame="arrow", codes="000001", columns="close")
+    assert (table.column_names, table.num_rows) == (["close"], 3)
+
+
+def test_one_code_starts_one_stock():
+    sent = []
+
+    def answer(request):
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json={"task_id": "1"})
+
+    client = client_of(transport=httpx.MockTransport(answer))
+    client.start(pd.Timestamp(2024, 1, 2), date(2024, 1, 3), stock_codes="AAPL")
+    assert sent == [{"start_date": "2024-01-02", "end_date": "2024-01-03", "stock_codes": ["AAPL"]}]
+
+
+def test_time_of_day_is_left_out_of_a_day():
+    make_three_stocks()
+    table = client_of("bulk_read").bars(
+        "CN", frame="arrow", start=pd.Timestamp(2024, 1, 2, 15, tz="Asia/Shanghai")
+    )
+    assert min(table["day"].to_pylist()) == date(2024, 1, 2)
+
+
+def test_unknown_frame_is_refused():
+    with pytest.raises(ValueError, match="numpy"):
+        client_of().bars("CN", frame="numpy")
 
 
 def test_errors_have_the_servers_sentence():

@@ -9,10 +9,12 @@ from typing import Any
 import httpx
 import pyarrow as pa
 
-from stock_collector_client.errors import raise_for_error
+from stock_collector_client.errors import CollectorError, raise_for_error
 
 END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # with which an Arrow stream ends
 POSITION = ("code", "day")
+BROKEN = (httpx.TransportError, pa.ArrowInvalid, EOFError, OSError)
+UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout)
 Open = Callable[[dict[str, Any]], AbstractContextManager[httpx.Response]]
 
 
@@ -49,8 +51,9 @@ class _Body(io.RawIOBase):
 def read_table(open_response: Open, body: dict[str, Any], *, resumes: int) -> pa.Table:
     """Returns all bars that a POST body asks for, in the order of code and day, codes as text.
 
-    A broken stream is continued behind its last bar, `resumes` times at most. Raises `BarsIncomplete` then
-    and `CollectorError`. A part that follows a break is as stored then, unless `as_of` names one moment.
+    A broken stream is continued behind its last bar, and a busy server asked again when it says so, together
+    `resumes` times at most. Raises `BarsIncomplete` then, `CollectorError`, and httpx's error where the
+    server cannot be reached. A part that follows a break is as stored then, unless `as_of` names one moment.
     """
     names, body = body.get("columns"), dict(body)
     if names:
@@ -63,19 +66,32 @@ def read_table(open_response: Open, body: dict[str, Any], *, resumes: int) -> pa
                 batches.append(batch)
                 rows += batch.num_rows
             break
-        except (httpx.TransportError, pa.ArrowInvalid, EOFError, OSError) as error:
-            if attempt == resumes:
-                raise BarsIncomplete(f"The stream was cut off {attempt + 1} times: {error}") from error
+        except (CollectorError, *BROKEN) as error:
+            pause = _pause(error, attempt, last=attempt == resumes, begun=bool(batches))
         if rows:
-            code, day = (batches[-1].column(name)[-1].as_py() for name in POSITION)
+            last = next(batch for batch in reversed(batches) if batch.num_rows)
+            code, day = (last.column(name)[-1].as_py() for name in POSITION)
             body["cursor"] = f"{code},{day.isoformat()}"
         if limit is not None and (left := limit - rows) < 1:
             break
         if limit is not None:
             body["limit"] = left
-        time.sleep(min(2**attempt / 10, 5))
+        time.sleep(pause)
     table = _text(pa.Table.from_batches(batches))
     return table.select(names) if names else table
+
+
+def _pause(error: Exception, attempt: int, *, last: bool, begun: bool) -> float:
+    """Returns the seconds to wait after an error. Raises what is to be told where it is not tried again."""
+    if isinstance(error, CollectorError):
+        if last or error.retry_after is None:
+            raise error
+        return error.retry_after
+    if last and isinstance(error, UNREACHABLE) and not begun:
+        raise error
+    if last:
+        raise BarsIncomplete(f"The stream was cut off {attempt + 1} times: {error}") from error
+    return min(2**attempt / 10, 5)
 
 
 def _batches(open_response: Open, body: dict[str, Any]) -> Iterator[pa.RecordBatch]:

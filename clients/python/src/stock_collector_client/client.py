@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-Day = date | str  # YYYY-MM-DD
+Day = date | str  # YYYY-MM-DD; of a datetime, as of pandas' Timestamp, its day counts
 Json = dict[str, Any]
+
+
+def _day(day: Day) -> str:
+    return str(day.date() if isinstance(day, datetime) else day)
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """Returns the names as a list. One text is one name, not a sequence of letters."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 class Client:
@@ -73,9 +82,9 @@ class Client:
         `fields` are the further ones of `POST historical`: market, source, adjust, test_mode … A start
         that is repeated with the same `idempotency_key` returns the task that the first one started.
         """
-        body = {"start_date": str(start_date), "end_date": str(end_date), **fields}
+        body = {"start_date": _day(start_date), "end_date": _day(end_date), **fields}
         if stock_codes:
-            body["stock_codes"] = list(stock_codes)
+            body["stock_codes"] = _names(stock_codes)
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._object("POST", "historical", json=body, headers=headers)
 
@@ -149,6 +158,7 @@ class Client:
         *,
         frame: Literal["pandas", "polars", "arrow"] = "pandas",
         codes: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
         start: Day | None = None,
         end: Day | None = None,
         resumes: int = 5,
@@ -156,14 +166,17 @@ class Client:
     ) -> Any:
         """Returns the bars of some or all stocks, in the order of code and day, codes as text.
 
-        `query` has the further parameters of `POST bars`: adjust, columns, as_of, limit … A broken stream is
-        resumed up to `resumes` times. Raises `BarsIncomplete` if it is still cut off; never returns a part.
+        `query` has the further parameters of `POST bars`: adjust, as_of, limit … Days are pandas' datetime64.
+        A broken stream is resumed, and a busy server asked again when it says so, up to `resumes` times.
+        Raises `BarsIncomplete` if the stream is still cut off; never returns a part.
         """
+        if frame not in ("pandas", "polars", "arrow"):
+            raise ValueError(f"There is no frame {frame!r}: pandas, polars, arrow.")
         body = {"market": market, **query}
         days = {"start": start, "end": end}
-        body |= {name: str(day) for name, day in days.items() if day is not None}
-        if codes is not None:
-            body["codes"] = list(codes)
+        body |= {name: _day(day) for name, day in days.items() if day is not None}
+        lists = {"codes": codes, "columns": columns}
+        body |= {name: _names(names) for name, names in lists.items() if names is not None}
         table = read_table(self._open_bars, body, resumes=resumes)
         if frame == "arrow":
             return table
@@ -171,7 +184,7 @@ class Client:
             import polars
 
             return polars.from_arrow(table)
-        return table.to_pandas()
+        return table.to_pandas(date_as_object=False)
 
     def _open_bars(self, body: Json) -> Any:
         return self._http.stream("POST", "bars", params={"format": "arrow"}, json=body)
