@@ -319,6 +319,10 @@ class UnknownNumber(OrderError):
     template = _("There is no change with the number %(number)d yet: the last one has %(last)d.")
 
 
+class UnknownSince(UnknownNumber):
+    field = "since"
+
+
 class ForgottenMoment(OrderError):
     code = "forgotten_moment"
     field = "as_of"

@@ -21,7 +21,7 @@ def changes_since(since: int, limit: int, market: str = "") -> dict[str, Any]:
     if since < numbers.first:
         raise errors.ForgottenChanges(since=since, first=numbers.first)
     if since > numbers.last:
-        raise errors.UnknownNumber(number=since, last=numbers.last)
+        raise errors.UnknownSince(number=since, last=numbers.last)
     rows = settled_changes().filter(number__gt=since, number__lte=numbers.last)
     if market:
         rows = rows.filter(market=market)

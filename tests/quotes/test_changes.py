@@ -261,7 +261,8 @@ def test_feed_comes_in_parts_and_says_how_far_it_is_complete(client):
     none = client.get(f"{BASE}/changes?since={first}&market=HK").json()
     assert (none["changes"], none["last"]) == ([], first + 3)
     assert client.get(f"{BASE}/changes").status_code == 400
-    assert client.get(f"{BASE}/changes?since={first + 99}").json()["code"] == "unknown_number"
+    unknown = client.get(f"{BASE}/changes?since={first + 99}").json()
+    assert (unknown["code"], list(unknown["errors"])) == ("unknown_number", ["since"])
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
