@@ -138,6 +138,11 @@ class CheckedSource:
         """Whether the source keeps a session with its vendor, of which there may be only one."""
         return isinstance(self.source, SessionSource)
 
+    @property
+    def takes_first_permit(self) -> bool:
+        """Whether a call takes the permit of its first request itself, when it is about to send it."""
+        return getattr(self.source, "takes_first_permit", False) is True
+
     def end_session(self) -> None:
         """Ends the session of a `SessionSource`. Raises `SourceError`, whatever the source raises."""
         try:

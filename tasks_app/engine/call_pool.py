@@ -32,9 +32,10 @@ class Call(Generic[Key]):
     """One call: its key, when it began (monotonic seconds; None: not yet), and how it ended.
 
     `ended`: its thread is done, so it can no longer be overdue. `missed`: its permitted time was over when
-    its thread woke up, so no request was sent. `seconds`: how long the request took, without its waits for
-    further permits, which `reserve` returns, and for its turn. `waits`: it waits for one of them, so it can't
-    be overdue. `result` is what the function returned.
+    its thread woke up, or it got no first permit, so no request was sent. `first_cost`: the cost of the first
+    permit if the call takes that itself: only then it begins. `seconds`: how long the request took, without
+    its waits for permits, which `reserve` returns, and for its turn. `waits`: it waits for one of them, so it
+    can't be overdue. `result` is what the function returned.
     """
 
     key: Key
@@ -43,6 +44,7 @@ class Call(Generic[Key]):
     missed: bool = False
     ended: bool = False
     reserve: Reserve | None = None
+    first_cost: int = 0
     waits: bool = False
     result: Any = None
     error: SourceError | None = None
@@ -102,14 +104,17 @@ class CallPool(Generic[Key]):
         since: float = 0.0,
         until: float = float("inf"),
         reserve: Reserve | None = None,
+        *,
+        first_cost: int = 0,
     ) -> None:
         """Runs the function in a new daemon thread; it begins between two monotonic times or not at all.
 
-        `reserve` is asked for the further permits that the function takes; without it they cost nothing.
+        `reserve` is asked for the further permits that the function takes; without it they cost nothing. With
+        a `first_cost` it is asked for the first one, too, when the function takes it: there are no times.
 
         Raises `RuntimeError` when the system starts no thread: its stack counts against the memory's limit.
         """
-        call = Call(key, reserve=reserve)
+        call = Call(key, reserve=reserve, first_cost=first_cost)
         self._open[id(call)] = call
         threading.Thread(target=self._run, args=(call, function, since, until), daemon=True).start()
 
@@ -177,12 +182,14 @@ class CallPool(Generic[Key]):
     def _run(self, call: Call[Key], function: Callable[[], Any], since: float, until: float) -> None:
         """The thread: waits for the permitted time, runs the function and reports its end."""
         try:
-            if self._begin(call, since, until):
-                with granting_permits(partial(self._take_permit, call), partial(_waiting, call)):
+            if call.first_cost or self._begin(call, since, until):
+                take, waiting = partial(self._take_permit, call), partial(_waiting, call)
+                with granting_permits(take, waiting, has_first=not call.first_cost):
                     call.result = function()
         except BaseException as error:  # anything that a vendor's library raises is that stock's failure
             call.error = self._out_of_memory  # should there be no memory to find out more
             call.error = self._to_source_error(call, error)
+            call.missed = call.began is None and call.error.code == NO_PERMIT
         finally:
             if call.began is not None:
                 call.seconds = time.monotonic() - call.began
@@ -208,12 +215,16 @@ class CallPool(Generic[Key]):
                 job_time.extend(self.timeout + JOB_SECONDS)
 
     def _take_permit(self, call: Call[Key], cost: int) -> None:
-        """Waits in the call's thread for a further permit. Raises `Transient` when there is none."""
+        """Waits in the call's thread for a permit. Raises `Transient` when there is none."""
         if call.reserve is None:
             return
         with _waiting(call):
-            while not self._is_permitted(call, cost):
+            while not self._is_permitted(call, call.first_cost if call.began is None else cost):
                 continue
+        with self._beginning:
+            _require(call)
+            if call.began is None:
+                call.began = time.monotonic()
 
     def _is_permitted(self, call: Call[Key], cost: int) -> bool:
         """Asks once, and waits for the permitted time. Returns whether the request may begin now."""
@@ -261,13 +272,14 @@ class CallPool(Generic[Key]):
 
 
 @contextmanager
-def _waiting(call: Call[Any]) -> Iterator[None]:
-    """Context in the thread of a call whose time is none of the call's."""
+def _waiting(call: Call[Any]) -> Iterator[Callable[[], None]]:
+    """Context in the thread of a call whose time is none of the call's. Yields `_require` for it."""
     asked, call.waits = time.monotonic(), True
     try:
-        yield
+        yield partial(_require, call)
     finally:
-        call.began = (call.began or 0.0) + time.monotonic() - asked
+        if call.began is not None:
+            call.began += time.monotonic() - asked
         call.waits = False
 
 

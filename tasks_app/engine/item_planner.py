@@ -104,7 +104,9 @@ def fetch_stock_list(
     """
     request = partial(source.symbols, market, adjust, kind)
     counter = RequestCounter(source.source.name)
-    listing: StockListing = _call_limited(request, counter, limiter, calls, wait, cost=cost)
+    listing: StockListing = _call_limited(
+        request, counter, limiter, calls, wait, cost=cost, takes_first_permit=source.takes_first_permit
+    )
     return listing
 
 
@@ -115,21 +117,36 @@ def _call_limited(
     calls: CallPool[Any],
     wait: Wait,
     *,
-    cost: int = 1,
+    cost: int,
+    takes_first_permit: bool,
 ) -> Any:
-    """Makes one request through its source's limiter. Returns its response, or raises its `SourceError`."""
+    """Makes one request through its source's limiter. Returns its response, or raises its `SourceError`.
+
+    `takes_first_permit`: it does so itself.
+    """
+    permit = Permit()
+
+    def reserve(cost: int) -> list[Permit] | Blocked:
+        nonlocal permit
+        permits = limiter.reserve(1, cost, after=permit)
+        if not isinstance(permits, Blocked):
+            (permit,) = permits
+        return permits
+
     while True:
-        while isinstance(permits := limiter.reserve(1, cost), Blocked):
-            wait(permits)
-        permit = permits[0]
-        reserve = partial(limiter.reserve, 1, after=permit)
-        calls.submit(permit, request, permit.since, permit.until, reserve)
+        permit = Permit()
+        while isinstance(
+            blocked := limiter.wait_ahead(cost) if takes_first_permit else reserve(cost), Blocked
+        ):
+            wait(blocked)
+        first_cost = cost if takes_first_permit else 0
+        calls.submit(None, request, permit.since, permit.until, reserve, first_cost=first_cost)
         try:
             while (call := wait(None)) is None:
                 continue
         finally:
-            for unsent in calls.recall():  # the caller left before the permitted time
-                limiter.cancel(unsent)
+            if calls.recall():  # the caller left before the permitted time
+                limiter.cancel(permit)
         is_unsent = call.missed or (call.error is not None and call.error.code == NO_TURN)
         if not is_unsent:
             break
@@ -174,13 +191,16 @@ def call_now(
 
     Returns its response. Raises `SourceError`, also for a paused source and after `timeout` seconds.
     """
-    calls: CallPool[Permit] = CallPool(timeout)
+    calls: CallPool[None] = CallPool(timeout)
 
-    def wait(blocked: Blocked | None) -> Call[Permit] | None:
+    def wait(blocked: Blocked | None) -> Call[None] | None:
         if blocked and blocked.reason:
             raise Transient(blocked.reason, code="source_paused")
         return calls.next(min(blocked.seconds, 1.0) if blocked else 1.0)
 
     cost = registry.traits(name, conf).cost(capability)
     limiter = limiter_for(name, conf, holder)
-    return _call_limited(request, RequestCounter(name), limiter, calls, wait, cost=cost)
+    takes_first_permit = CheckedSource(registry.get_source(name, conf), conf).takes_first_permit
+    return _call_limited(
+        request, RequestCounter(name), limiter, calls, wait, cost=cost, takes_first_permit=takes_first_permit
+    )

@@ -33,8 +33,8 @@ PROBES = 20  # the most requests sent slowly to find out whether a day has quote
 class SourceCall:
     """One request to a source: for stocks (`items`), or for one day of the whole market (`day`).
 
-    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`. `record` keeps
-    the raw answer, if the source's are kept.
+    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`. `permit` is the
+    last one that it got. `record` keeps the raw answer, if the source's are kept.
     """
 
     source: SourceState
@@ -48,6 +48,13 @@ class SourceCall:
     def run(self) -> Any:
         """Makes the request, in the thread of the call."""
         return self.record.make(self.function) if self.record else self.function()
+
+    def reserve(self, cost: int) -> list[Permit] | Blocked:
+        """Reserves another permit for it, in the thread of the slice."""
+        permits = self.source.limiter.reserve(1, cost, after=self.permit)
+        if not isinstance(permits, Blocked):
+            (self.permit,) = permits
+        return permits
 
     @property
     def cost(self) -> int:
@@ -122,7 +129,11 @@ class RequestQueue:
             self._note_days(in_flight=True)
         cost = calls[0].cost
         count = sum(1 for _ in takewhile(lambda call: call.cost == cost, calls[:count]))
-        permits = source.limiter.reserve(count, cost)
+        permits: list[Permit] | Blocked
+        if takes_first_permit := source.source.takes_first_permit:
+            permits = source.limiter.wait_ahead(cost) or [Permit()] * count
+        else:
+            permits = source.limiter.reserve(count, cost)
         if isinstance(permits, Blocked):
             self._note_days(in_flight=self._requests_days())
             return permits
@@ -133,12 +144,12 @@ class RequestQueue:
                 self.waiting.remove(item)
             if call.day:
                 source.days.in_flight.add(call.day)
-            reserve = partial(source.limiter.reserve, 1, after=permit)
             if self.conf.keeps_raw_answers(source.name):
                 call.record = raw_answer_records.record_of(
                     self.recorder.task, source, call.items, call.day, call.content
                 )
-            self.calls.submit(call, call.run, permit.since, permit.until, reserve)
+            first_cost = cost if takes_first_permit else 0
+            self.calls.submit(call, call.run, permit.since, permit.until, call.reserve, first_cost=first_cost)
         return Blocked(0.0) if len(permits) < count else None
 
     def record_from_days(self, source: SourceState) -> None:

@@ -83,7 +83,7 @@ def call_scope(
 ) -> Iterator[CallScope]:
     """Limits all requests of this thread together to `seconds`, and records their responses.
 
-    Each request but the first of a call takes a permit of the source's limits. Requests to the domain have
+    Each request takes a permit of the source's limits, unless the call has one. Requests to the domain have
     the headers. Within another scope it ends with that one at the latest.
     """
     outer, deadline = _current_scope.get(), time.monotonic() + seconds

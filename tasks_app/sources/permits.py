@@ -8,13 +8,21 @@ from contextvars import ContextVar
 FRESH_SECONDS = 0.25  # for which a permit counts: a later request would be too close to the one behind it
 _permit: ContextVar[Callable[[int], None] | None] = ContextVar("permit", default=None)
 _unused: ContextVar[list[float] | None] = ContextVar("unused_permits", default=None)  # when it was granted
-_waiting: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("waiting", default=nullcontext)
+# Yields what raises `Transient` in a call that is to wait no longer.
+Waiting = Callable[[], AbstractContextManager[Callable[[], None]]]
+
+
+def _just_wait() -> AbstractContextManager[Callable[[], None]]:
+    return nullcontext(lambda: None)
+
+
+_waiting: ContextVar[Waiting] = ContextVar("waiting", default=_just_wait)
 
 
 def take_permit(cost: int = 1) -> None:
     """Waits until the source may send one more request: a further page, a log-in.
 
-    The engine has taken the permit of the first request of each call. Call this before every other one; it
+    The engine sees to the permit of the first request of each call. Call this before every other one; it
     returns when the request may begin, by the limits of the source over all workers and hosts. Raises
     `Transient` when there is none to be had: the source is paused, or its day's requests are used up. The
     time that it waits does not count as time of the call. Outside the engine it returns at once. It works in
@@ -42,10 +50,14 @@ def use_permit() -> None:
 
 @contextmanager
 def granting_permits(
-    take: Callable[[int], None], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+    take: Callable[[int], None], waiting: Waiting = _just_wait, *, has_first: bool = True
 ) -> Iterator[None]:
-    """Makes `take` what `take_permit` calls in this thread, and `waiting` the context of `awaiting_turn`."""
-    token, unused, context = _permit.set(take), _unused.set([time.monotonic()]), _waiting.set(waiting)
+    """Makes `take` what `take_permit` calls in this thread, and `waiting` the context of `awaiting_turn`.
+
+    With `has_first` the call has the permit of its first request.
+    """
+    granted = [time.monotonic()] if has_first else []
+    token, unused, context = _permit.set(take), _unused.set(granted), _waiting.set(waiting)
     try:
         yield
     finally:
@@ -54,6 +66,9 @@ def granting_permits(
         _waiting.reset(context)
 
 
-def awaiting_turn() -> AbstractContextManager[None]:
-    """Returns a context whose time is none of the call's: it waits for others of this machine."""
+def awaiting_turn() -> AbstractContextManager[Callable[[], None]]:
+    """Returns a context whose time is none of the call's: it waits for others of this machine.
+
+    It yields a function to be called now and then, which raises `Transient` once the call is to end.
+    """
     return _waiting.get()()

@@ -80,6 +80,10 @@ class NoLimit:
         """Returns why no request is permitted now, without reserving one. A waiting line is not a reason."""
         return None
 
+    def wait_ahead(self, cost: int = 1) -> Blocked | None:
+        """Returns what `reserve` would return if it permitted no request; None if it would permit one."""
+        return None
+
     def cancel(self, permit: Permit) -> None:
         """Records that the permitted request was not made."""
 
@@ -149,6 +153,10 @@ class SourceLimiter(NoLimit):
     def blocked(self) -> Blocked | None:
         current = status.status_of(self.source)
         return Blocked(current.seconds, current.reason, current.refusal_code) if current.is_blocked else None
+
+    def wait_ahead(self, cost: int = 1) -> Blocked | None:
+        blocked = self._why_blocked(self._read(), cost)
+        return blocked if blocked.reason or blocked.seconds else None
 
     def cancel(self, permit: Permit) -> None:
         if permit.is_probe:

@@ -322,6 +322,48 @@ def test_wait_for_a_turn_is_no_time_of_the_call(clock):
     assert (call.error, call.seconds, calls.abandoned) == (None, 1.0, 0)
 
 
+def first_paged(times, clock):
+    """A call that takes its first permit, too."""
+
+    def fetch():
+        clock.sleep(2.0)
+        for _ in range(2):
+            take_permit()
+            times.append(clock.monotonic())
+        clock.sleep(1.0)
+
+    return fetch
+
+
+def test_call_that_takes_its_first_permit_begins_with_it(clock):
+    calls, times, costs = CallPool(1.5), [], []
+    reserve, start = spaced(clock, 20.0), clock.monotonic()
+    calls.submit(
+        "a", first_paged(times, clock), reserve=lambda c: costs.append(c) or reserve(c), first_cost=3
+    )
+    while (call := calls.next(1.0)) is None:
+        continue
+    assert (call.error, call.missed, call.seconds, costs) == (None, False, 1.0, [3, 1])
+    assert [when - start for when in times] == [20.0, 40.0]
+
+
+def test_call_without_a_first_permit_has_sent_nothing(clock):
+    calls, times = CallPool(5.0), []
+    calls.submit("a", first_paged(times, clock), reserve=lambda cost: Blocked(60.0, "Paused."), first_cost=1)
+    while (call := calls.next(1.0)) is None:
+        continue
+    assert (call.missed, call.error.code, times) == (True, "no_permit", [])
+
+
+def test_call_that_has_no_first_permit_yet_can_be_recalled(clock):
+    calls, times = CallPool(5.0), []
+    calls.submit("a", first_paged(times, clock), reserve=spaced(clock, 20.0), first_cost=1)
+    assert calls.next(10.0) is None
+    assert (calls.recall(), calls.abandoned) == (["a"], 0)
+    clock.sleep(60)
+    assert times == []
+
+
 def test_permit_of_a_paused_source_is_an_error_of_the_call(clock):
     calls = CallPool(5.0)
     calls.submit("a", paged([], clock), reserve=lambda cost: Blocked(60.0, "Too many requests."))

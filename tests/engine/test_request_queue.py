@@ -1,6 +1,8 @@
 """Requests of a slice through the limiter: its rate, cap and breaker, calls in flight, cancel and drain."""
 
+import os
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from math import inf
@@ -11,16 +13,20 @@ from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle
+from tasks_app.conf import Conf
 from tasks_app.engine.source_router import RECHECK_SECONDS
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
 from tasks_app.sources.base import take_permit
+from tasks_app.sources.shared_process import handle
+from tasks_app.sources.shared_process.remote_source import make_remote
 from tasks_app.throttle import history
 from tasks_app.throttle.limiter import JITTER
 from tasks_app.throttle.windows import SPARE
 from tasks_app.workers import shutdown
 from tests.engine.helpers import cancel_if_running, end_pause, make_first_task, run_one_slice
 from tests.fakes import scripted_sources
+from tests.fakes.own_process_source import OwnProcessSource
 from tests.fakes.scripted_sources import First
 from tools.in_process import work
 
@@ -91,6 +97,45 @@ def test_further_requests_of_a_call_keep_the_rate_and_count(configure, clock):
     gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
     assert min(gaps) >= 1 / 20
     assert 20 * sum(gaps) / len(gaps) <= 1 / 0.95
+
+
+def test_calls_that_take_turns_lose_no_permit(configure, clock, monkeypatch):
+    """Each makes two requests in a process that the machine shares, for which another call waits."""
+    monkeypatch.setenv("NO_PROXY", f"test-{os.getpid()}")  # no other test's process
+    monkeypatch.setattr(handle, "time", clock)
+    remote = make_remote(OwnProcessSource, Conf(fetch_timeout=60.0, worker_memory=1_000_000))
+
+    def two_requests(request):
+        return remote.fetch(replace(request, code="two requests"))
+
+    monkeypatch.setattr(First, "takes_first_permit", True, raising=False)
+    monkeypatch.setattr(First, "in_flight", 2)
+    configure(rates=(("first", 20.0),), first=two_requests, fetch_timeout=60.0, in_flight=2)
+    task = make_first_task(stock_codes=tuple(f"{n:06d}" for n in range(1, 9)))
+    took = clock.duration_of(work)
+    remote.process.close()
+    task.refresh_from_db()
+    assert (task.status, task.success_count) == ("completed", 8)
+    assert SourceGate.objects.get().requests_today == 16
+    assert 15 / took >= 0.95 * 20
+
+
+def test_first_permit_that_a_call_takes_itself_may_be_refused(configure_short_slices, monkeypatch):
+    """Nothing was sent, so the stock waits as before; the vendor's history does not show it."""
+    monkeypatch.setattr(First, "takes_first_permit", True, raising=False)
+    monkeypatch.setattr(First, "in_flight", 2)
+
+    def one_request(request):
+        take_permit()
+        return []
+
+    configure_short_slices(daily_caps=(("first", 1),), first=one_request, in_flight=2)
+    task = make_first_task()
+    run_one_slice()
+    assert len(First.calls) > 1, "both had a turn before the day was used up"
+    assert SourceGate.objects.get().requests_today == 1
+    assert item_states(task) == [("pending", 0), ("succeeded", 1)]
+    assert set(task.items.filter(state="pending").values_list("error_code", flat=True)) == {""}
 
 
 def test_rest_of_a_call_is_tried_again_where_the_day_is_used_up(configure_short_slices):

@@ -11,6 +11,7 @@ from tasks_app.conf import Conf
 from tasks_app.sources.base import Answer, Bar, Permanent, Request, Symbol, Transient, take_permit
 
 DAY = date(2024, 6, 3)
+SEED_OF_OWN_PERMITS = 7  # with it the source sees to its first permit itself, and takes none
 
 
 class Oddity(Permanent):
@@ -30,6 +31,7 @@ class OwnProcessSource:
 
     def __init__(self, seed: int) -> None:
         self.seed, self.has_session = seed, False
+        self.takes_first_permit = seed == SEED_OF_OWN_PERMITS
 
     @classmethod
     def from_conf(cls, conf: Conf) -> Self:
@@ -50,6 +52,8 @@ class OwnProcessSource:
                 threading.Event().wait()
             case "memory":
                 raise MemoryError
+            case "two requests":
+                take_permit()
             case "pages":
                 take_permit()
                 take_permit(2)

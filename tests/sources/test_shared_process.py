@@ -20,7 +20,7 @@ from tasks_app.sources.shared_process.remote_source import METHODS, make_remote
 from tasks_app.sources.shared_process.server import LENGTH
 from tasks_app.sources.shared_process.source_main import SourceCall
 from tests.fakes.clock import Clock
-from tests.fakes.own_process_source import DAY, OwnProcessSource
+from tests.fakes.own_process_source import DAY, SEED_OF_OWN_PERMITS, OwnProcessSource
 from tools.worker_machine import eventually
 
 pytestmark = [pytest.mark.any_database, pytest.mark.xdist_group("shared_process")]
@@ -129,7 +129,27 @@ def test_permits_are_taken_in_the_callers_thread(make):
     fetch(source)
     with granting_permits(taken.append):
         fetch(source, "pages")
+    assert taken == [1, 1, 2], "the first request's, too"
+
+
+def test_source_that_sees_to_its_first_permit_has_none_taken_for_it(make):
+    taken, source = [], make(simulated=Simulated(seed=SEED_OF_OWN_PERMITS))
+    with granting_permits(taken.append):
+        fetch(source, "pages")
+        source.end_session()
     assert taken == [1, 2]
+
+
+def test_refused_permit_leaves_the_process_alive(make):
+    def refuse(cost):
+        raise Transient("Paused.", code="no_permit", retry_after=5.0)
+
+    source = make()
+    pid, _ = listed(source)
+    with granting_permits(refuse):
+        error = fetch_error(source, "600000")
+    assert (type(error), error.code, error.retry_after) == (Transient, "no_permit", 5.0)
+    assert listed(source)[0] == pid
 
 
 def test_request_of_a_caller_that_is_gone_is_not_sent(make, tmp_path):
@@ -196,11 +216,27 @@ def test_wait_for_its_turn_is_no_time_of_the_request(make, monkeypatch):
     @contextmanager
     def waiting():
         waits.append("turn")
-        yield
+        yield lambda: None
 
     with granting_permits(lambda cost: None, waiting):
         assert len(fetch(source)) == 1
     assert waits == ["turn", handle.TURN_SECONDS]
+
+
+def test_call_that_is_to_end_waits_for_no_turn(make, monkeypatch):
+    source = make()
+    listed(source)
+
+    @contextmanager
+    def waiting():
+        yield refuse
+
+    def refuse():
+        raise Transient("Cancelled.", code="no_permit")
+
+    monkeypatch.setattr(handle, "_lock", lambda descriptor: False)
+    with granting_permits(lambda cost: None, waiting):
+        assert str(fetch_error(source, "600000")) == "Cancelled."
 
 
 def test_memory_has_the_limit_of_a_worker(make):

@@ -46,6 +46,7 @@ class ASharesSource(ABC):
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
     own_process: ClassVar[bool] = True
+    takes_first_permit: ClassVar[bool] = True  # `http_calls` does
 
     def __init__(self, timeout: float = 27.0) -> None:
         """`timeout` is in seconds, for all requests of one call together."""

@@ -88,6 +88,7 @@ class AkshareSource:
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
     own_process: ClassVar[bool] = True
+    takes_first_permit: ClassVar[bool] = True  # `http_calls` does
 
     def __init__(
         self,

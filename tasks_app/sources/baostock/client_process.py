@@ -6,8 +6,8 @@ what happens here must be killable. And the vendor blacklists addresses with sev
 Run with the server's address as argument. Requests: {"call": "bars", "code", "fields", "start", "end",
 "flag"}, {"call": "day", "day"}, {"call": "listings", "code"}, {"call": "factors", "code", "start", "end"} or
 {"call": "dividends", "code", "year"}, whose year is that of the ex day; each also has "api_key", "" for
-none, and "pause" (seconds). {"call": "end_session"} logs out. The first request to the server is the one
-that the caller has a permit for; log-ins, pages and repetitions take further ones.
+none, and "pause" (seconds). {"call": "end_session"} logs out. Each request to the server takes a permit, also
+log-ins, pages and repetitions.
 Responses: {"fields": [...], "rows": [[...], ...]} or {"code": "10001011", "message": "..."}.
 """
 
@@ -26,6 +26,7 @@ import baostock
 from baostock.common import contants, context
 
 from tasks_app.sources.base import Transient, take_permit
+from tasks_app.sources.permits import use_permit
 from tasks_app.sources.shared_process.server import Server, run
 
 NETWORK = "10002"  # how the codes of network errors begin
@@ -45,16 +46,16 @@ class Session:
     def __init__(self) -> None:
         self.logged_in = False
         self.api_key = ""
-        self._sent = 0  # requests to the server for the request in hand
         self._pause = 0.0  # seconds between two requests to the server, at least
         self._next_at = 0.0
 
     def fetch(self, request: dict[str, Any]) -> dict[str, Any]:
         """Returns the fields and all rows of a request, page by page. Raises `Refused`."""
-        self._sent, self._pause = 0, request.get("pause", 0.0)
+        self._pause = request.get("pause", 0.0)
         if self.api_key != request.get("api_key", ""):
             self.log_out()
             self.api_key = request.get("api_key", "")
+        take_permit()  # before the look whether there is a session: the server may end it during the wait
         self._log_in()
         result = self._send(request)
         if result.error_code == contants.BSERR_NO_LOGIN:  # the server dropped the session: once more
@@ -128,13 +129,11 @@ class Session:
         return result
 
     def _begin_request(self) -> None:
-        """Takes a permit for each request but the first: pages and log-ins are requests, too.
+        """Sees to a permit for each request: pages and log-ins are requests, too.
 
         On a busy machine one may be sent later than permitted; the next one still keeps its distance.
         """
-        if self._sent:
-            take_permit()
-        self._sent += 1
+        use_permit()
         time.sleep(max(0.0, self._next_at - time.monotonic()))
         self._next_at = time.monotonic() + self._pause
 

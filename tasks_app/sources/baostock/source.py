@@ -31,7 +31,6 @@ from tasks_app.sources.base import (
     Transient,
     UnknownStock,
     check_served,
-    take_permit,
 )
 from tasks_app.sources.cn_codes import SHORT, exchange_of, index_code, kind_of, split_index
 from tasks_app.sources.market_time import market_now, market_today
@@ -105,6 +104,7 @@ class BaostockSource:
     daily: ClassVar[int] = 40_000
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
+    takes_first_permit: ClassVar[bool] = True
     ready_at: ClassVar[time] = time(17, 30)  # in Shanghai: until then it has no bar of the day, of no stock
 
     def __init__(
@@ -219,8 +219,6 @@ class BaostockSource:
         first = since.year if since else this_year
         actions = CorporateActions(complete_from=date(first, 1, 1))
         for year in range(first, this_year + 1):
-            if year > first:
-                take_permit()
             rows = self._query(DIVIDEND_FIELDS, call="dividends", code=vendor_code(code), year=str(year))
             actions += [action for row in rows for action in _parse_dividend(row)]
         return actions
@@ -239,7 +237,6 @@ class BaostockSource:
 
         Without any row, none of the requested days may have had one.
         """
-        take_permit()
         listings = self._query(LISTING_FIELDS, call="listings", code=vendor_code(request.code))
         if not listings:
             raise UnknownStock(f"BaoStock knows no stock {request.code}.")

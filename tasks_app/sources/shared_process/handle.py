@@ -47,8 +47,10 @@ RECYCLE_SHARE = 0.75  # of the limit of memory: above it the process is replaced
 class ProcessHandle:
     """Sends requests to the shared process, from any thread, and never waits longer than `timeout` seconds.
 
-    The time that the process waits for permits (`base.take_permit`) does not count, nor does the wait for the
-    requests of others, of which each may take its own time.
+    The process asks for the permit of each request to the vendor, that of a call's first one, too: one that
+    the engine had taken before would be lost while the call waits for its turn. The time that the process
+    waits for permits (`base.take_permit`) does not count, nor does the wait for the requests of others, of
+    which each may take its own time.
 
     The process is found by its socket in a folder that only this user can enter. Whoever needs it first
     starts it; it ends as soon as nobody is connected, however those processes ended, so it can't become an
@@ -77,7 +79,6 @@ class ProcessHandle:
         self._connection: socket.socket | None = None
         self._pid = 0
         self._started: subprocess.Popen[bytes] | None = None
-        self._is_late = False  # the request in hand waited for its turn, or for the process to start
         _handles.add(self)
 
     @property
@@ -96,8 +97,6 @@ class ProcessHandle:
             deadline = time.monotonic() + seconds
             try:
                 connection = self._connect(folder, deadline)
-                if self._is_late:  # its permit was for an earlier time
-                    deadline += _seconds_of(partial(take_permit, 1))
                 _send(connection, request)
                 while (message := self._receive_message(deadline)).kind == PERMIT:
                     reply = partial(_reply_to_permit, connection, message.content)
@@ -135,17 +134,16 @@ class ProcessHandle:
         folder = runtime_folder()
         descriptor = os.open(folder / f"{self._name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            is_late = not _lock(descriptor)
-            if is_late:
+            if not _lock(descriptor):
                 self._await_turn(descriptor, time.monotonic() + seconds)
-            self._is_late = is_late
             yield folder
         finally:
             os.close(descriptor)  # which releases the lock
 
     def _await_turn(self, descriptor: int, deadline: float) -> None:
-        with awaiting_turn():
+        with awaiting_turn() as require:
             while not _lock(descriptor):
+                require()
                 if time.monotonic() > deadline:
                     text = f"{self._vendor} takes one request at a time, and another one is in progress."
                     raise Transient(text, code=NO_TURN)
@@ -171,7 +169,6 @@ class ProcessHandle:
 
     def _start(self, path: Path) -> None:
         """Starts the process, with its listening socket: it can be connected to at once."""
-        self._is_late = True
         path.unlink(missing_ok=True)
         modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener, _log(path) as log:

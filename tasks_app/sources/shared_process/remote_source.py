@@ -32,7 +32,8 @@ ENVIRONMENT = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_C
 def make_remote(kind: type[Source], conf: Conf) -> Source:
     """Returns a source of this class whose requests are made in the process that the machine shares.
 
-    Everything else, such as `offers_day`, is its own; `process` is the handle. Raises as `from_conf` does.
+    Everything else, such as `offers_day`, is its own; `process` is the handle. A call's first permit is taken
+    there, too. Raises as `from_conf` does.
     """
     key = [f"{name}={environ.get(name, '')}" for name in (*ENVIRONMENT, *map(str.lower, ENVIRONMENT))]
     handle = ProcessHandle(
@@ -57,7 +58,8 @@ def make_remote(kind: type[Source], conf: Conf) -> Source:
         return call
 
     methods = {name: remote(name) for name in METHODS if hasattr(kind, name)}
-    remote_kind = cast("type[Source]", type(kind.__name__, (kind,), {**methods, "process": handle}))
+    own = {"process": handle, "takes_first_permit": True}
+    remote_kind = cast("type[Source]", type(kind.__name__, (kind,), {**methods, **own}))
     return remote_kind.from_conf(conf)
 
 

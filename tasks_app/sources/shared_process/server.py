@@ -88,7 +88,7 @@ class Server:
         try:
             request = _receive(connection)
             self._busy = self._last = connection
-            with granting_permits(self._take_permit):
+            with granting_permits(self._take_permit, has_first=False):
                 response = self._handle(request)
             self._busy = None
             _send(connection, Message(RESPONSE, response))

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 from tasks_app.conf import Conf
 from tasks_app.sources import base, raw_answers
-from tasks_app.sources.base import Permanent, Source, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import Permanent, Source, SourceError, Transient, UnknownStock, take_permit
 from tasks_app.sources.shared_process.server import Server, run
 
 KINDS = {
     kind.__name__: kind for kind in (base.SourceRefusal, UnknownStock, Permanent, Transient, SourceError)
 }
+
+WITHOUT_REQUEST = ("left_aside", "end_session")  # methods that cost no permit
 
 
 class SourceCall(NamedTuple):
@@ -47,7 +49,10 @@ class SourceCalls:
         kept = raw_answers.Recording()
         with raw_answers.recording(kept) if call.is_recorded else nullcontext():
             try:
-                answer = getattr(self._source(call), call.method)(*call.arguments)
+                source = self._source(call)
+                if call.method not in WITHOUT_REQUEST and not getattr(source, "takes_first_permit", False):
+                    take_permit()
+                answer = getattr(source, call.method)(*call.arguments)
                 response = (
                     "returned",
                     answer if isinstance(answer, Mapping | Sequence | None) else list(answer),

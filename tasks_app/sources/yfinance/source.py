@@ -33,6 +33,7 @@ class YahooSource:
     in_flight: ClassVar[int] = 1
     most_workers: ClassVar[int] = 1
     own_process: ClassVar[bool] = True  # with pandas its client takes 100 MB
+    takes_first_permit: ClassVar[bool] = True  # `http_calls` does
 
     def __init__(self, timeout: float = 24.0) -> None:
         self._timeout = timeout
