@@ -18,7 +18,7 @@ from unfold.widgets import (
 )
 
 from tasks_app import errors
-from tasks_app.admin.access.permissions import START_TASK
+from tasks_app.admin.access.permissions import EXPORT_DATA, START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin
@@ -93,7 +93,9 @@ def last_result(plan: CollectionPlan) -> SafeString | str:
 
 
 class PlanForm(forms.ModelForm[CollectionPlan]):
-    """A plan as staff fill it in. Its order must be valid today."""
+    """A plan as staff fill it in. Its order must be valid today; one that exports needs `may_export`."""
+
+    may_export = False
 
     source = forms.ChoiceField(label=_("Source"), widget=UnfoldAdminSelectWidget)
     further = forms.CharField(
@@ -163,6 +165,9 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
     def clean_export_to(self) -> str:
         name = str(self.cleaned_data["export_to"])
+        is_switched_off = self.changed_data == ["enabled"] and not self.cleaned_data.get("enabled")
+        if name and not self.may_export and not is_switched_off:
+            raise forms.ValidationError(_("You lack the permission to export data."))
         if name:
             try:
                 named_folder(name)
@@ -185,7 +190,10 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
 @admin.register(CollectionPlan)
 class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
-    """Changing a plan needs the permission to start a task, too. Changes are recorded as `PlanEvent`s."""
+    """Changing a plan needs the permission to start a task, and to export if the plan does.
+
+    Changes are recorded as `PlanEvent`s.
+    """
 
     form = PlanForm
     list_display = ["name", "state", "scope", "schedule", "next_run", "last_run", "last_result"]
@@ -218,6 +226,11 @@ class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[mi
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and request.user.has_perm(START_TASK)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, *args, **kwargs)
+        form.may_export = request.user.has_perm(EXPORT_DATA)
+        return form
 
     def save_model(self, request: HttpRequest, obj: CollectionPlan, form: Any, change: bool) -> None:
         """Saves the plan with its next run. Its runs are recorded under the user who saved it last."""

@@ -1,11 +1,13 @@
 """Collection plans: lists, makes, changes, deletes and runs them."""
 
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
+from tasks_app.api.permissions import CanExport
 from tasks_app.api.request_data import get_actor, get_idempotency_key
 from tasks_app.api.serializers import validated
 from tasks_app.lifecycle import payloads, plan_actions
@@ -27,6 +29,7 @@ class PlanViewSet(ViewSet):
     @openapi.CREATE_PLAN
     def create(self, request: Request) -> Response:
         values = validated(serializers.PlanBody, request.data)
+        _require_export_permission(request, values.get("export_to", ""))
         return Response(payloads.plan(plan_actions.create(values, get_actor(request))))
 
     @openapi.PLAN
@@ -37,6 +40,8 @@ class PlanViewSet(ViewSet):
     def partial_update(self, request: Request, plan_id: str) -> Response:
         plan = plans.get_plan(plan_id)
         values = validated(serializers.PlanChanges, request.data)
+        if values != {"enabled": False}:
+            _require_export_permission(request, values.get("export_to", plan.export_to))
         return Response(payloads.plan(plan_actions.change(plan.pk, values, get_actor(request))))
 
     @openapi.DELETE_PLAN
@@ -49,6 +54,7 @@ class PlanViewSet(ViewSet):
     @openapi.RUN_PLAN
     def run(self, request: Request, plan_id: str) -> Response:
         plan = plans.get_plan(plan_id)
+        _require_export_permission(request, plan.export_to)
         key = get_idempotency_key(request)
         return Response(payloads.task_started(plan_actions.run(plan.pk, get_actor(request), key)))
 
@@ -57,3 +63,9 @@ class PlanViewSet(ViewSet):
         filters = validated(serializers.PlanEventQuery, request.query_params.dict())
         rows = PlanEvent.objects.filter(**filters).values()
         return page_response(request, rows, ["-id"])
+
+
+def _require_export_permission(request: Request, export_to: str) -> None:
+    """Raises `PermissionDenied` for a plan that exports, unless the user may start exports."""
+    if export_to and not request.user.has_perm(CanExport.permission):
+        raise PermissionDenied(CanExport.message)

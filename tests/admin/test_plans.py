@@ -1,8 +1,10 @@
 """The plans' pages: permissions, the form's errors, and plans on the overview."""
 
+from dataclasses import replace
 from datetime import time, timedelta
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
 from tasks_app import roles
@@ -64,6 +66,29 @@ def test_saved_plan_has_next_run_and_creator():
         "Asia/Shanghai",
     ):
         assert words in text
+
+
+def test_plan_that_exports_needs_the_permission_to_export(settings, tmp_path):
+    settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
+    client = client_of(roles.OPERATOR)
+    client.post(url(f"{PLANS}_add"), make_post(export_to="nightly"))
+    plan = CollectionPlan.objects.get()
+    Group.objects.get(name=roles.OPERATOR).permissions.remove(Permission.objects.get(codename="export_data"))
+
+    def change(**fields):
+        post = make_post(**{"export_to": "nightly", "codes": "000001 000002", **fields})
+        response = client.post(url(f"{PLANS}_change", plan.pk), post)
+        plan.refresh_from_db()
+        return [] if response.status_code == 302 else list(response.context["adminform"].form.errors)
+
+    assert change(days="5") == ["export_to"]
+    assert change(days="5", enabled=None) == ["export_to"]
+    assert plan.days == 30
+    assert change(enabled=None) == [], "it may always be switched off"
+    assert change() == ["export_to"]
+    assert change(export_to="") == []
+    assert (plan.export_to, plan.enabled) == ("", True)
+    assert change() == ["export_to"]
 
 
 def test_disabled_plan_has_no_next_run():

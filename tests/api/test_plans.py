@@ -118,7 +118,27 @@ def test_repeated_run_with_its_key_returns_the_same_task(client):
     assert (conflict.status_code, conflict.json()["code"]) == (400, "idempotency_conflict")
 
 
-def test_plan_exports_into_a_named_folder(client, settings, tmp_path):
+def test_plan_that_exports_needs_the_permission_to_export(client, settings, tmp_path):
+    settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
+    exporting = {**BODY, "stock_codes": ["000001"], "export_to": "nightly"}
+    refused = client.post(PLANS, exporting)
+    assert (refused.status_code, refused.json()["detail"]) == (403, "You lack the permission to export data.")
+    plan = make_plan(market="SIM", export_to="nightly", days=3)
+    address = f"{PLANS}/{plan.pk}"
+    for changes in ({"days": 4}, {"enabled": True}, {"export_to": "other"}, {"days": 4, "enabled": False}):
+        assert client.patch(address, changes).status_code == 403
+    assert client.post(f"{address}/run").status_code == 403
+    assert not CollectionTask.objects.exists()
+    assert client.patch(address, {"enabled": False}).status_code == 200, "it may always be switched off"
+    may_export = client_of(make_user("bob", *VERBS, "export_data"))
+    assert may_export.patch(address, {"days": 4, "enabled": True}).status_code == 200
+    assert may_export.post(f"{address}/run").status_code == 200
+    assert client.patch(address, {"export_to": ""}).status_code == 200, "then it exports no more"
+    assert client.delete(address).status_code == 200
+
+
+def test_plan_exports_into_a_named_folder(settings, tmp_path):
+    client = client_of(make_user("ann", *VERBS, "export_data"))
     missing = client.post(PLANS, {**BODY, "stock_codes": ["000001"], "export_to": "nightly"})
     assert "COLLECTOR_EXPORT_DIR" in missing.json()["errors"]["export_to"][0]
     settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
