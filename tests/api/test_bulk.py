@@ -18,7 +18,7 @@ from django.db import DatabaseError
 from tasks_app.api import bulk_stream
 from tasks_app.models import CodeAlias, CodeChange, Series
 from tasks_app.quotes import adjustment_data
-from tasks_app.quotes.bulk_read import batches, stored_bars
+from tasks_app.quotes.bulk_read import batches, formats, stored_bars
 from tasks_app.quotes.bulk_read.query import COLUMNS
 from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
@@ -411,6 +411,21 @@ def test_asynchronous_stream_ends_like_the_plain_one():
     stream = Stream()
     assert asyncio.run(read(stream)) == [b"a", b"b"]
     assert stream.closed
+
+
+@pytest.mark.parametrize("rows", [2, 10, 100])
+@pytest.mark.parametrize("form", ["arrow", "parquet", "csv", "json"])
+def test_read_as_of_a_change_gives_the_same_bytes_in_each_format(client, monkeypatch, form, rows):
+    """However the rows were read: a stock that has changed since is read by itself."""
+    monkeypatch.setattr(batches, "ROWS", rows)
+    monkeypatch.setattr(formats, "ROW_GROUP", rows)
+    for code in ("000001", "000002", "000003"):
+        make_series("CN", code, 9, source="recording")
+    address = f"{URL}?market=CN&format={form}&columns={','.join(COLUMNS)}&as_of={settle()}"
+    before = body_of(client.get(address))
+    bars_of("CN", "000002", "").filter(day=date(2024, 1, 2)).update(close=1.8)
+    settle()
+    assert body_of(client.get(address)) == before
 
 
 def test_read_as_of_a_change_gives_the_same_bytes_after_corrections(client):

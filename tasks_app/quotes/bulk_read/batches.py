@@ -1,6 +1,6 @@
 """`record_batches`: the bars of a bulk read as Arrow record batches."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import groupby
@@ -65,7 +65,32 @@ def record_batches(query: BulkQuery) -> Generator[pa.RecordBatch, None, None]:
     Columns are those of the query, prices float64 as stored, codes text. Memory does not grow with the number
     of bars. Each statement sees the database as of its beginning: inside `snapshot()`, all see one moment.
     One that is not read to its end must be closed: its statement is still under way.
+
+    As of a moment, exactly `ROWS` are in each batch but the last: the stocks that have changed since are read
+    one by one, and the answer must stay the same to the byte.
     """
+    with closing(_batches(query)) as found:
+        yield from found if query.moment is None else _of_equal_size(found)
+
+
+def _of_equal_size(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while sum(one.num_rows for one in waiting) >= ROWS:
+            whole = pa.concat_batches(waiting)
+            yield _copy(whole.slice(0, ROWS))
+            waiting = [whole.slice(ROWS)]
+    if any(batch.num_rows for batch in waiting):
+        yield _copy(pa.concat_batches(waiting))
+
+
+def _copy(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Returns the batch in buffers of its own: of a slice, Arrow also writes what surrounds it."""
+    return batch.take(pa.array(np.arange(batch.num_rows)))
+
+
+def _batches(query: BulkQuery) -> Generator[pa.RecordBatch, None, None]:
     left, batch_schema = query.limit, schema_of(query)
     with closing(_read(query)) as found:
         for bars, parts in found:
