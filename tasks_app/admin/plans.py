@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -26,15 +27,16 @@ from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.start.forms import FURTHER_HELP, VERIFY_HELP
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.db.functions import database_now
 from tasks_app.exports.places import named_folder
-from tasks_app.lifecycle import plan_actions
+from tasks_app.lifecycle import durations, plan_actions
 from tasks_app.lifecycle.events import Actor
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
 from tasks_app.models.quotes import InstrumentKind, Market
 from tasks_app.models.tasks import Channel
-from tasks_app.orders import code_lists, order as orders, plans
+from tasks_app.orders import code_lists, forecasts, order as orders, plans
 from tasks_app.sources import registry
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
@@ -90,6 +92,28 @@ def last_result(plan: CollectionPlan) -> SafeString | str:
     if plan.last_task is None:
         return formatting.deleted_task(plan.last_task_id) if plan.last_task_id else formatting.EMPTY
     return formatting.two_lines(columns.status_label(plan.last_task), formatting.task_link(plan.last_task.pk))
+
+
+def forecast(plan: CollectionPlan) -> SafeString:
+    """Returns what the saved plan would take if it started now, in sentences, or why it could not."""
+    order = plans.build_order(plan, database_now())
+    try:
+        resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
+        found = forecasts.forecast(resolved, settings.COLLECTOR)
+    except errors.OrderError as error:
+        return formatting.badge("bad", "error", str(error))
+    unknown, estimate = _("unknown"), found.estimate
+    figures = {
+        _("Stocks:"): unknown if estimate.stocks is None else formatting.number(estimate.stocks),
+        _("Requests:"): unknown
+        if estimate.requests is None
+        else _("at most %(requests)s") % {"requests": formatting.number(estimate.requests)},
+        _("Duration:"): durations.format_estimate(estimate.low, estimate.high) or unknown,
+    }
+    lines = [f"{name} {value}" for name, value in figures.items()]
+    return format_html_join(
+        mark_safe("<br>"), "{}", ((line,) for line in (*lines, *forecasts.describe(found)))
+    )
 
 
 class PlanForm(forms.ModelForm[CollectionPlan]):
@@ -211,12 +235,20 @@ class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[mi
         (_("Export afterwards"), {"fields": [*EXPORT_FIELDS]}),
     ]
 
+    readonly_fields = ("forecast",)
+
     state = cell(_("status"), state)
     scope = cell(_("scope"), scope)
     schedule = cell(_("when"), schedule)
     next_run = cell(_("next run"), lambda plan: formatting.timestamp(plan.next_at, seconds=False))
     last_run = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False))
     last_result = cell(_("last result"), last_result)
+    forecast = cell(_("if it started now"), forecast)
+
+    def get_fieldsets(self, request: HttpRequest, obj: CollectionPlan | None = None) -> Any:
+        """Returns the form's groups; a saved plan has a forecast, too."""
+        forecast = (_("Forecast"), {"fields": ["forecast"]})
+        return [*super().get_fieldsets(request, obj), *([forecast] if obj else [])]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionPlan]:
         return super().get_queryset(request).select_related("last_task")

@@ -27,4 +27,6 @@ def describe_comparison(task: CollectionTask) -> str:
             ", %(count)s stock not compared", ", %(count)s stocks not compared", task.uncompared_count
         )
         sentence += text % {"count": f"{task.uncompared_count:,}"}
+    if task.skipped_count and not task.force_update:
+        sentence += _("; bars that were stored before are not compared")
     return sentence

@@ -111,6 +111,14 @@ def load_calendar(market: str, moment: Moment | None = None) -> Calendar:
     return Calendar(market, dict(rows))
 
 
+def load_calendars() -> dict[str, Calendar]:
+    """Returns the calendars of all markets by market, in one query."""
+    overrides: dict[str, dict[date, bool]] = {market: {} for market in FIRST_DAYS}
+    for market, day, is_session in CalendarDay.objects.values_list("market", "day", "is_session"):
+        overrides[market][day] = is_session
+    return {market: Calendar(market, days) for market, days in overrides.items()}
+
+
 def last_closed_day(market: str, now: datetime | None = None) -> date:
     """Returns the last day, session or not, whose bar is final: today from half an hour after the close."""
     local = (now or datetime.now(ZoneInfo("UTC"))).astimezone(ZoneInfo(MARKET_TIME_ZONES[market]))

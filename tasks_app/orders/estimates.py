@@ -54,13 +54,14 @@ class Estimate:
 def estimate(order: Order, conf: Conf) -> Estimate:
     """Returns the estimate for a resolved order, with a bounded number of queries. Raises `OrderError`."""
     known, unknown = orders.split_known(order, conf)
-    stocks = len(orders.narrow(order, known)) if known else _listed_stocks(order)
+    codes = orders.narrow(order, known) if known else None
+    stocks = _listed_stocks(order) if codes is None else len(codes)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
-    adjustments = _adjustment_requests(order, _stocks_with_data(order, known, stocks), conf)
+    adjustments = _adjustment_requests(order, codes, stocks or 0, conf)
     needed = 0
     if requests is not None:
         requests += adjustments
-        needed = _needed_requests(order, stocks or 0, conf) + adjustments
+        needed = _needed_requests(order, codes, stocks or 0, conf) + adjustments
     paces, limits = _recent_paces(order), registry.limits(order.source, conf)
     low, high = _duration(stocks or 0, needed, paces, limits)
     return Estimate(
@@ -73,11 +74,12 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     )
 
 
-def _stocks_with_data(order: Order, known: Sequence[str] | None, stocks: int | None) -> int:
-    """Returns how many of the order's securities may have factors and corporate actions: its stocks."""
-    if known is None:
-        return stocks or 0
-    return sum(kind_of(order.market, code) == InstrumentKind.STOCK for code in known)
+def _without_bars(order: Order, codes: Sequence[str] | None, stocks: int) -> int:
+    """Returns how many of the order's `stocks` have no bars; at least so many, without its codes."""
+    stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
+    if codes is not None:
+        stored = stored.filter(symbol__in=codes)
+    return max(0, stocks - stored.count())
 
 
 def _offered_data(order: Order, conf: Conf) -> int:
@@ -112,25 +114,24 @@ def _requests_to_compare(order: Order, stocks: int, conf: Conf) -> int | None:
     return math.ceil(stocks * order.verify_sample / orders.WHOLE / batch)
 
 
-def _adjustment_requests(order: Order, stocks: int, conf: Conf) -> int:
+def _adjustment_requests(order: Order, codes: Sequence[str] | None, stocks: int, conf: Conf) -> int:
     """Returns the requests for factors and corporate actions: of stocks without bars, or of all anew."""
     contents = _offered_data(order, conf)
     if order.adjust or order.kind != InstrumentKind.STOCK or not (contents and conf.adjustment_data):
         return 0
-    stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
-    return contents * (stocks if order.force_update else max(0, stocks - stored.count()))
+    if codes is not None:  # an index or a fund has neither
+        codes = [code for code in codes if kind_of(order.market, code) == InstrumentKind.STOCK]
+        stocks = len(codes)
+    return contents * (stocks if order.force_update else _without_bars(order, codes, stocks))
 
 
-def _needed_requests(order: Order, stocks: int, conf: Conf) -> int:
+def _needed_requests(order: Order, codes: Sequence[str] | None, stocks: int, conf: Conf) -> int:
     """Returns the requests for bars that are made in any case: of all stocks anew, or of those without bars.
 
     By day, and in batches, there are fewer.
     """
     traits = registry.traits(order.source, conf)
-    needed = stocks
-    if not order.force_update:
-        stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
-        needed = max(0, stocks - stored.count())
+    needed = stocks if order.force_update else _without_bars(order, codes, stocks)
     days = (order.end_date - order.start_date).days + 1
     may_go_by_day = traits.serves_days(order.market, order.adjust) and stocks >= conf.by_day_from
     if may_go_by_day and days <= 3 * conf.days_at_once + 30:  # else the stocks are requested one by one

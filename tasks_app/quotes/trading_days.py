@@ -134,9 +134,9 @@ def _weekdays(first: date, last: date) -> tuple[date, ...]:
     return tuple(calendars.weekdays(first, last))
 
 
-def trading_days_for(market: str, source: str) -> TradingDays:
-    """Returns the days that count for a source of the market. One query, none without a calendar."""
+def trading_days_for(market: str, source: str, calendar: Calendar | None = None) -> TradingDays:
+    """Returns the days that count for a source of the market; one query, unless its calendar is given."""
     traits = registry.traits(source, settings.COLLECTOR)
     if not traits.follows_exchange:
         return TradingDays(market, traits.ready_at)
-    return SessionDays(calendars.load_calendar(market), traits.ready_at)
+    return SessionDays(calendar or calendars.load_calendar(market), traits.ready_at)

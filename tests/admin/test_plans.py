@@ -91,6 +91,21 @@ def test_plan_that_exports_needs_the_permission_to_export(settings, tmp_path):
     assert change() == ["export_to"]
 
 
+def test_saved_plan_says_what_it_would_take(settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, rates=(("simulated", 0.1),), no_throttle=False)
+    plan, client = make_plan(stock_codes=["000001", "000002"]), superuser_client()
+    text = text_of(client.get(url(f"{PLANS}_change", plan.pk)))
+    for words in ("Stocks: 2", "Requests: at most 2", "Duration: at least 20 s", "It ends at the earliest"):
+        assert words in text
+    assert "Forecast" not in text_of(client.get(url(f"{PLANS}_add")))
+
+
+def test_plan_that_could_not_start_now_says_why():
+    plan = make_plan(source="gone")
+    text = text_of(superuser_client().get(url(f"{PLANS}_change", plan.pk)))
+    assert "gone" in text.split("If it started now", 1)[1]
+
+
 def test_disabled_plan_has_no_next_run():
     plan, client = make_plan(error_code="odd", error_message="Odd."), superuser_client()
     client.post(url(f"{PLANS}_change", plan.pk), make_post(enabled=None))

@@ -2,24 +2,32 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 from tasks_app import lifecycle
+from tasks_app.admin.sources import descriptions
+from tasks_app.market import calendars
 from tasks_app.models import CollectionTask, Series, SourceGate, Stock, StockList
 from tasks_app.orders import code_lists, estimates, order as orders
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
+from tasks_app.throttle import source_list
+from tasks_app.throttle.source_list import SourceEntry
+from tasks_app.throttle.status import LimiterState, LimiterStatus
 from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, TODAY, make_ended, make_order, make_task
 from tests.fakes import scripted_sources
-from tests.fakes.scripted_sources import with_scripted_sources
+from tests.fakes.scripted_sources import First, with_scripted_sources
 
 pytestmark = pytest.mark.django_db
 
@@ -513,6 +521,62 @@ def test_page_and_estimate_take_few_queries():
         client.post(url("start_estimate"), make_post())
     assert (len(page), len(estimate)) <= (10, 7)
     assert len(estimate) <= 7
+
+
+@pytest.fixture
+def at_shanghai(settings, monkeypatch):
+    """Returns what makes it a time in Shanghai; `first` has a day's bars from 17:30 on."""
+    settings.COLLECTOR = with_scripted_sources(
+        settings.COLLECTOR, monkeypatch, daily_caps=(("first", 5000),), rates=(("first", 0.5),)
+    )
+    monkeypatch.setattr(First, "first_day", date(2007, 1, 4), raising=False)
+    monkeypatch.setattr(First, "ready_at", time(17, 30), raising=False)
+    monkeypatch.setattr(First, "calendar", True)
+    registry.traits.cache_clear()
+    in_markets = {name: getattr(calendars, name) for name in ("last_closed_day", "last_day_ready_at")}
+
+    def set_time(text):
+        now = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Asia/Shanghai"))
+        for name, find in in_markets.items():
+            monkeypatch.setattr(calendars, name, partial(find, now=now))
+
+    return set_time
+
+
+def test_sources_say_what_they_have_how_fast_and_of_which_days(settings, at_shanghai):
+    settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=False)
+    at_shanghai("2026-09-30 18:00")
+    shown = text_of(superuser_client().get(url("start")))
+    days = "from 2007-01-04, due up to 2026-09-30, a day’s bars from 17:30 on, market time"
+    limits = "1 request every 2 s, 5,000 a day, 5,000 left today"
+    assert " ".join(("stock list, bars by stock", days, limits)) in shown
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2026-09-30 17:29", date(2026, 9, 29)),  # not yet ready
+        ("2026-09-30 17:30", date(2026, 9, 30)),
+        ("2026-10-05 12:00", date(2026, 9, 30)),  # the National Day holidays
+    ],
+)
+def test_newest_day_of_a_source_is_a_session_that_is_ready(at_shanghai, moment, day):
+    at_shanghai(moment)
+    assert descriptions.newest_day("first", calendars.load_calendars()["CN"]) == day
+
+
+def test_markets_with_different_newest_days_are_named(at_shanghai, monkeypatch):
+    at_shanghai("2026-10-05 12:00")
+    monkeypatch.setattr(First, "markets", ("CN", "HK"))
+    entry = source_list.describe("first", django_settings.COLLECTOR)
+    assert "due up to CN 2026-09-30, HK " in descriptions.describe_days(entry, calendars.load_calendars())
+
+
+@pytest.mark.parametrize(("used", "left"), [(40, "4,960 left today"), (6000, "0 left today")])
+def test_allowance_is_what_is_left_of_the_day(used, left):
+    entry = SourceEntry("first", limits=Limits(daily=5000))
+    status = LimiterStatus("first", LimiterState.OPEN, requests_today=used)
+    assert descriptions.describe_allowance(entry, status) == left
 
 
 def test_source_without_its_token_says_so_and_is_refused(settings, monkeypatch):

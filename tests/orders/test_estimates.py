@@ -48,6 +48,16 @@ def test_least_duration_counts_the_requests_that_are_needed(settings, monkeypatc
     assert (estimate.low, estimate.high) == (timedelta(seconds=seconds), None)
 
 
+@pytest.mark.parametrize("codes", [("600000",), ("000001", "600000")])
+def test_stored_stocks_count_only_if_they_are_in_the_order(settings, monkeypatch, codes):
+    conf = with_scripted_sources(settings.COLLECTOR, monkeypatch, rates=(("first", 0.01),))
+    settings.COLLECTOR = replace(conf, no_throttle=False)
+    Series.objects.create(market="CN", symbol="000001", bars=1)
+    order = make_order(market="CN", source="first", stock_codes=codes)
+    estimate = estimates.estimate(order, settings.COLLECTOR)
+    assert (estimate.needed, estimate.low) == (1, timedelta(seconds=100))
+
+
 @pytest.mark.parametrize(
     ("fields", "requests"),
     [

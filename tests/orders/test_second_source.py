@@ -124,6 +124,10 @@ def test_comparison_is_one_sentence():
     assert describe_comparison(task) == "3 of 52,192 bars differ from baostock"
     task.verify_sample, task.uncompared_count = 20, 4
     assert describe_comparison(task).endswith(", in a sample of 20 %, 4 stocks not compared")
+    task.skipped_count = 250
+    assert describe_comparison(task).endswith("; bars that were stored before are not compared")
+    task.force_update = True  # which requests them again
+    assert describe_comparison(task).endswith("4 stocks not compared")
     assert not describe_comparison(CollectionTask())
 
 

@@ -21,8 +21,7 @@ from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_RAW_ANSWERS,
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import CappedPaginator
-from tasks_app.admin.sources import agreement, history
-from tasks_app.admin.start.page import describe_limits
+from tasks_app.admin.sources import agreement, descriptions, history
 from tasks_app.lifecycle import source_settings
 from tasks_app.lifecycle.source_settings import SettingStatus
 from tasks_app.models import RecordedCall, SourceSetting
@@ -124,20 +123,12 @@ def _log(request: HttpRequest, source: str, name: str, flag: int, message: str) 
 
 def _describe(entry: SourceEntry) -> dict[str, Any]:
     """Returns a source as both pages show it."""
-    names = {
-        "list": _("stock list"),
-        "bars": _("bars by stock"),
-        "batch": _("many stocks at once"),
-        "day": _("bars by day"),
-        "factors": _("adjustment factors"),
-        "actions": _("corporate actions"),
-    }
     return {
         "name": entry.name,
         "markets": ", ".join(entry.markets),
         "adjusts": ", ".join(str(Adjust(adjust).label) for adjust in entry.adjusts),
-        "capabilities": ", ".join(names[each] for each in entry.capabilities),
-        "limits": describe_limits(entry.limits),
+        "capabilities": descriptions.capability_names(entry),
+        "limits": descriptions.describe_limits(entry.limits),
         "ready_at": entry.ready_at,
         "first_day": entry.first_day and entry.first_day.isoformat(),
         "status": formatting.badge("bad", "error", _("can't be used"))

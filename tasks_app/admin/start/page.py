@@ -1,6 +1,6 @@
 """The start page's context: the sources and their abilities, the estimate, the running task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,19 +13,21 @@ from tasks_app import errors, lifecycle
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.sources import descriptions
 from tasks_app.admin.start import initial
 from tasks_app.admin.start.forms import MODES, OrderForm
 from tasks_app.admin.tasks import columns
 from tasks_app.lifecycle import durations
 from tasks_app.market import benchmarks
+from tasks_app.market.calendars import Calendar, load_calendars
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust, Market
 from tasks_app.orders import code_lists, forecasts
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
-from tasks_app.sources.base import Limits
 from tasks_app.throttle import source_list, status
+from tasks_app.throttle.source_list import SourceEntry
 from tasks_app.throttle.status import LimiterStatus
 
 
@@ -77,7 +79,7 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "adjustments": formatting.number(estimate.adjustments) if estimate.adjustments else "",
         "by_day": formatting.number(estimate.by_day) if estimate.by_day else "",
         "duration": durations.format_estimate(estimate.low, estimate.high),
-        "limit": describe_limits(estimate.limits),
+        "limit": descriptions.describe_limits(estimate.limits),
         "unknown_codes": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",
         "fallbacks": ", ".join(form.order.fallbacks or ()),
         "verify_with": form.order.verify_with,
@@ -99,6 +101,7 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
     """Returns the sources as choices that say what they can do."""
     conf, selected = settings.COLLECTOR, form["source"].value()
     limiters = {limiter.source: limiter for limiter in status.all_statuses()}
+    calendars = load_calendars()
     return [
         {
             "name": name,
@@ -107,13 +110,25 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "kinds": registry.traits(name, conf).kinds,
             "kind_markets": registry.traits(name, conf).kind_markets,
             "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
-            "limits": describe_limits(registry.limits(name, conf)),
+            **_describe(source_list.describe(name, conf), limiters[name], calendars),
             "problem": _describe_problem(limiters[name]),
             "is_synthetic": registry.traits(name, conf).is_synthetic,
             "checked": name == selected,
         }
         for name, source in registry.available(conf).items()
     ]
+
+
+def _describe(
+    entry: SourceEntry, limiter: LimiterStatus, calendars: Mapping[str, Calendar]
+) -> dict[str, str]:
+    """Returns what the source has, of which days, how fast it may be asked, and what is left of its day."""
+    limits, left = descriptions.describe_limits(entry.limits), descriptions.describe_allowance(entry, limiter)
+    return {
+        "capabilities": descriptions.capability_names(entry),
+        "days": descriptions.describe_days(entry, calendars),
+        "limits": ", ".join(filter(None, (limits, left))),
+    }
 
 
 def _describe_problem(limiter: LimiterStatus) -> str:
@@ -128,20 +143,3 @@ def _describe_problem(limiter: LimiterStatus) -> str:
         return ""
     until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
     return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": limiter.reason}
-
-
-def describe_limits(limits: Limits) -> str:
-    """Returns how many requests the source is sent at most, in words; "" for no limit."""
-    parts = []
-    if limits.rate >= 1:
-        text = ngettext("%(count)s request per second", "%(count)s requests per second", round(limits.rate))
-        parts.append(text % {"count": f"{limits.rate:g}"})
-    elif limits.rate:
-        parts.append(_("1 request every %(seconds)s s") % {"seconds": f"{1 / limits.rate:g}"})
-    if limits.per_minute:
-        parts.append(_("%(count)s a minute") % {"count": formatting.number(limits.per_minute)})
-    if limits.per_hour:
-        parts.append(_("%(count)s an hour") % {"count": formatting.number(limits.per_hour)})
-    if limits.daily:
-        parts.append(_("%(count)s a day") % {"count": formatting.number(limits.daily)})
-    return ", ".join(parts)

@@ -1,0 +1,78 @@
+"""What a source has, how fast it may be asked and up to which day, in words, for pages and forms."""
+
+from collections.abc import Mapping
+from datetime import date
+
+from django.conf import settings
+from django.utils.translation import gettext as _, ngettext
+
+from tasks_app.admin.common import formatting
+from tasks_app.market.calendars import Calendar
+from tasks_app.quotes.date_ranges import DAY
+from tasks_app.quotes.trading_days import trading_days_for
+from tasks_app.sources import registry
+from tasks_app.sources.base import Limits
+from tasks_app.throttle.source_list import SourceEntry
+from tasks_app.throttle.status import LimiterStatus
+
+
+def capability_names(entry: SourceEntry) -> str:
+    """Returns what the source can be asked for, as a list in words."""
+    names = {
+        "list": _("stock list"),
+        "bars": _("bars by stock"),
+        "batch": _("many stocks at once"),
+        "day": _("bars by day"),
+        "factors": _("adjustment factors"),
+        "actions": _("corporate actions"),
+    }
+    return ", ".join(names[each] for each in entry.capabilities)
+
+
+def describe_limits(limits: Limits) -> str:
+    """Returns how many requests the source is sent at most, in words; "" for no limit."""
+    parts = []
+    if limits.rate >= 1:
+        text = ngettext("%(count)s request per second", "%(count)s requests per second", round(limits.rate))
+        parts.append(text % {"count": f"{limits.rate:g}"})
+    elif limits.rate:
+        parts.append(_("1 request every %(seconds)s s") % {"seconds": f"{1 / limits.rate:g}"})
+    if limits.per_minute:
+        parts.append(_("%(count)s a minute") % {"count": formatting.number(limits.per_minute)})
+    if limits.per_hour:
+        parts.append(_("%(count)s an hour") % {"count": formatting.number(limits.per_hour)})
+    if limits.daily:
+        parts.append(_("%(count)s a day") % {"count": formatting.number(limits.daily)})
+    return ", ".join(parts)
+
+
+def describe_allowance(entry: SourceEntry, status: LimiterStatus) -> str:
+    """Returns how much of the day's quota is left; "" without one."""
+    if not entry.limits.daily:
+        return ""
+    left = max(entry.limits.daily - status.requests_today, 0)
+    return _("%(count)s left today") % {"count": formatting.number(left)}
+
+
+def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
+    """Returns which days the source has: the first, if it declares one, and the newest that is due by now."""
+    traits = registry.traits(entry.name, settings.COLLECTOR)
+    parts = []
+    if traits.first_day:
+        parts.append(_("from %(day)s") % {"day": traits.first_day.isoformat()})
+    if traits.last_day:
+        parts.append(_("up to %(day)s") % {"day": traits.last_day.isoformat()})
+    elif not traits.history_may_grow:  # of a folder of files nobody knows which days are due
+        due = {market: newest_day(entry.name, calendars[market]).isoformat() for market in entry.markets}
+        is_one_day = len(set(due.values())) == 1
+        days = due[entry.markets[0]] if is_one_day else ", ".join(f"{m} {day}" for m, day in due.items())
+        parts.append(_("due up to %(day)s") % {"day": days})
+    if entry.ready_at:
+        parts.append(_("a day’s bars from %(time)s on, market time") % {"time": entry.ready_at})
+    return ", ".join(parts)
+
+
+def newest_day(source: str, calendar: Calendar) -> date:
+    """Returns the newest session of which the source should have the bars by now."""
+    days = trading_days_for(calendar.market, source, calendar)
+    return days.expected_before(days.last_closed + DAY)
