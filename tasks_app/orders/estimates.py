@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from statistics import quantiles
 
+from django.db.models import Q
+
 from tasks_app.conf import Conf
-from tasks_app.market import calendars
+from tasks_app.market import calendars, stock_list
 from tasks_app.market.codes import kind_of
 from tasks_app.models import CollectionTask, Series, StockList
 from tasks_app.models.quotes import InstrumentKind
@@ -20,6 +22,7 @@ TASKS_READ, TASKS_USED = 50, 10  # of the source's tasks, the newest first
 REPRESENTATIVE = 50  # stocks: smaller tasks say little about the pace, and count only if there are no others
 SLACK = 1.25
 DAY_SECONDS = 86_400.0
+FEW_CODES = 500  # up to which only their series are read, not those of the whole market
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,12 @@ class Estimate:
 def estimate(order: Order, conf: Conf) -> Estimate:
     """Returns the estimate for a resolved order, with a bounded number of queries. Raises `OrderError`."""
     known, unknown = orders.split_known(order, conf)
-    codes = orders.narrow(order, known) if known else None
+    codes = _codes_of(order, known)
     stocks = _listed_stocks(order) if codes is None else len(codes)
     requests = None if stocks is None else stocks + (known is None)  # one more for the list
-    adjustments = _adjustment_requests(order, codes, stocks or 0, conf)
-    needed = 0
+    adjustments, needed = 0, 0
     if requests is not None:
+        adjustments = _adjustment_requests(order, codes, stocks or 0, conf)
         requests += adjustments
         needed = _needed_requests(order, codes, stocks or 0, conf) + adjustments
     paces, limits = _recent_paces(order), registry.limits(order.source, conf)
@@ -74,12 +77,12 @@ def estimate(order: Order, conf: Conf) -> Estimate:
     )
 
 
-def _without_bars(order: Order, codes: Sequence[str] | None, stocks: int) -> int:
-    """Returns how many of the order's `stocks` have no bars; at least so many, without its codes."""
-    stored = Series.objects.filter(market=order.market, adjust=order.adjust, bars__gt=0)
-    if codes is not None:
-        stored = stored.filter(symbol__in=codes)
-    return max(0, stocks - stored.count())
+def _codes_of(order: Order, known: Sequence[str] | None) -> list[str] | None:
+    """Returns the order's codes, narrowed by its modes; None while no list of its source is stored."""
+    codes = known
+    if codes is None:
+        codes = stock_list.listed_codes(order.market, [order.source]).get((order.source, order.kind))
+    return orders.narrow(order, codes) if codes else None
 
 
 def _offered_data(order: Order, conf: Conf) -> int:
@@ -100,7 +103,9 @@ def _requests_by_day(order: Order, stocks: int, conf: Conf) -> int:
     if not order.start_date <= last <= order.start_date + timedelta(days=3 * conf.days_at_once + 30):
         return 0
     sessions = len(calendars.load_calendar(order.market).sessions(order.start_date, last).days)
-    return sessions + calendars.COMPARED_SESSIONS if 0 < sessions <= conf.days_at_once else 0
+    if not 0 < sessions <= conf.days_at_once:
+        return 0
+    return sessions if order.force_update else sessions + calendars.COMPARED_SESSIONS
 
 
 def _requests_to_compare(order: Order, stocks: int, conf: Conf) -> int | None:
@@ -108,8 +113,8 @@ def _requests_to_compare(order: Order, stocks: int, conf: Conf) -> int | None:
     if not order.verify_with:
         return None
     second = replace(order, source=order.verify_with)
-    if by_day := _requests_by_day(second, stocks, conf):
-        return by_day - calendars.COMPARED_SESSIONS  # it is asked for what is missing only
+    if by_day := _requests_by_day(replace(second, force_update=True), stocks, conf):
+        return by_day  # of no further stored days
     batch = registry.traits(second.source, conf).batch_size
     return math.ceil(stocks * order.verify_sample / orders.WHOLE / batch)
 
@@ -119,19 +124,31 @@ def _adjustment_requests(order: Order, codes: Sequence[str] | None, stocks: int,
     contents = _offered_data(order, conf)
     if order.adjust or order.kind != InstrumentKind.STOCK or not (contents and conf.adjustment_data):
         return 0
-    if codes is not None:  # an index or a fund has neither
+    if codes is not None:  # funds and indices have neither
         codes = [code for code in codes if kind_of(order.market, code) == InstrumentKind.STOCK]
         stocks = len(codes)
-    return contents * (stocks if order.force_update else _without_bars(order, codes, stocks))
+    return contents * _count_to_request(order, codes, stocks)
+
+
+def _count_to_request(order: Order, codes: Sequence[str] | None, stocks: int) -> int:
+    """Returns how many of the stocks are requested in any case: all of them anew, or those not stored.
+
+    Without their `codes`, stored series are taken for theirs, so it may be fewer than it should.
+    """
+    if order.force_update:
+        return stocks
+    stored = Series.objects.filter(Q(bars__gt=0) | ~Q(covered=[]), market=order.market, adjust=order.adjust)
+    if codes is None:
+        return max(0, stocks - stored.count())
+    if len(codes) <= FEW_CODES:
+        stored = stored.filter(symbol__in=codes)
+    return len(set(codes).difference(stored.values_list("symbol", flat=True)))
 
 
 def _needed_requests(order: Order, codes: Sequence[str] | None, stocks: int, conf: Conf) -> int:
-    """Returns the requests for bars that are made in any case: of all stocks anew, or of those without bars.
-
-    By day, and in batches, there are fewer.
-    """
+    """Returns the requests for bars that are made in any case. By day, and in batches, there are fewer."""
     traits = registry.traits(order.source, conf)
-    needed = stocks if order.force_update else _without_bars(order, codes, stocks)
+    needed = _count_to_request(order, codes, stocks)
     days = (order.end_date - order.start_date).days + 1
     may_go_by_day = traits.serves_days(order.market, order.adjust) and stocks >= conf.by_day_from
     if may_go_by_day and days <= 3 * conf.days_at_once + 30:  # else the stocks are requested one by one

@@ -59,6 +59,39 @@ def test_stored_stocks_count_only_if_they_are_in_the_order(settings, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("fields", "needed"),
+    [
+        ({"stock_codes": ("000101", "000102", "000103")}, 3 * 3),  # whatever else is stored
+        ({"stock_codes": ("000001", "000002", "000103")}, 3),
+        ({"stock_codes": ("000001", "000002")}, 0),
+        ({"stock_codes": ("000001", "000002"), "force_update": True}, 2 * 3),
+        ({"stock_codes": tuple(f"{code:06d}" for code in range(101, 111)), "test_mode": True}, 5 * 3),
+        ({"stock_codes": tuple(f"{code:06d}" for code in range(1, 602))}, 551 * 3),
+        ({"stock_codes": None}, 10 * 3),
+        ({"stock_codes": None, "full_collection_mode": True}, 10 * 3),
+        ({"stock_codes": None, "test_mode": True}, 0),
+    ],
+)
+def test_only_stored_series_of_the_order_need_no_request(settings, monkeypatch, fields, needed):
+    conf = with_scripted_sources(settings.COLLECTOR, monkeypatch, by_day_from=10_000)
+    stored = [f"{code:06d}" for code in range(1, 50)]
+    Series.objects.bulk_create(
+        [
+            *(Series(market="CN", symbol=code, bars=9, full_at="2024-01-01T00:00:00Z") for code in stored),
+            Series(market="CN", symbol="000050", covered=[["2024-03-04", "2024-03-05"]]),  # it had no bars
+            Series(market="CN", symbol="000060"),
+        ]
+    )
+    codes = [*stored[:6], *(f"{code:06d}" for code in range(51, 61))]
+    order = make_order(market="CN", source="teller", **fields)
+    if order.stock_codes is None:
+        StockList.objects.create(
+            market="CN", source="teller", size=16, codes=codes, synced_at="2024-01-01T00:00:00Z"
+        )
+    assert estimates.estimate(order, conf).needed == needed
+
+
+@pytest.mark.parametrize(
     ("fields", "requests"),
     [
         ({}, 3 + 2 * 2),  # one of the three stocks has bars: its factors and actions are known, or not needed
@@ -93,6 +126,7 @@ def test_adjusted_order_without_factors_is_told(settings, market, adjust, has_no
     [
         ({}, 1 + 5),
         ({"start_date": date(2024, 2, 26)}, 5 + 5),  # Monday to Friday
+        ({"start_date": date(2024, 2, 26), "force_update": True}, 5),  # stored days are requested anyway
         ({"start_date": date(2024, 2, 23)}, 0),  # six sessions, more than COLLECTOR_DAYS_AT_ONCE
         ({"start_date": date(2024, 3, 2), "end_date": date(2024, 3, 3)}, 0),  # a weekend
         ({"adjust": "qfq"}, 0),
