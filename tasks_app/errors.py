@@ -323,6 +323,12 @@ class UnknownSince(UnknownNumber):
     field = "since"
 
 
+class PanelTooWide(OrderError):
+    code = "panel_too_wide"
+    field = "codes"
+    template = _("A panel has at most %(limit)d codes, and these are %(codes)d. Read it in parts by codes.")
+
+
 class ForgottenMoment(OrderError):
     code = "forgotten_moment"
     field = "as_of"

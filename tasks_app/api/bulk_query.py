@@ -26,10 +26,21 @@ from tasks_app.history.versions import moment_of
 from tasks_app.market import codes
 from tasks_app.models.quotes import Adjust
 from tasks_app.quotes.adjusted_prices import BASES
-from tasks_app.quotes.bulk_read.query import COLUMNS, COMPRESSIONS, DEFAULT_COLUMNS, BulkQuery
+from tasks_app.quotes.bulk_read.query import (
+    COLUMNS,
+    COMPRESSIONS,
+    DEFAULT_COLUMNS,
+    LAYOUTS,
+    LONG,
+    MAX_PANEL_CODES,
+    PANEL_COLUMNS,
+    WIDE,
+    BulkQuery,
+)
 
 MAX_TEXTS = 100_000
 LISTS = ("codes", "columns")  # in a query string: repeated, or separated by commas
+PANEL_COLUMN = "close"  # by default
 MAX_LIMIT = 1_000_000_000
 
 
@@ -65,14 +76,22 @@ class BulkParameters(InputSerializer):
     joined = StrictBooleanField(
         default=True, help_text="With the unadjusted bars from before a stock's code changed."
     )
+    layout = s.ChoiceField(
+        LAYOUTS,
+        default=LONG,
+        help_text="long: a row for each bar. wide, a panel: a row for each day and a column for each code, "
+        f"with one column of the bars; at most {MAX_PANEL_CODES:,} codes.",
+    )
     columns = TextsField(
-        required=False, help_text=f"Some of {', '.join(COLUMNS)}. Default: {', '.join(DEFAULT_COLUMNS)}."
+        required=False,
+        help_text=f"Some of {', '.join(COLUMNS)}. Default: {', '.join(DEFAULT_COLUMNS)}. Of a panel one of "
+        f"{', '.join(PANEL_COLUMNS)}. Default: {PANEL_COLUMN}.",
     )
     cursor = s.CharField(
         required=False,
         max_length=40,
-        help_text="Code and day of the last bar that the client has, as 600519,2024-06-28: the read "
-        "continues behind it.",
+        help_text="Code and day of the last bar that the client has, as 600519,2024-06-28, of a panel its "
+        "last day: the read continues behind it.",
     )
     as_of = s.CharField(required=False, max_length=40, help_text=AS_OF)
     limit = StrictIntegerField(
@@ -106,10 +125,13 @@ def bulk_query(data: Mapping[str, Any]) -> BulkQuery:
     if "start" in values and "end" in values and values["end"] < values["start"]:
         place = {"start": values["start"], "end": values["end"]}
         raise ValidationError({"end": [_("end %(end)s is before start %(start)s.") % place]})
-    values["columns"] = _columns(values.pop("columns", None) or DEFAULT_COLUMNS)
+    is_wide, default = values["layout"] == WIDE, {LONG: DEFAULT_COLUMNS, WIDE: (PANEL_COLUMN,)}
+    names = values.pop("columns", None) or default[values["layout"]]
+    values["columns"] = _panel_column(names) if is_wide else _columns(names)
     if as_of := values.pop("as_of", ""):
         values["moment"] = moment_of(as_of)
-    values["after"] = _position(market, values.pop("cursor", ""))
+    read_position = _panel_position if is_wide else _position
+    values["after"] = read_position(market, cursor) if (cursor := values.pop("cursor", "")) else None
     return BulkQuery(**values, codes=None if named is None else _codes(market, named))
 
 
@@ -120,6 +142,13 @@ def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValidationError(
             {"columns": [_("There are no such columns: %(unknown)s. Known ones: %(known)s.") % values]}
         )
+    return names
+
+
+def _panel_column(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) > 1 or names[0] not in PANEL_COLUMNS:
+        sentence = _("A panel has the values of one column: one of %(known)s.")
+        raise ValidationError({"columns": [sentence % {"known": ", ".join(PANEL_COLUMNS)}]})
     return names
 
 
@@ -139,9 +168,18 @@ def _codes(market: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(found.values())))
 
 
-def _position(market: str, cursor: str) -> tuple[str, date] | None:
-    if not cursor:
-        return None
+def _panel_position(market: str, cursor: str) -> tuple[str, date]:
+    """Returns the day after which a panel continues, as a position."""
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d", cursor, re.ASCII):
+        cursor = ""
+    try:
+        return "", date.fromisoformat(cursor)
+    except ValueError:
+        message = _("Give the last day of the panel that you have, as 2024-06-28.")
+        raise ValidationError({"cursor": [message]}) from None
+
+
+def _position(market: str, cursor: str) -> tuple[str, date]:
     found = re.fullmatch(rf"({codes.SPELLING}),(\d{{4}}-\d\d-\d\d)", cursor, re.ASCII)
     try:
         if not found:

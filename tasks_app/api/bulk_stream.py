@@ -75,11 +75,11 @@ class BulkStream(Iterator[bytes]):
 
 
 def _chunks(query: BulkQuery, form: str, encoding: str, version: str) -> Generator[bytes, None, None]:
-    from tasks_app.quotes.bulk_read import batches, formats
+    from tasks_app.quotes.bulk_read import formats
     from tasks_app.quotes.bulk_read.snapshot import snapshot
 
-    with snapshot(IDLE_SECONDS), closing(batches.record_batches(query)) as read:
-        yield from formats.compressed(formats.chunks(read, query, form, version), encoding)
+    with snapshot(IDLE_SECONDS), closing(formats.chunks(query, form, version)) as chunks:
+        yield from formats.compressed(chunks, encoding)
 
 
 def _next(stream: Iterator[bytes]) -> bytes | None:

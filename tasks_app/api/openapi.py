@@ -311,13 +311,22 @@ DAY = _operation(
 _BULK_DESCRIPTION = (
     "A stream in the order of code and day, of any length; also as Arrow, Parquet and CSV. A broken stream "
     "is cut off visibly, and continued by `cursor`. Prices are float64 in the market's currency, volume is "
-    "in shares, codes are text. The limits and the ST flag are only those that the source told."
+    "in shares, codes are text. The limits and the ST flag are only those that the source told. With "
+    "`layout=wide` a panel: a row for each day, ascending, with `day` and the values of the one column by "
+    "code, null where a stock has no bar."
+)
+_BULK_ROWS = OpenApiResponse(
+    responses.BulkBarAnswer(many=True),
+    examples=[
+        OpenApiExample("Two columns", value={"code": "000001", "day": "2024-06-28", "close": 10.15}),
+        OpenApiExample("A panel", value={"day": "2024-06-28", "000001": 10.15, "600519": None}),
+    ],
 )
 BULK = _operation(
     "bulk_bars",
     "The bars of many stocks",
     [BulkParameters, BULK_FORMAT, IF_NONE_MATCH, BULK_ETAG],
-    responses.BulkBarAnswer(many=True),
+    _BULK_ROWS,
     BULK_FORMATS | NOT_MODIFIED | INVALID | TOO_MANY,
     description=_BULK_DESCRIPTION,
     tag="quotes",
@@ -326,7 +335,7 @@ BULK_POST = _operation(
     "bulk_bars_query",
     "The bars of many stocks, with the parameters as a body: for lists of codes that no address can hold",
     [BULK_FORMAT],
-    responses.BulkBarAnswer(many=True),
+    _BULK_ROWS,
     BULK_FORMATS | INVALID | TOO_MANY | TOO_LARGE | NOT_JSON,
     description=_BULK_DESCRIPTION,
     tag="quotes",

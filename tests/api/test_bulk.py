@@ -16,10 +16,10 @@ import pytest
 from django.db import DatabaseError
 
 from tasks_app.api import bulk_stream
-from tasks_app.models import CodeAlias, CodeChange, Series
+from tasks_app.models import CodeAlias, CodeChange, Series, Stock
 from tasks_app.quotes import adjustment_data
-from tasks_app.quotes.bulk_read import batches, formats, stored_bars
-from tasks_app.quotes.bulk_read.query import COLUMNS
+from tasks_app.quotes.bulk_read import batches, formats, panel, stored_bars
+from tasks_app.quotes.bulk_read.query import COLUMNS, PANEL_COLUMNS
 from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import BASE, client_of, make_bars, make_stock
@@ -192,9 +192,116 @@ def test_cursor_continues_behind_any_row(client, renamed, monkeypatch):
     assert pages == whole
 
 
+def panel_of(client, query, market="US"):
+    return table_of(client.get(f"{URL}?format=arrow&layout=wide&market={market}&{query}"))
+
+
+def cells_of(table):
+    """Returns the values of a panel by code and day, without the nulls."""
+    rows = table.to_pylist()
+    return {
+        (code, row["day"]): row[code]
+        for row in rows
+        for code in table.schema.names[1:]
+        if row[code] is not None
+    }
+
+
+@pytest.mark.parametrize("cells", [4, 28, 2**21])  # of four codes: one day, seven and all
+def test_panel_has_the_values_of_the_rows(client, renamed, monkeypatch, cells):
+    monkeypatch.setattr(panel, "CELLS", cells)
+    make_bars(Stock.objects.get(code="A"), 2, date(2024, 3, 1), is_st=True, limit_up=2.5, amount=3.5)
+    Series.objects.filter(symbol="A").update(bars=3, last_day=date(2024, 3, 2))
+    rows = rows_of(client, f"columns=code,day,{','.join(PANEL_COLUMNS)}")
+    for column in ("close", "amount", "limit_up", "volume", "is_st"):
+        table = panel_of(client, f"columns={column}")
+        assert table.schema.names == ["day", "A", "FB", "META", "TFB"]
+        assert table["day"].to_pylist() == sorted({row["day"] for row in rows})
+        assert cells_of(table) == {
+            (row["code"], row["day"]): row[column] for row in rows if row[column] is not None
+        }
+        told = table.schema.metadata
+        assert (told[b"order"], told[b"column"]) == (b"day", column.encode())
+
+
+@pytest.mark.parametrize("query", ["adjust=qfq", "adjust=hfq", "adjust=split"])
+def test_panel_has_adjusted_values(client, adjustable, query):
+    for column in ("close", "volume"):
+        rows = rows_of(client, f"{query}&columns=code,day,{column}", "CN")
+        table = panel_of(client, f"{query}&columns={column}", "CN")
+        assert cells_of(table) == {(row["code"], row["day"]): row[column] for row in rows}
+
+
+def test_panel_has_the_named_codes_and_null_where_a_bar_is_missing(client):
+    for code, first in (("000001", 1), ("000002", 2)):
+        make_series("CN", code, 1, date(2024, 1, first), volume=0)
+    make_stock("CN", "000004")
+    table = panel_of(client, "codes=000004,000002,000001&columns=volume", "CN")
+    assert table.schema.names == ["day", "000001", "000002", "000004"]
+    assert [list(row.values())[1:] for row in table.to_pylist()] == [[0, None, None], [None, 0, None]]
+    assert panel_of(client, "start=2025-01-01", "CN").num_rows == 0
+    assert panel_of(client, "start=2025-01-01&codes=000001", "CN").schema.names == ["day", "000001"]
+
+
+def test_panel_continues_behind_any_day(client, renamed):
+    whole = panel_of(client, "").to_pylist()
+    for number, row in enumerate(whole):
+        assert panel_of(client, f"cursor={row['day']}").to_pylist() == whole[number + 1 :]
+    pages, cursor = [], ""
+    while page := panel_of(client, f"limit=2{cursor}").to_pylist():
+        pages += page
+        cursor = f"&cursor={page[-1]['day']}"
+    assert pages == whole
+    assert panel_of(client, "cursor=9999-12-31").num_rows == 0
+
+
+def test_panel_in_every_format(client):
+    make_series("CN", "000001", 3)
+    make_series("CN", "600519", 1, date(2024, 1, 2), close=1.9)
+    path = f"{URL}?layout=wide&market=CN"
+    lines = body_of(client.get(f"{path}&format=csv")).decode().splitlines()
+    assert lines[0].replace('"', "") == "day,000001.SZ,600519.SH"
+    assert lines[1:] == ["2024-01-01,1.75,", "2024-01-02,1.75,1.9", "2024-01-03,1.75,"]
+    rows = json.loads(body_of(client.get(path)))
+    assert rows[:2] == [
+        {"day": "2024-01-01", "000001": 1.75, "600519": None},
+        {"day": "2024-01-02", "000001": 1.75, "600519": 1.9},
+    ]
+    parquet = pq.read_table(io.BytesIO(body_of(client.get(f"{path}&format=parquet"))))
+    assert parquet.to_pylist() == panel_of(client, "", "CN").to_pylist()
+    assert [row["day"].isoformat() for row in parquet.to_pylist()] == [row["day"] for row in rows]
+
+
+def test_panel_of_too_many_codes_is_refused(client, monkeypatch):
+    for code in ("A", "B", "C"):
+        make_series("US", code, 1)
+    monkeypatch.setattr(panel, "MAX_PANEL_CODES", 2)
+    response = client.get(f"{URL}?market=US&layout=wide&format=arrow")
+    assert (response.status_code, response.json()["code"]) == (400, "panel_too_wide")
+    assert response.json()["errors"]["codes"] == [
+        "A panel has at most 2 codes, and these are 3. Read it in parts by codes."
+    ]
+    assert panel_of(client, "codes=A,B").num_columns == 3
+
+
+def test_panel_as_of_a_change_is_the_same_after_corrections(client, renamed):
+    number = settle()
+    before = panel_of(client, "columns=close")
+    bars_of("US", "A", "").update(close=1.8)
+    bars_of("US", "TFB", "").update(close=1.1001)
+    settle()
+    assert panel_of(client, "columns=close") != before
+    assert panel_of(client, f"columns=close&as_of={number}").to_pylist() == before.to_pylist()
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
+        ("market=US&layout=square", "layout"),
+        ("market=US&layout=wide&columns=open,close", "columns"),
+        ("market=US&layout=wide&columns=source", "columns"),
+        ("market=US&layout=wide&cursor=A,2024-01-01", "cursor"),
+        ("market=US&layout=wide&cursor=2024-02-30", "cursor"),
         ("market=XX", "market"),
         ("", "market"),
         ("market=US&start=2024-02-01&end=2024-01-01", "end"),
@@ -331,10 +438,10 @@ def test_client_that_hangs_up_frees_the_place(client):
 @pytest.mark.parametrize("form", ["json", "csv", "arrow", "parquet"])
 def test_failure_in_mid_stream_cuts_it_off(client, monkeypatch, form):
     monkeypatch.setattr(stored_bars, "ROWS", 2)
-    monkeypatch.setattr("tasks_app.quotes.bulk_read.formats.ROW_GROUP", 2)
+    monkeypatch.setattr(formats, "ROW_GROUP", 2)
     for code in ("A", "B", "C"):
         make_series("US", code, 2)
-    whole, read = batches.record_batches, []
+    whole, read = formats.record_batches, []
 
     def failing(query):
         with closing(whole(query)) as found:
@@ -344,7 +451,7 @@ def test_failure_in_mid_stream_cuts_it_off(client, monkeypatch, form):
                     raise DatabaseError("gone")
                 yield batch
 
-    monkeypatch.setattr(batches, "record_batches", failing)
+    monkeypatch.setattr(formats, "record_batches", failing)
     response, received = client.get(f"{URL}?market=US&format={form}"), b""
     with pytest.raises(DatabaseError):
         for chunk in response.streaming_content:

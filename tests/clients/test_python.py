@@ -14,6 +14,7 @@ from django.db import close_old_connections
 from knox.models import AuthToken
 from stock_collector_client import BarsIncomplete, Client, CollectorError, NotFound, Unauthorized
 
+from tasks_app.quotes.bulk_read import panel
 from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended, make_task, make_user
 
@@ -92,6 +93,24 @@ def test_cut_stream_is_resumed_behind_its_last_bar(keep):
     days = list(zip(table["code"].to_pylist(), table["day"].to_pylist(), strict=True))
     assert len(days) == len(set(days)) == 9
     assert days == sorted(days)
+
+
+def test_panel_as_pandas():
+    make_three_stocks()
+    frame = client_of("bulk_read").panel("CN", "close", codes=["600519", "000001"], end=date(2024, 1, 2))
+    assert list(frame.columns) == ["000001", "600519"]
+    assert list(frame.index) == [pd.Timestamp(2024, 1, 1), pd.Timestamp(2024, 1, 2)]
+    assert frame["600519"].tolist() == [1.75, 1.75]
+
+
+def test_cut_panel_is_resumed_behind_its_last_day(monkeypatch):
+    make_three_stocks()
+    monkeypatch.setattr(panel, "CELLS", 3)  # a day at once
+    transport = CutTransport(lambda content: len(content) * 2 // 3, times=2)
+    table = client_of("bulk_read", transport=transport).panel("CN", frame="arrow")
+    assert [row["day"].day for row in table.to_pylist()] == [1, 2, 3]
+    assert table.column_names == ["day", "000001", "000002", "600519"]
+    assert b'"cursor":"2024-01-0' in transport.bodies[-1]
 
 
 def test_stream_is_resumed_again_when_the_second_part_had_no_bar(waits):

@@ -15,6 +15,7 @@ from tasks_app.quotes.bulk_read.parts import Part, find_parts
 from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, STORED_COLUMNS, BulkQuery
 from tasks_app.quotes.bulk_read.stored_bars import NO_FLAG, ROWS, Bars, read_bars, read_joined, read_known
 
+PartBars = Generator[tuple[Bars, Sequence[Part]], None, None]
 TIME = pa.timestamp("us", tz="UTC")
 TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(("code", "stored_code", "adjust", "basis", "factor_source", "source"), pa.string()),
@@ -39,11 +40,13 @@ PART_TEXTS = {
 
 def schema_of(query: BulkQuery, extra: Mapping[str, str] | None = None) -> pa.Schema:
     """Returns the schema of the query's batches, with what its columns mean as metadata."""
-    fields = [
-        pa.field(name, TYPES[name], metadata={"unit": UNITS[name]} if name in UNITS else None)
-        for name in query.columns
-    ]
-    return pa.schema(fields, metadata={**metadata(query), **(extra or {})})
+    return pa.schema(map(field_of, query.columns), metadata={**metadata(query), **(extra or {})})
+
+
+def field_of(column: str, name: str = "") -> pa.Field:
+    """Returns the field of a column, under its own name or another one."""
+    unit = {"unit": UNITS[column]} if column in UNITS else None
+    return pa.field(name or column, TYPES[column], metadata=unit)
 
 
 def metadata(query: BulkQuery) -> dict[str, str]:
@@ -102,21 +105,29 @@ def _batches(query: BulkQuery) -> Generator[pa.RecordBatch, None, None]:
                 return
 
 
-def _read(query: BulkQuery) -> Generator[tuple[Bars, Sequence[Part]], None, None]:
+def _read(query: BulkQuery) -> PartBars:
     columns = ["day", *(name for name in STORED_COLUMNS if name != "day" and name in query.columns)]
     for parts in find_parts(query):
-        for (is_alone, adjust), run in groupby(parts, lambda one: (_is_alone(one), one.basis.read_adjust)):
-            for some in _groups(list(run), query.limit):
-                factors = [part.basis.factors for part in some]
-                if query.moment is not None and some[0].is_known:
-                    yield adjust_bars(read_known(query, some[0], columns), factors), some
-                    continue
-                if is_alone:
-                    yield read_joined(query.market, 0, some[0], columns), some
-                    continue
-                with closing(read_bars(query.market, adjust, some, columns)) as found:
-                    for bars in found:
-                        yield adjust_bars(bars, factors), some
+        yield from read_parts(query, parts, columns)
+
+
+def read_parts(query: BulkQuery, parts: Iterable[Part], columns: Sequence[str]) -> PartBars:
+    """Yields the bars of the parts with these stored columns, and the parts that their numbers mean.
+
+    One that is not read to its end must be closed.
+    """
+    for (is_alone, adjust), run in groupby(parts, lambda one: (_is_alone(one), one.basis.read_adjust)):
+        for some in _groups(list(run), query.limit):
+            factors = [part.basis.factors for part in some]
+            if query.moment is not None and some[0].is_known:
+                yield adjust_bars(read_known(query, some[0], columns), factors), some
+                continue
+            if is_alone:
+                yield read_joined(query.market, 0, some[0], columns), some
+                continue
+            with closing(read_bars(query.market, adjust, some, columns)) as found:
+                for bars in found:
+                    yield adjust_bars(bars, factors), some
 
 
 def _groups(parts: Sequence[Part], limit: int | None) -> Iterator[Sequence[Part]]:

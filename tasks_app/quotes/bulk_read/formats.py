@@ -7,18 +7,22 @@ footer, JSON with a bracket; of CSV, the transfer or its compression is cut off.
 import io
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from tasks_app.quotes.bulk_read.arrow_arrays import from_texts
-from tasks_app.quotes.bulk_read.batches import schema_of
-from tasks_app.quotes.bulk_read.query import BulkQuery
+from tasks_app.quotes.bulk_read.batches import record_batches, schema_of
+from tasks_app.quotes.bulk_read.panel import Panel
+from tasks_app.quotes.bulk_read.query import WIDE, BulkQuery
 from tasks_app.quotes.csv_export import escape_formula
 from tasks_app.sources.security_codes import exported_code
 
 ROW_GROUP = 131_072  # bars in a row group of Parquet
+PANEL_GROUP = 2_097_152  # values, of a panel
+JSON_VALUES = 262_144  # at once: each is an object of Python
 CODES = ("code", "stored_code")  # columns
 Chunks = Generator[bytes, None, None]
 
@@ -41,14 +45,19 @@ class _Sink(io.RawIOBase):
         return data
 
 
-def chunks(batches: Iterable[pa.RecordBatch], query: BulkQuery, form: str, version: str) -> Chunks:
-    """Yields the record batches of a query in a format: arrow, parquet, csv or json."""
-    schema = schema_of(query, {"version": version})
-    if form == "arrow":
-        return arrow_stream(batches, schema, query.compression or "lz4")
-    if form == "parquet":
-        return parquet(batches, schema, query.compression or "zstd")
-    return csv(batches, schema, query.market) if form == "csv" else json(batches)
+def chunks(query: BulkQuery, form: str, version: str) -> Chunks:
+    """Yields what a query reads in a format: arrow, parquet, csv or json."""
+    panel, told = Panel(query) if query.layout == WIDE else None, {"version": version}
+    schema = panel.schema(told) if panel else schema_of(query, told)
+    with closing(panel.batches() if panel else record_batches(query)) as batches:
+        if form == "arrow":
+            yield from arrow_stream(batches, schema, query.compression or "lz4")
+        elif form == "parquet":
+            yield from parquet(batches, schema, query.compression or "zstd", is_wide=panel is not None)
+        elif form == "csv":
+            yield from csv(batches, schema, query.market, is_wide=panel is not None)
+        else:
+            yield from json(batches)
 
 
 def arrow_stream(batches: Iterable[pa.RecordBatch], schema: pa.Schema, compression: str) -> Chunks:
@@ -57,23 +66,33 @@ def arrow_stream(batches: Iterable[pa.RecordBatch], schema: pa.Schema, compressi
     return _written(batches, lambda sink: pa.ipc.new_stream(sink, schema, options=options))
 
 
-def parquet(batches: Iterable[pa.RecordBatch], schema: pa.Schema, compression: str) -> Chunks:
+def parquet(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, compression: str, *, is_wide: bool = False
+) -> Chunks:
     """Yields a Parquet file, row group by row group."""
     import pyarrow.parquet as pq
 
-    tables = _row_groups(batches)
+    # Of each column of a group, they take memory to the end.
+    options = {"compression": compression, "use_dictionary": not is_wide, "write_statistics": not is_wide}
     return _written(
-        tables,
-        lambda sink: pq.ParquetWriter(sink, schema, compression=compression),
+        _row_groups(batches, PANEL_GROUP // len(schema) if is_wide else ROW_GROUP),
+        lambda sink: pq.ParquetWriter(sink, schema, **options),
         pq.ParquetWriter.write_table,
     )
 
 
-def csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, market: str) -> Chunks:
+def csv(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, market: str, *, is_wide: bool = False
+) -> Chunks:
     """Yields CSV. Codes have their exchange: spreadsheets and pandas read 000001 as 1."""
     from pyarrow.csv import CSVWriter
 
-    safe = (_with_exchanges(batch, market) for batch in batches)
+    if is_wide:
+        names = [_csv_code(market, name) if place else name for place, name in enumerate(schema.names)]
+        schema = pa.schema(map(pa.Field.with_name, schema, names))
+        safe = (batch.rename_columns(names) for batch in batches)
+    else:
+        safe = (_with_exchanges(batch, market) for batch in batches)
     return _written(safe, lambda sink: CSVWriter(sink, schema.remove_metadata()))
 
 
@@ -81,8 +100,10 @@ def json(batches: Iterable[pa.RecordBatch]) -> Chunks:
     """Yields an array of objects, one for each row."""
     start = b"["
     for batch in batches:
-        yield start + orjson.dumps(batch.to_pylist())[1:-1]
-        start = b","
+        rows = max(1, JSON_VALUES // batch.num_columns)
+        for first in range(0, batch.num_rows, rows):
+            yield start + orjson.dumps(batch.slice(first, rows).to_pylist())[1:-1]
+            start = b","
     yield b"[]" if start == b"[" else b"]"
 
 
@@ -105,11 +126,11 @@ def _written(
     yield sink.take()
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _row_groups(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
     some: list[pa.RecordBatch] = []
     for batch in batches:
         some.append(batch)
-        if sum(one.num_rows for one in some) >= ROW_GROUP:
+        if sum(one.num_rows for one in some) >= rows:
             yield pa.Table.from_batches(some)
             some = []
     if some:
@@ -119,11 +140,13 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 def _with_exchanges(batch: pa.RecordBatch, market: str) -> pa.RecordBatch:
     for name in filter(batch.schema.names.__contains__, CODES):
         place, coded = batch.schema.get_field_index(name), batch.column(name).dictionary_encode()
-        codes = (exported_code(market, code) for code in coded.dictionary.to_pylist())
-        batch = batch.set_column(
-            place, batch.schema.field(place), from_texts(map(escape_formula, codes)).take(coded.indices)
-        )
+        codes = from_texts(_csv_code(market, code) for code in coded.dictionary.to_pylist())
+        batch = batch.set_column(place, batch.schema.field(place), codes.take(coded.indices))
     return batch
+
+
+def _csv_code(market: str, code: str) -> str:
+    return str(escape_formula(exported_code(market, code)))
 
 
 def compressed(chunks: Chunks, encoding: str) -> Chunks:

@@ -1,4 +1,4 @@
-"""What a bulk read is asked for: the market, the stocks, the days, the columns."""
+"""What a bulk read is asked for: the market, the stocks, the days, the columns, the layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +21,9 @@ COLUMNS = (
     *("turnover", "is_st", "limit_up", "limit_down", "source", "collected_at"),
     *SERIES_COLUMNS[1:],
 )
+LONG, WIDE = LAYOUTS = ("long", "wide")
+PANEL_COLUMNS = (*FLOATS, "volume", "is_st")  # of which a panel has one
+MAX_PANEL_CODES = 10_000  # columns; more take more memory, whatever the number of days
 COMPRESSIONS = ("lz4", "zstd", "none")
 
 
@@ -32,6 +35,10 @@ class BulkQuery:
     its security has now. `start` and `end` are days, both included. `after` is the code and day of the last
     bar that the reader already has: only later ones in the order come. `basis` and `joined` mean what they
     mean for the bars of one stock.
+
+    With the layout `WIDE` it is a panel: a row for each day with bars, in their order, and a column for each
+    code, with the values of the single one of `columns`. Of `after` only the day counts then, and `limit`
+    counts days.
     """
 
     market: str
@@ -46,3 +53,4 @@ class BulkQuery:
     limit: int | None = None
     moment: Moment | None = None  # as it was known then; None: as it is now
     compression: str = ""  # of Arrow and Parquet; "" for the default
+    layout: str = LONG

@@ -54,7 +54,11 @@ class Bars:
         return len(self.part)
 
     def head(self, count: int) -> "Bars":
-        return Bars(self.part[:count], {name: values[:count] for name, values in self.columns.items()})
+        return self.where(slice(count))
+
+    def where(self, some: Any) -> "Bars":
+        """Returns some of the bars: those of a slice, or where an array is true."""
+        return Bars(self.part[some], {name: values[some] for name, values in self.columns.items()})
 
 
 def read_bars(market: str, adjust: str, parts: Sequence[Part], columns: Sequence[str]) -> BarsGenerator:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from stock_collector_client.errors import CollectorError, raise_for_error
 
 END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # with which an Arrow stream ends
-POSITION = ("code", "day")
+POSITION = ("code", "day")  # of a row
 BROKEN = (httpx.TransportError, pa.ArrowInvalid, EOFError, OSError)
 UNREACHABLE = (httpx.ConnectError, httpx.ConnectTimeout)
 Open = Callable[[dict[str, Any]], AbstractContextManager[httpx.Response]]
@@ -49,13 +49,15 @@ class _Body(io.RawIOBase):
 
 
 def read_table(open_response: Open, body: dict[str, Any], *, resumes: int) -> pa.Table:
-    """Returns all bars that a POST body asks for, in the order of code and day, codes as text.
+    """Returns all rows that a POST body asks for: a panel, or bars by code and day, codes as text.
 
-    A broken stream is continued behind its last bar, and a busy server asked again when it says so, together
+    A broken stream is continued behind its last row, and a busy server asked again when it says so, together
     `resumes` times at most. Raises `BarsIncomplete` then, `CollectorError`, and httpx's error where the
     server cannot be reached. A part that follows a break is as stored then, unless `as_of` names one moment.
     """
-    names, body = body.get("columns"), dict(body)
+    is_wide = body.get("layout") == "wide"
+    names, body = None if is_wide else body.get("columns"), dict(body)
+    position = POSITION[1:] if is_wide else POSITION
     if names:
         body["columns"] = [*names, *(name for name in POSITION if name not in names)]
     batches: list[pa.RecordBatch] = []
@@ -70,8 +72,7 @@ def read_table(open_response: Open, body: dict[str, Any], *, resumes: int) -> pa
             pause = _pause(error, attempt, last=attempt == resumes, begun=bool(batches))
         if rows:
             last = next(batch for batch in reversed(batches) if batch.num_rows)
-            code, day = (last.column(name)[-1].as_py() for name in POSITION)
-            body["cursor"] = f"{code},{day.isoformat()}"
+            body["cursor"] = ",".join(str(last.column(name)[-1].as_py()) for name in position)
         if limit is not None and (left := limit - rows) < 1:
             break
         if limit is not None:

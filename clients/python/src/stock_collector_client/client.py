@@ -177,14 +177,24 @@ class Client:
         body |= {name: _day(day) for name, day in days.items() if day is not None}
         lists = {"codes": codes, "columns": columns}
         body |= {name: _names(names) for name, names in lists.items() if names is not None}
-        table = read_table(self._open_bars, body, resumes=resumes)
-        if frame == "arrow":
-            return table
-        if frame == "polars":
-            import polars
+        return _frame(read_table(self._open_bars, body, resumes=resumes), frame)
 
-            return polars.from_arrow(table)
-        return table.to_pandas(date_as_object=False)
+    def panel(
+        self,
+        market: str,
+        column: str = "close",
+        *,
+        frame: Literal["pandas", "polars", "arrow"] = "pandas",
+        **query: Any,
+    ) -> Any:
+        """Returns one column of some or all stocks: a row for each day, a column for each code.
+
+        `query` is that of `bars`. A stock without a bar has none there: NaN in pandas, null in the others.
+        In pandas the days are the index.
+        """
+        table = self.bars(market, frame="arrow", layout="wide", columns=[column], **query)
+        found = _frame(table, frame)
+        return found.set_index("day") if frame == "pandas" else found
 
     def _open_bars(self, body: Json) -> Any:
         return self._http.stream("POST", "bars", params={"format": "arrow"}, json=body)
@@ -202,3 +212,13 @@ class Client:
             raise_for_error(response)
             yield from response.json()
             address, params = response.links.get("next", {}).get("url", ""), None
+
+
+def _frame(table: "pa.Table", frame: str) -> Any:
+    if frame == "arrow":
+        return table
+    if frame == "polars":
+        import polars
+
+        return polars.from_arrow(table)
+    return table.to_pandas(date_as_object=False)
