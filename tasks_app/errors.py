@@ -50,6 +50,12 @@ class UnknownMarket(OrderError):
     template = _("Unknown market “%(market)s”. Known markets: %(known)s.")
 
 
+class NoSuchStocks(OrderError):
+    code = "no_such_stocks"
+    field = "stock_codes"
+    template = _("There are no such stocks in the market %(market)s: %(codes)s.")
+
+
 class UnknownSource(OrderError):
     code = "unknown_source"
     field = "source"

@@ -156,16 +156,10 @@ def _codes(market: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     """Returns the codes under which the stocks are stored. Raises `ValidationError` if one is unknown."""
     if not texts:
         raise ValidationError({"codes": [_("Name a stock, or leave the parameter out for all.")]})
-    found = codes.find_all_stored(market, texts)
-    if unknown := [text for text in texts if text not in found]:
-        try:
-            codes.read_codes(market, unknown)
-        except OrderError as error:
-            raise ValidationError({"codes": [str(error)]}) from error
-        named = codes.count_codes([text[:24] for text in unknown])
-        sentence = _("There are no such stocks in the market %(market)s: %(codes)s.")
-        raise ValidationError({"codes": [sentence % {"market": market, "codes": named}]})
-    return tuple(sorted(set(found.values())))
+    try:
+        return codes.require_stored(market, texts)
+    except OrderError as error:
+        raise ValidationError({"codes": [str(error)]}) from error
 
 
 def _panel_position(market: str, cursor: str) -> tuple[str, date]:

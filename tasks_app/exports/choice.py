@@ -23,8 +23,8 @@ def choose(
 ) -> Selection:
     """Returns the selection: codes in any spelling of the market, both days included, `as_of` a moment.
 
-    Raises `ReversedDates`, `CodesWithoutMarket`, the errors of codes and of moments, and `ExportError` for
-    what the layout can't hold.
+    Raises `ReversedDates`, `CodesWithoutMarket`, `NoSuchStocks`, the errors of codes and of moments, and
+    `ExportError` for what the layout can't hold.
     """
     if start_date and end_date and end_date < start_date:
         raise ReversedDates(start=start_date, end=end_date)
@@ -34,7 +34,7 @@ def choose(
         layout=layout,
         market=market,
         adjust=adjust,
-        codes=tuple(sorted(codes.read_codes(market, list(stock_codes or ())))),
+        codes=codes.require_stored(market, stock_codes) if stock_codes else (),
         first=start_date,
         last=end_date,
         as_of=moment_of(as_of).number if as_of else None,

@@ -106,6 +106,18 @@ def find_all_stored(market: str, texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def require_stored(market: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Returns the codes of the stored stocks that texts stand for, sorted, each once.
+
+    Raises `NoSuchStocks`, and the errors of `read_codes` for what can't be a code.
+    """
+    found = find_all_stored(market, texts)
+    if unknown := [text for text in texts if text not in found]:
+        read_codes(market, unknown)
+        raise errors.NoSuchStocks(market=market, codes=count_codes([text[:24] for text in unknown]))
+    return tuple(sorted(set(found.values())))
+
+
 def _stored_codes(market: str, codes: Collection[str]) -> set[str]:
     return set(Stock.objects.filter(market=market, code__in=codes).values_list("code", flat=True))
 

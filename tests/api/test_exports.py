@@ -7,7 +7,7 @@ import pytest
 
 from tasks_app.exports import errors, jobs
 from tasks_app.models import Export
-from tests.api.factories import BASE, client_of
+from tests.api.factories import BASE, client_of, make_stock
 from tests.exports.helpers import WHOLE
 from tests.factories import ACTOR, make_user
 
@@ -27,6 +27,7 @@ def root(settings, tmp_path):
 
 
 def test_export_is_started_shown_and_cancelled(client, root):
+    make_stock("CN", "600519")
     body = {
         "folder": "daily",
         "market": "cn",
@@ -57,6 +58,8 @@ def test_export_is_started_shown_and_cancelled(client, root):
         ({"markets": "CN"}, "invalid"),
         ({"layout": "qlib", "market": "CN"}, "one_series_needed"),
         ({"stock_codes": ["600519"]}, "codes_without_market"),
+        ({"market": "CN", "stock_codes": ["600519"]}, "no_such_stocks"),
+        ({"market": "CN", "stock_codes": ["519"]}, "short_codes"),
         ({"start_date": "2024-05-02", "end_date": "2024-05-01"}, "reversed_dates"),
         ({"as_of": "once"}, "malformed_moment"),
     ],

@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.api.factories import make_stock
 from tests.exports.helpers import empty_database, store
 from tests.factories import settle
 
@@ -36,6 +37,7 @@ def test_export_and_import_print_what_they_did(tmp_path):
 
 
 def test_selection_is_read_from_the_options(tmp_path):
+    make_stock("CN", "600000")
     store("CN", "600000", DAYS)
     options = ("--market", "cn", "--adjust", "none", "--codes", "sh600000", "--start", "2024-01-03")
     payload = json.loads(run("export", "--out", tmp_path, *options, "--json"))
@@ -52,6 +54,7 @@ def test_selection_is_read_from_the_options(tmp_path):
     ("options", "reason"),
     [
         (("--codes", "600000"), "name the market"),
+        (("--codes", "600000", "--market", "CN"), "no such stocks in the market CN: 600000"),
         (("--format", "qlib", "--market", "CN", "--adjust", "none", "--as-of", "0"), "export as parquet"),
         (("--start", "2024-01-03", "--end", "2024-01-02"), "is before"),
     ],
