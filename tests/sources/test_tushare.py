@@ -1,6 +1,8 @@
-"""Tushare's real client, unpatched, against a fake server: by itself, and through the whole engine."""
+"""Tushare's real client against a fake server: by itself, and through the whole engine."""
 
 import inspect
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -28,10 +30,9 @@ from tools.in_process import work
 pytest.importorskip("tushare", reason="tushare is not installed: pip install -r requirements-tushare.txt")
 from tasks_app.sources.tushare import rows
 from tasks_app.sources.tushare.source import TushareSource
+from tasks_app.sources.tushare.vendor_client import Table
 
-pytestmark = pytest.mark.xdist_group(
-    "tushare"
-)  # to import the client and pandas takes a second in each process
+pytestmark = pytest.mark.xdist_group("tushare")
 MAY = (date(2024, 5, 6), date(2024, 5, 10))
 
 
@@ -116,6 +117,19 @@ def test_pages_are_followed_to_the_last(vendor):
     vendor.page = 2
     assert [bar.day.day for bar in fetch()] == [6, 7, 8, 9, 10]
     assert [asked.get("offset") for name, asked in vendor.requests if name == "daily"] == [None, "2", "4"]
+
+
+def test_client_takes_little_memory():
+    """Workers load it, each for itself."""
+    code = "import sys; from tasks_app.sources.tushare import vendor_client as one; one.load_client()"
+    code += "; print(*{'requests', 'pandas', 'numpy', 'pyarrow', 'bs4'} & sys.modules.keys())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["requests"]
+
+
+def test_row_of_another_length_is_an_error():
+    with pytest.raises(ValueError, match="shorter"):
+        Table([["600000.SH"]], ["ts_code", "open"])
 
 
 def test_each_page_but_the_first_takes_a_permit(vendor):

@@ -4,6 +4,7 @@ from typing import Any
 
 from tasks_app.sources.base import Permanent, SourceError, SourceRefusal, Transient, take_permit
 from tasks_app.sources.tushare.rows import LISTING, SUSPENSION, Row, is_suspended
+from tasks_app.sources.tushare.vendor_client import Table, load_client
 
 WRONG_TOKEN, BAD_PARAMETERS = 40101, -2001
 # For a lack of points and for too many requests alike. The vendor has no code to tell them apart and no field
@@ -40,27 +41,25 @@ class TushareClient:
 
     def query(self, interface: str, fields: str, **parameters: str) -> list[Row]:
         """Returns all rows of an interface. Raises `SourceError`."""
-        from tushare.pro.client import DataApi
-
         from tasks_app.sources.http_calls import call_scope
 
         rows: list[Row] = []
-        api = DataApi(self._token, self._timeout)
+        api = load_client()(self._token, self._timeout)
         with call_scope(self._timeout) as scope:
             while True:
                 page = {"offset": str(len(rows))} if rows else {}
                 try:
-                    frame = api.query(interface, fields, **parameters, **page)
+                    table: Table = api.query(interface, fields, **parameters, **page)
                     answer = scope.last_json()["data"]  # the client hides whether there is more
                 except SourceError:  # no permit for the next page
                     raise
                 except Exception as error:
                     raise _interpret(error, scope.responses[-1] if scope.responses else None) from error
-                if missing := sorted(set(fields.split(",")) - set(frame.columns)):
+                if missing := sorted(set(fields.split(",")) - set(table.columns)):
                     text = f"Tushare's {interface} lacks the columns {', '.join(missing)}."
                     raise Permanent(text, code="columns_changed")
-                rows += frame.to_dict("records")
-                if frame.empty or not answer.get("has_more"):
+                rows += table.records
+                if not table.records or not answer.get("has_more"):
                     return rows
 
 
