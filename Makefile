@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # What the browser tests need is fetched only where there is a Chromium (and an npm) to use it with.
-CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+CHROMIUM ?= $(shell command -v chromium-headless-shell || command -v chromium || command -v chromium-browser || command -v google-chrome)
 AXE := .cache/axe/node_modules/.package-lock.json
 BROWSER := $(if $(CHROMIUM),$(VENV)/.installed-browser $(if $(shell command -v npm),$(AXE)))
 
