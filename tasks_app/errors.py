@@ -240,7 +240,8 @@ class ImportUnfinished(CollectorError):
     code = "import_unfinished"
     template = _(
         "The import of %(folder)s, begun at %(at)s, is not finished. Run manage.py import with this folder "
-        "again: it goes on where it was interrupted. Then collect."
+        "again: it goes on where it was interrupted. Then collect. If the folder is lost, manage.py import "
+        "--discard deletes what was imported."
     )
 
 

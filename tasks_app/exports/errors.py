@@ -148,6 +148,18 @@ class RowConflict(CollectorError):
     )
 
 
+class ImportDiscarded(CollectorError):
+    code = "import_discarded"
+    template = _(
+        "The import of %(folder)s is being discarded. Run manage.py import --discard --yes to finish that."
+    )
+
+
+class NothingToDiscard(CollectorError):
+    code = "nothing_to_discard"
+    template = _("No import is unfinished: there is nothing to discard.")
+
+
 def describe(stored: dict[str, Any] | None) -> str:
     """Returns the sentence of a stored error, in the reader's language; "" for None."""
     if not stored:

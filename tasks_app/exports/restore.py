@@ -6,6 +6,7 @@ imported: an import that was interrupted goes on with the next file. No collecti
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tasks_app.exports import bars, manifest as manifests, tables
 from tasks_app.exports.errors import (
     DamagedFile,
     DatabaseNotEmpty,
+    ImportDiscarded,
     LaterExport,
     PartialExport,
     RowConflict,
@@ -40,10 +42,10 @@ from tasks_app.quotes import coverage, upsert
 
 CHECKING, IMPORTING, ENDED = "checking", "importing", "ended"
 BATCH = 5_000
-# Rows that migrations make. They give way to those of the export.
+# Rows that migrations make, by their columns. They give way to those of the export.
 SEEDS: dict[type[Model], dict[str, Any]] = {
     SyntheticSource: {"name": "simulated"},
-    CodeChange: {"market": "US", "old_code": "FB", "new_code": "META"},
+    CodeChange: {"market": "US", "old_code": "FB", "new_code": "META", "changed_on": date(2022, 6, 9)},
 }
 
 
@@ -60,8 +62,8 @@ class Progress:
 def import_folder(folder: Path) -> Iterator[Progress]:
     """Imports an export; yields after each file, and while large ones are read.
 
-    Raises `ImportRefused` before anything is written, `TaskAlreadyRunning` while a task runs, and
-    `RowConflict` when something else was stored since the import began.
+    Raises `ImportRefused` before anything is written, `TaskAlreadyRunning` while a task runs, `RowConflict`
+    when something else was stored since the import began, and `ImportDiscarded` once it is discarded.
     """
     manifest = _read(folder)
     record = _find_unfinished(manifest)
@@ -126,11 +128,22 @@ def _rank(path: str) -> tuple[int, str]:
 
 
 def _find_unfinished(manifest: Manifest) -> DataImport | None:
-    """Returns the interrupted import of the same export. Raises `DatabaseNotEmpty` for one of another."""
+    """Returns the interrupted import of the same export.
+
+    Raises `DatabaseNotEmpty` for one of another, and `ImportDiscarded`.
+    """
     record = DataImport.objects.filter(ended_at__isnull=True).first()
+    if record:
+        require_not_discarded(record)
     if record and record.checksum != manifest.checksum:
         raise DatabaseNotEmpty(tables=f"{record.folder} ({record.at:%Y-%m-%d %H:%M})")
     return record
+
+
+def require_not_discarded(record: DataImport) -> None:
+    """Raises `ImportDiscarded` if it is being discarded, or was."""
+    if record.is_discarded:
+        raise ImportDiscarded(folder=record.folder)
 
 
 def _begin(folder: Path, manifest: Manifest) -> DataImport:
@@ -153,6 +166,7 @@ def _import_file(record: DataImport, folder: Path, path: str) -> None:
             require_free_slot()
             _allow_pauses()
             record.refresh_from_db()
+            require_not_discarded(record)
             if path in record.done:
                 return
             table = table_of(path)
@@ -212,6 +226,8 @@ def _end(record: DataImport) -> None:
         )
     ]
     with locked_slot():
+        record.refresh_from_db()
+        require_not_discarded(record)
         for table in tables.EXPORTED:
             if isinstance(table.model._meta.pk, AutoField) and table.model is not CollectionItem:
                 _continue_ids(table.model, table.model._default_manager.aggregate(n=Max("pk"))["n"] or 0)

@@ -23,11 +23,19 @@ def prune(days: int, batch: int = BATCH) -> int:
 
     The last of them stays: it is the first moment that can be read. 0 days: every change is kept.
     """
-    if not days:
-        return 0
+    return _forget(expired(days), batch) if days else 0
+
+
+def forget_all(batch: int = BATCH) -> int:
+    """Deletes up to `batch` of all changes but for the last, the oldest first; returns how many."""
+    last = Change.objects.aggregate(last=Max("number"))["last"]
+    return _forget(Change.objects.filter(number__lt=last or 0).order_by("number"), batch)
+
+
+def _forget(changes: QuerySet[Change], batch: int) -> int:
     sqlite_priority.yield_to_interactive()
     with transaction.atomic():
-        keys = list(expired(days).values_list("pk", flat=True)[:batch])
+        keys = list(changes.values_list("pk", flat=True)[:batch])
         for model in (BarVersion, RowVersion):
             model.objects.filter(cause__in=keys).delete()
         return Change.objects.filter(pk__in=keys).delete()[0] if keys else 0

@@ -92,7 +92,8 @@ class DataImport(models.Model):
     """An import of a whole export into this database, written by the transactions that import its files.
 
     `done` has the paths of the files that are in the database. `ended_at` is null until all of them are: then
-    the same import goes on with the others, and no other one begins.
+    the same import goes on with the others, and no other one begins. One that is discarded ends when all of
+    its rows are deleted again.
     """
 
     folder = models.CharField(_("folder"), max_length=500)
@@ -100,6 +101,7 @@ class DataImport(models.Model):
     exported_at = models.CharField(_("exported at"), max_length=40)
     done = models.JSONField(_("files"), default=list)
     rows = models.PositiveBigIntegerField(_("rows"), default=0)
+    is_discarded = models.BooleanField(_("discarded"), default=False, db_default=False)
     at = models.DateTimeField(_("at"), db_default=Now(), editable=False)
     ended_at = models.DateTimeField(_("ended at"), null=True, editable=False)
 

@@ -19,7 +19,7 @@ from tasks_app.conf import ALL_MARKETS
 from tasks_app.db.change_triggers import lock_numbers, record_sealed
 from tasks_app.history.versions import read_numbers, settled_changes
 from tasks_app.market import calendars
-from tasks_app.models import Change, ChangePosition, CollectionTask, MarketDay, Stock
+from tasks_app.models import Change, ChangePosition, CollectionTask, DataImport, MarketDay, Stock
 from tasks_app.models.changes import ChangeKind
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import TaskStatus
@@ -35,8 +35,11 @@ OF_DAYS = (ChangeKind.BAR, ChangeKind.CORRECTION, ChangeKind.DELETION, ChangeKin
 def sweep(seconds: float) -> int:
     """Looks at changed days for about so many seconds, and seals those that are complete. Returns how many.
 
-    Each day is a short transaction. Several hosts may do it at once: a day is sealed once.
+    None while an import is unfinished: its series name answered days before their bars are there. Each day
+    is a short transaction. Several hosts may do it at once: a day is sealed once.
     """
+    if DataImport.objects.filter(ended_at__isnull=True).exists():
+        return 0
     until = time.monotonic() + seconds
     while _note_changes() and time.monotonic() < until:
         pass

@@ -48,5 +48,4 @@ def empty_database() -> None:
     ):
         model._default_manager.all()._raw_delete("default")
     for model, seed in restore.SEEDS.items():
-        values = {"changed_on": date(2022, 6, 9)} if "new_code" in seed else {}
-        model._default_manager.create(**seed, **values)
+        model._default_manager.create(**seed)

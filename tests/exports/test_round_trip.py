@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from datetime import UTC, date, datetime
 
 import pandas
@@ -11,21 +12,24 @@ from django.db import connection
 
 from tasks_app import lifecycle
 from tasks_app.errors import ImportUnfinished
-from tasks_app.exports import bars, errors, restore, tables
+from tasks_app.exports import bars, discard, errors, restore, tables
 from tasks_app.exports.selection import Selection
 from tasks_app.models import (
+    BarVersion,
     CalendarDay,
     CollectionItem,
     CollectionTask,
     Correction,
     DailyBar,
     DataImport,
+    MarketDay,
+    RowVersion,
     Stock,
     SyntheticSource,
 )
-from tasks_app.quotes import upsert
+from tasks_app.quotes import sealed_days, upsert
 from tests.exports.helpers import bring_back, empty_database, export, store
-from tests.factories import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user
+from tests.factories import ACTOR, TODAY, make_ended, make_order, make_plan, make_task, make_user, settle
 
 pytestmark = pytest.mark.django_db
 DAYS = [date(2024, 12, 30), date(2024, 12, 31), date(2025, 1, 2)]
@@ -222,3 +226,70 @@ def test_constraint_allows_one_import_at_a_time():
     DataImport.objects.create(folder="a", checksum="1")
     with pytest.raises(Exception, match="one_import_at_a_time"), connection.cursor():
         DataImport.objects.create(folder="b", checksum="2")
+
+
+@pytest.fixture
+def interrupted(stored, tmp_path):
+    """Returns the steps of an import whose tables are in, and the first of its bars."""
+    export(tmp_path / "a")
+    empty_database()
+    steps = restore.import_folder(tmp_path / "a")
+    while not DailyBar.objects.exists():
+        next(steps)
+    return steps
+
+
+def test_import_whose_folder_is_lost_can_be_discarded(interrupted, tmp_path):
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(ImportUnfinished, match="import --discard"):
+        lifecycle.start(make_order(), ACTOR, today=TODAY)
+    make_plan(name="made meanwhile")
+    MarketDay.objects.create(market="CN", kind="stock", day=DAYS[0])
+    settle()
+    assert discard.count_rows()["daily bars"] > 0
+    assert list(discard.discard())[-1].phase == restore.ENDED
+    settle()
+    restore.require_empty()
+    assert not MarketDay.objects.exists()
+    assert not BarVersion.objects.exists() | RowVersion.objects.exists()
+    record = DataImport.objects.get()
+    assert (record.is_discarded, bool(record.ended_at)) == (True, True)
+    for model, seed in restore.SEEDS.items():
+        assert model.objects.filter(**seed).count() == 1
+    with pytest.raises(errors.NothingToDiscard):
+        next(discard.discard())
+    checksum = json.loads((tmp_path / "b/manifest.json").read_text())["checksum"]
+    bring_back(tmp_path / "b")
+    assert export(tmp_path / "c").manifest.checksum == checksum
+    assert lifecycle.start(make_order(), ACTOR, today=TODAY)
+
+
+def test_discarded_import_does_not_go_on_before_it_is_all_deleted(interrupted, tmp_path, monkeypatch):
+    monkeypatch.setattr(discard, "BATCH", 1)
+    steps = discard.discard()
+    next(steps)
+    with pytest.raises(errors.ImportDiscarded):
+        next(interrupted)
+    with pytest.raises(errors.ImportDiscarded):
+        bring_back(tmp_path / "a")
+    with pytest.raises(ImportUnfinished):
+        lifecycle.start(make_order(), ACTOR, today=TODAY)
+    steps.close()
+    assert list(discard.discard())[-1].phase == restore.ENDED
+    restore.require_empty()
+
+
+def test_no_day_is_sealed_while_an_import_is_unfinished(interrupted):
+    settle()
+    assert sealed_days.sweep(60) == 0
+    assert not MarketDay.objects.exists()
+
+
+@pytest.mark.usefixtures("stored")
+def test_finished_import_is_not_discarded(tmp_path):
+    export(tmp_path)
+    empty_database()
+    bring_back(tmp_path)
+    with pytest.raises(errors.NothingToDiscard):
+        next(discard.discard())
+    assert DailyBar.objects.exists()

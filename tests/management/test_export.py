@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from tasks_app.models import DailyBar, DataImport
 from tests.api.factories import make_stock
 from tests.exports.helpers import empty_database, store
 from tests.factories import settle
@@ -34,6 +35,25 @@ def test_export_and_import_print_what_they_did(tmp_path):
         run("import", tmp_path)
     empty_database()
     assert json.loads(run("import", tmp_path, "--json"))["rows"] == payload["rows"]
+
+
+def test_unfinished_import_is_discarded_once_confirmed(tmp_path):
+    with pytest.raises(CommandError, match="No import is unfinished"):
+        run("import", "--discard")
+    for words in ((), ("x", "--discard"), ("x", "--yes")):
+        with pytest.raises(CommandError, match="Give the folder"):
+            run("import", *words)
+    DataImport.objects.create(folder="lost", checksum="1")
+    store("CN", "600000", DAYS)
+    text = run("import", "--discard")
+    assert "lost" in text
+    assert "daily bars 2" in text
+    assert json.loads(run("import", "--discard", "--json"))["discarded"] is False
+    assert DailyBar.objects.count() == 2
+    payload = json.loads(run("import", "--discard", "--yes", "--json"))
+    assert payload["deleted"] == sum(payload["rows"].values()) > 2
+    assert not DailyBar.objects.exists()
+    assert DataImport.objects.get().ended_at
 
 
 def test_selection_is_read_from_the_options(tmp_path):

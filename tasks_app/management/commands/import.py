@@ -1,14 +1,16 @@
 # ruff: noqa: N999  Django finds a command by the name of its module
-"""`manage.py import`: brings a whole export back into an empty database."""
+"""`manage.py import`: brings a whole export back into an empty database, or discards such an import."""
 
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
+from rich.console import Console
 
 from tasks_app.errors import CollectorError
-from tasks_app.exports import restore
+from tasks_app.exports import discard as discarding, restore
 from tasks_app.exports.restore import Progress
 from tasks_app.lifecycle import payloads
 from tasks_app.management import output
@@ -20,12 +22,22 @@ class Command(CollectorCommand):
     help = "Import a whole export into an empty database. An import that was interrupted goes on."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of the export")
+        parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of the export", nargs="?")
+        text = "delete what an unfinished import has imported; counts it unless --yes is given"
+        parser.add_argument("--discard", action="store_true", help=text)
+        parser.add_argument("--yes", action="store_true", help="with --discard: delete it")
         parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
-    def run(self, *args: Any, folder: Path, json: bool, no_color: bool, **options: Any) -> None:
+    def run(
+        self, *args: Any, folder: Path | None, json: bool, no_color: bool, discard: bool, **options: Any
+    ) -> None:
         self.json = json
         console = output.console(self.stdout, no_color)
+        if discard == bool(folder) or (options["yes"] and not discard):
+            raise CommandError(_("Give the folder of an export, or --discard without one."))
+        if folder is None:
+            self._discard(console, is_confirmed=options["yes"])
+            return
         with StepProgress(console, disabled=json) as display:
             for step in restore.import_folder(folder):
                 display.show(step.done, step.total, _describe(step))
@@ -35,6 +47,26 @@ class Command(CollectorCommand):
         else:
             text = _("Imported: %(rows)s rows from %(files)s files.")
             console.print(text % {"rows": f"{step.rows:,}", "files": f"{step.total:,}"}, soft_wrap=True)
+
+    def _discard(self, console: Console, *, is_confirmed: bool) -> None:
+        record, counts, deleted = discarding.find(), discarding.count_rows(), 0
+        if not self.json:
+            rows = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or _("none")
+            text = _("The import of %(folder)s, begun at %(at)s, is unfinished. Rows to delete: %(rows)s.")
+            values = {"folder": record.folder, "at": f"{localtime(record.at):%Y-%m-%d %H:%M}", "rows": rows}
+            console.print(text % values, soft_wrap=True)
+        if is_confirmed:
+            with StepProgress(console, disabled=self.json) as display:
+                for step in discarding.discard():
+                    display.show(step.done, step.total, f"{step.rows:,}")
+                    deleted = step.rows
+        if self.json:
+            payload = {"folder": record.folder, "rows": counts, "discarded": is_confirmed, "deleted": deleted}
+            self.stdout.write(payloads.dumps(payload), ending="\n")
+        elif is_confirmed:
+            console.print(_("Discarded: %(rows)s rows deleted.") % {"rows": f"{deleted:,}"}, soft_wrap=True)
+        else:
+            console.print(_("Nothing was deleted. To delete it, add --yes."), soft_wrap=True)
 
     def report_error(self, error: CollectorError) -> None:
         if self.json:
