@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from tasks_app.api.health import LivenessView, ReadinessView
+from tasks_app.api.metrics import MetricsView
 
 admin.autodiscover()
 
@@ -14,6 +15,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("healthz", LivenessView.as_view()),
     path("readyz", ReadinessView.as_view()),
+    path("metrics", MetricsView.as_view()),
     path("", include("tasks_app.api.urls")),
 ]
 handler400 = "tasks_app.api.errors.bad_request"

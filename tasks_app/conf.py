@@ -125,6 +125,13 @@ def volume_unit(text: str) -> str:
     return text
 
 
+def access_token(text: str) -> str:
+    """Checks a secret that opens a page, or an empty text. It isn't in the error."""
+    if text and not re.fullmatch(r"[!-~]{16,256}", text):
+        raise EnvError("it is not a token of 16 to 256 letters, digits and signs, without spaces")
+    return text
+
+
 def log_file(text: str) -> str:
     """Checks the path of a file, or an empty text. The file need not exist, its folder must."""
     if text and (Path(text).is_dir() or not Path(text).parent.is_dir()):
@@ -216,6 +223,7 @@ class Conf:
     raw_answers_mb: int = number(1000, 1, MILLION)  # compressed
     raw_answers_days: int = number(90, 1, 36_500)
     source_history_days: int = number(400, 31, 36_500)
+    metrics_token: str = field(default="", repr=False, metadata={"parse": access_token})
     simulated: Simulated = Simulated()
     # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.
     environment: tuple[tuple[str, str], ...] = field(default=(), repr=False, metadata={"internal": True})

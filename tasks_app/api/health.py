@@ -22,7 +22,7 @@ from tasks_app.queue import dispatch
 @method_decorator(never_cache, name="dispatch")
 class ProbeView(APIView):
     authentication_classes: Sequence[Any] = ()
-    permission_classes = (AllowAny,)
+    permission_classes: Sequence[Any] = (AllowAny,)
     renderer_classes = (ApiJSONRenderer,)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:

@@ -31,6 +31,14 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {"type": "http", "scheme": "bearer", "description": "Also as `Authorization: Token …`."}
 
 
+class ScraperScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "tasks_app.api.metrics.ScraperAuthentication"
+    name = "scraper"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "COLLECTOR_METRICS_TOKEN."}
+
+
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "tasks_app.api.authentication.SessionAuthentication"
     name = "session"
@@ -505,6 +513,12 @@ CANCEL_EXPORT = _operation(
 )
 ALIVE = extend_schema(
     operation_id="healthz", summary="Alive", tags=["health"], auth=[], responses={200: responses.AliveAnswer}
+)
+METRICS = extend_schema(
+    operation_id="metrics",
+    summary="Metrics for Prometheus",
+    tags=["health"],
+    responses={(200, "text/plain"): OpenApiTypes.STR, **UNAUTHENTICATED, **FORBIDDEN, **UNAVAILABLE},
 )
 READY = extend_schema(
     operation_id="readyz",

@@ -111,6 +111,8 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.sourcegate": _RUNNING,
     "tasks_app.sourceday": _ASKED,
     "tasks_app.sourcerequests": _ASKED,
+    "tasks_app.sourcerequesttotals": _ASKED,
+    "tasks_app.tasktotals": "it adds up what this installation did",
     "tasks_app.upload": "it refers to files that wait in a folder of this installation",
     "tasks_app.dataimport": _RUNNING,
     "tasks_app.rawcontent": _RAW,

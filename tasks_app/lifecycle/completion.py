@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -10,10 +10,20 @@ from tasks_app import errors, reasons
 from tasks_app.lifecycle import events, selectors
 from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
-from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models import CollectionLane, CollectionTask, TaskTotals
 from tasks_app.models.states import ItemState, TaskStatus, statuses_before
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import coverage
+
+TOTALS, TASKS = TaskTotals._meta.db_table, CollectionTask._meta.db_table
+COUNTERS = [field.name for field in TaskTotals._meta.fields if field.name.endswith("_count")]
+ADD_TO_TOTALS = f"""INSERT INTO {TOTALS}
+    (market, source, status, outcome, tasks, last_end_time, {", ".join(COUNTERS)})
+    SELECT market, source, status, COALESCE(outcome, ''), 1, end_time, {", ".join(COUNTERS)}
+    FROM {TASKS} WHERE id = %s
+    ON CONFLICT (market, source, status, outcome) DO UPDATE SET
+    tasks = {TOTALS}.tasks + 1, last_end_time = EXCLUDED.last_end_time,
+    {", ".join(f"{name} = {TOTALS}.{name} + EXCLUDED.{name}" for name in COUNTERS)}"""
 
 
 def record(claim: Claim, outcome: Outcome) -> bool:
@@ -75,7 +85,7 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
     """Moves a running task to a final status. Its row must be locked. Raises `StaleClaim`.
 
     Claimed items are released first: the items of a final task can't be changed. A task with fallbacks
-    stores what came from which source.
+    stores what came from which source. The task is added to the totals, which remain when it is deleted.
     """
     items_of(task_id).filter(state=CLAIMED).update(**RELEASED)
     task = CollectionTask.objects.filter(pk=task_id)
@@ -89,5 +99,7 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
     )
     if not is_moved:
         raise errors.StaleClaim(what=f"task {task_id}")
+    with connection.cursor() as cursor:
+        cursor.execute(ADD_TO_TOTALS, [CollectionTask._meta.pk.get_db_prep_value(task_id, connection)])
     CollectionLane.objects.filter(task_id=task_id).update(lease_until=None, begun=False, worker="")
     transaction.on_commit(coverage.forget_cached, robust=True)  # without a cache the task ends, too

@@ -20,6 +20,7 @@ from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent,
 from tasks_app.models.sources import SourceDay, SourceRequests, SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
+from tasks_app.models.totals import SourceRequestTotals, TaskTotals
 from tasks_app.models.transfers import DataImport, Export
 from tasks_app.models.uploads import ColumnMapping, Upload
 
@@ -58,6 +59,7 @@ __all__ = [
     "SourceAgreement",
     "SourceDay",
     "SourceGate",
+    "SourceRequestTotals",
     "SourceRequests",
     "SourceSetting",
     "Stock",
@@ -65,5 +67,6 @@ __all__ = [
     "StockList",
     "SyntheticSource",
     "TaskEvent",
+    "TaskTotals",
     "Upload",
 ]

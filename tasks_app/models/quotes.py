@@ -332,7 +332,8 @@ class SourceGate(models.Model):
     counted for the last of the `requests_today` (0: none). Consecutive
     refusals open the breaker until `open_until`. Where no retry would help, they are counted only while they
     are the same, by `refusal_code`; the pause of a source that refuses every request `refuses_all`. A check
-    holds a source with one session: see `throttle.holds`. All times are the database's.
+    holds a source with one session: see `throttle.holds`. All times are the database's. `permits` is the
+    number of all permits ever given, and `waited` the seconds that their requests waited for their turn.
     """
 
     source = models.CharField(_("source"), max_length=32, primary_key=True)
@@ -341,6 +342,8 @@ class SourceGate(models.Model):
     requests_today = models.PositiveIntegerField(_("requests today"), default=0)
     daily_cap = models.PositiveIntegerField(_("daily cap"), default=0, db_default=0)
     recent = models.JSONField(_("recent permits"), default=dict, db_default={}, editable=False)
+    permits = models.PositiveBigIntegerField(_("permits"), default=0, db_default=0)
+    waited = models.FloatField(_("seconds waited"), default=0.0, db_default=0.0)
     refusals = models.PositiveIntegerField(_("refusals in a row"), default=0)
     open_until = models.DateTimeField(_("paused until"), null=True)
     reason = models.CharField(_("reason"), max_length=500, blank=True)

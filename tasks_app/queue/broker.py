@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import Error
-from django.db.models import QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
@@ -38,6 +38,15 @@ class Broker(ORM):  # type: ignore[misc]
 
     def lock_size(self) -> int:
         return int(self._jobs().filter(lock__gt=Now()).count())
+
+    def status(self) -> tuple[int, int, float]:
+        """Returns how many jobs are due, how many are taken, and the seconds since the oldest was due."""
+        is_due = Q(lock__lte=Now())
+        found = self._jobs().aggregate(
+            due=Count("pk", filter=is_due), all=Count("pk"), oldest=Min("lock", filter=is_due), now=Max(Now())
+        )
+        waited = (found["now"] - found["oldest"]).total_seconds() if found["oldest"] else 0.0
+        return found["due"], found["all"] - found["due"], max(waited, 0.0)
 
     def enqueue(self, task: str) -> int:
         return int(self.get_connection().create(key=self.list_key, payload=task, lock=Now()).pk)

@@ -72,6 +72,19 @@ def prune_failures(batch: int = 1000) -> int:
     return int(Failure.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:batch])).delete()[0])
 
 
+class QueueStatus(NamedTuple):
+    """How many jobs wait for a cluster and are taken by one, and the seconds that the oldest has waited."""
+
+    waiting: int
+    taken: int
+    oldest_seconds: float
+
+
+def queue_status() -> QueueStatus:
+    """Returns the state of the queue in one query, by the database's clock."""
+    return QueueStatus(*get_broker().status())
+
+
 def waiting_jobs() -> int:
     """Returns the number of queued jobs that no cluster has taken."""
     return int(get_broker().queue_size())

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from tasks_app.db.functions import database_now
-from tasks_app.models import SourceDay, SourceGate, SourceRequests
+from tasks_app.models import SourceDay, SourceGate, SourceRequests, SourceRequestTotals
 from tasks_app.sources import registry
 from tasks_app.throttle.status import quota_day
 
@@ -27,6 +27,10 @@ ADD = f"""INSERT INTO {TABLE} ({KEY}, requests, seconds, longest) VALUES (%s, %s
     ON CONFLICT ({KEY}) DO UPDATE SET
     requests = {TABLE}.requests + EXCLUDED.requests, seconds = {TABLE}.seconds + EXCLUDED.seconds,
     longest = CASE WHEN EXCLUDED.longest > {TABLE}.longest THEN EXCLUDED.longest ELSE {TABLE}.longest END"""
+TOTALS = SourceRequestTotals._meta.db_table
+ADD_TO_TOTALS = f"""INSERT INTO {TOTALS} (source, kind, code, at_most, requests, seconds)
+    VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (source, kind, code, at_most) DO UPDATE SET
+    requests = {TOTALS}.requests + EXCLUDED.requests, seconds = {TOTALS}.seconds + EXCLUDED.seconds"""
 
 
 @dataclass
@@ -53,7 +57,7 @@ class RequestCounter:
         self._counts[kind, code[:40], latency_class(seconds)].add(seconds)
 
     def store(self) -> None:
-        """Adds what was counted to the source's current day."""
+        """Adds what was counted to the source's current day, and to its totals, which are never deleted."""
         if not self._counts:
             return
         counts, self._counts = sorted(self._counts.items()), defaultdict(_Count)
@@ -61,8 +65,10 @@ class RequestCounter:
         rows = [
             (self.source, day, *key, one.requests, one.seconds, one.longest) for key, one in counts
         ]  # sorted, so that two workers lock them in the same order
+        totals = [(self.source, *key, one.requests, one.seconds) for key, one in counts]
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.executemany(ADD, rows)
+            cursor.executemany(ADD_TO_TOTALS, totals)
 
 
 def latency_class(seconds: float) -> int:

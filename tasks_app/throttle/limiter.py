@@ -115,6 +115,7 @@ class SourceLimiter(NoLimit):
         self.step = timedelta(seconds=step_seconds(limits))
         self.spare = spare_seconds(limits)
         self.windows = windows_of(limits)
+        self._in_line_since: float | None = None  # since when a request waits that could not be reserved
         if not self.row.exists():
             SourceGate.objects.bulk_create([SourceGate(source=source)], ignore_conflicts=True)
 
@@ -244,8 +245,20 @@ class SourceLimiter(NoLimit):
             if row.day and row.day != today:
                 history.keep_day(row)
             counted = {"day": today, "requests_today": used, "daily_cap": self.limits.daily}
-            self.row.update(next_at=next_at, recent=recent, **counted)
+            self.row.update(
+                next_at=next_at,
+                recent=recent,
+                permits=F("permits") + cost * len(times),
+                waited=F("waited") + self._waited(row.now, times),
+                **counted,
+            )
         return times
+
+    def _waited(self, now: datetime, times: list[datetime]) -> float:
+        """Returns the seconds from when the requests were first asked for until they begin, in sum."""
+        in_line = 0.0 if self._in_line_since is None else time.monotonic() - self._in_line_since
+        self._in_line_since = None
+        return sum(in_line + (at - now).total_seconds() for at in times)
 
     def _lock(self) -> Any:
         return self.row.select_for_update(no_key=True).annotate(now=Clock()).get()
@@ -257,7 +270,10 @@ class SourceLimiter(NoLimit):
         """Returns why the row permits no request now, and for how long: the line is too long to join."""
         current = status.status_of_row(self.source, self.limits, row, cost, self.holder)
         if current.is_blocked:
+            self._in_line_since = None  # a pause is no wait for a turn
             return Blocked(current.seconds, current.reason, current.refusal_code)
+        if self._in_line_since is None:
+            self._in_line_since = time.monotonic()
         openings = (_opening(window, row.recent, cost) for window in self.windows)
         begin = max(row.next_at or row.now, *openings, row.now)
         return Blocked(max((begin - row.now).total_seconds() - AHEAD_SECONDS, 0.0))

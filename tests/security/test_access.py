@@ -176,6 +176,7 @@ RULES: dict[str, dict[str, int]] = {
     "i18n/setlang/": {"get": ANYBODY, "post": ANYBODY},
     "healthz": {"get": ANYBODY},
     "readyz": {"get": ANYBODY},
+    "metrics": {"get": READER},
     "api/": {"get": ANYBODY},
     "api/data-collection": {"get": ANYBODY},
     f"{DATA}historical": {"post": OPERATOR},
