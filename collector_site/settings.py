@@ -1,6 +1,7 @@
 """Settings of the site. Those that an installation may change come from the environment: see the README."""
 
 import hashlib
+import logging
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -294,6 +295,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},  # not the 4xx: they are the client's errors
     },
 }
+
+logging.captureWarnings(True)  # a vendor's client may warn with an address in which a secret is
 
 if HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True

@@ -9,7 +9,21 @@ from django.utils.translation import get_language, gettext_lazy as _, override
 from tasks_app.source_settings import mask
 
 MASKED = 10_000  # characters of a message that are searched for secrets; the rest is not stored
-_REPR = Repr()
+
+
+class _MaskingRepr(Repr):
+    """Masks secrets before it cuts a text in its middle: half a secret could not be recognized."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        return super().repr_str(mask(x[:MASKED]), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        text = mask(repr(x)[:MASKED])
+        half = (self.maxother - 3) // 2
+        return text if len(text) <= self.maxother else f"{text[:half]}...{text[-half:]}"
+
+
+_REPR = _MaskingRepr()
 _REPR.maxstring = _REPR.maxother = 60
 
 # The meanings of the error codes of stocks and tasks. A failure is stored with an English sentence, because
@@ -216,7 +230,7 @@ def bounded_repr(value: Any) -> str:
     try:
         if type(value) is int and value.bit_length() > 256:  # Python refuses to write thousands of digits
             return f"a whole number of {value.bit_length():,} bits"
-        return sanitize_message(_REPR.repr(value[: _REPR.maxother] if type(value) is bytes else value), 80)
+        return sanitize_message(_REPR.repr(value[:MASKED] if type(value) is bytes else value), 80)
     except BaseException:  # the object's own code may raise anything
         return f"an object of the type {type_name(value)}"
 

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
-from urllib.parse import quote
+from typing import Any, NamedTuple
 
 PREFIX = "COLLECTOR_"
 MASK = "********"
@@ -187,6 +186,8 @@ def read(
             if needs_all and setting.required:
                 raise MissingSetting(source.name, variable)
             values[setting.name] = setting.default
+            if setting.secret:
+                remember_secret(str(setting.default))
             continue
         if text == UNREADABLE:
             raise InvalidSetting(
@@ -201,20 +202,55 @@ def read(
     return SourceSettings(values, frozenset(each.name for each in settings if each.secret))
 
 
-_secrets: dict[str, list[str]] = {}  # the ways in which each is written, the longest first
+class _Secret(NamedTuple):
+    """A secret as `mask` looks for it: a text without its `core` has no form of it."""
+
+    core: str
+    forms: re.Pattern[str]
+
+
+_secrets: dict[str, _Secret] = {}
+# Python writes a long text over several lines, cut after a space; so do the pages of errors.
+_QUOTE = r"""(?:["']|&\#x27;|&\#39;|&quot;)"""
+_CUT = rf"(?:{_QUOTE}\s*\n\s*{_QUOTE})?"
 
 
 def remember_secret(text: str) -> None:
-    """Makes `mask` hide this text from now on, also as it is written in addresses, pages and Python."""
+    """Makes `mask` hide this text from now on, also as addresses, pages, JSON and Python write it."""
     secret = text.strip()
-    if len(secret) >= SHORTEST_SECRET:
-        forms = {secret, quote(secret), quote(secret, safe=""), escape(secret), repr(secret)[1:-1]}
-        _secrets[secret] = sorted(forms, key=len, reverse=True)
+    if len(secret) >= SHORTEST_SECRET and secret not in _secrets:
+        core = max(re.findall("[A-Za-z0-9]*", secret), key=len)  # no form writes it otherwise
+        _secrets[secret] = _Secret(core, re.compile("".join(map(_forms_of, secret))))
+
+
+def _forms_of(character: str) -> str:
+    """Returns the pattern of a character as it is, percent-encoded, escaped, and as an HTML entity."""
+    if character.isascii() and character.isalnum():
+        return character
+    code, as_bytes = f"{ord(character):x}", character.encode(errors="surrogatepass")
+    in_python = character.encode("unicode_escape").decode()
+    forms = {character, escape(character), in_python, as_bytes.decode("latin-1")}
+    patterns = [*map(re.escape, sorted(forms, key=len, reverse=True))]
+    patterns += [
+        "".join(f"(?i:%{byte:02x})" for byte in as_bytes),
+        "".join(f"(?i:\\\\x{byte:02x})" for byte in as_bytes),
+        "".join(rf"(?i:\\u{unit:04x})" for unit in _utf_16(character)),
+        rf"(?i:&\#(?:x0*{code}|0*{ord(character)});)",
+    ]
+    if character.isspace():
+        return f"(?:{'|'.join([*patterns, '[+]'])}){_CUT}"
+    return rf"\\?(?:{'|'.join(patterns)})"
+
+
+def _utf_16(character: str) -> list[int]:
+    """Returns the units of 16 bits in which JSON writes a character."""
+    units = character.encode("utf-16-be", "surrogatepass")
+    return [int.from_bytes(units[place : place + 2]) for place in range(0, len(units), 2)]
 
 
 def mask(text: str) -> str:
     """Returns the text without the secrets that this process knows."""
     for secret in sorted(_secrets, key=len, reverse=True):
-        for form in _secrets[secret]:
-            text = text.replace(form, MASK)
+        if _secrets[secret].core in text:
+            text = _secrets[secret].forms.sub(MASK, text)
     return text

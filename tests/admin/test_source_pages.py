@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.views.debug import get_default_exception_reporter_filter
 
 from tasks_app.lifecycle import source_settings
 from tasks_app.models import SourceAgreement, SourceSetting
@@ -53,6 +54,12 @@ def test_stored_secret_is_masked_and_logged_without_its_value(client):
     entry = LogEntry.objects.get()
     assert (entry.object_repr, SECRET in entry.change_message) == ("first token", False)
     assert (SourceSetting.objects.get().changed_by, entry.user.username) == ("staff", "staff")
+
+
+def test_stored_value_is_left_out_of_error_reports(client):
+    response = client.post(url("source", "first"), {"setting": "token", "action": "store", "value": SECRET})
+    request = response.wsgi_request
+    assert SECRET not in repr(get_default_exception_reporter_filter().get_post_parameters(request))
 
 
 def test_malformed_value_is_refused_with_its_sentence(client):

@@ -1,6 +1,13 @@
 """The secrets of sources are masked by value: in stored messages, in the log, on error pages and in mails."""
 
+import json
 import logging
+import os
+import subprocess
+import sys
+from html import escape
+from pprint import pformat
+from urllib.parse import quote, quote_plus
 
 import pytest
 from django.test import RequestFactory
@@ -9,7 +16,7 @@ from django.views.debug import get_exception_reporter_class
 from collector_site.error_reporting import MaskSecretsFilter
 from tasks_app import conf, source_settings
 from tasks_app.engine.answers import to_source_error
-from tasks_app.reasons import sanitize_message
+from tasks_app.reasons import bounded_repr, sanitize_message
 from tasks_app.source_settings import MASK
 from tasks_app.sources.base import Transient
 
@@ -26,6 +33,67 @@ def known_secret(monkeypatch):
 def test_stored_message_is_masked():
     assert sanitize_message(f"GET /?token={SECRET}") == f"GET /?token={MASK}"
     assert SECRET[:5] not in sanitize_message("x" * 490 + SECRET)
+
+
+AWKWARD = "uid=ab\"1/é+'<x>&; sid=%7c\\2 漢 tail-of-it"
+FORMS = {
+    "address": quote(AWKWARD),
+    "whole address": quote(AWKWARD, safe=""),
+    "of requests": quote(AWKWARD, safe="!#$%&'()*+,/:;=?@[]~"),
+    "form": quote_plus(AWKWARD),
+    "small hexadecimal": quote(AWKWARD, safe="").replace("%C3%A9", "%c3%a9"),
+    "JSON": json.dumps(AWKWARD),
+    "JSON in UTF-8": json.dumps(AWKWARD, ensure_ascii=False),
+    "JSON with slashes": json.dumps(AWKWARD).replace("/", r"\/"),
+    "Python": repr(AWKWARD),
+    "bytes of Python": repr(AWKWARD.encode()),
+    "page": escape(AWKWARD),
+    "page of Python": escape(repr(AWKWARD)),
+    "several lines": pformat({"Cookie": AWKWARD}, width=40),
+    "page of several lines": escape(pformat({"Cookie": AWKWARD}, width=40)),
+    "bytes as Latin-1": AWKWARD.encode().decode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_secret_is_masked_however_it_is_written(form):
+    source_settings.remember_secret(AWKWARD)
+    masked = source_settings.mask(f"before {form} after")
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+    assert MASK in masked
+    for part in ("uid", "sid", "tail"):
+        assert part not in masked
+
+
+def test_other_texts_are_not_masked():
+    source_settings.remember_secret(AWKWARD)
+    for text in (AWKWARD[:-1], AWKWARD.replace("/", "|"), AWKWARD.replace(" ", "\n"), "tail"):
+        assert source_settings.mask(text) == text
+
+
+def test_no_half_of_a_secret_is_left_where_a_long_value_is_cut():
+    secret = "0123456789abcdef" * 4
+    source_settings.remember_secret(secret)
+    for value in (
+        secret,
+        f"{secret} or another",
+        secret.encode(),
+        [secret],
+        {"key": secret},
+        Exception(secret),
+    ):
+        assert "0123" not in bounded_repr(value)
+        assert "cdef" not in bounded_repr(value)
+
+
+def test_warning_of_a_client_is_masked():
+    code = f"import django, warnings; django.setup(); warnings.warn('asked with {SECRET[-6:]}')"
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.settings", "COLLECTOR_ANY_TOKEN": SECRET[-6:]}
+    command = [sys.executable, "-W", "always", "-c", code]
+    run = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    assert f"asked with {MASK}" in run.stderr
+    assert SECRET[-6:] not in run.stderr
 
 
 def test_error_of_a_source_is_masked():

@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
 
 from tasks_app import errors
 from tasks_app.admin.access.forbidden import require_permission
@@ -56,6 +57,7 @@ def sources_view(request: HttpRequest) -> HttpResponse:
     return _render(request, "sources", _("Sources"), {"rows": rows})
 
 
+@sensitive_post_parameters("value")
 def source_view(request: HttpRequest, name: str) -> HttpResponse:
     """GET shows a source, its last days and its settings. POST stores or removes one of them (`action`)."""
     require_permission(request, VIEW_SOURCES)
