@@ -31,17 +31,22 @@ ON_ANY_DATABASE = (
     "market/test_calendars.py",  # one small table
     "admin/test_actions.py",  # verbs of lifecycle, behind a permission and a question
     "admin/test_calendar_page.py",  # the same small table
+    "admin/test_coverage_page.py",  # what an area's form says and starts; quotes/test_heat_map.py counts
     "admin/test_deletion_page.py",  # what it asks and says; lifecycle/test_data_deletion.py deletes
     "admin/test_plans.py",  # what a form refuses and shows; orders/test_plans.py starts tasks
     "admin/test_read_only.py",
     "admin/test_roles.py",  # who may press what
+    "admin/test_source_pages.py",  # forms and texts; quotes/test_source_comparison.py counts
     "admin/test_start_form.py",  # what a form refuses
     "admin/test_tokens.py",
+    "admin/test_unattended.py",  # when a warning is shown; lifecycle ends such tasks
+    "api/test_exports.py",  # requests and responses; exports/test_jobs.py starts and cancels
     "api/test_middleware.py",  # ends before the database
     "api/test_old_clients.py",  # what a request may look like, and the words of its response
     "api/test_openapi.py",
     "api/test_parsers.py",
     "api/test_permissions.py",
+    "api/test_plans.py",  # requests and responses; orders/test_plans.py makes, changes and starts
     "api/test_wsgi.py",
     "test_conf.py",
     "test_errors.py",

@@ -294,6 +294,7 @@ def test_panel_as_of_a_change_is_the_same_after_corrections(client, renamed):
     assert panel_of(client, f"columns=close&as_of={number}").to_pylist() == before.to_pylist()
 
 
+@pytest.mark.any_database  # refused before any query
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -325,6 +326,7 @@ def test_invalid_parameter_is_rejected_in_json(client, query, field, form):
     assert field in response.json()["errors"]
 
 
+@pytest.mark.any_database  # refused before any query
 def test_body_with_codes_as_numbers_is_rejected(client):
     for codes in ([1], "000001", {"a": 1}):
         response = client.post(URL, {"market": "CN", "codes": codes})

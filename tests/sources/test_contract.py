@@ -248,7 +248,7 @@ def test_threads_may_fetch_at_once(name: str, market: str) -> None:
     alone = source.fetch(request)
     assert 10 <= len(alone) <= 40
     with ThreadPoolExecutor(8) as threads:
-        assert all(bars == alone for bars in threads.map(source.fetch, [request] * 16))
+        assert all(bars == alone for bars in threads.map(source.fetch, [request] * 8))
 
 
 def test_sources_do_not_import_django() -> None:
