@@ -161,6 +161,7 @@ def complete(export: Export, run: ExportRun) -> None:
     _own(export).update(
         state=ExportState.COMPLETED,
         ended_at=Now(),
+        done=F("total"),
         rows=manifest.rows,
         parts=len(manifest.parts),
         written=run.written,

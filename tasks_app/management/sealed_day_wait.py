@@ -37,7 +37,14 @@ def sentence(row: MarketDay) -> str:
     params = {"market": row.market, "day": row.day, "revision": row.revision, "checksum": row.checksum}
     if row.sealed_at is not None:
         return _("%(market)s %(day)s is sealed, revision %(revision)d: %(checksum)s") % params
-    missing = read_day(MarketListing(row.market, row.kind), row.day).missing
+    contents = read_day(MarketListing(row.market, row.kind), row.day)
+    if not (missing := contents.missing):
+        text = (
+            _("%(market)s %(day)s is not sealed.")
+            if contents.bars
+            else _("%(market)s %(day)s is not sealed: no bar is stored.")
+        )
+        return text % params
     codes = ", ".join([*missing[:NAMED], *(["…"] if len(missing) > NAMED else [])])
     text = _("%(market)s %(day)s is not sealed. Without a bar or a reason (%(count)d): %(codes)s")
-    return text % {**params, "count": len(missing), "codes": codes or "–"}
+    return text % {**params, "count": len(missing), "codes": codes}

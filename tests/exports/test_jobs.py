@@ -44,6 +44,7 @@ def test_job_works_in_slices_to_the_end(tmp_path):
     work()
     export.refresh_from_db()
     assert (export.state, export.error) == ("completed", None)
+    assert export.done == export.total > 0
     assert export.generation > 10, "a slice per step"
     manifest = read(tmp_path)
     assert (export.checksum, export.rows, export.parts) == (manifest.checksum, manifest.rows, export.written)

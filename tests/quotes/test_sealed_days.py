@@ -308,9 +308,9 @@ def test_paths_of_days_refuse_what_is_no_session(client):
     assert client.get(f"{BASE}/days/cn?kind=etf").json() == []
 
 
-def wait(*arguments, day="2024-05-07"):
+def wait(*arguments, day="2024-05-07", market="cn"):
     out = StringIO()
-    options = ("--market", "cn", "--day", day, "--timeout", "0")
+    options = ("--market", market, "--day", day, "--timeout", "0")
     try:
         call_command("collect", "wait-sealed", *options, *arguments, stdout=out)
     except SystemExit as stop:
@@ -324,6 +324,7 @@ def test_command_waits_until_the_day_is_sealed():
     code, text = wait()
     assert code == 2
     assert "(1): 600001" in text
+    assert "no bar is stored" in wait(market="us")[1]
     Stock.objects.filter(code="600001").delete()
     sweep()
     code, text = wait()
