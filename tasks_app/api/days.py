@@ -1,9 +1,11 @@
 """The sessions of a market: which are sealed, and what the others lack."""
 
+from datetime import date
+from threading import BoundedSemaphore
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -17,6 +19,17 @@ from tasks_app.models import MarketDay
 from tasks_app.quotes import market_days, sealed_days
 
 NAMED = 100  # securities without a bar or reason
+MAX_WAITING = 2  # requests at once in this process, each of which holds a thread: half of quickstart's
+_waiting = BoundedSemaphore(MAX_WAITING)
+
+
+class TooManyWaiting(APIException):
+    """All requests that may wait in this process do."""
+
+    status_code = 429
+    default_code = "too_many_waiting"
+    default_detail = _("Too many requests wait for a day. Try again in a few seconds, or ask without “wait”.")
+    wait = 5  # seconds; sent as Retry-After
 
 
 class DayViewSet(ViewSet):
@@ -35,9 +48,20 @@ class DayViewSet(ViewSet):
         calendar = calendars.load_calendar(market)
         if on > calendar.latest_session() or on not in calendar.sessions(on, on).days:
             raise NotFound(_("The market had no session on that day, or its bars are not final yet."))
-        key = {"market": market, "kind": query["kind"], "day": on}
-        row = MarketDay.objects.filter(**key).first() or MarketDay(**key)
+        row = _wait(market, query["kind"], on, query["wait"])
         return Response({**sealed_days.describe(row), **_missing(row)})
+
+
+def _wait(market: str, kind: str, day: date, seconds: int) -> MarketDay:
+    """Returns the day once it is sealed, or after these seconds. Raises `TooManyWaiting`."""
+    if not seconds:
+        return sealed_days.wait_until_sealed(market, kind, day, 0)
+    if not _waiting.acquire(blocking=False):
+        raise TooManyWaiting
+    try:
+        return sealed_days.wait_until_sealed(market, kind, day, seconds)
+    finally:
+        _waiting.release()
 
 
 def _missing(row: MarketDay) -> dict[str, Any]:

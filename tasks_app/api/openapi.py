@@ -113,6 +113,12 @@ TOO_MANY = _problem(
     "Too many bulk reads at once. Try again in a few seconds.",
     "too_many_bulk_reads",
 )
+TOO_MANY_WAITING = _problem(
+    429,
+    "Too many requests wait",
+    "Too many requests wait for a day. Try again in a few seconds, or ask without “wait”.",
+    "too_many_waiting",
+)
 NOT_RUNNING = _problem(400, "Not running", f"The task {ID} is not running.", "task_not_running")
 RUNNING = _problem(
     400,
@@ -310,10 +316,10 @@ DAY = _operation(
     "One day of a market: its checksum if it is sealed, else what it lacks",
     [MARKET, OpenApiParameter("day", OpenApiTypes.DATE, OpenApiParameter.PATH), serializers.DayQuery],
     responses.DayDetailAnswer,
-    INVALID | NO_MARKET,
+    INVALID | NO_MARKET | TOO_MANY_WAITING,
     description="A day is sealed while every security listed on it has a bar or a recorded reason. Its "
-    "revision grows with each sealing after a change. Does not wait: ask again, or follow the changes, of "
-    "which one has the kind `sealed`.",
+    "revision grows with each sealing after a change. With `wait` the answer comes once it is sealed; or "
+    "follow the changes, of which one has the kind `sealed`.",
     tag="quotes",
 )
 _BULK_DESCRIPTION = (

@@ -479,6 +479,12 @@ class DaysQuery(PageQuery):
 
 class DayQuery(QuerySerializer):
     kind = s.ChoiceField(InstrumentKind.choices, default=InstrumentKind.STOCK)
+    wait = s.IntegerField(
+        min_value=0,
+        max_value=60,
+        default=0,
+        help_text="Answer once the day is sealed, or after so many seconds as it is then.",
+    )
 
 
 class DayPath(InputSerializer):

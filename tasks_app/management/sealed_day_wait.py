@@ -1,6 +1,5 @@
 """Waits in a terminal until a market's day is sealed."""
 
-import time
 from datetime import date
 
 from django.utils.translation import gettext as _, gettext_lazy
@@ -9,8 +8,8 @@ from tasks_app.errors import CollectorError
 from tasks_app.market import calendars
 from tasks_app.models import MarketDay
 from tasks_app.quotes.market_days import MarketListing, read_day
+from tasks_app.quotes.sealed_days import wait_until_sealed
 
-PAUSE = 1.0  # seconds between two looks
 NAMED = 10
 
 
@@ -23,13 +22,7 @@ def until_sealed(market: str, kind: str, day: date, timeout: float) -> MarketDay
     """Returns the day once it is sealed, or as it is after `timeout` seconds. Raises `NoSession`."""
     if day not in calendars.load_calendar(market).sessions(day, day).days:
         raise NoSession(market=market, day=day)
-    until = time.monotonic() + timeout
-    while True:
-        key = {"market": market, "kind": kind, "day": day}
-        row = MarketDay.objects.filter(**key).first() or MarketDay(**key)
-        if row.sealed_at is not None or time.monotonic() >= until:
-            return row
-        time.sleep(min(PAUSE, max(until - time.monotonic(), 0)))
+    return wait_until_sealed(market, kind, day, timeout)
 
 
 def sentence(row: MarketDay) -> str:

@@ -29,6 +29,7 @@ from tasks_app.quotes.market_days import DayContents, MarketListing, read_day
 
 POSITION = "sealed days"
 READ = 2000  # changes in a step
+PAUSE = 1.0  # seconds between two looks of who waits for a day
 OF_DAYS = (ChangeKind.BAR, ChangeKind.CORRECTION, ChangeKind.DELETION, ChangeKind.REASON)
 
 
@@ -155,6 +156,18 @@ def _seal(row: MarketDay, contents: DayContents, number: int) -> bool:
         if is_sealed:
             record_sealed(cursor, row.market, row.day, contents.bars)
         return bool(is_sealed)
+
+
+def wait_until_sealed(market: str, kind: str, day: date, seconds: float) -> MarketDay:
+    """Returns the day once it is sealed, or as it is after so many seconds. Opens no transaction."""
+    key = {"market": market, "kind": kind, "day": day}
+    until = time.monotonic() + seconds
+    while True:
+        row = MarketDay.objects.filter(**key).first() or MarketDay(**key)
+        left = until - time.monotonic()
+        if row.sealed_at is not None or left <= 0:
+            return row
+        time.sleep(min(PAUSE, left))
 
 
 def last_sealed() -> dict[str, date]:

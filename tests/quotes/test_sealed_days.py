@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from tasks_app import lifecycle
@@ -306,6 +307,71 @@ def test_paths_of_days_refuse_what_is_no_session(client):
     assert client.get(f"{BASE}/days/CN/today").status_code == 400
     assert client.get(f"{BASE}/days/CN/{timezone.localdate() + timedelta(30)}").status_code == 404
     assert client.get(f"{BASE}/days/cn?kind=etf").json() == []
+
+
+class HeldRequest:
+    """The time of requests that wait: `during` is called at each pause, with the seconds since the start."""
+
+    def __init__(self, monkeypatch, during=lambda seconds: None):
+        self.now, self.during = 0.0, during
+        monkeypatch.setattr(sealed_days, "time", self)
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.during(self.now)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_request_waits_until_the_day_is_sealed_without_a_transaction(client, monkeypatch):
+    add("600000", DAY)
+    make_stock("CN", "600001")
+    looks = []
+
+    def seal(seconds):
+        looks.append(connection.in_atomic_block)
+        if seconds == 3:
+            Series.objects.create(market="CN", symbol="600001", covered=ANSWERED)
+            sweep()
+
+    held = HeldRequest(monkeypatch, seal)
+    body = client.get(f"{PATH}?wait=60").json()
+    assert (body["sealed"], body["revision"], body["bars"]) == (True, 1, 1)
+    assert looks == [False, False, False]
+    assert held.now == 3, "it was answered at the next look"
+
+
+def test_request_is_answered_after_its_time_with_what_the_day_lacks(client, monkeypatch):
+    add("600000", DAY)
+    make_stock("CN", "600001")
+    held = HeldRequest(monkeypatch)
+    body = client.get(f"{PATH}?wait=7").json()
+    assert (body["sealed"], body["missing_count"], held.now) == (False, 1, 7)
+    for value in ("-1", "61", "1.5", "soon", ""):
+        response = client.get(f"{PATH}?wait={value}")
+        assert (response.status_code, list(response.json()["errors"])) == (400, ["wait"]), value
+    assert client.get(f"{BASE}/days/CN/2024-05-05?wait=9").status_code == 404
+    assert held.now == 7
+
+
+def test_so_many_requests_wait_that_threads_are_left(client, monkeypatch):
+    add("600000", DAY)
+    answers = []
+
+    def another(seconds):
+        answers.append(client.get(f"{PATH}?wait=1"))
+
+    HeldRequest(monkeypatch, another)
+    assert client.get(f"{PATH}?wait=1").status_code == 200
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes == [200, 429]
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert (refused["Retry-After"], refused.json()["code"]) == ("5", "too_many_waiting")
+    HeldRequest(monkeypatch)
+    assert client.get(f"{PATH}?wait=1").status_code == 200, "places are given back"
+    assert client.get(PATH).status_code == 200
 
 
 def wait(*arguments, day="2024-05-07", market="cn"):
