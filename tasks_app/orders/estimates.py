@@ -157,12 +157,12 @@ def _needed_requests(order: Order, codes: Sequence[str] | None, stocks: int, con
     return -(-needed // traits.batch_size)
 
 
-def least_seconds(requests: int, limits: Limits) -> float:
-    """Returns the seconds that a source's limits leave for so many requests."""
+def least_seconds(requests: int, limits: Limits, cost: int = 1) -> float:
+    """Returns the seconds that a source's limits leave for so many requests of `cost` permits each."""
     if not requests:
         return 0.0
     quotas = ((limits.per_minute, 60.0), (limits.per_hour, 3600.0), (limits.daily, DAY_SECONDS))
-    waits = [(requests - 1) // most * seconds for most, seconds in quotas if most]
+    waits = [(requests * cost - 1) // most * seconds for most, seconds in quotas if most]
     return max([requests / limits.rate if limits.rate else 0.0, *waits])
 
 

@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import ITEMS, superuser_client, text_of, url
-from tests.factories import make_ended, make_lane, make_task
+from tests.admin.helpers import ITEMS, TASKS, superuser_client, text_of, url
+from tests.factories import finish, make_ended, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -70,3 +70,14 @@ def test_item_list_queries_do_not_grow():
 def test_item_links_to_its_stock():
     page = items(superuser_client(), make_task(stock_codes=("000001",)))
     assert f'href="{url("tasks_app_stock_of", "SIM", "000001")}"' in page.content.decode()
+
+
+def test_differences_that_are_not_listed_are_told():
+    client = superuser_client()
+    outcomes = {5: "bars that differ 5 ", 28: "bars that differ 28, of which the newest 20 are listed"}
+    for differing, words in outcomes.items():
+        task = make_task(stock_codes=("000001",), source="akshare", verify_with="baostock", market="CN")
+        finish(task, compared=31, differing=differing)
+        assert words.lower() in text_of(client.get(url(f"{ITEMS}_change", task.items.get().pk))).lower()
+        note = "Of each stock the newest 20 days are listed"
+        assert (note in text_of(client.get(url(f"{TASKS}_change", task.pk)))) == (differing > 20)

@@ -547,8 +547,8 @@ def test_sources_say_what_they_have_how_fast_and_of_which_days(settings, at_shan
     settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=False)
     at_shanghai("2026-09-30 18:00")
     shown = text_of(superuser_client().get(url("start")))
-    days = "from 2007-01-04, due up to 2026-09-30, a day’s bars from 17:30 on, market time"
-    limits = "1 request every 2 s, 5,000 a day, 5,000 left today"
+    days = "from 2007-01-04, due up to 2026-09-30, a day’s bars from 17:30 on (Asia/Shanghai)"
+    limits = "1 request every 2 s, 5,000 a day 60 stocks: at least 2 min, 5,000 left today"
     assert " ".join(("stock list, bars by stock", days, limits)) in shown
 
 
@@ -572,11 +572,26 @@ def test_markets_with_different_newest_days_are_named(at_shanghai, monkeypatch):
     assert "due up to CN 2026-09-30, HK " in descriptions.describe_days(entry, calendars.load_calendars())
 
 
-@pytest.mark.parametrize(("used", "left"), [(40, "4,960 left today"), (6000, "0 left today")])
+@pytest.mark.parametrize(("used", "left"), [(40, "4,960"), (6000, "0")])
 def test_allowance_is_what_is_left_of_the_day(used, left):
-    entry = SourceEntry("first", limits=Limits(daily=5000))
+    entry = SourceEntry("first", limits=Limits(daily=5000, time_zone="Asia/Shanghai"))
     status = LimiterStatus("first", LimiterState.OPEN, requests_today=used)
-    assert descriptions.describe_allowance(entry, status) == left
+    assert descriptions.describe_allowance(entry, status) == f"{left} left today (until 00:00 Asia/Shanghai)"
+
+
+@pytest.mark.parametrize(
+    ("limits", "batch_size", "words"),
+    [
+        (Limits(rate=2.0), 1, "60 stocks: at least 30 s"),
+        (Limits(rate=2.0), 20, "60 stocks: at least 2 s"),
+        (Limits(rate=2.0, per_hour=50), 1, "60 stocks: at least 60 min"),
+        (Limits(), 1, ""),
+        (Limits(daily=5000), 1, ""),
+    ],
+)
+def test_speed_follows_the_limits(settings, monkeypatch, limits, batch_size, words):
+    settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
+    assert descriptions.describe_speed(SourceEntry("first", limits=limits, batch_size=batch_size)) == words
 
 
 def test_source_without_its_token_says_so_and_is_refused(settings, monkeypatch):

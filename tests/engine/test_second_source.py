@@ -1,6 +1,6 @@
 """An order's bars are compared with those of a second source, which are stored nowhere."""
 
-from datetime import date
+from datetime import date, timedelta
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -13,12 +13,13 @@ from tasks_app.engine.request_queue import RequestQueue
 from tasks_app.engine.second_source import is_sampled
 from tasks_app.lifecycle import retention
 from tasks_app.models import CollectionTask, DailyBar, Finding, SourceAgreement, TaskEvent
+from tasks_app.quotes.findings import MAX_FINDINGS
 from tasks_app.reasons import stored_reason
 from tasks_app.sources.base import Transient
 from tests.engine.helpers import CODES, cancel_if_running, make_first_task, run_all_attempts, run_one_slice
 from tests.factories import make_task
 from tests.fakes import scripted_sources
-from tests.fakes.scripted_sources import STOCKS, ByDay, Second, closes_at
+from tests.fakes.scripted_sources import STOCKS, ByDay, Second, closes_at, make_bar
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +80,43 @@ def test_later_comparison_replaces_the_finding_and_adds_to_the_ledger(configure)
     assert not Finding.objects.exists()
     close = SourceAgreement.objects.get(field="close")
     assert (close.compared, close.differing) == (6, 3)
+
+
+def test_days_of_one_source_only_are_counted_and_listed(configure):
+    days = [FRIDAY, date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)]
+    configure(
+        first=lambda request: [make_bar(11.0, day) for day in days[:3]],
+        second=lambda request: [make_bar(11.0, day) for day in (days[0], days[3])],
+    )
+    task = compare(start_date=days[0], end_date=days[-1])
+    assert counts(task) == ("completed", 4 * 3, 3 * 3, 0)
+    listed = (
+        Finding.objects.filter(symbol=CODES[0], kind="differs").order_by("day").values_list("day", "code")
+    )
+    assert list(listed) == [
+        (days[1], "missing_there"),
+        (days[2], "missing_there"),
+        (days[3], "missing_here"),
+    ]
+    assert not DailyBar.objects.filter(day=days[3]).exists()
+
+
+def test_all_differences_are_counted_and_the_newest_listed(configure):
+    days = [FRIDAY + timedelta(days=n) for n in range(31)]
+    configure(
+        first=lambda request: [make_bar(11.02, day) for day in days],
+        second=lambda request: [make_bar(11.02 if day == FRIDAY else 11.52, day) for day in days[:-1]],
+    )
+    task = make_first_task(stock_codes=CODES[:1], verify_with="second", end_date=days[-1])
+    run_all_attempts(task, rounds=3)
+    assert counts(task) == ("completed", 31, 30, 0)
+    item = task.items.get()
+    assert (item.rows_compared, item.rows_differing) == (31, 30)
+    listed = Finding.objects.filter(kind="differs").order_by("day").values_list("day", flat=True)
+    assert list(listed) == days[-MAX_FINDINGS:]
+    ledger = SourceAgreement.objects.filter(field="close").aggregate(Sum("compared"), Sum("differing"))
+    assert ledger == {"compared__sum": 30, "differing__sum": 29}  # the last day's bar is missing there
+    assert SourceAgreement.objects.filter(field="day").aggregate(Sum("differing")) == {"differing__sum": 1}
 
 
 def test_refusal_of_the_second_source_fails_no_stock(configure):

@@ -1,19 +1,25 @@
 """What a source has, how fast it may be asked and up to which day, in words, for pages and forms."""
 
+import math
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 
 from django.conf import settings
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app.admin.common import formatting
+from tasks_app.conf import MARKET_TIME_ZONES
+from tasks_app.lifecycle import durations
 from tasks_app.market.calendars import Calendar
+from tasks_app.orders.estimates import least_seconds
 from tasks_app.quotes.date_ranges import DAY
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle.source_list import SourceEntry
 from tasks_app.throttle.status import LimiterStatus
+
+SOME_STOCKS = 60  # by which the speed of a source is told
 
 
 def capability_names(entry: SourceEntry) -> str:
@@ -46,12 +52,25 @@ def describe_limits(limits: Limits) -> str:
     return ", ".join(parts)
 
 
+def describe_speed(entry: SourceEntry) -> str:
+    """Returns how long 60 stocks take at least, by the limits; "" without a limit that takes time."""
+    traits = registry.traits(entry.name, settings.COLLECTOR)
+    capability = "batch" if entry.batch_size > 1 else "bars"
+    requests = math.ceil(SOME_STOCKS / entry.batch_size)
+    seconds = least_seconds(requests, entry.limits, traits.cost(capability))
+    if not seconds:
+        return ""
+    time = durations.format_estimate(timedelta(seconds=seconds), None)
+    return _("%(count)d stocks: %(time)s") % {"count": SOME_STOCKS, "time": time}
+
+
 def describe_allowance(entry: SourceEntry, status: LimiterStatus) -> str:
-    """Returns how much of the day's quota is left; "" without one."""
+    """Returns how much of the day's quota is left, and when the day ends; "" without one."""
     if not entry.limits.daily:
         return ""
-    left = max(entry.limits.daily - status.requests_today, 0)
-    return _("%(count)s left today") % {"count": formatting.number(left)}
+    left = formatting.number(max(entry.limits.daily - status.requests_today, 0))
+    text = _("%(count)s left today (until 00:00 %(zone)s)")
+    return text % {"count": left, "zone": entry.limits.time_zone}
 
 
 def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
@@ -68,7 +87,9 @@ def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
         days = due[entry.markets[0]] if is_one_day else ", ".join(f"{m} {day}" for m, day in due.items())
         parts.append(_("due up to %(day)s") % {"day": days})
     if entry.ready_at:
-        parts.append(_("a day’s bars from %(time)s on, market time") % {"time": entry.ready_at})
+        zones = {MARKET_TIME_ZONES[market] for market in entry.markets}
+        zone = zones.pop() if len(zones) == 1 else _("market time")
+        parts.append(_("a day’s bars from %(time)s on (%(zone)s)") % {"time": entry.ready_at, "zone": zone})
     return ", ".join(parts)
 
 

@@ -123,11 +123,12 @@ def _describe(
     entry: SourceEntry, limiter: LimiterStatus, calendars: Mapping[str, Calendar]
 ) -> dict[str, str]:
     """Returns what the source has, of which days, how fast it may be asked, and what is left of its day."""
-    limits, left = descriptions.describe_limits(entry.limits), descriptions.describe_allowance(entry, limiter)
+    speed, left = descriptions.describe_speed(entry), descriptions.describe_allowance(entry, limiter)
     return {
         "capabilities": descriptions.capability_names(entry),
         "days": descriptions.describe_days(entry, calendars),
-        "limits": ", ".join(filter(None, (limits, left))),
+        "limits": descriptions.describe_limits(entry.limits),
+        "speed": ", ".join(filter(None, (speed, left))),
     }
 
 

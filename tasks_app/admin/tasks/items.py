@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.text import Truncator
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
 
 from tasks_app import reasons
 from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
@@ -20,6 +20,7 @@ from tasks_app.admin.tasks import columns
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import CollectionItem
+from tasks_app.quotes.findings import MAX_FINDINGS
 
 
 def _bars(item: CollectionItem) -> str:
@@ -32,6 +33,17 @@ def _error(item: CollectionItem) -> Any:
         return formatting.EMPTY
     sentence = reasons.translated_reason(item.error_code) or item.error_message
     return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
+
+
+def _differing(item: CollectionItem) -> str:
+    """Returns how many bars differ, and how many of them are listed if that is not all."""
+    text = formatting.number(item.rows_differing)
+    if (item.rows_differing or 0) <= MAX_FINDINGS:
+        return text
+    return gettext("%(count)s, of which the newest %(most)s are listed") % {
+        "count": text,
+        "most": MAX_FINDINGS,
+    }
 
 
 def _why_not_compared(item: CollectionItem) -> str:
@@ -79,7 +91,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     refused = count(_("refused"), "rows_refused")
     flagged = count(_("flagged"), "rows_flagged")
     compared = count(_("bars compared"), "rows_compared")
-    differing = count(_("bars that differ"), "rows_differing")
+    differing = cell(_("bars that differ"), _differing)
     why_not_compared = cell(_("not compared"), _why_not_compared)
     answered = cell(_("answered by"), lambda item: item.source or formatting.EMPTY)
     raw_answers = cell(_("raw answers"), lambda item: call_links(item.pk))

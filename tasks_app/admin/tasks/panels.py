@@ -19,6 +19,7 @@ from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import EventKind
+from tasks_app.quotes.findings import MAX_FINDINGS
 from tasks_app.throttle import status
 
 PARTS = ("notices", "head", "chart", "failures", "events")
@@ -66,6 +67,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "outcome": outcome_sentence(task),
         "comparison": comparisons.describe_comparison(task),
         "differences_url": _findings_url(task, "differs") if task.differing_count else "",
+        "most_listed": MAX_FINDINGS if task.differing_count > MAX_FINDINGS else 0,
         "steps": timeline(task, speed, now),
         "bar": bar_segments(task),
         "numbers": headline_counts(task),
