@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import metadata
 from zoneinfo import ZoneInfo
 
@@ -72,9 +72,7 @@ class Calendar:
         if self.market == SYNTHETIC_MARKET:
             return _synthetic_sessions(date.today().year)
         try:
-            return _load_published(
-                self.market, f"{metadata.version('exchange_calendars')}:{date.today().year}"
-            )
+            return _load_published(self.market, f"{_package_version()}:{date.today().year}")
         except (OSError, subprocess.SubprocessError, metadata.PackageNotFoundError):
             logger.exception("the calendar of the market %s could not be read", self.market)
             return PublishedSessions(date.min, ())
@@ -98,6 +96,12 @@ class Calendar:
         while not (days := self.sessions(last - span, last).days):
             span *= 2
         return days[-1]
+
+
+@cache  # to read it takes a millisecond, and a calendar is loaded for each day that the watchdog looks at
+def _package_version() -> str:
+    """Returns the installed version of `exchange_calendars`. Raises `PackageNotFoundError`."""
+    return metadata.version("exchange_calendars")
 
 
 def load_calendar(market: str, moment: Moment | None = None) -> Calendar:
