@@ -153,8 +153,11 @@ def _exponent(value: float) -> int:
 
 
 def _last_digit(value: float) -> float:
-    """Returns the unit of a number's last digit that is not zero: 10,000 for 123,450,000."""
-    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    """Returns the unit of a number's last digit that is not zero: 10,000 for 123,450,000.
+
+    The sixteenth digit and what follows are the noise of a multiplication, as in 863100700.0000001.
+    """
+    exponent = Decimal(f"{value:.15g}").normalize().as_tuple().exponent
     return float(10.0**exponent) if isinstance(exponent, int) else 0.0
 
 

@@ -30,6 +30,7 @@ def differing(here, there, **options):
         ({"volume": 123_457}, {"volume": 123_456}, ["volume"]),
         ({"amount": 123_450_000.0}, {"amount": 123_454_321.5}, []),  # in ten thousands
         ({"amount": 123_450_000.0}, {"amount": 123_468_000.0}, ["amount"]),
+        ({"amount": 863_100_689.0}, {"amount": 86_310.07 * 10_000}, []),  # 863100700.0000001
         ({"amount": None}, {"amount": 5.0}, []),  # one source does not send it
     ],
 )

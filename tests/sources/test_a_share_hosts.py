@@ -65,6 +65,11 @@ def test_bars_are_in_shares_and_yuan_on_every_board(vendor, source, code):
     assert (bar.volume, bar.amount) == (int(line[5]) * 100, pytest.approx(float(line[6]), abs=50))
 
 
+def test_amounts_are_without_the_noise_of_a_multiplication(vendor):
+    bars = TencentSource(60.0).fetch(Request("CN", "600000", *MAY, ""))
+    assert [bar.amount for bar in bars] == [round(bar.amount / 100) * 100 for bar in bars]
+
+
 def test_turnover_is_in_percent(vendor):
     assert fetch(TencentSource())[0].turnover == 0.52
 

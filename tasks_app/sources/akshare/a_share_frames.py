@@ -29,7 +29,8 @@ def parse_bars(frame: Any, vendor: str) -> list[Bar]:
         Bar(
             *(day, opened, high, low, close),
             volume=parse_volume(volume, lot),
-            amount=parse_number(amount),
+            # AKShare multiplies Tencent's amounts by 10,000: 863100700.0000001.
+            amount=None if (yuan := parse_number(amount)) is None else round(yuan, 2),
             turnover=None if (part := parse_number(turnover)) is None else round(part * 100, 4),
         )
         for day, opened, high, low, close, volume, amount, turnover in rows
