@@ -1,19 +1,15 @@
 """The bars of many stocks: formats, parameters, ETags, limits; they are those of the single reads."""
 
-import asyncio
 import csv
 import gzip
 import io
 import json
-from contextlib import closing
 from datetime import date
 from decimal import Decimal
-from threading import BoundedSemaphore
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from django.db import DatabaseError
 
 from tasks_app.api import bulk_stream
 from tasks_app.models import CodeAlias, CodeChange, Series, Stock
@@ -380,115 +376,6 @@ def test_text_is_compressed_where_the_client_can_read_it(client):
     body_of(arrow)
 
 
-def test_unchanged_content_is_not_sent_again(client):
-    make_series("US", "A", 1)
-    make_series("CN", "000001", 1)
-    first = client.get(f"{URL}?market=US&format=arrow")
-    body_of(first)
-    known = {"If-None-Match": first.headers["ETag"]}
-    assert client.get(f"{URL}?market=US&format=arrow", headers=known).status_code == 304
-    Series.objects.filter(market="CN").update(updated_at="2030-01-01T00:00Z")
-    assert client.get(f"{URL}?market=US&format=arrow", headers=known).status_code == 304
-    for change in (
-        lambda: Series.objects.filter(market="US").update(updated_at="2030-01-01T00:00Z"),
-        lambda: CodeChange.objects.create(market="US", old_code="X", new_code="A", changed_on="2024-01-01"),
-    ):
-        change()
-        response = client.get(f"{URL}?market=US&format=arrow", headers=known)
-        assert response.status_code == 200
-        body_of(response)
-        known = {"If-None-Match": response.headers["ETag"]}
-
-
-def test_factors_change_the_version_of_adjusted_bars_only(client, adjustable):
-    known = {}
-    for adjust in ("", "hfq"):
-        response = client.get(f"{URL}?market=CN&adjust={adjust}")
-        body_of(response)
-        known[adjust] = {"If-None-Match": response.headers["ETag"]}
-    adjustment_data.replace_factors(
-        "CN", "600001", "sample", [Factor(date(2024, 1, 2), Decimal("7"))], date(2024, 2, 1)
-    )
-    assert client.get(f"{URL}?market=CN", headers=known[""]).status_code == 304
-    body_of(client.get(f"{URL}?market=CN&adjust=hfq", headers=known["hfq"]))
-
-
-@pytest.mark.any_database  # two reads on the one connection of a test
-def test_reads_beyond_the_places_are_refused(client, monkeypatch):
-    make_series("US", "A", 1)
-    monkeypatch.setattr(bulk_stream, "_places", BoundedSemaphore(1))
-    first = client.get(f"{URL}?market=US")
-    second = client.get(f"{URL}?market=US")
-    assert (second.status_code, second.json()["code"]) == (429, "too_many_bulk_reads")
-    assert second.headers["Retry-After"] == "5"
-    body_of(first)
-    assert client.head(f"{URL}?market=US").status_code == 200
-    body_of(client.get(f"{URL}?market=US"))
-
-
-# What is cut off in the middle ends its connection, and with it a test's transaction on PostgreSQL.
-@pytest.mark.any_database
-def test_client_that_hangs_up_frees_the_place(client):
-    make_series("US", "A", 1)
-    for _ in range(3):
-        for close in client.get(f"{URL}?market=US")._resource_closers:  # as the server does
-            close()
-    body_of(client.get(f"{URL}?market=US"))
-
-
-@pytest.mark.any_database
-@pytest.mark.parametrize("form", ["json", "csv", "arrow", "parquet"])
-def test_failure_in_mid_stream_cuts_it_off(client, monkeypatch, form):
-    monkeypatch.setattr(stored_bars, "ROWS", 2)
-    monkeypatch.setattr(formats, "ROW_GROUP", 2)
-    for code in ("A", "B", "C"):
-        make_series("US", code, 2)
-    whole, read = formats.record_batches, []
-
-    def failing(query):
-        with closing(whole(query)) as found:
-            for batch in found:
-                read.append(batch)
-                if len(read) == 3:
-                    raise DatabaseError("gone")
-                yield batch
-
-    monkeypatch.setattr(formats, "record_batches", failing)
-    response, received = client.get(f"{URL}?market=US&format={form}"), b""
-    with pytest.raises(DatabaseError):
-        for chunk in response.streaming_content:
-            received += chunk
-    assert received
-    if form == "arrow":
-        with pytest.raises(pa.ArrowInvalid):
-            pa.ipc.open_stream(received + b"\x00").read_all()
-    elif form == "parquet":
-        with pytest.raises(pa.ArrowInvalid):
-            pq.read_table(io.BytesIO(received))
-
-
-def test_failure_of_the_first_query_is_an_error_response(client, monkeypatch):
-    make_series("US", "A", 2)
-
-    def failing(*arguments):
-        raise DatabaseError("gone")
-        yield
-
-    monkeypatch.setattr(stored_bars, "_from_sqlite", failing)
-    monkeypatch.setattr(stored_bars, "_from_postgresql", failing)
-    client.raise_request_exception = False
-    assert client.get(f"{URL}?market=US&format=arrow").status_code == 500
-
-
-@pytest.mark.any_database
-def test_read_that_takes_too_long_is_cut_off(client, monkeypatch, settings):
-    make_series("US", "A", 2)
-    response = client.get(f"{URL}?market=US&format=arrow")
-    monkeypatch.setattr(bulk_stream, "monotonic", lambda: 1e9)
-    with pytest.raises(bulk_stream.BulkReadTooLong):
-        b"".join(response.streaming_content)
-
-
 def test_reading_in_bulk_needs_its_permission():
     client = client_of(make_user("plain"))
     response = client.get(f"{URL}?market=US")
@@ -496,30 +383,6 @@ def test_reading_in_bulk_needs_its_permission():
         403,
         "You lack the permission to read bars in bulk.",
     )
-
-
-def test_asynchronous_stream_ends_like_the_plain_one():
-    class Stream:
-        closed = False
-
-        def __init__(self):
-            self.chunks = iter([b"a", b"b"])
-
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            return next(self.chunks)
-
-        def close(self):
-            self.closed = True
-
-    async def read(stream):
-        return [chunk async for chunk in bulk_stream._asynchronous(stream)]
-
-    stream = Stream()
-    assert asyncio.run(read(stream)) == [b"a", b"b"]
-    assert stream.closed
 
 
 @pytest.mark.parametrize("rows", [2, 10, 100])
