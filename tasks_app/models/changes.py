@@ -4,7 +4,7 @@ Triggers write all of it (`db/change_triggers.py`), whatever program changes the
 """
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -48,6 +48,17 @@ class Change(models.Model):
         indexes = [
             # Without the number, PostgreSQL keeps equal keys once: a quarter of the size.
             models.Index(fields=["market", "symbol"], name="changes_of_symbol"),
+            # The newest change of a market's day, and of those that span several.
+            models.Index(
+                fields=["market", "adjust", "first_day", "number"],
+                condition=Q(first_day=F("last_day")),
+                name="changes_of_day",
+            ),
+            models.Index(
+                fields=["market", "adjust", "number"],
+                condition=Q(first_day__lt=F("last_day")),
+                name="changes_of_several_days",
+            ),
             models.Index(fields=["symbol"], condition=Q(number__isnull=True), name="changes_uncommitted"),
         ]
 
