@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks_app.conf import Conf
+from tasks_app.sources import registry
+
 pytestmark = pytest.mark.any_database
 
 ROOT = Path(__file__).parents[1]
@@ -40,3 +43,47 @@ def test_sources_read_no_environment():
     files = (ROOT / "tasks_app/sources").rglob("*.py")
     users = {file.parent.name for file in files if re.search(r"\benviron\b", file.read_text())}
     assert users == {"shared_process"}
+
+
+def rows_of(page, heading):
+    """Returns the cells of the tables' rows below a heading, without the heads."""
+    section = re.split(
+        r"^#+ ", (ROOT / page).read_text().split(heading, 1)[1], maxsplit=1, flags=re.MULTILINE
+    )
+    lines = re.findall(r"^\| (.*) \|$", section[0], re.MULTILINE)
+    return [line.split(" | ") for line in lines if not line.startswith("| ")][1:]
+
+
+def by_source(rows):
+    """Returns the first row of each source's name."""
+    return {cells[0].split("`")[1]: cells for cells in reversed(rows) if cells[0].startswith("`")}
+
+
+def test_chinese_table_of_sources_is_the_english_one():
+    english = rows_of("docs/sources.md", "## Which one?")
+    chinese = rows_of("README.zh-CN.md", "### 选哪个数据源")
+    choices, chosen = (
+        [re.findall("`[a-z]+`", row[1]) for row in rows if len(row) == 4] for rows in (english, chinese)
+    )
+    assert len(choices) == 8
+    assert chosen == choices
+    numbers, told = (
+        {name: re.findall(r"\d+(?:,\d{3})*", " ".join(row)) for name, row in by_source(rows).items()}
+        for rows in (english, chinese)
+    )
+    assert len(numbers) == 7
+    assert told == numbers
+
+
+def test_rates_of_the_page_are_those_of_the_sources():
+    rows, checked = by_source(rows_of("docs/sources.md", "## What each has")), 0
+    for name in registry.available(Conf()):
+        limits, row = registry.traits(name, Conf()).limits, " ".join(rows[name])
+        if limits.rate >= 1:
+            assert re.search(rf"\b{limits.rate:g} requests? per second", row)
+        elif limits.rate:
+            assert f"1 request per {1 / limits.rate:g} s" in row
+        for most, words in ((limits.per_hour, "an hour"), (limits.daily, "a day")):
+            assert not most or re.search(rf"\b{most:,} (?:requests )?{words}", row)
+        checked += bool(limits.rate or limits.per_hour)
+    assert checked == 7
