@@ -211,15 +211,15 @@ MUTATIONS = (
     Mutation(
         "a source's daily cap",
         "tasks_app/throttle/limiter.py",
-        "used__lte=self.limits.daily - permits",
-        "used__lte=self.limits.daily",
+        "used + cost > self.limits.daily",
+        "used > self.limits.daily",
         "tests/throttle/test_limiter.py",
     ),
     Mutation(
         "a full window opens a whole length later",
         "tasks_app/throttle/windows.py",
-        "seconds = length + spare_seconds(limits) - most // limits.dearest * step_seconds(limits)",
-        "seconds = length / 2",
+        "time + self.seconds, surplus - number",
+        "time + self.seconds / 2, surplus - number",
         "tests/throttle/test_quotas.py",
     ),
     Mutation(

@@ -50,6 +50,7 @@ ON_ANY_DATABASE = (
     "api/test_wsgi.py",
     "test_conf.py",
     "test_errors.py",
+    "test_mutations.py",
     # What the engine does with answers, refusals and silent days. It writes by quotes/upsert and lifecycle,
     # whose tests run on both; test_slice, test_day_fetches and the planners' tests stay on both as well.
     "engine/test_adjustment_requests.py",
