@@ -12,7 +12,7 @@ pytestmark = pytest.mark.any_database
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md"]
-FOLDERS = "benchmarks|collector_site|docs|templates|tests|tools"
+FOLDERS = "benchmarks|collector_site|deploy|docs|templates|tests|tools"
 PACKAGES = "|".join(folder.name for folder in (ROOT / "tasks_app").iterdir() if folder.is_dir())
 MODULE = rf"`((?:{PACKAGES})/\w+)[.\w]*`"  # engine/slice, and lifecycle/completion.end
 
