@@ -37,7 +37,7 @@ def test_boards_link_to_their_stocks(client):
     page = client.get(url("coverage") + WINDOW)
     html = page.content.decode()
     assert 'data-key="SIM"' in html
-    assert "SIM, 2024-03: 0 of 567 expected bars; never collected: 567" in html
+    assert "SIM, 2024-03: 0 of 567 expected bars; still to be collected: 567" in html
     assert 'colspan="4"' in html
     assert "board=SIM" in html
 

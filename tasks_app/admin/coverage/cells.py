@@ -87,7 +87,7 @@ def _words(is_board: bool) -> dict[str, Any]:
         "after": _("no longer listed"),
         "unknown": _("before the first day known; the day of listing is not known"),
         "future": _("no trading day has ended yet"),
-        GapKind.NOT_ASKED: _("never collected"),
+        GapKind.NOT_ASKED: _("still to be collected") if is_board else _("never collected"),
         GapKind.REFUSED: _("bar refused"),
         GapKind.EMPTY: _("a source had no bar") if is_board else _("source had nothing"),
         GapKind.NO_QUOTES: _("no quotes of any stock"),

@@ -144,7 +144,7 @@ def _render(request: HttpRequest, form: AreaForm | None, answer: dict[str, Any])
             ("low", "20", _("less than half")),
             ("zero", "0", _("none of them")),
             ("none", "·", _("no bar is expected")),
-            ("high hm-open", "95", _("framed: some days were never collected")),
+            ("high hm-open", "95", _("framed: some days are still to be collected")),
         ],
     }
     return TemplateResponse(request, "admin/coverage/coverage.html", context)

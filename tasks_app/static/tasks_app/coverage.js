@@ -9,6 +9,7 @@
   const place = new Map(grid.flatMap((cells, y) => cells.map((cell, x) => [cell, { x, y }])));
   const form = document.getElementById("hm-form");
   let anchor = null, end = null, dragged = false, timer = 0, asked = 0;
+  let isOpen = false; /* the first cell was clicked, and the last one not yet */
 
   grid[0][0].tabIndex = 0;
   table.parentElement.scrollLeft = table.scrollWidth; /* the newest months first */
@@ -55,12 +56,12 @@
     tell(event.target);
     if (form && anchor && dragged !== null && event.buttons === 1 && event.pointerType === "mouse") {
       dragged = true;
+      isOpen = false; /* no click follows that ends on another cell */
       end = at;
       mark();
     }
   });
   if (form) {
-    let isOpen = false; /* the first cell was clicked, and the last one not yet */
     table.addEventListener("pointerdown", (event) => {
       const at = place.get(event.target);
       if (!at || event.button !== 0) return;
@@ -72,7 +73,6 @@
     });
     table.addEventListener("click", (event) => {
       if (!place.has(event.target)) return;
-      if (dragged) isOpen = false;
       focus(event.target);
       mark();
     });
@@ -88,7 +88,7 @@
       const x = Math.min(months.length - 1, Math.max(0, at.x + step[0]));
       const y = Math.min(grid.length - 1, Math.max(0, at.y + step[1]));
       if (form && event.shiftKey) {
-        anchor ??= at;
+        if (!anchor || end.x !== at.x || end.y !== at.y) anchor = at; /* another area, from where one is */
         end = { x, y };
         mark();
       }

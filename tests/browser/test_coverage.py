@@ -1,0 +1,49 @@
+"""The heat map of the coverage page: an area is marked by dragging, by two clicks or by keys."""
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from tests.browser.conftest import Open
+
+ADDRESS = "/admin/coverage/?market=US&since=2012-01&until=2013-03"
+
+
+@pytest.fixture
+def page(open_as: Open) -> Page:
+    return open_as("operator", ADDRESS)
+
+
+def cell(page: Page, number: int) -> Locator:
+    """Returns a cell of the first row."""
+    return page.locator("#hm-table tbody tr").first.locator("td").nth(number)
+
+
+def months(page: Page) -> tuple[str, str]:
+    """Returns the marked months, as the form below has them."""
+    form = page.locator("#hm-form")
+    return form.locator("[name=since]").input_value(), form.locator("[name=until]").input_value()
+
+
+def drag(page: Page, first: int, last: int) -> None:
+    cell(page, first).hover()
+    page.mouse.down()
+    cell(page, last).hover()
+    page.mouse.up()
+
+
+def test_two_clicks_mark_an_area_also_after_a_drag(page: Page) -> None:
+    drag(page, 2, 4)
+    assert months(page) == ("2012-03", "2012-05")
+    cell(page, 6).click()
+    assert months(page) == ("2012-07", "2012-07")
+    cell(page, 8).click()
+    assert months(page) == ("2012-07", "2012-09")
+
+
+def test_shift_extends_from_where_one_is(page: Page) -> None:
+    drag(page, 2, 4)
+    cell(page, 8).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    assert months(page) == ("2012-10", "2012-12")
