@@ -7,9 +7,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString, mark_safe
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import path
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -19,6 +19,8 @@ from unfold.widgets import (
 )
 
 from tasks_app import errors
+from tasks_app.admin import plan_forecast
+from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import EXPORT_DATA, START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
@@ -27,16 +29,15 @@ from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.start.forms import FURTHER_HELP, VERIFY_HELP
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
-from tasks_app.db.functions import database_now
 from tasks_app.exports.places import named_folder
-from tasks_app.lifecycle import durations, plan_actions
+from tasks_app.lifecycle import plan_actions
 from tasks_app.lifecycle.events import Actor
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
 from tasks_app.models.quotes import InstrumentKind, Market
 from tasks_app.models.tasks import Channel
-from tasks_app.orders import code_lists, forecasts, order as orders, plans
+from tasks_app.orders import code_lists, order as orders, plans
 from tasks_app.sources import registry
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
@@ -92,28 +93,6 @@ def last_result(plan: CollectionPlan) -> SafeString | str:
     if plan.last_task is None:
         return formatting.deleted_task(plan.last_task_id) if plan.last_task_id else formatting.EMPTY
     return formatting.two_lines(columns.status_label(plan.last_task), formatting.task_link(plan.last_task.pk))
-
-
-def forecast(plan: CollectionPlan) -> SafeString:
-    """Returns what the saved plan would take if it started now, in sentences, or why it could not."""
-    order = plans.build_order(plan, database_now())
-    try:
-        resolved = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
-        found = forecasts.forecast(resolved, settings.COLLECTOR)
-    except errors.OrderError as error:
-        return formatting.badge("bad", "error", str(error))
-    unknown, estimate = _("unknown"), found.estimate
-    figures = {
-        _("Stocks:"): unknown if estimate.stocks is None else formatting.number(estimate.stocks),
-        _("Requests:"): unknown
-        if estimate.requests is None
-        else _("at most %(requests)s") % {"requests": formatting.number(estimate.requests)},
-        _("Duration:"): durations.format_estimate(estimate.low, estimate.high) or unknown,
-    }
-    lines = [f"{name} {value}" for name, value in figures.items()]
-    return format_html_join(
-        mark_safe("<br>"), "{}", ((line,) for line in (*lines, *forecasts.describe(found)))
-    )
 
 
 class PlanForm(forms.ModelForm[CollectionPlan]):
@@ -212,6 +191,15 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         self.instance.stock_codes = plan.stock_codes
 
 
+class PlanOrderForm(PlanForm):
+    """The part of the form that says what is collected: it is valid before the plan has a name and a time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in self.fields.keys() - set(ORDER_FIELDS):
+            del self.fields[name]
+
+
 @admin.register(CollectionPlan)
 class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
     """Changing a plan needs the permission to start a task, and to export if the plan does.
@@ -235,7 +223,7 @@ class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[mi
         (_("Export afterwards"), {"fields": [*EXPORT_FIELDS]}),
     ]
 
-    readonly_fields = ("forecast",)
+    readonly_fields = ("forecast", "updating_forecast")
 
     state = cell(_("status"), state)
     scope = cell(_("scope"), scope)
@@ -243,12 +231,29 @@ class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[mi
     next_run = cell(_("next run"), lambda plan: formatting.timestamp(plan.next_at, seconds=False))
     last_run = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False))
     last_result = cell(_("last result"), last_result)
-    forecast = cell(_("if it started now"), forecast)
+    forecast = cell(_("if it started now"), plan_forecast.describe)
+    updating_forecast = cell(_("if it started now"), plan_forecast.updating)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.forecast_view)
+        return [path("forecast/", view, name="plan_forecast"), *super().get_urls()]
+
+    def forecast_view(self, request: HttpRequest) -> HttpResponse:
+        """POST of the form: returns the forecast as HTML. It stores nothing."""
+        require_permission(request, START_TASK)
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        form = PlanOrderForm(request.POST)
+        if form.is_valid():
+            return HttpResponse(plan_forecast.describe(form.instance))
+        problems = [str(message) for messages in form.errors.values() for message in messages]
+        return HttpResponse(plan_forecast.describe_problems(problems))
 
     def get_fieldsets(self, request: HttpRequest, obj: CollectionPlan | None = None) -> Any:
-        """Returns the form's groups; a saved plan has a forecast, too."""
-        forecast = (_("Forecast"), {"fields": ["forecast"]})
-        return [*super().get_fieldsets(request, obj), *([forecast] if obj else [])]
+        """Returns the form's groups and the forecast, which follows the form of those who may change it."""
+        may_change = self.has_change_permission(request, obj) if obj else True
+        forecast = (_("Forecast"), {"fields": ["updating_forecast" if may_change else "forecast"]})
+        return [*super().get_fieldsets(request, obj), forecast]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionPlan]:
         return super().get_queryset(request).select_related("last_task")

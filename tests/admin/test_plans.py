@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import time, timedelta
+from html import unescape
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -97,7 +98,31 @@ def test_saved_plan_says_what_it_would_take(settings):
     text = text_of(client.get(url(f"{PLANS}_change", plan.pk)))
     for words in ("Stocks: 2", "Requests: at most 2", "Duration: at least 20 s", "It ends at the earliest"):
         assert words in text
-    assert "Forecast" not in text_of(client.get(url(f"{PLANS}_add")))
+
+
+def test_forecast_follows_the_form_before_it_is_saved(settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, daily_caps=(("simulated", 10),), no_throttle=False)
+    client, address = superuser_client(), url("plan_forecast")
+    assert address in client.get(url(f"{PLANS}_add")).content.decode()
+    text = text_of(client.post(address, make_post(name="", at="", codes="000001 000002 000003")))
+    assert "Stocks: 3 Requests: at most 3" in text
+    assert "It fits today's allowance: it takes at most 3 permits, and 10 are left." in unescape(text)
+    many = " ".join(f"{code:06d}" for code in range(1, 12))
+    text = unescape(text_of(client.post(address, make_post(codes=many))))
+    assert "It does not fit today's allowance: it takes at least 11 permits, and 10 are left." in text
+    assert "It ends at the earliest" in text
+    assert "Malformed stock codes" in text_of(client.post(address, make_post(codes="a/b")))
+    assert client.get(address).status_code == 405
+    assert not CollectionPlan.objects.exists()
+
+
+def test_forecast_of_the_form_is_for_those_who_may_start():
+    plan, client = make_plan(), client_of(roles.VIEWER)
+    address = url("plan_forecast")
+    assert client.post(address, make_post()).status_code == 403
+    page = client.get(url(f"{PLANS}_change", plan.pk))
+    assert "Stocks:" in text_of(page)
+    assert address not in page.content.decode()
 
 
 def test_plan_that_could_not_start_now_says_why():
