@@ -1,0 +1,121 @@
+"""The files of an installation: settings, units, nginx, containers. What a tool can check, it checks."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+import yaml
+from environs import Env
+
+from tasks_app import conf
+
+pytestmark = pytest.mark.any_database
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy"
+ENVIRONMENT = (FOLDER / "collector.env.example").read_text()
+UNITS = sorted(path.name for path in (FOLDER / "systemd").iterdir())
+SET = dict(re.findall(r"^([A-Z_]+)=(.*)$", ENVIRONMENT, re.MULTILINE))
+DEFAULTS = dict(re.findall(r"^#([A-Z_]+)=(.*)$", ENVIRONMENT, re.MULTILINE))
+
+
+def site_variables() -> set[str]:
+    """Returns the variables that the site's own settings read."""
+    settings = (ROOT / "collector_site/settings.py").read_text()
+    return set(re.findall(r'\benv\.\w+\("([A-Z_]+)"', settings))
+
+
+def test_environment_file_names_every_variable_once_and_no_other():
+    names = re.findall(r"^#?([A-Z_]+)=", ENVIRONMENT, re.MULTILINE)
+    assert len(names) == len(set(names))
+    assert len(site_variables()) > 8
+    assert set(names) == conf.VARIABLES - {"COLLECTOR_SIMULATED"} | site_variables()
+
+
+def test_environment_file_has_the_defaults(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("COLLECTOR_")]:
+        monkeypatch.delenv(name)
+    for name, text in DEFAULTS.items():
+        monkeypatch.setenv(name, text)
+    assert replace(conf.read(Env()), environment=()) == conf.Conf()
+
+
+def test_environment_file_passes_the_checks_for_production():
+    assert SET["DJANGO_SECRET_KEY"] == ""  # nobody may copy one
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment = {**kept, **DEFAULTS, **SET, "DATABASE_URL": "sqlite:////tmp/unused", "REDIS_URL": ""}
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+
+    def check(**extra: str) -> subprocess.CompletedProcess[str]:
+        settings = {**environment, **extra}
+        return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+
+    assert "DJANGO_SECRET_KEY" in check().stderr
+    done = check(DJANGO_SECRET_KEY="x9Kq-" * 4 + "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFG")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_accepts_the_unit(name, tmp_path):
+    """With this Python in place of the installation's programs, which systemd looks for."""
+    unit = (FOLDER / "systemd" / name).read_text()
+    programs = re.findall(r"/srv/collector/\.venv/bin/\w+", unit)
+    assert programs
+    for program in programs:
+        unit = unit.replace(program, sys.executable)
+    (tmp_path / name).write_text(unit)
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if name in line]) == (0, [])
+
+
+@pytest.mark.skipif(not shutil.which("nginx", path="/usr/sbin:/usr/bin"), reason="nginx is not installed")
+def test_nginx_accepts_the_configuration(tmp_path):
+    certificate = trustme.CA().issue_cert("quotes.example.org")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    certificate.private_key_pem.write_to_path(key)
+    site = (FOLDER / "nginx.conf").read_text()
+    site = site.replace("/etc/ssl/collector/fullchain.pem", str(chain))
+    site = site.replace("/etc/ssl/collector/privkey.pem", str(key))
+    main = tmp_path / "main.conf"
+    main.write_text(
+        f"pid {tmp_path}/pid; error_log stderr;\nevents {{}}\nhttp {{ access_log off;\n{site}\n}}\n"
+    )
+    command = [str(shutil.which("nginx", path="/usr/sbin:/usr/bin")), "-t", "-c", str(main)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "[warn]" in done.stderr) == (0, False), done.stderr
+
+
+def test_nginx_waits_longer_than_the_application_streams():
+    site = (FOLDER / "nginx.conf").read_text()
+    streams = site[site.index("# Bulk reads") : site.index("# Uploaded files")]
+    seconds = int(re.findall(r"proxy_read_timeout (\d+)s", streams)[0])
+    assert seconds > conf.Conf().bulk_read_seconds
+    megabytes = max(map(int, re.findall(r"client_max_body_size (\d+)m", site)))
+    assert megabytes > conf.Conf().csv_upload_mb
+
+
+def test_compose_file_fits_the_image():
+    compose = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+    services = compose["services"]
+    assert set(services) == {"database", "cache", "migrate", "web", "worker"}
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= set(compose["volumes"])
+    for name in ("migrate", "web", "worker"):
+        assert (FOLDER / services[name]["build"]["context"] / services[name]["build"]["dockerfile"]).exists()
+        environment = services[name]["environment"]
+        assert {"DATABASE_URL", "REDIS_URL"} == set(environment) <= set(SET)
+    commands = {path.stem for path in (ROOT / "tasks_app/management/commands").iterdir()} | {"migrate"}
+    assert {services[name]["command"][2] for name in ("migrate", "worker")} <= commands
+    copied = re.findall(r"^COPY (\S+) \S+$", (FOLDER / "Containerfile").read_text(), re.MULTILINE)
+    assert {"manage.py", "collector_site", "tasks_app", "templates"} <= set(copied)
+    assert all(any(ROOT.glob(name)) for name in copied)
