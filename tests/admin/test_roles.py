@@ -105,6 +105,7 @@ PAGES = [
 ACTIONS = [
     ("start", {}, OPERATORS),
     ("start_estimate", {}, OPERATORS),
+    ("plan_forecast", {}, OPERATORS),
     ("start_file", {}, OPERATORS),
     (f"{TASKS}_cancel", {}, OPERATORS),
     (f"{TASKS}_retry", {}, OPERATORS),
