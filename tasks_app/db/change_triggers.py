@@ -91,6 +91,7 @@ NOT_RECORDED = {
     "SourceAgreement": "counts how often sources agreed",
     "SourceDay": "counts what was asked of sources",
     "SourceGate": "limits of requests",
+    "SourceRequestTotals": "sums for the metrics",
     "SourceRequests": "counts what was asked of sources",
     "SourceSetting": "how sources are reached",
     "StockImport": "a list of changes of stocks, which have numbers themselves",
@@ -98,6 +99,7 @@ NOT_RECORDED = {
     "SyntheticSource": "names of sources",
     "TaskEvent": "a task's work",
     "Upload": "files to be read",
+    "TaskTotals": "sums for the metrics",
 }
 
 
