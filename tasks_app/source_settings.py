@@ -152,14 +152,32 @@ def declared(source: Any) -> tuple[Setting, ...]:
         own = ()
     if not all(isinstance(each, Setting) for each in own):
         raise InvalidSetting("its settings must be a tuple of Setting(…)")
+    for each in own:
+        _check(each)
     limits = [_with_default(each, getattr(source, each.name, 0)) for each in LIMIT_SETTINGS]
     names = [each.name for each in (*own, *limits)]
     for name in names:
-        if not _NAME.fullmatch(name):
-            raise InvalidSetting(f"its setting “{name}” is not a lower-case name")
         if names.count(name) > 1:
             raise InvalidSetting(f"its setting “{name}” is declared twice, or by every source")
     return (*own, *limits)
+
+
+def _check(setting: Setting) -> None:
+    """Raises `InvalidSetting` for a name, type or default that no value could have."""
+    name, default = setting.name, setting.default
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise InvalidSetting(f"its setting “{name}” is not a lower-case name")
+    if not callable(setting.type):
+        raise InvalidSetting(f"the type of its setting “{name}” is neither a type nor a function")
+    if default in ("", None) or setting.type not in (str, int, float, bool):
+        return
+    allowed = (int, float) if setting.type is float else (setting.type,)
+    if type(default) not in allowed:
+        raise InvalidSetting(f"the default of its setting “{name}” is no {setting.type.__name__}")  # type: ignore[attr-defined]
+    try:
+        setting.parse(str(default))
+    except ValueError as error:
+        raise InvalidSetting(f"the default of its setting “{name}”: {error}") from None
 
 
 def _with_default(limit: Setting, default: Any) -> Setting:

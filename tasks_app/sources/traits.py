@@ -3,10 +3,12 @@
 Third parties write plain class attributes, listed in docs/adding-a-source.md. Only this module reads them.
 """
 
+import inspect
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from types import FunctionType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -105,6 +107,8 @@ def _day(source: Any, name: str) -> date | None:
 
 def read_traits(source: type[Source]) -> SourceTraits:
     """Returns the traits of a class that passed `check_source`. Raises `InvalidSource` for a bad one."""
+    if isinstance(inspect.getattr_static(source, "from_conf"), FunctionType):
+        raise InvalidSource("its from_conf() must be a classmethod")
 
     def number(attribute: str) -> float:
         try:
@@ -151,6 +155,9 @@ def read_traits(source: type[Source]) -> SourceTraits:
     except InvalidSetting as error:
         raise InvalidSource(str(error)) from None
     serves_days = callable(getattr(source, "fetch_day", None))
+    first_day, last_day = _day(source, "first_day"), _day(source, "last_day")
+    if first_day and last_day and first_day > last_day:
+        raise InvalidSource("its first_day is after its last_day")
     kinds = some_of(KINDS, "kinds", ("stock",))
     return SourceTraits(
         limits=Limits(
@@ -172,8 +179,8 @@ def read_traits(source: type[Source]) -> SourceTraits:
         retracts_bars=bool(getattr(source, "retracts", False)),
         is_synthetic=bool(getattr(source, "synthetic", False)),
         ready_at=_time_of_day(getattr(source, "ready_at", None)),
-        first_day=_day(source, "first_day"),
-        last_day=_day(source, "last_day"),
+        first_day=first_day,
+        last_day=last_day,
         required_setting=str(getattr(source, "needs", "")),
         day_markets=markets_of("fetch_day", "day_markets"),
         day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
