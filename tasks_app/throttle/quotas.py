@@ -65,4 +65,5 @@ def budget_of(source: str, conf: Conf) -> Budget:
         midnight = datetime.combine(today + timedelta(days=1), time.min, zone)
         used = row.requests_today if row and row.day == today else 0
         quotas.append(Quota("day", limits.daily, used, midnight))
-    return Budget(limits, quotas, now, status_of_row(source, limits, row).paused_until)
+    cost = registry.traits(source, conf).cost("bars")
+    return Budget(limits, quotas, now, status_of_row(source, limits, row, cost).paused_until)

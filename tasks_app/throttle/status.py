@@ -57,7 +57,10 @@ def all_statuses() -> list[LimiterStatus]:
     conf = settings.COLLECTOR
     rows = {row.source: row for row in SourceGate.objects.annotate(now=Now())}
     names = sorted(registry.available(conf))
-    return [status_of_row(name, registry.limits(name, conf), rows.get(name)) for name in names]
+    return [
+        status_of_row(name, registry.limits(name, conf), rows.get(name), _cost_of_bars(name))
+        for name in names
+    ]
 
 
 def status_of(source: str) -> LimiterStatus:
@@ -65,7 +68,12 @@ def status_of(source: str) -> LimiterStatus:
     conf = settings.COLLECTOR
     limits = registry.limits(source, conf) if source in registry.available(conf) else Limits()
     row = None if limits.unlimited else SourceGate.objects.annotate(now=Now()).filter(pk=source).first()
-    return status_of_row(source, limits, row)
+    return status_of_row(source, limits, row, _cost_of_bars(source))
+
+
+def _cost_of_bars(source: str) -> int:
+    """Returns the permits of a request for a stock, which is what a task waits for in the end."""
+    return registry.traits(source, settings.COLLECTOR).cost("bars")
 
 
 def quota_day(now: datetime, limits: Limits) -> date:

@@ -9,7 +9,7 @@ from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits, Transient
 from tasks_app.sources.simulated.source import SimulatedSource
-from tasks_app.throttle import status
+from tasks_app.throttle import quotas, status
 from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 from tasks_app.throttle.windows import PARTS, windows_of
 
@@ -118,6 +118,25 @@ def test_used_up_hour_is_shown_with_its_end_and_a_minute_is_not(make_limiter):
         "The hour's 2 requests are used up.",
     )
     assert status.status_of("simulated").state == "capped"
+
+
+@pytest.mark.parametrize("limits", [{"per_hour": 10}, {"daily": 10}])
+def test_source_whose_rest_suffices_for_no_stock_is_shown_as_used_up(
+    make_limiter, monkeypatch, settings, limits
+):
+    monkeypatch.setattr(SimulatedSource, "cost", {"bars": 4}, raising=False)
+    registry.traits.cache_clear()
+    try:
+        make_limiter(**limits).reserve(2, 4)
+        shown = [
+            status.status_of("simulated"),
+            *(x for x in status.all_statuses() if x.source == "simulated"),
+        ]
+        assert [(each.state, each.is_blocked) for each in shown] == [("capped", True)] * 2
+        assert "does not suffice for the next one" in shown[0].reason
+        assert quotas.budget_of("simulated", settings.COLLECTOR).paused_until == shown[0].paused_until
+    finally:
+        registry.traits.cache_clear()
 
 
 def test_short_retry_after_does_not_add_to_a_full_quota(make_limiter):
