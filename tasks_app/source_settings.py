@@ -173,7 +173,7 @@ def _check(setting: Setting) -> None:
         return
     allowed = (int, float) if setting.type is float else (setting.type,)
     if type(default) not in allowed:
-        raise InvalidSetting(f"the default of its setting “{name}” is no {setting.type.__name__}")  # type: ignore[attr-defined]
+        raise InvalidSetting(f"the default of its setting “{name}” is no {setting.type.__name__}")
     try:
         setting.parse(str(default))
     except ValueError as error:

@@ -63,8 +63,9 @@ ON_ANY_DATABASE = (
     "test_vendored_files.py",
     "workers/test_memory.py",
 )
-# More in sum than two cores, because tests of real processes wait most of the time: SQLite's last 100 seconds,
-# alone with two workers, left a third of both cores idle. Not more, because each begins with seconds of imports.
+# More in sum than two cores, because tests of real processes wait most of the time: SQLite's last 100
+# seconds, alone with two workers, left a third of both cores idle. Not more, because each begins with seconds
+# of imports.
 WORKERS = {"SQLite": "3", "PostgreSQL": "2"}
 
 

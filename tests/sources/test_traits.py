@@ -96,14 +96,26 @@ def test_days_are_served_in_declared_markets(base, attributes, served):
         ({"time_zone": "Nowhere/City"}, "its time_zone must be the name of a time zone, not 'Nowhere/City'"),
         ({"time_zone": 8}, "its time_zone must be"),
         ({"day_markets": "CN"}, "its day_markets must be some of 'CN', 'HK', 'US', 'SIM'"),
-        ({"first_day": date(2024, 1, 2), "last_day": date(2024, 1, 1)}, "its first_day is after its last_day"),
+        (
+            {"first_day": date(2024, 1, 2), "last_day": date(2024, 1, 1)},
+            "its first_day is after its last_day",
+        ),
         ({"from_conf": lambda self: self}, "its from_conf"),
         ({"settings": (Setting(7),)}, "its setting “7” is not a lower-case name"),
-        ({"settings": (Setting("n", "int"),)}, "the type of its setting “n” is neither a type nor a function"),
+        (
+            {"settings": (Setting("n", "int"),)},
+            "the type of its setting “n” is neither a type nor a function",
+        ),
         ({"settings": (Setting("n", int, default="7"),)}, "the default of its setting “n” is no int"),
         ({"settings": (Setting("n", bool, default=1),)}, "the default of its setting “n” is no bool"),
-        ({"settings": (Setting("n", int, default=5, lowest=10),)}, "the default of its setting “n”: “5” is not"),
-        ({"settings": (Setting("n", default="short", secret=True),)}, "the default of its setting “n”: a secret"),
+        (
+            {"settings": (Setting("n", int, default=5, lowest=10),)},
+            "the default of its setting “n”: “5” is not",
+        ),
+        (
+            {"settings": (Setting("n", default="short", secret=True),)},
+            "the default of its setting “n”: a secret",
+        ),
         ({"day_adjusts": ("raw",)}, "its day_adjusts must be some of '', 'qfq', 'hfq'"),
     ],
 )
