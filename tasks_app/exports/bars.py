@@ -79,6 +79,12 @@ def write_year(
         groups.finish()
 
 
+def has_bars(selection: Selection, market: str, pairs: Sequence[tuple[str, str]], year: int) -> bool:
+    """Whether any of these series has a selected bar in the year."""
+    days = date(year, 1, 1), date(year, 12, 31)
+    return selection.bars(market, list(pairs)).filter(day__range=days).exists()
+
+
 def _rows(
     selection: Selection, market: str, pairs: Sequence[tuple[str, str]], days: DateRange
 ) -> Iterator[tuple[Any, ...]]:

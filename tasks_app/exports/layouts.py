@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from tasks_app.exports.changed_parts import Base
 from tasks_app.exports.csv_layouts import CSV_LAYOUTS
 from tasks_app.exports.errors import OneSeriesNeeded, PresentOnly
 from tasks_app.exports.parquet import ParquetLayout
@@ -12,9 +13,13 @@ from tasks_app.exports.selection import PARQUET, Selection
 
 
 class Layout(Protocol):
-    """What an export of one layout consists of. `memory` is kept from one run of the work to the next."""
+    """What an export of one layout consists of. `memory` is kept from one run of the work to the next.
+
+    `base` is an earlier export, to which a layout may add what has changed since, instead of reading all.
+    """
 
     memory: dict[str, Any]
+    base: Base | None
 
     def scan(self, versions: dict[str, str], cursor: str) -> Iterator[tuple[str, int, int]]:
         """Adds the versions of all parts by key; yields a cursor, and how many steps of how many are done.

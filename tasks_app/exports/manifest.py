@@ -41,14 +41,17 @@ class Part:
 class Manifest:
     """The content of an export.
 
-    `migration` is the database's last one. `is_consistent`: nothing was stored while it was written, so all
-    parts are of one moment. `exported_at` is an ISO time with offset.
+    `migration` is the database's last one; `number` that of the last change before the export began, with
+    its time `number_at`: all changes up to it are in (None in older exports). `is_consistent`: nothing was
+    stored while it was written, so all parts are of one moment. `exported_at` is an ISO time with offset.
     """
 
     selection: dict[str, Any]
     migration: str = ""
     exported_at: str = ""
     is_consistent: bool = False
+    number: int | None = None
+    number_at: str = ""
     parts: dict[str, Part] = field(default_factory=dict)
 
     @property
@@ -82,7 +85,8 @@ def loads(text: str) -> Manifest:
         raise ValueError(f"its schema {values['schema']} is later than {SCHEMA}")
     names = ("selection", "migration", "exported_at", "is_consistent")
     parts = {key: Part.from_dict(part) for key, part in values["parts"].items()}
-    return Manifest(**{name: values[name] for name in names}, parts=parts)
+    later = {name: values[name] for name in ("number", "number_at") if name in values}
+    return Manifest(**{name: values[name] for name in names}, **later, parts=parts)
 
 
 def read(folder: Path) -> Manifest:

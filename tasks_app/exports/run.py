@@ -1,4 +1,4 @@
-"""The story of an export: read the versions of all parts, write those that changed, publish.
+"""The story of an export: find the parts that changed, write them, publish.
 
 It can be left after any step, also by a kill: parts that are written stay, and the next run goes on. Parts
 that are read while a collection writes are of different moments; the manifest says so, and the next run
@@ -14,6 +14,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Max, Sum
 
 from tasks_app.db.functions import database_now
+from tasks_app.exports import changed_parts
+from tasks_app.exports.changed_parts import Base, last_change
 from tasks_app.exports.errors import OtherSelection
 from tasks_app.exports.folder import ExportFolder
 from tasks_app.exports.layouts import LAYOUTS
@@ -80,10 +82,16 @@ class ExportRun:
             self.folder.discard()
         self.staged = self.folder.staged()
         if self.state.get("name") != self.name:
+            number, number_at = last_change()
+            since = changed_parts.since(before, self.selection) if before and self.published else None
             begun = {"cursor": "", "is_scanned": False, "versions": {}, "memory": {}, "moment": _moment()}
-            self.state = {"name": self.name, **origin, **begun}
+            numbers = {"since": since, "number": number, "number_at": number_at}
+            self.state = {"name": self.name, **origin, **begun, **numbers}
             self.folder.write_state(self.state)
         self.layout.memory = self.state["memory"]
+        if (since := self.state.get("since")) is not None:
+            versions = {key: part.version for key, part in self.published.items()}
+            self.layout.base = Base(versions, since, self.state["number"])
 
     def _scan(self) -> Iterator[Progress]:
         """Reads the versions of all parts into the state, from where an earlier run left off."""
@@ -138,6 +146,8 @@ class ExportRun:
             exported_at=database_now().isoformat(),
             is_consistent=self.selection.as_of is not None
             or (moment == self.state["moment"] and not moment["running"]),
+            number=self.state.get("number"),
+            number_at=self.state.get("number_at", ""),
             parts=dict(sorted(parts.items())),
         )
         self.folder.publish(self.manifest)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks_app.exports import versions
+from tasks_app.exports.changed_parts import Base
 from tasks_app.exports.selection import Selection
 from tasks_app.exports.versions import SeriesKey, Version
 from tasks_app.models import AdjustmentTable
@@ -45,6 +46,7 @@ class StockLayout:
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
         self.memory: dict[str, Any] = {}
+        self.base: Base | None = None
 
     @cached_property
     def keys(self) -> list[SeriesKey]:

@@ -9,6 +9,7 @@ from tasks_app.exports import restore, tables
 from tasks_app.exports.run import ExportRun
 from tasks_app.exports.selection import Selection
 from tasks_app.models import CollectionLane, DailyBar, DataImport, Series
+from tests.factories import settle
 
 WHOLE = Selection()
 AT = datetime(2026, 1, 5, 9, 30, 0, 120_000, tzinfo=UTC)
@@ -25,7 +26,8 @@ def store(market: str, code: str, days: Sequence[date], adjust: str = "", **valu
 
 
 def export(folder: Path, selection: Selection = WHOLE, name: str = "run") -> ExportRun:
-    """Runs an export to its end; `name` as in `ExportRun`."""
+    """Runs an export to its end, of changes that are committed; `name` as in `ExportRun`."""
+    settle()
     run = ExportRun(folder, selection, name)
     for _step in run.steps():
         pass

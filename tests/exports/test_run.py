@@ -10,7 +10,8 @@ from tasks_app.exports import errors, folder, parquet, run as runs
 from tasks_app.exports.manifest import read
 from tasks_app.exports.run import ExportRun
 from tasks_app.exports.selection import Selection
-from tasks_app.models import DailyBar, Series
+from tasks_app.history.versions import read_numbers
+from tasks_app.models import Change, DailyBar, Series
 from tests.exports.helpers import WHOLE, bring_back, export, store
 from tests.factories import make_ended, make_task, settle
 
@@ -53,6 +54,83 @@ def test_only_changed_years_are_written_again(tmp_path, written):
     export(tmp_path, name="4")
     assert bar_parts(written) == [NEW]
     assert (tmp_path / OLD / "bars.parquet").stat().st_ino == inode
+
+
+@pytest.fixture
+def scanned(monkeypatch):
+    """The codes of which an export read the versions of all bars."""
+    codes, read = [], parquet.versions.read_versions
+
+    def noted(selection, market, keys):
+        codes.extend(code for code, _ in keys)
+        return read(selection, market, keys)
+
+    monkeypatch.setattr(parquet.versions, "read_versions", noted)
+    return codes
+
+
+def test_second_export_looks_at_the_numbered_changes_only(tmp_path, written, scanned):
+    store("CN", "600000", DAYS)
+    store("CN", "600001", DAYS)
+    settle()
+    assert export(tmp_path, name="1").manifest.number == read_numbers().last
+    assert scanned == ["600000", "600001"]
+    bar_parts(written)
+    scanned.clear()
+    DailyBar.objects.filter(symbol="600000", day=DAYS[0]).update(close=10.0)  # by a program of one's own
+    settle()
+    export(tmp_path, name="2")
+    assert bar_parts(written) == [OLD]
+    store("US", "AAPL", DAYS[2:])
+    settle()
+    export(tmp_path, name="3")
+    assert bar_parts(written) == [NEW.replace("CN", "US")]
+    assert scanned == []
+    assert export(tmp_path, name="4").written == 0
+
+
+def test_change_of_what_is_not_selected_writes_nothing(tmp_path, written, scanned):
+    for code in ("600000", "600001"):
+        store("CN", code, DAYS)
+    store("CN", "600000", DAYS, "qfq")
+    settle()
+    selection = Selection(market="CN", adjust="", codes=("600000",), first=DAYS[1])
+    export(tmp_path, selection, "1")
+    written.clear()
+    scanned.clear()
+    for bars in (
+        DailyBar.objects.filter(symbol="600001"),
+        DailyBar.objects.filter(adjust="qfq"),
+        DailyBar.objects.filter(symbol="600000", day=DAYS[0]),
+    ):
+        bars.update(close=10.0)
+        settle()
+    export(tmp_path, selection, "2")
+    assert (written, scanned) == ([], [])
+
+
+@pytest.mark.parametrize("why", ["forgotten", "another database", "older export"])
+def test_without_its_number_all_bars_are_looked_at(tmp_path, written, scanned, why):
+    store("CN", "600000", DAYS)
+    settle()
+    export(tmp_path, name="1")
+    DailyBar.objects.filter(day=DAYS[2]).update(close=10.0, collected_at="2026-02-01T00:00:00Z")
+    number = settle()
+    if why == "forgotten":
+        Change.objects.filter(number__lt=number).delete()
+    else:
+        path = tmp_path / "manifest.json"
+        manifest = json.loads(path.read_text())
+        if why == "another database":
+            manifest["number_at"] = "2020-01-01T00:00:00+00:00"
+        else:
+            del manifest["number"], manifest["number_at"]
+        path.write_text(json.dumps(manifest))
+    bar_parts(written)
+    scanned.clear()
+    export(tmp_path, name="2")
+    assert scanned == ["600000"]
+    assert bar_parts(written) == [NEW]
 
 
 def test_file_of_a_year_without_bars_is_removed(tmp_path):
@@ -111,6 +189,7 @@ def test_interrupted_publication_is_finished_by_the_next_run(tmp_path, monkeypat
     export(tmp_path, name="1")
     before = read(tmp_path)
     DailyBar.objects.update(close=10.0, collected_at="2026-02-01T00:00:00Z")
+    settle()
     replace, moved = os.replace, []
 
     def fail(source, target):
