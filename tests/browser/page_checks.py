@@ -26,6 +26,7 @@ PRESENTATION_PARAMS = {
     "o",
 }  # the page shows the same rows without them
 MAX_PAGES = 90
+ONE_FILTER = "/admin/#?filter"  # the kind of all lists with a filter, where one of them is enough
 MAX_ROWS = 30  # of a table; further ones are alike
 SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
 
@@ -51,23 +52,26 @@ def run_script(page: Page, function: str, *numbers: int) -> Any:
     return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{function}(...{list(numbers)}) }}")
 
 
-def page_kind(url: str, with_filters: bool = True) -> str:
+def page_kind(url: str, filters_of: str = "all") -> str:
     """Returns the URL without ids, numbers and values: pages of one kind come from one template.
 
-    A list with a filter is a kind of its own, unless told otherwise, whichever the filter.
+    A list with a filter, whichever it is, is a kind of its own by `filters_of` "all", one kind with all other
+    such lists by "one", and the list without it by "none".
     """
     parts = urlsplit(url)
     path = re.sub(r"/(?:CN|HK|US|SIM)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
     path = re.sub(r"/sources/[^/]+", "/sources/S", path)
     filters = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - PRESENTATION_PARAMS
-    return f"{path}?{'filter' if with_filters and len(filters) == 1 else ''}"
+    if len(filters) != 1 or filters_of == "none":
+        return f"{path}?"
+    return f"{path}?filter" if filters_of == "all" else ONE_FILTER
 
 
 def crawl(
-    page: Page, log: ProblemLog, start: Iterable[str], base: str, with_filters: bool
+    page: Page, log: ProblemLog, start: Iterable[str], base: str, filters_of: str
 ) -> Iterator[PageCheck]:
     """Yields a check of each kind of page below /admin/ that links lead to, beginning with `start`."""
-    queue, kinds = list(start), {page_kind(url, with_filters) for url in start}
+    queue, kinds = list(start), {page_kind(url, filters_of) for url in start}
     done = 0
     while queue:
         done += 1
@@ -76,7 +80,7 @@ def crawl(
         yield check
         for url in check.links:
             wanted = url.startswith(f"{base}/admin/") and not SKIPPED.search(url)
-            kind = page_kind(url := url.split("#")[0], with_filters)
+            kind = page_kind(url := url.split("#")[0], filters_of)
             if wanted and kind not in kinds:
                 kinds.add(kind)
                 queue.append(url)
