@@ -18,6 +18,7 @@ PARTS = {
         "under_load",
         "postgresql",
     ],
+    "bulk read, PostgreSQL: Arrow stream ÷ bare COPY, one day of all codes": ["bulk_read", "postgresql"],
     "request rate, SQLite: achieved ÷ allowed, speed-up by slices": ["request_rate"],
 }
 

@@ -206,7 +206,7 @@ def load_prices(
     found = {code: StockPrices(market, code, moment) for code in codes}
     series: dict[str, dict[str, Series]] = {code: {} for code in codes}
     stored = Series.objects.filter(market=market, symbol__in=codes, bars__gt=0)
-    for row in stored.defer("covered", "absences"):
+    for row in stored.only("symbol", "adjust", "bars", "first_day", "last_day"):
         series[row.symbol][row.adjust] = row
     for code, prices in found.items():
         vars(prices)["series"] = series[code]  # as cached_property does

@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute  # or the first `take` imports it, in a tenth of a second
 
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.quotes.bulk_read.arrow_arrays import from_numpy, from_texts

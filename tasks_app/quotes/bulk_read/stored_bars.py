@@ -23,7 +23,7 @@ from tasks_app.quotes.bulk_read.parts import Part
 from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, PRICE_COLUMNS, BulkQuery
 from tasks_app.quotes.series import joined_bars
 
-ROWS = 32_768  # of bars at once
+ROWS = 16_384  # of bars at once
 EPOCH, POSTGRESQL_EPOCH = date(1970, 1, 1), date(2000, 1, 1)
 DAYS_BETWEEN = (POSTGRESQL_EPOCH - EPOCH).days
 MICROSECONDS = 86_400_000_000
