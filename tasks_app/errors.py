@@ -77,6 +77,11 @@ class SourceNotSet(OrderError):
     template = _("The source “%(source)s” can't be used until %(setting)s is set.")
 
 
+class SourceCheckRunning(CollectorError):
+    code = "source_check_running"
+    template = _("The source is being checked already.")
+
+
 class SourceBroken(OrderError):
     code = "source_broken"
     field = "source"

@@ -89,6 +89,7 @@ NOT_RECORDED = {
     "Series": "counts the bars, and says what was asked of sources; its withdrawn reasons have numbers",
     "SilentAnswer": "what was asked of sources; one that is withdrawn has a number",
     "SourceAgreement": "counts how often sources agreed",
+    "SourceCheck": "whether a source worked",
     "SourceDay": "counts what was asked of sources",
     "SourceGate": "limits of requests",
     "SourceRequestTotals": "sums for the metrics",

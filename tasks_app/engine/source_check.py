@@ -46,6 +46,7 @@ class CapabilityCheck:
     error_code: str = ""
     error: str = ""
     is_skipped: bool = False
+    is_empty: bool = False  # the source answered, and has none, such as factors of a stock that never paid
 
     @property
     def works(self) -> bool:
@@ -123,17 +124,21 @@ class _SourceCheck:
         self, capability: str, request: Callable[[], Any], describe: Callable[[Any], str]
     ) -> CapabilityCheck:
         """Makes one request. `describe` says what it brought, "" for nothing at all."""
-        began, found, code, error = time.monotonic(), "", "", ""
+        began, found, code, error, is_empty = time.monotonic(), "", "", "", False
         try:
             if self.holder:
                 holds.renew(self.name, self.holder, self.hold_seconds)
             limits: dict[str, Any] = {"timeout": self.conf.fetch_timeout, "holder": self.holder}
-            found = describe(item_planner.call_now(request, self.name, self.conf, capability, **limits))
+            answer = item_planner.call_now(request, self.name, self.conf, capability, **limits)
+            found, is_empty = describe(answer), not answer
             if not found:
                 code, error = NOTHING_SENT, _("The source sent nothing at all.")
         except SourceError as failure:
             code, error = failure.code, sanitize_message(str(failure))
-        return CapabilityCheck(capability, self.market, time.monotonic() - began, found, code, error)
+        seconds = time.monotonic() - began
+        return CapabilityCheck(
+            capability, self.market, seconds, found, code, error, is_empty=is_empty and not code
+        )
 
     def _describe_list(self, symbols: Sequence[Symbol]) -> str:
         if not symbols:

@@ -17,7 +17,7 @@ from tasks_app.models.quotes import (
     SyntheticSource,
 )
 from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent, RecordedCall, RecordedStock
-from tasks_app.models.sources import SourceDay, SourceRequests, SourceSetting
+from tasks_app.models.sources import SourceCheck, SourceDay, SourceRequests, SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.totals import SourceRequestTotals, TaskTotals
@@ -57,6 +57,7 @@ __all__ = [
     "Series",
     "SilentAnswer",
     "SourceAgreement",
+    "SourceCheck",
     "SourceDay",
     "SourceGate",
     "SourceRequestTotals",

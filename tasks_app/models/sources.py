@@ -1,6 +1,7 @@
 """What is stored of sources: settings that were edited on a page, and how their requests went by day."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -83,3 +84,36 @@ class SourceRequests(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.day} {self.kind} {self.code}"
+
+
+class SourceCheck(models.Model):
+    """The last check of a source that was asked for on its page: one row per source.
+
+    `generation` counts the checks, so that the job of an earlier one does nothing. A check without `ended_at`
+    runs, or waits for a worker, until `alive_until`; after that its worker was lost. `results` are those of
+    `engine.source_check`, one for each request, in the language of the user who asked.
+    """
+
+    source = models.CharField(_("source"), max_length=32, primary_key=True)
+    market = models.CharField(_("market"), max_length=3)
+    generation = models.PositiveIntegerField(_("generation"), default=0)
+    language = models.CharField(_("language"), max_length=10)
+    user_name = models.CharField(_("user name"), max_length=150)
+    at = models.DateTimeField(_("at"))
+    began_at = models.DateTimeField(_("started at"), null=True)
+    alive_until = models.DateTimeField(_("alive until"))
+    ended_at = models.DateTimeField(_("ended at"), null=True)
+    results = models.JSONField(_("results"), default=list)
+
+    class Meta:
+        verbose_name = _("check of a source")
+        verbose_name_plural = _("checks of sources")
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(began_at__isnull=False), name="ended_check_began"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.market}"

@@ -15,6 +15,7 @@ from django_q.tasks import async_task
 
 SLICE = "tasks_app.engine.slice.run"
 EXPORT = "tasks_app.workers.export_job.run"
+SOURCE_CHECK = "tasks_app.engine.source_check_job.run"
 FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,11 @@ def queue_slice(task_id: UUID, lane: int, generation: int) -> None:
 def queue_export(export_id: int, generation: int) -> None:
     """Queues a slice of an export, likewise."""
     async_task(EXPORT, export_id, generation, task_name=f"export-{export_id}-{generation}", save=False)
+
+
+def queue_source_check(source: str, generation: int) -> None:
+    """Queues a check of a source, likewise."""
+    async_task(SOURCE_CHECK, source, generation, task_name=f"check-{source}-{generation}", save=False)
 
 
 def retire_this_worker() -> None:

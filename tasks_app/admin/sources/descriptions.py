@@ -22,8 +22,8 @@ from tasks_app.throttle.status import LimiterStatus
 SOME_STOCKS = 60  # by which the speed of a source is told
 
 
-def capability_names(entry: SourceEntry) -> str:
-    """Returns what the source can be asked for, as a list in words."""
+def capability_title(capability: str) -> str:
+    """Returns what a request asks for, in words; `settings` and `session` are no requests."""
     names = {
         "list": _("stock list"),
         "bars": _("bars by stock"),
@@ -31,8 +31,15 @@ def capability_names(entry: SourceEntry) -> str:
         "day": _("bars by day"),
         "factors": _("adjustment factors"),
         "actions": _("corporate actions"),
+        "settings": _("settings"),
+        "session": _("session"),
     }
-    return ", ".join(names[each] for each in entry.capabilities)
+    return names[capability]
+
+
+def capability_names(entry: SourceEntry) -> str:
+    """Returns what the source can be asked for, as a list in words."""
+    return ", ".join(map(capability_title, entry.capabilities))
 
 
 def describe_limits(limits: Limits) -> str:

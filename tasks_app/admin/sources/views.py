@@ -22,7 +22,7 @@ from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_RAW_ANSWERS,
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import CappedPaginator
-from tasks_app.admin.sources import agreement, descriptions, history
+from tasks_app.admin.sources import agreement, checks, descriptions, history
 from tasks_app.lifecycle import source_settings
 from tasks_app.lifecycle.source_settings import SettingStatus
 from tasks_app.models import RecordedCall, SourceSetting
@@ -40,6 +40,7 @@ def urls() -> list[URLPattern]:
         path("agreement/", wrap(agreement.agreement_view), name="agreement"),
         path("sources/", wrap(sources_view), name="sources"),
         path("sources/<str:name>/", wrap(source_view), name="source"),
+        path("sources/<str:name>/check/", wrap(checks.check_view), name="source_check"),
     ]
 
 
@@ -59,10 +60,16 @@ def sources_view(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters("value")
 def source_view(request: HttpRequest, name: str) -> HttpResponse:
-    """GET shows a source, its last days and its settings. POST stores or removes one of them (`action`)."""
+    """GET shows a source, its last days and its settings.
+
+    POST stores or removes one of these, or has the source checked (`action`).
+    """
     require_permission(request, VIEW_SOURCES)
     if name not in registry.available(settings.COLLECTOR):
         raise Http404
+    if request.method == "POST" and request.POST.get("action") == "check":
+        checks.start(request, name)
+        return redirect("admin:source", name)
     if request.method == "POST":
         require_permission(request, CHANGE_SOURCES)
         _change(request, name)
@@ -72,6 +79,8 @@ def source_view(request: HttpRequest, name: str) -> HttpResponse:
         "rows": [_setting_row(each) for each in source_settings.statuses(name)],
         "may_change": request.user.has_perm(CHANGE_SOURCES),
         **history.context_of(name),
+        "check": checks.context_of(name),
+        "check_form": checks.form_context(request, name),
         "raw": _describe_raw_answers(name) if request.user.has_perm(VIEW_RAW_ANSWERS) else None,
     }
     return _render(request, "source", name, context, [Breadcrumb(_("Sources"), reverse("admin:sources"))])

@@ -95,7 +95,7 @@ class Command(CollectorCommand):
 
 def _line(check: CapabilityCheck) -> str:
     name = f"{check.market} {check.capability:<8}"
-    if check.is_skipped:
+    if check.is_skipped or check.is_empty:
         return f"–  {name} {check.found}"
     result = check.found if check.works else f"{check.error_code}: {check.error}"
     return f"{'✓' if check.works else '✗'}  {name} {check.seconds:6.2f} s  {result}"
