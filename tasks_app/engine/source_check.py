@@ -23,6 +23,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, Request, SourceError, Symbol
 from tasks_app.sources.traits import SourceTraits
 from tasks_app.throttle import holds
+from tasks_app.throttle.limiter import let_probe
 
 WELL_KNOWN = {"CN": ("600519", "000001"), "HK": ("00700", "00005"), "US": ("AAPL", "MSFT")}
 DAYS = timedelta(days=30)  # of bars
@@ -102,6 +103,7 @@ class _SourceCheck:
         self.holder, self.hold_seconds = "", conf.fetch_timeout + LINE_SECONDS
 
     def run(self) -> Iterator[CapabilityCheck]:
+        let_probe([self.name])  # as for a new task: the check is to show whether what was refused is mended
         source, market, traits = self.source, self.market, self.traits
         yield self._make("list", partial(source.symbols, market), self._describe_list)
         if not self.codes:

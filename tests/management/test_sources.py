@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from tasks_app.engine import source_check
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
-from tasks_app.sources.base import Transient
+from tasks_app.sources.base import SourceRefusal, Transient
 from tasks_app.throttle.limiter import limiter_for
 from tasks_app.throttle.status import status_of
 from tests.factories import make_task
@@ -67,6 +67,30 @@ def test_failed_capability_is_told_with_its_error_and_the_exit_code(sources, mon
     errors = {check["capability"]: check["error_code"] for check in result["checks"]}
     assert (code, result["works"]) == (1, False)
     assert errors == {"list": "", "bars": "", "day": "nothing_sent", "factors": "throttled", "actions": ""}
+
+
+def test_check_after_a_refused_token_was_mended_asks_again(sources, monkeypatch):
+    monkeypatch.setattr(Teller, "days", staticmethod(whole_market))
+
+    def refuse(source, market):
+        raise SourceRefusal("The token is wrong.", code="login_refused")
+
+    with monkeypatch.context() as wrong:
+        wrong.setattr(Teller, "symbols", refuse)
+        code, text = sources("check", "teller")
+        assert (code, text.count("login_refused")) == (1, 1)
+        assert status_of("teller").is_blocked
+    code, text = sources("check", "teller")
+    assert (code, "source_paused" in text) == (0, False)
+    assert not status_of("teller").is_blocked
+
+
+def test_pause_after_a_ban_is_kept_by_a_check(settings, sources):
+    limiter = limiter_for("teller", settings.COLLECTOR)
+    limiter.record_failure(limiter.reserve(1)[0], Transient("Banned.", code="blacklisted", retry_after=3600))
+    code, text = sources("check", "teller")
+    assert (code, text.count("source_paused")) == (1, 5)
+    assert not Teller.calls
 
 
 def test_source_that_cannot_be_made_is_told_by_its_sentence(settings, sources, monkeypatch):
