@@ -4,8 +4,9 @@
 (vnpy_datamanager's engine.py: output_data_to_csv, import_data_from_csv).
 `csv-backtrader`: `600519.SH.csv` for GenericCSVData with its default parameters
 (backtrader.com, blog of 2015-08-04: datetime as %Y-%m-%d %H:%M:%S, columns in this order).
-`csv-zipline`: `daily/600519.SH.csv` for the bundle csvdir (zipline/data/bundles/csvdir.py), which takes
-splits from the column `split` where it is not 1, and dividends from `dividend` where it is not 0.
+`csv-zipline`: `daily/600519_SH.csv` for the bundle csvdir (zipline/data/bundles/csvdir.py), which takes a
+name's part before its first dot as the symbol, splits from the column `split` where it is not 1, and
+dividends from `dividend` where it is not 0.
 """
 
 import csv
@@ -85,7 +86,8 @@ class ZiplineLayout(CsvLayout):
     header = ("date", *PRICES, "volume", "dividend", "split")
 
     def name_of(self, code: str) -> str:
-        return f"daily/{super().name_of(code)}"
+        symbol = exported_code(self.selection.market, code).replace(".", "_")
+        return f"daily/{symbol}.csv"
 
     def values(self, stock: StockRows) -> Iterable[tuple[Any, ...]]:
         dividends, splits = self._actions(stock) if not self.selection.adjust else ({}, {})

@@ -151,15 +151,26 @@ def test_zipline_gets_dividends_and_splits_with_unadjusted_prices(tmp_path):
     for number, action in enumerate(actions):
         CorporateAction.objects.create(**key, number=number, **action)
     export(tmp_path / "none", select("csv-zipline"))
-    assert (tmp_path / "none/daily/600000.SH.csv").read_text().splitlines() == [
+    assert (tmp_path / "none/daily/600000_SH.csv").read_text().splitlines() == [
         "date,open,high,low,close,volume,dividend,split",
         "2024-01-02,10.1,10.3,9.7,10.2,12300,0.0,1.0",
         "2024-01-04,10.1,10.3,9.7,10.2,12300,0.5,1.0",
         "2024-01-05,10.1,10.3,9.7,10.2,12300,0.0,2.0",
     ]
     export(tmp_path / "split", select("csv-zipline", "split"))
-    text = (tmp_path / "split/daily/600000.SH.csv").read_text()
+    text = (tmp_path / "split/daily/600000_SH.csv").read_text()
     assert "2024-01-02,5.05,5.15,4.85,5.1,24600,0.0,1.0" in text
+
+
+def test_zipline_finds_each_file_by_its_name_before_the_first_dot(tmp_path):
+    """As `_pricing_iter` of csvdir.py does, of the symbols that csvdir_equities makes of the names."""
+    store("US", "BRK.B", DAYS)
+    store("US", "BRKA", DAYS)
+    export(tmp_path, select("csv-zipline", market="US"))
+    names = [path.name for path in (tmp_path / "daily").iterdir()]
+    symbols = sorted(name.split(".csv")[0] for name in names)
+    assert symbols == ["BRKA_US", "BRK_B_US"]
+    assert {name.split(".")[0] for name in names} == set(symbols)
 
 
 def test_file_of_a_stock_without_bars_is_removed(tmp_path):
