@@ -2,9 +2,10 @@
 
 from datetime import date, timedelta
 
-from django.db import connection
+from django.db import connection, transaction
 
 from tasks_app.db import change_triggers, triggers
+from tasks_app.models import Change, DailyBar
 
 MARKET, FIRST = "CN", date(2014, 1, 6)  # a Monday
 COUNTED = {
@@ -66,6 +67,30 @@ def fill(stocks: int, sessions: int) -> None:
             {sessions} FROM {codes}""",
     ]
     _without_triggers(statements)
+
+
+def change_later(stocks: int, sessions: int, days: int) -> int:
+    """Lets the last sessions have been stored day by day, and corrects three bars of each stock afterwards.
+
+    Returns the number of the last change before all of that. Does nothing if it was done before.
+    """
+    if Change.objects.filter(number__gt=stocks).exists():
+        return stocks
+    write, count = SQL[connection.vendor], COUNTED[connection.vendor].format
+    first, code = sessions - days, write["code"].format(n="n")
+    day = write["day"].format(d="d")
+    statements = [
+        f"UPDATE {change_triggers.CHANGE} SET last_day = '{session(first - 1)}' WHERE kind = 'bar'",
+        f"""INSERT INTO {change_triggers.CHANGE} (number, at, kind, market, symbol, adjust, first_day,
+            last_day, rows) SELECT {stocks} + (d - {first}) * {stocks} + n, {write["now"]}, 'bar', '{MARKET}',
+            {code}, '', {day}, {day}, 1 FROM {count(name="d", first=first, last=sessions - 1)}
+            CROSS JOIN {count(name="n", first=1, last=stocks)} ORDER BY d, n""",
+    ]
+    _without_triggers(statements)
+    corrected = [session(number) for number in (first // 10, first - 1, first + 1)]
+    with transaction.atomic():
+        DailyBar.objects.filter(day__in=corrected).update(volume=77)
+    return stocks
 
 
 def _without_triggers(statements: list[str]) -> None:

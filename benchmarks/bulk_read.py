@@ -1,7 +1,8 @@
 """Measures bulk reads from the web server: `python -m benchmarks.bulk_read [URL] [--quick]`.
 
 Fills the database unless it has bars, and reads them from quickstart's web server as a client does: one day
-of all codes, the first time and again; 300 stocks × 5 years; all bars as an Arrow stream and as a panel. On
+of all codes, the first time and again; 300 stocks × 5 years; all bars as an Arrow stream and as a panel; all
+as of a moment before a year of daily collections and corrections of every stock. On
 PostgreSQL the whole stream alternates with a bare `COPY … TO STDOUT` of the same rows and columns, by psycopg
 in this process. Prints medians, the ratio, and the peak memory of the web server's processes.
 """
@@ -21,6 +22,7 @@ from benchmarks.ingest import descendants
 
 STOCKS, SESSIONS = 300, 1250  # of the second read
 CHUNK = 2**20
+LATER = 250  # sessions that a read as of a moment takes back
 
 
 def prepare(url: str, stocks: int, sessions: int) -> tuple[int, int]:
@@ -31,8 +33,6 @@ def prepare(url: str, stocks: int, sessions: int) -> tuple[int, int]:
 
     django.setup()
     call_command("migrate", verbosity=0)
-    from django.db import connection
-
     from benchmarks import bulk_bars
     from tasks_app.models import Series
 
@@ -40,9 +40,16 @@ def prepare(url: str, stocks: int, sessions: int) -> tuple[int, int]:
         began = time.perf_counter()
         bulk_bars.fill(stocks, sessions)
         print(f"filled in {time.perf_counter() - began:.0f} s", flush=True)
-    with connection.cursor() as cursor:  # as autovacuum does after a load
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+    analyze()
     return Series.objects.count(), int(Series.objects.values_list("bars", flat=True)[0])
+
+
+def analyze() -> None:
+    """Gathers statistics, as autovacuum does after a load."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 
 
 class Reader:
@@ -151,6 +158,21 @@ def measure_market(reader: Reader, bars: int, rounds: int, *, compare: bool) -> 
     return ratio
 
 
+def measure_as_of(reader: Reader, stocks: int, sessions: int, rounds: int) -> None:
+    """Prints the seconds of all bars now and as of a moment after which every stock was changed."""
+    from benchmarks.bulk_bars import MARKET, change_later
+
+    number = str(change_later(stocks, sessions, LATER))
+    analyze()
+    pairs = [
+        (reader.read(market=MARKET)[0], reader.read(market=MARKET, as_of=number)[0]) for _ in range(rounds)
+    ]
+    ratio = statistics.median(then / now for now, then in pairs)
+    seconds = ", ".join(f"{now:.2f} and {then:.2f} s" for now, then in pairs)
+    print(f"all bars now and as of {LATER} sessions earlier: {seconds}; median ratio {ratio:.2f}; ", end="")
+    print(f"peak memory {peak_memory()} MB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bulk_read", description=__doc__)
     parser.add_argument("--stocks", type=int, default=5400)
@@ -166,6 +188,7 @@ def main() -> None:
             measure_years(reader, sessions, options.rounds)
             is_postgresql = url.startswith("postgres")
             measure_market(reader, stocks * sessions, options.rounds, compare=is_postgresql)
+            measure_as_of(reader, stocks, sessions, options.rounds)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ made. A moment before the first number, or from which versions have been deleted
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar
@@ -132,20 +133,29 @@ def known_rows(model: type[M], moment: Moment | None, market: str, symbol: str =
 
     Without a moment as they are. In no order. Not to be saved.
     """
+    return known_rows_of(model, moment, market, [symbol] if symbol else None)
+
+
+def known_rows_of(
+    model: type[M], moment: Moment | None, market: str, symbols: Sequence[str] | None
+) -> list[M]:
+    """Returns `known_rows` of many codes at once, in two queries; None for all."""
     column = SYMBOL_COLUMNS.get(model.__name__, "symbol")
-    key = {"market": market, **({column: symbol} if symbol and column else {})}
-    rows: dict[int, M | None] = {row.pk: row for row in model._default_manager.filter(**key)}
+    wanted = None if symbols is None or not column else set(symbols)
+    key: dict[str, Any] = {"market": market, **({} if wanted is None else {f"{column}__in": wanted})}
+    present = model._default_manager.filter(**key).order_by("pk")
     if moment is None:
-        return [row for row in rows.values() if row is not None]
+        return list(present)
+    rows: dict[int, M | None] = {row.pk: row for row in present}
     later = RowVersion.objects.filter(
         table=model._meta.db_table, cause__market=market, cause__number__gt=moment.number
-    )
-    if symbol and column:
-        later = later.filter(cause__symbol=symbol)
+    ).exclude(cause__kind__in=BAR_KINDS)  # most of the changes, none of which has such a version
+    if wanted is not None:
+        later = later.filter(cause__symbol__in=wanted)
     for pk, values in later.order_by("-cause__number", "-pk").values_list("row_id", "values"):
         rows[pk] = None if values is None else _row(model, values)
-    found = [row for row in rows.values() if row is not None]
-    return [row for row in found if all(getattr(row, name) == value for name, value in key.items())]
+    found = [row for row in rows.values() if row is not None and vars(row)["market"] == market]
+    return [row for row in found if wanted is None or getattr(row, column) in wanted]
 
 
 def _row(model: type[M], values: dict[str, Any]) -> M:

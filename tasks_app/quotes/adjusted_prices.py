@@ -6,7 +6,7 @@ splits among the corporate actions of one source. A series that a source sent ad
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 
-from tasks_app.history.versions import Moment, known_bars, known_rows
+from tasks_app.history.versions import Moment, known_bars, known_rows, known_rows_of
 from tasks_app.models import AdjustmentFactor, AdjustmentTable, CorporateAction, DailyBar, Series
 from tasks_app.models.adjustments import ActionKind, AdjustmentContent
 from tasks_app.models.quotes import Adjust
@@ -83,7 +83,7 @@ class StockPrices:
     """What can be read of one stock: its stored series, and what its sources told of adjustments.
 
     With a moment, as it was known then: the stock's bars are then read from it, and once. `load_prices` fills
-    it for many stocks at once.
+    it for many stocks at once; with a moment, `bulk_read.known_bars` adds the series.
     """
 
     def __init__(self, market: str, code: str, moment: Moment | None = None) -> None:
@@ -111,6 +111,11 @@ class StockPrices:
         if adjust not in self._known:
             self._known[adjust] = known_bars(self.market, self.code, adjust, self.moment)
         return self._known[adjust]
+
+    @property
+    def sources(self) -> set[str]:
+        """The sources that told of adjustments."""
+        return {table.source for table in self._tables}
 
     @property
     def today(self) -> date:
@@ -190,33 +195,28 @@ class StockPrices:
 
 
 def load_prices(
-    market: str,
-    codes: Sequence[str],
-    adjust: str,
-    moment: Moment | None = None,
-    later: Collection[str] = (),
+    market: str, codes: Sequence[str], adjust: str, moment: Moment | None = None
 ) -> dict[str, StockPrices]:
-    """Returns what can be read of each code in this adjustment, in four queries for all.
+    """Returns what can be read of each code in this adjustment, in a few queries for all.
 
-    With a moment, as it was known then: the codes in `later`, of which something was changed since, are read
-    one by one.
+    With a moment, as it was known then, without the series: of each stock they are read when asked for.
     """
-    known = {code: StockPrices(market, code, moment) for code in codes if code in later}
-    codes = [code for code in codes if code not in known]
     found = {code: StockPrices(market, code, moment) for code in codes}
-    series: dict[str, dict[str, Series]] = {code: {} for code in codes}
-    stored = Series.objects.filter(market=market, symbol__in=codes, bars__gt=0)
-    for row in stored.only("symbol", "adjust", "bars", "first_day", "last_day"):
-        series[row.symbol][row.adjust] = row
-    for code, prices in found.items():
-        vars(prices)["series"] = series[code]  # as cached_property does
+    if moment is None:
+        series: dict[str, dict[str, Series]] = {code: {} for code in codes}
+        stored = Series.objects.filter(market=market, symbol__in=codes, bars__gt=0)
+        for row in stored.only("symbol", "adjust", "bars", "first_day", "last_day"):
+            series[row.symbol][row.adjust] = row
+        for code, prices in found.items():
+            vars(prices)["series"] = series[code]  # as cached_property does
     told = CorporateAction if adjust == Adjust.SPLIT else AdjustmentFactor
-    for model in (AdjustmentTable, told) if adjust else ():
+    models: tuple[type[Model], ...] = (AdjustmentTable, told) if adjust else ()
+    for model in models:
         for prices in found.values():
             prices._loaded[model] = []
-        for one in model.objects.filter(market=market, symbol__in=codes).order_by("pk"):
-            found[one.symbol]._loaded[model].append(one)
-    return found | known
+        for one in known_rows_of(model, moment, market, codes):
+            found[vars(one)["symbol"]]._loaded[model].append(one)
+    return found
 
 
 def basis_bars(market: str, code: str, basis: Basis, *, joined: bool = True) -> QuerySet[DailyBar]:

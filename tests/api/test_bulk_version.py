@@ -159,6 +159,13 @@ def test_known_moment_keeps_its_version(stocks):
     assert not reader.is_changed()
 
 
+def test_moment_has_one_version_however_it_is_named(stocks):
+    number = settle()
+    at = Change.objects.get(number=number).at + timedelta(microseconds=1)
+    named = [Reader(f"as_of={text}").etag for text in (number, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))]
+    assert named[0] == named[1] != Reader(f"as_of={number - 1}").etag
+
+
 def test_forgotten_change_does_not_hide_a_later_one(stocks):
     reader = Reader("")
     Change.objects.update(at=timezone.now() - timedelta(days=9))

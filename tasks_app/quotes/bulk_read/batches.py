@@ -12,9 +12,19 @@ import pyarrow.compute  # or the first `take` imports it, in a tenth of a second
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.quotes.bulk_read.arrow_arrays import from_numpy, from_texts
 from tasks_app.quotes.bulk_read.computed_prices import adjust_bars
-from tasks_app.quotes.bulk_read.parts import Part, find_parts
+from tasks_app.quotes.bulk_read.known_bars import read_known
+from tasks_app.quotes.bulk_read.part import Part
+from tasks_app.quotes.bulk_read.parts import find_parts
 from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, STORED_COLUMNS, BulkQuery
-from tasks_app.quotes.bulk_read.stored_bars import NO_FLAG, ROWS, Bars, read_bars, read_joined, read_known
+from tasks_app.quotes.bulk_read.stored_bars import (
+    NO_FLAG,
+    ROWS,
+    Bars,
+    BarsGenerator,
+    read_bars,
+    read_joined,
+    read_joined_known,
+)
 
 PartBars = Generator[tuple[Bars, Sequence[Part]], None, None]
 TIME = pa.timestamp("us", tz="UTC")
@@ -70,8 +80,8 @@ def record_batches(query: BulkQuery) -> Generator[pa.RecordBatch, None, None]:
     of bars. Each statement sees the database as of its beginning: inside `snapshot()`, all see one moment.
     One that is not read to its end must be closed: its statement is still under way.
 
-    As of a moment, exactly `ROWS` are in each batch but the last: the stocks that have changed since are read
-    one by one, and the answer must stay the same to the byte.
+    As of a moment, exactly `ROWS` are in each batch but the last: how many stocks are read at once depends on
+    what is stored now, and the answer must stay the same to the byte.
     """
     with closing(_batches(query)) as found:
         yield from found if query.moment is None else _of_equal_size(found)
@@ -117,18 +127,29 @@ def read_parts(query: BulkQuery, parts: Iterable[Part], columns: Sequence[str]) 
 
     One that is not read to its end must be closed.
     """
-    for (is_alone, adjust), run in groupby(parts, lambda one: (_is_alone(one), one.basis.read_adjust)):
+    for (is_joined, adjust), run in groupby(parts, lambda one: (one.is_joined, one.basis.read_adjust)):
         for some in _groups(list(run), query.limit):
+            if is_joined:
+                yield _joined(query, some[0], columns), some
+                continue
             factors = [part.basis.factors for part in some]
-            if query.moment is not None and some[0].is_known:
-                yield adjust_bars(read_known(query, some[0], columns), factors), some
-                continue
-            if is_alone:
-                yield read_joined(query.market, 0, some[0], columns), some
-                continue
-            with closing(read_bars(query.market, adjust, some, columns)) as found:
+            with closing(_read_single(query, adjust, some, columns)) as found:
                 for bars in found:
                     yield adjust_bars(bars, factors), some
+
+
+def _joined(query: BulkQuery, part: Part, columns: Sequence[str]) -> Bars:
+    if query.moment is not None:
+        return read_joined_known(query, part, columns)
+    return read_joined(query.market, 0, part, columns)
+
+
+def _read_single(
+    query: BulkQuery, adjust: str, parts: Sequence[Part], columns: Sequence[str]
+) -> BarsGenerator:
+    if query.moment is not None:
+        return read_known(query.market, adjust, parts, columns, query.moment)
+    return read_bars(query.market, adjust, parts, columns)
 
 
 def _groups(parts: Sequence[Part], limit: int | None) -> Iterator[Sequence[Part]]:
@@ -136,17 +157,12 @@ def _groups(parts: Sequence[Part], limit: int | None) -> Iterator[Sequence[Part]
     most = max(limit, ROWS) if limit is not None else None
     group: list[Part] = []
     for part in parts:
-        if group and (_is_alone(part) or (most is not None and sum(one.bars for one in group) >= most)):
+        if group and (part.is_joined or (most is not None and sum(one.bars for one in group) >= most)):
             yield group
             group = []
         group.append(part)
     if group:
         yield group
-
-
-def _is_alone(part: Part) -> bool:
-    """Whether the part is read by statements of its own."""
-    return part.is_joined or part.is_known
 
 
 def _to_batch(bars: Bars, parts: Sequence[Part], batch_schema: pa.Schema) -> pa.RecordBatch:

@@ -11,7 +11,8 @@ import pyarrow as pa
 from tasks_app.errors import PanelTooWide
 from tasks_app.quotes.bulk_read.arrow_arrays import from_numpy
 from tasks_app.quotes.bulk_read.batches import PartBars, field_of, metadata, read_parts
-from tasks_app.quotes.bulk_read.parts import Part, find_parts
+from tasks_app.quotes.bulk_read.part import Part
+from tasks_app.quotes.bulk_read.parts import find_parts
 from tasks_app.quotes.bulk_read.query import MAX_PANEL_CODES, BulkQuery
 from tasks_app.quotes.bulk_read.stored_bars import DTYPES, EPOCH, NO_FLAG, Array
 

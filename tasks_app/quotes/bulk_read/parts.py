@@ -1,7 +1,6 @@
 """Which stored bars a bulk read has: for each code one series, or several that changes of its code join."""
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import islice
 
@@ -9,24 +8,13 @@ from tasks_app.history import versions
 from tasks_app.market import code_changes
 from tasks_app.models import Series
 from tasks_app.models.quotes import Adjust
-from tasks_app.quotes.adjusted_prices import Basis, StockPrices, load_prices
-from tasks_app.quotes.bulk_read.query import BulkQuery
+from tasks_app.quotes.adjusted_prices import StockPrices, load_prices
+from tasks_app.quotes.bulk_read.known_bars import load_known_series
+from tasks_app.quotes.bulk_read.part import Part
+from tasks_app.quotes.bulk_read.query import WIDE, BulkQuery
 
 CODES = 500  # looked up at once
 DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Part:
-    """The bars of one code from `first` to `last`, on one basis; at most about `bars` of them."""
-
-    code: str
-    basis: Basis
-    first: date
-    last: date
-    bars: int
-    is_joined: bool = False
-    is_known: bool = False  # its bars were changed after the moment of the query
 
 
 def find_parts(query: BulkQuery) -> Iterator[list[Part]]:
@@ -36,7 +24,7 @@ def find_parts(query: BulkQuery) -> Iterator[list[Part]]:
     while some := list(islice(codes, CODES)):
         if query.after and some[-1] < query.after[0]:
             continue
-        prices = load_prices(query.market, some, query.adjust, query.moment, joins.later)
+        prices = _load(query, some, joins.later)
         yield [part for code in some if (part := _part(query, joins, code, prices[code]))]
 
 
@@ -46,9 +34,17 @@ def codes_without_basis(query: BulkQuery) -> list[str]:
     later = _changed_later(query)
     for first in range(0, len(query.codes or ()), CODES):
         some = (query.codes or ())[first : first + CODES]
-        prices = load_prices(query.market, some, query.adjust, query.moment, later)
+        prices = _load(query, some, later)
         missing += [code for code in some if prices[code].basis(query.adjust, query.basis) is None]
     return missing
+
+
+def _load(query: BulkQuery, codes: Sequence[str], later: Collection[str]) -> Mapping[str, StockPrices]:
+    prices = load_prices(query.market, codes, query.adjust, query.moment)
+    if query.moment is not None:
+        # Of an unadjusted series, only a panel needs to know whether it has bars.
+        load_known_series(prices, query.adjust, later, exact=bool(query.adjust) or query.layout == WIDE)
+    return prices
 
 
 def _changed_later(query: BulkQuery) -> Collection[str]:
@@ -96,12 +92,12 @@ def _part(query: BulkQuery, joins: _Joins, code: str, prices: StockPrices) -> Pa
     if first > last:
         return None
     if code in joins.new_codes and code not in joins.moved:
-        return Part(code, basis, first, last, bars=0, is_joined=True, is_known=query.moment is not None)
+        is_known = query.moment is not None
+        return Part(code=code, basis=basis, first=first, last=last, bars=0, is_known=is_known, is_joined=True)
     series = prices.series.get(basis.read_adjust)
     if series is None or series.first_day is None or series.last_day is None:
         return None
     first, last = max(first, series.first_day), min(last, series.last_day)
-    is_known = code in joins.later
-    stored = len(prices.known_bars(basis.read_adjust)) if is_known else series.bars
-    bars = min(stored, (last - first).days + 1)
-    return Part(code, basis, first, last, bars, is_known=is_known) if bars > 0 else None
+    bars, is_known = min(series.bars, (last - first).days + 1), code in joins.later
+    found = Part(code=code, basis=basis, first=first, last=last, bars=bars, is_known=is_known)
+    return found if bars > 0 else None

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from django.db import connection
 
 from tasks_app.models import DailyBar
 from tasks_app.quotes import csv_export
-from tasks_app.quotes.bulk_read.parts import Part
+from tasks_app.quotes.bulk_read.part import Part, Span
 from tasks_app.quotes.bulk_read.query import FLOATS, NULLABLE_FLOATS, PRICE_COLUMNS, BulkQuery
 from tasks_app.quotes.series import joined_bars
 
@@ -56,12 +56,16 @@ class Bars:
     def head(self, count: int) -> "Bars":
         return self.where(slice(count))
 
+    def day(self, place: Any) -> date:
+        """Returns the day of one of the bars."""
+        return EPOCH + timedelta(days=int(self.columns["day"][place]))
+
     def where(self, some: Any) -> "Bars":
         """Returns some of the bars: those of a slice, or where an array is true."""
         return Bars(self.part[some], {name: values[some] for name, values in self.columns.items()})
 
 
-def read_bars(market: str, adjust: str, parts: Sequence[Part], columns: Sequence[str]) -> BarsGenerator:
+def read_bars(market: str, adjust: str, parts: Sequence[Span], columns: Sequence[str]) -> BarsGenerator:
     """Yields the bars of single series, in the order of the parts and their days, about `ROWS` at once.
 
     `columns` are stored ones, `day` among them. All is read by one statement, so as of one moment.
@@ -80,24 +84,24 @@ def read_joined(market: str, number: int, part: Part, columns: Sequence[str]) ->
     bars = joined_bars(market, part.code, part.basis.read_adjust).filter(day__range=(part.first, part.last))
     rows = list(bars.order_by("day").values_list("symbol", *columns))
     values = list(zip(*rows, strict=True)) or [()] * (1 + len(columns))
-    arrays = {name: _array(name, column) for name, column in zip(columns, values[1:], strict=True)}
+    arrays = {name: to_array(name, column) for name, column in zip(columns, values[1:], strict=True)}
     arrays["stored_code"] = np.array(values[0], object)
     return Bars(np.full(len(rows), number, "i4"), arrays)
 
 
-def read_known(query: BulkQuery, part: Part, columns: Sequence[str]) -> Bars:
-    """Returns the bars of a part as they were at the moment of the query."""
+def read_joined_known(query: BulkQuery, part: Part, columns: Sequence[str]) -> Bars:
+    """Returns the bars of `read_joined` as they were at the moment of the query."""
     if query.moment is None:
         raise ValueError("the query has no moment")
     days = {"day__gte": part.first, "day__lte": part.last}
     read = partial(csv_export.known_rows, query.market, part.code, part.basis, query.moment)
     rows = read(joined=part.is_joined, **days)
-    arrays = {name: _array(name, [row[name] for row in rows]) for name in columns}
+    arrays = {name: to_array(name, [row[name] for row in rows]) for name in columns}
     arrays["stored_code"] = np.array([row["code"] for row in rows], object)
     return Bars(np.zeros(len(rows), "i4"), arrays)
 
 
-def _array(name: str, values: Sequence[Any]) -> Array:
+def to_array(name: str, values: Sequence[Any]) -> Array:
     """Returns a column of the ORM as an array of its type."""
     if name == "day":
         values = [(value - EPOCH).days for value in values]
@@ -125,7 +129,7 @@ def _aggregate(name: str) -> str:
 
 
 def _from_postgresql(
-    market: str, adjust: str, parts: Sequence[Part], columns: Sequence[str]
+    market: str, adjust: str, parts: Sequence[Span], columns: Sequence[str]
 ) -> BarsGenerator:
     stored = ", ".join(dict.fromkeys(("day", *columns)))
     sql = f"""COPY (SELECT k.n, packed.* FROM unnest(%s::text[], %s::date[], %s::date[])
@@ -190,7 +194,7 @@ _EXPRESSIONS: dict[str, str] = {  # expressions, because Python would convert co
 }
 
 
-def _from_sqlite(market: str, adjust: str, parts: Sequence[Part], columns: Sequence[str]) -> BarsGenerator:
+def _from_sqlite(market: str, adjust: str, parts: Sequence[Span], columns: Sequence[str]) -> BarsGenerator:
     values = ", ".join(_EXPRESSIONS.get(name, f"bar.{name}") for name in columns)
     # json_each counts from 0. CROSS JOIN: for each key its series, in this order.
     sql = f"""SELECT k.key, {values} FROM json_each(?) AS k CROSS JOIN {TABLE} AS bar WHERE bar.market = ?

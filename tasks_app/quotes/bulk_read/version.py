@@ -3,6 +3,7 @@
 import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -16,6 +17,7 @@ from tasks_app.models import Change, Series
 from tasks_app.quotes.adjusted_prices import Basis
 from tasks_app.quotes.bulk_read.parts import find_parts
 from tasks_app.quotes.bulk_read.query import WIDE, BulkQuery
+from tasks_app.sources.market_time import market_today
 
 CHANGE, KINDS = Change._meta.db_table, ", ".join(f"'{kind.value}'" for kind in BAR_KINDS)
 DAYS = {"postgresql": "unnest(%s::date[]) AS days(value)", "sqlite": "json_each(%s) AS days"}
@@ -29,8 +31,10 @@ def content_version(query: BulkQuery) -> str:
     Also with what else decides the answer: changes of codes that join stored bars, the basis and the factors
     of adjusted prices. Bars are not read for it: they are named by the newest of their numbered changes.
     """
-    content: list[Any] = [query]
-    if query.moment is None:  # what was known then stays the same
+    content: list[Any] = [replace(query, moment=None)]
+    if query.moment is not None:  # what was known then stays the same, however the moment was named
+        content += [query.moment.number, market_today(query.market, query.moment.at)]
+    else:
         content += _parts(query) if query.adjust or query.layout == WIDE else _unadjusted(query)
     return blake2b(repr(content).encode(), digest_size=12).hexdigest()
 
