@@ -18,6 +18,7 @@ from tasks_app.api.serializers import (
     StrictBooleanField,
     StrictDateField,
     StrictIntegerField,
+    scalars,
     unknown_fields,
     validated,
 )
@@ -103,10 +104,13 @@ class BulkParameters(InputSerializer):
 
 
 def from_query_string(parameters: QueryDict) -> dict[str, Any]:
-    """Returns the parameters as a body would have them."""
-    data: dict[str, Any] = parameters.dict()
+    """Returns the parameters as a body would have them. Raises `ValidationError` for repeated scalars."""
+    single = parameters.copy()
+    for name in LISTS:
+        single.pop(name, None)
+    data: dict[str, Any] = scalars(single)
     data.pop("format", None)  # heeded by content negotiation
-    for name in filter(data.__contains__, LISTS):
+    for name in filter(parameters.__contains__, LISTS):
         data[name] = [text for text in ",".join(parameters.getlist(name)).split(",") if text.strip()]
     return data
 
@@ -126,7 +130,9 @@ def bulk_query(data: Mapping[str, Any]) -> BulkQuery:
         place = {"start": values["start"], "end": values["end"]}
         raise ValidationError({"end": [_("end %(end)s is before start %(start)s.") % place]})
     is_wide, default = values["layout"] == WIDE, {LONG: DEFAULT_COLUMNS, WIDE: (PANEL_COLUMN,)}
-    names = values.pop("columns", None) or default[values["layout"]]
+    names = values.pop("columns", default[values["layout"]])
+    if not names:
+        raise ValidationError({"columns": [_("Name a column, or leave the parameter out for the default.")]})
     values["columns"] = _panel_column(names) if is_wide else _columns(names)
     if as_of := values.pop("as_of", ""):
         values["moment"] = moment_of(as_of)

@@ -12,7 +12,7 @@ from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi
 from tasks_app.api.pagination import page_response
-from tasks_app.api.serializers import DayPath, DayQuery, DaysQuery, validated
+from tasks_app.api.serializers import DayPath, DayQuery, DaysQuery, scalars, validated
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market import calendars
 from tasks_app.models import MarketDay
@@ -37,13 +37,13 @@ class DayViewSet(ViewSet):
 
     @openapi.DAYS
     def days(self, request: Request, market: str) -> Response:
-        query = validated(DaysQuery, request.query_params.dict())
+        query = validated(DaysQuery, scalars(request.query_params))
         rows = MarketDay.objects.filter(market=_known(market), kind=query["kind"])
         return page_response(request, rows, ["-day"], lambda page: list(map(sealed_days.describe, page)))
 
     @openapi.DAY
     def day(self, request: Request, market: str, day: str) -> Response:
-        query = validated(DayQuery, request.query_params.dict())
+        query = validated(DayQuery, scalars(request.query_params))
         market, on = _known(market), validated(DayPath, {"day": day})["day"]
         calendar = calendars.load_calendar(market)
         if on > calendar.latest_session() or on not in calendar.sessions(on, on).days:
@@ -67,11 +67,12 @@ def _wait(market: str, kind: str, day: date, seconds: int) -> MarketDay:
 def _missing(row: MarketDay) -> dict[str, Any]:
     """Returns what an unsealed day lacks, as it is stored now."""
     if row.sealed_at is not None:
-        return {"missing_count": 0, "missing": []}
-    listing = market_days.MarketListing(row.market, row.kind)
-    codes = market_days.read_day(listing, row.day).missing
+        return {"unsealed_reason": None, "missing_count": 0, "missing": []}
+    contents = market_days.read_day(market_days.MarketListing(row.market, row.kind), row.day)
+    codes = contents.missing
     reasons = market_days.reasons_on(row.market, row.day, codes[:NAMED])
     return {
+        "unsealed_reason": contents.unsealed_reason.value,
         "missing_count": len(codes),
         "missing": [
             {"code": code, "reason": reasons[code].kind.value, "message": reasons[code].describe()}

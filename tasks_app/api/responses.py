@@ -14,6 +14,7 @@ from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.models.transfers import ExportLayout, ExportState
 from tasks_app.quotes.adjusted_prices import BASES
 from tasks_app.quotes.gaps import GapKind
+from tasks_app.quotes.market_days import UnsealedReason
 
 Answer = s.Serializer[Any]
 
@@ -538,6 +539,12 @@ class MissingAnswer(Answer):
 
 
 class DayDetailAnswer(DayAnswer):
+    unsealed_reason = s.ChoiceField(
+        UnsealedReason.values,
+        allow_null=True,
+        help_text="Why it is not sealed: no_bars: none of its bars is stored; missing: securities lack one "
+        "without a reason; pending: nothing is missing, and it is about to be sealed. null: it is sealed.",
+    )
     missing_count = _count("Listed securities without a bar or a reason.")
     missing = MissingAnswer(many=True, help_text="The first 100 of them.")
 

@@ -5,6 +5,7 @@ from datetime import time
 from typing import Any
 from uuid import UUID
 
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
@@ -42,6 +43,17 @@ def validated(kind: "type[InputSerializer]", data: Any) -> dict[str, Any]:
     serializer = kind(data=data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+def scalars(parameters: QueryDict) -> dict[str, str]:
+    """Returns the parameters of a query string. Raises `ValidationError` for those that it repeats.
+
+    Of several values, one alone would be heeded.
+    """
+    repeated = [name for name, values in parameters.lists() if len(values) > 1][:20]
+    if repeated:
+        raise s.ValidationError({name[:40]: [_("Give this parameter once.")] for name in repeated})
+    return {name: str(value) for name, value in parameters.dict().items()}
 
 
 def unknown_fields(kind: "type[InputSerializer]", data: Any) -> list[str]:

@@ -17,6 +17,8 @@ from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.db.models import TextChoices
+
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.market import silent_days
 from tasks_app.models import CodeChange, DailyBar, Finding, Series, Stock
@@ -31,6 +33,14 @@ COLUMNS = (
 )
 
 
+class UnsealedReason(TextChoices):
+    """Why a day is not sealed."""
+
+    NO_BARS = "no_bars"  # none of its bars is stored
+    MISSING = "missing"  # securities have neither a bar nor a reason
+    PENDING = "pending"  # complete, and not looked at yet
+
+
 @dataclass
 class DayContents:
     """The number of bars, their checksum, how many securities have a reason, and those that have none."""
@@ -39,6 +49,13 @@ class DayContents:
     checksum: str = ""
     reasons: int = 0
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def unsealed_reason(self) -> UnsealedReason:
+        """Why the day is not sealed, if it is not."""
+        if not self.bars:
+            return UnsealedReason.NO_BARS
+        return UnsealedReason.MISSING if self.missing else UnsealedReason.PENDING
 
 
 class MarketListing:

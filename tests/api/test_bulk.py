@@ -14,7 +14,7 @@ import pytest
 from tasks_app.api import bulk_stream
 from tasks_app.models import CodeAlias, CodeChange, Series, Stock
 from tasks_app.quotes import adjustment_data
-from tasks_app.quotes.bulk_read import batches, formats, panel, stored_bars
+from tasks_app.quotes.bulk_read import batches, formats, known_bars, panel, stored_bars
 from tasks_app.quotes.bulk_read.query import COLUMNS, PANEL_COLUMNS
 from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
@@ -307,6 +307,10 @@ def test_panel_as_of_a_change_is_the_same_after_corrections(client, renamed):
         ("market=US&code=A", "code"),
         ("market=US&codes=NONE", "codes"),
         ("market=US&codes=,", "codes"),
+        ("market=US&columns=", "columns"),
+        ("market=US&layout=wide&columns=,", "columns"),
+        ("market=CN&market=US", "market"),
+        ("market=US&limit=1&limit=2", "limit"),
         ("market=CN&codes=1", "codes"),
         ("market=US&cursor=A", "cursor"),
         ("market=US&cursor=A,2024-13-01", "cursor"),
@@ -388,8 +392,9 @@ def test_reading_in_bulk_needs_its_permission():
 @pytest.mark.parametrize("rows", [2, 10, 100])
 @pytest.mark.parametrize("form", ["arrow", "parquet", "csv", "json"])
 def test_read_as_of_a_change_gives_the_same_bytes_in_each_format(client, monkeypatch, form, rows):
-    """However the rows were read: a stock that has changed since is read by itself."""
+    """However the rows were read, and in whichever groups."""
     monkeypatch.setattr(batches, "ROWS", rows)
+    monkeypatch.setattr(known_bars, "GROUP", rows)
     monkeypatch.setattr(formats, "ROW_GROUP", rows)
     for code in ("000001", "000002", "000003"):
         make_series("CN", code, 9, source="recording")

@@ -1,14 +1,17 @@
 """The ETag of a bulk read changes if what it reads changed, and with nothing else."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
 from tasks_app.history import retention
+from tasks_app.history.versions import Moment
 from tasks_app.models import AdjustmentTable, Change, CodeChange, Series
 from tasks_app.quotes import adjustment_data
+from tasks_app.quotes.bulk_read.query import BulkQuery
+from tasks_app.quotes.bulk_read.version import content_version
 from tasks_app.quotes.series import bars_of
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.api.factories import client_of, make_bars
@@ -159,11 +162,14 @@ def test_known_moment_keeps_its_version(stocks):
     assert not reader.is_changed()
 
 
-def test_moment_has_one_version_however_it_is_named(stocks):
-    number = settle()
-    at = Change.objects.get(number=number).at + timedelta(microseconds=1)
-    named = [Reader(f"as_of={text}").etag for text in (number, at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))]
-    assert named[0] == named[1] != Reader(f"as_of={number - 1}").etag
+def test_moment_has_one_version_however_it_is_named():
+    at = datetime(2024, 1, 4, 1, tzinfo=UTC)
+    named, later, next_day = (
+        content_version(BulkQuery("CN", moment=Moment(number, at + timedelta(hours=hours))))
+        for number, hours in ((5, 1), (6, 1), (5, 24))
+    )
+    assert named == content_version(BulkQuery("CN", moment=Moment(5, at)))
+    assert len({named, later, next_day}) == 3  # of factors, those up to the market's day count
 
 
 def test_forgotten_change_does_not_hide_a_later_one(stocks):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -55,6 +55,13 @@ def test_list_is_a_table_or_the_apis_json():
     make_plan(name="evening")
     assert "evening" in run("list")[1]
     assert [row["name"] for row in json.loads(run("list", "--json")[1])] == ["evening"]
+
+
+def test_list_shows_the_next_run_in_the_zone_of_the_market():
+    make_plan(name="evening", market="CN", next_at=datetime(2024, 1, 2, 10, 0, tzinfo=UTC))
+    text = run("list")[1]
+    assert "2024-01-02 18:00" in text
+    assert text.count("Asia/Shanghai") == 2
 
 
 @pytest.mark.parametrize(

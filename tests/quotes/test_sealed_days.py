@@ -73,11 +73,14 @@ def test_day_is_sealed_when_every_listed_stock_has_a_bar_or_a_reason(client):
     assert sweep() == 0
     body = client.get(PATH).json()
     assert (body["sealed"], body["checksum"], body["revision"], body["missing_count"]) == (False, None, 0, 1)
+    assert body["unsealed_reason"] == "missing"
     assert body["missing"] == [{"code": "600005", "reason": "not_asked", "message": "not requested yet"}]
     Finding.objects.create(market="CN", symbol="600005", day=DAY, kind="refused", source="recording")
     Series.objects.create(market="CN", symbol="600005")
     MarketDay.objects.update(pending=True)
+    assert client.get(PATH).json()["unsealed_reason"] == "pending"
     assert sweep() == 1
+    assert client.get(PATH).json()["unsealed_reason"] is None
     body = client.get(PATH).json()
     assert (body["sealed"], body["bars"], body["reasons"], body["missing"]) == (True, 1, 3, [])
     assert [row["day"] for row in client.get(f"{BASE}/days/CN").json() if row["sealed"]] == [day]
@@ -209,6 +212,14 @@ def test_withdrawn_refusal_or_silence_unseals_its_day(kind, change):
 def make_silent_answer(day, code):
     fields = {"market": "CN", "source": "recording", "day": day, "symbol": code, "task_id": uuid4()}
     return SilentAnswer.objects.create(**fields)
+
+
+def test_day_without_a_bar_says_so(client):
+    day = DAY.isoformat()
+    add("600001", absent=[[day, day, "suspended", "recording", day, None]])
+    sweep()
+    body = client.get(PATH).json()
+    assert (body["sealed"], body["missing_count"], body["unsealed_reason"]) == (False, 0, "no_bars")
 
 
 def test_reason_withdrawn_while_the_day_was_read_keeps_it_unsealed(monkeypatch):

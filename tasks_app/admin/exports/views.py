@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import EXPORT_DATA, VIEW_EXPORTS
@@ -137,7 +137,10 @@ def _what(export: Export) -> str:
     if selection["adjust"] is not None:
         parts.append(str(Adjust(selection["adjust"]).label))
     if selection["codes"]:
-        parts.append(_("%(count)s codes") % {"count": formatting.number(len(selection["codes"]))})
+        count = len(selection["codes"])
+        parts.append(
+            ngettext("%(count)s code", "%(count)s codes", count) % {"count": formatting.number(count)}
+        )
     if selection["first"] or selection["last"]:
         parts.append(f"{selection['first'] or '…'} – {selection['last'] or '…'}")
     return " · ".join(parts)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
@@ -179,13 +180,16 @@ def _table(rows: Sequence[CollectionPlan]) -> Table:
     for plan in rows:
         often = plan.get_weekday_display() if plan.rhythm == Rhythm.WEEKLY else plan.get_rhythm_display()
         scope = " ".join(f"{plan.market} {plan.source} {plan.adjust}".split())
-        due = timezone.localtime(plan.next_at).strftime("%Y-%m-%d %H:%M") if plan.next_at else _("off")
+        zone = MARKET_TIME_ZONES[plan.market]
+        due = _("off")
+        if plan.next_at:
+            due = f"{timezone.localtime(plan.next_at, ZoneInfo(zone)):%Y-%m-%d %H:%M}\n{zone}"
         task = plan.last_task if plan.last_task_id else None
         result = plan.error_message or (task.get_result_display() if task else "")
         table.add_row(
             f"{plan.pk}  {plan.name}",
             scope,
-            f"{often} {plan.at:%H:%M}\n{MARKET_TIME_ZONES[plan.market]}",
+            f"{often} {plan.at:%H:%M}\n{zone}",
             _("waiting for another task") if plan.waiting_since else due,
             str(result),
         )
