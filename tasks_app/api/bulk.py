@@ -69,12 +69,21 @@ def _respond(request: Request, data: Mapping[str, Any]) -> HttpResponseBase:
 
 
 def _require_basis(query: BulkQuery) -> None:
-    """Raises `ValidationError` if named stocks lack the computed series that is demanded."""
-    from tasks_app.quotes.bulk_read.parts import codes_without_basis
+    """Raises `ValidationError` if named stocks lack the computed series that is demanded, or all lack prices.
+
+    An adjustment that no stock has would be an empty answer that looks like one without bars.
+    """
+    from tasks_app.quotes.bulk_read.parts import codes_without_basis, has_series
 
     if query.codes is not None and query.basis and (missing := codes_without_basis(query)):
         sentence = _("There are no unadjusted bars with adjustment factors of these stocks: %(codes)s.")
         raise ValidationError({"basis": [sentence % {"codes": codes.count_codes(missing)}]})
+    if query.adjust and not has_series(query):
+        sentence = _(
+            "Of these stocks, neither bars with the adjustment %(adjust)s are stored nor factors or actions "
+            "to compute them from. Collect them first, or read unadjusted bars."
+        )
+        raise ValidationError({"adjust": [sentence % {"adjust": query.adjust}]})
 
 
 def _encoding(request: Request) -> str:

@@ -21,6 +21,22 @@ class PresentOnly(ExportError):
     template = _("The format %(layout)s has only what is stored now. With --as-of, export as parquet.")
 
 
+class NoAdjustedPrices(ExportError):
+    code = "no_adjusted_prices"
+    template = _(
+        "There is nothing to export: of these stocks, neither bars with the adjustment %(adjust)s are stored "
+        "nor factors or actions to compute them from. Collect them first, or export unadjusted bars."
+    )
+
+
+class OnlyStoredPrices(ExportError):
+    code = "only_stored_prices"
+    template = _(
+        "There is nothing to export: parquet has adjusted bars as a source sent them, and none with the "
+        "adjustment %(adjust)s are stored of these stocks. Export unadjusted bars, or in another format."
+    )
+
+
 class ForeignFolder(ExportError):
     code = "foreign_folder"
     template = _("The folder %(folder)s holds other files. Export into an empty folder or an earlier export.")

@@ -21,6 +21,7 @@ from tasks_app.exports.folder import ExportFolder
 from tasks_app.exports.layouts import LAYOUTS
 from tasks_app.exports.manifest import Manifest, Part
 from tasks_app.exports.selection import Selection
+from tasks_app.exports.stock_files import require_prices
 from tasks_app.models import CollectionTask, DataDeletion, DataImport, RawAnswerReplay, TaskEvent
 from tasks_app.models.states import TaskStatus
 
@@ -59,6 +60,7 @@ class ExportRun:
 
     def steps(self) -> Generator[Progress]:
         """Runs the export. Raises `ExportError`, and `django.db.Error` when the database is unavailable."""
+        require_prices(self.selection)
         with self.folder.opened():
             self._take_up()
             yield from self._scan()

@@ -11,11 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from django.db.models import Exists, OuterRef
+
 from tasks_app.exports import versions
 from tasks_app.exports.changed_parts import Base
-from tasks_app.exports.selection import Selection
+from tasks_app.exports.errors import NoAdjustedPrices, OnlyStoredPrices
+from tasks_app.exports.selection import PARQUET, Selection
 from tasks_app.exports.versions import SeriesKey, Version
-from tasks_app.models import AdjustmentTable
+from tasks_app.models import AdjustmentTable, Series
+from tasks_app.models.adjustments import AdjustmentContent
 from tasks_app.models.quotes import Adjust
 from tasks_app.quotes.adjusted_prices import COMPUTED, Basis, basis_bars, find_basis
 from tasks_app.quotes.series import bars_of
@@ -118,6 +122,27 @@ class StockLayout:
     def _unadjusted_closes(self, code: str) -> dict[date, float]:
         bars = bars_of(self.selection.market, code, Adjust.NONE).filter(**self.selection.days)
         return dict(bars.values_list("day", "close"))
+
+
+def require_prices(selection: Selection) -> None:
+    """Raises `NoAdjustedPrices` or `OnlyStoredPrices` for adjusted prices that no selected stock has.
+
+    Without it their export would be empty, as if all were well.
+    """
+    adjust = selection.adjust
+    if not adjust or selection.as_of is not None:
+        return
+    key: dict[str, Any] = {"market": selection.market} if selection.market else {}
+    key |= {"symbol__in": selection.codes} if selection.codes else {}
+    series = Series.objects.filter(**key, bars__gt=0)
+    if series.filter(adjust=adjust).exists():
+        return
+    if selection.layout == PARQUET:
+        raise OnlyStoredPrices(adjust=adjust)
+    content = AdjustmentContent.ACTIONS if adjust == Adjust.SPLIT else AdjustmentContent.FACTORS
+    unadjusted = series.filter(market=OuterRef("market"), symbol=OuterRef("symbol"), adjust=Adjust.NONE)
+    if not AdjustmentTable.objects.filter(Exists(unadjusted), **key, content=content).exists():
+        raise NoAdjustedPrices(adjust=adjust)
 
 
 def split_code(market: str, code: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from tasks_app.models import CollectionTask, Series, Stock
+from tasks_app.sources.market_time import market_today
 from tests.admin.helpers import messages_of, staff_client, text_of, url
 from tests.factories import make_task
 
@@ -27,6 +28,16 @@ def client(own_cache):
         months="2024-01:nk",
     )
     return staff_client("view_stock", "start_task", "view_collectiontask")
+
+
+def test_page_opens_on_the_newest_months_that_have_bars(client):
+    Series.objects.update(first_day=date(2018, 1, 1), last_day=date(2020, 2, 29))
+    page = client.get(url("coverage") + "?market=SIM")
+    assert page.context["window"].data["until"] == "2020-02"
+    assert page.context["window"].data["since"] == "2017-03"
+    Series.objects.update(last_day=market_today("SIM"))
+    page = client.get(url("coverage") + "?market=SIM")
+    assert page.context["window"].data["until"] == f"{market_today('SIM'):%Y-%m}"
 
 
 def post(client, **fields):

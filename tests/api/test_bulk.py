@@ -268,6 +268,19 @@ def test_panel_in_every_format(client):
     assert [row["day"].isoformat() for row in parquet.to_pylist()] == [row["day"] for row in rows]
 
 
+def test_adjustment_that_no_stock_has_is_refused(client):
+    make_series("US", "A", 3)
+    number = settle()
+    for query in ("", "&codes=A", f"&as_of={number}", "&layout=wide"):
+        response = client.get(f"{URL}?market=US&adjust=qfq{query}")
+        assert (response.status_code, list(response.json()["errors"])) == (400, ["adjust"])
+    day = date(2024, 1, 2)
+    adjustment_data.replace_factors("US", "A", "recording", [Factor(day, Decimal(2))], day)
+    assert len(rows_of(client, "adjust=qfq")) == 3
+    assert rows_of(client, "adjust=qfq&start=2030-01-01") == []
+    assert client.get(f"{URL}?market=US&adjust=qfq&as_of={number}").status_code == 400
+
+
 def test_panel_of_too_many_codes_is_refused(client, monkeypatch):
     for code in ("A", "B", "C"):
         make_series("US", code, 1)

@@ -73,6 +73,7 @@ def test_what_is_read_changes_the_version(stocks):
 
 
 def test_collection_that_brings_nothing_keeps_the_version(stocks):
+    make_series("CN", "600519", 3, adjust="hfq")
     readers = [Reader("adjust="), Reader("codes=000001"), Reader("adjust=hfq"), Reader("layout=wide")]
     Series.objects.update(updated_at=timezone.now(), covered=[["2024-01-01", "2024-03-01"]])
     assert not any(reader.is_changed() for reader in readers)
@@ -116,8 +117,10 @@ def factors(code, *pairs):
 
 
 def test_factors_count_where_they_are_read(stocks):
+    for code, adjust in (("600519", "hfq"), ("600000", "qfq")):
+        make_series("CN", code, 3, adjust=adjust)
     plain, hfq, early = Reader("adjust="), Reader("adjust=hfq"), Reader("adjust=hfq&end=2024-01-01")
-    qfq, other = Reader("adjust=qfq&end=2024-01-01"), Reader("adjust=hfq&codes=000002")
+    qfq, other = Reader("adjust=qfq&end=2024-01-01"), Reader("adjust=hfq&codes=600519")
     assert not any(reader.is_changed() for reader in (plain, hfq, early, qfq, other))
     factors("000001", (2, "1.5"))
     assert [reader.is_changed() for reader in (hfq, early, qfq)] == [True, True, True]
@@ -135,6 +138,8 @@ def test_factors_count_where_they_are_read(stocks):
 
 
 def test_actions_count_where_they_are_read(stocks):
+    for code, adjust in (("600519", "hfq"), ("600000", "split")):
+        make_series("CN", code, 3, adjust=adjust)
     split, hfq = Reader("adjust=split"), Reader("adjust=hfq")
     actions = CorporateActions([CorporateAction("split", DAY, ratio=Decimal(1))])
     adjustment_data.replace_actions("CN", "000001", "sample", actions, date(2024, 2, 1))

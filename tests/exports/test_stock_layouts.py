@@ -183,6 +183,22 @@ def test_file_of_a_stock_without_bars_is_removed(tmp_path):
     assert not (tmp_path / "000001.SZSE.csv").exists()
 
 
+@pytest.mark.parametrize("adjust", ["qfq", "hfq", "split"])
+def test_export_of_an_adjustment_that_no_stock_has_is_refused(tmp_path, adjust):
+    store("CN", "600000", DAYS)
+    for layout in ("qlib", "csv-vnpy"):
+        with pytest.raises(errors.NoAdjustedPrices, match=adjust):
+            export(tmp_path / layout, select(layout, adjust))
+    with pytest.raises(errors.OnlyStoredPrices, match=adjust):
+        export(tmp_path / "parquet", select("parquet", adjust))
+    assert not any(tmp_path.iterdir())
+    if adjust != "split":
+        tell_factors()
+        export(tmp_path / "qlib", select("qlib", adjust))
+        with pytest.raises(errors.OnlyStoredPrices):
+            export(tmp_path / "parquet", select("parquet", adjust))
+
+
 @pytest.mark.any_database  # no query
 def test_layout_of_stocks_needs_a_market_and_an_adjustment():
     assert set(LAYOUTS) == set(ExportLayout.values)

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -22,6 +23,7 @@ from tasks_app.admin.coverage.forms import AreaForm, WindowForm
 from tasks_app.admin.dashboard import stored_data
 from tasks_app.admin.tasks import actions
 from tasks_app.market import boards
+from tasks_app.models import Series
 from tasks_app.models.quotes import Market
 from tasks_app.orders import order as orders
 from tasks_app.quotes import coverage, heat_map, month_counts
@@ -81,7 +83,7 @@ def _window(request: HttpRequest) -> WindowForm:
     market = request.GET.get("market", "")
     if market not in Market.values:
         market = stored.market if stored else Market.CN.value
-    until = month_counts.month_of(market_today(market))
+    until = _newest_month(market, request.GET.get("adjust", ""))
     given = {name: request.GET[name] for name in ("adjust", "since", "until") if request.GET.get(name)}
     default = {name: f"{month_counts.first_day_of(month):%Y-%m}" for name, month in _last_months(until)}
     form = WindowForm({"market": market, "adjust": "", **default, **given})
@@ -89,6 +91,15 @@ def _window(request: HttpRequest) -> WindowForm:
         form.fallback = WindowForm({"market": market, "adjust": "", **default})  # type: ignore[attr-defined]
         form.fallback.is_valid()  # type: ignore[attr-defined]
     return form
+
+
+def _newest_month(market: str, adjust: str) -> int:
+    """Returns the last month that is shown: this one, unless all bars are older than what is shown then."""
+    today = month_counts.month_of(market_today(market))
+    series = Series.objects.filter(market=market, adjust=adjust, bars__gt=0)
+    last_day = series.aggregate(last=Max("last_day"))["last"]
+    newest = month_counts.month_of(last_day) if last_day else today
+    return newest if newest <= today - SHOWN else today
 
 
 def _last_months(until: int) -> Sequence[tuple[str, int]]:

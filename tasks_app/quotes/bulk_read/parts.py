@@ -1,6 +1,7 @@
 """Which stored bars a bulk read has: for each code one series, or several that changes of its code join."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import islice
 
@@ -37,6 +38,12 @@ def codes_without_basis(query: BulkQuery) -> list[str]:
         prices = _load(query, some, later)
         missing += [code for code in some if prices[code].basis(query.adjust, query.basis) is None]
     return missing
+
+
+def has_series(query: BulkQuery) -> bool:
+    """Returns whether any stock of the query has a series in its adjustment, of whichever days."""
+    whole = replace(query, start=date.min, end=date.max, after=None)
+    return any(find_parts(whole))
 
 
 def _load(query: BulkQuery, codes: Sequence[str], later: Collection[str]) -> Mapping[str, StockPrices]:
