@@ -28,12 +28,17 @@ def run_one_slice():
 
 
 def run_all_attempts(task, rounds):
-    """Runs slices and the watchdog in turns; stocks that wait for their next attempt are due at once."""
+    """Runs slices and the watchdog in turns until the task has ended, at most so many `rounds`.
+
+    Stocks that wait for their next attempt are due at once.
+    """
     for _ in range(rounds):
         work()
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
         watchdog.tick()
-    task.refresh_from_db()
+        task.refresh_from_db()
+        if task.status != "running":
+            break
 
 
 def end_pause():
