@@ -46,8 +46,12 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Runs the tests of processes first: they mostly wait, which the others then fill with work."""
-    items.sort(key=lambda item: "concurrency" not in item.path.parts)
+    """Runs the tests of processes first: they mostly wait, which the others then fill with work.
+
+    Then those of the sources, whose largest group, the clients, would be the last to end.
+    """
+    first = ("concurrency", "sources")
+    items.sort(key=lambda item: [part not in item.path.parts for part in first])
 
 
 @pytest.fixture(autouse=True)

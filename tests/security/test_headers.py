@@ -14,7 +14,7 @@ from tests.security.test_access import RULES, admin_paths, path_of
 from tests.security.url_paths import OTHER
 from tests.security.users import make_user_of_kind
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("headers")]  # the tests share the responses
 FILES = ["/static/tasks_app/admin.css", "/static/tasks_app/icon.svg", "/static/no"]
 HTML = {"Accept": "text/html"}
 INLINE = re.compile(

@@ -15,9 +15,7 @@ from tasks_app.sources.akshare.a_share_frames import shares_in_a_volume
 from tasks_app.sources.akshare.sina import SinaSource
 from tasks_app.sources.akshare.tencent import TencentSource
 
-pytestmark = pytest.mark.xdist_group(
-    "akshare"
-)  # to import the client and pandas takes seconds in each process
+pytestmark = pytest.mark.xdist_group("clients")  # their imports take seconds in each process
 MAY = (date(2024, 5, 6), date(2024, 5, 10))
 BOTH = pytest.mark.parametrize(
     "source", [TencentSource(60.0), SinaSource(60.0)], ids=lambda source: source.name

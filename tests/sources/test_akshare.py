@@ -51,7 +51,7 @@ pytestmark = [
         importlib.util.find_spec("akshare") is None,
         reason="akshare is not installed: pip install -r requirements-akshare.txt",
     ),
-    pytest.mark.xdist_group("akshare"),  # to import the client and pandas takes seconds in each process
+    pytest.mark.xdist_group("clients"),  # to import the client and pandas takes seconds in each process
 ]
 MAY = (date(2024, 5, 6), date(2024, 5, 31))
 MAY_SESSIONS = [day for day in sessions("CN") if MAY[0] <= day <= MAY[1]]

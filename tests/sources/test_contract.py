@@ -28,7 +28,7 @@ from tests.fakes import (
 from tests.fakes.eastmoney_server import LAST, FakeEastmoney, listings, run_server
 from tests.sources.factories import assert_valid, make_request, make_simulated
 
-pytestmark = pytest.mark.xdist_group("contract")  # the tests share servers and clients
+pytestmark = pytest.mark.xdist_group("clients")  # the tests share servers and clients
 ROOT = Path(__file__).parents[2]
 DATES = {
     "sample": (date(2012, 6, 1), date(2012, 9, 30)),

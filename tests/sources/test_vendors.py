@@ -25,7 +25,7 @@ from tools.in_process import work
 
 pytestmark = [
     pytest.mark.any_database,
-    pytest.mark.xdist_group("vendors"),  # to import the clients and pandas takes seconds in each process
+    pytest.mark.xdist_group("clients"),  # to import the clients and pandas takes seconds in each process
 ]
 ROOT = Path(__file__).parents[2]
 SPAN = (date(2024, 5, 28), date(2024, 6, 3))

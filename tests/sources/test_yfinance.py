@@ -13,9 +13,7 @@ pytest.importorskip("yfinance", reason="yfinance is not installed: pip install -
 from tasks_app.sources.yfinance.rows import vendor_symbol
 from tasks_app.sources.yfinance.source import YahooSource
 
-pytestmark = pytest.mark.xdist_group(
-    "yfinance"
-)  # to import the client and pandas takes a second in each process
+pytestmark = pytest.mark.xdist_group("clients")  # their imports take seconds in each process
 MAY = (date(2024, 5, 6), date(2024, 5, 10))
 SPLIT = {"AAPL": {date(2024, 6, 10): (4, 1)}}
 
