@@ -276,6 +276,7 @@ def test_adjustment_that_no_stock_has_is_refused(client):
         assert (response.status_code, list(response.json()["errors"])) == (400, ["adjust"])
     day = date(2024, 1, 2)
     adjustment_data.replace_factors("US", "A", "recording", [Factor(day, Decimal(2))], day)
+    settle()
     assert len(rows_of(client, "adjust=qfq")) == 3
     assert rows_of(client, "adjust=qfq&start=2030-01-01") == []
     assert client.get(f"{URL}?market=US&adjust=qfq&as_of={number}").status_code == 400
