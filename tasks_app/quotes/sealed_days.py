@@ -110,14 +110,15 @@ def _unseal_incomplete(market: str) -> None:
 
 
 def _candidates() -> list[MarketDay]:
-    """Returns unsealed days that changed, or of whose market a task has ended since, the newest first."""
+    """Returns unsealed days that changed, or that a task which has ended since requested; newest first."""
     running = CollectionTask.objects.filter(status=TaskStatus.RUNNING).values_list("market", flat=True)
     unsealed = MarketDay.objects.filter(sealed_at__isnull=True).exclude(market__in=list(running))
     changed = Q(pending=True)
     newest = CollectionTask.objects.order_by("-start_time")[:20]
-    for market, ended_at in newest.values_list("market", "end_time"):
+    # An answer without bars is no change, but may be the reason that a day lacked.
+    for market, first, last, ended_at in newest.values_list("market", "start_date", "end_date", "end_time"):
         if ended_at is not None:
-            changed |= Q(market=market, checked_at__lt=ended_at)
+            changed |= Q(market=market, day__range=(first, last), checked_at__lt=ended_at)
     return list(unsealed.filter(changed).order_by("-day", "market", "kind")[:READ])
 
 

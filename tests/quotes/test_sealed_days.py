@@ -275,9 +275,12 @@ def test_day_is_not_sealed_while_a_task_of_the_market_runs_and_looked_at_after_i
     assert sweep() == 0
     make_stock("SIM", "000001")
     task = make_ended("completed")
-    type(task).objects.filter(pk=task.pk).update(market="CN", source="recording")
+    tasks = type(task).objects.filter(pk=task.pk)
+    tasks.update(market="CN", source="recording", start_date=DAY + timedelta(1))
     Series.objects.filter(symbol="600001").update(covered=[["2024-05-07", "2024-05-07"]])
     MarketDay.objects.update(checked_at=task.end_time - timedelta(1))
+    assert sweep() == 0, "the task requested later days only"
+    tasks.update(start_date=DAY)
     assert sweep() == 1
 
 
