@@ -12,7 +12,7 @@ from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import openapi
 from tasks_app.api.pagination import page_response
-from tasks_app.api.serializers import DayPath, DayQuery, DaysQuery, scalars, validated
+from tasks_app.api.serializers import DayPath, DayQuery, DaysQuery, validated, validated_query
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market import calendars
 from tasks_app.models import MarketDay
@@ -37,13 +37,13 @@ class DayViewSet(ViewSet):
 
     @openapi.DAYS
     def days(self, request: Request, market: str) -> Response:
-        query = validated(DaysQuery, scalars(request.query_params))
+        query = validated_query(DaysQuery, request)
         rows = MarketDay.objects.filter(market=_known(market), kind=query["kind"])
         return page_response(request, rows, ["-day"], lambda page: list(map(sealed_days.describe, page)))
 
     @openapi.DAY
     def day(self, request: Request, market: str, day: str) -> Response:
-        query = validated(DayQuery, scalars(request.query_params))
+        query = validated_query(DayQuery, request)
         market, on = _known(market), validated(DayPath, {"day": day})["day"]
         calendar = calendars.load_calendar(market)
         if on > calendar.latest_session() or on not in calendar.sessions(on, on).days:

@@ -7,7 +7,7 @@ from rest_framework.viewsets import ViewSet
 from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor
-from tasks_app.api.serializers import scalars, validated
+from tasks_app.api.serializers import validated, validated_query
 from tasks_app.exports import jobs
 from tasks_app.exports.choice import choose
 from tasks_app.exports.places import named_folder
@@ -21,7 +21,7 @@ class ExportViewSet(ViewSet):
 
     @openapi.EXPORTS
     def list(self, request: Request) -> Response:
-        filters = validated(serializers.ExportQuery, scalars(request.query_params))
+        filters = validated_query(serializers.ExportQuery, request)
         rows = Export.objects.filter(**filters)
         return page_response(request, rows, ["-id"], lambda page: [jobs.describe(row) for row in page])
 

@@ -9,7 +9,7 @@ from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.permissions import CanExport
 from tasks_app.api.request_data import get_actor, get_idempotency_key
-from tasks_app.api.serializers import scalars, validated
+from tasks_app.api.serializers import validated, validated_query
 from tasks_app.lifecycle import payloads, plan_actions
 from tasks_app.models import CollectionPlan, PlanEvent
 from tasks_app.orders import plans
@@ -22,7 +22,7 @@ class PlanViewSet(ViewSet):
 
     @openapi.PLANS
     def list(self, request: Request) -> Response:
-        filters = validated(serializers.PlanQuery, scalars(request.query_params))
+        filters = validated_query(serializers.PlanQuery, request)
         rows = CollectionPlan.objects.filter(**filters).select_related("created_by")
         return page_response(request, rows, ["name"], lambda page: [payloads.plan(row) for row in page])
 
@@ -60,7 +60,7 @@ class PlanViewSet(ViewSet):
 
     @openapi.PLAN_EVENTS
     def events(self, request: Request) -> Response:
-        filters = validated(serializers.PlanEventQuery, scalars(request.query_params))
+        filters = validated_query(serializers.PlanEventQuery, request)
         rows = PlanEvent.objects.filter(**filters).values()
         return page_response(request, rows, ["-id"])
 

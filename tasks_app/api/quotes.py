@@ -14,7 +14,7 @@ from rest_framework.viewsets import ViewSet
 from tasks_app.api import openapi
 from tasks_app.api.pagination import days_response, page_response
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
-from tasks_app.api.serializers import AsOfQuery, ChangeQuery, GapQuery, QuoteQuery, scalars, validated
+from tasks_app.api.serializers import AsOfQuery, ChangeQuery, GapQuery, QuoteQuery, validated_query
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.history import change_feed, versions
 from tasks_app.market.codes import SPELLING, find_stored
@@ -30,7 +30,7 @@ class QuoteViewSet(ViewSet):
 
     @openapi.QUOTES
     def bars(self, request: Request, market: str, code: str) -> HttpResponseBase:
-        filters = validated(QuoteQuery, scalars(request.query_params))
+        filters = validated_query(QuoteQuery, request)
         code, adjust, wanted = _stored_code(market, code), filters.pop("adjust"), filters.pop("basis", "")
         moment = versions.moment_of(text) if (text := filters.pop("as_of", "")) else None
         basis = adjusted_prices.StockPrices(market, code, moment).basis(adjust, wanted)
@@ -63,7 +63,7 @@ class QuoteViewSet(ViewSet):
 
     @openapi.GAPS
     def gaps(self, request: Request, market: str, code: str) -> Response:
-        query = validated(GapQuery, scalars(request.query_params))
+        query = validated_query(GapQuery, request)
         stock = Stock.objects.get(market=market, code=_stored_code(market, code))
         found = read_gaps(stock, query["adjust"], query.get("start"), query.get("end"))
         return Response([_gap(gap) for gap in found[: query["limit"]]])
@@ -82,7 +82,7 @@ class ChangeViewSet(ViewSet):
 
     @openapi.CHANGES
     def changes(self, request: Request) -> Response:
-        query = validated(ChangeQuery, scalars(request.query_params))
+        query = validated_query(ChangeQuery, request)
         return Response(change_feed.changes_since(query["since"], query["limit"], query.get("market", "")))
 
 
@@ -101,7 +101,7 @@ class AdjustmentViewSet(ViewSet):
 
 
 def _moment(request: Request) -> versions.Moment | None:
-    text = validated(AsOfQuery, scalars(request.query_params)).get("as_of", "")
+    text = validated_query(AsOfQuery, request).get("as_of", "")
     return versions.moment_of(text) if text else None
 
 

@@ -13,7 +13,7 @@ from tasks_app import reasons
 from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import days_response, page_response
 from tasks_app.api.responses import AgreementAnswer
-from tasks_app.api.serializers import scalars, validated
+from tasks_app.api.serializers import validated_query
 from tasks_app.market import calendar_days, calendars
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import Correction, Finding, SourceAgreement, TaskEvent
@@ -29,25 +29,25 @@ class RecordViewSet(ViewSet):
 
     @openapi.FINDINGS
     def findings(self, request: Request) -> Response:
-        filters = validated(serializers.FindingQuery, scalars(request.query_params))
+        filters = validated_query(serializers.FindingQuery, request)
         rows = _of_bars(Finding.objects.all(), filters)
         return page_response(request, rows, _order(filters), lambda page: [_finding(row) for row in page])
 
     @openapi.CORRECTIONS
     def corrections(self, request: Request) -> Response:
-        filters = validated(serializers.BarRecordQuery, scalars(request.query_params))
+        filters = validated_query(serializers.BarRecordQuery, request)
         rows = _of_bars(Correction.objects.all(), filters)
         return page_response(request, rows, _order(filters), lambda page: [_correction(row) for row in page])
 
     @openapi.EVENTS
     def events(self, request: Request) -> Response:
-        filters = validated(serializers.EventQuery, scalars(request.query_params))
+        filters = validated_query(serializers.EventQuery, request)
         rows = TaskEvent.objects.filter(**filters)
         return page_response(request, rows, ["-at", "-id"], lambda page: [_event(row) for row in page])
 
     @openapi.AGREEMENT
     def agreement(self, request: Request) -> Response:
-        filters = validated(serializers.AgreementQuery, scalars(request.query_params))
+        filters = validated_query(serializers.AgreementQuery, request)
         rows = SourceAgreement.objects.filter(**filters)
         names = AgreementAnswer().get_fields()
         return page_response(
@@ -59,7 +59,7 @@ class RecordViewSet(ViewSet):
 
     @openapi.CALENDAR
     def calendar(self, request: Request) -> Response:
-        query = validated(serializers.CalendarQuery, scalars(request.query_params))
+        query = validated_query(serializers.CalendarQuery, request)
         calendar = calendars.load_calendar(query["market"])
         year = market_today(query["market"]).year
         first, last = query.get("start", date(year, 1, 1)), query.get("end", date(year, 12, 31))

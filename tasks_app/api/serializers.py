@@ -9,6 +9,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
+from rest_framework.request import Request
 
 from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.api.request_data import ID
@@ -43,6 +44,11 @@ def validated(kind: "type[InputSerializer]", data: Any) -> dict[str, Any]:
     serializer = kind(data=data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+def validated_query(kind: "type[InputSerializer]", request: Request) -> dict[str, Any]:
+    """Returns the typed parameters of the query string. Raises `ValidationError`, also for repeated ones."""
+    return validated(kind, scalars(request.query_params))
 
 
 def scalars(parameters: QueryDict) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tasks_app.api import openapi, serializers
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses import ItemAnswer, StockAnswer
-from tasks_app.api.serializers import scalars, unknown_fields, validated
+from tasks_app.api.serializers import unknown_fields, validated, validated_query
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.lifecycle import payloads, selectors
 from tasks_app.market import codes
@@ -64,7 +64,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.LIST
     def list(self, request: Request) -> Response:
-        filters = validated(serializers.TaskQuery, scalars(request.query_params))
+        filters = validated_query(serializers.TaskQuery, request)
         tasks = CollectionTask.objects.filter(**filters)
         lifecycle.get_running_task()  # which ends it if no worker will
         return page_response(request, tasks, ["-start_time", "-id"], payloads.task_statuses)
@@ -80,7 +80,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
-        filters = validated(serializers.ItemQuery, scalars(request.query_params))
+        filters = validated_query(serializers.ItemQuery, request)
         task = selectors.get_task(parse_task_id(task_id))
         if code := filters.pop("code", ""):
             filters["code__in"] = {code, codes.canonical_or_same(task.market, code)}
@@ -97,7 +97,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.RETRY
     def retry(self, request: Request, task_id: str) -> Response:
-        from_query = validated(serializers.RetryBody, scalars(request.query_params))
+        from_query = validated_query(serializers.RetryBody, request)
         params = from_query | validated(serializers.RetryBody, request.data)
         task = lifecycle.retry(parse_task_id(task_id), get_actor(request), params.get("error_code", ""))
         return Response(payloads.task_started(task, unknown_fields(serializers.RetryBody, request.data)))
@@ -108,7 +108,7 @@ class StockViewSet(ViewSet):
 
     @openapi.STOCKS
     def stock_list(self, request: Request) -> Response:
-        query = validated(serializers.StockQuery, scalars(request.query_params))
+        query = validated_query(serializers.StockQuery, request)
         stocks = Stock.objects.filter(market=query.get("market") or _default_market()).order_by("code")
         if "kind" in query:
             stocks = stocks.filter(kind=query["kind"])
@@ -123,7 +123,7 @@ class StockViewSet(ViewSet):
 
     @openapi.COVERAGE
     def coverage(self, request: Request) -> Response:
-        query = validated(serializers.CoverageQuery, scalars(request.query_params))
+        query = validated_query(serializers.CoverageQuery, request)
         rows = coverage.cached_coverage(query.pop("kind", ""))
         return Response([_coverage(row) for row in rows if vars(row).items() >= query.items()])
 
