@@ -41,13 +41,8 @@ def since(before: Manifest, selection: Selection) -> int | None:
 
 def changed_years(selection: Selection, base: Base) -> set[tuple[str, int]]:
     """Returns the markets and years of which a selected bar may have changed since the base."""
-    later = Change.objects.filter(number__gt=base.since, number__lte=base.until, kind__in=BAR_KINDS)
-    if selection.market:
-        later = later.filter(market=selection.market)
-    if selection.adjust is not None:
-        later = later.filter(adjust=selection.adjust)
-    if selection.codes:
-        later = later.filter(symbol__in=selection.codes)
+    numbers = {"number__gt": base.since, "number__lte": base.until}
+    later = Change.objects.filter(**selection.stocks, **numbers, kind__in=BAR_KINDS)
     first, last = selection.first or date.min, selection.last or date.max
     spans = later.values_list("market", Coalesce("first_day", first), Coalesce("last_day", last)).distinct()
     return {

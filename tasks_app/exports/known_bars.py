@@ -16,13 +16,9 @@ from tasks_app.quotes.date_ranges import DateRange
 
 def series_keys(selection: Selection) -> list[tuple[str, str, str]]:
     """Returns the series that may have had bars, sorted: those of today, and those changed since."""
-    filters: dict[str, Any] = {"market": selection.market} if selection.market else {}
-    if selection.adjust is not None:
-        filters["adjust"] = selection.adjust
-    if selection.codes:
-        filters["symbol__in"] = selection.codes
-    later = Change.objects.filter(**filters, number__gt=selection.as_of, kind__in=versions.BAR_KINDS)
-    names, present = ("market", "symbol", "adjust"), Series.objects.filter(**filters)
+    stocks, names = selection.stocks, ("market", "symbol", "adjust")
+    later = Change.objects.filter(**stocks, number__gt=selection.as_of, kind__in=versions.BAR_KINDS)
+    present = Series.objects.filter(**stocks)
     return sorted({*present.values_list(*names), *later.values_list(*names).distinct()})
 
 

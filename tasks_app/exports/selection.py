@@ -38,15 +38,19 @@ class Selection:
         bounds = {"day__gte": self.first, "day__lte": self.last}
         return {name: day for name, day in bounds.items() if day}
 
+    @property
+    def stocks(self) -> dict[str, Any]:
+        """The selected market, adjustment and codes, as filters of series, bars and their changes."""
+        filters: dict[str, Any] = {"market": self.market} if self.market else {}
+        if self.adjust is not None:
+            filters["adjust"] = self.adjust
+        if self.codes:
+            filters["symbol__in"] = self.codes
+        return filters
+
     def series(self) -> QuerySet[Series]:
         """Returns the selected series that have bars."""
-        rows = Series.objects.filter(bars__gt=0)
-        if self.market:
-            rows = rows.filter(market=self.market)
-        if self.adjust is not None:
-            rows = rows.filter(adjust=self.adjust)
-        if self.codes:
-            rows = rows.filter(symbol__in=self.codes)
+        rows = Series.objects.filter(bars__gt=0, **self.stocks)
         overlap = Q(last_day__gte=self.first) if self.first else Q()
         return rows.filter(overlap, Q(first_day__lte=self.last) if self.last else Q())
 

@@ -5,7 +5,7 @@ that is possible, else as a source sent them (`quotes.adjusted_prices`).
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -132,8 +132,7 @@ def require_prices(selection: Selection) -> None:
     adjust = selection.adjust
     if not adjust or selection.as_of is not None:
         return
-    key: dict[str, Any] = {"market": selection.market} if selection.market else {}
-    key |= {"symbol__in": selection.codes} if selection.codes else {}
+    key = replace(selection, adjust=None).stocks
     series = Series.objects.filter(**key, bars__gt=0)
     if series.filter(adjust=adjust).exists():
         return
