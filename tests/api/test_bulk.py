@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks_app.api import bulk_stream
 from tasks_app.models import CodeAlias, CodeChange, Series, Stock
 from tasks_app.quotes import adjustment_data
 from tasks_app.quotes.bulk_read import batches, formats, known_bars, panel, stored_bars
@@ -28,12 +27,6 @@ URL = f"{BASE}/bars"
 @pytest.fixture
 def client():
     return client_of(make_user("reader", "bulk_read"))
-
-
-@pytest.fixture(autouse=True)
-def _places_are_free_again():
-    yield
-    assert bulk_stream._places._value == bulk_stream._places._initial_value
 
 
 def make_series(market, code, count, first=date(2024, 1, 1), adjust="", **fields):

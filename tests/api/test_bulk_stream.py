@@ -26,12 +26,6 @@ def client():
     return client_of(make_user("reader", "bulk_read"))
 
 
-@pytest.fixture(autouse=True)
-def _places_are_free_again():
-    yield
-    assert bulk_stream._places._value == bulk_stream._places._initial_value
-
-
 @pytest.fixture
 def elsewhere():
     """Another thread, with a connection of its own: `elsewhere(function, …)` returns its result."""
