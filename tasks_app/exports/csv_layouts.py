@@ -10,6 +10,7 @@ dividends from `dividend` where it is not 0.
 """
 
 import csv
+from abc import abstractmethod
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
@@ -34,9 +35,9 @@ class CsvLayout(StockLayout):
         """Returns the path of a stock's file."""
         return f"{exported_code(self.selection.market, code)}.csv"
 
+    @abstractmethod
     def values(self, stock: StockRows) -> Iterable[tuple[Any, ...]]:
         """Yields the values of each row, in the order of the header."""
-        raise NotImplementedError
 
     def write_stock(self, stock: StockRows, root: Path) -> None:
         path = root / self.name_of(stock.code)

@@ -4,6 +4,7 @@ They hold one market under one adjustment. Adjusted prices are read as everywher
 that is possible, else as a source sent them (`quotes.adjusted_prices`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -42,7 +43,7 @@ class StockRows:
     rows: list[dict[str, Any]]
 
 
-class StockLayout:
+class StockLayout(ABC):
     """A part for each stock. A layout of its own implements `write_stock`."""
 
     folder = "stocks"
@@ -99,9 +100,9 @@ class StockLayout:
             self.write_stock(stock, root)
         yield len(stock.rows)
 
+    @abstractmethod
     def write_stock(self, stock: StockRows, root: Path) -> None:
         """Writes the files of a stock that has rows below `root`."""
-        raise NotImplementedError
 
     def read_stock(self, code: str) -> StockRows:
         """Returns the selected bars of a stock, each code as it is stored."""

@@ -39,7 +39,7 @@ class CodesForm(forms.Form):
 
     def save(self) -> str:
         """Returns what was stored, in words. Raises `CollectorError` or `ValueError` with a sentence."""
-        raise NotImplementedError
+        raise NotImplementedError  # each of the forms below has its own; a Form's metaclass rules out ABC
 
 
 class AliasForm(CodesForm):
