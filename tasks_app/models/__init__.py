@@ -5,6 +5,7 @@ from tasks_app.models.agreement import SourceAgreement
 from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.market_days import ChangePosition, MarketDay
+from tasks_app.models.notices import Incident, NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
 from tasks_app.models.plans import CollectionPlan, PlanEvent
 from tasks_app.models.quotes import (
     CalendarDay,
@@ -46,7 +47,12 @@ __all__ = [
     "ExecutionSlot",
     "Export",
     "Finding",
+    "Incident",
     "MarketDay",
+    "NoticeChannel",
+    "NoticeDelivery",
+    "NoticePing",
+    "NoticeRule",
     "PlanEvent",
     "RawAnswer",
     "RawAnswerReplay",
