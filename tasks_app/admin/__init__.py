@@ -9,13 +9,14 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
-from tasks_app.admin import plans, raw_answers
+from tasks_app.admin import raw_answers
 from tasks_app.admin.access import tokens, users
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.exports import views as export_views
+from tasks_app.admin.plans import admin as plan_admin
 from tasks_app.admin.sources import views as source_views
 from tasks_app.admin.start import views as start_views
 from tasks_app.admin.stocks import admin as stock_admin, bars, code_views, corrections
@@ -32,7 +33,7 @@ __all__ = [
     "deletion_views",
     "export_views",
     "items",
-    "plans",
+    "plan_admin",
     "raw_answers",
     "source_views",
     "start_views",

@@ -339,6 +339,10 @@ class PlanAnswer(Answer):
     export_layout = s.ChoiceField(ExportLayout.choices)
     time_zone = s.CharField()
     next_at = s.DateTimeField(allow_null=True, help_text="Null while it is switched off.")
+    next_runs = s.ListField(
+        child=s.DateTimeField(),
+        help_text="The next five times; the first is `next_at`. Empty while it is off.",
+    )
     waiting_since = s.DateTimeField(allow_null=True, help_text="Due, but another task is running.")
     last_at = s.DateTimeField(allow_null=True)
     last_task = s.UUIDField(allow_null=True)

@@ -15,6 +15,7 @@ from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskStatus
+from tasks_app.orders import plans
 from tasks_app.orders.forecasts import Forecast, describe as describe_forecast
 from tasks_app.throttle import status as limiter_status
 
@@ -166,6 +167,7 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
         **{name: getattr(plan, name) for name in PLAN_COLUMNS},
         "at": f"{plan.at:%H:%M}",
         "time_zone": MARKET_TIME_ZONES[plan.market],
+        "next_runs": plans.following_runs(plan, timezone.now()),
         "last_task": str(plan.last_task_id) if plan.last_task_id else None,
         "error_message": plan.error_message or None,
         "made_by": plan.created_by.get_username() if plan.created_by else "",

@@ -1,7 +1,9 @@
 """When plans are due, and what they order. `workers.plan_scheduler` starts them."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -23,7 +25,19 @@ ID = r"[1-9][0-9]{0,17}"
 
 
 def next_run(plan: CollectionPlan, after: datetime) -> datetime:
-    """Returns the plan's first time after `after` (aware), by its rhythm in the market's time zone.
+    """Returns the plan's first time after `after` (aware), by its rhythm in the market's time zone."""
+    return next(_runs_after(plan, after))
+
+
+def following_runs(plan: CollectionPlan, now: datetime, count: int = 5) -> list[datetime]:
+    """Returns the plan's next times (aware): the one at which it is due first; [] while it is disabled."""
+    if not plan.next_at:
+        return []
+    return [plan.next_at, *islice(_runs_after(plan, max(plan.next_at, now)), count - 1)]
+
+
+def _runs_after(plan: CollectionPlan, after: datetime) -> Iterator[datetime]:
+    """Yields the plan's times after `after`, of the days that it looks ahead.
 
     A time that a change of the clocks skips or repeats counts once.
     """
@@ -35,7 +49,7 @@ def next_run(plan: CollectionPlan, after: datetime) -> datetime:
     elif plan.rhythm == Rhythm.WEEKLY:
         days = [day for day in days if day.weekday() == plan.weekday]
     runs = (datetime.combine(day, plan.at, zone).astimezone(UTC) for day in days)
-    return next(run for run in runs if run > after)
+    return (run for run in runs if run > after)
 
 
 def upcoming(limit: int) -> QuerySet[CollectionPlan]:

@@ -3,17 +3,20 @@
 from dataclasses import replace
 from datetime import time, timedelta
 from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.test import Client
 from django.utils import timezone
 
 from tasks_app import roles
-from tasks_app.models import CollectionPlan
+from tasks_app.admin.common.formatting import time_until
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
 from tasks_app.orders import plans
-from tests.admin.helpers import superuser_client, text_of, url
+from tests.admin.helpers import messages_of, superuser_client, text_of, url
 from tests.admin.test_roles import client_of
-from tests.factories import make_ended, make_plan
+from tests.factories import make_ended, make_plan, make_user
 
 pytestmark = pytest.mark.django_db
 PLANS = "tasks_app_collectionplan"
@@ -185,6 +188,100 @@ def test_plan_pages_open_only_for_permitted_roles(role, looks, changes):
     assert client.post(url(f"{PLANS}_change", plan.pk), make_post(name="other")).status_code == changes
     assert client.post(url(f"{PLANS}_add"), make_post(name="more")).status_code == changes
     assert client.post(url(f"{PLANS}_delete", plan.pk), {"post": "yes"}).status_code == changes
+
+
+def test_list_and_page_tell_the_next_five_runs():
+    at = timezone.now() + timedelta(hours=3, minutes=5)
+    local = at.astimezone(ZoneInfo("Asia/Shanghai"))
+    plan, client = make_plan(next_at=at, at=local.time()), superuser_client()
+    days = [f"{local + timedelta(days=n):%Y-%m-%d %H:%M}" for n in range(5)]
+    for page in (url(f"{PLANS}_changelist"), url(f"{PLANS}_change", plan.pk)):
+        text = text_of(client.get(page))
+        assert [day for day in days if day in text] == days
+        assert "in 3 hours" in text
+        assert "in 4 days" in text
+    client.cookies["django_language"] = "zh-hans"
+    assert "3 小时后" in text_of(client.get(url(f"{PLANS}_changelist")))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "due now"),
+        (20, "in less than a minute"),
+        (61, "in 1 minute"),
+        (3599, "in 1 hour"),
+        (30 * 3600, "in 1 day"),
+        (72 * 3600, "in 3 days"),
+    ],
+)
+def test_time_until_is_told_in_its_largest_unit(seconds, words):
+    now = timezone.now()
+    assert time_until(now + timedelta(seconds=seconds), now) == words
+
+
+def test_plan_is_run_now_after_a_question():
+    user = make_user("ann", "run_plan", "view_collectionplan", "view_collectiontask", is_staff=True)
+    client, plan = Client(), make_plan(next_at=timezone.now() + timedelta(hours=3))
+    client.force_login(user)
+    assert "Run now" in text_of(client.get(url(f"{PLANS}_changelist")))
+    address = url(f"{PLANS}_run", plan.pk)
+    assert "Run this plan now?" in text_of(client.get(address))
+    assert not CollectionTask.objects.exists(), "a question starts nothing"
+    response = client.post(address)
+    task = CollectionTask.objects.get()
+    assert response.url == url("tasks_app_collectiontask_change", task.pk)
+    assert PlanEvent.objects.values_list("kind", "user_name", "channel").get() == ("run", "ann", "admin")
+    due = plan.next_at
+    plan.refresh_from_db()
+    assert (plan.next_at, plan.last_task_id) == (due, task.pk)
+    for response in (client.get(address), client.post(address)):
+        assert response.url == url(f"{PLANS}_change", plan.pk)
+        assert f"was not run. A task is already running: {task.pk}" in messages_of(response)
+    assert CollectionTask.objects.count() == 1
+
+
+def test_plan_is_switched_in_the_list():
+    plan, client = make_plan(market="SIM"), client_of(roles.OPERATOR)
+    address, page = url(f"{PLANS}_switch", plan.pk), url(f"{PLANS}_changelist") + "?enabled__exact=1"
+    html = client.get(page).content.decode()
+    assert f'formaction="{address}" name="enabled" value="0"' in html
+    assert unescape(html).count(f'name="back" value="{page}"') == 1
+    response = client.post(address, {"enabled": "0", "back": page})
+    assert (response.url, messages_of(response)) == (page, "“nightly” was switched off.")
+    plan.refresh_from_db()
+    assert (plan.enabled, plan.next_at) == (False, None)
+    assert client.post(address, {"enabled": "1", "back": "https://elsewhere.test/"}).url == url(
+        f"{PLANS}_changelist"
+    )
+    plan.refresh_from_db()
+    assert plan.enabled
+    kinds = list(PlanEvent.objects.order_by("pk").values_list("kind", "user_name"))
+    assert kinds == [("disabled", "operator"), ("enabled", "operator")]
+    assert client.get(address).status_code == 405
+
+
+def test_plan_that_is_no_longer_valid_is_not_switched_on():
+    plan, client = make_plan(source="gone", enabled=False, next_at=None), client_of(roles.OPERATOR)
+    response = client.post(url(f"{PLANS}_switch", plan.pk), {"enabled": "1"})
+    assert "was not switched on" in messages_of(response)
+    assert "gone" in messages_of(response)
+    plan.refresh_from_db()
+    assert not plan.enabled
+
+
+def test_verbs_of_plans_are_shown_and_taken_only_with_permission(settings, tmp_path):
+    settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
+    plan = make_plan(market="SIM", export_to="nightly", enabled=False, next_at=None)
+    viewer, operator = client_of(roles.VIEWER), client_of(roles.OPERATOR)
+    page = viewer.get(url(f"{PLANS}_changelist")).content.decode()
+    assert "pl-button" not in page
+    for verb in ("run", "switch"):
+        assert viewer.post(url(f"{PLANS}_{verb}", plan.pk), {"enabled": "1"}).status_code == 403
+    Group.objects.get(name=roles.OPERATOR).permissions.remove(Permission.objects.get(codename="export_data"))
+    assert operator.post(url(f"{PLANS}_run", plan.pk)).status_code == 403, "it exports"
+    assert operator.post(url(f"{PLANS}_switch", plan.pk), {"enabled": "1"}).status_code == 403
+    assert not CollectionTask.objects.exists()
 
 
 def test_overview_lists_next_and_waiting_plans():

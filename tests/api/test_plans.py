@@ -33,6 +33,7 @@ def test_plan_is_made_with_what_it_leaves_open(client):
         *("SIM", ["000001"], 5, "sessions"),
     )
     assert (plan["made_by"], plan["enabled"], bool(plan["next_at"])) == ("ann", True, True)
+    assert (plan["next_runs"][0], len(set(plan["next_runs"]))) == (plan["next_at"], 5)
     assert events() == [("created", "ann", "api")]
     assert client.get(f"{BASE}/plan-events?plan={stored.pk}").json()[0]["params"]["days"] == 5
 

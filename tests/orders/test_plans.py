@@ -43,6 +43,18 @@ def test_next_run_follows_rhythm_in_market_time(fields, after, due):
     assert plans.next_run(plan, at(after)) == at(due)
 
 
+def test_following_runs_begin_with_the_due_one():
+    plan = make_plan(rhythm="sessions", next_at=at("2026-03-12 10:00"))
+    days = [12, 13, 16, 17, 18]
+    assert [run.day for run in plans.following_runs(plan, at("2026-03-11 09:00"))] == days
+    late = plans.following_runs(
+        plan, at("2026-03-16 10:00")
+    )  # it still waits: what was missed is not made up
+    assert [run.day for run in late] == [12, 17, 18, 19, 20]
+    plan.next_at = None
+    assert plans.following_runs(plan, at("2026-03-11 09:00")) == []
+
+
 @pytest.mark.parametrize(
     ("days", "due", "started", "first", "last"),
     [

@@ -31,6 +31,7 @@ VIEW |= {"dashboard_live", "dashboard_overview", "codes", "coverage", "tasks_app
 VIEW |= {"tasks_app_collectiontask_live", "tasks_app_collectiontask_stocks"}
 VIEW |= {f"tasks_app_stock_{page}" for page in ("of", "data", "csv")}
 START = {"start", "start_estimate", "start_stocks", "start_file", "plan_forecast"}
+PLAN_VERBS = {f"tasks_app_collectionplan_{verb}" for verb in ("run", "switch")}
 DELETE_DATA = {"delete_data"}
 UPLOADS = {"uploads", "upload", "upload_check"}
 CALENDAR = {"calendar"}
@@ -49,6 +50,7 @@ ALLOWED = {
     | DELETE_DATA
     | UPLOADS
     | MANAGE
+    | PLAN_VERBS
     | CALENDAR
     | SOURCES
     | EXPORTS,
@@ -97,6 +99,7 @@ def test_every_admin_path_is_classified():
         | DELETE_DATA
         | UPLOADS
         | MANAGE
+        | PLAN_VERBS
         | HELPERS
         | CALENDAR
         | SOURCES

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.models import CollectionTask
@@ -105,6 +105,26 @@ def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | s
         f"{local:%Y-%m-%d %H:%M:%S %Z}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
     )
+
+
+def time_until(value: datetime, now: datetime) -> str:
+    """Returns how far a time is from now, in its largest unit: "in 3 hours"; "due now" once it has passed."""
+    seconds = (value - now).total_seconds()
+    if seconds <= 0:
+        return _("due now")
+    minutes, hours, days = (round(seconds / unit) for unit in (60, 3600, 86400))
+    if minutes < 1:
+        return _("in less than a minute")
+    if minutes < 60:
+        return ngettext("in %(count)s minute", "in %(count)s minutes", minutes) % {"count": minutes}
+    if hours < 24:
+        return ngettext("in %(count)s hour", "in %(count)s hours", hours) % {"count": hours}
+    return ngettext("in %(count)s day", "in %(count)s days", days) % {"count": days}
+
+
+def icon(name: str) -> SafeString:
+    """Returns one of the theme's icons, which only repeats the text beside it."""
+    return format_html('<span class="material-symbols-outlined" aria-hidden="true">{}</span>', name)
 
 
 def two_lines(first: Any, second: Any) -> SafeString:

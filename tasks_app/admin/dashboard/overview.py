@@ -5,9 +5,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from tasks_app.admin import plans as plan_admin
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import stored_data, system_status
+from tasks_app.admin.plans import columns as plan_columns
 from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
@@ -89,8 +89,8 @@ def _describe_plan(plan: CollectionPlan) -> dict[str, Any]:
         "name": formatting.two_lines(
             formatting.link(plan_url, plan.name), f"{synthetic.mark(plan.market)} · {plan.source}"
         ),
-        "schedule": plan_admin.schedule(plan),
-        "next": plan_admin.state(plan)
+        "schedule": plan_columns.schedule(plan),
+        "next": plan_columns.state(plan)
         if plan.waiting_since
         else formatting.timestamp(plan.next_at, seconds=False),
     }

@@ -1,0 +1,90 @@
+"""Run a plan now, and switch it on or off, from the staff pages."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from tasks_app import errors
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import EXPORT_DATA
+from tasks_app.admin.common import confirmation, formatting
+from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.admin.tasks.actions import actor_for
+from tasks_app.lifecycle import plan_actions, selectors
+from tasks_app.models import CollectionPlan
+
+
+def run(admin: ModelAdmin[Any], request: HttpRequest, plan_id: int) -> HttpResponse:
+    """GET returns the page that asks, POST starts the plan and redirects to its task.
+
+    A plan that can't run now, for example because a task is running, is answered with a message.
+    """
+    plan = get_object_or_404(CollectionPlan, pk=plan_id)
+    page = formatting.admin_url("collectionplan", "change", plan.pk)
+    if plan.export_to:
+        require_permission(request, EXPORT_DATA)
+    try:
+        if running := selectors.get_running_task():
+            raise errors.TaskAlreadyRunning(task_id=running.pk)
+        if request.method != "POST":
+            return _confirm(admin, request, plan, page)
+        task = plan_actions.run(plan.pk, actor_for(request.user))
+    except errors.CollectorError as error:
+        messages.error(request, _("“%(name)s” was not run. %(reason)s") % _reason(plan, error))
+        return redirect(page)
+    messages.success(request, _("“%(name)s” was started; its own next run stays.") % {"name": plan.name})
+    return redirect(formatting.task_url(task.pk))
+
+
+def switch(request: HttpRequest, plan_id: int) -> HttpResponse:
+    """Switches the plan on or off, with a message, and redirects to the page of the button."""
+    plan = get_object_or_404(CollectionPlan, pk=plan_id)
+    enabled = request.POST.get("enabled") == "1"
+    if plan.export_to and enabled:
+        require_permission(request, EXPORT_DATA)
+    try:
+        plan_actions.change(plan.pk, {"enabled": enabled}, actor_for(request.user))
+        text = _("“%(name)s” was switched on.") if enabled else _("“%(name)s” was switched off.")
+        messages.success(request, text % {"name": plan.name})
+    except errors.CollectorError as error:
+        messages.error(request, _("“%(name)s” was not switched on. %(reason)s") % _reason(plan, error))
+    back = request.POST.get("back", "")
+    is_safe = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return redirect(back if is_safe else formatting.admin_url("collectionplan"))
+
+
+def _reason(plan: CollectionPlan, error: errors.CollectorError) -> dict[str, str]:
+    return {"name": plan.name, "reason": str(error)}
+
+
+def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan, page: str) -> HttpResponse:
+    effects = [
+        _("It collects the last %(days)s days of the market %(market)s from %(source)s.")
+        % {"days": formatting.number(plan.days), "market": plan.market, "source": plan.source},
+        _("The run is recorded under your name."),
+        _("The plan's own next run stays as it is."),
+    ]
+    if plan.export_to:
+        effects.append(
+            _("Afterwards, data are exported into the folder “%(folder)s”.") % {"folder": plan.export_to}
+        )
+    return confirmation.render_confirmation(
+        admin,
+        request,
+        title=_("Run the plan now"),
+        question=_("Run this plan now?"),
+        objects=[plan.name],
+        effects=effects,
+        confirm_label=_("Run now"),
+        cancel_url=page,
+        breadcrumbs=[
+            Breadcrumb(_("Collection plans"), formatting.admin_url("collectionplan")),
+            Breadcrumb(plan.name, page),
+        ],
+        danger=False,
+    )
