@@ -103,6 +103,8 @@ NOT_RECORDED = {
     "StockImport": "a list of changes of stocks, which have numbers themselves",
     "StockList": "which codes a source offers",
     "SyntheticSource": "names of sources",
+    "Target": "by when a session is to be complete",
+    "TargetSession": "when sessions were complete",
     "TaskEvent": "a task's work",
     "Upload": "files to be read",
     "TaskTotals": "sums for the metrics",

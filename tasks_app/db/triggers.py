@@ -1,8 +1,8 @@
 """Triggers for the promises that a CHECK constraint can't express; they hold against any program.
 
 A final task does not change, the number of a task's processed stocks never falls, and no item of a final
-task and no ended item changes. Quotes of the sources in `SyntheticSource` are made up: they are stored in the
-synthetic market only, and nothing else is.
+task and no ended item changes. A session under a target is judged once. Quotes of the sources in
+`SyntheticSource` are made up: they are stored in the synthetic market only, and nothing else is.
 
 They are installed after every `migrate`, and on SQLite removed before one that has something to do: SQLite
 rebuilds a table by renaming a new one, drops the old one's triggers, and refuses while a trigger of another
@@ -26,6 +26,7 @@ FROZEN_COLUMNS = (
 )
 TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
 SYNTHETIC_SOURCES = "tasks_app_syntheticsource"
+TARGET_SESSION = "tasks_app_targetsession"
 # Tables whose rows are of one market and of one source. A finding's source may be unknown ("").
 OF_A_SOURCE = (
     *(TASK, BAR, "tasks_app_stocklist", "tasks_app_correction", "tasks_app_finding"),
@@ -63,7 +64,8 @@ def statements(vendor: str, tables: Collection[str]) -> list[str]:
     create = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
     recorded = change_triggers.statements(vendor, set(tables))
     reasons = reason_triggers.statements(vendor, set(tables))
-    return [*_final(vendor, create), *_apart(vendor, create, tables), *recorded, *reasons]
+    judged = _judged_once(vendor, create) if TARGET_SESSION in tables else []
+    return [*_final(vendor, create), *judged, *_apart(vendor, create, tables), *recorded, *reasons]
 
 
 def _final(vendor: str, create: Any) -> list[str]:
@@ -80,6 +82,16 @@ def _final(vendor: str, create: Any) -> list[str]:
         *create(TASK, "tasks_app_task_is_final", UPDATE, task_violation, task_message),
         *create(ITEM, "tasks_app_item_is_final", UPDATE, item_violation, item_message),
     ]
+
+
+def _judged_once(vendor: str, create: Any) -> list[str]:
+    """A missed session may be complete later; nothing else of a judgement changes."""
+    columns = ("state", "target_id", "session", "deadline", "minimum", "judged_at")
+    changed = " OR ".join(f"NEW.{column} {NOT_EQUAL[vendor]} OLD.{column}" for column in columns)
+    again = f"OLD.complete_at IS NOT NULL AND NEW.complete_at {NOT_EQUAL[vendor]} OLD.complete_at"
+    violation = f"OLD.state <> 'pending' AND ({changed} OR ({again}))"
+    message = "a session is judged once"
+    return create(TARGET_SESSION, "tasks_app_session_is_judged_once", UPDATE, violation, message)  # type: ignore[no-any-return]
 
 
 def _apart(vendor: str, create: Any, tables: Collection[str]) -> list[str]:

@@ -131,6 +131,8 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.export": "it is about folders of this installation",
     "tasks_app.marketday": _NUMBERED,
     "tasks_app.changeposition": _NUMBERED,
+    "tasks_app.target": "it is about when this installation is to have its data",
+    "tasks_app.targetsession": "it is about when this installation had its data",
 }
 
 

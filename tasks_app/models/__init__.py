@@ -20,6 +20,7 @@ from tasks_app.models.quotes import (
 from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent, RecordedCall, RecordedStock
 from tasks_app.models.sources import SourceCheck, SourceDay, SourceRequests, SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
+from tasks_app.models.targets import Target, TargetSession
 from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
 from tasks_app.models.totals import SourceRequestTotals, TaskTotals
 from tasks_app.models.transfers import DataImport, Export
@@ -73,6 +74,8 @@ __all__ = [
     "StockImport",
     "StockList",
     "SyntheticSource",
+    "Target",
+    "TargetSession",
     "TaskEvent",
     "TaskTotals",
     "Upload",

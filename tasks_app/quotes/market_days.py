@@ -126,8 +126,8 @@ def _bars(listing: MarketListing, day: date) -> Iterator[dict[str, Any]]:
         yield from sorted(batch.values("symbol", *COLUMNS), key=itemgetter("symbol"))
 
 
-def reasons_on(market: str, day: date, codes: Sequence[str]) -> dict[str, Reason]:
-    """Returns why each of these codes has no unadjusted bar on the day."""
+def reasons_on(market: str, day: date, codes: Sequence[str], adjust: str = Adjust.NONE) -> dict[str, Reason]:
+    """Returns why each of these codes has no bar on the day, unadjusted unless said otherwise."""
     if not codes:
         return {}
     zone = ZoneInfo(MARKET_TIME_ZONES[market])
@@ -137,13 +137,13 @@ def reasons_on(market: str, day: date, codes: Sequence[str]) -> dict[str, Reason
         one = silent[0]
         asked_on = one.asked_at.astimezone(zone).date()
         otherwise = Reason(GapKind.NO_QUOTES, one.source, asked_on, stocks=one.stocks)
-    refused = Finding.objects.filter(market=market, day=day, adjust=Adjust.NONE, kind=FindingKind.REFUSED)
+    refused = Finding.objects.filter(market=market, day=day, adjust=adjust, kind=FindingKind.REFUSED)
     findings = {
         symbol: Reason(GapKind.REFUSED, source, found_at.astimezone(zone).date())
         for symbol, source, found_at in refused.values_list("symbol", "source", "found_at")
     }
     reasons = dict.fromkeys(codes, otherwise)
-    for symbol, covered, absent in _series(market, codes):
+    for symbol, covered, absent in _series(market, codes, adjust):
         recorded = _recorded_reason(day, covered, absent)
         if recorded is None or recorded.kind is GapKind.NOT_RECORDED:
             recorded = findings.get(symbol, recorded)
@@ -151,8 +151,8 @@ def reasons_on(market: str, day: date, codes: Sequence[str]) -> dict[str, Reason
     return reasons
 
 
-def _series(market: str, codes: Sequence[str]) -> Iterator[tuple[str, Any, Any]]:
-    series = Series.objects.filter(market=market, adjust=Adjust.NONE)
+def _series(market: str, codes: Sequence[str], adjust: str) -> Iterator[tuple[str, Any, Any]]:
+    series = Series.objects.filter(market=market, adjust=adjust)
     for first in range(0, len(codes), BATCH):
         batch = series.filter(symbol__in=codes[first : first + BATCH])
         yield from batch.values_list("symbol", "covered", "absences").iterator()

@@ -23,6 +23,7 @@ from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.queue import dispatch
 from tasks_app.quotes import sealed_days
+from tasks_app.targets import judgement
 from tasks_app.throttle import history
 from tasks_app.workers import cluster_status, plan_scheduler, shutdown
 from tasks_app.workers.loss_reports import Loss, LossReports
@@ -118,6 +119,7 @@ def tick() -> None:
     _prune_raw_answers()
     disk_reserve.reserve()  # nothing waits for the disk
     sealed_days.sweep(SEALING_SECONDS)
+    judgement.judge()
 
 
 class SilenceTimer:
