@@ -204,6 +204,12 @@ CONTENT_SECURITY_POLICY = {"DIRECTIVES": csp.NOTHING}  # csp.CspMiddleware allow
 DEFAULT_EXCEPTION_REPORTER = "collector_site.error_reporting.MaskingReporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "collector_site.error_reporting.RedactingReporterFilter"
 
+# Where `quickstart` keeps its API token: beside the database's file, else beside the cache.
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    QUICKSTART_TOKEN_FILE = Path(f"{DATABASES['default']['NAME']}.token")
+else:
+    QUICKSTART_TOKEN_FILE = BASE_DIR / ".cache" / f"{_fingerprint(DATABASES['default'])}.token"
+
 # Heartbeats of clusters live in the cache, so all processes must share it: Redis, else files. What exchanges
 # publish is the same for every database.
 _FILES = "django.core.cache.backends.filebased.FileBasedCache"

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
 from tasks_app.admin import raw_answers
-from tasks_app.admin.access import tokens, users
+from tasks_app.admin.access import my_tokens, tokens, users
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
@@ -33,6 +33,7 @@ __all__ = [
     "deletion_views",
     "export_views",
     "items",
+    "my_tokens",
     "plan_admin",
     "raw_answers",
     "source_views",
@@ -55,7 +56,7 @@ site: Any = admin.site
 PAGES = (
     coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
-    export_views,
+    *(export_views, my_tokens),
 )
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

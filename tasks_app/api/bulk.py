@@ -27,6 +27,7 @@ class BulkViewSet(ViewSet):
     """The bars of many stocks."""
 
     renderer_classes = (ApiJSONRenderer, CSVRenderer, ArrowRenderer, ParquetRenderer)
+    reading_actions = ("query",)
 
     @openapi.BULK
     def bars(self, request: Request) -> HttpResponseBase:

@@ -28,7 +28,11 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "token"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
-        return {"type": "http", "scheme": "bearer", "description": "Also as `Authorization: Token …`."}
+        description = (
+            "Also as `Authorization: Token …`. A token of the scope `read` gets a 403 for what writes; "
+            "one of the scope `operate` may do what its user may."
+        )
+        return {"type": "http", "scheme": "bearer", "description": description}
 
 
 class ScraperScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

@@ -98,6 +98,7 @@ NOT_EXPORTED = {  # by label: why
     "sessions.session": _ACCESS,
     "admin.logentry": "it refers to users",
     "knox.authtoken": _ACCESS,
+    "tasks_app.apitoken": _ACCESS,
     "axes.accessattempt": _ACCESS,
     "axes.accessattemptexpiration": _ACCESS,
     "axes.accesslog": _ACCESS,

@@ -1,4 +1,4 @@
-"""Prepares a new installation: tables, an administrator, a token."""
+"""Prepares a new installation: tables and an administrator."""
 
 import os
 import secrets
@@ -6,7 +6,6 @@ import secrets
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from knox.models import AuthToken
 
 from tasks_app.management import cli_errors
 
@@ -32,8 +31,3 @@ def ensure_admin() -> tuple[User, str | None]:
         return user, None
     password = os.environ.get("DJANGO_SUPERUSER_PASSWORD") or secrets.token_urlsafe(12)
     return User.objects.create_superuser(ADMIN, password=password), password
-
-
-def issue_token(user: User) -> str:
-    """Returns a new API token. Tokens are stored hashed, so an earlier one can't be shown; it stays valid."""
-    return str(AuthToken.objects.create(user)[1])

@@ -1,5 +1,6 @@
 """The database tables."""
 
+from tasks_app.models.access import ApiToken
 from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.agreement import SourceAgreement
 from tasks_app.models.changes import BarVersion, Change, RowVersion
@@ -29,6 +30,7 @@ from tasks_app.models.uploads import ColumnMapping, Upload
 __all__ = [
     "AdjustmentFactor",
     "AdjustmentTable",
+    "ApiToken",
     "BarVersion",
     "CalendarDay",
     "Change",

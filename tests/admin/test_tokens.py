@@ -18,7 +18,7 @@ LIST, ADD = "knox_authtoken_changelist", "knox_authtoken_add"
 
 
 def issue(client, user, days=""):
-    response = client.post(url(ADD), {"user": user.pk, "days": days})
+    response = client.post(url(ADD), {"user": user.pk, "days": days, "name": "robot", "scope": "operate"})
     found = re.search(r"Authorization: Token (\w+)", text_of(response))
     return response, found and found[1]
 
@@ -103,4 +103,56 @@ def test_deleting_a_user_deletes_the_tokens():
     client, ann = superuser_client(), make_user()
     issue(client, ann)
     client.post(url("auth_user_delete", ann.pk), {"post": "yes"})
+    assert not AuthToken.objects.exists()
+
+
+# ---------------------------------------------------------------- one's own
+
+MINE, REVOKE = "my_tokens", "my_tokens_revoke"
+
+
+def issue_own(client, scope="read", **data):
+    response = client.post(url(MINE), {"name": "notebook", "scope": scope, "days": "", **data})
+    found = re.search(r"Authorization: Token (\w+)", text_of(response))
+    return response, found and found[1]
+
+
+def test_everyone_issues_tokens_of_their_own():
+    client = staff_client()
+    assert "You have no token yet." in text_of(client.get(url(MINE)))
+    response, secret = issue_own(client, days="30")
+    assert "no-store" in response["Cache-Control"]
+    token = AuthToken.objects.get()
+    assert (token.user.username, token.details.scope) == ("staff", "read")
+    assert TokenAuthentication().authenticate_credentials(secret.encode())[0] == token.user
+    page = client.get(url(MINE))
+    assert re.search(r"notebook .* read .* never", text_of(page))
+    assert secret not in page.content.decode()
+    assert token.digest not in page.content.decode()
+
+
+@pytest.mark.parametrize("data", [{"name": ""}, {"scope": "all"}, {"days": "0"}, {"name": "x" * 65}])
+def test_own_token_with_an_invalid_value_is_not_issued(data):
+    response, secret = issue_own(staff_client(), **data)
+    assert (response.status_code, secret) == (200, None)
+    assert not AuthToken.objects.exists()
+
+
+def test_own_tokens_are_those_of_the_user():
+    root = superuser_client()
+    _, theirs = issue(root, make_user())
+    client = staff_client()
+    key = AuthToken.objects.get().token_key
+    assert key[:8] not in text_of(client.get(url(MINE)))
+    assert client.post(url(REVOKE, key)).status_code == 404
+    assert TokenAuthentication().authenticate_credentials(theirs.encode())
+
+
+def test_own_token_is_revoked_after_confirmation():
+    client = staff_client()
+    issue_own(client)
+    page = url(REVOKE, AuthToken.objects.get().token_key)
+    assert "Revoke this token of yours?" in text_of(client.get(page))
+    assert AuthToken.objects.exists()
+    assert "was revoked" in messages_of(client.post(page))
     assert not AuthToken.objects.exists()

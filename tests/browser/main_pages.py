@@ -31,6 +31,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "agreement": "/admin/agreement/",
         "calendar": "/admin/calendar/?market=CN&year=2024",
         "exports": "/admin/exports/",
+        "my tokens": "/admin/my-tokens/",
         "codes": "/admin/codes/?market=US",
         "coverage": "/admin/coverage/?market=US&since=2012-01&until=2013-03",
     }
@@ -47,5 +48,6 @@ PAGE_NAMES = (
     "agreement",
     "codes",
     "exports",
+    "my tokens",
     "coverage",
 )

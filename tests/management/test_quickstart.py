@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,27 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
+from knox.crypto import hash_token
+from knox.models import AuthToken
 from rich.console import Console
 
 from tasks_app import lifecycle
-from tasks_app.management import bootstrap, progress_view, web_server
+from tasks_app.management import bootstrap, kept_token, progress_view, web_server
 from tasks_app.management.commands.quickstart import ACTOR, SAMPLE, Command
-from tasks_app.models import CollectionTask
+from tasks_app.models import ApiToken, CollectionTask
 from tasks_app.orders import order
-from tests.factories import make_task
+from tests.factories import make_task, make_user
 from tools.in_process import work
 from tools.worker_machine import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def token_file(tmp_path: Path, settings: Any) -> Path:
+    settings.QUICKSTART_TOKEN_FILE = tmp_path / "token"
+    return tmp_path / "token"
 
 
 @pytest.fixture
@@ -68,17 +79,67 @@ def test_first_start_begins_the_sample_collection_once(command: Command) -> None
     assert order.order_from_task(CollectionTask.objects.get()) == SAMPLE
 
 
-def test_later_start_keeps_password_and_tokens(command: Command) -> None:
+def test_later_start_keeps_password_and_token(command: Command) -> None:
     with web_server.listen("127.0.0.1", 0) as listener:
         first, second = (command.prepare(listener, no_collect=True) for _ in range(2))
     assert User.objects.get().check_password(first["password"])
     assert second["password"] is None
-    assert first["token"] != second["token"]
-    for access in (first, second):
-        headers = {"Authorization": f"Token {access['token']}"}
-        assert Client().get("/api/data-collection/tasks", headers=headers).status_code == 200
+    assert first["token"] == second["token"]
+    assert AuthToken.objects.count() == 1
+    headers = {"Authorization": f"Token {second['token']}"}
+    assert Client().get("/api/data-collection/tasks", headers=headers).status_code == 200
     command.announce(second)
     assert "as before" in printed(command)
+
+
+def test_token_is_kept_for_its_user_only(token_file: Path) -> None:
+    user = make_user("admin", is_superuser=True)
+    secret = kept_token.keep_token(user)
+    assert token_file.read_text() == f"{secret}\n"
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+    assert kept_token.keep_token(make_user("other")) != secret
+
+
+def spoil_revoke(path: Path) -> None:
+    AuthToken.objects.all().delete()
+
+
+def spoil_expiry(path: Path) -> None:
+    AuthToken.objects.update(expiry=timezone.now())
+
+
+def spoil_scope(path: Path) -> None:
+    ApiToken.objects.update(scope="read")
+
+
+def spoil_text(path: Path) -> None:
+    path.write_text("no\0token")
+
+
+def spoil_mode(path: Path) -> None:
+    path.chmod(0o644)
+
+
+@pytest.mark.parametrize("spoil", [spoil_revoke, spoil_expiry, spoil_scope, spoil_text, spoil_mode])
+def test_token_that_no_longer_works_is_replaced(token_file: Path, spoil: Callable[[Path], None]) -> None:
+    user = make_user("admin", is_superuser=True)
+    first = kept_token.keep_token(user)
+    spoil(token_file)
+    second = kept_token.keep_token(user)
+    assert second != first
+    assert kept_token.keep_token(user) == second
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+
+
+def test_token_is_given_even_if_it_can_not_be_kept(
+    token_file: Path, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    token_file.touch()
+    settings.QUICKSTART_TOKEN_FILE = token_file / "below-a-file"
+    secret = kept_token.keep_token(make_user("admin"))
+    assert AuthToken.objects.get(digest=hash_token(secret)).details.name == "quickstart"
+    assert "can't be kept" in caplog.text
+    assert secret not in caplog.text
 
 
 def test_password_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 LOGIN_PAGE = "/admin/login/"
 OPEN = {"login"}
 HOME = {"index", "search", "logout", "password_change", "password_change_done", "jsi18n", "app_list", ""}
+OWN = {"my_tokens", "my_tokens_revoke"}  # 404 for what belongs to others
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
 READ_ONLY = {f"tasks_app_{model}" for model in MODELS}
 ACCESS = {"auth_user", "auth_group", "knox_authtoken", "tasks_app_collectionplan"}
@@ -41,9 +42,10 @@ MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "chang
 MANAGE |= {"auth_user_password_change"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
-    "reader": HOME | VIEW | CALENDAR | SOURCES | EXPORTS,
-    "operator": HOME | VIEW | ACTIONS | START | CALENDAR | SOURCES | EXPORTS,
+    "reader": HOME | OWN | VIEW | CALENDAR | SOURCES | EXPORTS,
+    "operator": HOME | OWN | VIEW | ACTIONS | START | CALENDAR | SOURCES | EXPORTS,
     "superuser": HOME
+    | OWN
     | VIEW
     | ACTIONS
     | START
@@ -92,6 +94,7 @@ def test_every_admin_path_is_classified():
     classified = (
         OPEN
         | HOME
+        | OWN
         | VIEW
         | EDIT
         | ACTIONS

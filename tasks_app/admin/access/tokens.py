@@ -1,27 +1,27 @@
 """API tokens: shown once when issued, listed without the secret, revoked permanently."""
 
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, DELETION, LogEntry
-from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from tasks_app.admin.access.forbidden import MissingPermission, require_permission
+from tasks_app.admin.access.token_forms import TokenForm
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.lifecycle import tokens
+from tasks_app.models.access import TokenScope
 
 TITLE = _("API tokens")
 ADD = "knox.add_authtoken"
@@ -29,34 +29,6 @@ DELETE = "knox.delete_authtoken"
 VIEW = "knox.view_authtoken"
 
 admin.site.unregister(AuthToken)
-
-
-class IssueForm(forms.Form):
-    """Whose token it is, and for how long it is valid. Only a superuser issues tokens for other users."""
-
-    user = forms.ModelChoiceField(User.objects.none(), label=_("User"), widget=UnfoldAdminSelectWidget())
-    days = forms.IntegerField(
-        label=_("Days until it expires"),
-        help_text=_("Leave empty for a token that does not expire."),
-        required=False,
-        min_value=1,
-        max_value=3650,
-        widget=UnfoldAdminIntegerFieldWidget(),
-    )
-
-    def __init__(self, issuer: User, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        active = User.objects.filter(is_active=True).order_by("username")
-        users: Any = self.fields["user"]
-        users.initial = issuer
-        users.queryset = active if issuer.is_superuser else active.filter(pk=issuer.pk)
-
-    def issue(self) -> tuple[Any, str]:
-        """Returns the stored token and its secret, which is not stored."""
-        days = self.cleaned_data["days"]
-        expiry = timedelta(days=days) if days else None
-        token, secret = AuthToken.objects.create(self.cleaned_data["user"], expiry=expiry)
-        return token, secret
 
 
 class TokenChangeList(KeysetChangeList):
@@ -70,20 +42,21 @@ class TokenChangeList(KeysetChangeList):
 class TokenAdmin(ReadOnlyAdmin[Any]):
     """Tokens are never changed. A token's URL holds its public key, never the digest."""
 
-    list_display = ["owner", "key", "issued", "expires", "revoke"]
+    list_display = ["owner", "name", "key", "scope", "issued", "expires", "used", "revoke"]
     list_display_links = ["owner"]
     verbose_names = (_("API token"), TITLE)
-    list_select_related = ["user"]
+    list_select_related = ["user", "details"]
     ordering = ["-created", "pk"]
     search_fields = ["=user__username"]
     search_help_text = _("User name")
 
     owner = cell(_("user"), lambda token: token.user.get_username())
+    name = cell(_("name"), lambda token: describe(token)["name"])
     key = cell(_("begins with"), lambda token: formatting.monospace(f"{token.token_key[:8]}…"))
+    scope = cell(_("scope"), lambda token: describe(token)["scope"])
     issued = timestamp(_("issued at"), "created")
-    expires = cell(
-        _("expires at"), lambda token: formatting.timestamp(token.expiry) if token.expiry else _("never")
-    )
+    expires = cell(_("expires at"), lambda token: describe(token)["expires"])
+    used = cell(_("last used at"), lambda token: describe(token)["used"])
     revoke = cell(
         _("revoke"),
         lambda token: formatting.link(
@@ -121,11 +94,11 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         """GET shows the form; POST issues the token and shows its secret, this once, in the response."""
         require_permission(request, ADD)
         user: Any = request.user
-        form = IssueForm(user, request.POST or None)
+        form = TokenForm(user, request.POST or None)
         secret = ""
         if form.is_valid():
             token, secret = form.issue()
-            _log(user, token, ADDITION)
+            log(user, token, ADDITION)
         title = _("Issue an API token")
         context = {
             **self.admin_site.each_context(request),
@@ -142,7 +115,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         require_permission(request, DELETE)
         token = get_object_or_404(AuthToken.objects.select_related("user"), token_key=object_id)
         if request.method == "POST":
-            _log(request.user, token, DELETION)
+            log(request.user, token, DELETION)
             token.delete()
             text = _("The token of %(user)s that begins with %(key)s was revoked.")
             messages.success(request, text % {"user": token.user, "key": token.token_key[:8]})
@@ -160,11 +133,30 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         )
 
 
+def describe(token: AuthToken) -> dict[str, Any]:
+    """Returns the texts of a token for its row. Its user and details must have been read with it."""
+    details = getattr(token, "details", None)
+    scope = tokens.scope_of(token)
+    tone, icon = ("plain", "visibility") if scope == TokenScope.READ else ("info", "bolt")
+    used_at = details.last_used_at if details else None
+    is_expired = bool(token.expiry and token.expiry < timezone.now())
+    expires = formatting.timestamp(token.expiry) if token.expiry else _("never")
+    return {
+        "name": (details.name if details else "") or formatting.EMPTY,
+        "key": f"{token.token_key[:8]}…",
+        "scope": formatting.badge(tone, icon, scope.label),
+        "issued": formatting.timestamp(token.created),
+        "expires": formatting.badge("bad", "event_busy", _("expired")) if is_expired else expires,
+        "used": formatting.timestamp(used_at, seconds=False) if used_at else _("never"),
+        "token_key": token.token_key,
+    }
+
+
 def _list_url() -> str:
     return reverse("admin:knox_authtoken_changelist")
 
 
-def _log(user: Any, token: Any, flag: int) -> None:
+def log(user: Any, token: Any, flag: int) -> None:
     """Writes an entry of Django's admin log, without the digest."""
     LogEntry.objects.create(
         user=user,

@@ -17,7 +17,7 @@ from tasks_app import lifecycle
 from tasks_app.errors import CollectorError, TaskAlreadyRunning
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.events import Actor
-from tasks_app.management import bootstrap, cli_arguments, output, progress_view, web_server
+from tasks_app.management import bootstrap, cli_arguments, kept_token, output, progress_view, web_server
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.processes import ManagedProcess, ProcessGroup, StopSignals
 from tasks_app.models import CollectionTask
@@ -94,7 +94,7 @@ class Command(CollectorCommand):
             "admin_url": web_server.url(listener, reverse("admin:index")),
             "user": user.get_username(),
             "password": password,
-            "token": bootstrap.issue_token(user),
+            "token": kept_token.keep_token(user),
         }
 
     def announce(self, access: dict[str, str | None]) -> None:
