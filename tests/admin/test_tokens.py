@@ -126,7 +126,7 @@ def test_everyone_issues_tokens_of_their_own():
     assert (token.user.username, token.details.scope) == ("staff", "read")
     assert TokenAuthentication().authenticate_credentials(secret.encode())[0] == token.user
     page = client.get(url(MINE))
-    assert re.search(r"notebook .* read .* never", text_of(page))
+    assert re.search(r"notebook .* read .* not yet", text_of(page))
     assert secret not in page.content.decode()
     assert token.digest not in page.content.decode()
 

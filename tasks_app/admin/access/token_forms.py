@@ -17,7 +17,7 @@ from tasks_app.lifecycle import tokens
 from tasks_app.models.access import TokenScope
 
 SCOPES = [
-    (TokenScope.READ.value, _("read: see data, tasks and settings, change nothing")),
+    (TokenScope.READ.value, _("read: see what the user sees, change nothing")),
     (TokenScope.OPERATE.value, _("operate: whatever its user may")),
 ]
 LONGEST_DAYS = 3650

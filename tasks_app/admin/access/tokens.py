@@ -147,7 +147,7 @@ def describe(token: AuthToken) -> dict[str, Any]:
         "scope": formatting.badge(tone, icon, scope.label),
         "issued": formatting.timestamp(token.created),
         "expires": formatting.badge("bad", "event_busy", _("expired")) if is_expired else expires,
-        "used": formatting.timestamp(used_at, seconds=False) if used_at else _("never"),
+        "used": formatting.timestamp(used_at, seconds=False) if used_at else _("not yet"),
         "token_key": token.token_key,
     }
 
