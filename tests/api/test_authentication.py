@@ -76,7 +76,9 @@ def test_token_to_read_reads_also_by_post():
     assert client.options(f"{DATA}historical").status_code == 200
     make_bars(make_stock("US", "AAPL"), 1)
     query = {"market": "US", "codes": ["AAPL"]}
-    assert client.post(f"{DATA}bars", query, content_type="application/json").status_code == 200
+    response = client.post(f"{DATA}bars", query, content_type="application/json")
+    assert response.getvalue()
+    assert response.status_code == 200
 
 
 def test_token_to_operate_may_what_its_user_may():
