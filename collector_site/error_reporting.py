@@ -49,20 +49,6 @@ class MaskingReporter(ExceptionReporter):
         return mark_safe(mask(super().get_traceback_text()))  # noqa: S308
 
 
-class MaskSecretsFilter(logging.Filter):
-    """Masks the secrets of sources in a record's message and traceback."""
-
-    _formatter = logging.Formatter()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if (masked := mask(message)) != message:
-            record.msg, record.args = masked, ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = mask(self._formatter.formatException(record.exc_info))
-        return True
-
-
 class StripTracebackFilter(logging.Filter):
     """Drops the traceback of a record: anybody can send the requests that are logged with it."""
 

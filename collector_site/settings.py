@@ -14,7 +14,7 @@ from corsheaders.defaults import default_headers
 from environs import Env, EnvError, validate
 
 from collector_site import admin_theme, csp, q_cluster
-from tasks_app import conf
+from tasks_app import conf, logs
 
 django_stubs_ext.monkeypatch()
 
@@ -129,6 +129,7 @@ INSTALLED_APPS = [
 
 # Those for headers come first: they set them on every response, files and errors included.
 MIDDLEWARE = [
+    "collector_site.request_logs.RequestLogMiddleware",
     "collector_site.middleware.StripHeadBodyMiddleware",
     "collector_site.csp.CspMiddleware",
     "collector_site.middleware.NoNulMiddleware",
@@ -149,12 +150,12 @@ MIDDLEWARE = [
 
 # Pages of other origins may use the API, with a token: no cookie is sent or read for them.
 if COLLECTOR.cors_origins:
-    MIDDLEWARE.insert(1, "corsheaders.middleware.CorsMiddleware")
+    MIDDLEWARE.insert(2, "corsheaders.middleware.CorsMiddleware")
     CORS_ALLOW_ALL_ORIGINS = "*" in COLLECTOR.cors_origins
     CORS_ALLOWED_ORIGINS = [origin for origin in COLLECTOR.cors_origins if origin != "*"]
     CORS_URLS_REGEX = r"^/api/"
-    CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "if-none-match")
-    CORS_EXPOSE_HEADERS = ["Link", "ETag", "Retry-After"]
+    CORS_ALLOW_HEADERS = (*default_headers, "idempotency-key", "if-none-match", "x-request-id")
+    CORS_EXPOSE_HEADERS = ["Link", "ETag", "Retry-After", "X-Request-ID"]
 
 ROOT_URLCONF = "collector_site.urls"
 WSGI_APPLICATION = "collector_site.wsgi.application"
@@ -287,16 +288,14 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {
         "strip_traceback": {"()": "collector_site.error_reporting.StripTracebackFilter"},
-        "mask_secrets": {"()": "collector_site.error_reporting.MaskSecretsFilter"},
     },
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["mask_secrets"]}
-    },
+    "formatters": {"lines": {"()": lambda: logs.formatter(COLLECTOR.log_format)}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "tasks_app": {"level": LOG_LEVEL},
         "django": {"handlers": [], "level": "INFO"},  # its own console handler would double each line
+        "django.server": {"handlers": [], "propagate": True},
         "django.security.DisallowedHost": {"filters": ["strip_traceback"]},
         "django.request": {"level": "ERROR"},  # not the 4xx: they are the client's errors
     },

@@ -139,6 +139,13 @@ def log_file(text: str) -> str:
     return text
 
 
+def log_format(text: str) -> str:
+    """Checks the format of the log's lines."""
+    if text not in ("", "text", "json"):
+        raise EnvError(f"“{text}” is neither text nor json")
+    return text or "text"
+
+
 def _pairs(text: str, pattern: str, form: str) -> tuple[tuple[str, str], ...]:
     """Splits `name=value, …` into pairs with unique names. `form` describes the pattern in the error."""
     pairs = []
@@ -223,6 +230,7 @@ class Conf:
     raw_answers_mb: int = number(1000, 1, MILLION)  # compressed
     raw_answers_days: int = number(90, 1, 36_500)
     source_history_days: int = number(400, 31, 36_500)
+    log_format: str = parsed("text", log_format)
     metrics_token: str = field(default="", repr=False, metadata={"parse": access_token})
     simulated: Simulated = Simulated()
     # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.

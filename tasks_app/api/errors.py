@@ -1,7 +1,8 @@
 """Maps exceptions to HTTP responses: the only module that knows which error has which status code.
 
 Every error body is {"detail": one sentence, "code": stable, for machines} and, where fields are at fault,
-"errors": {field: [sentence, …]}.
+"errors": {field: [sentence, …]}. An error of ours, not of the client, also has "request_id", which the log's
+lines of the request have, too.
 """
 
 import logging
@@ -9,12 +10,20 @@ from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, DataError, InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseServerError,
+    JsonResponse,
+    UnreadablePostError,
+)
+from django.template import loader
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 from rest_framework import views
 from rest_framework.response import Response
 
+from tasks_app import logs
 from tasks_app.db import errors
 from tasks_app.errors import (
     CollectorError,
@@ -46,6 +55,12 @@ def error_body(detail: Any, code: str, fields: dict[str, list[Any]] | None = Non
     return {"detail": detail, "code": code, **({"errors": fields} if fields else {})}
 
 
+def _own_error_body(detail: Any, code: str, status: int) -> dict[str, Any]:
+    """Returns an error's body, with the request's id if the server is at fault."""
+    request_id = logs.bound("request_id")
+    return error_body(detail, code) | ({"request_id": request_id} if status >= 500 and request_id else {})
+
+
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's hook: returns the response to an exception, None for an unexpected one."""
     if isinstance(exc, CollectorError):
@@ -55,7 +70,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         status, code, detail = error
         logger.warning("%s: %s", code, exc)
         headers = {"Retry-After": "5"} if status == 503 else None
-        return Response(error_body(detail, code), status, headers=headers)
+        return Response(_own_error_body(detail, code, status), status, headers=headers)
     response = views.exception_handler(exc, context)
     if response is not None:
         detail = response.data.get("detail") if isinstance(response.data, dict) else None
@@ -92,7 +107,7 @@ def _sentences(nested: Any) -> list[str]:
 
 def json_error(status: int, code: str, detail: Any) -> JsonResponse:
     """Returns an error from outside REST framework."""
-    return JsonResponse(error_body(detail, code), status=status)
+    return JsonResponse(_own_error_body(detail, code, status), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -103,4 +118,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler of status 500; JSON for paths of the API."""
-    return json_error(*SERVER_ERROR) if request.path.startswith(API) else defaults.server_error(request)
+    if request.path.startswith(API):
+        return json_error(*SERVER_ERROR)
+    page = loader.render_to_string("500.html", {"request_id": logs.bound("request_id")})  # no query
+    return HttpResponseServerError(page)

@@ -115,6 +115,7 @@ def _event(row: TaskEvent) -> dict[str, Any]:
         "channel": row.channel,
         "params": _cut(row.params),
         "message": reasons.translated_warning(row.params) if row.kind == EventKind.WARNED else "",
+        "request_id": row.request_id,
     }
 
 

@@ -33,6 +33,9 @@ class ErrorAnswer(Answer):
     errors = s.DictField(  # type: ignore[assignment]
         child=_texts(), required=False, help_text="Sentences by field, where fields are invalid."
     )
+    request_id = s.CharField(
+        required=False, help_text="Of an error of the server: the log's lines of the request have it."
+    )
 
 
 class OrderAnswer(Answer):
@@ -295,6 +298,9 @@ class EventAnswer(Answer):
     channel = s.ChoiceField(Channel.choices)
     params = s.DictField()
     message = s.CharField(allow_blank=True, help_text="Of a warning, in the language of Accept-Language.")
+    request_id = s.CharField(
+        allow_blank=True, help_text="Of the request that did it, or that started the task; as in the log."
+    )
 
 
 class SilentDayAnswer(Answer):

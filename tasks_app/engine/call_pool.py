@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -116,7 +117,8 @@ class CallPool(Generic[Key]):
         """
         call = Call(key, reserve=reserve, first_cost=first_cost)
         self._open[id(call)] = call
-        threading.Thread(target=self._run, args=(call, function, since, until), daemon=True).start()
+        run = partial(copy_context().run, self._run, call, function, since, until)  # with the log's fields
+        threading.Thread(target=run, daemon=True).start()
 
     def next(self, wait: float) -> Call[Key] | None:
         """Returns a call that has ended, waiting up to `wait` seconds for one; None if none did.

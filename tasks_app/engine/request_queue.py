@@ -3,15 +3,17 @@
 A response is stored, or its stock is tried again later, passed to the next source, or recorded as failed.
 """
 
+import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from itertools import islice, takewhile
 from typing import Any, cast
 
-from tasks_app import lifecycle
+from tasks_app import lifecycle, logs
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches, outcomes, raw_answer_records
 from tasks_app.engine.adjustment_requests import AdjustmentRequests
@@ -26,6 +28,8 @@ from tasks_app.reasons import sanitize_message, stored_reason
 from tasks_app.sources.base import Answer, Permanent, SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
 
+MOST_CODES = 5  # of a batch, in a line of the log
+logger = logging.getLogger(__name__)
 PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
 
 
@@ -46,8 +50,23 @@ class SourceCall:
     record: SourceCallRecord | None = None
 
     def run(self) -> Any:
-        """Makes the request, in the thread of the call."""
-        return self.record.make(self.function) if self.record else self.function()
+        """Makes the request, in the thread of the call. What the vendor's client logs meanwhile is its."""
+        with self.log_fields():
+            return self.record.make(self.function) if self.record else self.function()
+
+    def log_fields(self) -> AbstractContextManager[None]:
+        """Context in which the log's lines have its source, and its stock or day."""
+        codes = [item.claim.code for item in self.items[:MOST_CODES]]
+        return logs.bind(source=self.source.name, code=",".join(codes), day=self.day)
+
+    def log_end(self, call: Call[Any]) -> None:
+        """Logs how long it took and what went wrong: at INFO if something did."""
+        with self.log_fields():
+            if call.error:
+                text, code = sanitize_message(str(call.error)), call.error.code
+                logger.info("attempt failed after %.3f s: %s: %s", call.seconds, code, text)
+            else:
+                logger.debug("attempt answered after %.3f s", call.seconds)
 
     def reserve(self, cost: int) -> list[Permit] | Blocked:
         """Reserves another permit for it, in the thread of the slice."""
@@ -187,6 +206,7 @@ class RequestQueue:
             return []
         source.observe_latency(call.seconds)
         outcomes.count(source.counter, call)
+        source_call.log_end(call)
         of_bars = not source_call.content
         is_source_failure = source.record_outcome(source_call.permit, error, of_bars=of_bars)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well

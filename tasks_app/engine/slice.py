@@ -19,7 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from tasks_app import lifecycle, reasons
+from tasks_app import lifecycle, logs, reasons
 from tasks_app.db import disk_reserve
 from tasks_app.db.errors import is_disk_full
 from tasks_app.engine import item_planner, source_availability
@@ -35,7 +35,7 @@ from tasks_app.engine.source_router import (
     is_stalled,
 )
 from tasks_app.errors import StaleClaim
-from tasks_app.lifecycle import Claim, Lane, selectors
+from tasks_app.lifecycle import Claim, Lane, events, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.reasons import type_name
@@ -56,34 +56,46 @@ def run(task_id: str, number: int, generation: int) -> None:
 
     Whatever it raises, django-q2 stores as the job's failure.
     """
+    with logs.bind(task_id=task_id, slice=f"{number}/{generation}"):
+        _run(UUID(task_id), number, generation)
+
+
+def _run(task_id: UUID, number: int, generation: int) -> None:
+    """Runs the slice; its lines in the log have the id of the request that started the task."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
     try:
-        lane = lifecycle.begin(UUID(task_id), number, generation, worker)
-        with process_state.own_state.holding(HeldLane(lane.task_id, lane.number, lane.generation)):
-            try:
-                if source_availability.require_source(lane):
-                    Slice(lane).run()
-            except StaleClaim:
-                raise
-            except Exception as error:
-                if memory.is_memory_error(error):
-                    try:
-                        logger.error("slice %s/%s/%s is out of memory", task_id, number, generation)
-                    finally:
-                        os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
-                if not isinstance(error, (OperationalError, InterfaceError)):  # else the leases expire
-                    lifecycle.abort(lane, type_name(error))
-                raise
+        lane = lifecycle.begin(task_id, number, generation, worker)
+        with logs.bind(request_id=events.request_id_of_start(task_id)):
+            _run_lane(lane)
     except StaleClaim as stale:
-        logger.debug("slice %s/%s/%s stops: %s", task_id, number, generation, stale)
+        logger.debug("slice stops: %s", stale)
     except OperationalError as error:
         if not is_disk_full(error):
             raise
-        logger.error("task %s fails: %s", task_id, error)
+        logger.error("task fails: %s", error)
         disk_reserve.release()
         # If not even this can be written, the task stays running and continues once there is space.
         with suppress(StaleClaim):
-            lifecycle.fail(UUID(task_id), "disk_full", reasons.stored_reason("disk_full"))
+            lifecycle.fail(task_id, "disk_full", reasons.stored_reason("disk_full"))
+
+
+def _run_lane(lane: Lane) -> None:
+    """Collects in a lane that has begun. Raises what ended it."""
+    with process_state.own_state.holding(HeldLane(lane.task_id, lane.number, lane.generation)):
+        try:
+            if source_availability.require_source(lane):
+                Slice(lane).run()
+        except StaleClaim:
+            raise
+        except Exception as error:
+            if memory.is_memory_error(error):
+                try:
+                    logger.error("slice is out of memory")
+                finally:
+                    os._exit(lifecycle.OUT_OF_MEMORY)  # the supervisor releases the lane
+            if not isinstance(error, (OperationalError, InterfaceError)):  # else the leases expire
+                lifecycle.abort(lane, type_name(error))
+            raise
 
 
 class Claiming(Enum):

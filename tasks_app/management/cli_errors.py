@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, connection
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app import logs
 from tasks_app.db import errors
 from tasks_app.errors import CollectorError
 from tasks_app.management.output import activate_terminal_language
@@ -30,7 +31,7 @@ class CollectorCommand(BaseCommand, ABC):
     def handle(self, *args: Any, **options: Any) -> None:
         activate_terminal_language()
         try:
-            with friendly_database_errors():
+            with friendly_database_errors(), logs.bind(request_id=logs.new_request_id()):
                 self.run(*args, **options)
         except CollectorError as error:
             self.report_error(error)

@@ -6,6 +6,7 @@ import os
 import socket
 from urllib.parse import urlunsplit
 
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.errors import CollectorError
@@ -56,7 +57,16 @@ def gunicorn_command(listener: socket.socket) -> list[str]:
         "log-level": "warning",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    return ["-m", "gunicorn", *flags, "--preload", "--no-control-socket", "collector_site.wsgi"]
+    return [
+        "-m",
+        "gunicorn",
+        "--config",
+        str(settings.BASE_DIR / "gunicorn.conf.py"),
+        *flags,
+        "--preload",
+        "--no-control-socket",
+        "collector_site.wsgi",
+    ]
 
 
 def local_address(listener: socket.socket) -> tuple[str, int]:

@@ -308,6 +308,8 @@ class TaskEvent(models.Model):
     user_name = models.CharField(_("user name"), max_length=150, blank=True)
     channel = models.CharField(_("channel"), max_length=10, choices=Channel)
     params = models.JSONField(_("parameters"), default=dict, blank=True)
+    # By which the log's lines of the request are found. Those of the task's slices have that of its start.
+    request_id = models.CharField(_("request"), max_length=64, blank=True, default="", db_default="")
 
     class Meta:
         verbose_name = _("event")

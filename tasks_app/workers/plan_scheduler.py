@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from tasks_app import errors, lifecycle
+from tasks_app import errors, lifecycle, logs
 from tasks_app.exports import jobs
 from tasks_app.exports.errors import ExportError, ExportRunning
 from tasks_app.exports.layouts import require_exportable
@@ -33,7 +33,8 @@ def start_due() -> None:
         if selectors.get_running_task():
             _mark_waiting(plan)
         else:
-            _start(plan, plan.now)
+            with logs.bind(plan=plan.name, request_id=logs.new_request_id()):
+                _start(plan, plan.now)
 
 
 def export_ended() -> None:

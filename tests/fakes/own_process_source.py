@@ -1,17 +1,21 @@
 """A source that runs in a process of its own; the code of a stock says what its requests do."""
 
+import logging
 import os
 import threading
+import warnings
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import ClassVar, Self
 
+from tasks_app import source_settings
 from tasks_app.conf import Conf
 from tasks_app.sources.base import Answer, Bar, Permanent, Request, Symbol, Transient, take_permit
 
 DAY = date(2024, 6, 3)
 SEED_OF_OWN_PERMITS = 7  # with it the source sees to its first permit itself, and takes none
+SECRET = "s3cret-of-the-client"  # of the stock "log"
 
 
 class Oddity(Permanent):
@@ -19,6 +23,16 @@ class Oddity(Permanent):
 
     def __init__(self) -> None:
         super().__init__("Something odd.", code="odd")
+
+
+def tell_secret() -> None:
+    source_settings.remember_secret(SECRET)
+    logging.getLogger("vendor").warning("asked with %s", SECRET)
+    print(f"printed {SECRET}", flush=True)
+    warnings.warn(f"an old token {SECRET}", stacklevel=1)
+
+
+ACTIONS = {"log": tell_secret, "hang": lambda: threading.Event().wait()}
 
 
 class OwnProcessSource:
@@ -42,9 +56,8 @@ class OwnProcessSource:
 
     def fetch(self, request: Request) -> Answer:
         assert type(request) is Request
+        ACTIONS.get(request.code, bool)()
         match request.code:
-            case "hang":
-                threading.Event().wait()
             case "exit":
                 os._exit(7)
             case "greedy":

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks_app.conf import Conf, Simulated
+from tasks_app.source_settings import MASK
 from tasks_app.sources import base, registry
 from tasks_app.sources.base import Permanent, Request, SourceError, Transient
 from tasks_app.sources.permits import granting_permits
@@ -113,6 +114,16 @@ def test_each_request_of_the_contract_is_made_there():
 
 def is_public(name, value):
     return not name.startswith("_") and (callable(value) or isinstance(value, classmethod))
+
+
+def test_lines_of_the_client_are_in_the_callers_log_without_secrets(make, caplog):
+    source = make()
+    fetch(source, "log")
+    (line, warning) = caplog.records
+    assert (line.name, line.levelname, line.getMessage()) == ("vendor", "WARNING", f"asked with {MASK}")
+    assert (warning.name, f"an old token {MASK}" in warning.getMessage()) == ("py.warnings", True)
+    (printed,) = runtime_folder().glob(f"{source.process._name}.log")
+    assert printed.read_text() == f"printed {MASK}\n"
 
 
 def test_session_of_the_process_is_ended_there_if_there_is_one(make):

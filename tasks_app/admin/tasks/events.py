@@ -10,7 +10,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.tasks import Channel, EventKind
 
 EVENT_STYLES = {
     EventKind.STARTED: ("info", "play_arrow"),
@@ -58,8 +58,15 @@ def describe_event(event: TaskEvent) -> dict[str, Any]:
         "icon": icon,
         "user": event.user_name or formatting.EMPTY,
         "channel": event.get_channel_display(),
-        "params": [("", warning)] if warning else _named_parameters(event.params),
+        "params": [("", warning)] if warning else [*_named_parameters(event.params), *_request(event)],
     }
+
+
+def _request(event: TaskEvent) -> list[tuple[str, Any]]:
+    """Returns the id of the request by which somebody did it, for the log; those of workers repeat it."""
+    if not event.request_id or event.channel == Channel.WORKER:
+        return []
+    return [(_("request in the log"), formatting.monospace(event.request_id))]
 
 
 def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:

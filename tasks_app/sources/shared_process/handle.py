@@ -5,6 +5,7 @@ much memory (pandas) that need not be in every worker, or it keeps a session of 
 """
 
 import hashlib
+import logging
 import os
 import pickle
 import re
@@ -34,7 +35,7 @@ from tasks_app.sources.permits import awaiting_turn
 IS_SUPPORTED = fcntl is not None and hasattr(socket, "AF_UNIX")
 ROOT = Path(__file__).resolve().parents[3]
 LENGTH = struct.Struct("!Q")  # before each message
-RESPONSE, LAST_RESPONSE, PERMIT = "response", "last response", "permit"  # kinds of `Message`
+RESPONSE, LAST_RESPONSE, PERMIT, LINE = "response", "last response", "permit", "line"  # kinds of `Message`
 NO_TURN = "no_turn"  # the code of a request that was not sent, since others took all of its time
 MEGABYTE = 1_000_000
 WATCH_SECONDS = 0.1  # between two looks at the memory of a process that works for us
@@ -98,7 +99,10 @@ class ProcessHandle:
             try:
                 connection = self._connect(folder, deadline)
                 _send(connection, request)
-                while (message := self._receive_message(deadline)).kind == PERMIT:
+                while (message := self._receive_message(deadline)).kind in (PERMIT, LINE):
+                    if message.kind == LINE:
+                        _log_line(*message.content)
+                        continue
                     reply = partial(_reply_to_permit, connection, message.content)
                     deadline += _seconds_of(reply)
             except (_Ended, ConnectionError) as error:
@@ -235,7 +239,9 @@ class ProcessHandle:
 
 
 class Message(NamedTuple):
-    """What the shared process sends: a response, the last one before it ends, or a wish for permits."""
+    """What the shared process sends: a response, the last one before it ends, a wish for permits, or a line
+    of the log: the name of its logger, its level and its text.
+    """
 
     kind: str
     content: Any
@@ -254,6 +260,11 @@ def _reply_to_permit(connection: socket.socket, cost: int) -> None:
         _send(connection, (str(error), error.code, error.retry_after))
     else:
         _send(connection, None)
+
+
+def _log_line(name: str, level: int, text: str) -> None:
+    """Writes what the client has logged into this process's log, with the fields of the request."""
+    logging.getLogger(name).log(level, "%s", text)
 
 
 def _seconds_of(wait: Callable[[], None]) -> float:

@@ -4,6 +4,7 @@ A vendor's client may hang, or spin, in the main thread. So a second thread watc
 when the caller of the request in progress has died, and when the client reports that its server hung up.
 """
 
+import logging
 import os
 import pickle
 import select
@@ -21,9 +22,11 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+from tasks_app import logs
+from tasks_app.source_settings import mask
 from tasks_app.sources.base import Transient
 from tasks_app.sources.permits import granting_permits
-from tasks_app.sources.shared_process.handle import LAST_RESPONSE, LENGTH, PERMIT, RESPONSE, Message
+from tasks_app.sources.shared_process.handle import LAST_RESPONSE, LENGTH, LINE, PERMIT, RESPONSE, Message
 
 IDLE_SECONDS = 600.0
 FIRST_SECONDS = 60.0  # for the first caller to connect
@@ -31,6 +34,8 @@ CHECK_SECONDS = 0.25
 # How often in a row a lost server is seen before it counts: the response may be complete, and the client
 # still parsing it.
 LOST_CHECKS = 4
+MOST_LINES = 100  # of the log, of one request
+MOST_CHARACTERS = 4000  # of a line
 
 
 _is_running = False
@@ -61,6 +66,8 @@ class Server:
         self._busy: socket.socket | None = None  # the caller of the request in progress,
         self._last: socket.socket | None = None  # and of the last one
         self._connected = 0
+        self._lines = 0  # of the log, sent to it
+        self._sending = threading.Lock()  # a client may log in threads of its own
         self._waits = False  # for a permit: meanwhile the vendor's server may well close the connection
 
     def serve(self, listener: socket.socket) -> None:
@@ -87,13 +94,26 @@ class Server:
         """Reads and answers one request, or forgets a caller that has disconnected."""
         try:
             request = _receive(connection)
-            self._busy = self._last = connection
+            self._busy, self._last, self._lines = connection, connection, 0
             with granting_permits(self._take_permit, has_first=False):
                 response = self._handle(request)
-            self._busy = None
-            _send(connection, Message(RESPONSE, response))
+            with self._sending:
+                self._busy = None
+                _send(connection, Message(RESPONSE, response))
         except ConnectionError:
             self._forget(connection)
+
+    def send_line(self, name: str, level: int, text: str) -> bool:
+        """Sends a line of the log to the caller of the request in progress; False if there is none."""
+        with self._sending:
+            if not (caller := self._busy) or self._lines >= MOST_LINES:
+                return False
+            self._lines += 1
+            try:
+                _send(caller, Message(LINE, (name, level, text[:MOST_CHARACTERS])))
+            except ConnectionError:  # `_watch` ends the process
+                return False
+        return True
 
     def _take_permit(self, cost: int) -> None:
         """Has the caller take a permit, whose engine has the limits. Raises `Transient` as it does there."""
@@ -101,7 +121,8 @@ class Server:
         assert caller  # noqa: S101 - a request is in progress
         self._waits = True
         try:
-            _send(caller, Message(PERMIT, cost))
+            with self._sending:
+                _send(caller, Message(PERMIT, cost))
             refusal = _receive(caller)
         except ConnectionError:  # the caller is gone, and nobody may send the request
             os._exit(0)
@@ -129,12 +150,31 @@ class Server:
             is_lost = busy and not self._waits and self._is_lost()
             lost_in_a_row = lost_in_a_row + 1 if is_lost else 0
             if busy and lost_in_a_row == LOST_CHECKS:
-                _send(busy, Message(LAST_RESPONSE, self._lost))
-                os._exit(0)
+                with self._sending:
+                    _send(busy, Message(LAST_RESPONSE, self._lost))
+                    os._exit(0)
+
+
+class CallersLog(logging.Handler):
+    """Writes lines into the log of the caller, which knows task and stock; else to this process's stderr."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = mask(self.format(record))
+        if not self._server.send_line(record.name, record.levelno, text):
+            sys.stderr.write(f"{logs.timestamp(record)} {record.levelname} {record.name} {text}\n")
 
 
 def run(server: Server) -> None:
     """Serves on the listening socket whose number is this process's first argument."""
+    logs.mask_output()
+    logging.basicConfig(
+        handlers=[CallersLog(server)], format="%(message)s", level=logging.WARNING, force=True
+    )
+    logging.captureWarnings(True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the callers to act on
     if resource:  # the starter's own limit of that moment; the callers watch this process's memory
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
