@@ -116,6 +116,7 @@ def test_compose_file_fits_the_image():
         assert {"DATABASE_URL", "REDIS_URL"} == set(environment) <= set(SET)
     commands = {path.stem for path in (ROOT / "tasks_app/management/commands").iterdir()} | {"migrate"}
     assert {services[name]["command"][2] for name in ("migrate", "worker")} <= commands
-    copied = re.findall(r"^COPY (\S+) \S+$", (FOLDER / "Containerfile").read_text(), re.MULTILINE)
-    assert {"manage.py", "collector_site", "tasks_app", "templates"} <= set(copied)
+    copied = re.findall(r"^COPY (.+) \S+$", (FOLDER / "Containerfile").read_text(), re.MULTILINE)
+    copied = " ".join(copied).split()
+    assert {"manage.py", "gunicorn.conf.py", "collector_site", "tasks_app", "templates"} <= set(copied)
     assert all(any(ROOT.glob(name)) for name in copied)

@@ -112,7 +112,11 @@ def test_unexpected_error_hides_token_and_cookie(monkeypatch, settings, caplog, 
         assert token not in text
         assert session not in text
         assert settings.SECRET_KEY not in text
-    assert debug or page.json() == {"detail": "Something went wrong here; it was logged.", "code": "error"}
+    assert debug or page.json() == {
+        "detail": "Something went wrong here; it was logged.",
+        "code": "error",
+        "request_id": page["X-Request-ID"],
+    }
 
 
 @pytest.mark.django_db
