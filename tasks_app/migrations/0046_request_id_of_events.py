@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0042_checks_of_sources'),
+        ('tasks_app', '0045_names_and_scopes_of_tokens'),
     ]
 
     operations = [
