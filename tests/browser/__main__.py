@@ -1,5 +1,6 @@
 """Runs the browser tests: `python -m tests.browser [pytest arguments]`. Prints why when they cannot run."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from tests.browser import requirements
 FOLDER = Path(__file__).resolve().parent
 
 
-def run(arguments: list[str], out: IO[str] = sys.stdout) -> int:
-    """Returns pytest's exit code; 0 when the tests were skipped, unless BROWSER_TESTS=required."""
+def run(arguments: list[str], out: IO[str] = sys.stdout, migrated: str = "") -> int:
+    """Returns pytest's exit code; 0 when the tests were skipped, unless BROWSER_TESTS=required.
+
+    The site's database is a copy of the one at the URL `migrated`, if there is one.
+    """
     print("\n=== the browser tests ===", file=out, flush=True)
     if reason := requirements.missing():
         print(f"SKIPPED: {reason}", file=out, flush=True)
@@ -20,8 +24,9 @@ def run(arguments: list[str], out: IO[str] = sys.stdout) -> int:
     # saves eight seconds of these tests alone, but none beside the other parts of tests.run.
     configuration = ["-c", str(FOLDER / "pytest.ini")]
     command = [sys.executable, "-m", "pytest", *configuration, str(FOLDER), *arguments]
+    environment = {**os.environ, "MIGRATED_DATABASE_URL": migrated}
     return subprocess.run(
-        command, cwd=requirements.ROOT, stdout=out, stderr=subprocess.STDOUT, check=False
+        command, cwd=requirements.ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False
     ).returncode
 
 
