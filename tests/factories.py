@@ -6,10 +6,15 @@ from datetime import date, datetime, time, timedelta
 from threading import Barrier, Thread
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
 from django.db import connection, connections
 from django.db.models import F
+from django.test import Client
 from django.utils import timezone
+from django.utils.crypto import get_random_string
 
 from tasks_app import lifecycle
 from tasks_app.history.versions import read_numbers
@@ -101,6 +106,18 @@ def make_user(name: str = "ann", *permissions: str, **fields: Any) -> User:
     user = User.objects.create_user(name, password="pass-word-1", **fields)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return user
+
+
+def sign_in(client: Client, user: User) -> None:
+    """Gives a client a session of the user's by one query; its `force_login` takes eight."""
+    data = {
+        SESSION_KEY: str(user.pk),
+        BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
+        HASH_SESSION_KEY: user.get_session_auth_hash(),
+    }
+    key = get_random_string(32)
+    Session.objects.save(key, data, timezone.now() + timedelta(days=1))
+    client.cookies[settings.SESSION_COOKIE_NAME] = key
 
 
 def make_run(

@@ -11,7 +11,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
-from tests.factories import make_lane, make_task, make_user
+from tests.factories import make_lane, make_task, make_user, sign_in
 
 TASKS = "tasks_app_collectiontask"
 ITEMS = "tasks_app_collectionitem"
@@ -20,7 +20,7 @@ ITEMS = "tasks_app_collectionitem"
 def staff_client(*permissions: str, **fields: Any) -> Client:
     """Returns a client signed in as a staff user with these permissions."""
     client = Client()
-    client.force_login(make_user(fields.pop("name", "staff"), *permissions, is_staff=True, **fields))
+    sign_in(client, make_user(fields.pop("name", "staff"), *permissions, is_staff=True, **fields))
     return client
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 
 from tasks_app import roles
 from tests.admin.helpers import TASKS, text_of, url
-from tests.factories import make_ended, make_task, make_user
+from tests.factories import make_ended, make_task, make_user, sign_in
 
 pytestmark = pytest.mark.django_db
 NO_ROLE = "nobody"
@@ -24,7 +24,7 @@ def client_of(role):
     user = make_user(role, is_staff=True)
     user.groups.set(Group.objects.filter(name=role))
     client = Client()
-    client.force_login(user)
+    sign_in(client, user)
     return client
 
 
@@ -201,5 +201,5 @@ def test_administrator_cannot_change_a_superuser(page):
 def test_superuser_can_change_superusers():
     root = make_user("root", is_superuser=True, is_staff=True)
     client = Client()
-    client.force_login(root)
+    sign_in(client, root)
     assert b'name="is_superuser"' in client.get(url("auth_user_change", root.pk)).content

@@ -8,6 +8,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tasks_app.models import DailyBar, Stock
+from tests.factories import sign_in
 
 BASE = "/api/data-collection"
 START = f"{BASE}/historical"
@@ -17,7 +18,7 @@ def client_of(user: User | None = None) -> APIClient:
     """Returns a client that sends JSON, logged in as `user` by session."""
     client = APIClient()
     if user:
-        client.force_login(user)
+        sign_in(client, user)
     return client
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 
 from collector_site import csp
 from tests.api.factories import make_bars, make_stock
-from tests.factories import make_ended
+from tests.factories import make_ended, sign_in
 from tests.security.test_access import RULES, admin_paths, path_of
 from tests.security.url_paths import OTHER
 from tests.security.users import make_user_of_kind
@@ -30,7 +30,7 @@ STYLE_AS_STRING = re.compile(
 def html_client(kind: str = "superuser") -> Client:
     client, user = Client(headers=HTML), make_user_of_kind(kind)
     if user:
-        client.force_login(user)
+        sign_in(client, user)
     return client
 
 

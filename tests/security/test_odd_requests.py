@@ -25,7 +25,7 @@ from tasks_app.db import keyset
 from tasks_app.models import CollectionItem, DailyBar
 from tests.admin.helpers import superuser_client, url
 from tests.api.factories import make_bars
-from tests.factories import make_task, make_user
+from tests.factories import make_task, make_user, sign_in
 from tests.security import odd_requests
 from tests.security.odd_requests import OddRequest, Vocabulary
 from tests.security.test_access import fill_route
@@ -45,7 +45,7 @@ class Rollback(Exception):
 def superuser(db: None) -> Client:
     """Returns a client whose cookies are copied for each request: a response may end the session."""
     client = Client()
-    client.force_login(make_user_of_kind("superuser"))
+    sign_in(client, make_user_of_kind("superuser"))
     return client
 
 
