@@ -15,6 +15,11 @@ def main() -> None:
 
     try:
         execute_from_command_line(sys.argv)
+    except SystemExit as stop:
+        if isinstance(stop.code, str) and "doctor" in sys.argv[1:2]:  # malformed settings are a fault
+            print(stop.code, file=sys.stderr)
+            sys.exit(2)
+        raise
     except KeyboardInterrupt:
         sys.exit(130)
 

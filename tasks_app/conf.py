@@ -207,6 +207,8 @@ class Conf:
     csv_volume_unit: str = parsed("", volume_unit)
     csv_upload_mb: int = number(512, 1, MILLION)
     export_dir: str = parsed("", folder)
+    backup_dir: str = parsed("", folder)
+    backup_hours: float = number(26.0, 0.1, 8760)
     rates: tuple[tuple[str, float], ...] = parsed((), amounts)
     daily_caps: tuple[tuple[str, int], ...] = parsed((), caps)
     no_throttle: bool = False

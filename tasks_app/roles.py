@@ -12,7 +12,12 @@ from django.db.models import Q, QuerySet
 VIEWER, OPERATOR, ADMINISTRATOR = "viewer", "operator", "administrator"
 OURS = Q(content_type__app_label="tasks_app")
 VIEW = OURS & (Q(codename__startswith="view_") | Q(codename="bulk_read"))
-VERBS = OURS & Q(codename__in=["start_task", "cancel_task", "retry_task", "export_data", "silence_incident"])
+VERBS = OURS & Q(
+    codename__in=[
+        *("start_task", "cancel_task", "retry_task", "export_data"),
+        *("silence_incident", "inspect_system"),
+    ]
+)
 PLANS = OURS & Q(content_type__model__in=["collectionplan", "target"])
 ACCESS = Q(content_type__app_label="auth", content_type__model__in=["user", "group"]) | Q(
     content_type__app_label="knox", content_type__model="authtoken"

@@ -1,12 +1,9 @@
 """Liveness and readiness probes. They need no login and reveal no secret."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 from django.db import DatabaseError, connection
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from rest_framework.permissions import AllowAny
@@ -16,6 +13,7 @@ from rest_framework.views import APIView
 
 from tasks_app.api import openapi
 from tasks_app.api.renderers import ApiJSONRenderer
+from tasks_app.db import migration_state
 from tasks_app.queue import dispatch
 
 
@@ -61,14 +59,9 @@ def _database_answers() -> bool:
     return True
 
 
-@cache
-def _latest_migrations() -> frozenset[tuple[str, str]]:
-    return frozenset(MigrationLoader(None).graph.leaf_nodes())
-
-
 CHECKS: dict[str, Callable[[], bool]] = {
     "database": _database_answers,
-    "migrations": lambda: _latest_migrations() <= MigrationRecorder(connection).applied_migrations().keys(),
+    "migrations": lambda: not migration_state.missing_migrations(),
     "queue": lambda: dispatch.waiting_jobs() >= 0,  # it can be read
     "worker": lambda: bool(dispatch.live_clusters()),
 }

@@ -109,6 +109,7 @@ NOT_RECORDED = {
     "TaskEvent": "a task's work",
     "Upload": "files to be read",
     "TaskTotals": "sums for the metrics",
+    "WorkerMachine": "which worker machines run",
 }
 
 

@@ -18,20 +18,20 @@ REQUIRED_FREE = 2 * SIZE  # with less space left, the reserve itself would fill 
 
 def reserve() -> None:
     """Reserves 1 MB next to the database, unless it is reserved already or the disk is nearly full."""
-    path = _path()
-    if path is None:
+    file = path()
+    if file is None:
         return
     try:
-        if path.exists() or shutil.disk_usage(path.parent).free < REQUIRED_FREE:
+        if file.exists() or shutil.disk_usage(file.parent).free < REQUIRED_FREE:
             return
         try:
-            with path.open("xb") as file:
-                file.write(bytes(SIZE))  # written, because file systems store a mere size as a hole
-                os.fsync(file.fileno())
+            with file.open("xb") as output:
+                output.write(bytes(SIZE))  # written, because file systems store a mere size as a hole
+                os.fsync(output.fileno())
         except FileExistsError:  # another process was first
             pass
         except OSError:
-            path.unlink(missing_ok=True)  # all of it or nothing
+            file.unlink(missing_ok=True)  # all of it or nothing
             raise
     except OSError as error:
         logger.warning("no disk space could be reserved: %s", error)
@@ -39,11 +39,11 @@ def reserve() -> None:
 
 def release() -> None:
     """Releases the reserve, for the few pages that store why the task failed."""
-    if path := _path():
-        path.unlink(missing_ok=True)
+    if file := path():
+        file.unlink(missing_ok=True)
 
 
-def _path() -> Path | None:
+def path() -> Path | None:
     """Returns the path of the reserve; None unless the database is an SQLite file."""
     name = sqlite_priority.database_file()
     return Path(f"{name}-ballast") if name else None

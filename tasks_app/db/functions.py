@@ -1,5 +1,6 @@
 """Database functions and expressions that Django lacks."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -58,6 +59,20 @@ class YearOf(Func):
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         return self.as_sql(compiler, connection, template="EXTRACT(YEAR FROM %(expressions)s)::int")
+
+
+def clock_offset() -> float:
+    """Returns by how many seconds this host's clock is ahead of the database's, to a few milliseconds.
+
+    SQLite has no clock of its own: always 0.
+    """
+    if connection.vendor == "sqlite":
+        return 0.0
+    with connection.cursor() as cursor:
+        before = time.time()
+        cursor.execute("SELECT EXTRACT(EPOCH FROM CLOCK_TIMESTAMP())")
+        theirs = float(cursor.fetchone()[0])
+    return (before + time.time()) / 2 - theirs
 
 
 def database_now() -> datetime:

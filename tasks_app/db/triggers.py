@@ -9,6 +9,7 @@ rebuilds a table by renaming a new one, drops the old one's triggers, and refuse
 table names it.
 """
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -57,6 +58,15 @@ def remove(using: str = "default", plan: Sequence[Any] = (), **_: Any) -> None:
         cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'tasks_app_%'")
         for (name,) in cursor.fetchall():
             cursor.execute(f'DROP TRIGGER "{name}"')
+
+
+def names(vendor: str, tables: Collection[str]) -> frozenset[str]:
+    """Returns the names of the triggers that `statements` makes of these tables."""
+    return frozenset(
+        match[1]
+        for statement in statements(vendor, tables)
+        if (match := re.match(r"CREATE (?:CONSTRAINT )?TRIGGER (\w+)", statement))
+    )
 
 
 def statements(vendor: str, tables: Collection[str]) -> list[str]:

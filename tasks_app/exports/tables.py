@@ -116,6 +116,7 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.collectionlane": _RUNNING,
     "tasks_app.sourcegate": _RUNNING,
     "tasks_app.sourcecheck": _ASKED,
+    "tasks_app.workermachine": _RUNNING,
     "tasks_app.sourceday": _ASKED,
     "tasks_app.sourcerequests": _ASKED,
     "tasks_app.sourcerequesttotals": _ASKED,

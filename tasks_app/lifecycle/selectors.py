@@ -3,17 +3,17 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Sum, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, F, Max, Min, Q, Sum, Window
+from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
 from tasks_app import errors
 from tasks_app.db.compiled_queries import CompiledQuery
-from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
 
@@ -96,6 +96,20 @@ def count_shares(task_id: UUID) -> Shares:
     bars = Sum(F("rows_collected") + F("rows_corrected"))
     rows = done.values_list("source").annotate(stocks=Count("pk"), bars=bars)
     return {source: {"stocks": stocks, "bars": bars} for source, stocks, bars in rows}
+
+
+class LaneCounts(NamedTuple):
+    """A task's lanes; a worker runs the slice of a `busy` one."""
+
+    all: int
+    busy: int
+
+
+def count_lanes(task_id: UUID) -> LaneCounts:
+    """Counts the lanes of a task, by the database's clock."""
+    is_busy = Q(begun=True, lease_until__gt=Now())
+    lanes = CollectionLane.objects.filter(task_id=task_id)
+    return LaneCounts(**lanes.aggregate(all=Count("pk"), busy=Count("pk", filter=is_busy)))
 
 
 def warnings(task_id: UUID) -> list[dict[str, Any]]:

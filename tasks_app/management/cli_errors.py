@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import logs
 from tasks_app.db import errors
+from tasks_app.db.server import database_name
 from tasks_app.errors import CollectorError
 from tasks_app.management.output import activate_terminal_language
 
@@ -61,13 +62,3 @@ def require_database() -> None:
     """Connects now. Raises `DatabaseUnavailable`."""
     with friendly_database_errors():
         connection.ensure_connection()
-
-
-def database_name() -> str:
-    """Returns where the database is, without its password."""
-    parameters = connection.settings_dict
-    if connection.vendor == "sqlite":
-        return str(parameters["NAME"])
-    user = f"{parameters['USER']}@" if parameters["USER"] else ""
-    port = f":{parameters['PORT']}" if parameters["PORT"] else ""
-    return f"{connection.vendor}://{user}{parameters['HOST']}{port}/{parameters['NAME']}"

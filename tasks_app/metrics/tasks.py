@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.db.models import Count, F, Q, Value
+from django.db.models import F, Value
 from django.db.models.functions import Now
 from prometheus_client.core import Metric
 
+from tasks_app.lifecycle import selectors
 from tasks_app.metrics.families import Row, counter, epoch, gauge
-from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskTotals
+from tasks_app.models import CollectionItem, CollectionTask, TaskTotals
 from tasks_app.models.states import FINAL_STATUSES, ItemState, TaskOutcome, TaskStatus
 
 ENDINGS = [(TaskStatus.COMPLETED.value, outcome) for outcome in TaskOutcome.values]
@@ -94,7 +95,5 @@ def _lanes(task: Mapping[str, Any] | None) -> list[Row]:
     """Returns the running task's lanes: a worker runs the slice of a `busy` one, `waiting` ones have none."""
     if task is None:
         return [(("busy",), 0), (("waiting",), 0)]
-    is_busy = Q(begun=True, lease_until__gt=Now())
-    lanes = CollectionLane.objects.filter(task_id=task["pk"])
-    counts = lanes.aggregate(all=Count("pk"), busy=Count("pk", filter=is_busy))
-    return [(("busy",), counts["busy"]), (("waiting",), counts["all"] - counts["busy"])]
+    counts = selectors.count_lanes(task["pk"])
+    return [(("busy",), counts.busy), (("waiting",), counts.all - counts.busy)]

@@ -26,6 +26,7 @@ from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTas
 from tasks_app.models.totals import SourceRequestTotals, TaskTotals
 from tasks_app.models.transfers import DataImport, Export
 from tasks_app.models.uploads import ColumnMapping, Upload
+from tasks_app.models.worker_machines import WorkerMachine
 
 __all__ = [
     "AdjustmentFactor",
@@ -81,4 +82,5 @@ __all__ = [
     "TaskEvent",
     "TaskTotals",
     "Upload",
+    "WorkerMachine",
 ]

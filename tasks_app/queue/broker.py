@@ -48,6 +48,10 @@ class Broker(ORM):  # type: ignore[misc]
         waited = (found["now"] - found["oldest"]).total_seconds() if found["oldest"] else 0.0
         return found["due"], found["all"] - found["due"], max(waited, 0.0)
 
+    def oldest_payloads(self, most: int) -> list[str]:
+        """Returns the payloads of so many jobs, the oldest first, whether they are taken or not."""
+        return list(self._jobs().order_by("pk").values_list("payload", flat=True)[:most])
+
     def enqueue(self, task: str) -> int:
         return int(self.get_connection().create(key=self.list_key, payload=task, lock=Now()).pk)
 

@@ -6,16 +6,19 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from django.core.signing import BadSignature
 from django.db.models.functions import Now
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import Failure
+from django_q.signing import SignedPackage
 from django_q.status import Stat
 from django_q.tasks import async_task
 
 SLICE = "tasks_app.engine.slice.run"
 EXPORT = "tasks_app.workers.export_job.run"
 SOURCE_CHECK = "tasks_app.engine.source_check_job.run"
+PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK})
 FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
@@ -94,3 +97,20 @@ def queue_status() -> QueueStatus:
 def waiting_jobs() -> int:
     """Returns the number of queued jobs that no cluster has taken."""
     return int(get_broker().queue_size())
+
+
+def job_paths(most: int) -> list[str | None]:
+    """Returns the dotted paths of the oldest jobs in the queue; None for one that can't be read here.
+
+    That is one whose signature is of another DJANGO_SECRET_KEY.
+    """
+    return [_path_of(payload) for payload in get_broker().oldest_payloads(most)]
+
+
+def _path_of(payload: str) -> str | None:
+    try:
+        job = SignedPackage.loads(payload)
+    except (BadSignature, TypeError):
+        return None
+    path = job.get("func")
+    return path if isinstance(path, str) else f"{path.__module__}.{path.__qualname__}"

@@ -16,6 +16,7 @@ from django_q.scheduler import scheduler
 
 from tasks_app import lifecycle
 from tasks_app.db import disk_reserve
+from tasks_app.diagnostics.versions import code_digest
 from tasks_app.errors import StaleClaim
 from tasks_app.exports import jobs as exports
 from tasks_app.history import retention as versions
@@ -25,7 +26,7 @@ from tasks_app.queue import dispatch
 from tasks_app.quotes import sealed_days
 from tasks_app.targets import judgement
 from tasks_app.throttle import history
-from tasks_app.workers import cluster_status, plan_scheduler, shutdown
+from tasks_app.workers import cluster_status, machine_report, plan_scheduler, shutdown
 from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState
 
@@ -47,6 +48,7 @@ def run(state: ProcessState, workers: Sequence[ProcessState], reports: LossRepor
     """
     shutdown.install_handlers()
     supervisor = os.getppid()
+    code_digest()  # of what this process runs: later the files may be those of an update
     publish = cluster_status.publish_forever
     threading.Thread(target=publish, args=(supervisor, workers), daemon=True).start()
     loop = WatchdogLoop()
@@ -56,6 +58,7 @@ def run(state: ProcessState, workers: Sequence[ProcessState], reports: LossRepor
         loop.run_round()
         if not loop.problem and time.monotonic() >= next_schedule:
             scheduler()
+            machine_report.store(supervisor, workers)
             next_schedule = time.monotonic() + SCHEDULE_INTERVAL
         loop.losses += reports.receive(settings.COLLECTOR.watchdog_interval)
 

@@ -9,6 +9,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import stored_data, system_status
 from tasks_app.admin.plans import columns as plan_columns
 from tasks_app.admin.tasks import panels
+from tasks_app.db import server
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan, CollectionTask
@@ -30,7 +31,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         "clusters": dispatch.live_clusters(),
         "limiters": system_status.source_limiters(),
         "waiting": formatting.number(dispatch.waiting_jobs()),
-        "database": system_status.database_version(),
+        "database": server.database_version(),
     }
     if user.has_perm("tasks_app.view_series") or user.has_perm("tasks_app.view_dailybar"):
         context["coverage"] = stored_data.describe_coverage(

@@ -1,8 +1,7 @@
-"""Workers, database and the sources' rate limiters, as the overview shows them."""
+"""Workers and the sources' rate limiters, as the overview shows them."""
 
 from typing import Any
 
-from django.db import connection
 from django.utils.translation import gettext as _, pgettext
 
 from tasks_app.admin.common import formatting
@@ -18,17 +17,6 @@ def describe_workers(clusters: list[ClusterStatus]) -> str:
     return (
         workers if hosts <= 1 else _("%(workers)s on %(hosts)s hosts") % {"workers": workers, "hosts": hosts}
     )
-
-
-def database_version() -> str:
-    """Returns the database's name and version, such as "PostgreSQL 15.4"."""
-    connection.ensure_connection()
-    if connection.vendor == "sqlite":
-        from sqlite3 import sqlite_version
-
-        return f"SQLite {sqlite_version}"
-    version = getattr(connection, "pg_version", 0)
-    return f"PostgreSQL {version // 10_000}.{version % 10_000}"
 
 
 def source_limiters() -> list[dict[str, Any]]:
