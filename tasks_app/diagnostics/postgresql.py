@@ -14,6 +14,7 @@ from tasks_app.diagnostics.texts import gettext_lazy as _, join
 LOCK_SECONDS = 10.0  # our transactions take milliseconds
 TRANSACTION_SECONDS = 900.0  # beyond what a bulk read may take
 USED_SHARE = 0.9
+SWITCHES = ("autovacuum", "track_counts")  # without both, no table is ever cleaned up
 
 SIZE = ok(
     "database_size", _("The database has %(megabytes)s MB; %(used)d of %(most)d connections are in use.")
@@ -118,9 +119,7 @@ def _lasting() -> Iterator[Finding]:
 
 def _without_autovacuum() -> list[str]:
     """Returns what autovacuum leaves out: the whole server, or tables of ours."""
-    whole = _rows(
-        "SELECT name FROM pg_settings WHERE name IN ('autovacuum', 'track_counts') AND setting = 'off'"
-    )
+    whole = _rows("SELECT name FROM pg_settings WHERE name = ANY (%s) AND setting = 'off'", list(SWITCHES))
     tables = _rows(
         "SELECT relname FROM pg_class WHERE relname LIKE 'tasks_app_%%' "
         "AND 'autovacuum_enabled=false' = ANY (reloptions) ORDER BY 1"

@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.db import connection
 
 from tasks_app.db import disk_reserve
+from tasks_app.diagnostics import postgresql
 from tests.diagnostics.machines import publish_machine
 from tests.diagnostics.site import Site
 
@@ -47,6 +48,7 @@ def site(
     for number in range(2):
         (backups / f"{number}.dump").write_bytes(b"x" * 1000)
     site.conf(backup_dir=str(backups), environment=(), no_throttle=False)
+    monkeypatch.setattr(postgresql, "SWITCHES", ())  # a server for tests may have them off
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'")
