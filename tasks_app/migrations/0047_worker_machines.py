@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0042_checks_of_sources'),
+        ('tasks_app', '0046_request_id_of_events'),
     ]
 
     operations = [
