@@ -104,6 +104,13 @@ def origins(text: str) -> tuple[str, ...]:
     return found
 
 
+def base_url(text: str) -> str:
+    """Checks the address under which people open the pages, or an empty text; returns it without a slash."""
+    if text and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", text):
+        raise EnvError(f"“{text}” is not an address such as https://quant.example.com")
+    return text.rstrip("/")
+
+
 def language(text: str) -> str:
     """Checks the language of responses to clients that name none."""
     if text not in ("", "en", "zh-hans"):
@@ -233,6 +240,8 @@ class Conf:
     raw_answers_days: int = number(90, 1, 36_500)
     source_history_days: int = number(400, 31, 36_500)
     log_format: str = parsed("text", log_format)
+    base_url: str = parsed("", base_url)
+    disk_low_mb: int = number(1000, 1, BILLION)
     metrics_token: str = field(default="", repr=False, metadata={"parse": access_token})
     simulated: Simulated = Simulated()
     # Texts of the sources' own settings by variable: of the environment, and of the rows edited on pages.

@@ -7,7 +7,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from tasks_app import errors, reasons
-from tasks_app.lifecycle import events, selectors
+from tasks_app.lifecycle import events, selectors, task_incidents
 from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask, TaskTotals
@@ -102,4 +102,5 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
     with connection.cursor() as cursor:
         cursor.execute(ADD_TO_TOTALS, [CollectionTask._meta.pk.get_db_prep_value(task_id, connection)])
     CollectionLane.objects.filter(task_id=task_id).update(lease_until=None, begun=False, worker="")
+    task_incidents.report_end(task_id)
     transaction.on_commit(coverage.forget_cached, robust=True)  # without a cache the task ends, too

@@ -51,6 +51,11 @@ def close_incident(event: NoticeEvent, key: str, by: str = "") -> bool:
     return bool(_close(_open(event).filter(key=key), by))
 
 
+def close_incidents(events: Iterable[NoticeEvent], key: str) -> None:
+    """Ends the open incidents of several events that have the same cause, likewise. Costs one query."""
+    _close(Incident.objects.filter(event__in=list(events), key=key, closed_at__isnull=True), "")
+
+
 def close_by_id(incident_id: int, by: str) -> bool:
     """Ends an incident for a user; one whose cause goes on is opened anew. Returns whether it was open."""
     return bool(_close(Incident.objects.filter(pk=incident_id, closed_at__isnull=True), by))

@@ -18,7 +18,8 @@ from django_q.tasks import async_task
 SLICE = "tasks_app.engine.slice.run"
 EXPORT = "tasks_app.workers.export_job.run"
 SOURCE_CHECK = "tasks_app.engine.source_check_job.run"
-PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK})
+NOTICES = "tasks_app.workers.notice_job.run"
+PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK, NOTICES})
 FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,11 @@ def queue_export(export_id: int, generation: int) -> None:
 def queue_source_check(source: str, generation: int) -> None:
     """Queues a check of a source, likewise."""
     async_task(SOURCE_CHECK, source, generation, task_name=f"check-{source}-{generation}", save=False)
+
+
+def queue_notices(channel_id: int, generation: int) -> None:
+    """Queues the sending of what is due to a channel, likewise."""
+    async_task(NOTICES, channel_id, generation, task_name=f"notices-{channel_id}-{generation}", save=False)
 
 
 def retire_this_worker() -> None:

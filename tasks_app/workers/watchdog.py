@@ -22,11 +22,12 @@ from tasks_app.exports import jobs as exports
 from tasks_app.history import retention as versions
 from tasks_app.lifecycle import retention, selectors
 from tasks_app.models import CollectionTask
+from tasks_app.notices import retention as notices
 from tasks_app.queue import dispatch
 from tasks_app.quotes import sealed_days
 from tasks_app.targets import judgement
 from tasks_app.throttle import history
-from tasks_app.workers import cluster_status, machine_report, plan_scheduler, shutdown
+from tasks_app.workers import cluster_status, machine_report, notice_rounds, plan_scheduler, shutdown
 from tasks_app.workers.loss_reports import Loss, LossReports
 from tasks_app.workers.process_state import ProcessState
 
@@ -123,6 +124,7 @@ def tick() -> None:
     disk_reserve.reserve()  # nothing waits for the disk
     sealed_days.sweep(SEALING_SECONDS)
     judgement.judge()
+    notice_rounds.run()
 
 
 class SilenceTimer:
@@ -173,7 +175,8 @@ def _prune() -> None:
     if deleted.tasks:
         logger.info("a task that ended more than %d days ago was pruned", days)
     forgotten = versions.prune(settings.COLLECTOR.version_days)
-    if not (deleted.total or forgotten or exports.prune(days) or dispatch.prune_failures()):
+    others = exports.prune(days) or dispatch.prune_failures() or notices.prune()
+    if not (deleted.total or forgotten or others):
         history.prune(settings.COLLECTOR.source_history_days)
         _next_prune = time.monotonic() + PRUNE_INTERVAL
 
