@@ -270,6 +270,20 @@ class TaskAlreadyRunning(CollectorError):
     template = _("A task is already running: %(task_id)s. Wait for it to end, or cancel it first.")
 
 
+class TaskIsPaused(TaskAlreadyRunning):
+    template = _("A task is paused: %(task_id)s. Resume it and wait for its end, or cancel it first.")
+
+
+class TaskAlreadyPaused(CollectorError):
+    code = "task_paused"
+    template = _("The task %(task_id)s is paused already.")
+
+
+class TaskNotPaused(CollectorError):
+    code = "task_not_paused"
+    template = _("The task %(task_id)s is not paused.")
+
+
 class TaskNotFound(CollectorError):
     code = "task_not_found"
     template = _("There is no task %(task_id)s.")

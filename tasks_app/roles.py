@@ -14,7 +14,7 @@ OURS = Q(content_type__app_label="tasks_app")
 VIEW = OURS & (Q(codename__startswith="view_") | Q(codename="bulk_read"))
 VERBS = OURS & Q(
     codename__in=[
-        *("start_task", "cancel_task", "retry_task", "export_data"),
+        *("start_task", "cancel_task", "pause_task", "retry_task", "export_data"),
         *("silence_incident", "inspect_system"),
     ]
 )

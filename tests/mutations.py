@@ -64,9 +64,23 @@ MUTATIONS = (
     Mutation(
         "a stock waits for its next attempt",
         "tasks_app/lifecycle/claims.py",
-        "filter(DUE, losses=0).order_by",
-        "filter(state=PENDING, losses=0).order_by",
+        "filter(DUE, is_not_paused(lane.task_id), losses=0)",
+        "filter(is_not_paused(lane.task_id), state=PENDING, losses=0)",
         "tests/lifecycle/test_transitions.py",
+    ),
+    Mutation(
+        "no stock of a paused task is claimed",
+        "tasks_app/lifecycle/claims.py",
+        "filter(pk=task_id, paused_at__isnull=True)",
+        "filter(pk=task_id)",
+        "tests/lifecycle/test_pauses.py",
+    ),
+    Mutation(
+        "a paused task gets no slices",
+        "tasks_app/lifecycle/recovery.py",
+        "    if _is_paused(task_id):\n        return\n",
+        "",
+        "tests/lifecycle/test_pauses.py",
     ),
     Mutation(
         "only a running task's stocks are recorded",

@@ -124,6 +124,10 @@ TOO_MANY_WAITING = _problem(
     "too_many_waiting",
 )
 NOT_RUNNING = _problem(400, "Not running", f"The task {ID} is not running.", "task_not_running")
+ALREADY_PAUSED = _problem(
+    400, "Not running, or paused already", f"The task {ID} is paused already.", "task_paused"
+)
+NOT_PAUSED = _problem(400, "Not running, or not paused", f"The task {ID} is not paused.", "task_not_paused")
 RUNNING = _problem(
     400,
     "A task is running, or the request is invalid",
@@ -251,6 +255,24 @@ CANCEL = _operation(
     responses.CancelledAnswer,
     NOT_RUNNING | UNKNOWN,
     description="Takes effect at once and for good: nothing more is written for the task.",
+)
+PAUSE = _operation(
+    "pause",
+    "Pause a running task",
+    [TASK_ID],
+    responses.PausedAnswer,
+    ALREADY_PAUSED | UNKNOWN,
+    description="It stays `running` and keeps its place: no other task starts. Workers send no further "
+    "request for it within 5 seconds; what is under way is stored, or requested again after the resume.",
+    request=None,
+)
+RESUME = _operation(
+    "resume",
+    "Let a paused task go on",
+    [TASK_ID],
+    responses.PausedAnswer,
+    NOT_PAUSED | UNKNOWN,
+    request=None,
 )
 CURRENT = _operation(
     "current_task", "The running task, if any", [IF_NONE_MATCH, ETAG], responses.CurrentAnswer, NOT_MODIFIED

@@ -1,4 +1,4 @@
-"""Permissions: reading needs a login, and starting, cancelling and retrying one model permission each."""
+"""Permissions: reading needs a login; starting, cancelling, pausing and retrying a model permission each."""
 
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,13 @@ class CanStart(HasAppPermission):
 class CanCancel(HasAppPermission):
     permission = "tasks_app.cancel_task"
     message = _("You lack the permission to cancel a collection.")
+
+
+class CanPause(HasAppPermission):
+    """Also to resume."""
+
+    permission = "tasks_app.pause_task"
+    message = _("You lack the permission to pause or resume a collection.")
 
 
 class CanRetry(HasAppPermission):

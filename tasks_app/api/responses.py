@@ -128,6 +128,12 @@ class TaskAnswer(OrderAnswer):
     start_time = s.DateTimeField()
     end_time = s.DateTimeField(allow_null=True)
     heartbeat_at = s.DateTimeField(help_text="Last activity of a worker.")
+    paused_at = s.DateTimeField(allow_null=True, help_text="Since when a running task is paused.")
+    paused_by = s.CharField(
+        allow_null=True,
+        allow_blank=True,
+        help_text="Who paused it; empty for the terminal, null: not paused.",
+    )
     unattended = s.BooleanField(help_text="Running, but without recent activity of a worker.")
     source_paused_until = s.DateTimeField(
         allow_null=True, help_text="Until when the source of a running task takes no requests."
@@ -145,6 +151,10 @@ class TaskAnswer(OrderAnswer):
 class CancelledAnswer(Answer):
     message = s.CharField()
     task_id = s.UUIDField()
+
+
+class PausedAnswer(CancelledAnswer):
+    paused_at = s.DateTimeField(allow_null=True, help_text="Null once it is resumed.")
 
 
 class RunningAnswer(Answer):

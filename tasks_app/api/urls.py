@@ -13,6 +13,7 @@ from tasks_app.api.days import DayViewSet
 from tasks_app.api.exports import ExportViewSet
 from tasks_app.api.permissions import (
     CanCancel,
+    CanPause,
     CanReadInBulk,
     CanRetry,
     CanRunPlan,
@@ -73,6 +74,8 @@ data_collection = [
     path("tasks/<str:task_id>/items", tasks({"get": "items"}, **_page(_("Items")))),
     path("tasks/<str:task_id>/errors", tasks({"get": "errors"}, **_page(_("Failures by kind")))),
     path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry), example="{}")),
+    path("tasks/<str:task_id>/pause", tasks({"post": "pause"}, **_page(_("Pause a task"), CanPause))),
+    path("tasks/<str:task_id>/resume", tasks({"post": "resume"}, **_page(_("Resume a task"), CanPause))),
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),

@@ -38,7 +38,7 @@ STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STOR
 
 
 class TaskViewSet(ViewSet):
-    """Start, watch, list, cancel and retry collections."""
+    """Start, watch, list, cancel, retry, pause and resume collections."""
 
     example = ""  # the body that a browsable page begins with
 
@@ -73,6 +73,16 @@ class TaskViewSet(ViewSet):
     def cancel(self, request: Request, task_id: str) -> Response:
         task = lifecycle.cancel(parse_task_id(task_id), get_actor(request))
         return Response(payloads.task_cancelled(task))
+
+    @openapi.PAUSE
+    def pause(self, request: Request, task_id: str) -> Response:
+        task = lifecycle.pause(parse_task_id(task_id), get_actor(request))
+        return Response(payloads.task_paused(task))
+
+    @openapi.RESUME
+    def resume(self, request: Request, task_id: str) -> Response:
+        task = lifecycle.resume(parse_task_id(task_id), get_actor(request))
+        return Response(payloads.task_paused(task))
 
     @openapi.CURRENT
     def current(self, request: Request) -> Response:

@@ -123,6 +123,7 @@ class Slice:
         # While the source is blocked, stocks are claimed until one of them needs a request.
         self.claims_while_blocked = True
         self.stall_checked = False
+        self.is_paused = False  # the task, as of the last heartbeat
         self.calls: CallPool[Any] = CallPool(self.conf.fetch_timeout)  # an abandoned one outlives its queue
         self._load_task()
 
@@ -186,12 +187,12 @@ class Slice:
     def _after_batch(self) -> None:
         """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""
         self._beat_if_due()
-        if shutdown.is_requested():
+        if self._must_leave():
             raise SliceIsOver
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
         """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
-        if shutdown.is_requested() or (blocked and self._is_over()):
+        if self._must_leave() or (blocked and self._is_over()):
             raise SliceIsOver
         if blocked:
             self._fail_if_stalled(blocked)
@@ -214,7 +215,7 @@ class Slice:
 
     def _beat_if_due(self) -> None:
         if time.monotonic() >= self.heartbeat_at:
-            lifecycle.beat(self.lane)
+            self.is_paused = lifecycle.beat(self.lane) or self.is_paused
             self.heartbeat_at = time.monotonic() + self.conf.heartbeat
             if time.monotonic() >= self.counts_stored_at + COUNTS_SECONDS:
                 self._store_counts()
@@ -225,24 +226,32 @@ class Slice:
             source.counter.store()
         self.counts_stored_at = time.monotonic()
 
+    def _must_leave(self) -> bool:
+        """Whether the slice ends without sending another request: its worker stops, or its task is paused."""
+        return self.is_paused or shutdown.is_requested()
+
     def _is_over(self) -> bool:
-        if shutdown.is_requested():
+        if self._must_leave():
             self.ends_at = min(self.ends_at, time.monotonic())
         return time.monotonic() >= self.ends_at
 
+    def _drain_left(self) -> float:
+        """Returns for how many seconds a slice that must leave still waits for what is in flight."""
+        return self.ends_at + DRAIN_SECONDS - time.monotonic()
+
     def _is_done(self) -> bool:
         """A drain waits a little for the requests in flight; what has not ended by then is requeued."""
-        if shutdown.is_requested() and time.monotonic() - self.ends_at > DRAIN_SECONDS:
+        if self._must_leave() and self._is_over() and self._drain_left() <= 0:
             return True
         return self.queue.is_empty() and (self._is_over() or self.claiming is Claiming.NOTHING_DUE)
 
     def _advance(self) -> float:
         """Claims stocks and sends their requests. Returns the seconds after which to do so again."""
         if self._is_over():
-            if shutdown.is_requested():  # otherwise requests that have reserved their time are still sent
+            if self._must_leave():  # otherwise requests that have reserved their time are still sent
                 self.queue.recall_waiting()
                 self.queue.release_all()
-                return math.inf
+                return self._drain_left()
             self.queue.release_all_but_compared()
             return self._finish_comparisons()
         current = self.router.current()

@@ -323,8 +323,11 @@ def describe_refusal(source: str, blocked: Blocked) -> tuple[str, str]:
 
 
 def is_stalled(task_id: UUID, conf: Conf) -> bool:
-    """Whether no stock of the task has ended for longer than it may wait for a blocked source."""
+    """Whether no stock of the task has ended for longer than it may wait for a blocked source.
+
+    The time before it was resumed does not count.
+    """
     limit = Now() - timedelta(seconds=conf.source_give_up)
     recent = CollectionItem.objects.filter(task=OuterRef("pk"), finished_at__gte=limit)
     task = CollectionTask.objects.filter(pk=task_id).annotate(began=Coalesce("planned_at", "start_time"))
-    return task.filter(~Exists(recent), began__lt=limit).exists()
+    return task.filter(~Exists(recent), began__lt=limit).exclude(resumed_at__gte=limit).exists()

@@ -1,9 +1,10 @@
 """The life cycle of a task. Only this package writes statuses, leases and fences.
 
-A user starts, cancels or retries a task (`user_actions`): a start creates the task with its lanes, and
-queues slices. A slice acts through its lane (`worker_actions`): it begins, plans the task's items unless
-they are planned, and claims items; for each claim it records how the stock ended or requeues it for another
-attempt; meanwhile it beats, and at the end it closes, or it declines a task that this host can't work on.
+A user starts, cancels, retries, pauses or resumes a task (`user_actions`): a start creates the task with its
+lanes, and queues slices. A slice acts through its lane (`worker_actions`): it begins, plans the task's items
+unless they are planned, and claims items; for each claim it records how the stock ended or requeues it for
+another attempt; meanwhile it beats, and at the end it closes, or it declines a task that this host can't work
+on.
 `completion` writes how stocks and tasks end. `recovery` rescues a task whose workers were lost, fails one
 that can't continue, and supplies tasks with slices. `retention` deletes old tasks, `data_deletion` what a
 source stored. `slot` is the lock of whatever no task may run beside.
@@ -26,7 +27,7 @@ from tasks_app.lifecycle.recovery import (
     rescue,
     rescue_lane,
 )
-from tasks_app.lifecycle.user_actions import cancel, retry, start
+from tasks_app.lifecycle.user_actions import cancel, pause, resume, retry, start
 from tasks_app.lifecycle.worker_actions import (
     beat,
     begin,
@@ -64,12 +65,14 @@ __all__ = [
     "keep",
     "lock_lane",
     "note_days",
+    "pause",
     "plan",
     "record",
     "record_and_claim",
     "requeue",
     "rescue",
     "rescue_lane",
+    "resume",
     "retry",
     "start",
     "suspect",

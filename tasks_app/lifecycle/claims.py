@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from tasks_app import errors
@@ -114,6 +114,11 @@ def lease_end() -> Any:
     return Now() + timedelta(seconds=settings.COLLECTOR.lease)
 
 
+def is_not_paused(task_id: UUID) -> Exists:
+    """A condition of queries on a task's rows. The task's row must be locked."""
+    return Exists(CollectionTask.objects.filter(pk=task_id, paused_at__isnull=True))
+
+
 def items_of(task_id: UUID) -> QuerySet[CollectionItem]:
     return CollectionItem.objects.filter(task_id=task_id)
 
@@ -151,9 +156,10 @@ def extend_lease(lane: Lane) -> bool:
 def claim_items(lane: Lane, limit: int) -> list[Claim]:
     """Claims up to `limit` due items, but no suspects, for a lane whose lease was just extended.
 
-    The lane must not hold a suspect.
+    None of a paused task's. The lane must not hold a suspect.
     """
-    return _claim(lane, items_of(lane.task_id).filter(DUE, losses=0).order_by("position")[:limit])
+    due = items_of(lane.task_id).filter(DUE, is_not_paused(lane.task_id), losses=0)
+    return _claim(lane, due.order_by("position")[:limit])
 
 
 def claim_suspect(lane: Lane) -> list[Claim]:
@@ -162,7 +168,7 @@ def claim_suspect(lane: Lane) -> list[Claim]:
     While other stocks are due, one lane at a time takes suspects and the others continue at full speed.
     Looks at the next due items only: suspects were claimed before, so they are among the first.
     """
-    items = items_of(lane.task_id)
+    items = items_of(lane.task_id).filter(is_not_paused(lane.task_id))
     next_due = items.filter(DUE).order_by("position").values_list("pk", "losses")[:SUSPECTS_WITHIN]
     suspects = [pk for pk, losses in next_due if losses]
     if not suspects:
@@ -212,4 +218,4 @@ def drop_items(task_id: UUID, most: int) -> int:
 
 def complete_plan(task_id: UUID) -> None:
     """Marks the task as planned: from now on its items may be claimed."""
-    CollectionTask.objects.filter(pk=task_id).update(planned_at=Now())
+    CollectionTask.objects.filter(pk=task_id).update(planned_at=Now(), paused_seconds=0)

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 
 from tasks_app import errors, reasons
+from tasks_app.db.functions import Epoch
 from tasks_app.lifecycle import events, selectors, task_incidents
 from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
@@ -81,13 +82,33 @@ def end_if_done(task_id: UUID) -> bool:
     return True
 
 
+def end_pause(task_id: UUID) -> bool:
+    """Ends a task's pause, and adds it to those before. Returns False if it is not paused.
+
+    Its row must be locked. A silence of workers counts from now on.
+    """
+    paused = CollectionTask.objects.filter(pk=task_id, status=RUNNING, paused_at__isnull=False)
+    seconds = Greatest(Epoch(Now()) - Epoch(F("paused_at")), 0)
+    return bool(
+        paused.update(
+            paused_seconds=F("paused_seconds") + seconds,
+            paused_at=None,
+            paused_by="",
+            resumed_at=Now(),
+            heartbeat_at=Now(),
+        )
+    )
+
+
 def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") -> None:
     """Moves a running task to a final status. Its row must be locked. Raises `StaleClaim`.
 
     Claimed items are released first: the items of a final task can't be changed. A task with fallbacks
-    stores what came from which source. The task is added to the totals, which remain when it is deleted.
+    stores what came from which source. A pause ends. The task is added to the totals, which remain when it is
+    deleted.
     """
     items_of(task_id).filter(state=CLAIMED).update(**RELEASED)
+    end_pause(task_id)
     task = CollectionTask.objects.filter(pk=task_id)
     fallbacks = task.values_list("fallbacks", flat=True).first()
     is_moved = task.filter(status__in=statuses_before(status)).update(

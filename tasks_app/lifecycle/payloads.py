@@ -28,7 +28,7 @@ FURTHER_COLUMNS = (
     *("outcome", "corrected_count", "refused_count", "flagged_count", "error_code", "market", "source"),
     *("adjust", "kind", "start_date", "end_date", "test_mode", "full_collection_mode", "force_update"),
     *("verify_with", "verify_sample", "compared_count", "differing_count", "uncompared_count"),
-    "heartbeat_at",
+    *("heartbeat_at", "paused_at"),
 )
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),
@@ -97,6 +97,12 @@ def task_cancelled(task: CollectionTask) -> dict[str, Any]:
     return {"message": _("The task was cancelled."), "task_id": str(task.pk)}
 
 
+def task_paused(task: CollectionTask) -> dict[str, Any]:
+    """Returns the response to a pause or a resume."""
+    message = _("The task was paused.") if task.paused_at else _("The task was resumed.")
+    return {"message": message, "task_id": str(task.pk), "paused_at": task.paused_at}
+
+
 def current_task(task: CollectionTask | None) -> dict[str, Any]:
     """Returns the running task, or null, in exactly the contract's three keys."""
     keys = task and {"task_id": str(task.pk), "status": task.status, "start_time": task.start_time}
@@ -133,6 +139,7 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
         "failed_details": details,
         **_columns(task, FURTHER_COLUMNS),
         "synthetic": task.market == SYNTHETIC_MARKET,
+        "paused_by": task.paused_by if task.paused_at else None,
         "unattended": selectors.is_unattended(task),
         **_source_pause(task),
         "notice": _notice(task),

@@ -45,17 +45,20 @@ def estimate_pace(task: CollectionTask, now: datetime | None = None) -> Pace:
     """Returns the pace of a running task with one query; `UNKNOWN`, without a query, for any other task.
 
     The time left ranges over the rates of the whole run, the last five minutes and the last minute, and is
-    widened by the statistical error of the number of stocks in the last five minutes.
+    widened by the statistical error of the number of stocks in the last five minutes. It is unknown while the
+    task is paused, and the time of pauses does not count.
     """
-    if task.status != TaskStatus.RUNNING or task.planned_at is None or not task.processed_stocks:
+    is_collecting = task.status == TaskStatus.RUNNING and not task.paused_at
+    if not is_collecting or task.planned_at is None or not task.processed_stocks:
         return UNKNOWN
     now = now or timezone.now()
-    elapsed = now - task.planned_at
-    ended = CollectionItem.objects.filter(task_id=task.pk, finished_at__gte=now - RECENT)
-    counts = ended.aggregate(recent=Count("pk"), newest=Count("pk", filter=Q(finished_at__gte=now - NEWEST)))
-    windows = [(counts["recent"], RECENT), (task.processed_stocks, elapsed)]
+    elapsed = now - task.planned_at - timedelta(seconds=task.paused_seconds)
+    recent, newest = (min(window, now - (task.resumed_at or task.planned_at)) for window in (RECENT, NEWEST))
+    ended = CollectionItem.objects.filter(task_id=task.pk, finished_at__gte=now - recent)
+    counts = ended.aggregate(recent=Count("pk"), newest=Count("pk", filter=Q(finished_at__gte=now - newest)))
+    windows = [(counts["recent"], recent), (task.processed_stocks, elapsed)]
     if counts["newest"] >= FEWEST:
-        windows.append((counts["newest"], NEWEST))
+        windows.append((counts["newest"], newest))
     rates = [count / max(1.0, min(window, elapsed).total_seconds()) for count, window in windows]
     if not counts["recent"]:
         return Pace(0.0)

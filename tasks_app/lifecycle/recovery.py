@@ -143,8 +143,10 @@ def fail(task_id: UUID, code: str, message: str) -> None:
 def supply(task_id: UUID) -> None:
     """Queues a slice for every lane that is free or whose lease has expired, while there is work for it.
 
-    Nothing else queues slices. The task's row must be locked.
+    Nothing else queues slices; a paused task gets none. The task's row must be locked.
     """
+    if _is_paused(task_id):
+        return
     lanes = CollectionLane.objects.filter(task_id=task_id)
     if _is_unplanned(task_id):  # one lane plans the items
         wanted = 0 if lanes.filter(lease_until__gt=Now()).exists() else 1
@@ -163,7 +165,9 @@ def supply(task_id: UUID) -> None:
 
 
 def _failure(task_id: UUID, watched: float) -> tuple[str, str] | None:
-    """Returns why the task can't continue, as a code and a sentence; None if it can."""
+    """Returns why the task can't continue, as a code and a sentence; None if it can, or is paused."""
+    if _is_paused(task_id):
+        return None
     if items_of(task_id).filter(state=PENDING, not_before__gt=Now()).exists():
         # Stocks wait for their next attempt, so no worker is expected.
         CollectionTask.objects.filter(pk=task_id).update(heartbeat_at=Now())
@@ -174,8 +178,8 @@ def _failure(task_id: UUID, watched: float) -> tuple[str, str] | None:
 
 
 def _plan_failure(task_id: UUID) -> tuple[str, str] | None:
-    """Returns why the task's items can't be planned; None if they can, or are planned."""
-    if not _is_unplanned(task_id):
+    """Returns why the task's items can't be planned; None if they can, are planned, or the task is paused."""
+    if not _is_unplanned(task_id) or _is_paused(task_id):
         return None
     lost = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.RESCUED)
     if lost.filter(params__exit_code=OUT_OF_MEMORY).count() >= PLAN_MEMORY_ATTEMPTS:
@@ -192,14 +196,19 @@ def _is_unplanned(task_id: UUID) -> bool:
     return CollectionTask.objects.filter(pk=task_id, planned_at__isnull=True).exists()
 
 
+def _is_paused(task_id: UUID) -> bool:
+    return CollectionTask.objects.filter(pk=task_id, paused_at__isnull=False).exists()
+
+
 def _silence(task_id: UUID) -> tuple[str, str] | None:
     """Returns why no worker was active for COLLECTOR_ABANDON_AFTER: there is none, or none has the source.
 
-    Returns None if a worker was active.
+    Returns None if a worker was active, or none is expected because the task is paused.
     """
     seconds = settings.COLLECTOR.abandon_after
     silent_since = Now() - timedelta(seconds=seconds)
-    if not CollectionTask.objects.filter(pk=task_id, heartbeat_at__lt=silent_since).exists():
+    silent = CollectionTask.objects.filter(pk=task_id, heartbeat_at__lt=silent_since, paused_at__isnull=True)
+    if not silent.exists():
         return None
     declined = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED, params__code=NOT_HERE)
     if params := declined.values_list("params", flat=True).first():

@@ -50,11 +50,11 @@ def id_range(prefix: str) -> tuple[UUID, UUID] | None:
 
 
 def is_unattended(task: CollectionTask) -> bool:
-    """Whether a running task has seen no worker activity for COLLECTOR_NO_WORKER_AFTER.
+    """Whether a running task, unless it is paused, has seen no worker activity for COLLECTOR_NO_WORKER_AFTER.
 
     For display: the heartbeat is compared with this host's clock, not with the database's.
     """
-    if task.status != TaskStatus.RUNNING:
+    if task.status != TaskStatus.RUNNING or task.paused_at:
         return False
     silence = timezone.now() - task.heartbeat_at
     return bool(silence.total_seconds() > settings.COLLECTOR.no_worker_after)

@@ -41,4 +41,5 @@ def require_free_slot() -> None:
         with suppress(errors.StaleClaim):  # it has just ended by itself
             rescue(task_id)
     if still_running := running.first():
-        raise errors.TaskAlreadyRunning(task_id=still_running.pk)
+        error = errors.TaskIsPaused if still_running.paused_at else errors.TaskAlreadyRunning
+        raise error(task_id=still_running.pk)

@@ -1,4 +1,4 @@
-"""The verbs of users: start, retry, cancel."""
+"""The verbs of users: start, retry, cancel, pause, resume."""
 
 import hashlib
 import json
@@ -10,13 +10,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import events, retention
 from tasks_app.lifecycle.claims import RUNNING, add_items, complete_plan, lock_task
-from tasks_app.lifecycle.completion import end
+from tasks_app.lifecycle.completion import end, end_pause
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import supply
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot, require_no_import
@@ -109,13 +110,54 @@ def cancel(task_id: UUID, actor: Actor) -> CollectionTask:
     Raises `TaskNotFound`, or `TaskNotRunning` with the task's status.
     """
     with sqlite_priority.interactive_write(), transaction.atomic():
-        task = lock_task(task_id)
-        if task.status != RUNNING:
-            raise errors.TaskNotRunning(task_id=task_id, status=task.status)
+        task = _lock_running(task_id)
         end(task_id, TaskStatus.CANCELLED)
         events.record_event(task_id, EventKind.CANCELLED, actor)
         task.refresh_from_db()
         return task
+
+
+def pause(task_id: UUID, actor: Actor) -> CollectionTask:
+    """Stops the work on a running task until `resume`; it keeps the slot, and its status stays `running`.
+
+    Once this returns, no further stock is claimed. Slices notice it with their next heartbeat, or before
+    their next stock: what is in flight then is recorded, or released and requested again after `resume`.
+    Raises `TaskNotFound`, `TaskNotRunning` with the task's status, or `TaskAlreadyPaused`.
+    """
+    with sqlite_priority.interactive_write(), transaction.atomic():
+        task = _lock_running(task_id)
+        not_paused = CollectionTask.objects.filter(pk=task_id, status=RUNNING, paused_at__isnull=True)
+        if not not_paused.update(paused_at=Now(), paused_by=actor.name):
+            raise errors.TaskAlreadyPaused(task_id=task_id)
+        # The jobs of slices that have not begun become stale.
+        unbegun = CollectionLane.objects.filter(task_id=task_id, begun=False, lease_until__isnull=False)
+        unbegun.update(generation=F("generation") + 1, lease_until=None)
+        events.record_event(task_id, EventKind.PAUSED, actor)
+        task.refresh_from_db()
+        return task
+
+
+def resume(task_id: UUID, actor: Actor) -> CollectionTask:
+    """Lets the work on a paused task go on, and queues its slices.
+
+    Raises `TaskNotFound`, `TaskNotRunning` with the task's status, or `TaskNotPaused`.
+    """
+    with sqlite_priority.interactive_write(), transaction.atomic():
+        task = _lock_running(task_id)
+        if not end_pause(task_id):
+            raise errors.TaskNotPaused(task_id=task_id)
+        events.record_event(task_id, EventKind.RESUMED, actor)
+        supply(task_id)
+        task.refresh_from_db()
+        return task
+
+
+def _lock_running(task_id: UUID) -> CollectionTask:
+    """Returns the task with its row locked. Raises `TaskNotFound` or `TaskNotRunning`."""
+    task = lock_task(task_id)
+    if task.status != RUNNING:
+        raise errors.TaskNotRunning(task_id=task_id, status=task.status)
+    return task
 
 
 def _create_task(

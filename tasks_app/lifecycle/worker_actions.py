@@ -170,12 +170,17 @@ def keep(claim: Claim) -> None:
         raise errors.StaleClaim(what=claim.code)
 
 
-def beat(lane: Lane) -> None:
-    """Extends the leases of the lane and its items, and counts as activity on the task."""
+def beat(lane: Lane) -> bool:
+    """Extends the leases of the lane and its items, and counts as activity on the task.
+
+    Returns whether the task is paused: then the slice leaves.
+    """
     with transaction.atomic():
         lock_lane(lane)
         lane.claimed_items.update(lease_until=lease_end())
-        CollectionTask.objects.filter(pk=lane.task_id).update(heartbeat_at=Now())
+        task = CollectionTask.objects.filter(pk=lane.task_id)
+        task.update(heartbeat_at=Now())
+        return task.filter(paused_at__isnull=False).exists()
 
 
 def note_days(lane: Lane, *, in_flight: bool) -> None:

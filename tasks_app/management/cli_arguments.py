@@ -189,6 +189,8 @@ SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]
     ("status", "Show the progress of a task.", _add_running),
     ("watch", f"Follow a task to its end. {EXIT_CODES}", _add_running),
     ("cancel", "End a task for good.", _add_running),
+    ("pause", "Stop the work on a running task until it is resumed.", _add_running),
+    ("resume", "Let a paused task go on.", _add_running),
     ("wait-sealed", f"Wait until a market's day is sealed. {SEALED_EXIT_CODES}", _add_wait_sealed),
     ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
 )

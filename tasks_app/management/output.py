@@ -69,7 +69,14 @@ def progress_text(task: CollectionTask) -> str:
 
 
 def pause_text(task: CollectionTask) -> str:
-    """Returns until when a running task's source takes no requests, and why; "" while it takes them."""
+    """Returns what a running task waits for: its resume, or a source that takes no requests; "" for nothing.
+
+    With since when and by whom it was paused, or until when the source is, and why.
+    """
+    if task.paused_at:
+        since = timezone.localtime(task.paused_at).strftime("%Y-%m-%d %H:%M:%S")
+        text = _("paused by %(user)s since %(time)s") if task.paused_by else _("paused since %(time)s")
+        return text % {"user": task.paused_by, "time": since}
     limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
     if limiter is None or limiter.paused_until is None:
         return ""

@@ -41,6 +41,9 @@ class RateEstimator:
 
     def describe(self, task: CollectionTask) -> str:
         """Returns rate and time left as text."""
+        if task.paused_at:
+            self.began = None  # the time of a pause does not count
+            return _("paused")
         rate = self.rate(task.processed_stocks)
         if not rate:
             return "–"
@@ -153,7 +156,8 @@ class TaskWatcher:
             connections.close_all()
             self._print_once(_("The database does not respond. Waiting for it."))
             return None
-        note = self._missing_worker() if task.status == TaskStatus.RUNNING else ""
+        is_expected = task.status == TaskStatus.RUNNING and not task.paused_at
+        note = self._missing_worker() if is_expected else ""
         self._print_once(note or " ".join(output.pause_text(task).split()))
         return task
 

@@ -34,11 +34,19 @@ def collect() -> Iterator[Metric]:
     yield from _totals()
     running = CollectionTask.objects.filter(status=TaskStatus.RUNNING).annotate(now=Now())
     task = running.values(
-        "pk", "now", "start_time", "heartbeat_at", "total_stocks", "success_count", "failed_count"
+        *("pk", "now", "start_time", "heartbeat_at", "paused_at", "total_stocks", "success_count"),
+        "failed_count",
     ).first()
-    yield gauge("task_running", "Whether a task is running.", [((), bool(task))])
-    silence = [((), (task["now"] - task["heartbeat_at"]).total_seconds())] if task else []
-    yield gauge("task_heartbeat_age_seconds", "Time since the running task's last heartbeat.", silence)
+    is_paused = bool(task and task["paused_at"])
+    yield gauge("task_running", "Whether a task is running, or paused.", [((), bool(task))])
+    yield gauge("task_paused", "Whether the running task is paused.", [((), is_paused)])
+    is_expected = task and not is_paused
+    silence = [((), (task["now"] - task["heartbeat_at"]).total_seconds())] if is_expected else []
+    yield gauge(
+        "task_heartbeat_age_seconds",
+        "Time since the running task's last heartbeat; none while it is paused.",
+        silence,
+    )
     started = [((), epoch(task["start_time"]))] if task else []
     yield gauge("task_start_timestamp_seconds", "When the running task was started.", started)
     yield gauge("task_items", "Items (stocks) of the running task.", _items(task), "state")

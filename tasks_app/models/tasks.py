@@ -31,6 +31,8 @@ class Channel(models.TextChoices):
 class EventKind(models.TextChoices):
     STARTED = "started", _("started")
     PLANNED = "planned", _("planned")
+    PAUSED = "paused", _("paused")
+    RESUMED = "resumed", _("resumed")
     CANCELLED = "cancelled", _("cancelled")
     COMPLETED = "completed", _("completed")
     FAILED = "failed", _("failed")
@@ -96,6 +98,14 @@ class CollectionTask(models.Model):
     planned_at = models.DateTimeField(_("planned at"), null=True, editable=False)
     heartbeat_at = models.DateTimeField(_("last heartbeat"), db_default=Now(), editable=False)
     end_time = models.DateTimeField(_("ended at"), null=True, editable=False)
+    # While it is paused: since when, and by whom ("" for the terminal). Its status is `running`.
+    paused_at = models.DateTimeField(_("paused at"), null=True, editable=False)
+    paused_by = models.CharField(
+        _("paused by"), max_length=150, blank=True, default="", db_default="", editable=False
+    )
+    # When it was resumed last, and for how long it has been paused since it was planned, without this pause.
+    resumed_at = models.DateTimeField(_("resumed at"), null=True, editable=False)
+    paused_seconds = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)
 
@@ -125,6 +135,7 @@ class CollectionTask(models.Model):
         permissions = [
             ("start_task", _("Can start a collection")),
             ("cancel_task", _("Can cancel a collection")),
+            ("pause_task", _("Can pause and resume a collection")),
             ("retry_task", _("Can retry a collection")),
         ]
         default_permissions = ("view", "delete")
@@ -169,6 +180,11 @@ class CollectionTask(models.Model):
                 | (~Q(status=TaskStatus.RUNNING) & Q(end_time__isnull=False)),
                 name="task_has_an_end_when_final",
             ),
+            models.CheckConstraint(
+                condition=Q(paused_at__isnull=True, paused_by="")
+                | Q(paused_at__isnull=False, status=TaskStatus.RUNNING),
+                name="task_is_paused_only_while_running",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -182,8 +198,9 @@ class CollectionTask(models.Model):
         return min(100, int(self.processed_stocks / self.total_stocks * 100))
 
     def get_result_display(self) -> str:
-        """Returns `states.describe_result` of this task."""
-        return describe_result(self.status, self.outcome)
+        """Returns `states.describe_result` of this task, or that it is paused."""
+        name = describe_result(self.status, self.outcome)
+        return f"{name} · {_('paused')}" if self.paused_at else name
 
 
 class CollectionItem(models.Model):

@@ -101,17 +101,17 @@ def test_cancel_of_deleted_task_says_so():
     assert "Task 00000000 no longer exists." in messages_of(answer)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry"])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry"])
 def test_action_is_403_without_its_permission(verb):
     running = make_task()
-    others = {"cancel": "retry_task", "retry": "cancel_task"}
-    looker = staff_client("view_collectiontask", "start_task", others[verb])
+    others = {"cancel": "retry_task"}
+    looker = staff_client("view_collectiontask", "start_task", others.get(verb, "cancel_task"))
     page = url(f"{TASKS}_{verb}", running.pk)
     assert (looker.get(page).status_code, looker.post(page).status_code) == (403, 403)
     assert status(running) == "running"
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry"])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume", "retry"])
 def test_action_is_refused_without_csrf_token(verb):
     running, client = make_task(), superuser_client()
     client.handler.enforce_csrf_checks = True
@@ -202,3 +202,39 @@ def test_list_retry_needs_permission():
     assert "retry_selected" not in looker.get(url(LIST)).content.decode()
     assert retry(looker, broken, confirmed="yes").status_code == 403
     assert broken.retries.count() == 0
+
+
+def test_pause_asks_first_then_pauses_and_resumes():
+    running, client = make_task(), staff_client("view_collectiontask", "pause_task")
+    pause, resume, page = (url(f"{TASKS}_{name}", running.pk) for name in ("pause", "resume", "change"))
+    assert "Pause this task?" in text_of(client.get(pause))
+    assert "There is nothing to resume: the task is running." in messages_of(client.get(resume))
+    assert CollectionTask.objects.get(pk=running.pk).paused_at is None
+    assert client.post(pause).url == page
+    text = text_of(client.get(page))
+    assert "Paused by staff since" in text
+    assert "Resume the task" in text
+    assert "Pause the task" not in text
+    assert "Paused by staff since" in text_of(client.get(url("index")))
+    assert "There is nothing to pause: the task is running · paused." in messages_of(client.get(pause))
+    assert "Let this task go on?" in text_of(client.get(resume))
+    assert f"Task {str(running.pk)[:8]} goes on." in messages_of(client.post(resume))
+    assert list(running.events.values_list("kind", "user_name", "channel"))[1:] == [
+        ("paused", "staff", "admin"),
+        ("resumed", "staff", "admin"),
+    ]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+def test_list_pauses_and_resumes_after_asking(verb):
+    done, running, client = make_ended("completed"), make_task(), superuser_client()
+    if verb == "resume":
+        lifecycle.pause(running.pk, ACTOR)
+    data = {"action": f"{verb}_selected", "index": "0", "_selected_action": [done.pk, running.pk]}
+    assert "2 tasks" in text_of(client.post(url(LIST), data))
+    words = messages_of(client.post(url(LIST), {**data, "confirmed": "yes"}))
+    assert f"The task {done.pk} is not running" in words
+    assert (CollectionTask.objects.get(pk=running.pk).paused_at is None) == (verb == "resume")
+    looker = staff_client("view_collectiontask", "cancel_task", name="looker")
+    assert f"{verb}_selected" not in looker.get(url(LIST)).content.decode()
+    assert looker.post(url(LIST), {**data, "confirmed": "yes"}).status_code == 403

@@ -228,9 +228,11 @@ def test_task_permissions_come_from_user_and_group(through):
     for name in ("view_collectiontask", "retry_task"):
         holder.add(_permission(name))
     user = type(user).objects.get(pk=user.pk)
-    assert TaskPermissions.for_user(user) == TaskPermissions(view=True, cancel=False, retry=True, start=False)
+    assert TaskPermissions.for_user(user) == TaskPermissions(
+        view=True, cancel=False, pause=False, retry=True, start=False
+    )
     user.is_active = False
-    assert TaskPermissions.for_user(user) == TaskPermissions(False, False, False, False)
+    assert TaskPermissions.for_user(user) == TaskPermissions(False, False, False, False, False)
 
 
 def _permission(name):

@@ -41,6 +41,8 @@ OPERATIONS = {
     ("delete", f"{API}/tasks/{{task_id}}"): {400, 401, 403, 404},
     ("get", f"{API}/tasks/{{task_id}}/items"): {400, 401, 404},
     ("get", f"{API}/tasks/{{task_id}}/errors"): {401, 404},
+    ("post", f"{API}/tasks/{{task_id}}/pause"): {400, 401, 403, 404},
+    ("post", f"{API}/tasks/{{task_id}}/resume"): {400, 401, 403, 404},
     ("post", f"{API}/tasks/{{task_id}}/retry"): {400, 401, 403, 404, 413, 415},
     ("get", f"{API}/current-task"): {304, 401},
     ("get", f"{API}/stock-list"): {400, 401},

@@ -30,6 +30,8 @@ READS = [
 VERBS = [
     ("post", "historical", "start_task"),
     ("delete", f"tasks/{ID}", "cancel_task"),
+    ("post", f"tasks/{ID}/pause", "pause_task"),
+    ("post", f"tasks/{ID}/resume", "pause_task"),
     ("post", f"tasks/{ID}/retry", "retry_task"),
 ]
 PERMISSIONS = [permission for *_, permission in VERBS]

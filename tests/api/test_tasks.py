@@ -254,6 +254,8 @@ def test_status_shows_first_hundred_failures(client):
         ("delete", "tasks/{}"),
         ("get", "tasks/{}/items"),
         ("get", "tasks/{}/errors"),
+        ("post", "tasks/{}/pause"),
+        ("post", "tasks/{}/resume"),
         ("post", "tasks/{}/retry"),
     ],
 )
@@ -277,6 +279,35 @@ def test_cancel_of_running_task(client, user):
     assert (response.status_code, set(response.json())) == (200, {"message", "task_id"})
     task.refresh_from_db()
     assert (task.status, task.events.get(kind=EventKind.CANCELLED).user) == ("cancelled", user)
+
+
+def test_pause_and_resume_are_shown_in_the_status(client, user):
+    task = make_task()
+    assert client.post(f"{BASE}/tasks/{task.pk}/resume").json()["code"] == "task_not_paused"
+    paused = client.post(f"{BASE}/tasks/{task.pk}/pause").json()
+    assert set(paused) == {"message", "task_id", "paused_at"}
+    assert client.post(f"{BASE}/tasks/{task.pk}/pause").json()["code"] == "task_paused"
+    status = client.get(f"{BASE}/status/{task.pk}").json()
+    assert (status["status"], status["paused_at"], status["paused_by"]) == (
+        "running",
+        paused["paused_at"],
+        user.username,
+    )
+    assert set(client.get(f"{BASE}/current-task").json()["current_task"]) == {
+        "task_id",
+        "status",
+        "start_time",
+    }
+    assert "is paused" in start(client).json()["detail"]
+    assert client.post(f"{BASE}/tasks/{task.pk}/resume").json()["paused_at"] is None
+    assert client.get(f"{BASE}/status/{task.pk}").json()["paused_by"] is None
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_pause_of_ended_task_is_rejected(client, status, verb):
+    response = client.post(f"{BASE}/tasks/{make_ended(status).pk}/{verb}")
+    assert (response.status_code, response.json()["code"]) == (400, "task_not_running")
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])

@@ -223,9 +223,11 @@ def test_errors_have_the_servers_sentence():
         Client("http://testserver", "wrong", transport=client._http._transport).coverage()
 
 
-def test_task_is_watched_and_cancelled():
-    client = client_of("cancel_task")
+def test_task_is_paused_watched_and_cancelled():
+    client = client_of("cancel_task", "pause_task")
     task = str(make_task().pk)
+    assert client.pause(task)["paused_at"] == client.status(task)["paused_at"]
+    assert client.resume(task)["paused_at"] is None
     with pytest.raises(TimeoutError, match="still running"):
         client.watch(task, every=0, timeout=0)
     client.cancel(task)

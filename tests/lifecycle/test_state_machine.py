@@ -52,6 +52,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
         self.transaction = transaction.atomic()
         self.transaction.__enter__()
         self.workers: list[Worker] = []
+        self.paused_work: Any = None
         self.jobs: list[OrmQ] = []
         self.ended: dict[Any, Any] = {}
         self.processed: dict[Any, int] = {}
@@ -140,6 +141,8 @@ class LifeCycleMachine(RuleBasedStateMachine):
         running = self.running()
         if running and data.draw(st.integers(0, 3)) == 0:
             lifecycle.cancel(running.pk, ACTOR)
+        elif running and data.draw(st.booleans()):
+            self.pause_or_resume(running)
         elif self.ended and data.draw(st.booleans()):
             self.retry(data.draw(st.sampled_from(list(self.ended))))
         else:
@@ -152,6 +155,14 @@ class LifeCycleMachine(RuleBasedStateMachine):
             assert is_free
         except errors.TaskAlreadyRunning:
             assert not is_free
+
+    def pause_or_resume(self, running: CollectionTask) -> None:
+        """The other verb of the two changes nothing."""
+        verbs = lifecycle.pause, lifecycle.resume
+        right, wrong = verbs if running.paused_at is None else verbs[::-1]
+        with pytest.raises((errors.TaskNotPaused, errors.TaskAlreadyPaused)):
+            wrong(running.pk, ACTOR)
+        right(running.pk, ACTOR)
 
     def retry(self, old: Any) -> None:
         with pytest.raises(errors.TaskNotRunning):
@@ -246,6 +257,21 @@ class LifeCycleMachine(RuleBasedStateMachine):
         lost = CollectionItem.objects.filter(state="failed", error_code="worker_lost")
         assert not lost.filter(losses__lte=3).exists()
 
+    @invariant()
+    def paused_task_gets_no_work(self) -> None:
+        """Neither slices nor claims begin while it is paused."""
+        task = self.running()
+        is_paused = task is not None and task.paused_at is not None
+        if task is not None and is_paused:
+            begun = task.lanes.filter(begun=True).count()
+            held = set(task.items.filter(state="claimed").values_list("pk", "fence"))
+            work = (task.paused_at, begun, held)
+            if self.paused_work and self.paused_work[0] == task.paused_at:
+                assert begun <= self.paused_work[1]
+                assert held <= self.paused_work[2]
+            self.paused_work = work
+            assert not task.lanes.filter(begun=False, lease_until__isnull=False).exists()
+
     # helpers
 
     def running(self) -> CollectionTask | None:
@@ -254,7 +280,8 @@ class LifeCycleMachine(RuleBasedStateMachine):
     def is_lost(self, task: CollectionTask) -> bool:
         """Whether a start's rescue ends the task: each open stock was lost with its last attempt."""
         if task.planned_at is None:
-            return task.events.filter(kind="rescued").count() >= recovery.PLAN_ATTEMPTS
+            is_given_up = task.events.filter(kind="rescued").count() >= recovery.PLAN_ATTEMPTS
+            return is_given_up and task.paused_at is None
         unprocessed = task.items.filter(state__in=["pending", "claimed"])
         lost = unprocessed.filter(state="claimed", lease_until=PAST, attempts__gte=3, losses__gte=3)
         return unprocessed.count() == lost.count()
@@ -285,6 +312,8 @@ class LifeCycleMachine(RuleBasedStateMachine):
                 return
             self.expire_leases()
             self.end_delays()
+            if running.paused_at:
+                lifecycle.resume(running.pk, ACTOR)
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(

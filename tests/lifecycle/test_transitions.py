@@ -124,7 +124,20 @@ def test_database_refuses_every_edge_from_a_final_item_state(old):
 @pytest.mark.parametrize("status", ENDED)
 @pytest.mark.parametrize(
     "verb",
-    ["cancel", "fail", "rescue", "begin", "claim", "record", "hand_back", "beat", "close", "rescue_lane"],
+    [
+        "cancel",
+        "pause",
+        "resume",
+        "fail",
+        "rescue",
+        "begin",
+        "claim",
+        "record",
+        "hand_back",
+        "beat",
+        "close",
+        "rescue_lane",
+    ],
 )
 def test_no_verb_changes_an_ended_task(status, verb):
     task = make_task(stock_codes=("000001", "000002"))
@@ -134,6 +147,8 @@ def test_no_verb_changes_an_ended_task(status, verb):
     before = _snapshot(task)
     call = {
         "cancel": lambda: lifecycle.cancel(task.pk, ACTOR),
+        "pause": lambda: lifecycle.pause(task.pk, ACTOR),
+        "resume": lambda: lifecycle.resume(task.pk, ACTOR),
         "fail": lambda: lifecycle.fail(task.pk, "x", "x"),
         "rescue": lambda: lifecycle.rescue(task.pk),
         "begin": lambda: lifecycle.begin(task.pk, 0, lane.generation, "w"),

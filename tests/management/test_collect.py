@@ -346,6 +346,31 @@ def test_watch_shows_progress_to_the_end(terminal: bool) -> None:
     assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
 
 
+def test_paused_task_is_said_to_be_paused() -> None:
+    task = make_task()
+    assert "The task was paused." in collect("pause")
+    assert collected_json("status") == api_json(f"status/{task.pk}")
+    assert "running · paused" in collect("list")
+    assert "paused since" in collect("status")
+    assert collected_json("resume")["paused_at"] is None
+    assert "paused" not in collect("status")
+
+
+def test_watch_waits_for_the_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_view, "time", clock := Clock())
+    task = make_task()
+    lifecycle.pause(task.pk, ACTOR)
+    out = StringIO()
+
+    def tend() -> None:
+        if clock.elapsed == 5 * progress_view.POLL_SECONDS:
+            lifecycle.cancel(task.pk, ACTOR)
+
+    progress_view.TaskWatcher(Console(file=out), tend, worker_timeout=0.0).until_end(task.pk)
+    assert "No worker is alive" not in out.getvalue()
+    assert out.getvalue().count("paused since") == 1
+
+
 @pytest.mark.parametrize("polls", [1, 2, 5])
 def test_watch_warns_once_without_workers(polls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_view, "time", clock := Clock())

@@ -143,6 +143,7 @@ MOVES: dict[str, tuple[str, dict[str, str], Callable[[], object], Any]] = {
     "items_total": ("", {**SIM, "result": "succeeded"}, record_one, 1),
     **{f"bars_{name}_total": ("", SIM, record_one, count) for name, count in {**BARS, **COMPARED}.items()},
     "task_running": ("", {}, make_task, 1),
+    "task_paused": ("", {}, lambda: lifecycle.pause(make_task().pk, ACTOR), 1),
     "task_heartbeat_age_seconds": (
         "",
         {},
@@ -333,3 +334,11 @@ def test_scrape_takes_few_queries_however_much_there_is():
         read()
     assert len(second) <= len(first)
     assert len(second) <= 9
+
+
+def test_paused_task_has_no_age_of_a_heartbeat():
+    task = make_task()
+    assert value("task_heartbeat_age_seconds") is not None
+    lifecycle.pause(task.pk, ACTOR)
+    assert value("task_heartbeat_age_seconds") is None
+    assert value("task_running") == 1

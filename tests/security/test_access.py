@@ -27,7 +27,7 @@ READ_ONLY = {f"tasks_app_{model}" for model in MODELS}
 ACCESS = {"auth_user", "auth_group", "knox_authtoken", "tasks_app_collectionplan"}
 VIEW = {f"{model}_{page}" for model in READ_ONLY for page in ("changelist", "change", "history")}
 EDIT = {f"{model}_{page}" for model in READ_ONLY for page in ("add", "delete")}
-ACTIONS = {"tasks_app_collectiontask_cancel", "tasks_app_collectiontask_retry"}
+ACTIONS = {f"tasks_app_collectiontask_{verb}" for verb in ("cancel", "pause", "resume", "retry")}
 VIEW |= {"dashboard_live", "dashboard_overview", "codes", "coverage", "tasks_app_recordedcall_download"}
 VIEW |= {"tasks_app_collectiontask_live", "tasks_app_collectiontask_stocks"}
 VIEW |= {f"tasks_app_stock_{page}" for page in ("of", "data", "csv")}
@@ -195,6 +195,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}tasks/<str:task_id>": {"delete": OPERATOR},
     f"{DATA}tasks/<str:task_id>/items": {"get": LOGIN},
     f"{DATA}tasks/<str:task_id>/errors": {"get": LOGIN},
+    f"{DATA}tasks/<str:task_id>/pause": {"post": OPERATOR},
+    f"{DATA}tasks/<str:task_id>/resume": {"post": OPERATOR},
     f"{DATA}tasks/<str:task_id>/retry": {"post": OPERATOR},
     f"{DATA}current-task": {"get": LOGIN},
     f"{DATA}stock-list": {"get": LOGIN},

@@ -12,7 +12,7 @@ from tests.factories import make_ended, make_plan, make_raw_answer, make_user
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
 VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export")]
 VIEWS += ["bulk_read", "view_metrics"]
-VERBS = ["start_task", "cancel_task", "retry_task", "export_data", "silence_incident"]
+VERBS = ["start_task", "cancel_task", "pause_task", "retry_task", "export_data", "silence_incident"]
 USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
 
 

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AnonymousUser, User
 VIEW_TASKS = "tasks_app.view_collectiontask"
 START_TASK = "tasks_app.start_task"
 CANCEL_TASK = "tasks_app.cancel_task"
+PAUSE_TASK = "tasks_app.pause_task"
 RETRY_TASK = "tasks_app.retry_task"
 VIEW_CALENDAR = "tasks_app.view_calendarday"
 CHANGE_CALENDAR = "tasks_app.change_calendarday"
@@ -25,10 +26,11 @@ RUN_PLAN = "tasks_app.run_plan"
 
 @dataclass(frozen=True)
 class TaskPermissions:
-    """Whether a user may view, cancel, retry and start tasks."""
+    """Whether a user may view, cancel, pause and resume, retry and start tasks."""
 
     view: bool
     cancel: bool
+    pause: bool
     retry: bool
     start: bool
 
@@ -38,6 +40,7 @@ class TaskPermissions:
         return cls(
             view=user.has_perm(VIEW_TASKS),
             cancel=user.has_perm(CANCEL_TASK),
+            pause=user.has_perm(PAUSE_TASK),
             retry=user.has_perm(RETRY_TASK),
             start=user.has_perm(START_TASK),
         )

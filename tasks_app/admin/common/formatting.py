@@ -66,8 +66,11 @@ def status_badge(status: str, text: Any) -> SafeString:
 
 
 def task_style(task: CollectionTask) -> tuple[str, str]:
-    """Returns the tone and the icon of the task's status; those of its outcome if it is completed."""
-    return STATUS_STYLES[task.outcome or task.status]
+    """Returns the tone and the icon of the task's status; those of its outcome if it is completed.
+
+    A paused task has its own.
+    """
+    return ("warn", "pause_circle") if task.paused_at else STATUS_STYLES[task.outcome or task.status]
 
 
 def progress_bar(task: CollectionTask) -> SafeString:

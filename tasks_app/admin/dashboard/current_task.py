@@ -46,6 +46,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "numbers": _running_numbers(task, clusters) if is_running else _final_numbers(task),
         "reason": reasons.translated_reason(task.error_code)
         or task.error_message
+        or panels.pause_sentence(task)
         or panels.outcome_sentence(task),
     }
 
@@ -60,12 +61,13 @@ def _current_task() -> CollectionTask | None:
 def _running_numbers(task: CollectionTask, clusters: list[ClusterStatus]) -> list[tuple[str, Any]]:
     speed = estimate_pace(task)
     rate = speed.per_minute
+    left = durations.format_estimate(speed.low, speed.high) or _("unknown")
     activity: Any = durations.format_age(task.heartbeat_at)
     if selectors.is_unattended(task):
         activity = format_html('<span class="sd-alarm">{}</span>', activity)
     return [
         (_("Stocks per minute"), formatting.number(rate, 0 if rate is None or rate >= 10 else 1)),
-        (_("Time left"), durations.format_estimate(speed.low, speed.high) or _("unknown")),
+        (_("Time left"), _("paused") if task.paused_at else left),
         (_("Active workers"), system_status.describe_workers(clusters)),
         (_("Last activity"), activity),
         (_("Running since"), formatting.timestamp(task.start_time, seconds=False)),

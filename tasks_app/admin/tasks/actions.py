@@ -1,7 +1,7 @@
-"""Cancel and retry from the staff pages, with messages about their results."""
+"""Cancel, pause, resume and retry from the staff pages, with messages about their results."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -69,6 +69,27 @@ def report_cancelled(request: HttpRequest, results: Iterable[CancelResult]) -> N
     lines = [one.line for one in results]
     level = messages.SUCCESS if any(one.is_cancelled for one in results) else messages.WARNING
     messages.add_message(request, level, lines[0] if len(lines) == 1 else _summary_with_lines(results))
+
+
+def pause(request: HttpRequest, task_id: UUID) -> None:
+    """Pauses the task and adds a message, which says why if it could not be."""
+    _report(request, lifecycle.pause, task_id, _("Task %(id)s is paused. It goes on once it is resumed."))
+
+
+def resume(request: HttpRequest, task_id: UUID) -> None:
+    """Resumes the task and adds a message, which says why if it could not be."""
+    _report(request, lifecycle.resume, task_id, _("Task %(id)s goes on."))
+
+
+def _report(
+    request: HttpRequest, verb: Callable[[UUID, Actor], CollectionTask], task_id: UUID, done: str
+) -> None:
+    try:
+        verb(task_id, actor_for(request.user))
+    except errors.CollectorError as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, done % {"id": formatting.short_id(task_id)})
 
 
 def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTask | None:

@@ -1,4 +1,4 @@
-"""The task list, the task page with its refresh, and the actions cancel and retry."""
+"""The task list, the task page with its refresh, and the actions cancel, pause, resume and retry."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import lifecycle
 from tasks_app.admin.access.forbidden import require_permission
-from tasks_app.admin.access.permissions import CANCEL_TASK, RETRY_TASK, TaskPermissions
+from tasks_app.admin.access.permissions import CANCEL_TASK, PAUSE_TASK, RETRY_TASK, TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count
@@ -25,9 +25,9 @@ from tasks_app.models.states import TaskStatus
 
 @admin.register(CollectionTask)
 class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
-    """Tasks to view, cancel and retry; only `lifecycle` changes them."""
+    """Tasks to view, cancel, pause, resume and retry; only `lifecycle` changes them."""
 
-    actions = [confirmations.CANCEL, confirmations.RETRY]
+    actions = [confirmations.CANCEL, confirmations.PAUSE, confirmations.RESUME, confirmations.RETRY]
     list_display = [
         *("short_id", "state", "progress", "succeeded", "failed", "bars"),
         *("scope", "started", "duration"),
@@ -71,6 +71,9 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(CANCEL_TASK)
 
+    def has_pause_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(PAUSE_TASK)
+
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(RETRY_TASK)
 
@@ -90,6 +93,8 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         wrap = self.admin_site.admin_view
         return [
             path("<uuid:task_id>/cancel/", wrap(self.cancel_view), name="tasks_app_collectiontask_cancel"),
+            path("<uuid:task_id>/pause/", wrap(self.pause_view), name="tasks_app_collectiontask_pause"),
+            path("<uuid:task_id>/resume/", wrap(self.resume_view), name="tasks_app_collectiontask_resume"),
             path("<uuid:task_id>/retry/", wrap(self.retry_view), name="tasks_app_collectiontask_retry"),
             path("<uuid:task_id>/live/", wrap(self.live_view), name="tasks_app_collectiontask_live"),
             path("<uuid:task_id>/stocks/", wrap(self.stocks_view), name="tasks_app_collectiontask_stocks"),
@@ -98,7 +103,12 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Refuses actions with an error: Django would drop one and show the list as usual."""
-        needed = {confirmations.CANCEL: CANCEL_TASK, confirmations.RETRY: RETRY_TASK}
+        needed = {
+            confirmations.CANCEL: CANCEL_TASK,
+            confirmations.PAUSE: PAUSE_TASK,
+            confirmations.RESUME: PAUSE_TASK,
+            confirmations.RETRY: RETRY_TASK,
+        }
         for action in request.POST.getlist("action"):
             if action in needed:
                 require_permission(request, needed[action])
@@ -137,6 +147,28 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         actions.report_cancelled(request, [actions.cancel(task.pk, by) for task in tasks])
         return None
 
+    @admin.action(permissions=["pause"], description=_("Pause selected tasks"))
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[CollectionTask]) -> HttpResponse | None:
+        """Asks for confirmation, then pauses the running one; messages name those that do not run."""
+        tasks = list(queryset[: self.list_per_page])
+        if "confirmed" not in request.POST:
+            return confirmations.confirm_pause(self, request, tasks, confirmations.PAUSE)
+        for task in tasks:
+            actions.pause(request, task.pk)
+        return None
+
+    @admin.action(permissions=["pause"], description=_("Resume selected tasks"))
+    def resume_selected(
+        self, request: HttpRequest, queryset: QuerySet[CollectionTask]
+    ) -> HttpResponse | None:
+        """Asks for confirmation, then resumes the paused one; messages name those that are not paused."""
+        tasks = list(queryset[: self.list_per_page])
+        if "confirmed" not in request.POST:
+            return confirmations.confirm_resume(self, request, tasks, confirmations.RESUME)
+        for task in tasks:
+            actions.resume(request, task.pk)
+        return None
+
     @admin.action(permissions=["retry"], description=_("Retry selected tasks"))
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[CollectionTask]) -> HttpResponse | None:
         """Asks for confirmation, then retries. One task runs at a time: messages name those refused."""
@@ -160,6 +192,32 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         text = _("There is nothing to cancel: the task is %(status)s.")
         messages.warning(request, text % {"status": task.get_status_display()})
         return redirect(page)
+
+    def pause_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """GET asks for confirmation, POST pauses."""
+        require_permission(request, PAUSE_TASK)
+        if request.method == "POST":
+            actions.pause(request, task_id)
+            return redirect(formatting.task_url(task_id))
+        task = get_object_or_404(self.get_queryset(request), pk=task_id)
+        if task.status == TaskStatus.RUNNING and not task.paused_at:
+            return confirmations.confirm_pause(self, request, [task])
+        text = _("There is nothing to pause: the task is %(status)s.")
+        messages.warning(request, text % {"status": task.get_result_display()})
+        return redirect(formatting.task_url(task_id))
+
+    def resume_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
+        """GET asks for confirmation, POST resumes."""
+        require_permission(request, PAUSE_TASK)
+        if request.method == "POST":
+            actions.resume(request, task_id)
+            return redirect(formatting.task_url(task_id))
+        task = get_object_or_404(self.get_queryset(request), pk=task_id)
+        if task.paused_at:
+            return confirmations.confirm_resume(self, request, [task])
+        text = _("There is nothing to resume: the task is %(status)s.")
+        messages.warning(request, text % {"status": task.get_result_display()})
+        return redirect(formatting.task_url(task_id))
 
     def retry_view(self, request: HttpRequest, task_id: UUID) -> HttpResponse:
         """GET asks for confirmation, POST starts the retry and redirects to the new task."""

@@ -1,4 +1,4 @@
-"""The confirmation pages of cancel and retry."""
+"""The confirmation pages of cancel, pause, resume and retry."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tasks_app.admin.tasks import columns
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
 
-CANCEL, RETRY = "cancel_selected", "retry_selected"
+CANCEL, PAUSE, RESUME, RETRY = "cancel_selected", "pause_selected", "resume_selected", "retry_selected"
 
 
 def confirm_cancel(admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask) -> HttpResponse:
@@ -43,6 +43,52 @@ def confirm_cancel_selected(
         question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
         effects=[*_cancel_effects(), _("Tasks that have already ended are not changed.")],
         confirm_label=ngettext("Yes, cancel it", "Yes, cancel them", many),
+    )
+
+
+def confirm_pause(
+    admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask], action: str = ""
+) -> HttpResponse:
+    """Returns the confirmation page of a pause, or of the list's action."""
+    many = len(tasks)
+    return _render(
+        admin,
+        request,
+        tasks,
+        action=action,
+        title=_("Pause the task"),
+        question=_("Pause this task?")
+        if many == 1
+        else ngettext("Pause %(many)d task?", "Pause %(many)d tasks?", many) % {"many": many},
+        effects=[
+            _("Within seconds the source gets no further request. Nothing that is stored is lost."),
+            _("It keeps its place: no other task starts, and plans wait, until it is resumed or cancelled."),
+            *([_("Tasks that are not running are not changed.")] if action else []),
+        ],
+        confirm_label=_("Yes, pause it"),
+    )
+
+
+def confirm_resume(
+    admin: ModelAdmin[Any], request: HttpRequest, tasks: list[CollectionTask], action: str = ""
+) -> HttpResponse:
+    """Returns the confirmation page of a resume, or of the list's action."""
+    many = len(tasks)
+    return _render(
+        admin,
+        request,
+        tasks,
+        action=action,
+        title=_("Resume the task"),
+        question=_("Let this task go on?")
+        if many == 1
+        else ngettext("Let %(many)d task go on?", "Let %(many)d tasks go on?", many) % {"many": many},
+        effects=[
+            _("It continues with the stocks not yet processed; no finished stock is requested again."),
+            *([_("Tasks that are not paused are not changed.")] if action else []),
+        ],
+        confirm_label=_("Yes, resume it"),
+        danger=False,
     )
 
 

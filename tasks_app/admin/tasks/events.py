@@ -15,6 +15,8 @@ from tasks_app.models.tasks import Channel, EventKind
 EVENT_STYLES = {
     EventKind.STARTED: ("info", "play_arrow"),
     EventKind.PLANNED: ("info", "list_alt"),
+    EventKind.PAUSED: ("warn", "pause_circle"),
+    EventKind.RESUMED: ("info", "play_circle"),
     EventKind.CANCELLED: ("plain", "block"),
     EventKind.COMPLETED: ("good", "check_circle"),
     EventKind.FAILED: ("bad", "error"),

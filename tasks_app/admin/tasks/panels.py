@@ -72,7 +72,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "bar": bar_segments(task),
         "numbers": headline_counts(task),
         "per_minute": format_rate(task, speed),
-        "left": durations.format_estimate(speed.low, speed.high),
+        "left": _("paused") if task.paused_at else durations.format_estimate(speed.low, speed.high),
         "lanes": lane_states(task) if running else [],
         "waiting": formatting.number(task.total_stocks - task.processed_stocks),
         "lasted": durations.format_duration(durations.task_duration(task)) if task.end_time else "",
@@ -93,6 +93,10 @@ def action_urls(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
     may_retry = may.retry and columns.can_be_retried(task)
     return {
         "cancel_url": formatting.task_url(task.pk, "cancel") if running and may.cancel else "",
+        "pause_url": formatting.task_url(task.pk, "pause")
+        if running and not task.paused_at and may.pause
+        else "",
+        "resume_url": formatting.task_url(task.pk, "resume") if task.paused_at and may.pause else "",
         "retry_url": formatting.task_url(task.pk, "retry") if may_retry else "",
         "again_url": columns.start_again_url(task) if may.start and not running else "",
     }
@@ -119,6 +123,15 @@ def progress_sentence(task: CollectionTask) -> str:
     } + (refused % {"count": formatting.number(task.refused_count)} if task.refused_count else "")
 
 
+def pause_sentence(task: CollectionTask) -> str:
+    """Returns since when a task is paused, and by whom; "" for one that is not."""
+    if task.paused_at is None:
+        return ""
+    text = _("Paused by %(user)s since %(time)s") if task.paused_by else _("Paused since %(time)s")
+    since = f"{timezone.localtime(task.paused_at):%Y-%m-%d %H:%M:%S}"
+    return text % {"user": task.paused_by, "time": since}
+
+
 def outcome_sentence(task: CollectionTask) -> str:
     """Returns what the outcome of a run without new bars means; "" for any other."""
     if task.outcome == TaskOutcome.NO_BARS:
@@ -139,6 +152,8 @@ def bar_segments(task: CollectionTask) -> dict[str, int]:
 def page_title(task: CollectionTask) -> str:
     """Returns the browser tab's title: progress or status first."""
     state = f"{task.progress} %" if task.status == TaskStatus.RUNNING else task.get_result_display()
+    if task.paused_at:
+        state = f"{_('paused')} · {state}"
     return f"{state} · {formatting.short_id(task.pk)}"
 
 
@@ -157,11 +172,11 @@ def timeline(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
             "list_alt",
         ),
         Step(
-            _("collecting") if running else _("collected"),
+            (_("paused") if task.paused_at else _("collecting")) if running else _("collected"),
             f"{task.progress} %",
             format_rate(task, speed),
             "now" if running and planned else "done" if planned else "ahead",
-            "sync",
+            "pause_circle" if task.paused_at else "sync",
         ),
         _end_step(task, speed, now),
     ]
@@ -248,6 +263,9 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
     if retention.is_being_deleted(task):
         text = _("It is older than the retention period. The collected bars are kept.")
         yield Notice("warn", _("This task is being deleted"), text)
+    if task.paused_at:
+        text = _("No worker works on it, and the source gets no request. No other task starts meanwhile.")
+        yield Notice("warn", pause_sentence(task), text)
     if selectors.is_unattended(task):
         bound = durations.format_duration(timedelta(seconds=settings.COLLECTOR.abandon_after))
         text = _("Start one with “python manage.py worker”. Without a worker the task fails after %(bound)s.")

@@ -1,4 +1,4 @@
-"""`manage.py collect`: starts, lists, watches, cancels and retries collections from a terminal."""
+"""`manage.py collect`: starts, lists, watches, cancels, pauses and retries collections from a terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +35,7 @@ USAGE = 2  # argparse's exit code for a wrong option
 
 
 class Command(CollectorCommand):
-    help = "Start, list, watch, cancel and retry collections, like the API."
+    help = "Start, list, watch, cancel, pause and retry collections, like the API."
     has_begun = False
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -73,7 +73,7 @@ class Command(CollectorCommand):
         self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
 
     def retry(self, options: dict[str, Any]) -> None:
-        task = lifecycle.retry(cli_arguments.find_task(options["task"]), ACTOR, options["error_code"])
+        task = lifecycle.retry(_task_id(options), ACTOR, options["error_code"])
         self._report_start(task, options["watch"])
 
     def list(self, options: dict[str, Any]) -> None:
@@ -89,13 +89,21 @@ class Command(CollectorCommand):
             output.print_table(newest, self.console)
 
     def status(self, options: dict[str, Any]) -> None:
-        self._report(lifecycle.get_task(cli_arguments.find_task(options["task"])))
+        self._report(lifecycle.get_task(_task_id(options)))
 
     def watch(self, options: dict[str, Any]) -> None:
-        self._watch(cli_arguments.find_task(options["task"]))
+        self._watch(_task_id(options))
 
     def cancel(self, options: dict[str, Any]) -> None:
-        payload = payloads.task_cancelled(lifecycle.cancel(cli_arguments.find_task(options["task"]), ACTOR))
+        self._report_verb(payloads.task_cancelled(lifecycle.cancel(_task_id(options), ACTOR)))
+
+    def pause(self, options: dict[str, Any]) -> None:
+        self._report_verb(payloads.task_paused(lifecycle.pause(_task_id(options), ACTOR)))
+
+    def resume(self, options: dict[str, Any]) -> None:
+        self._report_verb(payloads.task_paused(lifecycle.resume(_task_id(options), ACTOR)))
+
+    def _report_verb(self, payload: dict[str, Any]) -> None:
         if self.json:
             self._print_json(payload)
         else:
@@ -152,3 +160,7 @@ class Command(CollectorCommand):
 
     def _print_json(self, payload: object) -> None:
         self.stdout.write(payloads.dumps(payload), ending="\n")
+
+
+def _task_id(options: dict[str, Any]) -> UUID:
+    return cli_arguments.find_task(options["task"])

@@ -123,6 +123,14 @@ class Client:
         """Cancels a running task."""
         return self._object("DELETE", f"tasks/{task_id}")
 
+    def pause(self, task_id: str) -> Json:
+        """Pauses a running task: it stays `running`, and its source gets no request until `resume`."""
+        return self._object("POST", f"tasks/{task_id}/pause")
+
+    def resume(self, task_id: str) -> Json:
+        """Lets a paused task go on."""
+        return self._object("POST", f"tasks/{task_id}/resume")
+
     def retry(self, task_id: str, *, error_code: str = "") -> Json:
         """Starts a task with the failed and unprocessed stocks of another one."""
         return self._object(
