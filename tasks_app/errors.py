@@ -289,6 +289,11 @@ class TaskNotFound(CollectorError):
     template = _("There is no task %(task_id)s.")
 
 
+class ItemNotFound(CollectorError):
+    code = "item_not_found"
+    template = _("The task %(task_id)s has no stock %(stock)s.")
+
+
 class PlanNotFound(CollectorError):
     code = "plan_not_found"
     template = _("There is no plan %(plan)s.")

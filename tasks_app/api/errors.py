@@ -28,6 +28,7 @@ from tasks_app.db import errors
 from tasks_app.errors import (
     CollectorError,
     ForgottenChanges,
+    ItemNotFound,
     NothingNumbered,
     OrderError,
     PlanNotFound,
@@ -44,7 +45,7 @@ UNMIGRATED = 503, "unmigrated", MIGRATE
 SERVER_ERROR = 500, "error", _("Something went wrong here; it was logged.")
 BAD_REQUEST = 400, "bad_request", _("The request can't be understood.")
 STATUS_CODES = {
-    **dict.fromkeys((TaskNotFound, PlanNotFound, ExportNotFound), 404),
+    **dict.fromkeys((TaskNotFound, ItemNotFound, PlanNotFound, ExportNotFound), 404),
     ForgottenChanges: 410,
     NothingNumbered: 503,
 }

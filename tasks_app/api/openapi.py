@@ -284,6 +284,13 @@ ITEMS = _operation(
     responses.ItemAnswer(many=True),
     INVALID | UNKNOWN,
 )
+ATTEMPTS = _operation(
+    "attempts",
+    "The attempts at a stock of a task, the oldest first, at most the last 20",
+    [TASK_ID, STOCK_CODE],
+    responses.AttemptAnswer(many=True),
+    UNKNOWN,
+)
 ERRORS = _operation(
     "errors", "A task's failures by error code", [TASK_ID], responses.ErrorGroupAnswer(many=True), UNKNOWN
 )

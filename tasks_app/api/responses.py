@@ -188,6 +188,23 @@ class ItemAnswer(Answer):
     finished_at = s.DateTimeField(allow_null=True)
 
 
+class AttemptAnswer(Answer):
+    at = s.DateTimeField(help_text="When the request was sent.")
+    source = s.CharField(allow_blank=True, help_text="Empty for a lost worker.")  # type: ignore[assignment]
+    purpose = s.CharField(
+        allow_blank=True,
+        help_text="Empty: the stock's bars. days: days of the whole market answered it, without a request of "
+        "its own. comparison: with the second source. Else the adjustment data requested.",
+    )
+    latency_ms = s.IntegerField(min_value=0, allow_null=True, help_text="Null: no request was its own.")
+    stocks = s.IntegerField(min_value=1, help_text="That the request was for.")
+    result = s.ChoiceField(("bars", "empty", "answered", "error"))
+    bars = s.IntegerField(min_value=0, allow_null=True, help_text="In the answer, before any check.")
+    error_code = s.CharField(allow_blank=True)
+    error_message = s.CharField(allow_blank=True)
+    worker = s.CharField(allow_blank=True, help_text="Host and process id.")
+
+
 class AgreementAnswer(Answer):
     source = s.CharField(help_text="Whose bars were stored.")  # type: ignore[assignment]
     other_source = s.CharField(help_text="With whose bars they were compared.")

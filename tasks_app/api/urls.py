@@ -72,6 +72,10 @@ data_collection = [
     path("tasks", tasks({"get": "list"}, **_page(_("Tasks")))),
     path("tasks/<str:task_id>", tasks({"delete": "cancel"}, **_page(_("Cancel a task"), CanCancel))),
     path("tasks/<str:task_id>/items", tasks({"get": "items"}, **_page(_("Items")))),
+    path(
+        "tasks/<str:task_id>/items/<str:code>/attempts",
+        tasks({"get": "attempts"}, **_page(_("Attempts at a stock"))),
+    ),
     path("tasks/<str:task_id>/errors", tasks({"get": "errors"}, **_page(_("Failures by kind")))),
     path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry), example="{}")),
     path("tasks/<str:task_id>/pause", tasks({"post": "pause"}, **_page(_("Pause a task"), CanPause))),

@@ -22,8 +22,10 @@ from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_tas
 from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import unknown_fields, validated, validated_query
 from tasks_app.conf import SYNTHETIC_MARKET
-from tasks_app.lifecycle import payloads, selectors
+from tasks_app.errors import ItemNotFound
+from tasks_app.lifecycle import attempts, payloads, selectors
 from tasks_app.market import codes
+from tasks_app.market.codes import SPELLING
 from tasks_app.models import CollectionItem, CollectionTask, Stock
 from tasks_app.orders import forecasts, order as orders
 from tasks_app.orders.order import Order
@@ -96,6 +98,15 @@ class TaskViewSet(ViewSet):
             filters["code__in"] = {code, codes.canonical_or_same(task.market, code)}
         items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM_COLUMNS, status=F("state"))
         return page_response(request, items, ["position"])
+
+    @openapi.ATTEMPTS
+    def attempts(self, request: Request, task_id: str, code: str) -> Response:
+        task = selectors.get_task(parse_task_id(task_id))
+        spellings = {code, codes.canonical_or_same(task.market, code)} if re.fullmatch(SPELLING, code) else ()
+        item = CollectionItem.objects.filter(task=task, code__in=spellings).only("attempt_log").first()
+        if item is None:
+            raise ItemNotFound(task_id=task_id, stock=code)
+        return Response([attempts.describe(one) for one in attempts.read(item.attempt_log)])
 
     @openapi.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:

@@ -17,6 +17,7 @@ from tasks_app import lifecycle, logs
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches, outcomes, raw_answer_records
 from tasks_app.engine.adjustment_requests import AdjustmentRequests
+from tasks_app.engine.attempt_log import AttemptLog
 from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
@@ -102,6 +103,7 @@ class RequestQueue:
         self.adjustments = AdjustmentRequests(recorder.task, conf)
         self._days_noted = False
         self._answers = 0  # of the first source to requests for single stocks
+        self._attempts = AttemptLog()
 
     @property
     def sources(self) -> list[SourceState]:
@@ -182,6 +184,7 @@ class RequestQueue:
                 item.adjustment.bars = source.days.bars_of(item.claim.code, sessions)
                 item.records += source.days.records_of(sessions)
                 item.adjustment.days_are_complete = True
+                self._attempts.add_days(item, source.name, len(item.adjustment.bars))
                 if not self.adjustments.plan_after(item, item.adjustment.bars):
                     self.second.plan(item)
                     self._compare_from_days(item)
@@ -207,6 +210,7 @@ class RequestQueue:
         source.observe_latency(call.seconds)
         outcomes.count(source.counter, call)
         source_call.log_end(call)
+        self._attempts.add(source_call.items, source.name, source_call.content, call)
         of_bars = not source_call.content
         is_source_failure = source.record_outcome(source_call.permit, error, of_bars=of_bars)
         if error and (source.blocked() or error.retry_after):  # others about to send must wait as well

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,8 @@ from django.db.models import Exists, F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from tasks_app import errors
+from tasks_app.lifecycle import attempts
+from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
 
@@ -62,7 +64,8 @@ class Lane:
 class Claim:
     """One stock claimed by a slice. Its writes must find the item with this `fence`.
 
-    `losses` are those of the item before this claim.
+    `losses` are those of the item before this claim. `attempt_log` is the item's, to which the claim's own
+    attempts are added until they are written with its end.
     """
 
     lane: Lane
@@ -71,6 +74,15 @@ class Claim:
     fence: int
     attempts: int
     losses: int = 0
+    attempt_log: list[Any] = field(default_factory=list, compare=False)
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """Adds an attempt to what `attempts_to_store` returns."""
+        self.attempt_log[:] = attempts.added(self.attempt_log, attempt)
+
+    def attempts_to_store(self) -> dict[str, Any]:
+        """Returns the column to write; none if there was no attempt."""
+        return {"attempt_log": self.attempt_log} if self.attempt_log else {}
 
     @property
     def is_isolated(self) -> bool:
@@ -181,7 +193,7 @@ def claim_suspect(lane: Lane) -> list[Claim]:
 
 def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
     """Claims these items. The task's row must be locked."""
-    rows = list(due.values_list("pk", "code", "fence", "attempts", "losses"))
+    rows = list(due.values_list("pk", "code", "fence", "attempts", "losses", "attempt_log"))
     CollectionItem.objects.filter(pk__in=[pk for pk, *_ in rows]).update(
         state=CLAIMED,
         lane=lane.number,
@@ -192,7 +204,8 @@ def _claim(lane: Lane, due: QuerySet[CollectionItem]) -> list[Claim]:
         not_before=None,
     )
     return [
-        Claim(lane, pk, code, fence + 1, attempts + 1, losses) for pk, code, fence, attempts, losses in rows
+        Claim(lane, pk, code, fence + 1, number + 1, losses, log or [])
+        for pk, code, fence, number, losses, log in rows
     ]
 
 

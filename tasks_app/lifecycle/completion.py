@@ -57,6 +57,7 @@ def record(claim: Claim, outcome: Outcome) -> bool:
         rows_compared=outcome.compared,
         rows_differing=None if outcome.compared is None else outcome.differing,
         not_compared=outcome.not_compared or None,
+        **claim.attempts_to_store(),
         **{f"rows_{name}": count for name, count in bars.items()},
     ):
         raise errors.StaleClaim(what=claim.code)

@@ -3,7 +3,7 @@
 import math
 import signal
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,9 @@ from django.db.models.functions import Now
 
 from tasks_app import errors, reasons
 from tasks_app.db import sqlite_priority
+from tasks_app.db.functions import database_now
 from tasks_app.lifecycle import events, selectors
+from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.lifecycle.claims import (
     CLAIMED,
     DUE,
@@ -238,7 +240,7 @@ def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], end: int 
     `end` is the exit code of the worker's process, or the error that ended its slice; None if not known.
     The event's `by_day` says whether one of the workers requested a whole day of the market.
     """
-    rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses"))
+    rows = list(lost.values_list("pk", "code", "fence", "attempts", "losses", "attempt_log"))
     if not rows:
         return
     lanes = CollectionLane.objects.filter(task_id=task_id, number__in=lost.values("lane"))
@@ -247,8 +249,10 @@ def _release_lost_items(task_id: UUID, lost: QuerySet[CollectionItem], end: int 
     events.record_event(task_id, EventKind.RESCUED, WORKER, codes=codes, **by_day)
     fallbacks = CollectionTask.objects.values_list("fallbacks", flat=True).get(pk=task_id)
     attempts_allowed = settings.COLLECTOR.max_attempts * (1 + len(fallbacks))
-    for pk, code, fence, attempts, losses in rows:
-        claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses)
+    at = database_now().astimezone(UTC).isoformat(timespec="seconds")
+    for pk, code, fence, attempts, losses, log in rows:
+        claim = Claim(Lane(task_id, 0, 0), pk, code, fence, attempts, losses, log or [])
+        claim.add_attempt(Attempt(at, error_code=_loss_code(end), error_message=_describe_end(end)))
         _count_loss(claim, attempts_allowed, end)
 
 
@@ -262,10 +266,9 @@ def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> N
     isolated = claim.losses  # with this one: all but the first were in isolation
     most = settings.COLLECTOR.max_attempts
     is_exhausted = claim.attempts >= attempts_allowed and isolated >= most
-    code = "worker_lost"
     if end == OUT_OF_MEMORY:
-        code, is_exhausted = "memory_limit", is_exhausted or (isolated > 0 and attempts_allowed == most)
-    error: dict[str, Any] = {"error_code": code, "error_message": _describe_losses(claim, end)}
+        is_exhausted |= isolated > 0 and attempts_allowed == most
+    error: dict[str, Any] = {"error_code": _loss_code(end), "error_message": _describe_losses(claim, end)}
     if is_exhausted:
         claim.item.update(losses=isolated + 1)
         record(claim, Outcome(ItemState.FAILED, **error))
@@ -275,10 +278,15 @@ def _count_loss(claim: Claim, attempts_allowed: int, end: int | str | None) -> N
     claim.item.update(
         **RELEASED,
         **error,
+        **claim.attempts_to_store(),
         losses=isolated + 1,
         attempts=claim.attempts if counts else claim.attempts - 1,
         not_before=Now() + timedelta(seconds=delay) if isolated else None,
     )
+
+
+def _loss_code(end: int | str | None) -> str:
+    return "memory_limit" if end == OUT_OF_MEMORY else "worker_lost"
 
 
 def _describe_losses(claim: Claim, end: int | str | None) -> str:

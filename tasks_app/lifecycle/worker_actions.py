@@ -155,7 +155,7 @@ def _release(claim: Claim, **fields: Any) -> None:
     """Releases a claimed stock and sets these columns of its item."""
     with transaction.atomic():
         lock_running_task(claim.lane.task_id)
-        is_released = claim.item.update(**RELEASED, **fields)
+        is_released = claim.item.update(**RELEASED, **claim.attempts_to_store(), **fields)
     if not is_released:
         raise errors.StaleClaim(what=claim.code)
 

@@ -238,6 +238,8 @@ class CollectionItem(models.Model):
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)
     note = models.TextField(_("note"), blank=True, default="", db_default="")
+    # `lifecycle.attempts`: the last attempts, of which the number above does not count all.
+    attempt_log = models.JSONField(_("attempts"), null=True, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True, editable=False)
     finished_at = models.DateTimeField(_("ended at"), null=True, editable=False)
 

@@ -6,6 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
+from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models.states import ItemState
 from tests.admin.helpers import ITEMS, TASKS, superuser_client, text_of, url
 from tests.factories import finish, make_ended, make_lane, make_task
@@ -81,3 +82,33 @@ def test_differences_that_are_not_listed_are_told():
         assert words.lower() in text_of(client.get(url(f"{ITEMS}_change", task.items.get().pk))).lower()
         note = "Of each stock the newest 20 days are listed"
         assert (note in text_of(client.get(url(f"{TASKS}_change", task.pk)))) == (differing > 20)
+
+
+def test_item_shows_its_attempts():
+    claim = lifecycle.claim(make_lane(make_task()), 1)[0]
+    at = "2024-03-01T10:00:00.000+00:00"
+    claim.add_attempt(
+        Attempt(at, "first", latency_ms=1234, error_code="odd", error_message="Not now.", worker="h:7")
+    )
+    claim.add_attempt(Attempt(at, "second", latency_ms=9, stocks=40, bars=250, worker="h:8"))
+    lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=250))
+    page = text_of(superuser_client().get(url(f"{ITEMS}_change", claim.item_id)))
+    for words in (
+        "first",
+        "1,234 ms",
+        "odd",
+        "Not now.",
+        "h:7",
+        "second",
+        "250 bars",
+        "for 40 stocks at once",
+    ):
+        assert words in page
+
+
+def test_item_without_a_request_says_so():
+    claim = lifecycle.claim(make_lane(make_task()), 1)[0]
+    lifecycle.record(claim, Outcome(ItemState.SKIPPED))
+    assert "No request was recorded." in text_of(
+        superuser_client().get(url(f"{ITEMS}_change", claim.item_id))
+    )

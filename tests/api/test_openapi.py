@@ -20,6 +20,8 @@ from knox.models import AuthToken
 
 from tasks_app import lifecycle
 from tasks_app.errors import TaskNotRunning
+from tasks_app.lifecycle import attempts
+from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models import CollectionTask, Correction, Export, Finding, MarketDay
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import adjustment_data
@@ -40,6 +42,7 @@ OPERATIONS = {
     ("get", f"{API}/tasks"): {400, 401},
     ("delete", f"{API}/tasks/{{task_id}}"): {400, 401, 403, 404},
     ("get", f"{API}/tasks/{{task_id}}/items"): {400, 401, 404},
+    ("get", f"{API}/tasks/{{task_id}}/items/{{code}}/attempts"): {401, 404},
     ("get", f"{API}/tasks/{{task_id}}/errors"): {401, 404},
     ("post", f"{API}/tasks/{{task_id}}/pause"): {400, 401, 403, 404},
     ("post", f"{API}/tasks/{{task_id}}/resume"): {400, 401, 403, 404},
@@ -109,7 +112,7 @@ def test_schema_errors_have_examples(schema):
                 if content["schema"].get("$ref", "").endswith("/ErrorAnswer"):
                     assert status >= "400"
                     (example,) = content["examples"].values()
-                    assert set(example["value"]) - {"errors"} == {"detail", "code"}
+                    assert set(example["value"]) - {"errors", "request_id"} == {"detail", "code"}
 
 
 @pytest.mark.django_db
@@ -131,6 +134,7 @@ def test_response_keys_equal_the_schema(schema):
     started = client.post(f"{API}/historical", body).json()
     task = CollectionTask.objects.get()
     current = client.get(f"{API}/current-task").json()
+    task.items.update(attempt_log=attempts.added(None, Attempt("2024-01-02T10:00:00+00:00", "simulated")))
     finish(task, ItemState.FAILED, error_code="timeout")
     stocks = client.get(f"{API}/stock-list?market=US").json()
     factors, actions = (
@@ -164,6 +168,7 @@ def test_response_keys_equal_the_schema(schema):
         "RunningAnswer": current["current_task"],
         "TaskAnswer": client.get(f"{API}/status/{task.pk}").json(),
         "ItemAnswer": client.get(f"{API}/tasks/{task.pk}/items").json()[0],
+        "AttemptAnswer": client.get(f"{API}/tasks/{task.pk}/items/000001/attempts").json()[0],
         "ErrorGroupAnswer": client.get(f"{API}/tasks/{task.pk}/errors").json()[0],
         "StockListAnswer": stocks,
         "StockAnswer": stocks["stocks"][0],

@@ -8,6 +8,7 @@ import pytest
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
+from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models import CollectionTask, StockList
 from tasks_app.models.states import ItemState, TaskOutcome
 from tasks_app.models.tasks import EventKind
@@ -455,3 +456,31 @@ def test_task_that_no_worker_will_finish_is_ended_by_every_read(client, settings
     answer = client.get(f"{BASE}/{path.format(task.pk)}").json()
     said = answer[0] if isinstance(answer, list) else answer
     assert (said["status"], said["error_code"]) == ("failed", "no_worker")
+
+
+@pytest.mark.parametrize("code", ["000001", "sz000001", "000001.SZ"])
+def test_attempts_of_a_stock_in_any_spelling(code):
+    claim = make_claim(task := make_task())
+    claim.add_attempt(Attempt("2024-03-01T10:00:00.000+00:00", "first", error_code="odd", worker="h:7"))
+    lifecycle.requeue(claim, "odd", "", 0.0)
+    answer = client_of(make_user()).get(f"{BASE}/tasks/{task.pk}/items/{code}/attempts")
+    assert answer.json() == [
+        {
+            "at": "2024-03-01T10:00:00.000+00:00",
+            "source": "first",
+            "purpose": "",
+            "latency_ms": None,
+            "stocks": 1,
+            "result": "error",
+            "bars": None,
+            "error_code": "odd",
+            "error_message": "",
+            "worker": "h:7",
+        }
+    ]
+
+
+@pytest.mark.parametrize("code", ["600000", "%00", "no-such"])
+def test_attempts_of_a_stock_that_the_task_has_not(code):
+    answer = client_of(make_user()).get(f"{BASE}/tasks/{make_task().pk}/items/{code}/attempts")
+    assert (answer.status_code, answer.json()["code"]) == (404, "item_not_found")

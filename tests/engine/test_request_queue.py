@@ -1,9 +1,10 @@
 """Requests of a slice through the limiter: its rate, cap and breaker, calls in flight, cancel and drain."""
 
 import os
+import socket
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import inf
 
@@ -15,7 +16,7 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine.source_router import RECHECK_SECONDS
-from tasks_app.lifecycle import payloads, selectors
+from tasks_app.lifecycle import attempts, payloads, selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, SourceGate
 from tasks_app.sources.base import take_permit
 from tasks_app.sources.shared_process import handle
@@ -24,7 +25,13 @@ from tasks_app.throttle import history
 from tasks_app.throttle.limiter import JITTER
 from tasks_app.throttle.windows import SPARE
 from tasks_app.workers import shutdown
-from tests.engine.helpers import cancel_if_running, end_pause, make_first_task, run_one_slice
+from tests.engine.helpers import (
+    cancel_if_running,
+    end_pause,
+    make_first_task,
+    run_all_attempts,
+    run_one_slice,
+)
 from tests.fakes import scripted_sources
 from tests.fakes.own_process_source import OwnProcessSource
 from tests.fakes.scripted_sources import First
@@ -378,3 +385,21 @@ def test_how_requests_ended_is_stored(configure):
     assert day.kinds == {"answered": 2, "empty": 1 + First.calls.count("000004"), "refused": 1, "failed": 0}
     assert day.codes == {"unknown_stock": 1, "throttled": 1}
     assert day.requests == len(First.calls) == day.permits
+
+
+def test_attempts_of_a_stock_that_failed_and_came(configure):
+    refuse_first = iter([True])
+    configure(
+        first=lambda request: (
+            scripted_sources.throttled(request)
+            if next(refuse_first, False)
+            else [scripted_sources.make_bar()]
+        )
+    )
+    task = make_first_task(stock_codes=("000001",))
+    run_all_attempts(task, rounds=3)
+    refused, came = attempts.read(task.items.get().attempt_log)
+    assert (refused.source, refused.result, refused.error_code) == ("first", "error", "throttled")
+    assert (came.source, came.result, came.bars) == ("first", "bars", 1)
+    assert came.worker == f"{socket.gethostname()}:{os.getpid()}"
+    assert datetime.fromisoformat(refused.at) <= datetime.fromisoformat(came.at)

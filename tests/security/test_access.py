@@ -194,6 +194,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}tasks": {"get": LOGIN},
     f"{DATA}tasks/<str:task_id>": {"delete": OPERATOR},
     f"{DATA}tasks/<str:task_id>/items": {"get": LOGIN},
+    f"{DATA}tasks/<str:task_id>/items/<str:code>/attempts": {"get": LOGIN},
     f"{DATA}tasks/<str:task_id>/errors": {"get": LOGIN},
     f"{DATA}tasks/<str:task_id>/pause": {"post": OPERATOR},
     f"{DATA}tasks/<str:task_id>/resume": {"post": OPERATOR},

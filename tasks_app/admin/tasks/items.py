@@ -1,12 +1,15 @@
 """The items of a task: its stocks with their results."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.translation import gettext, gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _, ngettext
 
 from tasks_app import reasons
 from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
@@ -17,7 +20,8 @@ from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_fro
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.raw_answers import call_links
 from tasks_app.admin.tasks import columns
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import attempts, selectors
+from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import CollectionItem
 from tasks_app.quotes.findings import MAX_FINDINGS
@@ -50,6 +54,50 @@ def _why_not_compared(item: CollectionItem) -> str:
     return reasons.translated_uncompared(item.not_compared) if item.not_compared else formatting.EMPTY
 
 
+PURPOSES = {
+    "": _("bars"),
+    "days": _("bars, from days of the whole market"),
+    "comparison": _("bars to compare"),
+    "factors": _("adjustment factors"),
+    "actions": _("corporate actions"),
+}
+RESULTS = {
+    "bars": ("good", "check_circle"),
+    "answered": ("good", "check_circle"),
+    "empty": ("none", "inbox"),
+    "error": ("bad", "error"),
+}
+
+
+def _attempts(item: CollectionItem) -> SafeString:
+    """Returns a table of the last attempts, the oldest first."""
+    rows = [_attempt(one) for one in attempts.read(item.attempt_log)]
+    return render_to_string("admin/tasks_app/attempts.html", {"attempts": rows, "most": attempts.MOST})
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    texts = {
+        "bars": ngettext("%(count)s bar", "%(count)s bars", attempt.bars or 0)
+        % {"count": formatting.number(attempt.bars)},
+        "empty": gettext("no bars"),
+        "answered": gettext("answered"),
+        "error": attempt.error_code,
+    }
+    sentence = reasons.translated_reason(attempt.error_code) or attempt.error_message
+    shared = gettext("for %(count)s stocks at once") % {"count": formatting.number(attempt.stocks)}
+    latency = attempt.latency_ms
+    return {
+        "at": formatting.timestamp(datetime.fromisoformat(attempt.at)),
+        "source": attempt.source or formatting.EMPTY,
+        "purpose": PURPOSES.get(attempt.purpose, attempt.purpose) if attempt.source else formatting.EMPTY,
+        "shared": shared if attempt.stocks > 1 else "",
+        "latency": formatting.EMPTY if latency is None else f"{formatting.number(latency)} ms",
+        "result": formatting.badge(*RESULTS[attempt.result], texts[attempt.result]),
+        "message": Truncator(sentence).chars(200),
+        "worker": attempt.worker or formatting.EMPTY,
+    }
+
+
 def _stock(item: CollectionItem, text: Any) -> Any:
     return formatting.link(formatting.stock_url(item.task.market, item.code, adjust=item.task.adjust), text)
 
@@ -62,7 +110,10 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
     list_per_page = 100
     list_select_related = ["task"]
-    list_defer = tuple(f"task__{name}" for name in (*selectors.HEAVY_COLUMNS, "error_message"))
+    list_defer = (
+        "attempt_log",
+        *(f"task__{name}" for name in (*selectors.HEAVY_COLUMNS, "error_message")),
+    )
     ordering = ["position"]
     search_fields = ["code"]
     search_help_text = _("Stock code")
@@ -70,6 +121,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
         (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
         (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged"]}),
         (_("Answer"), {"fields": ["answered", "raw_answers", "note"]}),
+        (_("Attempts"), {"fields": ["attempt_list"]}),
         (_("Comparison"), {"fields": ["compared", "differing", "why_not_compared"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
         (_("Times"), {"fields": ["began", "ended"]}),
@@ -95,6 +147,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     why_not_compared = cell(_("not compared"), _why_not_compared)
     answered = cell(_("answered by"), lambda item: item.source or formatting.EMPTY)
     raw_answers = cell(_("raw answers"), lambda item: call_links(item.pk))
+    attempt_list = cell(_("requests"), _attempts)
     began = timestamp(_("started at"), "started_at")
     ended = timestamp(_("ended at"), "finished_at")
 
