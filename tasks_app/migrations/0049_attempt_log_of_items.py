@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0046_request_id_of_events'),
+        ('tasks_app', '0048_paused_tasks'),
     ]
 
     operations = [
