@@ -17,7 +17,7 @@ class AttemptLog:
     """Knows the worker, and by how many seconds this host's clock is ahead of the database's."""
 
     def __init__(self) -> None:
-        self._ahead = clock_offset()  # of the database's clock
+        self._ahead = clock_offset()  # of the database's
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
 
     def add(self, items: Sequence[StockRequest], source: str, content: str, call: Call[Any]) -> None:
