@@ -1,5 +1,7 @@
 """The lists of bars, corrections and findings."""
 
+from datetime import date, timedelta
+
 import pytest
 from django.db import connection
 
@@ -50,11 +52,26 @@ def test_adjustment_filter_needs_a_code():
     assert "By adjustment" not in text_of(client.get(url(BARS)))
 
 
-def test_bar_shows_numbers_and_dashes_for_none():
+def test_bar_shows_its_numbers():
     make_bar(change_pct=1.5, prev_close=None)
     text = text_of(superuser_client().get(url(BARS)))
-    for words in ("10.00", "12.50", "9.25", "1,234,567", "+1.50%", "–"):
+    for words in ("10.00", "12.50", "9.25", "1,234,567", "+1.50%"):
         assert words in text
+
+
+def test_bar_without_amount_has_an_empty_cell():
+    """The style sheet draws a dash in it on a wide page, and hides it on a phone."""
+    make_bar(amount=None)
+    assert '<td class="sc-n" data-l="Amount"></td>' in superuser_client().get(url(BARS)).content.decode()
+
+
+def test_page_of_100_bars_weighs_less_than_120_kilobytes():
+    days = [date(2024, 1, 1) + timedelta(days=n) for n in range(100)]
+    for day in days:
+        make_bar("000001", day, market="CN", amount=123456789012.5, change_pct=-10.01)
+    page = superuser_client().get(url(BARS), {"q": "000001"}, headers={"Accept-Language": "zh-CN"})
+    assert len(page.context["cl"].result_list) == len(days)
+    assert len(page.content) <= 120_000
 
 
 def test_bar_links_to_its_stock():

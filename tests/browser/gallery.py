@@ -1,8 +1,8 @@
 """Takes a picture of every kind of page, in both languages and themes, wide and on a phone.
 
-`python -m tests.browser.gallery FOLDER [WORD]` (only pages whose URL contains WORD) also prints what each page
-weighs: kilobytes of its HTML and of all that a first visit transfers, requests, and milliseconds until the
-first byte and the first paint. Readers look at the pictures; the tests of tests/browser check.
+`python -m tests.browser.gallery FOLDER [WORD]` (only pages whose URL contains WORD) also prints what each
+page weighs: kilobytes of its HTML and of all that a first visit transfers, requests, and milliseconds until
+the first byte and the first paint. Readers look at the pictures; the tests of tests/browser check.
 """
 
 import itertools
@@ -80,8 +80,9 @@ def photograph(page: Page, path: Path) -> None:
     """Saves the page from its top, as far as MAX_HEIGHT."""
     size = page.viewport_size or WIDE
     height = min(int(page.evaluate("document.documentElement.scrollHeight")), MAX_HEIGHT)
-    clip = {"x": 0, "y": 0, "width": size["width"], "height": max(height, size["height"])}
-    page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")
+    page.set_viewport_size({"width": size["width"], "height": max(height, size["height"])})
+    page.screenshot(path=path)
+    page.set_viewport_size(size)
 
 
 def weights(browser: Browser, site: Site, urls: list[str]) -> Iterator[str]:

@@ -1,13 +1,25 @@
 """The base of the read-only lists: no way to write, and a cost that does not grow with the tables."""
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.utils import display_for_field, display_for_value, label_for_field, lookup_field
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from unfold.widgets import UnfoldBooleanWidget
 
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.columns import NUMERIC, TIME
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator, PageLink, page_links
 from tasks_app.db import keyset
@@ -22,10 +34,29 @@ else:
     from unfold.views import ChangeList
 
 
+CHECKBOX = "action_checkbox"
+
+
+class Column(NamedTuple):
+    """A column of a list: its name in `list_display`, its title, and the classes of its cells."""
+
+    name: str
+    title: Any
+    css: str
+
+    @property
+    def attributes(self) -> SafeString | str:
+        """The attributes of each cell: its classes, and the title that a phone shows beside the value."""
+        if self.css in (NUMERIC, TIME):
+            return format_html(' class="{}" data-l="{}"', self.css, capfirst(self.title))
+        return format_html(' class="{}"', self.css) if self.css else ""
+
+
 class KeysetChangeList(ChangeList):
     """A list with keyset pages, always in its admin's order, which an index serves.
 
-    Sorting by another column (`?o=3`) could mean sorting millions of rows.
+    Sorting by another column (`?o=3`) could mean sorting millions of rows. Its rows are written by
+    admin/tasks_app/rows.html: those of the theme have a kilobyte of classes for each value.
     """
 
     page: keyset.Page[Any]
@@ -58,9 +89,49 @@ class KeysetChangeList(ChangeList):
             raise IncorrectLookupParameters(error) from error
         return keyset.fetch_page(self.queryset, order, at, self.list_per_page)
 
+    @cached_property
+    def columns(self) -> list[Column]:
+        found = []
+        for name in self.list_display:
+            title, attribute = label_for_field(name, self.model, self.model_admin, return_attr=True)
+            title = _select_all() if name == CHECKBOX else title
+            found.append(Column(str(name), title, getattr(attribute, "css", "")))
+        return found
+
+    def rows(self) -> Iterator[list[tuple[Column, Any]]]:
+        """Yields the formatted values of each row; that of the first display link links to its page."""
+        names = self.list_display_links or [name for name in self.list_display if name != CHECKBOX]
+        filters: Any = {"preserved_filters": self.preserved_filters, "opts": self.opts}
+        here = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        for row in self.result_list:
+            url = add_preserved_filters(filters, self.url_for_result(row)).removeprefix(here)
+            values = [(column, self._value(row, column.name)) for column in self.columns]
+            yield [
+                (column, _link(url, value) if column.name == names[0] else value) for column, value in values
+            ]
+
+    def _value(self, row: Any, name: str) -> Any:
+        """Returns the formatted value, "" for none: the style sheet draws a dash, on a phone nothing."""
+        field, attribute, value = lookup_field(name, row, self.model_admin)
+        if field is None:
+            text = display_for_value(value, "", getattr(attribute, "boolean", False))
+        else:
+            text = display_for_field(value, field, "")
+        return "" if text == formatting.EMPTY else text
+
     @property
     def page_links(self) -> list[PageLink]:
         return page_links(self.page, lambda **place: self.get_query_string(place))
+
+
+def _select_all() -> Any:
+    """Returns the checkbox that selects all rows, which Django's script finds by its id."""
+    attributes = {"id": "action-toggle", "class": "action-toggle", "aria-label": _("Select all rows")}
+    return UnfoldBooleanWidget(attributes).render("action-toggle", False)
+
+
+def _link(url: str, text: Any) -> SafeString:
+    return format_html('<a href="{}">{}</a>', url, text)
 
 
 def without_fields(fieldsets: Any, request: HttpRequest, permission: str, *names: str) -> Any:

@@ -103,8 +103,8 @@ def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | s
         return EMPTY
     local = timezone.localtime(value)
     return format_html(
-        '<time datetime="{}" title="{}" class="sc-nowrap">{}</time>',
-        local.isoformat(),
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(timespec="seconds"),
         f"{local:%Y-%m-%d %H:%M:%S %Z}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
     )
@@ -132,8 +132,7 @@ def icon(name: str) -> SafeString:
 
 def two_lines(first: Any, second: Any) -> SafeString:
     """Returns a value with secondary text below it."""
-    lines = '<span class="sc-two"><span>{}</span><span class="sc-quiet">{}</span></span>'
-    return format_html(lines, first, second)
+    return format_html('<span class="sc-two">{}<small>{}</small></span>', first, second)
 
 
 def admin_url(model: str, page: str = "changelist", /, *args: Any, **query: Any) -> str:

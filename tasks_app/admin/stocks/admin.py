@@ -14,7 +14,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, timestamp
+from tasks_app.admin.common.columns import NUMERIC, cell, timestamp
 from tasks_app.admin.common.filters import ListingFilter, StoredFilter
 from tasks_app.admin.stocks import chart_data, detail
 from tasks_app.conf import SYNTHETIC_MARKET
@@ -64,7 +64,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
 
     full_history = timestamp(_("full history collected"), "full_collection_date")
     state = cell(_("state"), lambda stock: detail.state_badge(stock, stock.summary))
-    bars = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars))
+    bars = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars), NUMERIC)
     days = cell(_("first and last day"), _days)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:

@@ -73,8 +73,9 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
 
     list_display = [
         *("code", "session", "opened", "highest", "lowest", "closed"),
-        *("moved", "marks", "shares", "money", "origin", "chart"),
+        *("moved", "marks", "shares", "money", "origin"),
     ]
+    list_display_links = ["session"]
     list_filter = ["market", AdjustFilter, DayFilter]
     list_per_page = 100
     ordering = ["market", "symbol", "adjust", "-day"]
@@ -88,10 +89,9 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         (_("Origin"), {"fields": ["source", "collected", "raw_answer"]}),
     ]
 
-    code = cell(_("code"), code_cell)
+    code = cell(_("code"), lambda bar: stock_link(bar, code_cell(bar)), "sc-key")
     stock = cell(_("code"), lambda bar: stock_link(bar, bar.symbol))
-    chart = cell(_("stock"), lambda bar: stock_link(bar, _("Chart")))
-    session = cell(_("day"), lambda bar: formatting.nowrap(bar.day.isoformat()))
+    session = cell(_("day"), lambda bar: bar.day.isoformat(), "sc-key")
     opened = price(_("open"), "open")
     highest = price(_("high"), "high")
     lowest = price(_("low"), "low")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, timestamp
+from tasks_app.admin.common.columns import LONG, cell, timestamp
 from tasks_app.admin.common.filters import ItemTaskFilter
 from tasks_app.admin.stocks import data_quality
 from tasks_app.admin.stocks.bars import code_cell, filter_by_code, stock_link
@@ -46,7 +46,7 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     search_fields = ["symbol"]
     search_help_text = _("Exact code")
 
-    of_stock = cell(_("code"), code_cell)
+    of_stock = cell(_("code"), code_cell, "sc-key")
     session = cell(_("day"), lambda row: row.day and formatting.nowrap(row.day.isoformat()))
     task = cell(_("task"), _task)
     stock = cell(_("stock"), lambda row: stock_link(row, _("Chart")))
@@ -72,7 +72,7 @@ class CorrectionAdmin(_DataQualityAdmin):
         (_("Origin"), {"fields": ["origin", "previous", "replayed", "at", "task"]}),
     ]
 
-    what = cell(_("before and after"), data_quality.describe_correction)
+    what = cell(_("before and after"), data_quality.describe_correction, LONG)
     origin = cell(_("source"), _source)
     replayed = cell(_("replay"), _replay)
     previous = cell(_("source before"), lambda row: row.previous_source or _("not recorded"))
@@ -91,7 +91,7 @@ class FindingAdmin(_DataQualityAdmin):
     ]
 
     state = cell(_("state"), data_quality.finding_badge)
-    why = cell(_("reason"), _why)
+    why = cell(_("reason"), _why, LONG)
     values_sent = cell(_("values of the bar"), data_quality.describe_values)
     other = cell(_("compared with"), lambda row: row.other_source or formatting.EMPTY)
     found_by = cell(_("source"), lambda row: row.source or _("not recorded"))

@@ -15,7 +15,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CANCEL_TASK, PAUSE_TASK, RETRY_TASK, TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, count
+from tasks_app.admin.common.columns import NUMERIC, cell, count
 from tasks_app.admin.common.filters import SourceFilter, StartedFilter
 from tasks_app.admin.tasks import actions, columns, confirmations, detail, grid, live_updates
 from tasks_app.lifecycle import selectors
@@ -51,15 +51,15 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         ),
     ]
 
-    short_id = cell(_("task"), lambda task: formatting.short_id(task.pk))
+    short_id = cell(_("task"), lambda task: formatting.short_id(task.pk), "sc-key sc-mono")
     state = cell(_("status"), columns.status_label)
     progress = cell(_("progress"), formatting.progress_bar)
     succeeded = count(_("succeeded"), "success_count")
-    failed = cell(_("failed"), columns.failed)
-    bars = cell(_("bars collected"), columns.bars)
+    failed = cell(_("failed"), columns.failed, NUMERIC)
+    bars = cell(_("bars collected"), columns.bars, NUMERIC)
     scope = cell(_("scope"), columns.scope)
     started = cell(_("started"), columns.started)
-    duration = cell(_("duration"), columns.duration)
+    duration = cell(_("duration"), columns.duration, NUMERIC)
 
     days = cell(_("days"), lambda task: formatting.date_range(task.start_date, task.end_date))
     codes = cell(_("stock codes"), columns.codes)

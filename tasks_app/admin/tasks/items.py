@@ -15,7 +15,7 @@ from tasks_app import reasons
 from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin, without_fields
-from tasks_app.admin.common.columns import cell, count, timestamp
+from tasks_app.admin.common.columns import NUMERIC, cell, count, timestamp
 from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_from_query
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.raw_answers import call_links
@@ -131,7 +131,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     stock = cell(_("stock"), lambda item: _stock(item, item.code))
     chart = cell(_("stock"), lambda item: _stock(item, _("Chart")))
     status = cell(_("state"), lambda item: formatting.status_badge(item.state, item.get_state_display()))
-    bars = cell(_("bars: collected / corrected / stored / refused"), _bars)
+    bars = cell(_("bars: collected / corrected / stored / refused"), _bars, NUMERIC)
     error = cell(_("error"), _error)
     times = cell(
         _("started and ended"),
