@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 
 
 def unfold_settings() -> dict[str, Any]:
@@ -45,6 +45,12 @@ def _navigation() -> list[dict[str, Any]]:
         },
         _model_link(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
         _link(_("Sources"), "dns", "admin:sources", _can_view("tasks_app", "sourcesetting")),
+        _link(
+            pgettext_lazy("page", "System"),
+            "monitor_heart",
+            "admin:system",
+            lambda request: request.user.has_perm("tasks_app.inspect_system"),
+        ),
     ]
     data = [
         _link(_("Coverage"), "grid_on", "admin:coverage", _can_view("tasks_app", "stock")),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from django.conf import settings
 
@@ -62,14 +62,14 @@ def masked_url(text: str) -> str:
     try:
         url = urlsplit(text)
         query = [(name, MASK if SECRET.search(name) else value) for name, value in parse_qsl(url.query)]
-        user, at, host = url.netloc.rpartition("@")
-        if ":" in user:
-            user = f"{user.partition(':')[0]}:{MASK}"
     except ValueError:
         return MASK
-    return mask(
-        urlunsplit((url.scheme, f"{user}{at}{host}", url.path, urlencode(query, safe="*/"), url.fragment))
-    )
+    user, _at, _host = url.netloc.rpartition("@")
+    if ":" in user:  # urlunsplit would lose the slashes of sqlite:///
+        text = text.replace(f"{user}@", f"{user.partition(':')[0]}:{MASK}@", 1)
+    if url.query:
+        text = text.replace(f"?{url.query}", f"?{urlencode(query, safe='*/')}", 1)
+    return mask(text)
 
 
 def _of_class(values: Conf | Simulated, prefix: str) -> Iterator[SettingValue]:

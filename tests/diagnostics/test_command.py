@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from tasks_app.diagnostics import settings_values
 from tests.diagnostics.faults import FAULTS
 
 pytestmark = pytest.mark.django_db
@@ -96,6 +97,20 @@ def test_secrets_are_masked(site, monkeypatch):
     )
     assert shown["DATABASE_URL"]["origin"] == "environment"
     assert shown["REDIS_URL"]["value"] == "redis://:********@cache.example.org/0"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("sqlite:////srv/db.sqlite3", "sqlite:////srv/db.sqlite3"),
+        ("postgresql://ann@db/quotes?sslmode=require", "postgresql://ann@db/quotes?sslmode=require"),
+        ("redis://u:p%40w@h:6379/0", "redis://u:********@h:6379/0"),
+        ("postgresql://[oops", "********"),
+        ("", ""),
+    ],
+)
+def test_addresses_are_shown_without_passwords(address, shown):
+    assert settings_values.masked_url(address) == shown
 
 
 def test_settings_of_sources_tell_their_origin(site):

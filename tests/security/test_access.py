@@ -38,6 +38,7 @@ UPLOADS = {"uploads", "upload", "upload_check"}
 CALENDAR = {"calendar"}
 SOURCES = {"agreement", "sources", "source", "source_check"}
 EXPORTS = {"exports", "exports_rows"}
+SYSTEM = {"system"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
 MANAGE |= {"auth_user_password_change"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
@@ -55,7 +56,8 @@ ALLOWED = {
     | PLAN_VERBS
     | CALENDAR
     | SOURCES
-    | EXPORTS,
+    | EXPORTS
+    | SYSTEM,
 }
 
 
@@ -107,6 +109,7 @@ def test_every_admin_path_is_classified():
         | CALENDAR
         | SOURCES
         | EXPORTS
+        | SYSTEM
     )
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 

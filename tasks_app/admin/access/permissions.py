@@ -20,6 +20,7 @@ DELETE_DATA = "tasks_app.delete_source_data"
 UPLOAD_FILES = "tasks_app.upload_files"
 VIEW_EXPORTS = "tasks_app.view_export"
 EXPORT_DATA = "tasks_app.export_data"
+INSPECT_SYSTEM = "tasks_app.inspect_system"
 CHANGE_PLAN = "tasks_app.change_collectionplan"
 RUN_PLAN = "tasks_app.run_plan"
 

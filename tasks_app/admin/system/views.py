@@ -1,0 +1,112 @@
+"""The System page: what `manage.py doctor` finds from this web server; versions, machines and settings."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _, pgettext
+from django.views.decorators.http import require_safe
+
+from tasks_app.admin.access.forbidden import require_permission
+from tasks_app.admin.access.permissions import INSPECT_SYSTEM
+from tasks_app.admin.common import formatting
+from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.diagnostics import clocks, report, settings_values, versions
+from tasks_app.diagnostics.findings import Finding, Severity
+from tasks_app.diagnostics.report import AreaReport, Report
+from tasks_app.diagnostics.settings_values import SettingValue
+from tasks_app.models import WorkerMachine
+
+TONES = {
+    Severity.OK: ("good", "check_circle"),
+    Severity.WARNING: ("warn", "warning"),
+    Severity.FAULT: ("bad", "error"),
+}
+
+
+def urls() -> list[URLPattern]:
+    """Returns the path of the page, in the admin's namespace."""
+    return [path("system/", admin.site.admin_view(system_view), name="system")]
+
+
+@require_safe
+def system_view(request: HttpRequest) -> HttpResponse:
+    """GET shows all findings, the worst first. Its queries, some forty, read no bar and no item."""
+    require_permission(request, INSPECT_SYSTEM)
+    found, title = report.examine(), pgettext("page", "System")
+    problems = [each for each in found.findings if each.severity is not Severity.OK]
+    problems.sort(key=lambda finding: -report.ORDER.index(finding.severity))
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "breadcrumbs": [Breadcrumb(title)],
+        "verdict": _verdict(found),
+        "problems": [_describe(finding) for finding in problems],
+        "areas": [_describe_area(area) for area in found.areas],
+        "versions": versions.versions(),
+        "machines": [_describe_machine(machine) for machine in clocks.live_machines()],
+        "settings": [_describe_setting(value) for value in _settings()],
+    }
+    return TemplateResponse(request, "admin/system/system.html", context)
+
+
+def _verdict(found: Report) -> SafeString:
+    faults, warnings = found.count(Severity.FAULT), found.count(Severity.WARNING)
+    if found.worst is Severity.OK:
+        return formatting.badge(*TONES[Severity.OK], _("All is well."))
+    text = _("Faults: %(faults)d, warnings: %(warnings)d.") % {"faults": faults, "warnings": warnings}
+    return formatting.badge(*TONES[found.worst], text)
+
+
+def _describe_area(area: AreaReport) -> dict[str, Any]:
+    """Returns the area with what is as it should be, and how many findings are not."""
+    well = [finding.found for finding in area.findings if finding.severity is Severity.OK]
+    others = [_describe(finding) for finding in area.findings if finding.severity is not Severity.OK]
+    return {"title": area.title, "well": well, "others": others, "is_skipped": area.is_skipped}
+
+
+def _describe(finding: Finding) -> dict[str, Any]:
+    names = {Severity.OK: _("ok"), Severity.WARNING: _("warning"), Severity.FAULT: _("fault")}
+    return {
+        "code": finding.code,
+        "badge": formatting.badge(*TONES[finding.severity], names[finding.severity]),
+        "found": finding.found,
+        "advice": finding.advice,
+        "see": finding.see,
+    }
+
+
+def _describe_machine(machine: WorkerMachine) -> dict[str, Any]:
+    return {
+        "host": machine.host,
+        "pid": machine.pid,
+        "workers": machine.workers,
+        "version": machine.versions.get("collector", ""),
+        "code": machine.versions.get(versions.CODE, ""),
+        "clock": f"{machine.clock_offset:+,.1f} s",
+        "seen": formatting.timestamp(machine.seen_at),
+    }
+
+
+def _settings() -> list[SettingValue]:
+    """Returns all settings, those that differ from their defaults first."""
+    values = [*settings_values.installation_values(), *settings_values.source_values()]
+    return sorted(values, key=lambda value: value.origin == settings_values.DEFAULT)
+
+
+def _describe_setting(value: SettingValue) -> dict[str, Any]:
+    badges = {
+        "environment": ("info", "terminal", _("from the environment")),
+        "stored": ("good", "lock", _("stored on its page")),
+        "missing": ("plain", "remove", _("missing")),
+        "default": ("plain", "tune", _("default")),
+    }
+    return {
+        "variable": value.variable,
+        "value": value.value or formatting.EMPTY,
+        "origin": formatting.badge(*badges[value.origin]),
+        "is_default": value.origin == settings_values.DEFAULT,
+    }
