@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 SPLIT, END = "\1", b"<![CDATA[]]>\n"
@@ -47,6 +48,13 @@ DIVIDEND_FIELDS = (
 )
 BASIC_FIELDS = "code,code_name,ipoDate,outDate,type,status"
 TODAY = date(2024, 6, 14)  # a Friday, the last day with quotes
+
+
+@cache
+def drawn_close(code: str, day: date) -> float:
+    """Returns the close of a security without dividends."""
+    base = 5 + random.Random(code).random() * 40
+    return base * random.Random(f"{code}/{day}/close").uniform(0.96, 1.04)
 
 
 @dataclass(frozen=True)
@@ -137,13 +145,9 @@ class ListedStock:
         while last in self.suspended or last.weekday() > 4:
             last -= timedelta(days=1)
         draw = random.Random(f"{self.code}/{day}")
-        before, close = self._close(last), self._close(day)
+        before, close = drawn_close(self.code, last), drawn_close(self.code, day)
         opened = before * draw.uniform(0.99, 1.01)
         return before, opened, max(opened, close) * 1.005, min(opened, close) * 0.995, close
-
-    def _close(self, day: date) -> float:
-        base = 5 + random.Random(self.code).random() * 40
-        return base * random.Random(f"{self.code}/{day}/close").uniform(0.96, 1.04)
 
 
 LISTINGS = (

@@ -49,6 +49,21 @@ def sessions(market: str) -> tuple[date, ...]:
     return tuple(day for day in days if day.weekday() < 5 and f"{day:%m-%d}" not in CLOSED[market].split())
 
 
+@cache
+def drawn_prices(security_id: str, day: date) -> tuple[float, float, float, float]:
+    """Returns open, close, high and low of a security before any dividend."""
+    draw = random.Random(f"{security_id}/{day}")
+    base = 20 + random.Random(security_id).random() * 80
+    opened, close = base * draw.uniform(0.98, 1.02), base * draw.uniform(0.98, 1.02)
+    return opened, close, max(opened, close) * 1.004, min(opened, close) * 0.996
+
+
+@cache
+def drawn_lots(security_id: str, day: date) -> int:
+    """Returns the volume of a security."""
+    return random.Random(f"{security_id}/{day}/volume").randrange(10_000, 900_000)
+
+
 @dataclass
 class Security:
     """A security. `dividends` are cash by ex-day. The vendor no longer knows a `gone` one, as if delisted."""
@@ -89,10 +104,7 @@ class Security:
 
     def prices(self, day: date) -> tuple[float, float, float, float]:
         """Returns open, close, high and low before any dividend."""
-        draw = random.Random(f"{self.security_id}/{day}")
-        base = 20 + random.Random(self.security_id).random() * 80
-        opened, close = base * draw.uniform(0.98, 1.02), base * draw.uniform(0.98, 1.02)
-        return opened, close, max(opened, close) * 1.004, min(opened, close) * 0.996
+        return drawn_prices(self.security_id, day)
 
     def kline(self, day: date, before: date | None, fqt: str) -> list[str]:
         """Returns the eleven fields: day, open, close, high, low, volume, amount, amplitude %, change %,
@@ -100,7 +112,7 @@ class Security:
         off, paid = self.deduction(day, fqt), self.deduction(day, NONE)
         opened, close, high, low = (round(price - off, 2) for price in self.prices(day))
         last = round(self.prices(before)[1] - off, 2) if before else opened
-        lots = random.Random(f"{self.security_id}/{day}/volume").randrange(10_000, 900_000)
+        lots = drawn_lots(self.security_id, day)
         shares = lots * (100 if market_of(self.security_id) == "CN" else 1)
         amount = shares * (high + low + 2 * (off - paid)) / 2
         if self.section.startswith("m:"):
