@@ -60,7 +60,10 @@ def web_server(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, str
     subprocess.run(
         [*manage, "quickstart", "--once"], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL
     )
-    make = "from tasks_app.management import bootstrap as b; print(b.issue_token(b.ensure_admin()[0]))"
+    make = (
+        "from tasks_app.management import bootstrap, kept_token;"
+        "print(kept_token.keep_token(bootstrap.ensure_admin()[0]))"
+    )
     shell = [*manage, "shell", "--verbosity", "0", "--command", make]
     token = subprocess.run(
         shell, cwd=ROOT, env=environment, check=True, capture_output=True, text=True

@@ -17,8 +17,10 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db.models.functions import Now
 
+from tasks_app.lifecycle import tokens
 from tasks_app.management import bootstrap, web_server
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
+from tasks_app.models.access import TokenScope
 from tools.worker_machine import ROOT, Machine, Processes, environment, eventually, marked
 
 ORPHAN_SECONDS = 10.0
@@ -32,7 +34,7 @@ class Web:
         self.listener = web_server.listen("127.0.0.1", 0)
         self.environment = environment(url, MARK=mark, DJANGO_LOG_LEVEL="ERROR")
         self.log_file = folder / "web.log"
-        self.token = bootstrap.issue_token(bootstrap.ensure_admin()[0])
+        _, self.token = tokens.issue(bootstrap.ensure_admin()[0], mark, TokenScope.OPERATE, None)
         self.start()
 
     def start(self) -> None:
