@@ -30,7 +30,8 @@ from tests.factories import make_raw_answer  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
 TODAY = orders.latest_today()
-SAMPLE = Order(start_date=date(2000, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")
+# More than the five years that a chart offers. A worker seals each day, which takes milliseconds.
+SAMPLE = Order(start_date=date(2007, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")
 YEAR = Order(
     start_date=TODAY - timedelta(days=365), end_date=TODAY - timedelta(days=1), market="CN", source="drill"
 )

@@ -15,7 +15,7 @@ def test_keyboard_counts_first_and_deletes_nothing(open_as: Open, site: Site) ->
     page.keyboard.press("Enter")
     found = page.locator("#dd-found")
     expect(found.get_by_role("heading", name="Delete this?")).to_be_visible()
-    expect(found).to_contain_text("12,154")
+    expect(found).to_contain_text("6,400")
     found.get_by_role("link", name="Delete nothing").focus()
     page.keyboard.press("Tab")
     expect(found.get_by_role("button", name="Yes, delete it")).to_be_focused()
