@@ -278,6 +278,7 @@ SPECTACULAR_SETTINGS = {
         "FindingKind": "tasks_app.models.quotes.FindingKind",
         "EventKind": "tasks_app.models.tasks.EventKind",
         "PlanEventKind": "tasks_app.models.plans.PlanEventKind",
+        "StartedStatus": "tasks_app.api.responses.STARTED",
         "ExportLayout": "tasks_app.models.transfers.ExportLayout",
         "DayKind": "tasks_app.market.calendar_days.DayKind",
     },

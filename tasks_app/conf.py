@@ -210,6 +210,7 @@ class Conf:
     watchdog_interval: float = number(2.0, 0.1, DAY)
     no_worker_after: float = number(30.0, 0, YEAR)
     abandon_after: float = number(900.0, 0, YEAR)
+    plan_wait: float = number(43_200.0, 60, YEAR)
     csv_dir: str = parsed("", folder)
     csv_volume_unit: str = parsed("", volume_unit)
     csv_upload_mb: int = number(512, 1, MILLION)

@@ -30,6 +30,7 @@ class OrderError(CollectorError):
     """An order that can't be carried out; `field` is the field of the request at fault."""
 
     field = ""
+    step = 0  # of a plan, from 1 on
 
 
 class ReversedDates(OrderError):
@@ -227,6 +228,31 @@ class InvalidPlan(OrderError):
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
         self.field = params["field"]
+
+
+class TooManySteps(OrderError):
+    code = "too_many_steps"
+    field = "steps"
+    template = _("A plan has at most %(limit)d steps.")
+
+
+class ExportIsAStep(OrderError):
+    code = "export_is_a_step"
+    field = "export_to"
+    template = _("A plan with steps exports by a step of the kind “export”. Leave “export into” empty.")
+
+
+class FactorsNotServed(OrderError):
+    code = "factors_not_served"
+    field = "source"
+    template = _(
+        "The source “%(source)s” sends no adjustment factors or corporate actions of the market %(market)s."
+    )
+
+
+class PlanRunning(CollectorError):
+    code = "plan_running"
+    template = _("A run of the plan “%(name)s” has not ended yet.")
 
 
 class PlanNameTaken(OrderError):

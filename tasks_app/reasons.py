@@ -47,6 +47,7 @@ REASONS = {
     "day_not_offered": _("The source can't deliver a whole trading day of this market and adjustment."),
     "disk_full": _("The database's disk is full. Free some space, then retry."),
     "duplicate_day": _("The source sent the same day twice."),
+    "export_deleted": _("The export was deleted."),
     "empty_answer": _("The source sent an empty response, as throttling sources do."),
     "empty_stock_list": _("The source's stock list of this market is empty."),
     "future_day": _("A bar's date is in the future."),
@@ -55,6 +56,7 @@ REASONS = {
     "jump_without_factor": _(
         "The price jumped overnight as after a split, but no adjustment factor or split is known of that day."
     ),
+    "list_job_lost": _("The workers that refreshed the stock list ended before they had it, three times."),
     "list_cut_short": _("The source's stock list is incomplete."),
     "login_refused": _("The source refused the login."),
     "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
@@ -91,6 +93,8 @@ REASONS = {
     "source_raised": _("The source's code raised an error."),
     "source_refused": _("The source refused the request."),
     "source_unusable": _("The source can't be used: it can't even be set up, as without a token."),
+    "step_waited": _("The step waited too long for another task or export (COLLECTOR_PLAN_WAIT)."),
+    "task_deleted": _("The task was deleted."),
     "stock_list_shrank": _("The stock list is much shorter than the previous one: pages may be missing."),
     "throttled": _("The source is throttling: too many requests."),
     "timeout": _("The source did not respond in time."),

@@ -504,7 +504,7 @@ RUN_PLAN = _operation(
     "run_plan",
     "Start what a plan orders now",
     [PLAN_ID, IDEMPOTENCY_KEY],
-    responses.StartedAnswer,
+    responses.PlanStartedAnswer,
     RUNNING | NO_PLAN,
     description="Like a start: while a task is running, the response is a 400. The plan's next time stays.",
     tag="plans",

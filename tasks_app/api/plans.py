@@ -56,7 +56,7 @@ class PlanViewSet(ViewSet):
         plan = plans.get_plan(plan_id)
         _require_export_permission(request, plan.export_to)
         key = get_idempotency_key(request)
-        return Response(payloads.task_started(plan_actions.run(plan.pk, get_actor(request), key)))
+        return Response(payloads.plan_started(plan_actions.run(plan.pk, get_actor(request), key)))
 
     @openapi.PLAN_EVENTS
     def events(self, request: Request) -> Response:

@@ -59,9 +59,12 @@ class OrderAnswer(Answer):
     retry_of = s.UUIDField(allow_null=True, help_text="The task that this one retries.")
 
 
+STARTED = ["started"]
+
+
 class StartedAnswer(OrderAnswer):
     task_id = s.UUIDField()
-    status = s.ChoiceField(["started"])
+    status = s.ChoiceField(STARTED)
     message = s.CharField()
     stock_codes = _texts("Null means the whole stock list.", allow_null=True)
     unknown_codes = _texts("Requested, but not listed in the market, and left out.")
@@ -386,6 +389,19 @@ class PlanAnswer(Answer):
         allow_blank=True, help_text="Who saved it last; its runs are recorded under this user."
     )
     created_at = s.DateTimeField()
+
+
+class PlanStartedAnswer(StartedAnswer):
+    """Of a run whose first step is no task, only these keys, and no task."""
+
+    task_id = s.UUIDField(allow_null=True)
+    run_id = s.IntegerField(allow_null=True, help_text="Of `GET plans/{plan_id}/runs`.")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        for name in fields.keys() - {"task_id", "run_id", "status", "message"}:
+            fields[name].required = False
+        return fields
 
 
 class PlanDeletedAnswer(Answer):

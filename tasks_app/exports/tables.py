@@ -57,6 +57,7 @@ class Table:
 
 
 NOT_RUNNING, OF_NOT_RUNNING = ~Q(status=TaskStatus.RUNNING), ~Q(task__status=TaskStatus.RUNNING)
+HAS_ENDED, OF_AN_ENDED_RUN = Q(ended_at__isnull=False), Q(run__ended_at__isnull=False)
 # In an order in which they can be imported. `DailyBar` is the dataset itself: see `exports.bars`.
 EXPORTED = (
     Table(tables.SyntheticSource),  # first: triggers ask it where made-up quotes belong
@@ -74,6 +75,9 @@ EXPORTED = (
     Table(tables.CollectionItem, in_chunks=True, ended=OF_NOT_RUNNING),
     Table(tables.TaskEvent, in_chunks=True, ended=OF_NOT_RUNNING),
     Table(tables.CollectionPlan),
+    Table(tables.PlanStep),
+    Table(tables.PlanRun, in_chunks=True, ended=HAS_ENDED),
+    Table(tables.StepAttempt, in_chunks=True, ended=OF_AN_ENDED_RUN),
     Table(tables.PlanEvent, in_chunks=True),
     Table(tables.Series),
     Table(tables.Correction, in_chunks=True),

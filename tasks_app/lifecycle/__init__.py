@@ -9,9 +9,11 @@ on.
 that can't continue, and supplies tasks with slices. `retention` deletes old tasks, `data_deletion` what a
 source stored. `slot` is the lock of whatever no task may run beside.
 
-Lock order: the slot (starts, retries and deletions of data only), the task, its lanes, its items. Every verb
-locks the task's row first, so verbs of one task never deadlock. All times are the database's, because hosts
-disagree.
+Plans: `plan_actions` are the verbs of users, `plan_runs` begins and ends the steps of runs.
+
+Lock order: the plan, its run, the slot (starts, retries and deletions of data only), the task, its lanes, its
+items. Every verb locks the task's row first, so verbs of one task never deadlock. All times are the
+database's, because hosts disagree.
 """
 
 from tasks_app.lifecycle.claims import Claim, Lane, Outcome, lock_lane

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from tasks_app import reasons
 from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle.plan_actions import StartedRun
 from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskStatus
@@ -179,6 +180,15 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
         "error_message": plan.error_message or None,
         "made_by": plan.created_by.get_username() if plan.created_by else "",
     }
+
+
+def plan_started(started: StartedRun) -> dict[str, Any]:
+    """Returns the response to a run now: that of its task, or of a run whose first step is no task."""
+    run = {"run_id": started.run.pk if started.run else None}
+    if started.task:
+        return {**task_started(started.task), **run}
+    message = _("The run was started; its first step begins within seconds.")
+    return {"task_id": None, "status": "started", "message": message, **run}
 
 
 def plan_deleted(plan: CollectionPlan) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -11,15 +11,24 @@ from django.db.models.functions import Now
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.db.functions import database_now
+from tasks_app.lifecycle import plan_runs
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.slot import locked_slot
-from tasks_app.lifecycle.user_actions import digest_of, find_started, start
-from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
+from tasks_app.lifecycle.slot import locked_slot, require_free_slot
+from tasks_app.lifecycle.user_actions import digest_of, find_started
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun, StepAttempt
+from tasks_app.models.plan_runs import TASK_KINDS
 from tasks_app.models.plans import PlanEventKind
-from tasks_app.orders import order as orders, plans
+from tasks_app.orders import order as orders, plan_steps, plans
 
 SWITCHES = {True: PlanEventKind.ENABLED, False: PlanEventKind.DISABLED}
 COMPLETED_FIELDS = ("market", "source", "stock_codes")  # by the check
+
+
+class StartedRun(NamedTuple):
+    """A run that a user began, and the task of its first step; None if that is no task."""
+
+    run: PlanRun | None
+    task: CollectionTask | None
 
 
 def create(values: Mapping[str, Any], actor: Actor) -> CollectionPlan:
@@ -75,30 +84,42 @@ def delete(doomed: Iterable[CollectionPlan], actor: Actor) -> None:
     """Deletes plans; what they collected stays."""
     with sqlite_priority.interactive_write(), transaction.atomic():
         for plan in doomed:
-            _record(plan, PlanEventKind.DELETED, actor)
-            plan.delete()
+            with plan_runs.locked_plan(plan.pk):
+                plan_runs.drop(plan)
+                _record(plan, PlanEventKind.DELETED, actor)
+                plan.delete()
 
 
-def run(plan_id: int, actor: Actor, idempotency_key: str | None = None) -> CollectionTask:
-    """Starts what a plan orders now, as a user's own start, whether it is switched on or not.
+def run(plan_id: int, actor: Actor, idempotency_key: str | None = None) -> StartedRun:
+    """Begins a run of a plan now, as a user's own start, whether it is switched on or not.
 
-    Its next time stays. The same idempotency key returns the task that it started, also when the plan has
-    changed since or the day is over, which changes the order. Raises `PlanNotFound`, and what `start` raises.
+    Its next time stays. The first step begins at once if it is a task; a watchdog begins any other one. The
+    same idempotency key returns the run that it began, also when the plan has changed since or the day is
+    over, which changes the order. Raises `PlanNotFound`, `PlanRunning`, and what `start` raises.
     """
     plan = plans.get_plan(str(plan_id))
-    order = plans.build_order(plan, database_now())
-    orders.require_usable_source(order, settings.COLLECTOR)
-    digest = digest_of({"plan": plan.pk})
-    with locked_slot():
+    now, digest = database_now(), digest_of({"plan": plan.pk})
+    first = plan_steps.snapshot(plan, now)[0]
+    if first["kind"] in TASK_KINDS:  # before the lock: it runs a source's own code
+        orders.require_usable_source(plan_steps.read_order(first["order"]), settings.COLLECTOR)
+    with sqlite_priority.interactive_write(), plan_runs.locked_plan(plan.pk), locked_slot():
         if earlier := find_started(actor, idempotency_key, digest):
-            return earlier
-        today = orders.latest_today()
-        task = start(order, actor, today=today, idempotency_key=idempotency_key, digest=digest)
-        row = CollectionPlan.objects.filter(pk=plan.pk)
-        due = {"export_due": bool(plan.export_to)}
-        row.update(last_at=Now(), last_task=task, error_code="", error_message="", **due)
-        _record(plan, PlanEventKind.RUN, actor, {"task": str(task.pk)})
-    return task
+            return StartedRun(_run_of(earlier), earlier)
+        require_free_slot()
+        CollectionPlan.objects.filter(pk=plan.pk).update(last_at=Now())
+        begun = plan_runs.begin(plan, actor, now)
+        task = None
+        if plan_runs.step_of(begun)["kind"] in TASK_KINDS:
+            task = plan_runs.start_task(begun, actor, idempotency_key=idempotency_key, digest=digest)
+        params = {"run": begun.pk, **({"task": str(task.pk)} if task else {})}
+        _record(plan, PlanEventKind.RUN, actor, params)
+    return StartedRun(begun, task)
+
+
+def _run_of(task: CollectionTask) -> PlanRun | None:
+    """Returns the run that began with this task; None for one from before there were runs."""
+    attempt = StepAttempt.objects.select_related("run").filter(task=task).first()
+    return attempt.run if attempt else None
 
 
 def _apply(plan: CollectionPlan, values: Mapping[str, Any]) -> CollectionPlan:

@@ -7,6 +7,7 @@ from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.market_days import ChangePosition, MarketDay
 from tasks_app.models.notices import Incident, NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
+from tasks_app.models.plan_runs import PlanRun, PlanStep, StepAttempt
 from tasks_app.models.plans import CollectionPlan, PlanEvent
 from tasks_app.models.quotes import (
     CalendarDay,
@@ -58,6 +59,8 @@ __all__ = [
     "NoticePing",
     "NoticeRule",
     "PlanEvent",
+    "PlanRun",
+    "PlanStep",
     "RawAnswer",
     "RawAnswerReplay",
     "RawContent",
@@ -73,6 +76,7 @@ __all__ = [
     "SourceRequestTotals",
     "SourceRequests",
     "SourceSetting",
+    "StepAttempt",
     "Stock",
     "StockImport",
     "StockList",

@@ -79,6 +79,7 @@ class CollectionPlan(models.Model):
         default=ExportLayout.PARQUET,
         db_default=ExportLayout.PARQUET,
     )
+    # Unused since runs have steps, of which the export is one; exports of a database from before hold it.
     export_due = models.BooleanField(default=False, db_default=False, editable=False)
 
     next_at = models.DateTimeField(_("next run"), null=True, editable=False)

@@ -126,6 +126,17 @@ class CollectionTask(models.Model):
         verbose_name=_("retry of"),
         related_name="retries",
     )
+    # The plan that ordered it, with its name of then; the plan may be deleted.
+    plan = models.ForeignKey(
+        "tasks_app.CollectionPlan",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        editable=False,
+        verbose_name=_("plan"),
+        related_name="+",
+    )
+    plan_name = models.CharField(_("plan"), max_length=100, blank=True, default="", db_default="")
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     idempotency_hash = models.CharField(max_length=64, blank=True, editable=False)
 

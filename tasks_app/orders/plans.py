@@ -21,6 +21,7 @@ from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 
 LOOK_AHEAD = timedelta(days=60)  # no market is closed for longer
+MAX_SKIPPED = 999
 ID = r"[1-9][0-9]{0,17}"
 
 
@@ -66,15 +67,15 @@ def get_plan(plan_id: str) -> CollectionPlan:
     return plan
 
 
-def build_order(plan: CollectionPlan, now: datetime) -> Order:
-    """Returns the order of a plan that starts at `now` (aware): its days, up to the market's today.
+def build_order(plan: CollectionPlan, now: datetime, days: int | None = None) -> Order:
+    """Returns the order of a plan that starts at `now` (aware): `days` (its own), up to the market's today.
 
     The days are counted back from the day on which the plan was due, so that a delay loses none of them.
     """
     zone = ZoneInfo(MARKET_TIME_ZONES[plan.market or Market.CN])
     due = min(plan.next_at or now, now).astimezone(zone).date()
     return Order(
-        start_date=due - timedelta(days=plan.days - 1),
+        start_date=due - timedelta(days=(days or plan.days) - 1),
         end_date=now.astimezone(zone).date(),
         market=plan.market,
         source=plan.source,
@@ -117,8 +118,17 @@ def check_order(plan: CollectionPlan) -> None:
     plan.stock_codes = list(resolved.stock_codes or ()) or None
 
 
+def skipped_runs(plan: CollectionPlan, now: datetime) -> int:
+    """Returns how many times of the plan passed since the one at which it is due; at most 999."""
+    if not plan.next_at:
+        return 0
+    count, at = 0, plan.next_at
+    while count < MAX_SKIPPED and (at := next_run(plan, at)) <= now:
+        count += 1
+    return count
+
+
 def set_next_run(plan: CollectionPlan) -> None:
     """Sets the next run of a changed, unsaved plan by the database's clock; None if it is disabled."""
     plan.next_at = next_run(plan, database_now()) if plan.enabled else None
-    plan.export_due = plan.export_due and bool(plan.export_to)
     plan.waiting_since, plan.error_code, plan.error_message = None, "", ""

@@ -19,7 +19,8 @@ SLICE = "tasks_app.engine.slice.run"
 EXPORT = "tasks_app.workers.export_job.run"
 SOURCE_CHECK = "tasks_app.engine.source_check_job.run"
 NOTICES = "tasks_app.workers.notice_job.run"
-PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK, NOTICES})
+STOCK_LIST = "tasks_app.engine.stock_list_job.run"
+PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK, NOTICES, STOCK_LIST})
 FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,12 @@ def queue_source_check(source: str, generation: int) -> None:
 def queue_notices(channel_id: int, generation: int) -> None:
     """Queues the sending of what is due to a channel, likewise."""
     async_task(NOTICES, channel_id, generation, task_name=f"notices-{channel_id}-{generation}", save=False)
+
+
+def queue_stock_list(attempt_id: int, generation: int) -> None:
+    """Queues the refresh of a stock list, a step of a plan, likewise."""
+    name = f"stock-list-{attempt_id}-{generation}"
+    async_task(STOCK_LIST, attempt_id, generation, task_name=name, save=False)
 
 
 def retire_this_worker() -> None:

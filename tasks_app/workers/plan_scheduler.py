@@ -1,30 +1,39 @@
-"""Starts due plans. Every host's watchdog calls it, and each run of a plan is started by one of them."""
+"""Begins the runs of due plans and goes on with them. Every host's watchdog calls it; one succeeds."""
 
 import logging
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
-from tasks_app import errors, lifecycle, logs
-from tasks_app.exports import jobs
+from tasks_app import errors, logs, reasons
+from tasks_app.exports import errors as export_errors, jobs
 from tasks_app.exports.errors import ExportError, ExportRunning
 from tasks_app.exports.layouts import require_exportable
 from tasks_app.exports.places import named_folder
 from tasks_app.exports.selection import PARQUET, Selection
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import plan_runs, selectors
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models import CollectionPlan
+from tasks_app.lifecycle.plan_runs import StaleRun
+from tasks_app.models import CollectionPlan, Export, PlanRun, StepAttempt
+from tasks_app.models.plan_runs import TASK_KINDS, AttemptState, RunState, StepKind
 from tasks_app.models.tasks import Channel
-from tasks_app.orders import order, plans
+from tasks_app.models.transfers import ExportState
+from tasks_app.orders import plans
 
 MAX_PLANS = 20  # per round
+BY_EXPORT = {
+    ExportState.COMPLETED: AttemptState.COMPLETED,
+    ExportState.FAILED: AttemptState.FAILED,
+    ExportState.CANCELLED: AttemptState.CANCELLED,
+}
 logger = logging.getLogger(__name__)
 
 
 def start_due() -> None:
-    """Starts the first plan that is due. While a task runs, due plans wait; they stay due.
+    """Begins a run of the first plan that is due. While a task or a run of the plan goes on, due plans wait.
 
     Raises `django.db.Error` when the database is unavailable.
     """
@@ -37,52 +46,99 @@ def start_due() -> None:
                 _start(plan, plan.now)
 
 
-def export_ended() -> None:
-    """Starts the exports of plans whose task has ended, however it ended; one that can't start is recorded.
+def continue_runs() -> None:
+    """Ends the steps whose work has ended, and begins those that are due; one that can't begin is recorded.
 
     Raises `django.db.Error` when the database is unavailable.
     """
-    due = CollectionPlan.objects.filter(export_due=True, last_task__end_time__isnull=False)
-    for plan in due.select_related("created_by").order_by("pk")[:MAX_PLANS]:
+    for run in plan_runs.open_runs().select_related("user").annotate(now=Now())[:MAX_PLANS]:
         try:
-            with transaction.atomic():
-                if _row(plan).filter(export_due=True).update(export_due=False):
-                    _export(plan)
-        except ExportRunning:  # it stays due until the folder is free
-            logger.debug("plan %s waits to export", plan.name)
-        except ExportError as error:
-            logger.warning("plan %s did not export: %s", plan.name, error)
-            _row(plan).update(export_due=False, error_code=error.code, error_message=str(error))
+            with logs.bind(plan=run.plan_name, request_id=logs.new_request_id()):
+                _continue(run)
+        except StaleRun:
+            logger.debug("another host went on with the run %s", run)
 
 
-def _export(plan: CollectionPlan) -> None:
+def _continue(run: Any) -> None:
+    if run.state == RunState.RUNNING:
+        _settle(run)
+        run.refresh_from_db()
+    if run.state == RunState.WAITING and (run.not_before is None or run.not_before <= run.now):
+        _start_step(run)
+
+
+def _settle(run: PlanRun) -> None:
+    attempt = plan_runs.current_attempt(run)
+    if attempt.kind != StepKind.EXPORT:
+        plan_runs.settle(run)
+        return
+    export = Export.objects.filter(pk=attempt.export_id or 0).first()
+    if export is None:
+        plan_runs.end_step(
+            attempt, AttemptState.FAILED, "export_deleted", reasons.stored_reason("export_deleted")
+        )
+    elif export.state != ExportState.RUNNING:
+        code = export.error["code"] if export.error else ""
+        message = export_errors.describe(export.error) or ""
+        plan_runs.end_step(attempt, BY_EXPORT[ExportState(export.state)], code, message)
+
+
+def _start_step(run: PlanRun) -> None:
+    """Begins the step that waits, or records why it waits on or can't begin. Raises `StaleRun`."""
+    step = plan_runs.step_of(run)
+    try:
+        if step["kind"] == StepKind.STOCK_LIST:
+            plan_runs.start_stock_list(run)
+        elif step["kind"] == StepKind.EXPORT:
+            _start_export(run)
+        elif selectors.get_running_task():
+            plan_runs.mark_waiting(run)
+        else:
+            task = plan_runs.start_task(run, plan_runs.actor_of(run))
+            logger.info("plan %s started task %s, step %d", run.plan_name, task.pk, run.position)
+    except (errors.TaskAlreadyRunning, ExportRunning):
+        plan_runs.mark_waiting(run)
+    except (errors.OrderError, errors.ImportUnfinished, ExportError) as error:
+        logger.warning("step %d of plan %s was refused: %s", run.position, run.plan_name, error)
+        plan_runs.refuse_step(run, error)
+
+
+def _start_export(run: PlanRun) -> None:
     """Exports everything, or what the plan collects in a layout that holds one market and adjustment."""
+    step = plan_runs.step_of(run)
     selection = Selection()
-    if plan.export_layout != PARQUET:
-        codes = tuple(sorted(plan.stock_codes or ()))
-        selection = Selection(plan.export_layout, plan.market, plan.adjust, codes)
+    if step["layout"] != PARQUET:
+        selection = Selection(step["layout"], step["market"], step["adjust"], tuple(step["stock_codes"]))
     require_exportable(selection)
-    jobs.start(named_folder(plan.export_to), selection, Actor(Channel.SCHEDULE, plan.created_by))
+    folder = named_folder(step["folder"])
+    with transaction.atomic():
+        attempt = plan_runs.take_step(run)
+        export = jobs.start(folder, selection, plan_runs.actor_of(run))
+        StepAttempt.objects.filter(pk=attempt.pk).update(export_id=export.pk)
 
 
 def _start(plan: CollectionPlan, now: datetime) -> None:
-    """Starts the plan's task, or records why it can't be started. Only one of several hosts succeeds."""
+    """Begins a run, and its first step if that is a task, or records why not. One of the hosts succeeds."""
     next_at = plans.next_run(plan, now)  # before the write lock: a cold calendar asks a child process
+    skipped = plans.skipped_runs(plan, now)
+    actor = Actor(Channel.SCHEDULE, plan.created_by)
+    due = {"due_at": plan.next_at, "is_late": plan.waiting_since is not None, "skipped": skipped}
     try:
         with transaction.atomic():
             if not _advance(plan, next_at):
                 return
-            actor = Actor(Channel.SCHEDULE, plan.created_by)
-            task = lifecycle.start(plans.build_order(plan, now), actor, today=order.latest_today())
-            due = {"export_due": bool(plan.export_to)}
-            _row(plan).update(last_task=task, error_code="", error_message="", **due)
-            logger.info("plan %s started task %s", plan.name, task.pk)
-    except errors.TaskAlreadyRunning:
+            run = plan_runs.begin(plan, actor, now, **due)
+            if plan_runs.step_of(run)["kind"] in TASK_KINDS:
+                task = plan_runs.start_task(run, actor)
+                logger.info("plan %s started task %s", plan.name, task.pk)
+    except (errors.TaskAlreadyRunning, errors.PlanRunning):
         _mark_waiting(plan)
     except (errors.OrderError, errors.ImportUnfinished) as error:  # tried again at the next time
         logger.warning("plan %s was refused: %s", plan.name, error)
-        if _advance(plan, next_at):
-            _row(plan).update(error_code=error.code, error_message=str(error))
+        with transaction.atomic():
+            if _advance(plan, next_at):
+                plan_runs.record_refused(plan, actor, error, **due)
+                _row(plan).update(error_code=error.code, error_message=str(error))
 
 
 def _advance(plan: CollectionPlan, next_at: datetime) -> bool:

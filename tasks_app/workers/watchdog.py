@@ -116,8 +116,8 @@ class WatchdogLoop:
 def tick() -> None:
     """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     _rescue()
+    plan_scheduler.continue_runs()  # first: the next step of a run goes before another plan
     plan_scheduler.start_due()
-    plan_scheduler.export_ended()
     exports.recover()
     _prune()
     _prune_raw_answers()

@@ -13,10 +13,10 @@ from tasks_app import lifecycle
 from tasks_app.exports import errors, jobs, parquet
 from tasks_app.exports.manifest import read
 from tasks_app.exports.selection import Selection
-from tasks_app.models import CollectionPlan, Export
+from tasks_app.models import CollectionPlan, CollectionTask, Export, PlanRun
 from tasks_app.workers import export_job, plan_scheduler
 from tests.exports.helpers import WHOLE, store
-from tests.factories import ACTOR, make_ended, make_plan, make_task
+from tests.factories import ACTOR, finish, make_plan
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -209,41 +209,42 @@ def export_dir(settings, tmp_path):
     return tmp_path
 
 
-def test_plan_exports_once_after_its_task(export_dir):
-    task = make_task()
-    make_plan(export_to="nightly", export_due=True, last_task=task)
-    plan_scheduler.export_ended()
+def test_plan_exports_once_after_its_task_however_it_ended(export_dir):
+    plan = make_plan(export_to="nightly")
+    plan_scheduler.start_due()
+    plan_scheduler.continue_runs()
     assert not Export.objects.exists(), "the task is running"
-    make_plan(name="other", export_to="", last_task=make_ended_after(task))
-    plan_scheduler.export_ended()
-    plan_scheduler.export_ended()
+    plan.refresh_from_db()
+    lifecycle.cancel(plan.last_task_id, ACTOR)
+    for _ in range(3):
+        plan_scheduler.continue_runs()
     export = Export.objects.get()
     assert (Path(export.folder), export.channel) == (export_dir / "nightly", "schedule")
     assert export.selection == WHOLE.as_dict()
 
 
-def make_ended_after(task):
-    lifecycle.cancel(task.pk, ACTOR)
-    task.refresh_from_db()
-    return task
-
-
 def test_plan_waits_for_its_folder_and_records_what_is_wrong(export_dir, settings):
-    plan = make_plan(export_to="nightly", export_due=True, last_task=make_ended("completed"))
+    make_plan(export_to="nightly")
+    plan_scheduler.start_due()
+    finish(CollectionTask.objects.get())
     running = jobs.start(export_dir / "nightly", WHOLE, ACTOR)
-    plan_scheduler.export_ended()
-    plan.refresh_from_db()
-    assert plan.export_due, "another export writes into the folder"
+    plan_scheduler.continue_runs()
+    run = PlanRun.objects.get()
+    assert (run.state, run.position, bool(run.waiting_since)) == ("waiting", 2, True)
     jobs.cancel(running.pk)
     settings.COLLECTOR = replace(settings.COLLECTOR, export_dir="")
-    plan_scheduler.export_ended()
-    plan = CollectionPlan.objects.get()
-    assert (plan.export_due, plan.error_code) == (False, "no_export_folder")
+    plan_scheduler.continue_runs()
+    run.refresh_from_db()
+    assert (run.state, CollectionPlan.objects.get().error_code) == ("refused", "no_export_folder")
 
 
-def test_started_plan_is_to_export():
-    plan = make_plan(export_to="nightly")
+def test_failed_export_is_the_failure_of_its_run(export_dir):
+    make_plan(export_to="nightly")
     plan_scheduler.start_due()
-    plan.refresh_from_db()
-    assert plan.export_due
-    assert plan.last_task
+    finish(CollectionTask.objects.get())
+    plan_scheduler.continue_runs()
+    jobs.fail(Export.objects.get(), errors.FolderUnusable(folder="nightly", reason="full"))
+    plan_scheduler.continue_runs()
+    plan, run = CollectionPlan.objects.get(), PlanRun.objects.get()
+    assert (run.state, run.error_code, plan.error_code) == ("failed", *2 * ("folder_unusable",))
+    assert "full" in plan.error_message

@@ -33,12 +33,12 @@ def run(admin: ModelAdmin[Any], request: HttpRequest, plan_id: int) -> HttpRespo
             raise errors.TaskAlreadyRunning(task_id=running.pk)
         if request.method != "POST":
             return _confirm(admin, request, plan, page)
-        task = plan_actions.run(plan.pk, actor_for(request.user))
+        task = plan_actions.run(plan.pk, actor_for(request.user)).task
     except errors.CollectorError as error:
         messages.error(request, _("“%(name)s” was not run. %(reason)s") % _reason(plan, error))
         return redirect(page)
     messages.success(request, _("“%(name)s” was started; its own next run stays.") % {"name": plan.name})
-    return redirect(formatting.task_url(task.pk))
+    return redirect(formatting.task_url(task.pk) if task else page)
 
 
 def switch(request: HttpRequest, plan_id: int) -> HttpResponse:

@@ -94,7 +94,7 @@ class Command(CollectorCommand):
         self._report(plan_actions.change(_find(options["plan"]).pk, {"enabled": False}, ACTOR))
 
     def _run(self, options: dict[str, Any]) -> None:
-        payload = payloads.task_started(plan_actions.run(_find(options["plan"]).pk, ACTOR))
+        payload = payloads.plan_started(plan_actions.run(_find(options["plan"]).pk, ACTOR))
         if self.json:
             self._print_json(payload)
         else:
