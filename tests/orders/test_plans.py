@@ -175,7 +175,7 @@ def test_unreadable_disk_does_not_stop_plans(monkeypatch, tmp_path, caplog):
     def broken(path):
         raise OSError("Input/output error")
 
-    monkeypatch.setattr(disk_reserve, "_path", lambda: tmp_path / "ballast")
+    monkeypatch.setattr(disk_reserve, "path", lambda: tmp_path / "ballast")
     monkeypatch.setattr(shutil, "disk_usage", broken)
     make_plan()
     watchdog.tick()
