@@ -299,7 +299,7 @@ def test_run_now_and_the_plans_own_time_begin_one_run():
 
 
 def test_last_tasks_become_runs_by_the_migration():
-    migration = import_module("tasks_app.migrations.0050_runs_from_last_tasks")
+    migration = import_module("tasks_app.migrations.0051_runs_from_last_tasks")
     done = make_plan(name="done", last_task=make_ended("completed"))
     CollectionTask.objects.update(plan=None)
     due = make_plan(name="due", export_to="nightly", export_due=True, last_task=make_ended("failed"))

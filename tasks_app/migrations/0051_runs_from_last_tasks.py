@@ -63,5 +63,5 @@ def _steps(plan, task):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tasks_app", "0049_runs_and_steps_of_plans")]
+    dependencies = [("tasks_app", "0050_runs_and_steps_of_plans")]
     operations = [migrations.RunPython(make_runs, migrations.RunPython.noop)]

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks_app', '0048_paused_tasks'),
+        ('tasks_app', '0049_attempt_log_of_items'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
