@@ -79,6 +79,7 @@ def _navigation() -> list[dict[str, Any]]:
         _model_link(_("Users"), "person", "auth", "user"),
         _model_link(_("Groups"), "group", "auth", "group"),
         _model_link(_("API tokens"), "key", "knox", "authtoken"),
+        _link(_("Audit"), "history", "admin:audit", _can_view("tasks_app", "auditevent")),
     ]
     sections = (_("Collection"), collection), (_("Data"), data), (_("Access"), access)
     return [{"title": title, "items": items} for title, items in sections]

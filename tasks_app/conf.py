@@ -240,6 +240,7 @@ class Conf:
     raw_answers_mb: int = number(1000, 1, MILLION)  # compressed
     raw_answers_days: int = number(90, 1, 36_500)
     source_history_days: int = number(400, 31, 36_500)
+    audit_days: int = number(1100, 30, 36_500)
     log_format: str = parsed("text", log_format)
     base_url: str = parsed("", base_url)
     disk_low_mb: int = number(1000, 1, BILLION)

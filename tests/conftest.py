@@ -80,6 +80,21 @@ def synthetic_source_kept() -> None:
     post_migrate.connect(put_back, sender=apps.get_app_config("tasks_app"), weak=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def flush_of_audit_events() -> None:
+    """Lets a flush on SQLite, which deletes row by row, empty what a trigger keeps; it installs that again."""
+    from django.db.backends.sqlite3.operations import DatabaseOperations
+
+    from tasks_app.db.triggers import AUDIT
+
+    sql_flush = DatabaseOperations.sql_flush
+
+    def dropping(self: Any, *args: Any, **kwargs: Any) -> list[str]:
+        return [f"DROP TRIGGER IF EXISTS {AUDIT}_kept", *sql_flush(self, *args, **kwargs)]
+
+    setattr(DatabaseOperations, "sql_flush", dropping)  # noqa: B010 - mypy forbids the assignment
+
+
 @pytest.fixture(scope="session")
 def django_db_keepdb(django_db_keepdb: bool) -> bool:
     """SQLite's copied file is to be used, not to be replaced by an empty one."""

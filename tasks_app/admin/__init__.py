@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _, gettext_noop
 
 from tasks_app.admin import raw_answers
 from tasks_app.admin.access import my_tokens, tokens, users
+from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
@@ -25,6 +26,7 @@ from tasks_app.admin.tasks import admin as task_admin, items
 from tasks_app.admin.uploads import views as upload_views
 
 __all__ = [
+    "audit_views",
     "bars",
     "calendar_views",
     "code_views",
@@ -58,7 +60,7 @@ site: Any = admin.site
 PAGES = (
     coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
-    *(export_views, my_tokens, system_views),
+    *(export_views, audit_views, my_tokens, system_views),
 )
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

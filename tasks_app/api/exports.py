@@ -40,5 +40,5 @@ class ExportViewSet(ViewSet):
     @openapi.CANCEL_EXPORT
     def destroy(self, request: Request, export_id: str) -> Response:
         export = jobs.get_export(export_id)
-        jobs.cancel(export.pk)
+        jobs.cancel(export.pk, get_actor(request))
         return Response(jobs.describe(jobs.get_export(export_id)))

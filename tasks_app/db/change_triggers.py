@@ -64,6 +64,7 @@ RECORDED = (
 # Tables that are no data of the markets, or say how data came to be: they are read as they are now.
 NOT_RECORDED = {
     "ApiToken": "who may use the API",
+    "AuditEvent": "who did what",
     "BarVersion": "holds the versions itself",
     "Change": "holds the numbers itself",
     "ChangePosition": "how far a reader of the numbers has come",

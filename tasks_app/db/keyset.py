@@ -120,7 +120,7 @@ def fetch_page(
     rows: QuerySet[Any, _Row], columns: Sequence[OrderColumn], position: Position, size: int
 ) -> Page[_Row]:
     """Returns the page at the position. One query, or two if the columns differ in their direction."""
-    fetched = _fetch(rows, columns, position, size + 1)
+    fetched = fetch_rows(rows, columns, position, size + 1)
     has_more, page_rows = len(fetched) > size, fetched[:size]
     has_key = position.key is not None
     if position.backwards and has_key and not has_more:  # the list must not begin with half a page
@@ -130,13 +130,13 @@ def fetch_page(
         page_rows.reverse()
     return Page(
         page_rows,
-        before=_encode_key(columns, page_rows[0]) if page_rows and has_previous else None,
-        after=_encode_key(columns, page_rows[-1]) if page_rows and has_next else None,
+        before=encode_key(columns, page_rows[0]) if page_rows and has_previous else None,
+        after=encode_key(columns, page_rows[-1]) if page_rows and has_next else None,
         is_first=not has_previous,
     )
 
 
-def _fetch(
+def fetch_rows(
     rows: QuerySet[Any, _Row], columns: Sequence[OrderColumn], position: Position, count: int
 ) -> list[_Row]:
     """Returns up to `count` rows from the position on, in the direction of travel."""
@@ -168,14 +168,15 @@ def _ranges_beyond(columns: Sequence[OrderColumn], key: Key) -> Iterator[tuple[d
         yield equal, (_Less if runs[n][0][0].descending else _Greater)(names, values)
 
 
-def _encode_key(columns: Sequence[OrderColumn], row: Any) -> str:
+def encode_key(columns: Sequence[OrderColumn], row: Any) -> str:
+    """Returns the key of a fetched row, or of a dictionary of the columns' attributes, for an address."""
     if isinstance(row, dict):
         return _to_json([row[column.attribute] for column in columns])
     return _to_json([getattr(row, column.attribute) for column in columns])
 
 
 def _decode_key(columns: Sequence[OrderColumn], text: str) -> Key:
-    """Returns the key. Each value must fit its column, in exactly the form that `_encode_key` writes."""
+    """Returns the key. Each value must fit its column, in exactly the form that `encode_key` writes."""
     try:
         values = orjson.loads(text)
         if any(not isinstance(value, str | int) or "\x00" in str(value) for value in values):

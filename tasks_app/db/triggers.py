@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connections
 
 from tasks_app.db import change_triggers, reason_triggers
+from tasks_app.models.audit import AuditEvent
 from tasks_app.models.quotes import Market
 from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
 
@@ -26,6 +27,8 @@ FROZEN_COLUMNS = (
     "unknown_codes",  # of which the outcome is made, like of the counters
 )
 TASK, ITEM, BAR = "tasks_app_collectiontask", "tasks_app_collectionitem", "tasks_app_dailybar"
+AUDIT = str(AuditEvent._meta.db_table)
+AUDIT_DAYS = 30  # the least that COLLECTOR_AUDIT_DAYS may be
 SYNTHETIC_SOURCES = "tasks_app_syntheticsource"
 TARGET_SESSION = "tasks_app_targetsession"
 # Tables whose rows are of one market and of one source. A finding's source may be unknown ("").
@@ -35,7 +38,7 @@ OF_A_SOURCE = (
     "tasks_app_sourceagreement",
 )
 NOT_EQUAL = {"sqlite": "IS NOT", "postgresql": "IS DISTINCT FROM"}  # for nulls, too
-UPDATE, INSERT, MOVE = "UPDATE", "INSERT", "UPDATE OF market, source"
+UPDATE, INSERT, DELETE, MOVE = "UPDATE", "INSERT", "DELETE", "UPDATE OF market, source"
 
 
 def install(using: str = "default", **_: Any) -> None:
@@ -75,7 +78,8 @@ def statements(vendor: str, tables: Collection[str]) -> list[str]:
     recorded = change_triggers.statements(vendor, set(tables))
     reasons = reason_triggers.statements(vendor, set(tables))
     judged = _judged_once(vendor, create) if TARGET_SESSION in tables else []
-    return [*_final(vendor, create), *judged, *_apart(vendor, create, tables), *recorded, *reasons]
+    audit = _audit(vendor, create) if AUDIT in tables else []
+    return [*_final(vendor, create), *judged, *audit, *_apart(vendor, create, tables), *recorded, *reasons]
 
 
 def _final(vendor: str, create: Any) -> list[str]:
@@ -102,6 +106,21 @@ def _judged_once(vendor: str, create: Any) -> list[str]:
     violation = f"OLD.state <> 'pending' AND ({changed} OR ({again}))"
     message = "a session is judged once"
     return create(TARGET_SESSION, "tasks_app_session_is_judged_once", UPDATE, violation, message)  # type: ignore[no-any-return]
+
+
+def _audit(vendor: str, create: Any) -> list[str]:
+    """Events stay as they are; a deleted user leaves the name. Retention may delete what is old enough."""
+    columns = [str(field.column) for field in AuditEvent._meta.concrete_fields if field.name != "user"]
+    changed = " OR ".join(f"NEW.{column} {NOT_EQUAL[vendor]} OLD.{column}" for column in columns)
+    moved = f"(NEW.user_id IS NOT NULL AND NEW.user_id {NOT_EQUAL[vendor]} OLD.user_id)"
+    young = {
+        "sqlite": f"OLD.at > strftime('%Y-%m-%d %H:%M:%f', 'now', '-{AUDIT_DAYS} days')",
+        "postgresql": f"OLD.at > now() - interval '{AUDIT_DAYS} days'",
+    }[vendor]
+    return [
+        *create(AUDIT, f"{AUDIT}_stays", UPDATE, f"{changed} OR {moved}", "events do not change"),
+        *create(AUDIT, f"{AUDIT}_kept", DELETE, young, "events of the last month are not deleted"),
+    ]
 
 
 def _apart(vendor: str, create: Any, tables: Collection[str]) -> list[str]:
@@ -141,7 +160,7 @@ def _postgresql(table: str, name: str, event: str, violation: str, message: str)
     return [
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"IF {violation} THEN RAISE EXCEPTION '{message}' USING ERRCODE = 'check_violation'; END IF; "
-        "RETURN NEW; END $$",
+        f"RETURN {'OLD' if event == DELETE else 'NEW'}; END $$",
         f"DROP TRIGGER IF EXISTS {name} ON {table}",
         f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()",
     ]

@@ -26,8 +26,10 @@ from tasks_app.exports import errors
 from tasks_app.exports.folder import WORK
 from tasks_app.exports.run import PUBLISHING, ExportRun, Progress
 from tasks_app.exports.selection import Selection
+from tasks_app.lifecycle import audit
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import Export
+from tasks_app.models.audit import AuditVerb
 from tasks_app.models.transfers import ExportState
 from tasks_app.queue import dispatch
 
@@ -81,12 +83,14 @@ def describe(export: Export) -> dict[str, Any]:
     }
 
 
-def cancel(export_id: int) -> None:
+def cancel(export_id: int, actor: Actor) -> None:
     """Cancels an export; the published files stay. Raises `ExportEnded`, also while it publishes."""
-    with sqlite_priority.interactive_write():
+    with sqlite_priority.interactive_write(), transaction.atomic():
         running = Export.objects.filter(pk=export_id, state=RUNNING).exclude(phase=PUBLISHING)
         if not running.update(state=ExportState.CANCELLED, ended_at=Now(), generation=F("generation") + 1):
             raise errors.ExportEnded
+        folder = Export.objects.values_list("folder", flat=True).get(pk=export_id)
+        audit.record(AuditVerb.CANCELLED, "export", actor, object_id=export_id, name=folder)
 
 
 class StaleExport(Exception):

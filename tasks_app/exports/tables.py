@@ -103,6 +103,7 @@ NOT_EXPORTED = {  # by label: why
     "admin.logentry": "it refers to users",
     "knox.authtoken": _ACCESS,
     "tasks_app.apitoken": _ACCESS,
+    "tasks_app.auditevent": "it is about users of this installation",
     "axes.accessattempt": _ACCESS,
     "axes.accessattemptexpiration": _ACCESS,
     "axes.accesslog": _ACCESS,

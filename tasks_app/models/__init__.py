@@ -3,6 +3,7 @@
 from tasks_app.models.access import ApiToken
 from tasks_app.models.adjustments import AdjustmentFactor, AdjustmentTable, CorporateAction
 from tasks_app.models.agreement import SourceAgreement
+from tasks_app.models.audit import AuditEvent
 from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
 from tasks_app.models.market_days import ChangePosition, MarketDay
@@ -33,6 +34,7 @@ __all__ = [
     "AdjustmentFactor",
     "AdjustmentTable",
     "ApiToken",
+    "AuditEvent",
     "BarVersion",
     "CalendarDay",
     "Change",

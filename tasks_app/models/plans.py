@@ -163,7 +163,10 @@ class PlanEvent(models.Model):
         verbose_name = _("event of a plan")
         verbose_name_plural = _("events of plans")
         default_permissions = ()
-        indexes = [models.Index(fields=["plan_id", "-id"], name="plan_events_by_plan")]
+        indexes = [
+            models.Index(fields=["plan_id", "-id"], name="plan_events_by_plan"),
+            models.Index(fields=["-at", "-id"], name="plan_events_by_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.plan_name} {self.kind}"

@@ -349,6 +349,7 @@ class TaskEvent(models.Model):
         indexes = [
             models.Index(fields=["-at", "-id"], name="events_by_time"),
             models.Index(fields=["kind", "-at", "-id"], name="events_by_kind"),
+            models.Index(fields=["user_name", "-at", "-id"], name="events_by_user"),
         ]
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Stored bars as streamed CSV."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import chain
 from typing import Any
@@ -89,8 +89,15 @@ def csv_response(rows: Iterable[dict[str, Any]], name: str) -> StreamingHttpResp
     Its codes have their exchange: spreadsheets and pandas read 000001 as 1, and the ticker NA as nothing.
     """
     rows = ({**row, "code": exported_code(row["market"], row["code"])} for row in rows)
-    cells = ([escape_formula(row[column]) for column in COLUMNS] for row in rows)
-    lines = map(csv.writer(_Echo()).writerow, chain([COLUMNS], cells))
+    return stream_response(COLUMNS, ([row[column] for column in COLUMNS] for row in rows), name)
+
+
+def stream_response(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], name: str
+) -> StreamingHttpResponse:
+    """Returns a file of these columns, line by line. No cell is a formula for a spreadsheet."""
+    cells = ([escape_formula(value) for value in row] for row in rows)
+    lines = map(csv.writer(_Echo()).writerow, chain([columns], cells))
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

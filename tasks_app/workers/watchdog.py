@@ -20,7 +20,7 @@ from tasks_app.diagnostics.versions import code_digest
 from tasks_app.errors import StaleClaim
 from tasks_app.exports import jobs as exports
 from tasks_app.history import retention as versions
-from tasks_app.lifecycle import retention, selectors
+from tasks_app.lifecycle import audit, retention, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.notices import retention as notices
 from tasks_app.queue import dispatch
@@ -176,7 +176,7 @@ def _prune() -> None:
         logger.info("a task that ended more than %d days ago was pruned", days)
     forgotten = versions.prune(settings.COLLECTOR.version_days)
     others = exports.prune(days) or dispatch.prune_failures() or notices.prune()
-    if not (deleted.total or forgotten or others):
+    if not (deleted.total or forgotten or others or audit.prune(settings.COLLECTOR.audit_days)):
         history.prune(settings.COLLECTOR.source_history_days)
         _next_prune = time.monotonic() + PRUNE_INTERVAL
 

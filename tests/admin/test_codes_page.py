@@ -3,11 +3,11 @@
 from datetime import date
 
 import pytest
-from django.contrib.admin.models import ADDITION, DELETION, LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tasks_app.market import stock_imports
 from tasks_app.models import CodeAlias, CodeChange, Stock, StockImport
+from tasks_app.models.audit import AuditEvent
 from tasks_app.sources.base import Symbol
 from tests.admin.helpers import messages_of, staff_client, text_of, url
 
@@ -40,8 +40,11 @@ def test_alias_is_added_listed_and_removed(client):
     question, response = remove(client, "remove_alias", CodeAlias.objects.get())
     assert "Remove this alias?" in question and "BRKB = BRK.B" in question
     assert not CodeAlias.objects.exists()
-    logged = LogEntry.objects.order_by("pk").values_list("action_flag", "object_repr", "user__username")
-    assert list(logged) == [(ADDITION, "BRKB = BRK.B", "staff"), (DELETION, "BRKB = BRK.B", "staff")]
+    told = AuditEvent.objects.filter(subject="codealias").order_by("pk")
+    assert list(told.values_list("verb", "object_name", "user_name")) == [
+        ("created", "BRKB = BRK.B", "staff"),
+        ("deleted", "BRKB = BRK.B", "staff"),
+    ]
 
 
 def test_change_is_added_listed_and_removed(client):
@@ -77,7 +80,7 @@ def test_import_is_undone_once(client):
     assert not Stock.objects.exists()
     _, again = remove(client, "undo_import", record)
     assert "could be undone" in messages_of(again)
-    assert LogEntry.objects.count() == 1
+    assert AuditEvent.objects.filter(subject="stockimport").count() == 1
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from datetime import date
 from html import unescape
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.views.debug import get_default_exception_reporter_filter
 
 from tasks_app.lifecycle import source_settings
 from tasks_app.models import SourceAgreement, SourceSetting
+from tasks_app.models.audit import AuditEvent
 from tasks_app.source_settings import MASK, Setting
 from tasks_app.throttle.history import RequestCounter
 from tasks_app.throttle.limiter import limiter_for
@@ -51,9 +51,9 @@ def test_stored_secret_is_masked_and_logged_without_its_value(client):
     text = text_of(response)
     assert (MASK in text, SECRET in response.content.decode()) == (True, False)
     assert "stored here" in text
-    entry = LogEntry.objects.get()
-    assert (entry.object_repr, SECRET in entry.change_message) == ("first token", False)
-    assert (SourceSetting.objects.get().changed_by, entry.user.username) == ("staff", "staff")
+    entry = AuditEvent.objects.get(subject="sourcesetting")
+    assert (entry.object_name, SECRET in entry.detail) == ("first token", False)
+    assert (SourceSetting.objects.get().changed_by, entry.user_name) == ("staff", "staff")
 
 
 def test_stored_value_is_left_out_of_error_reports(client):
@@ -72,7 +72,7 @@ def test_stored_value_is_removed(client):
     source_settings.store("first", "token", SECRET, "alice")
     post(client, action="remove")
     assert not SourceSetting.objects.exists()
-    assert LogEntry.objects.get().change_message == "Removed token."
+    assert AuditEvent.objects.get(subject="sourcesetting").detail == "Removed token."
 
 
 def test_value_of_the_environment_is_shown_as_such_and_not_changed(client, settings):

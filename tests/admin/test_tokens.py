@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from rest_framework.exceptions import AuthenticationFailed
 
+from tasks_app.models import AuditEvent
 from tests.admin.helpers import messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import make_user
 
@@ -77,9 +77,9 @@ def test_log_of_tokens_lacks_the_digest():
     issue(client, User.objects.get())
     token = AuthToken.objects.get()
     client.post(url("knox_authtoken_delete", token.token_key))
-    entries = list(LogEntry.objects.order_by("pk"))
-    assert [entry.action_flag for entry in entries] == [1, 3]
-    assert not any(token.digest in entry.object_id + entry.object_repr for entry in entries)
+    entries = list(AuditEvent.objects.filter(subject="authtoken").order_by("pk"))
+    assert [entry.verb for entry in entries] == ["created", "deleted"]
+    assert not any(token.digest in entry.object_id + entry.object_name + entry.detail for entry in entries)
 
 
 def test_token_pages_need_their_permissions():

@@ -7,12 +7,12 @@ from io import BytesIO
 
 import pytest
 from django.conf import settings
-from django.contrib.admin.models import LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tasks_app.admin.uploads import views
 from tasks_app.models import ColumnMapping, Upload
+from tasks_app.models.audit import AuditEvent
 from tasks_app.quotes import uploads
 from tasks_app.sources.base import Request
 from tasks_app.sources.csv_folder.source import CsvSource
@@ -114,10 +114,11 @@ def test_taken_file_is_read_by_the_source_and_logged(client, folder):
     row.refresh_from_db()
     assert (row.state, row.ended_at is None) == ("taken", False)
     assert list(folder.joinpath(".uploads").iterdir()) == []
-    log = LogEntry.objects.order_by("pk").values_list("action_flag", "change_message", "object_repr")
+    told = AuditEvent.objects.filter(subject="upload").order_by("pk")
+    log = told.values_list("verb", "detail", "object_name")
     assert list(log) == [
-        (1, "Uploaded.", "600000.csv"),
-        (2, "Taken over as 600000.csv. Bars: 6, rows left out: 0.", "600000.csv"),
+        ("created", "Uploaded.", "600000.csv"),
+        ("changed", "Taken over as 600000.csv. Bars: 6, rows left out: 0.", "600000.csv"),
     ]
 
 
@@ -191,7 +192,7 @@ def test_existing_file_is_replaced_only_when_asked(client, folder):
     assert (folder / "600000.csv").read_text() == akshare_csv(rows=2)
     act(client, row, "take", replace="yes")
     assert (folder / "600000.csv").read_text() == akshare_csv()
-    assert "A file of this name was replaced." in LogEntry.objects.latest("pk").change_message
+    assert "A file of this name was replaced." in AuditEvent.objects.latest("pk").detail
 
 
 @pytest.mark.any_database

@@ -33,6 +33,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "calendar": "/admin/calendar/?market=CN&year=2024",
         "exports": "/admin/exports/",
         "my tokens": "/admin/my-tokens/",
+        "audit": "/admin/audit/",
         "codes": "/admin/codes/?market=US",
         "coverage": "/admin/coverage/?market=US&since=2012-01&until=2013-03",
     }
@@ -51,5 +52,6 @@ PAGE_NAMES = (
     "codes",
     "exports",
     "my tokens",
+    "audit",
     "coverage",
 )

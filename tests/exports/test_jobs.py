@@ -118,7 +118,7 @@ def test_cancelled_export_publishes_nothing(tmp_path):
 
     def cancel(step):
         if not steps:
-            jobs.cancel(export.pk)
+            jobs.cancel(export.pk, ACTOR)
         steps.append(step)
 
     worker = jobs.Worker(begun)
@@ -127,7 +127,7 @@ def test_cancelled_export_publishes_nothing(tmp_path):
     assert not (tmp_path / "manifest.json").exists()
     assert Export.objects.get().state == "cancelled"
     with pytest.raises(errors.ExportEnded):
-        jobs.cancel(export.pk)
+        jobs.cancel(export.pk, ACTOR)
     jobs.start(tmp_path, WHOLE, ACTOR)
 
 
@@ -135,7 +135,7 @@ def test_export_that_publishes_is_not_cancelled(tmp_path):
     export = jobs.start(tmp_path, WHOLE, ACTOR)
     Export.objects.update(phase="publishing")
     with pytest.raises(errors.ExportEnded):
-        jobs.cancel(export.pk)
+        jobs.cancel(export.pk, ACTOR)
 
 
 def test_one_export_per_folder(tmp_path):

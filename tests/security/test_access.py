@@ -40,7 +40,7 @@ SOURCES = {"agreement", "sources", "source", "source_check"}
 EXPORTS = {"exports", "exports_rows"}
 SYSTEM = {"system"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
-MANAGE |= {"auth_user_password_change"}
+MANAGE |= {"auth_user_password_change", "audit", "audit_csv"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
     "reader": HOME | OWN | VIEW | CALENDAR | SOURCES | EXPORTS,

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import ADDITION, DELETION
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -15,6 +14,7 @@ from tasks_app.admin.access import tokens
 from tasks_app.admin.access.token_forms import OwnTokenForm
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.models.audit import AuditVerb
 
 SHOWN = 100
 
@@ -34,7 +34,7 @@ def my_tokens_view(request: HttpRequest) -> HttpResponse:
     form, secret = OwnTokenForm(user, request.POST or None), ""
     if form.is_valid():
         token, secret = form.issue()
-        tokens.log(user, token, ADDITION)
+        tokens.log(request, token, AuditVerb.CREATED)
     title = _("My tokens")
     context = {
         **admin.site.each_context(request),
@@ -52,7 +52,7 @@ def revoke_view(request: HttpRequest, token_key: str) -> HttpResponse:
     """GET asks for confirmation, POST revokes. Tokens of other users do not exist here."""
     token = get_object_or_404(_own(request), token_key=token_key)
     if request.method == "POST":
-        tokens.log(request.user, token, DELETION)
+        tokens.log(request, token, AuditVerb.DELETED)
         token.delete()
         text = _("The token that begins with %(key)s was revoked.")
         messages.success(request, text % {"key": token_key[:8]})

@@ -4,8 +4,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import ADDITION, DELETION, LogEntry
-from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -20,8 +18,9 @@ from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.formatting import Breadcrumb
-from tasks_app.lifecycle import tokens
+from tasks_app.lifecycle import audit, tokens
 from tasks_app.models.access import TokenScope
+from tasks_app.models.audit import AuditVerb
 
 TITLE = _("API tokens")
 ADD = "knox.add_authtoken"
@@ -98,7 +97,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         secret = ""
         if form.is_valid():
             token, secret = form.issue()
-            log(user, token, ADDITION)
+            log(request, token, AuditVerb.CREATED)
         title = _("Issue an API token")
         context = {
             **self.admin_site.each_context(request),
@@ -115,7 +114,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
         require_permission(request, DELETE)
         token = get_object_or_404(AuthToken.objects.select_related("user"), token_key=object_id)
         if request.method == "POST":
-            log(request.user, token, DELETION)
+            log(request, token, AuditVerb.DELETED)
             token.delete()
             text = _("The token of %(user)s that begins with %(key)s was revoked.")
             messages.success(request, text % {"user": token.user, "key": token.token_key[:8]})
@@ -156,12 +155,14 @@ def _list_url() -> str:
     return reverse("admin:knox_authtoken_changelist")
 
 
-def log(user: Any, token: Any, flag: int) -> None:
-    """Writes an entry of Django's admin log, without the digest."""
-    LogEntry.objects.create(
-        user=user,
-        content_type=ContentType.objects.get_for_model(AuthToken),
+def log(request: HttpRequest, token: Any, verb: AuditVerb) -> None:
+    """Adds to the audit record, without the digest."""
+    row = getattr(token, "details", None)
+    audit.record_request(
+        request,
+        verb,
+        "authtoken",
         object_id=token.token_key,
-        object_repr=f"{token.user} {token.token_key[:8]}",
-        action_flag=flag,
+        name=f"{token.user.get_username()} {token.token_key[:8]}",
+        detail=f"{row.name} ({row.scope})" if row else "",
     )

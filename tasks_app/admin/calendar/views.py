@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,9 +20,11 @@ from tasks_app.admin.access.permissions import CHANGE_CALENDAR, VIEW_CALENDAR
 from tasks_app.admin.calendar.forms import MAX_BYTES, CorrectionForm, YearForm, year_of
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.lifecycle import audit
 from tasks_app.market import calendar_corrections, calendars, silent_days
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
+from tasks_app.models.audit import AuditVerb
 from tasks_app.sources.market_time import market_today
 
 
@@ -62,6 +66,8 @@ def _withdraw(request: HttpRequest) -> None:
     if form.is_valid():
         key = {"market": form.cleaned_data["market"], "day": form.cleaned_data["day"]}
         CalendarDay.objects.filter(**key).delete()
+        name = f"{key['market']} {key['day']}"
+        audit.record_request(request, AuditVerb.DELETED, "calendarday", name=name)
         messages.success(request, _("The correction of %(day)s was withdrawn.") % {"day": key["day"]})
 
 
@@ -81,6 +87,9 @@ def _import(request: HttpRequest) -> None:
 
 def _store(request: HttpRequest, rows: Sequence[CalendarDay]) -> None:
     count = calendar_corrections.store(rows, request.user.get_username())
+    for market, days in groupby(rows, key=attrgetter("market")):
+        name = f"{market} {', '.join(str(row.day) for row in days)}"
+        audit.record_request(request, AuditVerb.CHANGED, "calendarday", name=name)
     messages.success(request, _("Days corrected: %(count)d.") % {"count": count})
 
 

@@ -69,7 +69,7 @@ def rows_view(request: HttpRequest) -> HttpResponse:
 
 def _cancel(request: HttpRequest, export_id: int) -> None:
     try:
-        jobs.cancel(export_id)
+        jobs.cancel(export_id, actions.actor_for(request.user))
     except CollectorError as error:
         messages.error(request, str(error))
     else:

@@ -12,7 +12,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CHANGE_PLAN, EXPORT_DATA, RUN_PLAN, START_TASK
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
-from tasks_app.admin.common.keys import KeyCheckedAdmin
+from tasks_app.admin.common.keys import KeyCheckedAdmin, UnloggedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.plans import actions, columns, forecast as forecasts, head
 from tasks_app.admin.plans.forms import EXPORT_FIELDS, ORDER_FIELDS, PlanForm, PlanOrderForm
@@ -27,7 +27,7 @@ else:
 
 
 @admin.register(CollectionPlan)
-class PlanAdmin(KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
+class PlanAdmin(UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
     """Changing and switching a plan needs the permission to start a task, and to export if the plan does.
 
     Changes, switches and runs are recorded as `PlanEvent`s.

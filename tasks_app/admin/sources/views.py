@@ -1,12 +1,9 @@
 """The pages of the sources: what each one has, why some can't be used, and its settings."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, DELETION, LogEntry
-from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
@@ -23,9 +20,10 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.sources import agreement, checks, descriptions, history
-from tasks_app.lifecycle import source_settings
+from tasks_app.lifecycle import audit, source_settings
 from tasks_app.lifecycle.source_settings import SettingStatus
-from tasks_app.models import RecordedCall, SourceSetting
+from tasks_app.models import RecordedCall
+from tasks_app.models.audit import AuditVerb
 from tasks_app.models.quotes import Adjust
 from tasks_app.quotes import raw_answers
 from tasks_app.sources import registry
@@ -110,10 +108,10 @@ def _change(request: HttpRequest, source: str) -> None:
         if action == "store":
             user = request.user.get_username()
             source_settings.store(source, name, request.POST.get("value", ""), user)
-            _log(request, source, name, CHANGE, _("Stored %(setting)s.") % {"setting": name})
+            _log(request, source, name, AuditVerb.CHANGED, _("Stored %(setting)s.") % {"setting": name})
             messages.success(request, _("Stored. Workers use it within seconds."))
         elif action == "remove" and source_settings.remove(source, name):
-            _log(request, source, name, DELETION, _("Removed %(setting)s.") % {"setting": name})
+            _log(request, source, name, AuditVerb.DELETED, _("Removed %(setting)s.") % {"setting": name})
             messages.success(request, _("Removed. The default counts again."))
     except errors.CollectorError as error:
         messages.error(request, str(error))
@@ -121,14 +119,9 @@ def _change(request: HttpRequest, source: str) -> None:
         raise Http404 from None
 
 
-def _log(request: HttpRequest, source: str, name: str, flag: int, message: str) -> None:
-    LogEntry.objects.create(
-        user=cast(User, request.user),
-        content_type=ContentType.objects.get_for_model(SourceSetting),
-        object_id=f"{source}/{name}",
-        object_repr=f"{source} {name}",
-        action_flag=flag,
-        change_message=message,
+def _log(request: HttpRequest, source: str, name: str, verb: AuditVerb, message: str) -> None:
+    audit.record_request(
+        request, verb, "sourcesetting", object_id=f"{source}/{name}", name=f"{source} {name}", detail=message
     )
 
 

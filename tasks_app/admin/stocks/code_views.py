@@ -1,13 +1,10 @@
 """The page of codes: a market's aliases, changes of codes, and imports of stocks, which can be undone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import ADDITION, DELETION, LogEntry
-from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -22,8 +19,10 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.confirmation import render_confirmation
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.stocks.code_forms import AliasForm, ChangeForm, ChangesFileForm, CodesForm, MarketForm
+from tasks_app.lifecycle import audit
 from tasks_app.market import code_changes, codes, stock_imports
 from tasks_app.models import CodeAlias, CodeChange, Stock, StockImport
+from tasks_app.models.audit import AuditVerb
 
 SHOWN = 500  # aliases or changes; Beijing's change alone has 248
 IMPORTS = 20
@@ -76,7 +75,7 @@ def _add(request: HttpRequest, form_class: type[CodesForm], model: type[Model]) 
     except (errors.CollectorError, ValueError) as error:
         form.add_error(form.main_field, str(error))
         return _render(request, form)
-    _log(request, model, ADDITION, stored)
+    _log(request, model, AuditVerb.CREATED, stored)
     messages.success(request, _("Stored: %(what)s") % {"what": stored})
     return redirect(_address(request))
 
@@ -107,7 +106,7 @@ def _remove(request: HttpRequest, removal: Removal) -> HttpResponse:
     except errors.CollectorError as error:
         messages.error(request, str(error))
     else:
-        _log(request, removal.model, DELETION, name, row=row, message=text)
+        _log(request, removal.model, AuditVerb.DELETED, name, row=row, message=text)
         messages.success(request, f"{name}: {text}")
     return redirect(_address(request))
 
@@ -158,16 +157,10 @@ REMOVALS = {
 
 
 def _log(
-    request: HttpRequest, model: type[Model], flag: int, name: str, *, row: str = "", message: str = ""
+    request: HttpRequest, model: type[Model], verb: AuditVerb, name: str, *, row: str = "", message: str = ""
 ) -> None:
-    LogEntry.objects.create(
-        user=cast(User, request.user),
-        content_type=ContentType.objects.get_for_model(model),
-        object_id=row,
-        object_repr=name[:200],
-        action_flag=flag,
-        change_message=message,
-    )
+    subject = str(model._meta.model_name)
+    audit.record_request(request, verb, subject, object_id=row, name=name, detail=message)
 
 
 def _address(request: HttpRequest) -> str:

@@ -60,7 +60,7 @@ def describe_event(event: TaskEvent) -> dict[str, Any]:
         "icon": icon,
         "user": event.user_name or formatting.EMPTY,
         "channel": event.get_channel_display(),
-        "params": [("", warning)] if warning else [*_named_parameters(event.params), *_request(event)],
+        "params": [("", warning)] if warning else [*named_parameters(event.params), *_request(event)],
     }
 
 
@@ -71,7 +71,7 @@ def _request(event: TaskEvent) -> list[tuple[str, Any]]:
     return [(_("request in the log"), formatting.monospace(event.request_id))]
 
 
-def _named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
+def named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
     """Returns (name, value) of the parameters with a value; those of a request are unwrapped."""
     flat = {**params.get("order", {}), **{key: value for key, value in params.items() if key != "order"}}
     if {"start_date", "end_date"} <= flat.keys():

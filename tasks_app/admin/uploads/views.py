@@ -6,9 +6,7 @@ from typing import cast
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import User
-from django.contrib.contenttypes.models import ContentType
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -21,7 +19,9 @@ from tasks_app.admin.access.permissions import START_TASK, UPLOAD_FILES
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.uploads import presentation
 from tasks_app.admin.uploads.forms import UploadForm
+from tasks_app.lifecycle import audit
 from tasks_app.models import Upload
+from tasks_app.models.audit import AuditVerb
 from tasks_app.models.uploads import UPLOAD_ENDS, UploadState
 from tasks_app.orders.order import latest_today
 from tasks_app.quotes import uploads
@@ -159,7 +159,7 @@ def _stage(request: HttpRequest, form: UploadForm) -> list[Upload]:
         except UploadError as error:
             messages.error(request, str(error))
             continue
-        _log(request, upload, ADDITION, gettext_noop("Uploaded."))
+        _log(request, upload, AuditVerb.CREATED, gettext_noop("Uploaded."))
         staged.append(upload)
     return staged
 
@@ -176,7 +176,7 @@ def _name_columns(request: HttpRequest, folder: UploadFolder, upload: Upload) ->
         if posted is not None and (heading in known or posted != column["chosen"]):
             meanings[heading] = posted
     folder.name_columns(upload, meanings, _user(request))
-    _log(request, upload, CHANGE, f"{_('Meanings of columns')}: {meanings}")
+    _log(request, upload, AuditVerb.CHANGED, f"{_('Meanings of columns')}: {meanings}")
     messages.success(request, _("The columns are remembered for all files with these headings."))
     return True
 
@@ -187,27 +187,21 @@ def _take(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     where = folder.take(upload, replace_existing=replaces)
     facts = {"path": str(where), "bars": f"{report.bars:,}", "left": f"{report.left_out:,}"}
     text = _("Taken over as %(path)s. Bars: %(bars)s, rows left out: %(left)s.") % facts
-    _log(request, upload, CHANGE, text + (f" {_('A file of this name was replaced.')}" if replaces else ""))
+    replaced = f" {_('A file of this name was replaced.')}" if replaces else ""
+    _log(request, upload, AuditVerb.CHANGED, text + replaced)
     messages.success(request, f"{text} {_('The next collection from the source csv reads it.')}")
     return False
 
 
 def _discard(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     folder.discard(upload)
-    _log(request, upload, DELETION, _("Discarded."))
+    _log(request, upload, AuditVerb.DELETED, _("Discarded."))
     messages.success(request, _("%(name)s was discarded.") % {"name": upload.name})
     return False
 
 
-def _log(request: HttpRequest, upload: Upload, flag: int, message: str) -> None:
-    LogEntry.objects.create(
-        user=_user(request),
-        content_type=ContentType.objects.get_for_model(Upload),
-        object_id=str(upload.pk),
-        object_repr=upload.name[:200],
-        action_flag=flag,
-        change_message=message,
-    )
+def _log(request: HttpRequest, upload: Upload, verb: AuditVerb, message: str) -> None:
+    audit.record_request(request, verb, "upload", object_id=upload.pk, name=upload.name, detail=message)
 
 
 def _render_list(request: HttpRequest, form: UploadForm, status: int = 200) -> HttpResponse:

@@ -1,0 +1,99 @@
+"""The audit page: over everything, filtered, as a file, and for those who may see it."""
+
+import csv
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import Group, User
+
+from tasks_app import lifecycle, roles
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models import AuditEvent
+from tasks_app.models.tasks import Channel
+from tests.admin.helpers import staff_client, superuser_client, text_of, url
+from tests.factories import make_task, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def rows_of(response):
+    return list(csv.DictReader(StringIO(response.getvalue().decode())))
+
+
+def test_page_shows_sign_ins_tasks_and_users():
+    client = superuser_client()
+    task = make_task()
+    lifecycle.cancel(task.pk, Actor(Channel.API, User.objects.get()))
+    ann = make_user()
+    client.post(
+        url("auth_user_change", ann.pk),
+        {"username": "anna", "date_joined_0": "2024-01-01", "date_joined_1": "00:00:00"},
+    )
+    text = text_of(client.get(url("audit")))
+    for words in (
+        "root signed in sign-in",
+        "root changed user anna",
+        f"root cancelled task {str(task.pk)[:8]}",
+    ):
+        words in text or pytest.fail(f"{words} is not in {text}")
+
+
+def test_unchanged_form_leaves_no_event():
+    client, ann = superuser_client(), make_user(is_staff=True)
+    page = client.get(url("auth_user_change", ann.pk))
+    form = page.context["adminform"].form
+    data = {name: form[name].value() for name in ("username", "first_name", "last_name", "email")}
+    joined = form.initial["date_joined"]
+    data |= {"date_joined_0": f"{joined:%Y-%m-%d}", "date_joined_1": f"{joined:%H:%M:%S}"}
+    data |= {"is_active": "on", "is_staff": "on"}
+    client.post(url("auth_user_change", ann.pk), data)
+    assert not AuditEvent.objects.filter(subject="user").exists()
+
+
+def test_filters_keep_their_values_in_links():
+    client = superuser_client()
+    page = client.get(url("audit"), {"who": "root", "subject": "session"})
+    assert "who=root&amp;subject=session" in page.content.decode()
+    assert "Nothing matches these filters." in text_of(client.get(url("audit"), {"who": "nobody"}))
+    wrong = client.get(url("audit"), {"first": "2026-02-02", "last": "2026-01-01"})
+    assert "The last day is before the first one." in text_of(wrong)
+    assert client.get(url("audit"), {"after": "[1]", "who": "root"}).url == f"{url('audit')}?who=root"
+
+
+def test_history_of_an_object_is_its_part_of_the_record():
+    client, ann = superuser_client(), make_user()
+    page = client.get(url("auth_user_history", ann.pk))
+    assert page.url == f"{url('audit')}?subject=user&object={ann.pk}"
+
+
+def test_file_holds_all_and_no_formula():
+    client = superuser_client()
+    make_user("=cmd").delete()
+    client.post(url("auth_group_add"), {"name": "=1+1"})
+    rows = rows_of(client.get(url("audit_csv"), {"subject": "group"}))
+    assert [(row["user_name"], row["verb"], row["name"]) for row in rows] == [("root", "created", "'=1+1")]
+    assert len(rows_of(client.get(url("audit_csv")))) == AuditEvent.objects.count()
+
+
+def test_record_is_seen_and_exported_with_a_permission_each():
+    viewer, exporter = staff_client("view_auditevent"), staff_client("export_audit", name="exporter")
+    assert (viewer.get(url("audit")).status_code, viewer.get(url("audit_csv")).status_code) == (200, 403)
+    assert "Download as CSV" not in text_of(viewer.get(url("audit")))
+    assert (exporter.get(url("audit")).status_code, exporter.get(url("audit_csv")).status_code) == (403, 403)
+
+
+def test_only_administrators_see_the_record():
+    held = {
+        group.name: group.permissions.filter(codename__in=["view_auditevent", "export_audit"]).count()
+        for group in Group.objects.all()
+    }
+    assert held == {roles.VIEWER: 0, roles.OPERATOR: 0, roles.ADMINISTRATOR: 2}
+
+
+def test_deleting_a_user_keeps_what_the_user_did():
+    client = superuser_client()
+    ann = staff_client("add_group", "view_group", name="ann")
+    ann.post(url("auth_group_add"), {"name": "readers"})
+    client.post(url("auth_user_delete", User.objects.get(username="ann").pk), {"post": "yes"})
+    assert AuditEvent.objects.get(subject="group").user_name == "ann"
+    assert AuditEvent.objects.get(subject="user").verb == "deleted"
