@@ -82,7 +82,7 @@ def synthetic_source_kept() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def flush_of_audit_events() -> None:
-    """Lets a flush on SQLite, which deletes row by row, empty what a trigger keeps; it installs that again."""
+    """Lets a flush on SQLite, which deletes row by row, empty what a trigger keeps."""
     from django.db.backends.sqlite3.operations import DatabaseOperations
 
     from tasks_app.db.triggers import AUDIT

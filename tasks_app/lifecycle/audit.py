@@ -89,21 +89,21 @@ def record_failed_sign_in(
 
 
 def record_lock(sender: Any, request: HttpRequest | None, username: str | None, **_: Any) -> None:
-    """Records the attempt that locks a user name for an address."""
-    _record_failure(AuditVerb.LOCKED_OUT, request, username or "")
+    """Records that a user name is locked for an address, not each attempt while it is."""
+    _record_failure(AuditVerb.LOCKED_OUT, request, username or "", settings.AXES_COOLOFF_TIME)
 
 
-def _record_failure(verb: AuditVerb, request: HttpRequest | None, name: str) -> None:
+def _record_failure(
+    verb: AuditVerb, request: HttpRequest | None, name: str, once_in: timedelta | None = None
+) -> None:
+    """Records a failure, once in `once_in`; of names that no user has one a minute: they have no end."""
     user = User.objects.filter(username=name[:150]).first() if "\0" not in name else None
-    if user is not None:
-        _record_session(verb, request, user)
-        return
-    # Names can be made up without end: of an address one such attempt a minute is recorded.
-    recent = AuditEvent.objects.filter(
-        subject=SESSION, user_name="", verb=verb, at__gt=Now() - UNKNOWN_INTERVAL, address=address_of(request)
+    once_in = once_in or (UNKNOWN_INTERVAL if user is None else None)
+    same = AuditEvent.objects.filter(
+        subject=SESSION, user_name=user.username if user else "", verb=verb, address=address_of(request)
     )
-    if not recent.exists():
-        _record_session(verb, request, None)
+    if once_in is None or not same.filter(at__gt=Now() - once_in).exists():
+        _record_session(verb, request, user)
 
 
 def _record_session(verb: AuditVerb, request: HttpRequest | None, user: User | None) -> None:

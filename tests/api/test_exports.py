@@ -77,7 +77,7 @@ def test_export_needs_a_root(client, settings):
 
 def test_exports_come_in_pages_newest_first(client, tmp_path):
     ids = [jobs.start(tmp_path / name, WHOLE, ACTOR).pk for name in "abc"]
-    jobs.cancel(ids[0])
+    jobs.cancel(ids[0], ACTOR)
     page = client.get(f"{EXPORTS}?limit=2")
     rest = client.get(page.headers["Link"].partition(">")[0][1:])
     assert [row["id"] for row in [*page.json(), *rest.json()]] == ids[::-1]

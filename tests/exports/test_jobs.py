@@ -231,7 +231,7 @@ def test_plan_waits_for_its_folder_and_records_what_is_wrong(export_dir, setting
     plan_scheduler.continue_runs()
     run = PlanRun.objects.get()
     assert (run.state, run.position, bool(run.waiting_since)) == ("waiting", 2, True)
-    jobs.cancel(running.pk)
+    jobs.cancel(running.pk, ACTOR)
     settings.COLLECTOR = replace(settings.COLLECTOR, export_dir="")
     plan_scheduler.continue_runs()
     run.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The record of who did what: it tells sign-ins, can't be changed, and is read as one with those of tasks and plans."""
+"""The record of who did what: it can't be changed, and is read as one with those of tasks and plans."""
 
 from datetime import timedelta
 
@@ -26,9 +26,8 @@ pytestmark = pytest.mark.django_db
 def age(event: AuditEvent, days: float) -> None:
     """Makes the event older, as only time can."""
     with connection.cursor() as cursor:
-        for name in (f"{triggers.AUDIT}_stays",):
-            on = f" ON {triggers.AUDIT}" if connection.vendor == "postgresql" else ""
-            cursor.execute(f"DROP TRIGGER {name}{on}")
+        on = f" ON {triggers.AUDIT}" if connection.vendor == "postgresql" else ""
+        cursor.execute(f"DROP TRIGGER {triggers.AUDIT}_stays{on}")
     AuditEvent.objects.filter(pk=event.pk).update(at=timezone.now() - timedelta(days=days))
     triggers.install()
 
@@ -41,9 +40,7 @@ def make_event(verb: AuditVerb = AuditVerb.CHANGED, user: User | None = None) ->
 # ---------------------------------------------------------------- what the database refuses
 
 
-@pytest.mark.parametrize(
-    "change", [{"verb": "deleted"}, {"user_name": "x"}, {"detail": "x"}, {"address": ""}]
-)
+@pytest.mark.parametrize("change", [{"verb": "deleted"}, {"user_name": "x"}, {"detail": "x"}])
 def test_event_does_not_change(change):
     event = make_event(user=make_user())
     with pytest.raises(DatabaseError, match="do not change"), transaction.atomic():
