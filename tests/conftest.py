@@ -83,16 +83,17 @@ def synthetic_source_kept() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def flush_of_audit_events() -> None:
     """Lets a flush on SQLite, which deletes row by row, empty what a trigger keeps."""
-    from django.db.backends.sqlite3.operations import DatabaseOperations
-
     from tasks_app.db.triggers import AUDIT
 
-    sql_flush = DatabaseOperations.sql_flush
+    if connection.vendor != "sqlite":
+        return
+    operations = type(connection.ops)
+    sql_flush = operations.sql_flush
 
     def dropping(self: Any, *args: Any, **kwargs: Any) -> list[str]:
         return [f"DROP TRIGGER IF EXISTS {AUDIT}_kept", *sql_flush(self, *args, **kwargs)]
 
-    setattr(DatabaseOperations, "sql_flush", dropping)  # noqa: B010 - mypy forbids the assignment
+    setattr(operations, "sql_flush", dropping)  # noqa: B010 - mypy forbids the assignment
 
 
 @pytest.fixture(scope="session")
