@@ -22,6 +22,7 @@ def rows_of(response):
 
 def test_page_shows_sign_ins_tasks_and_users():
     client = superuser_client()
+    client.force_login(User.objects.get())
     task = make_task()
     lifecycle.cancel(task.pk, Actor(Channel.API, User.objects.get()))
     ann = make_user()
