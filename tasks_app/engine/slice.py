@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 
 from tasks_app import lifecycle, logs, reasons
 from tasks_app.db import disk_reserve
@@ -73,9 +73,10 @@ def _run(task_id: UUID, number: int, generation: int) -> None:
         if not is_disk_full(error):
             raise
         logger.error("task fails: %s", error)
-        disk_reserve.release()
-        # If not even this can be written, the task stays running and continues once there is space.
-        with suppress(StaleClaim):
+        # If not even this can be written, the task stays running and continues once there is space. On SQLite
+        # the transaction has the lock from its beginning: no other worker's bars use up what is released.
+        with suppress(StaleClaim), transaction.atomic():
+            disk_reserve.release()
             lifecycle.fail(task_id, "disk_full", reasons.stored_reason("disk_full"))
 
 

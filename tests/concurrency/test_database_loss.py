@@ -13,14 +13,17 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models import Count
 
 from tasks_app import lifecycle
+from tasks_app.db import disk_reserve
+from tasks_app.engine import slice
 from tasks_app.models import DailyBar
 from tests.concurrency.collection import Collections
 from tests.concurrency.own_database import configured, on_postgresql, opened
-from tests.factories import ACTOR
+from tests.factories import ACTOR, make_task
+from tools.in_process import work_one
 from tools.postgresql import own_server
 from tools.worker_machine import PATIENCE, Machine, eventually
 
@@ -188,6 +191,31 @@ def test_full_sqlite_disk_fails_task(template_url: str, django_db_blocker: Any, 
             collections.start_and_answer(2)
             fill(disk)
             assert_full_disk_fails_task(collections, disk)
+
+
+@only_sqlite
+def test_released_reserve_is_left_to_the_failure(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker that wrote before it would use the space up, and the task would stay running."""
+    released = []
+
+    def run(_: object) -> None:
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise OperationalError(str(full)) from full
+
+    def release() -> None:
+        file = database.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            released.append(file)
+
+    monkeypatch.setattr(slice.Slice, "run", run)
+    monkeypatch.setattr(disk_reserve, "release", release)
+    task = make_task()
+    assert work_one()
+    task.refresh_from_db()
+    assert (task.status, task.error_code, len(released)) == ("failed", "disk_full", 1)
 
 
 @only_postgresql
