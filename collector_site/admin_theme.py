@@ -45,6 +45,9 @@ def _navigation() -> list[dict[str, Any]]:
         },
         _model_link(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
         _link(_("Sources"), "dns", "admin:sources", _can_view("tasks_app", "sourcesetting")),
+        _model_link(_("Incidents"), "notification_important", "tasks_app", "incident"),
+        _model_link(_("Notice channels"), "campaign", "tasks_app", "noticechannel"),
+        _model_link(_("Dead man's switches"), "ecg_heart", "tasks_app", "noticeping"),
         _link(
             pgettext_lazy("page", "System"),
             "monitor_heart",

@@ -17,6 +17,7 @@ from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
 from tasks_app.admin.exports import views as export_views
+from tasks_app.admin.notices import channels as notice_channels, incidents
 from tasks_app.admin.plans import admin as plan_admin
 from tasks_app.admin.sources import views as source_views
 from tasks_app.admin.start import views as start_views
@@ -35,8 +36,10 @@ __all__ = [
     "dashboard_views",
     "deletion_views",
     "export_views",
+    "incidents",
     "items",
     "my_tokens",
+    "notice_channels",
     "plan_admin",
     "raw_answers",
     "source_views",
@@ -60,7 +63,7 @@ site: Any = admin.site
 PAGES = (
     coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
-    *(export_views, audit_views, my_tokens, system_views),
+    *(export_views, audit_views, my_tokens, system_views, incidents),
 )
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

@@ -84,7 +84,7 @@ class Incident(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.event} {self.key}"
+        return " · ".join(filter(None, (str(self.get_event_display()), self.market)))
 
 
 class NoticeChannel(models.Model):

@@ -15,7 +15,7 @@ from tasks_app.models.notices import NoticeEvent
 
 SALT = "tasks_app.notices.links"
 MAX_AGE = 7 * 86_400  # seconds for which a signed link works
-SHORTEST_SILENCE = 24  # hours
+SILENCE_HOURS = 24
 CANCEL, RETRY, SILENCE = "cancel", "retry", "silence"
 LABELS = {CANCEL: _("Cancel the running task"), RETRY: _("Retry"), SILENCE: _("Silence for 24 hours")}
 TASK_EVENTS = frozenset(

@@ -83,6 +83,8 @@ def _take(channel: NoticeChannel) -> list[NoticeDelivery]:
             NoticeDelivery.objects.filter(pk__in=list(waiting.values_list("pk", flat=True))).update(
                 next_at=quiet_end
             )
+        if due.filter(kind=DeliveryKind.TEST).exists():  # somebody waits to see it, by itself
+            due = due.filter(kind=DeliveryKind.TEST)
         taken = list(due.select_related("incident").order_by("pk")[:MAX_INCIDENTS])
         for delivery in taken:
             delivery.attempts += 1

@@ -19,8 +19,9 @@ SLICE = "tasks_app.engine.slice.run"
 EXPORT = "tasks_app.workers.export_job.run"
 SOURCE_CHECK = "tasks_app.engine.source_check_job.run"
 NOTICES = "tasks_app.workers.notice_job.run"
+PING = "tasks_app.workers.ping_job.run"
 STOCK_LIST = "tasks_app.engine.stock_list_job.run"
-PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK, NOTICES, STOCK_LIST})
+PATHS = frozenset({SLICE, EXPORT, SOURCE_CHECK, NOTICES, PING, STOCK_LIST})
 FAILURES_KEPT = timedelta(days=30)
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,11 @@ def queue_source_check(source: str, generation: int) -> None:
 def queue_notices(channel_id: int, generation: int) -> None:
     """Queues the sending of what is due to a channel, likewise."""
     async_task(NOTICES, channel_id, generation, task_name=f"notices-{channel_id}-{generation}", save=False)
+
+
+def queue_ping(ping_id: int, due: int) -> None:
+    """Queues a ping of a dead man's switch; `due` is the second, since 1970, of the one after it."""
+    async_task(PING, ping_id, due, task_name=f"ping-{ping_id}-{due}", save=False)
 
 
 def queue_stock_list(attempt_id: int, generation: int) -> None:

@@ -5,7 +5,7 @@ import threading
 
 from django.db import connections
 
-from tasks_app.notices import routing, sending
+from tasks_app.notices import pings, routing, sending
 from tasks_app.workers import notice_checks
 
 logger = logging.getLogger("tasks_app.worker")
@@ -15,6 +15,7 @@ def run() -> None:
     """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     notice_checks.check()
     routing.route()
+    pings.supply()
     for channel_id, generation in sending.supply():
         logger.warning("no worker took the notices of channel %d: the watchdog sends them", channel_id)
         threading.Thread(target=_send, args=(channel_id, generation), daemon=True).start()

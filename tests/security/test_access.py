@@ -25,8 +25,9 @@ OWN = {"my_tokens", "my_tokens_revoke"}  # 404 for what belongs to others
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
 READ_ONLY = {f"tasks_app_{model}" for model in MODELS}
 ACCESS = {"auth_user", "auth_group", "knox_authtoken", "tasks_app_collectionplan"}
+ACCESS |= {"tasks_app_noticechannel", "tasks_app_noticeping"}
 VIEW = {f"{model}_{page}" for model in READ_ONLY for page in ("changelist", "change", "history")}
-EDIT = {f"{model}_{page}" for model in READ_ONLY for page in ("add", "delete")}
+EDIT = {f"{model}_{page}" for model in (*READ_ONLY, "tasks_app_incident") for page in ("add", "delete")}
 ACTIONS = {f"tasks_app_collectiontask_{verb}" for verb in ("cancel", "pause", "resume", "retry")}
 VIEW |= {"dashboard_live", "dashboard_overview", "codes", "coverage", "tasks_app_recordedcall_download"}
 VIEW |= {"tasks_app_collectiontask_live", "tasks_app_collectiontask_stocks"}
@@ -38,13 +39,27 @@ UPLOADS = {"uploads", "upload", "upload_check"}
 CALENDAR = {"calendar"}
 SOURCES = {"agreement", "sources", "source", "source_check"}
 EXPORTS = {"exports", "exports_rows"}
+INCIDENTS = {f"tasks_app_incident_{page}" for page in ("changelist", "change", "history")}
+INCIDENT_VERBS = {"tasks_app_incident_silence", "tasks_app_incident_close"}
+SIGNED = {"notice_action"}  # for whoever has the link's own permission; a forged one is redirected
+TEST_CHANNEL = {"tasks_app_noticechannel_test"}
 SYSTEM = {"system"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
 MANAGE |= {"auth_user_password_change", "audit", "audit_csv"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
-    "reader": HOME | OWN | VIEW | CALENDAR | SOURCES | EXPORTS,
-    "operator": HOME | OWN | VIEW | ACTIONS | START | CALENDAR | SOURCES | EXPORTS,
+    "reader": HOME | OWN | VIEW | CALENDAR | SOURCES | EXPORTS | INCIDENTS | SIGNED,
+    "operator": HOME
+    | OWN
+    | VIEW
+    | ACTIONS
+    | START
+    | CALENDAR
+    | SOURCES
+    | EXPORTS
+    | INCIDENTS
+    | INCIDENT_VERBS
+    | SIGNED,
     "superuser": HOME
     | OWN
     | VIEW
@@ -57,6 +72,10 @@ ALLOWED = {
     | CALENDAR
     | SOURCES
     | EXPORTS
+    | INCIDENTS
+    | INCIDENT_VERBS
+    | SIGNED
+    | TEST_CHANNEL
     | SYSTEM,
 }
 
@@ -109,6 +128,10 @@ def test_every_admin_path_is_classified():
         | CALENDAR
         | SOURCES
         | EXPORTS
+        | INCIDENTS
+        | INCIDENT_VERBS
+        | SIGNED
+        | TEST_CHANNEL
         | SYSTEM
     )
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified

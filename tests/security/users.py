@@ -5,12 +5,22 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from tasks_app.models import CollectionItem, Correction, DailyBar, Finding, Stock
+from tasks_app.models import (
+    CollectionItem,
+    Correction,
+    DailyBar,
+    Finding,
+    Incident,
+    NoticeChannel,
+    NoticePing,
+    Stock,
+)
+from tasks_app.notices.addresses import encrypt
 from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended, make_plan, make_raw_answer, make_user
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
-VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export")]
+VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export", "incident")]
 VIEWS += ["bulk_read", "view_metrics"]
 VERBS = ["start_task", "cancel_task", "pause_task", "retry_task", "export_data", "silence_incident"]
 USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
@@ -45,4 +55,7 @@ def make_rows() -> dict[str, Any]:
         "finding": Finding.objects.create(item=item, kind="flagged", code="jump", message="…", **bar),
         "correction": Correction.objects.create(item=item, source="sample", **bar),
         "recordedcall": make_raw_answer(item),
+        "incident": Incident.objects.get(),  # of the task that failed
+        "noticechannel": NoticeChannel.objects.create(name="team", url=encrypt("json://127.0.0.1/")),
+        "noticeping": NoticePing.objects.create(name="watcher", url=encrypt("https://example.com/")),
     }

@@ -66,12 +66,12 @@ def _describe(name: str) -> str:
         return ""
     verb, _separator, rest = codename.partition("_")
     model: Any = permission.content_type.model_class()
-    if model is None or rest != model._meta.model_name:
-        return in_language(permission.name)
     words = {
         "view": _("Can view: %(what)s"),
         "add": _("Can add: %(what)s"),
         "change": _("Can change: %(what)s"),
         "delete": _("Can delete: %(what)s"),
     }
+    if model is None or rest != model._meta.model_name or verb not in words:
+        return in_language(permission.name)
     return words[verb] % {"what": model._meta.verbose_name_plural}

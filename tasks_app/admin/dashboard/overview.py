@@ -6,7 +6,7 @@ from typing import Any
 from django.http import HttpRequest
 
 from tasks_app.admin.common import formatting
-from tasks_app.admin.dashboard import stored_data, system_status
+from tasks_app.admin.dashboard import notices, stored_data, system_status
 from tasks_app.admin.plans import columns as plan_columns
 from tasks_app.admin.tasks import panels
 from tasks_app.db import server
@@ -23,7 +23,7 @@ MAX_HEIGHT, MIN_HEIGHT = 100, 12  # of a run's bar, in its own units
 
 
 def build_overview_context(request: HttpRequest) -> dict[str, Any]:
-    """Takes seven queries at most; what is stored is counted once a minute."""
+    """Takes nine queries at most; what is stored is counted once a minute."""
     user = request.user
     context: dict[str, Any] = {
         "runs": list_runs(),
@@ -32,6 +32,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         "limiters": system_status.source_limiters(),
         "waiting": formatting.number(dispatch.waiting_jobs()),
         "database": server.database_version(),
+        **notices.build_notices_context(request),
     }
     if user.has_perm("tasks_app.view_series") or user.has_perm("tasks_app.view_dailybar"):
         context["coverage"] = stored_data.describe_coverage(

@@ -1,0 +1,238 @@
+"""The pages of incidents, channels and dead man's switches: secrets, verbs, signed links, rights."""
+
+import re
+
+import pytest
+from django.core import signing
+from django.urls import resolve
+
+from tasks_app.models import CollectionTask, Incident, NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
+from tasks_app.models.notices import NoticeEvent, Severity
+from tasks_app.notices import Cause, addresses, links, open_incident, routing
+from tests.admin.helpers import messages_of, staff_client, text_of, url
+from tests.factories import make_ended, make_task
+
+pytestmark = pytest.mark.django_db
+SECRET = "xoxb-a-token-of-ours"
+ADDRESS = f"jsons://example.com/hook/{SECRET}"
+CHANNELS, CHANNEL = "tasks_app_noticechannel_changelist", "tasks_app_noticechannel_change"
+EDIT = [f"{verb}_noticechannel" for verb in ("view", "add", "change")]
+
+
+def form_of_channel(**fields):
+    rules = {"rules-TOTAL_FORMS": "1", "rules-INITIAL_FORMS": "0", "rules-0-severity": "2"}
+    times = {"quiet_from": "22:00", "quiet_until": "08:00", "grouping": "20"}
+    names = {
+        "name": "team",
+        "enabled": "on",
+        "address": ADDRESS,
+        "language": "en",
+        "time_zone": "Asia/Shanghai",
+    }
+    return {**names, **times, **rules, **fields}
+
+
+def make_channel(**fields):
+    channel = NoticeChannel.objects.create(**{"name": "team", "url": addresses.encrypt(ADDRESS), **fields})
+    NoticeRule.objects.create(channel=channel)
+    return channel
+
+
+def make_incident(event=NoticeEvent.SOURCE_PAUSED, key="akshare", **params):
+    facts = {"source": "akshare", "until_at": "2026-11-29T10:00:00+00:00", **params}
+    open_incident(event, Cause(key, Severity.WARNING, params=facts))
+    return Incident.objects.order_by("-pk")[0]
+
+
+def test_channel_is_stored_encrypted_and_shown_masked():
+    client = staff_client(*EDIT)
+    response = client.post(url("tasks_app_noticechannel_add"), form_of_channel())
+    assert response.status_code == 302
+    channel = NoticeChannel.objects.get()
+    assert SECRET not in channel.url
+    assert addresses.decrypt(channel.url) == ADDRESS
+    assert (channel.changed_by, channel.quiet_from.hour) == ("staff", 22)
+    rule = channel.rules.get()
+    assert (rule.event, rule.market, rule.severity) == ("", "", 2)
+    for page in (client.get(url(CHANNELS)), client.get(url(CHANNEL, channel.pk))):
+        assert "jsons://********" in text_of(page)
+        assert SECRET not in page.content.decode()
+
+
+def test_channel_keeps_its_address_unless_another_one_is_entered():
+    channel = make_channel(failures=0)
+    stored = channel.url
+    rules = {"rules-TOTAL_FORMS": "0"}
+    response = staff_client(*EDIT).post(
+        url(CHANNEL, channel.pk), form_of_channel(address="", name="desk", **rules)
+    )
+    assert response.status_code == 302
+    channel.refresh_from_db()
+    assert (channel.name, channel.url) == ("desk", stored)
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("", "required"),
+        ("https://example.com/hook", "jsons://"),
+        ("dbus://", "own machine"),
+        ("nonsense://a/b", "does not know"),
+        ("no address", "not an address"),
+        ("slack://one", "a part is missing"),
+    ],
+)
+def test_malformed_address_is_refused_and_not_shown_again(address, problem):
+    response = staff_client(*EDIT).post(url("tasks_app_noticechannel_add"), form_of_channel(address=address))
+    assert response.status_code == 200
+    assert problem in text_of(response)
+    assert not address or f'value="{address}"' not in response.content.decode()
+    assert not NoticeChannel.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("pasted", "stored"),
+    [
+        ("https://oapi.dingtalk.com/robot/send?access_token=0a1b2c3d4e5f", "dingtalk://0a1b2c3d4e5f"),
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/1a2b-3c4d-5e6f", "feishu://1a2b-3c4d-5e6f"),
+        (
+            "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0a1b2c3d-1a2b-3c4d-5e6f-0123456789ab",
+            "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=0a1b2c3d-1a2b-3c4d-5e6f-0123456789ab",
+        ),
+    ],
+)
+def test_address_of_a_bot_may_be_pasted(pasted, stored):
+    assert addresses.parse_channel(f" {pasted} ") == stored
+
+
+def test_test_message_is_queued_by_who_may_change_the_channel():
+    channel = make_channel()
+    page = url("tasks_app_noticechannel_test", channel.pk)
+    assert staff_client("view_noticechannel", name="ben").post(page).status_code == 403
+    client = staff_client(*EDIT)
+    assert client.get(page).status_code == 405
+    assert "on its way" in messages_of(client.post(page))
+    delivery = NoticeDelivery.objects.get()
+    assert (delivery.kind, delivery.state, delivery.user_name) == ("test", "pending", "staff")
+
+
+def test_failing_channel_shows_why():
+    channel = make_channel(failures=2, failing_since="2026-11-29T10:00:00+00:00", error="HTTP 500")
+    shown = text_of(staff_client("view_noticechannel").get(url(CHANNEL, channel.pk)))
+    assert "failing" in shown and "HTTP 500" in shown and "2026-11-29" in shown
+
+
+def test_channel_switched_off_drops_what_waits():
+    channel = make_channel()
+    make_incident()
+    routing.route()
+    form = form_of_channel(address="", **{"rules-TOTAL_FORMS": "0"})
+    del form["enabled"]
+    staff_client(*EDIT).post(url(CHANNEL, channel.pk), form)
+    assert NoticeDelivery.objects.get().state == "skipped"
+
+
+def test_incident_is_silenced_and_closed_after_a_question():
+    incident = make_incident()
+    assert (
+        staff_client("view_incident", name="ben")
+        .post(url("tasks_app_incident_silence", incident.pk))
+        .status_code
+        == 403
+    )
+    client = staff_client("view_incident", "silence_incident")
+    assert "Silence this incident" in text_of(client.get(url("tasks_app_incident_silence", incident.pk)))
+    client.post(url("tasks_app_incident_silence", incident.pk))
+    incident.refresh_from_db()
+    assert incident.silenced_until and incident.silenced_by == "staff"
+    client.post(url("tasks_app_incident_close", incident.pk))
+    incident.refresh_from_db()
+    assert incident.closed_at and incident.closed_by == "staff"
+    assert "nothing was changed" in messages_of(client.post(url("tasks_app_incident_close", incident.pk)))
+    assert "akshare" in text_of(client.get(url("tasks_app_incident_change", incident.pk)))
+
+
+def test_signed_link_asks_and_then_retries_with_the_right_of_who_follows_it():
+    task = make_ended("failed")
+    incident = Incident.objects.get()
+    retry, silence = links.actions(incident)
+    page = links.action_path(retry)
+    assert staff_client("view_collectiontask", name="ben").post(page).status_code == 403
+    client = staff_client("view_collectiontask", "retry_task")
+    assert "Start a new task" in text_of(client.get(page))
+    assert CollectionTask.objects.count() == 1, "a GET changes nothing"
+    client.post(page)
+    assert CollectionTask.objects.get(retry_of=task.pk).status == "running"
+    assert silence.verb == "silence" and not silence.task
+
+
+def test_signed_link_cancels_what_keeps_a_plan_waiting():
+    task = make_task()
+    incident = make_incident(
+        NoticeEvent.PLAN_LATE, "plan:1", plan="nightly", plan_id=1, task=str(task.pk), waiting=True
+    )
+    cancel, _ = links.actions(incident)
+    staff_client("view_collectiontask", "cancel_task").post(links.action_path(cancel))
+    task.refresh_from_db()
+    assert task.status == "cancelled"
+
+
+@pytest.mark.parametrize("age", [0, links.MAX_AGE + 1])
+def test_forged_or_old_link_does_nothing(age, monkeypatch):
+    incident = make_incident()
+    token = signing.dumps(["silence", incident.pk, ""], salt="another" if not age else links.SALT)
+    if age:
+        now = signing.time.time()
+        monkeypatch.setattr(signing.time, "time", lambda: now + age)
+    client = staff_client("view_incident", "silence_incident")
+    response = client.post(f"/admin/notices/{token}/")
+    assert response.status_code == 302
+    incident.refresh_from_db()
+    assert incident.silenced_until is None
+
+
+def test_signed_link_needs_a_login(client):
+    incident = make_incident()
+    (silence,) = links.actions(incident)
+    response = client.post(links.action_path(silence))
+    assert response["Location"].startswith("/admin/login/?next=/admin/notices/")
+
+
+@pytest.mark.parametrize(
+    ("event", "params", "name"),
+    [
+        (NoticeEvent.TASK_FAILED, {"task": "0" * 8 + "-0000-4000-8000-" + "0" * 12}, "collectiontask_change"),
+        (NoticeEvent.PLAN_LATE, {"plan": "a", "plan_id": 3}, "collectionplan_change"),
+        (NoticeEvent.SOURCE_PAUSED, {"source": "akshare"}, "source"),
+        (NoticeEvent.CALENDAR_ENDS, {}, "calendar"),
+        (NoticeEvent.DISK_LOW, {"host": "a"}, "incident_change"),
+    ],
+)
+def test_link_of_a_message_is_a_page(event, params, name):
+    incident = Incident(pk=1, event=event, market="CN", severity=2, params=params)
+    assert resolve(links.page_path(incident).partition("?")[0]).url_name.endswith(name)
+    match = resolve(links.action_path(next(iter(links.actions(incident)))))
+    assert match.url_name == "notice_action"
+
+
+def test_overview_shows_open_incidents_and_failing_channels():
+    make_channel(failures=1, failing_since="2026-11-29T10:00:00+00:00", error="HTTP 500")
+    make_incident()
+    client = staff_client("view_collectiontask", "view_incident", "view_noticechannel")
+    shown = text_of(client.get("/admin/"))
+    assert "source is paused · akshare" in shown
+    assert re.search("team .*HTTP 500", shown)
+    assert "source is paused" not in text_of(staff_client("view_collectiontask", name="ben").get("/admin/"))
+
+
+def test_dead_mans_switch_is_stored_encrypted():
+    client = staff_client("view_noticeping", "add_noticeping", "change_noticeping")
+    form = {"name": "watcher", "enabled": "on", "seconds": "300", "address": f"https://hc.example/{SECRET}"}
+    assert client.post(url("tasks_app_noticeping_add"), form).status_code == 302
+    ping = NoticePing.objects.get()
+    assert SECRET not in ping.url
+    page = client.get(url("tasks_app_noticeping_change", ping.pk))
+    assert "https://********" in text_of(page) and SECRET not in page.content.decode()
+    refused = client.post(url("tasks_app_noticeping_add"), {**form, "name": "b", "address": "ftp://a/b"})
+    assert "https://" in text_of(refused)
+    assert NoticePing.objects.count() == 1
