@@ -44,6 +44,11 @@ def _navigation() -> list[dict[str, Any]]:
             "active": lambda request: re.search("/tasks_app/collection(task|item)", request.path),
         },
         _model_link(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
+        # A target's own page has another address than the list.
+        {
+            **_model_link(_("Targets"), "target", "tasks_app", "target"),
+            "active": lambda request: re.search("/tasks_app/target/|/admin/targets/", request.path),
+        },
         _link(_("Sources"), "dns", "admin:sources", _can_view("tasks_app", "sourcesetting")),
         _model_link(_("Incidents"), "notification_important", "tasks_app", "incident"),
         _model_link(_("Notice channels"), "campaign", "tasks_app", "noticechannel"),

@@ -325,6 +325,11 @@ class PlanNotFound(CollectorError):
     template = _("There is no plan %(plan)s.")
 
 
+class TargetNotFound(CollectorError):
+    code = "target_not_found"
+    template = _("There is no target %(target)s.")
+
+
 class TaskNotRunning(CollectorError):
     """The task has ended; the parameter `status` is its status."""
 

@@ -23,6 +23,7 @@ from tasks_app.admin.sources import views as source_views
 from tasks_app.admin.start import views as start_views
 from tasks_app.admin.stocks import admin as stock_admin, bars, code_views, corrections
 from tasks_app.admin.system import views as system_views
+from tasks_app.admin.targets import admin as target_admin, views as target_views
 from tasks_app.admin.tasks import admin as task_admin, items
 from tasks_app.admin.uploads import views as upload_views
 
@@ -46,6 +47,8 @@ __all__ = [
     "start_views",
     "stock_admin",
     "system_views",
+    "target_admin",
+    "target_views",
     "task_admin",
     "tokens",
     "upload_views",
@@ -63,7 +66,7 @@ site: Any = admin.site
 PAGES = (
     coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
-    *(export_views, audit_views, my_tokens, system_views, incidents),
+    *(export_views, audit_views, my_tokens, system_views, incidents, target_views),
 )
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

@@ -86,6 +86,7 @@ BAD_PLAN = _problem(
     400, "Invalid plan", "There is a plan named “nightly” already.", "plan_name_taken", field="name"
 )
 NO_PLAN = _problem(404, "Unknown plan", "There is no plan 7.", "plan_not_found")
+NO_TARGET = _problem(404, "Unknown target", "There is no target 7.", "target_not_found")
 NO_EXPORT = _problem(404, "Unknown export", "There is no export 7.", "export_not_found")
 EXPORT_RUNNING = _problem(
     400,
@@ -146,6 +147,9 @@ TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 MARKET = OpenApiParameter("market", str, OpenApiParameter.PATH, enum=ALL_MARKETS)
 PLAN_ID = OpenApiParameter(
     "plan_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
+)
+TARGET_ID = OpenApiParameter(
+    "target_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
 )
 EXPORT_ID = OpenApiParameter(
     "export_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
@@ -458,6 +462,24 @@ CALENDAR = _operation(
     responses.CalendarDayAnswer(many=True),
     INVALID,
     description="Sessions and closed weekdays by day. In pages: follow the Link header.",
+    tag="records",
+)
+TARGETS = _operation(
+    "targets",
+    "Targets by name, each with its newest session",
+    [serializers.TargetQuery, NEXT_PAGE],
+    responses.TargetAnswer(many=True),
+    INVALID,
+    description="By when each session of a market is to be complete. In pages: follow the Link header.",
+    tag="records",
+)
+TARGET_SESSIONS = _operation(
+    "target_sessions",
+    "What became of the sessions of a target, the newest first",
+    [TARGET_ID, serializers.TargetSessionQuery, NEXT_PAGE],
+    responses.TargetSessionAnswer(many=True),
+    INVALID | NO_TARGET,
+    description="In pages: follow the Link header.",
     tag="records",
 )
 PLANS = _operation(

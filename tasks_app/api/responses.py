@@ -10,6 +10,7 @@ from tasks_app.models.changes import ChangeKind
 from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.models.targets import TargetState
 from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.models.transfers import ExportLayout, ExportState
 from tasks_app.quotes.adjusted_prices import BASES
@@ -349,6 +350,42 @@ class CalendarDayAnswer(Answer):
     changed_by = s.CharField(allow_blank=True)
     changed_at = s.DateTimeField(allow_null=True)
     without_quotes = SilentDayAnswer(many=True, help_text="Sources that had no quotes of the day.")
+
+
+class TargetSessionAnswer(Answer):
+    session = s.DateField()
+    deadline = s.DateTimeField()
+    state = s.ChoiceField(TargetState.choices, help_text="Pending until it is judged, once.")
+    complete_at = s.DateTimeField(allow_null=True, help_text="When it was complete, by the database's clock.")
+    late_seconds = s.FloatField(
+        allow_null=True, min_value=0, help_text="After the deadline; 0 if met, null while it is not complete."
+    )
+    minimum = s.FloatField(min_value=1, max_value=100, help_text="Percent, as it was judged by.")
+    bars = s.IntegerField(allow_null=True, help_text="At the last look; null before the bars are final.")
+    reasons = s.IntegerField(allow_null=True, help_text="Securities without a bar for a recorded reason.")
+    missing = s.IntegerField(allow_null=True)
+    looked_at = s.DateTimeField(allow_null=True)
+    judged_at = s.DateTimeField(allow_null=True)
+
+
+class TargetAnswer(Answer):
+    id = s.IntegerField()
+    name = s.CharField()
+    enabled = s.BooleanField()
+    market = s.ChoiceField(Market.choices)
+    kind = s.ChoiceField(ORDER_KINDS)
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    source = s.CharField(allow_null=True, help_text="Whose bars alone count; null for any.")  # type: ignore[assignment]
+    minimum = s.FloatField(
+        min_value=1,
+        max_value=100,
+        help_text="Percent of the securities without a reason for having no bar that must have theirs.",
+    )
+    at = s.CharField(help_text="Time of day, HH:MM, in the market's time zone.")
+    days_after = s.IntegerField(min_value=0, help_text="Calendar days from the session to its deadline.")
+    time_zone = s.CharField()
+    since = s.DateTimeField(help_text="Sessions whose deadline is later are judged.")
+    last = TargetSessionAnswer(allow_null=True, help_text="The newest session; null before the first.")
 
 
 class PlanAnswer(Answer):

@@ -22,6 +22,7 @@ from tasks_app.models.agreement import ComparedField
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
+from tasks_app.models.targets import TargetState
 from tasks_app.models.tasks import EventKind
 from tasks_app.models.transfers import ExportLayout, ExportState
 from tasks_app.orders.order import MAX_CODES
@@ -455,6 +456,15 @@ class PlanEventQuery(PageQuery):
 class PlanQuery(PageQuery):
     market = MarketField(required=False)
     enabled = StrictBooleanField(required=False)
+
+
+class TargetQuery(PageQuery):
+    market = MarketField(required=False)
+    enabled = StrictBooleanField(required=False)
+
+
+class TargetSessionQuery(PageQuery):
+    state = s.ChoiceField(TargetState.choices, required=False)
 
 
 class MonthField(StrictDateField):

@@ -24,6 +24,7 @@ from tasks_app.api.permissions import (
 from tasks_app.api.plans import PlanViewSet
 from tasks_app.api.quotes import AdjustmentViewSet, ChangeViewSet, QuoteViewSet
 from tasks_app.api.records import RecordViewSet
+from tasks_app.api.targets import TargetViewSet
 from tasks_app.api.views import NotFoundView, RootView, StockViewSet, TaskViewSet
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ EXPORT = """{
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
 records, plans = RecordViewSet.as_view, PlanViewSet.as_view
 adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
+targets = TargetViewSet.as_view
 days, bulk, exports = DayViewSet.as_view, BulkViewSet.as_view, ExportViewSet.as_view
 data_collection = [
     path("historical", tasks({"post": "start"}, **_page(_("Start a collection"), CanStart), example=ORDER)),
@@ -106,6 +108,10 @@ data_collection = [
     path(
         "exports/<str:export_id>",
         exports({"get": "retrieve", "delete": "destroy"}, **_page(_("Export"), ExportPermissions)),
+    ),
+    path("targets", targets({"get": "list"}, **_page(_("Targets")))),
+    path(
+        "targets/<str:target_id>/sessions", targets({"get": "sessions"}, **_page(_("Sessions of a target")))
     ),
     path("plan-events", plans({"get": "events"}, **_page(_("Events of plans")))),
     path("days/<market:market>", days({"get": "days"}, **_page(_("Days of a market")))),

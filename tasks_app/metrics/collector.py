@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from tasks_app.metrics import sources, system, tasks
+from tasks_app.metrics import sources, system, targets, tasks
 
 
 class DatabaseCollector(Collector):
@@ -19,3 +19,4 @@ class DatabaseCollector(Collector):
         yield from tasks.collect()
         yield from sources.collect()
         yield from system.collect()
+        yield from targets.collect()

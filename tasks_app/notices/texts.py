@@ -25,7 +25,10 @@ SENTENCES = {
         "The plan “%(plan)s” has been due since %(due_at)s and does not start."
     ),
     NoticeEvent.PLAN_REFUSED: gettext_lazy("The plan “%(plan)s” was refused, or could not export."),
-    NoticeEvent.DATA_BEHIND: gettext_lazy("The data of %(market)s are behind their target."),
+    NoticeEvent.DATA_BEHIND: gettext_lazy(
+        "The target “%(target)s” is not kept: the session of %(session)s was to be complete by "
+        "%(deadline_at)s. Stocks missing: %(missing)s."
+    ),
     NoticeEvent.SOURCE_PAUSED: gettext_lazy(
         "The source %(source)s is paused until %(until_at)s: it refuses requests."
     ),
@@ -45,7 +48,8 @@ QUEUE_STUCK = gettext_lazy("Jobs have waited for a worker for %(seconds)s second
 
 def headline(incident: Incident) -> str:
     """Returns what it is and of what, in a few words: "task failed · nightly"."""
-    name = incident.params.get("plan") or incident.params.get("source") or incident.params.get("host")
+    names = (incident.params.get(name) for name in ("target", "plan", "source", "host"))
+    name = next(filter(None, names), None)
     about = filter(None, (str(incident.get_event_display()), incident.market, name))
     return " · ".join(dict.fromkeys(about))
 

@@ -1,7 +1,7 @@
 """Which sessions a target judges and by when: by the market's calendar, never beyond what is published."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from tasks_app.conf import MARKET_TIME_ZONES
@@ -21,8 +21,12 @@ def deadline_of(target: Target, session: date) -> datetime:
 
 def final_at(target: Target, session: date) -> datetime:
     """Returns from when on the session's bars are final (aware): no deadline before that can be met."""
-    zone = ZoneInfo(MARKET_TIME_ZONES[target.market])
-    return datetime.combine(session, CLOSING_TIMES[target.market], zone) + FINAL_BAR_DELAY
+    return datetime.combine(session, final_clock(target), ZoneInfo(MARKET_TIME_ZONES[target.market]))
+
+
+def final_clock(target: Target) -> time:
+    """Returns the time of day from which on the bars of a session are final, in the market's zone."""
+    return (datetime.combine(date.min, CLOSING_TIMES[target.market]) + FINAL_BAR_DELAY).time()
 
 
 def next_deadline(target: Target, calendar: Calendar, session: date) -> datetime | None:

@@ -4,6 +4,7 @@ A session is met when it was complete by its deadline, late when it was complete
 deadline, missed otherwise. What counts is when it was complete, not when a watchdog came to look.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
@@ -19,8 +20,9 @@ from tasks_app.market.calendars import Calendar
 from tasks_app.models import DataImport, Series, Target, TargetSession
 from tasks_app.models.targets import TargetState
 from tasks_app.quotes.market_days import MarketListing
-from tasks_app.targets import announcements, contents, deadlines
+from tasks_app.targets import contents, deadlines, incidents
 
+logger = logging.getLogger(__name__)
 BUDGET = 1.0  # seconds of a call, about
 SOON = timedelta(seconds=15)  # between two looks at a session of whose market something was stored
 SELDOM = timedelta(minutes=10)  # between two looks at any other that is due: stocks may have been listed
@@ -36,10 +38,14 @@ def judge(now: datetime | None = None) -> None:
     Raises `django.db.Error` when the database is unavailable.
     """
     TargetSession.objects.filter(state=TargetState.PENDING, target__enabled=False).delete()
-    targets = list(Target.objects.filter(enabled=True).annotate(last=Max("sessions__session")))
-    if not targets:
-        return
     now = now or database_now()
+    targets = list(Target.objects.filter(enabled=True).annotate(last=Max("sessions__session")))
+    if targets:
+        _judge_targets(targets, now)
+    incidents.report(now)
+
+
+def _judge_targets(targets: Sequence[Any], now: datetime) -> None:
     calendar_of = lru_cache(calendars.load_calendar)  # read once in this call
     for target in targets:
         _begin_sessions(target, target.last, calendar_of(target.market), now)
@@ -126,20 +132,16 @@ def _record(
     now: datetime,
     found: dict[str, Any],
 ) -> None:
-    """Writes the look and the judgement, unless another host was first; who writes it, announces it."""
+    """Writes the look and the judgement, unless another host was first."""
     state = _judgement(row.deadline, complete_at, following, now)
     values = {**found, "looked_at": now, "complete_at": complete_at}
     if row.state != TargetState.PENDING:  # it was missed, and stays so
-        is_first = bool(TargetSession.objects.filter(OPEN, pk=row.pk).update(**values))
-        is_news = complete_at is not None
-    else:
-        judged = {} if state == TargetState.PENDING else {"state": state, "judged_at": Now()}
-        unchanged = _pending(row).filter(deadline=row.deadline, looked_at=row.looked_at)
-        is_first = bool(unchanged.update(**values, **judged))
-        was_before = row.looked_at is None or row.looked_at < row.deadline
-        is_news = bool(judged) or (was_before and row.deadline <= now)
-    if is_first and is_news:
-        announcements.announce(TargetSession.objects.select_related("target").get(pk=row.pk))
+        TargetSession.objects.filter(OPEN, pk=row.pk).update(**values)
+        return
+    judged = {} if state == TargetState.PENDING else {"state": state, "judged_at": Now()}
+    unchanged = _pending(row).filter(deadline=row.deadline, looked_at=row.looked_at)
+    if unchanged.update(**values, **judged) and judged:
+        logger.info("session %s of the target %s: %s", row.session, row.target.name, state)
 
 
 def _judgement(

@@ -304,7 +304,7 @@ def test_page_and_parts_take_few_queries():
         client.get(url("index"))
     assert len(first) <= 18
     assert count_queries(client, url("dashboard_live")) <= 4
-    assert count_queries(client, url("dashboard_overview")) <= 9
+    assert count_queries(client, url("dashboard_overview")) <= 10
 
 
 @pytest.mark.any_database

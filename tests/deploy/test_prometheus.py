@@ -161,6 +161,7 @@ SCENES = {
         },
         20 * 60,
     ),
+    "CollectorTargetNotMet": ({'collector_target_met{target="a", market="CN"}': "0x30"}, 1),
     "CollectorBarsRefused": ({"collector_bars_refused_total": "0 0 1x30"}, 2),
     "CollectorSourcesDiffer": (
         {"collector_bars_differing_total": "0 0 2x30", "collector_bars_compared_total": "0 100x30"},

@@ -18,10 +18,11 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, completion, retention
-from tasks_app.models import CollectionPlan, CollectionTask, SourceGate
+from tasks_app.models import CollectionPlan, CollectionTask, SourceGate, Target
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import coverage
 from tasks_app.sources.base import Transient
+from tasks_app.targets import judgement
 from tasks_app.throttle import limiter as limiter_module
 from tasks_app.throttle.history import Kind, RequestCounter
 from tasks_app.throttle.limiter import Blocked, limiter_for
@@ -40,6 +41,7 @@ from tests.factories import (
     make_task,
 )
 from tests.metrics.samples import family_names, read, value
+from tests.targets.factories import at, make_target, seal
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_cache", "limited")]
 SIM = {"market": "SIM", "source": "simulated"}
@@ -127,8 +129,18 @@ def store_bars() -> None:
     coverage.forget_cached()
 
 
+def judge(sealed: str | None) -> None:
+    """Judges the target's session, of which a stock is missing, or whose day was sealed at this time."""
+    if sealed:
+        seal(at(f"30 {sealed}"))
+    else:
+        make_stock("CN", "600000")
+    judgement.judge(at("30 18:00"))
+
+
 DAY = timezone.now().date() - timedelta(days=400)
 PLAN = {"plan": "nightly"}
+TARGET = {"target": "A-shares", "market": "CN"}
 COMPLETE = {**SIM, "status": "completed", "outcome": "complete"}
 # By the family: a sample of it (its name and labels), what makes it move, and by how much; a function tells
 # whether the new value is right where it depends on the time. Further ones are tested below.
@@ -182,6 +194,9 @@ MOVES: dict[str, tuple[str, dict[str, str], Callable[[], object], Any]] = {
         lambda: make_plan() and plan_scheduler.start_due(),
         lambda at: at > 1.7e9,
     ),
+    "target_met": ("", TARGET, lambda: make_target() and judge("16:00"), 1),
+    "target_missing_stocks": ("", TARGET, lambda: make_target() and judge(None), 1),
+    "target_lateness_seconds": ("", TARGET, lambda: make_target() and judge("17:32"), 120),
     "stored_bars": ("", {"market": "SIM", "adjust": ""}, store_bars, 3),
     "stored_stocks": ("", {"market": "SIM", "adjust": "", "state": "behind"}, store_bars, 1),
 }
@@ -307,6 +322,15 @@ def test_disabled_plan_has_no_metrics():
     assert value("plan_lateness_seconds", **PLAN) is None
 
 
+def test_target_that_is_switched_off_has_no_metrics():
+    make_target()
+    judge(None)
+    assert value("target_met", **TARGET) == 0
+    assert value("target_lateness_seconds", **TARGET) > 3600
+    Target.objects.update(enabled=False)
+    assert value("target_met", **TARGET) is None
+
+
 def test_plan_whose_task_failed_has_failed():
     plan = make_plan(next_at=timezone.now() + timedelta(days=1))
     plan.last_task = make_ended("failed")
@@ -333,7 +357,7 @@ def test_scrape_takes_few_queries_however_much_there_is():
     with CaptureQueriesContext(connection) as second:
         read()
     assert len(second) <= len(first)
-    assert len(second) <= 9
+    assert len(second) <= 10
 
 
 def test_paused_task_has_no_age_of_a_heartbeat():

@@ -25,7 +25,7 @@ OWN = {"my_tokens", "my_tokens_revoke"}  # 404 for what belongs to others
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
 READ_ONLY = {f"tasks_app_{model}" for model in MODELS}
 ACCESS = {"auth_user", "auth_group", "knox_authtoken", "tasks_app_collectionplan"}
-ACCESS |= {"tasks_app_noticechannel", "tasks_app_noticeping"}
+ACCESS |= {"tasks_app_noticechannel", "tasks_app_noticeping", "tasks_app_target"}
 VIEW = {f"{model}_{page}" for model in READ_ONLY for page in ("changelist", "change", "history")}
 EDIT = {f"{model}_{page}" for model in (*READ_ONLY, "tasks_app_incident") for page in ("add", "delete")}
 ACTIONS = {f"tasks_app_collectiontask_{verb}" for verb in ("cancel", "pause", "resume", "retry")}
@@ -45,7 +45,7 @@ SIGNED = {"notice_action"}  # for whoever has the link's own permission; a forge
 TEST_CHANNEL = {"tasks_app_noticechannel_test"}
 SYSTEM = {"system"}
 MANAGE = {f"{m}_{page}" for m in ACCESS for page in ("changelist", "add", "change", "delete", "history")}
-MANAGE |= {"auth_user_password_change", "audit", "audit_csv"}
+MANAGE |= {"auth_user_password_change", "audit", "audit_csv", "target"}
 HELPERS = {"autocomplete", "view_on_site"}  # their permissions depend on their parameters
 ALLOWED = {
     "reader": HOME | OWN | VIEW | CALENDAR | SOURCES | EXPORTS | INCIDENTS | SIGNED,
@@ -237,6 +237,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}plans": {"get": LOGIN, "post": PLANNER},
     f"{DATA}plans/<str:plan_id>": {"get": LOGIN, "patch": PLANNER, "delete": PLANNER},
     f"{DATA}plans/<str:plan_id>/run": {"post": PLANNER},
+    f"{DATA}targets": {"get": LOGIN},
+    f"{DATA}targets/<str:target_id>/sessions": {"get": LOGIN},
     f"{DATA}plan-events": {"get": LOGIN},
     f"{DATA}exports": {"get": READER, "post": OPERATOR},
     f"{DATA}exports/<str:export_id>": {"get": READER, "delete": OPERATOR},
@@ -258,7 +260,8 @@ RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": READER, "operator": OPER
 
 def path_of(route: str) -> str:
     route = route.replace(r"^api(?:/[\s\S]*)?$", "api/nothing")
-    route = re.sub(r"<[^>]*task_id>", ID, route).replace("<str:plan_id>", "7").replace("<str:export_id>", "7")
+    route = re.sub(r"<[^>]*task_id>", ID, route)
+    route = re.sub(r"<str:(plan|export|target)_id>", "7", route)
     return "/" + route.replace("<market:market>", "US").replace("<str:code>", "X")
 
 

@@ -18,6 +18,7 @@ from tasks_app.models import (
 from tasks_app.notices.addresses import encrypt
 from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended, make_plan, make_raw_answer, make_user
+from tests.targets.factories import make_target
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
 VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export", "incident")]
@@ -58,4 +59,5 @@ def make_rows() -> dict[str, Any]:
         "incident": Incident.objects.get(),  # of the task that failed
         "noticechannel": NoticeChannel.objects.create(name="team", url=encrypt("json://127.0.0.1/")),
         "noticeping": NoticePing.objects.create(name="watcher", url=encrypt("https://example.com/")),
+        "target": make_target(),
     }

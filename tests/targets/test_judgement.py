@@ -9,24 +9,12 @@ from django.db import IntegrityError, transaction
 from tasks_app.market import calendars
 from tasks_app.market.calendars import PublishedSessions
 from tasks_app.models import CalendarDay, DataImport, MarketDay, Target, TargetSession
-from tasks_app.targets import announcements, deadlines, judgement
+from tasks_app.targets import deadlines, judgement
 from tasks_app.workers import watchdog
 from tests.targets.factories import NEXT_SESSION, SESSION, at, make_target, seal, store, suspend
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def announced(monkeypatch):
-    """The states in which `SESSION` was announced, in order."""
-    states = []
-
-    def announce(row):
-        states.extend([row.state] if row.session == SESSION else [])
-
-    monkeypatch.setattr(announcements, "announce", announce)
-    return states
 
 
 def row(session=SESSION):
@@ -44,7 +32,7 @@ def row(session=SESSION):
         (None, "missed"),
     ],
 )
-def test_session_is_judged_by_when_it_was_sealed_not_by_when_it_was_looked_at(sealed, state, announced):
+def test_session_is_judged_by_when_it_was_sealed_not_by_when_it_was_looked_at(sealed, state):
     make_target()
     if sealed:
         seal(at(sealed))
@@ -53,26 +41,22 @@ def test_session_is_judged_by_when_it_was_sealed_not_by_when_it_was_looked_at(se
     assert (judged.state, judged.complete_at) == (state, at(sealed) if sealed else None)
     assert judged.deadline == at("30 17:30")
     assert judged.judged_at is not None
-    assert announced == [state]
 
 
-def test_session_is_judged_over_the_holidays_once(announced):
+def test_session_is_judged_over_the_holidays_once():
     make_target()
     for moment, state in [("30 10:00", "pending"), ("30 17:30", "pending"), ("05-05 12:00", "pending")]:
         judgement.judge(at(moment))
         assert row().state == state
-    assert (row().missing, announced) == (0, ["pending"]), "it is announced when its deadline has passed"
     judgement.judge(at("05-06 17:30"))
     assert row().state == "missed"
     assert row(NEXT_SESSION).state == "pending"
     seal(at("05-07 08:00"))
     judgement.judge(at("05-07 08:01"))
     assert (row().state, row().complete_at) == ("missed", at("05-07 08:00"))
-    assert announced == ["pending", "missed", "missed"]
     seal(at("05-07 09:00"))
     judgement.judge(at("05-07 09:01"))
     assert row().complete_at == at("05-07 08:00"), "sealed again, after a correction"
-    assert len(announced) == 3
 
 
 def test_judgement_cannot_be_changed_by_any_program():
@@ -96,7 +80,7 @@ def test_judgement_cannot_be_changed_by_any_program():
         )
 
 
-def test_host_that_is_second_changes_and_announces_nothing(announced):
+def test_host_that_is_second_changes_nothing():
     make_target()
     judgement.judge(at("30 16:00"))
     stale = row()
@@ -104,7 +88,7 @@ def test_host_that_is_second_changes_and_announces_nothing(announced):
     judgement.judge(at("30 16:06"))
     found = {"bars": 9, "reasons": 9, "missing": 9}
     judgement._record(stale, at("30 18:00"), at("05-06 17:30"), at("30 18:00"), found)
-    assert (row().state, row().bars, announced) == ("met", 3, ["met"])
+    assert (row().state, row().bars) == ("met", 3)
 
 
 def test_share_of_stocks_is_complete_when_the_last_that_it_needs_was_stored():

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from tasks_app.admin.access.permissions import VIEW_TARGETS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.dashboard import notices, stored_data, system_status
+from tasks_app.admin.dashboard import notices, stored_data, system_status, targets
 from tasks_app.admin.plans import columns as plan_columns
 from tasks_app.admin.tasks import panels
 from tasks_app.db import server
@@ -42,6 +43,9 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         context["plans"] = [_describe_plan(plan) for plan in plans.upcoming(PLANS)]
         context["plans_url"] = formatting.admin_url("collectionplan")
         context["may_plan"] = user.has_perm("tasks_app.add_collectionplan")
+    if user.has_perm(VIEW_TARGETS):
+        context["targets"] = targets.list_targets()
+        context["targets_url"] = formatting.admin_url("target")
     return context
 
 

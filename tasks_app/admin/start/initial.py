@@ -10,14 +10,17 @@ from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from tasks_app.admin.access.permissions import VIEW_TASKS
+from tasks_app.admin.access.permissions import VIEW_TARGETS, VIEW_TASKS
 from tasks_app.admin.start.forms import values_from_order
 from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET
+from tasks_app.errors import TargetNotFound
 from tasks_app.market import benchmarks
 from tasks_app.models import CollectionTask
 from tasks_app.orders import code_lists, order
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry
+from tasks_app.targets.selectors import get_target
+from tasks_app.targets.shortfall import read_shortfall
 
 # About when each market's electronic records begin, such as the first session of Shanghai's exchange.
 FIRST_DAYS = {
@@ -31,12 +34,16 @@ FIRST_DAYS = {
 def initial_values(request: HttpRequest) -> dict[str, Any]:
     """Returns the parameters of the task in `?from=`, else those of the newest task for the last year.
 
+    With `?target=` and `?session=` those that collect what the session lacks.
+
     `?market=`, `?source=` and `?codes=` override the newest task's. The first collection is of all days, and
     so is every one of a source whose data do not go on.
     """
     if earlier := _earlier_task(request):
         codes = tuple(earlier.stock_codes or ()) or None
         return values_from_order(replace(order.order_from_task(earlier), stock_codes=codes))
+    if missing := _missing_of_target(request):
+        return values_from_order(missing)
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
     market, source = _market_and_source(request, newest)
     preset = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
@@ -97,6 +104,17 @@ def _earlier_task(request: HttpRequest) -> CollectionTask | None:
     if not request.user.has_perm(VIEW_TASKS):
         return None
     return CollectionTask.objects.filter(pk=task_id).first()
+
+
+def _missing_of_target(request: HttpRequest) -> Order | None:
+    """Returns the order for what the session in the address lacks, for users who may view targets."""
+    try:
+        day = date.fromisoformat(request.GET.get("session", ""))
+        target = get_target(request.GET.get("target", ""))
+    except (ValueError, TargetNotFound):
+        return None
+    row = target.sessions.select_related("target").filter(session=day).first()
+    return read_shortfall(row).order if row and request.user.has_perm(VIEW_TARGETS) else None
 
 
 def _market_and_source(request: HttpRequest, newest: CollectionTask | None) -> tuple[str, str]:
