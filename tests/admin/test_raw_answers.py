@@ -59,9 +59,10 @@ def test_bar_item_source_and_list_lead_to_the_call(call):
         f"/admin/tasks_app/stock/{stock.pk}/change/",
         f"/admin/tasks_app/collectionitem/{item.pk}/change/",
         f"/admin/tasks_app/dailybar/{bar.pk}/change/",
-        "/admin/tasks_app/recordedcall/?source=told&q=000001",
     ):
         assert f"/recordedcall/{call.pk}/change/" in reader.get(page).content.decode(), page
+    rows = reader.get("/admin/tasks_app/recordedcall/?source=told&q=000001").content.decode()
+    assert f'href="{call.pk}/change/' in rows  # relative to the list
     assert "recordedcall/?source=told" in reader.get("/admin/sources/told/").content.decode()
 
 

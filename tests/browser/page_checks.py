@@ -16,7 +16,7 @@ SCRIPT = (Path(__file__).parent / "page_checks.js").read_text()
 PHONE: ViewportSize = {"width": 390, "height": 844}
 WIDE: ViewportSize = {"width": 1400, "height": 900}
 # Logging out would end the crawl, files are no pages, and deleting would change the site.
-SKIPPED = re.compile(r"/logout/|/delete/|format=csv|\.csv\b|/i18n/")
+SKIPPED = re.compile(r"/logout/|/delete/|format=csv|/csv/|\.csv\b|/i18n/")
 NUMBERS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|\d{4}-\d\d-\d\d|\d+")
 PRESENTATION_PARAMS = {
     "_changelist_filters",
