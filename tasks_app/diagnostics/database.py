@@ -1,6 +1,7 @@
 """The database: whether it answers, has this code's tables, triggers and constraints, and takes writes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from django.apps import apps
 from django.db import Error, connection
@@ -69,6 +70,8 @@ def reach() -> Finding:
             cursor.execute("SELECT 1")
         return ANSWERS(version=database_version(), name=name)
     except Error as error:
+        for finding in sqlite.why_not_written(Path(file)) if file else ():  # then WAL can't be opened, either
+            return finding
         return UNREACHABLE(name=name, reason=" ".join(str(error).split()) or type(error).__name__)
 
 

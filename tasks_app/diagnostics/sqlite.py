@@ -76,7 +76,7 @@ def examine() -> Iterator[Finding]:
     """Examines the file without reading its rows. A database in memory has none."""
     if not (file := sqlite_priority.database_file()):
         return
-    yield from _writable(Path(file))
+    yield from why_not_written(Path(file))
     if kind := network_disk(Path(file)):
         yield ON_NETWORK(kind=kind)
     mode = str(_pragma("journal_mode"))
@@ -92,7 +92,7 @@ def examine() -> Iterator[Finding]:
 def check_integrity() -> Iterator[Finding]:
     """Reads the whole file: takes seconds per gigabyte."""
     problem = _pragma("quick_check(1)")
-    yield INTACT() if problem == "ok" else DAMAGED(problem=problem)
+    yield INTACT() if problem == "ok" else DAMAGED(problem=" ".join(str(problem).split()))
 
 
 def network_disk(path: Path) -> str:
@@ -109,7 +109,8 @@ def network_disk(path: Path) -> str:
     return kind if kind in NETWORK else ""
 
 
-def _writable(file: Path) -> Iterator[Finding]:
+def why_not_written(file: Path) -> Iterator[Finding]:
+    """Yields a finding if this user, or the disk, lets nobody write the file."""
     for path in (file, file.parent):
         if not os.access(path, os.W_OK):
             yield READ_ONLY(path=path)

@@ -1,6 +1,6 @@
 """Checks of sources that users ask for on a page: one function per verb. A job of the queue makes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from tasks_app.models import SourceCheck
 from tasks_app.queue import dispatch
 
 QUEUED_SECONDS = 600.0  # that a check waits for a worker at most
+OVER = Q(ended_at__isnull=False) | Q(alive_until__lte=Clock())
 
 
 class StaleCheck(Exception):
@@ -33,14 +34,24 @@ def start(source: str, market: str, user_name: str, language: str) -> SourceChec
     with sqlite_priority.interactive_write(), transaction.atomic():
         row, is_new = SourceCheck.objects.get_or_create(pk=source, defaults=values)
         if not is_new:
-            over = Q(ended_at__isnull=False) | Q(alive_until__lte=Clock())
             changes = {**values, "began_at": None, "ended_at": None, "results": []}
             changes["generation"] = F("generation") + 1
-            if not SourceCheck.objects.filter(over, pk=source).update(**changes):
+            if not SourceCheck.objects.filter(OVER, pk=source).update(**changes):
                 raise errors.SourceCheckRunning
         row.refresh_from_db()
         dispatch.queue_source_check(source, row.generation)
     return row
+
+
+def record(source: str, market: str, results: Sequence[Mapping[str, Any]], language: str) -> None:
+    """Stores a check that a command made, in place of the last one unless that runs or waits."""
+    now = dict.fromkeys(("at", "began_at", "ended_at", "alive_until"), Now())
+    values = {"market": market, "language": language, "user_name": "manage.py", "results": list(results)}
+    with sqlite_priority.interactive_write(), transaction.atomic():
+        row, is_new = SourceCheck.objects.get_or_create(pk=source, defaults={**now, **values})
+        if not is_new:
+            changes = {**now, **values, "generation": F("generation") + 1}
+            SourceCheck.objects.filter(OVER, pk=row.pk).update(**changes)
 
 
 def begin(source: str, generation: int, seconds: float) -> SourceCheck | None:

@@ -87,7 +87,7 @@ class SourceRequests(models.Model):
 
 
 class SourceCheck(models.Model):
-    """The last check of a source that was asked for on its page: one row per source.
+    """The last check of a source, asked for on its page or made by a command: one row per source.
 
     `generation` counts the checks, so that the job of an earlier one does nothing. A check without `ended_at`
     runs, or waits for a worker, until `alive_until`; after that its worker was lost. `results` are those of

@@ -8,7 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tasks_app.engine import source_check
-from tasks_app.models import SourceGate
+from tasks_app.lifecycle import source_checks
+from tasks_app.models import SourceCheck, SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import SourceRefusal, Transient
 from tasks_app.throttle.limiter import limiter_for
@@ -175,3 +176,15 @@ def test_list_names_every_source_and_what_is_missing(settings, sources):
     assert entries["batcher"]["batch_size"] == 4
     assert "COLLECTOR_CSV_DIR" in entries["csv"]["problem"]
     assert "batcher" in sources("list")[1]
+
+
+def test_check_is_kept_as_the_last_one_unless_another_one_runs(sources, monkeypatch):
+    monkeypatch.setattr(Teller, "days", staticmethod(whole_market))
+    sources("check", "teller")
+    check = SourceCheck.objects.get(pk="teller")
+    assert (check.user_name, check.market, bool(check.ended_at)) == ("manage.py", "CN", True)
+    assert [result["works"] for result in check.results] == [True] * 5
+    running = source_checks.start("teller", "CN", "ann", "en")
+    sources("check", "teller")
+    check.refresh_from_db()
+    assert (check.user_name, check.generation, check.results) == ("ann", running.generation, [])

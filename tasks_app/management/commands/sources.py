@@ -5,14 +5,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language, gettext as _
 from rich.box import SIMPLE
 from rich.table import Table
 
 from tasks_app import errors
 from tasks_app.engine import source_check
 from tasks_app.engine.source_check import CapabilityCheck
-from tasks_app.lifecycle import payloads
+from tasks_app.lifecycle import payloads, source_checks
 from tasks_app.management import output, replay_view
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.orders import order as orders
@@ -76,8 +76,9 @@ class Command(CollectorCommand):
             if not self.json:
                 self.console.print(_line(check), soft_wrap=True)
         works = all(check.works for check in checks)
+        rows = [{**asdict(check), "works": check.works} for check in checks]
+        source_checks.record(name, market, rows, get_language() or "en")
         if self.json:
-            rows = [{**asdict(check), "works": check.works} for check in checks]
             self._print_json({"source": name, "market": market, "works": works, "checks": rows})
         if not works:
             raise SystemExit(1)
