@@ -1,4 +1,4 @@
-"""Responses to HEAD requests, to paths that no database can look up, and to clients that name no language."""
+"""Responses to HEAD, to paths that no database can look up, in the reader's language and time zone."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,12 @@ from django.conf import settings
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.locale import LocaleMiddleware
+from django.utils import timezone
 
+from tasks_app import time_zones
 from tasks_app.api import errors
+
+ADMIN = "/admin/"
 
 
 class StripHeadBodyMiddleware:
@@ -38,6 +42,19 @@ class DefaultLanguageMiddleware(LocaleMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         request.META.setdefault("HTTP_ACCEPT_LANGUAGE", settings.COLLECTOR.language)
         super().process_request(request)
+
+
+class TimeZoneMiddleware:
+    """Shows the times of the admin's pages in the reader's zone. The API's have the offset of the site's."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path.startswith(ADMIN):
+            return self.get_response(request)
+        with timezone.override(time_zones.zone_of_reader(request.user.pk)):
+            return self.get_response(request)
 
 
 class NoNulMiddleware:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -99,7 +100,10 @@ try:
     REDIS_URL = env.redis("REDIS_URL", "")
     COLLECTOR = conf.read(env)
     LOG_LEVEL = env.str("DJANGO_LOG_LEVEL", "INFO", validate=validate.OneOf(LOG_LEVELS))
-    TIME_ZONE = env.time_zone("DJANGO_TIME_ZONE", "UTC")
+    TIME_ZONE_IS_SET = "DJANGO_TIME_ZONE" in os.environ
+    TIME_ZONE = env.time_zone(
+        "DJANGO_TIME_ZONE", "Asia/Shanghai" if COLLECTOR.language == "zh-hans" else "UTC"
+    )
     HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
     HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000, validate=validate.Range(0, 315_360_000))
     PROXIES = env.int("DJANGO_PROXIES", 0, validate=validate.Range(0, 10))
@@ -144,6 +148,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "collector_site.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

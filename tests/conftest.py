@@ -13,7 +13,7 @@ from django.apps import apps
 from django.core.cache import cache
 from django.db import connection
 from django.db.models.signals import post_migrate
-from django.utils import translation
+from django.utils import timezone, translation
 from hypothesis import HealthCheck, settings as hypothesis_settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def language() -> Iterator[None]:
     """Starts every test in English: a request's language stays with its thread, which tests share."""
-    with translation.override("en"):
+    with translation.override("en"), timezone.override(None):
         yield
 
 

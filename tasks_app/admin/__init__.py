@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
 from tasks_app.admin import raw_answers
-from tasks_app.admin.access import my_tokens, tokens, users
+from tasks_app.admin.access import my_tokens, preferences, tokens, users
 from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.coverage import views as coverage_views
@@ -42,6 +42,7 @@ __all__ = [
     "my_tokens",
     "notice_channels",
     "plan_admin",
+    "preferences",
     "raw_answers",
     "source_views",
     "start_views",
@@ -66,7 +67,7 @@ site: Any = admin.site
 PAGES = (
     coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
-    *(export_views, audit_views, my_tokens, system_views, incidents, target_views),
+    *(export_views, audit_views, my_tokens, preferences, system_views, incidents, target_views),
 )
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

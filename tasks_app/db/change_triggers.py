@@ -114,6 +114,7 @@ NOT_RECORDED = {
     "Upload": "files to be read",
     "TaskTotals": "sums for the metrics",
     "WorkerMachine": "which worker machines run",
+    "UserPreference": "how pages look to a user",
 }
 
 

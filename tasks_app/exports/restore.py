@@ -14,6 +14,7 @@ from django.db import DataError, IntegrityError, connection
 from django.db.models import AutoField, Max, Model
 from django.db.models.functions import Now
 
+from tasks_app import time_zones
 from tasks_app.exports import bars, manifest as manifests, tables
 from tasks_app.exports.errors import (
     DamagedFile,
@@ -136,7 +137,7 @@ def _find_unfinished(manifest: Manifest) -> DataImport | None:
     if record:
         require_not_discarded(record)
     if record and record.checksum != manifest.checksum:
-        raise DatabaseNotEmpty(tables=f"{record.folder} ({record.at:%Y-%m-%d %H:%M})")
+        raise DatabaseNotEmpty(tables=f"{record.folder} ({time_zones.write(record.at)})")
     return record
 
 

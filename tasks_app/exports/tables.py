@@ -104,6 +104,7 @@ NOT_EXPORTED = {  # by label: why
     "knox.authtoken": _ACCESS,
     "tasks_app.apitoken": _ACCESS,
     "tasks_app.auditevent": "it is about users of this installation",
+    "tasks_app.userpreference": "it belongs to users",
     "axes.accessattempt": _ACCESS,
     "axes.accessattemptexpiration": _ACCESS,
     "axes.accesslog": _ACCESS,

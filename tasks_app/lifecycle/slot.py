@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.db import transaction
-from django.utils.timezone import localtime
 
-from tasks_app import errors
+from tasks_app import errors, time_zones
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
 from tasks_app.lifecycle.recovery import rescue
@@ -26,9 +25,7 @@ def require_no_import() -> None:
     The caller holds the lock of the slot, under which imports begin and write each file.
     """
     if unfinished := DataImport.objects.filter(ended_at__isnull=True).first():
-        raise errors.ImportUnfinished(
-            folder=unfinished.folder, at=f"{localtime(unfinished.at):%Y-%m-%d %H:%M}"
-        )
+        raise errors.ImportUnfinished(folder=unfinished.folder, at=time_zones.write(unfinished.at))
 
 
 def require_free_slot() -> None:

@@ -1,5 +1,7 @@
 """The base class of commands: errors as one sentence in the terminal's language, never a traceback."""
 
+import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +34,7 @@ class CollectorCommand(BaseCommand, ABC):
     def handle(self, *args: Any, **options: Any) -> None:
         activate_terminal_language()
         try:
-            with friendly_database_errors(), logs.bind(request_id=logs.new_request_id()):
+            with friendly_database_errors(), quiet_log(), logs.bind(request_id=logs.new_request_id()):
                 self.run(*args, **options)
         except CollectorError as error:
             self.report_error(error)
@@ -44,6 +46,22 @@ class CollectorCommand(BaseCommand, ABC):
 
     def report_error(self, error: CollectorError) -> None:
         """Called before the command fails; a command may print the error in its own form."""
+
+
+@contextmanager
+def quiet_log() -> Iterator[None]:
+    """Context with warnings and errors only in the log, whose lines would stand among the command's own.
+
+    Unless DJANGO_LOG_LEVEL asks for them.
+    """
+    logger = logging.getLogger("tasks_app")
+    level = logger.level
+    if "DJANGO_LOG_LEVEL" not in os.environ:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

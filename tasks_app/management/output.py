@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tasks_app import reasons
+from tasks_app import reasons, time_zones
 from tasks_app.lifecycle import comparisons, durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
@@ -34,9 +34,10 @@ COLOURS: dict[str, str] = {  # by outcome where there is one, else by status
 
 
 def activate_terminal_language() -> None:
-    """Activates the terminal's language, from LC_ALL, LC_MESSAGES or LANG."""
+    """Activates the terminal's language, from LC_ALL, LC_MESSAGES or LANG, and its readers' time zone."""
     locale = next(filter(None, (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     translation.activate("zh-hans" if locale.lower().startswith("zh") else "en")
+    timezone.activate(time_zones.zone_of_reader(None))
 
 
 def console(stream: OutputWrapper, no_color: bool = False) -> Console:
@@ -74,13 +75,13 @@ def pause_text(task: CollectionTask) -> str:
     With since when and by whom it was paused, or until when the source is, and why.
     """
     if task.paused_at:
-        since = timezone.localtime(task.paused_at).strftime("%Y-%m-%d %H:%M:%S")
+        since = time_zones.write(task.paused_at, seconds=True)
         text = _("paused by %(user)s since %(time)s") if task.paused_by else _("paused since %(time)s")
         return text % {"user": task.paused_by, "time": since}
     limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
     if limiter is None or limiter.paused_until is None:
         return ""
-    until = timezone.localtime(limiter.paused_until).strftime("%Y-%m-%d %H:%M:%S")
+    until = time_zones.write(limiter.paused_until, seconds=True)
     text = _("the source “%(source)s” is paused until %(time)s:")
     return text % {"source": limiter.source, "time": until} + f"\n{limiter.reason}"
 
@@ -133,8 +134,8 @@ def print_table(tasks: Collection[CollectionTask], console: Console) -> None:
 
 
 def start_time(task: CollectionTask) -> str:
-    """Returns when it started, in the site's time zone."""
-    return timezone.localtime(task.start_time).strftime("%Y-%m-%d %H:%M")
+    """Returns when it started, in the terminal's time zone."""
+    return time_zones.write(task.start_time)
 
 
 def _result(task: CollectionTask) -> Text:

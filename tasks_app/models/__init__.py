@@ -10,6 +10,7 @@ from tasks_app.models.market_days import ChangePosition, MarketDay
 from tasks_app.models.notices import Incident, NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
 from tasks_app.models.plan_runs import PlanRun, PlanStep, StepAttempt
 from tasks_app.models.plans import CollectionPlan, PlanEvent
+from tasks_app.models.preferences import UserPreference
 from tasks_app.models.quotes import (
     CalendarDay,
     Correction,
@@ -88,5 +89,6 @@ __all__ = [
     "TaskEvent",
     "TaskTotals",
     "Upload",
+    "UserPreference",
     "WorkerMachine",
 ]

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import gettext as _, gettext_lazy, ngettext
 
-from tasks_app import reasons
+from tasks_app import reasons, time_zones
 from tasks_app.models import Incident
 from tasks_app.models.notices import NoticeEvent
 
@@ -83,8 +82,8 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def clock(moment: datetime) -> str:
-    """Returns a time in the active time zone, to the minute."""
-    return f"{timezone.localtime(moment):%Y-%m-%d %H:%M}"
+    """Returns a time in the active time zone, to the minute, with the zone's name."""
+    return time_zones.write(moment)
 
 
 def _reason(params: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from tasks_app import time_zones
 from tasks_app.conf import Conf
 from tasks_app.orders.estimates import Estimate, estimate
 from tasks_app.orders.order import Order
@@ -185,7 +186,7 @@ def _describe_time(at: datetime, now: datetime) -> str:
     local = timezone.localtime(at)
     days = (local.date() - timezone.localtime(now).date()).days
     names = {0: _("today"), 1: _("tomorrow"), 2: _("the day after tomorrow")}
-    moment = f"{local:%Y-%m-%d %H:%M}"
+    moment = time_zones.write(at)
     if days not in names:
         return moment
     return _("%(time)s (%(day)s)") % {"time": moment, "day": names[days]}

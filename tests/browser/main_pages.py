@@ -39,6 +39,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "dead man's switch": "/admin/tasks_app/noticeping/add/",
         "my tokens": "/admin/my-tokens/",
         "audit": "/admin/audit/",
+        "preferences": "/admin/preferences/",
         "codes": "/admin/codes/?market=US",
         "coverage": "/admin/coverage/?market=US&since=2012-01&until=2013-03",
     }

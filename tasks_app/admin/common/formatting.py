@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, ngettext
 
+from tasks_app import time_zones
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
@@ -98,15 +99,17 @@ def date_range(first: date, last: date) -> SafeString:
 
 
 def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | str:
-    """Returns the time in the site's time zone, which its tooltip names."""
+    """Returns the time in the reader's time zone, with the zone's name."""
     if value is None:
         return EMPTY
     local = timezone.localtime(value)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        local.isoformat(timespec="seconds"),
-        f"{local:%Y-%m-%d %H:%M:%S %Z}",
+        '<time datetime="{}" title="{}"><span class="sc-nowrap">{}</span> '
+        '<span class="sc-quiet sc-nowrap">{}</span></time>',
+        local.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S%z} {timezone.get_current_timezone_name()}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
+        time_zones.current_name(),
     )
 
 

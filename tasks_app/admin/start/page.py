@@ -6,10 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import errors, lifecycle
+from tasks_app import errors, lifecycle, time_zones
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
@@ -142,5 +141,5 @@ def _describe_problem(limiter: LimiterStatus) -> str:
         }
     if limiter.paused_until is None:
         return ""
-    until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
+    until = time_zones.write(limiter.paused_until, seconds=True)
     return _("Paused until %(time)s: %(reason)s") % {"time": until, "reason": limiter.reason}

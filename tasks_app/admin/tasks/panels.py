@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import reasons
+from tasks_app import reasons, time_zones
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
@@ -128,7 +128,7 @@ def pause_sentence(task: CollectionTask) -> str:
     if task.paused_at is None:
         return ""
     text = _("Paused by %(user)s since %(time)s") if task.paused_by else _("Paused since %(time)s")
-    since = f"{timezone.localtime(task.paused_at):%Y-%m-%d %H:%M:%S}"
+    since = time_zones.write(task.paused_at, seconds=True)
     return text % {"user": task.paused_by, "time": since}
 
 
@@ -202,14 +202,15 @@ def format_rate(task: CollectionTask, speed: Pace) -> str:
 
 
 def format_expected_end(speed: Pace, now: datetime) -> str:
-    """Returns the expected end as a range of times in the site's time zone."""
+    """Returns the expected end as a range of times in the reader's time zone."""
     if speed.low is None or speed.high is None:
         return formatting.EMPTY
     now = timezone.localtime(now)
     first, last = now + speed.low, now + speed.high
     pattern = "%H:%M" if last.date() == now.date() else "%m-%d %H:%M"
     first_text, last_text = first.strftime(pattern), last.strftime(pattern)
-    return first_text if first_text == last_text else f"{first_text} – {last_text}"
+    text = first_text if first_text == last_text else f"{first_text} – {last_text}"
+    return f"{text} {time_zones.current_name()}"
 
 
 def lane_states(task: CollectionTask) -> list[dict[str, Any]]:
@@ -278,7 +279,7 @@ def _source_notices(task: CollectionTask) -> Iterator[Notice]:
     if task.status != TaskStatus.RUNNING or not (limiter := status.status_of(task.source)).is_blocked:
         return
     name = _("The source “%(source)s” is paused") % {"source": task.source}
-    until = f"{timezone.localtime(limiter.paused_until):%Y-%m-%d %H:%M:%S}"
+    until = time_zones.write(limiter.paused_until, seconds=True) if limiter.paused_until else ""
     text = _("The task waits and continues automatically at %(time)s; nothing is lost.")
     if limiter.refusal_code:  # a task without another source has failed
         text = _("It refuses every request. Its stocks go to the next source; at %(time)s it is asked again.")

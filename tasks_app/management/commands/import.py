@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from rich.console import Console
 
+from tasks_app import time_zones
 from tasks_app.errors import CollectorError
 from tasks_app.exports import discard as discarding, restore
 from tasks_app.exports.restore import Progress
@@ -53,7 +53,7 @@ class Command(CollectorCommand):
         if not self.json:
             rows = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or _("none")
             text = _("The import of %(folder)s, begun at %(at)s, is unfinished. Rows to delete: %(rows)s.")
-            values = {"folder": record.folder, "at": f"{localtime(record.at):%Y-%m-%d %H:%M}", "rows": rows}
+            values = {"folder": record.folder, "at": time_zones.write(record.at), "rows": rows}
             console.print(text % values, soft_wrap=True)
         if is_confirmed:
             with StepProgress(console, disabled=self.json) as display:

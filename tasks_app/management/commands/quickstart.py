@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _, gettext_lazy
 from rich.cells import set_cell_size
 
-from tasks_app import lifecycle
+from tasks_app import lifecycle, time_zones
 from tasks_app.errors import CollectorError, TaskAlreadyRunning
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.events import Actor
@@ -59,6 +59,8 @@ class Command(CollectorCommand):
         self.stop = StopSignals()
         # As many slices at once as there are workers, in every process that starts a task.
         os.environ.setdefault("COLLECTOR_FAN_OUT", str(options["workers"]))
+        if (zone := time_zones.default_zone()) != settings.TIME_ZONE:  # a Chinese terminal, on whose machine
+            os.environ["DJANGO_TIME_ZONE"] = zone  # nobody has chosen another zone
         try:
             self.once(options) if once else self.serve(options)
         except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import errors, reasons
+from tasks_app import errors, reasons, time_zones
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management.cli_errors import CollectorCommand
@@ -97,7 +97,7 @@ class Command(CollectorCommand):
                 state = _("undone") if row.undone_at else ""
                 count = ngettext("%(count)d stock", "%(count)d stocks", len(row.changes))
                 changes = count % {"count": len(row.changes)}
-                self.stdout.write(f"{row.pk}  {row.at:%Y-%m-%d %H:%M}  {row}  {changes}  {state}".rstrip())
+                self.stdout.write(f"{row.pk}  {time_zones.write(row.at)}  {row}  {changes}  {state}".rstrip())
             return
         result = stock_imports.undo(import_id)
         text = _("Stocks removed: %(removed)d; with their earlier values: %(restored)d; unchanged: %(kept)d.")
