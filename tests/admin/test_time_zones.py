@@ -1,4 +1,4 @@
-"""The time zone of a reader: chosen, else the site's, else that of the language; its name beside each time."""
+"""The time zone of a reader: chosen, else the site's, else that of the language; with its name."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo

@@ -98,18 +98,17 @@ def date_range(first: date, last: date) -> SafeString:
     return format_html('<span class="sc-nowrap">{} – {}</span>', first, last)
 
 
-def timestamp(value: datetime | None, *, seconds: bool = True) -> SafeString | str:
-    """Returns the time in the reader's time zone, with the zone's name."""
+def timestamp(value: datetime | None, *, seconds: bool = True, names_zone: bool = True) -> SafeString | str:
+    """Returns the time in the reader's time zone, with the zone's name if another one beside it has none."""
     if value is None:
         return EMPTY
     local = timezone.localtime(value)
     return format_html(
-        '<time datetime="{}" title="{}"><span class="sc-nowrap">{}</span> '
-        '<span class="sc-quiet sc-nowrap">{}</span></time>',
+        '<time datetime="{}" title="{}" class="sc-nowrap">{}{}</time>',
         local.isoformat(),
         f"{local:%Y-%m-%d %H:%M:%S%z} {timezone.get_current_timezone_name()}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
-        time_zones.current_name(),
+        format_html(' <span class="sc-quiet">{}</span>', time_zones.current_name()) if names_zone else "",
     )
 
 
@@ -131,6 +130,11 @@ def time_until(value: datetime, now: datetime) -> str:
 def icon(name: str) -> SafeString:
     """Returns one of the theme's icons, which only repeats the text beside it."""
     return format_html('<span class="material-symbols-outlined" aria-hidden="true">{}</span>', name)
+
+
+def start_and_end(start: datetime | None, end: datetime | None) -> SafeString:
+    """Returns two times, one above the other; the last one names the zone of both."""
+    return two_lines(timestamp(start, names_zone=end is None), timestamp(end))
 
 
 def two_lines(first: Any, second: Any) -> SafeString:

@@ -6,8 +6,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
-from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext, gettext_lazy as _, ngettext
 
@@ -69,12 +67,6 @@ RESULTS = {
 }
 
 
-def _attempts(item: CollectionItem) -> SafeString:
-    """Returns a table of the last attempts, the oldest first."""
-    rows = [_attempt(one) for one in attempts.read(item.attempt_log)]
-    return render_to_string("admin/tasks_app/attempts.html", {"attempts": rows, "most": attempts.MOST})
-
-
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     texts = {
         "bars": ngettext("%(count)s bar", "%(count)s bars", attempt.bars or 0)
@@ -107,6 +99,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     """The items of one task at a time, in the task's order, which its index serves."""
 
     list_display = ["code", "of_task", "status", "attempts", "bars", "error", "times", "chart"]
+    change_form_template = "admin/tasks_app/item.html"
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
     list_per_page = 100
     list_select_related = ["task"]
@@ -121,7 +114,6 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
         (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
         (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged"]}),
         (_("Answer"), {"fields": ["answered", "raw_answers", "note"]}),
-        (_("Attempts"), {"fields": ["attempt_list"]}),
         (_("Comparison"), {"fields": ["compared", "differing", "why_not_compared"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
         (_("Times"), {"fields": ["began", "ended"]}),
@@ -135,7 +127,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     error = cell(_("error"), _error)
     times = cell(
         _("started and ended"),
-        lambda item: formatting.two_lines(*map(formatting.timestamp, (item.started_at, item.finished_at))),
+        lambda item: formatting.start_and_end(item.started_at, item.finished_at),
     )
     collected = count(_("collected"), "rows_collected")
     corrected = count(_("corrected"), "rows_corrected")
@@ -147,13 +139,20 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     why_not_compared = cell(_("not compared"), _why_not_compared)
     answered = cell(_("answered by"), lambda item: item.source or formatting.EMPTY)
     raw_answers = cell(_("raw answers"), lambda item: call_links(item.pk))
-    attempt_list = cell(_("requests"), _attempts)
     began = timestamp(_("started at"), "started_at")
     ended = timestamp(_("ended at"), "finished_at")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Leaves out the raw answers for users who may not view them."""
         return without_fields(super().get_fieldsets(request, obj), request, VIEW_RAW_ANSWERS, "raw_answers")
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Adds the last attempts, the oldest first."""
+        log = attempts.read(context["original"].attempt_log)
+        more = {"attempts": [_attempt(one) for one in log], "most": attempts.MOST}
+        return super().render_change_form(request, {**context, **more}, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         task = task_from_query(request)
