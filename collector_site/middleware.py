@@ -53,7 +53,7 @@ class TimeZoneMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not request.path.startswith(ADMIN):
             return self.get_response(request)
-        with timezone.override(time_zones.zone_of_reader(request.user.pk)):
+        with timezone.override(time_zones.zone_of_reader(request)):
             return self.get_response(request)
 
 

@@ -13,7 +13,7 @@ class TasksAppConfig(AppConfig):
         from axes.signals import user_locked_out
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
-        from tasks_app import checks, roles  # noqa: F401
+        from tasks_app import checks, roles, time_zones  # noqa: F401
         from tasks_app.db import triggers
         from tasks_app.lifecycle import audit, source_settings
         from tasks_app.sources import registry
@@ -23,6 +23,7 @@ class TasksAppConfig(AppConfig):
         user_logged_out.connect(audit.record_sign_out)
         user_login_failed.connect(audit.record_failed_sign_in)
         user_locked_out.connect(audit.record_lock)
+        user_logged_in.connect(time_zones.remember_choice)
 
         pre_migrate.connect(triggers.remove, sender=self)
         post_migrate.connect(triggers.install, sender=self)

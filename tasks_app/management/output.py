@@ -37,7 +37,7 @@ def activate_terminal_language() -> None:
     """Activates the terminal's language, from LC_ALL, LC_MESSAGES or LANG, and its readers' time zone."""
     locale = next(filter(None, (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     translation.activate("zh-hans" if locale.lower().startswith("zh") else "en")
-    timezone.activate(time_zones.zone_of_reader(None))
+    timezone.activate(time_zones.zone_of_reader())
 
 
 def console(stream: OutputWrapper, no_color: bool = False) -> Console:

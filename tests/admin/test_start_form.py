@@ -424,8 +424,8 @@ def test_estimate_ignores_a_single_outlier():
 @pytest.mark.parametrize(
     ("language", "text"),
     [
-        ("en", "Paused until 2999-01-02 03:04:05: too many <requests>"),
-        ("zh-hans", "暂停至 2999-01-02 03:04:05：too many <requests>"),
+        ("en", "Paused until 2999-01-02 03:04:05 UTC: too many <requests>"),
+        ("zh-hans", "暂停至 2999-01-02 11:04:05 北京时间：too many <requests>"),
     ],
 )
 def test_paused_source_shows_end_and_reason(settings, language, text):

@@ -74,11 +74,13 @@ def test_reader_of_chinese_has_chinas_zone_unless_the_site_has_one(client, setti
 
 def test_choice_comes_before_the_language(client, reader):
     UserPreference.objects.create(user=reader, time_zone="Asia/Hong_Kong")
+    client.force_login(reader)
     assert zone_of_page(client, **CHINESE) == "香港时间"
 
 
 def test_zone_of_one_request_is_not_the_next_ones(client, reader):
     UserPreference.objects.create(user=reader, time_zone="Asia/Tokyo")
+    client.force_login(reader)
     assert zone_of_page(client) == "Tokyo time"
     assert timezone.get_current_timezone_name() == "UTC"
 

@@ -44,7 +44,7 @@ def test_cause_is_told_once_and_so_is_its_end(hook, make_channel, settings):
     assert titles(hook) == ["[warning] source is paused · akshare", "[over] source is paused · akshare"]
     first, last = hook.received
     assert (first["type"], last["type"]) == ("warning", "success")
-    assert "until 2026-11-29 18:00: it refuses requests. HTTP 429" in first["message"], (
+    assert "until 2026-11-29 18:00 Beijing time: it refuses requests. HTTP 429" in first["message"], (
         "in the channel's zone"
     )
     assert "It is over." in last["message"]

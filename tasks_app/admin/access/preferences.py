@@ -48,6 +48,7 @@ def preferences_view(request: HttpRequest) -> HttpResponse:
     form = PreferenceForm(request.POST or None, initial={"time_zone": stored.time_zone if stored else ""})
     if form.is_valid():
         UserPreference.objects.update_or_create(user=user, defaults=form.cleaned_data)
+        time_zones.remember_choice(request, user)
         messages.success(request, _("Your preferences were saved."))
         return redirect("admin:preferences")
     title = _("Preferences")

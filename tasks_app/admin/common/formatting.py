@@ -104,8 +104,8 @@ def timestamp(value: datetime | None, *, seconds: bool = True, names_zone: bool 
         return EMPTY
     local = timezone.localtime(value)
     return format_html(
-        '<time datetime="{}" title="{}" class="sc-nowrap">{}{}</time>',
-        local.isoformat(),
+        '<time datetime="{}" title="{}">{}{}</time>',
+        local.isoformat(timespec="seconds"),
         f"{local:%Y-%m-%d %H:%M:%S%z} {timezone.get_current_timezone_name()}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
         format_html(' <span class="sc-quiet">{}</span>', time_zones.current_name()) if names_zone else "",

@@ -22,6 +22,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.timezone import get_current_timezone_name
 from django.utils.translation import get_language
 
 from tasks_app import lifecycle
@@ -78,10 +79,10 @@ class SnapshotCache:
 
     def get(self, task: CollectionTask, may: TaskPermissions) -> Snapshot:
         """Returns the task's parts as of now, or up to a second old if only counters moved since."""
-        key = (task.pk, get_language(), may)
+        key = (task.pk, get_language(), get_current_timezone_name(), may)
         immediate = (*(getattr(task, name) for name in IMMEDIATE_FIELDS), selectors.is_unattended(task))
         counters = tuple(getattr(task, name) for name in COUNTER_FIELDS)
-        version = _digest(repr((immediate, counters, may, get_language())))
+        version = _digest(repr((immediate, counters, may, get_language(), get_current_timezone_name())))
         with self.lock:
             snapshot = self.snapshots.get(key)
             if snapshot is None or not snapshot.is_current(task, version, immediate):
