@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('tasks_app', '0049_attempt_log_of_items'),
+        ('tasks_app', '0052_audit_record'),
     ]
 
     operations = [
