@@ -208,6 +208,7 @@ DATA, ID = "api/data-collection/", "00000000-0000-4000-8000-000000000000"
 ANYBODY, LOGIN, READER, OPERATOR, PLANNER = range(5)
 RULES: dict[str, dict[str, int]] = {
     "": {"get": ANYBODY, "post": ANYBODY},  # redirects to the admin
+    "accounts/set-password/<uidb64>/<token>/": {"get": ANYBODY, "post": ANYBODY},
     "i18n/setlang/": {"get": ANYBODY, "post": ANYBODY},
     "healthz": {"get": ANYBODY},
     "readyz": {"get": ANYBODY},

@@ -2,21 +2,33 @@
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.conf import settings
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.tokens import default_token_generator
 from django.db.models import Field, Q
 from django.http import HttpRequest
-from django.utils.translation import gettext as _
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
+from django.utils.translation import gettext as _, gettext_lazy
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from tasks_app import roles
+from tasks_app.admin.access import sign_ins
+from tasks_app.admin.access.permissions import VIEW_AUDIT
+from tasks_app.admin.access.user_forms import NewUserForm
+from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin
 else:
     from unfold.admin import ModelAdmin
+
+DAY_SECONDS = 24 * 60 * 60
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -28,7 +40,12 @@ class StaffUserAdmin(KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # typ
 
     change_list_template = "admin/tasks_app/change_list.html"
     form = UserChangeForm
-    add_form = UserCreationForm
+    add_form = NewUserForm
+    add_fieldsets = (
+        (None, {"fields": ("username", "first_name", "last_name", "email", "role")}),
+        (gettext_lazy("Signing in"), {"fields": ("usable_password", "password1", "password2")}),
+    )
+    sign_ins = cell(gettext_lazy("last sign-ins"), lambda user: sign_ins.table(user.get_username()))
     change_password_form = AdminPasswordChangeForm
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
@@ -41,7 +58,33 @@ class StaffUserAdmin(KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # typ
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fields = tuple(super().get_readonly_fields(request, obj))
+        fields = (*fields, "sign_ins")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Adds the last sign-ins, for those who may see the audit record."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not request.user.has_perm(VIEW_AUDIT):
+            return fieldsets
+        return [*fieldsets, (_("Sign-ins"), {"fields": ["sign_ins"]})]
+
+    def save_related(self, request: Any, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if problem := _access_problem(form.instance):
+            messages.warning(request, problem)
+
+    def response_add(self, request: HttpRequest, obj: User, post_url_continue: str | None = None) -> Any:
+        """Shows the link by which a user without a password sets one, this once, in the response."""
+        if obj.has_usable_password():
+            return super().response_add(request, obj, post_url_continue)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Link to set the password"),
+            "link": request.build_absolute_uri(_password_path(obj)),
+            "days": settings.PASSWORD_RESET_TIMEOUT // DAY_SECONDS,
+            "back": reverse("admin:auth_user_change", args=[obj.pk]),
+        }
+        return TemplateResponse(request, "admin/access/password_link.html", context)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return super().has_change_permission(request, obj) and _may_change(request, obj)
@@ -57,6 +100,28 @@ class StaffGroupAdmin(KeyCheckedAdmin, GroupAdmin, ModelAdmin[Group]):  # type: 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         return _limit_permissions(field) if db_field.name == "permissions" else field
+
+
+def _password_path(user: User) -> str:
+    """Returns the path of the page on which the user sets a password; it works once, and for some days."""
+    key = urlsafe_base64_encode(force_bytes(user.pk))
+    return reverse("set_password", args=[key, default_token_generator.make_token(user)])
+
+
+def _access_problem(user: User) -> str:
+    """Returns why an active user can't do what was probably meant, "" if nothing is odd."""
+    if not user.is_active or user.is_superuser:
+        return ""
+    has_permissions = user.groups.exists() or user.user_permissions.exists()
+    if user.is_staff and not has_permissions:
+        return _("%(user)s can sign in, but has no role: every page will be refused.") % {"user": user}
+    if not user.is_staff and has_permissions:
+        return _("%(user)s has permissions, but no staff status: these pages can't be signed in to.") % {
+            "user": user
+        }
+    if not user.is_staff:
+        return _("%(user)s has no role and can't sign in to these pages.") % {"user": user}
+    return ""
 
 
 def _limit_permissions(field: Any) -> Any:

@@ -1,0 +1,58 @@
+"""The form that makes a user who can sign in, on one page."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import Group, User
+from django.utils.translation import gettext_lazy as _
+from unfold.forms import UserCreationForm
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+BY_PASSWORD, BY_LINK = "true", "false"  # the values of Django's field
+
+
+class NewUserForm(UserCreationForm):  # type: ignore[misc]
+    """Name, e-mail, role, and a password or a link by which the user sets one.
+
+    The role decides whether the user may sign in to these pages (`is_staff`).
+    """
+
+    first_name = forms.CharField(
+        label=_("First name"), max_length=150, required=False, widget=UnfoldAdminTextInputWidget()
+    )
+    last_name = forms.CharField(
+        label=_("Last name"), max_length=150, required=False, widget=UnfoldAdminTextInputWidget()
+    )
+    email = forms.EmailField(label=_("E-mail"), required=False, widget=UnfoldAdminEmailInputWidget())
+    role = forms.ModelChoiceField(
+        Group.objects.order_by("name"),
+        label=_("Role"),
+        required=False,
+        empty_label=_("none: the user can't sign in to these pages"),
+        help_text=_("The group whose permissions the user gets."),
+        widget=UnfoldAdminSelectWidget(),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice: Any = self.fields["usable_password"]
+        choice.label = _("First sign-in")
+        choice.choices = [
+            (BY_PASSWORD, _("with the password below")),
+            (BY_LINK, _("by a link with which the user sets the password; it is shown once")),
+        ]
+        choice.widget.choices = choice.choices
+        choice.help_text = ""
+
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit=False)
+        user.is_staff = self.cleaned_data["role"] is not None
+        if commit:
+            user.save()
+            self._save_m2m()
+        return user
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()
+        if role := self.cleaned_data["role"]:
+            self.instance.groups.add(role)
