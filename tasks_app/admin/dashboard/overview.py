@@ -24,7 +24,7 @@ MAX_HEIGHT, MIN_HEIGHT = 100, 12  # of a run's bar, in its own units
 
 
 def build_overview_context(request: HttpRequest) -> dict[str, Any]:
-    """Takes nine queries at most; what is stored is counted once a minute."""
+    """Takes ten queries at most; what is stored is counted once a minute."""
     user = request.user
     context: dict[str, Any] = {
         "runs": list_runs(),
