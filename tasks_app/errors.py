@@ -30,7 +30,6 @@ class OrderError(CollectorError):
     """An order that can't be carried out; `field` is the field of the request at fault."""
 
     field = ""
-    step = 0  # of a plan, from 1 on
 
 
 class ReversedDates(OrderError):
@@ -234,6 +233,12 @@ class TooManySteps(OrderError):
     code = "too_many_steps"
     field = "steps"
     template = _("A plan has at most %(limit)d steps.")
+
+
+class InvalidStep(OrderError):
+    code = "invalid_step"
+    field = "steps"
+    template = _("Step %(step)d: %(reason)s")
 
 
 class ExportIsAStep(OrderError):

@@ -532,6 +532,15 @@ RUN_PLAN = _operation(
     tag="plans",
     request=None,
 )
+PLAN_RUNS = _operation(
+    "plan_runs",
+    "The runs of a plan with their steps, newest first",
+    [PLAN_ID, serializers.PlanRunQuery, NEXT_PAGE],
+    responses.PlanRunAnswer(many=True),
+    INVALID | NO_PLAN,
+    description="Which times of the plan began a run, which were late, refused or skipped. In pages.",
+    tag="plans",
+)
 PLAN_EVENTS = _operation(
     "plan_events",
     "Who did what to which plan, newest first",

@@ -7,6 +7,7 @@ from rest_framework import serializers as s
 from tasks_app.models.adjustments import ActionKind
 from tasks_app.models.agreement import ComparedField
 from tasks_app.models.changes import ChangeKind
+from tasks_app.models.plan_runs import AttemptState, OnFailure, RunState, StepKind
 from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
@@ -110,6 +111,11 @@ class ShareAnswer(Answer):
     bars = _count("New or corrected bars.")
 
 
+class TaskPlanAnswer(Answer):
+    id = s.IntegerField()
+    name = s.CharField(help_text="As it was called then.")
+
+
 class TaskAnswer(OrderAnswer):
     task_id = s.UUIDField()
     status = s.ChoiceField(TaskStatus.choices)
@@ -144,6 +150,7 @@ class TaskAnswer(OrderAnswer):
     )
     source_message = s.CharField(allow_null=True, help_text="Why the source takes no requests.")
     notice = s.CharField(allow_null=True, help_text="Why a completed task had nothing to collect.")
+    plan = TaskPlanAnswer(allow_null=True, help_text="The plan that ordered the task.")
     sources = s.DictField(
         child=ShareAnswer(), help_text="What each source delivered; empty for a task without fallbacks."
     )
@@ -388,6 +395,21 @@ class TargetAnswer(Answer):
     last = TargetSessionAnswer(allow_null=True, help_text="The newest session; null before the first.")
 
 
+class PlanStepAnswer(Answer):
+    """Keys that the kind has not are empty."""
+
+    kind = s.ChoiceField(StepKind.choices)
+    source = s.CharField(allow_blank=True, help_text="Empty: the plan's.")  # type: ignore[assignment]
+    days = s.IntegerField(allow_null=True, help_text="Null: the plan's.")
+    verify_with = s.CharField(allow_blank=True)
+    verify_sample = s.IntegerField()
+    export_to = s.CharField(allow_blank=True)
+    export_layout = s.ChoiceField(ExportLayout.choices)
+    retries = _count("With the failed stocks only.")
+    retry_wait = _count("Minutes before a retry.")
+    on_failure = s.ChoiceField(OnFailure.choices)
+
+
 class PlanAnswer(Answer):
     id = s.IntegerField()
     name = s.CharField()
@@ -406,6 +428,7 @@ class PlanAnswer(Answer):
     rhythm = s.ChoiceField(Rhythm.choices)
     weekday = s.IntegerField(min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly.")
     at = s.CharField(help_text="Time of day, HH:MM, in the market's time zone.")
+    steps = PlanStepAnswer(many=True, help_text="Empty: a run collects what the plan orders.")
     export_to = s.CharField(
         allow_blank=True, help_text="The folder of the export after each run; empty for none."
     )
@@ -426,6 +449,46 @@ class PlanAnswer(Answer):
         allow_blank=True, help_text="Who saved it last; its runs are recorded under this user."
     )
     created_at = s.DateTimeField()
+
+
+class StepAttemptAnswer(Answer):
+    attempt = s.IntegerField()
+    state = s.ChoiceField(AttemptState.choices)
+    task_id = s.UUIDField(allow_null=True)
+    export_id = s.IntegerField(allow_null=True)
+    result = s.DictField(allow_null=True, help_text="What the refresh of a stock list brought.")
+    started_at = s.DateTimeField()
+    ended_at = s.DateTimeField(allow_null=True)
+    error_code = s.CharField(allow_blank=True)
+    error_message = s.CharField(allow_null=True)
+
+
+class RunStepAnswer(Answer):
+    position = s.IntegerField()
+    kind = s.ChoiceField(StepKind.choices)
+    state = s.CharField(
+        help_text="That of its attempts; `pending` or `waiting` before it begins, `skipped` if the run ended."
+    )
+    attempts = StepAttemptAnswer(many=True)
+
+
+class PlanRunAnswer(Answer):
+    id = s.IntegerField()
+    plan_id = s.IntegerField()
+    plan_name = s.CharField(help_text="As it was called then.")
+    state = s.ChoiceField(RunState.choices)
+    due_at = s.DateTimeField(allow_null=True, help_text="The plan's time; null for a run that a user began.")
+    is_late = s.BooleanField(help_text="It had to wait for another task.")
+    skipped = _count("Times of the plan that passed meanwhile, and have no run.")
+    started_at = s.DateTimeField()
+    ended_at = s.DateTimeField(allow_null=True)
+    waiting_since = s.DateTimeField(allow_null=True, help_text="The next step waits for another task.")
+    not_before = s.DateTimeField(allow_null=True, help_text="When a retry is due.")
+    user_name = s.CharField(allow_blank=True)
+    channel = s.ChoiceField(Channel.choices)
+    error_code = s.CharField(allow_blank=True)
+    error_message = s.CharField(allow_null=True)
+    steps = RunStepAnswer(many=True)
 
 
 class PlanStartedAnswer(StartedAnswer):

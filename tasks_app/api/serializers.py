@@ -19,6 +19,7 @@ from tasks_app.exports.places import named_folder
 from tasks_app.market.calendar_days import DayKind
 from tasks_app.market.codes import SPELLING
 from tasks_app.models.agreement import ComparedField
+from tasks_app.models.plan_runs import LONGEST_WAIT, MAX_RETRIES, OnFailure, RunState, StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
@@ -385,6 +386,30 @@ class ExportQuery(PageQuery):
     state = s.ChoiceField(ExportState.choices, required=False)
 
 
+class PlanStepBody(StrictBody):
+    """A step; only the keys of its kind count."""
+
+    kind = s.ChoiceField(StepKind.choices)
+    source = s.CharField(  # type: ignore[assignment]
+        required=False, allow_blank=True, max_length=32, help_text="Default: the plan's."
+    )
+    days = StrictIntegerField(
+        **OPTIONAL, min_value=1, max_value=LONGEST_DAYS, help_text="Default: the plan's."
+    )
+    verify_with = s.CharField(required=False, allow_blank=True, max_length=32)
+    verify_sample = StrictIntegerField(required=False, min_value=1, max_value=100)
+    export_to = s.CharField(required=False, allow_blank=True, max_length=64)
+    export_layout = s.ChoiceField(ExportLayout.choices, required=False)
+    retries = StrictIntegerField(required=False, min_value=0, max_value=MAX_RETRIES, help_text="Default: 0.")
+    retry_wait = StrictIntegerField(
+        required=False, min_value=0, max_value=LONGEST_WAIT, help_text="Minutes before a retry. Default: 5."
+    )
+    on_failure = s.ChoiceField(OnFailure.choices, required=False, help_text="Default: stop.")
+
+    def validate_export_to(self, value: str) -> str:
+        return _folder_name(value) if value else value
+
+
 class PlanChanges(StrictBody):
     """A null of `fallbacks` or `stock_codes` takes the named ones away; any other is a key left out."""
 
@@ -430,6 +455,11 @@ class PlanChanges(StrictBody):
         help_text="The folder below COLLECTOR_EXPORT_DIR for an export after each run; empty for none.",
     )
     export_layout = s.ChoiceField(ExportLayout.choices, required=False, help_text="Default: parquet.")
+    steps = PlanStepBody(
+        many=True,
+        required=False,
+        help_text="What a run does, one after another. Empty: it collects what the plan orders.",
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         values = super().to_internal_value(data)
@@ -451,6 +481,10 @@ class PlanBody(PlanChanges):
 
 class PlanEventQuery(PageQuery):
     plan = StrictIntegerField(required=False, source="plan_id", min_value=1)
+
+
+class PlanRunQuery(PageQuery):
+    state = s.ChoiceField(RunState.choices, required=False)
 
 
 class PlanQuery(PageQuery):

@@ -100,6 +100,7 @@ data_collection = [
             **_page(_("Plan"), PlanPermissions),
         ),
     ),
+    path("plans/<str:plan_id>/runs", plans({"get": "runs"}, **_page(_("Runs of a plan")))),
     path("plans/<str:plan_id>/run", plans({"post": "run"}, **_page(_("Run a plan"), CanRunPlan))),
     path(
         "exports",

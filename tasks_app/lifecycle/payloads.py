@@ -13,10 +13,11 @@ from tasks_app import reasons
 from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.plan_actions import StartedRun
+from tasks_app.lifecycle.plan_runs import run_steps
 from tasks_app.market.codes import name_codes
-from tasks_app.models import CollectionPlan, CollectionTask
+from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
 from tasks_app.models.states import TaskStatus
-from tasks_app.orders import plans
+from tasks_app.orders import plan_steps, plans
 from tasks_app.orders.forecasts import Forecast, describe as describe_forecast
 from tasks_app.throttle import status as limiter_status
 
@@ -42,6 +43,11 @@ PLAN_COLUMNS = (
     *("export_to", "export_layout"),
     *("next_at", "waiting_since", "last_at", "late_runs", "error_code", "created_at"),
 )
+RUN_COLUMNS = (
+    *("plan_name", "state", "due_at", "is_late", "skipped", "started_at", "ended_at", "waiting_since"),
+    *("not_before", "user_name", "channel", "error_code"),
+)
+ATTEMPT_COLUMNS = (*("attempt", "state", "export_id", "result", "started_at", "ended_at", "error_code"),)
 
 
 def encode(payload: object, *, indent: bool = False) -> bytes:
@@ -145,6 +151,7 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
         **_source_pause(task),
         "notice": _notice(task),
         "fallbacks": task.fallbacks,
+        "plan": {"id": task.plan_id, "name": task.plan_name} if task.plan_id else None,
         "sources": dict(shares),
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
@@ -174,6 +181,7 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
         "id": plan.pk,
         **{name: getattr(plan, name) for name in PLAN_COLUMNS},
         "at": f"{plan.at:%H:%M}",
+        "steps": [plan_steps.values_of(step) for step in plan.steps.all()],
         "time_zone": MARKET_TIME_ZONES[plan.market],
         "next_runs": plans.following_runs(plan, timezone.now()),
         "last_task": str(plan.last_task_id) if plan.last_task_id else None,
@@ -189,6 +197,33 @@ def plan_started(started: StartedRun) -> dict[str, Any]:
         return {**task_started(started.task), **run}
     message = _("The run was started; its first step begins within seconds.")
     return {"task_id": None, "status": "started", "message": message, **run}
+
+
+def plan_run(run: PlanRun) -> dict[str, Any]:
+    """Returns a run with its steps and every attempt at them; `attempts` should be prefetched."""
+    return {
+        "id": run.pk,
+        "plan_id": run.plan_id,
+        **{name: getattr(run, name) for name in RUN_COLUMNS},
+        "error_message": run.error_message or None,
+        "steps": [
+            {
+                "position": step.position,
+                "kind": step.kind,
+                "state": step.state,
+                "attempts": [_attempt(attempt) for attempt in step.attempts],
+            }
+            for step in run_steps(run)
+        ],
+    }
+
+
+def _attempt(attempt: StepAttempt) -> dict[str, Any]:
+    return {
+        **{name: getattr(attempt, name) for name in ATTEMPT_COLUMNS},
+        "task_id": str(attempt.task_id) if attempt.task_id else None,
+        "error_message": attempt.error_message or None,
+    }
 
 
 def plan_deleted(plan: CollectionPlan) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The verbs of users on plans: make, change, switch, delete, run now. Each is recorded with who did it."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from tasks_app.lifecycle import plan_runs
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import digest_of, find_started
-from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun, StepAttempt
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun, PlanStep, StepAttempt
 from tasks_app.models.plan_runs import TASK_KINDS
 from tasks_app.models.plans import PlanEventKind
 from tasks_app.orders import order as orders, plan_steps, plans
@@ -33,9 +33,11 @@ class StartedRun(NamedTuple):
 
 def create(values: Mapping[str, Any], actor: Actor) -> CollectionPlan:
     """Makes a plan. Raises `PlanNameTaken`, or the `OrderError` of a value or of what it orders."""
-    plan = CollectionPlan(**values)
+    steps = _steps(values.get("steps", ()))
+    plan = CollectionPlan(**{name: value for name, value in values.items() if name != "steps"})
     plans.check(plan)
-    return save(plan, actor, values)
+    plan_steps.check_steps(plan, steps)
+    return save(plan, actor, values, steps)
 
 
 def change(plan_id: int, values: Mapping[str, Any], actor: Actor) -> CollectionPlan:
@@ -43,9 +45,13 @@ def change(plan_id: int, values: Mapping[str, Any], actor: Actor) -> CollectionP
 
     Raises `PlanNotFound`, and what `create` raises.
     """
-    draft = _apply(plans.get_plan(str(plan_id)), values)
-    if dict(values) != {"enabled": False}:
+    draft = plans.get_plan(str(plan_id))
+    steps = _steps(values["steps"]) if "steps" in values else None
+    values = {name: value for name, value in values.items() if name != "steps"}
+    _apply(draft, values)
+    if values != {"enabled": False} or steps is not None:
         plans.check(draft)
+        plan_steps.check_steps(draft, list(draft.steps.all()) if steps is None else steps)
         values = {name: getattr(draft, name) for name in {*values, *COMPLETED_FIELDS}}
     plans.set_next_run(draft)  # before the write lock: a cold calendar asks a child process
     with sqlite_priority.interactive_write(), transaction.atomic():
@@ -53,15 +59,17 @@ def change(plan_id: int, values: Mapping[str, Any], actor: Actor) -> CollectionP
         if plan is None:
             raise errors.PlanNotFound(plan=plan_id)
         changed = [name for name, value in values.items() if getattr(plan, name) != value]
-        return save(_apply(plan, values), actor, changed)
+        return save(_apply(plan, values), actor, changed, steps)
 
 
-def save(plan: CollectionPlan, actor: Actor, changed: Collection[str]) -> CollectionPlan:
-    """Saves a checked plan with its next run, and records which values changed.
+def save(
+    plan: CollectionPlan, actor: Actor, changed: Collection[str], steps: Sequence[PlanStep] | None = None
+) -> CollectionPlan:
+    """Saves a checked plan with its next run, and records which values changed; None leaves its steps.
 
     Its runs are recorded under the user who saved more than its switch last. Raises `PlanNameTaken`.
     """
-    is_new, is_switched = plan.pk is None, set(changed) == {"enabled"}
+    is_new, is_switched = plan.pk is None, set(changed) == {"enabled"} and steps is None
     if not is_switched:
         plan.created_by = actor.user
     plans.set_next_run(plan)
@@ -71,13 +79,26 @@ def save(plan: CollectionPlan, actor: Actor, changed: Collection[str]) -> Collec
             kind = PlanEventKind.CREATED if is_new else PlanEventKind.CHANGED
             if is_switched and not is_new:
                 kind = SWITCHES[plan.enabled]
-            values = {name: getattr(plan, name, None) for name in changed}
+            values = {name: getattr(plan, name, None) for name in changed if name != "steps"}
+            if steps or (steps is not None and not is_new):
+                values["steps"] = save_steps(plan, steps)
             _record(plan, kind, actor, json.loads(json.dumps(values, default=str)))
     except IntegrityError:
         if CollectionPlan.objects.filter(name=plan.name).exclude(pk=plan.pk).exists():
             raise errors.PlanNameTaken(name=plan.name) from None
         raise
     return plan
+
+
+def save_steps(plan: CollectionPlan, steps: Sequence[PlanStep]) -> list[dict[str, Any]]:
+    """Replaces the steps of a plan by checked ones, in their order. Returns their values."""
+    plan.steps.all().delete()
+    rows = [
+        PlanStep(plan=plan, position=number, **plan_steps.values_of(step))
+        for number, step in enumerate(steps, 1)
+    ]
+    PlanStep.objects.bulk_create(rows)
+    return [plan_steps.values_of(row) for row in rows]
 
 
 def delete(doomed: Iterable[CollectionPlan], actor: Actor) -> None:
@@ -120,6 +141,10 @@ def _run_of(task: CollectionTask) -> PlanRun | None:
     """Returns the run that began with this task; None for one from before there were runs."""
     attempt = StepAttempt.objects.select_related("run").filter(task=task).first()
     return attempt.run if attempt else None
+
+
+def _steps(rows: Iterable[Mapping[str, Any]]) -> list[PlanStep]:
+    return [PlanStep(**row) for row in rows]
 
 
 def _apply(plan: CollectionPlan, values: Mapping[str, Any]) -> CollectionPlan:

@@ -8,11 +8,11 @@ by `continue_run`, which the watchdogs call in each round.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app import errors, reasons
@@ -209,11 +209,39 @@ def outcomes_by_step(run: PlanRun) -> dict[int, AttemptState]:
     A retry of a task concerns its failed stocks only: if they fail again, the others stay collected.
     """
     outcomes: dict[int, AttemptState] = {}
-    for attempt in run.attempts.exclude(state=AttemptState.RUNNING).order_by("position", "attempt"):
+    for attempt in sorted(run.attempts.all(), key=lambda row: (row.position, row.attempt)):
         before, state = outcomes.get(attempt.position), AttemptState(attempt.state)
         is_part = before == AttemptState.WITH_FAILURES and state in FAILED
         outcomes[attempt.position] = AttemptState.WITH_FAILURES if is_part else state
     return outcomes
+
+
+class RunStep(NamedTuple):
+    """A step of a run: its state; before it begins "pending" or "waiting", or "skipped" as the run ended."""
+
+    position: int
+    kind: str
+    state: str
+    attempts: list[StepAttempt]
+
+
+def run_steps(run: PlanRun) -> list[RunStep]:
+    """Returns the steps of a run in their order, with the attempts at them; without a query if prefetched."""
+    outcomes, attempts = outcomes_by_step(run), sorted(run.attempts.all(), key=lambda row: row.attempt)
+    steps = []
+    for position, step in enumerate(run.steps, 1):
+        state: str = outcomes.get(position, "skipped" if run.ended_at else "pending")
+        if run.state == RunState.WAITING and position == run.position:
+            state = RunState.WAITING
+        own = [attempt for attempt in attempts if attempt.position == position]
+        steps.append(RunStep(position, step["kind"], str(state), own))
+    return steps
+
+
+def history(plan_id: int) -> QuerySet[PlanRun]:
+    """Returns the runs of a plan with their attempts, the newest first."""
+    runs = PlanRun.objects.filter(plan=plan_id).order_by("-pk")
+    return runs.prefetch_related(Prefetch("attempts", StepAttempt.objects.select_related("task")))
 
 
 def drop(plan: CollectionPlan) -> None:

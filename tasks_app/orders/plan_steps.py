@@ -83,7 +83,7 @@ def read_order(values: Mapping[str, Any]) -> Order:
 def check_steps(plan: CollectionPlan, steps: Sequence[PlanStep]) -> None:
     """Checks that each step of a checked plan is valid today; clears the values that its kind has not.
 
-    Raises the `OrderError` of the first one that is not, with its number in `step`.
+    Raises `InvalidStep` for the first one that is not, `TooManySteps` or `ExportIsAStep`.
     """
     if len(steps) > MAX_STEPS:
         raise errors.TooManySteps(limit=MAX_STEPS)
@@ -94,12 +94,11 @@ def check_steps(plan: CollectionPlan, steps: Sequence[PlanStep]) -> None:
         try:
             check_step(plan, step)
         except errors.OrderError as error:
-            error.step = number
-            raise
+            raise errors.InvalidStep(step=number, reason=str(error)) from error
 
 
 def check_step(plan: CollectionPlan, step: PlanStep) -> None:
-    """Checks a step, as `check_steps` does; the `field` of an error is one of the step's."""
+    """Checks a step, as `check_steps` does. Raises `OrderError`; its `field` is mostly one of the step's."""
     if step.kind in StepKind.values:
         clear_foreign_values(step)
     try:
@@ -116,6 +115,11 @@ def check_step(plan: CollectionPlan, step: PlanStep) -> None:
         _check_order(plan, step)
     elif step.kind == StepKind.STOCK_LIST:
         _check_list(plan, step.source or plan.source)
+
+
+def values_of(step: PlanStep) -> dict[str, Any]:
+    """Returns the values of a step, as the API shows and takes them."""
+    return {name: getattr(step, name) for name in (*COMMON_FIELDS, *OWN_FIELDS)}
 
 
 def clear_foreign_values(step: PlanStep) -> None:

@@ -5,9 +5,11 @@ from itertools import count
 
 import pytest
 
-from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanStep
+from tasks_app.models.states import ItemState
+from tasks_app.workers import plan_scheduler
 from tests.api.factories import BASE, client_of
-from tests.factories import make_plan, make_task, make_user
+from tests.factories import finish, make_plan, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 PLANS = f"{BASE}/plans"
@@ -149,6 +151,66 @@ def test_plan_exports_into_a_named_folder(settings, tmp_path):
     address = f"{PLANS}/{plan['id']}"
     assert client.patch(address, {"export_to": "../x"}).status_code == 400
     assert client.patch(address, {"export_to": ""}).json()["export_to"] == ""
+
+
+def test_plan_is_made_and_changed_with_its_steps(client):
+    steps = [{"kind": "stock_list"}, {"kind": "bars", "days": 3, "retries": 2, "on_failure": "continue"}]
+    plan = client.post(PLANS, {**BODY, "stock_codes": ["000001"], "steps": steps}).json()
+    address = f"{PLANS}/{plan['id']}"
+    assert [{**given, **shown} for given, shown in zip(steps, plan["steps"], strict=True)] == plan["steps"]
+    assert PlanEvent.objects.get().params["steps"] == plan["steps"]
+    assert client.patch(address, {"days": 4}).json()["steps"] == plan["steps"]
+    assert client.get(PLANS).json()[0]["steps"] == plan["steps"]
+    bad = client.patch(address, {"steps": [*steps, {"kind": "bars", "source": "nobody"}]})
+    assert (bad.status_code, bad.json()["code"]) == (400, "invalid_step")
+    assert bad.json()["errors"]["steps"][0].startswith("Step 3: Unknown source")
+    unknown = client.patch(address, {"steps": [{"kind": "bars", "sauce": "x"}]})
+    assert (unknown.status_code, list(unknown.json()["errors"])) == (400, ["steps"])
+    assert client.patch(address, {"steps": []}).json()["steps"] == []
+
+
+def test_runs_show_steps_and_attempts(client):
+    plan = make_plan(market="SIM", days=3)
+    for position in (1, 2):
+        PlanStep.objects.create(plan=plan, position=position, retries=1, retry_wait=5)
+    started = client.post(f"{PLANS}/{plan.pk}/run").json()
+    finish(CollectionTask.objects.get(), ItemState.FAILED)
+    plan_scheduler.continue_runs()
+    (run,) = client.get(f"{PLANS}/{plan.pk}/runs").json()
+    assert (run["id"], run["state"], run["user_name"], run["due_at"]) == (
+        *(started["run_id"], "waiting", "ann", None),
+    )
+    first, second = run["steps"]
+    assert (first["state"], second["state"], second["attempts"]) == ("waiting", "pending", [])
+    (attempt,) = first["attempts"]
+    assert (attempt["state"], attempt["task_id"], attempt["error_code"]) == (
+        *("failed", started["task_id"], "all_failed"),
+    )
+    assert client.get(f"{PLANS}/{plan.pk}/runs?state=failed").json() == []
+    status = client.get(f"{BASE}/status/{started['task_id']}").json()
+    assert status["plan"] == {"id": plan.pk, "name": "nightly"}
+    assert client.post(f"{PLANS}/{plan.pk}/run").json()["code"] == "plan_running"
+
+
+def test_run_that_begins_with_no_task(client):
+    plan = make_plan(market="SIM")
+    PlanStep.objects.create(plan=plan, position=1, kind="stock_list")
+    started = client.post(f"{PLANS}/{plan.pk}/run").json()
+    assert (started["task_id"], started["status"]) == (None, "started")
+    (run,) = client.get(f"{PLANS}/{plan.pk}/runs").json()
+    assert (run["id"], run["state"], run["steps"][0]["kind"]) == (started["run_id"], "waiting", "stock_list")
+
+
+def test_steps_that_export_need_the_permission_to_export(client, settings, tmp_path):
+    settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
+    export = {"steps": [{"kind": "export", "export_to": "nightly"}]}
+    assert client.post(PLANS, {**BODY, "stock_codes": ["000001"], **export}).status_code == 403
+    plan = make_plan(market="SIM")
+    assert client.patch(f"{PLANS}/{plan.pk}", export).status_code == 403
+    PlanStep.objects.create(plan=plan, kind="export", export_to="nightly")
+    assert client.patch(f"{PLANS}/{plan.pk}", {"days": 4}).status_code == 403
+    assert client.post(f"{PLANS}/{plan.pk}/run").status_code == 403
+    assert client.patch(f"{PLANS}/{plan.pk}", {"days": 4, "steps": []}).status_code == 200
 
 
 def test_plan_is_deleted_and_its_record_stays(client):

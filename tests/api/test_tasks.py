@@ -82,6 +82,7 @@ def test_start_returns_the_resolved_order(client, user):
         "kind": "stock",
         "force_update": False,
         "fallbacks": [],
+        "plan": None,
         "verify_with": "",
         "verify_sample": 100,
         "unknown_codes": [],

@@ -70,9 +70,12 @@ def test_run_keeps_orders_as_they_were():
 )
 def test_step_that_can_not_be_done_is_refused(step, field, code):
     plan = us_plan()
-    with pytest.raises(errors.OrderError) as caught:
+    with pytest.raises(errors.InvalidStep) as caught:
         plan_steps.check_steps(plan, [PlanStep(plan=plan), PlanStep(plan=plan, **step)])
-    assert (caught.value.step, caught.value.field, caught.value.code) == (2, field, code)
+    assert (caught.value.params["step"], caught.value.field) == (2, "steps")
+    cause = caught.value.__cause__
+    assert (cause.field, cause.code) == (field, code)
+    assert str(cause) in str(caught.value)
 
 
 def test_factors_are_a_step_only_where_they_are_collected(settings):

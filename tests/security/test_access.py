@@ -240,6 +240,7 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}plans/<str:plan_id>/run": {"post": PLANNER},
     f"{DATA}targets": {"get": LOGIN},
     f"{DATA}targets/<str:target_id>/sessions": {"get": LOGIN},
+    f"{DATA}plans/<str:plan_id>/runs": {"get": LOGIN},
     f"{DATA}plan-events": {"get": LOGIN},
     f"{DATA}exports": {"get": READER, "post": OPERATOR},
     f"{DATA}exports/<str:export_id>": {"get": READER, "delete": OPERATOR},

@@ -17,6 +17,7 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks.actions import actor_for
 from tasks_app.lifecycle import plan_actions, selectors
 from tasks_app.models import CollectionPlan
+from tasks_app.orders import plan_steps
 
 
 def run(admin: ModelAdmin[Any], request: HttpRequest, plan_id: int) -> HttpResponse:
@@ -26,7 +27,7 @@ def run(admin: ModelAdmin[Any], request: HttpRequest, plan_id: int) -> HttpRespo
     """
     plan = get_object_or_404(CollectionPlan, pk=plan_id)
     page = formatting.admin_url("collectionplan", "change", plan.pk)
-    if plan.export_to:
+    if plan_steps.export_folders(plan):
         require_permission(request, EXPORT_DATA)
     try:
         if running := selectors.get_running_task():
@@ -45,7 +46,7 @@ def switch(request: HttpRequest, plan_id: int) -> HttpResponse:
     """Switches the plan on or off, with a message, and redirects to the page of the button."""
     plan = get_object_or_404(CollectionPlan, pk=plan_id)
     enabled = request.POST.get("enabled") == "1"
-    if plan.export_to and enabled:
+    if enabled and plan_steps.export_folders(plan):
         require_permission(request, EXPORT_DATA)
     try:
         plan_actions.change(plan.pk, {"enabled": enabled}, actor_for(request.user))
@@ -69,10 +70,8 @@ def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan,
         _("The run is recorded under your name."),
         _("The plan's own next run stays as it is."),
     ]
-    if plan.export_to:
-        effects.append(
-            _("Afterwards, data are exported into the folder “%(folder)s”.") % {"folder": plan.export_to}
-        )
+    folders = plan_steps.export_folders(plan)
+    effects += [_("Data are exported into the folder “%(folder)s”.") % {"folder": name} for name in folders]
     return confirmation.render_confirmation(
         admin,
         request,
