@@ -90,6 +90,12 @@ def save(
     return plan
 
 
+def set_steps(plan: CollectionPlan, steps: Sequence[PlanStep], actor: Actor) -> None:
+    """Replaces the steps of a saved plan by checked ones, and records them."""
+    with transaction.atomic():
+        _record(plan, PlanEventKind.CHANGED, actor, {"steps": save_steps(plan, steps)})
+
+
 def save_steps(plan: CollectionPlan, steps: Sequence[PlanStep]) -> list[dict[str, Any]]:
     """Replaces the steps of a plan by checked ones, in their order. Returns their values."""
     plan.steps.all().delete()

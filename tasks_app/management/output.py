@@ -128,7 +128,7 @@ def print_table(tasks: Collection[CollectionTask], console: Console) -> None:
         table.add_row(
             "\n  ".join([str(task.pk), progress_text(task), *pause_text(task).splitlines()]),
             _result(task),
-            Text(f"{start_time(task)}\n{task.market} {task.source}"),
+            Text("\n".join(filter(None, [start_time(task), f"{task.market} {task.source}", task.plan_name]))),
         )
     console.print(table if tasks else _("There are no such tasks."))
 
@@ -153,6 +153,7 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         (_("status"), _result(task)),
         (_("request"), " ".join(request.split())),
         (_("started at"), f"{start_time(task)}, {elapsed}"),
+        *([(_("plan"), task.plan_name)] if task.plan_name else []),
         (_("stocks"), f"{task.processed_stocks:,}/{task.total_stocks:,}"),
         (_("succeeded"), f"{task.success_count:,}"),
         (_("failed"), f"{task.failed_count:,}"),

@@ -12,11 +12,13 @@ from django.utils import timezone
 
 from tasks_app import roles
 from tasks_app.admin.common.formatting import time_until
-from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun, PlanStep
+from tasks_app.models.states import ItemState
 from tasks_app.orders import plans
+from tasks_app.workers import plan_scheduler
 from tests.admin.helpers import messages_of, superuser_client, text_of, url
 from tests.admin.test_roles import client_of
-from tests.factories import make_ended, make_plan, make_user
+from tests.factories import finish, make_ended, make_plan, make_user
 
 pytestmark = pytest.mark.django_db
 PLANS = "tasks_app_collectionplan"
@@ -37,6 +39,8 @@ def make_post(**fields):
         "at": "18:00",
         "export_layout": "parquet",
         "verify_sample": "100",
+        "steps-TOTAL_FORMS": "0",
+        "steps-INITIAL_FORMS": "0",
     }
     return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 
@@ -282,6 +286,79 @@ def test_verbs_of_plans_are_shown_and_taken_only_with_permission(settings, tmp_p
     assert operator.post(url(f"{PLANS}_run", plan.pk)).status_code == 403, "it exports"
     assert operator.post(url(f"{PLANS}_switch", plan.pk), {"enabled": "1"}).status_code == 403
     assert not CollectionTask.objects.exists()
+
+
+def make_steps(*steps):
+    """Returns the fields of these rows of the form, of the kind bars unless they say so."""
+    defaults = {"kind": "bars", "verify_sample": "100", "export_layout": "parquet"}
+    defaults |= {"retries": "0", "retry_wait": "5", "on_failure": "stop"}
+    rows = {
+        f"steps-{number}-{name}": value
+        for number, step in enumerate(steps)
+        for name, value in {**defaults, **step}.items()
+    }
+    return {"steps-TOTAL_FORMS": str(len(steps)), **rows}
+
+
+def test_steps_are_rows_of_the_form():
+    client = client_of(roles.OPERATOR)
+    steps = make_steps(
+        {"position": "2", "days": "3", "export_to": "x"}, {"position": "1", "kind": "stock_list"}
+    )
+    assert client.post(url(f"{PLANS}_add"), make_post(**steps)).status_code == 302
+    plan = CollectionPlan.objects.get()
+    stored = list(plan.steps.values_list("position", "kind", "days", "export_to"))
+    assert stored == [(1, "stock_list", None, ""), (2, "bars", 3, "")]
+    assert PlanEvent.objects.latest("pk").params["steps"][1]["days"] == 3
+    html = client.get(url(f"{PLANS}_change", plan.pk)).content.decode()
+    assert 'name="steps-1-kind"' in html
+    first, second = plan.steps.all()
+    kept = make_steps({"id": first.pk, "kind": "stock_list", "DELETE": "on"}, {"id": second.pk, "days": "4"})
+    changed = make_post(**kept | {"steps-INITIAL_FORMS": "2"})
+    assert client.post(url(f"{PLANS}_change", plan.pk), changed).status_code == 302
+    assert list(plan.steps.values_list("position", "kind", "days")) == [(1, "bars", 4)]
+
+
+@pytest.mark.parametrize(
+    ("step", "field", "words"),
+    [
+        ({"kind": "verification"}, "verify_with", "required"),
+        ({"kind": "verification", "verify_with": "sample"}, "verify_with", "does not support the market SIM"),
+        ({"source": "sample"}, "source", "does not support the market SIM"),
+        ({"days": "0"}, "days", "greater than or equal to 1"),
+        ({"retries": "11"}, "retries", "less than or equal to 10"),
+        ({"kind": "export"}, "export_to", "required"),
+        ({"kind": "export", "export_to": "x"}, "export_to", "COLLECTOR_EXPORT_DIR"),
+        ({"kind": ""}, "kind", "required"),
+    ],
+)
+def test_invalid_step_is_an_error_beside_its_field(step, field, words):
+    response = superuser_client().post(url(f"{PLANS}_add"), make_post(**make_steps({"days": "2", **step})))
+    errors = response.context["inline_admin_formsets"][0].formset.errors[0]
+    assert words in (errors.get(field) or errors.get("__all__") or [""])[0], dict(errors)
+    assert not CollectionPlan.objects.exists()
+
+
+def test_page_shows_the_last_runs_with_their_steps():
+    plan = make_plan(market="SIM")
+    for position in (1, 2):
+        PlanStep.objects.create(plan=plan, position=position)
+    client = superuser_client()
+    assert "The plan has not run yet." in text_of(client.get(url(f"{PLANS}_change", plan.pk)))
+    plan_scheduler.start_due()
+    task = CollectionTask.objects.get()
+    finish(task, ItemState.FAILED)
+    plan_scheduler.continue_runs()
+    PlanRun.objects.update(is_late=True, skipped=2)
+    page = client.get(url(f"{PLANS}_change", plan.pk))
+    text = text_of(page)
+    for words in ("1 daily bars", "2 daily bars", "skipped", "late: it waited", "2 later times were skipped"):
+        assert words in text
+    assert url("tasks_app_collectiontask_change", task.pk) in page.content.decode()
+    for page in (url("tasks_app_collectiontask_changelist"), url("tasks_app_collectiontask_change", task.pk)):
+        html = client.get(page).content.decode()
+        assert f'href="{url(f"{PLANS}_change", plan.pk)}"' in html
+        assert "plan “nightly”" in html
 
 
 def test_overview_lists_next_and_waiting_plans():

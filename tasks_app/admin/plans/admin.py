@@ -14,16 +14,42 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin, UnloggedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
-from tasks_app.admin.plans import actions, columns, forecast as forecasts, head
+from tasks_app.admin.plans import actions, columns, forecast as forecasts, head, runs
 from tasks_app.admin.plans.forms import EXPORT_FIELDS, ORDER_FIELDS, PlanForm, PlanOrderForm
+from tasks_app.admin.plans.step_forms import StepForm, StepFormSet
 from tasks_app.admin.tasks.actions import actor_for
 from tasks_app.lifecycle import plan_actions
-from tasks_app.models import CollectionPlan
+from tasks_app.models import CollectionPlan, PlanStep
+from tasks_app.models.plan_runs import MAX_STEPS
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
-    from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import ModelAdmin, StackedInline
 else:
-    from unfold.admin import ModelAdmin
+    from unfold.admin import ModelAdmin, StackedInline
+
+
+class StepInline(StackedInline[PlanStep, CollectionPlan]):
+    """The steps: whoever may change the plan may change them."""
+
+    model, form = PlanStep, StepForm
+    formset: Any = StepFormSet
+    extra = 0
+    max_num = MAX_STEPS
+    verbose_name_plural = _("Steps, one after another; without any the plan collects what is above")
+
+    def get_formset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, *args, **kwargs)
+        formset.form.may_export = request.user.has_perm(EXPORT_DATA)
+        return formset
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("tasks_app.view_collectionplan")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        verb = "change" if obj else "add"
+        return request.user.has_perm(f"tasks_app.{verb}_collectionplan") and request.user.has_perm(START_TASK)
+
+    has_add_permission = has_delete_permission = has_change_permission
 
 
 @admin.register(CollectionPlan)
@@ -42,8 +68,10 @@ class PlanAdmin(UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # 
     show_full_result_count = False
     list_per_page = 50
     sortable_by = ()
+    inlines = [StepInline]
     list_after_template = "admin/plans/list_form.html"
     change_form_outer_before_template = "admin/plans/head.html"
+    change_form_outer_after_template = "admin/plans/runs.html"
     fieldsets = [
         (None, {"fields": ["name", "enabled"]}),
         (_("What it collects"), {"fields": [*ORDER_FIELDS]}),
@@ -110,7 +138,7 @@ class PlanAdmin(UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # 
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> Any:
         plan = self.get_object(request, object_id)
-        context = {"head": head.describe(plan, request.user)} if plan else {}
+        context = {"head": head.describe(plan, request.user), "runs": runs.describe(plan)} if plan else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
     def get_fieldsets(self, request: HttpRequest, obj: CollectionPlan | None = None) -> Any:
@@ -136,6 +164,12 @@ class PlanAdmin(UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # 
     def save_model(self, request: HttpRequest, obj: CollectionPlan, form: Any, change: bool) -> None:
         """Saves the plan with its next run. Its runs are recorded under the user who saved it last."""
         plan_actions.save(obj, actor_for(request.user), form.changed_data)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Stores the steps as a whole, if any changed."""
+        if formset.has_changed():
+            plan_actions.set_steps(form.instance, formset.steps(), actor_for(request.user))
+        formset.save()
 
     def delete_model(self, request: HttpRequest, obj: CollectionPlan) -> None:
         plan_actions.delete([obj], actor_for(request.user))

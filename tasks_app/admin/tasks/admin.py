@@ -45,7 +45,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
             {
                 "fields": [
                     *("market", "source", "kind", "adjust", "days", "codes", "unknown"),
-                    *("compared_with", "modes", "retried_from", "created_by"),
+                    *("compared_with", "modes", "retried_from", "created_by", "plan_of"),
                 ]
             },
         ),
@@ -66,6 +66,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     unknown = cell(_("unknown codes"), lambda task: columns.shorten_codes(task.unknown_codes))
     compared_with = cell(_("compared with"), columns.compared_with)
     modes = cell(_("modes"), columns.modes)
+    plan_of = cell(_("plan"), columns.plan_link)
     retried_from = cell(_("retry of"), columns.retried_from)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:

@@ -64,9 +64,21 @@ def scope(task: CollectionTask) -> SafeString:
 
 
 def started(task: CollectionTask) -> SafeString:
-    """Returns when the task was started, and by whom."""
-    by = _("by %(user)s") % {"user": task.created_by} if task.created_by else formatting.EMPTY
+    """Returns when the task was started, and by whom or by which plan."""
+    by: SafeString | str = formatting.EMPTY
+    if task.plan_id:
+        by = plan_link(task)
+    elif task.created_by:
+        by = _("by %(user)s") % {"user": task.created_by}
     return formatting.two_lines(formatting.timestamp(task.start_time, seconds=False), by)
+
+
+def plan_link(task: CollectionTask) -> SafeString | str:
+    """Returns a link to the plan that ordered the task, with its name of then."""
+    if not task.plan_id:
+        return formatting.EMPTY
+    page = formatting.admin_url("collectionplan", "change", task.plan_id)
+    return formatting.link(page, _("plan “%(name)s”") % {"name": task.plan_name})
 
 
 def duration(task: CollectionTask) -> SafeString:

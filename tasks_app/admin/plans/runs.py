@@ -1,0 +1,86 @@
+"""The runs of a plan, as its page shows them."""
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _, ngettext
+
+from tasks_app import reasons
+from tasks_app.admin.common import formatting
+from tasks_app.lifecycle import plan_runs
+from tasks_app.lifecycle.plan_runs import RunStep
+from tasks_app.models import CollectionPlan, PlanRun, StepAttempt
+from tasks_app.models.plan_runs import AttemptState, RunState, StepKind
+
+SHOWN = 20
+STYLES = {
+    "running": ("info", "sync"),
+    "waiting": ("plain", "schedule"),
+    "pending": ("plain", "more_horiz"),
+    "skipped": ("plain", "skip_next"),
+    "completed": ("good", "check_circle"),
+    "with_failures": ("warn", "error_outline"),
+    "failed": ("bad", "error"),
+    "cancelled": ("plain", "block"),
+    "refused": ("bad", "block"),
+}
+
+
+def describe(plan: CollectionPlan) -> list[dict[str, Any]]:
+    """Returns the last runs of a plan, the newest first, in three queries."""
+    return [_describe_run(run) for run in plan_runs.history(plan.pk)[:SHOWN]]
+
+
+def _describe_run(run: PlanRun) -> dict[str, Any]:
+    by = _("for %(user)s") % {"user": run.user_name} if run.user_name else ""
+    return {
+        "at": formatting.timestamp(run.due_at or run.started_at, seconds=False),
+        "by": by if run.due_at else f"{_('run now')} {by}".strip(),
+        "state": _badge(run.state, RunState(run.state).label),
+        "notes": _notes(run),
+        "steps": [_describe_step(step) for step in plan_runs.run_steps(run)],
+        "reason": reasons.translated_reason(run.error_code) or run.error_message,
+    }
+
+
+def _notes(run: PlanRun) -> list[str]:
+    notes = [_("late: it waited for another task")] if run.is_late else []
+    if run.skipped:
+        text = ngettext("%(count)s later time was skipped", "%(count)s later times were skipped", run.skipped)
+        notes.append(text % {"count": formatting.number(run.skipped)})
+    if run.waiting_since:
+        notes.append(_("step %(step)s waits for another task") % {"step": run.position})
+    if run.not_before:
+        notes.append(_("retry of step %(step)s is due later") % {"step": run.position})
+    return notes
+
+
+def _describe_step(step: RunStep) -> dict[str, Any]:
+    return {
+        "name": f"{step.position} {StepKind(step.kind).label}",
+        "state": _badge(step.state, _label(step.state)),
+        "attempts": format_html_join(" ", "{}", ((_link(attempt),) for attempt in step.attempts)),
+    }
+
+
+def _label(state: str) -> Any:
+    others = {"pending": _("to come"), "skipped": _("skipped"), "waiting": RunState.WAITING.label}
+    return others.get(state) or AttemptState(state).label
+
+
+def _link(attempt: StepAttempt) -> SafeString | str:
+    if attempt.task_id:
+        task = attempt.task
+        return formatting.task_link(attempt.task_id) if task else formatting.deleted_task(attempt.task_id)
+    if attempt.export_id:
+        return formatting.link(reverse("admin:exports"), _("export %(id)s") % {"id": attempt.export_id})
+    if attempt.result:
+        text = _("%(size)s stocks, %(added)s new") % attempt.result
+        return format_html("<span>{}</span>", text)
+    return ""
+
+
+def _badge(state: str, text: Any) -> SafeString:
+    return formatting.badge(*STYLES[state], text)
