@@ -9,7 +9,6 @@ from django.utils import timezone
 from tasks_app import errors
 from tasks_app.models import PlanStep
 from tasks_app.orders import plan_steps, plans
-from tasks_app.sources import registry
 from tests.factories import make_plan
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
@@ -66,7 +65,6 @@ def test_run_keeps_orders_as_they_were():
         ({"kind": "verification"}, "verify_with", "invalid_plan"),
         ({"kind": "verification", "verify_with": "sample"}, "verify_with", "same_source"),
         ({"kind": "export"}, "export_to", "invalid_plan"),
-        ({"kind": "factors"}, "source", "factors_not_served"),
         ({"kind": "stock_list", "source": "simulated"}, "market", "market_not_served"),
     ],
 )
@@ -80,14 +78,12 @@ def test_step_that_can_not_be_done_is_refused(step, field, code):
     assert str(cause) in str(caught.value)
 
 
-def test_factors_are_a_step_only_where_a_source_sends_them(monkeypatch):
-    plan, traits = us_plan(), registry.traits
+def test_factors_are_a_step_only_where_they_are_collected(settings):
+    plan = us_plan()
+    plan_steps.check_steps(plan, [PlanStep(kind="factors")])  # the sample has corporate actions
+    settings.COLLECTOR = replace(settings.COLLECTOR, adjustment_data=False)
     with pytest.raises(errors.InvalidStep, match="sends no adjustment factors"):
         plan_steps.check_steps(plan, [PlanStep(kind="factors")])
-    monkeypatch.setattr(
-        registry, "traits", lambda name, conf: replace(traits(name, conf), factor_markets=("US",))
-    )
-    plan_steps.check_steps(plan, [PlanStep(kind="factors")])
 
 
 def test_values_of_another_kind_are_cleared():
