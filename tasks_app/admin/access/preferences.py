@@ -47,7 +47,8 @@ def preferences_view(request: HttpRequest) -> HttpResponse:
     stored = UserPreference.objects.filter(user=user).first()
     form = PreferenceForm(request.POST or None, initial={"time_zone": stored.time_zone if stored else ""})
     if form.is_valid():
-        UserPreference.objects.update_or_create(user=user, defaults=form.cleaned_data)
+        if form.has_changed():
+            UserPreference.objects.update_or_create(user=user, defaults=form.cleaned_data)
         time_zones.remember_choice(request, user)
         messages.success(request, _("Your preferences were saved."))
         return redirect("admin:preferences")
