@@ -82,7 +82,6 @@ def test_start_returns_the_resolved_order(client, user):
         "kind": "stock",
         "force_update": False,
         "fallbacks": [],
-        "plan": None,
         "verify_with": "",
         "verify_sample": 100,
         "unknown_codes": [],

@@ -50,6 +50,23 @@ def test_plan_is_made_with_its_export(settings, tmp_path):
     assert (plan.export_to, plan.export_layout) == ("nightly", "qlib")
 
 
+def test_plan_is_made_with_steps_and_its_runs_are_listed(tmp_path):
+    words = ("--name", "nightly", "--source", "simulated", "--at", "18:00", "--codes", "000001")
+    file = tmp_path / "steps.json"
+    file.write_text('[{"kind": "bars", "retries": 1}, {"kind": "odd"}]')
+    with pytest.raises(CommandError, match="odd"):
+        run("create", *words, "--steps", str(file))
+    file.write_text('[{"kind": "bars", "retries": 1}, {"kind": "stock_list"}]')
+    plan = json.loads(run("create", *words, "--steps", str(file), "--json")[1])
+    assert [(step["kind"], step["retries"]) for step in plan["steps"]] == [("bars", 1), ("stock_list", 0)]
+    assert "has not run yet" in run("runs", "nightly")[1]
+    task = json.loads(run("run", "nightly", "--json")[1])["task_id"]
+    text = run("runs", "nightly")[1]
+    assert f"1 daily bars: running {task[:8]}" in text
+    assert "2 stock list: pending" in text
+    assert json.loads(run("runs", "nightly", "--json")[1])[0]["steps"][0]["attempts"][0]["task_id"] == task
+
+
 def test_list_is_a_table_or_the_apis_json():
     assert "There are no plans." in run("list")[1]
     make_plan(name="evening")

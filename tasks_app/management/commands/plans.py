@@ -1,24 +1,28 @@
 """`manage.py plans`: lists, makes, switches, runs and deletes collection plans."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from rich.box import SIMPLE
 from rich.table import Table
 
 from tasks_app import errors
+from tasks_app.api.serializers import PlanStepBody
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.exports.places import named_folder
-from tasks_app.lifecycle import payloads, plan_actions
+from tasks_app.lifecycle import payloads, plan_actions, plan_runs
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.models import CollectionPlan
+from tasks_app.models import CollectionPlan, PlanRun
+from tasks_app.models.plan_runs import StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm, Weekday
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskStatus
@@ -27,6 +31,7 @@ from tasks_app.models.transfers import ExportLayout
 from tasks_app.orders import plans
 
 ACTOR = Actor(Channel.COMMAND)
+SHOWN_RUNS = 20
 OVERDUE = timedelta(minutes=10)  # a watchdog looks every few seconds
 FAILED, LATE = 2, 3  # exit codes of `list --check`
 CHECK = (
@@ -49,6 +54,7 @@ class Command(CollectorCommand):
             ("enable", "switch a plan on"),
             ("disable", "switch a plan off"),
             ("run", "start what a plan orders now; follow it with: collect watch"),
+            ("runs", f"list the last {SHOWN_RUNS} runs of a plan with their steps"),
             ("delete", "delete a plan; what it collected stays"),
         ):
             sub = verbs.add_parser(verb, help=text, description=text)
@@ -84,6 +90,8 @@ class Command(CollectorCommand):
         values = {name: options[name] for name in names}
         values["fallbacks"] = None if options["fallbacks"] is None else list(options["fallbacks"])
         values["stock_codes"] = cli_arguments.read_codes(options["codes"]) or None
+        if options["steps"]:
+            values["steps"] = _read_steps(options["steps"])
         values |= {"full_collection_mode": options["full"], "force_update": options["force"]}
         self._report(plan_actions.create(values, ACTOR))
 
@@ -99,6 +107,13 @@ class Command(CollectorCommand):
             self._print_json(payload)
         else:
             self.console.print(payload["message"], payload["task_id"], sep="\n", soft_wrap=True)
+
+    def _runs(self, options: dict[str, Any]) -> None:
+        runs = list(plan_runs.history(_find(options["plan"]).pk)[:SHOWN_RUNS])
+        if self.json:
+            self._print_json([payloads.plan_run(run) for run in runs])
+        else:
+            self.console.print(_run_table(runs) if runs else _("The plan has not run yet."))
 
     def _delete(self, options: dict[str, Any]) -> None:
         plan = _find(options["plan"])
@@ -151,12 +166,42 @@ def _add_plan(parser: CommandParser) -> None:
     text = "after each run, export into this folder below COLLECTOR_EXPORT_DIR (default: no export)"
     parser.add_argument("--export-to", default="", metavar="NAME", help=text)
     parser.add_argument("--export-layout", choices=ExportLayout.values, default=ExportLayout.PARQUET.value)
+    text = "a file with the steps as JSON, as the API takes them (default: the plan is its only step)"
+    parser.add_argument("--steps", type=Path, metavar="FILE", help=text)
     parser.add_argument("--disabled", dest="enabled", action="store_false", help="make it switched off")
 
 
 def _find(text: str) -> CollectionPlan:
     """Returns the plan of a name, else of an id. Raises `PlanNotFound`."""
     return CollectionPlan.objects.filter(name=text).first() or plans.get_plan(text)
+
+
+def _read_steps(path: Path) -> list[dict[str, Any]]:
+    """Returns the steps of a file. Raises `CommandError` for one that can't be read or has no such steps."""
+    try:
+        body = PlanStepBody(data=json.loads(path.read_text()), many=True)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path}: {error}") from error
+    if not body.is_valid():
+        raise CommandError(f"{path}: {json.dumps(body.errors, ensure_ascii=False)}")
+    return [dict(step) for step in body.validated_data]
+
+
+def _run_table(runs: Sequence[PlanRun]) -> Table:
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    for title in (_("run"), _("status"), _("steps"), _("error")):
+        table.add_column(title, overflow="fold")
+    for run in runs:
+        at = timezone.localtime(run.due_at or run.started_at)
+        steps = [_step_line(step) for step in plan_runs.run_steps(run)]
+        state = run.get_state_display() + (f"\n{_('late')}" if run.is_late else "")
+        table.add_row(f"{run.pk}\n{at:%Y-%m-%d %H:%M}", state, "\n".join(steps), run.error_message)
+    return table
+
+
+def _step_line(step: plan_runs.RunStep) -> str:
+    tasks = " ".join(str(attempt.task_id)[:8] for attempt in step.attempts if attempt.task_id)
+    return f"{step.position} {StepKind(step.kind).label}: {step.state} {tasks}".rstrip()
 
 
 def _problem(rows: Sequence[CollectionPlan]) -> int:
