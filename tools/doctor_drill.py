@@ -27,7 +27,7 @@ KEY = "only-for-the-drill-" * 4
 LOCKED_SECONDS = 11.0  # the doctor counts from ten
 # Runs manage.py with a clock that is so many seconds ahead, as on a machine without NTP.
 AHEAD = (
-    "import sys, time; real = time.time; time.time = lambda: real() + float(sys.argv.pop(1)); "
+    "import sys, time; real, ahead = time.time, float(sys.argv.pop(1)); time.time = lambda: real() + ahead; "
     "from django.core.management import execute_from_command_line as run; run(sys.argv)"
 )
 

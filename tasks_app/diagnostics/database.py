@@ -72,6 +72,8 @@ def reach() -> Finding:
     except Error as error:
         for finding in sqlite.why_not_written(Path(file)) if file else ():  # then WAL can't be opened, either
             return finding
+        if sqlite.is_damage(error):
+            return sqlite.DAMAGED(problem=str(error))
         return UNREACHABLE(name=name, reason=" ".join(str(error).split()) or type(error).__name__)
 
 

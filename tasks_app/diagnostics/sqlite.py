@@ -2,6 +2,7 @@
 
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,12 @@ def examine() -> Iterator[Finding]:
     if (wal_bytes := wal.stat().st_size if wal.exists() else 0) > LARGE_WAL:
         yield WAL_LARGE(megabytes=f"{wal_bytes / MEGABYTE:,.0f}")
     yield SIZE(megabytes=f"{pages * size / MEGABYTE:,.1f}", free=f"{free * size / MEGABYTE:,.1f}")
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite could not read the file because it is damaged, or none of its own."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def check_integrity() -> Iterator[Finding]:

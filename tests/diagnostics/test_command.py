@@ -59,6 +59,16 @@ def test_database_that_is_away_is_a_fault_and_the_rest_is_examined(site):
     assert "The newest backup is" in text
 
 
+def test_file_that_is_no_database_is_told_as_damaged(tmp_path):
+    file = tmp_path / "d.sqlite3"
+    file.write_bytes(b"\xff" * 8192)
+    command = [sys.executable, "manage.py", "doctor", "--json"]
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{file}"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["areas"][0]["findings"][0]["code"] == "database_damaged"
+
+
 def test_missing_tables_are_told_once(site):
     from django.db import connection
 
