@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from tasks_app.api import openapi
 from tasks_app.api.renderers import ApiJSONRenderer
 from tasks_app.db import migration_state
+from tasks_app.notices import lost_workers
 from tasks_app.queue import dispatch
 
 
@@ -43,6 +44,8 @@ class ReadinessView(ProbeView):
     def get(self, request: Request) -> Response:
         results = {name: _succeeds(check) for name, check in CHECKS.items()}
         ready = all(results.values())
+        if results["database"] and not results["worker"]:
+            lost_workers.report()
         return Response({"ready": ready, **results}, 200 if ready else 503)
 
 

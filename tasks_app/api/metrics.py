@@ -20,6 +20,8 @@ from tasks_app.api.authentication import SessionAuthentication, TokenAuthenticat
 from tasks_app.api.health import ProbeView
 from tasks_app.api.permissions import HasAppPermission
 from tasks_app.metrics.collector import DatabaseCollector
+from tasks_app.notices import lost_workers
+from tasks_app.queue import dispatch
 
 SCRAPER = "scraper"  # as `request.auth`: the token of the setting, which belongs to no user
 
@@ -60,5 +62,7 @@ class MetricsView(ProbeView):
 
     @openapi.METRICS
     def get(self, request: Request) -> HttpResponse:
+        if not dispatch.live_clusters():
+            lost_workers.report()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return HttpResponse(encode(DatabaseCollector()), content_type=content_type)

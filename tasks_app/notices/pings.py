@@ -41,10 +41,10 @@ def supply() -> None:
     Without any it costs one query. Raises `django.db.Error` when the database is unavailable.
     """
     for ping in NoticePing.objects.filter(enabled=True, next_at__lte=Now()):
-        same = NoticePing.objects.filter(pk=ping.pk, next_at=ping.next_at)
+        due = NoticePing.objects.filter(pk=ping.pk, next_at__lte=Now())  # unless another host was first
         problem = problem_now()
         after = {"next_at": Now() + timedelta(seconds=ping.seconds), "withheld": problem}
-        if same.update(**after) and not problem:
+        if due.update(**after) and not problem:
             moved = NoticePing.objects.annotate(due=Epoch("next_at")).get(pk=ping.pk)
             dispatch.queue_ping(ping.pk, moved.due)
 

@@ -29,11 +29,12 @@ PENDING = DeliveryState.PENDING
 logger = logging.getLogger(__name__)
 
 
-def supply() -> list[tuple[int, int]]:
+def supply(*, is_queued: bool = True) -> list[tuple[int, int]]:
     """Queues a job for each channel that has something due and no job.
 
     Returns the channels, with their new generations, whose last job no worker took in time: the caller is to
-    send to them itself. Without anything due it costs one query.
+    send to them itself. So it is to all of them if nothing `is_queued`, because no worker is alive. Without
+    anything due it costs one query.
     """
     due = NoticeDelivery.objects.filter(state=PENDING, next_at__lte=Now())
     free = Q(lease_until__isnull=True) | Q(lease_until__lt=Now())
@@ -44,7 +45,7 @@ def supply() -> list[tuple[int, int]]:
             lease = Now() + timedelta(seconds=QUEUE_SECONDS)
             if not same.update(generation=F("generation") + 1, begun=False, lease_until=lease):
                 continue
-            if channel.lease_until and not channel.begun:
+            if not is_queued or (channel.lease_until and not channel.begun):
                 untaken.append((channel.pk, channel.generation + 1))
             else:
                 dispatch.queue_notices(channel.pk, channel.generation + 1)

@@ -37,7 +37,6 @@ BREAKER_REST = timedelta(minutes=10)  # after its pause, a source that nobody as
 QUEUE_STUCK = 120.0  # seconds
 DISK_ROUNDING = 100  # MB: a figure that moves all the time would be news all the time
 CALENDAR_DAYS = 30
-NO_SUPERVISOR = "workers"  # the key of what the web server reports: no worker machine is alive
 _next_check = _next_daily = 0.0  # by this process's own clock
 
 

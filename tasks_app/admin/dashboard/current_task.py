@@ -15,6 +15,7 @@ from tasks_app.lifecycle import durations, selectors
 from tasks_app.lifecycle.progress import estimate_pace
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
+from tasks_app.notices import lost_workers
 from tasks_app.queue import dispatch
 from tasks_app.queue.dispatch import ClusterStatus
 
@@ -22,6 +23,8 @@ from tasks_app.queue.dispatch import ClusterStatus
 def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
     """Takes three queries at most, besides two that read the user's permissions."""
     clusters = dispatch.live_clusters()
+    if not clusters:
+        lost_workers.report()
     permissions = TaskPermissions.for_user(request.user)
     task = _current_task()
     if task and lifecycle.abandon_if_unattended(task):
