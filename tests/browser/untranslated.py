@@ -23,7 +23,7 @@ ALLOWED = (
     r"sample|simulated|drill|csv|akshare|baostock|python manage\.py worker",
     r"The drill refuses \w+\.|All \d+ stocks failed\. The first one is .*",
     r"[0-9a-f]{8} (?:CN|HK|US|SIM)|Lightweight Charts™|English",
-    r"Authorization: Token \w*|Content-Type|Stock collector|User-Agent|API Key|API token",
+    r"Authorization: Token \w*|Content-Type|Stock collector|User-Agent|API Key|API token|Uptime Kuma",
     r"YYYY-MM(?:-DD)?",  # how a day or month is written
 )
 PHRASE = re.compile(r"[A-Za-z]{2,}(?:[ ’'-]+[A-Za-z]{2,})+")
