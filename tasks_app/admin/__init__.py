@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
-from tasks_app.admin import raw_answers
+from tasks_app.admin import raw_answers, search
 from tasks_app.admin.access import my_tokens, preferences, tokens, users
 from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
@@ -69,5 +69,7 @@ PAGES = (
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
     *(export_views, audit_views, my_tokens, preferences, system_views, incidents, target_views),
 )
+# The theme's own knows tables only, and keeps results for five minutes without regard to the language.
+site.search = search.search_view
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see
