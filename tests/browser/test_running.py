@@ -164,6 +164,19 @@ def test_list_cancels_running_tasks_and_reports_others(open_as: Open, site: Site
     assert (site.status(running), site.status(ended)) == ("cancelled", "completed")
 
 
+def test_list_follows_a_running_task(open_clocked: Open, site: Site, running: str) -> None:
+    page = open_clocked("operator", TASKS)
+    row = page.locator("#result_list tr", has_text=running[:8])
+    row.locator("input.action-select").check()
+    expect(row).to_contain_text("running")
+    mark_document(page)
+    site.become_idle()
+    page.clock.run_for(6_000)
+    expect(row).to_contain_text("cancelled")
+    expect(row.locator("input.action-select")).to_be_checked()
+    assert is_same_document(page)
+
+
 def test_viewer_sees_no_actions_and_gets_403(open_as: Open, site: Site, running: str) -> None:
     failed = site.failed_task()
     verbs = [f"{TASKS}{running}/cancel/", f"{TASKS}{failed}/retry/", "/admin/start/"]
