@@ -1,6 +1,7 @@
 """Validates the shape of bodies and query strings. Whether an order makes sense is checked by `orders`."""
 
 import re
+from collections.abc import Mapping
 from datetime import time
 from typing import Any
 from uuid import UUID
@@ -180,7 +181,9 @@ class InputSerializer(s.Serializer[Any]):
     """A null means the same as a key left out, as clients of the old service mean it."""
 
     def to_internal_value(self, data: Any) -> Any:
-        return super().to_internal_value({name: value for name, value in data.items() if value is not None})
+        if isinstance(data, Mapping):  # of other values REST framework says what is wrong
+            data = {name: value for name, value in data.items() if value is not None}
+        return super().to_internal_value(data)
 
 
 class QuerySerializer(InputSerializer):
@@ -364,7 +367,8 @@ class StrictBody(InputSerializer):
     """Refuses a key that it does not know: without it the request would mean something else."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if unknown := sorted(str(name)[:40] for name in data if name not in self.fields)[:20]:
+        names = data if isinstance(data, Mapping) else ()
+        if unknown := sorted(str(name)[:40] for name in names if name not in self.fields)[:20]:
             raise s.ValidationError({name: [_("There is no such field.")] for name in unknown})
         return super().to_internal_value(data)
 

@@ -63,6 +63,7 @@ OPERATIONS = {
     ("patch", f"{API}/plans/{{plan_id}}"): {400, 401, 403, 404, 413, 415},
     ("delete", f"{API}/plans/{{plan_id}}"): {401, 403, 404},
     ("post", f"{API}/plans/{{plan_id}}/run"): {400, 401, 403, 404},
+    ("get", f"{API}/plans/{{plan_id}}/runs"): {400, 401, 404},
     ("get", f"{API}/targets"): {400, 401},
     ("get", f"{API}/targets/{{target_id}}/sessions"): {400, 401, 404},
     ("get", f"{API}/plan-events"): {400, 401},

@@ -245,3 +245,8 @@ def test_each_verb_needs_its_permissions(method, path, needed):
     for missing in needed:
         assert status(*(set(VERBS) - {missing})) == 403
     assert status(*needed) in {200, 400}
+
+
+def test_step_that_is_no_object_is_refused(client):
+    answer = client.post(PLANS, {**BODY, "steps": [False]})
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["steps"])

@@ -28,7 +28,7 @@ DEFAULTS = dict(re.findall(r"^#([A-Z_]+)=(.*)$", ENVIRONMENT, re.MULTILINE))
 def site_variables() -> set[str]:
     """Returns the variables that the site's own settings read."""
     settings = (ROOT / "collector_site/settings.py").read_text()
-    return set(re.findall(r'\benv\.\w+\("([A-Z_]+)"', settings))
+    return set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', settings))
 
 
 def test_environment_file_names_every_variable_once_and_no_other():

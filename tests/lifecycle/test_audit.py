@@ -81,6 +81,7 @@ def test_prune_deletes_old_events_in_batches():
 
 def sign(signal, user=None, name="", path="/admin/login/", address="203.0.113.9"):
     request = RequestFactory().post(path, REMOTE_ADDR=address)
+    request.session = {}
     if signal is signals.user_login_failed:
         audit.record_failed_sign_in(None, {"username": name}, request)
     else:

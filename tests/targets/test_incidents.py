@@ -26,7 +26,7 @@ def test_incident_lasts_from_the_deadline_until_the_session_is_complete():
     assert texts.headline(incident) == "data are behind · CN · A-shares"
     assert texts.sentence(incident) == (
         "The target “A-shares” is not kept: the session of 2024-04-30 was to be complete by "
-        "2024-04-30 09:30. Stocks missing: 1."
+        "2024-04-30 09:30 UTC. Stocks missing: 1."
     )
     seal(at("30 18:00"))
     judgement.judge(at("30 18:01"))

@@ -100,6 +100,12 @@ class ChannelForm(AddressForm):
 class RuleForm(forms.ModelForm[NoticeRule]):
     """A rule of a channel. A new one counts with the values that it is offered with."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Gives each field its name: in a table of forms the labels are only in the table's head."""
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["aria-label"] = field.label
+
     def has_changed(self) -> bool:
         return self.instance.pk is None or super().has_changed()
 
