@@ -43,6 +43,7 @@ def _navigation() -> list[dict[str, Any]]:
             **_model_link(_("Tasks"), "checklist", "tasks_app", "collectiontask"),
             "active": lambda request: re.search("/tasks_app/collection(task|item)", request.path),
         },
+        _model_link(_("Queued orders"), "queue", "tasks_app", "queuedorder"),
         _model_link(_("Plans"), "event_repeat", "tasks_app", "collectionplan"),
         # A target's own page has another address than the list.
         {

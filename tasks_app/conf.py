@@ -197,6 +197,7 @@ class Conf:
     workers: int = number(2, 1, 1000)
     worker_memory: int = number(320, 150, MILLION)  # megabytes
     fan_out: int = number(2, 1, 1000)
+    queue_limit: int = number(20, 0, 1000)
     slice_seconds: float = number(10.0, 0.1, DAY)
     in_flight: int = number(1, 1, 1000)
     fetch_timeout: float = number(30.0, 0.1, DAY)

@@ -315,6 +315,26 @@ class TaskNotPaused(CollectorError):
     template = _("The task %(task_id)s is not paused.")
 
 
+class QueueFull(CollectorError):
+    code = "queue_full"
+    template = _("%(limit)d orders are waiting already, as many as may. Withdraw one, or try again later.")
+
+
+class QueuedOrderNotFound(CollectorError):
+    code = "queued_order_not_found"
+    template = _("There is no queued order %(order)s.")
+
+
+class QueuedOrderLeft(CollectorError):
+    """The order does not wait any more; the parameter `state` is its state."""
+
+    code = "queued_order_left"
+    template = _("The order %(order)s does not wait any more: its state is “%(state)s”, which is final.")
+
+    def __str__(self) -> str:
+        return str(self.template) % {**self.params, "state": gettext(self.params["state"])}
+
+
 class TaskNotFound(CollectorError):
     code = "task_not_found"
     template = _("There is no task %(task_id)s.")

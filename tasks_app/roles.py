@@ -16,7 +16,7 @@ VIEW = OURS & (Q(codename__startswith="view_") | Q(codename="bulk_read")) & ~AUD
 VERBS = OURS & Q(
     codename__in=[
         *("start_task", "cancel_task", "pause_task", "retry_task", "export_data"),
-        *("silence_incident", "inspect_system"),
+        *("silence_incident", "inspect_system", "reorder_queue", "withdraw_order"),
     ]
 )
 PLANS = OURS & Q(content_type__model__in=["collectionplan", "target"])

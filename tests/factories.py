@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from threading import Barrier, Thread
 from typing import Any
+from unittest.mock import patch
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -18,9 +19,17 @@ from django.utils.crypto import get_random_string
 
 from tasks_app import lifecycle
 from tasks_app.history.versions import read_numbers
-from tasks_app.lifecycle import Claim, Lane, Outcome
+from tasks_app.lifecycle import Claim, Lane, Outcome, order_queue
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models import CollectionItem, CollectionLane, CollectionPlan, CollectionTask, RecordedCall
+from tasks_app.models import (
+    CollectionItem,
+    CollectionLane,
+    CollectionPlan,
+    CollectionTask,
+    QueuedOrder,
+    RecordedCall,
+)
+from tasks_app.models.queued_orders import Priority
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
@@ -160,6 +169,15 @@ def make_plan(**fields: Any) -> CollectionPlan:
         "next_at": timezone.now() - timedelta(minutes=1),
     }
     return CollectionPlan.objects.create(**{**defaults, **fields})
+
+
+def make_queued_order(actor: Actor = ACTOR, **fields: Any) -> QueuedOrder:
+    """Queues an order for three stocks of the simulated exchange, as if another task were running."""
+    priority = fields.pop("priority", Priority.NORMAL)
+    with patch.object(order_queue, "_must_wait", return_value=True):
+        row = order_queue.start_or_queue(make_order(**fields), actor, today=TODAY, priority=priority)
+    assert isinstance(row, QueuedOrder)
+    return row
 
 
 def make_raw_answer(item: CollectionItem, body: bytes = b'{"close": 11}') -> RecordedCall:

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
-from tasks_app.admin import raw_answers, search
+from tasks_app.admin import queue, raw_answers, search
 from tasks_app.admin.access import my_tokens, preferences, tokens, users
 from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
@@ -43,6 +43,7 @@ __all__ = [
     "notice_channels",
     "plan_admin",
     "preferences",
+    "queue",
     "raw_answers",
     "source_views",
     "start_views",

@@ -32,6 +32,7 @@ from tasks_app.errors import (
     NothingNumbered,
     OrderError,
     PlanNotFound,
+    QueuedOrderNotFound,
     TargetNotFound,
     TaskNotFound,
 )
@@ -46,7 +47,9 @@ UNMIGRATED = 503, "unmigrated", MIGRATE
 SERVER_ERROR = 500, "error", _("Something went wrong here; it was logged.")
 BAD_REQUEST = 400, "bad_request", _("The request can't be understood.")
 STATUS_CODES = {
-    **dict.fromkeys((TaskNotFound, ItemNotFound, PlanNotFound, TargetNotFound, ExportNotFound), 404),
+    **dict.fromkeys(
+        (TaskNotFound, ItemNotFound, PlanNotFound, TargetNotFound, ExportNotFound, QueuedOrderNotFound), 404
+    ),
     ForgottenChanges: 410,
     NothingNumbered: 503,
 }

@@ -136,6 +136,16 @@ RUNNING = _problem(
     "task_running",
 )
 
+QUEUED: Responses = {(202, JSON): OpenApiResponse(responses.QueuedAnswer, "Queued")}
+NO_QUEUED_ORDER = _problem(
+    404, "Unknown queued order", "There is no queued order 7.", "queued_order_not_found"
+)
+LEFT_QUEUE = _problem(
+    400,
+    "Not waiting",
+    "The order 7 does not wait any more: its state is “started”, which is final.",
+    "queued_order_left",
+)
 NOT_MODIFIED: Responses = {304: OpenApiResponse(description="Not changed since the client's version")}
 CSV: Responses = {(200, "text/csv"): OpenApiTypes.STR}
 
@@ -155,6 +165,9 @@ EXPORT_ID = OpenApiParameter(
     "export_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
 )
 STOCK_CODE = OpenApiParameter("code", {"type": "string", "pattern": f"^{SPELLING}$"}, OpenApiParameter.PATH)
+ORDER_ID = OpenApiParameter(
+    "order_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
+)
 FORMAT = OpenApiParameter(
     "format",
     enum=["json", "csv"],
@@ -223,8 +236,9 @@ START = _operation(
     "Start a collection",
     [IDEMPOTENCY_KEY],
     responses.StartedAnswer,
-    RUNNING | TOO_LARGE | NOT_JSON,
-    description="One task runs at a time: while one is running, the response is a 400 that names it.",
+    QUEUED | RUNNING | TOO_LARGE | NOT_JSON,
+    description="One task runs at a time: while one is running, the response is a 400 that names it; with "
+    "`queue` a 202, and the order starts by itself later.",
     request={JSON: serializers.StartBody},
     examples=[TWO_STOCKS],
 )
@@ -305,6 +319,37 @@ RETRY = _operation(
     responses.StartedAnswer,
     RUNNING | UNKNOWN | TOO_LARGE | NOT_JSON,
     request={JSON: serializers.RetryBody},
+)
+QUEUE = _operation(
+    "queue",
+    "Orders that wait until no task runs, the next one first",
+    [serializers.QueueQuery, NEXT_PAGE],
+    responses.QueuedOrderAnswer(many=True),
+    INVALID,
+    description="With another `state`: those that have left the queue, newest first. In pages: follow the "
+    "Link header.",
+)
+QUEUED_ORDER = _operation(
+    "queued_order",
+    "One queued order, and who did what to it",
+    [ORDER_ID],
+    responses.QueuedOrderDetailAnswer,
+    NO_QUEUED_ORDER,
+)
+MOVE_ORDER = _operation(
+    "move_order",
+    "Give a waiting order another position or priority",
+    [ORDER_ID],
+    responses.QueuedOrderAnswer,
+    LEFT_QUEUE | NO_QUEUED_ORDER | TOO_LARGE | NOT_JSON,
+    request={JSON: serializers.QueueChanges},
+)
+WITHDRAW_ORDER = _operation(
+    "withdraw_order",
+    "Take a waiting order out of the queue",
+    [ORDER_ID],
+    responses.QueuedOrderAnswer,
+    LEFT_QUEUE | NO_QUEUED_ORDER,
 )
 STOCKS = _operation(
     "stock_list", "Known stocks", [serializers.StockQuery], responses.StockListAnswer, INVALID, tag="quotes"

@@ -43,6 +43,16 @@ class CanRetry(HasAppPermission):
     message = _("You lack the permission to retry a collection.")
 
 
+class CanReorderQueue(HasAppPermission):
+    permission = "tasks_app.reorder_queue"
+    message = _("You lack the permission to reorder the queue.")
+
+
+class CanWithdrawOrder(HasAppPermission):
+    permission = "tasks_app.withdraw_order"
+    message = _("You lack the permission to withdraw a queued order.")
+
+
 class CanAddPlan(HasAppPermission):
     permission = "tasks_app.add_collectionplan"
     message = _("You lack the permission to make a plan.")
@@ -99,6 +109,10 @@ class PlanPermissions(PerMethod):
         "PATCH": (CanChangePlan, CanStart),
         "DELETE": (CanDeletePlan,),
     }
+
+
+class QueuePermissions(PerMethod):
+    permissions = {"PATCH": (CanReorderQueue,), "DELETE": (CanWithdrawOrder,)}
 
 
 class ExportPermissions(PerMethod):

@@ -9,6 +9,7 @@ from tasks_app.models.agreement import ComparedField
 from tasks_app.models.changes import ChangeKind
 from tasks_app.models.plan_runs import AttemptState, OnFailure, RunState, StepKind
 from tasks_app.models.plans import PlanEventKind, Rhythm
+from tasks_app.models.queued_orders import PRIORITY_NAMES, QueuedOrderState, QueueEventKind
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.targets import TargetState
@@ -72,6 +73,52 @@ class StartedAnswer(OrderAnswer):
     unknown_codes = _texts("Requested, but not listed in the market, and left out.")
     ignored_fields = _texts("Fields of the request that are not known.")
     total_stocks = _count("0 until a worker has fetched the stock list.")
+
+
+class QueueEventAnswer(Answer):
+    kind = s.ChoiceField(QueueEventKind.choices)
+    at = s.DateTimeField()
+    user_name = s.CharField(allow_blank=True, help_text="Empty for workers and the terminal.")
+    channel = s.ChoiceField(Channel.choices)
+    params = s.DictField()
+
+
+class QueuedOrderAnswer(Answer):
+    id = s.IntegerField()
+    state = s.ChoiceField(QueuedOrderState.choices)
+    priority = s.ChoiceField(PRIORITY_NAMES)
+    position = s.IntegerField(
+        min_value=1, allow_null=True, help_text="When it starts: 1 is next; null: it does not wait any more."
+    )
+    start_date = s.DateField()
+    end_date = s.DateField()
+    market = s.ChoiceField(Market.choices)
+    source = s.CharField()  # type: ignore[assignment]
+    adjust = s.ChoiceField(Adjust.choices, allow_blank=True)
+    kind = s.ChoiceField(ORDER_KINDS)
+    stock_codes = _texts("Null means the whole stock list.", allow_null=True)
+    test_mode = s.BooleanField()
+    full_collection_mode = s.BooleanField()
+    force_update = s.BooleanField()
+    fallbacks = _texts()
+    verify_with = s.CharField(allow_blank=True)
+    verify_sample = s.IntegerField(min_value=1, max_value=100)
+    queued_at = s.DateTimeField()
+    queued_by = s.CharField(allow_blank=True, help_text="Empty for the terminal.")
+    channel = s.ChoiceField(Channel.choices)
+    ended_at = s.DateTimeField(allow_null=True, help_text="When it left the queue.")
+    task_id = s.UUIDField(allow_null=True, help_text="The task that it became.")
+    error_code = s.CharField(allow_blank=True, help_text="Why it was refused when it was to start.")
+    error_message = s.CharField(allow_null=True)
+
+
+class QueuedAnswer(QueuedOrderAnswer):
+    status = s.ChoiceField(["queued"])
+    message = s.CharField()
+
+
+class QueuedOrderDetailAnswer(QueuedOrderAnswer):
+    events = QueueEventAnswer(many=True)
 
 
 class QuotaAnswer(Answer):

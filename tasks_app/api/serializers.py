@@ -22,6 +22,7 @@ from tasks_app.market.codes import SPELLING
 from tasks_app.models.agreement import ComparedField
 from tasks_app.models.plan_runs import LONGEST_WAIT, MAX_RETRIES, OnFailure, RunState, StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm
+from tasks_app.models.queued_orders import PRIORITY_NAMES, QueuedOrderState
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, FindingKind, InstrumentKind, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.targets import TargetState
@@ -38,6 +39,7 @@ AS_OF = (
 AS_OF_ELSEWHERE = _(
     "Only quotes, factors, corporate actions and bars are read as they were known at a moment."
 )
+OF_A_START = ("queue", "priority")  # that are no values of the order
 OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
 OPTIONAL_TEXT: dict[str, Any] = {**OPTIONAL, "allow_blank": True}
 
@@ -241,6 +243,13 @@ class StartBody(InputSerializer):
         min_value=1,
         max_value=100,
         help_text="How many percent of the stocks are compared. Default: 100.",
+    )
+
+    queue = StrictBooleanField(
+        **OPTIONAL, help_text="While another task runs, queue the order (202) instead of refusing it (400)."
+    )
+    priority = s.ChoiceField(
+        PRIORITY_NAMES, **OPTIONAL, help_text="Of a queued order: higher ones start first. Default: normal."
     )
 
     def validate_market(self, value: str) -> str:
@@ -489,6 +498,17 @@ class PlanEventQuery(PageQuery):
 
 class PlanRunQuery(PageQuery):
     state = s.ChoiceField(RunState.choices, required=False)
+
+
+class QueueQuery(PageQuery):
+    state = s.ChoiceField(QueuedOrderState.choices, required=False, help_text="Default: waiting.")
+
+
+class QueueChanges(InputSerializer):
+    position = StrictIntegerField(
+        **OPTIONAL, min_value=1, max_value=1000, help_text="Among the orders of its priority: 1 is the first."
+    )
+    priority = s.ChoiceField(PRIORITY_NAMES, **OPTIONAL)
 
 
 class PlanQuery(PageQuery):

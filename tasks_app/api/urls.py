@@ -20,8 +20,10 @@ from tasks_app.api.permissions import (
     CanStart,
     ExportPermissions,
     PlanPermissions,
+    QueuePermissions,
 )
 from tasks_app.api.plans import PlanViewSet
+from tasks_app.api.queue import QueueViewSet
 from tasks_app.api.quotes import AdjustmentViewSet, ChangeViewSet, QuoteViewSet
 from tasks_app.api.records import RecordViewSet
 from tasks_app.api.targets import TargetViewSet
@@ -60,7 +62,7 @@ EXPORT = """{
   "adjust": ""
 }"""
 tasks, stocks, quotes = TaskViewSet.as_view, StockViewSet.as_view, QuoteViewSet.as_view
-records, plans = RecordViewSet.as_view, PlanViewSet.as_view
+records, plans, queue = RecordViewSet.as_view, PlanViewSet.as_view, QueueViewSet.as_view
 adjustments, changes = AdjustmentViewSet.as_view, ChangeViewSet.as_view
 targets = TargetViewSet.as_view
 days, bulk, exports = DayViewSet.as_view, BulkViewSet.as_view, ExportViewSet.as_view
@@ -82,6 +84,14 @@ data_collection = [
     path("tasks/<str:task_id>/retry", tasks({"post": "retry"}, **_page(_("Retry"), CanRetry), example="{}")),
     path("tasks/<str:task_id>/pause", tasks({"post": "pause"}, **_page(_("Pause a task"), CanPause))),
     path("tasks/<str:task_id>/resume", tasks({"post": "resume"}, **_page(_("Resume a task"), CanPause))),
+    path("queue", queue({"get": "list"}, **_page(_("Queued orders")))),
+    path(
+        "queue/<str:order_id>",
+        queue(
+            {"get": "retrieve", "patch": "partial_update", "delete": "destroy"},
+            **_page(_("Queued order"), QueuePermissions),
+        ),
+    ),
     path("current-task", tasks({"get": "current"}, **_page(_("Current task")))),
     path("stock-list", stocks({"get": "stock_list"}, **_page(_("Stocks")))),
     path("coverage", stocks({"get": "coverage"}, **_page(_("Stored data")))),

@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.status import HTTP_202_ACCEPTED
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
@@ -23,10 +24,11 @@ from tasks_app.api.responses import ItemAnswer, StockAnswer
 from tasks_app.api.serializers import unknown_fields, validated, validated_query
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.errors import ItemNotFound
-from tasks_app.lifecycle import attempts, payloads, selectors
+from tasks_app.lifecycle import attempts, order_queue, payloads, selectors
 from tasks_app.market import codes
 from tasks_app.market.codes import SPELLING
-from tasks_app.models import CollectionItem, CollectionTask, Stock
+from tasks_app.models import CollectionItem, CollectionTask, QueuedOrder, Stock
+from tasks_app.models.queued_orders import Priority
 from tasks_app.orders import forecasts, order as orders
 from tasks_app.orders.order import Order
 from tasks_app.quotes import coverage, summary
@@ -46,15 +48,29 @@ class TaskViewSet(ViewSet):
 
     @openapi.START
     def start(self, request: Request) -> Response:
-        order = Order(**validated(serializers.StartBody, request.data))
+        values = validated(serializers.StartBody, request.data)
+        may_queue, priority = values.pop("queue", False), Priority.named(values.pop("priority", "normal"))
+        order = Order(**values)
         orders.require_usable_source(order, settings.COLLECTOR)
-        key = get_idempotency_key(request)
-        task = lifecycle.start(order, get_actor(request), today=orders.latest_today(), idempotency_key=key)
+        options: dict[str, Any] = {
+            "today": orders.latest_today(),
+            "idempotency_key": get_idempotency_key(request),
+        }
+        actor = get_actor(request)
+        if not may_queue:
+            task = lifecycle.start(order, actor, **options)
+        else:
+            result = order_queue.start_or_queue(order, actor, priority=priority, **options)
+            if isinstance(result, QueuedOrder):
+                body = payloads.order_queued(result, order_queue.position_of(result))
+                return Response(body, HTTP_202_ACCEPTED)
+            task = result
         return Response(payloads.task_started(task, unknown_fields(serializers.StartBody, request.data)))
 
     @openapi.ESTIMATE
     def estimate(self, request: Request) -> Response:
-        order = Order(**validated(serializers.StartBody, request.data))
+        values = validated(serializers.StartBody, request.data)
+        order = Order(**{name: value for name, value in values.items() if name not in serializers.OF_A_START})
         orders.require_usable_source(order, settings.COLLECTOR)
         order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
         return Response(payloads.order_forecast(forecasts.forecast(order, settings.COLLECTOR)))

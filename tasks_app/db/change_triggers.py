@@ -88,6 +88,8 @@ NOT_RECORDED = {
     "PlanEvent": "who did what to a plan",
     "PlanRun": "how a plan ran",
     "PlanStep": "what is collected when",
+    "QueueEvent": "who did what to a queued order",
+    "QueuedOrder": "what is collected when",
     "RawAnswer": "what vendors answered",
     "RawAnswerReplay": "who replayed raw answers; what that changed has numbers itself",
     "RawContent": "what vendors answered",

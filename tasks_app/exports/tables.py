@@ -120,6 +120,8 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.incident": _RUNNING,
     "tasks_app.executionslot": _RUNNING,
     "tasks_app.collectionlane": _RUNNING,
+    "tasks_app.queuedorder": _RUNNING,
+    "tasks_app.queueevent": _RUNNING,
     "tasks_app.sourcegate": _RUNNING,
     "tasks_app.sourcecheck": _ASKED,
     "tasks_app.workermachine": _RUNNING,

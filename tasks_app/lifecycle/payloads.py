@@ -15,7 +15,7 @@ from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.plan_actions import StartedRun
 from tasks_app.lifecycle.plan_runs import run_steps
 from tasks_app.market.codes import name_codes
-from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
+from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, QueuedOrder, StepAttempt
 from tasks_app.models.states import TaskStatus
 from tasks_app.orders import plan_steps, plans
 from tasks_app.orders.forecasts import Forecast, describe as describe_forecast
@@ -223,6 +223,46 @@ def _attempt(attempt: StepAttempt) -> dict[str, Any]:
         **{name: getattr(attempt, name) for name in ATTEMPT_COLUMNS},
         "task_id": str(attempt.task_id) if attempt.task_id else None,
         "error_message": attempt.error_message or None,
+    }
+
+
+ORDER_VALUES = (
+    *("start_date", "end_date", "market", "source", "adjust", "kind", "stock_codes", "test_mode"),
+    *("full_collection_mode", "force_update", "fallbacks", "verify_with", "verify_sample"),
+)
+
+
+def queued_order(row: QueuedOrder, position: int | None) -> dict[str, Any]:
+    """Returns a queued order; `position` says when it starts: 1 is next, None if it does not wait."""
+    return {
+        "id": row.pk,
+        "state": row.state,
+        "priority": row.priority_name,
+        "position": position,
+        **{name: row.values[name] for name in ORDER_VALUES},
+        "queued_at": row.queued_at,
+        "queued_by": row.user_name,
+        "channel": row.channel,
+        "ended_at": row.ended_at,
+        "task_id": str(row.task_id) if row.task_id else None,
+        "error_code": row.error_code,
+        "error_message": row.error_message or None,
+    }
+
+
+def queued_order_with_events(row: QueuedOrder, position: int | None) -> dict[str, Any]:
+    """Returns a queued order, and who did what to it, oldest first."""
+    events = row.events.values("kind", "at", "user_name", "channel", "params")
+    return {**queued_order(row, position), "events": list(events)}
+
+
+def order_queued(row: QueuedOrder, position: int | None) -> dict[str, Any]:
+    """Returns the response to a start that was queued."""
+    message = _("The order is queued. It starts by itself once no task runs. Position: %(position)s.")
+    return {
+        "status": "queued",
+        "message": message % {"position": "–" if position is None else position},
+        **queued_order(row, position),
     }
 
 

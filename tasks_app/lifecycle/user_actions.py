@@ -23,7 +23,7 @@ from tasks_app.lifecycle.recovery import supply
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot, require_no_import
 from tasks_app.market import synthetic
 from tasks_app.market.codes import canonical_or_same
-from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot
+from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot, QueuedOrder
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
@@ -67,7 +67,8 @@ def find_started(actor: Actor, idempotency_key: str | None, digest: str) -> Coll
         return None
     same_key = CollectionTask.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
     earlier = same_key.first()
-    if earlier and earlier.idempotency_hash != digest:
+    queued = QueuedOrder.objects.filter(created_by=actor.user, idempotency_key=idempotency_key)
+    if (earlier and earlier.idempotency_hash != digest) or queued.exclude(idempotency_hash=digest).exists():
         raise errors.IdempotencyConflict()
     return earlier
 

@@ -15,6 +15,7 @@ from tasks_app import errors, lifecycle
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
+from tasks_app.models.queued_orders import PRIORITY_NAMES, QueuedOrderState
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.code_lists import split_codes
@@ -141,7 +142,33 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="only stocks whose whole listed life is not answered yet"
     )
     parser.add_argument("--force", action="store_true", help="request stored days again")
+    parser.add_argument(
+        "--queue", action="store_true", help="while another task runs, queue it: it starts by itself later"
+    )
+    _add_priority(parser, default="normal")
     _add_watch_flag(parser)
+
+
+def _add_priority(parser: argparse.ArgumentParser, default: str | None) -> None:
+    names = [name for name, _label in PRIORITY_NAMES]
+    text = "of a queued order: higher ones start first" + (f" (default: {default})" if default else "")
+    parser.add_argument("--priority", choices=names, default=default, help=text)
+
+
+def _add_queue(parser: argparse.ArgumentParser) -> None:
+    states = QueuedOrderState.values
+    parser.add_argument("--state", choices=states, default=states[0], help=f"default: {states[0]}")
+
+
+def _add_queued_order(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("order", metavar="NUMBER", help="the number that `collect queue` shows")
+
+
+def _add_move(parser: argparse.ArgumentParser) -> None:
+    _add_queued_order(parser)
+    text = "among the orders of its priority: 1 is the first"
+    parser.add_argument("--position", type=whole_number(1, 1000), metavar="N", help=text)
+    _add_priority(parser, default=None)
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -191,6 +218,9 @@ SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]
     ("cancel", "End a task for good.", _add_running),
     ("pause", "Stop the work on a running task until it is resumed.", _add_running),
     ("resume", "Let a paused task go on.", _add_running),
+    ("queue", "List the orders that wait until no task runs.", _add_queue),
+    ("move", "Give a waiting order another position or priority.", _add_move),
+    ("withdraw", "Take a waiting order out of the queue.", _add_queued_order),
     ("wait-sealed", f"Wait until a market's day is sealed. {SEALED_EXIT_CODES}", _add_wait_sealed),
     ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
 )

@@ -16,7 +16,7 @@ from rich.text import Text
 from tasks_app import reasons, time_zones
 from tasks_app.lifecycle import comparisons, durations, selectors
 from tasks_app.market import synthetic
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionTask, QueuedOrder
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.forecasts import Forecast, describe
@@ -131,6 +131,24 @@ def print_table(tasks: Collection[CollectionTask], console: Console) -> None:
             Text("\n".join(filter(None, [start_time(task), f"{task.market} {task.source}", task.plan_name]))),
         )
     console.print(table if tasks else _("There are no such tasks."))
+
+
+def print_queue(rows: Collection[QueuedOrder], console: Console) -> None:
+    """Prints queued orders, two lines each."""
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), show_edge=False)
+    for name in (_("order"), _("state"), _("priority"), _("request"), _("queued at")):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        values, note = row.values, row.error_message or (str(row.task_id) if row.task_id else "")
+        request = f"{row.market} {row.source}\n{values['start_date']} – {values['end_date']}"
+        table.add_row(
+            str(row.pk),
+            str(row.get_state_display()),
+            str(row.get_priority_display()),
+            "\n".join(filter(None, (request, note))),
+            f"{timezone.localtime(row.queued_at):%Y-%m-%d %H:%M}\n{row.user_name}",
+        )
+    console.print(table if rows else _("There are no such orders."))
 
 
 def start_time(task: CollectionTask) -> str:

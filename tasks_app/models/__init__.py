@@ -11,6 +11,7 @@ from tasks_app.models.notices import Incident, NoticeChannel, NoticeDelivery, No
 from tasks_app.models.plan_runs import PlanRun, PlanStep, StepAttempt
 from tasks_app.models.plans import CollectionPlan, PlanEvent
 from tasks_app.models.preferences import UserPreference
+from tasks_app.models.queued_orders import QueuedOrder, QueueEvent
 from tasks_app.models.quotes import (
     CalendarDay,
     Correction,
@@ -64,6 +65,8 @@ __all__ = [
     "PlanEvent",
     "PlanRun",
     "PlanStep",
+    "QueueEvent",
+    "QueuedOrder",
     "RawAnswer",
     "RawAnswerReplay",
     "RawContent",

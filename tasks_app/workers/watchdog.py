@@ -20,8 +20,9 @@ from tasks_app.diagnostics.versions import code_digest
 from tasks_app.errors import StaleClaim
 from tasks_app.exports import jobs as exports
 from tasks_app.history import retention as versions
-from tasks_app.lifecycle import audit, retention, selectors
+from tasks_app.lifecycle import audit, order_queue, retention, selectors
 from tasks_app.models import CollectionTask
+from tasks_app.models.queued_orders import Priority
 from tasks_app.notices import retention as notices
 from tasks_app.queue import dispatch
 from tasks_app.quotes import sealed_days
@@ -117,7 +118,9 @@ def tick() -> None:
     """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     _rescue()
     plan_scheduler.continue_runs()  # first: the next step of a run goes before another plan
-    plan_scheduler.start_due()
+    _start_queued(Priority.HIGH)
+    plan_scheduler.start_due()  # before orders of the same priority: plans have a time
+    _start_queued(Priority.LOW)
     exports.recover()
     _prune()
     _prune_raw_answers()
@@ -125,6 +128,15 @@ def tick() -> None:
     sealed_days.sweep(SEALING_SECONDS)
     judgement.judge()
     notice_rounds.run()
+
+
+def _start_queued(least: Priority) -> None:
+    """Starts the next queued order if no task runs. Raises `django.db.Error` as `tick` does."""
+    result = order_queue.start_next(least)
+    if isinstance(result, CollectionTask):
+        logger.info("task %s was started from the queue", result.pk)
+    elif result is not None:
+        logger.warning("the queued order %s was refused: %s", result.pk, result.error_message)
 
 
 class SilenceTimer:
@@ -175,7 +187,7 @@ def _prune() -> None:
     if deleted.tasks:
         logger.info("a task that ended more than %d days ago was pruned", days)
     forgotten = versions.prune(settings.COLLECTOR.version_days)
-    others = exports.prune(days) or dispatch.prune_failures() or notices.prune()
+    others = exports.prune(days) or order_queue.prune(days) or dispatch.prune_failures() or notices.prune()
     if not (deleted.total or forgotten or others or audit.prune(settings.COLLECTOR.audit_days)):
         history.prune(settings.COLLECTOR.source_history_days)
         _next_prune = time.monotonic() + PRUNE_INTERVAL

@@ -36,7 +36,7 @@ EXAMPLES = os.environ.get("SOAK_EXAMPLES", "")  # of each operation, in `make so
 
 API = "/api/data-collection"
 OPERATIONS = {
-    ("post", f"{API}/historical"): {400, 401, 403, 413, 415},
+    ("post", f"{API}/historical"): {202, 400, 401, 403, 413, 415},
     ("post", f"{API}/historical/estimate"): {400, 401, 403, 413, 415},
     ("get", f"{API}/status/{{task_id}}"): {304, 401, 404},
     ("get", f"{API}/tasks"): {400, 401},
@@ -47,6 +47,10 @@ OPERATIONS = {
     ("post", f"{API}/tasks/{{task_id}}/pause"): {400, 401, 403, 404},
     ("post", f"{API}/tasks/{{task_id}}/resume"): {400, 401, 403, 404},
     ("post", f"{API}/tasks/{{task_id}}/retry"): {400, 401, 403, 404, 413, 415},
+    ("get", f"{API}/queue"): {400, 401},
+    ("get", f"{API}/queue/{{order_id}}"): {401, 404},
+    ("patch", f"{API}/queue/{{order_id}}"): {400, 401, 403, 404, 413, 415},
+    ("delete", f"{API}/queue/{{order_id}}"): {400, 401, 403, 404},
     ("get", f"{API}/current-task"): {304, 401},
     ("get", f"{API}/stock-list"): {400, 401},
     ("get", f"{API}/coverage"): {400, 401},

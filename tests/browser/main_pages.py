@@ -17,6 +17,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "dashboard": "/admin/",
         "start": "/admin/start/",
         "tasks": TASKS,
+        "queue": "/admin/tasks_app/queuedorder/?state__exact=waiting",
         "task": task_page(failed),
         "confirm": f"{TASKS}{failed}/retry/",
         "items": f"/admin/tasks_app/collectionitem/?task__id__exact={failed}",
@@ -50,6 +51,7 @@ def main_pages(site: Site) -> dict[str, str]:
 PAGE_NAMES = (
     *("sign-in", "dashboard", "start", "tasks", "task", "confirm", "items", "stocks", "stock", "bars"),
     "raw answer",
+    "queue",
     "uploads",
     "delete data",
     "calendar",

@@ -448,3 +448,17 @@ def test_source_without_its_token_is_refused_at_the_start(
     assert answer["code"] == "source_unusable"
     assert "VENDOR_TOKEN is not set" in answer["detail"]
     assert not CollectionTask.objects.exists()
+
+
+def test_order_is_queued_listed_moved_and_withdrawn() -> None:
+    make_task()
+    options = ("--source", "simulated", "--start-date", "2024-01-01", "--end-date", "2024-02-01", "--queue")
+    first, second = (collected_json("start", *options)["id"] for _ in range(2))
+    assert collected_json("queue") == api_json("queue")
+    assert collected_json("move", str(second), "--position", "1")["position"] == 1
+    assert [row["id"] for row in collected_json("queue")] == [second, first]
+    assert f"The order {first} was withdrawn." in collect("withdraw", str(first))
+    text = collect("queue")
+    assert str(second) in text
+    assert "waiting" in text
+    assert "There are no such orders." in collect("queue", "--state", "refused")

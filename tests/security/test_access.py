@@ -23,6 +23,7 @@ OPEN = {"login"}
 HOME = {"index", "search", "logout", "password_change", "password_change_done", "jsi18n", "app_list", ""}
 OWN = {"my_tokens", "my_tokens_revoke", "preferences"}  # 404 for what belongs to others
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
+MODELS += ("queuedorder",)
 READ_ONLY = {f"tasks_app_{model}" for model in MODELS}
 ACCESS = {"auth_user", "auth_group", "knox_authtoken", "tasks_app_collectionplan"}
 ACCESS |= {"tasks_app_noticechannel", "tasks_app_noticeping", "tasks_app_target"}
@@ -226,6 +227,8 @@ RULES: dict[str, dict[str, int]] = {
     f"{DATA}tasks/<str:task_id>/pause": {"post": OPERATOR},
     f"{DATA}tasks/<str:task_id>/resume": {"post": OPERATOR},
     f"{DATA}tasks/<str:task_id>/retry": {"post": OPERATOR},
+    f"{DATA}queue": {"get": LOGIN},
+    f"{DATA}queue/<str:order_id>": {"get": LOGIN, "patch": OPERATOR, "delete": OPERATOR},
     f"{DATA}current-task": {"get": LOGIN},
     f"{DATA}stock-list": {"get": LOGIN},
     f"{DATA}coverage": {"get": LOGIN},
@@ -263,7 +266,7 @@ RANK = {"anonymous": ANYBODY, "plain": LOGIN, "reader": READER, "operator": OPER
 def path_of(route: str) -> str:
     route = route.replace(r"^api(?:/[\s\S]*)?$", "api/nothing")
     route = re.sub(r"<[^>]*task_id>", ID, route)
-    route = re.sub(r"<str:(plan|export|target)_id>", "7", route)
+    route = re.sub(r"<str:(plan|export|target|order)_id>", "7", route)
     return "/" + route.replace("<market:market>", "US").replace("<str:code>", "X")
 
 

@@ -17,13 +17,15 @@ from tasks_app.models import (
 )
 from tasks_app.notices.addresses import encrypt
 from tests.api.factories import make_bars, make_stock
-from tests.factories import make_ended, make_plan, make_raw_answer, make_user
+from tests.factories import make_ended, make_plan, make_queued_order, make_raw_answer, make_user
 from tests.targets.factories import make_target
 
 MODELS = ("collectiontask", "collectionitem", "stock", "dailybar", "finding", "correction", "recordedcall")
-VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export", "incident")]
+VIEWS = [f"view_{model}" for model in (*MODELS, "calendarday", "sourcesetting", "export")]
+VIEWS += ["view_incident", "view_queuedorder"]
 VIEWS += ["bulk_read", "view_metrics"]
 VERBS = ["start_task", "cancel_task", "pause_task", "retry_task", "export_data", "silence_incident"]
+VERBS += ["reorder_queue", "withdraw_order"]
 USER_KINDS = ("anonymous", "plain", "reader", "operator", "superuser")
 
 
@@ -60,4 +62,5 @@ def make_rows() -> dict[str, Any]:
         "noticechannel": NoticeChannel.objects.create(name="team", url=encrypt("json://127.0.0.1/")),
         "noticeping": NoticePing.objects.create(name="watcher", url=encrypt("https://example.com/")),
         "target": make_target(),
+        "queuedorder": make_queued_order(),
     }

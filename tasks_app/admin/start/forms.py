@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
 from tasks_app.admin.common.fields import day_field
+from tasks_app.models.queued_orders import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.orders import code_lists, order as orders
 from tasks_app.orders.order import Order
@@ -91,6 +92,18 @@ class OrderForm(forms.Form):
     force_update = forms.BooleanField(
         label=_("Force update"),
         help_text=_("Requests days again that are already stored."),
+        required=False,
+    )
+    queue = forms.BooleanField(
+        label=_("Queue if a task is running"),
+        help_text=_("The order then starts by itself once no task runs. Else the start is refused."),
+        required=False,
+    )
+    priority = forms.ChoiceField(
+        label=_("Priority"),
+        help_text=_("Of waiting orders, those of a higher priority start first."),
+        choices=PRIORITY_NAMES,
+        initial="normal",
         required=False,
     )
     key = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)

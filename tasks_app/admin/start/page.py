@@ -41,7 +41,7 @@ def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]
         "breadcrumbs": [Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask")), Breadcrumb(title)],
         "form": form,
         "date_fields": [form["start_date"], form["end_date"]],
-        "mode_fields": [form[name] for name in MODES],
+        "mode_fields": [form[name] for name in (*MODES, "queue")],
         "sources": _sources(form),
         "presets": initial.presets(market),
         "benchmarks": [

@@ -1,22 +1,26 @@
 """The page that starts a collection, and the endpoints that its script calls."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors, lifecycle
 from tasks_app.admin.access.forbidden import require_permission
-from tasks_app.admin.access.permissions import START_TASK, VIEW_TASKS
+from tasks_app.admin.access.permissions import START_TASK, VIEW_QUEUE, VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.start import initial, page
 from tasks_app.admin.start.forms import OrderForm
 from tasks_app.admin.tasks import actions
+from tasks_app.lifecycle import order_queue
 from tasks_app.market.codes import canonical_or_same
-from tasks_app.models import CollectionTask, Stock
+from tasks_app.models import CollectionTask, QueuedOrder, Stock
+from tasks_app.models.queued_orders import Priority
 from tasks_app.orders import code_lists, order
 
 SEARCH_LIMIT = 20
@@ -39,9 +43,8 @@ def start_view(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _render_page(request, OrderForm(initial=initial.initial_values(request)))
     form = OrderForm(initial.apply_preset(request.POST), request.FILES)
-    if form.is_valid() and "start" in request.POST and (task := _start(request, form)):
-        may_view = request.user.has_perm(VIEW_TASKS)
-        return redirect(formatting.task_url(task.pk) if may_view else "admin:start")
+    if form.is_valid() and "start" in request.POST and (started := _start(request, form)):
+        return redirect(_page_of(request, started))
     form.keep_input()
     return _render_page(request, form)
 
@@ -90,15 +93,32 @@ def _matching_stocks(market: str, term: str) -> QuerySet[Stock]:
     return stocks.annotate(rank=rank).order_by("rank", "code")
 
 
-def _start(request: HttpRequest, form: OrderForm) -> CollectionTask | None:
-    """Returns the started task, or None after adding the error to the form."""
-    actor = actions.actor_for(request.user)
-    key = form.cleaned_data["key"] or None
+def _page_of(request: HttpRequest, started: CollectionTask | QueuedOrder) -> str:
+    """Returns the address of the started task or the queue, or of this page if the user may not view them."""
+    if isinstance(started, QueuedOrder):
+        may_view = request.user.has_perm(VIEW_QUEUE)
+        return formatting.admin_url("queuedorder") if may_view else reverse("admin:start")
+    return formatting.task_url(started.pk) if request.user.has_perm(VIEW_TASKS) else reverse("admin:start")
+
+
+def _start(request: HttpRequest, form: OrderForm) -> CollectionTask | QueuedOrder | None:
+    """Returns the started task or the queued order, or None after adding the error to the form."""
+    actor, data = actions.actor_for(request.user), form.cleaned_data
+    options: dict[str, Any] = {"today": order.latest_today(), "idempotency_key": data["key"] or None}
     try:
-        task = lifecycle.start(form.order, actor, today=order.latest_today(), idempotency_key=key)
+        if data["queue"]:
+            priority = Priority.named(data["priority"] or "normal")
+            task = order_queue.start_or_queue(form.order, actor, priority=priority, **options)
+        else:
+            task = lifecycle.start(form.order, actor, **options)
     except errors.CollectorError as error:
         form.add_collector_error(error)
         return None
+    if isinstance(task, QueuedOrder):
+        text = _("The order %(id)s is queued, at position %(position)s. It starts by itself.")
+        position = order_queue.position_of(task) or formatting.EMPTY
+        messages.success(request, text % {"id": task.pk, "position": position})
+        return task
     text = _("Task %(id)s was started. It reads the stock list first.")
     if task.planned_at:
         text = ngettext(

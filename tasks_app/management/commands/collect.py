@@ -10,11 +10,12 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 
 from tasks_app import errors, lifecycle
-from tasks_app.lifecycle import payloads
+from tasks_app.lifecycle import order_queue, payloads
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output, progress_view, sealed_day_wait
 from tasks_app.management.cli_errors import CollectorCommand
-from tasks_app.models import CollectionTask
+from tasks_app.models import CollectionTask, QueuedOrder
+from tasks_app.models.queued_orders import Priority, QueuedOrderState
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import forecasts, order as orders
@@ -31,6 +32,7 @@ EXIT_CODES: dict[str, int] = {
     TaskStatus.CANCELLED: 5,
 }
 NOT_SEALED = 2
+MAX_QUEUED = 1000  # listed
 USAGE = 2  # argparse's exit code for a wrong option
 
 
@@ -70,7 +72,46 @@ class Command(CollectorCommand):
             order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
             self._report_forecast(forecasts.forecast(order, settings.COLLECTOR))
             return
-        self._report_start(lifecycle.start(order, ACTOR, today=orders.latest_today()), options["watch"])
+        today = orders.latest_today()
+        if not options["queue"]:
+            self._report_start(lifecycle.start(order, ACTOR, today=today), options["watch"])
+            return
+        priority = Priority.named(options["priority"])
+        result = order_queue.start_or_queue(order, ACTOR, today=today, priority=priority)
+        if isinstance(result, CollectionTask):
+            self._report_start(result, options["watch"])
+        else:
+            payload = payloads.order_queued(result, order_queue.position_of(result))
+            self._report_payload(payload, f"{payload['message']} ({result.pk})")
+
+    def queue(self, options: dict[str, Any]) -> None:
+        rows = QueuedOrder.objects.filter(state=options["state"])
+        waiting = options["state"] == QueuedOrderState.WAITING
+        rows = rows.order_by(*(order_queue.IN_ORDER if waiting else ("-id",)))[:MAX_QUEUED]
+        positions = order_queue.positions()
+        if self.json:
+            self._print_json([payloads.queued_order(row, positions.get(row.pk)) for row in rows])
+        else:
+            output.print_queue(rows, self.console)
+
+    def move(self, options: dict[str, Any]) -> None:
+        row = order_queue.get_order(options["order"])
+        priority = Priority.named(options["priority"]) if options["priority"] else None
+        row = order_queue.move(row.pk, ACTOR, position=options["position"], priority=priority)
+        position = order_queue.position_of(row)
+        text = _("The order %(order)s is at position %(position)s.") % {"order": row.pk, "position": position}
+        self._report_payload(payloads.queued_order(row, position), text)
+
+    def withdraw(self, options: dict[str, Any]) -> None:
+        row = order_queue.withdraw(order_queue.get_order(options["order"]).pk, ACTOR)
+        text = _("The order %(order)s was withdrawn.") % {"order": row.pk}
+        self._report_payload(payloads.queued_order(row, None), text)
+
+    def _report_payload(self, payload: dict[str, Any], text: str) -> None:
+        if self.json:
+            self._print_json(payload)
+        else:
+            self.console.print(text, soft_wrap=True)
 
     def retry(self, options: dict[str, Any]) -> None:
         task = lifecycle.retry(_task_id(options), ACTOR, options["error_code"])
