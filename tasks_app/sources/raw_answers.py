@@ -182,8 +182,15 @@ def describe_http(method: str, url: str, body: Any = None) -> str:
 
 
 def _masked(asked: str) -> str:
-    """Returns a request without secrets: those of the sources, and the values of parameters named so."""
-    first, separator, body = mask(asked).partition("\n")
+    """Returns a request without the values of parameters named like secrets, and without known secrets.
+
+    In this order: a known secret may be a part of the address, which could not be read without it.
+    """
+    return mask(_without_named_secrets(asked))
+
+
+def _without_named_secrets(asked: str) -> str:
+    first, separator, body = asked.partition("\n")
     method, _, url = first.partition(" ")
     if "://" in url:
         address = urlsplit(url)

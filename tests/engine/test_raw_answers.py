@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.db.models.functions import Now
 
-from tasks_app import errors, lifecycle
+from tasks_app import errors, lifecycle, source_settings
 from tasks_app.engine import replay
 from tasks_app.engine.replay import Scope
 from tasks_app.engine.request_queue import RequestQueue
@@ -138,6 +138,16 @@ def test_secret_parameter_is_masked_and_changes_no_match(asked):
     assert "hidden-word" not in exchange.asked
     with recorder.replaying([exchange], datetime.now(UTC)):
         assert recorder.replayed(asked.replace("hidden-word", "another")) == exchange
+
+
+@pytest.mark.any_database
+def test_secret_parameter_is_masked_where_the_address_begins_with_a_known_secret(monkeypatch):
+    monkeypatch.setattr(source_settings, "_secrets", {})
+    source_settings.remember_secret("https://vendor.example/")
+    kept = Recording()
+    with recorder.recording(kept):
+        recorder.record("POST https://vendor.example/a\napi_key=hidden-word&x=1", b"answer", {})
+    assert "hidden-word" not in kept.exchanges[0].asked
 
 
 def test_nothing_is_kept_by_default(settings):
