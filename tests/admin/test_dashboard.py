@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tasks_app import lifecycle
-from tasks_app.admin.dashboard import system_status
+from tasks_app.admin.dashboard import overview, system_status
 from tasks_app.lifecycle import Outcome
 from tasks_app.market import calendars
 from tasks_app.models import DailyBar, Series, SourceGate, Stock
@@ -139,6 +139,16 @@ def test_strip_shows_every_run_with_its_status():
 
 
 @pytest.mark.any_database
+def test_heights_of_runs_are_proportional(monkeypatch):
+    seconds = {
+        make_ended(status).pk: took for status, took in (("failed", 0), ("cancelled", 50), ("completed", 200))
+    }
+    monkeypatch.setattr(overview.durations, "task_duration", lambda task: timedelta(seconds=seconds[task.pk]))
+    context = overview.build_runs_context()
+    assert [run["height"] for run in context["runs"]] == [overview.MIN_HEIGHT, 25, 100]
+    assert context["longest_run"] == overview.durations.format_duration(timedelta(seconds=200))
+
+
 def test_strip_ends_with_the_newest_runs(monkeypatch):
     monkeypatch.setattr("tasks_app.admin.dashboard.overview.RUNS", 2)
     tasks = [make_ended("cancelled") for _ in range(3)]

@@ -31,6 +31,15 @@ def test_root_page_links_to_admin_and_documentation():
     assert "启动采集" in page
 
 
+def test_root_page_links_each_path_that_can_be_opened():
+    page = client_of().get("/api/", headers=HTML).content.decode()
+    table = page[page.index("<table") : page.index("</table>")]
+    assert f'<a href="http://testserver{BASE}/tasks">' in table
+    assert f"http://testserver{BASE}/status/{{task_id}}" in table
+    assert f'href="http://testserver{START}"' not in table  # POST
+    assert '{task_id}"' not in table
+
+
 def test_start_page_begins_with_an_example():
     client = client_of(make_user("root", is_superuser=True))
     page = client.get(START, headers=HTML).content.decode()

@@ -1,6 +1,6 @@
 """The overview's part below the current task: the last runs, workers and sources, what is stored, plans."""
 
-from math import sqrt
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -20,14 +20,15 @@ from tasks_app.queue import dispatch
 from tasks_app.quotes import coverage, sealed_days
 
 RUNS, PLANS = 60, 5
-MAX_HEIGHT, MIN_HEIGHT = 100, 12  # of a run's bar, in its own units
+MAX_HEIGHT, MIN_HEIGHT = 100, 6  # of a run's bar, in its own units; a lower one could not be seen
+NOTCH = 9  # the mark of a run with failures
 
 
 def build_overview_context(request: HttpRequest) -> dict[str, Any]:
     """Takes ten queries at most; what is stored is counted once a minute."""
     user = request.user
     context: dict[str, Any] = {
-        "runs": list_runs(),
+        **build_runs_context(),
         "legend": _legend(),
         "clusters": dispatch.live_clusters(),
         "limiters": system_status.source_limiters(),
@@ -49,12 +50,17 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
     return context
 
 
-def list_runs() -> list[dict[str, Any]]:
-    """Returns the last sixty runs, the oldest first. A bar's height goes with the root of its duration."""
+def build_runs_context() -> dict[str, Any]:
+    """Returns the last sixty runs, the oldest first, and how long the longest ended one took.
+
+    A bar's height goes with the run's duration.
+    """
     newest = CollectionTask.objects.order_by("-start_time", "-id")
     tasks = list(newest.defer(*selectors.HEAVY_COLUMNS, "error_message")[:RUNS])
-    longest = max((_seconds(task) for task in tasks), default=1.0)
-    return [_describe_run(task, longest) for task in reversed(tasks)]
+    ended = [durations.task_duration(task) for task in tasks if task.status != TaskStatus.RUNNING]
+    longest = max(ended, default=timedelta())
+    runs = [_describe_run(task, max(1.0, longest.total_seconds())) for task in reversed(tasks)]
+    return {"runs": runs, "longest_run": durations.format_duration(longest) if ended else ""}
 
 
 def _legend() -> list[tuple[str, str]]:
@@ -64,14 +70,10 @@ def _legend() -> list[tuple[str, str]]:
     return outcomes + others
 
 
-def _seconds(task: CollectionTask) -> float:
-    return max(1.0, durations.task_duration(task).total_seconds())
-
-
 def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
     is_running = task.status == TaskStatus.RUNNING
     # A running task's duration grows all the time and would change the part at every refresh.
-    scale = 0.5 if is_running else sqrt(_seconds(task) / longest)
+    scale = 0.5 if is_running else durations.task_duration(task).total_seconds() / longest
     is_thin = task.outcome == TaskOutcome.NOTHING_NEW  # each state has a shape of its own, too
     height = round(max(MIN_HEIGHT, MAX_HEIGHT * scale))
     return {
@@ -82,6 +84,7 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
         "width": 4 if is_thin else 8,
         "height": height,
         "y": MAX_HEIGHT - height,
+        "notch": min(NOTCH, height // 2),
         "when": formatting.timestamp(task.start_time, seconds=False),
         "what": f"{synthetic.mark(task.market)} · {task.source}",
         "stocks": "" if is_running else panels.progress_sentence(task),
