@@ -7,11 +7,13 @@ import pytest
 
 from tasks_app.conf import Conf
 from tasks_app.sources import registry
+from tools import translated_docs
 
 pytestmark = pytest.mark.any_database
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md"]
+CHINESE = sorted(translated_docs.CHINESE.glob("*.md"))
+PAGES = [*ROOT.glob("docs/*.md"), *CHINESE, *ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md"]
 FOLDERS = "benchmarks|collector_site|deploy|docs|templates|tests|tools"
 PACKAGES = "|".join(folder.name for folder in (ROOT / "tasks_app").iterdir() if folder.is_dir())
 MODULE = rf"`((?:{PACKAGES})/\w+)[.\w]*`"  # engine/slice, and lifecycle/completion.end
@@ -87,3 +89,66 @@ def test_rates_of_the_page_are_those_of_the_sources():
             assert not most or re.search(rf"\b{most:,} (?:requests )?{words}", row)
         checked += bool(limits.rate or limits.per_hour)
     assert checked == 7
+
+
+def shown_code(text):
+    """Returns the commands and programs of a section, without the comments that a translation changes."""
+    blocks = re.findall(r"```(?!mermaid)\w*\n(.*?)```", text, re.DOTALL)
+    return [re.sub(r"\s*#.*", "", block) for block in blocks]
+
+
+def words_of_code(text):
+    """Returns what a section sets as code: settings, commands, keys, values."""
+    return set(re.findall(r"`+([^`\n]+)`+", translated_docs.FENCED.sub("", text)))
+
+
+def table_rows(text):
+    return len(re.findall(r"^\|", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+def test_chinese_sections_are_those_of_today(page):
+    assert not (found := translated_docs.stale(page)), f"{'; '.join(found)}. {translated_docs.advice(page)}"
+    assert translated_docs.updated(page) == page.read_text(), (
+        "sections in another order than the English ones"
+    )
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+def test_chinese_sections_leave_out_nothing(page):
+    english = translated_docs.english_sections(translated_docs.english_page(page).read_text())
+    checked = 0
+    for name, section in translated_docs.chinese_sections(page.read_text()).items():
+        assert section.level == english[name].level
+        if section.recorded == translated_docs.UNTRANSLATED:
+            assert translated_docs.SAYS_UNTRANSLATED in section.text
+            continue
+        assert shown_code(section.text) == shown_code(english[name].text), name
+        assert words_of_code(english[name].text) - words_of_code(section.text) == set(), name
+        assert table_rows(section.text) == table_rows(english[name].text), name
+        checked += 1
+    assert checked
+
+
+def anchors(page):
+    text = page.read_text()
+    headings = {translated_docs.anchor(found[2]) for found in translated_docs.HEADING.finditer(text)}
+    return headings | set(re.findall(r'<a id="([^"]+)">', text))
+
+
+@pytest.mark.parametrize("page", [*CHINESE, *ROOT.glob("README*.md")], ids=lambda page: page.name)
+def test_links_lead_to_headings_and_stay_in_their_language(page):
+    text = page.read_text().replace("[English](", "").replace(translated_docs.SAYS_UNTRANSLATED, "")
+    links = re.findall(r"\]\(([^)#:\s]*\.md)?(?:#([^)\s]+))?\)", text)
+    targets = [((page.parent / path).resolve() if path else page, name) for path, name in links]
+    assert [f"{to.name}#{name}" for to, name in targets if name and name not in anchors(to)] == []
+    translated = {translated_docs.english_page(chinese) for chinese in CHINESE}
+    if page.name != "README.md":
+        assert [to.name for to, _ in targets if to in translated] == []
+
+
+@pytest.mark.parametrize("page", CHINESE, ids=lambda page: page.name)
+def test_languages_of_a_page_link_to_each_other(page):
+    assert f"[中文](zh/{page.name})" in translated_docs.english_page(page).read_text()
+    assert f"[English](../{page.name})" in page.read_text()
+    assert f"(docs/zh/{page.name})" in (ROOT / "README.zh-CN.md").read_text()
