@@ -45,7 +45,7 @@ def _scope(row: QueuedOrder) -> SafeString:
 
 
 def _queued(row: QueuedOrder) -> SafeString:
-    by = _("by %(user)s") % {"user": row.user_name} if row.user_name else formatting.EMPTY
+    by = _("queued by %(user)s") % {"user": row.user_name} if row.user_name else formatting.EMPTY
     return formatting.two_lines(formatting.timestamp(row.queued_at, seconds=False), by)
 
 

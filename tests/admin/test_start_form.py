@@ -1,6 +1,7 @@
 """The start form: initial values, errors, starting, the code file, the search and the estimate."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -151,12 +152,22 @@ def test_unknown_codes_are_left_out_and_named():
     assert CollectionTask.objects.get().stock_codes == ["000001"]
 
 
-def test_running_task_disables_the_button():
+def test_running_task_disables_the_button_unless_the_order_is_to_wait():
     running = make_task()
-    response = superuser_client().get(url("start"))
+    client = superuser_client()
+    response = client.get(url("start"))
     assert url(f"{TASKS}_change", running.pk) in response.content.decode()
     assert "only one runs at a time" in text_of(response)
-    assert response.content.count(b"disabled aria-describedby") == 1
+    assert start_button(response).endswith("data-running disabled")
+    ticked = client.post(url("start"), make_post(queue="on", start=None))
+    assert not start_button(ticked).endswith("disabled")
+    assert "Queue the order" in text_of(ticked)
+
+
+def start_button(response):
+    """Returns the attributes of the page's button that starts the collection."""
+    (found,) = re.findall(r'<button id="ss-start"([^>]*)>', response.content.decode())
+    return " ".join(found.split())
 
 
 def test_start_while_a_task_runs_keeps_the_form():

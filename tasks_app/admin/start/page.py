@@ -60,6 +60,7 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
     running = lifecycle.get_running_task()
     context: dict[str, Any] = {
         "running": running,
+        "queues": bool(form["queue"].value()),
         "running_line": running and request.user.has_perm(VIEW_TASKS) and columns.summary_line(running),
     }
     if not form.is_valid():

@@ -28,7 +28,7 @@ MAX_EVENTS, MAX_RETRIES = 50, 20
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the timeline; `stage` is done, now or ahead."""
+    """One step of the timeline; `stage` is done, now, held (by a pause) or ahead."""
 
     name: Any
     at: Any
@@ -160,6 +160,7 @@ def page_title(task: CollectionTask) -> str:
 def timeline(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
     """Returns the steps started → planned → collecting → ended, each with its time."""
     running, planned = task.status == TaskStatus.RUNNING, task.planned_at is not None
+    current = "held" if task.paused_at else "now"
     by = _("by %(user)s") % {"user": task.created_by} if task.created_by else ""
     stocks = ngettext("%(count)s stock", "%(count)s stocks", task.total_stocks)
     return [
@@ -168,14 +169,14 @@ def timeline(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
             _("planned"),
             formatting.timestamp(task.planned_at),
             stocks % {"count": formatting.number(task.total_stocks)} if planned else "",
-            "done" if planned else "now" if running else "ahead",
+            "done" if planned else current if running else "ahead",
             "list_alt",
         ),
         Step(
             (_("paused") if task.paused_at else _("collecting")) if running else _("collected"),
             f"{task.progress} %",
             format_rate(task, speed),
-            "now" if running and planned else "done" if planned else "ahead",
+            current if running and planned else "done" if planned else "ahead",
             "pause_circle" if task.paused_at else "sync",
         ),
         _end_step(task, speed, now),
