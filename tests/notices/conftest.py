@@ -11,9 +11,9 @@ from django_q.conf import Conf
 from tasks_app.models import NoticeChannel, NoticeDelivery, NoticeRule
 from tasks_app.models.notices import Severity
 from tasks_app.notices import addresses, routing, sending
-from tests.notices import receivers
-from tests.notices.receivers import Webhook
+from tools import notice_receivers as receivers
 from tools.in_process import work
+from tools.notice_receivers import Webhook
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from tasks_app.models.notices import NoticeEvent, Severity
 from tasks_app.notices import Cause, close_incident, open_incident, routing, sending
 from tests.factories import run_on_hosts
 from tests.notices.conftest import deliver, let_time_pass
-from tests.notices.receivers import mail_server
 from tools.in_process import work
+from tools.notice_receivers import mail_server
 
 pytestmark = pytest.mark.django_db
 PAUSED = NoticeEvent.SOURCE_PAUSED

@@ -1,4 +1,4 @@
-"""Loopback receivers of notices: a webhook and a mail server, which record what they get."""
+"""Receivers of notices for tests and drills: a webhook and a mail server, which record what they get."""
 
 import json
 import socketserver
@@ -17,18 +17,19 @@ class Webhook:
     """A webhook that answers with `status`; `received` are the bodies of all requests, `paths` theirs."""
 
     port: int = 0
+    host: str = "127.0.0.1"
     status: int = 200
     received: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"json://127.0.0.1:{self.port}/hook/a-secret-token-of-ours"
+        return f"json://{self.host}:{self.port}/hook/a-secret-token-of-ours"
 
 
 @contextmanager
-def webhook() -> Iterator[Webhook]:
-    hook = Webhook()
+def webhook(host: str = "127.0.0.1") -> Iterator[Webhook]:
+    hook = Webhook(host=host)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -49,13 +50,13 @@ def webhook() -> Iterator[Webhook]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+    with serving(ThreadingHTTPServer((host, 0), Handler)) as port:
         hook.port = port
         yield hook
 
 
 @contextmanager
-def mail_server() -> Iterator[tuple[int, list[Mail]]]:
+def mail_server(host: str = "127.0.0.1") -> Iterator[tuple[int, list[Mail]]]:
     """Yields the port of an SMTP server and the mails that it takes."""
     mails: list[Mail] = []
 
@@ -74,12 +75,12 @@ def mail_server() -> Iterator[tuple[int, list[Mail]]]:
         def _say(self, text: str) -> None:
             self.wfile.write(f"{text}\r\n".encode())
 
-    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+    with serving(socketserver.ThreadingTCPServer((host, 0), Handler)) as port:
         yield port, mails
 
 
 @contextmanager
-def _serving(server: socketserver.BaseServer) -> Iterator[int]:
+def serving(server: socketserver.BaseServer) -> Iterator[int]:
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
