@@ -15,8 +15,8 @@ from tools.operations_drill.installation import Install, Web, WorkerHost
 from tools.operations_drill.site import Site
 from tools.operations_drill.vendor import Requests, Vendor, vendor
 
-# Seconds: only where something is broken does anything take as long. A source is paused for five minutes before
-# anybody is told of it (`HOLDS` in tasks_app/notices/routing.py).
+# Seconds: only where something is broken does anything take as long. A source is paused for five minutes
+# before anybody is told of it (`HOLDS` in tasks_app/notices/routing.py).
 PATIENCE = 480.0
 
 
