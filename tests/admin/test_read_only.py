@@ -73,6 +73,7 @@ def test_internal_tables_have_no_pages():
         "tasks_app.Incident",
         "tasks_app.NoticeChannel",
         "tasks_app.NoticePing",
+        "tasks_app.QueuedOrder",
         "tasks_app.Target",
     }
 
