@@ -34,6 +34,13 @@ def test_django_q2_uses_this_broker(broker):
     assert type(broker) is Broker
 
 
+def test_dead_clusters_hide_no_living_one(own_cache, broker):
+    for name in ("first", "second", "third", "fourth"):
+        broker.set_stat(f"heartbeat:{name}", name, 60)
+    broker.cache.delete_many(["heartbeat:first", "heartbeat:third"])
+    assert broker.get_stats("") == ["second", "fourth"]
+
+
 def test_queued_job_is_due_at_once_on_any_host(broker, clock):
     number = broker.enqueue("job")
     assert (broker.queue_size(), broker.lock_size()) == (1, 0)
