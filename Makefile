@@ -38,6 +38,7 @@ soak: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tools.prometheus_drill
 	$(BIN)/python -m tools.nginx_drill
 	$(BIN)/python -m tools.doctor_drill
+	$(BIN)/python -m tools.operations_drill
 	$(BIN)/python -m tools.chaos --database sqlite --seconds 600
 	$(BIN)/python -m tools.chaos --database postgresql --seconds 600
 	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/lifecycle/test_state_machine.py

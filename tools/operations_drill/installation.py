@@ -131,6 +131,7 @@ class Web:
                 env=self.install.environment,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     def reload(self) -> None:
@@ -142,6 +143,12 @@ class Web:
     def pid(self) -> int:
         assert self.process
         return self.process.pid
+
+    def kill(self) -> None:
+        """Kills it with its processes, which then answer nothing more."""
+        assert self.process
+        os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
 
     def shut_down(self) -> None:
         if self.process and self.process.poll() is None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -32,24 +33,33 @@ class Database:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
 
-    def rows(self, statement: str, name: str = "") -> list[tuple[object, ...]]:
+    def rows(self, statement: str, name: str = "") -> list[tuple[Any, ...]]:
         """Returns what a statement selects."""
         with psycopg.connect(self.url(name)) as connection:
             return connection.execute(statement).fetchall()
 
-    def one(self, statement: str) -> object:
+    def one(self, statement: str) -> Any:
         """Returns the one value that a statement selects."""
         ((value,),) = self.rows(statement)
         return value
 
-    def checksums(self, name: str) -> dict[str, tuple[object, ...]]:
-        """Returns the number of rows and a checksum of all rows of each table of a database."""
-        tables = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1", name)
-        digest = "md5(string_agg(md5(t::text), '' ORDER BY md5(t::text)))"
-        return {
-            str(table): self.rows(f'SELECT count(*), {digest} FROM "{table}" t', name)[0]
-            for (table,) in tables
-        }
+    @contextmanager
+    def snapshot(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yields the name of a snapshot, while others write, and the `checksums` in it."""
+        with psycopg.connect(self.url()) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            (name,) = connection.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
+            yield name, checksums(connection)
+
+
+def checksums(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    """Returns the number of rows and a checksum of all rows of each table."""
+    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    digest = "md5(string_agg(md5(t::text), '' ORDER BY md5(t::text)))"
+    return {
+        table: connection.execute(f'SELECT count(*), {digest} FROM "{table}" t').fetchone()
+        for (table,) in tables.fetchall()
+    }
 
 
 @contextmanager

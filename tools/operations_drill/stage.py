@@ -104,6 +104,19 @@ class Stage:
         """Returns the vendor's requests from a position in its log on."""
         return Requests(self.vendor.answers[begin:])
 
+    def asked_again(self, task: str, begin: int) -> tuple[list[str], int]:
+        """Returns the stocks that were requested after they were stored, and how many were answered twice.
+
+        A request that a stopped worker has not finished is made again: its stock is not stored.
+        """
+        rows = self.database.rows(
+            f"SELECT code, finished_at FROM tasks_app_collectionitem WHERE task_id = '{task}'"
+        )
+        stored = {str(code): at.timestamp() for code, at in rows}
+        requests = self.asked_since(begin)
+        late = {each.code for each in requests.answers if each.at > stored[each.code]}
+        return sorted(late), sum(count > 1 for count in requests.answered().values())
+
     def names_asking(self, begin: int) -> set[str]:
         """Returns the addresses from which the vendor was asked since then."""
         return {each.address for each in self.vendor.answers[begin:]}

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from tasks_app.sources.simulated.exchange import Exchange, index_of, sessions_between, symbol_at
 from tools.notice_receivers import serving
 
-STOCKS = 120
+STOCKS = 480
 
 
 class Answer(NamedTuple):
