@@ -55,7 +55,10 @@ def examine(this_host: str) -> Iterator[Finding]:
         yield ALIVE(workers=sum(cluster.workers for cluster in clusters), hosts=join(hosts))
     elif not elsewhere:
         yield NONE()
-    yield from _compare(machines)
+    # Of a host with a heartbeat, what has none has been stopped: after an upgrade it ran the old code.
+    beating = {cluster.host for cluster in clusters}
+    stopped = [machine for machine in unseen if machine.host in beating]
+    yield from _compare([machine for machine in machines if machine not in stopped])
 
 
 def _compare(machines: Sequence[WorkerMachine]) -> Iterator[Finding]:

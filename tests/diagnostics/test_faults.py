@@ -24,6 +24,7 @@ from tasks_app.diagnostics import (
 )
 from tasks_app.diagnostics.findings import Severity, kinds_of
 from tests.diagnostics.faults import ANY, FAULTS, POSTGRESQL, SQLITE
+from tests.diagnostics.machines import publish_machine, versions_with
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,11 @@ def test_well_installation_has_no_fault(site):
 def test_fault_is_reported(site, code):
     FAULTS[code](site)
     assert codes().get(code) == severity_of(code)
+
+
+def test_code_of_what_was_stopped_for_an_upgrade_counts_no_more(site):
+    publish_machine("here", beats=False, versions=versions_with(code="0"))
+    assert not {"versions_differ", "code_not_restarted"} & codes().keys()
 
 
 def severity_of(code: str) -> Severity:

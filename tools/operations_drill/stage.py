@@ -37,6 +37,7 @@ class Stage:
         self.net, self.database, self.vendor, self.folder = net, database, source, folder
         self.hook = Webhook()
         self.environment: dict[str, str] = {}
+        self.found: list[str] = []  # the last doctor's sentences
         self.session = ""  # the one that the target judges
 
     @classmethod
@@ -79,7 +80,9 @@ class Stage:
         done = machine.install.manage("doctor", "--json", launcher=self.net.on(host), check=False)
         assert done.stdout, done.stderr
         found = [each for area in json.loads(done.stdout)["areas"] for each in area["findings"]]
-        return done.returncode, [each["code"] for each in found if each["severity"] in ("warning", "fault")]
+        bad = [each for each in found if each["severity"] in ("warning", "fault")]
+        self.found = [each["found"] for each in bad]
+        return done.returncode, sorted(each["code"] for each in bad)
 
     def status(self, task: str) -> dict[str, Any]:
         """Returns a task as the API shows it."""
@@ -131,7 +134,8 @@ class Stage:
     def logs(self) -> str:
         """Returns the ends of all logs."""
         files = sorted(self.folder.glob("*.log")) + sorted(self.folder.glob("*/*.log"))
-        told = [f"webhook: {body['title']}: {body['message']}" for body in self.hook.received]
+        told = [f"doctor: {text}" for text in self.found]
+        told += [f"webhook: {body['title']}: {body['message']}" for body in self.hook.received]
         told += [f"mail: {mail['Subject']}" for mail in self.mails]
         return "\n".join([*told, *(f"== {file.name}\n" + file.read_text()[-3000:] for file in files)])
 
