@@ -289,7 +289,7 @@ SPECTACULAR_SETTINGS = {
         "StepKind": "tasks_app.models.plan_runs.StepKind",
         "RunState": "tasks_app.models.plan_runs.RunState",
         "AttemptState": "tasks_app.models.plan_runs.AttemptState",
-        "StartedStatus": "tasks_app.api.responses.STARTED",
+        "StartedStatus": "tasks_app.api.responses.tasks.STARTED",
         "ExportLayout": "tasks_app.models.transfers.ExportLayout",
         "DayKind": "tasks_app.market.calendar_days.DayKind",
     },

@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi
 from tasks_app.api.bulk_query import bulk_query, from_query_string
 from tasks_app.api.bulk_stream import open_stream
+from tasks_app.api.openapi import data as openapi
 from tasks_app.api.renderers import ApiJSONRenderer, ArrowRenderer, CSVRenderer, ParquetRenderer
 from tasks_app.http.conditional import conditional_response, etag_for
 from tasks_app.market import codes

@@ -11,7 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers as s
 from rest_framework.exceptions import ValidationError
 
-from tasks_app.api.serializers import (
+from tasks_app.api.fields import (
     AS_OF,
     InputSerializer,
     MarketField,

@@ -10,9 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi
+from tasks_app.api.fields import validated, validated_query
+from tasks_app.api.openapi import data as openapi
 from tasks_app.api.pagination import page_response
-from tasks_app.api.serializers import DayPath, DayQuery, DaysQuery, validated, validated_query
+from tasks_app.api.queries import DayPath, DayQuery, DaysQuery
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market import calendars
 from tasks_app.models import MarketDay

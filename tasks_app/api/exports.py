@@ -4,10 +4,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi, serializers
+from tasks_app.api import bodies, queries
+from tasks_app.api.fields import validated, validated_query
+from tasks_app.api.openapi import plans as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor
-from tasks_app.api.serializers import validated, validated_query
 from tasks_app.exports import jobs
 from tasks_app.exports.choice import choose
 from tasks_app.exports.places import named_folder
@@ -21,13 +22,13 @@ class ExportViewSet(ViewSet):
 
     @openapi.EXPORTS
     def list(self, request: Request) -> Response:
-        filters = validated_query(serializers.ExportQuery, request)
+        filters = validated_query(queries.ExportQuery, request)
         rows = Export.objects.filter(**filters)
         return page_response(request, rows, ["-id"], lambda page: [jobs.describe(row) for row in page])
 
     @openapi.START_EXPORT
     def create(self, request: Request) -> Response:
-        values = validated(serializers.ExportBody, request.data)
+        values = validated(bodies.ExportBody, request.data)
         folder = named_folder(values.pop("folder"))
         export = jobs.start(folder, choose(**values), get_actor(request))
         export.refresh_from_db()  # the times are the database's

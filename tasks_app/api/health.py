@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tasks_app.api import openapi
+from tasks_app.api.openapi import health as openapi
 from tasks_app.api.renderers import ApiJSONRenderer
 from tasks_app.db import migration_state
 from tasks_app.notices import lost_workers

@@ -15,9 +15,9 @@ from rest_framework.authentication import BaseAuthentication, get_authorization_
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from tasks_app.api import openapi
 from tasks_app.api.authentication import SessionAuthentication, TokenAuthentication
 from tasks_app.api.health import ProbeView
+from tasks_app.api.openapi import health as openapi
 from tasks_app.api.permissions import HasAppPermission
 from tasks_app.metrics.collector import DatabaseCollector
 from tasks_app.notices import lost_workers

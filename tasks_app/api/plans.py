@@ -8,11 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi, serializers
+from tasks_app.api import bodies, queries
+from tasks_app.api.fields import validated, validated_query
+from tasks_app.api.openapi import plans as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.permissions import CanExport
 from tasks_app.api.request_data import get_actor, get_idempotency_key
-from tasks_app.api.serializers import validated, validated_query
 from tasks_app.lifecycle import payloads, plan_actions, plan_runs
 from tasks_app.models import CollectionPlan, PlanEvent
 from tasks_app.models.plan_runs import StepKind
@@ -26,13 +27,13 @@ class PlanViewSet(ViewSet):
 
     @openapi.PLANS
     def list(self, request: Request) -> Response:
-        filters = validated_query(serializers.PlanQuery, request)
+        filters = validated_query(queries.PlanQuery, request)
         rows = CollectionPlan.objects.filter(**filters).select_related("created_by").prefetch_related("steps")
         return page_response(request, rows, ["name"], lambda page: [payloads.plan(row) for row in page])
 
     @openapi.CREATE_PLAN
     def create(self, request: Request) -> Response:
-        values = validated(serializers.PlanBody, request.data)
+        values = validated(bodies.PlanBody, request.data)
         _require_export_permission(request, values.get("export_to", "") or _exports(values.get("steps", ())))
         return Response(payloads.plan(plan_actions.create(values, get_actor(request))))
 
@@ -43,7 +44,7 @@ class PlanViewSet(ViewSet):
     @openapi.CHANGE_PLAN
     def partial_update(self, request: Request, plan_id: str) -> Response:
         plan = plans.get_plan(plan_id)
-        values = validated(serializers.PlanChanges, request.data)
+        values = validated(bodies.PlanChanges, request.data)
         if values != {"enabled": False}:
             kept = [plan_steps.values_of(step) for step in plan.steps.all()]
             folder = values.get("export_to", plan.export_to) or _exports(values.get("steps", kept))
@@ -66,13 +67,13 @@ class PlanViewSet(ViewSet):
 
     @openapi.PLAN_RUNS
     def runs(self, request: Request, plan_id: str) -> Response:
-        filters = validated_query(serializers.PlanRunQuery, request)
+        filters = validated_query(queries.PlanRunQuery, request)
         rows = plan_runs.history(plans.get_plan(plan_id).pk).filter(**filters)
         return page_response(request, rows, ["-id"], lambda page: [payloads.plan_run(run) for run in page])
 
     @openapi.PLAN_EVENTS
     def events(self, request: Request) -> Response:
-        filters = validated_query(serializers.PlanEventQuery, request)
+        filters = validated_query(queries.PlanEventQuery, request)
         rows = PlanEvent.objects.filter(**filters).values()
         return page_response(request, rows, ["-id"])
 

@@ -4,10 +4,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi, serializers
+from tasks_app.api import bodies, queries
+from tasks_app.api.fields import validated, validated_query
+from tasks_app.api.openapi import tasks as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor
-from tasks_app.api.serializers import validated, validated_query
 from tasks_app.lifecycle import order_queue, payloads
 from tasks_app.models import QueuedOrder
 from tasks_app.models.queued_orders import Priority, QueuedOrderState
@@ -20,7 +21,7 @@ class QueueViewSet(ViewSet):
 
     @openapi.QUEUE
     def list(self, request: Request) -> Response:
-        query = validated_query(serializers.QueueQuery, request)
+        query = validated_query(queries.QueueQuery, request)
         state = query.get("state", QueuedOrderState.WAITING)
         positions = order_queue.positions()
         ordering = order_queue.IN_ORDER if state == QueuedOrderState.WAITING else ("-id",)
@@ -38,7 +39,7 @@ class QueueViewSet(ViewSet):
 
     @openapi.MOVE_ORDER
     def partial_update(self, request: Request, order_id: str) -> Response:
-        row, values = order_queue.get_order(order_id), validated(serializers.QueueChanges, request.data)
+        row, values = order_queue.get_order(order_id), validated(bodies.QueueChanges, request.data)
         priority = Priority.named(values["priority"]) if "priority" in values else None
         moved = order_queue.move(
             row.pk, get_actor(request), position=values.get("position"), priority=priority

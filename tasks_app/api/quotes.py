@@ -11,10 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi
+from tasks_app.api.fields import validated_query
+from tasks_app.api.openapi import data as openapi
 from tasks_app.api.pagination import days_response, page_response
+from tasks_app.api.queries import AsOfQuery, ChangeQuery, GapQuery, QuoteQuery
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
-from tasks_app.api.serializers import AsOfQuery, ChangeQuery, GapQuery, QuoteQuery, validated_query
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.history import change_feed, versions
 from tasks_app.market.codes import SPELLING, find_stored

@@ -10,10 +10,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from tasks_app import reasons
-from tasks_app.api import openapi, serializers
+from tasks_app.api import queries
+from tasks_app.api.fields import validated_query
+from tasks_app.api.openapi import data as openapi, tasks as task_openapi
 from tasks_app.api.pagination import days_response, page_response
-from tasks_app.api.responses import AgreementAnswer
-from tasks_app.api.serializers import validated_query
+from tasks_app.api.responses.data import AgreementAnswer
 from tasks_app.market import calendar_days, calendars
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import Correction, Finding, SourceAgreement, TaskEvent
@@ -29,25 +30,25 @@ class RecordViewSet(ViewSet):
 
     @openapi.FINDINGS
     def findings(self, request: Request) -> Response:
-        filters = validated_query(serializers.FindingQuery, request)
+        filters = validated_query(queries.FindingQuery, request)
         rows = _of_bars(Finding.objects.all(), filters)
         return page_response(request, rows, _order(filters), lambda page: [_finding(row) for row in page])
 
     @openapi.CORRECTIONS
     def corrections(self, request: Request) -> Response:
-        filters = validated_query(serializers.BarRecordQuery, request)
+        filters = validated_query(queries.BarRecordQuery, request)
         rows = _of_bars(Correction.objects.all(), filters)
         return page_response(request, rows, _order(filters), lambda page: [_correction(row) for row in page])
 
-    @openapi.EVENTS
+    @task_openapi.EVENTS
     def events(self, request: Request) -> Response:
-        filters = validated_query(serializers.EventQuery, request)
+        filters = validated_query(queries.EventQuery, request)
         rows = TaskEvent.objects.filter(**filters)
         return page_response(request, rows, ["-at", "-id"], lambda page: [_event(row) for row in page])
 
     @openapi.AGREEMENT
     def agreement(self, request: Request) -> Response:
-        filters = validated_query(serializers.AgreementQuery, request)
+        filters = validated_query(queries.AgreementQuery, request)
         rows = SourceAgreement.objects.filter(**filters)
         names = AgreementAnswer().get_fields()
         return page_response(
@@ -59,7 +60,7 @@ class RecordViewSet(ViewSet):
 
     @openapi.CALENDAR
     def calendar(self, request: Request) -> Response:
-        query = validated_query(serializers.CalendarQuery, request)
+        query = validated_query(queries.CalendarQuery, request)
         calendar = calendars.load_calendar(query["market"])
         year = market_today(query["market"]).year
         first, last = query.get("start", date(year, 1, 1)), query.get("end", date(year, 12, 31))

@@ -5,9 +5,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from tasks_app.api import openapi
+from tasks_app.api.fields import validated_query
+from tasks_app.api.openapi import plans as openapi
 from tasks_app.api.pagination import page_response
-from tasks_app.api.serializers import TargetQuery, TargetSessionQuery, validated_query
+from tasks_app.api.queries import TargetQuery, TargetSessionQuery
 from tasks_app.models import Target
 from tasks_app.targets import payloads, selectors
 

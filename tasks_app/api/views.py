@@ -17,11 +17,13 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
 from tasks_app import lifecycle
-from tasks_app.api import openapi, serializers
+from tasks_app.api import bodies, queries
+from tasks_app.api.fields import unknown_fields, validated, validated_query
+from tasks_app.api.openapi import data as data_openapi, tasks as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
-from tasks_app.api.responses import ItemAnswer, StockAnswer
-from tasks_app.api.serializers import unknown_fields, validated, validated_query
+from tasks_app.api.responses.data import StockAnswer
+from tasks_app.api.responses.tasks import ItemAnswer
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.errors import ItemNotFound
 from tasks_app.lifecycle import attempts, order_queue, payloads, selectors
@@ -48,7 +50,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.START
     def start(self, request: Request) -> Response:
-        values = validated(serializers.StartBody, request.data)
+        values = validated(bodies.StartBody, request.data)
         may_queue, priority = values.pop("queue", False), Priority.named(values.pop("priority", "normal"))
         order = Order(**values)
         orders.require_usable_source(order, settings.COLLECTOR)
@@ -65,12 +67,12 @@ class TaskViewSet(ViewSet):
                 body = payloads.order_queued(result, order_queue.position_of(result))
                 return Response(body, HTTP_202_ACCEPTED)
             task = result
-        return Response(payloads.task_started(task, unknown_fields(serializers.StartBody, request.data)))
+        return Response(payloads.task_started(task, unknown_fields(bodies.StartBody, request.data)))
 
     @openapi.ESTIMATE
     def estimate(self, request: Request) -> Response:
-        values = validated(serializers.StartBody, request.data)
-        order = Order(**{name: value for name, value in values.items() if name not in serializers.OF_A_START})
+        values = validated(bodies.StartBody, request.data)
+        order = Order(**{name: value for name, value in values.items() if name not in bodies.OF_A_START})
         orders.require_usable_source(order, settings.COLLECTOR)
         order = orders.resolve(order, orders.latest_today(), settings.COLLECTOR)
         return Response(payloads.order_forecast(forecasts.forecast(order, settings.COLLECTOR)))
@@ -82,7 +84,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.LIST
     def list(self, request: Request) -> Response:
-        filters = validated_query(serializers.TaskQuery, request)
+        filters = validated_query(queries.TaskQuery, request)
         tasks = CollectionTask.objects.filter(**filters)
         lifecycle.get_running_task()  # which ends it if no worker will
         return page_response(request, tasks, ["-start_time", "-id"], payloads.task_statuses)
@@ -108,7 +110,7 @@ class TaskViewSet(ViewSet):
 
     @openapi.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
-        filters = validated_query(serializers.ItemQuery, request)
+        filters = validated_query(queries.ItemQuery, request)
         task = selectors.get_task(parse_task_id(task_id))
         if code := filters.pop("code", ""):
             filters["code__in"] = {code, codes.canonical_or_same(task.market, code)}
@@ -134,18 +136,18 @@ class TaskViewSet(ViewSet):
 
     @openapi.RETRY
     def retry(self, request: Request, task_id: str) -> Response:
-        from_query = validated_query(serializers.RetryBody, request)
-        params = from_query | validated(serializers.RetryBody, request.data)
+        from_query = validated_query(bodies.RetryBody, request)
+        params = from_query | validated(bodies.RetryBody, request.data)
         task = lifecycle.retry(parse_task_id(task_id), get_actor(request), params.get("error_code", ""))
-        return Response(payloads.task_started(task, unknown_fields(serializers.RetryBody, request.data)))
+        return Response(payloads.task_started(task, unknown_fields(bodies.RetryBody, request.data)))
 
 
 class StockViewSet(ViewSet):
     """The stock list, with which stocks' full history is stored."""
 
-    @openapi.STOCKS
+    @data_openapi.STOCKS
     def stock_list(self, request: Request) -> Response:
-        query = validated_query(serializers.StockQuery, request)
+        query = validated_query(queries.StockQuery, request)
         stocks = Stock.objects.filter(market=query.get("market") or _default_market()).order_by("code")
         if "kind" in query:
             stocks = stocks.filter(kind=query["kind"])
@@ -158,9 +160,9 @@ class StockViewSet(ViewSet):
             {"total": stocks.count(), "stocks": rows, "only_uncompleted": query["only_uncompleted"]}
         )
 
-    @openapi.COVERAGE
+    @data_openapi.COVERAGE
     def coverage(self, request: Request) -> Response:
-        query = validated_query(serializers.CoverageQuery, request)
+        query = validated_query(queries.CoverageQuery, request)
         rows = coverage.cached_coverage(query.pop("kind", ""))
         return Response([_coverage(row) for row in rows if vars(row).items() >= query.items()])
 

@@ -14,7 +14,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from tasks_app import errors
-from tasks_app.api.serializers import PlanStepBody
+from tasks_app.api.bodies import PlanStepBody
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.exports.places import named_folder
 from tasks_app.lifecycle import payloads, plan_actions, plan_runs
