@@ -4,6 +4,7 @@
 sources and the admin theme's, which has no Chinese translation. Needs no GNU gettext.
 """
 
+import ast
 import io
 import os
 import re
@@ -14,7 +15,6 @@ from pathlib import Path
 import unfold
 from babel.messages import pofile
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_python
 from babel.messages.mofile import write_mo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,15 +54,16 @@ def extracted(folders: list[Path]) -> Iterator[tuple[Message, str]]:
 
 
 def _messages(source: str) -> Iterator[Message]:
-    found = extract_python(io.BytesIO(source.encode()), list(KEYWORDS), (), {"encoding": "utf-8"})
-    for _, name, arguments, _ in found:
-        if arguments is None:  # a variable, whose value is listed elsewhere
+    for call in ast.walk(ast.parse(source)):  # Babel and xgettext miss what stands in an f-string
+        name = getattr(call.func, "id", "") if isinstance(call, ast.Call) else ""
+        if not isinstance(call, ast.Call) or name not in KEYWORDS:
             continue
-        given = [arguments] if isinstance(arguments, str) else list(arguments)
+        # A variable's value is listed elsewhere.
+        given = [part.value if isinstance(part, ast.Constant) else None for part in call.args]
         spec = KEYWORDS[name] or (1,)
         context = given[0] if isinstance(spec[0], tuple) else None
         texts = [given[n - 1] for n in spec if isinstance(n, int) and n <= len(given)]
-        if texts and texts[0]:
+        if texts and isinstance(texts[0], str) and texts[0]:
             yield context, texts[0], texts[1] if len(texts) > 1 else None
 
 

@@ -3,15 +3,18 @@
 Tasks and plans have records of their own (`events`, `plan_actions`); `audit_log` reads them all as one.
 """
 
+import json
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext
 
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.events import Actor
@@ -51,6 +54,19 @@ def record_request(request: HttpRequest, verb: AuditVerb, subject: str, **what: 
     """Adds an event of the signed-in user and the address of the request."""
     user = request.user if isinstance(request.user, User) else None
     record(verb, subject, Actor(channel_of(request), user), address=address_of(request), **what)
+
+
+def sentence(message: str, **values: object) -> str:
+    """Returns a detail that each reader gets translated: a message in English, marked by `gettext_noop`."""
+    return json.dumps({"message": message, "values": values}, ensure_ascii=False, default=str)
+
+
+def translated(detail: str) -> str:
+    """Returns a detail in the reader's language: a `sentence`, Django's list of changed fields, or a text."""
+    if not detail.startswith('{"message": '):
+        return LogEntry(change_message=detail).get_change_message() if detail else ""
+    parts = json.loads(detail)
+    return str(gettext(parts["message"]) % parts["values"])
 
 
 def address_of(request: HttpRequest | None) -> str:

@@ -46,7 +46,7 @@ class AuditEvent(models.Model):
     address = models.CharField(_("address"), max_length=45, blank=True)
     object_id = models.CharField(_("object"), max_length=255, blank=True)
     object_name = models.CharField(_("name"), max_length=200, blank=True)
-    detail = models.TextField(_("detail"), blank=True)  # a sentence, or Django's JSON of changed fields
+    detail = models.TextField(_("detail"), blank=True)  # read by lifecycle.audit.translated
 
     class Meta:
         verbose_name = _("audit event")

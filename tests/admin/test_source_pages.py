@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 from django.views.debug import get_default_exception_reporter_filter
 
-from tasks_app.lifecycle import source_settings
+from tasks_app.lifecycle import audit, source_settings
 from tasks_app.models import SourceAgreement, SourceSetting
 from tasks_app.models.audit import AuditEvent
 from tasks_app.source_settings import MASK, Setting
@@ -72,7 +72,7 @@ def test_stored_value_is_removed(client):
     source_settings.store("first", "token", SECRET, "alice")
     post(client, action="remove")
     assert not SourceSetting.objects.exists()
-    assert AuditEvent.objects.get(subject="sourcesetting").detail == "Removed token."
+    assert audit.translated(AuditEvent.objects.get(subject="sourcesetting").detail) == "Removed token."
 
 
 def test_value_of_the_environment_is_shown_as_such_and_not_changed(client, settings):

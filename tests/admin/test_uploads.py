@@ -11,12 +11,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from tasks_app.admin.uploads import views
+from tasks_app.lifecycle import audit
 from tasks_app.models import ColumnMapping, Upload
 from tasks_app.models.audit import AuditEvent
 from tasks_app.quotes import uploads
 from tasks_app.sources.base import Request
 from tasks_app.sources.csv_folder.source import CsvSource
-from tests.admin.helpers import messages_of, staff_client, text_of, url
+from tests.admin.helpers import messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import make_user
 from tests.sources.csv_files import akshare_csv, baostock_csv, day, write_file
 
@@ -115,11 +116,21 @@ def test_taken_file_is_read_by_the_source_and_logged(client, folder):
     assert (row.state, row.ended_at is None) == ("taken", False)
     assert list(folder.joinpath(".uploads").iterdir()) == []
     told = AuditEvent.objects.filter(subject="upload").order_by("pk")
-    log = told.values_list("verb", "detail", "object_name")
-    assert list(log) == [
+    log = [(event.verb, audit.translated(event.detail), event.object_name) for event in told]
+    assert log == [
         ("created", "Uploaded.", "600000.csv"),
         ("changed", "Taken over as 600000.csv. Bars: 6, rows left out: 0.", "600000.csv"),
     ]
+
+
+@pytest.mark.any_database
+def test_audit_tells_each_reader_in_his_language(client):
+    act(client, staged(client), "take")
+    reader = superuser_client()
+    reader.cookies["django_language"] = "zh-hans"
+    page = text_of(reader.get(url("audit")))
+    assert "已导入为 600000.csv。" in page and "已上传。" in page and "Taken over" not in page
+    assert "已导入为 600000.csv。" in reader.get(url("audit_csv")).getvalue().decode()
 
 
 @pytest.mark.any_database
@@ -192,7 +203,8 @@ def test_existing_file_is_replaced_only_when_asked(client, folder):
     assert (folder / "600000.csv").read_text() == akshare_csv(rows=2)
     act(client, row, "take", replace="yes")
     assert (folder / "600000.csv").read_text() == akshare_csv()
-    assert "A file of this name was replaced." in AuditEvent.objects.latest("pk").detail
+    replaced = "Taken over as 600000.csv, in place of any earlier file. Bars: 6, rows left out: 0."
+    assert audit.translated(AuditEvent.objects.latest("pk").detail) == replaced
 
 
 @pytest.mark.any_database

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import admin
-from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -26,7 +25,7 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.tasks import events
 from tasks_app.db import keyset
-from tasks_app.lifecycle import audit_log
+from tasks_app.lifecycle import audit, audit_log
 from tasks_app.lifecycle.audit_log import TASK, Entry, Filters
 from tasks_app.models.audit import AuditVerb
 from tasks_app.models.tasks import Channel, EventKind
@@ -119,8 +118,7 @@ def _params(entry: Entry) -> list[tuple[str, Any]]:
         warning = reasons.translated_warning(entry.detail) if is_warning else ""
         pairs = [("", warning)] if warning else events.named_parameters(entry.detail)
         return [(name, _shorten(value) if isinstance(value, str) else value) for name, value in pairs]
-    # Django keeps the changed fields as JSON and makes a sentence of it in the reader's language.
-    text = LogEntry(change_message=entry.detail).get_change_message() if entry.detail else ""
+    text = audit.translated(entry.detail)
     return [("", _shorten(text))] if text else []
 
 
@@ -130,8 +128,10 @@ def _shorten(text: str) -> str:
 
 def _csv_rows(wanted: Filters) -> Iterator[tuple[Any, ...]]:
     for entry in audit_log.entries(wanted):
-        is_text = isinstance(entry.detail, str)
-        detail = entry.detail if is_text else json.dumps(entry.detail, ensure_ascii=False, default=str)
+        if isinstance(entry.detail, str):
+            detail = audit.translated(entry.detail)
+        else:
+            detail = json.dumps(entry.detail, ensure_ascii=False, default=str)
         yield tuple(detail if name == "detail" else getattr(entry, name) for name in CSV_COLUMNS)
 
 

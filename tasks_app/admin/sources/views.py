@@ -10,7 +10,7 @@ from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from django.views.decorators.debug import sensitive_post_parameters
 
 from tasks_app import errors
@@ -108,10 +108,10 @@ def _change(request: HttpRequest, source: str) -> None:
         if action == "store":
             user = request.user.get_username()
             source_settings.store(source, name, request.POST.get("value", ""), user)
-            _log(request, source, name, AuditVerb.CHANGED, _("Stored %(setting)s.") % {"setting": name})
+            _log(request, source, name, AuditVerb.CHANGED, gettext_noop("Stored %(setting)s."))
             messages.success(request, _("Stored. Workers use it within seconds."))
         elif action == "remove" and source_settings.remove(source, name):
-            _log(request, source, name, AuditVerb.DELETED, _("Removed %(setting)s.") % {"setting": name})
+            _log(request, source, name, AuditVerb.DELETED, gettext_noop("Removed %(setting)s."))
             messages.success(request, _("Removed. The default counts again."))
     except errors.CollectorError as error:
         messages.error(request, str(error))
@@ -120,8 +120,9 @@ def _change(request: HttpRequest, source: str) -> None:
 
 
 def _log(request: HttpRequest, source: str, name: str, verb: AuditVerb, message: str) -> None:
+    detail = audit.sentence(message, setting=name)
     audit.record_request(
-        request, verb, "sourcesetting", object_id=f"{source}/{name}", name=f"{source} {name}", detail=message
+        request, verb, "sourcesetting", object_id=f"{source}/{name}", name=f"{source} {name}", detail=detail
     )
 
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext as _, gettext_lazy, ngettext
+from django.utils.translation import gettext as _, gettext_lazy, gettext_noop, ngettext
 
 from tasks_app import errors
 from tasks_app.admin.access.forbidden import require_permission
@@ -26,6 +26,9 @@ from tasks_app.models.audit import AuditVerb
 
 SHOWN = 500  # aliases or changes; Beijing's change alone has 248
 IMPORTS = 20
+UNDONE = gettext_noop(
+    "Stocks removed: %(removed)d; with their earlier values: %(restored)d; unchanged: %(kept)d."
+)
 FORMS: Mapping[str, tuple[type[CodesForm], type[Model]]] = {
     "alias": (AliasForm, CodeAlias),
     "change": (ChangeForm, CodeChange),
@@ -102,28 +105,27 @@ def _remove(request: HttpRequest, removal: Removal) -> HttpResponse:
         )
     name = str(found)
     try:
-        text = removal.remove(found)
+        detail = removal.remove(found)
     except errors.CollectorError as error:
         messages.error(request, str(error))
     else:
-        _log(request, removal.model, AuditVerb.DELETED, name, row=row, message=text)
-        messages.success(request, f"{name}: {text}")
+        _log(request, removal.model, AuditVerb.DELETED, name, row=row, detail=detail)
+        messages.success(request, f"{name}: {audit.translated(detail)}")
     return redirect(_address(request))
 
 
 def _remove_alias(alias: CodeAlias) -> str:
     codes.remove_alias(alias.market, alias.alias)
-    return _("removed")
+    return audit.sentence(gettext_noop("removed"))
 
 
 def _remove_change(change: CodeChange) -> str:
     code_changes.remove_change(change.market, change.old_code)
-    return _("removed")
+    return audit.sentence(gettext_noop("removed"))
 
 
 def _undo_import(record: StockImport) -> str:
-    text = _("Stocks removed: %(removed)d; with their earlier values: %(restored)d; unchanged: %(kept)d.")
-    return text % vars(stock_imports.undo(record.pk))
+    return audit.sentence(UNDONE, **vars(stock_imports.undo(record.pk)))
 
 
 REMOVALS = {
@@ -157,10 +159,10 @@ REMOVALS = {
 
 
 def _log(
-    request: HttpRequest, model: type[Model], verb: AuditVerb, name: str, *, row: str = "", message: str = ""
+    request: HttpRequest, model: type[Model], verb: AuditVerb, name: str, *, row: str = "", detail: str = ""
 ) -> None:
     subject = str(model._meta.model_name)
-    audit.record_request(request, verb, subject, object_id=row, name=name, detail=message)
+    audit.record_request(request, verb, subject, object_id=row, name=name, detail=detail)
 
 
 def _address(request: HttpRequest) -> str:

@@ -27,6 +27,10 @@ from tasks_app.orders.order import latest_today
 from tasks_app.quotes import uploads
 from tasks_app.quotes.uploads import UploadError, UploadFolder
 
+TAKEN = gettext_noop("Taken over as %(path)s. Bars: %(bars)s, rows left out: %(left)s.")
+REPLACED = gettext_noop(
+    "Taken over as %(path)s, in place of any earlier file. Bars: %(bars)s, rows left out: %(left)s."
+)
 SECONDS = 2.0  # of checking in one request; the page asks for more
 SHOWN = 50  # of the files that were taken over or discarded
 MAX_WAITING = 200
@@ -159,7 +163,7 @@ def _stage(request: HttpRequest, form: UploadForm) -> list[Upload]:
         except UploadError as error:
             messages.error(request, str(error))
             continue
-        _log(request, upload, AuditVerb.CREATED, gettext_noop("Uploaded."))
+        _log(request, upload, AuditVerb.CREATED, audit.sentence(gettext_noop("Uploaded.")))
         staged.append(upload)
     return staged
 
@@ -176,7 +180,9 @@ def _name_columns(request: HttpRequest, folder: UploadFolder, upload: Upload) ->
         if posted is not None and (heading in known or posted != column["chosen"]):
             meanings[heading] = posted
     folder.name_columns(upload, meanings, _user(request))
-    _log(request, upload, AuditVerb.CHANGED, f"{_('Meanings of columns')}: {meanings}")
+    listed = ", ".join(f"{heading} = {meaning}" for heading, meaning in meanings.items())
+    text = audit.sentence(gettext_noop("Meanings of columns: %(meanings)s"), meanings=listed)
+    _log(request, upload, AuditVerb.CHANGED, text)
     messages.success(request, _("The columns are remembered for all files with these headings."))
     return True
 
@@ -186,16 +192,16 @@ def _take(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     report = uploads.report_of(upload)
     where = folder.take(upload, replace_existing=replaces)
     facts = {"path": str(where), "bars": f"{report.bars:,}", "left": f"{report.left_out:,}"}
-    text = _("Taken over as %(path)s. Bars: %(bars)s, rows left out: %(left)s.") % facts
-    replaced = f" {_('A file of this name was replaced.')}" if replaces else ""
-    _log(request, upload, AuditVerb.CHANGED, text + replaced)
-    messages.success(request, f"{text} {_('The next collection from the source csv reads it.')}")
+    text = audit.sentence(REPLACED if replaces else TAKEN, **facts)
+    _log(request, upload, AuditVerb.CHANGED, text)
+    next_step = _("The next collection from the source csv reads it.")
+    messages.success(request, f"{audit.translated(text)} {next_step}")
     return False
 
 
 def _discard(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     folder.discard(upload)
-    _log(request, upload, AuditVerb.DELETED, _("Discarded."))
+    _log(request, upload, AuditVerb.DELETED, audit.sentence(gettext_noop("Discarded.")))
     messages.success(request, _("%(name)s was discarded.") % {"name": upload.name})
     return False
 
