@@ -1,4 +1,4 @@
-"""Reads the records of who did what as one: of tasks, plans, exports, deletions, replays, and all else.
+"""Reads the records of who did what as one: tasks, queue, plans, exports, deletions, replays, all else.
 
 Each record stays where it is written. A page merges the same page of all of them, newest first, by the
 time, the number of the record in `RECORDS`, and the id; so it costs one range of an index for each of them,
@@ -20,14 +20,25 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app.db import keyset
 from tasks_app.db.keyset import OrderColumn, Page, Position
-from tasks_app.models import AuditEvent, DataDeletion, Export, PlanEvent, RawAnswerReplay, TaskEvent
+from tasks_app.models import (
+    AuditEvent,
+    DataDeletion,
+    Export,
+    PlanEvent,
+    QueueEvent,
+    RawAnswerReplay,
+    TaskEvent,
+)
 from tasks_app.models.audit import SESSION, AuditVerb
 from tasks_app.models.plans import PlanEventKind
+from tasks_app.models.queued_orders import QueueEventKind
 from tasks_app.models.tasks import EventKind
 
 TASK, PLAN, EXPORT, DELETION, REPLAY = "task", "plan", "export", "datadeletion", "rawanswerreplay"
+QUEUED_ORDER = "queuedorder"
 SUBJECTS: dict[str, Any] = {
     TASK: _("task"),
+    QUEUED_ORDER: _("queued order"),
     PLAN: _("plan"),
     SESSION: _("sign-in"),
     "user": _("user"),
@@ -44,7 +55,11 @@ SUBJECTS: dict[str, Any] = {
     "codealias": _("alias of a code"),
     "codechange": _("change of a code"),
 }
-VERBS: dict[str, Any] = {**dict(AuditVerb.choices), **dict(PlanEventKind.choices), **dict(EventKind.choices)}
+VERBS: dict[str, Any] = {
+    verb: label
+    for kinds in (AuditVerb, PlanEventKind, QueueEventKind, EventKind)
+    for verb, label in kinds.choices
+}
 LARGEST_ID = 2**63 - 1
 BATCH = 1000
 
@@ -166,6 +181,9 @@ RECORDS = (
         REPLAY,
         lambda row: _of_data(row, "codes", "since", "added", "corrected"),
         only_verb=EventKind.STARTED,
+    ),
+    Record(
+        QueueEvent, QUEUED_ORDER, lambda row: (f"#{row.order_id}", row.params), "kind", object_column="order"
     ),
 )
 

@@ -148,6 +148,7 @@ class QueueEvent(models.Model):
         verbose_name_plural = _("events of queued orders")
         default_permissions = ()
         ordering = ["id"]
+        indexes = [models.Index(fields=["-at", "-id"], name="queue_events_by_time")]
 
     def __str__(self) -> str:
         return self.kind

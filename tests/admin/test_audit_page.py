@@ -7,11 +7,13 @@ import pytest
 from django.contrib.auth.models import Group, User
 
 from tasks_app import lifecycle, roles
+from tasks_app.lifecycle import order_queue
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import AuditEvent
+from tasks_app.models.queued_orders import Priority
 from tasks_app.models.tasks import Channel
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
-from tests.factories import make_task, make_user
+from tests.factories import make_queued_order, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +33,17 @@ def test_page_shows_sign_ins_tasks_and_users():
     text = text_of(client.get(url("audit")))
     cancelled = f"block cancelled task {str(task.pk)[:8]}"
     for words in ("root login signed in sign-in", "root edit changed user anna", f"root {cancelled}"):
+        assert words in text
+
+
+def test_page_shows_what_was_done_to_queued_orders():
+    row = make_queued_order()
+    ann = Actor(Channel.API, make_user())
+    order_queue.move(row.pk, ann, priority=Priority.HIGH)
+    order_queue.withdraw(row.pk, ann)
+    page = superuser_client().get(url("audit"), {"subject": "queuedorder", "object": row.pk})
+    text = text_of(page)
+    for words in ("queued", "moved", "withdrawn", f"#{row.pk}", "priority high"):
         assert words in text
 
 

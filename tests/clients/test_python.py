@@ -236,6 +236,20 @@ def test_task_is_paused_watched_and_cancelled():
     assert [one["task_id"] for one in seen] == [task]
 
 
+def test_order_is_queued_moved_and_withdrawn():
+    client = client_of("start_task", "reorder_queue", "withdraw_order")
+    make_task()
+    first, second = (
+        client.start("2024-01-01", "2024-01-31", source="simulated", stock_codes=[code], queue=True)
+        for code in ("SIM000001", "SIM000002")
+    )
+    assert (first["status"], first["position"], second["position"]) == ("queued", 1, 2)
+    assert client.move_order(second["id"], position=1)["position"] == 1
+    assert [one["id"] for one in client.queue(limit=1)] == [second["id"], first["id"]]
+    assert client.withdraw_order(second["id"])["state"] == "withdrawn"
+    assert client.queued_order(second["id"])["events"][-1]["kind"] == "withdrawn"
+
+
 def test_lists_follow_their_pages(own_cache):
     tasks = {str(make_ended("failed").pk) for _ in range(3)}
     make_three_stocks()

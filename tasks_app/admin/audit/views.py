@@ -28,6 +28,7 @@ from tasks_app.db import keyset
 from tasks_app.lifecycle import audit, audit_log
 from tasks_app.lifecycle.audit_log import TASK, Entry, Filters
 from tasks_app.models.audit import AuditVerb
+from tasks_app.models.queued_orders import QueueEventKind
 from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.quotes.csv_export import stream_response
 
@@ -36,6 +37,10 @@ SHOWN_CHARACTERS = 300
 CSV_COLUMNS = ("at", "user_name", "channel", "address", "subject", "verb", "object_id", "name", "detail")
 STYLES: dict[str, tuple[str, str]] = {
     **{kind.value: style for kind, style in events.EVENT_STYLES.items()},
+    QueueEventKind.QUEUED: ("info", "schedule"),
+    QueueEventKind.MOVED: ("info", "swap_vert"),
+    QueueEventKind.WITHDRAWN: ("plain", "block"),
+    QueueEventKind.REFUSED: ("bad", "error"),
     AuditVerb.CREATED: ("good", "add"),
     AuditVerb.CHANGED: ("info", "edit"),
     AuditVerb.DELETED: ("plain", "delete"),

@@ -9,6 +9,7 @@ from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
+from tasks_app.models.queued_orders import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.models.tasks import Channel, EventKind
 
@@ -43,6 +44,9 @@ PARAMETER_NAMES = {
     "exit_code": gettext_lazy("exit code"),
     "by": gettext_lazy("new task"),
     "message": gettext_lazy("message"),
+    "priority": gettext_lazy("priority"),
+    "position": gettext_lazy("position"),
+    "task_id": gettext_lazy("task"),
     **columns.MODES,
 }
 
@@ -85,7 +89,7 @@ def named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _value(key: str, value: Any) -> Any:
-    if key == "by":
+    if key in ("by", "task_id"):
         return formatting.task_link(UUID(value))
     if key == "kind" and value in InstrumentKind.values:
         return InstrumentKind(value).label
@@ -95,4 +99,5 @@ def _value(key: str, value: Any) -> Any:
         return columns.shorten_codes([str(part) for part in value])
     if isinstance(value, int):
         return formatting.number(value)
-    return {**dict(Market.choices), **dict(Adjust.choices)}.get(value, value)
+    choices = PRIORITY_NAMES if key == "priority" else [*Market.choices, *Adjust.choices]
+    return dict(choices).get(value, value)

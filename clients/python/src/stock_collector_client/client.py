@@ -79,6 +79,8 @@ class Client:
     ) -> Json:
         """Starts a collection, and returns the answer, with its `task_id`.
 
+        With `queue=True` an order that must wait is queued instead of refused: the answer's `status` is
+        `queued`, and it has the order's `id` for `queued_order`, whose `task_id` is null until it starts.
         `fields` are the further ones of `POST historical`: market, source, adjust, test_mode … A start
         that is repeated with the same `idempotency_key` returns the task that the first one started.
         """
@@ -130,6 +132,22 @@ class Client:
     def resume(self, task_id: str) -> Json:
         """Lets a paused task go on."""
         return self._object("POST", f"tasks/{task_id}/resume")
+
+    def queue(self, **filters: Any) -> Iterator[Json]:
+        """Yields the orders that wait, the next one first; with `state` those that left, newest first."""
+        return self._pages("queue", filters)
+
+    def queued_order(self, order_id: int) -> Json:
+        """Returns a queued order with its events, and its `task_id` once it has started."""
+        return self._object("GET", f"queue/{order_id}")
+
+    def move_order(self, order_id: int, **changes: Any) -> Json:
+        """Gives a waiting order another `position` among those of its priority, or another `priority`."""
+        return self._object("PATCH", f"queue/{order_id}", json=changes)
+
+    def withdraw_order(self, order_id: int) -> Json:
+        """Takes a waiting order out of the queue."""
+        return self._object("DELETE", f"queue/{order_id}")
 
     def retry(self, task_id: str, *, error_code: str = "") -> Json:
         """Starts a task with the failed and unprocessed stocks of another one."""
