@@ -3,17 +3,14 @@
 A response is stored, or its stock is tried again later, passed to the next source, or recorded as failed.
 """
 
-import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any, cast
 
-from tasks_app import lifecycle, logs
+from tasks_app import lifecycle
 from tasks_app.conf import Conf
 from tasks_app.engine import day_fetches, outcomes, raw_answer_records
 from tasks_app.engine.adjustment_requests import AdjustmentRequests
@@ -21,66 +18,15 @@ from tasks_app.engine.attempt_log import AttemptLog
 from tasks_app.engine.call_pool import Call, CallPool, OutOfMemory
 from tasks_app.engine.day_fetches import Day
 from tasks_app.engine.recorder import Recorder
+from tasks_app.engine.source_calls import SourceCall, batches_of
 from tasks_app.engine.source_router import SourceRouter, SourceState, StockRequest
 from tasks_app.lifecycle import Claim, Lane
 from tasks_app.market import silent_days
-from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.reasons import sanitize_message, stored_reason
 from tasks_app.sources.base import Answer, Permanent, SourceError, Transient
 from tasks_app.throttle.limiter import Blocked, Permit
 
-MOST_CODES = 5  # of a batch, in a line of the log
-logger = logging.getLogger(__name__)
 PROBES = 20  # the most requests sent slowly to find out whether a day has quotes
-
-
-@dataclass
-class SourceCall:
-    """One request to a source: for stocks (`items`), or for one day of the whole market (`day`).
-
-    `content` is what is requested of a stock other than its bars: see `AdjustmentRequests`. `permit` is the
-    last one that it got. `record` keeps the raw answer, if the source's are kept.
-    """
-
-    source: SourceState
-    function: Callable[[], Any]
-    items: Sequence[StockRequest] = ()
-    day: date | None = None
-    content: str = ""
-    permit: Permit = field(default_factory=Permit)
-    record: SourceCallRecord | None = None
-
-    def run(self) -> Any:
-        """Makes the request, in the thread of the call. What the vendor's client logs meanwhile is its."""
-        with self.log_fields():
-            return self.record.make(self.function) if self.record else self.function()
-
-    def log_fields(self) -> AbstractContextManager[None]:
-        """Context in which the log's lines have its source, and its stock or day."""
-        codes = [item.claim.code for item in self.items[:MOST_CODES]]
-        return logs.bind(source=self.source.name, code=",".join(codes), day=self.day)
-
-    def log_end(self, call: Call[Any]) -> None:
-        """Logs how long it took and what went wrong: at INFO if something did."""
-        with self.log_fields():
-            if call.error:
-                text, code = sanitize_message(str(call.error)), call.error.code
-                logger.info("attempt failed after %.3f s: %s: %s", call.seconds, code, text)
-            else:
-                logger.debug("attempt answered after %.3f s", call.seconds)
-
-    def reserve(self, cost: int) -> list[Permit] | Blocked:
-        """Reserves another permit for it, in the thread of the slice."""
-        permits = self.source.limiter.reserve(1, cost, after=self.permit)
-        if not isinstance(permits, Blocked):
-            (self.permit,) = permits
-        return permits
-
-    @property
-    def cost(self) -> int:
-        """How many permits it takes."""
-        bars = "batch" if len(self.items) > 1 else "bars"
-        return self.source.traits.cost("day" if self.day else self.content or bars)
 
 
 class RequestQueue:
@@ -512,23 +458,3 @@ class RequestQueue:
         """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""
         delay = (error and error.retry_after) or self.conf.backoff * 2 ** (attempts - 1)
         return min(delay, self.conf.backoff_max) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter
-
-
-def batches_of(items: Iterable[StockRequest], most: int) -> list[list[StockRequest]]:
-    """Returns the stocks grouped by their days, in groups of at most `most` and of their `batch_limit`.
-
-    A suspect is alone, and so is a stock that failed in a batch of two.
-    """
-    groups: dict[Any, list[StockRequest]] = {}
-    for number, item in enumerate(items):
-        limit = 1 if item.claim.is_isolated else min(item.batch_limit or most, most)
-        request = item.asked_request
-        key = (request.start, request.end, limit) if limit > 1 else number
-        groups.setdefault(key, []).append(item)
-    batches = []
-    for key, group in groups.items():
-        size = key[2] if isinstance(key, tuple) else 1
-        stocks = iter(group)
-        while batch := list(islice(stocks, size)):
-            batches.append(batch)
-    return batches

@@ -34,7 +34,7 @@ from tasks_app.quotes.deletion import Selection
 from tasks_app.sources import raw_answers as recorder, registry
 from tasks_app.sources.base import Request
 from tasks_app.sources.raw_answers import Exchange, NotRecorded, Recording
-from tasks_app.sources.shared_process.source_main import SourceCall, SourceCalls, unpack
+from tasks_app.sources.shared_process.source_main import MethodCall, MethodCalls, unpack
 from tests.factories import ACTOR, make_task, settle
 from tests.fakes.recorded_source import (
     CLOSES,
@@ -179,10 +179,10 @@ def test_cancelled_task_keeps_no_answer(monkeypatch):
 @pytest.mark.any_database
 def test_shared_process_passes_the_raw_answer_on(conf):
     request = Request("CN", "000001", DAYS[0], DAYS[-1])
-    call = SourceCall("tests.fakes.recorded_source", "Told", "told", conf, "fetch", (request,), True)
+    call = MethodCall("tests.fakes.recorded_source", "Told", "told", conf, "fetch", (request,), True)
     kept = Recording()
     with recorder.recording(kept):
-        bars = unpack(pickle.loads(pickle.dumps(SourceCalls().handle(call))))  # noqa: S301
+        bars = unpack(pickle.loads(pickle.dumps(MethodCalls().handle(call))))  # noqa: S301
     assert (len(bars), json.loads(kept.exchanges[0].asked)["code"]) == (3, "000001")
 
 

@@ -19,7 +19,7 @@ from tasks_app.sources.shared_process import handle
 from tasks_app.sources.shared_process.handle import NO_TURN, runtime_folder
 from tasks_app.sources.shared_process.remote_source import METHODS, make_remote
 from tasks_app.sources.shared_process.server import LENGTH
-from tasks_app.sources.shared_process.source_main import SourceCall
+from tasks_app.sources.shared_process.source_main import MethodCall
 from tests.fakes.clock import Clock
 from tests.fakes.own_process_source import DAY, SEED_OF_OWN_PERMITS, OwnProcessSource
 from tools.worker_machine import eventually
@@ -168,7 +168,7 @@ def test_request_of_a_caller_that_is_gone_is_not_sent(make, tmp_path):
     source, mark = make(), tmp_path / "sent"
     pid, _ = listed(source)
     request = Request("CN", f"mark:{mark}", DAY, DAY)
-    call = SourceCall(OwnProcessSource.__module__, "OwnProcessSource", "own", CONF, "fetch", (request,))
+    call = MethodCall(OwnProcessSource.__module__, "OwnProcessSource", "own", CONF, "fetch", (request,))
     packed = pickle.dumps(call)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.connect(str(runtime_folder() / f"{source.process._name}.sock"))

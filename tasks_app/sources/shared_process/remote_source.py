@@ -9,7 +9,7 @@ from tasks_app.conf import Conf
 from tasks_app.sources.base import Request, Source
 from tasks_app.sources.raw_answers import is_recording
 from tasks_app.sources.shared_process.handle import ProcessHandle
-from tasks_app.sources.shared_process.source_main import SourceCall, unpack
+from tasks_app.sources.shared_process.source_main import MethodCall, unpack
 
 MODULE = "tasks_app.sources.shared_process.source_main"
 METHODS = (
@@ -52,7 +52,7 @@ def make_remote(kind: type[Source], conf: Conf) -> Source:
             if method == "end_session" and not handle.pid:
                 return None  # no process, so no session: none is started to say so
             plain = tuple(map(_plain, arguments))
-            request = SourceCall(*home, kind.name, conf, method, plain, is_recording())
+            request = MethodCall(*home, kind.name, conf, method, plain, is_recording())
             return unpack(handle.send(request))
 
         return call

@@ -1,6 +1,6 @@
 """Runs sources in a shared process: their clients take much memory, which so is there once per machine.
 
-A request is `SourceCall`; the response has the recorded exchanges, and ("returned", what the method returned)
+A request is `MethodCall`; the response has the recorded exchanges, and ("returned", what the method returned)
 or an error as `pack_error`.
 """
 
@@ -23,7 +23,7 @@ KINDS = {
 WITHOUT_REQUEST = ("left_aside", "end_session")  # methods that cost no permit
 
 
-class SourceCall(NamedTuple):
+class MethodCall(NamedTuple):
     """A call of a source's method."""
 
     module: str
@@ -35,13 +35,13 @@ class SourceCall(NamedTuple):
     is_recorded: bool = False
 
 
-class SourceCalls:
+class MethodCalls:
     """Makes the calls. The source is made again when its settings have changed."""
 
     def __init__(self) -> None:
         self._made: tuple[object, Source | None] = (None, None)
 
-    def handle(self, call: SourceCall) -> tuple[Any, ...]:
+    def handle(self, call: MethodCall) -> tuple[Any, ...]:
         """Returns what was recorded of the call, and what the method returned or its error.
 
         A lazy iterable is returned as a list.
@@ -61,7 +61,7 @@ class SourceCalls:
                 response = pack_error(error)
         return [tuple(each) for each in kept.exchanges], response
 
-    def _source(self, call: SourceCall) -> Source:
+    def _source(self, call: MethodCall) -> Source:
         wanted = call[:4]
         known, source = self._made
         if source is None or known != wanted:
@@ -97,4 +97,4 @@ if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # or it reserves 8 MB per core
     os.environ.setdefault("TQDM_DISABLE", "1")  # clients' progress bars would fill the workers' logs
     sys.modules["pyarrow"] = None  # type: ignore[assignment] # pandas would import it: 30 MB, used by nobody
-    run(Server(SourceCalls().handle))
+    run(Server(MethodCalls().handle))
