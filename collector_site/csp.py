@@ -43,7 +43,7 @@ def policy_for(path: str, content_type: str) -> Directives:
 
 
 class CspMiddleware(CSPMiddleware):
-    """django-csp's, with a policy per path. Django's debug pages go without, as they do there."""
+    """django-csp's, with a policy per path."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if response.get("Content-Type", "").startswith("text/html"):

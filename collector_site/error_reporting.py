@@ -1,4 +1,4 @@
-"""What debug pages, error mails and the log may show. Django does not redact every secret of this site."""
+"""What error mails and the log may show. Django does not redact every secret of this site."""
 
 import logging
 import re

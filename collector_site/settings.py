@@ -88,10 +88,10 @@ def _fingerprint(database: dict[str, Any]) -> str:
 
 
 try:
-    DEBUG = env.bool("DJANGO_DEBUG", True)
+    IS_LOCAL = env.bool("DJANGO_DEBUG", True)  # tried out on this machine
     SECRET_KEY = (
         env.str("DJANGO_SECRET_KEY", LOCAL_KEY)
-        if DEBUG
+        if IS_LOCAL
         else env.str("DJANGO_SECRET_KEY", validate=validate.NoneOf(["", LOCAL_KEY]))
     )
     ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -104,7 +104,7 @@ try:
     TIME_ZONE = env.time_zone(
         "DJANGO_TIME_ZONE", "Asia/Shanghai" if COLLECTOR.language == "zh-hans" else "UTC"
     )
-    HTTPS = env.bool("DJANGO_HTTPS", not DEBUG)
+    HTTPS = env.bool("DJANGO_HTTPS", not IS_LOCAL)
     HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 31_536_000, validate=validate.Range(0, 315_360_000))
     PROXIES = env.int("DJANGO_PROXIES", 0, validate=validate.Range(0, 10))
 except EnvError as error:
@@ -229,6 +229,9 @@ if REDIS_URL:
 Q_CLUSTER = q_cluster.cluster_settings(COLLECTOR, "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING")
 UNFOLD = admin_theme.unfold_settings()
 
+# Django's debug pages are in English and show the code to everybody; the log has each traceback.
+DEBUG = False
+
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "tasks_app" / "locale"]
@@ -236,7 +239,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = DEBUG  # else from STATIC_ROOT, which collectstatic fills
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = IS_LOCAL  # else from STATIC_ROOT, which collectstatic fills
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 MAX_BODY_BYTES = 1_000_000
@@ -323,7 +326,7 @@ if HTTPS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-if not DEBUG:
+if not IS_LOCAL:
     STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
         "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},

@@ -24,9 +24,9 @@ urlpatterns = [
         name="set_password",
     ),
     path("i18n/", include("django.conf.urls.i18n")),
-    path("healthz", LivenessView.as_view()),
-    path("readyz", ReadinessView.as_view()),
-    path("metrics", MetricsView.as_view()),
+    path("healthz", LivenessView.as_view(), name="healthz"),
+    path("readyz", ReadinessView.as_view(), name="readyz"),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("", include("tasks_app.api.urls")),
 ]
 handler400 = "tasks_app.api.errors.bad_request"

@@ -8,14 +8,15 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api.bulk_query import bulk_query, from_query_string
 from tasks_app.api.bulk_stream import open_stream
 from tasks_app.api.openapi import data as openapi
 from tasks_app.api.renderers import ApiJSONRenderer, ArrowRenderer, CSVRenderer, ParquetRenderer
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.http.conditional import conditional_response, etag_for
 from tasks_app.market import codes
 from tasks_app.quotes.bulk_read.query import BulkQuery
@@ -23,10 +24,13 @@ from tasks_app.quotes.bulk_read.query import BulkQuery
 ENCODED = ("csv", "json")  # formats that have no compression of their own
 
 
-class BulkViewSet(ViewSet):
+class BulkViewSet(BrowsableViewSet):
     """The bars of many stocks."""
 
-    renderer_classes = (ApiJSONRenderer, CSVRenderer, ArrowRenderer, ParquetRenderer)
+    renderer_classes = (
+        *(ApiJSONRenderer, CSVRenderer, ArrowRenderer, ParquetRenderer),
+        BrowsableAPIRenderer,  # of errors and the form: a browser, too, gets bars as JSON
+    )
     reading_actions = ("query",)
 
     @openapi.BULK
@@ -38,9 +42,12 @@ class BulkViewSet(ViewSet):
         return _respond(request, cast("dict[str, Any]", request.data))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Errors are JSON, whatever format was asked for."""
+        """Errors are JSON, whatever format was asked for, or a page in a browser."""
         response = super().finalize_response(request, response, *args, **kwargs)
-        if isinstance(response, Response):
+        if (
+            isinstance(response, Response)
+            and response.accepted_renderer.format != BrowsableAPIRenderer.format
+        ):
             response.accepted_renderer = ApiJSONRenderer()
             response.accepted_media_type = ApiJSONRenderer.media_type
         return response
@@ -53,6 +60,8 @@ def _respond(request: Request, data: Mapping[str, Any]) -> HttpResponseBase:
     query = bulk_query(data)
     _require_basis(query)
     renderer: Any = request.accepted_renderer
+    if renderer.format == BrowsableAPIRenderer.format:
+        renderer = ApiJSONRenderer
     content = version.content_version(query)
 
     def build() -> HttpResponseBase:

@@ -8,12 +8,12 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api.fields import validated, validated_query
 from tasks_app.api.openapi import data as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.queries import DayPath, DayQuery, DaysQuery
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.market import calendars
 from tasks_app.models import MarketDay
@@ -33,7 +33,7 @@ class TooManyWaiting(APIException):
     wait = 5  # seconds; sent as Retry-After
 
 
-class DayViewSet(ViewSet):
+class DayViewSet(BrowsableViewSet):
     """The days of a market."""
 
     @openapi.DAYS

@@ -122,8 +122,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler of status 500; JSON for paths of the API."""
-    if request.path.startswith(API):
+    """Django's handler of status 500; JSON for paths of the API, unless a browser asks."""
+    if request.path.startswith(API) and "text/html" not in request.headers.get("Accept", ""):
         return json_error(*SERVER_ERROR)
     page = loader.render_to_string("500.html", {"request_id": logs.bound("request_id")})  # no query
     return HttpResponseServerError(page)

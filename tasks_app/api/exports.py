@@ -2,23 +2,21 @@
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import bodies, queries
 from tasks_app.api.fields import validated, validated_query
 from tasks_app.api.openapi import plans as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.exports import jobs
 from tasks_app.exports.choice import choose
 from tasks_app.exports.places import named_folder
 from tasks_app.models import Export
 
 
-class ExportViewSet(ViewSet):
+class ExportViewSet(BrowsableViewSet):
     """Exports into folders below COLLECTOR_EXPORT_DIR, and all others to be watched."""
-
-    example = ""  # the body that a browsable page begins with
 
     @openapi.EXPORTS
     def list(self, request: Request) -> Response:

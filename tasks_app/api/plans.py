@@ -6,7 +6,6 @@ from typing import Any
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import bodies, queries
 from tasks_app.api.fields import validated, validated_query
@@ -14,16 +13,15 @@ from tasks_app.api.openapi import plans as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.permissions import CanExport
 from tasks_app.api.request_data import get_actor, get_idempotency_key
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.lifecycle import payloads, plan_actions, plan_runs
 from tasks_app.models import CollectionPlan, PlanEvent
 from tasks_app.models.plan_runs import StepKind
 from tasks_app.orders import plan_steps, plans
 
 
-class PlanViewSet(ViewSet):
+class PlanViewSet(BrowsableViewSet):
     """Plans by their names, and the verbs on them."""
-
-    example = ""  # the body that a browsable page begins with
 
     @openapi.PLANS
     def list(self, request: Request) -> Response:

@@ -2,22 +2,20 @@
 
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api import bodies, queries
 from tasks_app.api.fields import validated, validated_query
 from tasks_app.api.openapi import tasks as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.lifecycle import order_queue, payloads
 from tasks_app.models import QueuedOrder
 from tasks_app.models.queued_orders import Priority, QueuedOrderState
 
 
-class QueueViewSet(ViewSet):
+class QueueViewSet(BrowsableViewSet):
     """Orders that wait until no task runs, and those that waited."""
-
-    example = '{"position": 1}'  # the body that a browsable page begins with
 
     @openapi.QUEUE
     def list(self, request: Request) -> Response:

@@ -9,13 +9,13 @@ from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api.fields import validated_query
 from tasks_app.api.openapi import data as openapi
 from tasks_app.api.pagination import days_response, page_response
 from tasks_app.api.queries import AsOfQuery, ChangeQuery, GapQuery, QuoteQuery
 from tasks_app.api.renderers import ApiJSONRenderer, CSVRenderer
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.history import change_feed, versions
 from tasks_app.market.codes import SPELLING, find_stored
@@ -24,7 +24,7 @@ from tasks_app.quotes import adjusted_prices, adjustment_payloads, csv_export
 from tasks_app.quotes.gaps import Gap, read_gaps
 
 
-class QuoteViewSet(ViewSet):
+class QuoteViewSet(BrowsableViewSet):
     """The stored bars of one stock, in date order."""
 
     renderer_classes = (ApiJSONRenderer, BrowsableAPIRenderer, CSVRenderer)
@@ -78,7 +78,7 @@ class QuoteViewSet(ViewSet):
         return response
 
 
-class ChangeViewSet(ViewSet):
+class ChangeViewSet(BrowsableViewSet):
     """The changes of stored data, by number."""
 
     @openapi.CHANGES
@@ -87,7 +87,7 @@ class ChangeViewSet(ViewSet):
         return Response(change_feed.changes_since(query["since"], query["limit"], query.get("market", "")))
 
 
-class AdjustmentViewSet(ViewSet):
+class AdjustmentViewSet(BrowsableViewSet):
     """The adjustment factors and corporate actions of one stock."""
 
     @openapi.FACTORS

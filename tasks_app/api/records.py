@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app import reasons
 from tasks_app.api import queries
@@ -15,6 +14,7 @@ from tasks_app.api.fields import validated_query
 from tasks_app.api.openapi import data as openapi, tasks as task_openapi
 from tasks_app.api.pagination import days_response, page_response
 from tasks_app.api.responses.data import AgreementAnswer
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.market import calendar_days, calendars
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import Correction, Finding, SourceAgreement, TaskEvent
@@ -25,7 +25,7 @@ SHARED_COLUMNS = ("id", "market", "adjust", "day", "source")  # of findings and 
 MAX_CODES = 100  # of an event's order
 
 
-class RecordViewSet(ViewSet):
+class RecordViewSet(BrowsableViewSet):
     """Lists in the order of an index, the newest first; the calendar by day."""
 
     @openapi.FINDINGS

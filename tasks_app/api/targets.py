@@ -3,17 +3,17 @@
 from django.db.models import Prefetch
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.viewsets import ViewSet
 
 from tasks_app.api.fields import validated_query
 from tasks_app.api.openapi import plans as openapi
 from tasks_app.api.pagination import page_response
 from tasks_app.api.queries import TargetQuery, TargetSessionQuery
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.models import Target
 from tasks_app.targets import payloads, selectors
 
 
-class TargetViewSet(ViewSet):
+class TargetViewSet(BrowsableViewSet):
     """Targets by name, and the sessions of one, the newest first."""
 
     @openapi.TARGETS

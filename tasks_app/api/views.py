@@ -1,20 +1,13 @@
 """Tasks and the stock list. `urls` says which permission each path needs; `lifecycle` does the work."""
 
 import re
-from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F
-from django.urls import URLPattern, reverse
-from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import NotFound
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.status import HTTP_202_ACCEPTED
-from rest_framework.views import APIView
-from rest_framework.viewsets import ViewSet
 
 from tasks_app import lifecycle
 from tasks_app.api import bodies, queries
@@ -24,6 +17,7 @@ from tasks_app.api.pagination import page_response
 from tasks_app.api.request_data import get_actor, get_idempotency_key, parse_task_id
 from tasks_app.api.responses.data import StockAnswer
 from tasks_app.api.responses.tasks import ItemAnswer
+from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.errors import ItemNotFound
 from tasks_app.lifecycle import attempts, order_queue, payloads, selectors
@@ -43,10 +37,8 @@ STORED = {"first_day", "last_day", "bars", "behind"}  # of its series
 STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STORED]
 
 
-class TaskViewSet(ViewSet):
+class TaskViewSet(BrowsableViewSet):
     """Start, watch, list, cancel, retry, pause and resume collections."""
-
-    example = ""  # the body that a browsable page begins with
 
     @openapi.START
     def start(self, request: Request) -> Response:
@@ -142,7 +134,7 @@ class TaskViewSet(ViewSet):
         return Response(payloads.task_started(task, unknown_fields(bodies.RetryBody, request.data)))
 
 
-class StockViewSet(ViewSet):
+class StockViewSet(BrowsableViewSet):
     """The stock list, with which stocks' full history is stored."""
 
     @data_openapi.STOCKS
@@ -180,43 +172,3 @@ def _stock(stock: Stock, stored: summary.Summary) -> dict[str, Any]:
 
 def _coverage(row: Coverage) -> dict[str, Any]:
     return {**vars(row), "behind_by": dict(row.behind_by)}
-
-
-class RootView(APIView):
-    """Answers which paths there are, to everybody, as the schema does."""
-
-    name, description = _("HTTP API"), ""  # of the browsable page
-    permission_classes = (AllowAny,)
-    schema = None
-    paths: Sequence[URLPattern] = ()
-    root = ""
-
-    def get(self, request: Request) -> Response:
-        root = request.build_absolute_uri(self.root)
-        paths = [
-            {"method": method.upper(), "path": root + _template(each), "name": str(view.initkwargs["name"])}
-            for each in self.paths
-            for view in [cast(Any, each.callback)]
-            for method in view.actions
-            if method != "head"  # added by the first request
-        ]
-        documents = {name: request.build_absolute_uri(reverse(name)) for name in ("docs", "schema")}
-        return Response({**documents, "paths": paths})
-
-
-def _template(pattern: URLPattern) -> str:
-    """Returns a path with its parameters as OpenAPI writes them: `status/{task_id}`."""
-    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
-
-
-class NotFoundView(APIView):
-    """Answers 404 on every other path of the API, to everybody."""
-
-    name, description = "API", ""  # of the browsable page
-    authentication_classes: Sequence[Any] = ()
-    permission_classes = (AllowAny,)
-    schema = None
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
-        raise NotFound

@@ -17,7 +17,7 @@ from tasks_app.sources import registry
 DEFAULT, ENVIRONMENT = "default", "environment"
 SECRET = re.compile("TOKEN|KEY|SECRET|PASS|COOKIE", re.IGNORECASE)
 SITE = {  # variables of the site by the setting that they make
-    "DJANGO_DEBUG": "DEBUG",
+    "DJANGO_DEBUG": "IS_LOCAL",
     "DJANGO_SECRET_KEY": "SECRET_KEY",
     "DJANGO_ALLOWED_HOSTS": "ALLOWED_HOSTS",
     "DJANGO_CSRF_TRUSTED_ORIGINS": "CSRF_TRUSTED_ORIGINS",

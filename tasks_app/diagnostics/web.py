@@ -69,7 +69,7 @@ def examine() -> Iterator[Finding]:
         for message in check():
             if message.is_serious():
                 yield SETTINGS_WRONG(message=message.msg)
-    if settings.DEBUG:
+    if settings.IS_LOCAL:
         yield DEBUG_ON()
         return
     yield from _deployment()

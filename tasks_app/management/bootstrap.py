@@ -20,8 +20,8 @@ def migrate_database() -> None:
 
 
 def collect_static_files() -> None:
-    """Collects static files for the web server if debug is off; with debug on it finds them itself."""
-    if not settings.DEBUG:
+    """Collects static files for the web server; on a local site it finds them itself."""
+    if not settings.IS_LOCAL:
         call_command("collectstatic", verbosity=0, interactive=False)
 
 

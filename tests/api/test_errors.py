@@ -129,7 +129,7 @@ ENGLISH = re.compile("Log in|Log out|Are you sure|Media type|Content:|Framework|
         ("current-task", "当前运行"),
         ("stock-list", "股票"),
         ("quotes/CN/000001", "日K线"),
-        ("../", "API"),
+        ("../", "页面不存在"),
     ],
 )
 def test_browsable_pages_are_in_chinese(client, where, title):

@@ -1,11 +1,15 @@
 """The root of the API says what there is."""
 
+import html
+import json
+
 import pytest
 from django.urls import URLPattern
 
 from tasks_app.api import urls
+from tasks_app.api.root import RootView
 from tests.api.factories import BASE, START, client_of
-from tests.factories import make_user
+from tests.factories import make_plan, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 HTML = {"Accept": "text/html"}
@@ -33,14 +37,58 @@ def test_root_page_links_to_admin_and_documentation():
 
 def test_root_page_links_each_path_that_can_be_opened():
     page = client_of().get("/api/", headers=HTML).content.decode()
-    table = page[page.index("<table") : page.index("</table>")]
-    assert f'<a href="http://testserver{BASE}/tasks">' in table
-    assert f"http://testserver{BASE}/status/{{task_id}}" in table
-    assert f'href="http://testserver{START}"' not in table  # POST
-    assert '{task_id}"' not in table
+    assert f'<a href="{BASE}/tasks">tasks</a>' in page
+    assert f'<a href="{START}">historical</a>' in page  # its page has a form
+    assert "status/{task_id}" in page
+    assert '{task_id}"' not in page
 
 
-def test_start_page_begins_with_an_example():
+@pytest.mark.parametrize("path", ["/api/", f"{BASE}/"])
+def test_root_page_shows_groups_and_no_json(path):
+    page = client_of().get(path, headers=HTML).content.decode()
+    assert [title for title, _rows in RootView(groups=urls.groups).sections()] == [
+        title for title, _paths in urls.groups if f">{title}</h2>" in page
+    ]
+    assert "&quot;paths&quot;" not in page
+
+
+VERBS = [
+    (method, each.callback.initkwargs["verbs"].get(method))
+    for each in urls.data_collection
+    for method in each.callback.actions
+    if method not in ("get", "head")
+]
+
+
+def test_every_method_that_writes_says_what_it_does():
+    assert all(verb and verb.effect for _method, verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    "path", [START, f"{START}/estimate", f"{BASE}/plans", f"{BASE}/exports", f"{BASE}/bars"]
+)
+def test_page_with_a_form_begins_with_an_example(path):
     client = client_of(make_user("root", is_superuser=True))
-    page = client.get(START, headers=HTML).content.decode()
-    assert "&quot;stock_codes&quot;: [&quot;600519&quot;, &quot;000001&quot;]" in page
+    page = client.get(path, headers=HTML).content.decode()
+    assert 'data-method="POST"' in page
+    body = html.unescape(page.split('data-override="content">')[1].split("</textarea>")[0])
+    assert json.loads(body)
+
+
+def test_page_of_a_plan_changes_and_deletes_the_plan():
+    plan = make_plan()
+    administrator = make_user("root", is_superuser=True, is_staff=True)
+    page = client_of(administrator).get(f"{BASE}/plans/{plan.pk}", headers=HTML)
+    text = page.content.decode()
+    assert 'data-method="PATCH"' in text
+    assert "Delete the plan?" in text
+    assert "What it has collected stays." in text
+    assert "Cancel the task" not in text
+    assert f'href="/admin/tasks_app/collectionplan/{plan.pk}/change/"' in text
+
+
+def test_path_that_cannot_be_read_shows_no_error():
+    page = client_of(make_user("root", is_superuser=True)).get(START, headers=HTML)
+    assert page.status_code == 405
+    assert "Nothing can be read at this path" in page.content.decode()
+    assert "not allowed" not in page.content.decode()

@@ -35,7 +35,7 @@ def site(
 ) -> Iterator[Site]:
     """An installation for production without a fault: workers, a backup, collected files, secure cookies."""
     site = Site(settings, monkeypatch, folder)
-    settings.DEBUG = False
+    settings.IS_LOCAL = False
     settings.ALLOWED_HOSTS = ["quotes.example.org"]
     settings.SECRET_KEY = "k" * 20 + "".join(map(chr, range(50, 100)))
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = settings.SECURE_SSL_REDIRECT = True

@@ -239,7 +239,7 @@ ANY: dict[str, Fault] = {
     "backup_small": cut_backup,
     "redis_unreachable": lambda site: setattr(site.settings, "REDIS_URL", "redis://127.0.0.1:1/0"),
     "cache_broken": lambda site: site.monkeypatch.setattr(LocMemCache, "get", lambda *_: "other"),
-    "debug_on": lambda site: setattr(site.settings, "DEBUG", True),
+    "debug_on": lambda site: setattr(site.settings, "IS_LOCAL", True),
     "allowed_hosts_any": lambda site: setattr(site.settings, "ALLOWED_HOSTS", ["*"]),
     "allowed_hosts_local": lambda site: setattr(site.settings, "ALLOWED_HOSTS", ["localhost"]),
     "deployment_insecure": lambda site: setattr(site.settings, "SESSION_COOKIE_SECURE", False),

@@ -3,7 +3,7 @@
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
-from tasks_app.api import queries
+from tasks_app.api import examples, queries
 from tasks_app.api.bulk_query import BulkParameters
 from tasks_app.api.openapi.components import (
     IF_NONE_MATCH,
@@ -147,6 +147,7 @@ BULK_POST = operation(
     description=_BULK_DESCRIPTION,
     tag="quotes",
     request={JSON: BulkParameters},
+    examples=[examples.CLOSES_OF_TWO],
 )
 FACTORS = operation(
     "factors",

@@ -1,8 +1,8 @@
 """Operations on plans, targets and exports."""
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from drf_spectacular.utils import OpenApiParameter
 
-from tasks_app.api import bodies, queries
+from tasks_app.api import bodies, examples, queries
 from tasks_app.api.openapi.components import (
     IDEMPOTENCY_KEY,
     INVALID,
@@ -43,16 +43,6 @@ TARGET_ID = OpenApiParameter(
 EXPORT_ID = OpenApiParameter(
     "export_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
 )
-A_PLAN = OpenApiExample(
-    "Every trading day",
-    value={"name": "nightly", "market": "CN", "source": "akshare", "at": "18:00", "days": 30},
-    request_only=True,
-)
-AN_EXPORT = OpenApiExample(
-    "Unadjusted bars of a market",
-    value={"folder": "cn-daily", "market": "CN", "adjust": ""},
-    request_only=True,
-)
 TARGETS = operation(
     "targets",
     "Targets by name, each with its newest session",
@@ -90,7 +80,7 @@ CREATE_PLAN = operation(
     description="Also needs the permission to start a collection.",
     tag="plans",
     request={JSON: bodies.PlanBody},
-    examples=[A_PLAN],
+    examples=[examples.A_PLAN],
 )
 CHANGE_PLAN = operation(
     "change_plan",
@@ -101,6 +91,7 @@ CHANGE_PLAN = operation(
     description="Keys left out stay. Also needs the permission to start a collection.",
     tag="plans",
     request={JSON: bodies.PlanChanges},
+    examples=[examples.SWITCH_OFF],
 )
 DELETE_PLAN = operation(
     "delete_plan",
@@ -159,7 +150,7 @@ START_EXPORT = operation(
     "its last export. One export at a time into a folder.",
     tag="exports",
     request={JSON: bodies.ExportBody},
-    examples=[AN_EXPORT],
+    examples=[examples.AN_EXPORT],
 )
 CANCEL_EXPORT = operation(
     "cancel_export",

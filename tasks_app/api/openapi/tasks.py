@@ -1,9 +1,9 @@
 """Operations on tasks and on the queue of orders."""
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from tasks_app.api import bodies, queries
+from tasks_app.api import bodies, examples, queries
 from tasks_app.api.openapi.components import (
     ETAG,
     ID,
@@ -45,11 +45,6 @@ TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
 ORDER_ID = OpenApiParameter(
     "order_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
 )
-TWO_STOCKS = OpenApiExample(
-    "Two stocks, one year",
-    value={"start_date": "2024-01-01", "end_date": "2024-12-31", "stock_codes": ["600519", "000001"]},
-    request_only=True,
-)
 
 START = operation(
     "start",
@@ -60,7 +55,7 @@ START = operation(
     description="One task runs at a time: while one is running, the response is a 400 that names it; with "
     "`queue` a 202, and the order starts by itself later.",
     request={JSON: bodies.StartBody},
-    examples=[TWO_STOCKS],
+    examples=[examples.TWO_STOCKS],
 )
 ESTIMATE = operation(
     "estimate",
@@ -73,7 +68,7 @@ ESTIMATE = operation(
     "retries, further pages and log-ins come on top. null is unknown, such as the number of stocks before "
     "the source's list was read.",
     request={JSON: bodies.StartBody},
-    examples=[TWO_STOCKS],
+    examples=[examples.TWO_STOCKS],
 )
 STATUS = operation(
     "status", "One task", [TASK_ID, IF_NONE_MATCH, ETAG], responses.TaskAnswer, UNKNOWN | NOT_MODIFIED
@@ -163,6 +158,7 @@ MOVE_ORDER = operation(
     responses.QueuedOrderAnswer,
     LEFT_QUEUE | NO_QUEUED_ORDER | TOO_LARGE | NOT_JSON,
     request={JSON: bodies.QueueChanges},
+    examples=[examples.FIRST_POSITION],
 )
 WITHDRAW_ORDER = operation(
     "withdraw_order",

@@ -17,5 +17,4 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=cli_arguments.WORKERS, default=default, metavar="N")
 
     def handle(self, *args: Any, workers: int, **options: Any) -> None:
-        settings.DEBUG = False  # else Django keeps the watchdog's last 9,000 queries in memory
         raise SystemExit(Supervisor(workers).run())
