@@ -1,11 +1,15 @@
-"""The last sign-ins of a user: when, whether it succeeded, from which address."""
+"""How a user signs in: whether there is a password, and when, with which result, from which address."""
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from tasks_app.admin.audit.views import describe
+from tasks_app.admin.common import formatting
 from tasks_app.db.keyset import Position
 from tasks_app.lifecycle import audit_log
 from tasks_app.models.audit import SESSION
@@ -22,3 +26,12 @@ def last_sign_ins(user_name: str) -> list[dict[str, Any]]:
 def table(user_name: str) -> SafeString:
     """Returns them as a table."""
     return render_to_string("admin/access/sign_ins.html", {"sign_ins": last_sign_ins(user_name)})
+
+
+def password_state(user: User) -> SafeString:
+    """Returns whether a password is set, and a link to the page that sets another one."""
+    is_set = user.has_usable_password()
+    state = ("good", "check_circle", _("set")) if is_set else ("plain", "block", _("none"))
+    page = reverse("admin:auth_user_password_change", args=[user.pk])
+    words = _("Set another password") if is_set else _("Set a password")
+    return formatting.two_lines(formatting.badge(*state), formatting.link(page, words))

@@ -14,14 +14,17 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _, gettext_lazy
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm
+from unfold.forms import AdminPasswordChangeForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tasks_app import roles
 from tasks_app.admin.access import sign_ins
 from tasks_app.admin.access.permissions import VIEW_AUDIT
-from tasks_app.admin.access.user_forms import NewUserForm
-from tasks_app.admin.common.columns import cell
+from tasks_app.admin.access.user_forms import NewUserForm, UserForm
+from tasks_app.admin.common.columns import cell, timestamp
+from tasks_app.admin.common.formatting import EMPTY, Breadcrumb
 from tasks_app.admin.common.keys import KeyCheckedAdmin
+from tasks_app.admin.common.titles import TitledAdmin
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin
@@ -35,30 +38,48 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class StaffUserAdmin(KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]
+class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]
     """Users and their permissions. Only superusers create and change superusers."""
 
     change_list_template = "admin/tasks_app/change_list.html"
-    form = UserChangeForm
+
+    class Media:
+        css = {"all": ["tasks_app/users.css"]}
+
+    list_title, add_title = gettext_lazy("Users"), gettext_lazy("Add a user")
+    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_staff", "signed_in_at")
+    list_filter = ("is_active", "is_staff", "is_superuser", "groups")
+    filter_horizontal = ()
+    form = UserForm
+    fieldsets = (
+        (None, {"fields": ("username", "first_name", "last_name", "email")}),
+        (gettext_lazy("Signing in"), {"fields": ("is_active", "is_staff", "password_state", "signed_in_at")}),
+        (gettext_lazy("Permissions"), {"fields": ("groups", "is_superuser", "user_permissions")}),
+    )
+    readonly_fields = ("password_state", "signed_in_at", "sign_ins")
     add_form = NewUserForm
     add_fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email", "role")}),
         (gettext_lazy("Signing in"), {"fields": ("usable_password", "password1", "password2")}),
     )
+    roles = cell(
+        gettext_lazy("roles"), lambda user: ", ".join(group.name for group in user.groups.all()) or EMPTY
+    )
+    password_state = cell(gettext_lazy("password"), sign_ins.password_state)
+    signed_in_at = timestamp(gettext_lazy("last sign-in"), "last_login")
     sign_ins = cell(gettext_lazy("last sign-ins"), lambda user: sign_ins.table(user.get_username()))
     change_password_form = AdminPasswordChangeForm
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
-        """Drops the menu that adds a group: it opens by mouse only, and groups have a page of their own."""
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "groups" and field is not None:
-            for link in ("add", "change", "delete", "view"):
-                setattr(field.widget, f"can_{link}_related", False)
+        """Without the menu that adds a group: it opens by mouse only, and groups have a page of their own."""
+        if db_field.name in ("groups", "user_permissions"):
+            field = _as_checkboxes(super().formfield_for_dbfield, db_field, request, **kwargs)
+        else:
+            field = super().formfield_for_dbfield(db_field, request, **kwargs)
         return _limit_permissions(field) if db_field.name == "user_permissions" else field
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         fields = tuple(super().get_readonly_fields(request, obj))
-        fields = (*fields, "sign_ins")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
@@ -67,6 +88,21 @@ class StaffUserAdmin(KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # typ
         if obj is None or not request.user.has_perm(VIEW_AUDIT):
             return fieldsets
         return [*fieldsets, (_("Sign-ins"), {"fields": ["sign_ins"]})]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002
+        """Django's, with our trail."""
+        response = super().user_change_password(request, id, form_url)
+        if isinstance(response, TemplateResponse) and response.context_data:
+            user = response.context_data["original"]
+            response.context_data["breadcrumbs"] = [
+                Breadcrumb(self.list_title, reverse("admin:auth_user_changelist")),
+                Breadcrumb(user.get_username(), reverse("admin:auth_user_change", args=[user.pk])),
+                Breadcrumb(_("Password")),
+            ]
+        return response
 
     def save_related(self, request: Any, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
@@ -94,12 +130,19 @@ class StaffUserAdmin(KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # typ
 
 
 @admin.register(Group)
-class StaffGroupAdmin(KeyCheckedAdmin, GroupAdmin, ModelAdmin[Group]):  # type: ignore[misc]
+class StaffGroupAdmin(TitledAdmin, KeyCheckedAdmin, GroupAdmin, ModelAdmin[Group]):  # type: ignore[misc]
     """Groups, which hold the permissions of a role."""
 
+    list_title, add_title = gettext_lazy("Groups"), gettext_lazy("Add a group")
+    filter_horizontal = ()
+
+    class Media:
+        css = {"all": ["tasks_app/users.css"]}
+
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        return _limit_permissions(field) if db_field.name == "permissions" else field
+        if db_field.name != "permissions":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return _limit_permissions(_as_checkboxes(super().formfield_for_dbfield, db_field, request, **kwargs))
 
 
 def _password_path(user: User) -> str:
@@ -122,6 +165,14 @@ def _access_problem(user: User) -> str:
     if not user.is_staff:
         return _("%(user)s has no role and can't sign in to these pages.") % {"user": user}
     return ""
+
+
+def _as_checkboxes(make: Any, db_field: Any, request: Any, **kwargs: Any) -> Any:
+    """Returns the field with a checkbox for each choice: two lists and arrows need a manual."""
+    field = make(db_field, request, widget=UnfoldAdminCheckboxSelectMultipleWidget(), **kwargs)
+    if field is not None:
+        field.widget = getattr(field.widget, "widget", field.widget)  # without links beside it
+    return field
 
 
 def _limit_permissions(field: Any) -> Any:

@@ -49,6 +49,8 @@ class KeyCheckedAdmin:
     user that is deleted.
     """
 
+    history_subject = ""  # what the audit record calls it, if not by the model's name
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
         _record(request, AuditVerb.CREATED, obj)
 
@@ -65,7 +67,8 @@ class KeyCheckedAdmin:
         """Redirects to the audit record of the object."""
         if not self.has_view_or_change_permission(request):  # type: ignore[attr-defined]
             raise PermissionDenied
-        query = {"subject": self.opts.model_name, "object": object_id[:255]}  # type: ignore[attr-defined]
+        subject = self.history_subject or self.opts.model_name  # type: ignore[attr-defined]
+        query = {"subject": subject, "object": object_id[:255]}
         return redirect(f"{reverse('admin:audit')}?{urlencode(query)}")
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.titles import TitledAdmin
 from tasks_app.admin.notices import columns
 from tasks_app.admin.notices.forms import ChannelForm, PingForm, RuleForm
 from tasks_app.models import NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
@@ -60,8 +61,8 @@ class RuleInline(TabularInline[NoticeRule, NoticeChannel]):
     has_change_permission = has_delete_permission = has_add_permission
 
 
-class WithoutCascade(KeyCheckedAdmin, ModelAdmin[Any]):  # type: ignore[misc]
-    """A short list whose rows are deleted with what belongs to them, which no page lists."""
+class AddressAdmin(TitledAdmin, KeyCheckedAdmin, ModelAdmin[Any]):  # type: ignore[misc]
+    """A short list of rows with an address that no error report may hold."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -70,21 +71,17 @@ class WithoutCascade(KeyCheckedAdmin, ModelAdmin[Any]):  # type: ignore[misc]
     search_fields = ["name"]
     search_help_text = _("Name")
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Returns the rows by their names only: thousands of messages may belong to them."""
-        rows = list(objs)
-        return [str(row) for row in rows], {self.opts.verbose_name_plural: len(rows)}, set(), []
-
     @hide_address
     def changeform_view(self, *args: Any, **kwargs: Any) -> Any:
         return super().changeform_view(*args, **kwargs)
 
 
 @admin.register(NoticeChannel)
-class ChannelAdmin(WithoutCascade):
+class ChannelAdmin(AddressAdmin):
     """Addresses are entered and never shown. A test message goes the way of every other one."""
 
     form = ChannelForm
+    list_title, add_title = _("Notice channels"), _("Add a notice channel")
     inlines = [RuleInline]
     list_display = ["name", "state", "address_kind", "language", "last_sent"]
     change_form_outer_before_template = "admin/notices/channel.html"
@@ -161,10 +158,11 @@ def _describe(channel: NoticeChannel, request: HttpRequest) -> dict[str, Any]:
 
 
 @admin.register(NoticePing)
-class PingAdmin(WithoutCascade):
+class PingAdmin(AddressAdmin):
     """Dead man's switches."""
 
     form = PingForm
+    list_title, add_title = _("Dead man's switches"), _("Add a dead man's switch")
     list_display = ["name", "state", "address_kind", "seconds", "last_ping"]
     readonly_fields = ["address_kind", "state", "last_ping"]
 

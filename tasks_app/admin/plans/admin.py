@@ -14,6 +14,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin, UnloggedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.titles import TitledAdmin
 from tasks_app.admin.plans import actions, columns, forecast as forecasts, head, runs
 from tasks_app.admin.plans.forms import EXPORT_FIELDS, ORDER_FIELDS, PlanForm, PlanOrderForm
 from tasks_app.admin.plans.step_forms import StepForm, StepFormSet
@@ -35,6 +36,7 @@ class StepInline(StackedInline[PlanStep, CollectionPlan]):
     formset: Any = StepFormSet
     extra = 0
     max_num = MAX_STEPS
+    verbose_name = _("step")
     verbose_name_plural = _("Steps, one after another; without any the plan collects what is above")
 
     def get_formset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -53,13 +55,15 @@ class StepInline(StackedInline[PlanStep, CollectionPlan]):
 
 
 @admin.register(CollectionPlan)
-class PlanAdmin(UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
+class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
     """Changing and switching a plan needs the permission to start a task, and to export if the plan does.
 
     Changes, switches and runs are recorded as `PlanEvent`s.
     """
 
     form = PlanForm
+    list_title, add_title = _("Plans"), _("Add a plan")
+    history_subject = "plan"
     list_display = ["name", "state", "scope", "schedule", "next_runs", "last_run", "last_result"]
     list_filter = ["enabled", "market"]
     search_fields = ["name"]

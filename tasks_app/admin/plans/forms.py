@@ -65,6 +65,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
     at = forms.TimeField(
         label=_("Time of day"),
         help_text=_("In the market's time zone. Sources publish the day's bars some time after the close."),
+        initial="18:00",
         widget=UnfoldAdminTextInputWidget(attrs={"type": "time"}),
     )
     codes = forms.CharField(
@@ -79,7 +80,6 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at", *EXPORT_FIELDS]
         help_texts = {
             "days": _("Days that are already stored are not requested again, so a long range costs little."),
-            "weekday": _("Used only with “every week”."),
             "export_to": _(
                 "When the collection has ended, stored data are exported into this folder below that of all "
                 "exports. Leave empty for none."
@@ -95,6 +95,8 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         seconds.choices = [("", _("none")), *names.choices]
         self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR) or ""
         self.fields["further"].initial = orders.write_fallbacks(self.instance.fallbacks)
+        if "export_to" in self.fields:
+            self.fields["export_to"].widget.attrs["placeholder"] = "cn-daily"
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())
 
     def clean(self) -> dict[str, Any]:

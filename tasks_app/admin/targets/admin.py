@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.titles import TitledAdmin
 from tasks_app.admin.targets import cells
 from tasks_app.models import Target
 from tasks_app.sources import registry
@@ -74,10 +75,11 @@ class TargetForm(forms.ModelForm[Target]):
 
 
 @admin.register(Target)
-class TargetAdmin(KeyCheckedAdmin, ModelAdmin[Target]):  # type: ignore[misc]
+class TargetAdmin(TitledAdmin, KeyCheckedAdmin, ModelAdmin[Target]):  # type: ignore[misc]
     """Adding, changing and deleting need a permission each; Django's log says who did it."""
 
     form = TargetForm
+    list_title, add_title = _("Targets"), _("Add a target")
     list_display = ["page", "scope", "due", "last"]
     list_display_links = None
     list_filter = ["enabled", "market"]
