@@ -120,3 +120,5 @@ def test_compose_file_fits_the_image():
     copied = " ".join(copied).split()
     assert {"manage.py", "gunicorn.conf.py", "collector_site", "tasks_app", "templates"} <= set(copied)
     assert all(any(ROOT.glob(name)) for name in copied)
+    sent = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines()}
+    assert set(copied) <= sent
