@@ -383,6 +383,7 @@ def test_chart_has_a_round_scale_and_a_table():
     began = timezone.now()
     drawn = throughput_chart.build_chart([Bucket(began + n * width, width, 7 * n, n % 2) for n in range(4)])
     assert (drawn.top, drawn.most, len(drawn.rows)) == ("30", "22", 3)
+    assert drawn.zone == timezone.get_current_timezone_name()
     assert drawn.succeeded.count("M") == 3
     assert drawn.failed.count("M") == 2
     assert throughput_chart.build_chart([]) is None

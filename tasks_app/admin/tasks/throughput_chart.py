@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from tasks_app import time_zones
 from tasks_app.admin.common import formatting
 from tasks_app.lifecycle import durations
 from tasks_app.lifecycle.progress import Bucket
@@ -18,7 +19,7 @@ STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 @dataclass(frozen=True)
 class Chart:
-    """What the template draws: paths in a box of 600 × 120, the scale's top, the ends of the time axis."""
+    """What the template draws: paths in a box of 600 × 120, the scale's top, the time axis with its zone."""
 
     succeeded: str
     failed: str
@@ -26,6 +27,7 @@ class Chart:
     width: str
     first: str
     last: str
+    zone: str
     rows: list[dict[str, str]]
     most: str
 
@@ -44,6 +46,7 @@ def build_chart(buckets: list[Bucket]) -> Chart | None:
         succeeded.append(bar(left, width, HEIGHT, height))
         failed.append(bar(left, width, HEIGHT - height, failed_height))
     ends = buckets[0].at, buckets[-1].at + buckets[-1].width
+    zone = time_zones.current_name()
     dated = timezone.localtime(ends[0]).date() != timezone.localtime(ends[1]).date()
     return Chart(
         succeeded="".join(succeeded),
@@ -51,7 +54,8 @@ def build_chart(buckets: list[Bucket]) -> Chart | None:
         top=formatting.number(top),
         width=durations.format_duration(buckets[0].width),
         first=_clock(ends[0], dated),
-        last=_clock(ends[1], dated),
+        last=f"{_clock(ends[1], dated)} {zone}",
+        zone=zone,
         rows=[_row(bucket, dated) for bucket in buckets if bucket.succeeded or bucket.failed],
         most=formatting.number(highest),
     )
