@@ -287,7 +287,7 @@ SPECTACULAR_SETTINGS = {
         "EventKind": "tasks_app.models.tasks.EventKind",
         "QueuedOrderState": "tasks_app.models.queued_orders.QueuedOrderState",
         "QueueEventKind": "tasks_app.models.queued_orders.QueueEventKind",
-        "Priority": "tasks_app.models.queued_orders.PRIORITY_NAMES",
+        "Priority": "tasks_app.models.priorities.PRIORITY_NAMES",
         "PlanEventKind": "tasks_app.models.plans.PlanEventKind",
         "StepKind": "tasks_app.models.plan_runs.StepKind",
         "RunState": "tasks_app.models.plan_runs.RunState",

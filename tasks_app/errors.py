@@ -370,6 +370,14 @@ class TaskStillRunning(CollectorError):
     template = _("The task %(task_id)s is still running: wait for it to end, or cancel it first.")
 
 
+class TaskGoesOn(CollectorError):
+    code = "task_goes_on"
+    template = _(
+        "The task %(task_id)s yielded to a plan, and its rest is collected by itself: retry the last task of "
+        "the chain once that has ended."
+    )
+
+
 class NothingToRetry(CollectorError):
     code = "nothing_to_retry"
     template = _("The task %(task_id)s has no matching failed or unprocessed stocks to retry.")

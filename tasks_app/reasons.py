@@ -103,6 +103,7 @@ REASONS = {
     "unknown_stock": _("The source does not know this stock."),
     "value_differs": _("Two sources differ by more than rounding."),
     "worker_lost": _("Workers were lost while they collected this stock."),
+    "yielded": _("It yielded to a plan of a higher priority; its rest is collected by another task."),
 }
 # Those for which a stock is not compared with the second source.
 UNCOMPARED = ("not_final", "nothing_sent", "same_source", "second_not_here", "too_slow", "worker_lost")
@@ -128,6 +129,9 @@ STORED_REASONS = {
     "worker_lost": (
         "Workers lost while they collected only this stock: %(isolated)d. "
         "The last worker lost with it %(end)s."
+    ),
+    "yielded": (
+        "It yielded to the plan “%(plan)s”, whose priority is higher; its rest is collected by another task."
     ),
 }
 

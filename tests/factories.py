@@ -29,7 +29,7 @@ from tasks_app.models import (
     QueuedOrder,
     RecordedCall,
 )
-from tasks_app.models.queued_orders import Priority
+from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
@@ -53,7 +53,8 @@ def make_order(**fields: Any) -> Order:
 
 def make_task(**fields: Any) -> CollectionTask:
     """Returns a running task, started by `lifecycle.start`."""
-    return lifecycle.start(make_order(**fields), ACTOR, today=TODAY)
+    priority = fields.pop("priority", Priority.NORMAL)
+    return lifecycle.start(make_order(**fields), ACTOR, today=TODAY, priority=priority)
 
 
 def make_lane(task: CollectionTask, number: int = 0) -> Lane:

@@ -23,7 +23,7 @@ from tasks_app.errors import CollectorError
 from tasks_app.exports.places import named_folder
 from tasks_app.models.plan_runs import LONGEST_WAIT, MAX_RETRIES, OnFailure, StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm
-from tasks_app.models.queued_orders import PRIORITY_NAMES
+from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import ORDER_KINDS, Adjust
 from tasks_app.models.transfers import ExportLayout
 

@@ -11,7 +11,8 @@ from tasks_app.api.request_data import get_actor
 from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.lifecycle import order_queue, payloads
 from tasks_app.models import QueuedOrder
-from tasks_app.models.queued_orders import Priority, QueuedOrderState
+from tasks_app.models.priorities import Priority
+from tasks_app.models.queued_orders import QueuedOrderState
 
 
 class QueueViewSet(BrowsableViewSet):

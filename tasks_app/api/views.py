@@ -24,7 +24,7 @@ from tasks_app.lifecycle import attempts, order_queue, payloads, selectors
 from tasks_app.market import codes
 from tasks_app.market.codes import SPELLING
 from tasks_app.models import CollectionItem, CollectionTask, QueuedOrder, Stock
-from tasks_app.models.queued_orders import Priority
+from tasks_app.models.priorities import Priority
 from tasks_app.orders import forecasts, order as orders
 from tasks_app.orders.order import Order
 from tasks_app.quotes import coverage, summary

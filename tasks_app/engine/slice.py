@@ -35,7 +35,7 @@ from tasks_app.engine.source_router import (
     is_stalled,
 )
 from tasks_app.errors import StaleClaim
-from tasks_app.lifecycle import Claim, Lane, events, selectors
+from tasks_app.lifecycle import Claim, Halt, Lane, events, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.reasons import type_name
@@ -124,7 +124,7 @@ class Slice:
         # While the source is blocked, stocks are claimed until one of them needs a request.
         self.claims_while_blocked = True
         self.stall_checked = False
-        self.is_paused = False  # the task, as of the last heartbeat
+        self.halt: Halt | None = None  # of the task, as of the last heartbeat
         self.calls: CallPool[Any] = CallPool(self.conf.fetch_timeout)  # an abandoned one outlives its queue
         self._load_task()
 
@@ -188,12 +188,12 @@ class Slice:
     def _after_batch(self) -> None:
         """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""
         self._beat_if_due()
-        if self._must_leave():
+        if self.halt or shutdown.is_requested():
             raise SliceIsOver
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
-        """Waits in the source's line, or for its response, which may outlast the slice but not a drain."""
-        if self._must_leave() or (blocked and self._is_over()):
+        """Waits in the source's line, or for its response, which may outlast the slice, but no halt."""
+        if self.halt or shutdown.is_requested() or (blocked and self._is_over()):
             raise SliceIsOver
         if blocked:
             self._fail_if_stalled(blocked)
@@ -216,7 +216,7 @@ class Slice:
 
     def _beat_if_due(self) -> None:
         if time.monotonic() >= self.heartbeat_at:
-            self.is_paused = lifecycle.beat(self.lane) or self.is_paused
+            self.halt = lifecycle.beat(self.lane) or self.halt
             self.heartbeat_at = time.monotonic() + self.conf.heartbeat
             if time.monotonic() >= self.counts_stored_at + COUNTS_SECONDS:
                 self._store_counts()
@@ -229,10 +229,10 @@ class Slice:
 
     def _must_leave(self) -> bool:
         """Whether the slice ends without sending another request: its worker stops, or its task is paused."""
-        return self.is_paused or shutdown.is_requested()
+        return self.halt is Halt.PAUSED or shutdown.is_requested()
 
     def _is_over(self) -> bool:
-        if self._must_leave():
+        if self.halt or shutdown.is_requested():
             self.ends_at = min(self.ends_at, time.monotonic())
         return time.monotonic() >= self.ends_at
 

@@ -1,10 +1,11 @@
 """The life cycle of a task. Only this package writes statuses, leases and fences.
 
 A user starts, cancels, retries, pauses or resumes a task (`user_actions`): a start creates the task with its
-lanes, and queues slices. A slice acts through its lane (`worker_actions`): it begins, plans the task's items
-unless they are planned, and claims items; for each claim it records how the stock ended or requeues it for
-another attempt; meanwhile it beats, and at the end it closes, or it declines a task that this host can't work
-on.
+lanes, and queues slices. A due plan makes a task of a lower priority yield (`yielding`), and another one
+continues that: the tasks of such a chain are one run (`chains`). A slice acts through its lane
+(`worker_actions`): it begins, plans the task's items unless they are planned, and claims items; for each
+claim it records how the stock ended or requeues it for another attempt; meanwhile it beats, and at the end it
+closes, or it declines a task that this host can't work on.
 `completion` writes how stocks and tasks end. `recovery` rescues a task whose workers were lost, fails one
 that can't continue, and supplies tasks with slices. `retention` deletes old tasks, `data_deletion` what a
 source stored. `slot` is the lock of whatever no task may run beside.
@@ -31,6 +32,7 @@ from tasks_app.lifecycle.recovery import (
 )
 from tasks_app.lifecycle.user_actions import cancel, pause, resume, retry, start
 from tasks_app.lifecycle.worker_actions import (
+    Halt,
     beat,
     begin,
     claim,
@@ -49,6 +51,7 @@ from tasks_app.lifecycle.worker_actions import (
 __all__ = [
     "OUT_OF_MEMORY",
     "Claim",
+    "Halt",
     "Lane",
     "Outcome",
     "abandon_if_unattended",

@@ -38,6 +38,14 @@ _CODES = {
     "postgresql": "SELECT n - 1 AS position, code"
     " FROM json_array_elements_text(%s::json) WITH ORDINALITY AS numbered(code, n)",
 }
+_KEPT = ("attempts", "losses", "not_before", "error_code", "error_message", "attempt_log")
+_OWN = {name: value for name, value in _INITIAL.items() if name not in _KEPT}
+_COPY = (
+    f"INSERT INTO {CollectionItem._meta.db_table}"
+    f" (task_id, position, code, state, {', '.join((*_OWN, *_KEPT))})"
+    f" SELECT %s, ROW_NUMBER() OVER (ORDER BY position) - 1, code, state, {', '.join(_OWN.values())},"
+    f" {', '.join(_KEPT)} FROM {CollectionItem._meta.db_table} WHERE task_id = %s AND state = '{PENDING}'"
+)
 
 
 @dataclass(frozen=True)
@@ -126,9 +134,10 @@ def lease_end() -> Any:
     return Now() + timedelta(seconds=settings.COLLECTOR.lease)
 
 
-def is_not_paused(task_id: UUID) -> Exists:
-    """A condition of queries on a task's rows. The task's row must be locked."""
-    return Exists(CollectionTask.objects.filter(pk=task_id, paused_at__isnull=True))
+def may_claim(task_id: UUID) -> Exists:
+    """A condition of queries on a task's rows: it is neither paused nor yields. Its row must be locked."""
+    worked_on = CollectionTask.objects.filter(pk=task_id, paused_at__isnull=True, yielding_at__isnull=True)
+    return Exists(worked_on)
 
 
 def items_of(task_id: UUID) -> QuerySet[CollectionItem]:
@@ -168,9 +177,9 @@ def extend_lease(lane: Lane) -> bool:
 def claim_items(lane: Lane, limit: int) -> list[Claim]:
     """Claims up to `limit` due items, but no suspects, for a lane whose lease was just extended.
 
-    None of a paused task's. The lane must not hold a suspect.
+    None of a task that is paused or yields. The lane must not hold a suspect.
     """
-    due = items_of(lane.task_id).filter(DUE, is_not_paused(lane.task_id), losses=0)
+    due = items_of(lane.task_id).filter(DUE, may_claim(lane.task_id), losses=0)
     return _claim(lane, due.order_by("position")[:limit])
 
 
@@ -180,7 +189,7 @@ def claim_suspect(lane: Lane) -> list[Claim]:
     While other stocks are due, one lane at a time takes suspects and the others continue at full speed.
     Looks at the next due items only: suspects were claimed before, so they are among the first.
     """
-    items = items_of(lane.task_id).filter(is_not_paused(lane.task_id))
+    items = items_of(lane.task_id).filter(may_claim(lane.task_id))
     next_due = items.filter(DUE).order_by("position").values_list("pk", "losses")[:SUSPECTS_WITHIN]
     suspects = [pk for pk, losses in next_due if losses]
     if not suspects:
@@ -219,6 +228,21 @@ def add_items(task_id: UUID, codes: Sequence[str], first: int = 0) -> None:
         cursor.execute(_INSERT % _CODES[connection.vendor], [key, first, json.dumps(list(codes))])
     total = F("total_stocks") + len(codes)
     CollectionTask.objects.filter(pk=task_id).update(total_stocks=total, heartbeat_at=Now())
+
+
+def copy_rest(old_id: UUID, new_id: UUID) -> None:
+    """Creates items of the pending ones of another task, in their order, with the attempts that they had."""
+    with connection.cursor() as cursor:
+        keys = [CollectionTask._meta.pk.get_db_prep_value(key, connection) for key in (new_id, old_id)]
+        cursor.execute(_COPY, keys)
+    total = CollectionItem.objects.filter(task_id=new_id).count()
+    CollectionTask.objects.filter(pk=new_id).update(total_stocks=total, heartbeat_at=Now())
+
+
+def withdraw_queued_slices(task_id: UUID) -> None:
+    """Makes the jobs of slices that have not begun stale. The task's row must be locked."""
+    unbegun = CollectionLane.objects.filter(task_id=task_id, begun=False, lease_until__isnull=False)
+    unbegun.update(generation=F("generation") + 1, lease_until=None)
 
 
 def drop_items(task_id: UUID, most: int) -> int:

@@ -1,9 +1,10 @@
 """How stocks and tasks end. Only this module writes a task's counters and its final status."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Greatest, Now
 
 from tasks_app import errors, reasons
@@ -13,14 +14,17 @@ from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, C
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask, TaskTotals
 from tasks_app.models.states import ItemState, TaskStatus, statuses_before
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.tasks import YIELDED, EventKind
 from tasks_app.quotes import coverage
 
 TOTALS, TASKS = TaskTotals._meta.db_table, CollectionTask._meta.db_table
+NOT_YIELDING: dict[str, Any] = {"yielding_at": None, "yields_to": None, "yields_to_name": ""}
 COUNTERS = [field.name for field in TaskTotals._meta.fields if field.name.endswith("_count")]
 ADD_TO_TOTALS = f"""INSERT INTO {TOTALS}
     (market, source, status, outcome, tasks, last_end_time, {", ".join(COUNTERS)})
-    SELECT market, source, status, COALESCE(outcome, ''), 1, end_time, {", ".join(COUNTERS)}
+    SELECT market, source, status,
+    CASE WHEN error_code = '{YIELDED}' THEN error_code ELSE COALESCE(outcome, '') END,
+    1, end_time, {", ".join(COUNTERS)}
     FROM {TASKS} WHERE id = %s
     ON CONFLICT (market, source, status, outcome) DO UPDATE SET
     tasks = {TOTALS}.tasks + 1, last_end_time = EXCLUDED.last_end_time,
@@ -65,14 +69,17 @@ def record(claim: Claim, outcome: Outcome) -> bool:
 
 
 def end_if_done(task_id: UUID) -> bool:
-    """Ends a task whose stocks are all processed: completed, or failed if not one of them succeeded."""
+    """Ends a task whose stocks are all processed: completed, or failed if not one of them succeeded.
+
+    Those of the tasks that it continues count: they are of the same run.
+    """
     task = CollectionTask.objects.filter(
         pk=task_id, status=RUNNING, planned_at__isnull=False, processed_stocks=F("total_stocks")
     )
-    if (counts := task.values_list("success_count", "total_stocks").first()) is None:
+    if (counts := task.values_list("success_count", "total_stocks", "first_part").first()) is None:
         return False
-    succeeded, total = counts
-    if succeeded or not total:
+    succeeded, total, first_part = counts
+    if succeeded or not total or _has_success(first_part):
         end(task_id, TaskStatus.COMPLETED)
         events.record_event(task_id, EventKind.COMPLETED, WORKER)
         return True
@@ -81,6 +88,12 @@ def end_if_done(task_id: UUID) -> bool:
     end(task_id, TaskStatus.FAILED, "all_failed", message)
     events.record_event(task_id, EventKind.FAILED, WORKER, code="all_failed")
     return True
+
+
+def _has_success(first_part: UUID | None) -> bool:
+    """Whether a task of a chain has collected a stock; False for None."""
+    parts = CollectionTask.objects.filter(Q(pk=first_part) | Q(first_part=first_part), success_count__gt=0)
+    return first_part is not None and parts.exists()
 
 
 def end_pause(task_id: UUID) -> bool:
@@ -101,8 +114,10 @@ def end_pause(task_id: UUID) -> bool:
     )
 
 
-def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") -> None:
+def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "", **yields: Any) -> None:
     """Moves a running task to a final status. Its row must be locked. Raises `StaleClaim`.
+
+    `yields` are the columns that name the plan for which it ends; by default it does not yield any more.
 
     Claimed items are released first: the items of a final task can't be changed. A task with fallbacks
     stores what came from which source. A pause ends. The task is added to the totals, which remain when it is
@@ -118,6 +133,7 @@ def end(task_id: UUID, status: TaskStatus, code: str = "", message: str = "") ->
         error_code=code,
         error_message=message,
         shares=selectors.count_shares(task_id) if fallbacks else None,
+        **NOT_YIELDING | yields,
     )
     if not is_moved:
         raise errors.StaleClaim(what=f"task {task_id}")

@@ -17,10 +17,11 @@ from tasks_app import errors
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot
-from tasks_app.lifecycle.user_actions import digest_of, find_started, start
+from tasks_app.lifecycle.user_actions import continue_yielded, digest_of, find_started, start
 from tasks_app.models import CollectionTask, QueuedOrder, QueueEvent
-from tasks_app.models.queued_orders import Priority, QueuedOrderState, QueueEventKind
-from tasks_app.models.tasks import Channel
+from tasks_app.models.priorities import Priority
+from tasks_app.models.queued_orders import QueuedOrderState, QueueEventKind
+from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 
@@ -53,7 +54,8 @@ def start_or_queue(
         if started := find_started(actor, idempotency_key, digest):
             return started
         if not _must_wait(priority):
-            return start(order, actor, today=today, idempotency_key=idempotency_key, digest=digest)
+            keys: dict[str, Any] = {"idempotency_key": idempotency_key, "digest": digest}
+            return start(order, actor, today=today, priority=priority, **keys)
         resolved = orders.resolve(order, today, settings.COLLECTOR)
         orders.split_known(resolved, settings.COLLECTOR)
         if waiting().count() >= settings.COLLECTOR.queue_limit:
@@ -73,6 +75,32 @@ def start_or_queue(
         _record(row, QueueEventKind.QUEUED, actor, priority=row.priority_name)
         row.refresh_from_db()
         return row
+
+
+def queue_rest(task: CollectionTask, actor: Actor) -> QueuedOrder:
+    """Queues what a task that has just yielded left, before all other orders of its priority.
+
+    The order is under the name of whoever started the task; its stocks are the task's unfinished items. The
+    caller holds the lock of the slot. A database constraint refuses a second one.
+    """
+    started = task.events.filter(kind=EventKind.STARTED).first()
+    values = {**asdict(orders.order_from_task(task)), "stock_codes": task.stock_codes}
+    others = list(waiting().filter(priority=task.priority).values_list("pk", flat=True))
+    row = QueuedOrder.objects.create(
+        priority=task.priority,
+        place=_next_place(),
+        market=task.market,
+        source=task.source,
+        order=json.loads(json.dumps(values, default=str)),
+        continues=task,
+        created_by=task.created_by,
+        user_name=started.user_name if started else "",
+        channel=started.channel if started else Channel.WORKER,
+    )
+    _renumber([row.pk, *others])
+    _record(row, QueueEventKind.QUEUED, actor, priority=row.priority_name, continues=str(task.pk))
+    row.refresh_from_db()
+    return row
 
 
 def get_order(text: str) -> QueuedOrder:
@@ -137,18 +165,25 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
         row = waiting().filter(priority__gte=least).select_related("created_by").first()
         if row is None:
             return None
-        actor = Actor(Channel(row.channel), row.created_by)
         try:
             require_free_slot()
-            task = start(order_of(row), actor, today=orders.latest_today())
+            task = _start(row, Actor(Channel(row.channel), row.created_by))
         except (errors.TaskAlreadyRunning, errors.ImportUnfinished):
             return None  # it waits on
-        except errors.OrderError as error:
+        except (errors.OrderError, errors.TaskNotFound) as error:
             return _leave(
                 row, QueuedOrderState.REFUSED, WORKER, error_code=error.code, error_message=str(error)
             )
         _leave(row, QueuedOrderState.STARTED, WORKER, task_id=task.pk)
         return task
+
+
+def _start(row: QueuedOrder, actor: Actor) -> CollectionTask:
+    """Starts the task of an order. The slot must be locked."""
+    priority = Priority(row.priority)
+    if row.continues_id:
+        return continue_yielded(row.continues_id, actor, priority)
+    return start(order_of(row), actor, today=orders.latest_today(), priority=priority)
 
 
 def prune(days: int, batch: int = 1000) -> int:

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from tasks_app import errors, reasons
 from tasks_app.db.functions import Clock
-from tasks_app.lifecycle import user_actions
+from tasks_app.lifecycle import chains, user_actions, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_slot
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
@@ -48,6 +48,12 @@ def locked_plan(plan_id: int | None) -> Iterator[None]:
 def open_runs() -> QuerySet[PlanRun]:
     """Returns the runs that have not ended, the oldest first."""
     return PlanRun.objects.filter(state__in=OPEN_RUNS).order_by("pk")
+
+
+def due_runs() -> QuerySet[PlanRun]:
+    """Returns the runs whose next step or attempt may begin."""
+    is_due = Q(not_before__isnull=True) | Q(not_before__lte=Clock())
+    return PlanRun.objects.filter(is_due, state=RunState.WAITING)
 
 
 def begin(plan: CollectionPlan, actor: Actor, now: datetime, **fields: Any) -> PlanRun:
@@ -95,15 +101,18 @@ def step_of(run: PlanRun) -> dict[str, Any]:
 def start_task(run: PlanRun, actor: Actor, **key: Any) -> CollectionTask:
     """Begins the step that the run is at, a task: its order, or in a retry what the attempt before left.
 
-    `key` is the idempotency key of a user's start, with its digest. Raises `StaleRun`, and what `start` and
-    `retry` raise; then nothing has changed.
+    A task that yields to the plan ends first, in the same transaction. `key` is the idempotency key of a
+    user's start, with its digest. Raises `StaleRun`, and what `start` and `retry` raise; then nothing has
+    changed.
     """
     with locked_plan(run.plan_id), locked_slot():
         attempt = take_step(run)
+        plan = CollectionPlan.objects.get(runs=run)
+        overtaken = yielding.end_for(plan, actor)
         task = _start_or_retry(run, actor, **key)
-        named = {"plan_id": run.plan_id, "plan_name": run.plan_name}
+        named = {"plan_id": run.plan_id, "plan_name": run.plan_name, "priority": plan.priority}
         CollectionTask.objects.filter(pk=task.pk).update(**named)
-        StepAttempt.objects.filter(pk=attempt.pk).update(task=task)
+        StepAttempt.objects.filter(pk=attempt.pk).update(task=task, overtook=overtaken)
         CollectionPlan.objects.filter(runs=run).update(last_task=task)
     task.refresh_from_db()
     return task
@@ -273,8 +282,12 @@ def _settle_task(attempt: StepAttempt) -> None:
     task = attempt.task
     if task is None:  # deleted since
         end_step(attempt, AttemptState.FAILED, "task_deleted", reasons.stored_reason("task_deleted"))
+    elif chains.goes_on(task):
+        return  # the attempt is given the task that continues it once that starts
     elif task.status == TaskStatus.COMPLETED:
-        has_failures = task.outcome == TaskOutcome.WITH_FAILURES and task.failed_count
+        chain = chains.chains_of([task]).get(task.pk)
+        is_incomplete = task.outcome == TaskOutcome.WITH_FAILURES and task.failed_count
+        has_failures = chain.failed if chain else is_incomplete
         end_step(attempt, AttemptState.WITH_FAILURES if has_failures else AttemptState.COMPLETED)
     elif task.status != TaskStatus.RUNNING:
         end_step(attempt, BY_TASK[TaskStatus(task.status)], task.error_code, task.error_message)
@@ -332,9 +345,7 @@ def _end_run(run: PlanRun) -> None:
 
 def _waiting(run: PlanRun) -> QuerySet[PlanRun]:
     """Returns the run, if it still waits with the attempt that the caller saw, and may begin it."""
-    is_due = Q(not_before__isnull=True) | Q(not_before__lte=Clock())
-    place = {"position": run.position, "attempt": run.attempt}
-    return PlanRun.objects.filter(is_due, pk=run.pk, state=RunState.WAITING, **place)
+    return due_runs().filter(pk=run.pk, position=run.position, attempt=run.attempt)
 
 
 def _own(attempt: StepAttempt) -> QuerySet[StepAttempt]:

@@ -28,6 +28,7 @@ from tasks_app.lifecycle.claims import (
     items_of,
     lease_end,
     lock_running_task,
+    may_claim,
 )
 from tasks_app.lifecycle.completion import end, end_if_done, record
 from tasks_app.lifecycle.events import WORKER
@@ -145,9 +146,9 @@ def fail(task_id: UUID, code: str, message: str) -> None:
 def supply(task_id: UUID) -> None:
     """Queues a slice for every lane that is free or whose lease has expired, while there is work for it.
 
-    Nothing else queues slices; a paused task gets none. The task's row must be locked.
+    Nothing else queues slices; a task that is paused or yields gets none. The task's row must be locked.
     """
-    if _is_paused(task_id):
+    if not CollectionTask.objects.filter(may_claim(task_id), pk=task_id).exists():
         return
     lanes = CollectionLane.objects.filter(task_id=task_id)
     if _is_unplanned(task_id):  # one lane plans the items

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
-from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, Finding, TaskEvent
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, Finding, QueuedOrder, TaskEvent
+from tasks_app.models.queued_orders import QueuedOrderState
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import raw_answers
 
@@ -35,13 +36,16 @@ class DeletedRows(NamedTuple):
 def expired(days: int) -> QuerySet[CollectionTask]:
     """Returns the tasks that ended more than `days` days ago, the oldest first; none for 0.
 
+    Not those whose rest waits in the queue: its stocks are their items.
+
     A task starts before it ends: the condition on the start is for the index, which is in that order.
     """
     if not days:
         return CollectionTask.objects.none()
     since = Now() - timedelta(days=days)
     past = CollectionTask.objects.filter(~Q(status=RUNNING), start_time__lt=since, end_time__lt=since)
-    return past.order_by("start_time", "id")
+    needed = QueuedOrder.objects.filter(continues=OuterRef("pk"), state=QueuedOrderState.WAITING)
+    return past.filter(~Exists(needed)).order_by("start_time", "id")
 
 
 def prune(days: int, batch: int = BATCH) -> DeletedRows:

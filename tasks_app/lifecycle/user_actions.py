@@ -1,4 +1,4 @@
-"""The verbs of users: start, retry, cancel, pause, resume."""
+"""The verbs of users: start, retry, cancel, pause, resume; and how a yielded task is continued."""
 
 import hashlib
 import json
@@ -10,20 +10,37 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
-from tasks_app.lifecycle import events, retention
-from tasks_app.lifecycle.claims import RUNNING, add_items, complete_plan, lock_task
-from tasks_app.lifecycle.completion import end, end_pause
+from tasks_app.lifecycle import chains, events, retention
+from tasks_app.lifecycle.claims import (
+    RUNNING,
+    add_items,
+    complete_plan,
+    copy_rest,
+    lock_task,
+    withdraw_queued_slices,
+)
+from tasks_app.lifecycle.completion import NOT_YIELDING, end, end_pause
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.recovery import supply
 from tasks_app.lifecycle.slot import locked_slot, require_free_slot, require_no_import
 from tasks_app.market import synthetic
 from tasks_app.market.codes import canonical_or_same
-from tasks_app.models import CollectionLane, CollectionTask, ExecutionSlot, QueuedOrder
+from tasks_app.models import (
+    CollectionItem,
+    CollectionLane,
+    CollectionPlan,
+    CollectionTask,
+    ExecutionSlot,
+    QueuedOrder,
+    StepAttempt,
+)
+from tasks_app.models.plan_runs import AttemptState
+from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
@@ -33,12 +50,23 @@ from tasks_app.sources import registry
 from tasks_app.throttle import limiter
 
 # What orders did not have before counts in their digest only where it is set.
-ADDED = {"kind": InstrumentKind.STOCK, "verify_with": "", "verify_sample": orders.WHOLE}
+ADDED = {
+    "kind": InstrumentKind.STOCK,
+    "verify_with": "",
+    "verify_sample": orders.WHOLE,
+    "priority": Priority.NORMAL,
+}
 DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 
 
 def start(
-    order: Order, actor: Actor, *, today: date, idempotency_key: str | None = None, digest: str = ""
+    order: Order,
+    actor: Actor,
+    *,
+    today: date,
+    idempotency_key: str | None = None,
+    digest: str = "",
+    priority: Priority = Priority.NORMAL,
 ) -> CollectionTask:
     """Starts a task and queues its first slices, all in one transaction.
 
@@ -47,15 +75,15 @@ def start(
     out, `IdempotencyConflict` for a known key with another digest, `TaskAlreadyRunning` while another task
     runs, `ImportUnfinished` before all files of an import are in the database.
     """
-    digest = digest or digest_of({k: v for k, v in asdict(order).items() if k not in ADDED or v != ADDED[k]})
+    ordered = {**asdict(order), "priority": priority.value}
+    digest = digest or digest_of({k: v for k, v in ordered.items() if k not in ADDED or v != ADDED[k]})
     with locked_slot() as slot:
         if earlier := find_started(actor, idempotency_key, digest):
             return earlier
         order = orders.resolve(order, today, settings.COLLECTOR)
         known, unknown = orders.split_known(order, settings.COLLECTOR)
-        return _create_task(
-            order, actor, slot, known, unknown, idempotency_key=idempotency_key, idempotency_hash=digest
-        )
+        keys: dict[str, Any] = {"idempotency_key": idempotency_key, "idempotency_hash": digest}
+        return _create_task(order, actor, slot, known, unknown, priority=priority, **keys)
 
 
 def find_started(actor: Actor, idempotency_key: str | None, digest: str) -> CollectionTask | None:
@@ -81,9 +109,10 @@ def digest_of(values: Mapping[str, Any]) -> str:
 def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
     """Starts a new task with exactly the failed and unprocessed stocks of an ended one.
 
-    With an `error_code`, only the stocks that failed with it. Raises `TaskNotFound`, `TaskStillRunning`,
-    `TaskAlreadyRunning`, `ImportUnfinished`, `NothingToRetry`, or `OrderError` when the task's source is no
-    longer available.
+    With an `error_code`, only the stocks that failed with it. Those that failed in the tasks which it
+    continues are of the same run, and are collected, too. Raises `TaskNotFound`, `TaskStillRunning`,
+    `TaskGoesOn`, `TaskAlreadyRunning`, `ImportUnfinished`, `NothingToRetry`, or `OrderError` when the task's
+    source is no longer available.
     """
     with locked_slot() as slot:
         old = lock_task(task_id)
@@ -91,17 +120,54 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
             raise errors.TaskStillRunning(task_id=task_id)
         if retention.is_being_deleted(old):
             raise errors.TaskNotFound(task_id=task_id)
+        if chains.goes_on(old):
+            raise errors.TaskGoesOn(task_id=task_id)
         orders.find_source(old.market, old.source, settings.COLLECTOR)
-        remaining = Q(state=ItemState.FAILED, error_code=error_code) if error_code else ~DONE
-        items = old.items.filter(remaining) if old.planned_at else old.items.none()  # else half a plan
-        stored = list(items.order_by("position").values_list("code", flat=True))
+        stored = _codes_to_retry(old, error_code)
         if not stored and (old.planned_at or error_code):
             raise errors.NothingToRetry(task_id=task_id)
         # Tasks from before codes had one spelling may hold others.
         codes = dict.fromkeys(canonical_or_same(old.market, code) for code in stored or old.stock_codes or ())
         order = orders.order_from_task(old)
-        new = _create_task(order, actor, slot, tuple(codes) or None, (), retry_of=old)
+        extra: dict[str, Any] = {"retry_of": old, "priority": old.priority}
+        new = _create_task(order, actor, slot, tuple(codes) or None, (), **extra)
         events.record_event(old.pk, EventKind.RETRIED, actor, by=str(new.pk), error_code=error_code)
+        return new
+
+
+def _codes_to_retry(old: CollectionTask, error_code: str) -> list[str]:
+    """Returns the codes that failed in the chain of an ended task, and those that it left; [] of half a plan.
+
+    The earlier parts of a chain left theirs to the next one.
+    """
+    failed = Q(state=ItemState.FAILED)
+    if error_code:
+        failed &= Q(error_code=error_code)
+    parts = chains.parts_of(old)
+    wanted = failed & Q(task__in=parts.filter(planned_at__isnull=False))
+    if old.planned_at and not error_code:
+        wanted |= Q(task=old) & ~DONE
+    items = CollectionItem.objects.filter(wanted)
+    return list(items.order_by("task__start_time", "position").values_list("code", flat=True))
+
+
+def continue_yielded(task_id: UUID, actor: Actor, priority: Priority) -> CollectionTask:
+    """Starts the task that collects what a yielded one left, with the attempts that its stocks have had.
+
+    The plan that ordered the yielded task goes on with this one. A database constraint refuses a second
+    continuation. Raises `TaskNotFound` if the task was deleted, `TaskAlreadyRunning`, `ImportUnfinished`, or
+    `OrderError` when its source is no longer available.
+    """
+    with locked_slot() as slot:
+        old = lock_task(task_id)
+        orders.find_source(old.market, old.source, settings.COLLECTOR)
+        links = {"continues": old, "first_part_id": old.chain_id}
+        ordered = {"priority": priority, "plan_id": old.plan_id, "plan_name": old.plan_name}
+        order = orders.order_from_task(old)
+        new = _create_task(order, actor, slot, None, old.unknown_codes, rest_of=old, **links, **ordered)
+        StepAttempt.objects.filter(task=old, state=AttemptState.RUNNING).update(task=new)
+        CollectionPlan.objects.filter(last_task=old).update(last_task=new)
+        events.record_event(old.pk, EventKind.CONTINUED, actor, by=str(new.pk))
         return new
 
 
@@ -122,17 +188,16 @@ def pause(task_id: UUID, actor: Actor) -> CollectionTask:
     """Stops the work on a running task until `resume`; it keeps the slot, and its status stays `running`.
 
     Once this returns, no further stock is claimed. Slices notice it with their next heartbeat, or before
-    their next stock: what is in flight then is recorded, or released and requested again after `resume`.
+    their next stock: what is in flight then is recorded, or released and requested again after `resume`. A
+    task that yields does so no more.
     Raises `TaskNotFound`, `TaskNotRunning` with the task's status, or `TaskAlreadyPaused`.
     """
     with sqlite_priority.interactive_write(), transaction.atomic():
         task = _lock_running(task_id)
         not_paused = CollectionTask.objects.filter(pk=task_id, status=RUNNING, paused_at__isnull=True)
-        if not not_paused.update(paused_at=Now(), paused_by=actor.name):
+        if not not_paused.update(paused_at=Now(), paused_by=actor.name, **NOT_YIELDING):
             raise errors.TaskAlreadyPaused(task_id=task_id)
-        # The jobs of slices that have not begun become stale.
-        unbegun = CollectionLane.objects.filter(task_id=task_id, begun=False, lease_until__isnull=False)
-        unbegun.update(generation=F("generation") + 1, lease_until=None)
+        withdraw_queued_slices(task_id)
         events.record_event(task_id, EventKind.PAUSED, actor)
         task.refresh_from_db()
         return task
@@ -167,12 +232,14 @@ def _create_task(
     slot: ExecutionSlot,
     codes: Sequence[str] | None,
     unknown: Sequence[str],
+    *,
+    rest_of: CollectionTask | None = None,
     **extra: Any,
 ) -> CollectionTask:
     """Creates the task with its lanes, and its items if the codes are given; queues its first slices.
 
-    Raises `TaskAlreadyRunning`, unless the running task turns out to be done or abandoned, and
-    `ImportUnfinished`.
+    Its items are those that `rest_of` has left, unless that was not planned. Raises `TaskAlreadyRunning`,
+    unless the running task turns out to be done or abandoned, and `ImportUnfinished`.
     """
     require_free_slot()
     require_no_import()
@@ -180,7 +247,8 @@ def _create_task(
         raise errors.NothingToCollect(market=order.market)
     sources = orders.sources_of(order)
     synthetic.note_sources(order.market, sources)
-    fields = {**asdict(order), "stock_codes": list(codes) if codes else None}
+    named = rest_of.stock_codes if rest_of else list(codes or ()) or None
+    fields = {**asdict(order), "stock_codes": named}
     task = CollectionTask.objects.create(
         **fields, unknown_codes=list(unknown), created_by=actor.user, **extra
     )
@@ -192,6 +260,9 @@ def _create_task(
     events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
     if codes:
         add_items(task.pk, codes)
+        complete_plan(task.pk)
+    elif rest_of and rest_of.planned_at:
+        copy_rest(rest_of.pk, task.pk)
         complete_plan(task.pk)
     supply(task.pk)
     task.refresh_from_db()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
@@ -170,17 +171,27 @@ def keep(claim: Claim) -> None:
         raise errors.StaleClaim(what=claim.code)
 
 
-def beat(lane: Lane) -> bool:
+class Halt(Enum):
+    """Why a slice is to end before its time."""
+
+    PAUSED = auto()  # at once: its task is paused
+    YIELDING = auto()  # once the requests under way have ended: nothing is to be requested twice
+
+
+def beat(lane: Lane) -> Halt | None:
     """Extends the leases of the lane and its items, and counts as activity on the task.
 
-    Returns whether the task is paused: then the slice leaves.
+    Returns why the slice is to end now, if it is.
     """
     with transaction.atomic():
         lock_lane(lane)
         lane.claimed_items.update(lease_until=lease_end())
         task = CollectionTask.objects.filter(pk=lane.task_id)
         task.update(heartbeat_at=Now())
-        return task.filter(paused_at__isnull=False).exists()
+        paused_at, yielding_at = task.values_list("paused_at", "yielding_at").get()
+        if paused_at:
+            return Halt.PAUSED
+        return Halt.YIELDING if yielding_at else None
 
 
 def note_days(lane: Lane, *, in_flight: bool) -> None:

@@ -15,7 +15,8 @@ from tasks_app import errors, lifecycle
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionTask
-from tasks_app.models.queued_orders import PRIORITY_NAMES, QueuedOrderState
+from tasks_app.models.priorities import PRIORITY_NAMES
+from tasks_app.models.queued_orders import QueuedOrderState
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.code_lists import split_codes

@@ -186,6 +186,16 @@ class StepAttempt(models.Model):
         db_constraint=False,
         related_name="step_attempts",
     )
+    # The task that yielded so that this one could begin. It may be deleted.
+    overtook = models.ForeignKey(
+        "tasks_app.CollectionTask",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        verbose_name=_("overtook"),
+        related_name="+",
+    )
     export_id = models.BigIntegerField(_("export"), null=True)
     result = models.JSONField(_("result"), null=True)
     started_at = models.DateTimeField(_("started at"), db_default=Now())

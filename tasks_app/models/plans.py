@@ -7,6 +7,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportLayout
@@ -66,6 +67,13 @@ class CollectionPlan(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(100)],
     )
 
+    priority = models.SmallIntegerField(
+        _("priority"),
+        choices=Priority,
+        default=Priority.NORMAL,
+        db_default=Priority.NORMAL,
+        help_text=_("When it is due, a running task of a lower priority yields, and goes on after it."),
+    )
     rhythm = models.CharField(_("how often"), max_length=8, choices=Rhythm, default=Rhythm.SESSIONS)
     weekday = models.PositiveSmallIntegerField(_("day of the week"), choices=Weekday, default=Weekday.FRIDAY)
     at = models.TimeField(_("time of day"))
@@ -116,6 +124,10 @@ class CollectionPlan(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(market__in=Market.values), name="plan_market_is_known"),
             models.CheckConstraint(condition=Q(kind__in=ORDER_KINDS), name="plan_kind_is_known"),
+            models.CheckConstraint(  # a range: Django can't read the SQL of a list of numbers back on SQLite
+                condition=Q(priority__gte=Priority.LOW, priority__lte=Priority.HIGH),
+                name="plan_priority_is_known",
+            ),
             models.CheckConstraint(condition=Q(rhythm__in=Rhythm.values), name="plan_rhythm_is_known"),
             models.CheckConstraint(condition=Q(weekday__lte=6), name="plan_weekday_is_one"),
             models.CheckConstraint(

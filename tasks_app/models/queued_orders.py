@@ -6,25 +6,10 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils.translation import gettext_lazy as _, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.priorities import Priority
 from tasks_app.models.tasks import Channel
-
-
-class Priority(models.IntegerChoices):
-    """Orders of a higher priority start first."""
-
-    LOW = -1, pgettext_lazy("priority", "low")
-    NORMAL = 0, pgettext_lazy("priority", "normal")
-    HIGH = 1, pgettext_lazy("priority", "high")
-
-    @classmethod
-    def named(cls, name: str) -> "Priority":
-        """Returns the priority of a name such as `low`. Raises `KeyError`."""
-        return cls[name.upper()]
-
-
-PRIORITY_NAMES = [(priority.name.lower(), priority.label) for priority in Priority]
 
 
 class QueuedOrderState(models.TextChoices):
@@ -62,6 +47,17 @@ class QueuedOrder(models.Model):
     user_name = models.CharField(_("user name"), max_length=150, blank=True)
     channel = models.CharField(_("channel"), max_length=10, choices=Channel)
     ended_at = models.DateTimeField(_("left the queue at"), null=True, editable=False)
+    # The yielded task whose rest it is, which it holds as its unfinished items.
+    continues = models.ForeignKey(
+        "tasks_app.CollectionTask",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        editable=False,
+        verbose_name=_("continues"),
+        related_name="+",
+    )
     # No constraint: this keeps the id of a deleted task.
     task_id = models.UUIDField(_("task"), null=True, editable=False)
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
@@ -91,6 +87,7 @@ class QueuedOrder(models.Model):
                 fields=["created_by", "idempotency_key"], name="one_queued_order_per_idempotency_key"
             ),
             models.UniqueConstraint(fields=["task_id"], name="one_queued_order_per_task"),
+            models.UniqueConstraint(fields=["continues"], name="one_queued_continuation_per_task"),
             models.CheckConstraint(
                 condition=Q(state__in=QueuedOrderState.values), name="queued_order_state_is_legal"
             ),

@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
 from tasks_app.models.states import (
     FINAL_STATES,
@@ -38,7 +39,13 @@ class EventKind(models.TextChoices):
     FAILED = "failed", _("failed")
     RESCUED = "rescued", _("rescued")
     RETRIED = "retried", _("retried")
+    YIELDING = "yielding", _("asked to yield")
+    YIELDED = "yielded", _("yielded")
+    CONTINUED = "continued", _("continued")
     WARNED = "warned", _("warned")
+
+
+YIELDED = "yielded"  # the error code of a task that ended for a plan of a higher priority
 
 
 class CollectionTask(models.Model):
@@ -106,6 +113,25 @@ class CollectionTask(models.Model):
     # When it was resumed last, and for how long it has been paused since it was planned, without this pause.
     resumed_at = models.DateTimeField(_("resumed at"), null=True, editable=False)
     paused_seconds = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    priority = models.SmallIntegerField(
+        _("priority"), choices=Priority, default=Priority.NORMAL, db_default=Priority.NORMAL
+    )
+    # While it yields: since when. No further stock is claimed, and it ends once none is claimed any more.
+    yielding_at = models.DateTimeField(_("yielding since"), null=True, editable=False)
+    # The plan that it yields or yielded to, with its name of then; the plan may be deleted.
+    yields_to = models.ForeignKey(
+        "tasks_app.CollectionPlan",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        editable=False,
+        verbose_name=_("yields to"),
+        related_name="+",
+    )
+    yields_to_name = models.CharField(
+        _("yields to"), max_length=100, blank=True, default="", db_default="", editable=False
+    )
     error_code = models.CharField(_("error code"), max_length=40, blank=True)
     error_message = models.TextField(_("error"), blank=True)
 
@@ -125,6 +151,27 @@ class CollectionTask(models.Model):
         db_constraint=False,
         verbose_name=_("retry of"),
         related_name="retries",
+    )
+    # The yielded task whose rest it collects, and the first one of that chain. As above, they may be deleted.
+    continues = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        editable=False,
+        verbose_name=_("continues"),
+        related_name="continuations",
+    )
+    first_part = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        editable=False,
+        verbose_name=_("first part"),
+        related_name="+",
     )
     # The plan that ordered it, with its name of then; the plan may be deleted.
     plan = models.ForeignKey(
@@ -157,6 +204,11 @@ class CollectionTask(models.Model):
             models.Index(fields=["market", "-start_time", "-id"], name="tasks_by_market"),
             models.Index(fields=["source", "-start_time", "-id"], name="tasks_by_source"),
             models.Index(fields=["outcome", "-start_time", "-id"], name="tasks_by_outcome"),
+            models.Index(
+                fields=["first_part", "start_time"],
+                condition=Q(first_part__isnull=False),
+                name="tasks_by_chain",
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -196,6 +248,33 @@ class CollectionTask(models.Model):
                 | Q(paused_at__isnull=False, status=TaskStatus.RUNNING),
                 name="task_is_paused_only_while_running",
             ),
+            models.CheckConstraint(  # a range: Django can't read the SQL of a list of numbers back on SQLite
+                condition=Q(priority__gte=Priority.LOW, priority__lte=Priority.HIGH),
+                name="task_priority_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(yields_to__isnull=True, yields_to_name="", yielding_at__isnull=True)
+                & ~Q(error_code=YIELDED)
+                | Q(
+                    yields_to__isnull=False,
+                    yielding_at__isnull=False,
+                    status=TaskStatus.RUNNING,
+                    paused_at__isnull=True,
+                )
+                | Q(
+                    yields_to__isnull=False,
+                    yielding_at__isnull=True,
+                    status=TaskStatus.CANCELLED,
+                    error_code=YIELDED,
+                ),
+                name="task_yields_while_running_or_has_yielded",
+            ),
+            models.UniqueConstraint(fields=["continues"], name="one_continuation_per_task"),
+            models.CheckConstraint(
+                condition=Q(continues__isnull=True, first_part__isnull=True)
+                | Q(continues__isnull=False, first_part__isnull=False),
+                name="task_continues_in_a_chain",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -209,9 +288,27 @@ class CollectionTask(models.Model):
         return min(100, int(self.processed_stocks / self.total_stocks * 100))
 
     def get_result_display(self) -> str:
-        """Returns `states.describe_result` of this task, or that it is paused."""
+        """Returns `states.describe_result` of this task, or that it is paused, yields, or has yielded."""
+        if self.has_yielded:
+            return str(_("yielded"))
         name = describe_result(self.status, self.outcome)
-        return f"{name} · {_('paused')}" if self.paused_at else name
+        halted = _("yielding") if self.yielding_at else _("paused") if self.paused_at else ""
+        return f"{name} · {halted}" if halted else name
+
+    @property
+    def has_yielded(self) -> bool:
+        """Whether it ended for a plan of a higher priority; its rest is a task of its own."""
+        return self.error_code == YIELDED
+
+    @property
+    def chain_id(self) -> uuid.UUID:
+        """The id of the first task of the chain that it belongs to; its own unless it continues another."""
+        return self.first_part_id or self.pk
+
+    @property
+    def priority_name(self) -> str:
+        """Its priority as the API writes it."""
+        return Priority(self.priority).name.lower()
 
 
 class CollectionItem(models.Model):

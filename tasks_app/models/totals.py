@@ -9,7 +9,8 @@ from tasks_app.models.sources import SourceRequests
 class TaskTotals(models.Model):
     """The tasks that ended alike, deleted ones included, and the sums of their counters.
 
-    `lifecycle.completion` adds a task in the transaction that ends it. `outcome` is "" unless completed.
+    `lifecycle.completion` adds a task in the transaction that ends it. `outcome` is "" unless completed, or
+    `yielded`: then the rest of the stocks is counted with the task that continues it.
     """
 
     market = models.CharField(_("market"), max_length=3)

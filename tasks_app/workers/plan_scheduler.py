@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app import errors, logs, reasons
@@ -14,14 +14,15 @@ from tasks_app.exports.errors import ExportError, ExportRunning
 from tasks_app.exports.layouts import require_exportable
 from tasks_app.exports.places import named_folder
 from tasks_app.exports.selection import PARQUET, Selection
-from tasks_app.lifecycle import plan_runs, selectors
+from tasks_app.lifecycle import plan_runs, selectors, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.plan_runs import StaleRun
-from tasks_app.models import CollectionPlan, Export, PlanRun, StepAttempt
+from tasks_app.models import CollectionPlan, CollectionTask, Export, PlanRun, StepAttempt
 from tasks_app.models.plan_runs import TASK_KINDS, AttemptState, RunState, StepKind
+from tasks_app.models.priorities import Priority
 from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportState
-from tasks_app.orders import plans
+from tasks_app.orders import plan_steps, plans
 
 MAX_PLANS = 20  # per round
 BY_EXPORT = {
@@ -32,18 +33,57 @@ BY_EXPORT = {
 logger = logging.getLogger(__name__)
 
 
-def start_due() -> None:
-    """Begins a run of the first plan that is due. While a task or a run of the plan goes on, due plans wait.
+def start_due(*priorities: Priority) -> None:
+    """Begins a run of the first plan that is due, of these priorities, by default of all.
 
-    Raises `django.db.Error` when the database is unavailable.
+    While a task or a run of the plan goes on, due plans wait; but a task of a lower priority is asked to
+    yield. Raises `django.db.Error` when the database is unavailable.
     """
-    due = CollectionPlan.objects.filter(enabled=True, next_at__lte=Now()).annotate(now=Now())
-    for plan in due.select_related("created_by").order_by("next_at", "pk")[:MAX_PLANS]:
-        if selectors.get_running_task():
-            _mark_waiting(plan)
-        else:
-            with logs.bind(plan=plan.name, request_id=logs.new_request_id()):
+    due = _due_plans().filter(priority__in=priorities or Priority.values)
+    for plan in due.select_related("created_by").order_by("-priority", "next_at", "pk")[:MAX_PLANS]:
+        with logs.bind(plan=plan.name, request_id=logs.new_request_id()):
+            task = selectors.get_running_task()
+            if task is None or _may_begin(plan, task):
                 _start(plan, plan.now)
+            elif plan.has_run or not yielding.is_about_to_end(task, plan):
+                _mark_waiting(plan)
+
+
+def _due_plans() -> QuerySet[Any]:
+    """Returns the plans that are due, with the database's `now` and whether a run of theirs is open."""
+    has_run = Exists(plan_runs.open_runs().filter(plan=OuterRef("pk")))
+    return CollectionPlan.objects.filter(enabled=True, next_at__lte=Now()).annotate(
+        now=Now(), has_run=has_run
+    )
+
+
+def _may_begin(plan: Any, task: CollectionTask) -> bool:
+    """Whether a due plan need not wait for the running task, which is asked to yield if that may be.
+
+    What does not begin with a task begins beside one.
+    """
+    if plan.has_run or not yielding.may_overtake(plan, task):
+        return False
+    if plan_steps.steps_of(plan)[0].kind not in TASK_KINDS:
+        return True
+    return yielding.make_way(task, plan, Actor(Channel.SCHEDULE, plan.created_by))
+
+
+def end_needless_yield() -> None:
+    """Lets a task that yields go on if no plan waits for that any more: it was switched off, or refused.
+
+    A plan that becomes due meanwhile asks again. Raises `django.db.Error` when the database is unavailable.
+    """
+    task = selectors.get_running_task()
+    if task is None or task.yielding_at is None:
+        return
+    if _due_plans().filter(priority__gt=task.priority, has_run=False).exists():
+        return
+    waiting = plan_runs.due_runs().filter(plan__priority__gt=task.priority)
+    if any(plan_runs.step_of(run)["kind"] in TASK_KINDS for run in waiting):
+        return
+    if yielding.resume(task.pk):
+        logger.info("task %s goes on: no plan waits for it any more", task.pk)
 
 
 def continue_runs() -> None:
@@ -51,7 +91,7 @@ def continue_runs() -> None:
 
     Raises `django.db.Error` when the database is unavailable.
     """
-    for run in plan_runs.open_runs().select_related("user").annotate(now=Now())[:MAX_PLANS]:
+    for run in plan_runs.open_runs().select_related("user", "plan").annotate(now=Now())[:MAX_PLANS]:
         try:
             with logs.bind(plan=run.plan_name, request_id=logs.new_request_id()):
                 _continue(run)
@@ -91,7 +131,7 @@ def _start_step(run: PlanRun) -> None:
             plan_runs.start_stock_list(run)
         elif step["kind"] == StepKind.EXPORT:
             _start_export(run)
-        elif selectors.get_running_task():
+        elif (running := selectors.get_running_task()) and not _may_overtake(run, running):
             plan_runs.mark_waiting(run)
         else:
             task = plan_runs.start_task(run, plan_runs.actor_of(run))
@@ -101,6 +141,14 @@ def _start_step(run: PlanRun) -> None:
     except (errors.OrderError, errors.ImportUnfinished, ExportError) as error:
         logger.warning("step %d of plan %s was refused: %s", run.position, run.plan_name, error)
         plan_runs.refuse_step(run, error)
+
+
+def _may_overtake(run: PlanRun, task: CollectionTask) -> bool:
+    """Whether the run's next step need not wait for the running task, which is asked to yield."""
+    plan = run.plan
+    if plan is None or not yielding.may_overtake(plan, task):
+        return False
+    return yielding.make_way(task, plan, plan_runs.actor_of(run))
 
 
 def _start_export(run: PlanRun) -> None:

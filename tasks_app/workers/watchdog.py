@@ -22,7 +22,7 @@ from tasks_app.exports import jobs as exports
 from tasks_app.history import retention as versions
 from tasks_app.lifecycle import audit, order_queue, retention, selectors
 from tasks_app.models import CollectionTask
-from tasks_app.models.queued_orders import Priority
+from tasks_app.models.priorities import Priority
 from tasks_app.notices import retention as notices
 from tasks_app.queue import dispatch
 from tasks_app.quotes import sealed_days
@@ -118,9 +118,10 @@ def tick() -> None:
     """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     _rescue()
     plan_scheduler.continue_runs()  # first: the next step of a run goes before another plan
-    _start_queued(Priority.HIGH)
-    plan_scheduler.start_due()  # before orders of the same priority: plans have a time
-    _start_queued(Priority.LOW)
+    for priority in sorted(Priority, reverse=True):
+        plan_scheduler.start_due(priority)  # before orders of the same priority: plans have a time
+        _start_queued(priority)
+    plan_scheduler.end_needless_yield()
     exports.recover()
     _prune()
     _prune_raw_answers()

@@ -15,6 +15,7 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
+from tasks_app.models.priorities import Priority
 from tests.factories import ACTOR, make_order
 from tests.fakes.held_source import HeldAnswers
 from tools.worker_machine import eventually
@@ -55,13 +56,14 @@ class Collections:
             "COLLECTOR_WATCHDOG_INTERVAL": "0.2",
         }
 
-    def start(self, **order: Any) -> None:
+    def start(self, priority: Priority = Priority.NORMAL, **order: Any) -> None:
         """Starts a task whose requests are held. Bars that are stored already are requested again."""
         self.answers.hold()
         self.earlier = {log: len(_lines(log)) for log in self.logs}
         OrmQ.objects.all().delete()  # what killed workers have taken and not finished
         order = {"source": "held", "stock_codes": None, "force_update": True, **order}
-        self.pk = lifecycle.start(make_order(**order), ACTOR, today=make_order().end_date).pk
+        today = make_order().end_date
+        self.pk = lifecycle.start(make_order(**order), ACTOR, today=today, priority=priority).pk
 
     def cancel(self) -> None:
         lifecycle.cancel(self.pk, ACTOR)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks_app import errors
 from tasks_app.admin.common.fields import day_field
-from tasks_app.models.queued_orders import PRIORITY_NAMES
+from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.orders import code_lists, order as orders
 from tasks_app.orders.order import Order

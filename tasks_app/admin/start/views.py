@@ -20,7 +20,7 @@ from tasks_app.admin.tasks import actions
 from tasks_app.lifecycle import order_queue
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import CollectionTask, QueuedOrder, Stock
-from tasks_app.models.queued_orders import Priority
+from tasks_app.models.priorities import Priority
 from tasks_app.orders import code_lists, order
 
 SEARCH_LIMIT = 20

@@ -9,7 +9,7 @@ from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
-from tasks_app.models.queued_orders import PRIORITY_NAMES
+from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.models.tasks import Channel, EventKind
 
