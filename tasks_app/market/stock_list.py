@@ -95,20 +95,11 @@ def sync(
     Each batch is true by itself and storing it again changes nothing, so an interrupted sync is simply
     repeated. `fence` is called last in each transaction: what it raises rolls that one back and ends the
     sync. `after_batch` is called outside of any transaction; what it raises ends the sync. `on_changes` gets
-    the stocks that a batch added or changed, in its transaction. Raises
-    `Permanent`, before anything is stored, for a list that is empty, holds malformed codes, or is over a
-    tenth shorter than the last one of this source, unless `accept_shrink`: a list whose last pages are
-    missing looks the same.
+    the stocks that a batch added or changed, in its transaction. Raises `Permanent`, before anything is
+    stored, for a list that is empty, holds malformed codes, or is over a tenth shorter than the last one of
+    this source, unless `accept_shrink`: a list whose last pages are missing looks the same.
     """
-    listed: dict[str, Symbol] = {}
-    spellings: dict[str, str] = {}
-    for symbol in symbols:
-        code = codes.canonical_or_same(market, symbol.code)
-        if code == symbol.code:
-            listed.setdefault(code, symbol)
-        else:
-            listed.setdefault(code, replace(symbol, code=code))
-            spellings.setdefault(code, symbol.code)
+    listed, spellings = _by_code(market, symbols)
     _check(market, source, kind, listed, accept_shrink)
     synthetic.note_sources(market, [source])
     added = renamed = delisted = 0
@@ -137,6 +128,20 @@ def sync(
         )
         fence()
     return SyncResult(len(listed), added, renamed, delisted, list(listed))
+
+
+def _by_code(market: str, symbols: Iterable[Symbol]) -> tuple[dict[str, Symbol], dict[str, str]]:
+    """Returns the symbols by their canonical codes, and how the source writes those that differ."""
+    listed: dict[str, Symbol] = {}
+    spellings: dict[str, str] = {}
+    for symbol in symbols:
+        code = codes.canonical_or_same(market, symbol.code)
+        if code == symbol.code:
+            listed.setdefault(code, symbol)
+        else:
+            listed.setdefault(code, replace(symbol, code=code))
+            spellings.setdefault(code, symbol.code)
+    return listed, spellings
 
 
 def fresh_codes(

@@ -92,6 +92,107 @@ def _check_market_of_quotes(source: type[Source]) -> None:
         raise InvalidSource(f"the market {SYNTHETIC_MARKET!r} is for sources with synthetic = True only")
 
 
+def read_traits(source: type[Source]) -> SourceTraits:
+    """Returns the traits of a class that passed `check_source`. Raises `InvalidSource` for a bad one."""
+    if isinstance(inspect.getattr_static(source, "from_conf"), FunctionType):
+        raise InvalidSource("its from_conf() must be a classmethod")
+    try:
+        source_settings.declared(source)
+    except InvalidSetting as error:
+        raise InvalidSource(str(error)) from None
+    first_day, last_day = _day(source, "first_day"), _day(source, "last_day")
+    if first_day and last_day and first_day > last_day:
+        raise InvalidSource("its first_day is after its last_day")
+    costs = _costs(source)
+    has_days = callable(getattr(source, "fetch_day", None))
+    has_batches = callable(getattr(source, "fetch_many", None))
+    return SourceTraits(
+        limits=_limits(source, costs),
+        costs={capability: cost for capability, cost in costs.items() if cost > 1},
+        batch_size=max(int(_number(source, "batch_size")), 1) if has_batches else 1,
+        follows_exchange=bool(getattr(source, "calendar", True)),
+        list_is_free=bool(getattr(source, "free_list", False)),
+        history_may_grow=bool(getattr(source, "grows", False)),
+        retracts_bars=bool(getattr(source, "retracts", False)),
+        is_synthetic=bool(getattr(source, "synthetic", False)),
+        ready_at=_time_of_day(getattr(source, "ready_at", None)),
+        first_day=first_day,
+        last_day=last_day,
+        required_setting=str(getattr(source, "needs", "")),
+        day_markets=_markets(source, "day_markets", of="fetch_day"),
+        day_adjusts=_some_of(ADJUSTS, source, "day_adjusts", source.adjusts) if has_days else (),
+        factor_markets=_markets(source, "factor_markets", of="fetch_factors"),
+        action_markets=_markets(source, "action_markets", of="fetch_actions"),
+        kinds=_some_of(KINDS, source, "kinds", ("stock",)),
+        kind_markets=_markets(source, "kind_markets", of="symbols_of_kind"),
+        own_process=bool(getattr(source, "own_process", False)),
+        selects_days=has_days and callable(getattr(source, "offers_day", None)),
+    )
+
+
+def _limits(source: type[Source], costs: Mapping[str, int]) -> Limits:
+    zone = getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]])
+    try:
+        ZoneInfo(zone)
+    except (TypeError, ValueError, OSError, KeyError) as error:
+        raise InvalidSource(f"its time_zone must be the name of a time zone, not {zone!r}") from error
+    quotas = [_number(source, name) for name in ("per_minute", "per_hour", "daily")]
+    if costs and max(costs.values()) > min(filter(None, quotas), default=math.inf):
+        raise InvalidSource("its cost is larger than a quota")
+    return Limits(
+        rate=_number(source, "rate"),
+        per_minute=int(quotas[0]),
+        per_hour=int(quotas[1]),
+        daily=int(quotas[2]),
+        in_flight=int(_number(source, "in_flight")),
+        most_workers=int(_number(source, "most_workers")),
+        dearest=max(costs.values(), default=1),
+        time_zone=zone,
+        breaker=not getattr(source, "local", False),
+    )
+
+
+def _costs(source: type[Source]) -> Mapping[str, int]:
+    """Returns the permits that requests take: by `CAPABILITIES`, where the class declares them so."""
+    costs = getattr(source, "cost", 1)
+    if callable(costs) or isinstance(costs, property):  # something else of the class's own
+        costs = 1
+    if isinstance(costs, int):
+        costs = dict.fromkeys(CAPABILITIES, costs)
+    if (
+        isinstance(costs, Mapping)
+        and costs.keys() <= set(CAPABILITIES)
+        and all(type(cost) is int and cost > 0 for cost in costs.values())
+    ):
+        return costs
+    raise InvalidSource(f"its cost must be a whole number, or one for some of {', '.join(CAPABILITIES)}")
+
+
+def _number(source: type[Source], attribute: str) -> float:
+    try:
+        value = float(getattr(source, attribute, 0))
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise InvalidSource(f"its {attribute} must be a number from 0 up")
+    return value
+
+
+def _markets(source: type[Source], attribute: str, *, of: str) -> tuple[str, ...]:
+    """Returns the markets for which the class has the method `of`; none without the method."""
+    has_method = callable(getattr(source, of, None))
+    return _some_of(ALL_MARKETS, source, attribute, source.markets) if has_method else ()
+
+
+def _some_of(
+    allowed: tuple[str, ...], source: type[Source], attribute: str, default: Collection[str]
+) -> tuple[str, ...]:
+    values = getattr(source, attribute, default)
+    if not isinstance(values, Collection) or not set(values) <= set(allowed):
+        raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, allowed))}")
+    return tuple(values)
+
+
 def _time_of_day(value: Any) -> time | None:
     if value is None or (isinstance(value, time) and value.tzinfo is None):
         return value
@@ -103,91 +204,3 @@ def _day(source: Any, name: str) -> date | None:
     if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
         return value
     raise InvalidSource(f"its {name} must be a datetime.date")
-
-
-def read_traits(source: type[Source]) -> SourceTraits:
-    """Returns the traits of a class that passed `check_source`. Raises `InvalidSource` for a bad one."""
-    if isinstance(inspect.getattr_static(source, "from_conf"), FunctionType):
-        raise InvalidSource("its from_conf() must be a classmethod")
-
-    def number(attribute: str) -> float:
-        try:
-            value = float(getattr(source, attribute, 0))
-        except (TypeError, ValueError):
-            value = math.nan
-        if not 0 <= value < math.inf:
-            raise InvalidSource(f"its {attribute} must be a number from 0 up")
-        return value
-
-    def some_of(allowed: tuple[str, ...], attribute: str, default: Collection[str]) -> tuple[str, ...]:
-        values = getattr(source, attribute, default)
-        if not isinstance(values, Collection) or not set(values) <= set(allowed):
-            raise InvalidSource(f"its {attribute} must be some of {', '.join(map(repr, allowed))}")
-        return tuple(values)
-
-    zone = getattr(source, "time_zone", MARKET_TIME_ZONES[source.markets[0]])
-    try:
-        ZoneInfo(zone)
-    except (TypeError, ValueError, OSError, KeyError) as error:
-        raise InvalidSource(f"its time_zone must be the name of a time zone, not {zone!r}") from error
-
-    def markets_of(method: str, attribute: str) -> tuple[str, ...]:
-        has_method = callable(getattr(source, method, None))
-        return some_of(ALL_MARKETS, attribute, source.markets) if has_method else ()
-
-    costs = getattr(source, "cost", 1)
-    if callable(costs) or isinstance(costs, property):  # something else of the class's own
-        costs = 1
-    if isinstance(costs, int):
-        costs = dict.fromkeys(CAPABILITIES, costs)
-    if not (
-        isinstance(costs, Mapping)
-        and costs.keys() <= set(CAPABILITIES)
-        and all(type(cost) is int and cost > 0 for cost in costs.values())
-    ):
-        raise InvalidSource(f"its cost must be a whole number, or one for some of {', '.join(CAPABILITIES)}")
-    quotas = [quota for quota in map(number, ("per_minute", "per_hour", "daily")) if quota]
-    if costs and quotas and max(costs.values()) > min(quotas):
-        raise InvalidSource("its cost is larger than a quota")
-    has_batches = callable(getattr(source, "fetch_many", None))
-    try:
-        source_settings.declared(source)
-    except InvalidSetting as error:
-        raise InvalidSource(str(error)) from None
-    serves_days = callable(getattr(source, "fetch_day", None))
-    first_day, last_day = _day(source, "first_day"), _day(source, "last_day")
-    if first_day and last_day and first_day > last_day:
-        raise InvalidSource("its first_day is after its last_day")
-    kinds = some_of(KINDS, "kinds", ("stock",))
-    return SourceTraits(
-        limits=Limits(
-            rate=number("rate"),
-            per_minute=int(number("per_minute")),
-            per_hour=int(number("per_hour")),
-            daily=int(number("daily")),
-            in_flight=int(number("in_flight")),
-            most_workers=int(number("most_workers")),
-            dearest=max(costs.values(), default=1),
-            time_zone=zone,
-            breaker=not getattr(source, "local", False),
-        ),
-        costs={capability: cost for capability, cost in costs.items() if cost > 1},
-        batch_size=max(int(number("batch_size")), 1) if has_batches else 1,
-        follows_exchange=bool(getattr(source, "calendar", True)),
-        list_is_free=bool(getattr(source, "free_list", False)),
-        history_may_grow=bool(getattr(source, "grows", False)),
-        retracts_bars=bool(getattr(source, "retracts", False)),
-        is_synthetic=bool(getattr(source, "synthetic", False)),
-        ready_at=_time_of_day(getattr(source, "ready_at", None)),
-        first_day=first_day,
-        last_day=last_day,
-        required_setting=str(getattr(source, "needs", "")),
-        day_markets=markets_of("fetch_day", "day_markets"),
-        day_adjusts=some_of(ADJUSTS, "day_adjusts", source.adjusts) if serves_days else (),
-        factor_markets=markets_of("fetch_factors", "factor_markets"),
-        action_markets=markets_of("fetch_actions", "action_markets"),
-        kinds=kinds,
-        kind_markets=markets_of("symbols_of_kind", "kind_markets"),
-        own_process=bool(getattr(source, "own_process", False)),
-        selects_days=serves_days and callable(getattr(source, "offers_day", None)),
-    )
