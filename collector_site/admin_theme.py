@@ -86,6 +86,7 @@ def _navigation() -> list[dict[str, Any]]:
     access = [
         _link(_("Preferences"), "tune", "admin:preferences", lambda request: request.user.is_staff),
         _link(_("HTTP API"), "api", "api_root", lambda request: request.user.is_staff),
+        _link(_("My sessions"), "devices", "admin:my_sessions", lambda request: request.user.is_staff),
         _link(_("My tokens"), "vpn_key", "admin:my_tokens", lambda request: request.user.is_staff),
         _model_link(_("Users"), "person", "auth", "user"),
         _model_link(_("Groups"), "group", "auth", "group"),

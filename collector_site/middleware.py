@@ -1,4 +1,4 @@
-"""Responses to HEAD, to paths that no database can look up, in the reader's language and time zone."""
+"""Responses to HEAD, to impossible paths, in the reader's language and time zone; the use of sessions."""
 
 from collections.abc import Callable
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from tasks_app import time_zones
 from tasks_app.api import errors
+from tasks_app.lifecycle import user_sessions
 
 ADMIN = "/admin/"
 
@@ -55,6 +56,18 @@ class TimeZoneMiddleware:
             return self.get_response(request)
         with timezone.override(time_zones.zone_of_reader(request)):
             return self.get_response(request)
+
+
+class SessionUseMiddleware:
+    """Records that the session of a signed-in user is in use, once a minute."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        user_sessions.record_visit(request)
+        return response
 
 
 class NoNulMiddleware:

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _, gettext_noop
 
 from tasks_app.admin import queue, raw_answers, search
-from tasks_app.admin.access import my_tokens, preferences, tokens, users
+from tasks_app.admin.access import my_tokens, preferences, sessions, tokens, users
 from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
 from tasks_app.admin.coverage import views as coverage_views
@@ -45,6 +45,7 @@ __all__ = [
     "preferences",
     "queue",
     "raw_answers",
+    "sessions",
     "source_views",
     "start_views",
     "stock_admin",
@@ -68,7 +69,7 @@ site: Any = admin.site
 PAGES = (
     coverage_views,
     *(dashboard_views, start_views, upload_views, deletion_views, calendar_views, code_views, source_views),
-    *(export_views, audit_views, my_tokens, preferences, system_views, incidents, target_views),
+    *(export_views, audit_views, my_tokens, sessions, preferences, system_views, incidents, target_views),
 )
 # The theme's own knows tables only, and keeps results for five minutes without regard to the language.
 site.search = search.search_view

@@ -117,6 +117,7 @@ NOT_RECORDED = {
     "TaskTotals": "sums for the metrics",
     "WorkerMachine": "which worker machines run",
     "UserPreference": "how pages look to a user",
+    "UserSession": "where users are signed in",
 }
 
 

@@ -105,6 +105,7 @@ NOT_EXPORTED = {  # by label: why
     "tasks_app.apitoken": _ACCESS,
     "tasks_app.auditevent": "it is about users of this installation",
     "tasks_app.userpreference": "it belongs to users",
+    "tasks_app.usersession": _ACCESS,
     "axes.accessattempt": _ACCESS,
     "axes.accessattemptexpiration": _ACCESS,
     "axes.accesslog": _ACCESS,

@@ -14,8 +14,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
+from tasks_app import logs
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models.audit import SESSION, AuditEvent, AuditVerb
@@ -107,6 +108,21 @@ def record_failed_sign_in(
 def record_lock(sender: Any, request: HttpRequest | None, username: str | None, **_: Any) -> None:
     """Records that a user name is locked for an address, not each attempt while it is."""
     _record_failure(AuditVerb.LOCKED_OUT, request, username or "", settings.AXES_COOLOFF_TIME)
+
+
+def record_user_of_command(sender: Any, instance: User, created: bool, raw: bool = False, **_: Any) -> None:
+    """Records a user that is made, or whose password is changed, outside of a request: by a command."""
+    is_new_password = getattr(instance, "_password", None) is not None
+    if raw or logs.bound("request_id") or not (created or is_new_password):
+        return
+    record(
+        AuditVerb.CREATED if created else AuditVerb.CHANGED,
+        "user",
+        Actor(Channel.COMMAND),
+        object_id=instance.pk,
+        name=instance.get_username(),
+        detail="" if created else sentence(gettext_noop("Password changed")),
+    )
 
 
 def _record_failure(

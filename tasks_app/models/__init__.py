@@ -30,6 +30,7 @@ from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTas
 from tasks_app.models.totals import SourceRequestTotals, TaskTotals
 from tasks_app.models.transfers import DataImport, Export
 from tasks_app.models.uploads import ColumnMapping, Upload
+from tasks_app.models.user_sessions import UserSession
 from tasks_app.models.worker_machines import WorkerMachine
 
 __all__ = [
@@ -93,5 +94,6 @@ __all__ = [
     "TaskTotals",
     "Upload",
     "UserPreference",
+    "UserSession",
     "WorkerMachine",
 ]

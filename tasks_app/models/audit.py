@@ -17,6 +17,7 @@ class AuditVerb(models.TextChoices):
     LOCKED_OUT = "locked_out", _("locked out")
     SIGNED_OUT = "signed_out", _("signed out")
     CANCELLED = "cancelled", _("cancelled")
+    ENDED = "ended", _("session ended")
 
 
 SESSION = "session"  # the subject of a sign-in

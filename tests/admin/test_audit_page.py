@@ -1,17 +1,22 @@
 """The audit page: over everything, filtered, as a file, and for those who may see it."""
 
 import csv
+import dataclasses
 from io import StringIO
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.utils import translation
 
 from tasks_app import lifecycle, roles
+from tasks_app.admin.tasks import events
+from tasks_app.exports.selection import Selection
 from tasks_app.lifecycle import order_queue
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models import AuditEvent
+from tasks_app.models import AuditEvent, CollectionPlan
 from tasks_app.models.queued_orders import Priority
 from tasks_app.models.tasks import Channel
+from tasks_app.orders.order import Order
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import make_queued_order, make_task, make_user
 
@@ -102,3 +107,19 @@ def test_deleting_a_user_keeps_what_the_user_did():
     client.post(url("auth_user_delete", User.objects.get(username="ann").pk), {"post": "yes"})
     assert AuditEvent.objects.get(subject="group").user_name == "ann"
     assert AuditEvent.objects.get(subject="user").verb == "deleted"
+
+
+def test_every_parameter_of_a_detail_has_a_name():
+    plan = {field.name for field in CollectionPlan._meta.fields if field.editable} - {"id"}
+    order = {field.name for field in dataclasses.fields(Order)}
+    selection = {field.name for field in dataclasses.fields(Selection)}
+    others = {"first_day", "last_day", "series", "bars", "codes", "since", "added", "corrected"}
+    others |= {"run", "task", "steps", "lane", "exit_code", "error", "position", "priority"}
+    assert not (plan | order | selection | others) - events.PARAMETER_NAMES.keys()
+
+
+def test_values_of_a_changed_plan_are_in_words():
+    changed = {"rhythm": "weekly", "weekday": 4, "steps": [{"kind": "bars"}], "export_layout": "parquet"}
+    with translation.override("zh-hans"):
+        pairs = {name: str(value) for name, value in events.named_parameters(changed)}
+    assert pairs == {"频率": "每周", "星期": "星期五", "步骤": "日K线", "导出格式": "Parquet"}

@@ -71,4 +71,4 @@ def test_last_sign_ins_are_shown_to_those_who_may_see_them():
     assert "signed in" in text_of(client.get(url("auth_user_change", User.objects.get(username="mei").pk)))
     own = Client()
     own.post("/admin/login/", {"username": "mei", "password": PASSWORD})
-    assert re.search("Your last sign-ins .* signed in admin", text_of(own.get(url("my_tokens"))))
+    assert re.search("Your last sign-ins .* signed in admin", text_of(own.get(url("my_sessions"))))

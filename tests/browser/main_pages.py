@@ -48,6 +48,7 @@ def main_pages(site: Site) -> dict[str, str]:
         "new group": "/admin/auth/group/add/",
         "history of a user": "/admin/audit/?subject=user&object=2",
         "my tokens": "/admin/my-tokens/",
+        "my sessions": "/admin/my-sessions/",
         "audit": "/admin/audit/",
         "preferences": "/admin/preferences/",
         "codes": "/admin/codes/?market=US",

@@ -1,10 +1,13 @@
 """The record of who did what: it can't be changed, and is read as one with those of tasks and plans."""
 
+import io
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth import signals
+from django.contrib.auth import SESSION_KEY, signals
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.test import RequestFactory
 from django.utils import timezone
@@ -81,7 +84,9 @@ def test_prune_deletes_old_events_in_batches():
 
 def sign(signal, user=None, name="", path="/admin/login/", address="203.0.113.9"):
     request = RequestFactory().post(path, REMOTE_ADDR=address)
-    request.session = {}
+    request.session = SessionStore()
+    if user:
+        request.session[SESSION_KEY] = str(user.pk)
     if signal is signals.user_login_failed:
         audit.record_failed_sign_in(None, {"username": name}, request)
     else:
@@ -204,3 +209,28 @@ def test_page_costs_a_query_for_each_record(django_assert_num_queries):
 def test_actor_of_a_command_is_nobody():
     lifecycle.cancel(make_task().pk, ACTOR)
     assert {entry.channel for entry in page(verb="cancelled").rows} == {"command"}
+
+
+def test_command_that_makes_a_user_is_recorded(monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a-long-pass-1")
+    call_command("createsuperuser", "--no-input", "--username=root", "--email=root@example.com")
+    event = AuditEvent.objects.get()
+    assert (event.verb, event.subject, event.object_name) == ("created", "user", "root")
+    assert event.channel == "command"
+
+
+def test_command_that_changes_a_password_is_recorded(monkeypatch):
+    make_user("mei")
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "another-1-pass")
+    call_command("changepassword", "mei", stdout=io.StringIO())
+    event = AuditEvent.objects.get()
+    assert (event.verb, event.object_name, event.channel) == ("changed", "mei", "command")
+    assert audit.translated(event.detail) == "Password changed"
+
+
+def test_other_changes_of_a_user_outside_of_requests_are_not_recorded():
+    user = make_user("mei")
+    user.first_name = "Mei"
+    user.save()
+    user.save(update_fields=["last_login"])
+    assert not AuditEvent.objects.exists()

@@ -10,7 +10,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from knox.models import AuthToken
 
-from tasks_app.admin.access import sign_ins, tokens
+from tasks_app.admin.access import tokens
 from tasks_app.admin.access.token_forms import OwnTokenForm
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
@@ -35,7 +35,7 @@ def my_tokens_view(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         token, secret = form.issue()
         tokens.log(request, token, AuditVerb.CREATED)
-    title = _("My tokens")
+    title, own = _("My tokens"), _own(request)
     context = {
         **admin.site.each_context(request),
         "title": title,
@@ -43,8 +43,9 @@ def my_tokens_view(request: HttpRequest) -> HttpResponse:
         "form": form,
         "secret": secret,
         "back": reverse("admin:my_tokens"),
-        "sign_ins": sign_ins.last_sign_ins(user.get_username()),
-        "rows": [] if secret else [tokens.describe(token) for token in _own(request)[:SHOWN]],
+        "rows": [] if secret else [tokens.describe(token) for token in own[:SHOWN]],
+        "shown": SHOWN,
+        "total": own.count(),
     }
     return TemplateResponse(request, "admin/access/my_tokens.html", context)
 

@@ -7,10 +7,12 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.auth.tokens import default_token_generator
+from django.core.exceptions import PermissionDenied
 from django.db.models import Field, Q
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _, gettext_lazy
@@ -18,7 +20,8 @@ from unfold.forms import AdminPasswordChangeForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tasks_app import roles
-from tasks_app.admin.access import sign_ins
+from tasks_app.admin.access import sessions, sign_ins
+from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_AUDIT
 from tasks_app.admin.access.user_forms import NewUserForm, UserForm
 from tasks_app.admin.common.columns import cell, timestamp
@@ -58,6 +61,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     )
     readonly_fields = ("password_state", "signed_in_at", "sign_ins")
     add_form = NewUserForm
+    change_form_outer_after_template = "admin/access/user_sessions.html"
     add_fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email", "role")}),
         (gettext_lazy("Signing in"), {"fields": ("usable_password", "password1", "password2")}),
@@ -85,9 +89,40 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Adds the last sign-ins, for those who may see the audit record."""
         fieldsets = super().get_fieldsets(request, obj)
-        if obj is None or not request.user.has_perm(VIEW_AUDIT):
-            return fieldsets
-        return [*fieldsets, (_("Sign-ins"), {"fields": ["sign_ins"]})]
+        if obj is not None and request.user.has_perm(VIEW_AUDIT):
+            fieldsets = [*fieldsets, (_("Sign-ins"), {"fields": ["sign_ins"]})]
+        return fieldsets
+
+    def get_urls(self) -> list[Any]:
+        wrap = self.admin_site.admin_view
+        return [
+            path("<int:user_id>/end-sessions/", wrap(self.end_sessions_view), name="auth_user_end_sessions"),
+            path(
+                "<int:user_id>/end-sessions/<int:session_id>/",
+                wrap(self.end_sessions_view),
+                name="auth_user_end_session",
+            ),
+            *super().get_urls(),
+        ]
+
+    def end_sessions_view(
+        self, request: HttpRequest, user_id: int, session_id: int | None = None
+    ) -> HttpResponse:
+        """GET asks, POST signs the user out: of one session, or everywhere."""
+        require_permission(request, "auth.change_user")
+        user = get_object_or_404(User, pk=user_id)
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        return sessions.end_of_user(request, user, session_id)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """Adds where the user is signed in, for those who may end it."""
+        user = self.get_object(request, object_id)
+        if user is not None and self.has_change_permission(request, user):
+            extra_context = {**(extra_context or {}), "sessions": sessions.table(request, user)}
+        return super().change_view(request, object_id, form_url, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("groups")

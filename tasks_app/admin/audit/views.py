@@ -48,6 +48,7 @@ STYLES: dict[str, tuple[str, str]] = {
     AuditVerb.SIGN_IN_FAILED: ("bad", "warning"),
     AuditVerb.LOCKED_OUT: ("bad", "lock"),
     AuditVerb.SIGNED_OUT: ("plain", "logout"),
+    AuditVerb.ENDED: ("plain", "logout"),
 }
 
 

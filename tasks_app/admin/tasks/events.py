@@ -1,5 +1,6 @@
 """The events of a task in readable form: parameters by their names, a collection request unwrapped."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,12 @@ from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
+from tasks_app.models.plan_runs import StepKind
+from tasks_app.models.plans import Rhythm, Weekday
 from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.models.transfers import ExportLayout
 
 EVENT_STYLES = {
     EventKind.STARTED: ("info", "play_arrow"),
@@ -47,7 +51,53 @@ PARAMETER_NAMES = {
     "priority": gettext_lazy("priority"),
     "position": gettext_lazy("position"),
     "task_id": gettext_lazy("task"),
+    "task": gettext_lazy("task"),
+    "run": gettext_lazy("run of the plan"),
+    "lane": gettext_lazy("lane"),
+    "name": gettext_lazy("name"),
+    "enabled": gettext_lazy("enabled"),
+    "rhythm": gettext_lazy("how often"),
+    "weekday": gettext_lazy("day of the week"),
+    "at": gettext_lazy("time of day"),
+    "steps": gettext_lazy("steps"),
+    "export_to": gettext_lazy("export into"),
+    "export_layout": gettext_lazy("export format"),
+    "layout": gettext_lazy("export format"),
+    "first": gettext_lazy("first day"),
+    "last": gettext_lazy("last day"),
+    "first_day": gettext_lazy("first day"),
+    "last_day": gettext_lazy("last day"),
+    "as_of": gettext_lazy("as known at change"),
+    "series": gettext_lazy("series"),
+    "bars": gettext_lazy("bars"),
+    "since": gettext_lazy("since"),
+    "added": gettext_lazy("bars added"),
+    "corrected": gettext_lazy("bars corrected"),
+    "end_date": gettext_lazy("last day"),
+    "start_date": gettext_lazy("first day"),
     **columns.MODES,
+}
+
+
+def _task(value: str) -> Any:
+    return formatting.task_link(UUID(value))
+
+
+def _steps(value: list[dict[str, Any]]) -> str:
+    return ", ".join(str(StepKind(step["kind"]).label) for step in value)
+
+
+def _label_of(choices: Any) -> Callable[[Any], Any]:
+    return lambda value: dict(choices).get(value, value)
+
+
+WRITERS: dict[str, Callable[[Any], Any]] = {  # of values, by parameter
+    **dict.fromkeys(("by", "task", "task_id"), _task),
+    **dict.fromkeys(("layout", "export_layout"), _label_of(ExportLayout.choices)),
+    "steps": _steps,
+    "priority": _label_of(PRIORITY_NAMES),
+    "rhythm": _label_of(Rhythm.choices),
+    "weekday": _label_of(Weekday.choices),
 }
 
 
@@ -89,8 +139,8 @@ def named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _value(key: str, value: Any) -> Any:
-    if key in ("by", "task_id"):
-        return formatting.task_link(UUID(value))
+    if key in WRITERS:
+        return WRITERS[key](value)
     if key == "kind" and value in InstrumentKind.values:
         return InstrumentKind(value).label
     if isinstance(value, bool):
@@ -99,5 +149,4 @@ def _value(key: str, value: Any) -> Any:
         return columns.shorten_codes([str(part) for part in value])
     if isinstance(value, int):
         return formatting.number(value)
-    choices = PRIORITY_NAMES if key == "priority" else [*Market.choices, *Adjust.choices]
-    return dict(choices).get(value, value)
+    return dict([*Market.choices, *Adjust.choices]).get(value, value)
