@@ -1,4 +1,4 @@
-"""The Content-Security-Policy: what a page may load and run. docs/security.md lists what was tried.
+"""The Content-Security-Policy: what a page may load and run. docs/security.md says more.
 
 Every policy begins with nothing allowed: JSON, CSV, files and probes get NOTHING. Pages may load scripts,
 styles and the rest from this host alone, and none of them inline. Two places need more:
