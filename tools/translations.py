@@ -1,7 +1,8 @@
 """Checks that every sentence has a Chinese translation: `python -m tools.translations [--update]`.
 
 `--update` adds what is missing, drops what is no longer used, and compiles the catalogue. Reads our own
-sources and the admin theme's, which has no Chinese translation. Needs no GNU gettext.
+sources and the admin theme's, which has no Chinese translation. Needs no GNU gettext. What can be checked of
+the Chinese itself is checked as well: `tools.chinese`.
 """
 
 import ast
@@ -16,6 +17,8 @@ import unfold
 from babel.messages import pofile
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+
+from tools import chinese
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "tasks_app" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
@@ -99,6 +102,10 @@ def problems(catalogue: Catalog) -> Iterator[str]:
     for key, message in used.items():
         if key not in known and (key in ours or not is_translated(message)) and not is_plain(message[1]):
             yield f"missing: {message[1]!r}"
+    for message in catalogue:
+        for text in _strings(message.string) if message.id else ():
+            for fault in chinese.faults(str(text)):
+                yield f"{fault}: {text}"
     if compiled(catalogue) != CATALOGUE.with_suffix(".mo").read_bytes():
         yield "django.mo is out of date: run python -m tools.translations --update"
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _, gettext_lazy, ngettext
+from django.utils.translation import gettext as _, gettext_lazy, ngettext, pgettext_lazy
 
 from tasks_app import errors
 from tasks_app.admin.access.forbidden import require_permission
@@ -94,7 +94,7 @@ class QueuedOrderAdmin(ReadOnlyAdmin[QueuedOrder]):
     ordering = order_queue.IN_ORDER
     fieldsets = [
         (
-            gettext_lazy("Order"),
+            pgettext_lazy("request", "Order"),
             {"fields": ["status", "position", "importance", "scope", "codes", "modes", "result"]},
         ),
         (gettext_lazy("History"), {"fields": ["queued", "left_at", "events"]}),

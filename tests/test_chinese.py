@@ -1,0 +1,79 @@
+"""The Chinese texts: what a machine can check of them, and words that two texts must not share."""
+
+from pathlib import Path
+
+import django
+import pytest
+from babel.messages import pofile
+from django.utils.translation import gettext, override, pgettext
+
+from tests.run import ROOT
+from tools import chinese, translations
+
+CHINESE_DOCUMENTS = sorted([ROOT / "README.zh-CN.md", *(ROOT / "docs/zh").glob("*.md")])
+# Ours replaces Django's Chinese wherever Django has the same English: each was looked at.
+RETRANSLATED = {
+    " By %(filter_title)s ",
+    "Add",
+    "Add %(name)s",
+    "Action",
+    "Clear selection",
+    "Click here to select the objects across all pages",
+    "Documentation",
+    "Duration",
+    "Filters",
+    "Log out",
+    "Page not found",
+    "Remove",
+    "Run the selected action",
+    "Select all %(total_count)s %(module_name)s",
+    "This field is required.",
+    "URL",
+    "You don’t have permission to view or edit anything.",
+    "group",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("共 3 根 K线", ""),
+        ("日K线，A股 2024年1月31日", ""),
+        ("%(bars)s根 K线", ""),
+        ("3根 K线", "no space after"),
+        ("已存K线", "no space before"),
+        ("导出csv", "no space before"),
+        ("没有, 请稍候", "punctuation"),
+        ("三根 K 线", "one word"),
+        ("新的采集计划", "定时采集"),
+        ("已有订单", "请求"),
+        ("请你稍候", "您"),
+        ("Nothing, please", ""),
+    ],
+)
+def test_faults_of_a_text_are_found(text, fault):
+    found = " ".join(chinese.faults(text))
+    assert fault in found
+    assert bool(fault) == bool(found)
+
+
+@pytest.mark.parametrize("path", CHINESE_DOCUMENTS, ids=lambda path: path.name)
+def test_documents_use_the_words_of_the_pages(path):
+    text = path.read_text()
+    assert not [word for word in chinese.WORDS if word in text]
+
+
+def test_button_and_price_have_words_of_their_own():
+    with override("zh-hans"):
+        assert (gettext("Close"), pgettext("price", "Close")) == ("关闭", "收盘")
+        assert pgettext("button", "Close") == "关闭"
+
+
+def test_words_of_django_are_replaced_on_purpose_only():
+    theirs = {}
+    for path in Path(django.__file__).parent.rglob("locale/zh_Hans/LC_MESSAGES/django.po"):
+        with path.open("rb") as file:
+            theirs |= {message.id: message.string for message in pofile.read_po(file) if not message.context}
+    ours = {message.id: message.string for message in translations.load() if not message.context}
+    shared = {text for text in ours.keys() & theirs.keys() if text and isinstance(text, str)}
+    assert {text for text in shared if ours[text] != theirs[text] and theirs[text]} == RETRANSLATED
