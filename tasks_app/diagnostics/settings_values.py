@@ -39,6 +39,10 @@ class SettingValue:
     value: str
     origin: str
 
+    @property
+    def is_set(self) -> bool:
+        return self.origin != DEFAULT
+
 
 def installation_values() -> Iterator[SettingValue]:
     """Yields the settings of the site and of the program, in the README's order. Takes no query."""

@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldBooleanWidget
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import NUMERIC, TIME
 from tasks_app.admin.common.keys import KeyCheckedAdmin
-from tasks_app.admin.common.paginator import CappedPaginator, PageLink, page_links
+from tasks_app.admin.common.paginator import CappedList, PageLink, page_links
 from tasks_app.db import keyset
 
 _M = TypeVar("_M", bound=Model)
@@ -144,21 +144,17 @@ def without_fields(fieldsets: Any, request: HttpRequest, permission: str, *names
     ]
 
 
-class ReadOnlyAdmin(KeyCheckedAdmin, UnfoldAdmin[_M]):  # type: ignore[misc]
+class ReadOnlyAdmin(KeyCheckedAdmin, CappedList, UnfoldAdmin[_M]):  # type: ignore[misc]
     """Read-only for everyone, superusers included.
 
     Subclasses name an order and search fields that an index serves.
     """
 
-    paginator = CappedPaginator
-    show_full_result_count = False
     show_facets = ShowFacets.NEVER  # facets would count every choice of every filter
-    list_per_page = 50
     list_max_show_all = 0
     list_disable_select_all = True
     verbose_names: tuple[Any, Any] | None = None  # singular and plural, if not the model's
     list_defer: tuple[str, ...] = ()
-    sortable_by = ()
     change_list_template = "admin/tasks_app/change_list.html"
     change_form_template = "admin/tasks_app/read_only.html"
 

@@ -1,7 +1,7 @@
 """Paging through long lists: a count that stops early, and links to the pages beside this one."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -36,6 +36,15 @@ class CappedPaginator(Paginator[Any]):
     @property
     def capped(self) -> bool:
         return self.counted > self.limit
+
+
+class CappedList:
+    """A `ModelAdmin` whose list is never counted to its end, and sorted in its own order only."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page: ClassVar[int] = 50
+    sortable_by = ()
 
 
 class PageLink(NamedTuple):

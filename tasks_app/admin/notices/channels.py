@@ -17,7 +17,7 @@ from tasks_app.admin.access.permissions import CHANGE_CHANNEL
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.keys import KeyCheckedAdmin
-from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.paginator import CappedList
 from tasks_app.admin.common.titles import TitledAdmin
 from tasks_app.admin.notices import columns
 from tasks_app.admin.notices.forms import ChannelForm, PingForm, RuleForm
@@ -61,13 +61,9 @@ class RuleInline(TabularInline[NoticeRule, NoticeChannel]):
     has_change_permission = has_delete_permission = has_add_permission
 
 
-class AddressAdmin(TitledAdmin, KeyCheckedAdmin, ModelAdmin[Any]):  # type: ignore[misc]
+class AddressAdmin(TitledAdmin, KeyCheckedAdmin, CappedList, ModelAdmin[Any]):  # type: ignore[misc]
     """A short list of rows with an address that no error report may hold."""
 
-    paginator = CappedPaginator
-    show_full_result_count = False
-    list_per_page = 50
-    sortable_by = ()
     search_fields = ["name"]
     search_help_text = _("Name")
 

@@ -13,7 +13,7 @@ from tasks_app.admin.access.permissions import CHANGE_PLAN, EXPORT_DATA, RUN_PLA
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin, UnloggedAdmin
-from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.paginator import CappedList
 from tasks_app.admin.common.titles import TitledAdmin
 from tasks_app.admin.plans import actions, columns, forecast as forecasts, head, runs
 from tasks_app.admin.plans.forms import EXPORT_FIELDS, ORDER_FIELDS, PlanForm, PlanOrderForm
@@ -55,7 +55,7 @@ class StepInline(StackedInline[PlanStep, CollectionPlan]):
 
 
 @admin.register(CollectionPlan)
-class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
+class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAdmin[CollectionPlan]):  # type: ignore[misc]
     """Changing and switching a plan needs the permission to start a task, and to export if the plan does.
 
     Changes, switches and runs are recorded as `PlanEvent`s.
@@ -68,10 +68,6 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, ModelAdmin[Collecti
     list_filter = ["enabled", "market"]
     search_fields = ["name"]
     search_help_text = _("Name")
-    paginator = CappedPaginator
-    show_full_result_count = False
-    list_per_page = 50
-    sortable_by = ()
     inlines = [StepInline]
     list_after_template = "admin/plans/list_form.html"
     change_form_outer_before_template = "admin/plans/head.html"

@@ -37,6 +37,7 @@ def system_view(request: HttpRequest) -> HttpResponse:
     """GET shows all findings, the worst first. Its queries, some forty, read no bar and no item."""
     require_permission(request, INSPECT_SYSTEM)
     found, title = report.examine(), pgettext("page", "System")
+    values = [*settings_values.installation_values(), *settings_values.source_values()]
     problems = [each for each in found.findings if each.severity is not Severity.OK]
     problems.sort(key=lambda finding: -report.ORDER.index(finding.severity))
     context = {
@@ -48,7 +49,8 @@ def system_view(request: HttpRequest) -> HttpResponse:
         "areas": [_describe_area(area) for area in found.areas],
         "versions": versions.versions(),
         "machines": [_describe_machine(machine) for machine in clocks.live_machines()],
-        "settings": [_describe_setting(value) for value in _settings()],
+        "set_values": [_describe_setting(value) for value in values if value.is_set],
+        "default_values": [_describe_setting(value) for value in values if not value.is_set],
     }
     return TemplateResponse(request, "admin/system/system.html", context)
 
@@ -91,12 +93,6 @@ def _describe_machine(machine: WorkerMachine) -> dict[str, Any]:
     }
 
 
-def _settings() -> list[SettingValue]:
-    """Returns all settings, those that differ from their defaults first."""
-    values = [*settings_values.installation_values(), *settings_values.source_values()]
-    return sorted(values, key=lambda value: value.origin == settings_values.DEFAULT)
-
-
 def _describe_setting(value: SettingValue) -> dict[str, Any]:
     badges = {
         "environment": ("info", "terminal", _("from the environment")),
@@ -108,5 +104,4 @@ def _describe_setting(value: SettingValue) -> dict[str, Any]:
         "variable": value.variable,
         "value": value.value or formatting.EMPTY,
         "origin": formatting.badge(*badges[value.origin]),
-        "is_default": value.origin == settings_values.DEFAULT,
     }

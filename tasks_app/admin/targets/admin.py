@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from tasks_app.admin.common.columns import cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin
-from tasks_app.admin.common.paginator import CappedPaginator
+from tasks_app.admin.common.paginator import CappedList
 from tasks_app.admin.common.titles import TitledAdmin
 from tasks_app.admin.targets import cells
 from tasks_app.models import Target
@@ -75,7 +75,7 @@ class TargetForm(forms.ModelForm[Target]):
 
 
 @admin.register(Target)
-class TargetAdmin(TitledAdmin, KeyCheckedAdmin, ModelAdmin[Target]):  # type: ignore[misc]
+class TargetAdmin(TitledAdmin, KeyCheckedAdmin, CappedList, ModelAdmin[Target]):  # type: ignore[misc]
     """Adding, changing and deleting need a permission each; Django's log says who did it."""
 
     form = TargetForm
@@ -85,10 +85,6 @@ class TargetAdmin(TitledAdmin, KeyCheckedAdmin, ModelAdmin[Target]):  # type: ig
     list_filter = ["enabled", "market"]
     search_fields = ["name"]
     search_help_text = _("Name")
-    paginator = CappedPaginator
-    show_full_result_count = False
-    list_per_page = 50
-    sortable_by = ()
     fieldsets = [
         (None, {"fields": ["name", "enabled"]}),
         (_("What is to be complete"), {"fields": [*SCOPE, "minimum"]}),
