@@ -7,6 +7,20 @@ const focusStyle = (element) =>
     return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow, s.borderColor, s.backgroundColor, s.color, s.textDecorationLine].join();
   }).join("|");
 
+// Returns the focused control: its number, the beginning of its HTML, whether the focus and the control are visible.
+const focused = () => {
+  const element = document.activeElement;
+  if (!element || element === document.body) return null;
+  const before = window.focusStyles.get(element);
+  const box = element.getBoundingClientRect();
+  return {
+    stop: element.dataset.stop === undefined ? null : Number(element.dataset.stop),
+    what: element.outerHTML.replace(/\s+/g, " ").slice(0, 140),
+    visible: before === undefined || before !== focusStyle(element),
+    onScreen: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+  };
+};
+
 ({
   // Returns the visible texts, and the attributes that are read out or shown. Code is left out, and what is marked as
   // not to be translated.
@@ -77,7 +91,9 @@ const focusStyle = (element) =>
     return [...new Set(moving)];
   },
 
-  // Numbers every control that the Tab key should reach, remembers its styles, and returns the count.
+  // Numbers every control that the Tab key should reach, and returns the count. From now on each Tab adds to `tabStops`
+  // the control that it led to: its number, the beginning of its HTML, whether the focus and the control are visible;
+  // null at the end of the page. Noted in the page, because a call for each of thousands of keys takes ten times as long.
   controls() {
     const all = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]";
     const groups = new Set();
@@ -96,20 +112,14 @@ const focusStyle = (element) =>
       stop.dataset.stop = count++;
       window.focusStyles.set(stop, focusStyle(stop));
     }
+    window.tabStops = [];
+    // When the key is released the page has moved the focus, and scrolled to it.
+    window.addEventListener("keyup", (event) => { if (event.key === "Tab") window.tabStops.push(focused()); }, true);
     return count;
   },
 
-  // Returns the focused control: its number, the beginning of its HTML, whether the focus and the control are visible.
-  focused() {
-    const element = document.activeElement;
-    if (!element || element === document.body) return null;
-    const before = window.focusStyles.get(element);
-    const box = element.getBoundingClientRect();
-    return {
-      stop: element.dataset.stop === undefined ? null : Number(element.dataset.stop),
-      what: element.outerHTML.replace(/\s+/g, " ").slice(0, 140),
-      visible: before === undefined || before !== focusStyle(element),
-      onScreen: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
-    };
+  // Returns what the Tab keys since the last call have led to.
+  tabStops() {
+    return window.tabStops.splice(0);
   },
 })
