@@ -45,7 +45,8 @@ def find_keyboard_faults(page: Page) -> tuple[list[str], dict[int, str]]:
             if reached >= wanted or ends == 2:
                 break
             if stop and stop["stop"] not in reached and not (stop["visible"] and stop["onScreen"]):
-                faults[stop["stop"]] = stop["what"]  # once is enough: a date has four stops, and rings of its own
+                # Once is enough: a date has four stops, and rings of its own.
+                faults[stop["stop"]] = stop["what"]
             if stop and stop["stop"] is not None:
                 reached.add(stop["stop"])
     missed = [page_checks.control(page, number) for number in sorted(wanted - reached)]
