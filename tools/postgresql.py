@@ -39,7 +39,7 @@ def postgresql(*, durable: bool = True) -> Iterator[str]:
 
 
 def _save_time(url: str) -> None:
-    """Switches off what takes a sixth of the server's time, and is of no use to small tables that live briefly."""
+    """Switches off what takes a sixth of the server's time, of no use to small tables that live briefly."""
     names = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum", "jit")
     _execute(url, *(f"ALTER SYSTEM SET {name} = off" for name in names), "SELECT pg_reload_conf()")
 
