@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils.translation import gettext, gettext_lazy as _
 
+from tasks_app import command_lines
+
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 
 class CollectorError(Exception):
-    """Base class. `code` is stable and for machines; `str()` is one sentence in the reader's language."""
+    """Base class. `code` is stable and for machines; `str()` is one sentence in the reader's language.
+
+    A template may have the parameters and %(manage)s, with which a command of manage.py begins.
+    """
 
     code = "error"
     template: "StrPromise | str" = _("Something went wrong.")
@@ -23,7 +28,7 @@ class CollectorError(Exception):
         super().__init__(self.code, params)
 
     def __str__(self) -> str:
-        return str(self.template) % self.params
+        return str(self.template) % {"manage": command_lines.manage(), **self.params}
 
 
 class OrderError(CollectorError):
@@ -65,10 +70,11 @@ class UnknownSource(OrderError):
 class SourceNotInstalled(OrderError):
     code = "source_not_installed"
     field = "source"
-    template = _(
-        "The source “%(source)s” is not installed. To install it, run: python -m pip install -r "
-        "requirements-%(source)s.txt"
-    )
+    template = _("The source “%(source)s” is not installed. To install it, run: %(install)s")
+
+    def __str__(self) -> str:
+        install = command_lines.install(self.params["requirements"])
+        return str(self.template) % {**self.params, "install": install}
 
 
 class SourceNotSet(OrderError):
@@ -275,8 +281,8 @@ class IdempotencyConflict(OrderError):
 class ImportUnfinished(CollectorError):
     code = "import_unfinished"
     template = _(
-        "The import of %(folder)s, begun at %(at)s, is not finished. Run manage.py import with this folder "
-        "again: it goes on where it was interrupted. Then collect. If the folder is lost, manage.py import "
+        "The import of %(folder)s, begun at %(at)s, is not finished. Run %(manage)s import with this folder "
+        "again: it goes on where it was interrupted. Then collect. If the folder is lost, %(manage)s import "
         "--discard deletes what was imported."
     )
 
@@ -445,4 +451,4 @@ class ForgottenChanges(CollectorError):
 
 class NothingNumbered(CollectorError):
     code = "nothing_numbered"
-    template = _("No changes are numbered yet. Run: python manage.py migrate")
+    template = _("No changes are numbered yet. Run: %(manage)s migrate")

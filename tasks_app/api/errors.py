@@ -23,7 +23,7 @@ from django.views import defaults
 from rest_framework import views
 from rest_framework.response import Response
 
-from tasks_app import logs
+from tasks_app import command_lines, logs
 from tasks_app.db import errors
 from tasks_app.errors import (
     CollectorError,
@@ -42,8 +42,7 @@ API = "/api/"
 logger = logging.getLogger(__name__)
 
 UNAVAILABLE = 503, "unavailable", _("The database does not answer. Try again in a few seconds.")
-MIGRATE = _("Tables are missing in the database. Its administrator has to run: python manage.py migrate")
-UNMIGRATED = 503, "unmigrated", MIGRATE
+TABLES_MISSING = _("Tables are missing in the database. Its administrator has to run: %(manage)s migrate")
 SERVER_ERROR = 500, "error", _("Something went wrong here; it was logged.")
 BAD_REQUEST = 400, "bad_request", _("The request can't be understood.")
 STATUS_CODES = {
@@ -89,7 +88,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 def _technical_error(exc: Exception) -> tuple[int, str, Any] | None:
     """Returns status, code and sentence of an error of the database or the connection; None for others."""
     if isinstance(exc, DatabaseError) and errors.is_missing_table(exc):
-        return UNMIGRATED
+        return 503, "unmigrated", TABLES_MISSING % {"manage": command_lines.manage()}
     if isinstance(exc, OperationalError | InterfaceError):
         return UNAVAILABLE
     return BAD_REQUEST if isinstance(exc, DataError | SuspiciousOperation | UnreadablePostError) else None

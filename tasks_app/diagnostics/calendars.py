@@ -19,13 +19,16 @@ ENDS = warning(
         "%(market)s: the calendar is known up to %(end)s only. After that every weekday counts"
         " as a trading day."
     ),
-    _("Update the package exchange_calendars, or import the days: python manage.py calendar import FILE."),
+    _("Update the package exchange_calendars, or import the days: %(manage)s calendar import FILE."),
     operations("calendars-and-stock-lists"),
 )
 UNREADABLE = fault(
     "calendar_unreadable",
     _("%(market)s: the calendar could not be read, so every weekday counts as a trading day."),
-    _("Install the requirements again (pip install -r requirements.txt); the log has the error."),
+    _(
+        "Install the requirements again (%(python)s -m pip install -r requirements.txt);"
+        " the log has the error."
+    ),
     operations("calendars-and-stock-lists"),
 )
 

@@ -22,7 +22,7 @@ UNREACHABLE = fault(
 FILE_MISSING = fault(
     "database_file_missing",
     _("There is no database %(name)s."),
-    _("Correct DATABASE_URL, or make a new one: python manage.py migrate."),
+    _("Correct DATABASE_URL, or make a new one: %(manage)s migrate."),
 )
 TOO_OLD = fault(
     "database_too_old",
@@ -33,7 +33,7 @@ MIGRATED = ok("migrations_applied", _("All migrations are applied."))
 MIGRATIONS_MISSING = fault(
     "migrations_missing",
     _("Migrations are not applied: %(names)s"),
-    _("Stop the workers, run python manage.py migrate, and start them again."),
+    _("Stop the workers, run %(manage)s migrate, and start them again."),
     operations("upgrades"),
 )
 MIGRATIONS_UNKNOWN = fault(
@@ -46,10 +46,7 @@ GUARDED = ok("guards_present", _("All %(triggers)d triggers and %(constraints)d 
 TRIGGERS_MISSING = fault(
     "triggers_missing",
     _("Triggers that guard the stored data are missing or switched off: %(names)s"),
-    _(
-        "Run python manage.py migrate, which installs them again; ALTER TABLE … ENABLE TRIGGER"
-        " switches them on."
-    ),
+    _("Run %(manage)s migrate, which installs them again; ALTER TABLE … ENABLE TRIGGER switches them on."),
 )
 CONSTRAINTS_MISSING = fault(
     "constraints_missing",

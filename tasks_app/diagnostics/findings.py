@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import ModuleType
 from typing import Any
 
-from tasks_app import source_settings
+from tasks_app import command_lines, source_settings
 
 
 class Severity(StrEnum):
@@ -50,12 +50,14 @@ class Finding:
 
     def _fill(self, template: Any) -> str:
         text = str(template)
-        return source_settings.mask(text % self.params) if text else ""
+        commands = {"python": command_lines.python(), "manage": command_lines.manage()}
+        return source_settings.mask(text % {**commands, **self.params}) if text else ""
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind of finding. `found` and `advice` are texts with %(names)s of the parameters, to be translated.
+    """A kind of finding. `found` and `advice` are texts with %(names)s of the parameters, to be translated;
+    %(python)s is the interpreter, and %(manage)s what a command of manage.py begins with.
 
     A call makes a finding.
     """

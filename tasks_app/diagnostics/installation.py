@@ -22,7 +22,7 @@ ZONES = ok("time_zones_present", _("The data of all time zones in use are there.
 ZONE_MISSING = fault(
     "time_zone_data_missing",
     _("The data of time zones are missing: %(names)s"),
-    _("Install the system's package tzdata, or pip install tzdata."),
+    _("Install the system's package tzdata, or run %(python)s -m pip install tzdata."),
 )
 
 

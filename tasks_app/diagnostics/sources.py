@@ -67,7 +67,7 @@ QUOTA_LEFT = ok("quota_left", _("%(source)s: %(used)d of the day's %(most)d requ
 CHECK_FAILED = warning(
     "source_check_failed",
     _("The last check of %(source)s (%(at)s) failed: %(reason)s"),
-    _("Remove the cause, then check it again: python manage.py sources check %(source)s."),
+    _("Remove the cause, then check it again: %(manage)s sources check %(source)s."),
     runbook("CollectorSourceRefuses"),
 )
 CHECKED = ok("source_checked", _("The last check of %(source)s (%(at)s) found that it works."))

@@ -14,7 +14,7 @@ from tasks_app.diagnostics.texts import gettext_lazy as _, join
 
 OURS = "tasks_app"  # the folder of our static files
 
-SECURE = ok("deployment_checked", _("manage.py check --deploy finds nothing to complain about."))
+SECURE = ok("deployment_checked", _("%(manage)s check --deploy finds nothing to complain about."))
 DEBUG_ON = warning(
     "debug_on",
     _("DJANGO_DEBUG is on: for trying it out on this machine only."),
@@ -40,19 +40,19 @@ INSECURE = warning(
     operations("production-in-short"),
 )
 SETTINGS_WRONG = fault(
-    "settings_contradict", _("%(message)s"), _("Correct it; manage.py check says whether all is well.")
+    "settings_contradict", _("%(message)s"), _("Correct it; %(manage)s check says whether all is well.")
 )
 COLLECTED = ok("static_files_collected", _("The static files are collected."))
 NOT_COLLECTED = fault(
     "static_files_missing",
     _("Static files are not collected, so pages have no styles and scripts: %(names)s"),
-    _("Run python manage.py collectstatic --no-input, and restart the web server."),
+    _("Run %(manage)s collectstatic --no-input, and restart the web server."),
     operations("production-in-short"),
 )
 OUTDATED = warning(
     "static_files_outdated",
     _("Collected static files are of another version: %(names)s"),
-    _("Run python manage.py collectstatic --no-input, and restart the web server."),
+    _("Run %(manage)s collectstatic --no-input, and restart the web server."),
     operations("upgrades"),
 )
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})

@@ -167,7 +167,7 @@ class RowConflict(CollectorError):
 class ImportDiscarded(CollectorError):
     code = "import_discarded"
     template = _(
-        "The import of %(folder)s is being discarded. Run manage.py import --discard --yes to finish that."
+        "The import of %(folder)s is being discarded. Run %(manage)s import --discard --yes to finish that."
     )
 
 

@@ -15,7 +15,7 @@ from tasks_app import logs
 from tasks_app.db import errors
 from tasks_app.db.server import database_name
 from tasks_app.errors import CollectorError
-from tasks_app.management.output import activate_terminal_language
+from tasks_app.management.output import write_for_terminal
 
 
 class DatabaseUnavailable(CollectorError):
@@ -25,14 +25,14 @@ class DatabaseUnavailable(CollectorError):
 
 class TablesMissing(CollectorError):
     code = "unmigrated"
-    template = _("Tables are missing in the database %(name)s. Run: python manage.py migrate")
+    template = _("Tables are missing in the database %(name)s. Run: %(manage)s migrate")
 
 
 class CollectorCommand(BaseCommand, ABC):
     """A command that implements `run` and may raise `CollectorError`."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        activate_terminal_language()
+        write_for_terminal()
         try:
             with friendly_database_errors(), quiet_log(), logs.bind(request_id=logs.new_request_id()):
                 self.run(*args, **options)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tasks_app import reasons, time_zones
+from tasks_app import command_lines, reasons, time_zones
 from tasks_app.lifecycle import comparisons, durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask, QueuedOrder
@@ -33,8 +33,12 @@ COLOURS: dict[str, str] = {  # by outcome where there is one, else by status
 }
 
 
-def activate_terminal_language() -> None:
-    """Activates the terminal's language, from LC_ALL, LC_MESSAGES or LANG, and its readers' time zone."""
+def write_for_terminal() -> None:
+    """Activates the terminal's language, from LC_ALL, LC_MESSAGES or LANG, and its readers' time zone.
+
+    Hints name commands as they work here.
+    """
+    command_lines.write_for_terminal()
     locale = next(filter(None, (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     translation.activate("zh-hans" if locale.lower().startswith("zh") else "en")
     timezone.activate(time_zones.zone_of_reader())

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from tasks_app import lifecycle
+from tasks_app import command_lines, lifecycle
 from tasks_app.lifecycle import durations
 from tasks_app.management import output
 from tasks_app.models import CollectionTask
@@ -167,7 +167,8 @@ class TaskWatcher:
             self.workers_seen_at = now
         if now - self.workers_seen_at < self.worker_timeout:
             return ""
-        return _("No worker is alive, so nothing is collected. Start one: python manage.py worker")
+        text = _("No worker is alive, so nothing is collected. Start one: %(manage)s worker")
+        return text % {"manage": command_lines.manage()}
 
     def _print_once(self, note: str) -> None:
         if note and note != self.note:

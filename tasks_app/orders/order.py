@@ -218,7 +218,7 @@ def get_source(name: str, conf: Conf) -> type[Source]:
         raise errors.UnknownSource(source=name, known=", ".join(sources))
     if setting := hidden[name]:
         raise errors.SourceNotSet(source=name, setting=setting)
-    raise errors.SourceNotInstalled(source=name)
+    raise errors.SourceNotInstalled(source=name, requirements=registry.requirements(name))
 
 
 def check_market(market: str, source: type[Source]) -> None:

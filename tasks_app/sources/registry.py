@@ -139,6 +139,12 @@ def hidden(conf: Conf) -> dict[str, str]:
     return settings
 
 
+def requirements(name: str) -> str:
+    """Returns the file that lists a built-in source's optional dependency; it has the name of its module."""
+    module = BUILT_IN[name].removeprefix(f"{__package__}.")
+    return f"requirements-{re.split('[.:]', module)[0]}.txt"
+
+
 @cache
 def traits(name: str, conf: Conf) -> SourceTraits:
     """Returns what the source declares about itself; the defaults for a source that is not available here."""

@@ -88,7 +88,7 @@ def test_zone_of_one_request_is_not_the_next_ones(client, reader):
 @pytest.mark.parametrize(("locale", "zone"), [("zh_CN.UTF-8", "北京时间"), ("C.UTF-8", "UTC")])
 def test_terminal_has_the_zone_of_its_language(monkeypatch, locale, zone):
     monkeypatch.setenv("LC_ALL", locale)
-    output.activate_terminal_language()
+    output.write_for_terminal()
     assert time_zones.current_name() == zone
 
 

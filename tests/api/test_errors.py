@@ -183,7 +183,7 @@ def test_missing_tables_are_503_unmigrated(query):
         cursor.execute(query)
     response = exception_handler(error.value, {})
     assert (response.status_code, response.data["code"]) == (503, "unmigrated")
-    assert "python manage.py migrate" in response.data["detail"]
+    assert "manage.py migrate" in response.data["detail"]
 
 
 def test_foreign_host_is_400_in_json(client):

@@ -198,7 +198,7 @@ def test_missing_tables_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
             cursor.execute("SELECT * FROM nowhere")
 
     monkeypatch.setattr(Command, "list", broken)
-    with pytest.raises(CommandError, match=r"Tables are missing .* python manage.py migrate"):
+    with pytest.raises(CommandError, match=r"Tables are missing .* manage.py migrate"):
         collect("list")
 
 

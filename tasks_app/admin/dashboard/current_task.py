@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from tasks_app import lifecycle, reasons
+from tasks_app import command_lines, lifecycle, reasons
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
@@ -29,7 +29,11 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
     task = _current_task()
     if task and lifecycle.abandon_if_unattended(task):
         task = _current_task()
-    context: dict[str, Any] = {"no_worker": not clusters, "may_start": permissions.start}
+    context: dict[str, Any] = {
+        "no_worker": not clusters,
+        "manage": command_lines.manage(),
+        "may_start": permissions.start,
+    }
     if task is None:
         return {**context, "state": "new"}
     is_running = task.status == TaskStatus.RUNNING

@@ -13,6 +13,7 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, ngettext
 
+from tasks_app import command_lines
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import EXPORT_DATA, VIEW_EXPORTS
 from tasks_app.admin.common import formatting
@@ -80,6 +81,7 @@ def _render(request: HttpRequest, form: ExportForm) -> HttpResponse:
     title, html = _("Exports"), _rows(request)
     context = {
         **admin.site.each_context(request),
+        "manage": command_lines.manage(),
         "title": title,
         "breadcrumbs": [Breadcrumb(title)],
         "form": form,

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, gettext_noop
 from django.views.decorators.debug import sensitive_post_parameters
 
-from tasks_app import errors
+from tasks_app import command_lines, errors
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CHANGE_SOURCES, VIEW_RAW_ANSWERS, VIEW_SOURCES
 from tasks_app.admin.common import formatting
@@ -177,7 +177,7 @@ def _render(
     context: dict[str, Any],
     trail: list[Breadcrumb] | None = None,
 ) -> HttpResponse:
-    shared = {**admin.site.each_context(request), "title": title}
+    shared = {**admin.site.each_context(request), "title": title, "manage": command_lines.manage()}
     breadcrumbs = [*(trail or []), Breadcrumb(title)]
     return TemplateResponse(
         request, f"admin/sources/{page}.html", {**shared, "breadcrumbs": breadcrumbs, **context}

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, pgettext
 from django.views.decorators.http import require_safe
 
+from tasks_app import command_lines
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import INSPECT_SYSTEM
 from tasks_app.admin.common import formatting
@@ -42,6 +43,7 @@ def system_view(request: HttpRequest) -> HttpResponse:
     problems.sort(key=lambda finding: -report.ORDER.index(finding.severity))
     context = {
         **admin.site.each_context(request),
+        "manage": command_lines.manage(),
         "title": title,
         "breadcrumbs": [Breadcrumb(title)],
         "verdict": _verdict(found),

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import reasons, time_zones
+from tasks_app import command_lines, reasons, time_zones
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
@@ -270,8 +270,9 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
         yield Notice("warn", pause_sentence(task), text)
     if selectors.is_unattended(task):
         bound = durations.format_duration(timedelta(seconds=settings.COLLECTOR.abandon_after))
-        text = _("Start one with “python manage.py worker”. Without a worker the task fails after %(bound)s.")
-        yield Notice("bad", _("No worker is processing this task"), text % {"bound": bound})
+        params = {"manage": command_lines.manage(), "bound": bound}
+        text = _("Start one with “%(manage)s worker”. Without a worker the task fails after %(bound)s.")
+        yield Notice("bad", _("No worker is processing this task"), text % params)
     yield from _source_notices(task)
     yield from _data_notices(task)
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 from rich.console import Console
 
-from tasks_app import errors, lifecycle
+from tasks_app import command_lines, errors, lifecycle
 from tasks_app.lifecycle import order_queue, payloads
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output, progress_view, sealed_day_wait
@@ -165,7 +165,9 @@ class Command(CollectorCommand):
     def _report_start(self, task: CollectionTask, watch: bool) -> None:
         payload = payloads.task_started(task)
         if not self.json:
-            hint = "" if watch else _("Follow it: python manage.py collect watch")
+            hint = (
+                "" if watch else _("Follow it: %(manage)s collect watch") % {"manage": command_lines.manage()}
+            )
             self.console.print(payload["message"], payload["task_id"], hint, sep="\n", soft_wrap=True)
         elif not watch:
             self._print_json(payload)
@@ -186,9 +188,10 @@ class Command(CollectorCommand):
         except KeyboardInterrupt:
             text = _(
                 "No longer watching. The task continues as long as a worker runs; to cancel it: "
-                "python manage.py collect cancel %(task)s"
+                "%(manage)s collect cancel %(task)s"
             )
-            console.print(text % {"task": output.short_id(task_id)}, soft_wrap=True)
+            params = {"manage": command_lines.manage(), "task": output.short_id(task_id)}
+            console.print(text % params, soft_wrap=True)
             raise SystemExit(1) from None
         self._report(task)
         if code := EXIT_CODES[task.outcome or task.status]:

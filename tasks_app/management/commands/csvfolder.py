@@ -39,7 +39,7 @@ class Command(BaseCommand):
         sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        output.activate_terminal_language()
+        output.write_for_terminal()
         is_good = self._preview(**options) if verb == "preview" else self._verify(**options)
         if not is_good:
             raise SystemExit(1)

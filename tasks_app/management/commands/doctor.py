@@ -42,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--quiet", action="store_true", help="print warnings and faults only")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        output.activate_terminal_language()
+        output.write_for_terminal()
         result = report.examine(integrity=options["integrity"])
         if options["json"]:
             self.stdout.write(payloads.dumps(_as_json(result)), ending="\n")

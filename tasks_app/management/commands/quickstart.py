@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _, gettext_lazy
 from rich.cells import set_cell_size
 
-from tasks_app import lifecycle, time_zones
+from tasks_app import command_lines, lifecycle, time_zones
 from tasks_app.errors import CollectorError, TaskAlreadyRunning
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.events import Actor
@@ -108,7 +108,9 @@ class Command(CollectorCommand):
             "password": _("Password"),
             "token": _("API token"),
         }
-        unchanged = _("as before (to change it: python manage.py changepassword admin)")
+        unchanged = _("as before (to change it: %(manage)s changepassword admin)") % {
+            "manage": command_lines.manage()
+        }
         self.report("")
         for key, label in labels.items():
             self.report(f"  {set_cell_size(label, 10)} {access[key] or unchanged}")

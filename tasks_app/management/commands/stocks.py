@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import errors, reasons, time_zones
+from tasks_app import command_lines, errors, reasons, time_zones
 from tasks_app.conf import ALL_MARKETS, MARKETS
 from tasks_app.engine import item_planner
 from tasks_app.management.cli_errors import CollectorCommand
@@ -88,8 +88,8 @@ class Command(CollectorCommand):
             text = _("Lines left out because their code is an index's or a bond's: %(count)d.")
             self.stdout.write(text % {"count": left_out})
         if record.pk:
-            text = _("To undo this import: python manage.py stocks undo %(id)d")
-            self.stdout.write(text % {"id": record.pk})
+            text = _("To undo this import: %(manage)s stocks undo %(id)d")
+            self.stdout.write(text % {"manage": command_lines.manage(), "id": record.pk})
 
     def _undo(self, *, import_id: int | None, **__: Any) -> None:
         if import_id is None:
