@@ -36,6 +36,7 @@ from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
 from tasks_app.quotes.raw_answers import SourceCallRecord, save
 from tasks_app.sources.raw_answers import record, recording
+from tasks_app.workers import plan_scheduler
 
 TODAY = date(2026, 1, 2)
 ACTOR = Actor(Channel.COMMAND)
@@ -172,6 +173,32 @@ def make_plan(**fields: Any) -> CollectionPlan:
         "next_at": timezone.now() - timedelta(minutes=1),
     }
     return CollectionPlan.objects.create(**{**defaults, **fields})
+
+
+def make_yielded(done: int = 1, **fields: Any) -> CollectionTask:
+    """Returns a task of a low priority that yielded to a due plan, whose task now runs.
+
+    The first `done` of its three stocks had succeeded.
+    """
+    task = make_task(**{"priority": Priority.LOW, **fields})
+    lane = make_lane(task)
+    for claim in lifecycle.claim(lane, done):
+        lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=3))
+    lifecycle.close(lane)
+    make_plan(name=f"plan {CollectionPlan.objects.count()}")
+    plan_scheduler.start_due()
+    task.refresh_from_db()
+    assert task.has_yielded
+    return task
+
+
+def make_continued(**fields: Any) -> tuple[CollectionTask, CollectionTask]:
+    """Returns such a task, and the running one that continues it."""
+    task = make_yielded(**fields)
+    finish(CollectionTask.objects.get(status="running"))
+    rest = order_queue.start_next()
+    assert isinstance(rest, CollectionTask)
+    return task, rest
 
 
 def make_queued_order(actor: Actor = ACTOR, **fields: Any) -> QueuedOrder:

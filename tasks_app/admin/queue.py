@@ -8,7 +8,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, gettext_lazy, ngettext, pgettext_lazy
 
@@ -40,7 +40,9 @@ def _state(row: QueuedOrder) -> SafeString:
 
 
 def _scope(row: QueuedOrder) -> SafeString:
-    days = formatting.date_range(row.values["start_date"], row.values["end_date"])
+    days: SafeString | str = formatting.date_range(row.values["start_date"], row.values["end_date"])
+    if row.continues_id:
+        days = format_html("{} · {}", days, _codes(row))
     return formatting.two_lines(f"{synthetic.mark(row.market)} · {row.source}", days)
 
 
@@ -58,7 +60,9 @@ def _result(row: QueuedOrder) -> Any:
     return formatting.EMPTY
 
 
-def _codes(row: QueuedOrder) -> str:
+def _codes(row: QueuedOrder) -> SafeString | str:
+    if row.continues_id:
+        return format_html(_("the rest of task {}"), formatting.task_link(row.continues_id))
     codes = row.values["stock_codes"]
     return shorten_codes(codes) if codes else _("the whole market")
 

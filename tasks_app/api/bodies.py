@@ -23,7 +23,7 @@ from tasks_app.errors import CollectorError
 from tasks_app.exports.places import named_folder
 from tasks_app.models.plan_runs import LONGEST_WAIT, MAX_RETRIES, OnFailure, StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm
-from tasks_app.models.priorities import PRIORITY_NAMES
+from tasks_app.models.priorities import PRIORITY_NAMES, Priority
 from tasks_app.models.quotes import ORDER_KINDS, Adjust
 from tasks_app.models.transfers import ExportLayout
 
@@ -91,7 +91,10 @@ class StartBody(InputSerializer):
         **OPTIONAL, help_text="While another task runs, queue the order (202) instead of refusing it (400)."
     )
     priority = s.ChoiceField(
-        PRIORITY_NAMES, **OPTIONAL, help_text="Of a queued order: higher ones start first. Default: normal."
+        PRIORITY_NAMES,
+        **OPTIONAL,
+        help_text="A due plan of a higher priority overtakes the task, which goes on after it. Queued orders "
+        "of a higher one start first. Default: normal.",
     )
 
     def validate_market(self, value: str) -> str:
@@ -180,6 +183,12 @@ class PlanChanges(StrictBody):
         required=False, min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly."
     )
     at = TimeOfDayField(required=False, help_text="HH:MM in the market's time zone.")
+    priority = s.ChoiceField(
+        PRIORITY_NAMES,
+        required=False,
+        help_text="When it is due, a running task of a lower priority yields, and goes on after it. Default: "
+        "normal.",
+    )
     export_to = s.CharField(
         required=False,
         allow_blank=True,
@@ -198,6 +207,9 @@ class PlanChanges(StrictBody):
         nulls = [name for name in ("fallbacks", "stock_codes") if name in data and data[name] is None]
         values.update(dict.fromkeys(nulls))
         return values
+
+    def validate_priority(self, value: str) -> Priority:
+        return Priority.named(value)
 
     def validate_stock_codes(self, value: tuple[str, ...] | None) -> list[str] | None:
         return None if value is None else list(value)

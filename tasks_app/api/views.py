@@ -52,7 +52,7 @@ class TaskViewSet(BrowsableViewSet):
         }
         actor = get_actor(request)
         if not may_queue:
-            task = lifecycle.start(order, actor, **options)
+            task = lifecycle.start(order, actor, priority=priority, **options)
         else:
             result = order_queue.start_or_queue(order, actor, priority=priority, **options)
             if isinstance(result, QueuedOrder):

@@ -7,21 +7,26 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from tasks_app.models import CollectionTask, QueuedOrder
+from tasks_app.models import CollectionItem, CollectionTask, QueuedOrder
 from tasks_app.models.queued_orders import QueuedOrderState
-from tasks_app.models.states import TaskStatus
+from tasks_app.models.states import ItemState, TaskStatus
 
+DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 COUNTERS = ("total_stocks", "success_count", "failed_count", "processed_stocks")
 COLUMNS = ("pk", "first_part_id", "continues_id", "status", "error_code", *COUNTERS)
 
 
 class Chain(NamedTuple):
-    """The stocks of a whole chain, each counted once, and the task that continues this part, if any."""
+    """The stocks of a whole chain, each counted once; `goes_on` while its last part runs or is to come.
+
+    `continued_by` is the task that continues this part, if any.
+    """
 
     total: int
     completed: int
     failed: int
     parts: int
+    goes_on: bool
     continued_by: UUID | None
 
     @property
@@ -41,7 +46,7 @@ def is_part(task: CollectionTask) -> bool:
 
 
 def chains_of(tasks: Iterable[CollectionTask]) -> dict[UUID, Chain]:
-    """Returns the chains of those tasks that belong to one, by the tasks' ids, with one query at most."""
+    """Returns the chains of those tasks that belong to one, by the tasks' ids, with two queries at most."""
     asked = [task for task in tasks if is_part(task)]
     if not asked:
         return {}
@@ -50,15 +55,40 @@ def chains_of(tasks: Iterable[CollectionTask]) -> dict[UUID, Chain]:
     parts: dict[UUID, list[CollectionTask]] = defaultdict(list)
     for row in rows.order_by("start_time", "pk"):
         parts[row.chain_id].append(row)
-    return {task.pk: _sum(task, parts[task.chain_id]) for task in asked}
+    waiting = _with_waiting_rest([rows[-1].pk for rows in parts.values() if rows[-1].has_yielded])
+    return {task.pk: _sum(task, parts[task.chain_id], waiting) for task in asked}
 
 
-def _sum(task: CollectionTask, parts: list[CollectionTask]) -> Chain:
+def _with_waiting_rest(task_ids: list[UUID]) -> set[UUID]:
+    """Returns those of the tasks whose rest waits in the queue."""
+    if not task_ids:
+        return set()
+    orders = QueuedOrder.objects.filter(continues__in=task_ids, state=QueuedOrderState.WAITING)
+    return {key for key in orders.values_list("continues", flat=True) if key}
+
+
+def _sum(task: CollectionTask, parts: list[CollectionTask], waiting: set[UUID]) -> Chain:
     """A part that was continued leaves its unprocessed stocks to the next: only the last one's count."""
     completed, failed = (sum(getattr(part, name) for part in parts) for name in COUNTERS[1:3])
-    left = parts[-1].total_stocks - parts[-1].processed_stocks if parts else 0
+    last = parts[-1] if parts else task
+    left = last.total_stocks - last.processed_stocks
     following = next((part.pk for part in parts if part.continues_id == task.pk), None)
-    return Chain(completed + failed + left, completed, failed, len(parts), following)
+    goes_on = last.status == TaskStatus.RUNNING or last.pk in waiting
+    return Chain(completed + failed + left, completed, failed, len(parts), goes_on, following)
+
+
+def items_to_retry(task: CollectionTask, error_code: str = "") -> QuerySet[CollectionItem]:
+    """Returns the stocks that a retry collects: those that failed in the chain, and those that the task left.
+
+    With a code only those that failed with it. None of a task that was not planned: it has half of its items.
+    """
+    own = task.items if task.planned_at else task.items.none()
+    failed = Q(state=ItemState.FAILED, error_code=error_code) if error_code else Q(state=ItemState.FAILED)
+    if not is_part(task):
+        return own.filter(failed if error_code else ~DONE).order_by("position")
+    of_chain = CollectionItem.objects.filter(failed, task__in=parts_of(task).filter(planned_at__isnull=False))
+    keys = of_chain.values("pk").union((own.none() if error_code else own.filter(~DONE)).values("pk"))
+    return CollectionItem.objects.filter(pk__in=keys).order_by("task__start_time", "position")
 
 
 def queued_rest(task: CollectionTask) -> QueuedOrder | None:
@@ -72,8 +102,3 @@ def goes_on(task: CollectionTask) -> bool:
         return False
     order = QueuedOrder.objects.filter(continues=task.pk, state=QueuedOrderState.WAITING)
     return order.exists() or CollectionTask.objects.filter(continues=task.pk).exists()
-
-
-def ends_chain(task: CollectionTask) -> bool:
-    """Whether a task has ended and nothing follows it by itself."""
-    return task.status != TaskStatus.RUNNING and not goes_on(task)

@@ -11,11 +11,13 @@ from django.utils.translation import gettext as _
 
 from tasks_app import reasons
 from tasks_app.conf import MARKET_TIME_ZONES, SYNTHETIC_MARKET
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import chains, selectors
+from tasks_app.lifecycle.chains import Chain
 from tasks_app.lifecycle.plan_actions import StartedRun
 from tasks_app.lifecycle.plan_runs import run_steps
 from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, QueuedOrder, StepAttempt
+from tasks_app.models.priorities import Priority
 from tasks_app.models.states import TaskStatus
 from tasks_app.orders import plan_steps, plans
 from tasks_app.orders.forecasts import Forecast, describe as describe_forecast
@@ -30,7 +32,7 @@ FURTHER_COLUMNS = (
     *("outcome", "corrected_count", "refused_count", "flagged_count", "error_code", "market", "source"),
     *("adjust", "kind", "start_date", "end_date", "test_mode", "full_collection_mode", "force_update"),
     *("verify_with", "verify_sample", "compared_count", "differing_count", "uncompared_count"),
-    *("heartbeat_at", "paused_at"),
+    *("heartbeat_at", "paused_at", "yielding_at"),
 )
 STARTED_COLUMNS = (
     *("start_date", "end_date", "stock_codes", "test_mode", "full_collection_mode", "market", "source"),
@@ -95,6 +97,7 @@ def task_started(task: CollectionTask, ignored_fields: Sequence[str] = ()) -> di
         **_columns(task, STARTED_COLUMNS),
         "ignored_fields": list(ignored_fields),
         "synthetic": task.market == SYNTHETIC_MARKET,
+        "priority": task.priority_name,
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
     }
 
@@ -120,7 +123,8 @@ def task_statuses(tasks: Iterable[CollectionTask]) -> list[dict[str, Any]]:
     """Returns the status payloads of many tasks, without further queries for each ended task."""
     tasks = list(tasks)
     details, shares = selectors.failed_details(tasks), selectors.shares_by_source(tasks)
-    return [_status(task, details[task.pk], shares[task.pk]) for task in tasks]
+    parts = chains.chains_of(tasks)
+    return [_status(task, details[task.pk], shares[task.pk], parts.get(task.pk)) for task in tasks]
 
 
 def task_status_summary(task: CollectionTask) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def task_status_summary(task: CollectionTask) -> dict[str, Any]:
 
     Both change only together with the counters, so an equal summary means an equal payload.
     """
-    return _status(task, [], {})
+    return _status(task, [], {}, chains.chains_of([task]).get(task.pk))
 
 
 def complete_status(summary: dict[str, Any], task: CollectionTask) -> dict[str, Any]:
@@ -137,7 +141,9 @@ def complete_status(summary: dict[str, Any], task: CollectionTask) -> dict[str, 
     return summary | {"failed_details": details[task.pk], "sources": dict(shares[task.pk])}
 
 
-def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any]) -> dict[str, Any]:
+def _status(
+    task: CollectionTask, details: list[str], shares: Mapping[str, Any], chain: Chain | None
+) -> dict[str, Any]:
     """Returns the contract's status payload, plus keys of ours."""
     return {
         "task_id": str(task.pk),
@@ -154,7 +160,18 @@ def _status(task: CollectionTask, details: list[str], shares: Mapping[str, Any])
         "plan": {"id": task.plan_id, "name": task.plan_name} if task.plan_id else None,
         "sources": dict(shares),
         "retry_of": str(task.retry_of_id) if task.retry_of_id else None,
+        "priority": task.priority_name,
+        "yielded_to": {"id": task.yields_to_id, "name": task.yields_to_name} if task.yields_to_id else None,
+        "continues": str(task.continues_id) if task.continues_id else None,
+        "continued_by": str(chain.continued_by) if chain and chain.continued_by else None,
+        "chain": chain_progress(chain) if chain else None,
     }
+
+
+def chain_progress(chain: Chain) -> dict[str, Any]:
+    """Returns the progress of a whole chain, in stocks."""
+    names = ("total", "completed", "failed", "remaining", "parts", "goes_on")
+    return {name: getattr(chain, name) for name in names}
 
 
 def _notice(task: CollectionTask) -> str | None:
@@ -181,6 +198,7 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
         "id": plan.pk,
         **{name: getattr(plan, name) for name in PLAN_COLUMNS},
         "at": f"{plan.at:%H:%M}",
+        "priority": Priority(plan.priority).name.lower(),
         "steps": [plan_steps.values_of(step) for step in plan.steps.all()],
         "time_zone": MARKET_TIME_ZONES[plan.market],
         "next_runs": plans.following_runs(plan, timezone.now()),
@@ -222,6 +240,7 @@ def _attempt(attempt: StepAttempt) -> dict[str, Any]:
     return {
         **{name: getattr(attempt, name) for name in ATTEMPT_COLUMNS},
         "task_id": str(attempt.task_id) if attempt.task_id else None,
+        "overtook": str(attempt.overtook_id) if attempt.overtook_id else None,
         "error_message": attempt.error_message or None,
     }
 
@@ -245,6 +264,7 @@ def queued_order(row: QueuedOrder, position: int | None) -> dict[str, Any]:
         "channel": row.channel,
         "ended_at": row.ended_at,
         "task_id": str(row.task_id) if row.task_id else None,
+        "continues": str(row.continues_id) if row.continues_id else None,
         "error_code": row.error_code,
         "error_message": row.error_message or None,
     }

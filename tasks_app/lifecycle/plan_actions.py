@@ -18,6 +18,7 @@ from tasks_app.lifecycle.user_actions import digest_of, find_started
 from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun, PlanStep, StepAttempt
 from tasks_app.models.plan_runs import TASK_KINDS
 from tasks_app.models.plans import PlanEventKind
+from tasks_app.models.priorities import Priority
 from tasks_app.orders import order as orders, plan_steps, plans
 
 SWITCHES = {True: PlanEventKind.ENABLED, False: PlanEventKind.DISABLED}
@@ -80,6 +81,8 @@ def save(
             if is_switched and not is_new:
                 kind = SWITCHES[plan.enabled]
             values = {name: getattr(plan, name, None) for name in changed if name != "steps"}
+            if "priority" in values:
+                values["priority"] = Priority(plan.priority).name.lower()
             if steps or (steps is not None and not is_new):
                 values["steps"] = save_steps(plan, steps)
             _record(plan, kind, actor, json.loads(json.dumps(values, default=str)))

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from tasks_app import errors
@@ -31,7 +30,6 @@ from tasks_app.lifecycle.slot import locked_slot, require_free_slot, require_no_
 from tasks_app.market import synthetic
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import (
-    CollectionItem,
     CollectionLane,
     CollectionPlan,
     CollectionTask,
@@ -42,7 +40,7 @@ from tasks_app.models import (
 from tasks_app.models.plan_runs import AttemptState
 from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import InstrumentKind
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import TaskStatus
 from tasks_app.models.tasks import EventKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
@@ -56,7 +54,6 @@ ADDED = {
     "verify_sample": orders.WHOLE,
     "priority": Priority.NORMAL,
 }
-DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 
 
 def start(
@@ -123,7 +120,7 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
         if chains.goes_on(old):
             raise errors.TaskGoesOn(task_id=task_id)
         orders.find_source(old.market, old.source, settings.COLLECTOR)
-        stored = _codes_to_retry(old, error_code)
+        stored = list(chains.items_to_retry(old, error_code).values_list("code", flat=True))
         if not stored and (old.planned_at or error_code):
             raise errors.NothingToRetry(task_id=task_id)
         # Tasks from before codes had one spelling may hold others.
@@ -133,22 +130,6 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
         new = _create_task(order, actor, slot, tuple(codes) or None, (), **extra)
         events.record_event(old.pk, EventKind.RETRIED, actor, by=str(new.pk), error_code=error_code)
         return new
-
-
-def _codes_to_retry(old: CollectionTask, error_code: str) -> list[str]:
-    """Returns the codes that failed in the chain of an ended task, and those that it left; [] of half a plan.
-
-    The earlier parts of a chain left theirs to the next one.
-    """
-    failed = Q(state=ItemState.FAILED)
-    if error_code:
-        failed &= Q(error_code=error_code)
-    parts = chains.parts_of(old)
-    wanted = failed & Q(task__in=parts.filter(planned_at__isnull=False))
-    if old.planned_at and not error_code:
-        wanted |= Q(task=old) & ~DONE
-    items = CollectionItem.objects.filter(wanted)
-    return list(items.order_by("task__start_time", "position").values_list("code", flat=True))
 
 
 def continue_yielded(task_id: UUID, actor: Actor, priority: Priority) -> CollectionTask:

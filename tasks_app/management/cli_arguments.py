@@ -152,7 +152,8 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def _add_priority(parser: argparse.ArgumentParser, default: str | None) -> None:
     names = [name for name, _label in PRIORITY_NAMES]
-    text = "of a queued order: higher ones start first" + (f" (default: {default})" if default else "")
+    text = "a due plan of a higher one overtakes the task, which goes on after it; queued orders of a higher"
+    text += " one start first" + (f" (default: {default})" if default else "")
     parser.add_argument("--priority", choices=names, default=default, help=text)
 
 

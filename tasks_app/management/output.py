@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks_app import command_lines, reasons, time_zones
-from tasks_app.lifecycle import comparisons, durations, selectors
+from tasks_app.lifecycle import chains, comparisons, durations, selectors
+from tasks_app.lifecycle.chains import Chain
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask, QueuedOrder
 from tasks_app.models.quotes import InstrumentKind
@@ -73,8 +74,19 @@ def progress_text(task: CollectionTask) -> str:
     return "  ".join(filter(None, [text, comparisons.describe_comparison(task)]))
 
 
+def chain_text(chain: Chain) -> str:
+    """Returns the progress of a whole chain, in stocks."""
+    text = _("%(done)s/%(total)s stocks  %(failed)s failed  in %(parts)s tasks")
+    return text % {
+        "done": f"{chain.completed + chain.failed:,}",
+        "total": f"{chain.total:,}",
+        "failed": f"{chain.failed:,}",
+        "parts": chain.parts,
+    }
+
+
 def pause_text(task: CollectionTask) -> str:
-    """Returns what a running task waits for: its resume, or a source that takes no requests; "" for nothing.
+    """Returns what a running task waits for: its resume, a plan, or a source that is paused; "" for nothing.
 
     With since when and by whom it was paused, or until when the source is, and why.
     """
@@ -82,6 +94,10 @@ def pause_text(task: CollectionTask) -> str:
         since = time_zones.write(task.paused_at, seconds=True)
         text = _("paused by %(user)s since %(time)s") if task.paused_by else _("paused since %(time)s")
         return text % {"user": task.paused_by, "time": since}
+    if task.yielding_at:
+        return _("makes way for the plan “%(plan)s” once its requests have ended") % {
+            "plan": task.yields_to_name
+        }
     limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
     if limiter is None or limiter.paused_until is None:
         return ""
@@ -144,6 +160,8 @@ def print_queue(rows: Collection[QueuedOrder], console: Console) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         values, note = row.values, row.error_message or (str(row.task_id) if row.task_id else "")
+        if row.continues_id and not note:
+            note = _("the rest of task %(id)s") % {"id": short_id(row.continues_id)}
         request = f"{row.market} {row.source}\n{values['start_date']} – {values['end_date']}"
         table.add_row(
             str(row.pk),
@@ -185,6 +203,10 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         (_("bars refused"), f"{task.refused_count:,}"),
         (_("bars flagged"), f"{task.flagged_count:,}"),
     ]
+    if chain := chains.chains_of([task]).get(task.pk):
+        rows.append((_("whole run"), chain_text(chain)))
+        others = {_("continues"): task.continues_id, _("continued by"): chain.continued_by}
+        rows.extend((name, str(other)) for name, other in others.items() if other)
     if comparison := comparisons.describe_comparison(task):
         rows.append((_("comparison"), comparison))
     if pause := pause_text(task):
@@ -195,7 +217,7 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
     for params in selectors.warnings(task.pk):
         rows.append((_("warning"), reasons.translated_warning(params)))
     if reason := " ".join(filter(None, (reasons.translated_reason(task.error_code), task.error_message))):
-        rows.append((_("error"), reason))
+        rows.append((_("yielded") if task.has_yielded else _("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])
         message = reasons.translated_reason(group["error_code"]) or group["message"]

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from tasks_app import command_lines, lifecycle
-from tasks_app.lifecycle import durations
+from tasks_app.lifecycle import chains, durations
+from tasks_app.lifecycle.chains import Chain
 from tasks_app.management import output
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
@@ -56,7 +57,7 @@ class RateEstimator:
 class Display(AbstractContextManager["Display"], Protocol):
     """Shows a task each time it is read."""
 
-    def show(self, task: CollectionTask) -> None: ...
+    def show(self, task: CollectionTask, chain: Chain | None = None) -> None: ...
 
 
 class ProgressBar(Display):
@@ -80,13 +81,16 @@ class ProgressBar(Display):
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def show(self, task: CollectionTask) -> None:
+    def show(self, task: CollectionTask, chain: Chain | None = None) -> None:
         if self.row is None:
             self.row = self.progress.add_task(output.short_id(task.pk), total=None, text="")
+        total, completed = task.total_stocks, task.processed_stocks
+        if chain:
+            total, completed = chain.total, chain.completed + chain.failed
         self.progress.update(
             self.row,
-            total=task.total_stocks if task.planned_at else None,
-            completed=task.processed_stocks,
+            total=total if task.planned_at else None,
+            completed=completed,
             text=f"{output.progress_text(task)}  {self.rate.describe(task)}",
             refresh=True,
         )
@@ -104,8 +108,10 @@ class ProgressLines(Display):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, task: CollectionTask) -> None:
+    def show(self, task: CollectionTask, chain: Chain | None = None) -> None:
         text = output.progress_text(task)
+        if chain:
+            text += f"  ({_('whole run')} {output.chain_text(chain)})"
         rate = self.rate.describe(task)
         if text == self.printed or time.monotonic() - self.printed_at < LINE_SECONDS:
             return
@@ -114,10 +120,11 @@ class ProgressLines(Display):
 
 
 class TaskWatcher:
-    """Follows a task to its end. Prints a note when no worker was alive for `worker_timeout` seconds.
+    """Follows a task to its end, and from one that yielded to the task that continues it.
 
-    `on_poll` is called before each read, also while the database is unavailable. `read` fails a task that no
-    worker will finish, unless the caller gives another one.
+    Prints a note when no worker was alive for `worker_timeout` seconds. `on_poll` is called before each read,
+    also while the database is unavailable. `read` fails a task that no worker will finish, unless the caller
+    gives another one.
     """
 
     def __init__(
@@ -132,6 +139,7 @@ class TaskWatcher:
         self.worker_timeout = worker_timeout
         self.read = read
         self.note = ""
+        self.chain: Chain | None = None
         self.workers_seen_at = time.monotonic()
 
     def until_end(self, task_id: UUID) -> CollectionTask:
@@ -143,15 +151,29 @@ class TaskWatcher:
                 self.on_poll()
                 task = self._read(task_id)
                 if task:
-                    display.show(task)
-                    if task.status != TaskStatus.RUNNING:
+                    display.show(task, self.chain)
+                    following = self._following(task)
+                    if following is None:
                         return task
+                    task_id = following
                 time.sleep(POLL_SECONDS)
+
+    def _following(self, task: CollectionTask) -> UUID | None:
+        """Returns the task to read next; None once it has ended and nothing continues it."""
+        if task.status == TaskStatus.RUNNING:
+            return task.pk
+        chain = self.chain
+        if chain is None or not (chain.continued_by or chain.goes_on):
+            return None
+        text = _("Task %(id)s yielded to the plan “%(plan)s”. What it left goes on by itself.")
+        self._print_once(text % {"id": output.short_id(task.pk), "plan": task.yields_to_name})
+        return chain.continued_by or task.pk
 
     def _read(self, task_id: UUID) -> CollectionTask | None:
         """Returns the task as it is now; None while the database is unavailable, which is printed once."""
         try:
             task = self.read(task_id)
+            self.chain = chains.chains_of([task]).get(task.pk)
         except Error:
             connections.close_all()
             self._print_once(_("The database does not respond. Waiting for it."))

@@ -12,9 +12,11 @@ from tasks_app.lifecycle import selectors
 from tasks_app.metrics.families import Row, counter, epoch, gauge
 from tasks_app.models import CollectionItem, CollectionTask, TaskTotals
 from tasks_app.models.states import FINAL_STATUSES, ItemState, TaskOutcome, TaskStatus
+from tasks_app.models.tasks import YIELDED
 
 ENDINGS = [(TaskStatus.COMPLETED.value, outcome) for outcome in TaskOutcome.values]
 ENDINGS += [(status.value, "") for status in sorted(FINAL_STATUSES - {TaskStatus.COMPLETED})]
+ENDINGS += [(TaskStatus.CANCELLED.value, YIELDED)]
 SUMS = ("success_count", "failed_count")
 BARS = {
     "collected": "Bars that were new and are stored.",

@@ -37,6 +37,7 @@ def make_post(**fields):
         "rhythm": "daily",
         "weekday": "4",
         "at": "18:00",
+        "priority": "0",
         "export_layout": "parquet",
         "verify_sample": "100",
         "steps-TOTAL_FORMS": "0",

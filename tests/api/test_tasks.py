@@ -88,6 +88,7 @@ def test_start_returns_the_resolved_order(client, user):
         "ignored_fields": [],
         "total_stocks": 2,
         "retry_of": None,
+        "priority": "normal",
     }
     event = task.events.get(kind=EventKind.STARTED)
     assert (event.user, event.channel) == (user, "api")

@@ -16,7 +16,7 @@ from stock_collector_client import BarsIncomplete, Client, CollectorError, NotFo
 
 from tasks_app.quotes.bulk_read import panel
 from tests.api.factories import make_bars, make_stock
-from tests.factories import make_ended, make_task, make_user
+from tests.factories import finish, make_continued, make_ended, make_task, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]  # it knows no database
 DAY = date(2024, 1, 1)
@@ -234,6 +234,13 @@ def test_task_is_paused_watched_and_cancelled():
     seen = []
     assert client.watch(task, on_change=seen.append)["status"] == "cancelled"
     assert [one["task_id"] for one in seen] == [task]
+
+
+def test_watch_follows_a_chain_to_its_last_task():
+    client, (task, rest) = client_of("start_task"), make_continued()
+    finish(rest)
+    ended = client.watch(str(task.pk), every=0)
+    assert (ended["task_id"], ended["chain"]["completed"]) == (str(rest.pk), 3)
 
 
 def test_order_is_queued_moved_and_withdrawn():

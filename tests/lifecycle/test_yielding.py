@@ -35,6 +35,7 @@ from tests.factories import (
     make_queued_order,
     make_task,
     make_user,
+    make_yielded,
     run_on_hosts,
 )
 
@@ -56,19 +57,6 @@ def end_lease(claim):
     past = Now() - timedelta(seconds=1)
     CollectionItem.objects.filter(pk=claim.item_id).update(lease_until=past)
     CollectionLane.objects.filter(task_id=claim.lane.task_id).update(lease_until=past)
-
-
-def overtake(done=1, **fields):
-    """Returns a task of a low priority that yielded to a due plan when `done` of its stocks had ended."""
-    task = make_task(priority=LOW, **fields)
-    lane = make_lane(task)
-    for claim in lifecycle.claim(lane, done):
-        lifecycle.record(claim, SUCCEEDED)
-    lifecycle.close(lane)
-    make_plan(name=f"plan {CollectionPlan.objects.count()}")
-    watchdog.tick()
-    task.refresh_from_db()
-    return task
 
 
 def go_on():
@@ -97,8 +85,8 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     finish(rest)
     rest.refresh_from_db()
     assert chains.chains_of([task, rest]) == {
-        task.pk: (3, 3, 0, 2, rest.pk),
-        rest.pk: (3, 3, 0, 2, None),
+        task.pk: (3, 3, 0, 2, False, rest.pk),
+        rest.pk: (3, 3, 0, 2, False, None),
     }
     kinds = ["started", "yielding", "yielded", "continued"]
     assert list(task.events.values_list("kind", flat=True)) == kinds
@@ -106,7 +94,7 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
 
 
 def test_run_of_the_plan_says_what_it_overtook():
-    task = overtake()
+    task = make_yielded()
     attempt = StepAttempt.objects.get()
     assert (attempt.overtook, attempt.task, attempt.run.is_late) == (task, running(), False)
 
@@ -317,7 +305,7 @@ def test_stock_list_is_refreshed_beside_the_task():
 
 
 def test_chain_of_many_parts_is_one_run():
-    first = overtake(done=1)
+    first = make_yielded(done=1)
     second = go_on()
     lane = make_lane(second)
     lifecycle.record(lifecycle.claim(lane, 1)[0], FAILED)
@@ -333,7 +321,7 @@ def test_chain_of_many_parts_is_one_run():
 
 
 def test_last_part_completes_although_all_of_its_own_stocks_failed():
-    overtake(done=2)
+    make_yielded(done=2)
     rest = go_on()
     finish(rest, ItemState.FAILED, error_code="timeout")
     rest.refresh_from_db()
@@ -361,7 +349,7 @@ def test_retry_collects_the_failures_of_the_whole_chain():
 
 
 def test_withdrawn_continuation_ends_the_chain():
-    task = overtake()
+    task = make_yielded()
     order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
     finish(running())
     watchdog.tick()
@@ -437,7 +425,7 @@ def test_plans_start_by_their_priority():
 
 
 def test_rest_whose_task_was_deleted_is_refused():
-    task = overtake()
+    task = make_yielded()
     finish(running())
     CollectionTask.objects.filter(pk=task.pk).delete()
     watchdog.tick()
@@ -446,7 +434,7 @@ def test_rest_whose_task_was_deleted_is_refused():
 
 
 def test_task_is_kept_while_its_rest_waits():
-    task, moment = overtake(), 1e-9  # days
+    task, moment = make_yielded(), 1e-9  # days
     assert not retention.expired(moment).exists()
     order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
     assert retention.expired(moment).get() == task
@@ -480,7 +468,7 @@ def test_database_refuses_a_pause_of_a_task_that_yields():
 
 
 def test_database_refuses_a_second_continuation():
-    task = overtake()
+    task = make_yielded()
     rest = go_on()
     with pytest.raises(IntegrityError), transaction.atomic():
         CollectionTask.objects.exclude(pk=rest.pk).filter(plan__isnull=False).update(

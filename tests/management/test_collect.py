@@ -17,21 +17,23 @@ from rest_framework.test import APIClient
 from rich.console import Console
 
 from tasks_app import lifecycle
-from tasks_app.lifecycle import Outcome, payloads
+from tasks_app.lifecycle import Outcome, order_queue, payloads
 from tasks_app.management import cli_arguments, output, progress_view
 from tasks_app.management.commands.collect import Command
-from tasks_app.models import CollectionTask, SourceGate
+from tasks_app.models import CollectionTask, QueuedOrder, SourceGate
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
 from tests.factories import (
     ACTOR,
     age_heartbeat,
+    finish,
     make_ended,
     make_lane,
     make_outcome,
     make_task,
     make_user,
+    make_yielded,
 )
 from tests.fakes.clock import Clock
 from tests.fakes.scripted_sources import without_token
@@ -369,6 +371,29 @@ def test_watch_waits_for_the_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     progress_view.TaskWatcher(Console(file=out), tend, worker_timeout=0.0).until_end(task.pk)
     assert "No worker is alive" not in out.getvalue()
     assert out.getvalue().count("paused since") == 1
+
+
+def test_watch_follows_a_chain_to_its_last_task() -> None:
+    task = make_yielded()
+    out = StringIO()
+
+    def tend() -> None:
+        if (row := QueuedOrder.objects.get()).state == "waiting":
+            finish(CollectionTask.objects.get(status="running"))
+            order_queue.start_next()
+        elif rest := CollectionTask.objects.filter(pk=row.task_id, status="running").first():
+            finish(rest)
+
+    ended = progress_view.TaskWatcher(Console(file=out, width=200), tend).until_end(task.pk)
+    assert ended.continues_id == task.pk
+    assert "What it left goes on by itself." in out.getvalue()
+    assert "(whole run 1/3 stocks  0 failed  in 2 tasks)" in out.getvalue()
+    assert "3/3 stocks  0 failed  in 2 tasks" in collect("status", str(task.pk))
+
+
+def test_priority_is_taken_by_start_and_plans() -> None:
+    collect("start", "--start-date", "2024-01-01", "--source", "simulated", "--priority", "low")
+    assert CollectionTask.objects.get().priority_name == "low"
 
 
 @pytest.mark.parametrize("polls", [1, 2, 5])

@@ -222,7 +222,7 @@ def test_tasks_are_counted_by_how_they_ended(status):
     counts = {key: number for key, number in read().items() if key[0] == "collector_tasks_total"}
     assert sum(counts.values()) == 1
     assert value("tasks_total", **SIM, status=status, outcome=outcome) == 1
-    assert len(counts) == 6  # with a zero for each other way
+    assert len(counts) == 7  # with a zero for each other way
 
 
 def test_counters_go_on_when_the_task_ends_and_is_deleted():

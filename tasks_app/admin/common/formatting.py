@@ -69,8 +69,12 @@ def status_badge(status: str, text: Any) -> SafeString:
 def task_style(task: CollectionTask) -> tuple[str, str]:
     """Returns the tone and the icon of the task's status; those of its outcome if it is completed.
 
-    A paused task has its own.
+    A task that is paused, yields or has yielded has its own.
     """
+    if task.has_yielded:
+        return "plain", "skip_next"
+    if task.yielding_at:
+        return "warn", "schedule"
     return ("warn", "pause_circle") if task.paused_at else STATUS_STYLES[task.outcome or task.status]
 
 

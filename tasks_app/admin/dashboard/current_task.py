@@ -10,7 +10,7 @@ from tasks_app import command_lines, lifecycle, reasons
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
-from tasks_app.admin.tasks import columns, panels
+from tasks_app.admin.tasks import chain_panel, columns, panels
 from tasks_app.lifecycle import durations, selectors
 from tasks_app.lifecycle.progress import estimate_pace
 from tasks_app.models import CollectionTask
@@ -54,6 +54,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "reason": reasons.translated_reason(task.error_code)
         or task.error_message
         or panels.pause_sentence(task)
+        or chain_panel.yield_sentence(task)
         or panels.outcome_sentence(task),
     }
 

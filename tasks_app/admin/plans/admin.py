@@ -75,7 +75,7 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
     fieldsets = [
         (None, {"fields": ["name", "enabled"]}),
         (_("What it collects"), {"fields": [*ORDER_FIELDS]}),
-        (_("When"), {"fields": ["rhythm", "weekday", "at"]}),
+        (_("When"), {"fields": ["rhythm", "weekday", "at", "priority"]}),
         (_("Export afterwards"), {"fields": [*EXPORT_FIELDS]}),
     ]
     readonly_fields = ("forecast", "updating_forecast")

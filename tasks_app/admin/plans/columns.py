@@ -14,6 +14,7 @@ from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
+from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.orders import plans
 
@@ -39,7 +40,10 @@ def scope(plan: CollectionPlan) -> SafeString:
 def schedule(plan: CollectionPlan) -> SafeString:
     """Returns how often it runs, at what time of day, and in which time zone."""
     often = plan.get_weekday_display() if plan.rhythm == Rhythm.WEEKLY else plan.get_rhythm_display()
-    return formatting.two_lines(f"{often}, {plan.at:%H:%M}", MARKET_TIME_ZONES[plan.market])
+    zone = MARKET_TIME_ZONES[plan.market]
+    if plan.priority != Priority.NORMAL:
+        zone += f" · {_('priority')}: {plan.get_priority_display()}"
+    return formatting.two_lines(f"{often}, {plan.at:%H:%M}", zone)
 
 
 def next_runs(plan: CollectionPlan) -> SafeString | str:

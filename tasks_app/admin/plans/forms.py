@@ -77,7 +77,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
     class Meta:
         model = CollectionPlan
-        fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at", *EXPORT_FIELDS]
+        fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at", "priority", *EXPORT_FIELDS]
         help_texts = {
             "days": _("Days that are already stored are not requested again, so a long range costs little."),
             "export_to": _(
@@ -95,6 +95,8 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         seconds.choices = [("", _("none")), *names.choices]
         self.fields["source"].initial = registry.choose_source(Market.CN, settings.COLLECTOR) or ""
         self.fields["further"].initial = orders.write_fallbacks(self.instance.fallbacks)
+        if "priority" in self.fields:
+            self.fields["priority"].required = False
         if "export_to" in self.fields:
             self.fields["export_to"].widget.attrs["placeholder"] = "cn-daily"
         self.fields["codes"].initial = " ".join(self.instance.stock_codes or ())
@@ -110,6 +112,9 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
 
     def clean_verify_sample(self) -> int:
         return self.cleaned_data["verify_sample"] or orders.WHOLE
+
+    def clean_priority(self) -> int:
+        return int(self.cleaned_data["priority"] or self.instance.priority)
 
     def clean_export_to(self) -> str:
         name = str(self.cleaned_data["export_to"])

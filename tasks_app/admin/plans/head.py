@@ -6,7 +6,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.utils import timezone
 
 from tasks_app.admin.access.permissions import CHANGE_PLAN, RUN_PLAN, START_TASK
-from tasks_app.admin.plans import columns
+from tasks_app.admin.plans import columns, runs
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.models import CollectionPlan
 from tasks_app.orders import plans
@@ -18,6 +18,7 @@ def describe(plan: CollectionPlan, user: User | AnonymousUser) -> dict[str, Any]
     may_switch = user.has_perm(CHANGE_PLAN) and user.has_perm(START_TASK)
     return {
         "state": columns.state(plan),
+        "wait": runs.describe_wait(plan) if plan.waiting_since else "",
         "time_zone": MARKET_TIME_ZONES[plan.market],
         "runs": [columns.run_time(run, plan.market, now) for run in plans.following_runs(plan, now)],
         "run": columns.run_button(plan) if user.has_perm(RUN_PLAN) else "",

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import reasons
 from tasks_app.admin.common import formatting
-from tasks_app.lifecycle import plan_runs
+from tasks_app.lifecycle import plan_runs, selectors, yielding
 from tasks_app.lifecycle.plan_runs import RunStep
 from tasks_app.models import CollectionPlan, PlanRun, StepAttempt
 from tasks_app.models.plan_runs import AttemptState, RunState, StepKind
@@ -52,9 +52,29 @@ def _notes(run: PlanRun) -> list[str]:
         notes.append(text % {"count": formatting.number(run.skipped)})
     if run.waiting_since:
         notes.append(_("step %(step)s waits for another task") % {"step": run.position})
+        notes += filter(None, [describe_wait(run.plan)])
     if run.not_before:
         notes.append(_("retry of step %(step)s is due later") % {"step": run.position})
     return notes
+
+
+def describe_wait(plan: CollectionPlan | None) -> str:
+    """Returns why a plan that may overtake the running task still waits; "" if it does not."""
+    task = selectors.get_running_task()
+    if plan is None or task is None or plan.priority <= task.priority:
+        return ""
+    names = {"id": formatting.short_id(task.pk)}
+    if task.paused_at:
+        return _("task %(id)s is paused, and keeps its place") % names
+    if task.yielding_at is None:
+        return ""
+    held = yielding.count_held(task.pk)
+    text = ngettext(
+        "task %(id)s makes way once %(count)s request has ended",
+        "task %(id)s makes way once %(count)s requests have ended",
+        held,
+    )
+    return text % {**names, "count": formatting.number(held)}
 
 
 def _describe_step(step: RunStep) -> dict[str, Any]:
@@ -73,7 +93,11 @@ def _label(state: str) -> Any:
 def _link(attempt: StepAttempt) -> SafeString | str:
     if attempt.task_id:
         task = attempt.task
-        return formatting.task_link(attempt.task_id) if task else formatting.deleted_task(attempt.task_id)
+        link = formatting.task_link(attempt.task_id) if task else formatting.deleted_task(attempt.task_id)
+        if attempt.overtook_id:
+            text = _("{}, overtook {}")
+            return format_html(text, link, formatting.task_link(attempt.overtook_id))
+        return link
     if attempt.export_id:
         return formatting.link(reverse("admin:exports"), _("export %(id)s") % {"id": attempt.export_id})
     if attempt.result:

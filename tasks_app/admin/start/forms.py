@@ -101,7 +101,10 @@ class OrderForm(forms.Form):
     )
     priority = forms.ChoiceField(
         label=_("Priority"),
-        help_text=_("Of waiting orders, those of a higher priority start first."),
+        help_text=_(
+            "A plan of a higher priority that is due overtakes the task, which then goes on by itself. Of "
+            "waiting orders, those of a higher priority start first."
+        ),
         choices=PRIORITY_NAMES,
         initial="normal",
         required=False,

@@ -41,7 +41,8 @@ def initial_values(request: HttpRequest) -> dict[str, Any]:
     """
     if earlier := _earlier_task(request):
         codes = tuple(earlier.stock_codes or ()) or None
-        return values_from_order(replace(order.order_from_task(earlier), stock_codes=codes))
+        values = values_from_order(replace(order.order_from_task(earlier), stock_codes=codes))
+        return values | {"priority": earlier.priority_name}
     if missing := _missing_of_target(request):
         return values_from_order(missing)
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()

@@ -106,11 +106,11 @@ def _start(request: HttpRequest, form: OrderForm) -> CollectionTask | QueuedOrde
     actor, data = actions.actor_for(request.user), form.cleaned_data
     options: dict[str, Any] = {"today": order.latest_today(), "idempotency_key": data["key"] or None}
     try:
+        priority = Priority.named(data["priority"] or "normal")
         if data["queue"]:
-            priority = Priority.named(data["priority"] or "normal")
             task = order_queue.start_or_queue(form.order, actor, priority=priority, **options)
         else:
-            task = lifecycle.start(form.order, actor, **options)
+            task = lifecycle.start(form.order, actor, priority=priority, **options)
     except errors.CollectorError as error:
         form.add_collector_error(error)
         return None

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -45,14 +45,15 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
             {
                 "fields": [
                     *("market", "source", "kind", "adjust", "days", "codes", "unknown"),
-                    *("compared_with", "modes", "retried_from", "created_by", "plan_of"),
+                    *("compared_with", "modes", "importance", "retried_from", "continued_task"),
+                    *("created_by", "plan_of"),
                 ]
             },
         ),
     ]
 
     short_id = cell(_("task"), lambda task: formatting.short_id(task.pk), "sc-key sc-mono")
-    state = cell(_("status"), columns.status_label)
+    state = cell(_("status"), columns.status_with_chain)
     progress = cell(_("progress"), formatting.progress_bar)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed, NUMERIC)
@@ -67,6 +68,8 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     compared_with = cell(_("compared with"), columns.compared_with)
     modes = cell(_("modes"), columns.modes)
     plan_of = cell(_("plan"), columns.plan_link)
+    importance = cell(_("priority"), lambda task: task.get_priority_display())
+    continued_task = cell(_("continues"), columns.continued_task)
     retried_from = cell(_("retry of"), columns.retried_from)
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
@@ -79,7 +82,9 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         return request.user.has_perm(RETRY_TASK)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionTask]:
-        return super().get_queryset(request).select_related("created_by")
+        following = CollectionTask.objects.filter(continues=OuterRef("pk")).values("pk")[:1]
+        tasks = super().get_queryset(request).select_related("created_by")
+        return tasks.annotate(continued_by=Subquery(following))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CollectionTask], search_term: str

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
-from tasks_app.lifecycle import comparisons, durations
+from tasks_app.lifecycle import chains, comparisons, durations
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
@@ -28,6 +28,30 @@ MODES = {
 
 def status_label(task: CollectionTask) -> SafeString:
     return formatting.badge(*formatting.task_style(task), task.get_result_display())
+
+
+def status_with_chain(task: CollectionTask) -> SafeString:
+    """Returns the status; below it, the plan to which a task yielded, and how it goes on.
+
+    The task's `continued_by` is an annotation of the list.
+    """
+    label, following = status_label(task), getattr(task, "continued_by", None)
+    if task.has_yielded and following:
+        text = _("to the plan “{}”, goes on as {}")
+        return formatting.two_lines(
+            label, format_html(text, task.yields_to_name, formatting.task_link(following))
+        )
+    if task.has_yielded:
+        return formatting.two_lines(label, _("to the plan “%(plan)s”") % {"plan": task.yields_to_name})
+    if task.continues_id:
+        text = format_html(_("continues {}"), formatting.task_link(task.continues_id))
+        return formatting.two_lines(label, text)
+    return label
+
+
+def continued_task(task: CollectionTask) -> SafeString | str:
+    """Returns a link to the task that this one continues."""
+    return formatting.task_link(task.continues_id) if task.continues_id else formatting.EMPTY
 
 
 def failed(task: CollectionTask) -> SafeString | str:
@@ -123,9 +147,12 @@ def summary_line(task: CollectionTask) -> SafeString:
 
 
 def can_be_retried(task: CollectionTask) -> bool:
-    """Whether a retry of the ended task has stocks to collect."""
-    unfinished = task.planned_at is None or task.success_count < task.total_stocks
-    return task.status != TaskStatus.RUNNING and unfinished
+    """Whether a retry of the ended task has stocks to collect: its own, or those of the tasks before it."""
+    if task.status == TaskStatus.RUNNING or chains.goes_on(task):
+        return False
+    if task.planned_at is None or task.success_count < task.total_stocks:
+        return True
+    return task.continues_id is not None and chains.chains_of([task])[task.pk].failed > 0
 
 
 def items_url(task: CollectionTask, **query: Any) -> str:

@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _, ngettext
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
+from tasks_app.lifecycle import chains
 from tasks_app.models import CollectionTask
-from tasks_app.models.states import ItemState
 
 CANCEL, PAUSE, RESUME, RETRY = "cancel_selected", "pause_selected", "resume_selected", "retry_selected"
 
@@ -186,10 +186,14 @@ def _retry_size(task: CollectionTask, error_code: str) -> list[str]:
     """Returns how many stocks the retry collects; nothing for a task without a stock list."""
     if not task.planned_at:
         return []
-    failed = task.items.filter(state=ItemState.FAILED, error_code=error_code) if error_code else None
-    many = failed.count() if failed is not None else task.total_stocks - task.success_count
+    is_alone = not (error_code or task.continues_id)
+    many = task.total_stocks - task.success_count if is_alone else _count_to_retry(task, error_code)
     text = ngettext("It collects %(count)s stock.", "It collects %(count)s stocks.", many)
     return [text % {"count": formatting.number(many)}]
+
+
+def _count_to_retry(task: CollectionTask, error_code: str) -> int:
+    return chains.items_to_retry(task, error_code).count()
 
 
 def _retry_effects() -> list[str]:

@@ -27,6 +27,9 @@ EVENT_STYLES = {
     EventKind.FAILED: ("bad", "error"),
     EventKind.RESCUED: ("plain", "healing"),
     EventKind.RETRIED: ("info", "replay"),
+    EventKind.YIELDING: ("warn", "schedule"),
+    EventKind.YIELDED: ("plain", "skip_next"),
+    EventKind.CONTINUED: ("info", "play_arrow"),
     EventKind.WARNED: ("bad", "warning"),
 }
 PARAMETER_NAMES = {
@@ -50,6 +53,8 @@ PARAMETER_NAMES = {
     "message": gettext_lazy("message"),
     "priority": gettext_lazy("priority"),
     "position": gettext_lazy("position"),
+    "plan": gettext_lazy("plan"),
+    "continues": gettext_lazy("continues"),
     "task_id": gettext_lazy("task"),
     "task": gettext_lazy("task"),
     "run": gettext_lazy("run of the plan"),
@@ -92,7 +97,7 @@ def _label_of(choices: Any) -> Callable[[Any], Any]:
 
 
 WRITERS: dict[str, Callable[[Any], Any]] = {  # of values, by parameter
-    **dict.fromkeys(("by", "task", "task_id"), _task),
+    **dict.fromkeys(("by", "task", "task_id", "continues"), _task),
     **dict.fromkeys(("layout", "export_layout"), _label_of(ExportLayout.choices)),
     "steps": _steps,
     "priority": _label_of(PRIORITY_NAMES),

@@ -30,7 +30,7 @@ from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.tasks import grid, panels
 from tasks_app.db.compiled_queries import CompiledQuery
 from tasks_app.http.conditional import conditional_response, etag_for
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import chains, selectors
 from tasks_app.models import CollectionItem, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskStatus
 
@@ -81,7 +81,7 @@ class SnapshotCache:
         """Returns the task's parts as of now, or up to a second old if only counters moved since."""
         key = (task.pk, get_language(), get_current_timezone_name(), may)
         immediate = (*(getattr(task, name) for name in IMMEDIATE_FIELDS), selectors.is_unattended(task))
-        counters = tuple(getattr(task, name) for name in COUNTER_FIELDS)
+        counters = *(getattr(task, name) for name in COUNTER_FIELDS), chains.chains_of([task]).get(task.pk)
         version = _digest(repr((immediate, counters, may, get_language(), get_current_timezone_name())))
         with self.lock:
             snapshot = self.snapshots.get(key)

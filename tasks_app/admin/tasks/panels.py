@@ -13,7 +13,7 @@ from tasks_app import command_lines, reasons, time_zones
 from tasks_app.admin.access.permissions import TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
-from tasks_app.admin.tasks import columns, events, throughput_chart
+from tasks_app.admin.tasks import chain_panel, columns, events, throughput_chart
 from tasks_app.lifecycle import comparisons, durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask
@@ -83,6 +83,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "groups": [failure_group(task, failures) for failures in selectors.error_groups(task.pk)],
         "events": [events.describe_event(event) for event in newest_events],
         "retries": [columns.summary_line(retry) for retry in retries],
+        **chain_panel.build_chain_context(task),
         **action_urls(task, may),
     }
 
@@ -259,12 +260,14 @@ def _bar_counts(task: CollectionTask) -> str:
 
 def notices(task: CollectionTask) -> Iterator[Notice]:
     """Yields what is wrong, the worst first."""
-    if task.error_code or task.error_message:
+    if (task.error_code or task.error_message) and not task.has_yielded:
         sentences = filter(None, (reasons.translated_reason(task.error_code), task.error_message))
         yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
     if retention.is_being_deleted(task):
         text = _("It is older than the retention period. The collected bars are kept.")
         yield Notice("warn", _("This task is being deleted"), text)
+    if task.yielding_at:
+        yield Notice("warn", chain_panel.yield_sentence(task), chain_panel.describe_wait(task))
     if task.paused_at:
         text = _("No worker works on it, and the source gets no request. No other task starts meanwhile.")
         yield Notice("warn", pause_sentence(task), text)

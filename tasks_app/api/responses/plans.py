@@ -8,6 +8,7 @@ from tasks_app.api.responses.common import Answer, count, texts
 from tasks_app.api.responses.tasks import StartedAnswer
 from tasks_app.models.plan_runs import AttemptState, OnFailure, RunState, StepKind
 from tasks_app.models.plans import PlanEventKind, Rhythm
+from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, Market
 from tasks_app.models.targets import TargetState
 from tasks_app.models.tasks import Channel
@@ -83,6 +84,7 @@ class PlanAnswer(Answer):
     rhythm = s.ChoiceField(Rhythm.choices)
     weekday = s.IntegerField(min_value=0, max_value=6, help_text="0 is Monday; counts only if weekly.")
     at = s.CharField(help_text="Time of day, HH:MM, in the market's time zone.")
+    priority = s.ChoiceField(PRIORITY_NAMES, help_text="A running task of a lower one yields to the plan.")
     steps = PlanStepAnswer(many=True, help_text="Empty: a run collects what the plan orders.")
     export_to = s.CharField(
         allow_blank=True, help_text="The folder of the export after each run; empty for none."
@@ -110,6 +112,7 @@ class StepAttemptAnswer(Answer):
     attempt = s.IntegerField()
     state = s.ChoiceField(AttemptState.choices)
     task_id = s.UUIDField(allow_null=True)
+    overtook = s.UUIDField(allow_null=True, help_text="The task that yielded to this one.")
     export_id = s.IntegerField(allow_null=True)
     result = s.DictField(allow_null=True, help_text="What the refresh of a stock list brought.")
     started_at = s.DateTimeField()

@@ -29,6 +29,18 @@ class OrderAnswer(Answer):
         min_value=1, max_value=100, help_text="How many percent of the stocks are compared."
     )
     retry_of = s.UUIDField(allow_null=True, help_text="The task that this one retries.")
+    priority = s.ChoiceField(PRIORITY_NAMES, help_text="A due plan of a higher one overtakes the task.")
+
+
+class ChainAnswer(Answer):
+    """The stocks of all tasks of a chain, each counted once."""
+
+    total = count()
+    completed = count("Succeeded or skipped.")
+    failed = count()
+    remaining = count()
+    parts = count("Tasks so far.")
+    goes_on = s.BooleanField(help_text="Whether its last part runs, or waits in the queue.")
 
 
 STARTED = ["started"]
@@ -77,6 +89,9 @@ class QueuedOrderAnswer(Answer):
     channel = s.ChoiceField(Channel.choices)
     ended_at = s.DateTimeField(allow_null=True, help_text="When it left the queue.")
     task_id = s.UUIDField(allow_null=True, help_text="The task that it became.")
+    continues = s.UUIDField(
+        allow_null=True, help_text="The task that yielded: the order is for what it left, whatever its codes."
+    )
     error_code = s.CharField(allow_blank=True, help_text="Why it was refused when it was to start.")
     error_message = s.CharField(allow_null=True)
 
@@ -167,6 +182,18 @@ class TaskAnswer(OrderAnswer):
     source_message = s.CharField(allow_null=True, help_text="Why the source takes no requests.")
     notice = s.CharField(allow_null=True, help_text="Why a completed task had nothing to collect.")
     plan = TaskPlanAnswer(allow_null=True, help_text="The plan that ordered the task.")
+    yielding_at = s.DateTimeField(
+        allow_null=True,
+        help_text="Since when a running task makes way for a plan: it ends once its requests have ended.",
+    )
+    yielded_to = TaskPlanAnswer(allow_null=True, help_text="The plan for which it makes or made way.")
+    continues = s.UUIDField(allow_null=True, help_text="The task that yielded, whose rest this one collects.")
+    continued_by = s.UUIDField(
+        allow_null=True, help_text="The task that collects the rest of this one, once that has started."
+    )
+    chain = ChainAnswer(
+        allow_null=True, help_text="Of a task that yielded or continues one: the progress of the whole run."
+    )
     sources = s.DictField(
         child=ShareAnswer(), help_text="What each source delivered; empty for a task without fallbacks."
     )

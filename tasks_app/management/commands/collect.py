@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from rich.console import Console
 
 from tasks_app import command_lines, errors, lifecycle
-from tasks_app.lifecycle import order_queue, payloads
+from tasks_app.lifecycle import chains, order_queue, payloads
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output, progress_view, sealed_day_wait
 from tasks_app.management.cli_errors import CollectorCommand
@@ -74,10 +74,11 @@ class Command(CollectorCommand):
             self._report_forecast(forecasts.forecast(order, settings.COLLECTOR))
             return
         today = orders.latest_today()
-        if not options["queue"]:
-            self._report_start(lifecycle.start(order, ACTOR, today=today), options["watch"])
-            return
         priority = Priority.named(options["priority"])
+        if not options["queue"]:
+            task = lifecycle.start(order, ACTOR, today=today, priority=priority)
+            self._report_start(task, options["watch"])
+            return
         result = order_queue.start_or_queue(order, ACTOR, today=today, priority=priority)
         if isinstance(result, CollectionTask):
             self._report_start(result, options["watch"])
@@ -194,7 +195,9 @@ class Command(CollectorCommand):
             console.print(text % params, soft_wrap=True)
             raise SystemExit(1) from None
         self._report(task)
-        if code := EXIT_CODES[task.outcome or task.status]:
+        chain = chains.chains_of([task]).get(task.pk)
+        has_failures = chain and chain.failed and task.outcome
+        if code := EXIT_CODES[TaskOutcome.WITH_FAILURES if has_failures else task.outcome or task.status]:
             raise SystemExit(code)
 
     def _report(self, task: CollectionTask) -> None:

@@ -24,6 +24,7 @@ from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionPlan, PlanRun
 from tasks_app.models.plan_runs import StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm, Weekday
+from tasks_app.models.priorities import PRIORITY_NAMES, Priority
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskStatus
 from tasks_app.models.tasks import Channel
@@ -93,6 +94,7 @@ class Command(CollectorCommand):
         if options["steps"]:
             values["steps"] = _read_steps(options["steps"])
         values |= {"full_collection_mode": options["full"], "force_update": options["force"]}
+        values["priority"] = Priority.named(options["priority"])
         self._report(plan_actions.create(values, ACTOR))
 
     def _enable(self, options: dict[str, Any]) -> None:
@@ -168,6 +170,9 @@ def _add_plan(parser: CommandParser) -> None:
     parser.add_argument("--export-layout", choices=ExportLayout.values, default=ExportLayout.PARQUET.value)
     text = "a file with the steps as JSON, as the API takes them (default: the plan is its only step)"
     parser.add_argument("--steps", type=Path, metavar="FILE", help=text)
+    text = "a running task of a lower one yields when the plan is due (default: normal)"
+    names = [name for name, _label in PRIORITY_NAMES]
+    parser.add_argument("--priority", choices=names, default="normal", help=text)
     parser.add_argument("--disabled", dest="enabled", action="store_false", help="make it switched off")
 
 
@@ -201,7 +206,9 @@ def _run_table(runs: Sequence[PlanRun]) -> Table:
 
 def _step_line(step: plan_runs.RunStep) -> str:
     tasks = " ".join(str(attempt.task_id)[:8] for attempt in step.attempts if attempt.task_id)
-    return f"{step.position} {StepKind(step.kind).label}: {step.state} {tasks}".rstrip()
+    overtaken = [str(attempt.overtook_id)[:8] for attempt in step.attempts if attempt.overtook_id]
+    note = _("overtook %(tasks)s") % {"tasks": " ".join(overtaken)} if overtaken else ""
+    return f"{step.position} {StepKind(step.kind).label}: {step.state} {tasks} {note}".rstrip()
 
 
 def _problem(rows: Sequence[CollectionPlan]) -> int:

@@ -81,7 +81,7 @@ class Client:
 
         With `queue=True` an order that must wait is queued instead of refused: the answer's `status` is
         `queued`, and it has the order's `id` for `queued_order`, whose `task_id` is null until it starts.
-        `fields` are the further ones of `POST historical`: market, source, adjust, test_mode … A start
+        `fields` are the further ones of `POST historical`: market, source, adjust, priority … A start
         that is repeated with the same `idempotency_key` returns the task that the first one started.
         """
         body = {"start_date": _day(start_date), "end_date": _day(end_date), **fields}
@@ -104,7 +104,9 @@ class Client:
     ) -> Json:
         """Waits until a task has ended, and returns its status. Raises `TimeoutError` after `timeout` s.
 
-        Calls `on_change` with each status that differs from the one before. The end may be `failed`.
+        A task that yields to a plan is followed to the task that continues it: the status is of the last part
+        of the chain. Calls `on_change` with each status that differs from the one before. The end may be
+        `failed`.
         """
         end = None if timeout is None else time.monotonic() + timeout
         tag, seen = "", Json()
@@ -115,7 +117,10 @@ class Client:
                 tag, seen = response.headers.get("ETag", ""), response.json()
                 if on_change:
                     on_change(seen)
-            if seen["status"] != "running":
+            if seen.get("continued_by"):
+                task_id, tag = seen["continued_by"], ""
+                continue
+            if seen["status"] != "running" and not (seen.get("chain") or {}).get("goes_on"):
                 return seen
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"Task {task_id} is still running: {seen['progress']} %.")

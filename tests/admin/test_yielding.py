@@ -1,0 +1,136 @@
+"""How pages show priorities and the chain of a task that yielded."""
+
+import pytest
+from django.utils import translation
+
+from tasks_app import lifecycle
+from tasks_app.lifecycle import Outcome, order_queue, yielding
+from tasks_app.lifecycle.events import WORKER
+from tasks_app.models import CollectionPlan, CollectionTask, QueuedOrder
+from tasks_app.models.priorities import Priority
+from tasks_app.models.states import ItemState
+from tests.admin.helpers import superuser_client, text_of, url
+from tests.admin.test_plans import make_post
+from tests.admin.test_queue_page import FORM
+from tests.factories import (
+    ACTOR,
+    finish,
+    make_claim,
+    make_continued,
+    make_lane,
+    make_plan,
+    make_task,
+    make_yielded,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.any_database]  # lifecycle/test_yielding.py is on both
+TASK, LIST = "tasks_app_collectiontask_change", "tasks_app_collectiontask_changelist"
+
+
+@pytest.fixture
+def client():
+    return superuser_client()
+
+
+def page(client, task):
+    return text_of(client.get(url(TASK, task.pk)))
+
+
+def test_start_form_and_plan_form_take_a_priority(client):
+    client.post(url("start"), {**FORM, "priority": "low"})
+    task = CollectionTask.objects.get()
+    assert task.priority == Priority.LOW
+    assert "low" in page(client, task)
+    form = client.get(url("start"), {"from": task.pk}).context["form"]
+    assert form["priority"].value() == "low"
+    client.post(url("tasks_app_collectionplan_add"), make_post(priority="1"))
+    plan = CollectionPlan.objects.get()
+    assert plan.priority == Priority.HIGH
+    client.post(url("tasks_app_collectionplan_change", plan.pk), make_post(days="7", priority=None))
+    plan.refresh_from_db()
+    assert (plan.days, plan.priority) == (7, Priority.HIGH), "a form without the field leaves it"
+
+
+def test_task_that_makes_way_says_for_what_and_what_it_waits_for(client):
+    task = make_task(priority=Priority.LOW)
+    make_claim(task)
+    yielding.ask(task.pk, make_plan(), WORKER)
+    text = page(client, task)
+    assert "It makes way for the plan “nightly”" in text
+    assert "1 is under way" in text
+    assert "running · yielding" in text
+    assert "It makes way for the plan" in text_of(client.get(url("index")))
+
+
+def test_yielded_task_shows_where_its_rest_is(client):
+    task = make_yielded()
+    text = page(client, task)
+    assert "It yielded to the plan “plan 0”" in text
+    assert "It waits in the queue as order" in text
+    assert "Why it failed" not in text
+    assert "Retry failed and remaining" not in text
+    assert "1 of 3 stocks (33 %), 0 failed" in text
+    finish(CollectionTask.objects.get(status="running"))
+    rest = order_queue.start_next()
+    assert f"It goes on as task {str(rest.pk)[:8]}" in page(client, task)
+    finish(rest)
+    assert "3 of 3 stocks (100 %), 0 failed" in page(client, rest)
+
+
+def test_withdrawn_rest_may_be_retried(client):
+    task = make_yielded()
+    order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
+    text = page(client, task)
+    assert "was withdrawn from the queue" in text
+    assert "Retry failed and remaining" in text
+
+
+def test_retry_of_the_last_part_counts_the_failures_of_the_chain(client):
+    first = make_task(priority=Priority.LOW)
+    lane = make_lane(first)
+    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.close(lane)
+    yielding.ask(first.pk, plan := make_plan(), WORKER)
+    yielding.end_for(plan, WORKER)
+    rest = order_queue.start_next()
+    finish(rest)
+    assert "Retry failed and remaining" in page(client, rest)
+    question = text_of(client.get(url("tasks_app_collectiontask_retry", rest.pk)))
+    assert "It collects 1 stock." in question
+
+
+def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):
+    task, rest = make_continued()
+    text = text_of(client.get(url(LIST)))
+    assert f"to the plan “plan 0”, goes on as {str(rest.pk)[:8]}" in text
+    assert f"continues {str(task.pk)[:8]}" in text
+
+
+def test_queue_says_whose_rest_an_order_is(client):
+    task = make_yielded()
+    order = QueuedOrder.objects.get()
+    words = f"the rest of task {str(task.pk)[:8]}"
+    assert words in text_of(client.get(url("tasks_app_queuedorder_changelist"), follow=True))
+    assert words in text_of(client.get(url("tasks_app_queuedorder_change", order.pk)))
+
+
+def test_plan_page_says_what_it_overtook_and_why_it_waits(client):
+    task = make_yielded()
+    plan = CollectionPlan.objects.get()
+    address = url("tasks_app_collectionplan_change", plan.pk)
+    assert f"overtook {str(task.pk)[:8]}" in text_of(client.get(address))
+    finish(CollectionTask.objects.get(status="running"))
+    rest = order_queue.start_next()
+    make_claim(rest)
+    yielding.ask(rest.pk, plan, WORKER)
+    CollectionPlan.objects.update(waiting_since=rest.start_time)
+    assert "makes way once 1 request has ended" in text_of(client.get(address))
+    lifecycle.pause(rest.pk, ACTOR)
+    assert "is paused, and keeps its place" in text_of(client.get(address))
+
+
+def test_pages_of_a_chain_are_in_chinese_too(client):
+    task, rest = make_continued()
+    with translation.override("zh-hans"):
+        text = text_of(client.get(url(TASK, task.pk), headers={"Accept-Language": "zh-hans"}))
+    assert f"由任务 {str(rest.pk)[:8]} 接续" in text
