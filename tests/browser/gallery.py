@@ -74,6 +74,7 @@ def name_of(url: str) -> str:
 def settle(page: Page, url: str) -> None:
     page.goto(url)
     page.wait_for_function(f"document.fonts.ready.then(() => {page_checks.SETTLED})")
+    page.wait_for_selector(".swagger-ui .loading-container", state="detached")  # the API's document
 
 
 def photograph(page: Page, path: Path) -> None:
