@@ -29,7 +29,7 @@ from tests.admin.helpers import (
     text_of,
     url,
 )
-from tests.factories import ACTOR, make_ended, make_lane, make_outcome, make_task
+from tests.factories import ACTOR, make_ended, make_lane, make_outcome, make_queued_order, make_task
 
 # Marked any_database: words and buttons of rows that other tests of this file read on PostgreSQL, versions of
 # parts, and numbers of queries.
@@ -83,6 +83,19 @@ def test_running_task_shows_its_progress():
     assert url(f"{TASKS}_change", task.pk) in body.content.decode()
     assert b'class="sd-good" width="333"' in body.content
     assert b'class="sd-bad" x="333" width="334"' in body.content
+
+
+@pytest.mark.any_database
+def test_waiting_orders_are_counted_and_linked():
+    make_task()
+    client = superuser_client()
+    assert "in the queue." not in text_of(client.get(url("index")))
+    make_queued_order()
+    make_queued_order()
+    page = client.get(url("index"))
+    assert "2 orders wait in the queue." in text_of(page)
+    assert url("tasks_app_queuedorder_changelist") in page.content.decode()
+    assert "wait in the queue" not in text_of(staff_client("view_collectiontask").get(url("index")))
 
 
 def test_last_result_is_shown_when_none_runs():
@@ -312,12 +325,12 @@ def test_page_and_parts_take_few_queries():
     cache.delete(coverage.cache_key())
     with CaptureQueriesContext(connection) as first:
         client.get(url("index"))
-    assert len(first) <= 18
-    assert count_queries(client, url("dashboard_live")) <= 4
+    assert len(first) <= 19
+    assert count_queries(client, url("dashboard_live")) <= 5  # with the number of queued orders
     assert count_queries(client, url("dashboard_overview")) <= 10
 
 
 @pytest.mark.any_database
 def test_idle_part_takes_few_queries():
     make_ended("completed")
-    assert count_queries(superuser_client(), url("dashboard_live")) <= 4
+    assert count_queries(superuser_client(), url("dashboard_live")) <= 5  # with the number of queued orders

@@ -4,14 +4,15 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import command_lines, lifecycle, reasons
-from tasks_app.admin.access.permissions import TaskPermissions
+from tasks_app.admin.access.permissions import VIEW_QUEUE, TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import chain_panel, columns, panels
-from tasks_app.lifecycle import durations, selectors
+from tasks_app.lifecycle import durations, order_queue, selectors
 from tasks_app.lifecycle.progress import estimate_pace
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
@@ -21,7 +22,7 @@ from tasks_app.queue.dispatch import ClusterStatus
 
 
 def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
-    """Takes three queries at most, besides two that read the user's permissions."""
+    """Takes four queries at most, besides two that read the user's permissions."""
     clusters = dispatch.live_clusters()
     if not clusters:
         lost_workers.report()
@@ -56,6 +57,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         or panels.pause_sentence(task)
         or chain_panel.yield_sentence(task)
         or panels.outcome_sentence(task),
+        "waiting": _waiting_orders() if request.user.has_perm(VIEW_QUEUE) else "",
     }
 
 
@@ -64,6 +66,15 @@ def _current_task() -> CollectionTask | None:
     tasks = CollectionTask.objects.defer(*selectors.HEAVY_COLUMNS)
     running = tasks.filter(status=TaskStatus.RUNNING).first()
     return running or tasks.order_by("-start_time", "-id").first()
+
+
+def _waiting_orders() -> SafeString | str:
+    """Returns how many orders wait in the queue, with a link to them; "" if none does."""
+    count = order_queue.waiting().count()
+    if not count:
+        return ""
+    text = ngettext("%(count)s order waits in the queue.", "%(count)s orders wait in the queue.", count)
+    return formatting.link(formatting.admin_url("queuedorder"), text % {"count": formatting.number(count)})
 
 
 def _running_numbers(task: CollectionTask, clusters: list[ClusterStatus]) -> list[tuple[str, Any]]:
