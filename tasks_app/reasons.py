@@ -207,6 +207,10 @@ WARNINGS = {
         "not configured there."
     ),
     "source_unusable": _("The source “%(source)s” can't be used on %(host)s: %(reason)s"),
+    "stock_list_repeated": _(
+        "Attempt %(attempt)s of %(attempts)s to read the stock list failed; it is requested again."
+        " %(message)s"
+    ),
     "stock_list_kept": _(
         "The stock list could not be read, so the stored list of %(stocks)s stocks is used. %(message)s"
     ),

@@ -35,21 +35,25 @@ def plan(
     after_batch: Callable[[], None] = lambda: None,
     *,
     source: str = "",
+    pause: Callable[[Transient, int], None] = lambda error, attempt: None,
+    may_repeat: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Creates the task's items. Returns False if there is no stock list and the task has failed.
 
     `fetch` requests the list of `source`, by default the task's own; it is called unless the stored list is
-    recent enough. If it fails, an older stored list is used and the task gets a warning, unless the list is
-    free: then it is what the source has now, however short, or the task fails. Stocks and items are stored in
-    batches, and `after_batch` is called between them. Raises `StaleClaim` when the task ends meanwhile, and
-    what `after_batch` and, apart from `SourceError`, `fetch` raise.
+    recent enough. After an error that passes by, it is called again as often as a stock is requested, if
+    `may_repeat` says so and after `pause`, which waits or raises to leave. If it fails then, an older
+    stored list is used and the task gets a warning, unless the list is free: then it is what the source has
+    now, however short, or the task fails. Stocks and items are stored in batches, and `after_batch` is
+    called between them. Raises `StaleClaim` when the task ends meanwhile, and what `after_batch` and, apart
+    from `SourceError`, `fetch` raise.
     """
     source = source or task.source
     is_free = registry.traits(source, conf).list_is_free
     recent = None if is_free else stock_list.fresh_codes(task.market, source, conf.list_max_age, task.kind)
     try:
         if not (codes := recent):
-            symbols = fetch()
+            symbols = _fetch_patiently(fetch, lane, conf, pause, may_repeat)
             today = market_today(task.market)
             synced = stock_list.sync(
                 task.market,
@@ -76,6 +80,26 @@ def plan(
         lifecycle.warn(lane, "nothing_left", stocks=f"{len(codes):,}")
     lifecycle.plan(lane, remaining, after_batch)
     return True
+
+
+def _fetch_patiently(
+    fetch: Callable[[], StockListing],
+    lane: Lane,
+    conf: Conf,
+    pause: Callable[[Transient, int], None],
+    may_repeat: Callable[[], bool],
+) -> StockListing:
+    """Returns the list. The attempts are counted in the database, because a slice may end between two."""
+    while True:
+        try:
+            return fetch()
+        except Transient as error:
+            if not may_repeat():
+                raise
+            message = sanitize_message(str(error))
+            if not (attempt := lifecycle.repeat_stock_list(lane, conf.max_attempts, message)):
+                raise
+            pause(error, attempt)
 
 
 def _warn_left_aside(lane: Lane, entries: Sequence[LeftAside]) -> None:

@@ -299,7 +299,7 @@ class RequestQueue:
         comparison.attempts += 1
         if isinstance(result, Transient) and comparison.attempts < self.conf.max_attempts:
             if comparison.source:
-                comparison.source.cool_down(self._retry_delay(comparison.attempts, result))
+                comparison.source.cool_down(self.retry_delay(comparison.attempts, result))
         else:
             comparison.problem = sanitize_message(str(result))
 
@@ -410,7 +410,7 @@ class RequestQueue:
             isinstance(error, Transient) and item.attempts_here < self.conf.max_attempts
         ):  # a failure of the whole source costs the stock no attempt
             message, code = sanitize_message(item.describe(str(error))), item.error_code or error.code
-            delay = self._retry_delay(item.attempts_here, error)
+            delay = self.retry_delay(item.attempts_here, error)
             lifecycle.requeue(item.claim, code[:40], message, delay, item.attempts - is_source_failure)
         elif self.router.fall_back(item, str(error), error.code):
             self.add(item)
@@ -445,7 +445,7 @@ class RequestQueue:
         """Retries a day of the whole market after a pause, or gives up requesting days."""
         may_pass = error is None or (isinstance(error, Transient) and error.code != "timeout")
         if is_source_failure or source.days.record_failure(may_pass):
-            source.cool_down(self._retry_delay(max(source.days.cache.failures, 1), error))
+            source.cool_down(self.retry_delay(max(source.days.cache.failures, 1), error))
             return
         self._warn_of_days(source, f"{day}: {problem}")
 
@@ -454,7 +454,7 @@ class RequestQueue:
         code = "compared_by_stock" if source is self.second.state else day_fetches.FAILED
         lifecycle.warn(self.lane, code, source=source.name, reason=sanitize_message(problem))
 
-    def _retry_delay(self, attempts: int, error: SourceError | None) -> float:
+    def retry_delay(self, attempts: int, error: SourceError | None) -> float:
         """Returns the seconds before the next attempt: as the source demands, else growing, with jitter."""
         delay = (error and error.retry_after) or self.conf.backoff * 2 ** (attempts - 1)
         return min(delay, self.conf.backoff_max) * random.uniform(1.0, 1.5)  # noqa: S311 - jitter

@@ -39,6 +39,7 @@ from tasks_app.lifecycle import Claim, Halt, Lane, events, selectors
 from tasks_app.queue import dispatch
 from tasks_app.quotes.trading_days import trading_days_for
 from tasks_app.reasons import type_name
+from tasks_app.sources.base import Transient
 from tasks_app.throttle.limiter import Blocked
 from tasks_app.workers import job_time, memory, process_state, shutdown
 from tasks_app.workers.process_state import HeldLane
@@ -165,7 +166,14 @@ class Slice:
         )
         try:
             is_planned = item_planner.plan(
-                self.task, self.lane, fetch, self.conf, self._after_batch, source=first.name
+                self.task,
+                self.lane,
+                fetch,
+                self.conf,
+                self._after_batch,
+                source=first.name,
+                pause=self._pause_before_list,
+                may_repeat=lambda: not first.limiter.blocked(),
             )
         except SliceIsOver:
             self._close()
@@ -198,6 +206,14 @@ class Slice:
         if blocked:
             self._fail_if_stalled(blocked)
         return self._wait(_recheck_after(blocked.seconds if blocked else math.inf))
+
+    def _pause_before_list(self, error: Transient, attempt: int) -> None:
+        """Waits before the stock list is requested again. Raises `SliceIsOver` to leave that to the next."""
+        until = time.monotonic() + self.queue.retry_delay(attempt, error)
+        while (left := until - time.monotonic()) > 0:
+            if self._is_over():
+                raise SliceIsOver
+            self._wait(left)
 
     def _collect(self) -> None:
         while True:

@@ -29,6 +29,7 @@ class Actor:
 
 
 WORKER = Actor(Channel.WORKER)
+LIST_REPEATED = "stock_list_repeated"  # the code of the warning that a stock list is requested again
 
 
 def record_event(task_id: UUID, kind: EventKind, actor: Actor, **params: Any) -> None:

@@ -11,8 +11,9 @@ from django.db.models import Count, F, Max, Min, Q, Sum, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
-from tasks_app import errors
+from tasks_app import errors, reasons
 from tasks_app.db.compiled_queries import CompiledQuery
+from tasks_app.lifecycle.events import LIST_REPEATED
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.models.tasks import EventKind
@@ -113,9 +114,18 @@ def count_lanes(task_id: UUID) -> LaneCounts:
 
 
 def warnings(task_id: UUID) -> list[dict[str, Any]]:
-    """Returns the parameters of a task's warnings, oldest first; each code occurs once."""
+    """Returns the parameters of a task's warnings, oldest first; only failed stock lists occur repeatedly."""
     warned = TaskEvent.objects.filter(task_id=task_id, kind=EventKind.WARNED)
     return list(warned.order_by("pk").values_list("params", flat=True))
+
+
+def repeated_stock_list(task: CollectionTask) -> str:
+    """Returns why the stock list that a running task is reading is requested again; "" if it is not."""
+    if task.status != TaskStatus.RUNNING or task.planned_at is not None:
+        return ""
+    repeated = TaskEvent.objects.filter(task_id=task.pk, params__code=LIST_REPEATED).order_by("-pk")
+    params = repeated.values_list("params", flat=True).first()
+    return reasons.translated_warning(params) if params else ""
 
 
 def error_groups(task_id: UUID) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from tasks_app.lifecycle.claims import (
     lock_running_task,
 )
 from tasks_app.lifecycle.completion import end_if_done, record
-from tasks_app.lifecycle.events import WORKER
+from tasks_app.lifecycle.events import LIST_REPEATED, WORKER
 from tasks_app.lifecycle.recovery import fail, supply
 from tasks_app.models import CollectionTask, TaskEvent
 from tasks_app.models.tasks import EventKind
@@ -208,6 +208,21 @@ def warn(lane: Lane, code: str, **params: str) -> None:
         warnings = TaskEvent.objects.filter(task_id=lane.task_id, kind=EventKind.WARNED)
         if not warnings.filter(params__code=code).exists():
             events.record_event(lane.task_id, EventKind.WARNED, WORKER, code=code, **params)
+
+
+def repeat_stock_list(lane: Lane, attempts: int, message: str) -> int:
+    """Records that the stock list could not be read, and returns the attempt's number.
+
+    Returns 0, and records nothing, if that was the last of so many `attempts`.
+    """
+    with transaction.atomic():
+        lock_lane(lane)
+        failures = TaskEvent.objects.filter(task_id=lane.task_id, params__code=LIST_REPEATED)
+        if (attempt := failures.count() + 1) >= attempts:
+            return 0
+        params = {"attempt": str(attempt), "attempts": str(attempts), "message": message}
+        events.record_event(lane.task_id, EventKind.WARNED, WORKER, code=LIST_REPEATED, **params)
+        return attempt
 
 
 def fail_by(lane: Lane, code: str, message: str) -> None:

@@ -86,7 +86,7 @@ def chain_text(chain: Chain) -> str:
 
 
 def pause_text(task: CollectionTask) -> str:
-    """Returns what a running task waits for: its resume, a plan, or a source that is paused; "" for nothing.
+    """Returns what a running task waits for: its resume, a plan, a list, a paused source; "" if nothing.
 
     With since when and by whom it was paused, or until when the source is, and why.
     """
@@ -98,6 +98,8 @@ def pause_text(task: CollectionTask) -> str:
         return _("makes way for the plan “%(plan)s” once its requests have ended") % {
             "plan": task.yields_to_name
         }
+    if repeated := selectors.repeated_stock_list(task):
+        return repeated
     limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None
     if limiter is None or limiter.paused_until is None:
         return ""

@@ -1,9 +1,11 @@
 """Cancel and retry from the staff pages: who may, what is asked, what is said, what is recorded."""
 
 import pytest
+from django.utils import timezone
 
 from tasks_app import lifecycle
-from tasks_app.lifecycle import Outcome
+from tasks_app.admin.tasks import panels
+from tasks_app.lifecycle import Outcome, progress
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState
 from tasks_app.models.tasks import EventKind
@@ -189,7 +191,8 @@ def retry(client, *tasks, **answer):
 def test_list_retry_reports_on_each_task():
     broken, done = make_ended("failed"), make_ended("completed")
     client = superuser_client()
-    assert "Retry 2 tasks?" in text_of(retry(client, broken, done))
+    text = text_of(retry(client, broken, done))
+    assert "Retry 1 task?" in text and str(done.pk)[:8] not in text, "nothing of the other one is left"
     assert not CollectionTask.objects.filter(status="running").exists()
     words = messages_of(retry(client, broken, done, confirmed="yes"))
     assert "Retry started: task" in words
@@ -238,3 +241,54 @@ def test_list_pauses_and_resumes_after_asking(verb):
     looker = staff_client("view_collectiontask", "cancel_task", name="looker")
     assert f"{verb}_selected" not in looker.get(url(LIST)).content.decode()
     assert looker.post(url(LIST), {**data, "confirmed": "yes"}).status_code == 403
+
+
+def retry_page(client, task, **query):
+    """Returns the response to the request for the retry's confirmation."""
+    return client.get(url(f"{TASKS}_retry", task.pk), query)
+
+
+def test_retry_of_a_task_without_stocks_left_is_not_offered():
+    done, client = make_ended("completed"), superuser_client()
+    response = retry_page(client, done)
+    assert response.status_code == 302
+    assert "There is nothing to retry" in messages_of(response)
+    data = {"action": "retry_selected", "index": "0", "_selected_action": [done.pk]}
+    assert "None of these tasks has stocks left to retry" in messages_of(client.post(url(LIST), data))
+    broken = make_ended("failed")
+    assert retry_page(client, broken, error_code="of_no_stock").status_code == 302
+    assert retry_page(client, broken).status_code == 200
+
+
+def test_retry_of_a_task_without_a_plan_says_that_it_begins_anew():
+    task = make_task(stock_codes=None)
+    lifecycle.fail(task.pk, "network", "The stock list could not be read.")
+    client = superuser_client()
+    text = text_of(retry_page(client, task))
+    assert "with the request of this one, whose plan was not completed?" in text
+    page = text_of(client.get(url(f"{TASKS}_change", task.pk)))
+    assert "Retry the task" in page and "Retry failed and remaining" not in page
+
+
+@pytest.mark.parametrize(
+    ("state", "stages"),
+    [
+        ("completed", ["done", "done", "done", "none"]),
+        ("failed", ["done", "done", "stopped", "bad"]),
+        ("cancelled", ["done", "done", "stopped", "plain"]),
+    ],
+)
+def test_timeline_of_an_ended_task_ends_in_its_outcome(state, stages):
+    task = make_ended(state)
+    now = timezone.now()
+    steps = panels.timeline(task, progress.estimate_pace(task, now), now)
+    assert [step.stage for step in steps] == stages
+
+
+def test_failures_that_were_retried_are_marked():
+    task = make_ended("failed")
+    code = task.items.get().error_code
+    client, page = superuser_client(), url(f"{TASKS}_change", task.pk)
+    assert "retried in task" not in text_of(client.get(page))
+    again = lifecycle.retry(task.pk, ACTOR, code)
+    assert f"retried in task {str(again.pk)[:8]}" in " ".join(text_of(client.get(page)).split())

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
-from tasks_app import lifecycle
+from tasks_app import lifecycle, reasons
 from tasks_app.lifecycle import worker_actions
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask, SourceGate, Stock, StockList, TaskEvent
@@ -232,3 +232,42 @@ def test_plan_that_fills_the_memory_twice_fails_the_task(configure_short_slices)
 
 def task_status(task):
     return CollectionTask.objects.get(pk=task.pk).status
+
+
+@pytest.fixture
+def list_fails_by_network(configure_short_slices, monkeypatch, clock):
+    """Returns a function that plans a market whose list fails so many times before it comes."""
+    configure_short_slices(max_attempts=3, backoff=0.01, list_max_age=0.0)
+    listed = First.symbols
+
+    def plan(failures):
+        def symbols(self, market):
+            if First.calls.count("list") < failures:
+                First.calls.append("list")
+                raise Transient("Connection reset by peer.", code="network")
+            return listed(self, market)
+
+        monkeypatch.setattr(First, "symbols", symbols)
+        task = make_first_task(stock_codes=None)
+        for _ in range(3):  # a slice may be over between two attempts
+            if OrmQ.objects.exists() and not First.calls[failures:]:
+                run_one_slice()
+        task.refresh_from_db()
+        return task
+
+    return plan
+
+
+def test_stock_list_is_requested_again_after_a_network_error(list_fails_by_network):
+    task = list_fails_by_network(2)
+    assert (task.status, task.total_stocks, task.error_code) == ("completed", STOCKS, "")
+    events = TaskEvent.objects.filter(task=task, params__code="stock_list_repeated").order_by("pk")
+    assert [event.params["attempt"] for event in events] == ["1", "2"]
+    sentence = reasons.translated_warning(events[0].params)
+    assert "Attempt 1 of 3" in sentence and sentence.endswith("Connection reset by peer.")
+
+
+def test_stock_list_that_fails_each_time_fails_the_task(list_fails_by_network):
+    task = list_fails_by_network(3)
+    assert (task.status, task.error_code) == ("failed", "network")
+    assert First.calls.count("list") == 3

@@ -156,7 +156,7 @@ def test_list_from_before_its_codes_were_kept_is_requested_again(settings):
 
 @pytest.mark.parametrize("problem", ["truncated", "unavailable"])
 def test_unavailable_list_falls_back_to_the_stored(settings, problem):
-    settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
+    settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0, backoff=0.01)
     RecordingSource.stock_list = make_symbols(20)
     run_market_task()
     if problem == "truncated":
@@ -165,7 +165,7 @@ def test_unavailable_list_falls_back_to_the_stored(settings, problem):
         RecordingSource.list_error = Transient("The list's server is away.")
     task = run_market_task()
     assert task.total_stocks == 20
-    params = TaskEvent.objects.get(task=task, kind=EventKind.WARNED).params
+    params = TaskEvent.objects.filter(task=task, kind=EventKind.WARNED).latest("pk").params
     assert (params["code"], params["stocks"]) == ("stock_list_kept", "20")
     assert ("20" if problem == "truncated" else "away") in params["message"]
 

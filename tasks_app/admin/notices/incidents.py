@@ -19,7 +19,7 @@ from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, count, timestamp
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.notices import columns
-from tasks_app.admin.tasks import actions as task_actions
+from tasks_app.admin.tasks import actions as task_actions, columns as task_columns
 from tasks_app.models import CollectionTask, Incident
 from tasks_app.notices import actions, links
 from tasks_app.notices.links import CANCEL, RETRY, SILENCE, Action
@@ -121,6 +121,9 @@ def _answer(request: HttpRequest, action: Action) -> HttpResponse:
     if incident is None and not action.task:
         return HttpResponse(status=404) if request.method == "POST" else redirect("admin:index")
     if request.method != "POST":
+        if not _is_possible(action):
+            messages.warning(request, _("There is nothing to retry: no stock of this task is left."))
+            return redirect(formatting.task_url(UUID(action.task)))
         return _confirm(request, action, incident)
     if action.task:
         return _carry_out_on_task(request, action)
@@ -184,6 +187,14 @@ def _confirm(request: HttpRequest, action: Action, incident: Incident | None) ->
     )
 
 
+def _is_possible(action: Action) -> bool:
+    """Whether a retry has stocks to collect; True for any other action."""
+    if action.verb != RETRY:
+        return True
+    task = CollectionTask.objects.filter(pk=action.task).first()
+    return task is not None and task_columns.can_be_retried(task)
+
+
 def _verbs(request: HttpRequest, incident: Incident) -> list[dict[str, Any]]:
     """Returns the buttons of an open incident that the user may press."""
     if incident.closed_at:
@@ -198,7 +209,7 @@ def _verbs(request: HttpRequest, incident: Incident) -> list[dict[str, Any]]:
             else formatting.admin_url("incident", each.verb, incident.pk),
         }
         for each in found
-        if request.user.has_perm(PERMISSIONS[each.verb])
+        if request.user.has_perm(PERMISSIONS[each.verb]) and _is_possible(each)
     ]
 
 

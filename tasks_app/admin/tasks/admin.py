@@ -180,7 +180,10 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         """Asks for confirmation, then retries. One task runs at a time: messages name those refused."""
         tasks = list(queryset[: self.list_per_page])
         if "confirmed" not in request.POST:
-            return confirmations.confirm_retry_selected(self, request, tasks)
+            if retriable := [task for task in tasks if columns.can_be_retried(task)]:
+                return confirmations.confirm_retry_selected(self, request, retriable)
+            messages.warning(request, _("None of these tasks has stocks left to retry."))
+            return None
         for task in tasks:
             actions.retry(request, task.pk, "")
         return None
@@ -232,4 +235,10 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
             new = actions.retry(request, task_id, request.POST.get("error_code", ""))
             return redirect(formatting.task_url(new.pk if new else task_id))
         task = get_object_or_404(self.get_queryset(request), pk=task_id)
-        return confirmations.confirm_retry(self, request, task, request.GET.get("error_code", ""))
+        error_code = request.GET.get("error_code", "")
+        if not columns.can_be_retried(task) or (
+            error_code and not confirmations.count_to_retry(task, error_code)
+        ):
+            messages.warning(request, _("There is nothing to retry: no stock of this task is left."))
+            return redirect(formatting.task_url(task_id))
+        return confirmations.confirm_retry(self, request, task, error_code)

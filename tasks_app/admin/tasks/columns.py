@@ -155,6 +155,11 @@ def can_be_retried(task: CollectionTask) -> bool:
     return task.continues_id is not None and chains.chains_of([task])[task.pk].failed > 0
 
 
+def retry_name(task: CollectionTask) -> str:
+    """Returns what a retry's button says: a task without a complete plan begins anew, as a whole."""
+    return _("Retry the task") if task.planned_at is None else _("Retry failed and remaining")
+
+
 def items_url(task: CollectionTask, **query: Any) -> str:
     """Returns the address of the task's items, filtered by the query."""
     return formatting.admin_url("collectionitem", **{TASK_PARAMETER: task.pk, **query})

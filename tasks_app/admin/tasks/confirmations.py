@@ -115,6 +115,8 @@ def confirm_retry(
 ) -> HttpResponse:
     """Returns the confirmation page of a retry, of all that is left or of one kind of failure."""
     question = _("Start a new task with all failed and unprocessed stocks of this one?")
+    if task.planned_at is None:
+        question = _("Start a new task with the request of this one, whose plan was not completed?")
     if error_code:
         question = _("Start a new task with the stocks of this one that failed with “%(code)s”?")
     return _render(
@@ -187,12 +189,12 @@ def _retry_size(task: CollectionTask, error_code: str) -> list[str]:
     if not task.planned_at:
         return []
     is_alone = not (error_code or task.continues_id)
-    many = task.total_stocks - task.success_count if is_alone else _count_to_retry(task, error_code)
+    many = task.total_stocks - task.success_count if is_alone else count_to_retry(task, error_code)
     text = ngettext("It collects %(count)s stock.", "It collects %(count)s stocks.", many)
     return [text % {"count": formatting.number(many)}]
 
 
-def _count_to_retry(task: CollectionTask, error_code: str) -> int:
+def count_to_retry(task: CollectionTask, error_code: str) -> int:
     return chains.items_to_retry(task, error_code).count()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
@@ -16,7 +17,7 @@ from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.admin.tasks import chain_panel, columns, events, throughput_chart
 from tasks_app.lifecycle import comparisons, durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
-from tasks_app.models import CollectionLane, CollectionTask
+from tasks_app.models import CollectionLane, CollectionTask, TaskEvent
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.tasks import EventKind
 from tasks_app.quotes.findings import MAX_FINDINGS
@@ -28,7 +29,10 @@ MAX_EVENTS, MAX_RETRIES = 50, 20
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the timeline; `stage` is done, now, held (by a pause) or ahead."""
+    """One step of the timeline.
+
+    `stage` is done, now, held (by a pause) or ahead; of an ended task also stopped, or its tone.
+    """
 
     name: Any
     at: Any
@@ -80,7 +84,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "reason": reasons.translated_reason(task.error_code),
         "notices": list(notices(task)),
         "chart": throughput_chart.build_chart(progress.throughput(task.pk, now=now)),
-        "groups": [failure_group(task, failures) for failures in selectors.error_groups(task.pk)],
+        "groups": list_failure_groups(task, newest_events),
         "events": [events.describe_event(event) for event in newest_events],
         "retries": [columns.summary_line(retry) for retry in retries],
         **chain_panel.build_chain_context(task),
@@ -99,6 +103,7 @@ def action_urls(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
         else "",
         "resume_url": formatting.task_url(task.pk, "resume") if task.paused_at and may.pause else "",
         "retry_url": formatting.task_url(task.pk, "retry") if may_retry else "",
+        "retry_name": columns.retry_name(task),
         "again_url": columns.start_again_url(task) if may.start and not running else "",
     }
 
@@ -177,11 +182,20 @@ def timeline(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
             (_("paused") if task.paused_at else _("collecting")) if running else _("collected"),
             f"{task.progress} %",
             format_rate(task, speed),
-            current if running and planned else "done" if planned else "ahead",
-            "pause_circle" if task.paused_at else "sync",
+            _collecting_stage(task, current),
+            "pause_circle" if task.paused_at else "sync" if running else "download_done",
         ),
         _end_step(task, speed, now),
     ]
+
+
+def _collecting_stage(task: CollectionTask, current: str) -> str:
+    """Returns the stage of the step in which stocks are collected; `current` if that is going on."""
+    if task.planned_at is None:
+        return "ahead"
+    if task.status == TaskStatus.RUNNING:
+        return current
+    return "done" if task.status == TaskStatus.COMPLETED else "stopped"
 
 
 def _end_step(task: CollectionTask, speed: Pace, now: datetime) -> Step:
@@ -189,8 +203,8 @@ def _end_step(task: CollectionTask, speed: Pace, now: datetime) -> Step:
         expected = _("expected") if speed.low is not None else ""
         return Step(_("end"), format_expected_end(speed, now), expected, "ahead", "flag")
     lasted = _("after %(time)s") % {"time": durations.format_duration(durations.task_duration(task))}
-    icon = formatting.task_style(task)[1]
-    return Step(task.get_result_display(), formatting.timestamp(task.end_time), lasted, "done", icon)
+    tone, icon = formatting.task_style(task)
+    return Step(task.get_result_display(), formatting.timestamp(task.end_time), lasted, tone, icon)
 
 
 def format_rate(task: CollectionTask, speed: Pace) -> str:
@@ -276,6 +290,8 @@ def notices(task: CollectionTask) -> Iterator[Notice]:
         params = {"manage": command_lines.manage(), "bound": bound}
         text = _("Start one with “%(manage)s worker”. Without a worker the task fails after %(bound)s.")
         yield Notice("bad", _("No worker is processing this task"), text % params)
+    if repeated := selectors.repeated_stock_list(task):
+        yield Notice("warn", _("The stock list could not be read yet"), repeated)
     yield from _source_notices(task)
     yield from _data_notices(task)
 
@@ -338,8 +354,16 @@ def _findings_url(task: CollectionTask, kind: str) -> str:
     return formatting.admin_url("finding", **{TASK_PARAMETER: task.pk, "kind__exact": kind})
 
 
-def failure_group(task: CollectionTask, failures: dict[str, Any]) -> dict[str, Any]:
-    """Returns a kind of failure with its stocks, and the link to retry them."""
+def list_failure_groups(task: CollectionTask, newest_events: list[TaskEvent]) -> list[dict[str, Any]]:
+    """Returns the kinds of failures, each with the last task that retried it."""
+    retries = [event.params for event in reversed(newest_events) if event.kind == EventKind.RETRIED]
+    by = {params.get("error_code", ""): params["by"] for params in retries}  # "" retried all kinds
+    groups = selectors.error_groups(task.pk)
+    return [failure_group(task, group, by.get(group["error_code"]) or by.get("", "")) for group in groups]
+
+
+def failure_group(task: CollectionTask, failures: dict[str, Any], retried_by: str) -> dict[str, Any]:
+    """Returns a kind of failure with its stocks, the link to retry them, and the task that did so."""
     code, many = failures["error_code"], failures["count"]
     retry = ngettext("Retry this one", "Retry these %(count)s", many) % {"count": formatting.number(many)}
     return {
@@ -348,6 +372,7 @@ def failure_group(task: CollectionTask, failures: dict[str, Any]) -> dict[str, A
         "url": columns.items_url(task, state__exact=ItemState.FAILED, error_code=code),
         "retry_url": formatting.task_url(task.pk, "retry", error_code=code) if code else "",
         "retry": retry,
+        "retried_in": formatting.task_link(UUID(retried_by)) if retried_by else "",
         "first_seen": formatting.timestamp(failures["first_seen"]),
         "last_seen": formatting.timestamp(failures["last_seen"]),
         "count": formatting.number(many),
