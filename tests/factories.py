@@ -195,7 +195,7 @@ def make_yielded(done: int = 1, **fields: Any) -> CollectionTask:
 def make_continued(**fields: Any) -> tuple[CollectionTask, CollectionTask]:
     """Returns such a task, and the running one that continues it."""
     task = make_yielded(**fields)
-    finish(CollectionTask.objects.get(status="running"))
+    finish(CollectionTask.objects.get(status="running"), collected=3)
     rest = order_queue.start_next()
     assert isinstance(rest, CollectionTask)
     return task, rest

@@ -9,10 +9,12 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle
+from tasks_app.lifecycle import Outcome, order_queue
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar, PublishedSessions
 from tasks_app.models import (
     CollectionPlan,
+    CollectionTask,
     Incident,
     NoticeDelivery,
     NoticePing,
@@ -20,11 +22,21 @@ from tasks_app.models import (
     WorkerMachine,
 )
 from tasks_app.models.notices import NoticeEvent, Severity
+from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
 from tasks_app.notices import Cause, addresses, lost_workers, open_incident, pings, retention, texts
 from tasks_app.queue import dispatch
-from tasks_app.workers import notice_checks
-from tests.factories import ACTOR, finish, make_ended, make_outcome, make_plan, make_task
+from tasks_app.workers import notice_checks, plan_scheduler
+from tests.factories import (
+    ACTOR,
+    finish,
+    make_continued,
+    make_ended,
+    make_lane,
+    make_outcome,
+    make_plan,
+    make_task,
+)
 from tests.notices.conftest import deliver
 from tools.in_process import work
 
@@ -61,6 +73,31 @@ def test_failed_task_is_over_when_its_retry_completes():
     finish(lifecycle.retry(again.pk, ACTOR), collected=1)
     assert opened() == {}
     assert Incident.objects.get().params["code"] == "all_failed"
+
+
+def test_task_that_yields_is_no_incident_and_its_chain_is_one_cause():
+    first = make_task(priority=Priority.LOW)
+    lane = make_lane(first)
+    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.close(lane)
+    make_plan()
+    plan_scheduler.start_due()
+    assert opened() == {}
+    finish(CollectionTask.objects.get(status="running"), collected=1)
+    rest = order_queue.start_next()
+    finish(rest, collected=1)
+    assert opened() == {"task_with_failures": f"task:{first.pk}"}
+    params = Incident.objects.get().params
+    assert (params["task"], params["total"], params["failed"]) == (str(rest.pk), 3, 1)
+    finish(lifecycle.retry(rest.pk, ACTOR), collected=1)
+    assert opened() == {}
+
+
+def test_last_part_without_bars_is_no_incident_if_others_had_some():
+    _first, rest = make_continued()
+    finish(rest)
+    rest.refresh_from_db()
+    assert (rest.outcome, opened()) == ("no_bars", {})
 
 
 def test_plan_of_a_task_is_its_cause():
