@@ -4,6 +4,7 @@ import re
 from datetime import date, timedelta
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -334,3 +335,42 @@ def test_page_and_parts_take_few_queries():
 def test_idle_part_takes_few_queries():
     make_ended("completed")
     assert count_queries(superuser_client(), url("dashboard_live")) <= 5  # with the number of queued orders
+
+
+def first_steps_of(client):
+    """Returns the text of the panel that leads to real A-shares; "" where there is none."""
+    html = client.get(url("dashboard_overview")).json()["html"]
+    found = re.search(r'<section class="sc-card sd-first".*?</section>', html, re.DOTALL)
+    return " ".join(strip_tags(found[0]).split()) if found else ""
+
+
+def test_first_steps_name_the_command_and_link_to_the_filled_in_form(monkeypatch):
+    usable = {
+        name: kind for name, kind in registry.available(settings.COLLECTOR).items() if name != "baostock"
+    }
+    monkeypatch.setattr(registry, "available", lambda conf: usable)
+    client = superuser_client()
+    text = first_steps_of(client)
+    assert "baostock not installed" in text
+    assert "-m pip install -r requirements-baostock.txt" in text
+    assert text.endswith("how many requests that takes and how long.")
+    html = client.get(url("dashboard_overview")).json()["html"]
+    (link,) = re.findall(r'href="([^"]*source=akshare[^"]*)"', html)
+    form = client.get(link.replace("&amp;", "&")).context["form"]
+    assert form["source"].value() == "akshare"
+    assert form["stock_codes"].value().split() == ["600519", "000001", "300750"]
+
+
+def test_first_steps_end_with_bars_of_a_vendor():
+    client = superuser_client()
+    make_series("600519", date(2024, 1, 2))
+    DailyBar.objects.update(source="sample")
+    cache.delete(coverage.cache_key())
+    assert first_steps_of(client) != ""
+    DailyBar.objects.update(source="akshare")
+    cache.delete(coverage.cache_key())
+    assert first_steps_of(client) == ""
+
+
+def test_first_steps_are_for_users_who_may_start():
+    assert first_steps_of(staff_client("view_collectiontask", "view_series")) == ""

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from tasks_app.admin.access.permissions import VIEW_TARGETS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.dashboard import notices, stored_data, system_status, targets
+from tasks_app.admin.dashboard import first_steps, notices, stored_data, system_status, targets
 from tasks_app.admin.plans import columns as plan_columns
 from tasks_app.admin.tasks import panels
 from tasks_app.db import server
@@ -37,9 +37,9 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         **notices.build_notices_context(request),
     }
     if user.has_perm("tasks_app.view_series") or user.has_perm("tasks_app.view_dailybar"):
-        context["coverage"] = stored_data.describe_coverage(
-            coverage.cached_coverage(), sealed_days.last_sealed()
-        )
+        rows = coverage.cached_coverage()
+        context["coverage"] = stored_data.describe_coverage(rows, sealed_days.last_sealed())
+        context["first_steps"] = first_steps.build_first_steps(user, rows)
     if user.has_perm("tasks_app.view_collectionplan"):
         context["plans"] = [_describe_plan(plan) for plan in plans.upcoming(PLANS)]
         context["plans_url"] = formatting.admin_url("collectionplan")
