@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app import errors, lifecycle
 from tasks_app.conf import ALL_MARKETS
@@ -23,29 +24,29 @@ from tasks_app.orders.code_lists import split_codes
 from tasks_app.orders.order import Order
 
 YEAR = timedelta(days=365)
-EXIT_CODES = (
-    "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, "
-    + "4 no bars in these days, 5 cancelled."
+EXIT_CODES = gettext_lazy(
+    "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, 4 no bars in these days, "
+    "5 cancelled."
 )
 
 
-SEALED_EXIT_CODES = "Exit code: 0 sealed, 1 no such session or no answer, 2 not sealed in time."
+SEALED_EXIT_CODES = gettext_lazy("Exit code: 0 sealed, 1 no such session or no answer, 2 not sealed in time.")
 
 
 class NothingRunning(errors.CollectorError):
     code = "nothing_running"
-    template = _("No task is running.")
+    template = gettext_lazy("No task is running.")
 
 
 class AmbiguousTask(errors.CollectorError):
     code = "ambiguous_task"
-    template = _("More than one task begins with %(prefix)s. Give more of the id.")
+    template = gettext_lazy("More than one task begins with %(prefix)s. Give more of the id.")
 
 
 class UnreadableCodes(errors.OrderError):
     code = "unreadable_codes"
     field = "stock_codes"
-    template = _("The file of codes can't be read: %(reason)s")
+    template = gettext_lazy("The file of codes can't be read: %(reason)s")
 
 
 def build_order(options: dict[str, Any]) -> Order:
@@ -107,44 +108,48 @@ def _read_code_file(path: str) -> str:
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
     day: dict[str, Any] = {"type": iso_day, "metavar": "YYYY-MM-DD"}
-    parser.add_argument("--start-date", **day, help="first day (default: one year before the last one)")
-    parser.add_argument("--end-date", **day, help="last day (default: today)")
-    parser.add_argument("--market", default="", type=str.upper, help="CN, HK or US (default: the source's)")
+    parser.add_argument("--start-date", **day, help=_("first day (default: one year before the last one)"))
+    parser.add_argument("--end-date", **day, help=_("last day (default: today)"))
     parser.add_argument(
-        "--source", default="", help="default: COLLECTOR_DEFAULT_SOURCE, or one for the market"
+        "--market", default="", type=str.upper, help=_("CN, HK or US (default: the source's)")
+    )
+    parser.add_argument(
+        "--source", default="", help=_("default: COLLECTOR_DEFAULT_SOURCE, or one for the market")
     )
     parser.add_argument(
         "--fallbacks",
         type=split_names,
         metavar="SOURCE,…",
-        help='sources to try in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)',
+        help=_(
+            'sources to try in this order for stocks that fail; "" for none (default: COLLECTOR_FALLBACKS)'
+        ),
     )
     add_second_source(parser)
-    parser.add_argument("--adjust", default="", help="qfq, hfq or split (default: unadjusted)")
+    parser.add_argument("--adjust", default="", help=_("qfq, hfq or split (default: unadjusted)"))
     parser.add_argument(
         "--codes",
         nargs="+",
         action="extend",
         default=[],
         metavar="CODE",
-        help="only these, separated by commas or spaces; @FILE reads them from a file (default: all)",
+        help=_("only these, separated by commas or spaces; @FILE reads them from a file (default: all)"),
     )
     parser.add_argument(
         "--kind",
         choices=[kind.value for kind in ORDER_KINDS],
         default="stock",
-        help="what to collect of a whole market (default: stock); --codes may be of any kind",
+        help=_("what to collect of a whole market (default: stock); --codes may be of any kind"),
     )
-    parser.add_argument("--test-mode", action="store_true", help="the first 5 stocks only")
+    parser.add_argument("--test-mode", action="store_true", help=_("the first 5 stocks only"))
     parser.add_argument(
-        "--dry-run", action="store_true", help="only say what it would need and when it would end"
+        "--dry-run", action="store_true", help=_("only say what it would need and when it would end")
     )
     parser.add_argument(
-        "--full", action="store_true", help="only stocks whose whole listed life is not answered yet"
+        "--full", action="store_true", help=_("only stocks whose whole listed life is not answered yet")
     )
-    parser.add_argument("--force", action="store_true", help="request stored days again")
+    parser.add_argument("--force", action="store_true", help=_("request stored days again"))
     parser.add_argument(
-        "--queue", action="store_true", help="while another task runs, queue it: it starts by itself later"
+        "--queue", action="store_true", help=_("while another task runs, queue it: it starts by itself later")
     )
     _add_priority(parser, default="normal")
     _add_watch_flag(parser)
@@ -152,79 +157,93 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def _add_priority(parser: argparse.ArgumentParser, default: str | None) -> None:
     names = [name for name, _label in PRIORITY_NAMES]
-    text = "a due plan of a higher one overtakes the task, which goes on after it; queued orders of a higher"
-    text += " one start first" + (f" (default: {default})" if default else "")
+    text = _(
+        "a due plan of a higher one overtakes the task, which goes on after it; queued orders of a higher one "
+        "start first"
+    )
+    if default:
+        text += f" ({_('default: %(value)s') % {'value': default}})"
     parser.add_argument("--priority", choices=names, default=default, help=text)
 
 
 def _add_queue(parser: argparse.ArgumentParser) -> None:
     states = QueuedOrderState.values
-    parser.add_argument("--state", choices=states, default=states[0], help=f"default: {states[0]}")
+    parser.add_argument(
+        "--state", choices=states, default=states[0], help=_("default: %(value)s") % {"value": states[0]}
+    )
 
 
 def _add_queued_order(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("order", metavar="NUMBER", help="the number that `collect queue` shows")
+    parser.add_argument("order", metavar="NUMBER", help=_("the number that `collect queue` shows"))
 
 
 def _add_move(parser: argparse.ArgumentParser) -> None:
     _add_queued_order(parser)
-    text = "among the orders of its priority: 1 is the first"
+    text = _("among the orders of its priority: 1 is the first")
     parser.add_argument("--position", type=whole_number(1, 1000), metavar="N", help=text)
     _add_priority(parser, default=None)
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--status", choices=TaskStatus.values, help="only tasks with this status")
+    parser.add_argument("--status", choices=TaskStatus.values, help=_("only tasks with this status"))
     parser.add_argument(
-        "--outcome", choices=TaskOutcome.values, help="only completed tasks with this outcome"
+        "--outcome", choices=TaskOutcome.values, help=_("only completed tasks with this outcome")
     )
     parser.add_argument(
-        "--limit", type=whole_number(1, 1000), default=20, metavar="N", help="1 to 1000 (default: 20)"
+        "--limit", type=whole_number(1, 1000), default=20, metavar="N", help=_("1 to 1000 (default: 20)")
     )
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
-    text = "the task's id, or its first characters (default: the running one)"
+    text = _("the task's id, or its first characters (default: the running one)")
     parser.add_argument("task", metavar="ID", nargs="?", default="", help=text)
 
 
 def _add_retry(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="ID", help="the task's id, or its first characters (at least 4)")
-    parser.add_argument("--error-code", default="", metavar="CODE", help="only failures with this code")
+    parser.add_argument("task", metavar="ID", help=_("the task's id, or its first characters (at least 4)"))
+    parser.add_argument("--error-code", default="", metavar="CODE", help=_("only failures with this code"))
     _add_watch_flag(parser)
 
 
 def _add_wait_sealed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
-    parser.add_argument("--day", required=True, type=iso_day, metavar="YYYY-MM-DD", help="a session")
+    parser.add_argument("--day", required=True, type=iso_day, metavar="YYYY-MM-DD", help=_("a session"))
     kinds = [kind.value for kind in ORDER_KINDS]
-    parser.add_argument("--kind", choices=kinds, default="stock", help="default: stock")
+    parser.add_argument("--kind", choices=kinds, default="stock", help=_("default: stock"))
     parser.add_argument(
         "--timeout",
         type=whole_number(0, 604_800),
         default=3600,
         metavar="SECONDS",
-        help="0: look once (default: 3600)",
+        help=_("0: look once (default: 3600)"),
     )
 
 
 def _add_watch_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help=f"follow the task to its end. {EXIT_CODES}")
+    parser.add_argument("--watch", action="store_true", help=f"{_('Follow a task to its end.')} {EXIT_CODES}")
 
 
-SUBCOMMANDS: Sequence[tuple[str, str, Callable[[argparse.ArgumentParser], None]]] = (
-    ("start", "Start a collection.", _add_start),
-    ("list", "List the newest tasks.", _add_list),
-    ("status", "Show the progress of a task.", _add_running),
-    ("watch", f"Follow a task to its end. {EXIT_CODES}", _add_running),
-    ("cancel", "End a task for good.", _add_running),
-    ("pause", "Stop the work on a running task until it is resumed.", _add_running),
-    ("resume", "Let a paused task go on.", _add_running),
-    ("queue", "List the orders that wait until no task runs.", _add_queue),
-    ("move", "Give a waiting order another position or priority.", _add_move),
-    ("withdraw", "Take a waiting order out of the queue.", _add_queued_order),
-    ("wait-sealed", f"Wait until a market's day is sealed. {SEALED_EXIT_CODES}", _add_wait_sealed),
-    ("retry", "Start a new task with the failed and unprocessed stocks of an ended one.", _add_retry),
+SUBCOMMANDS: Sequence[tuple[str, Any, Callable[[argparse.ArgumentParser], None]]] = (
+    ("start", gettext_lazy("Start a collection."), _add_start),
+    ("list", gettext_lazy("List the newest tasks."), _add_list),
+    ("status", gettext_lazy("Show the progress of a task."), _add_running),
+    ("watch", format_lazy("{} {}", gettext_lazy("Follow a task to its end."), EXIT_CODES), _add_running),
+    ("cancel", gettext_lazy("End a task for good."), _add_running),
+    ("pause", gettext_lazy("Stop the work on a running task until it is resumed."), _add_running),
+    ("resume", gettext_lazy("Let a paused task go on."), _add_running),
+    ("queue", gettext_lazy("List the orders that wait until no task runs."), _add_queue),
+    ("move", gettext_lazy("Give a waiting order another position or priority."), _add_move),
+    ("withdraw", gettext_lazy("Take a waiting order out of the queue."), _add_queued_order),
+    (
+        "wait-sealed",
+        format_lazy("{} {}", gettext_lazy("Wait until a market's day is sealed."), SEALED_EXIT_CODES),
+        _add_wait_sealed,
+    ),
+    (
+        "retry",
+        gettext_lazy("Start a new task with the failed and unprocessed stocks of an ended one."),
+        _add_retry,
+    ),
 )
 
 
@@ -261,12 +280,12 @@ def add_second_source(parser: argparse.ArgumentParser) -> None:
         "--verify-with",
         default="",
         metavar="SOURCE",
-        help="a second source, whose bars of the same stocks and days are compared and not stored",
+        help=_("a second source, whose bars of the same stocks and days are compared and not stored"),
     )
     parser.add_argument(
         "--verify-sample",
         type=whole_number(1, 100),
         default=100,
         metavar="PERCENT",
-        help="how many percent of the stocks are compared (default: 100)",
+        help=_("how many percent of the stocks are compared (default: 100)"),
     )

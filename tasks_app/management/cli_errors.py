@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error, connection
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _
 
 from tasks_app import logs
 from tasks_app.db import errors
@@ -28,7 +28,16 @@ class TablesMissing(CollectorError):
     template = _("Tables are missing in the database %(name)s. Run: %(manage)s migrate")
 
 
-class CollectorCommand(BaseCommand, ABC):
+class TranslatedCommand(BaseCommand):
+    """A command whose help is in the terminal's language."""
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+        activate_terminal_language()
+        self.help = gettext(self.help)
+        return super().create_parser(*args, **kwargs)
+
+
+class CollectorCommand(TranslatedCommand, ABC):
     """A command that implements `run` and may raise `CollectorError`."""
 
     def handle(self, *args: Any, **options: Any) -> None:

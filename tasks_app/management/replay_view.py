@@ -62,15 +62,18 @@ class Summary:
 
 def add_arguments(parser: CommandParser) -> None:
     """Adds the options of `replay`."""
-    parser.add_argument("name", help="the source's name")
+    parser.add_argument("name", help=_("the source's name"))
     parser.add_argument(
-        "--codes", nargs="+", default=[], metavar="CODE", help="default: all; @FILE reads them"
+        "--codes", nargs="+", default=[], metavar="CODE", help=_("default: all; @FILE reads them")
     )
     parser.add_argument("--market", default="", type=str.upper, choices=("", *ALL_MARKETS))
     parser.add_argument(
-        "--since", type=cli_arguments.iso_day, metavar="DAY", help="only answers of this day or later (UTC)"
+        "--since",
+        type=cli_arguments.iso_day,
+        metavar="DAY",
+        help=_("only answers of this day or later (UTC)"),
     )
-    parser.add_argument("--write", action="store_true", help="write it; otherwise it is only listed")
+    parser.add_argument("--write", action="store_true", help=_("write it; otherwise it is only listed"))
 
 
 def run(console: Console, conf: Conf, options: dict[str, Any], confirm: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -23,29 +23,35 @@ BY = "manage.py"  # recorded with corrections by this command
 
 
 class Command(CollectorCommand):
-    help = "Show a market's trading calendar, or correct it from a CSV file: market,day,status,note."
+    help = gettext_noop(
+        "Show a market's trading calendar, or correct it from a CSV file: market,day,status,note."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        show = verbs.add_parser("show", help="a year's sessions and holidays, and what was corrected")
+        show = verbs.add_parser("show", help=_("a year's sessions and holidays, and what was corrected"))
         show.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
-        show.add_argument("--year", type=cli_arguments.whole_number(1900, 9000), help="default: this year")
-        show.add_argument("--json", action="store_true", help="print JSON and nothing else")
-        correct = verbs.add_parser("correct", help="correct one day")
+        show.add_argument("--year", type=cli_arguments.whole_number(1900, 9000), help=_("default: this year"))
+        show.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
+        correct = verbs.add_parser("correct", help=_("correct one day"))
         correct.add_argument("--market", required=True, type=str.upper, choices=ALL_MARKETS)
         correct.add_argument("--day", required=True, type=cli_arguments.iso_day, metavar="YYYY-MM-DD")
         status = correct.add_mutually_exclusive_group(required=True)
-        status.add_argument("--open", dest="status", action="store_const", const="open", help="a trading day")
         status.add_argument(
-            "--closed", dest="status", action="store_const", const="closed", help="no trading"
+            "--open", dest="status", action="store_const", const="open", help=_("a trading day")
         )
         status.add_argument(
-            "--as-published", dest="status", action="store_const", const="", help="withdraw the correction"
+            "--closed", dest="status", action="store_const", const="closed", help=_("no trading")
         )
-        correct.add_argument("--note", default="", help="why, up to 200 characters")
-        load = verbs.add_parser("import", help="correct days; those of the file replace what stood there")
+        status.add_argument(
+            "--as-published", dest="status", action="store_const", const="", help=_("withdraw the correction")
+        )
+        correct.add_argument("--note", default="", help=_("why, up to 200 characters"))
+        load = verbs.add_parser("import", help=_("correct days; those of the file replace what stood there"))
         columns = "CSV with the columns market, day, status (open or closed) and note, which may be left out"
-        load.add_argument("file", type=Path, metavar="FILE", help=f"{columns}; UTF-8 or GBK")
+        load.add_argument(
+            "file", type=Path, metavar="FILE", help=_("%(columns)s; UTF-8 or GBK") % {"columns": columns}
+        )
 
     def run(self, *args: Any, verb: str, **options: Any) -> None:
         {"import": self._import, "correct": self._correct, "show": self._show}[verb](options)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from rich.console import Console
 
 from tasks_app import command_lines, errors, lifecycle
@@ -38,15 +38,15 @@ USAGE = 2  # argparse's exit code for a wrong option
 
 
 class Command(CollectorCommand):
-    help = "Start, list, watch, cancel, pause and retry collections, like the API."
+    help = gettext_noop("Start, list, watch, cancel, pause and retry collections, like the API.")
     has_begun = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         for verb, text, add in cli_arguments.SUBCOMMANDS:
-            sub = verbs.add_parser(verb, help=text, description=text)
+            sub = verbs.add_parser(verb, help=str(text), description=str(text))
             add(sub)
-            sub.add_argument("--json", action="store_true", help="print the API's JSON and nothing else")
+            sub.add_argument("--json", action="store_true", help=_("print the API's JSON and nothing else"))
 
     def run_from_argv(self, argv: Sequence[str]) -> None:
         """Exits with 1 for a wrong option: 2 means a task with failures."""

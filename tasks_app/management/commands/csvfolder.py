@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.translation import gettext as _
+from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _, gettext_noop
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -14,29 +14,34 @@ from tasks_app.conf import ADJUSTS, MARKETS
 from tasks_app.engine.sample_check import StockCheck, check_sample
 from tasks_app.lifecycle import payloads
 from tasks_app.management import csv_preview, output
+from tasks_app.management.cli_errors import TranslatedCommand
 from tasks_app.sources import registry
 from tasks_app.sources.csv_folder.layout import scan_folder
 from tasks_app.sources.csv_folder.problems import UnreadableFile
 
 
-class Command(BaseCommand):
-    help = "Show how the source csv would read a folder of files, and verify a sample of what it stored."
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Show how the source csv would read a folder of files, and verify a sample of what it stored."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        text = "Read every file and show its content. Exits 1 when a file can't be read."
-        sub = verbs.add_parser("preview", help="read every file and show its content", description=text)
-        sub.add_argument("folder", nargs="?", type=Path, help="default: COLLECTOR_CSV_DIR")
-        sub.add_argument("--market", choices=MARKETS, help="only the files of this market")
-        sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
-        text = "Compare a random sample of stocks with another source. Exits 1 unless all days agree."
-        sub = verbs.add_parser("verify", help="compare a sample of stocks with a source", description=text)
-        sub.add_argument("--source", required=True, help="the source to compare with: one request per stock")
-        sub.add_argument("--market", choices=MARKETS, default="CN", help="default: CN")
-        sub.add_argument("--adjust", choices=ADJUSTS, default="", help="default: unadjusted")
-        sub.add_argument("--stocks", type=int, default=20, help="how many stocks (20)")
-        sub.add_argument("--days", type=int, default=60, help="how many of their newest bars (60)")
-        sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        text = _("Read every file and show its content. Exits 1 when a file can't be read.")
+        sub = verbs.add_parser("preview", help=_("read every file and show its content"), description=text)
+        sub.add_argument("folder", nargs="?", type=Path, help=_("default: COLLECTOR_CSV_DIR"))
+        sub.add_argument("--market", choices=MARKETS, help=_("only the files of this market"))
+        sub.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
+        text = _("Compare a random sample of stocks with another source. Exits 1 unless all days agree.")
+        sub = verbs.add_parser("verify", help=_("compare a sample of stocks with a source"), description=text)
+        sub.add_argument(
+            "--source", required=True, help=_("the source to compare with: one request per stock")
+        )
+        sub.add_argument("--market", choices=MARKETS, default="CN", help=_("default: CN"))
+        sub.add_argument("--adjust", choices=ADJUSTS, default="", help=_("default: unadjusted"))
+        sub.add_argument("--stocks", type=int, default=20, help=_("how many stocks (20)"))
+        sub.add_argument("--days", type=int, default=60, help=_("how many of their newest bars (60)"))
+        sub.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         output.write_for_terminal()

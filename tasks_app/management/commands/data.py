@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -24,23 +24,25 @@ COUNTS = ("series", "bars", "corrections", "findings", "adjustments", "raw_answe
 
 
 class Command(CollectorCommand):
-    help = "Delete what a source stored. Says first what that is; deletes it only with --yes."
+    help = gettext_noop("Delete what a source stored. Says first what that is; deletes it only with --yes.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        sub = verbs.add_parser("delete", help="delete what a source stored", description=self.help)
+        sub = verbs.add_parser("delete", help=_("delete what a source stored"), description=self.help)
         sub.add_argument(
-            "--source", required=True, help="the source's name; it need not be installed any more"
+            "--source", required=True, help=_("the source's name; it need not be installed any more")
         )
         sub.add_argument(
-            "--market", default="", type=str.upper, choices=ALL_MARKETS, help="default: all markets"
+            "--market", default="", type=str.upper, choices=ALL_MARKETS, help=_("default: all markets")
         )
         sub.add_argument(
-            "--start-date", type=cli_arguments.iso_day, metavar="DAY", help="first day, YYYY-MM-DD"
+            "--start-date", type=cli_arguments.iso_day, metavar="DAY", help=_("first day, YYYY-MM-DD")
         )
-        sub.add_argument("--end-date", type=cli_arguments.iso_day, metavar="DAY", help="last day, YYYY-MM-DD")
-        sub.add_argument("--yes", action="store_true", help="delete it; otherwise it is only counted")
-        sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        sub.add_argument(
+            "--end-date", type=cli_arguments.iso_day, metavar="DAY", help=_("last day, YYYY-MM-DD")
+        )
+        sub.add_argument("--yes", action="store_true", help=_("delete it; otherwise it is only counted"))
+        sub.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
 
     def run(self, *args: Any, yes: bool, json: bool, no_color: bool, **options: Any) -> None:
         self.json = json

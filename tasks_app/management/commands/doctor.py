@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -17,29 +17,32 @@ from tasks_app.diagnostics.report import AreaReport, Report
 from tasks_app.diagnostics.settings_values import SettingValue
 from tasks_app.lifecycle import payloads
 from tasks_app.management import output
+from tasks_app.management.cli_errors import TranslatedCommand
 
 EXIT_CODES = {Severity.OK: 0, Severity.WARNING: 1, Severity.FAULT: 2}
 MARKS = {Severity.OK: ("✓", "green"), Severity.WARNING: ("!", "yellow"), Severity.FAULT: ("✗", "red")}
 
 
-class Command(BaseCommand):
+class Command(TranslatedCommand):
     """Needs neither a database nor well-formed settings of sources: it reports what is wrong with them."""
 
-    help = (
+    help = gettext_noop(
         "Examine settings, database, queue, workers, sources, disks and backups. Exits with 0 if all is well,"
         " with 1 for warnings, with 2 for faults. Each finding says what to do."
     )
     requires_system_checks = ()  # they are among what is reported
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        parser.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
         parser.add_argument(
-            "--show-settings", action="store_true", help="print all settings, their values and origins, too"
+            "--show-settings",
+            action="store_true",
+            help=_("print all settings, their values and origins, too"),
         )
         parser.add_argument(
-            "--integrity", action="store_true", help="read an SQLite file as a whole: seconds per gigabyte"
+            "--integrity", action="store_true", help=_("read an SQLite file as a whole: seconds per gigabyte")
         )
-        parser.add_argument("--quiet", action="store_true", help="print warnings and faults only")
+        parser.add_argument("--quiet", action="store_true", help=_("print warnings and faults only"))
 
     def handle(self, *args: Any, **options: Any) -> None:
         output.write_for_terminal()

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils.translation import gettext as _, gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy, gettext_noop
 from rich.console import Console
 
 from tasks_app.conf import ADJUSTS, ALL_MARKETS
@@ -34,30 +34,34 @@ class ExportCancelled(CollectorError):
 
 
 class Command(CollectorCommand):
-    help = "Write stored data into a folder; what has not changed since the last export is left alone."
+    help = gettext_noop(
+        "Write stored data into a folder; what has not changed since the last export is left alone."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         day: dict[str, Any] = {"type": cli_arguments.iso_day, "metavar": "YYYY-MM-DD"}
-        parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="made if it is missing")
-        text = "parquet without a restriction is a whole export, which can be imported (default: parquet)"
+        parser.add_argument("--out", required=True, type=Path, metavar="DIR", help=_("made if it is missing"))
+        text = _("parquet without a restriction is a whole export, which can be imported (default: parquet)")
         parser.add_argument("--format", choices=list(LAYOUTS), default=PARQUET, help=text)
-        parser.add_argument("--market", default="", type=str.upper, choices=ALL_MARKETS, help="default: all")
-        parser.add_argument("--adjust", choices=[each or "none" for each in ADJUSTS], help="default: all")
-        parser.add_argument("--start", **day, help="first day")
-        parser.add_argument("--end", **day, help="last day")
+        parser.add_argument(
+            "--market", default="", type=str.upper, choices=ALL_MARKETS, help=_("default: all")
+        )
+        parser.add_argument("--adjust", choices=[each or "none" for each in ADJUSTS], help=_("default: all"))
+        parser.add_argument("--start", **day, help=_("first day"))
+        parser.add_argument("--end", **day, help=_("last day"))
         parser.add_argument(
             "--codes",
             nargs="+",
             action="extend",
             default=[],
             metavar="CODE",
-            help="only these, separated by commas or spaces; @FILE reads them from a file",
+            help=_("only these, separated by commas or spaces; @FILE reads them from a file"),
         )
-        text = "the bars stored then: a day (its end in UTC), a time with offset, or a change's number"
+        text = _("the bars stored then: a day (its end in UTC), a time with offset, or a change's number")
         parser.add_argument("--as-of", default="", metavar="MOMENT", help=text)
-        text = "have the workers do it, and return at once; DIR must be theirs, too"
+        text = _("have the workers do it, and return at once; DIR must be theirs, too")
         parser.add_argument("--background", action="store_true", help=text)
-        parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        parser.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
 
     def run(self, *args: Any, out: Path, json: bool, no_color: bool, **options: Any) -> None:
         self.json = json

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from rich.console import Console
 
 from tasks_app import time_zones
@@ -19,14 +19,16 @@ from tasks_app.management.step_progress import StepProgress
 
 
 class Command(CollectorCommand):
-    help = "Import a whole export into an empty database. An import that was interrupted goes on."
+    help = gettext_noop(
+        "Import a whole export into an empty database. An import that was interrupted goes on."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("folder", type=Path, metavar="DIR", help="the folder of the export", nargs="?")
-        text = "delete what an unfinished import has imported; counts it unless --yes is given"
+        parser.add_argument("folder", type=Path, metavar="DIR", help=_("the folder of the export"), nargs="?")
+        text = _("delete what an unfinished import has imported; counts it unless --yes is given")
         parser.add_argument("--discard", action="store_true", help=text)
-        parser.add_argument("--yes", action="store_true", help="with --discard: delete it")
-        parser.add_argument("--json", action="store_true", help="print JSON and nothing else")
+        parser.add_argument("--yes", action="store_true", help=_("with --discard: delete it"))
+        parser.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
 
     def run(
         self, *args: Any, folder: Path | None, json: bool, no_color: bool, discard: bool, **options: Any

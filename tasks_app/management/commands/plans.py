@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_lazy, gettext_noop
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -35,34 +35,36 @@ ACTOR = Actor(Channel.COMMAND)
 SHOWN_RUNS = 20
 OVERDUE = timedelta(minutes=10)  # a watchdog looks every few seconds
 FAILED, LATE = 2, 3  # exit codes of `list --check`
-CHECK = (
-    f"exit with {FAILED} if the last run of a plan that is switched on did not start or failed, "
-    f"with {LATE} if one has been due for ten minutes and not started"
+CHECK = gettext_lazy(
+    "exit with %(failed)d if the last run of a plan that is switched on did not start or failed, "
+    "with %(late)d if one has been due for ten minutes and not started"
 )
 
 
 class Command(CollectorCommand):
-    help = "List, make, switch, run and delete collection plans, like the API."
+    help = gettext_noop("List, make, switch, run and delete collection plans, like the API.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        listing = verbs.add_parser("list", help="list the plans by name")
-        listing.add_argument("--check", action="store_true", help=CHECK)
-        create = verbs.add_parser("create", help="make a plan")
+        listing = verbs.add_parser("list", help=_("list the plans by name"))
+        listing.add_argument(
+            "--check", action="store_true", help=str(CHECK % {"failed": FAILED, "late": LATE})
+        )
+        create = verbs.add_parser("create", help=_("make a plan"))
         _add_plan(create)
         subs = [listing, create]
         for verb, text in (
-            ("enable", "switch a plan on"),
-            ("disable", "switch a plan off"),
-            ("run", "start what a plan orders now; follow it with: collect watch"),
-            ("runs", f"list the last {SHOWN_RUNS} runs of a plan with their steps"),
-            ("delete", "delete a plan; what it collected stays"),
+            ("enable", _("switch a plan on")),
+            ("disable", _("switch a plan off")),
+            ("run", _("start what a plan orders now; follow it with: collect watch")),
+            ("runs", _("list the last %(count)d runs of a plan with their steps") % {"count": SHOWN_RUNS}),
+            ("delete", _("delete a plan; what it collected stays")),
         ):
             sub = verbs.add_parser(verb, help=text, description=text)
-            sub.add_argument("plan", metavar="PLAN", help="its name or id")
+            sub.add_argument("plan", metavar="PLAN", help=_("its name or id"))
             subs.append(sub)
         for sub in subs:
-            sub.add_argument("--json", action="store_true", help="print the API's JSON and nothing else")
+            sub.add_argument("--json", action="store_true", help=_("print the API's JSON and nothing else"))
 
     def run(self, *args: Any, verb: str, **options: Any) -> None:
         self.json, self.console = options["json"], output.console(self.stdout, options["no_color"])
@@ -139,41 +141,46 @@ class Command(CollectorCommand):
 def _add_plan(parser: CommandParser) -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--at", required=True, type=cli_arguments.time_of_day, metavar="HH:MM")
-    parser.add_argument("--market", default="", type=str.upper, help="CN, HK or US (default: the source's)")
-    parser.add_argument("--source", default="", help="default: one for the market")
+    parser.add_argument(
+        "--market", default="", type=str.upper, help=_("CN, HK or US (default: the source's)")
+    )
+    parser.add_argument("--source", default="", help=_("default: one for the market"))
     parser.add_argument(
         "--fallbacks",
         type=cli_arguments.split_names,
         metavar="SOURCE,…",
-        help='for stocks that fail; "" for none',
+        help=_('for stocks that fail; "" for none'),
     )
-    parser.add_argument("--adjust", default="", help="qfq, hfq or split (default: unadjusted)")
+    parser.add_argument("--adjust", default="", help=_("qfq, hfq or split (default: unadjusted)"))
     parser.add_argument("--kind", choices=[kind.value for kind in ORDER_KINDS], default="stock")
     parser.add_argument(
         "--days",
         type=cli_arguments.whole_number(1, LONGEST_DAYS),
         default=30,
-        help="calendar days back from the day on which it is due (default: 30)",
+        help=_("calendar days back from the day on which it is due (default: 30)"),
     )
     parser.add_argument(
-        "--codes", nargs="+", action="extend", default=[], metavar="CODE", help="default: all; @FILE"
+        "--codes", nargs="+", action="extend", default=[], metavar="CODE", help=_("default: all; @FILE")
     )
-    parser.add_argument("--full", action="store_true", help="only stocks not yet answered as a whole")
-    parser.add_argument("--force", action="store_true", help="request stored days again")
+    parser.add_argument("--full", action="store_true", help=_("only stocks not yet answered as a whole"))
+    parser.add_argument("--force", action="store_true", help=_("request stored days again"))
     cli_arguments.add_second_source(parser)
     parser.add_argument("--rhythm", choices=Rhythm.values, default=Rhythm.SESSIONS.value)
     parser.add_argument(
-        "--weekday", type=cli_arguments.whole_number(0, 6), default=Weekday.FRIDAY.value, help="0 is Monday"
+        "--weekday",
+        type=cli_arguments.whole_number(0, 6),
+        default=Weekday.FRIDAY.value,
+        help=_("0 is Monday"),
     )
-    text = "after each run, export into this folder below COLLECTOR_EXPORT_DIR (default: no export)"
+    text = _("after each run, export into this folder below COLLECTOR_EXPORT_DIR (default: no export)")
     parser.add_argument("--export-to", default="", metavar="NAME", help=text)
     parser.add_argument("--export-layout", choices=ExportLayout.values, default=ExportLayout.PARQUET.value)
-    text = "a file with the steps as JSON, as the API takes them (default: the plan is its only step)"
+    text = _("a file with the steps as JSON, as the API takes them (default: the plan is its only step)")
     parser.add_argument("--steps", type=Path, metavar="FILE", help=text)
-    text = "a running task of a lower one yields when the plan is due (default: normal)"
+    text = _("a running task of a lower one yields when the plan is due (default: normal)")
     names = [name for name, _label in PRIORITY_NAMES]
     parser.add_argument("--priority", choices=names, default="normal", help=text)
-    parser.add_argument("--disabled", dest="enabled", action="store_false", help="make it switched off")
+    parser.add_argument("--disabled", dest="enabled", action="store_false", help=_("make it switched off"))
 
 
 def _find(text: str) -> CollectionPlan:

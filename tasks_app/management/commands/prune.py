@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.template.defaultfilters import filesizeformat
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, gettext_noop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -22,7 +22,7 @@ CENTURY = 36_500
 
 
 class Command(CollectorCommand):
-    help = (
+    help = gettext_noop(
         "Delete ended tasks that are older than COLLECTOR_RETENTION_DAYS, and raw answers beyond "
         "COLLECTOR_RAW_ANSWERS_MB or COLLECTOR_RAW_ANSWERS_DAYS, and changes older than "
         "COLLECTOR_VERSION_DAYS with what they overwrote. Stored bars stay."
@@ -30,10 +30,13 @@ class Command(CollectorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--days", type=whole_number(1, CENTURY), metavar="N", help="instead of COLLECTOR_RETENTION_DAYS"
+            "--days",
+            type=whole_number(1, CENTURY),
+            metavar="N",
+            help=_("instead of COLLECTOR_RETENTION_DAYS"),
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="print what would be deleted, and delete nothing"
+            "--dry-run", action="store_true", help=_("print what would be deleted, and delete nothing")
         )
 
     def run(self, *args: Any, days: int | None, dry_run: bool, no_color: bool, **options: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.urls import reverse
-from django.utils.translation import gettext as _, gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy, gettext_noop
 from rich.cells import set_cell_size
 
 from tasks_app import command_lines, lifecycle, time_zones
@@ -41,17 +41,21 @@ class NotReady(CollectorError):
 
 
 class Command(CollectorCommand):
-    help = "Start everything on this machine: database tables, web server, workers, a first collection."
+    help = gettext_noop(
+        "Start everything on this machine: database tables, web server, workers, a first collection."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument(
+            "--host", default="127.0.0.1", help=_("address to listen on (default: %(default)s)")
+        )
         port, workers = cli_arguments.whole_number(0, 65_535), settings.COLLECTOR.workers
         parser.add_argument(
-            "--port", type=port, default=8000, help="default: %(default)s; 0 takes a free one"
+            "--port", type=port, default=8000, help=_("default: %(default)s; 0 takes a free one")
         )
         parser.add_argument("--workers", type=cli_arguments.WORKERS, default=workers, metavar="N")
-        parser.add_argument("--no-collect", action="store_true", help="do not start the sample collection")
-        parser.add_argument("--once", action="store_true", help="only run one sample collection, then end")
+        parser.add_argument("--no-collect", action="store_true", help=_("do not start the sample collection"))
+        parser.add_argument("--once", action="store_true", help=_("only run one sample collection, then end"))
 
     def run(self, *args: Any, once: bool, **options: Any) -> None:
         """Exits with 0 if stopped by Ctrl-C or SIGTERM; with --once, if the collection completed."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.utils.translation import get_language, gettext as _
+from django.utils.translation import get_language, gettext as _, gettext_noop
 from rich.box import SIMPLE
 from rich.table import Table
 
@@ -21,23 +21,25 @@ from tasks_app.throttle.source_list import SourceEntry
 
 
 class Command(CollectorCommand):
-    help = "List the sources, check what one of them can do here, or replay its raw answers."
+    help = gettext_noop("List the sources, check what one of them can do here, or replay its raw answers.")
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        text = "list the sources, and why some can't be used"
+        text = _("list the sources, and why some can't be used")
         listing = verbs.add_parser("list", help=text, description=text)
-        text = "make one small request for each capability; exits with 1 unless all of them work"
+        text = _("make one small request for each capability; exits with 1 unless all of them work")
         check = verbs.add_parser("check", help=text, description=text)
-        check.add_argument("name", help="the source's name")
-        check.add_argument("--market", default="", type=str.upper, help="default: the source's first market")
-        text = (
+        check.add_argument("name", help=_("the source's name"))
+        check.add_argument(
+            "--market", default="", type=str.upper, help=_("default: the source's first market")
+        )
+        text = _(
             "derive bars again from the raw answers that are kept, without asking anybody; lists what changes"
         )
         again = verbs.add_parser("replay", help=text, description=text)
         replay_view.add_arguments(again)
         for sub in (listing, check, again):
-            sub.add_argument("--json", action="store_true", help="print JSON and nothing else")
+            sub.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
 
     def run(self, *args: Any, verb: str, json: bool, no_color: bool, **options: Any) -> None:
         self.json, self.console = json, output.console(self.stdout, no_color)

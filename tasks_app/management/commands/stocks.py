@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
-from django.utils.translation import gettext as _, ngettext
+from django.utils.translation import gettext as _, gettext_noop, ngettext
 
 from tasks_app import command_lines, errors, reasons, time_zones
 from tasks_app.conf import ALL_MARKETS, MARKETS
@@ -25,37 +25,44 @@ MAX_SHOWN = 20  # imports
 
 
 class Command(CollectorCommand):
-    help = "Synchronise the stocks of a market with a source's list, import or undo lists, name other codes."
+    help = gettext_noop(
+        "Synchronise the stocks of a market with a source's list, import or undo lists, name other codes."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        sync = verbs.add_parser("sync", help="read the list of a source")
-        sync.add_argument("--source", default="", help="default: the one that serves the market")
+        sync = verbs.add_parser("sync", help=_("read the list of a source"))
+        sync.add_argument("--source", default="", help=_("default: the one that serves the market"))
         sync.add_argument(
-            "--kind", choices=[kind.value for kind in ORDER_KINDS], default="stock", help="default: stock"
+            "--kind", choices=[kind.value for kind in ORDER_KINDS], default="stock", help=_("default: stock")
         )
         load = verbs.add_parser(
-            "import", help="read code,name,exchange,listed_on,delisted_on from a CSV file"
+            "import", help=_("read code,name,exchange,listed_on,delisted_on from a CSV file")
         )
-        load.add_argument("file", type=Path, metavar="FILE", help="UTF-8 or GBK; only the code is required")
-        text = "numbers of less than six digits are A-shares that lost their leading zeros"
+        load.add_argument(
+            "file", type=Path, metavar="FILE", help=_("UTF-8 or GBK; only the code is required")
+        )
+        text = _("numbers of less than six digits are A-shares that lost their leading zeros")
         load.add_argument("--pad-codes", action="store_true", help=text)
-        undo = verbs.add_parser("undo", help="undo an import; without a number, list the imports")
+        undo = verbs.add_parser("undo", help=_("undo an import; without a number, list the imports"))
         undo.add_argument("import_id", type=int, nargs="?", metavar="NUMBER")
-        alias = verbs.add_parser("alias", help="let a text stand for a code; without one, list the aliases")
+        alias = verbs.add_parser(
+            "alias", help=_("let a text stand for a code; without one, list the aliases")
+        )
         alias.add_argument("alias", nargs="?", metavar="ALIAS")
-        alias.add_argument("code", nargs="?", metavar="CODE", help="without it, the alias is removed")
+        alias.add_argument("code", nargs="?", metavar="CODE", help=_("without it, the alias is removed"))
         changes = verbs.add_parser(
-            "changes", help="read old_code,new_code,changed_on from a CSV file; without one, list the changes"
+            "changes",
+            help=_("read old_code,new_code,changed_on from a CSV file; without one, list the changes"),
         )
         changes.add_argument("file", type=Path, nargs="?", metavar="FILE")
-        text = "day of the change, for lines without changed_on"
+        text = _("day of the change, for lines without changed_on")
         changes.add_argument("--on", type=date.fromisoformat, metavar="YYYY-MM-DD", help=text)
-        changes.add_argument("--remove", metavar="OLD_CODE", help="remove the change of this code")
+        changes.add_argument("--remove", metavar="OLD_CODE", help=_("remove the change of this code"))
         for sub, markets in ((sync, ALL_MARKETS), *((sub, MARKETS) for sub in (load, alias, changes))):
             sub.add_argument("--market", required=True, type=str.upper, choices=markets)
         for sub in (sync, load):
-            text = "store the list even if it is over a tenth shorter than the last one"
+            text = _("store the list even if it is over a tenth shorter than the last one")
             sub.add_argument("--accept-shrink", action="store_true", help=text)
 
     def run(self, *args: Any, verb: str, **options: Any) -> None:

@@ -3,14 +3,18 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
+from django.utils.translation import gettext_noop
 
 from tasks_app.management import cli_arguments
+from tasks_app.management.cli_errors import TranslatedCommand
 from tasks_app.workers.supervisor import Supervisor
 
 
-class Command(BaseCommand):
-    help = "Run the workers under a supervisor until SIGTERM or Ctrl-C; the second one stops at once."
+class Command(TranslatedCommand):
+    help = gettext_noop(
+        "Run the workers under a supervisor until SIGTERM or Ctrl-C; the second one stops at once."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         default = settings.COLLECTOR.workers
