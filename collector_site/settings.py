@@ -271,6 +271,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tasks_app.api.openapi.translation.translate_schema",
+    ],
     "TAGS": [
         {"name": "tasks", "description": "Start, watch, cancel and retry collections."},
         {"name": "quotes", "description": "Collected quotes."},

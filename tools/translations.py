@@ -45,6 +45,8 @@ def extracted(folders: list[Path]) -> Iterator[tuple[Message, str]]:
     """Yields (context, singular, plural) of each translatable string, and the name of its file."""
     from django.utils.translation.template import templatize
 
+    if folders[0] in OURS:
+        yield from _of_api()
     for path in sorted({p for folder in folders for p in folder.rglob("*") if p.suffix in (".py", ".html")}):
         if "migrations" in path.parts:
             continue
@@ -54,6 +56,19 @@ def extracted(folders: list[Path]) -> Iterator[tuple[Message, str]]:
             source = "\n".join(f"{call})" for call in calls)
         for message in _messages(source):
             yield message, path.name
+
+
+def _of_api() -> Iterator[tuple[Message, str]]:
+    """Yields the texts of the OpenAPI schema, most of which are arguments that no call marks."""
+    from django.utils import translation
+    from drf_spectacular.generators import SchemaGenerator
+
+    from tasks_app.api.openapi.translation import CONTEXT, paragraphs
+
+    with translation.override("en"):
+        schema = SchemaGenerator().get_schema(request=None, public=True)
+    for text in paragraphs(schema):
+        yield (CONTEXT, text, None), "schema"
 
 
 def _messages(source: str) -> Iterator[Message]:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 from django.urls import include, path, re_path, register_converter
 from django.urls.converters import StringConverter
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework.permissions import BasePermission, IsAuthenticated
 
 from tasks_app.api import verbs
 from tasks_app.api.bulk import BulkViewSet
 from tasks_app.api.days import DayViewSet
+from tasks_app.api.docs import DocsView
 from tasks_app.api.exports import ExportViewSet
 from tasks_app.api.permissions import (
     CanCancel,
@@ -255,14 +256,7 @@ urlpatterns = [
     path("api/data-collection", root),
     path("api/data-collection/", include(data_collection)),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path(
-        "api/docs",
-        # No OPTIONS: the page's renderer has no template for REST framework's metadata.
-        SpectacularSwaggerSplitView.as_view(
-            url_name="schema", template_name="api/docs.html", http_method_names=["get", "head"]
-        ),
-        name="docs",
-    ),
+    path("api/docs", DocsView.as_view(url_name="schema"), name="docs"),
     path("api/auth/", include("rest_framework.urls")),
     re_path(r"^api(?:/[\s\S]*)?$", NotFoundView.as_view()),
 ]

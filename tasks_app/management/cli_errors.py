@@ -32,7 +32,7 @@ class TranslatedCommand(BaseCommand):
     """A command whose help is in the terminal's language."""
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
-        activate_terminal_language()
+        write_for_terminal()
         self.help = gettext(self.help)
         return super().create_parser(*args, **kwargs)
 

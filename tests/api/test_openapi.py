@@ -15,10 +15,12 @@ from wsgiref.simple_server import WSGIRequestHandler
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from django.utils.translation import override
 from drf_spectacular.generators import SchemaGenerator
 from knox.models import AuthToken
 
 from tasks_app import lifecycle
+from tasks_app.api.openapi.translation import paragraphs
 from tasks_app.errors import TaskNotRunning
 from tasks_app.lifecycle import attempts
 from tasks_app.lifecycle.attempts import Attempt
@@ -107,6 +109,22 @@ def test_schema_has_exactly_the_operations(schema):
     for key, errors in OPERATIONS.items():
         assert {str(status) for status in (200, *errors)} <= operations[key]["responses"].keys()
         assert operations[key]["summary"]
+
+
+def test_schema_is_in_the_language_of_the_reader(schema):
+    with override("zh-hans"):
+        chinese = SchemaGenerator().get_schema(request=None, public=True)
+    english = {text for text in paragraphs(chinese) if not re.search("[\u4e00-\u9fff]", text)}
+    assert not english
+    assert schema["paths"].keys() == chinese["paths"].keys()
+    assert schema["components"]["schemas"].keys() == chinese["components"]["schemas"].keys()
+
+
+def test_document_replaces_the_words_of_swagger_in_chinese_only():
+    for language, expected in (("zh-CN", True), ("en", False)):
+        page = Client().get("/api/docs", headers={"Accept-Language": language}).content.decode()
+        assert ("docs_words.js" in page) == expected
+        assert ('"Try it out": "\\u8bd5\\u7528"' in page) == expected
 
 
 def test_schema_errors_have_examples(schema):
