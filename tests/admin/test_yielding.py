@@ -4,6 +4,7 @@ import pytest
 from django.utils import translation
 
 from tasks_app import lifecycle
+from tasks_app.admin.tasks.live_updates import snapshots
 from tasks_app.lifecycle import Outcome, order_queue, yielding
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionPlan, CollectionTask, QueuedOrder
@@ -75,6 +76,18 @@ def test_yielded_task_shows_where_its_rest_is(client):
     assert f"It goes on as task {str(rest.pk)[:8]}" in page(client, task)
     finish(rest)
     assert "3 of 3 stocks (100 %), 0 failed" in page(client, rest)
+
+
+def test_page_of_a_yielded_task_changes_until_its_chain_has_ended(client):
+    task, rest = make_continued()
+    live = url("tasks_app_collectiontask_live", task.pk)
+    first = client.get(live)
+    assert not first.json()["final"]
+    finish(rest, collected=3)
+    snapshots.snapshots.clear()  # a version is shown for a second
+    again = client.get(live, headers={"If-None-Match": first["ETag"]})
+    assert again.json()["final"]
+    assert "3 of 3 stocks (100 %), 0 failed" in again.json()["parts"]["head"][1]
 
 
 def test_withdrawn_rest_may_be_retried(client):

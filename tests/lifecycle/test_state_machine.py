@@ -8,13 +8,15 @@ import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
+from django.utils import timezone
 from django_q.models import OrmQ
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -22,19 +24,28 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tasks_app import errors, lifecycle
 from tasks_app.conf import Simulated
 from tasks_app.engine import recorder
-from tasks_app.lifecycle import Claim, Lane, Outcome, recovery, worker_actions
+from tasks_app.lifecycle import Claim, Lane, Outcome, order_queue, recovery, worker_actions, yielding
+from tasks_app.lifecycle.slot import locked_slot
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, DailyBar
-from tasks_app.models.states import ItemState
+from tasks_app.models.priorities import Priority
+from tasks_app.models.states import FINAL_STATES, ItemState
 from tasks_app.quotes import upsert, validation
 from tasks_app.sources.base import Bar, Request
-from tests.factories import ACTOR, TODAY, make_order
+from tests.factories import ACTOR, TODAY, make_order, make_plan
 from tools.in_process import work
 
 CODES = tuple(f"{n:06d}" for n in range(1, 4))
 DAYS = [date(2024, 3, n) for n in (1, 4, 5)]
 COUNTERS = ("collected", "corrected", "skipped", "refused")
 PAST = "2020-01-01T00:00:00Z"
-WEIGHTS = {"worker steps": 8, "worker begins": 3, "watchdog round": 2, "fault": 2, "user acts": 1}
+WEIGHTS = {
+    "worker steps": 8,
+    "worker begins": 3,
+    "watchdog round": 2,
+    "fault": 2,
+    "user acts": 1,
+    "a plan is due": 1,
+}
 TURNS = [turn for turn, weight in WEIGHTS.items() for _ in range(weight)]
 
 
@@ -57,6 +68,8 @@ class LifeCycleMachine(RuleBasedStateMachine):
         self.ended: dict[Any, Any] = {}
         self.processed: dict[Any, int] = {}
         self.requeued: Counter[int] = Counter()  # by item: the attempts that ended with an error
+        later = timezone.now() + timedelta(days=1)
+        self.plan_due = make_plan(priority=Priority.HIGH, next_at=later)
         lifecycle.start(make_order(stock_codes=CODES), ACTOR, today=TODAY)
 
     def teardown(self) -> None:
@@ -78,6 +91,8 @@ class LifeCycleMachine(RuleBasedStateMachine):
             self.run_watchdog(data)
         elif turn == "fault":
             self.cause_fault(data)
+        elif turn == "a plan is due":
+            self.overtake(data)
         else:
             self.act_as_user(data)
 
@@ -148,6 +163,36 @@ class LifeCycleMachine(RuleBasedStateMachine):
         else:
             self.start(data.draw(st.sampled_from([None, CODES])), running)
 
+    def overtake(self, data: st.DataObject) -> None:
+        """A plan asks the running task to yield, changes its mind, or overtakes it; then the rest goes on."""
+        running = self.running()
+        if running is None:
+            return
+        if running.yielding_at is None:
+            assert yielding.ask(running.pk, self.plan_due, ACTOR) == (running.paused_at is None)
+        elif data.draw(st.integers(0, 3)) == 0:
+            assert yielding.resume(running.pk)
+        else:
+            is_held = yielding.is_held(running.pk)
+            with locked_slot():
+                ended = yielding.end_for(self.plan_due, ACTOR)
+            assert not (ended and is_held)
+            if ended:
+                self.go_on_after(ended)
+
+    def go_on_after(self, old: CollectionTask) -> None:
+        rest = order_queue.start_next()
+        assert isinstance(rest, CollectionTask)
+        assert rest.continues_id == old.pk
+        if not old.planned_at:
+            return
+        left = {item.code: item for item in old.items.filter(state="pending")}
+        new = list(rest.items.all())
+        assert {item.code for item in new} == set(left)
+        for item in new:
+            self.requeued[item.pk] = self.requeued[left[item.code].pk]
+            assert (item.attempts, item.losses) == (left[item.code].attempts, left[item.code].losses)
+
     def start(self, codes: tuple[str, ...] | None, running: CollectionTask | None) -> None:
         is_free = running is None or self.is_lost(running)
         try:
@@ -169,8 +214,14 @@ class LifeCycleMachine(RuleBasedStateMachine):
             lifecycle.cancel(old, ACTOR)
         unfinished = CollectionItem.objects.filter(task_id=old).exclude(state="succeeded")
         left = set(unfinished.values_list("code", flat=True))
+        first = CollectionTask.objects.get(pk=old).chain_id
+        before = CollectionItem.objects.filter(Q(task=first) | Q(task__first_part=first), state="failed")
+        left |= set(before.values_list("code", flat=True))
         try:
             new = lifecycle.retry(old, ACTOR)
+        except errors.TaskGoesOn:
+            assert CollectionTask.objects.filter(continues=old).exists()
+            return
         except (errors.NothingToRetry, errors.TaskAlreadyRunning):
             return
         assert set(new.items.values_list("code", flat=True)) == left
@@ -258,15 +309,21 @@ class LifeCycleMachine(RuleBasedStateMachine):
         assert not lost.filter(losses__lte=3).exists()
 
     @invariant()
-    def paused_task_gets_no_work(self) -> None:
-        """Neither slices nor claims begin while it is paused."""
+    def no_stock_ends_in_two_tasks_of_a_chain(self) -> None:
+        ended = CollectionItem.objects.filter(state__in=FINAL_STATES)
+        keys = ended.values_list(Coalesce("task__first_part", "task"), "code")
+        assert len(set(keys)) == len(keys)
+
+    @invariant()
+    def halted_task_gets_no_work(self) -> None:
+        """Neither slices nor claims begin while it is paused or yields."""
         task = self.running()
-        is_paused = task is not None and task.paused_at is not None
-        if task is not None and is_paused:
+        halted_at = task and (task.paused_at or task.yielding_at)
+        if task is not None and halted_at:
             begun = task.lanes.filter(begun=True).count()
             held = set(task.items.filter(state="claimed").values_list("pk", "fence"))
-            work = (task.paused_at, begun, held)
-            if self.paused_work and self.paused_work[0] == task.paused_at:
+            work = (halted_at, begun, held)
+            if self.paused_work and self.paused_work[0] == halted_at:
                 assert begun <= self.paused_work[1]
                 assert held <= self.paused_work[2]
             self.paused_work = work
@@ -314,6 +371,7 @@ class LifeCycleMachine(RuleBasedStateMachine):
             self.end_delays()
             if running.paused_at:
                 lifecycle.resume(running.pk, ACTOR)
+            yielding.resume(running.pk)
             lifecycle.rescue(running.pk)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(

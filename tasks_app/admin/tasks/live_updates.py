@@ -158,13 +158,17 @@ def build_parts_context(task: CollectionTask, may: TaskPermissions) -> dict[str,
 
 
 def live_fields(task: CollectionTask) -> dict[str, Any]:
-    """Returns what moves by itself: times in milliseconds since 1970, from which the browser counts on."""
+    """Returns what moves by itself: times in milliseconds since 1970, from which the browser counts on.
+
+    The page of a task that yielded is final once its chain has ended.
+    """
+    chain = chains.chains_of([task]).get(task.pk) if task.has_yielded else None
     return {
         "now": _milliseconds(timezone.now()),
         "heartbeat": _milliseconds(task.heartbeat_at),
         "began": _milliseconds(task.start_time),
         "planned": task.planned_at is not None or task.end_time is not None,
-        "final": task.status != TaskStatus.RUNNING,
+        "final": task.status != TaskStatus.RUNNING and not (chain and chain.goes_on),
         "said": panels.progress_sentence(task),
         "title": panels.page_title(task),
     }
