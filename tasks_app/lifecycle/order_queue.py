@@ -14,9 +14,10 @@ from django.db.models import Max, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app import errors
+from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle import selectors
 from tasks_app.lifecycle.events import WORKER, Actor
-from tasks_app.lifecycle.slot import locked_slot, require_free_slot
+from tasks_app.lifecycle.slot import locked_plan, locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import continue_yielded, digest_of, find_started, start
 from tasks_app.models import CollectionTask, QueuedOrder, QueueEvent
 from tasks_app.models.priorities import Priority
@@ -159,11 +160,13 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
     Returns the task; the order, if it was refused, which it then says itself; None if nothing was to be
     done. Exactly one of several callers starts an order: its end and its task are one transaction.
     """
-    if not waiting().filter(priority__gte=least).exists() or selectors.get_running_task():
+    due = waiting().filter(priority__gte=least).select_related("created_by")
+    if not (first := due.first()) or selectors.get_running_task():
         return None
-    with locked_slot():
-        row = waiting().filter(priority__gte=least).select_related("created_by").first()
-        if row is None:
+    plan_id = _plan_of(first)  # which goes on with the task
+    with sqlite_priority.interactive_write(), locked_plan(plan_id), locked_slot():
+        row = due.first()
+        if row is None or _plan_of(row) != plan_id:  # the latter starts in the next round
             return None
         try:
             require_free_slot()
@@ -176,6 +179,13 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
             )
         _leave(row, QueuedOrderState.STARTED, WORKER, task_id=task.pk)
         return task
+
+
+def _plan_of(row: QueuedOrder) -> int | None:
+    """Returns the id of the plan that ordered the task whose rest an order is; None for any other order."""
+    if row.continues_id is None:
+        return None
+    return CollectionTask.objects.filter(pk=row.continues_id).values_list("plan_id", flat=True).first()
 
 
 def _start(row: QueuedOrder, actor: Actor) -> CollectionTask:

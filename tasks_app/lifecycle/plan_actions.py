@@ -13,7 +13,7 @@ from tasks_app.db import sqlite_priority
 from tasks_app.db.functions import database_now
 from tasks_app.lifecycle import plan_runs
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.slot import locked_slot, require_free_slot
+from tasks_app.lifecycle.slot import locked_plan, locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import digest_of, find_started
 from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun, PlanStep, StepAttempt
 from tasks_app.models.plan_runs import TASK_KINDS
@@ -114,7 +114,7 @@ def delete(doomed: Iterable[CollectionPlan], actor: Actor) -> None:
     """Deletes plans; what they collected stays."""
     with sqlite_priority.interactive_write(), transaction.atomic():
         for plan in doomed:
-            with plan_runs.locked_plan(plan.pk):
+            with locked_plan(plan.pk):
                 plan_runs.drop(plan)
                 _record(plan, PlanEventKind.DELETED, actor)
                 plan.delete()
@@ -132,7 +132,7 @@ def run(plan_id: int, actor: Actor, idempotency_key: str | None = None) -> Start
     first = plan_steps.snapshot(plan, now)[0]
     if first["kind"] in TASK_KINDS:  # before the lock: it runs a source's own code
         orders.require_usable_source(plan_steps.read_order(first["order"]), settings.COLLECTOR)
-    with sqlite_priority.interactive_write(), plan_runs.locked_plan(plan.pk), locked_slot():
+    with sqlite_priority.interactive_write(), locked_plan(plan.pk), locked_slot():
         if earlier := find_started(actor, idempotency_key, digest):
             return StartedRun(_run_of(earlier), earlier)
         require_free_slot()

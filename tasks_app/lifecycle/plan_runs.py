@@ -5,8 +5,6 @@ saw: of many hosts one succeeds, and a killed process leaves the run as it was b
 by `continue_run`, which the watchdogs call in each round.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -19,7 +17,7 @@ from tasks_app import errors, reasons
 from tasks_app.db.functions import Clock
 from tasks_app.lifecycle import chains, user_actions, yielding
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.slot import locked_slot
+from tasks_app.lifecycle.slot import locked_plan, locked_slot
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
 from tasks_app.models.plan_runs import OPEN_RUNS, TASK_KINDS, AttemptState, OnFailure, RunState, StepKind
 from tasks_app.models.states import TaskOutcome, TaskStatus
@@ -35,14 +33,6 @@ BY_TASK = {TaskStatus.FAILED: AttemptState.FAILED, TaskStatus.CANCELLED: Attempt
 
 class StaleRun(Exception):
     """The step was begun or ended by another process."""
-
-
-@contextmanager
-def locked_plan(plan_id: int | None) -> Iterator[None]:
-    """Opens a transaction that locks a plan's row: until it ends, its runs change nowhere else."""
-    with transaction.atomic():
-        list(CollectionPlan.objects.select_for_update(no_key=True).filter(pk=plan_id or 0).values_list("pk"))
-        yield
 
 
 def open_runs() -> QuerySet[PlanRun]:

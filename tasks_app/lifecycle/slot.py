@@ -1,4 +1,7 @@
-"""The slot of the one running task: locked to start a task, or to do what no task may run beside."""
+"""The slot of the one running task: locked to start a task, or to do what no task may run beside.
+
+A plan's row is locked before it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,7 +12,15 @@ from tasks_app import errors, time_zones
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.claims import RUNNING
 from tasks_app.lifecycle.recovery import rescue
-from tasks_app.models import CollectionTask, DataImport, ExecutionSlot
+from tasks_app.models import CollectionPlan, CollectionTask, DataImport, ExecutionSlot
+
+
+@contextmanager
+def locked_plan(plan_id: int | None) -> Iterator[None]:
+    """Opens a transaction that locks a plan's row: until it ends, its runs change nowhere else."""
+    with transaction.atomic():
+        list(CollectionPlan.objects.select_for_update(no_key=True).filter(pk=plan_id or 0).values_list("pk"))
+        yield
 
 
 @contextmanager

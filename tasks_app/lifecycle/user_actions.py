@@ -135,9 +135,9 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
 def continue_yielded(task_id: UUID, actor: Actor, priority: Priority) -> CollectionTask:
     """Starts the task that collects what a yielded one left, with the attempts that its stocks have had.
 
-    The plan that ordered the yielded task goes on with this one. A database constraint refuses a second
-    continuation. Raises `TaskNotFound` if the task was deleted, `TaskAlreadyRunning`, `ImportUnfinished`, or
-    `OrderError` when its source is no longer available.
+    The plan that ordered the yielded task goes on with this one; the caller holds the lock of its row. A
+    database constraint refuses a second continuation. Raises `TaskNotFound` if the task was deleted,
+    `TaskAlreadyRunning`, `ImportUnfinished`, or `OrderError` when its source is no longer available.
     """
     with locked_slot() as slot:
         old = lock_task(task_id)

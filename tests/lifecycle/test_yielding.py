@@ -521,6 +521,24 @@ def test_of_simultaneous_watchdogs_one_ends_and_continues_the_task():
 
 
 @pytest.mark.django_db(transaction=True)
+def test_continuation_of_a_plans_task_and_a_run_of_the_plan_do_not_deadlock():
+    slow = make_plan(name="backfill", priority=LOW)
+    plan_scheduler.start_due()
+    CollectionPlan.objects.update(next_at=timezone.now() + timedelta(days=1))
+    make_plan(name="daily")
+    plan_scheduler.start_due()
+    finish(running())
+    actions = iter([order_queue.start_next, lambda: plan_actions.run(slow.pk, ACTOR)] * 2)
+
+    def act():
+        next(actions)()
+
+    refusals = {type(error) for error in run_on_hosts(4, act)}
+    assert refusals <= {errors.TaskAlreadyRunning, errors.PlanRunning}
+    assert running().plan == slow
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("_attempt", range(3))
 def test_cancel_and_the_end_of_the_yield_have_one_outcome(_attempt):
     task, plan = make_task(priority=LOW), make_plan()
