@@ -113,7 +113,7 @@ class SourceWasSynthetic(OrderError):
     code = "source_was_synthetic"
     field = "source"
     template = _(
-        "The name “%(source)s” belongs to a source of made-up quotes (market %(market)s), so no source of "
+        "The name “%(source)s” belongs to a synthetic source (market %(market)s), so no source of "
         "real quotes can have it. Register the source under another name in COLLECTOR_SOURCES."
     )
 

@@ -47,3 +47,27 @@ def test_shift_extends_from_where_one_is(page: Page) -> None:
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
     assert months(page) == ("2012-10", "2012-12")
+
+
+def test_legend_hides_a_category_by_the_keyboard(page: Page) -> None:
+    key = page.get_by_role("button", name="framed")
+    key.press("Space")
+    assert key.get_attribute("aria-pressed") == "false"
+    assert page.locator("#hm-table").get_attribute("data-off") == "open"
+    key.press("Enter")
+    assert (key.get_attribute("aria-pressed"), page.locator("#hm-table").get_attribute("data-off")) == (
+        "true",
+        "",
+    )
+
+
+def test_first_visible_month_is_whole(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.querySelector('.hm-box').scrollLeft > 0")
+    cut = """() => {
+        const left = document.querySelector('.hm-box').getBoundingClientRect().left + 1
+            + parseFloat(document.querySelector('.hm-box').style.getPropertyValue('--hm-head'));
+        return [...document.querySelectorAll('[data-month]')].map((th) => th.getBoundingClientRect())
+            .filter((at) => at.left < left - 2 && at.right > left + 2).length;
+    }"""
+    assert page.evaluate(cut) == 0

@@ -102,7 +102,7 @@ def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site, running:
     expect(page.get_by_text("Cancel this task?")).to_be_visible()
     expect(page.get_by_text("Stored bars stay")).to_be_visible()
     assert site.status(running) == "running"
-    page.get_by_role("link", name="Keep running").click()
+    page.get_by_role("link", name="Keep it running").click()
     expect_status(page, "running")
     page.get_by_role("link", name="Cancel the task").click()
     page.get_by_role("button", name="Yes, cancel it").click()

@@ -115,7 +115,7 @@ def test_made_up_source_never_reaches_a_real_series(settings, monkeypatch):
 def test_name_of_a_made_up_source_is_taken_for_good(settings, monkeypatch):
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
     SyntheticSource.objects.create(name=First.name)
-    with pytest.raises(errors.SourceWasSynthetic, match="“first” belongs to a source of made-up quotes"):
+    with pytest.raises(errors.SourceWasSynthetic, match="“first” belongs to a synthetic source"):
         make_task(source="first", market="CN")
     assert not CollectionTask.objects.exists()
 

@@ -145,7 +145,7 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
         """Returns the form's groups and the forecast, which follows the form of those who may change it."""
         may_change = self.has_change_permission(request, obj) if obj else True
         field = "updating_forecast" if may_change else "forecast"
-        return [*super().get_fieldsets(request, obj), (_("Forecast"), {"fields": [field]})]
+        return [*super().get_fieldsets(request, obj), (_("Estimate"), {"fields": [field]})]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionPlan]:
         return super().get_queryset(request).select_related("last_task")

@@ -170,13 +170,14 @@ def _cancel_counts(task: CollectionTask) -> list[str]:
     """Returns what stops and what stays, in numbers as of now: workers continue while the page is read."""
     if not task.planned_at:
         return []
+    left = task.total_stocks - task.processed_stocks
     params = {
         "done": formatting.number(task.processed_stocks),
         "failed": formatting.number(task.failed_count),
-        "left": formatting.number(task.total_stocks - task.processed_stocks),
+        "left": formatting.number(left),
         "bars": formatting.number(task.collected_count),
     }
-    stops = _("Stops: the stocks not yet collected (%(left)s).")
+    stops = ngettext("%(left)s stock will not be collected.", "%(left)s stocks will not be collected.", left)
     stays = _(
         "Stays: the processed stocks (%(done)s, of which failed: %(failed)s) "
         "and the bars collected (%(bars)s)."

@@ -12,8 +12,27 @@
   let isOpen = false; /* the first cell was clicked, and the last one not yet */
 
   grid[0][0].tabIndex = 0;
-  table.parentElement.scrollLeft = table.scrollWidth; /* the newest months first */
+  const box = table.parentElement, [first, second] = table.querySelectorAll("[data-month]");
+  const align = () => { /* behind the column of heads begins a whole month, also at the end, which is shown first */
+    const head = first.offsetLeft - table.offsetLeft;
+    box.style.setProperty("--hm-head", `${head}px`);
+    table.style.borderRight = "";
+    if (second && table.offsetWidth > box.clientWidth) {
+      const rest = (box.clientWidth - head) % (second.offsetLeft - first.offsetLeft);
+      table.style.borderRight = `${rest}px solid transparent`;
+    }
+    box.scrollLeft = table.scrollWidth;
+  };
+  align();
+  document.fonts.ready.then(align); /* which makes the heads narrower or wider */
+  addEventListener("resize", align);
   if (form) table.dataset.marks = "";
+  const keys = [...document.querySelectorAll(".hm-legend [data-shade]")]; /* a pressed one's cells are shown */
+  for (const key of keys) key.addEventListener("click", () => {
+    key.setAttribute("aria-pressed", String(key.getAttribute("aria-pressed") !== "true"));
+    const off = keys.filter((each) => each.getAttribute("aria-pressed") === "false");
+    table.dataset.off = off.map((each) => each.dataset.shade.split("hm-").at(-1)).join(" ");
+  });
   const tell = (cell) => { hint.textContent = cell.title; };
 
   const mark = () => {
