@@ -61,8 +61,7 @@ def examine() -> Iterator[Finding]:
 
 
 def places() -> list[tuple[Any, Path, bool]]:
-    """Returns what lies where on this machine, and whether it is written. PostgreSQL's disk is"
-    " its own affair."""
+    """Returns what lies where on this machine, and whether it is written; not PostgreSQL's own folder."""
     conf, found = settings.COLLECTOR, []
     if file := sqlite_priority.database_file():
         found.append((_("database"), Path(file).parent, True))
