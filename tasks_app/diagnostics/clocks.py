@@ -1,5 +1,5 @@
-"""Clocks: this machine's and each worker machine's against the database's, and that against"
-" what is stored."""
+"""Clocks: this machine's and each worker machine's against the database's, and that against
+what is stored."""
 
 from collections.abc import Iterator
 from datetime import timedelta

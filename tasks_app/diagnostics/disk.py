@@ -1,5 +1,5 @@
-"""Disks: room and permission to write, where the database, the exports, the files of a source"
-" and the cache are."""
+"""Disks: room and permission to write, where the database, the exports, the files of a source
+and the cache are."""
 
 import os
 import shutil

@@ -6,12 +6,14 @@ from enum import StrEnum
 from types import ModuleType
 from typing import Any
 
+from django.utils.translation import get_language
+
 from tasks_app import command_lines, source_settings
 
 
 class Severity(StrEnum):
-    """`OK`: as it should be. `WARNING`: it works, and should be looked at. `FAULT`: something"
-    " does not work."""
+    """`OK`: as it should be. `WARNING`: it works, and should be looked at. `FAULT`: something
+    does not work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -45,8 +47,9 @@ class Finding:
 
     @property
     def see(self) -> str:
-        """The paragraph of the documents that says more; "" for none."""
-        return self.kind.see
+        """The paragraph of the documents that says more, in the reader's language; "" for none."""
+        language = "zh/" if (get_language() or "").startswith("zh") else ""
+        return self.kind.see.replace("docs/operations.md", f"docs/{language}operations.md")
 
     def _fill(self, template: Any) -> str:
         text = str(template)

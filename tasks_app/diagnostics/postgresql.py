@@ -1,5 +1,5 @@
-"""A PostgreSQL server: locks and transactions that last, autovacuum, connections, and what it"
-" is set up for."""
+"""A PostgreSQL server: locks and transactions that last, autovacuum, connections, and what it
+is set up for."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -67,8 +67,8 @@ NO_IDLE_LIMIT = warning(
 
 
 def guards() -> Guards:
-    """Reads the names of triggers that are on and of constraints; unique ones with a condition"
-    " are indexes."""
+    """Reads the names of triggers that are on and of constraints; unique ones with a condition
+    are indexes."""
     enabled = _rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')")
     constraints = _rows(
         "SELECT conname FROM pg_constraint UNION SELECT relname FROM pg_class WHERE relkind IN ('i', 'I')"

@@ -32,8 +32,8 @@ SITE = {  # variables of the site by the setting that they make
 
 @dataclass(frozen=True)
 class SettingValue:
-    """A setting: its variable, the value in force, and its origin: default, environment, stored"
-    " or missing."""
+    """A setting: its variable, the value in force, and its origin: default, environment, stored
+    or missing."""
 
     variable: str
     value: str

@@ -1,5 +1,5 @@
-"""Sources: whether those in use can be used, what the breaker and quotas say, and how their"
-" last checks went."""
+"""Sources: whether those in use can be used, what the breaker and quotas say, and how their
+last checks went."""
 
 from collections.abc import Iterator, Mapping
 

@@ -22,7 +22,7 @@ from tasks_app.diagnostics import (
     web,
     workers,
 )
-from tasks_app.diagnostics.findings import Severity, kinds_of
+from tasks_app.diagnostics.findings import Finding, Severity, kinds_of
 from tests.diagnostics.faults import ANY, FAULTS, POSTGRESQL, SQLITE
 from tests.diagnostics.machines import publish_machine, versions_with
 
@@ -101,3 +101,7 @@ def test_paragraph_that_is_referred_to_exists(see):
         heading.lstrip("# ").lower().replace(" ", "-").replace(",", "").replace(":", "")
         for heading in headings
     }
+    kind = next(kind for kind in KINDS if kind.see == see)
+    with translation.override("zh-hans"):
+        chinese, _, anchor = Finding(kind).see.partition("#")
+    assert chinese == document or f'<a id="{anchor}"></a>' in (ROOT / chinese).read_text()
