@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app import lifecycle
+from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.admin.common.formatting import STATUS_STYLES
 from tasks_app.admin.common.paginator import CappedPaginator
 from tasks_app.admin.tasks import events, live_updates, panels
@@ -234,3 +235,16 @@ def test_refused_bar_is_told_beside_the_stocks_and_in_the_log():
     assert panels.progress_sentence(task) == "1 of 1 stock (100 %), 0 failed, 1 bar refused"
     ended = events.describe_event(task.events.get(kind="completed"))
     assert (ended["tone"], ended["icon"]) == ("warn", "error_outline")
+
+
+@pytest.mark.any_database
+def test_pages_of_a_task_keep_the_way_back_to_it():
+    task, client = make_ended("failed"), superuser_client()
+    page = url(f"{TASKS}_change", task.pk)
+    item = client.get(url("tasks_app_collectionitem_change", task.items.get().pk))
+    assert page in [step.link for step in item.context["breadcrumbs"]]
+    assert item.context["breadcrumbs"][-1].title == "000001"
+    for name in ("collectionitem", "finding", "correction"):
+        response = client.get(url(f"tasks_app_{name}_changelist"), {TASK_PARAMETER: task.pk})
+        assert response.context["breadcrumbs"][1].link == page
+        assert page in response.content.decode()

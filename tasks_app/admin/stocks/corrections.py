@@ -4,16 +4,18 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.text import Truncator
+from django.http import HttpRequest, HttpResponse
+from django.utils.text import Truncator, capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import LONG, cell, timestamp
-from tasks_app.admin.common.filters import ItemTaskFilter
+from tasks_app.admin.common.filters import ItemTaskFilter, task_from_query
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.stocks import data_quality
 from tasks_app.admin.stocks.bars import code_cell, filter_by_code, stock_link
+from tasks_app.admin.tasks import columns
 from tasks_app.models import Correction, Finding
 
 
@@ -54,6 +56,14 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Joins the items that still exist: of a deleted item the row has only the id."""
         return super().get_queryset(request).select_related("item")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Keeps the way back to the task whose rows are listed."""
+        context = dict(extra_context or {})
+        if task := task_from_query(request):
+            title = capfirst(self.opts.verbose_name_plural)
+            context["breadcrumbs"] = [*columns.trail(task), Breadcrumb(title)]
+        return super().changelist_view(request, context)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -2,6 +2,7 @@
 
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils.html import format_html
@@ -158,6 +159,14 @@ def can_be_retried(task: CollectionTask) -> bool:
 def retry_name(task: CollectionTask) -> str:
     """Returns what a retry's button says: a task without a complete plan begins anew, as a whole."""
     return _("Retry the task") if task.planned_at is None else _("Retry failed and remaining")
+
+
+def trail(task_id: UUID) -> list[formatting.Breadcrumb]:
+    """Returns the steps from the list of tasks to a task, for pages of what belongs to it."""
+    return [
+        formatting.Breadcrumb(TASKS, formatting.admin_url("collectiontask")),
+        formatting.Breadcrumb(formatting.short_id(task_id), formatting.task_url(task_id)),
+    ]
 
 
 def items_url(task: CollectionTask, **query: Any) -> str:

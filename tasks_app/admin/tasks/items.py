@@ -14,7 +14,7 @@ from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin, without_fields
 from tasks_app.admin.common.columns import NUMERIC, cell, count, timestamp
-from tasks_app.admin.common.filters import ErrorCodeFilter, TaskFilter, task_from_query
+from tasks_app.admin.common.filters import TASK_PARAMETER, ErrorCodeFilter, TaskFilter, task_from_query
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.raw_answers import call_links
 from tasks_app.admin.tasks import columns
@@ -151,17 +151,23 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     ) -> HttpResponse:
         """Adds the last attempts, the oldest first."""
         log = attempts.read(context["original"].attempt_log)
-        more = {"attempts": [_attempt(one) for one in log], "most": attempts.MOST}
+        item: CollectionItem = context["original"]
+        breadcrumbs = [
+            *columns.trail(item.task_id),
+            Breadcrumb(_("Items"), formatting.admin_url("collectionitem", **{TASK_PARAMETER: item.task_id})),
+            Breadcrumb(item.code),
+        ]
+        more = {
+            "attempts": [_attempt(one) for one in log],
+            "most": attempts.MOST,
+            "breadcrumbs": breadcrumbs,
+        }
         return super().render_change_form(request, {**context, **more}, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         task = task_from_query(request)
-        trail = [Breadcrumb(formatting.short_id(task), formatting.task_url(task))] if task else []
-        breadcrumbs = [
-            Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask")),
-            *trail,
-            Breadcrumb(_("Items")),
-        ]
+        tasks = [Breadcrumb(columns.TASKS, formatting.admin_url("collectiontask"))]
+        breadcrumbs = [*(columns.trail(task) if task else tasks), Breadcrumb(_("Items"))]
         return super().changelist_view(request, {"breadcrumbs": breadcrumbs, **(extra_context or {})})
 
     def get_search_results(
