@@ -25,6 +25,8 @@ WORDS = {  # as Swagger UI writes them: in the reader's language
     "Examples": pgettext_lazy("Swagger", "Examples"),
     "Execute": pgettext_lazy("Swagger", "Execute"),
     "Headers:": pgettext_lazy("Swagger", "Headers:"),
+    "Links": pgettext_lazy("Swagger", "Links"),
+    "No links": pgettext_lazy("Swagger", "No links"),
     "Loading...": pgettext_lazy("Swagger", "Loading…"),
     "Logout": pgettext_lazy("Swagger", "Log out"),
     "Media type": pgettext_lazy("Swagger", "Media type"),

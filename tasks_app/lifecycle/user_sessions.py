@@ -39,6 +39,13 @@ def record_sign_in(sender: Any, request: HttpRequest | None, user: User, **_: An
     _record(request, session)
 
 
+def record_own(request: HttpRequest) -> None:
+    """Stores the request's session if it was made otherwise than by signing in on a page."""
+    if SINCE not in request.session:
+        request.session[SINCE] = timezone.now().isoformat()
+        _record(request, request.session)
+
+
 def record_visit(request: HttpRequest) -> None:
     """Stores that the request's session is in use, unless this process did within the last minute."""
     session = request.session

@@ -11,7 +11,7 @@ from tasks_app.admin.access.browser_names import browser_name
 from tasks_app.lifecycle import user_sessions
 from tasks_app.models import AuditEvent, UserSession
 from tests.admin.helpers import messages_of, staff_client, text_of, url
-from tests.factories import make_user
+from tests.factories import make_user, sign_in
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "pass-word-1"
@@ -71,6 +71,12 @@ def test_page_lists_own_sessions_only(mei):
     assert "Chrome, Linux 127.0.0.1" in table
     assert "Edge" not in table
     assert table.count("this session") == 1
+
+
+def test_session_of_another_origin_is_listed(mei):
+    client = Client()
+    sign_in(client, mei)
+    assert listed(client).count("this session") == 1
 
 
 def test_page_holds_no_key(mei):

@@ -35,6 +35,8 @@ def urls() -> list[URLPattern]:
 def my_sessions_view(request: HttpRequest) -> HttpResponse:
     """Shows where the user is signed in, and the last sign-ins."""
     user: Any = request.user
+    if request.method == "GET":
+        user_sessions.record_own(request)
     title = _("My sessions")
     context = {
         **admin.site.each_context(request),
