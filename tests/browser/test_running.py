@@ -247,3 +247,13 @@ def test_task_page_works_on_a_phone(open_on_phone: Open, site: Site, running: st
     page.get_by_role("link", name="Cancel the task").tap()
     page.get_by_role("button", name="Yes, cancel it").tap()
     expect_status(page, "cancelled")
+
+
+def test_legend_of_runs_fades_a_state_by_the_keyboard(open_as: Open) -> None:
+    page = open_as("operator", "/admin/")
+    key = page.locator("#sd-legend-failed")
+    key.press("Space")
+    assert key.get_attribute("aria-pressed") == "false"
+    assert page.locator(".sd-off").count() == page.locator(".sd-run.sd-failed").count()
+    key.press("Space")
+    assert (key.get_attribute("aria-pressed"), page.locator(".sd-off").count()) == ("true", 0)

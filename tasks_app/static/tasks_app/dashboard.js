@@ -5,6 +5,7 @@ import { Refresher, swap } from "./refresh.js";
 const OVERVIEW_SECONDS = 15; // the lower part changes slowly and costs the server more
 const byId = (id) => document.getElementById(id);
 const runs = () => [...document.querySelectorAll(".sd-run")];
+const hidden = new Set(); // states of runs that the legend fades
 let state = byId("sd-live").dataset.state;
 
 function showTask({ html, state: newState }) {
@@ -20,6 +21,24 @@ function showTask({ html, state: newState }) {
 function showOverview({ html }) {
   swap(byId("sd-overview"), html);
   setTabStop();
+  fadeRuns();
+}
+
+/** Shows which categories the legend has switched off; a refresh brings them all back. */
+function fadeRuns() {
+  for (const key of document.querySelectorAll(".sd-legend [data-state]")) {
+    key.setAttribute("aria-pressed", String(!hidden.has(key.dataset.state)));
+  }
+  for (const run of runs()) {
+    run.classList.toggle("sd-off", [...hidden].some((name) => run.classList.contains(`sd-${name}`)));
+  }
+}
+
+function pressLegend(event) {
+  const name = event.target.closest(".sd-legend [data-state]")?.dataset.state;
+  if (!name) return;
+  if (!hidden.delete(name)) hidden.add(name);
+  fadeRuns();
 }
 
 function showConnection(newState) {
@@ -51,5 +70,6 @@ const refreshers = [
   return new Refresher({ address: () => url, etag, onState: showConnection, ...options });
 });
 document.addEventListener("keydown", moveAlongRuns);
+document.addEventListener("click", pressLegend);
 setTabStop();
 for (const refresher of refreshers) refresher.resume();
