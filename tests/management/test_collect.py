@@ -391,7 +391,7 @@ def test_watch_follows_a_chain_to_its_last_task() -> None:
     assert "3/3 stocks  0 failed  in 2 tasks" in collect("status", str(task.pk))
 
 
-def test_priority_is_taken_by_start_and_plans() -> None:
+def test_start_takes_a_priority() -> None:
     collect("start", "--start-date", "2024-01-01", "--source", "simulated", "--priority", "low")
     assert CollectionTask.objects.get().priority_name == "low"
 

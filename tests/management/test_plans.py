@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent
-from tests.factories import make_ended, make_plan
+from tasks_app.models.priorities import Priority
+from tests.factories import make_ended, make_plan, make_yielded
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +39,15 @@ def test_plan_is_made_switched_run_and_deleted():
     assert "was deleted" in run("delete", "nightly")[1]
     kinds = list(PlanEvent.objects.order_by("pk").values_list("kind", "channel"))
     assert kinds == [(kind, "command") for kind in ("created", "disabled", "enabled", "run", "deleted")]
+
+
+def test_plan_has_a_priority_and_its_runs_say_what_they_overtook():
+    run("create", "--name", "evening", "--source", "simulated", "--at", "18:00", "--priority", "high")
+    assert CollectionPlan.objects.get().priority == Priority.HIGH
+    task = make_yielded()
+    printed = run("runs", task.yields_to_name)[1]
+    assert "overtook" in printed
+    assert str(task.pk)[:8] in printed
 
 
 def test_plan_is_made_with_its_export(settings, tmp_path):

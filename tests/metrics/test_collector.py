@@ -39,6 +39,7 @@ from tests.factories import (
     make_outcome,
     make_plan,
     make_task,
+    make_yielded,
 )
 from tests.metrics.samples import family_names, read, value
 from tests.targets.factories import at, make_target, seal
@@ -223,6 +224,12 @@ def test_tasks_are_counted_by_how_they_ended(status):
     assert sum(counts.values()) == 1
     assert value("tasks_total", **SIM, status=status, outcome=outcome) == 1
     assert len(counts) == 7  # with a zero for each other way
+
+
+def test_yielded_task_is_counted_apart_from_cancelled_ones():
+    make_yielded()
+    assert value("tasks_total", **SIM, status="cancelled", outcome="yielded") == 1
+    assert value("tasks_total", **SIM, status="cancelled", outcome="") == 0
 
 
 def test_counters_go_on_when_the_task_ends_and_is_deleted():
