@@ -20,7 +20,7 @@ ALLOWED = (
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",  # a task's id may look like words
     r"viewer|operator|administrator|[Aa]dmin",
     r"AAPL|FB|GOOG|IBM|MSFT|SIM\d+|Simulated \d+|[A-Z][\w.&' -]+ (?:Inc|Corp|Co)\.?",
-    r"sample|simulated|drill|csv|akshare|baostock|python manage\.py (?:worker|calendar import FILE)",
+    r"cn-daily|sample|simulated|drill|csv|akshare|baostock|python manage\.py (?:worker|calendar import FILE)",
     r"(?:/[\w.-]+){2,}",  # the path of a file
     r"The drill refuses \w+\.|All \d+ stocks failed\. The first one is .*",
     r"[0-9a-f]{8} (?:CN|HK|US|SIM)|Lightweight Charts™|English",
