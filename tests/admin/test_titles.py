@@ -73,6 +73,9 @@ def test_form_of_a_user_shows_no_digest_and_no_manual():
     assert "pbkdf2" not in page
     assert "md5" not in page
     assert "Control" not in page
+    assert "Set another password" not in text_of(
+        staff_client("auth.view_user").get(url("auth_user_change", user.pk))
+    )
 
 
 def test_question_before_a_deletion_has_names_only():

@@ -29,9 +29,13 @@ def table(user_name: str) -> SafeString:
 
 
 def password_state(user: User) -> SafeString:
-    """Returns whether a password is set, and a link to the page that sets another one."""
+    """Returns whether a password is set."""
     is_set = user.has_usable_password()
-    state = ("good", "check_circle", _("set")) if is_set else ("plain", "block", _("none"))
+    return formatting.badge(*("good", "check_circle", _("set")) if is_set else ("plain", "block", _("none")))
+
+
+def password_state_and_link(user: User) -> SafeString:
+    """Returns whether a password is set, and a link to the page that sets another one."""
     page = reverse("admin:auth_user_password_change", args=[user.pk])
-    words = _("Set another password") if is_set else _("Set a password")
-    return formatting.two_lines(formatting.badge(*state), formatting.link(page, words))
+    words = _("Set another password") if user.has_usable_password() else _("Set a password")
+    return formatting.two_lines(password_state(user), formatting.link(page, words))

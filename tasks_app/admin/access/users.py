@@ -56,10 +56,13 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     form = UserForm
     fieldsets = (
         (None, {"fields": ("username", "first_name", "last_name", "email")}),
-        (gettext_lazy("Signing in"), {"fields": ("is_active", "is_staff", "password_state", "signed_in_at")}),
+        (
+            gettext_lazy("Signing in"),
+            {"fields": ("is_active", "is_staff", "password_state_and_link", "signed_in_at")},
+        ),
         (gettext_lazy("Permissions"), {"fields": ("groups", "is_superuser", "user_permissions")}),
     )
-    readonly_fields = ("password_state", "signed_in_at", "sign_ins")
+    readonly_fields = ("password_state", "password_state_and_link", "signed_in_at", "sign_ins")
     add_form = NewUserForm
     change_form_outer_after_template = "admin/access/user_sessions.html"
     add_fieldsets = (
@@ -70,6 +73,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
         gettext_lazy("roles"), lambda user: ", ".join(group.name for group in user.groups.all()) or EMPTY
     )
     password_state = cell(gettext_lazy("password"), sign_ins.password_state)
+    password_state_and_link = cell(gettext_lazy("password"), sign_ins.password_state_and_link)
     signed_in_at = timestamp(gettext_lazy("last sign-in"), "last_login")
     sign_ins = cell(gettext_lazy("last sign-ins"), lambda user: sign_ins.table(user.get_username()))
     change_password_form = AdminPasswordChangeForm
@@ -87,8 +91,10 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Adds the last sign-ins, for those who may see the audit record."""
+        """Adds the last sign-ins for those who may see the audit record; no link that only leads to a 403."""
         fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and not self.has_change_permission(request, obj):
+            fieldsets = [_without_link(fieldset) for fieldset in fieldsets]
         if obj is not None and request.user.has_perm(VIEW_AUDIT):
             fieldsets = [*fieldsets, (_("Sign-ins"), {"fields": ["sign_ins"]})]
         return fieldsets
@@ -208,6 +214,13 @@ def _as_checkboxes(make: Any, db_field: Any, request: Any, **kwargs: Any) -> Any
     if field is not None:
         field.widget = getattr(field.widget, "widget", field.widget)  # without links beside it
     return field
+
+
+def _without_link(fieldset: Any) -> Any:
+    """Returns a group of fields in which the state of the password has no link."""
+    name, options = fieldset
+    fields = [field.removesuffix("_and_link") for field in options["fields"]]
+    return name, {**options, "fields": fields}
 
 
 def _limit_permissions(field: Any) -> Any:
