@@ -36,12 +36,14 @@ def collect() -> Iterator[Metric]:
     yield from _totals()
     running = CollectionTask.objects.filter(status=TaskStatus.RUNNING).annotate(now=Now())
     task = running.values(
-        *("pk", "now", "start_time", "heartbeat_at", "paused_at", "total_stocks", "success_count"),
-        "failed_count",
+        *("pk", "now", "start_time", "heartbeat_at", "paused_at", "yielding_at"),
+        *("total_stocks", "success_count", "failed_count"),
     ).first()
     is_paused = bool(task and task["paused_at"])
     yield gauge("task_running", "Whether a task is running, or paused.", [((), bool(task))])
     yield gauge("task_paused", "Whether the running task is paused.", [((), is_paused)])
+    is_yielding = bool(task and task["yielding_at"])
+    yield gauge("task_yielding", "Whether the running task makes way for a plan.", [((), is_yielding)])
     is_expected = task and not is_paused
     silence = [((), (task["now"] - task["heartbeat_at"]).total_seconds())] if is_expected else []
     yield gauge(

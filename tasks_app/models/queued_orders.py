@@ -92,7 +92,8 @@ class QueuedOrder(models.Model):
                 condition=Q(state__in=QueuedOrderState.values), name="queued_order_state_is_legal"
             ),
             models.CheckConstraint(
-                condition=Q(priority__in=Priority.values), name="queued_order_priority_is_known"
+                condition=Q(priority__gte=Priority.LOW, priority__lte=Priority.HIGH),
+                name="queued_order_priority_is_known",
             ),
             models.CheckConstraint(
                 condition=Q(state=QueuedOrderState.WAITING, ended_at__isnull=True)

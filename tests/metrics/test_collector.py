@@ -19,6 +19,7 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, completion, retention
 from tasks_app.models import CollectionPlan, CollectionTask, SourceGate, Target
+from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
 from tasks_app.quotes import coverage
 from tasks_app.sources.base import Transient
@@ -102,6 +103,13 @@ def publish_workers() -> None:
             cluster_status.publish_forever(10, workers)
 
 
+def begin_to_yield() -> None:
+    """A plan is due while a worker holds a stock of a task of a lower priority."""
+    lifecycle.claim(make_lane(make_task(priority=Priority.LOW)), 1)
+    make_plan()
+    plan_scheduler.start_due()
+
+
 def wait_for_another() -> None:
     make_task()
     plan_scheduler.start_due()
@@ -157,6 +165,7 @@ MOVES: dict[str, tuple[str, dict[str, str], Callable[[], object], Any]] = {
     **{f"bars_{name}_total": ("", SIM, record_one, count) for name, count in {**BARS, **COMPARED}.items()},
     "task_running": ("", {}, make_task, 1),
     "task_paused": ("", {}, lambda: lifecycle.pause(make_task().pk, ACTOR), 1),
+    "task_yielding": ("", {}, begin_to_yield, 1),
     "task_heartbeat_age_seconds": (
         "",
         {},
