@@ -249,6 +249,17 @@ def test_task_page_works_on_a_phone(open_on_phone: Open, site: Site, running: st
     expect_status(page, "cancelled")
 
 
+def test_legend_of_the_throughput_fades_a_series(open_as: Open, site: Site) -> None:
+    task = next(iter(site.tasks("completed")))
+    page = open_as("operator", task_page(task))
+    key = page.locator("#sc-legend-failed")
+    key.press("Space")
+    assert key.get_attribute("aria-pressed") == "false"
+    assert page.locator("#sc-task.sc-no-failed").count() == 1
+    key.press("Space")
+    assert (key.get_attribute("aria-pressed"), page.locator(".sc-no-failed").count()) == ("true", 0)
+
+
 def test_legend_of_runs_fades_a_state_by_the_keyboard(open_as: Open) -> None:
     page = open_as("operator", "/admin/")
     key = page.locator("#sd-legend-failed")

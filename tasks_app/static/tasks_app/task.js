@@ -44,6 +44,24 @@ function tick() {
 
 // ---------------------------------------------------------------- parts
 
+const hiddenSeries = new Set(); // which the chart's legend has switched off
+
+/** Shows which series are switched off; a refresh of the chart brings its keys back as they were. */
+function showSeries() {
+  for (const key of page.querySelectorAll("[data-sc-series]")) {
+    const { scSeries } = key.dataset;
+    key.setAttribute("aria-pressed", String(!hiddenSeries.has(scSeries)));
+    page.classList.toggle(`sc-no-${scSeries}`, hiddenSeries.has(scSeries));
+  }
+}
+
+function pressLegend(event) {
+  const name = event.target.closest("[data-sc-series]")?.dataset.scSeries;
+  if (!name) return;
+  if (!hiddenSeries.delete(name)) hiddenSeries.add(name);
+  showSeries();
+}
+
 function showData(data) {
   live = data;
   clockOffset = data.now - Date.now();
@@ -51,6 +69,7 @@ function showData(data) {
     swap(document.querySelector(`[data-sc-part="${name}"]`), html);
     setVersion(name, digest);
   }
+  showSeries();
   if (data.cells) {
     setVersion("cells", data.cells[0]);
     grid.set(data.cells[1], data.planned);
@@ -164,6 +183,7 @@ document.addEventListener("keydown", (event) => {
 grid.set(live.cells, live.planned);
 setInterval(tick, 1000);
 document.addEventListener("visibilitychange", tick);
+page.addEventListener("click", pressLegend);
 if (live.final) refresher.end("final");
 else {
   refresher.etag = live.etag;
