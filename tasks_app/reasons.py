@@ -1,10 +1,12 @@
 """The sentences of stored codes: why stocks and tasks failed, what validation found, what a task warns of."""
 
+import re
 from collections.abc import Mapping
+from functools import cache
 from reprlib import Repr
 from typing import Any
 
-from django.utils.translation import get_language, gettext_lazy as _, override
+from django.utils.translation import get_language, gettext, gettext_lazy as _, gettext_noop, override
 
 from tasks_app.source_settings import mask
 
@@ -23,6 +25,7 @@ class _MaskingRepr(Repr):
         return text if len(text) <= self.maxother else f"{text[:half]}...{text[-half:]}"
 
 
+PLACEHOLDER = re.compile(r"%\((\w+)\)([dgs])")
 _REPR = _MaskingRepr()
 _REPR.maxstring = _REPR.maxother = 60
 
@@ -109,28 +112,34 @@ REASONS = {
 UNCOMPARED = ("not_final", "nothing_sent", "same_source", "second_not_here", "too_slow", "worker_lost")
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
-    "all_failed": "All %(total)d stocks failed. The first one is %(first)s",
-    "all_refused": "The source %(source)s refuses every request. %(reason)s",
-    "answer_too_large": "The source's response is larger than %(limit)s, and was not read any further.",
-    "bad_answer": "The source's response is malformed: %(problem)s",
-    "no_worker": "No worker has been active on this task for %(seconds)g s.",
-    "not_storable": "The database refused the bars: %(error)s",
-    "plan_lost": (
+    "all_failed": gettext_noop("All %(total)d stocks failed. The first one is %(first)s"),
+    "all_refused": gettext_noop("The source %(source)s refuses every request. %(reason)s"),
+    "answer_too_large": gettext_noop(
+        "The source's response is larger than %(limit)s, and was not read any further."
+    ),
+    "bad_answer": gettext_noop("The source's response is malformed: %(problem)s"),
+    "no_worker": gettext_noop("No worker has been active on this task for %(seconds)g s."),
+    "not_storable": gettext_noop("The database refused the bars: %(error)s"),
+    "plan_lost": gettext_noop(
         "Workers were lost or failed %(times)d times while they read the stock list. The last one %(end)s."
     ),
-    "series_cut": "The source's response lacks %(lost)d of %(stored)d days of the rebased series.",
-    "source_missing": (
+    "series_cut": gettext_noop(
+        "The source's response lacks %(lost)d of %(stored)d days of the rebased series."
+    ),
+    "source_missing": gettext_noop(
         "No worker that can use the source %(source)s has been active on this task for %(seconds)g s; "
         "on %(host)s it is not installed or not configured."
     ),
-    "source_paused": "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s",
-    "source_unusable": "The source %(source)s can't be used on %(host)s: %(reason)s",
-    "timeout": "The source did not respond within %(seconds)g s.",
-    "worker_lost": (
+    "source_paused": gettext_noop(
+        "Nothing could be collected for too long: the source %(source)s is paused. %(reason)s"
+    ),
+    "source_unusable": gettext_noop("The source %(source)s can't be used on %(host)s: %(reason)s"),
+    "timeout": gettext_noop("The source did not respond within %(seconds)g s."),
+    "worker_lost": gettext_noop(
         "Workers lost while they collected only this stock: %(isolated)d. "
         "The last worker lost with it %(end)s."
     ),
-    "yielded": (
+    "yielded": gettext_noop(
         "It yielded to the plan “%(plan)s”, whose priority is higher; its rest is collected by another task."
     ),
 }
@@ -259,6 +268,32 @@ def translated_reason(code: str) -> str:
     """Returns what a code means if the reader's language is not that of the stored sentence, else ""."""
     is_english = (get_language() or "en").startswith("en")
     return "" if is_english or code not in REASONS else str(REASONS[code])
+
+
+def explain(code: str, message: str) -> str:
+    """Returns why something failed, in the reader's language: a stored sentence of ours is translated whole.
+
+    Another message is shown as it is, in English after what its code means; the words of a vendor always are.
+    """
+    if not (meaning := translated_reason(code)):
+        return message
+    with override("en"):
+        template = str(STORED_REASONS.get(code) or REASONS[code])
+    if found := _sentence_pattern(template).fullmatch(message):
+        numbers = {"d": int, "g": float, "s": str}
+        params = {name: numbers[kind](found[name]) for name, kind in PLACEHOLDER.findall(template)}
+        return gettext(template) % params
+    return " ".join(filter(None, (meaning, message)))
+
+
+@cache
+def _sentence_pattern(template: str) -> re.Pattern[str]:
+    """Returns what matches the sentences of the template, with its placeholders as groups."""
+    of_kind = {"d": r"-?\d+", "g": r"-?[\d.]+(?:e[+-]?\d+)?", "s": ".*"}
+    parts = PLACEHOLDER.split(template)  # a text, then a name, its kind and a text of each placeholder
+    groups = zip(parts[1::3], parts[2::3], parts[3::3], strict=True)
+    rest = (f"(?P<{name}>{of_kind[kind]}){re.escape(text)}" for name, kind, text in groups)
+    return re.compile(re.escape(parts[0]) + "".join(rest), re.DOTALL)
 
 
 def describe_finding(code: str, message: str, day: object, params: Mapping[str, str] | None) -> str:

@@ -43,6 +43,38 @@ def test_reasons_are_translated_for_chinese_readers():
         assert reasons.translated_reason("timeout") == ""
 
 
+STORED = {  # a sentence as it is stored, and how a Chinese reader gets it
+    "all_failed": (
+        {"total": 3, "first": "000007: Too many."},
+        "全部 3 只股票均采集失败，第一只是 000007: Too many.",
+    ),
+    "no_worker": ({"seconds": 900.0}, "该任务已有 900 秒没有工作进程在处理。"),
+    "disk_full": ({}, ""),  # is stored as what its code means
+}
+
+
+@pytest.mark.parametrize("code", STORED)
+def test_stored_reasons_are_translated_whole(code):
+    params, chinese = STORED[code]
+    message = reasons.stored_reason(code, **params)
+    assert reasons.explain(code, message) == message
+    with translation.override("zh-hans"):
+        assert reasons.explain(code, message) == (chinese if params else str(reasons.REASONS[code]))
+        meaning = str(reasons.REASONS[code])
+        assert reasons.explain(code, "Of another version.") == f"{meaning} Of another version."
+        assert reasons.explain(code, "") == meaning
+
+
+def test_every_stored_reason_has_placeholders_that_a_translation_can_fill():
+    for code, template in reasons.STORED_REASONS.items():
+        params = {
+            name: {"d": 3, "g": 1.5, "s": "x"}[kind] for name, kind in reasons.PLACEHOLDER.findall(template)
+        }
+        with translation.override("zh-hans"):
+            shown = reasons.explain(code, reasons.stored_reason(code, **params))
+        assert not shown.startswith(template.split("%", 1)[0] or "%"), code
+
+
 def test_stored_reasons_are_english_for_any_reader():
     with translation.override("zh-hans"):
         assert (

@@ -218,7 +218,7 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         rows.append((source, _("%(stocks)s stocks, %(bars)s new or corrected bars") % counts))
     for params in selectors.warnings(task.pk):
         rows.append((_("warning"), reasons.translated_warning(params)))
-    if reason := " ".join(filter(None, (reasons.translated_reason(task.error_code), task.error_message))):
+    if reason := reasons.explain(task.error_code, task.error_message):
         rows.append((_("yielded") if task.has_yielded else _("error"), reason))
     for group in selectors.error_groups(task.pk) if task.failed_count else ():
         codes = ", ".join(group["sample_codes"])

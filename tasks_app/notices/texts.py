@@ -88,8 +88,7 @@ def clock(moment: datetime) -> str:
 
 def _reason(params: Mapping[str, Any]) -> str:
     """Returns why, in the reader's language where the reason has a code, with the stored sentence."""
-    code, said = str(params.get("code") or ""), str(params.get("reason") or "")
-    return " ".join(filter(None, (reasons.translated_reason(code), said)))
+    return reasons.explain(str(params.get("code") or ""), str(params.get("reason") or ""))
 
 
 def _times(incident: Incident) -> str:

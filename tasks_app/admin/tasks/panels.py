@@ -275,8 +275,8 @@ def _bar_counts(task: CollectionTask) -> str:
 def notices(task: CollectionTask) -> Iterator[Notice]:
     """Yields what is wrong, the worst first."""
     if (task.error_code or task.error_message) and not task.has_yielded:
-        sentences = filter(None, (reasons.translated_reason(task.error_code), task.error_message))
-        yield Notice("bad", _("Why it failed"), " ".join(sentences), task.error_code)
+        reason = reasons.explain(task.error_code, task.error_message)
+        yield Notice("bad", _("Why it failed"), reason, task.error_code)
     if retention.is_being_deleted(task):
         text = _("It is older than the retention period. The collected bars are kept.")
         yield Notice("warn", _("This task is being deleted"), text)
