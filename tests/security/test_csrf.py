@@ -6,7 +6,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from tests.factories import make_task
-from tests.security.test_access import ID, OTHER, RULES, admin_paths, path_of, row_counts
+from tests.security.test_access import RULES, row_counts
+from tests.security.url_paths import ID, OTHER, admin_paths, path_of
 
 pytestmark = pytest.mark.django_db
 

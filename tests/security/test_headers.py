@@ -1,22 +1,16 @@
 """Security headers of every response, and pages that need no more than their policy allows."""
 
 import re
-from functools import cache
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from collector_site import csp
-from tests.api.factories import make_bars, make_stock
-from tests.factories import make_ended, sign_in
-from tests.security.test_access import RULES, admin_paths, path_of
-from tests.security.url_paths import OTHER
-from tests.security.users import make_user_of_kind
+from tests.security.responses import responses
+from tests.security.test_access import RULES
+from tests.security.url_paths import path_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("headers")]  # the tests share the responses
-FILES = ["/static/tasks_app/admin.css", "/static/tasks_app/icon.svg", "/static/no"]
-HTML = {"Accept": "text/html"}
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("responses")]  # the tests share the responses
 INLINE = re.compile(
     r"<style|\sstyle\s*=|<[^>]+\son[a-z]+\s*=|javascript:"
     r"|<script(?![^>]*\ssrc=)(?![^>]*type=\"(?:application/json|text/template)\")",
@@ -27,38 +21,15 @@ STYLE_AS_STRING = re.compile(
 )  # Alpine would set a string as an attribute
 
 
-def html_client(kind: str = "superuser") -> Client:
-    client, user = Client(headers=HTML), make_user_of_kind(kind)
-    if user:
-        sign_in(client, user)
-    return client
-
-
 def directives(response) -> dict[str, set[str]]:
     parts = [part.split() for part in response.headers["Content-Security-Policy"].split(";")]
     return {name: set(values) for name, *values in parts}
 
 
-def all_paths() -> list[str]:
-    """Returns an address of every path except those that log out."""
-    paths = [*admin_paths().values(), *(path_of(route) for _, route in OTHER), *FILES]
-    make_bars(make_stock("US", "X"), 1)
-    paths += ["/api/data-collection/quotes/US/X?format=csv", "/api/docs?script=", "/nowhere"]
-    return [path for path in paths if "logout" not in path]
-
-
-@cache
-def responses(kind: str) -> dict[str, HttpResponse]:
-    """Returns a user's responses by path. They are made once for all tests, which only read them."""
-    client = html_client(kind)
-    make_ended("cancelled")
-    return {path: client.get(path) for path in all_paths()}
-
-
 @pytest.mark.parametrize("kind", ["anonymous", "superuser"])
 def test_every_response_has_security_headers(kind):
     wrong = {}
-    for path, response in responses(kind).items():
+    for path, response in responses(kind).by_path.items():
         headers = {name: response.headers.get(name) for name in SAFE}
         policy = directives(response)
         if headers != SAFE or policy["default-src"] != {"'none'"} or policy["frame-ancestors"] != {"'none'"}:
@@ -76,7 +47,7 @@ SAFE = {
 
 def test_policy_allows_only_this_host():
     wrong = {}
-    for path, response in responses("superuser").items():
+    for path, response in responses("superuser").by_path.items():
         policy = directives(response)
         granted = set().union(*policy.values()) - {"'none'", "'self'"}
         allowed = {"'unsafe-eval'"} if path.startswith("/admin/") else set()
@@ -89,7 +60,7 @@ def test_policy_allows_only_this_host():
 @pytest.mark.parametrize("kind", ["anonymous", "superuser"])
 def test_pages_have_no_inline_code(kind):
     wrong, pages = {}, 0
-    for path, response in responses(kind).items():
+    for path, response in responses(kind).by_path.items():
         if response.headers.get("Content-Type", "").startswith("text/html") and not response.streaming:
             pages += 1
             body = response.content.decode()

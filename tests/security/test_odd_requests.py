@@ -28,7 +28,8 @@ from tests.api.factories import make_bars
 from tests.factories import make_task, make_user, sign_in
 from tests.security import odd_requests
 from tests.security.odd_requests import OddRequest, Vocabulary
-from tests.security.test_access import fill_route
+from tests.security.responses import responses
+from tests.security.url_paths import fill_route
 from tests.security.users import make_rows, make_user_of_kind
 
 pytestmark = pytest.mark.django_db
@@ -50,16 +51,19 @@ def superuser(db: None) -> Client:
 
 
 @pytest.fixture
-def words(superuser: Client) -> Vocabulary:
-    """The paths, names and keys of this site with a few rows in each table."""
+def words() -> Vocabulary:
+    """The paths, names and keys of this site with a few rows in each table.
+
+    Requested before `superuser`: the shared responses are those to a user of the same name.
+    """
+    pages = responses("superuser").by_path.values()
     rows = {**make_rows(), "user": make_user("other")}
     make_bars(rows["stock"], 60, adjust="hfq")  # more than a page
     make_task()
     rows["authtoken"] = AuthToken.objects.create(rows["user"])[0]
     paths = {route: "/" + fill_route(_fill(route, rows), rows) for route in odd_requests.routes()}
     fields, parameters = set(odd_requests.ORDER), odd_requests.parameters_in_source()
-    for path in paths.values():
-        response = client_like(superuser).get(path)
+    for response in pages:
         page = "" if response.streaming else response.content.decode()
         found_fields, found_parameters = odd_requests.names_in_page(page)
         fields |= found_fields
@@ -132,7 +136,8 @@ def send(client: Client, request: OddRequest) -> int:
         return int(response.status_code)
 
 
-def test_no_request_makes_the_server_fail(superuser: Client, words: Vocabulary) -> None:
+@pytest.mark.xdist_group("responses")
+def test_no_request_makes_the_server_fail(words: Vocabulary, superuser: Client) -> None:
     statuses, failed = Counter[int](), []
     with recorded_exceptions() as raised:
         for request in odd_requests.odd_requests(words, SEED, REQUESTS):
