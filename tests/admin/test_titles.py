@@ -41,6 +41,28 @@ def test_list_and_form_have_titles(model):
     assert (trail[-1], title) == (chinese, chinese)
 
 
+@pytest.mark.parametrize("model", FORMS)
+def test_list_is_written_in_short_rows(model):
+    response = superuser_client().get(url(f"{model}_changelist"))
+    assert response.context["cl"].columns
+    assert "unfold/helpers/change_list_results.html" not in [each.name for each in response.templates]
+
+
+@pytest.mark.parametrize("model", ["stock", "dailybar", "correction", "finding", "incident", "recordedcall"])
+def test_trail_of_a_read_only_list_is_its_name(model):
+    response = superuser_client().get(url(f"tasks_app_{model}_changelist"))
+    name = response.context["cl"].opts.verbose_name_plural
+    assert trail_of(response)[0] == [str(name).capitalize()]
+
+
+def test_users_list_says_where_each_may_sign_in():
+    make_user("off", is_active=False)
+    make_user("machine", is_staff=False)
+    text = text_of(superuser_client().get(url("auth_user_changelist")))
+    assert "switched off" in text
+    assert "API only" in text
+
+
 def test_history_of_a_plan_is_its_audit_record():
     plan = make_plan(market="SIM")
     plan_actions.change(plan.pk, {"days": 5}, ACTOR)

@@ -143,6 +143,10 @@ class Site:
         tasks = self.api("GET", "tasks")
         return next(str(t["task_id"]) for t in tasks if t["status"] != "running" and t["failed_count"] > 1)
 
+    def yielded_task(self) -> str:
+        """Returns the id of the newest task that yielded to a plan."""
+        return next(str(t["task_id"]) for t in self.api("GET", "tasks") if t["yielded_to"])
+
     def stock(self, market: str, code: str) -> int:
         """Returns the primary key of a stock, which its page has in its URL."""
         return self._value("SELECT id FROM tasks_app_stock WHERE market = ? AND code = ?", market, code)

@@ -21,12 +21,12 @@ from django.utils import timezone  # noqa: E402
 
 from tasks_app import lifecycle  # noqa: E402
 from tasks_app.lifecycle.events import Actor  # noqa: E402
-from tasks_app.models import CollectionItem, CollectionTask, SourceAgreement  # noqa: E402
+from tasks_app.models import CollectionItem, CollectionPlan, CollectionTask, SourceAgreement  # noqa: E402
 from tasks_app.models.tasks import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
 from tests.browser.roles import PASSWORD, ROLES, session_of  # noqa: E402
-from tests.factories import make_raw_answer  # noqa: E402
+from tests.factories import finish, make_continued, make_raw_answer  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
 TODAY = orders.latest_today()
@@ -68,6 +68,13 @@ def add_agreement() -> None:
         SourceAgreement.objects.create(**row, **counts, field=field)
 
 
+def add_chain() -> None:
+    """Adds a task that yielded to a plan, and the ended one that continued it; the plan runs no more."""
+    rest = make_continued()[1]
+    finish(rest, collected=3)
+    CollectionPlan.objects.update(enabled=False, next_at=None)
+
+
 def main() -> None:
     call_command("migrate", verbosity=0)
     users = make_users()
@@ -82,6 +89,7 @@ def main() -> None:
     work()
     start(replace(YEAR, stock_codes=("000007",)), users["operator"])
     work()
+    add_chain()
     cancelled = start(YEAR, users["operator"])
     lifecycle.cancel(cancelled.pk, Actor(Channel.ADMIN, users["administrator"]))
     add_agreement()

@@ -28,6 +28,15 @@ def table(user_name: str) -> SafeString:
     return render_to_string("admin/access/sign_ins.html", {"sign_ins": last_sign_ins(user_name)})
 
 
+def account_state(user: User) -> SafeString:
+    """Returns where the user may sign in: here, with a token only, or nowhere."""
+    if not user.is_active:
+        return formatting.badge("plain", "block", _("switched off"))
+    if not user.is_staff:
+        return formatting.badge("plain", "api", _("API only"))
+    return formatting.badge("good", "check_circle", _("active"))
+
+
 def password_state(user: User) -> SafeString:
     """Returns whether a password is set."""
     is_set = user.has_usable_password()

@@ -16,7 +16,7 @@ from tasks_app.admin.access.forbidden import MissingPermission, require_permissi
 from tasks_app.admin.access.token_forms import TokenForm
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, timestamp
+from tasks_app.admin.common.columns import TIME, cell, timestamp
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.lifecycle import audit, tokens
 from tasks_app.models.access import TokenScope
@@ -54,8 +54,8 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
     key = cell(_("begins with"), lambda token: formatting.monospace(f"{token.token_key[:8]}…"))
     scope = cell(_("scope"), lambda token: describe(token)["scope"])
     issued = timestamp(_("issued at"), "created")
-    expires = cell(_("expires at"), lambda token: describe(token)["expires"])
-    used = cell(_("last used at"), lambda token: describe(token)["used"])
+    expires = cell(_("expires at"), lambda token: describe(token)["expires"], TIME)
+    used = cell(_("last used at"), lambda token: describe(token)["used"], TIME)
     revoke = cell(
         _("revoke"),
         lambda token: formatting.link(

@@ -44,13 +44,11 @@ admin.site.unregister(Group)
 class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[User]):  # type: ignore[misc]
     """Users and their permissions. Only superusers create and change superusers."""
 
-    change_list_template = "admin/tasks_app/change_list.html"
-
     class Media:
         css = {"all": ["tasks_app/users.css"]}
 
     list_title, add_title = gettext_lazy("Users"), gettext_lazy("Add a user")
-    list_display = ("username", "first_name", "last_name", "roles", "is_active", "is_staff", "signed_in_at")
+    list_display = ("username", "full_name", "roles", "state", "signed_in_at")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     filter_horizontal = ()
     form = UserForm
@@ -72,6 +70,8 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     roles = cell(
         gettext_lazy("roles"), lambda user: ", ".join(group.name for group in user.groups.all()) or EMPTY
     )
+    full_name = cell(gettext_lazy("name"), lambda user: user.get_full_name())
+    state = cell(gettext_lazy("state"), sign_ins.account_state)
     password_state = cell(gettext_lazy("password"), sign_ins.password_state)
     password_state_and_link = cell(gettext_lazy("password"), sign_ins.password_state_and_link)
     signed_in_at = timestamp(gettext_lazy("last sign-in"), "last_login")

@@ -9,7 +9,7 @@ from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import display_for_field, display_for_value, label_for_field, lookup_field
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldBooleanWidget
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.columns import NUMERIC, TIME
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.paginator import CappedList, PageLink, page_links
 from tasks_app.db import keyset
@@ -52,11 +53,54 @@ class Column(NamedTuple):
         return format_html(' class="{}"', self.css) if self.css else ""
 
 
-class KeysetChangeList(ChangeList):
+class RowsChangeList(ChangeList):
+    """A list whose rows are written by admin/tasks_app/rows.html, on a phone in two or three lines.
+
+    Those of the theme have a kilobyte of classes for each value, and a card for each row on a phone.
+    """
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Returns the admin's order, else the model's: these rows have no headings to sort by."""
+        own: Any = self.model_admin.get_ordering(request) or self.lookup_opts.ordering
+        return [*own, "pk"]
+
+    @cached_property
+    def columns(self) -> list[Column]:
+        found = []
+        for name in self.list_display:
+            title, attribute = label_for_field(name, self.model, self.model_admin, return_attr=True)
+            title = _select_all() if name == CHECKBOX else title
+            found.append(Column(str(name), title, getattr(attribute, "css", "")))
+        return found
+
+    def rows(self) -> Iterator[list[tuple[Column, Any]]]:
+        """Yields the formatted values of each row; that of the first display link links to its page."""
+        shown = [name for name in self.list_display if name != CHECKBOX]
+        links = [] if self.list_display_links is None else [*self.list_display_links, *shown]
+        linked = next(iter(links), None)
+        filters: Any = {"preserved_filters": self.preserved_filters, "opts": self.opts}
+        here = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        for row in self.result_list:
+            url = add_preserved_filters(filters, self.url_for_result(row)).removeprefix(here)
+            values = [(column, self._value(row, column.name)) for column in self.columns]
+            yield [
+                (column, _link(url, value) if column.name == linked else value) for column, value in values
+            ]
+
+    def _value(self, row: Any, name: str) -> Any:
+        """Returns the formatted value, "" for none: the style sheet draws a dash, on a phone nothing."""
+        field, attribute, value = lookup_field(name, row, self.model_admin)
+        if field is None:
+            text = display_for_value(value, "", getattr(attribute, "boolean", False))
+        else:
+            text = display_for_field(value, field, "")
+        return "" if text == formatting.EMPTY else text
+
+
+class KeysetChangeList(RowsChangeList):
     """A list with keyset pages, always in its admin's order, which an index serves.
 
-    Sorting by another column (`?o=3`) could mean sorting millions of rows. Its rows are written by
-    admin/tasks_app/rows.html: those of the theme have a kilobyte of classes for each value.
+    Sorting by another column (`?o=3`) could mean sorting millions of rows.
     """
 
     page: keyset.Page[Any]
@@ -88,36 +132,6 @@ class KeysetChangeList(ChangeList):
         except ValidationError as error:
             raise IncorrectLookupParameters(error) from error
         return keyset.fetch_page(self.queryset, order, at, self.list_per_page)
-
-    @cached_property
-    def columns(self) -> list[Column]:
-        found = []
-        for name in self.list_display:
-            title, attribute = label_for_field(name, self.model, self.model_admin, return_attr=True)
-            title = _select_all() if name == CHECKBOX else title
-            found.append(Column(str(name), title, getattr(attribute, "css", "")))
-        return found
-
-    def rows(self) -> Iterator[list[tuple[Column, Any]]]:
-        """Yields the formatted values of each row; that of the first display link links to its page."""
-        names = self.list_display_links or [name for name in self.list_display if name != CHECKBOX]
-        filters: Any = {"preserved_filters": self.preserved_filters, "opts": self.opts}
-        here = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
-        for row in self.result_list:
-            url = add_preserved_filters(filters, self.url_for_result(row)).removeprefix(here)
-            values = [(column, self._value(row, column.name)) for column in self.columns]
-            yield [
-                (column, _link(url, value) if column.name == names[0] else value) for column, value in values
-            ]
-
-    def _value(self, row: Any, name: str) -> Any:
-        """Returns the formatted value, "" for none: the style sheet draws a dash, on a phone nothing."""
-        field, attribute, value = lookup_field(name, row, self.model_admin)
-        if field is None:
-            text = display_for_value(value, "", getattr(attribute, "boolean", False))
-        else:
-            text = display_for_field(value, field, "")
-        return "" if text == formatting.EMPTY else text
 
     @property
     def page_links(self) -> list[PageLink]:
@@ -172,3 +186,19 @@ class ReadOnlyAdmin(KeyCheckedAdmin, CappedList, UnfoldAdmin[_M]):  # type: igno
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        trail = [Breadcrumb(self._list_name())]
+        return super().changelist_view(request, {"breadcrumbs": trail, **(extra_context or {})})
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        here = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        trail = [Breadcrumb(self._list_name(), here), Breadcrumb(capfirst(str(context["original"])))]
+        context.setdefault("breadcrumbs", trail)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _list_name(self) -> str:
+        name = self.verbose_names[1] if self.verbose_names else self.opts.verbose_name_plural
+        return capfirst(str(name))

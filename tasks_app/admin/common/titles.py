@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from tasks_app.admin.access.permissions import VIEW_AUDIT
+from tasks_app.admin.common.changelist import RowsChangeList
 from tasks_app.admin.common.formatting import Breadcrumb
 
 
@@ -18,6 +19,10 @@ class TitledAdmin:
 
     list_title: Any
     add_title: Any
+    change_list_template = "admin/tasks_app/change_list.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RowsChangeList]:
+        return RowsChangeList
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         context = {"title": self.list_title, "breadcrumbs": [Breadcrumb(self.list_title)]}

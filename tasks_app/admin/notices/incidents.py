@@ -16,7 +16,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CANCEL_TASK, RETRY_TASK, SILENCE_INCIDENT
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
-from tasks_app.admin.common.columns import cell, count, timestamp
+from tasks_app.admin.common.columns import TIME, cell, count, timestamp
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.notices import columns
 from tasks_app.admin.tasks import actions as task_actions, columns as task_columns
@@ -79,7 +79,7 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
     market_name = cell(gettext_lazy("market"), columns.market)
     page = cell(gettext_lazy("page"), columns.page)
     since = timestamp(gettext_lazy("began at"), "opened_at")
-    over_since = cell(gettext_lazy("ended at"), columns.over_since)
+    over_since = cell(gettext_lazy("ended at"), columns.over_since, TIME)
     how_often = count(gettext_lazy("times"), "times")
     silenced = cell(gettext_lazy("silenced until"), columns.silenced)
 

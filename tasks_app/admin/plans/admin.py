@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CHANGE_PLAN, EXPORT_DATA, RUN_PLAN, START_TASK
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.columns import cell
+from tasks_app.admin.common.columns import TIME, cell
 from tasks_app.admin.common.keys import KeyCheckedAdmin, UnloggedAdmin
 from tasks_app.admin.common.paginator import CappedList
 from tasks_app.admin.common.titles import TitledAdmin
@@ -83,8 +83,8 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
     state = cell(_("status"), columns.state)
     scope = cell(_("scope"), columns.scope)
     schedule = cell(_("when"), columns.schedule)
-    next_runs = cell(_("next runs"), columns.next_runs)
-    last_run = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False))
+    next_runs = cell(_("next runs"), columns.next_runs, TIME)
+    last_run = cell(_("last run"), lambda plan: formatting.timestamp(plan.last_at, seconds=False), TIME)
     last_result = cell(_("last result"), columns.last_result)
     verbs = cell(_("actions"), lambda plan: columns.run_button(plan) + columns.switch_button(plan))
     run_verb = cell(_("actions"), columns.run_button)
