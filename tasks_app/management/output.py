@@ -170,7 +170,7 @@ def print_queue(rows: Collection[QueuedOrder], console: Console) -> None:
             str(row.get_state_display()),
             str(row.get_priority_display()),
             "\n".join(filter(None, (request, note))),
-            f"{timezone.localtime(row.queued_at):%Y-%m-%d %H:%M}\n{row.user_name}",
+            f"{time_zones.write(row.queued_at)}\n{row.user_name}",
         )
     console.print(table if rows else _("There are no such orders."))
 

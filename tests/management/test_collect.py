@@ -486,4 +486,5 @@ def test_order_is_queued_listed_moved_and_withdrawn() -> None:
     text = collect("queue")
     assert str(second) in text
     assert "waiting" in text
+    assert re.search(r"\d\d:\d\d\s+UTC", text), "when, with the zone's name"
     assert "There are no such orders." in collect("queue", "--state", "refused")

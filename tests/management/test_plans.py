@@ -1,6 +1,7 @@
 """`manage.py plans`: the API's verbs for a terminal, with exit codes for monitors."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -48,6 +49,7 @@ def test_plan_has_a_priority_and_its_runs_say_what_they_overtook():
     printed = run("runs", task.yields_to_name)[1]
     assert "overtook" in printed
     assert str(task.pk)[:8] in printed
+    assert re.search(r"\d\d:\d\d UTC", printed), "when, with the zone's name"
 
 
 def test_plan_is_made_with_its_export(settings, tmp_path):

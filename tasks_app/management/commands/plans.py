@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _, gettext_lazy, gettext_noop
 from rich.box import SIMPLE
 from rich.table import Table
 
-from tasks_app import errors
+from tasks_app import errors, time_zones
 from tasks_app.api.bodies import PlanStepBody
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.exports.places import named_folder
@@ -204,10 +204,10 @@ def _run_table(runs: Sequence[PlanRun]) -> Table:
     for title in (_("run"), _("status"), _("steps"), _("error")):
         table.add_column(title, overflow="fold")
     for run in runs:
-        at = timezone.localtime(run.due_at or run.started_at)
+        at = time_zones.write(run.due_at or run.started_at)
         steps = [_step_line(step) for step in plan_runs.run_steps(run)]
         state = run.get_state_display() + (f"\n{_('late')}" if run.is_late else "")
-        table.add_row(f"{run.pk}\n{at:%Y-%m-%d %H:%M}", state, "\n".join(steps), run.error_message)
+        table.add_row(f"{run.pk}\n{at}", state, "\n".join(steps), run.error_message)
     return table
 
 
