@@ -74,6 +74,8 @@ def test_yielded_task_shows_where_its_rest_is(client):
     finish(CollectionTask.objects.get(status="running"))
     rest = order_queue.start_next()
     assert f"It goes on as task {str(rest.pk)[:8]}" in page(client, task)
+    overview = text_of(client.get(url("index")))
+    assert "The whole run · 1 of 3 stocks (33 %), 0 failed" in overview
     finish(rest)
     assert "3 of 3 stocks (100 %), 0 failed" in page(client, rest)
 

@@ -12,7 +12,7 @@ from tasks_app.admin.access.permissions import VIEW_QUEUE, TaskPermissions
 from tasks_app.admin.common import formatting
 from tasks_app.admin.dashboard import system_status
 from tasks_app.admin.tasks import chain_panel, columns, panels
-from tasks_app.lifecycle import durations, order_queue, selectors
+from tasks_app.lifecycle import chains, durations, order_queue, selectors
 from tasks_app.lifecycle.progress import estimate_pace
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
@@ -38,6 +38,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
     if task is None:
         return {**context, "state": "new"}
     is_running = task.status == TaskStatus.RUNNING
+    chain = chains.chains_of([task]).get(task.pk)
     return {
         **context,
         "state": f"{formatting.short_id(task.pk)}-{task.status}",
@@ -49,6 +50,7 @@ def build_current_task_context(request: HttpRequest) -> dict[str, Any]:
         "url": formatting.task_url(task.pk),
         "scope": columns.scope(task),
         "sentence": panels.progress_sentence(task),
+        "whole_run": chain_panel.progress_sentence(chain) if chain else "",
         "bar": panels.bar_segments(task),
         **panels.action_urls(task, permissions),
         "numbers": _running_numbers(task, clusters) if is_running else _final_numbers(task),
