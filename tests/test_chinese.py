@@ -7,6 +7,7 @@ import pytest
 from babel.messages import pofile
 from django.utils.translation import gettext, override, pgettext
 
+from tasks_app.admin.common import formatting
 from tests.run import ROOT
 from tools import chinese, translations
 
@@ -30,7 +31,9 @@ RETRANSLATED = {
     "This field is required.",
     "URL",
     "You don’t have permission to view or edit anything.",
+    "active",
     "group",
+    "groups",
 }
 
 
@@ -67,6 +70,13 @@ def test_button_and_price_have_words_of_their_own():
     with override("zh-hans"):
         assert (gettext("Close"), pgettext("price", "Close")) == ("关闭", "收盘")
         assert pgettext("button", "Close") == "关闭"
+
+
+def test_lists_of_words_have_chinese_separators():
+    with override("zh-hans"):
+        assert formatting.list_words(["不复权", "前复权"]) == "不复权、前复权"
+        assert formatting.list_words(["自 2000-03-01 起", "至 2013-03-01"], clauses=True).count("，") == 1
+    assert formatting.list_words(["CN", "HK"]) == "CN, HK"
 
 
 def test_words_of_django_are_replaced_on_purpose_only():

@@ -16,6 +16,8 @@ WORDS = {  # not a word of ours, or one for which there is another: why
     "K 线": "K线 is one word",
     "A 股": "A股 is one word",
     "数据落后": "data that are behind are 数据滞后",
+    "股票列表": "a stock list is 股票清单",
+    "无限速": "what has no limit is 不限速",
     "供应商": "a vendor of quotes is 数据商",
     "你": "the reader is 您",
 }

@@ -13,6 +13,7 @@ from tasks_app.admin import queue, raw_answers, search
 from tasks_app.admin.access import my_tokens, preferences, sessions, tokens, users
 from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
+from tasks_app.admin.common.formatting import EMPTY
 from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
 from tasks_app.admin.deletion import views as deletion_views
@@ -64,6 +65,7 @@ for model in apps.get_app_config("django_q").get_models():
         admin.site.unregister(model)
 
 admin.site.index_title = _("Overview")
+admin.site.empty_value_display = EMPTY
 # The theme's site takes further paths here, into the admin's own namespace.
 site: Any = admin.site
 PAGES = (

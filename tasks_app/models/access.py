@@ -2,7 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 
 
 class TokenScope(models.TextChoices):
@@ -24,7 +24,9 @@ class ApiToken(models.Model):
         verbose_name=_("API token"),
     )
     name = models.CharField(_("name"), max_length=64, blank=True, default="")
-    scope = models.CharField(_("scope"), max_length=7, choices=TokenScope, default=TokenScope.READ)
+    scope = models.CharField(
+        pgettext_lazy("token", "scope"), max_length=7, choices=TokenScope, default=TokenScope.READ
+    )
     last_used_at = models.DateTimeField(_("last used at"), null=True, editable=False)
 
     class Meta:

@@ -9,7 +9,7 @@ from django.urls import resolve
 from tasks_app.models import CollectionTask, Incident, NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
 from tasks_app.models.notices import NoticeEvent, Severity
 from tasks_app.notices import Cause, addresses, links, open_incident, routing
-from tests.admin.helpers import messages_of, staff_client, text_of, url
+from tests.admin.helpers import messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import make_ended, make_task
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +57,12 @@ def test_channel_is_stored_encrypted_and_shown_masked():
     for page in (client.get(url(CHANNELS)), client.get(url(CHANNEL, channel.pk))):
         assert "jsons://********" in text_of(page)
         assert SECRET not in page.content.decode()
+
+
+@pytest.mark.parametrize(("accepted", "language"), [("en", "en"), ("zh-CN", "zh-hans")])
+def test_new_channel_offers_messages_in_the_readers_language(accepted, language):
+    page = superuser_client().get(url("tasks_app_noticechannel_add"), headers={"Accept-Language": accepted})
+    assert page.context["adminform"].form["language"].value() == language
 
 
 def test_channel_keeps_its_address_unless_another_one_is_entered():

@@ -63,6 +63,28 @@ def test_users_list_says_where_each_may_sign_in():
     assert "API only" in text
 
 
+@pytest.mark.parametrize("model", FORMS)
+def test_list_leads_to_the_form_and_the_form_not_to_itself(model):
+    client = superuser_client()
+    pages = [client.get(url(f"{model}_{page}")).content.decode() for page in ("changelist", "add")]
+    assert ['class="addlink' in page for page in pages] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("model", "english", "chinese"),
+    [
+        ("auth_group", "3 groups", "用户组共 3 条"),
+        ("tasks_app_collectionplan", "0 collection plans", "定时采集共 0 条"),
+        ("tasks_app_collectiontask", "0 tasks", "任务共 0 条"),
+    ],
+)
+def test_total_of_a_list_has_a_measure_word(model, english, chinese):
+    client = superuser_client()
+    assert english in text_of(client.get(url(f"{model}_changelist")))
+    response = client.get(url(f"{model}_changelist"), headers={"Accept-Language": "zh-CN"})
+    assert chinese in text_of(response)
+
+
 def test_history_of_a_plan_is_its_audit_record():
     plan = make_plan(market="SIM")
     plan_actions.change(plan.pk, {"days": 5}, ACTOR)

@@ -36,6 +36,14 @@ def test_token_is_shown_once_and_works():
         assert token.digest not in body
 
 
+def test_scope_of_a_token_is_what_it_may_do():
+    client = superuser_client()
+    issue(client, make_user())
+    page = text_of(client.get(url(LIST), headers={"Accept-Language": "zh-CN"}))
+    assert "权限范围" in page
+    assert "采集范围" not in page
+
+
 def test_list_shows_owner_and_expiry():
     client, ann = superuser_client(), make_user()
     issue(client, ann, days=30)

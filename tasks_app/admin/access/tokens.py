@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 from knox.models import AuthToken
 
 from tasks_app.admin.access.forbidden import MissingPermission, require_permission
@@ -52,7 +52,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
     owner = cell(_("user"), lambda token: token.user.get_username())
     name = cell(_("name"), lambda token: describe(token)["name"])
     key = cell(_("begins with"), lambda token: formatting.monospace(f"{token.token_key[:8]}…"))
-    scope = cell(_("scope"), lambda token: describe(token)["scope"])
+    scope = cell(pgettext_lazy("token", "scope"), lambda token: describe(token)["scope"])
     issued = timestamp(_("issued at"), "created")
     expires = cell(_("expires at"), lambda token: describe(token)["expires"], TIME)
     used = cell(_("last used at"), lambda token: describe(token)["used"], TIME)

@@ -175,6 +175,7 @@ class StaffGroupAdmin(TitledAdmin, KeyCheckedAdmin, GroupAdmin, ModelAdmin[Group
     """Groups, which hold the permissions of a role."""
 
     list_title, add_title = gettext_lazy("Groups"), gettext_lazy("Add a group")
+    verbose_names = (gettext_lazy("group"), gettext_lazy("groups"))
     filter_horizontal = ()
 
     class Media:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, pgettext
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import StoredFilter
@@ -80,9 +80,10 @@ def _behind_by(row: Coverage) -> str:
     if not row.behind:
         return ""
     counts = [
-        f"{name.replace('-', '–')}: {formatting.number(row.behind_by[name])}"
+        pgettext("sessions behind", "%(range)s: %(count)s")
+        % {"range": name.replace("-", "–"), "count": formatting.number(row.behind_by[name])}
         for name in RANGES
         if row.behind_by[name]
     ]
-    params = {"counts": " · ".join(counts), "most": formatting.number(row.most_behind)}
+    params = {"counts": formatting.list_words(counts), "most": formatting.number(row.most_behind)}
     return _("stocks by sessions behind: %(counts)s; at most %(most)s sessions") % params

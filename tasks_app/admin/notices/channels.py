@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext, gettext_lazy as _
+from django.utils.translation import get_language, gettext, gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from tasks_app.admin.access.forbidden import require_permission
@@ -89,6 +89,10 @@ class ChannelAdmin(AddressAdmin):
     state = cell(_("status"), columns.channel_state)
     address_kind = cell(_("address"), columns.address)
     last_sent = timestamp(_("last message"), "last_sent_at")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Offers messages in the language of whoever adds the channel."""
+        return {"language": get_language(), **super().get_changeform_initial_data(request)}
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         stored = ["address_kind"] if obj else []

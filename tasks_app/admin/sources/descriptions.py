@@ -39,7 +39,7 @@ def capability_title(capability: str) -> str:
 
 def capability_names(entry: SourceEntry) -> str:
     """Returns what the source can be asked for, as a list in words."""
-    return ", ".join(map(capability_title, entry.capabilities))
+    return formatting.list_words(map(capability_title, entry.capabilities))
 
 
 def describe_limits(limits: Limits) -> str:
@@ -56,7 +56,7 @@ def describe_limits(limits: Limits) -> str:
         parts.append(_("%(count)s an hour") % {"count": formatting.number(limits.per_hour)})
     if limits.daily:
         parts.append(_("%(count)s a day") % {"count": formatting.number(limits.daily)})
-    return ", ".join(parts)
+    return formatting.list_words(parts, clauses=True)
 
 
 def describe_speed(entry: SourceEntry) -> str:
@@ -91,13 +91,17 @@ def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
     elif not traits.history_may_grow:  # of a folder of files nobody knows which days are due
         due = {market: newest_day(entry.name, calendars[market]).isoformat() for market in entry.markets}
         is_one_day = len(set(due.values())) == 1
-        days = due[entry.markets[0]] if is_one_day else ", ".join(f"{m} {day}" for m, day in due.items())
+        days = (
+            due[entry.markets[0]]
+            if is_one_day
+            else formatting.list_words(f"{m} {day}" for m, day in due.items())
+        )
         parts.append(_("due up to %(day)s") % {"day": days})
     if entry.ready_at:
         zones = {MARKET_TIME_ZONES[market] for market in entry.markets}
         zone = zones.pop() if len(zones) == 1 else _("market time")
         parts.append(_("a day’s bars from %(time)s on (%(zone)s)") % {"time": entry.ready_at, "zone": zone})
-    return ", ".join(parts)
+    return formatting.list_words(parts, clauses=True)
 
 
 def newest_day(source: str, calendar: Calendar) -> date:

@@ -130,8 +130,8 @@ def _describe(entry: SourceEntry) -> dict[str, Any]:
     """Returns a source as both pages show it."""
     return {
         "name": entry.name,
-        "markets": ", ".join(entry.markets),
-        "adjusts": ", ".join(str(Adjust(adjust).label) for adjust in entry.adjusts),
+        "markets": formatting.list_words(entry.markets),
+        "adjusts": formatting.list_words(Adjust(adjust).label for adjust in entry.adjusts),
         "capabilities": descriptions.capability_names(entry),
         "limits": descriptions.describe_limits(entry.limits),
         "ready_at": entry.ready_at,

@@ -109,7 +109,8 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjusts": source.adjusts,
             "kinds": registry.traits(name, conf).kinds,
             "kind_markets": registry.traits(name, conf).kind_markets,
-            "adjust_names": [Adjust(adjust).label for adjust in source.adjusts],
+            "market_names": formatting.list_words(source.markets),
+            "adjust_names": formatting.list_words(Adjust(adjust).label for adjust in source.adjusts),
             **_describe(source_list.describe(name, conf), limiters[name], calendars),
             "problem": _describe_problem(limiters[name]),
             "is_synthetic": registry.traits(name, conf).is_synthetic,
@@ -128,7 +129,7 @@ def _describe(
         "capabilities": descriptions.capability_names(entry),
         "days": descriptions.describe_days(entry, calendars),
         "limits": descriptions.describe_limits(entry.limits),
-        "speed": ", ".join(filter(None, (speed, left))),
+        "speed": formatting.list_words(filter(None, (speed, left)), clauses=True),
     }
 
 

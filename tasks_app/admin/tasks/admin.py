@@ -8,7 +8,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 
 from tasks_app import lifecycle
 from tasks_app.admin.access.forbidden import require_permission
@@ -59,7 +59,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     failed = cell(_("failed"), columns.failed, NUMERIC)
     bars = cell(_("bars collected"), columns.bars, NUMERIC)
     scope = cell(_("scope"), columns.scope)
-    started = cell(_("started"), columns.started)
+    started = cell(pgettext_lazy("column", "started"), columns.started)
     duration = cell(_("duration"), columns.duration, NUMERIC)
 
     days = cell(_("days"), lambda task: formatting.date_range(task.start_date, task.end_date))

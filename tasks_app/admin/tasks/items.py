@@ -98,7 +98,7 @@ def _stock(item: CollectionItem, text: Any) -> Any:
 class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     """The items of one task at a time, in the task's order, which its index serves."""
 
-    list_display = ["code", "of_task", "status", "attempts", "bars", "error", "times", "chart"]
+    list_display = ["code", "of_task", "status", "tries", "bars", "error", "times", "chart"]
     change_form_template = "admin/tasks_app/item.html"
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
     list_per_page = 100
@@ -123,6 +123,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     stock = cell(_("stock"), lambda item: _stock(item, item.code))
     chart = cell(_("stock"), lambda item: _stock(item, _("Chart")))
     status = cell(_("state"), lambda item: formatting.status_badge(item.state, item.get_state_display()))
+    tries = count(_("attempts"), "attempts")
     bars = cell(_("bars: collected / corrected / stored / refused"), _bars, NUMERIC)
     error = cell(_("error"), _error)
     times = cell(
