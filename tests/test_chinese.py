@@ -15,8 +15,10 @@ CHINESE_DOCUMENTS = sorted([ROOT / "README.zh-CN.md", *(ROOT / "docs/zh").glob("
 # Ours replaces Django's Chinese wherever Django has the same English: each was looked at.
 RETRANSLATED = {
     " By %(filter_title)s ",
+    "%(app)s administration",
     "Add",
     "Add %(name)s",
+    "Add another %(verbose_name)s",
     "Action",
     "Clear selection",
     "Click here to select the objects across all pages",

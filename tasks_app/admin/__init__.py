@@ -76,4 +76,7 @@ PAGES = (
 # The theme's own knows tables only, and keeps results for five minutes without regard to the language.
 site.search = search.search_view
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
+# Django's own; in its Chinese a name stands between spaces, and a first step is "another" one.
+gettext_noop("Add another %(verbose_name)s")
+gettext_noop("%(app)s administration")
 gettext_noop("Apply filters")  # the theme translates it from a variable, which extraction does not see

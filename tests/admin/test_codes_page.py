@@ -10,6 +10,7 @@ from tasks_app.models import CodeAlias, CodeChange, Stock, StockImport
 from tasks_app.models.audit import AuditEvent
 from tasks_app.sources.base import Symbol
 from tests.admin.helpers import messages_of, staff_client, text_of, url
+from tests.run import ROOT
 
 pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
 ALIAS = {"action": "alias", "market": "US", "alias": "brkb", "code": "BRK-B"}
@@ -45,6 +46,14 @@ def test_alias_is_added_listed_and_removed(client):
         ("created", "BRKB = BRK.B", "staff"),
         ("deleted", "BRKB = BRK.B", "staff"),
     ]
+
+
+def test_texts_for_screen_readers_alone_are_hidden(client):
+    post(client, ALIAS)
+    assert '<span class="sc-unseen">: ' in client.get(url("codes"), {"market": "US"}).content.decode()
+    theme = (ROOT / "tasks_app/static/tasks_app/admin.css").read_text()
+    assert ".sc-unseen {" in theme
+    assert not [path for path in (ROOT / "templates").rglob("*.html") if "sr-only" in path.read_text()]
 
 
 def test_change_is_added_listed_and_removed(client):

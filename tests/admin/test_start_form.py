@@ -558,7 +558,7 @@ def test_sources_say_what_they_have_how_fast_and_of_which_days(settings, at_shan
     settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=False)
     at_shanghai("2026-09-30 18:00")
     shown = text_of(superuser_client().get(url("start")))
-    days = "from 2007-01-04, due up to 2026-09-30, a day’s bars from 17:30 on (Asia/Shanghai)"
+    days = "from 2007-01-04, due up to 2026-09-30, a day’s bars from 17:30 on (Beijing time)"
     limits = "1 request every 2 s, 5,000 a day 60 stocks: at least 2 min, 5,000 left today"
     assert " ".join(("stock list, bars by stock", days, limits)) in shown
 
@@ -587,7 +587,7 @@ def test_markets_with_different_newest_days_are_named(at_shanghai, monkeypatch):
 def test_allowance_is_what_is_left_of_the_day(used, left):
     entry = SourceEntry("first", limits=Limits(daily=5000, time_zone="Asia/Shanghai"))
     status = LimiterStatus("first", LimiterState.OPEN, requests_today=used)
-    assert descriptions.describe_allowance(entry, status) == f"{left} left today (until 00:00 Asia/Shanghai)"
+    assert descriptions.describe_allowance(entry, status) == f"{left} left today (until 00:00 Beijing time)"
 
 
 @pytest.mark.parametrize(

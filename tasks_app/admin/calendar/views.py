@@ -25,6 +25,7 @@ from tasks_app.market import calendar_corrections, calendars, silent_days
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
 from tasks_app.models.audit import AuditVerb
+from tasks_app.models.quotes import Market
 from tasks_app.sources.market_time import market_today
 
 
@@ -105,6 +106,7 @@ def _render(request: HttpRequest, form: CorrectionForm) -> HttpResponse:
         "year_form": YearForm(initial={"market": market, "year": year}),
         "form": form,
         "market": market,
+        "market_name": Market(market).label,
         "year": year,
         "may_change": request.user.has_perm(CHANGE_CALENDAR),
         "sessions": len(sessions.days),

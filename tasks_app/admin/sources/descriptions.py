@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from django.conf import settings
 from django.utils.translation import gettext as _, ngettext
 
+from tasks_app import time_zones
 from tasks_app.admin.common import formatting
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.lifecycle import durations
@@ -77,7 +78,7 @@ def describe_allowance(entry: SourceEntry, status: LimiterStatus) -> str:
         return ""
     left = formatting.number(max(entry.limits.daily - status.requests_today, 0))
     text = _("%(count)s left today (until 00:00 %(zone)s)")
-    return text % {"count": left, "zone": entry.limits.time_zone}
+    return text % {"count": left, "zone": time_zones.name_of(entry.limits.time_zone)}
 
 
 def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
@@ -99,7 +100,7 @@ def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
         parts.append(_("due up to %(day)s") % {"day": days})
     if entry.ready_at:
         zones = {MARKET_TIME_ZONES[market] for market in entry.markets}
-        zone = zones.pop() if len(zones) == 1 else _("market time")
+        zone = time_zones.name_of(zones.pop()) if len(zones) == 1 else _("market time")
         parts.append(_("a day’s bars from %(time)s on (%(zone)s)") % {"time": entry.ready_at, "zone": zone})
     return formatting.list_words(parts, clauses=True)
 

@@ -23,6 +23,7 @@ from tasks_app.lifecycle import audit
 from tasks_app.market import code_changes, codes, stock_imports
 from tasks_app.models import CodeAlias, CodeChange, Stock, StockImport
 from tasks_app.models.audit import AuditVerb
+from tasks_app.models.quotes import Market
 
 SHOWN = 500  # aliases or changes; Beijing's change alone has 248
 IMPORTS = 20
@@ -182,6 +183,7 @@ def _render(request: HttpRequest, invalid: CodesForm | None = None) -> HttpRespo
         "title": title,
         "breadcrumbs": [Breadcrumb(title)],
         "market": market,
+        "market_name": Market(market).label,
         "market_form": MarketForm(initial={"market": market}, auto_id="market-%s"),
         "forms": forms,
         "may_change": request.user.has_perm(CHANGE_STOCKS),
