@@ -2,7 +2,8 @@
 
 A page is named by a row's key, which is the row's values in the columns of the list's order: the page
 lies `after` the key or `before` it. So a page does not shift while rows are inserted or deleted
-elsewhere, and the database reads one range of an index instead of counting rows.
+elsewhere, and the database reads one range of an index instead of counting rows. Rows without a value in the
+first column are the last in either direction; no other column of an order may be null.
 
     columns = keyset.order_columns(CollectionTask, ["-start_time", "-id"])
     position = keyset.parse_position(columns, after=request.GET.get("after"))
@@ -69,6 +70,8 @@ class OrderColumn(NamedTuple):
 
     def clean(self, value: Any) -> Any:
         """Returns the value of an untrusted key as the column's. Raises an error if it can't be one."""
+        if value is None and self.field.null:
+            return None
         if self.is_text:
             return value if datetime.fromisoformat(value) else None
         cleaned = self.field.clean(value, None)
@@ -143,10 +146,43 @@ def fetch_rows(
     columns = [column._replace(descending=column.descending != position.backwards) for column in columns]
     rows = rows.order_by(*(f"-{column.name}" if column.descending else column.name for column in columns))
     rows = rows.annotate(**{c.attribute: Cast(c.name, TextField()) for c in columns if c.is_text})
-    if position.key is None:
+    if columns[0].field.null:
+        return _fetch_nulls_last(rows, columns, position, count)
+    return _fetch_beyond(rows, columns, position.key, count)
+
+
+def _fetch_nulls_last(
+    rows: QuerySet[Any, _Row], columns: Sequence[OrderColumn], position: Position, count: int
+) -> list[_Row]:
+    """Fetches from two lists: the rows with a value in the first column, then those without one.
+
+    Both are ordered by all columns: PostgreSQL finds the index of the second list only then.
+    """
+    name, key = columns[0].name, position.key
+    lists = [(False, columns), (True, columns[1:])]
+    if position.backwards:
+        lists.reverse()
+    if key is not None and lists[0][0] != (key[0] is None):
+        lists.pop(0)
+    fetched: list[_Row] = []
+    for is_null, compared in lists:
+        rest = key and key[len(columns) - len(compared) :]
+        part = rows.filter(**{f"{name}__isnull": is_null})
+        fetched += _fetch_beyond(part, compared, rest, count - len(fetched))
+        if len(fetched) == count:
+            break
+        key = None  # the other list is fetched from its end
+    return fetched
+
+
+def _fetch_beyond(
+    rows: QuerySet[Any, _Row], columns: Sequence[OrderColumn], key: Key | None, count: int
+) -> list[_Row]:
+    """Returns up to `count` of the ordered rows beyond the key, without one from the start."""
+    if key is None:
         return list(rows[:count])
     fetched: list[_Row] = []
-    for equal, beyond in _ranges_beyond(columns, position.key):
+    for equal, beyond in _ranges_beyond(columns, key):
         fetched += rows.filter(beyond, **equal)[: count - len(fetched)]
         if len(fetched) == count:
             break
@@ -179,7 +215,8 @@ def _decode_key(columns: Sequence[OrderColumn], text: str) -> Key:
     """Returns the key. Each value must fit its column, in exactly the form that `encode_key` writes."""
     try:
         values = orjson.loads(text)
-        if any(not isinstance(value, str | int) or "\x00" in str(value) for value in values):
+        is_null = [value is None for value in values]
+        if any(is_null[1:]) or any(not isinstance(v, str | int | None) or "\x00" in str(v) for v in values):
             raise TypeError
         key = tuple(column.clean(value) for column, value in zip(columns, values, strict=True))
         is_canonical = _to_json(key) == _to_json(values)

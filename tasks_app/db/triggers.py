@@ -2,7 +2,8 @@
 
 A final task does not change, the number of a task's processed stocks never falls, and no item of a final
 task and no ended item changes. A session under a target is judged once. Quotes of the sources in
-`SyntheticSource` are made up: they are stored in the synthetic market only, and nothing else is.
+`SyntheticSource` are made up: they are stored in the synthetic market only, and nothing else is. The sums of
+stocks are those of their series.
 
 They are installed after every `migrate`, and on SQLite removed before one that has something to do: SQLite
 rebuilds a table by renaming a new one, drops the old one's triggers, and refuses while a trigger of another
@@ -15,7 +16,7 @@ from typing import Any
 
 from django.db import connections
 
-from tasks_app.db import change_triggers, reason_triggers
+from tasks_app.db import change_triggers, reason_triggers, stock_triggers
 from tasks_app.models.audit import AuditEvent
 from tasks_app.models.quotes import Market
 from tasks_app.models.states import FINAL_STATES, FINAL_STATUSES
@@ -77,9 +78,11 @@ def statements(vendor: str, tables: Collection[str]) -> list[str]:
     create = {"sqlite": _sqlite, "postgresql": _postgresql}[vendor]
     recorded = change_triggers.statements(vendor, set(tables))
     reasons = reason_triggers.statements(vendor, set(tables))
+    sums = stock_triggers.statements(vendor, set(tables))
     judged = _judged_once(vendor, create) if TARGET_SESSION in tables else []
     audit = _audit(vendor, create) if AUDIT in tables else []
-    return [*_final(vendor, create), *judged, *audit, *_apart(vendor, create, tables), *recorded, *reasons]
+    apart = _apart(vendor, create, tables)
+    return [*_final(vendor, create), *judged, *audit, *apart, *recorded, *reasons, *sums]
 
 
 def _final(vendor: str, create: Any) -> list[str]:

@@ -173,8 +173,8 @@ class Recorder:
             answered = self._answered_days(
                 item, result, answer, current, certain=days_are_complete, believed_from=believed_from
             )
-            series.update_series(request, current, result.bars, stored, answered, recount=bool(removed))
             self._note_stock(item.claim, item.stored, is_full=answered.is_full)
+            series.update_series(request, current, result.bars, stored, answered, recount=bool(removed))
         elif current:
             series.record_absences(current, self._absences(item, result, answer))
         self._note_quotes(item, result, answer, days_are_complete)
@@ -243,8 +243,8 @@ class Recorder:
         findings.record_findings(request, origin, result)
         findings.record_rebase(request, origin, stored.corrections, lost)
         answered = self._answered_days(item, result, answer, None, believed_from=request.start)
-        series.update_series(request, None, result.bars, stored, answered)
         self._note_stock(item.claim, item.stored, is_full=answered.is_full)
+        series.update_series(request, None, result.bars, stored, answered)
         if current.full_at and not answered.is_full:
             series.withdraw_full_history(request.market, request.code)
         corrected = stored.corrected + len(lost)
@@ -337,7 +337,10 @@ class Recorder:
         return [day for day in following if day not in answer.suspended]
 
     def _note_stock(self, claim: Claim, stored: StoredState, *, is_full: bool) -> None:
-        """Makes sure that the stock has a row, and marks its full history when it becomes full."""
+        """Makes sure that the stock has a row, and marks its full history when it becomes full.
+
+        Before its series is written, whose trigger sums it up in that row: a stock list may add it meanwhile.
+        """
         becomes_full = is_full and not (stored.series and stored.series.full_at)
         if becomes_full or stored.stock is None:
             upsert.save_stock(self.task.market, claim.code, becomes_full)

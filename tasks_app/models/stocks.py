@@ -28,12 +28,20 @@ class Stock(models.Model):
     former_names = models.JSONField(_("former names"), default=list, blank=True)
     full_collection_completed = models.BooleanField(_("full history collected"), default=False)
     full_collection_date = models.DateTimeField(_("full history collected at"), null=True, blank=True)
+    # Of all adjustments: the bars of the longest one, the last day of any. Triggers take them from `Series`
+    # (`db.stock_triggers`), so that lists can be sorted by them.
+    bars = models.PositiveIntegerField(_("bars"), default=0, db_default=0, editable=False)
+    last_day = models.DateField(_("last bar"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("stock")
         verbose_name_plural = _("stocks")
         ordering = ["market", "code"]
+        indexes = [
+            models.Index(fields=["bars", "market", "code"], name="stocks_by_bars"),
+            models.Index(fields=["last_day", "market", "code"], name="stocks_by_last_day"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["market", "code"], name="one_stock_per_market_and_code"),
             models.CheckConstraint(condition=Q(market__in=Market.values), name="stock_market_is_known"),

@@ -54,6 +54,23 @@ def test_pages_hold_every_row_once_in_order(ordering, size):
     assert all(len(page) == min(size, len(expected)) for page in pages)
 
 
+@pytest.mark.parametrize("ordering", [["last_day", "market", "code"], ["-last_day", "-market", "-code"]])
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize("with_day", [0, 2, 5])
+def test_rows_without_a_value_are_last_in_either_direction(ordering, size, with_day):
+    days = [date(2024, 1, 1 + n // 2) if n < with_day else None for n in range(5)]
+    Stock.objects.bulk_create(Stock(market="US", code=f"S{n}", last_day=day) for n, day in enumerate(days))
+    ordered = sorted(Stock.objects.all(), key=lambda one: (one.last_day or date.max, one.code))
+    expected = ordered
+    if ordering[0].startswith("-"):
+        expected = [*reversed(ordered[:with_day]), *reversed(ordered[with_day:])]
+    rows = Stock.objects.all()
+    assert [row for page in all_pages(rows, ordering, size) for row in page] == expected
+    pages = list(all_pages(rows, ordering, size, backwards=True))
+    assert list(dict.fromkeys(row for page in reversed(pages) for row in page)) == expected
+    assert all(len(page) == min(size, 5) for page in pages)
+
+
 def test_page_is_stable_while_rows_are_inserted():
     make_bars(("US", "M", ""))
     columns, rows = keyset.order_columns(DailyBar, BARS), DailyBar.objects.all()

@@ -3,7 +3,7 @@
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from tasks_app.db import reason_triggers, triggers
+from tasks_app.db import reason_triggers, stock_triggers, triggers
 from tasks_app.db.change_triggers import statements
 from tasks_app.models import CollectionItem, CollectionLane, TaskEvent
 from tests.factories import make_ended
@@ -26,7 +26,8 @@ def tables():
 
 def test_triggers_make_way_for_migrations_and_come_back():
     before = names()
-    sql = [*statements(connection.vendor, tables()), *reason_triggers.statements(connection.vendor, tables())]
+    makers = (statements, reason_triggers.statements, stock_triggers.statements)
+    sql = [statement for make in makers for statement in make(connection.vendor, tables())]
     recorded = [each for each in sql if each.startswith(("CREATE TRIGGER", "CREATE CONSTRAINT TRIGGER"))]
     assert len(before) == 2 + 3 + 2 * len(triggers.OF_A_SOURCE) + len(recorded)
     triggers.remove(plan=[])

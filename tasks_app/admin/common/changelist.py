@@ -1,12 +1,13 @@
 """The base of the read-only lists: no way to write, and a cost that does not grow with the tables."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import display_for_field, display_for_value, label_for_field, lookup_field
+from django.contrib.admin.views.main import ORDER_VAR
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -38,12 +39,36 @@ else:
 CHECKBOX = "action_checkbox"
 
 
+class Sorting(NamedTuple):
+    """An order that a column leads to: fields with an index, and the names of the two directions.
+
+    Without `descending` there is the ascending one only.
+    """
+
+    fields: Sequence[str]
+    ascending: Any
+    descending: Any = ""
+
+
+class SortLink(NamedTuple):
+    """The link in a column's title, with the name of the order it leads to.
+
+    `aria` and `current` say how the list is sorted by the column now; "" if it is not.
+    """
+
+    url: str
+    title: Any
+    aria: str
+    current: Any
+
+
 class Column(NamedTuple):
     """A column of a list: its name in `list_display`, its title, and the classes of its cells."""
 
     name: str
     title: Any
     css: str
+    sort: SortLink | None = None
 
     @property
     def attributes(self) -> SafeString | str:
@@ -60,7 +85,7 @@ class RowsChangeList(ChangeList):
     """
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """Returns the admin's order, else the model's: these rows have no headings to sort by."""
+        """Returns the admin's order, else the model's: these lists are not sorted by columns."""
         own: Any = self.model_admin.get_ordering(request) or self.lookup_opts.ordering
         return [*own, "pk"]
 
@@ -70,8 +95,12 @@ class RowsChangeList(ChangeList):
         for name in self.list_display:
             title, attribute = label_for_field(name, self.model, self.model_admin, return_attr=True)
             title = _select_all() if name == CHECKBOX else title
-            found.append(Column(str(name), title, getattr(attribute, "css", "")))
+            found.append(Column(str(name), title, getattr(attribute, "css", ""), self._sort_link(str(name))))
         return found
+
+    def _sort_link(self, name: str) -> SortLink | None:
+        """Returns the link in the title of a column that the list can be sorted by."""
+        return None
 
     def rows(self) -> Iterator[list[tuple[Column, Any]]]:
         """Yields the formatted values of each row; that of the first display link links to its page."""
@@ -98,14 +127,24 @@ class RowsChangeList(ChangeList):
 
 
 class KeysetChangeList(RowsChangeList):
-    """A list with keyset pages, always in its admin's order, which an index serves.
+    """A list with keyset pages, in its admin's order or in one of its `sortings`, which an index serves.
 
-    Sorting by another column (`?o=3`) could mean sorting millions of rows.
+    Sorting by any other column could mean sorting millions of rows.
     """
 
     page: keyset.Page[Any]
 
+    @property
+    def _sortings(self) -> Mapping[str, Sorting]:
+        return getattr(self.model_admin, "sortings", {})
+
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        name = request.GET.get(ORDER_VAR, "")
+        for sorting in self._sortings.values():
+            if sorting.fields[0] == name:
+                return [*sorting.fields]
+            if sorting.descending and f"-{sorting.fields[0]}" == name:
+                return [f"-{field}" for field in sorting.fields]
         return list(self.model_admin.get_ordering(request))
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
@@ -132,6 +171,20 @@ class KeysetChangeList(RowsChangeList):
         except ValidationError as error:
             raise IncorrectLookupParameters(error) from error
         return keyset.fetch_page(self.queryset, order, at, self.list_per_page)
+
+    def _sort_link(self, name: str) -> SortLink | None:
+        """Returns the link to the order of a column, or to its other direction while it is the list's."""
+        sorting = self._sortings.get(name)
+        if sorting is None:
+            return None
+        first, shown = sorting.fields[0], self.queryset.query.order_by
+        aria = {first: "ascending", f"-{first}": "descending"}.get(shown[0], "")
+        turn = aria == "ascending" and sorting.descending
+        is_default = [*sorting.fields] == list(self.model_admin.ordering or ())
+        order = None if is_default else f"-{first}" if turn else first
+        title = sorting.descending if turn else sorting.ascending
+        current = {"ascending": sorting.ascending, "descending": sorting.descending}.get(aria, "")
+        return SortLink(self.get_query_string({ORDER_VAR: order}), title, aria, current)
 
     @property
     def page_links(self) -> list[PageLink]:
@@ -169,6 +222,7 @@ class ReadOnlyAdmin(KeyCheckedAdmin, CappedList, UnfoldAdmin[_M]):  # type: igno
     list_disable_select_all = True
     verbose_names: tuple[Any, Any] | None = None  # singular and plural, if not the model's
     list_defer: tuple[str, ...] = ()
+    sortings: ClassVar[Mapping[str, Sorting]] = {}  # by column
     change_list_template = "admin/tasks_app/change_list.html"
     change_form_template = "admin/tasks_app/read_only.html"
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
+from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin, Sorting
 from tasks_app.admin.common.columns import NUMERIC, cell, timestamp
 from tasks_app.admin.common.filters import ListingFilter, StoredFilter
 from tasks_app.admin.stocks import chart_data, detail
@@ -51,12 +51,22 @@ def _days(stock: Any) -> Any:
 
 @admin.register(Stock)
 class StockAdmin(ReadOnlyAdmin[Stock]):
-    """A market has some thousands of stocks, so a search or a filter by stored bars may read them all."""
+    """A market has some thousands of stocks, so a search or a filter by stored bars may read them all.
 
-    list_display = ["code", "name", "market", "kind", "exchange", "state", "bars", "days", "full_history"]
+    Stocks without bars have the fewest; sorted by their last day they are the last in either direction.
+    """
+
+    list_display = ["code", "name", "market", "kind", "exchange", "state", "stored", "days", "full_history"]
     list_filter = ["market", "kind", StoredFilter, ListingFilter, "full_collection_completed"]
     list_per_page = 100
     ordering = ["market", "code"]
+    sortings = {
+        "code": Sorting(["market", "code"], _("By market and code")),
+        "stored": Sorting(["bars", "market", "code"], _("Fewest bars first"), _("Most bars first")),
+        "days": Sorting(
+            ["last_day", "market", "code"], _("Earliest last day first"), _("Latest last day first")
+        ),
+    }
     search_fields = ["code__istartswith", "name__icontains"]
     search_help_text = _("Code or name")
     change_form_template = "admin/tasks_app/stock.html"
@@ -64,7 +74,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
 
     full_history = timestamp(_("full history collected"), "full_collection_date")
     state = cell(_("state"), lambda stock: detail.state_badge(stock, stock.summary))
-    bars = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars), NUMERIC)
+    stored = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars), NUMERIC)
     days = cell(_("first and last day"), _days)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
