@@ -198,6 +198,19 @@ def test_preset_fills_in_the_dates_without_a_script():
     assert form["stock_codes"].value() == "000001 000002,000003"
 
 
+@pytest.mark.parametrize(
+    ("preset", "start"), [("1y", "2012-03-01"), ("5y", "2008-03-01"), ("all", "2000-03-01")]
+)
+def test_presets_of_a_source_whose_data_ended_have_quotes(preset, start):
+    post = make_post(start=None, preset=preset, market="US", source="sample", stock_codes="AAPL")
+    context = superuser_client().post(url("start"), post).context
+    shown = [context["form"][name].value() for name in ("start_date", "end_date")]
+    assert shown == [start, "2013-03-01"]
+    sent = next(one for one in context["presets"] if one["name"] == preset)
+    assert [day.isoformat() for day in sent["of_sources"]["sample"]] == shown
+    assert "simulated" not in sent["of_sources"]
+
+
 # ---------------------------------------------------------------- initial values
 
 

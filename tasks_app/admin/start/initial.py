@@ -56,24 +56,46 @@ def initial_values(request: HttpRequest) -> dict[str, Any]:
     return values_from_order(Order(start, end, codes, market, source, adjust))
 
 
-def presets(market: str) -> list[dict[str, Any]]:
-    """Returns the ranges of dates to choose from, up to today: `starts` by market, `start` of this one."""
+def presets(market: str, source: str = "") -> list[dict[str, Any]]:
+    """Returns the ranges of dates to choose from: `start` and `end` of this market and source.
+
+    For the page's script also `starts` by market, which go up to `today`, and `of_sources`: the ranges of
+    sources whose data do not go on, which end at their last day.
+    """
     today = timezone.localdate()
-    choices = (
-        ("1y", _("Last year"), dict.fromkeys(FIRST_DAYS, _years_before(today, 1))),
-        ("5y", _("Five years"), dict.fromkeys(FIRST_DAYS, _years_before(today, 5))),
-        ("all", _("All"), FIRST_DAYS),
-    )
-    return [
-        {
-            "name": name,
-            "title": title,
-            "starts": starts,
-            "start": starts.get(market, starts["CN"]),
-            "end": today,
+    ended = _ended_sources(today)
+    found = []
+    for name, title, years in (("1y", _("Last year"), 1), ("5y", _("Five years"), 5), ("all", _("All"), 0)):
+        starts = dict.fromkeys(FIRST_DAYS, _years_before(today, years)) if years else FIRST_DAYS
+        of_sources = {
+            one: (max(first, _years_before(last, years)) if years else first, last)
+            for one, (first, last) in ended.items()
         }
-        for name, title, starts in choices
-    ]
+        start, end = of_sources.get(source, (starts.get(market, starts["CN"]), today))
+        found.append(
+            {
+                "name": name,
+                "title": title,
+                "starts": starts,
+                "start": start,
+                "end": end,
+                "today": today,
+                "of_sources": of_sources,
+            }
+        )
+    return found
+
+
+def _ended_sources(today: date) -> dict[str, tuple[date, date]]:
+    """Returns the first and last day of the sources that have no bars of today, by name."""
+    traits = {
+        name: registry.traits(name, settings.COLLECTOR) for name in registry.available(settings.COLLECTOR)
+    }
+    return {
+        name: (one.first_day or min(FIRST_DAYS.values()), one.last_day)
+        for name, one in traits.items()
+        if one.last_day and one.last_day < today
+    }
 
 
 def apply_preset(posted: QueryDict) -> QueryDict:
@@ -83,7 +105,7 @@ def apply_preset(posted: QueryDict) -> QueryDict:
         codes = code_lists.split_codes(data.get("stock_codes", ""))
         codes += [one.code for one in benchmarks.of_market(data.get("market", "")) if one.is_common]
         data["stock_codes"], data["scope"] = " ".join(dict.fromkeys(codes)), "some"
-    for preset in presets(data.get("market", "")):
+    for preset in presets(data.get("market", ""), data.get("source", "")):
         if preset["name"] == data.get("preset"):
             data["start_date"], data["end_date"] = preset["start"].isoformat(), preset["end"].isoformat()
     return data

@@ -43,7 +43,7 @@ def build_start_context(request: HttpRequest, form: OrderForm) -> dict[str, Any]
         "date_fields": [form["start_date"], form["end_date"]],
         "mode_fields": [form[name] for name in (*MODES, "queue")],
         "sources": _sources(form),
-        "presets": initial.presets(market),
+        "presets": initial.presets(market, form["source"].value() or ""),
         "benchmarks": [
             (one.code, benchmarks.display_name(one))
             for one in benchmarks.of_market(Market.CN)

@@ -47,8 +47,8 @@
   };
   const change = () => { updateForm(); updateEstimate(); };
   const presetDates = (button) => {
-    const { starts, end } = presets.find((preset) => preset.name === button.value);
-    return [starts[fields.market.value] ?? starts.CN, end];
+    const { starts, today, of_sources: ofSources } = presets.find((preset) => preset.name === button.value);
+    return ofSources[fields.source.value] ?? [starts[fields.market.value] ?? starts.CN, today];
   };
   const addCodes = (codes) => {
     fields.stock_codes.value = [...new Set([...splitCodes(fields.stock_codes.value), ...codes])].join(" ");
