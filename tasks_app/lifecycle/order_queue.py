@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import selectors, task_incidents
 from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import continue_yielded, digest_of, find_started, start
@@ -174,6 +174,8 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
         except (errors.TaskAlreadyRunning, errors.ImportUnfinished):
             return None  # it waits on
         except (errors.OrderError, errors.TaskNotFound) as error:
+            if row.continues_id:
+                task_incidents.report_refused_rest(row.continues_id, error.code, str(error))
             return _leave(
                 row, QueuedOrderState.REFUSED, WORKER, error_code=error.code, error_message=str(error)
             )

@@ -34,17 +34,34 @@ def report_end(task_id: UUID) -> None:
     task = CollectionTask.objects.only(*FIELDS).get(pk=task_id)
     if task.status == TaskStatus.CANCELLED:
         return
-    first = _first_try(task)
-    plan = CollectionPlan.objects.filter(last_task_id__in={task_id, first}).only("name").first()
-    key = f"plan:{plan.pk}" if plan else f"task:{first}"
     chain = chains.chains_of([task]).get(task.pk)
     event = EVENTS.get(task.status) or EVENTS.get(_outcome(task, chain))
+    _report(task, chain, event, task.error_code, task.error_message)
+
+
+def report_refused_rest(task_id: UUID, code: str, reason: str) -> None:
+    """Opens the incident of a task that yielded and does not go on: the order of its rest was refused.
+
+    Call it in the transaction that refuses the order. Of a deleted task it opens none.
+    """
+    task = CollectionTask.objects.only(*FIELDS).filter(pk=task_id).first()
+    if task is not None:
+        _report(task, chains.chains_of([task]).get(task.pk), NoticeEvent.TASK_FAILED, code, reason)
+
+
+def _report(
+    task: CollectionTask, chain: Chain | None, event: NoticeEvent | None, code: str, reason: str
+) -> None:
+    """Opens the incident of this event, and ends those of the other events that have the same cause."""
+    first = _first_try(task)
+    plan = CollectionPlan.objects.filter(last_task_id__in={task.pk, first}).only("name").first()
+    key = f"plan:{plan.pk}" if plan else f"task:{first}"
     notices.close_incidents([other for other in EVENTS.values() if other != event], key)
     if event is None:
         return
     facts: dict[str, Any] = {"task": str(task.pk), "source": task.source, "plan": plan.name if plan else ""}
     facts |= {"total": chain.total, "failed": chain.failed} if chain else _figures(task)
-    facts |= {"code": task.error_code, "reason": task.error_message}
+    facts |= {"code": code, "reason": reason}
     notices.open_incident(event, Cause(key, market=task.market, params=facts), again=True)
 
 

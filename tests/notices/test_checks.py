@@ -3,12 +3,13 @@
 from collections import namedtuple
 from dataclasses import replace
 from datetime import date, timedelta
+from unittest.mock import patch
 
 import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from tasks_app import lifecycle
+from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import Outcome, order_queue
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar, PublishedSessions
@@ -25,6 +26,7 @@ from tasks_app.models.notices import NoticeEvent, Severity
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
 from tasks_app.notices import Cause, addresses, lost_workers, open_incident, pings, retention, texts
+from tasks_app.orders import order
 from tasks_app.queue import dispatch
 from tasks_app.workers import notice_checks, plan_scheduler
 from tests.factories import (
@@ -36,6 +38,7 @@ from tests.factories import (
     make_outcome,
     make_plan,
     make_task,
+    make_yielded,
 )
 from tests.notices.conftest import deliver
 from tools.in_process import work
@@ -90,6 +93,19 @@ def test_task_that_yields_is_no_incident_and_its_chain_is_one_cause():
     params = Incident.objects.get().params
     assert (params["task"], params["total"], params["failed"]) == (str(rest.pk), 3, 1)
     finish(lifecycle.retry(rest.pk, ACTOR), collected=1)
+    assert opened() == {}
+
+
+def test_refused_rest_of_a_task_is_an_incident():
+    first = make_yielded()
+    finish(CollectionTask.objects.get(status="running"), collected=1)
+    refusal = errors.UnknownSource(source="simulated", known="csv")
+    with patch.object(order, "find_source", side_effect=refusal):
+        order_queue.start_next()
+    assert opened() == {"task_failed": f"task:{first.pk}"}
+    params = Incident.objects.get().params
+    assert (params["task"], params["code"]) == (str(first.pk), "unknown_source")
+    finish(lifecycle.retry(first.pk, ACTOR), collected=1)
     assert opened() == {}
 
 
