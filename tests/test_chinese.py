@@ -8,6 +8,10 @@ from babel.messages import pofile
 from django.utils.translation import gettext, override, pgettext
 
 from tasks_app.admin.common import formatting
+from tasks_app.market import synthetic
+from tasks_app.models import Incident
+from tasks_app.models.quotes import Market
+from tasks_app.notices.texts import headline
 from tests.run import ROOT
 from tools import chinese, translations
 
@@ -79,6 +83,15 @@ def test_lists_of_words_have_chinese_separators():
         assert formatting.list_words(["不复权", "前复权"]) == "不复权、前复权"
         assert formatting.list_words(["自 2000-03-01 起", "至 2013-03-01"], clauses=True).count("，") == 1
     assert formatting.list_words(["CN", "HK"]) == "CN, HK"
+
+
+def test_markets_have_one_name_each():
+    """Lists have room for a short name: in Chinese it is the one that forms show, in English the code."""
+    with override("zh-hans"):
+        names = {market: str(Market(market).label) for market in ("CN", "HK", "US")}
+        assert {market: synthetic.mark(market) for market in names} == names
+        assert headline(Incident(event="task_failed", market="CN")) == "任务失败 · A股"
+    assert [synthetic.mark(market) for market in ("CN", "XX")] == ["CN", "XX"]
 
 
 def test_words_of_django_are_replaced_on_purpose_only():

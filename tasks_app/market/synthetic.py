@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from tasks_app import errors
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.models import SyntheticSource
+from tasks_app.models.quotes import short_name
 
 
 def note_sources(market: str, names: Iterable[str]) -> None:
@@ -25,8 +26,9 @@ def note_sources(market: str, names: Iterable[str]) -> None:
 
 
 def mark(market: str) -> str:
-    """Returns the market's code as lists show it; that of made-up quotes says so."""
-    return _("%(market)s (synthetic)") % {"market": market} if market == SYNTHETIC_MARKET else market
+    """Returns the market as lists name it; that of made-up quotes says so."""
+    name = short_name(market)
+    return _("%(market)s (synthetic)") % {"market": name} if market == SYNTHETIC_MARKET else name
 
 
 def _row(name: str) -> SyntheticSource:

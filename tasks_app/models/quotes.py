@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 
 
 class Market(models.TextChoices):
@@ -11,6 +11,18 @@ class Market(models.TextChoices):
     HK = "HK", _("Hong Kong")
     US = "US", _("United States")
     SIM = "SIM", _("Synthetic quotes")
+
+
+SHORT_NAMES = {  # a list shows the codes, which for readers of Chinese are words
+    Market.CN: pgettext_lazy("market", "CN"),
+    Market.HK: pgettext_lazy("market", "HK"),
+    Market.US: pgettext_lazy("market", "US"),
+}
+
+
+def short_name(market: str) -> str:
+    """Returns a market as lists name it; an unknown one as it is."""
+    return str(SHORT_NAMES.get(market, market))  # type: ignore[call-overload]
 
 
 class InstrumentKind(models.TextChoices):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _, gettext_lazy, ngettext
 from tasks_app import reasons, time_zones
 from tasks_app.models import Incident
 from tasks_app.models.notices import NoticeEvent
+from tasks_app.models.quotes import short_name
 
 # What is wrong, and of what. The placeholders are the incident's parameters; see the callers of `Cause`.
 SENTENCES = {
@@ -49,7 +50,7 @@ def headline(incident: Incident) -> str:
     """Returns what it is and of what, in a few words: "task failed · nightly"."""
     names = (incident.params.get(name) for name in ("target", "plan", "source", "host"))
     name = next(filter(None, names), None)
-    about = filter(None, (str(incident.get_event_display()), incident.market, name))
+    about = filter(None, (str(incident.get_event_display()), short_name(incident.market), name))
     return " · ".join(dict.fromkeys(about))
 
 
@@ -60,7 +61,7 @@ def sentence(incident: Incident) -> str:
     """
     params = {name: _shown(name, value) for name, value in incident.params.items()}
     try:
-        text = str(_template(incident)) % {"market": incident.market, **params}
+        text = str(_template(incident)) % {"market": short_name(incident.market), **params}
     except KeyError:
         text = f"{incident.get_event_display()}: {incident.key}"
     return " ".join(filter(None, (text, _reason(incident.params), _times(incident))))

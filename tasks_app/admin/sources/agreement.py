@@ -17,7 +17,7 @@ from tasks_app.admin.access.permissions import VIEW_SOURCES
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.models.agreement import ComparedField
-from tasks_app.models.quotes import Adjust, FindingKind
+from tasks_app.models.quotes import Adjust, FindingKind, short_name
 from tasks_app.quotes import source_agreement
 from tasks_app.quotes.source_agreement import Agreement, Pair
 from tasks_app.quotes.source_comparison import FieldCount
@@ -62,7 +62,7 @@ def _row(agreement: Agreement) -> dict[str, Any]:
     return {
         "source": pair.source,
         "other": pair.other_source,
-        "market": pair.market,
+        "market": short_name(pair.market),
         "adjust": Adjust(pair.adjust).label,
         "month": agreement.month and f"{agreement.month:%Y-%m}",
         "cells": [(field.label, _count(counts.get(field.value))) for field in ComparedField],

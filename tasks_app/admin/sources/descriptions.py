@@ -12,6 +12,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.lifecycle import durations
 from tasks_app.market.calendars import Calendar
+from tasks_app.models.quotes import short_name
 from tasks_app.orders.estimates import least_seconds
 from tasks_app.quotes.date_ranges import DAY
 from tasks_app.quotes.trading_days import trading_days_for
@@ -95,7 +96,7 @@ def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
         days = (
             due[entry.markets[0]]
             if is_one_day
-            else formatting.list_words(f"{m} {day}" for m, day in due.items())
+            else formatting.list_words(f"{short_name(market)} {day}" for market, day in due.items())
         )
         parts.append(_("due up to %(day)s") % {"day": days})
     if entry.ready_at:

@@ -21,7 +21,7 @@ from tasks_app.market import benchmarks
 from tasks_app.market.calendars import Calendar, load_calendars
 from tasks_app.market.codes import name_codes
 from tasks_app.models import Stock
-from tasks_app.models.quotes import Adjust, Market
+from tasks_app.models.quotes import Adjust, Market, short_name
 from tasks_app.orders import code_lists, forecasts
 from tasks_app.reasons import sanitize_message
 from tasks_app.sources import registry
@@ -109,7 +109,7 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjusts": source.adjusts,
             "kinds": registry.traits(name, conf).kinds,
             "kind_markets": registry.traits(name, conf).kind_markets,
-            "market_names": formatting.list_words(source.markets),
+            "market_names": formatting.list_words(map(short_name, source.markets)),
             "adjust_names": formatting.list_words(Adjust(adjust).label for adjust in source.adjusts),
             **_describe(source_list.describe(name, conf), limiters[name], calendars),
             "problem": _describe_problem(limiters[name]),
