@@ -45,6 +45,7 @@ def test_plan_is_made_switched_run_and_deleted():
 def test_plan_has_a_priority_and_its_runs_say_what_they_overtook():
     run("create", "--name", "evening", "--source", "simulated", "--at", "18:00", "--priority", "high")
     assert CollectionPlan.objects.get().priority == Priority.HIGH
+    assert "priority: high" in run("list")[1]
     task = make_yielded()
     printed = run("runs", task.yields_to_name)[1]
     assert "overtook" in printed

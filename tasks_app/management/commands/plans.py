@@ -245,10 +245,13 @@ def _table(rows: Sequence[CollectionPlan]) -> Table:
             due = f"{timezone.localtime(plan.next_at, ZoneInfo(zone)):%Y-%m-%d %H:%M}\n{zone}"
         task = plan.last_task if plan.last_task_id else None
         result = plan.error_message or (task.get_result_display() if task else "")
+        when = f"{often} {plan.at:%H:%M}\n{zone}"
+        if plan.priority != Priority.NORMAL:
+            when += f"\n{_('priority')}: {plan.get_priority_display()}"
         table.add_row(
             f"{plan.pk}  {plan.name}",
             scope,
-            f"{often} {plan.at:%H:%M}\n{zone}",
+            when,
             _("waiting for another task") if plan.waiting_since else due,
             str(result),
         )
