@@ -97,7 +97,7 @@ LIMIT_SETTINGS = (
     Setting(
         "per_minute",
         int,
-        gettext_noop("Permits per minute over all workers and hosts; 0: no limit."),
+        gettext_noop("Requests per minute over all workers and hosts; 0: no limit."),
         0,
         lowest=0,
         highest=1e9,
@@ -105,7 +105,7 @@ LIMIT_SETTINGS = (
     Setting(
         "per_hour",
         int,
-        gettext_noop("Permits per hour over all workers and hosts; 0: no limit."),
+        gettext_noop("Requests per hour over all workers and hosts; 0: no limit."),
         0,
         lowest=0,
         highest=1e9,
@@ -113,7 +113,7 @@ LIMIT_SETTINGS = (
     Setting(
         "daily",
         int,
-        gettext_noop("Permits per day over all workers and hosts; 0: no limit."),
+        gettext_noop("Requests per day over all workers and hosts; 0: no limit."),
         0,
         lowest=0,
         highest=1e9,

@@ -20,7 +20,7 @@ SEE = operations("backups")
 RECENT = ok("backup_recent", _("The newest backup is %(hours)s h old and has %(megabytes)s MB: %(path)s"))
 UNKNOWN = warning(
     "backups_unknown",
-    _("Nobody has told where backups are: COLLECTOR_BACKUP_DIR is not set."),
+    _("The folder of the backups is unknown: COLLECTOR_BACKUP_DIR is not set."),
     _("Make backups every day, and set COLLECTOR_BACKUP_DIR to the folder where they arrive."),
     SEE,
 )

@@ -12,7 +12,7 @@ from tasks_app.diagnostics.texts import gettext_lazy as _
 SECONDS = 0.4  # to connect, and to answer
 KEY = "doctor"
 
-WORKS = ok("cache_works", _("The cache keeps what is stored in it (%(where)s)."))
+WORKS = ok("cache_works", _("The cache works (%(where)s)."))
 REDIS_AWAY = fault(
     "redis_unreachable",
     _("Redis does not respond: %(reason)s"),

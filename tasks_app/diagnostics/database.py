@@ -42,7 +42,7 @@ MIGRATIONS_UNKNOWN = fault(
     _("Update the code of this machine, and restart what runs on it."),
     operations("upgrades"),
 )
-GUARDED = ok("guards_present", _("All %(triggers)d triggers and %(constraints)d constraints are there."))
+GUARDED = ok("guards_present", _("All %(triggers)d triggers and %(constraints)d constraints exist."))
 TRIGGERS_MISSING = fault(
     "triggers_missing",
     _("Triggers that guard the stored data are missing or switched off: %(names)s"),

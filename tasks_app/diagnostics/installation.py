@@ -18,7 +18,7 @@ VARIABLE_UNKNOWN = warning(
     _("Nothing reads these variables of the environment: %(names)s"),
     _("Correct their names: the README's table has all settings."),
 )
-ZONES = ok("time_zones_present", _("The data of all time zones in use are there."))
+ZONES = ok("time_zones_present", _("The data of all time zones in use are installed."))
 ZONE_MISSING = fault(
     "time_zone_data_missing",
     _("The data of time zones are missing: %(names)s"),

@@ -17,7 +17,7 @@ NEARLY = 0.9  # of the day's quota, as in the alert CollectorQuotaNearlyUsed
 SEE = operations("sources-rates-pauses-fallbacks")
 
 USABLE = ok("sources_usable", _("Usable sources: %(names)s"))
-OTHERS = ok("sources_not_installed", _("Not usable here, and used by nothing: %(names)s"))
+OTHERS = ok("sources_not_installed", _("Not usable here, and not in use: %(names)s"))
 UNUSABLE = fault(
     "source_unusable",
     _("The source %(source)s is to be used (%(users)s), but can't be: %(reason)s"),

@@ -18,7 +18,7 @@ LARGE_WAL = 1000 * MEGABYTE
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "glusterfs", "ceph"})
 MOUNTS = Path("/proc/self/mounts")
 
-SIZE = ok("database_size", _("The file has %(megabytes)s MB, %(free)s MB of them free for new rows."))
+SIZE = ok("database_size", _("The file takes %(megabytes)s MB; %(free)s MB of them are free for new rows."))
 NOT_WAL = fault(
     "journal_mode",
     _("SQLite's journal mode is %(mode)s, not WAL: readers and writers block each other."),

@@ -219,7 +219,7 @@ def test_stocks_behind_are_shown_with_the_number_of_sessions_and_linked():
         make_series(f"{n:06d}", days[-1 - behind])
     client = superuser_client()
     html = part(client, "overview")
-    sentence = "stocks by sessions behind: 1: 2 · 2–5: 1 · 21+: 1; at most 30 sessions"
+    sentence = "2 by 1, 1 by 2–5, 1 by 21+ sessions; at most 30"
     assert f"history 4 behind {sentence} as of" in strip_tags(html)
     (link,) = re.findall(r'href="([^"]+stored=behind[^"]+)"', html)
     assert client.get(link.replace("&amp;", "&")).context["cl"].result_count == 4

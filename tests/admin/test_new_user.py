@@ -30,12 +30,12 @@ def test_user_with_a_role_signs_in():
     user = User.objects.get(username="mei")
     assert (user.is_staff, user.first_name, user.email) == (True, "Mei", "mei@example.com")
     assert [group.name for group in user.groups.all()] == ["viewer"]
-    assert "has no role" not in messages_of(response)
+    assert "in no group" not in messages_of(response)
     assert signs_in()
 
 
 def test_user_without_a_role_is_warned_about():
-    assert "mei has no role and can't sign in" in messages_of(add(superuser_client(), role=""))
+    assert "mei is in no group and can't sign in" in messages_of(add(superuser_client(), role=""))
     assert not signs_in()
 
 

@@ -44,7 +44,7 @@ def page(client, name="teller"):
 
 
 def test_check_is_asked_for_made_and_told(client):
-    assert "It was not checked from this page yet." in page(client)
+    assert "Not checked from this page yet." in page(client)
     assert "The check waits for a worker." in messages_of(ask(client))
     text = page(client)
     assert "It waits for a worker." in text

@@ -106,7 +106,7 @@ def test_unusable_source_has_no_page(client):
 
 
 def test_page_shows_the_last_days_and_todays_quota(client, settings):
-    assert "was not asked for anything in the last 30 days" in text_of(client.get(url("source", "first")))
+    assert "No requests in the last 30 days" in text_of(client.get(url("source", "first")))
     settings.COLLECTOR = replace(settings.COLLECTOR, daily_caps=(("first", 5000),), no_throttle=False)
     limiter_for("first", settings.COLLECTOR).reserve(12)
     counter = RequestCounter("first")

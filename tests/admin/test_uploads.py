@@ -96,7 +96,7 @@ def test_preview_says_what_is_taken_and_left_out_and_why(client):
         "Columns not used isST",
     ):
         assert words in text
-    assert "600000.csv market as the codes say · unadjusted" in text_of(client.get(url("uploads")))
+    assert "600000.csv market according to the codes · unadjusted" in text_of(client.get(url("uploads")))
 
 
 @pytest.mark.any_database

@@ -23,7 +23,8 @@ class PreferenceForm(forms.Form):
     time_zone = forms.ChoiceField(
         label=gettext_lazy("Time zone"),
         help_text=gettext_lazy(
-            "Of the times on the pages. Times of a market, such as those of its plans, stay in the market's."
+            "Applies to the times on the pages. "
+            "Times of a market, such as those of its plans, stay in its own zone."
         ),
         required=False,
         widget=UnfoldAdminSelectWidget(),

@@ -17,8 +17,8 @@ from tasks_app.lifecycle import tokens
 from tasks_app.models.access import TokenScope
 
 SCOPES = [
-    (TokenScope.READ.value, _("read: see what the user sees, change nothing")),
-    (TokenScope.OPERATE.value, _("operate: whatever its user may")),
+    (TokenScope.READ.value, _("read: everything that the user sees, no changes")),
+    (TokenScope.OPERATE.value, _("operate: everything that the user may do")),
 ]
 LONGEST_DAYS = 3650
 

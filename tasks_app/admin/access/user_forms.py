@@ -26,7 +26,7 @@ class UserForm(UserChangeForm[User]):
             "email": _("E-mail"),
             "is_staff": _("May sign in to these pages"),
             "is_superuser": _("May do everything"),
-            "groups": _("Roles"),
+            "groups": _("Groups"),
             "user_permissions": _("Further permissions"),
         }
         help_texts = {
@@ -35,9 +35,9 @@ class UserForm(UserChangeForm[User]):
                 "Switch off instead of deleting: the user can't sign in, and tokens stop working."
             ),
             "is_staff": _("Without it, the API can still be used with a token."),
-            "is_superuser": _("Has every permission, whatever the roles say."),
+            "is_superuser": _("Has every permission, whatever the groups say."),
             "groups": _("The user has the permissions of all of them."),
-            "user_permissions": _("In addition to those of the roles. Usually none."),
+            "user_permissions": _("In addition to those of the groups. Usually none."),
         }
 
 
@@ -56,10 +56,10 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
     email = forms.EmailField(label=_("E-mail"), required=False, widget=UnfoldAdminEmailInputWidget())
     role = forms.ModelChoiceField(
         Group.objects.order_by("name"),
-        label=_("Role"),
+        label=_("Group"),
         required=False,
         empty_label=_("none: the user can't sign in to these pages"),
-        help_text=_("The group whose permissions the user gets."),
+        help_text=_("The user gets its permissions."),
         widget=UnfoldAdminSelectWidget(),
     )
 

@@ -48,7 +48,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
         css = {"all": ["tasks_app/users.css"]}
 
     list_title, add_title = gettext_lazy("Users"), gettext_lazy("Add a user")
-    list_display = ("username", "full_name", "roles", "state", "signed_in_at")
+    list_display = ("user_name", "full_name", "group_names", "state", "signed_in_at")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     filter_horizontal = ()
     form = UserForm
@@ -67,8 +67,9 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
         (None, {"fields": ("username", "first_name", "last_name", "email", "role")}),
         (gettext_lazy("Signing in"), {"fields": ("usable_password", "password1", "password2")}),
     )
-    roles = cell(
-        gettext_lazy("roles"), lambda user: ", ".join(group.name for group in user.groups.all()) or EMPTY
+    user_name = cell(gettext_lazy("user name"), lambda user: user.get_username())
+    group_names = cell(
+        gettext_lazy("groups"), lambda user: ", ".join(group.name for group in user.groups.all()) or EMPTY
     )
     full_name = cell(gettext_lazy("name"), lambda user: user.get_full_name())
     state = cell(gettext_lazy("state"), sign_ins.account_state)
@@ -199,13 +200,13 @@ def _access_problem(user: User) -> str:
         return ""
     has_permissions = user.groups.exists() or user.user_permissions.exists()
     if user.is_staff and not has_permissions:
-        return _("%(user)s can sign in, but has no role: every page will be refused.") % {"user": user}
+        return _("%(user)s can sign in, but is in no group: every page will be refused.") % {"user": user}
     if not user.is_staff and has_permissions:
         return _("%(user)s has permissions, but no staff status: these pages can't be signed in to.") % {
             "user": user
         }
     if not user.is_staff:
-        return _("%(user)s has no role and can't sign in to these pages.") % {"user": user}
+        return _("%(user)s is in no group and can't sign in to these pages.") % {"user": user}
     return ""
 
 

@@ -76,14 +76,14 @@ def _linked(row: Coverage, kind: str, badge: SafeString) -> SafeString:
 
 
 def _behind_by(row: Coverage) -> str:
-    """Returns how many stocks are behind by how many sessions; "" if none is."""
+    """Returns how many stocks are behind by how many sessions, “5 by 21+ sessions; at most 30”, or ""."""
     if not row.behind:
         return ""
     counts = [
-        pgettext("sessions behind", "%(range)s: %(count)s")
-        % {"range": name.replace("-", "–"), "count": formatting.number(row.behind_by[name])}
+        pgettext("sessions behind", "%(count)s by %(range)s")
+        % {"count": formatting.number(row.behind_by[name]), "range": name.replace("-", "–")}
         for name in RANGES
         if row.behind_by[name]
     ]
     params = {"counts": formatting.list_words(counts), "most": formatting.number(row.most_behind)}
-    return _("stocks by sessions behind: %(counts)s; at most %(most)s sessions") % params
+    return _("%(counts)s sessions; at most %(most)s") % params

@@ -39,6 +39,7 @@ class RuleInline(TabularInline[NoticeRule, NoticeChannel]):
     model = NoticeRule
     form = RuleForm
     fields = ["event", "market", "severity"]
+    verbose_name, verbose_name_plural = _("rule"), _("Rules: which incidents are sent")
     tab = False
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:

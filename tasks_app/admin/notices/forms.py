@@ -58,7 +58,7 @@ class ChannelForm(AddressForm):
     )
     time_zone = forms.ChoiceField(
         label=_("Time zone"),
-        help_text=_("Of the quiet hours, and of the times in messages."),
+        help_text=_("Applies to the quiet hours and to the times in messages."),
         initial="Asia/Shanghai",
         widget=UnfoldAdminSelectWidget,
     )
@@ -68,7 +68,9 @@ class ChannelForm(AddressForm):
     quiet_until = forms.TimeField(
         label=_("Quiet until"),
         required=False,
-        help_text=_("Messages of the quiet hours are sent when they end, unless all is over by then."),
+        help_text=_(
+            "Messages of the quiet hours are sent when they end, unless the incident has ended by then."
+        ),
         widget=UnfoldAdminTextInputWidget(attrs=TIME),
     )
 
@@ -79,7 +81,7 @@ class ChannelForm(AddressForm):
             "grouping",
         ]
         help_texts = {
-            "grouping": _("Incidents that begin within this time are told in one message."),
+            "grouping": _("Incidents that begin within this time are sent in one message."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -123,7 +125,9 @@ class PingForm(AddressForm):
     class Meta:
         model = NoticePing
         fields = ["name", "enabled", "seconds"]
-        help_texts = {"seconds": _("The watcher should wait twice as long before it sounds the alarm.")}
+        help_texts = {
+            "seconds": _("Let the monitoring service alert after twice this time without a request.")
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -73,23 +73,29 @@ def run_time(at: datetime, market: str, now: datetime) -> SafeString:
 def run_button(plan: CollectionPlan) -> SafeString:
     """Returns the link to the page that asks whether to run the plan now."""
     address = formatting.admin_url("collectionplan", "run", plan.pk)
-    label = _("Run “%(name)s” now") % {"name": plan.name}
+    text = _("Run now")
+    label = _verb_label(text, plan)
     return format_html(
         '<a href="{}" class="pl-button" title="{}" aria-label="{}">{}{}</a>',
-        *(address, label, label, formatting.icon("play_arrow"), _("Run now")),
+        *(address, label, label, formatting.icon("play_arrow"), text),
     )
 
 
 def switch_button(plan: CollectionPlan) -> SafeString:
     """Returns the button that switches the plan on or off, by the form that follows the list."""
     text, value = (_("Switch off"), 0) if plan.enabled else (_("Switch on"), 1)
-    label = (_("Switch “%(name)s” off") if plan.enabled else _("Switch “%(name)s” on")) % {"name": plan.name}
+    label = _verb_label(text, plan)
     return format_html(
         '<button type="submit" form="{}" formaction="{}" name="enabled" value="{}"'
         ' class="pl-button" title="{}" aria-label="{}">{}{}</button>',
         *(SWITCH_FORM, formatting.admin_url("collectionplan", "switch", plan.pk), value),
         *(label, label, formatting.icon("toggle_on" if plan.enabled else "toggle_off"), text),
     )
+
+
+def _verb_label(text: str, plan: CollectionPlan) -> str:
+    """Returns the name of a verb's button: it begins with what is written on the button."""
+    return _("%(verb)s: %(name)s") % {"verb": text, "name": plan.name}
 
 
 def last_result(plan: CollectionPlan) -> SafeString | str:

@@ -33,7 +33,7 @@ class TargetForm(forms.ModelForm[Target]):
 
     source = forms.ChoiceField(
         label=_("Source"),
-        help_text=_("Bars of other sources do not count then. Usually left open."),
+        help_text=_("If one is chosen, bars of other sources do not count."),
         required=False,
         widget=UnfoldAdminSelectWidget,
     )
@@ -87,7 +87,7 @@ class TargetAdmin(TitledAdmin, KeyCheckedAdmin, CappedList, ModelAdmin[Target]):
     search_help_text = _("Name")
     fieldsets = [
         (None, {"fields": ["name", "enabled"]}),
-        (_("What is to be complete"), {"fields": [*SCOPE, "minimum"]}),
+        (_("Bars that have to be stored"), {"fields": [*SCOPE, "minimum"]}),
         (_("By when"), {"fields": ["at", "days_after"]}),
     ]
 

@@ -46,6 +46,6 @@ class UploadForm(forms.Form):
     market = forms.ChoiceField(
         label=_("Market"),
         required=False,
-        choices=[("", _("as the codes say")), *((each, Market(each).label) for each in MARKETS)],
+        choices=[("", _("according to the codes")), *((each, Market(each).label) for each in MARKETS)],
     )
     adjust = forms.ChoiceField(label=_("Adjustment"), choices=Adjust.choices, required=False)

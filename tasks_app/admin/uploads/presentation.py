@@ -84,7 +84,7 @@ def describe_state(upload: Upload, report: Report) -> SafeString:
 
 def describe_destination(upload: Upload) -> str:
     """Returns the market and adjustment that were chosen."""
-    market = Market(upload.market).label if upload.market else _("market as the codes say")
+    market = Market(upload.market).label if upload.market else _("market according to the codes")
     return f"{market} · {Adjust(upload.adjust).label}"
 
 

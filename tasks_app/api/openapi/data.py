@@ -140,7 +140,7 @@ BULK = operation(
 )
 BULK_POST = operation(
     "bulk_bars_query",
-    "The bars of many stocks, with the parameters as a body: for lists of codes that no address can hold",
+    "The bars of many stocks, with the parameters as a body: for lists of codes too long for a URL",
     [BULK_FORMAT],
     _BULK_ROWS,
     BULK_FORMATS | INVALID | TOO_MANY | TOO_LARGE | NOT_JSON,
