@@ -61,7 +61,7 @@ MOVE_ORDER = Verb(
 WITHDRAW_ORDER = Verb(_("Withdraw the queued order"), _("It leaves the queue and will not start."))
 MAKE_PLAN = Verb(
     _("Make a plan"),
-    _("It collects at its next time; see “next_run_at”."),
+    _("It collects at its next time; see “next_at”."),
     examples.A_PLAN.value,
 )
 CHANGE_PLAN = Verb(_("Change the plan"), _("Keys left out stay as they are."), examples.SWITCH_OFF.value)
