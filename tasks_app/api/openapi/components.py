@@ -58,6 +58,13 @@ def header(name: str, description: str, kind: Any = str, **extra: Any) -> OpenAp
     return OpenApiParameter(name, kind, OpenApiParameter.HEADER, description=description, **extra)
 
 
+def row_id(name: str) -> OpenApiParameter:
+    """Returns the parameter of a path that is a row's number."""
+    return OpenApiParameter(
+        name, {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
+    )
+
+
 UNAUTHENTICATED = problem(
     401, "No credentials, or wrong ones", "Authentication credentials were not provided.", "not_authenticated"
 )

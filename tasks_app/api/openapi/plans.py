@@ -1,7 +1,5 @@
 """Operations on plans, targets and exports."""
 
-from drf_spectacular.utils import OpenApiParameter
-
 from tasks_app.api import bodies, examples, queries
 from tasks_app.api.openapi.components import (
     IDEMPOTENCY_KEY,
@@ -13,6 +11,7 @@ from tasks_app.api.openapi.components import (
     TOO_LARGE,
     operation,
     problem,
+    row_id,
 )
 from tasks_app.api.responses import plans as responses
 
@@ -34,15 +33,9 @@ EXPORT_ENDED = problem(
     "The export has ended, or is putting its files in place: it can't be cancelled any more.",
     "export_ended",
 )
-PLAN_ID = OpenApiParameter(
-    "plan_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
-)
-TARGET_ID = OpenApiParameter(
-    "target_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
-)
-EXPORT_ID = OpenApiParameter(
-    "export_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
-)
+PLAN_ID = row_id("plan_id")
+TARGET_ID = row_id("target_id")
+EXPORT_ID = row_id("export_id")
 TARGETS = operation(
     "targets",
     "Targets by name, each with its newest session",

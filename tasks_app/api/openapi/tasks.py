@@ -20,6 +20,7 @@ from tasks_app.api.openapi.components import (
     Responses,
     operation,
     problem,
+    row_id,
 )
 from tasks_app.api.responses import tasks as responses
 
@@ -42,9 +43,7 @@ LEFT_QUEUE = problem(
 )
 
 TASK_ID = OpenApiParameter("task_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
-ORDER_ID = OpenApiParameter(
-    "order_id", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, OpenApiParameter.PATH
-)
+ORDER_ID = row_id("order_id")
 
 START = operation(
     "start",
