@@ -1,7 +1,7 @@
 """Chains: a task that yielded and those that continue it, which are one run to whoever ordered it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -34,10 +34,20 @@ class Chain(NamedTuple):
         return self.total - self.completed - self.failed
 
 
+def parts_of_chains(firsts: Collection[UUID]) -> QuerySet[CollectionTask]:
+    """Returns the tasks of the chains that begin with these tasks, those that started earlier first."""
+    of_chains = Q(pk__in=firsts) | Q(first_part__in=firsts)
+    return CollectionTask.objects.filter(of_chains).order_by("start_time", "pk")
+
+
 def parts_of(task: CollectionTask) -> QuerySet[CollectionTask]:
     """Returns the tasks of the chain that a task belongs to, the first one first; itself without a chain."""
-    of_chain = Q(pk=task.chain_id) | Q(first_part=task.chain_id)
-    return CollectionTask.objects.filter(of_chain).order_by("start_time", "pk")
+    return parts_of_chains([task.chain_id])
+
+
+def waiting_rests() -> QuerySet[QueuedOrder]:
+    """Returns the orders in the queue that continue a yielded task."""
+    return QueuedOrder.objects.filter(continues__isnull=False, state=QueuedOrderState.WAITING)
 
 
 def is_part(task: CollectionTask) -> bool:
@@ -51,9 +61,8 @@ def chains_of(tasks: Iterable[CollectionTask]) -> dict[UUID, Chain]:
     if not asked:
         return {}
     firsts = {task.chain_id for task in asked}
-    rows = CollectionTask.objects.filter(Q(pk__in=firsts) | Q(first_part__in=firsts)).only(*COLUMNS)
     parts: dict[UUID, list[CollectionTask]] = defaultdict(list)
-    for row in rows.order_by("start_time", "pk"):
+    for row in parts_of_chains(firsts).only(*COLUMNS):
         parts[row.chain_id].append(row)
     waiting = _with_waiting_rest([rows[-1].pk for rows in parts.values() if rows[-1].has_yielded])
     return {task.pk: _sum(task, parts[task.chain_id], waiting) for task in asked}
@@ -63,7 +72,7 @@ def _with_waiting_rest(task_ids: list[UUID]) -> set[UUID]:
     """Returns those of the tasks whose rest waits in the queue."""
     if not task_ids:
         return set()
-    orders = QueuedOrder.objects.filter(continues__in=task_ids, state=QueuedOrderState.WAITING)
+    orders = waiting_rests().filter(continues__in=task_ids)
     return {key for key in orders.values_list("continues", flat=True) if key}
 
 
@@ -100,5 +109,5 @@ def goes_on(task: CollectionTask) -> bool:
     """Whether what a task left is collected by itself: its continuation waits or was started."""
     if not task.has_yielded:
         return False
-    order = QueuedOrder.objects.filter(continues=task.pk, state=QueuedOrderState.WAITING)
-    return order.exists() or CollectionTask.objects.filter(continues=task.pk).exists()
+    is_waiting = waiting_rests().filter(continues=task.pk).exists()
+    return is_waiting or CollectionTask.objects.filter(continues=task.pk).exists()

@@ -4,12 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Greatest, Now
 
 from tasks_app import errors, reasons
 from tasks_app.db.functions import Epoch
-from tasks_app.lifecycle import events, selectors, task_incidents
+from tasks_app.lifecycle import chains, events, selectors, task_incidents
 from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask, TaskTotals
@@ -79,7 +79,7 @@ def end_if_done(task_id: UUID) -> bool:
     if (counts := task.values_list("success_count", "total_stocks", "first_part").first()) is None:
         return False
     succeeded, total, first_part = counts
-    if succeeded or not total or _has_success(first_part):
+    if succeeded or not total or (first_part and _has_success(first_part)):
         end(task_id, TaskStatus.COMPLETED)
         events.record_event(task_id, EventKind.COMPLETED, WORKER)
         return True
@@ -90,10 +90,9 @@ def end_if_done(task_id: UUID) -> bool:
     return True
 
 
-def _has_success(first_part: UUID | None) -> bool:
-    """Whether a task of a chain has collected a stock; False for None."""
-    parts = CollectionTask.objects.filter(Q(pk=first_part) | Q(first_part=first_part), success_count__gt=0)
-    return first_part is not None and parts.exists()
+def _has_success(first_part: UUID) -> bool:
+    """Whether a task of the chain has collected a stock."""
+    return chains.parts_of_chains([first_part]).filter(success_count__gt=0).exists()
 
 
 def end_pause(task_id: UUID) -> bool:

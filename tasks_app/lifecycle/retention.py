@@ -12,9 +12,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.db import sqlite_priority
+from tasks_app.lifecycle import chains
 from tasks_app.lifecycle.claims import RUNNING
-from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, Finding, QueuedOrder, TaskEvent
-from tasks_app.models.queued_orders import QueuedOrderState
+from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, Finding, TaskEvent
 from tasks_app.models.quotes import FindingKind
 from tasks_app.quotes import raw_answers
 
@@ -44,7 +44,7 @@ def expired(days: int) -> QuerySet[CollectionTask]:
         return CollectionTask.objects.none()
     since = Now() - timedelta(days=days)
     past = CollectionTask.objects.filter(~Q(status=RUNNING), start_time__lt=since, end_time__lt=since)
-    needed = QueuedOrder.objects.filter(continues=OuterRef("pk"), state=QueuedOrderState.WAITING)
+    needed = chains.waiting_rests().filter(continues=OuterRef("pk"))
     return past.filter(~Exists(needed)).order_by("start_time", "id")
 
 
