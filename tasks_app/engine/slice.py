@@ -196,12 +196,12 @@ class Slice:
     def _after_batch(self) -> None:
         """Sends heartbeats during a plan, and leaves its rest to the next slice in a drain."""
         self._beat_if_due()
-        if self.halt or shutdown.is_requested():
+        if self._must_end():
             raise SliceIsOver
 
     def _wait_for_list(self, blocked: Blocked | None) -> Call[Any] | None:
         """Waits in the source's line, or for its response, which may outlast the slice, but no halt."""
-        if self.halt or shutdown.is_requested() or (blocked and self._is_over()):
+        if self._must_end() or (blocked and self._is_over()):
             raise SliceIsOver
         if blocked:
             self._fail_if_stalled(blocked)
@@ -243,12 +243,16 @@ class Slice:
             source.counter.store()
         self.counts_stored_at = time.monotonic()
 
+    def _must_end(self) -> bool:
+        """Whether the slice ends before its time: its worker stops, or its task is paused or yields."""
+        return self.halt is not None or shutdown.is_requested()
+
     def _must_leave(self) -> bool:
         """Whether the slice ends without sending another request: its worker stops, or its task is paused."""
         return self.halt is Halt.PAUSED or shutdown.is_requested()
 
     def _is_over(self) -> bool:
-        if self.halt or shutdown.is_requested():
+        if self._must_end():
             self.ends_at = min(self.ends_at, time.monotonic())
         return time.monotonic() >= self.ends_at
 
