@@ -61,18 +61,8 @@ def start_or_queue(
         orders.split_known(resolved, settings.COLLECTOR)
         if waiting().count() >= settings.COLLECTOR.queue_limit:
             raise errors.QueueFull(limit=settings.COLLECTOR.queue_limit)
-        row = QueuedOrder.objects.create(
-            priority=priority,
-            place=_next_place(),
-            market=resolved.market,
-            source=resolved.source,
-            order=json.loads(json.dumps(asdict(resolved), default=str)),
-            created_by=actor.user,
-            user_name=actor.name,
-            channel=actor.channel,
-            idempotency_key=idempotency_key,
-            idempotency_hash=digest,
-        )
+        by = {"created_by": actor.user, "user_name": actor.name, "channel": actor.channel}
+        row = _add(asdict(resolved), priority, **by, idempotency_key=idempotency_key, idempotency_hash=digest)
         _record(row, QueueEventKind.QUEUED, actor, priority=row.priority_name)
         row.refresh_from_db()
         return row
@@ -87,17 +77,12 @@ def queue_rest(task: CollectionTask, actor: Actor) -> QueuedOrder:
     started = task.events.filter(kind=EventKind.STARTED).first()
     values = {**asdict(orders.order_from_task(task)), "stock_codes": task.stock_codes}
     others = list(waiting().filter(priority=task.priority).values_list("pk", flat=True))
-    row = QueuedOrder.objects.create(
-        priority=task.priority,
-        place=_next_place(),
-        market=task.market,
-        source=task.source,
-        order=json.loads(json.dumps(values, default=str)),
-        continues=task,
-        created_by=task.created_by,
-        user_name=started.user_name if started else "",
-        channel=started.channel if started else Channel.WORKER,
-    )
+    by = {
+        "created_by": task.created_by,
+        "user_name": started.user_name if started else "",
+        "channel": started.channel if started else Channel.WORKER,
+    }
+    row = _add(values, Priority(task.priority), **by, continues=task)
     _renumber([row.pk, *others])
     _record(row, QueueEventKind.QUEUED, actor, priority=row.priority_name, continues=str(task.pk))
     row.refresh_from_db()
@@ -253,6 +238,18 @@ def _leave(row: QueuedOrder, state: QueuedOrderState, actor: Actor, **values: An
     _record(row, QueueEventKind(state.value), actor, **shown)
     row.refresh_from_db()
     return row
+
+
+def _add(values: dict[str, Any], priority: Priority, **fields: Any) -> QueuedOrder:
+    """Adds an order with these values as the last one of all."""
+    return QueuedOrder.objects.create(
+        priority=priority,
+        place=_next_place(),
+        market=values["market"],
+        source=values["source"],
+        order=json.loads(json.dumps(values, default=str)),
+        **fields,
+    )
 
 
 def _next_place() -> int:
