@@ -198,7 +198,7 @@ def plan(plan: CollectionPlan) -> dict[str, Any]:
         "id": plan.pk,
         **{name: getattr(plan, name) for name in PLAN_COLUMNS},
         "at": f"{plan.at:%H:%M}",
-        "priority": Priority(plan.priority).name.lower(),
+        "priority": Priority.name_of(plan.priority),
         "steps": [plan_steps.values_of(step) for step in plan.steps.all()],
         "time_zone": MARKET_TIME_ZONES[plan.market],
         "next_runs": plans.following_runs(plan, timezone.now()),

@@ -82,7 +82,7 @@ def save(
                 kind = SWITCHES[plan.enabled]
             values = {name: getattr(plan, name, None) for name in changed if name != "steps"}
             if "priority" in values:
-                values["priority"] = Priority(plan.priority).name.lower()
+                values["priority"] = Priority.name_of(plan.priority)
             if steps or (steps is not None and not is_new):
                 values["steps"] = save_steps(plan, steps)
             _record(plan, kind, actor, json.loads(json.dumps(values, default=str)))

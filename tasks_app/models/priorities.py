@@ -16,5 +16,10 @@ class Priority(models.IntegerChoices):
         """Returns the priority of a name such as `low`. Raises `KeyError`."""
         return cls[name.upper()]
 
+    @classmethod
+    def name_of(cls, value: int) -> str:
+        """Returns the name of a priority as the API writes it, such as `low`."""
+        return cls(value).name.lower()
 
-PRIORITY_NAMES = [(priority.name.lower(), priority.label) for priority in Priority]
+
+PRIORITY_NAMES = [(Priority.name_of(priority), priority.label) for priority in Priority]

@@ -113,7 +113,7 @@ class QueuedOrder(models.Model):
     @property
     def priority_name(self) -> str:
         """Its priority as the API writes it."""
-        return Priority(self.priority).name.lower()
+        return Priority.name_of(self.priority)
 
     @property
     def values(self) -> dict[str, Any]:

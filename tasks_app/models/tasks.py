@@ -308,7 +308,7 @@ class CollectionTask(models.Model):
     @property
     def priority_name(self) -> str:
         """Its priority as the API writes it."""
-        return Priority(self.priority).name.lower()
+        return Priority.name_of(self.priority)
 
 
 class CollectionItem(models.Model):
