@@ -11,10 +11,10 @@ removes exactly the bars that it brought.
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.apps import apps
-
+from tasks_app.db.recorded_tables import RECORDED, Recorded
+from tasks_app.db.trigger_sql import postgresql_function, postgresql_trigger, sqlite_trigger
 from tasks_app.models.changes import BarVersion, Change, ChangeKind, RowVersion
 from tasks_app.models.market_days import MarketDay
 from tasks_app.models.quotes import DailyBar
@@ -28,97 +28,6 @@ BAR_VALUES = tuple(
     str(field.column) for field in BarVersion._meta.concrete_fields if field.name not in ("id", "cause")
 )
 _COLUMNS = "number, at, kind, market, symbol, adjust, first_day, last_day, rows, item_id"
-
-
-class Recorded(NamedTuple):
-    """A table whose rows are kept as they were: the kind of its changes, its code and its day."""
-
-    model: str
-    kind: str  # an SQL expression on the row {0}
-    symbol: str = ""
-    day: str = ""
-    columns: tuple[str, ...] = ()  # that matter; all by default
-
-    @property
-    def table(self) -> str:
-        return str(self.meta.db_table)
-
-    @property
-    def meta(self) -> Any:
-        return apps.get_model("tasks_app", self.model)._meta
-
-
-_OF_CONTENT = (
-    f"CASE {{0}}.content WHEN 'factors' THEN '{ChangeKind.FACTOR.value}' ELSE '{ChangeKind.EVENT.value}' END"
-)
-_STOCK = ("name", "kind", "exchange", "listed_on", "delisted_on", "former_names")
-RECORDED = (
-    Recorded("Stock", f"'{ChangeKind.CODE.value}'", "code", columns=_STOCK),
-    Recorded("CodeAlias", f"'{ChangeKind.CODE.value}'", "code"),
-    Recorded("CodeChange", f"'{ChangeKind.CODE.value}'", "new_code", "changed_on"),
-    Recorded("AdjustmentTable", _OF_CONTENT, "symbol"),
-    Recorded("AdjustmentFactor", f"'{ChangeKind.FACTOR.value}'", "symbol", "ex_day"),
-    Recorded("CorporateAction", f"'{ChangeKind.EVENT.value}'", "symbol", "ex_day"),
-    Recorded("CalendarDay", f"'{ChangeKind.CALENDAR.value}'", "", "day"),
-)
-# Tables that are no data of the markets, or say how data came to be: they are read as they are now.
-NOT_RECORDED = {
-    "ApiToken": "who may use the API",
-    "AuditEvent": "who did what",
-    "BarVersion": "holds the versions itself",
-    "Change": "holds the numbers itself",
-    "ChangePosition": "how far a reader of the numbers has come",
-    "CollectionItem": "a task's work",
-    "CollectionLane": "a task's work",
-    "CollectionPlan": "what is collected when",
-    "CollectionTask": "a task's work",
-    "ColumnMapping": "how files are read",
-    "Correction": "a list of changes of bars, which have numbers themselves",
-    "DailyBar": "recorded by triggers of its own",
-    "DataImport": "how an import goes on",
-    "DataDeletion": "a list of deletions of bars, which have numbers themselves",
-    "ExecutionSlot": "a task's work",
-    "Export": "how an export goes on",
-    "Finding": "what validation said of an answer; a refusal that is withdrawn has a number",
-    "Incident": "what went wrong, and whether it is over",
-    "NoticeChannel": "where messages go",
-    "NoticeDelivery": "messages",
-    "NoticePing": "where pings go",
-    "NoticeRule": "where messages go",
-    "PlanEvent": "who did what to a plan",
-    "PlanRun": "how a plan ran",
-    "PlanStep": "what is collected when",
-    "QueueEvent": "who did what to a queued order",
-    "QueuedOrder": "what is collected when",
-    "RawAnswer": "what vendors answered",
-    "RawAnswerReplay": "who replayed raw answers; what that changed has numbers itself",
-    "RawContent": "what vendors answered",
-    "RecordedCall": "what vendors answered",
-    "RecordedStock": "what vendors answered",
-    "MarketDay": "says which days are complete, and tells its own sealings as changes",
-    "RowVersion": "holds the versions itself",
-    "Series": "counts the bars, and says what was asked of sources; its withdrawn reasons have numbers",
-    "SilentAnswer": "what was asked of sources; one that is withdrawn has a number",
-    "SourceAgreement": "counts how often sources agreed",
-    "SourceCheck": "whether a source worked",
-    "SourceDay": "counts what was asked of sources",
-    "SourceGate": "limits of requests",
-    "SourceRequestTotals": "sums for the metrics",
-    "SourceRequests": "counts what was asked of sources",
-    "SourceSetting": "how sources are reached",
-    "StepAttempt": "how a plan ran",
-    "StockImport": "a list of changes of stocks, which have numbers themselves",
-    "StockList": "which codes a source offers",
-    "SyntheticSource": "names of sources",
-    "Target": "by when a session is to be complete",
-    "TargetSession": "when sessions were complete",
-    "TaskEvent": "a task's work",
-    "Upload": "files to be read",
-    "TaskTotals": "sums for the metrics",
-    "WorkerMachine": "which worker machines run",
-    "UserPreference": "how pages look to a user",
-    "UserSession": "where users are signed in",
-}
 
 
 def statements(vendor: str, tables: set[str]) -> list[str]:
@@ -301,13 +210,6 @@ def _sqlite_bar_version() -> str:
     )
 
 
-def sqlite_trigger(name: str, event: str, when: str, body: list[str]) -> list[str]:
-    return [
-        f"DROP TRIGGER IF EXISTS {name}",
-        f"CREATE TRIGGER {name} AFTER {event} FOR EACH ROW WHEN {when} BEGIN {'; '.join(body)}; END",
-    ]
-
-
 # ---------------------------------------------------------------- PostgreSQL
 
 _OF_DAYS = f"('{ChangeKind.BAR.value}', '{ChangeKind.CALENDAR.value}', '{ChangeKind.REASON.value}')"
@@ -424,7 +326,7 @@ def _row_changed(each: Recorded) -> str:
 
 def _postgresql(recorded: list[Recorded]) -> list[str]:
     statements = [
-        *_function(f"{CHANGE}_numbered", _numbered(), "last record; days record;"),
+        *postgresql_function(f"{CHANGE}_numbered", _numbered(), "last record; days record;"),
         f"DROP TRIGGER IF EXISTS {CHANGE}_numbered ON {CHANGE}",
         f"CREATE CONSTRAINT TRIGGER {CHANGE}_numbered AFTER INSERT ON {CHANGE} DEFERRABLE INITIALLY DEFERRED "
         f"FOR EACH ROW WHEN (NEW.number IS NULL) EXECUTE FUNCTION {CHANGE}_numbered()",
@@ -455,20 +357,3 @@ def _postgresql(recorded: list[Recorded]) -> list[str]:
             f"EXECUTE FUNCTION {table}_recorded()",
         ]
     return statements
-
-
-def _function(
-    name: str, body: str, declare: str = "series record; stored bigint; cause bigint;"
-) -> list[str]:
-    return [
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        f"DECLARE {declare} BEGIN {body} END $$"
-    ]
-
-
-def postgresql_trigger(name: str, table: str, event: str, body: str) -> list[str]:
-    return [
-        *_function(name, body),
-        f"DROP TRIGGER IF EXISTS {name} ON {table}",
-        f"CREATE TRIGGER {name} AFTER {event} EXECUTE FUNCTION {name}()",
-    ]

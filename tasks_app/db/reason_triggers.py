@@ -19,10 +19,9 @@ from tasks_app.db.change_triggers import (
     DAY,
     NOW,
     STOCK,
-    postgresql_trigger,
     sqlite_change,
-    sqlite_trigger,
 )
+from tasks_app.db.trigger_sql import postgresql_trigger, sqlite_trigger
 from tasks_app.models.changes import ChangeKind
 from tasks_app.models.quotes import Adjust, Finding, FindingKind, InstrumentKind, Series, SilentAnswer
 

@@ -5,7 +5,8 @@ They are those of all adjustments together: the bars of the longest one, and the
 
 from collections.abc import Sequence
 
-from tasks_app.db.change_triggers import STOCK, postgresql_trigger, sqlite_trigger
+from tasks_app.db.change_triggers import STOCK
+from tasks_app.db.trigger_sql import postgresql_trigger, sqlite_trigger
 from tasks_app.models.quotes import Adjust, Series
 
 SERIES = Series._meta.db_table

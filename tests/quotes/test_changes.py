@@ -13,7 +13,7 @@ from django.db import connection, connections, transaction
 
 from tasks_app import errors
 from tasks_app.db import triggers
-from tasks_app.db.change_triggers import NOT_RECORDED, RECORDED
+from tasks_app.db.recorded_tables import NOT_RECORDED, RECORDED
 from tasks_app.history import retention
 from tasks_app.history.change_feed import changes_since
 from tasks_app.history.versions import known_bars, known_rows, moment_of, read_numbers
