@@ -93,7 +93,7 @@ def start() -> Any:
     """Starts a task for the whole simulated market."""
     from tasks_app import lifecycle
     from tasks_app.lifecycle.events import Actor
-    from tasks_app.models.tasks import Channel
+    from tasks_app.models.events import Channel
     from tasks_app.orders.order import Order
 
     request = Order(start_date=FIRST, end_date=LAST, source=SOURCE)

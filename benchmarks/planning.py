@@ -112,7 +112,7 @@ def cancel(task: Any) -> None:
     """Ends the task, so that the next one can start."""
     from tasks_app import lifecycle
     from tasks_app.lifecycle.events import Actor
-    from tasks_app.models.tasks import Channel
+    from tasks_app.models.events import Channel
 
     lifecycle.cancel(task.pk, Actor(Channel.COMMAND))
 

@@ -289,7 +289,7 @@ SPECTACULAR_SETTINGS = {
         "OrderKind": "tasks_app.models.quotes.ORDER_KINDS",
         "ActionKind": "tasks_app.models.adjustments.ActionKind",
         "FindingKind": "tasks_app.models.quotes.FindingKind",
-        "EventKind": "tasks_app.models.tasks.EventKind",
+        "EventKind": "tasks_app.models.events.EventKind",
         "QueuedOrderState": "tasks_app.models.queued_orders.QueuedOrderState",
         "QueueEventKind": "tasks_app.models.queued_orders.QueueEventKind",
         "Priority": "tasks_app.models.priorities.PRIORITY_NAMES",

@@ -30,9 +30,9 @@ from tasks_app.models import (
     QueuedOrder,
     RecordedCall,
 )
+from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
-from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
 from tasks_app.quotes.raw_answers import SourceCallRecord, save
 from tasks_app.sources.raw_answers import record, recording

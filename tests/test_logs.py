@@ -20,7 +20,7 @@ from tasks_app.engine import slice as slices
 from tasks_app.engine.call_pool import CallPool
 from tasks_app.lifecycle.events import WORKER, record_event
 from tasks_app.models import TaskEvent
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 from tasks_app.source_settings import MASK, remember_secret
 from tests.factories import make_task, make_user
 

@@ -34,7 +34,7 @@ from django.urls import reverse
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 from tasks_app.orders.order import Order
 from tasks_app.sources.simulated.exchange import symbol_at
 from tools.in_process import work_one

@@ -71,7 +71,7 @@ def run(machine: Machine, kind: str, good: int, poison: int) -> Result:
     from tasks_app import lifecycle
     from tasks_app.lifecycle.events import Actor
     from tasks_app.models import CollectionItem, CollectionTask, StockList
-    from tasks_app.models.tasks import Channel
+    from tasks_app.models.events import Channel
     from tasks_app.orders.order import Order
 
     order = Order(start_date=FIRST_DAY, end_date=LAST_DAY, market="CN", source="poison")

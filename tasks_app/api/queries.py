@@ -20,12 +20,12 @@ from tasks_app.api.fields import (
 from tasks_app.api.pagination import MAX_PAGE, PAGE
 from tasks_app.market.calendar_days import DayKind
 from tasks_app.models.agreement import ComparedField
+from tasks_app.models.events import EventKind
 from tasks_app.models.plan_runs import RunState
 from tasks_app.models.queued_orders import QueuedOrderState
 from tasks_app.models.quotes import Adjust, FindingKind, InstrumentKind
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.models.targets import TargetState
-from tasks_app.models.tasks import EventKind
 from tasks_app.models.transfers import ExportState
 from tasks_app.orders.order import MAX_CODES
 from tasks_app.quotes.adjusted_prices import BASES

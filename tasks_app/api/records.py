@@ -18,7 +18,7 @@ from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.market import calendar_days, calendars
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.models import Correction, Finding, SourceAgreement, TaskEvent
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 from tasks_app.sources.market_time import market_today
 
 SHARED_COLUMNS = ("id", "market", "adjust", "day", "source")  # of findings and corrections

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from tasks_app.errors import TaskNotFound
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 
 KEY_HEADER = "Idempotency-Key"
 ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"

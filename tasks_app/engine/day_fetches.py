@@ -19,8 +19,8 @@ from tasks_app.engine.request_planner import PlannedRequest
 from tasks_app.market.calendars import COMPARED_SESSIONS
 from tasks_app.market.codes import canonical_or_same, kind_of
 from tasks_app.models import CollectionItem, CollectionTask, Series, TaskEvent
+from tasks_app.models.events import EventKind
 from tasks_app.models.quotes import InstrumentKind
-from tasks_app.models.tasks import EventKind
 from tasks_app.quotes import trading_days as days
 from tasks_app.quotes.raw_answers import SourceCallRecord
 from tasks_app.sources import registry

@@ -20,7 +20,7 @@ from tasks_app import logs
 from tasks_app.db import sqlite_priority
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models.audit import SESSION, AuditEvent, AuditVerb
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 
 API = "/api/"
 BATCH = 1000  # rows; a larger batch would make others wait

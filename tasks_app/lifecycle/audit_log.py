@@ -30,9 +30,9 @@ from tasks_app.models import (
     TaskEvent,
 )
 from tasks_app.models.audit import SESSION, AuditVerb
+from tasks_app.models.events import EventKind
 from tasks_app.models.plans import PlanEventKind
 from tasks_app.models.queued_orders import QueueEventKind
-from tasks_app.models.tasks import EventKind
 
 TASK, PLAN, EXPORT, DELETION, REPLAY = "task", "plan", "export", "datadeletion", "rawanswerreplay"
 QUEUED_ORDER = "queuedorder"

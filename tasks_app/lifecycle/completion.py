@@ -13,8 +13,9 @@ from tasks_app.lifecycle import chains, events, selectors, task_incidents
 from tasks_app.lifecycle.claims import BAR_COUNTS, CLAIMED, RELEASED, RUNNING, Claim, Outcome, items_of
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionLane, CollectionTask, TaskTotals
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskStatus, statuses_before
-from tasks_app.models.tasks import YIELDED, EventKind
+from tasks_app.models.tasks import YIELDED
 from tasks_app.quotes import coverage
 
 TOTALS, TASKS = TaskTotals._meta.db_table, CollectionTask._meta.db_table

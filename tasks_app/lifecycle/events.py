@@ -11,7 +11,7 @@ from django.db import transaction
 
 from tasks_app import logs
 from tasks_app.models import TaskEvent
-from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.models.events import Channel, EventKind
 
 logger = logging.getLogger(__name__)
 

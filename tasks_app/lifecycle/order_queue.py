@@ -20,9 +20,9 @@ from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import continue_yielded, digest_of, find_started, start
 from tasks_app.models import CollectionTask, QueuedOrder, QueueEvent
+from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.priorities import Priority
 from tasks_app.models.queued_orders import QueuedOrderState, QueueEventKind
-from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 

@@ -19,9 +19,9 @@ from tasks_app.lifecycle import chains, user_actions, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
+from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import OPEN_RUNS, TASK_KINDS, AttemptState, OnFailure, RunState, StepKind
 from tasks_app.models.states import TaskOutcome, TaskStatus
-from tasks_app.models.tasks import Channel
 from tasks_app.orders import order as orders, plan_steps
 from tasks_app.queue import dispatch
 

@@ -33,8 +33,8 @@ from tasks_app.lifecycle.claims import (
 from tasks_app.lifecycle.completion import end, end_if_done, record
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskStatus
-from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 
 PLAN_ATTEMPTS = 10

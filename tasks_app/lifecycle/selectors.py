@@ -15,8 +15,8 @@ from tasks_app import errors, reasons
 from tasks_app.db.compiled_queries import CompiledQuery
 from tasks_app.lifecycle.events import LIST_REPEATED
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, TaskEvent
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskStatus
-from tasks_app.models.tasks import EventKind
 
 Shares = dict[str, dict[str, int]]
 DETAILS = 100

@@ -37,11 +37,11 @@ from tasks_app.models import (
     QueuedOrder,
     StepAttempt,
 )
+from tasks_app.models.events import EventKind
 from tasks_app.models.plan_runs import AttemptState
 from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.models.states import TaskStatus
-from tasks_app.models.tasks import EventKind
 from tasks_app.orders import order as orders
 from tasks_app.orders.order import Order
 from tasks_app.sources import registry

@@ -33,7 +33,7 @@ from tasks_app.lifecycle.completion import end_if_done, record
 from tasks_app.lifecycle.events import LIST_REPEATED, WORKER
 from tasks_app.lifecycle.recovery import fail, supply
 from tasks_app.models import CollectionTask, TaskEvent
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 
 MOST_JITTER = 1.5
 PLAN_BATCH = 5000  # items per transaction: some tens of milliseconds, for which a cancel may have to wait

@@ -20,8 +20,9 @@ from tasks_app.lifecycle.completion import NOT_YIELDING, end
 from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.lifecycle.recovery import rescue, supply
 from tasks_app.models import CollectionLane, CollectionPlan, CollectionTask
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import TaskStatus
-from tasks_app.models.tasks import YIELDED, EventKind
+from tasks_app.models.tasks import YIELDED
 
 PATIENCE = timedelta(seconds=60)  # after which a plan counts as waiting for the requests under way
 

@@ -16,7 +16,7 @@ from tasks_app.errors import SourceUnusable
 from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments
 from tasks_app.market.codes import canonical_or_same
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 from tasks_app.orders import order as orders
 from tasks_app.sources import registry
 

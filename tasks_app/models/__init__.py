@@ -6,6 +6,7 @@ from tasks_app.models.agreement import SourceAgreement
 from tasks_app.models.audit import AuditEvent
 from tasks_app.models.changes import BarVersion, Change, RowVersion
 from tasks_app.models.deletions import DataDeletion
+from tasks_app.models.events import TaskEvent
 from tasks_app.models.market_days import ChangePosition, MarketDay
 from tasks_app.models.notices import Incident, NoticeChannel, NoticeDelivery, NoticePing, NoticeRule
 from tasks_app.models.plan_runs import PlanRun, PlanStep, StepAttempt
@@ -26,7 +27,7 @@ from tasks_app.models.raw_answers import RawAnswer, RawAnswerReplay, RawContent,
 from tasks_app.models.sources import SourceCheck, SourceDay, SourceRequests, SourceSetting
 from tasks_app.models.stocks import CodeAlias, CodeChange, Stock, StockImport, StockList
 from tasks_app.models.targets import Target, TargetSession
-from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent
+from tasks_app.models.tasks import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot
 from tasks_app.models.totals import SourceRequestTotals, TaskTotals
 from tasks_app.models.transfers import DataImport, Export
 from tasks_app.models.uploads import ColumnMapping, Upload

@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 
 
 class AuditVerb(models.TextChoices):

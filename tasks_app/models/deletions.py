@@ -5,8 +5,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.events import Channel
 from tasks_app.models.quotes import Market
-from tasks_app.models.tasks import Channel
 
 
 class DataDeletion(models.Model):

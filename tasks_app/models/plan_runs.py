@@ -7,8 +7,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.events import Channel
 from tasks_app.models.plans import LONGEST_DAYS, CollectionPlan
-from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportLayout
 
 MAX_STEPS = 20

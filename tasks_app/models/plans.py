@@ -7,9 +7,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, InstrumentKind, Market
-from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportLayout
 
 LONGEST_DAYS = 20_000

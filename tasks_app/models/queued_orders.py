@@ -8,8 +8,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
-from tasks_app.models.tasks import Channel
 
 
 class QueuedOrderState(models.TextChoices):

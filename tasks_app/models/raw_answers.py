@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app.models.events import Channel
 from tasks_app.models.quotes import Adjust, Market
-from tasks_app.models.tasks import Channel
 
 
 class RawContent(models.Model):

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 
 
 class ExportState(models.TextChoices):

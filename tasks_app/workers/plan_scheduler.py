@@ -18,9 +18,9 @@ from tasks_app.lifecycle import plan_runs, selectors, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.plan_runs import StaleRun
 from tasks_app.models import CollectionPlan, CollectionTask, Export, PlanRun, StepAttempt
+from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import TASK_KINDS, AttemptState, RunState, StepKind
 from tasks_app.models.priorities import Priority
-from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportState
 from tasks_app.orders import plan_steps, plans
 

@@ -7,8 +7,8 @@ from tasks_app import lifecycle
 from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import Outcome, progress
 from tasks_app.models import CollectionTask
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState
-from tasks_app.models.tasks import EventKind
 from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, make_ended, make_lane, make_task
 

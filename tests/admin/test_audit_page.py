@@ -14,8 +14,8 @@ from tasks_app.exports.selection import Selection
 from tasks_app.lifecycle import order_queue
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import AuditEvent, CollectionPlan
+from tasks_app.models.events import Channel
 from tasks_app.models.queued_orders import Priority
-from tasks_app.models.tasks import Channel
 from tasks_app.orders.order import Order
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import make_queued_order, make_task, make_user

@@ -16,8 +16,8 @@ from tasks_app.admin.tasks import grid, live_updates, panels, throughput_chart
 from tasks_app.lifecycle import Outcome
 from tasks_app.lifecycle.progress import Bucket
 from tasks_app.models import CollectionTask, Stock
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState
-from tasks_app.models.tasks import EventKind
 from tasks_app.throttle import status
 from tests.admin.helpers import TASKS, make_half_done, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, make_ended, make_lane, make_run, make_task, make_user

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks_app import lifecycle
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 from tests.admin.helpers import TASKS, superuser_client, text_of, url
 from tests.factories import make_lane, make_task
 

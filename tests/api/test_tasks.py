@@ -10,8 +10,8 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models import CollectionTask, StockList
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskOutcome
-from tasks_app.models.tasks import EventKind
 from tasks_app.queue import dispatch
 from tasks_app.sources import registry
 from tests.api.factories import BASE, client_of

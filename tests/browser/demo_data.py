@@ -18,7 +18,8 @@ from django.core.management import call_command  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from tasks_app.models import CollectionTask, TaskEvent  # noqa: E402
-from tasks_app.models.tasks import Channel, EventKind, TaskStatus  # noqa: E402
+from tasks_app.models.events import Channel, EventKind  # noqa: E402
+from tasks_app.models.tasks import TaskStatus  # noqa: E402
 from tests.browser.seed_data import SAMPLE, make_users, start  # noqa: E402
 from tools.in_process import work  # noqa: E402
 

@@ -22,7 +22,7 @@ from django.utils import timezone  # noqa: E402
 from tasks_app import lifecycle  # noqa: E402
 from tasks_app.lifecycle.events import Actor  # noqa: E402
 from tasks_app.models import CollectionItem, CollectionPlan, CollectionTask, SourceAgreement  # noqa: E402
-from tasks_app.models.tasks import Channel  # noqa: E402
+from tasks_app.models.events import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
 from tests.browser.roles import PASSWORD, ROLES, session_of  # noqa: E402

@@ -13,7 +13,7 @@ from tasks_app import errors, lifecycle
 from tasks_app.lifecycle.events import Actor
 from tasks_app.market import calendars, exchange_sessions
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
-from tasks_app.models.tasks import Channel, EventKind
+from tasks_app.models.events import Channel, EventKind
 from tasks_app.sources import registry
 from tests.factories import make_order
 from tests.fakes.recording_source import RecordingSource, sessions, set_bars, with_recording_source

@@ -8,7 +8,7 @@ from tasks_app.engine import day_fetches
 from tasks_app.engine.source_router import SourceState
 from tasks_app.market import calendars, silent_days
 from tasks_app.models import DailyBar, Series, SilentAnswer
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 from tests.engine.helpers import run_all_attempts
 from tests.factories import make_task
 from tests.fakes.scripted_sources import DAY, STOCKS, ByDay, First, Second, make_bar

@@ -20,7 +20,7 @@ from tasks_app.lifecycle.audit_log import Filters
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import AuditEvent, DataDeletion, TaskEvent
 from tasks_app.models.audit import AuditVerb
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 from tests.factories import ACTOR, make_plan, make_task, make_user
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from tasks_app.models import (
     Stock,
     StockList,
 )
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 from tasks_app.quotes import adjustment_data, date_ranges, deletion
 from tasks_app.quotes.deletion import Selection
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor

@@ -11,9 +11,9 @@ from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import order_queue
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionTask, QueuedOrder
+from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
 from tasks_app.models.queued_orders import QueuedOrderState
-from tasks_app.models.tasks import Channel
 from tasks_app.workers import watchdog
 from tests.factories import (
     ACTOR,

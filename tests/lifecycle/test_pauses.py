@@ -14,8 +14,8 @@ from tasks_app.engine.source_router import is_stalled
 from tasks_app.lifecycle import Outcome, progress, selectors
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask
+from tasks_app.models.events import Channel
 from tasks_app.models.states import ItemState
-from tasks_app.models.tasks import Channel
 from tests.factories import (
     ACTOR,
     age_heartbeat,

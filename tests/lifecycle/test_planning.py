@@ -9,7 +9,7 @@ from tasks_app.admin.tasks import panels
 from tasks_app.lifecycle import payloads, worker_actions
 from tasks_app.management import output
 from tasks_app.models import CollectionTask
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 from tests.factories import ACTOR, make_lane, make_task
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import Lane, Outcome, completion, selectors, slot
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionLane, CollectionTask, ExecutionSlot, TaskEvent, states
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskStatus
-from tasks_app.models.tasks import EventKind
 from tasks_app.workers import watchdog
 from tests.factories import (
     ACTOR,

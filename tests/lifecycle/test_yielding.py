@@ -21,9 +21,9 @@ from tasks_app.models import (
     QueuedOrder,
     StepAttempt,
 )
+from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
-from tasks_app.models.tasks import Channel
 from tasks_app.workers import plan_scheduler, watchdog
 from tests.factories import (
     ACTOR,

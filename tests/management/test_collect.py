@@ -21,8 +21,8 @@ from tasks_app.lifecycle import Outcome, order_queue, payloads
 from tasks_app.management import cli_arguments, output, progress_view
 from tasks_app.management.commands.collect import Command
 from tasks_app.models import CollectionTask, QueuedOrder, SourceGate
+from tasks_app.models.events import Channel
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
-from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
 from tests.factories import (
     ACTOR,

@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from tasks_app.market import stock_imports, stock_list
 from tasks_app.models import CodeChange, Series, Stock, StockImport, StockList, TaskEvent
-from tasks_app.models.tasks import EventKind
+from tasks_app.models.events import EventKind
 from tasks_app.sources.base import Permanent, Symbol, Transient
 from tests.factories import make_task
 from tests.fakes.recording_source import RecordingSource, with_recording_source

@@ -28,8 +28,8 @@ from tasks_app.db import keyset
 from tasks_app.lifecycle import audit, audit_log
 from tasks_app.lifecycle.audit_log import TASK, Entry, Filters
 from tasks_app.models.audit import AuditVerb
+from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.queued_orders import QueueEventKind
-from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.quotes.csv_export import stream_response
 
 SIZE = 50

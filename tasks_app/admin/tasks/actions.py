@@ -16,8 +16,8 @@ from tasks_app import errors, lifecycle
 from tasks_app.admin.common import formatting
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionTask
+from tasks_app.models.events import Channel
 from tasks_app.models.states import TaskStatus
-from tasks_app.models.tasks import Channel
 
 MISSING = "missing"
 

@@ -10,11 +10,11 @@ from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.models import TaskEvent
+from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.plan_runs import StepKind
 from tasks_app.models.plans import Rhythm, Weekday
 from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
-from tasks_app.models.tasks import Channel, EventKind
 from tasks_app.models.transfers import ExportLayout
 
 EVENT_STYLES = {

@@ -18,8 +18,8 @@ from tasks_app.admin.tasks import chain_panel, columns, events, throughput_chart
 from tasks_app.lifecycle import comparisons, durations, progress, retention, selectors
 from tasks_app.lifecycle.progress import Pace
 from tasks_app.models import CollectionLane, CollectionTask, TaskEvent
+from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
-from tasks_app.models.tasks import EventKind
 from tasks_app.quotes.findings import MAX_FINDINGS
 from tasks_app.throttle import status
 

@@ -6,12 +6,12 @@ from rest_framework import serializers as s
 
 from tasks_app.api.responses.common import Answer, count, texts
 from tasks_app.api.responses.tasks import StartedAnswer
+from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import AttemptState, OnFailure, RunState, StepKind
 from tasks_app.models.plans import PlanEventKind, Rhythm
 from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, Market
 from tasks_app.models.targets import TargetState
-from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportLayout, ExportState
 
 

@@ -3,11 +3,11 @@
 from rest_framework import serializers as s
 
 from tasks_app.api.responses.common import Answer, count, texts
+from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.queued_orders import QueuedOrderState, QueueEventKind
 from tasks_app.models.quotes import ORDER_KINDS, Adjust, Market
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
-from tasks_app.models.tasks import Channel, EventKind
 
 
 class OrderAnswer(Answer):

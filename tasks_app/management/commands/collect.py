@@ -15,10 +15,10 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output, progress_view, sealed_day_wait
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionTask, QueuedOrder
+from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
 from tasks_app.models.queued_orders import QueuedOrderState
 from tasks_app.models.states import TaskOutcome, TaskStatus
-from tasks_app.models.tasks import Channel
 from tasks_app.orders import forecasts, order as orders
 from tasks_app.quotes import sealed_days
 

@@ -15,7 +15,7 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import DataDeletion
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 from tasks_app.quotes import deletion
 from tasks_app.quotes.deletion import Contents, Selection
 

@@ -23,7 +23,7 @@ from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.step_progress import StepProgress
 from tasks_app.models import Export
-from tasks_app.models.tasks import Channel
+from tasks_app.models.events import Channel
 
 ACTOR = Actor(Channel.COMMAND)
 

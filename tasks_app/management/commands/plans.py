@@ -22,12 +22,12 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.management import cli_arguments, output
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.models import CollectionPlan, PlanRun
+from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import StepKind
 from tasks_app.models.plans import LONGEST_DAYS, Rhythm, Weekday
 from tasks_app.models.priorities import PRIORITY_NAMES, Priority
 from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskStatus
-from tasks_app.models.tasks import Channel
 from tasks_app.models.transfers import ExportLayout
 from tasks_app.orders import plans
 

@@ -21,8 +21,8 @@ from tasks_app.management import bootstrap, cli_arguments, kept_token, output, p
 from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.management.processes import ManagedProcess, ProcessGroup, StopSignals
 from tasks_app.models import CollectionTask
+from tasks_app.models.events import Channel
 from tasks_app.models.states import TaskStatus
-from tasks_app.models.tasks import Channel
 from tasks_app.orders import order
 from tasks_app.orders.order import Order
 from tasks_app.queue import dispatch
