@@ -29,7 +29,7 @@ class TablesMissing(CollectorError):
 
 
 class TranslatedCommand(BaseCommand):
-    """A command whose help is in the terminal's language."""
+    """A command whose help and output are in the terminal's language."""
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         write_for_terminal()
@@ -41,7 +41,6 @@ class CollectorCommand(TranslatedCommand, ABC):
     """A command that implements `run` and may raise `CollectorError`."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        write_for_terminal()
         try:
             with friendly_database_errors(), quiet_log(), logs.bind(request_id=logs.new_request_id()):
                 self.run(*args, **options)

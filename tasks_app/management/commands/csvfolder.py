@@ -44,7 +44,6 @@ class Command(TranslatedCommand):
         sub.add_argument("--json", action="store_true", help=_("print JSON and nothing else"))
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
-        output.write_for_terminal()
         is_good = self._preview(**options) if verb == "preview" else self._verify(**options)
         if not is_good:
             raise SystemExit(1)

@@ -45,7 +45,6 @@ class Command(TranslatedCommand):
         parser.add_argument("--quiet", action="store_true", help=_("print warnings and faults only"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        output.write_for_terminal()
         result = report.examine(integrity=options["integrity"])
         if options["json"]:
             self.stdout.write(payloads.dumps(_as_json(result)), ending="\n")
