@@ -14,6 +14,8 @@ import yaml
 from environs import Env
 
 from tasks_app import conf
+from tasks_app.source_settings import Setting, declared, variable_of
+from tasks_app.sources import registry
 
 pytestmark = pytest.mark.any_database
 
@@ -22,20 +24,33 @@ FOLDER = ROOT / "deploy"
 ENVIRONMENT = (FOLDER / "collector.env.example").read_text()
 UNITS = sorted(path.name for path in (FOLDER / "systemd").iterdir())
 SET = dict(re.findall(r"^([A-Z_]+)=(.*)$", ENVIRONMENT, re.MULTILINE))
+QUICKSTART = {"DJANGO_SUPERUSER_PASSWORD"}  # of whoever tries it out, not of an installation
 DEFAULTS = dict(re.findall(r"^#([A-Z_]+)=(.*)$", ENVIRONMENT, re.MULTILINE))
 
 
-def site_variables() -> set[str]:
-    """Returns the variables that the site's own settings read."""
-    settings = (ROOT / "collector_site/settings.py").read_text()
-    return set(re.findall(r'\benv\.\w+\(\s*"([A-Z_]+)"', settings))
+def variables_read() -> set[str]:
+    """Returns the variables of an installation that its code names where it reads the environment."""
+    code = [path for folder in ("collector_site", "tasks_app") for path in (ROOT / folder).rglob("*.py")]
+    reads = r'\b(?:env\.\w+\(|environ\.get\(|environ\[)\s*"([A-Z]+_[A-Z_]+)"'
+    return {name for path in code for name in re.findall(reads, path.read_text())} - QUICKSTART
+
+
+def source_settings() -> dict[str, Setting]:
+    """Returns the settings that the built-in sources declare, by variable."""
+    sources = {name: registry.load(path) for name, path in registry.BUILT_IN.items()}
+    return {
+        variable_of(name, setting.name): setting
+        for name, source in sources.items()
+        for setting in declared(source)
+    }
 
 
 def test_environment_file_names_every_variable_once_and_no_other():
     names = re.findall(r"^#?([A-Z_]+)=", ENVIRONMENT, re.MULTILINE)
     assert len(names) == len(set(names))
-    assert len(site_variables()) > 8
-    assert set(names) == conf.VARIABLES - {"COLLECTOR_SIMULATED"} | site_variables()
+    assert {"DJANGO_SECRET_KEY", "DATABASE_URL", "REDIS_URL"} <= variables_read()
+    own = conf.VARIABLES - {"COLLECTOR_SIMULATED"}
+    assert set(names) == own | variables_read() | source_settings().keys()
 
 
 def test_environment_file_has_the_defaults(monkeypatch):
@@ -44,6 +59,12 @@ def test_environment_file_has_the_defaults(monkeypatch):
     for name, text in DEFAULTS.items():
         monkeypatch.setenv(name, text)
     assert replace(conf.read(Env()), environment=()) == conf.Conf()
+
+
+@pytest.mark.parametrize("variable", sorted(source_settings()))
+def test_environment_file_has_the_default_of_a_source(variable):
+    text, setting = DEFAULTS[variable], source_settings()[variable]
+    assert (setting.parse(text) if text else "") == setting.default
 
 
 def test_environment_file_passes_the_checks_for_production():
