@@ -159,8 +159,7 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
         except (errors.TaskAlreadyRunning, errors.ImportUnfinished):
             return None  # it waits on
         except (errors.OrderError, errors.TaskNotFound) as error:
-            if row.continues_id:
-                task_incidents.report_refused_rest(row.continues_id, error.code, str(error))
+            task_incidents.report_refused_order(row, error.code, str(error))
             return _leave(
                 row, QueuedOrderState.REFUSED, WORKER, error_code=error.code, error_message=str(error)
             )
@@ -177,10 +176,10 @@ def _plan_of(row: QueuedOrder) -> int | None:
 
 def _start(row: QueuedOrder, actor: Actor) -> CollectionTask:
     """Starts the task of an order. The slot must be locked."""
-    priority = Priority(row.priority)
     if row.continues_id:
-        return continue_yielded(row.continues_id, actor, priority)
-    return start(order_of(row), actor, today=orders.latest_today(), priority=priority)
+        return continue_yielded(row.continues_id, row, actor)
+    today, priority = orders.latest_today(), Priority(row.priority)
+    return start(order_of(row), actor, today=today, priority=priority, queued=row)
 
 
 def prune(days: int, batch: int = 1000) -> int:

@@ -1,14 +1,17 @@
-"""The incidents that the end of a task opens, and those that it ends."""
+"""The incidents that the end of a task or a refused order opens, and what ends them."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from tasks_app import notices
 from tasks_app.lifecycle import chains
 from tasks_app.lifecycle.chains import Chain
-from tasks_app.models import CollectionPlan, CollectionTask
+from tasks_app.lifecycle.events import Actor
+from tasks_app.models import CollectionPlan, CollectionTask, QueuedOrder
 from tasks_app.models.notices import NoticeEvent
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.notices import Cause
@@ -39,14 +42,28 @@ def report_end(task_id: UUID) -> None:
     _report(task, chain, event, task.error_code, task.error_message)
 
 
-def report_refused_rest(task_id: UUID, code: str, reason: str) -> None:
-    """Opens the incident of a task that yielded and does not go on: the order of its rest was refused.
+def report_refused_order(row: QueuedOrder, code: str, reason: str) -> None:
+    """Opens the incident of a queued order that can't start; of a task that yielded, if it was its rest.
 
-    Call it in the transaction that refuses the order. Of a deleted task it opens none.
+    Call it in the transaction that refuses the order. Of the rest of a deleted task it opens none.
     """
-    task = CollectionTask.objects.only(*FIELDS).filter(pk=task_id).first()
+    if row.continues_id is None:
+        facts = {"order": row.pk, "source": row.source, "user": row.user_name, "channel": row.channel}
+        cause = Cause(f"order:{row.pk}", market=row.market, params={**facts, "code": code, "reason": reason})
+        notices.open_incident(NoticeEvent.ORDER_REFUSED, cause)
+        return
+    task = CollectionTask.objects.only(*FIELDS).filter(pk=row.continues_id).first()
     if task is not None:
         _report(task, chains.chains_of([task]).get(task.pk), NoticeEvent.TASK_FAILED, code, reason)
+
+
+def end_refusals(actor: Actor, market: str, ordered_at: datetime | None) -> None:
+    """Ends the incidents of refused orders of whoever has ordered a task of the market since then.
+
+    `ordered_at` is when they did so; None is now. A worker that starts a plan's task has ordered nothing.
+    """
+    by: dict[str, Any] = {"user": actor.name} if actor.name else {"user": "", "channel": actor.channel.value}
+    notices.close_matching(NoticeEvent.ORDER_REFUSED, market, by, opened_until=ordered_at or Now())
 
 
 def _report(

@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
-from tasks_app.lifecycle import chains, events, retention
+from tasks_app.lifecycle import chains, events, retention, task_incidents
 from tasks_app.lifecycle.claims import (
     RUNNING,
     add_items,
@@ -64,13 +64,15 @@ def start(
     idempotency_key: str | None = None,
     digest: str = "",
     priority: Priority = Priority.NORMAL,
+    queued: QueuedOrder | None = None,
 ) -> CollectionTask:
     """Starts a task and queues its first slices, all in one transaction.
 
     The same idempotency key from the same user returns the task that was started with it. `digest` is of
-    what the key stands for, by default of the order. Raises `OrderError` for an order that can't be carried
-    out, `IdempotencyConflict` for a known key with another digest, `TaskAlreadyRunning` while another task
-    runs, `ImportUnfinished` before all files of an import are in the database.
+    what the key stands for, by default of the order. `queued` is the order of the queue that becomes the
+    task. Raises `OrderError` for an order that can't be carried out, `IdempotencyConflict` for a known key
+    with another digest, `TaskAlreadyRunning` while another task runs, `ImportUnfinished` before all files of
+    an import are in the database.
     """
     ordered = {**asdict(order), "priority": priority.value}
     digest = digest or digest_of({k: v for k, v in ordered.items() if k not in ADDED or v != ADDED[k]})
@@ -80,7 +82,9 @@ def start(
         order = orders.resolve(order, today, settings.COLLECTOR)
         known, unknown = orders.split_known(order, settings.COLLECTOR)
         keys: dict[str, Any] = {"idempotency_key": idempotency_key, "idempotency_hash": digest}
-        return _create_task(order, actor, slot, known, unknown, priority=priority, **keys)
+        task = _create_task(order, actor, slot, known, unknown, queued=queued, priority=priority, **keys)
+        task_incidents.end_refusals(actor, task.market, queued.queued_at if queued else None)
+        return task
 
 
 def find_started(actor: Actor, idempotency_key: str | None, digest: str) -> CollectionTask | None:
@@ -132,23 +136,24 @@ def retry(task_id: UUID, actor: Actor, error_code: str = "") -> CollectionTask:
         return new
 
 
-def continue_yielded(task_id: UUID, actor: Actor, priority: Priority) -> CollectionTask:
+def continue_yielded(task_id: UUID, rest: QueuedOrder, actor: Actor) -> CollectionTask:
     """Starts the task that collects what a yielded one left, with the attempts that its stocks have had.
 
-    The plan that ordered the yielded task goes on with this one; the caller holds the lock of its row. A
-    database constraint refuses a second continuation. Raises `TaskNotFound` if the task was deleted,
-    `TaskAlreadyRunning`, `ImportUnfinished`, or `OrderError` when its source is no longer available.
+    `rest` is the order of the queue for that. The plan that ordered the yielded task goes on with this one;
+    the caller holds the lock of its row. A database constraint refuses a second continuation. Raises
+    `TaskNotFound` if the task was deleted, `TaskAlreadyRunning`, `ImportUnfinished`, or `OrderError` when
+    its source is no longer available.
     """
     with locked_slot() as slot:
         old = lock_task(task_id)
         orders.find_source(old.market, old.source, settings.COLLECTOR)
-        links = {"continues": old, "first_part_id": old.chain_id}
-        ordered = {"priority": priority, "plan_id": old.plan_id, "plan_name": old.plan_name}
+        links: dict[str, Any] = {"continues": old, "first_part_id": old.chain_id}
+        links |= {"plan_id": old.plan_id, "plan_name": old.plan_name, "priority": rest.priority}
         order = orders.order_from_task(old)
-        new = _create_task(order, actor, slot, None, old.unknown_codes, rest_of=old, **links, **ordered)
+        new = _create_task(order, actor, slot, None, old.unknown_codes, rest_of=old, queued=rest, **links)
         StepAttempt.objects.filter(task=old, state=AttemptState.RUNNING).update(task=new)
         CollectionPlan.objects.filter(last_task=old).update(last_task=new)
-        events.record_event(old.pk, EventKind.CONTINUED, actor, by=str(new.pk))
+        events.record_event(old.pk, EventKind.CONTINUED, actor, by=str(new.pk), queued_order=rest.pk)
         return new
 
 
@@ -215,11 +220,13 @@ def _create_task(
     unknown: Sequence[str],
     *,
     rest_of: CollectionTask | None = None,
+    queued: QueuedOrder | None = None,
     **extra: Any,
 ) -> CollectionTask:
     """Creates the task with its lanes, and its items if the codes are given; queues its first slices.
 
-    Its items are those that `rest_of` has left, unless that was not planned. Raises `TaskAlreadyRunning`,
+    Its items are those that `rest_of` has left, unless that was not planned. `queued` is the order of the
+    queue that it was; the event of its start names both. Raises `TaskAlreadyRunning`,
     unless the running task turns out to be done or abandoned, and `ImportUnfinished`.
     """
     require_free_slot()
@@ -238,7 +245,12 @@ def _create_task(
     limiter.let_probe(sources)
     lane_count = registry.lane_count(sources, settings.COLLECTOR)
     CollectionLane.objects.bulk_create(CollectionLane(task=task, number=n) for n in range(lane_count))
-    events.record_event(task.pk, EventKind.STARTED, actor, order=json.loads(json.dumps(fields, default=str)))
+    ordered: dict[str, Any] = {"order": json.loads(json.dumps(fields, default=str))}
+    if queued:
+        ordered["queued_order"] = queued.pk
+    if rest_of:
+        ordered["continues"] = str(rest_of.pk)
+    events.record_event(task.pk, EventKind.STARTED, actor, **ordered)
     if codes:
         add_items(task.pk, codes)
         complete_plan(task.pk)

@@ -19,6 +19,7 @@ class NoticeEvent(models.TextChoices):
     TASK_WITHOUT_BARS = "task_without_bars", _("task brought nothing")
     PLAN_LATE = "plan_late", _("plan is late")
     PLAN_REFUSED = "plan_refused", _("plan was refused")
+    ORDER_REFUSED = "order_refused", _("queued order was refused")
     DATA_BEHIND = "data_behind", _("data are behind")
     SOURCE_PAUSED = "source_paused", _("source is paused")
     QUOTA_USED = "quota_used", _("quota is used up")

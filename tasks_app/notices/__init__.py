@@ -4,6 +4,13 @@ Whatever observes a cause calls `open_incident` or `close_incident`, or `reconci
 event that it sees now. The watchdogs route what is new to the channels, and workers send it.
 """
 
-from tasks_app.notices.incidents import Cause, close_incident, close_incidents, open_incident, reconcile
+from tasks_app.notices.incidents import (
+    Cause,
+    close_incident,
+    close_incidents,
+    close_matching,
+    open_incident,
+    reconcile,
+)
 
-__all__ = ["Cause", "close_incident", "close_incidents", "open_incident", "reconcile"]
+__all__ = ["Cause", "close_incident", "close_incidents", "close_matching", "open_incident", "reconcile"]

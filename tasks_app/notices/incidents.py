@@ -56,6 +56,12 @@ def close_incidents(events: Iterable[NoticeEvent], key: str) -> None:
     _close(Incident.objects.filter(event__in=list(events), key=key, closed_at__isnull=True), "")
 
 
+def close_matching(event: NoticeEvent, market: str, params: dict[str, Any], *, opened_until: Any) -> None:
+    """Ends the event's open incidents of a market with these parameters that began by then, likewise."""
+    wanted = {f"params__{name}": value for name, value in params.items()}
+    _close(_open(event).filter(market=market, opened_at__lte=opened_until, **wanted), "")
+
+
 def close_by_id(incident_id: int, by: str) -> bool:
     """Ends an incident for a user; one whose cause goes on is opened anew. Returns whether it was open."""
     return bool(_close(Incident.objects.filter(pk=incident_id, closed_at__isnull=True), by))

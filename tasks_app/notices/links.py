@@ -18,9 +18,8 @@ MAX_AGE = 7 * 86_400  # seconds for which a signed link works
 SILENCE_HOURS = 24
 CANCEL, RETRY, SILENCE = "cancel", "retry", "silence"
 LABELS = {CANCEL: _("Cancel the running task"), RETRY: _("Retry"), SILENCE: _("Silence for 24 hours")}
-TASK_EVENTS = frozenset(
-    {NoticeEvent.TASK_FAILED, NoticeEvent.TASK_WITH_FAILURES, NoticeEvent.TASK_WITHOUT_BARS}
-)
+# The pages of what an incident is about, by the parameter with its id; the first one that it has counts.
+PAGES = {"plan_id": "collectionplan", "order": "queuedorder", "task": "collectiontask"}
 RETRIED = frozenset({NoticeEvent.TASK_FAILED, NoticeEvent.TASK_WITH_FAILURES})
 
 
@@ -37,10 +36,8 @@ def page_path(incident: Incident) -> str:
     params: dict[str, Any] = incident.params
     if params.get("page"):
         return str(params["page"])
-    if incident.event in TASK_EVENTS and params.get("task"):
-        return f"/admin/tasks_app/collectiontask/{params['task']}/change/"
-    if params.get("plan_id"):
-        return f"/admin/tasks_app/collectionplan/{params['plan_id']}/change/"
+    if name := next(filter(params.get, PAGES), ""):
+        return f"/admin/tasks_app/{PAGES[name]}/{params[name]}/change/"
     if params.get("source"):
         return f"/admin/sources/{params['source']}/"
     if incident.event == NoticeEvent.CALENDAR_ENDS:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _, gettext_lazy, ngettext
 
 from tasks_app import reasons, time_zones
 from tasks_app.models import Incident
+from tasks_app.models.events import Channel
 from tasks_app.models.notices import NoticeEvent
 from tasks_app.models.quotes import short_name
 
@@ -25,6 +26,10 @@ SENTENCES = {
         "The plan “%(plan)s” has been due since %(due_at)s and does not start."
     ),
     NoticeEvent.PLAN_REFUSED: gettext_lazy("The plan “%(plan)s” was refused, or could not export."),
+    NoticeEvent.ORDER_REFUSED: gettext_lazy(
+        "The queue refused the order #%(order)s of %(market)s from %(source)s (%(code)s), which %(user)s had "
+        "queued. It does not start any more: remove the cause, then order it again."
+    ),
     NoticeEvent.DATA_BEHIND: gettext_lazy(
         "The target “%(target)s” is not kept: the session of %(session)s was to be complete by "
         "%(deadline_at)s. Stocks missing: %(missing)s."
@@ -43,6 +48,10 @@ SENTENCES = {
     ),
 }
 WAITING = gettext_lazy("The plan “%(plan)s” has been due since %(due_at)s and waits for another task.")
+REFUSED_OF_NOBODY = gettext_lazy(
+    "The queue refused the order #%(order)s of %(market)s from %(source)s (%(code)s), which was queued by "
+    "%(channel)s. It does not start any more: remove the cause, then order it again."
+)
 QUEUE_STUCK = gettext_lazy("Jobs have waited for a worker for %(seconds)s seconds, and none takes them.")
 
 
@@ -70,15 +79,19 @@ def sentence(incident: Incident) -> str:
 def _template(incident: Incident) -> Any:
     if incident.event == NoticeEvent.PLAN_LATE and incident.params.get("waiting"):
         return WAITING
+    if incident.event == NoticeEvent.ORDER_REFUSED and not incident.params.get("user"):
+        return REFUSED_OF_NOBODY
     if incident.event == NoticeEvent.NO_WORKER and incident.params.get("seconds"):
         return QUEUE_STUCK
     return SENTENCES[NoticeEvent(incident.event)]
 
 
 def _shown(name: str, value: Any) -> Any:
-    """Returns a parameter for a sentence: a time as such, the id of a task by its first digits."""
+    """Returns a parameter for a sentence: times and channels by their names, a task by its first digits."""
     if name.endswith("_at") and value:
         return clock(datetime.fromisoformat(value))
+    if name == "channel" and value in Channel.values:
+        return Channel(value).label
     return str(value)[:8] if name == "task" else value
 
 

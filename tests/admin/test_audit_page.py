@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 from io import StringIO
 
 import pytest
@@ -13,12 +14,12 @@ from tasks_app.admin.tasks import events
 from tasks_app.exports.selection import Selection
 from tasks_app.lifecycle import order_queue
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models import AuditEvent, CollectionPlan
+from tasks_app.models import AuditEvent, CollectionPlan, QueuedOrder
 from tasks_app.models.events import Channel
 from tasks_app.models.queued_orders import Priority
 from tasks_app.orders.order import Order
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
-from tests.factories import make_queued_order, make_task, make_user
+from tests.factories import make_continued, make_queued_order, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +51,34 @@ def test_page_shows_what_was_done_to_queued_orders():
     text = text_of(page)
     for words in ("queued", "moved", "withdrawn", f"#{row.pk}", "priority high"):
         assert words in text
+
+
+def test_start_by_the_queue_names_its_order_and_what_it_continues():
+    first, rest = make_continued()
+    order, client = QueuedOrder.objects.get(), superuser_client()
+    page = client.get(url("audit"), {"subject": "task", "object": str(rest.pk)})
+    words = f"started by the queue as order #{order.pk} continues {str(first.pk)[:8]}"
+    assert words in text_of(page)
+    assert url("tasks_app_queuedorder_change", order.pk) in page.content.decode()
+    assert words in text_of(client.get(url("tasks_app_collectiontask_change", rest.pk)))
+    (row,) = rows_of(
+        client.get(url("audit_csv"), {"subject": "task", "object": str(rest.pk), "verb": "started"})
+    )
+    detail = json.loads(row["detail"])
+    assert (detail["queued_order"], detail["continues"]) == (order.pk, str(first.pk))
+    chinese = client.get(url("audit"), {"object": str(rest.pk)}, headers={"Accept-Language": "zh-hans"})
+    assert "由排队请求启动" in text_of(chinese)
+
+
+def test_start_of_a_queued_order_names_it():
+    row = make_queued_order()
+    task = order_queue.start_next()
+    client = superuser_client()
+    page = client.get(url("audit"), {"subject": "task", "object": str(task.pk)})
+    assert f"started by the queue as order #{row.pk}" in text_of(page)
+    events = client.get("/api/data-collection/events", {"task": str(task.pk)}).json()
+    params = next(event["params"] for event in events if event["kind"] == "started")
+    assert (params["queued_order"], params.get("continues")) == (row.pk, None)
 
 
 def test_unchanged_form_leaves_no_event():
@@ -115,6 +144,7 @@ def test_every_parameter_of_a_detail_has_a_name():
     selection = {field.name for field in dataclasses.fields(Selection)}
     others = {"first_day", "last_day", "series", "bars", "codes", "since", "added", "corrected"}
     others |= {"run", "task", "steps", "lane", "exit_code", "error", "position", "priority"}
+    others |= {"continues", "queued_order", "plan", "by"}
     assert not (plan | order | selection | others) - events.PARAMETER_NAMES.keys()
 
 

@@ -209,6 +209,7 @@ def test_signed_link_needs_a_login(client):
     [
         (NoticeEvent.TASK_FAILED, {"task": "0" * 8 + "-0000-4000-8000-" + "0" * 12}, "collectiontask_change"),
         (NoticeEvent.PLAN_LATE, {"plan": "a", "plan_id": 3}, "collectionplan_change"),
+        (NoticeEvent.ORDER_REFUSED, {"order": 7, "source": "akshare"}, "queuedorder_change"),
         (NoticeEvent.SOURCE_PAUSED, {"source": "akshare"}, "source"),
         (NoticeEvent.CALENDAR_ENDS, {}, "calendar"),
         (NoticeEvent.DISK_LOW, {"host": "a"}, "incident_change"),

@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from unittest.mock import patch
 
 import pytest
-from django.utils import timezone
+from django.utils import timezone, translation
 from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle import Outcome, order_queue
+from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar, PublishedSessions
 from tasks_app.models import (
@@ -19,9 +20,11 @@ from tasks_app.models import (
     Incident,
     NoticeDelivery,
     NoticePing,
+    QueuedOrder,
     SourceGate,
     WorkerMachine,
 )
+from tasks_app.models.events import Channel
 from tasks_app.models.notices import NoticeEvent, Severity
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
@@ -31,13 +34,17 @@ from tasks_app.queue import dispatch
 from tasks_app.workers import notice_checks, plan_scheduler
 from tests.factories import (
     ACTOR,
+    TODAY,
     finish,
     make_continued,
     make_ended,
     make_lane,
+    make_order,
     make_outcome,
     make_plan,
+    make_queued_order,
     make_task,
+    make_user,
     make_yielded,
 )
 from tests.notices.conftest import deliver
@@ -131,6 +138,55 @@ def test_plan_of_a_task_is_its_cause():
 
 def test_cancelled_task_is_no_incident():
     make_ended("cancelled")
+    assert opened() == {}
+
+
+def refuse_order(actor, **fields):
+    """Queues an order whose source is gone when its turn comes."""
+    row = make_queued_order(actor, **fields)
+    QueuedOrder.objects.filter(pk=row.pk).update(order={**row.order, "source": "gone"})
+    assert order_queue.start_next().state == "refused"
+    return row
+
+
+def test_refused_queued_order_is_told_with_who_queued_it_and_what_to_do(hook, make_channel, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, base_url="https://quotes.example.org")
+    make_channel(rule={})
+    row = refuse_order(Actor(Channel.API, make_user()))
+    assert opened() == {"order_refused": f"order:{row.pk}"}
+    deliver()
+    (message,) = hook.received
+    assert message["title"] == "[warning] queued order was refused · SIM · simulated"
+    for words in (
+        f"The queue refused the order #{row.pk} of SIM from simulated (unknown_source), which ann had",
+        "remove the cause, then order it again",
+        "gone",
+        f"https://quotes.example.org/admin/tasks_app/queuedorder/{row.pk}/change/",
+    ):
+        assert words in message["message"]
+
+
+def test_refused_order_of_the_terminal_names_its_channel():
+    refuse_order(ACTOR)
+    incident = Incident.objects.get()
+    assert "queued by command" in texts.sentence(incident)
+    with translation.override("zh-hans"):
+        assert "命令行" in texts.sentence(incident)
+
+
+def test_refusal_is_over_when_its_user_orders_that_market_again():
+    ann, ben = (Actor(Channel.API, make_user(name)) for name in ("ann", "ben"))
+    earlier = make_queued_order(ann, priority=Priority.LOW)
+    row = refuse_order(ann)
+    assert order_queue.start_next().pk == QueuedOrder.objects.get(pk=earlier.pk).task_id
+    for other in (ben, WORKER, ACTOR):
+        lifecycle.cancel(CollectionTask.objects.get(status="running").pk, ACTOR)
+        lifecycle.start(make_order(), other, today=TODAY)
+    assert opened() == {"order_refused": f"order:{row.pk}"}
+    lifecycle.cancel(CollectionTask.objects.get(status="running").pk, ACTOR)
+    make_queued_order(ann)
+    assert opened() == {"order_refused": f"order:{row.pk}"}
+    order_queue.start_next()
     assert opened() == {}
 
 
@@ -309,9 +365,11 @@ def test_old_notices_are_pruned_and_forgotten_tasks_closed(make_channel):
     open_incident(NoticeEvent.DATA_BEHIND, Cause("CN"))
     Incident.objects.update(closed_at=long_ago)
     open_incident(NoticeEvent.TASK_FAILED, Cause("task:1"))
-    Incident.objects.filter(key="task:1").update(changed_at=long_ago)
+    open_incident(NoticeEvent.ORDER_REFUSED, Cause("order:1"))
+    Incident.objects.filter(key__in=["task:1", "order:1"]).update(changed_at=long_ago)
     NoticeDelivery.objects.create(channel=channel, kind="test", state="sent", ended_at=long_ago)
     assert retention.prune() == 2
-    incident = Incident.objects.get()
-    assert incident.closed_at and incident.routed == incident.revision, "nobody is told that it is over"
+    assert Incident.objects.count() == 2
+    for incident in Incident.objects.all():
+        assert incident.closed_at and incident.routed == incident.revision, "nobody is told that it is over"
     assert not NoticeDelivery.objects.exists()

@@ -55,6 +55,7 @@ PARAMETER_NAMES = {
     "position": gettext_lazy("position"),
     "plan": gettext_lazy("plan"),
     "continues": gettext_lazy("continues"),
+    "queued_order": gettext_lazy("started by the queue as order"),
     "task_id": gettext_lazy("task"),
     "task": gettext_lazy("task"),
     "run": gettext_lazy("run of the plan"),
@@ -88,6 +89,10 @@ def _task(value: str) -> Any:
     return formatting.task_link(UUID(value))
 
 
+def _queued_order(value: int) -> Any:
+    return formatting.link(formatting.admin_url("queuedorder", "change", value), f"#{value}")
+
+
 def _steps(value: list[dict[str, Any]]) -> str:
     return ", ".join(str(StepKind(step["kind"]).label) for step in value)
 
@@ -99,6 +104,7 @@ def _label_of(choices: Any) -> Callable[[Any], Any]:
 WRITERS: dict[str, Callable[[Any], Any]] = {  # of values, by parameter
     **dict.fromkeys(("by", "task", "task_id", "continues"), _task),
     **dict.fromkeys(("layout", "export_layout"), _label_of(ExportLayout.choices)),
+    "queued_order": _queued_order,
     "steps": _steps,
     "priority": _label_of(PRIORITY_NAMES),
     "rhythm": _label_of(Rhythm.choices),
