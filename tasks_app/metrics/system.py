@@ -1,4 +1,4 @@
-"""Metrics of the job queue, the worker machines, the plans and what is stored."""
+"""Metrics of the job queue, the queued orders, the worker machines, the plans and what is stored."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -7,18 +7,22 @@ from datetime import datetime
 from prometheus_client.core import Metric
 
 from tasks_app.db.functions import database_now
+from tasks_app.lifecycle import order_queue
 from tasks_app.metrics.families import Row, counter, epoch, gauge
 from tasks_app.models import CollectionPlan
+from tasks_app.models.priorities import Priority
 from tasks_app.models.states import TaskStatus
 from tasks_app.queue import dispatch
 from tasks_app.quotes import coverage
 
 
 def collect() -> Iterator[Metric]:
-    """Yields the metrics of the system. Takes three queries, and once a minute those of the coverage."""
+    """Yields the metrics of the system. Takes four queries, and once a minute those of the coverage."""
+    now = database_now()
     yield from _queue()
+    yield from _orders(now)
     yield from _workers()
-    yield from _plans(database_now())
+    yield from _plans(now)
     yield from _stored()
 
 
@@ -30,6 +34,21 @@ def _queue() -> Iterator[Metric]:
         "queue_oldest_job_age_seconds",
         "How long the oldest waiting job has waited; 0 without one.",
         [((), queue.oldest_seconds)],
+    )
+
+
+def _orders(now: datetime) -> Iterator[Metric]:
+    """Yields the metrics of the orders that wait until no task runs; their number is bounded."""
+    counts, oldest = dict.fromkeys(map(Priority.name_of, Priority), 0), now
+    for priority, queued_at in order_queue.waiting().values_list("priority", "queued_at"):
+        counts[Priority.name_of(priority)] += 1
+        oldest = min(oldest, queued_at)
+    rows = [((name,), count) for name, count in counts.items()]
+    yield gauge("queued_orders", "Orders that wait until no task runs.", rows, "priority")
+    yield gauge(
+        "queued_orders_oldest_age_seconds",
+        "How long the oldest of these orders has waited; 0 without one.",
+        [((), (now - oldest).total_seconds())],
     )
 
 

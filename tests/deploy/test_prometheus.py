@@ -105,6 +105,10 @@ SCENES = {
     "CollectorNoWorkers": ({"collector_worker_machines": "0x30"}, 2),
     "CollectorTaskUnattended": ({"collector_task_heartbeat_age_seconds": "61+60x30"}, 1),
     "CollectorQueueStuck": ({"collector_queue_oldest_job_age_seconds": "121+60x30"}, 2),
+    "CollectorOrderNotStarted": (
+        {'collector_queued_orders{priority="low"}': "2x30", "collector_task_running": "0x30"},
+        10,
+    ),
     "CollectorWorkersIdle": (
         {
             'collector_workers{host="a"}': "4x30",
