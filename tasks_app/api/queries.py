@@ -57,7 +57,14 @@ class TaskQuery(PageQuery):
     )
 
 
-class ItemQuery(PageQuery):
+class ChainQuery(QuerySerializer):
+    chain = StrictBooleanField(
+        default=False,
+        help_text="Of the whole run: also of the tasks before and after it in its chain.",
+    )
+
+
+class ItemQuery(ChainQuery, PageQuery):
     status = s.ChoiceField(ItemState.choices, required=False, source="state")
     code = s.CharField(required=False, max_length=24, help_text="In any spelling of the market.")
     error_code = s.CharField(required=False, max_length=40)

@@ -20,7 +20,7 @@ from tasks_app.api.responses.tasks import ItemAnswer
 from tasks_app.api.viewsets import BrowsableViewSet
 from tasks_app.conf import SYNTHETIC_MARKET
 from tasks_app.errors import ItemNotFound
-from tasks_app.lifecycle import attempts, order_queue, payloads, selectors
+from tasks_app.lifecycle import attempts, chains, order_queue, payloads, selectors
 from tasks_app.market import codes
 from tasks_app.market.codes import SPELLING
 from tasks_app.models import CollectionItem, CollectionTask, QueuedOrder, Stock
@@ -32,7 +32,8 @@ from tasks_app.quotes.coverage import Coverage
 from tasks_app.reasons import translated_reason
 from tasks_app.sources import registry
 
-ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name != "status"]  # the column `state`
+# `status` is the column `state`; `task_id` is in the items of a whole chain.
+ITEM_COLUMNS = [name for name in ItemAnswer().get_fields() if name not in ("status", "task_id")]
 STORED = {"first_day", "last_day", "bars", "behind"}  # of its series
 STOCK_COLUMNS = [name for name in StockAnswer().get_fields() if name not in STORED]
 
@@ -103,11 +104,16 @@ class TaskViewSet(BrowsableViewSet):
     @openapi.ITEMS
     def items(self, request: Request, task_id: str) -> Response:
         filters = validated_query(queries.ItemQuery, request)
+        of_chain = filters.pop("chain")
         task = selectors.get_task(parse_task_id(task_id))
         if code := filters.pop("code", ""):
             filters["code__in"] = {code, codes.canonical_or_same(task.market, code)}
-        items = CollectionItem.objects.filter(task=task, **filters).values(*ITEM_COLUMNS, status=F("state"))
-        return page_response(request, items, ["position"])
+        if of_chain:
+            items = chains.items_of(task).filter(**filters)
+            rows = items.values("task_id", *ITEM_COLUMNS, status=F("state"))
+            return page_response(request, rows, ["task", "position"])
+        items = CollectionItem.objects.filter(task=task, **filters)
+        return page_response(request, items.values(*ITEM_COLUMNS, status=F("state")), ["position"])
 
     @openapi.ATTEMPTS
     def attempts(self, request: Request, task_id: str, code: str) -> Response:
@@ -120,8 +126,9 @@ class TaskViewSet(BrowsableViewSet):
 
     @openapi.ERRORS
     def errors(self, request: Request, task_id: str) -> Response:
+        of_chain = validated_query(queries.ChainQuery, request)["chain"]
         task = selectors.get_task(parse_task_id(task_id))
-        groups = selectors.error_groups(task.pk)
+        groups = chains.error_groups(task) if of_chain else selectors.error_groups(task.pk)
         for group in groups:  # recorded in English; a code of ours has a sentence in the reader's language
             group["message"] = translated_reason(group["error_code"]) or group["message"]
         return Response(groups)

@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, QueuedOrder
 from tasks_app.models.queued_orders import QueuedOrderState
-from tasks_app.models.states import ItemState, TaskStatus
+from tasks_app.models.states import FINAL_STATES, ItemState, TaskStatus
 
 DONE = Q(state__in=[ItemState.SUCCEEDED, ItemState.SKIPPED])
 COUNTERS = ("total_stocks", "success_count", "failed_count", "processed_stocks")
@@ -19,7 +20,8 @@ COLUMNS = ("pk", "first_part_id", "continues_id", "status", "error_code", *COUNT
 class Chain(NamedTuple):
     """The stocks of a whole chain, each counted once; `goes_on` while its last part runs or is to come.
 
-    `continued_by` is the task that continues this part, if any.
+    Of the kept parts, this task is that of the `number`, from 1 on. `previous` and `continued_by` are the
+    tasks before and after it, if there are any.
     """
 
     total: int
@@ -27,11 +29,18 @@ class Chain(NamedTuple):
     failed: int
     parts: int
     goes_on: bool
+    number: int
+    previous: UUID | None
     continued_by: UUID | None
 
     @property
     def remaining(self) -> int:
         return self.total - self.completed - self.failed
+
+    @property
+    def percent(self) -> int:
+        """The share of the stocks that are done, rounded down."""
+        return 100 * (self.completed + self.failed) // max(1, self.total)
 
 
 def parts_of_chains(firsts: Collection[UUID]) -> QuerySet[CollectionTask]:
@@ -81,9 +90,34 @@ def _sum(task: CollectionTask, parts: list[CollectionTask], waiting: set[UUID]) 
     completed, failed = (sum(getattr(part, name) for part in parts) for name in COUNTERS[1:3])
     last = parts[-1] if parts else task
     left = last.total_stocks - last.processed_stocks
-    following = next((part.pk for part in parts if part.continues_id == task.pk), None)
-    goes_on = last.status == TaskStatus.RUNNING or last.pk in waiting
-    return Chain(completed + failed + left, completed, failed, len(parts), goes_on, following)
+    ids = [part.pk for part in parts]
+    return Chain(
+        completed + failed + left,
+        completed,
+        failed,
+        len(parts),
+        goes_on=last.status == TaskStatus.RUNNING or last.pk in waiting,
+        number=ids.index(task.pk) + 1 if task.pk in ids else len(parts),
+        previous=task.continues_id if task.continues_id in ids else None,
+        continued_by=next((part.pk for part in parts if part.continues_id == task.pk), None),
+    )
+
+
+def items_of(task: CollectionTask) -> QuerySet[CollectionItem]:
+    """Returns the stocks of the whole chain, each once: a part that was continued leaves some to the next."""
+    parts = list(parts_of(task).values_list("pk", flat=True)) or [task.pk]
+    is_own = Q(task=parts[-1]) | Q(state__in=FINAL_STATES)
+    return CollectionItem.objects.filter(is_own, task__in=parts)
+
+
+def error_groups(task: CollectionTask) -> list[dict[str, Any]]:
+    """Returns the failures of the whole chain as `selectors.error_groups` does, each with its `task_ids`."""
+    items, tasks = items_of(task), defaultdict(list)
+    failed = items.filter(state=ItemState.FAILED).order_by("task__start_time", "task")
+    for code, task_id in failed.values_list("error_code", "task").distinct():
+        tasks[code].append(str(task_id))
+    groups = selectors.group_errors(items, ("task__start_time", "position"))
+    return [{**group, "task_ids": tasks[group["error_code"]]} for group in groups]
 
 
 def items_to_retry(task: CollectionTask, error_code: str = "") -> QuerySet[CollectionItem]:

@@ -2,12 +2,12 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db.models import Count, F, Max, Min, Q, Sum, Window
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum, Window
 from django.db.models.functions import Now, RowNumber
 from django.utils import timezone
 
@@ -130,14 +130,21 @@ def repeated_stock_list(task: CollectionTask) -> str:
 
 def error_groups(task_id: UUID) -> list[dict[str, Any]]:
     """Returns the task's failures by error code, most frequent first, each with a few codes as samples."""
-    failed = CollectionItem.objects.filter(task_id=task_id, state=ItemState.FAILED)
+    return group_errors(CollectionItem.objects.filter(task_id=task_id))
+
+
+def group_errors(
+    items: QuerySet[CollectionItem], ordering: Sequence[str] = ("position",)
+) -> list[dict[str, Any]]:
+    """Returns the failures among items, likewise; the samples are the first ones in this order."""
+    failed = items.filter(state=ItemState.FAILED)
     groups = failed.values("error_code").annotate(
         message=Min("error_message"),
         count=Count("pk"),
         first_seen=Min("finished_at"),
         last_seen=Max("finished_at"),
     )
-    codes = failed.order_by("position").values_list("code", flat=True)
+    codes = failed.order_by(*ordering).values_list("code", flat=True)
     return [
         {**group, "sample_codes": list(codes.filter(error_code=group["error_code"])[:SAMPLES])}
         for group in groups.order_by("-count", "error_code")

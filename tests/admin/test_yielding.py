@@ -1,6 +1,8 @@
 """How pages show priorities and the chain of a task that yielded."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import translation
 
 from tasks_app import lifecycle
@@ -18,6 +20,7 @@ from tests.factories import (
     finish,
     make_claim,
     make_continued,
+    make_ended,
     make_lane,
     make_plan,
     make_task,
@@ -115,10 +118,56 @@ def test_retry_of_the_last_part_counts_the_failures_of_the_chain(client):
 
 
 def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):
-    task, rest = make_continued()
+    task = make_yielded()
+    assert "to the plan “plan 0” · the rest waits in the queue" in text_of(client.get(url(LIST)))
+    finish(CollectionTask.objects.get(status="running"), collected=3)
+    rest = order_queue.start_next()
+    finish_one(rest)
     text = text_of(client.get(url(LIST)))
-    assert f"to the plan “plan 0”, goes on as {str(rest.pk)[:8]}" in text
-    assert f"continues {str(task.pk)[:8]}" in text
+    assert f"part 1 of 2 · to the plan “plan 0” · continued by {str(rest.pk)[:8]}" in text
+    assert f"part 2 of 2 · continues {str(task.pk)[:8]}" in text
+    assert "50% 1/2 whole run: 66% 2/3" in text
+    assert text.count("whole run") == 1
+    chinese = text_of(client.get(url(LIST), headers={"Accept-Language": "zh-hans"}))
+    assert "第 2 部分，共 2 部分" in chinese
+
+
+def finish_one(task):
+    """Collects the next stock of a task, and ends the slice."""
+    lane = make_lane(task)
+    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(ItemState.SUCCEEDED, collected=1))
+    lifecycle.close(lane)
+
+
+def test_middle_of_a_chain_leads_to_both_its_neighbours(client):
+    first, middle = make_continued()
+    finish_one(middle)
+    yielding.ask(middle.pk, plan := make_plan(name="urgent"), WORKER)
+    yielding.end_for(plan, WORKER)
+    last = order_queue.start_next()
+    text = text_of(client.get(url(LIST)))
+    for words in (
+        f"part 2 of 3 · continues {str(first.pk)[:8]}",
+        f"to the plan “urgent” · continued by {str(last.pk)[:8]}",
+    ):
+        assert words in text
+    CollectionTask.objects.filter(pk=first.pk).delete()
+    assert f"part 1 of 2 · continues {str(first.pk)[:8]} (deleted)" in text_of(client.get(url(LIST)))
+
+
+def test_list_of_chains_takes_two_more_queries(client):
+    def queries():
+        with CaptureQueriesContext(connection) as caught:
+            client.get(url(LIST))
+        return len(caught)
+
+    make_ended("completed")
+    queries()  # what a process asks once only is not counted
+    without = queries()
+    for _ in range(3):
+        _, rest = make_continued()
+        lifecycle.cancel(rest.pk, ACTOR)
+        assert queries() <= without + 2
 
 
 def test_queue_says_whose_rest_an_order_is(client):

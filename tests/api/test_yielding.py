@@ -3,11 +3,23 @@
 import pytest
 
 from tasks_app import lifecycle
-from tasks_app.lifecycle import order_queue, payloads
+from tasks_app.lifecycle import Outcome, order_queue, payloads, yielding
+from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, QueuedOrder, StepAttempt
 from tasks_app.models.priorities import Priority
+from tasks_app.models.states import ItemState
 from tests.api.factories import BASE, client_of
-from tests.factories import ACTOR, finish, make_continued, make_task, make_user, make_yielded
+from tests.api.test_pagination import follow_links
+from tests.factories import (
+    ACTOR,
+    finish,
+    make_continued,
+    make_lane,
+    make_plan,
+    make_task,
+    make_user,
+    make_yielded,
+)
 
 pytestmark = pytest.mark.django_db
 BODY = {"start_date": "2024-01-01", "end_date": "2024-12-31", "source": "simulated"}
@@ -68,6 +80,60 @@ def test_version_of_a_yielded_tasks_status_changes_with_its_chain():
     finish(rest, collected=3)
     after = payloads.task_status_summary(task)
     assert (before["chain"]["completed"], after["chain"]["completed"]) == (1, 3)
+
+
+def test_items_of_a_chain_have_each_stock_once(client):
+    task, rest = make_continued()
+    own = client.get(f"{BASE}/tasks/{rest.pk}/items").json()
+    assert [row["code"] for row in own] == ["000002", "000003"]
+    assert "task_id" not in own[0]
+    finish(rest, collected=3)
+    of_task = {"000001": str(task.pk), "000002": str(rest.pk), "000003": str(rest.pk)}
+    for part in (task, rest):
+        rows = client.get(f"{BASE}/tasks/{part.pk}/items", {"chain": "true"}).json()
+        assert {row["code"]: row["task_id"] for row in rows} == of_task
+        assert {row["status"] for row in rows} == {"succeeded"}
+        pages = follow_links(client, f"{BASE}/tasks/{part.pk}/items?chain=true&limit=1")[0]
+        assert pages == rows
+    found = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "code": "000003"}).json()
+    assert [row["task_id"] for row in found] == [str(rest.pk)]
+
+
+def test_stocks_that_wait_are_those_of_the_last_part(client):
+    task = make_yielded()
+    rows = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "status": "pending"}).json()
+    assert [row["code"] for row in rows] == ["000002", "000003"]
+    finish(CollectionTask.objects.get(status="running"))
+    rest = order_queue.start_next()
+    rows = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "status": "pending"}).json()
+    assert {row["task_id"] for row in rows} == {str(rest.pk)}
+
+
+def test_errors_of_a_chain_are_grouped_over_its_tasks(client):
+    first = make_task(priority=Priority.LOW)
+    lane = make_lane(first)
+    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(ItemState.FAILED, error_code="timeout"))
+    lifecycle.close(lane)
+    yielding.ask(first.pk, plan := make_plan(), WORKER)
+    yielding.end_for(plan, WORKER)
+    rest = order_queue.start_next()
+    (own,) = client.get(f"{BASE}/tasks/{first.pk}/errors").json()
+    assert (own["count"], "task_ids" in own) == (1, False)
+    finish(rest, ItemState.FAILED, error_code="timeout")
+    for part in (first, rest):
+        (group,) = client.get(f"{BASE}/tasks/{part.pk}/errors", {"chain": "true"}).json()
+        assert (group["error_code"], group["count"]) == ("timeout", 3)
+        assert group["task_ids"] == [str(first.pk), str(rest.pk)]
+        assert group["sample_codes"][0] == "000001"
+
+
+def test_task_without_a_chain_is_its_own_run(client):
+    task = make_task()
+    rows = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true"}).json()
+    assert [{k: v for k, v in row.items() if k != "task_id"} for row in rows] == client.get(
+        f"{BASE}/tasks/{task.pk}/items"
+    ).json()
+    assert client.get(f"{BASE}/tasks/{task.pk}/errors", {"chain": "perhaps"}).status_code == 400
 
 
 def test_withdrawn_rest_ends_the_chain(client):

@@ -14,6 +14,7 @@ from django.db import close_old_connections
 from knox.models import AuthToken
 from stock_collector_client import BarsIncomplete, Client, CollectorError, NotFound, Unauthorized
 
+from tasks_app.models.states import ItemState
 from tasks_app.quotes.bulk_read import panel
 from tests.api.factories import make_bars, make_stock
 from tests.factories import finish, make_continued, make_ended, make_task, make_user
@@ -241,6 +242,17 @@ def test_watch_follows_a_chain_to_its_last_task():
     finish(rest)
     ended = client.watch(str(task.pk), every=0)
     assert (ended["task_id"], ended["chain"]["completed"]) == (str(rest.pk), 3)
+
+
+def test_stocks_and_errors_are_of_a_task_or_of_its_whole_run():
+    client, (task, rest) = client_of("start_task"), make_continued()
+    finish(rest, ItemState.FAILED, error_code="timeout")
+    assert [one["code"] for one in client.items(str(rest.pk))] == ["000002", "000003"]
+    found = {one["code"]: one["task_id"] for one in client.items(str(task.pk), chain=True, limit=1)}
+    assert found == {"000001": str(task.pk), "000002": str(rest.pk), "000003": str(rest.pk)}
+    assert client.errors(str(task.pk)) == []
+    (group,) = client.errors(str(task.pk), chain=True)
+    assert (group["error_code"], group["count"], group["task_ids"]) == ("timeout", 2, [str(rest.pk)])
 
 
 def test_order_is_queued_moved_and_withdrawn():

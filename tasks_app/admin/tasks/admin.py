@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -14,13 +15,23 @@ from tasks_app import lifecycle
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CANCEL_TASK, PAUSE_TASK, RETRY_TASK, TaskPermissions
 from tasks_app.admin.common import formatting
-from tasks_app.admin.common.changelist import ReadOnlyAdmin
+from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin
 from tasks_app.admin.common.columns import NUMERIC, cell, count
 from tasks_app.admin.common.filters import SourceFilter, StartedFilter
 from tasks_app.admin.tasks import actions, columns, confirmations, detail, grid, live_updates
-from tasks_app.lifecycle import selectors
+from tasks_app.lifecycle import chains, selectors
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
+
+
+class TaskChangeList(KeysetChangeList):
+    """The list of tasks, each with its `chain`: two further queries for a page with parts of chains."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        parts = chains.chains_of(self.result_list)
+        for task in self.result_list:
+            task.chain = parts.get(task.pk)
 
 
 @admin.register(CollectionTask)
@@ -54,7 +65,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
 
     short_id = cell(_("task"), lambda task: formatting.short_id(task.pk), "sc-key sc-mono")
     state = cell(_("status"), columns.status_with_chain)
-    progress = cell(_("progress"), formatting.progress_bar)
+    progress = cell(_("progress"), columns.progress_with_chain)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed, NUMERIC)
     bars = cell(_("bars collected"), columns.bars, NUMERIC)
@@ -81,10 +92,11 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm(RETRY_TASK)
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return TaskChangeList
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[CollectionTask]:
-        following = CollectionTask.objects.filter(continues=OuterRef("pk")).values("pk")[:1]
-        tasks = super().get_queryset(request).select_related("created_by")
-        return tasks.annotate(continued_by=Subquery(following))
+        return super().get_queryset(request).select_related("created_by")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[CollectionTask], search_term: str

@@ -47,7 +47,7 @@ def progress_sentence(chain: Chain) -> str:
     return text % {
         "done": formatting.number(done),
         "total": formatting.number(chain.total),
-        "percent": 100 * done // max(1, chain.total),
+        "percent": chain.percent,
         "failed": formatting.number(chain.failed),
     }
 

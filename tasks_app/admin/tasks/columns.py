@@ -5,13 +5,14 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import TASK_PARAMETER
 from tasks_app.lifecycle import chains, comparisons, durations
+from tasks_app.lifecycle.chains import Chain
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
@@ -32,22 +33,46 @@ def status_label(task: CollectionTask) -> SafeString:
 
 
 def status_with_chain(task: CollectionTask) -> SafeString:
-    """Returns the status; below it, the plan to which a task yielded, and how it goes on.
+    """Returns the status; of a part of a chain also which one it is, with links to those before and after it.
 
-    The task's `continued_by` is an annotation of the list.
+    The list sets the task's `chain`.
     """
-    label, following = status_label(task), getattr(task, "continued_by", None)
-    if task.has_yielded and following:
-        text = _("to the plan “{}”, goes on as {}")
-        return formatting.two_lines(
-            label, format_html(text, task.yields_to_name, formatting.task_link(following))
-        )
-    if task.has_yielded:
-        return formatting.two_lines(label, _("to the plan “%(plan)s”") % {"plan": task.yields_to_name})
+    label, chain = status_label(task), _chain_of(task)
+    if chain is None:
+        return label
+    number = _("part %(number)s of %(parts)s") % {"number": chain.number, "parts": chain.parts}
+    parts: list[Any] = [number] if chain.parts > 1 else []
     if task.continues_id:
-        text = format_html(_("continues {}"), formatting.task_link(task.continues_id))
-        return formatting.two_lines(label, text)
-    return label
+        known = (
+            formatting.task_link(chain.previous)
+            if chain.previous
+            else formatting.deleted_task(task.continues_id)
+        )
+        parts.append(format_html(_("continues {}"), known))
+    if task.has_yielded:
+        parts.append(_("to the plan “%(plan)s”") % {"plan": task.yields_to_name})
+        parts.append(_how_it_goes_on(chain))
+    return formatting.two_lines(label, format_html_join(" · ", "{}", ((part,) for part in parts)))
+
+
+def _how_it_goes_on(chain: Chain) -> SafeString | str:
+    if chain.continued_by:
+        return format_html(_("continued by {}"), formatting.task_link(chain.continued_by))
+    return _("the rest waits in the queue") if chain.goes_on else _("does not go on")
+
+
+def progress_with_chain(task: CollectionTask) -> SafeString:
+    """Returns the progress; below that of the last part of a chain, the progress of the whole run."""
+    bar, chain = formatting.progress_bar(task), _chain_of(task)
+    if chain is None or chain.parts == 1 or chain.number < chain.parts:
+        return bar
+    done, total = chain.completed + chain.failed, chain.total
+    values = {"percent": chain.percent, "done": formatting.number(done), "total": formatting.number(total)}
+    return formatting.two_lines(bar, _("whole run: %(percent)s%% %(done)s/%(total)s") % values)
+
+
+def _chain_of(task: CollectionTask) -> Chain | None:
+    return getattr(task, "chain", None)
 
 
 def continued_task(task: CollectionTask) -> SafeString | str:

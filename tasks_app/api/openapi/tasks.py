@@ -115,6 +115,8 @@ ITEMS = operation(
     [TASK_ID, queries.ItemQuery, NEXT_PAGE],
     responses.ItemAnswer(many=True),
     INVALID | UNKNOWN,
+    description="With `chain` those of the whole run of a task that yielded or continues another one, each "
+    "once, by task and position.",
 )
 ATTEMPTS = operation(
     "attempts",
@@ -124,7 +126,11 @@ ATTEMPTS = operation(
     UNKNOWN,
 )
 ERRORS = operation(
-    "errors", "A task's failures by error code", [TASK_ID], responses.ErrorGroupAnswer(many=True), UNKNOWN
+    "errors",
+    "A task's failures by error code",
+    [TASK_ID, queries.ChainQuery],
+    responses.ErrorGroupAnswer(many=True),
+    INVALID | UNKNOWN,
 )
 RETRY = operation(
     "retry",

@@ -222,6 +222,7 @@ class CurrentAnswer(Answer):
 
 
 class ItemAnswer(Answer):
+    task_id = s.UUIDField(required=False, help_text="With `chain`: the task that it belongs to.")
     position = count()
     code = s.CharField()
     status = s.ChoiceField(ItemState.choices)
@@ -266,6 +267,9 @@ class ErrorGroupAnswer(Answer):
     first_seen = s.DateTimeField()
     last_seen = s.DateTimeField()
     sample_codes = texts()
+    task_ids = s.ListField(
+        child=s.UUIDField(), required=False, help_text="With `chain`: the tasks in which it happened."
+    )
 
 
 class EventAnswer(Answer):

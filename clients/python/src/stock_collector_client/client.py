@@ -164,6 +164,18 @@ class Client:
         """Yields tasks, newest first, page by page: status, market, source, outcome, started_after …"""
         yield from self._pages("tasks", filters)
 
+    def items(self, task_id: str, **filters: Any) -> Iterator[Json]:
+        """Yields the stocks of a task: status, code, error_code.
+
+        With `chain=True` those of the whole run of a task that yielded or continues another one, each with
+        its `task_id`.
+        """
+        yield from self._pages(f"tasks/{task_id}/items", filters)
+
+    def errors(self, task_id: str, *, chain: bool = False) -> list[Json]:
+        """Returns the failures of a task by error code; with `chain` those of the whole run, likewise."""
+        return list(self._pages(f"tasks/{task_id}/errors", {"chain": True} if chain else {}))
+
     def stock_list(self, market: str = "CN", **filters: Any) -> Json:
         """Returns `total` and the first `stocks` of a market: 100, unless `limit` says otherwise."""
         return self._object("GET", "stock-list", params={"market": market, **filters})
