@@ -37,6 +37,7 @@ soak: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.source_drill --kill
 	$(BIN)/python -m tools.prometheus_drill
 	$(BIN)/python -m tools.nginx_drill
+	$(BIN)/python -m tools.upgrade_drill
 	$(BIN)/python -m tools.doctor_drill
 	$(BIN)/python -m tools.operations_drill
 	$(BIN)/python -m tools.chaos --database sqlite --seconds 600

@@ -105,7 +105,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a task is continued once (unique index)",
-        "tasks_app/migrations/0056_tasks_that_yield.py",
+        "tasks_app/migrations/0001_squashed_0059_sorted_stocks.py",
         "fields=('continues',), name='one_continuation_per_task'",
         "fields=('continues', 'id'), name='one_continuation_per_task'",
         "tests/lifecycle/test_yielding.py",
@@ -140,7 +140,7 @@ MUTATIONS = (
     ),
     Mutation(
         "one task runs at a time (unique index)",
-        "tasks_app/migrations/0001_tasks_quotes_and_slot.py",
+        "tasks_app/migrations/0001_squashed_0059_sorted_stocks.py",
         "condition=models.Q(('status', 'running')), fields=('status',)",
         "condition=models.Q(('status', 'running')), fields=('id',)",
         "tests/lifecycle/test_transitions.py",

@@ -41,13 +41,19 @@ class Drill:
 
     def manage(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of manage.py, whatever its exit code."""
-        command = [sys.executable, "manage.py", *arguments]
-        return self._run(command, extra)
+        return self.run("manage.py", *arguments, **extra)
+
+    def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        """Runs a Python program, whatever its exit code."""
+        whole = {**self.environment, **extra}
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, env=whole, capture_output=True, text=True, check=False
+        )
 
     def doctor(self, *arguments: str, ahead: float = 0.0, **extra: str) -> tuple[int, dict[str, Any]]:
         """Returns the exit code of the doctor, and its findings by code."""
         program = ["-c", AHEAD, str(ahead)] if ahead else ["manage.py"]
-        done = self._run([sys.executable, *program, "doctor", "--json", *arguments], extra)
+        done = self.run(*program, "doctor", "--json", *arguments, **extra)
         if not done.stdout:
             return done.returncode, {"": {"severity": "fault", "found": done.stderr.strip(), "advice": ""}}
         found = [finding for area in json.loads(done.stdout)["areas"] for finding in area["findings"]]
@@ -75,10 +81,6 @@ class Drill:
         )
         self.misses += wrong
 
-    def _run(self, command: list[str], extra: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        whole = {**self.environment, **extra}
-        return subprocess.run(command, cwd=ROOT, env=whole, capture_output=True, text=True, check=False)
-
 
 def main() -> int:
     misses = []
@@ -93,7 +95,7 @@ def on_sqlite(folder: Path) -> list[str]:
     """Drills of one machine with an SQLite file."""
     drill = Drill(f"sqlite:///{folder}/db.sqlite3")
     drill.expect("no database file", "database_file_missing")
-    drill.manage("migrate", "--verbosity", "0", "tasks_app", "0040")
+    drill.run("-m", "tools.upgrade_drill", "0040_totals")
     drill.expect("tables of an older version", "migrations_missing")
     drill.manage("migrate", "--verbosity", "0")
     drill.expect("a malformed setting", "", COLLECTOR_LEASE="long")
