@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.translation import gettext, gettext_lazy as _
 
 from tasks_app import command_lines
+from tasks_app.sentences import join_sentences
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -212,7 +213,10 @@ class TooManyCodes(OrderError):
 class UnknownCodes(OrderError):
     code = "unknown_codes"
     field = "stock_codes"
-    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.%(changes)s")
+    template = _("None of these stock codes is known in the market %(market)s: %(codes)s.")
+
+    def __str__(self) -> str:
+        return join_sentences(super().__str__(), self.params["changes"])
 
 
 class NothingToCollect(OrderError):

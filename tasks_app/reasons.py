@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import get_language, gettext, gettext_lazy as _, gettext_noop, override
 
+from tasks_app.sentences import join_sentences
 from tasks_app.source_settings import mask
 
 MASKED = 10_000  # characters of a message that are searched for secrets; the rest is not stored
@@ -283,7 +284,7 @@ def explain(code: str, message: str) -> str:
         numbers = {"d": int, "g": float, "s": str}
         params = {name: numbers[kind](found[name]) for name, kind in PLACEHOLDER.findall(template)}
         return gettext(template) % params
-    return " ".join(filter(None, (meaning, message)))
+    return join_sentences(meaning, message)
 
 
 @cache
@@ -306,7 +307,7 @@ def describe_finding(code: str, message: str, day: object, params: Mapping[str, 
             return str(FINDINGS[code]) % {**params, "day": day}
     except KeyError:  # of another version
         pass
-    return " ".join(filter(None, (translated_reason(code), message)))
+    return join_sentences(translated_reason(code), message)
 
 
 def translated_warning(params: Mapping[str, Any]) -> str:

@@ -61,7 +61,7 @@ def test_stored_reasons_are_translated_whole(code):
     with translation.override("zh-hans"):
         assert reasons.explain(code, message) == (chinese if params else str(reasons.REASONS[code]))
         meaning = str(reasons.REASONS[code])
-        assert reasons.explain(code, "Of another version.") == f"{meaning} Of another version."
+        assert reasons.explain(code, "Of another version.") == f"{meaning}Of another version."
         assert reasons.explain(code, "") == meaning
 
 

@@ -25,6 +25,7 @@ from tasks_app.lifecycle import order_queue
 from tasks_app.market import synthetic
 from tasks_app.models import QueuedOrder
 from tasks_app.models.queued_orders import QueuedOrderState
+from tasks_app.sentences import list_words
 
 STYLES = {
     QueuedOrderState.WAITING: ("info", "schedule"),
@@ -68,7 +69,7 @@ def _codes(row: QueuedOrder) -> SafeString | str:
 
 
 def _modes(row: QueuedOrder) -> str:
-    return ", ".join(str(name) for mode, name in MODES.items() if row.values[mode]) or formatting.EMPTY
+    return list_words(name for mode, name in MODES.items() if row.values[mode]) or formatting.EMPTY
 
 
 def _events(row: QueuedOrder) -> SafeString:

@@ -21,6 +21,7 @@ from tasks_app.models.priorities import Priority
 from tasks_app.models.states import TaskStatus
 from tasks_app.orders import plan_steps, plans
 from tasks_app.orders.forecasts import Forecast, describe as describe_forecast
+from tasks_app.sentences import join_sentences
 from tasks_app.throttle import status as limiter_status
 
 # Keys that are the task's columns: those of the contract, then ours.
@@ -78,22 +79,21 @@ def task_started(task: CollectionTask, ignored_fields: Sequence[str] = ()) -> di
 
     `ignored_fields` are those of the request that have no meaning here.
     """
-    message = _("The collection was started: %(start)s to %(end)s.") % {
-        "start": task.start_date,
-        "end": task.end_date,
-    }
+    text = _("The collection was started: %(start)s to %(end)s.")
+    sentences = [text % {"start": task.start_date, "end": task.end_date}]
     if task.market == SYNTHETIC_MARKET:
-        message += " " + _(
-            "Its quotes are made up. They are stored in the market %(market)s, apart from real ones."
-        ) % {"market": SYNTHETIC_MARKET}
+        text = _("Its quotes are made up. They are stored in the market %(market)s, apart from real ones.")
+        sentences.append(text % {"market": SYNTHETIC_MARKET})
     if task.unknown_codes:
-        message += " " + _("Unknown codes, left out: %(codes)s.") % {"codes": name_codes(task.unknown_codes)}
+        text = _("Unknown codes, left out: %(codes)s.")
+        sentences.append(text % {"codes": name_codes(task.unknown_codes)})
     if ignored_fields:
-        message += " " + _("Unknown fields, ignored: %(fields)s.") % {"fields": ", ".join(ignored_fields)}
+        text = _("Unknown fields, ignored: %(fields)s.")
+        sentences.append(text % {"fields": ", ".join(ignored_fields)})
     return {
         "task_id": str(task.pk),
         "status": "started",
-        "message": message,
+        "message": join_sentences(*sentences),
         **_columns(task, STARTED_COLUMNS),
         "ignored_fields": list(ignored_fields),
         "synthetic": task.market == SYNTHETIC_MARKET,
@@ -317,5 +317,5 @@ def order_forecast(forecast: Forecast) -> dict[str, Any]:
         "fits_today": forecast.fits_today,
         "earliest_end": forecast.earliest_end,
         "earliest_end_of_all": forecast.earliest_end_of_all,
-        "summary": " ".join(describe_forecast(forecast)),
+        "summary": join_sentences(*describe_forecast(forecast)),
     }

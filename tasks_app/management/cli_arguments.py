@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
-from django.utils.text import format_lazy
+from django.utils.functional import lazy
 from django.utils.translation import gettext as _, gettext_lazy
 
 from tasks_app import errors, lifecycle
@@ -22,8 +22,10 @@ from tasks_app.models.quotes import ORDER_KINDS
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders.code_lists import split_codes
 from tasks_app.orders.order import Order
+from tasks_app.sentences import join_sentences
 
 YEAR = timedelta(days=365)
+lazy_sentences = lazy(join_sentences, str)
 EXIT_CODES = gettext_lazy(
     "Exit code: 0 complete, 1 failed, 2 completed with failures, 3 nothing new, 4 no bars in these days, "
     "5 cancelled."
@@ -220,14 +222,15 @@ def _add_wait_sealed(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_watch_flag(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help=f"{_('Follow a task to its end.')} {EXIT_CODES}")
+    text = join_sentences(_("Follow a task to its end."), EXIT_CODES)
+    parser.add_argument("--watch", action="store_true", help=text)
 
 
 SUBCOMMANDS: Sequence[tuple[str, Any, Callable[[argparse.ArgumentParser], None]]] = (
     ("start", gettext_lazy("Start a collection."), _add_start),
     ("list", gettext_lazy("List the newest tasks."), _add_list),
     ("status", gettext_lazy("Show the progress of a task."), _add_running),
-    ("watch", format_lazy("{} {}", gettext_lazy("Follow a task to its end."), EXIT_CODES), _add_running),
+    ("watch", lazy_sentences(gettext_lazy("Follow a task to its end."), EXIT_CODES), _add_running),
     ("cancel", gettext_lazy("End a task for good."), _add_running),
     ("pause", gettext_lazy("Stop the work on a running task until it is resumed."), _add_running),
     ("resume", gettext_lazy("Let a paused task go on."), _add_running),
@@ -236,7 +239,7 @@ SUBCOMMANDS: Sequence[tuple[str, Any, Callable[[argparse.ArgumentParser], None]]
     ("withdraw", gettext_lazy("Take a waiting order out of the queue."), _add_queued_order),
     (
         "wait-sealed",
-        format_lazy("{} {}", gettext_lazy("Wait until a market's day is sealed."), SEALED_EXIT_CODES),
+        lazy_sentences(gettext_lazy("Wait until a market's day is sealed."), SEALED_EXIT_CODES),
         _add_wait_sealed,
     ),
     (

@@ -19,6 +19,7 @@ from tasks_app.management import output
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import TaskStatus
 from tasks_app.queue import dispatch
+from tasks_app.sentences import join_sentences
 
 POLL_SECONDS = 0.25
 LINE_SECONDS = 2.0
@@ -180,7 +181,7 @@ class TaskWatcher:
             return None
         is_expected = task.status == TaskStatus.RUNNING and not task.paused_at
         note = self._missing_worker() if is_expected else ""
-        self._print_once(note or " ".join(output.pause_text(task).split()))
+        self._print_once(note or join_sentences(*output.pause_text(task).splitlines()))
         return task
 
     def _missing_worker(self) -> str:

@@ -80,10 +80,10 @@ def successor(market: str, code: str) -> CodeChange | None:
 
 
 def describe_changes(market: str, codes: Sequence[str]) -> str:
-    """Returns a sentence, after a blank, on those of the codes that became others; "" without any."""
+    """Returns a sentence on those of the codes that became others; "" without any."""
     changes = CodeChange.objects.filter(market=market, old_code__in=codes).order_by("old_code")
     few = ", ".join(f"{change} ({change.changed_on})" for change in changes[:MAX_NAMED])
-    return " " + _("Codes have changed: %(changes)s.") % {"changes": few} if few else ""
+    return _("Codes have changed: %(changes)s.") % {"changes": few} if few else ""
 
 
 def store_changes(market: str, pairs: Sequence[CodePair]) -> int:

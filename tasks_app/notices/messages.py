@@ -10,6 +10,7 @@ from tasks_app.models import NoticeChannel, NoticeDelivery
 from tasks_app.models.notices import DeliveryKind, Severity
 from tasks_app.notices import links, texts
 from tasks_app.notices.transport import Message
+from tasks_app.sentences import list_words
 
 
 def compose(channel: NoticeChannel, deliveries: Sequence[NoticeDelivery]) -> Message:
@@ -39,7 +40,7 @@ def _summary(deliveries: Sequence[NoticeDelivery]) -> str:
         parts.append(ngettext("%(count)s notice", "%(count)s notices", began) % {"count": began})
     if ended:
         parts.append(_("%(count)s over") % {"count": ended})
-    return _("Stock collector: %(summary)s") % {"summary": ", ".join(parts)}
+    return _("Stock collector: %(summary)s") % {"summary": list_words(parts, clauses=True)}
 
 
 def _describe(delivery: NoticeDelivery) -> str:

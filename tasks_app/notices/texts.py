@@ -11,6 +11,7 @@ from tasks_app.models import Incident
 from tasks_app.models.events import Channel
 from tasks_app.models.notices import NoticeEvent
 from tasks_app.models.quotes import short_name
+from tasks_app.sentences import join_sentences
 
 # What is wrong, and of what. The placeholders are the incident's parameters; see the callers of `Cause`.
 SENTENCES = {
@@ -73,7 +74,7 @@ def sentence(incident: Incident) -> str:
         text = str(_template(incident)) % {"market": short_name(incident.market), **params}
     except KeyError:
         text = f"{incident.get_event_display()}: {incident.key}"
-    return " ".join(filter(None, (text, _reason(incident.params), _times(incident))))
+    return join_sentences(text, _reason(incident.params), _times(incident))
 
 
 def _template(incident: Incident) -> Any:

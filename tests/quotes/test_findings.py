@@ -238,7 +238,7 @@ def test_refused_bar_keeps_its_values():
 def test_older_finding_keeps_its_english_sentence():
     with override("zh-hans"):
         text = reasons.describe_finding("bad_volume", "2024-01-02: the volume -1 is bad.", "2024-01-02", None)
-    assert text == "成交量不是有效的股数。 2024-01-02: the volume -1 is bad."
+    assert text == "成交量不是有效的股数。2024-01-02: the volume -1 is bad."
     assert reasons.describe_finding("of_another_version", "Odd.", "", {"n": "1"}) == "Odd."
 
 

@@ -28,6 +28,7 @@ from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.formatting import EMPTY, Breadcrumb
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.titles import TitledAdmin
+from tasks_app.sentences import list_words
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin
@@ -69,7 +70,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     )
     user_name = cell(gettext_lazy("user name"), lambda user: user.get_username())
     group_names = cell(
-        gettext_lazy("groups"), lambda user: ", ".join(group.name for group in user.groups.all()) or EMPTY
+        gettext_lazy("groups"), lambda user: list_words(group.name for group in user.groups.all()) or EMPTY
     )
     full_name = cell(gettext_lazy("name"), lambda user: user.get_full_name())
     state = cell(gettext_lazy("state"), sign_ins.account_state)

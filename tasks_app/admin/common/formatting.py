@@ -1,6 +1,6 @@
 """Formats values for pages: badges, links, numbers, times. Colours only repeat what the text says."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _, ngettext, pgettext
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import time_zones
 from tasks_app.conf import SYNTHETIC_MARKET
@@ -43,12 +43,6 @@ class Breadcrumb(NamedTuple):
 def short_id(task_id: UUID) -> str:
     """Returns the first eight digits of an id, which the task list's search finds."""
     return str(task_id)[:8]
-
-
-def list_words(words: Iterable[Any], *, clauses: bool = False) -> str:
-    """Returns words, or clauses, separated as the reader's language does."""
-    between = pgettext("between clauses", ", ") if clauses else pgettext("between words", ", ")
-    return between.join(map(str, words))
 
 
 def badge(tone: str, icon: str, text: Any) -> SafeString:

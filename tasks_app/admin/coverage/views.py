@@ -28,6 +28,7 @@ from tasks_app.models.quotes import Market
 from tasks_app.orders import order as orders
 from tasks_app.quotes import coverage, heat_map, month_counts
 from tasks_app.quotes.heat_map import Listed, Months, Row
+from tasks_app.sentences import join_sentences
 from tasks_app.sources.market_time import market_today
 
 PAGE = 25  # stocks
@@ -59,7 +60,7 @@ def coverage_view(request: HttpRequest) -> HttpResponse:
         except errors.CollectorError as error:
             answer |= {"problem": str(error)}
     else:
-        answer |= {"problem": " ".join(str(text) for texts in form.errors.values() for text in texts)}
+        answer |= {"problem": join_sentences(*(text for texts in form.errors.values() for text in texts))}
     if "part" in request.POST:
         return TemplateResponse(request, "admin/coverage/answer.html", answer)
     return _render(request, form, answer)

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _, pgettext
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.filters import StoredFilter
 from tasks_app.quotes.coverage import RANGES, Coverage
+from tasks_app.sentences import list_words
 
 
 def describe_coverage(
@@ -85,5 +86,5 @@ def _behind_by(row: Coverage) -> str:
         for name in RANGES
         if row.behind_by[name]
     ]
-    params = {"counts": formatting.list_words(counts), "most": formatting.number(row.most_behind)}
+    params = {"counts": list_words(counts), "most": formatting.number(row.most_behind)}
     return _("%(counts)s sessions; at most %(most)s") % params

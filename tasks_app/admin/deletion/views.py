@@ -21,6 +21,7 @@ from tasks_app.market import synthetic
 from tasks_app.models import DataDeletion
 from tasks_app.quotes import deletion
 from tasks_app.quotes.deletion import Contents, Selection
+from tasks_app.sentences import join_sentences
 
 SECONDS = 5.0  # of deleting in one request; the next one goes on
 RECORDS = 20
@@ -60,7 +61,7 @@ def _delete(request: HttpRequest, selection: Selection) -> bool:
     if record.ended_at:
         messages.success(request, _describe(record))
         return True
-    messages.warning(request, " ".join([_describe(record), _("There is more: continue below.")]))
+    messages.warning(request, join_sentences(_describe(record), _("There is more: continue below.")))
     return False
 
 

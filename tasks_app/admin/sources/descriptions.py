@@ -16,6 +16,7 @@ from tasks_app.models.quotes import short_name
 from tasks_app.orders.estimates import least_seconds
 from tasks_app.quotes.date_ranges import DAY
 from tasks_app.quotes.trading_days import trading_days_for
+from tasks_app.sentences import list_words
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tasks_app.throttle.source_list import SourceEntry
@@ -41,7 +42,7 @@ def capability_title(capability: str) -> str:
 
 def capability_names(entry: SourceEntry) -> str:
     """Returns what the source can be asked for, as a list in words."""
-    return formatting.list_words(map(capability_title, entry.capabilities))
+    return list_words(map(capability_title, entry.capabilities))
 
 
 def describe_limits(limits: Limits) -> str:
@@ -58,7 +59,7 @@ def describe_limits(limits: Limits) -> str:
         parts.append(_("%(count)s an hour") % {"count": formatting.number(limits.per_hour)})
     if limits.daily:
         parts.append(_("%(count)s a day") % {"count": formatting.number(limits.daily)})
-    return formatting.list_words(parts, clauses=True)
+    return list_words(parts, clauses=True)
 
 
 def describe_speed(entry: SourceEntry) -> str:
@@ -96,14 +97,14 @@ def describe_days(entry: SourceEntry, calendars: Mapping[str, Calendar]) -> str:
         days = (
             due[entry.markets[0]]
             if is_one_day
-            else formatting.list_words(f"{short_name(market)} {day}" for market, day in due.items())
+            else list_words(f"{short_name(market)} {day}" for market, day in due.items())
         )
         parts.append(_("due up to %(day)s") % {"day": days})
     if entry.ready_at:
         zones = {MARKET_TIME_ZONES[market] for market in entry.markets}
         zone = time_zones.name_of(zones.pop()) if len(zones) == 1 else _("market time")
         parts.append(_("a day’s bars from %(time)s on (%(zone)s)") % {"time": entry.ready_at, "zone": zone})
-    return formatting.list_words(parts, clauses=True)
+    return list_words(parts, clauses=True)
 
 
 def newest_day(source: str, calendar: Calendar) -> date:

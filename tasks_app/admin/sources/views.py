@@ -26,6 +26,7 @@ from tasks_app.models import RecordedCall
 from tasks_app.models.audit import AuditVerb
 from tasks_app.models.quotes import Adjust, short_name
 from tasks_app.quotes import raw_answers
+from tasks_app.sentences import list_words
 from tasks_app.sources import registry
 from tasks_app.throttle import source_list
 from tasks_app.throttle.source_list import SourceEntry
@@ -130,8 +131,8 @@ def _describe(entry: SourceEntry) -> dict[str, Any]:
     """Returns a source as both pages show it."""
     return {
         "name": entry.name,
-        "markets": formatting.list_words(map(short_name, entry.markets)),
-        "adjusts": formatting.list_words(Adjust(adjust).label for adjust in entry.adjusts),
+        "markets": list_words(map(short_name, entry.markets)),
+        "adjusts": list_words(Adjust(adjust).label for adjust in entry.adjusts),
         "capabilities": descriptions.capability_names(entry),
         "limits": descriptions.describe_limits(entry.limits),
         "ready_at": entry.ready_at,

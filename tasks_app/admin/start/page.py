@@ -24,6 +24,7 @@ from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust, Market, short_name
 from tasks_app.orders import code_lists, forecasts
 from tasks_app.reasons import sanitize_message
+from tasks_app.sentences import list_words
 from tasks_app.sources import registry
 from tasks_app.throttle import source_list, status
 from tasks_app.throttle.source_list import SourceEntry
@@ -109,8 +110,8 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "adjusts": source.adjusts,
             "kinds": registry.traits(name, conf).kinds,
             "kind_markets": registry.traits(name, conf).kind_markets,
-            "market_names": formatting.list_words(map(short_name, source.markets)),
-            "adjust_names": formatting.list_words(Adjust(adjust).label for adjust in source.adjusts),
+            "market_names": list_words(map(short_name, source.markets)),
+            "adjust_names": list_words(Adjust(adjust).label for adjust in source.adjusts),
             **_describe(source_list.describe(name, conf), limiters[name], calendars),
             "problem": _describe_problem(limiters[name]),
             "is_synthetic": registry.traits(name, conf).is_synthetic,
@@ -129,7 +130,7 @@ def _describe(
         "capabilities": descriptions.capability_names(entry),
         "days": descriptions.describe_days(entry, calendars),
         "limits": descriptions.describe_limits(entry.limits),
-        "speed": formatting.list_words(filter(None, (speed, left)), clauses=True),
+        "speed": list_words(filter(None, (speed, left)), clauses=True),
     }
 
 

@@ -18,6 +18,7 @@ from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionTask
 from tasks_app.models.events import Channel
 from tasks_app.models.states import TaskStatus
+from tasks_app.sentences import list_words
 
 MISSING = "missing"
 
@@ -113,7 +114,7 @@ def retry(request: HttpRequest, task_id: UUID, error_code: str) -> CollectionTas
 def _summary_with_lines(results: list[CancelResult]) -> SafeString:
     counts = Counter(one.status for one in results)
     running_first = sorted(counts.items(), key=lambda pair: (pair[0] != TaskStatus.RUNNING, pair[0]))
-    total = ", ".join(_count_by_status(status, count) for status, count in running_first)
+    total = list_words(_count_by_status(status, count) for status, count in running_first)
     lines = format_html_join("", "<li>{}</li>", ([one.line] for one in results))
     return format_html('<strong>{}</strong><ul class="sc-lines">{}</ul>', total, lines)
 

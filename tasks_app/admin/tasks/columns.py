@@ -17,6 +17,7 @@ from tasks_app.market import synthetic
 from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskStatus
 from tasks_app.orders.order import WHOLE
+from tasks_app.sentences import list_words
 
 TASKS = gettext_lazy("Tasks")
 START = "admin:start"
@@ -148,7 +149,7 @@ def shorten_codes(codes: list[str]) -> str:
 
 
 def modes(task: CollectionTask) -> str:
-    return ", ".join(str(name) for mode, name in MODES.items() if getattr(task, mode)) or formatting.EMPTY
+    return list_words(name for mode, name in MODES.items() if getattr(task, mode)) or formatting.EMPTY
 
 
 def retried_from(task: CollectionTask) -> SafeString | str:

@@ -16,6 +16,7 @@ from tasks_app.models.plans import Rhythm, Weekday
 from tasks_app.models.priorities import PRIORITY_NAMES
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.models.transfers import ExportLayout
+from tasks_app.sentences import list_words
 
 EVENT_STYLES = {
     EventKind.STARTED: ("info", "play_arrow"),
@@ -94,7 +95,7 @@ def _queued_order(value: int) -> Any:
 
 
 def _steps(value: list[dict[str, Any]]) -> str:
-    return ", ".join(str(StepKind(step["kind"]).label) for step in value)
+    return list_words(StepKind(step["kind"]).label for step in value)
 
 
 def _label_of(choices: Any) -> Callable[[Any], Any]:

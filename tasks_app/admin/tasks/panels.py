@@ -21,6 +21,7 @@ from tasks_app.models import CollectionLane, CollectionTask, TaskEvent
 from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tasks_app.quotes.findings import MAX_FINDINGS
+from tasks_app.sentences import join_sentences, list_words
 from tasks_app.throttle import status
 
 PARTS = ("notices", "head", "chart", "failures", "events")
@@ -269,7 +270,8 @@ def _bar_counts(task: CollectionTask) -> str:
         _("%(count)s refused"): task.refused_count,
         _("%(count)s flagged"): task.flagged_count,
     }
-    return ", ".join(text % {"count": formatting.number(count)} for text, count in counts.items() if count)
+    named = (text % {"count": formatting.number(count)} for text, count in counts.items() if count)
+    return list_words(named, clauses=True)
 
 
 def notices(task: CollectionTask) -> Iterator[Notice]:
@@ -305,7 +307,7 @@ def _source_notices(task: CollectionTask) -> Iterator[Notice]:
     if limiter.refusal_code:  # a task without another source has failed
         text = _("It refuses every request. Its stocks go to the next source; at %(time)s it is asked again.")
     text %= {"time": until}
-    yield Notice("warn", name, f"{limiter.reason} {text}")
+    yield Notice("warn", name, join_sentences(limiter.reason, text))
 
 
 def _data_notices(task: CollectionTask) -> Iterator[Notice]:

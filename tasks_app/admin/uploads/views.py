@@ -26,6 +26,7 @@ from tasks_app.models.uploads import UPLOAD_ENDS, UploadState
 from tasks_app.orders.order import latest_today
 from tasks_app.quotes import uploads
 from tasks_app.quotes.uploads import UploadError, UploadFolder
+from tasks_app.sentences import join_sentences
 
 TAKEN = gettext_noop("Taken over as %(path)s. Bars: %(bars)s, rows left out: %(left)s.")
 REPLACED = gettext_noop(
@@ -65,7 +66,7 @@ def _uploads_view(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         if _is_script(request):
             return _upload_response(
-                request, 400, " ".join(str(e) for each in form.errors.values() for e in each)
+                request, 400, join_sentences(*(e for each in form.errors.values() for e in each))
             )
         return _render_list(request, form)
     staged = _stage(request, form)
@@ -195,7 +196,7 @@ def _take(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     text = audit.sentence(REPLACED if replaces else TAKEN, **facts)
     _log(request, upload, AuditVerb.CHANGED, text)
     next_step = _("The next collection from the source csv reads it.")
-    messages.success(request, f"{audit.translated(text)} {next_step}")
+    messages.success(request, join_sentences(audit.translated(text), next_step))
     return False
 
 

@@ -17,6 +17,7 @@ from tasks_app.management.cli_errors import CollectorCommand
 from tasks_app.market import calendar_corrections as corrections, calendars, silent_days
 from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
+from tasks_app.sentences import join_sentences
 from tasks_app.sources.market_time import market_today
 
 BY = "manage.py"  # recorded with corrections by this command
@@ -113,7 +114,7 @@ def _heading(calendar: Calendar, first: date, last: date) -> str:
         "end": calendar.published.end,
     }
     beyond = _("After that every weekday counts as a trading day.")
-    return f"{text} {beyond}" if sessions.beyond else text
+    return join_sentences(text, beyond) if sessions.beyond else text
 
 
 def _as_json(calendar: Calendar, first: date, last: date, overrides: Sequence[CalendarDay]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tasks_app.market.stock_list import SyncResult
 from tasks_app.models import CodeAlias, CodeChange, StockImport
 from tasks_app.models.quotes import ORDER_KINDS, InstrumentKind
 from tasks_app.orders import order
+from tasks_app.sentences import join_sentences
 from tasks_app.sources import registry
 from tasks_app.sources.base import SourceError
 from tasks_app.sources.market_time import market_today
@@ -70,7 +71,7 @@ class Command(CollectorCommand):
             getattr(self, f"_{verb}")(**options)
         except SourceError as error:
             hint = _("If that is right, add --accept-shrink.") if error.code == "stock_list_shrank" else ""
-            text = " ".join(filter(None, (reasons.translated_reason(error.code), str(error), hint)))
+            text = join_sentences(reasons.translated_reason(error.code), error, hint)
             raise CommandError(text) from error
 
     def _sync(self, *, market: str, source: str, kind: str, accept_shrink: bool, **_: Any) -> None:
