@@ -111,11 +111,30 @@ def test_schema_has_exactly_the_operations(schema):
         assert operations[key]["summary"]
 
 
+def json_values(node, key):
+    """Yields the dictionaries under this key at any depth."""
+    if isinstance(node, dict):
+        for name, each in node.items():
+            yield from (each,) if name == key and isinstance(each, dict) else json_values(each, key)
+    elif isinstance(node, list):
+        for each in node:
+            yield from json_values(each, key)
+
+
 def test_schema_is_in_the_language_of_the_reader(schema):
     with override("zh-hans"):
         chinese = SchemaGenerator().get_schema(request=None, public=True)
     english = {text for text in paragraphs(chinese) if not re.search("[\u4e00-\u9fff]", text)}
     assert not english
+    names = {
+        *(tag for path in chinese["paths"].values() for each in path.values() for tag in each["tags"]),
+        *(tag["name"] for tag in chinese["tags"]),
+        chinese["info"]["title"],
+    }
+    assert not {name for name in names if not re.search("[\u4e00-\u9fff]", name)}
+    examples = [found for found in json_values(chinese, "examples") for found in found.values()]
+    assert len(examples) > 100
+    assert not {found["summary"] for found in examples if not re.search("[\u4e00-\u9fff]", found["summary"])}
     assert schema["paths"].keys() == chinese["paths"].keys()
     assert schema["components"]["schemas"].keys() == chinese["components"]["schemas"].keys()
 
