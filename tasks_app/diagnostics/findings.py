@@ -49,7 +49,7 @@ class Finding:
     def see(self) -> str:
         """The paragraph of the documents that says more, in the reader's language; "" for none."""
         language = "zh/" if (get_language() or "").startswith("zh") else ""
-        return self.kind.see.replace("docs/operations.md", f"docs/{language}operations.md")
+        return self.kind.see.replace("docs/", f"docs/{language}")
 
     def _fill(self, template: Any) -> str:
         text = str(template)
