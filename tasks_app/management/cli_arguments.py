@@ -254,12 +254,14 @@ def iso_day(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"“{text}” is not a day as YYYY-MM-DD") from None
+        raise argparse.ArgumentTypeError(
+            _("“%(text)s” is not a date (YYYY-MM-DD)") % {"text": text}
+        ) from None
 
 
 def time_of_day(text: str) -> time:
     if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", text):
-        raise argparse.ArgumentTypeError(f"“{text}” is not a time of day as HH:MM")
+        raise argparse.ArgumentTypeError(_("“%(text)s” is not a time of day (HH:MM)") % {"text": text})
     return time.fromisoformat(text)
 
 
@@ -268,7 +270,8 @@ def whole_number(lowest: int, highest: int) -> Callable[[str], int]:
 
     def number(text: str) -> int:
         if not (re.fullmatch(r"[0-9]{1,9}", text) and lowest <= int(text) <= highest):
-            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number from {lowest} to {highest}")
+            sentence = _("“%(text)s” is not a whole number from %(lowest)d to %(highest)d")
+            raise argparse.ArgumentTypeError(sentence % {"text": text, "lowest": lowest, "highest": highest})
         return int(text)
 
     return number

@@ -15,6 +15,7 @@ from tasks_app import logs
 from tasks_app.db import errors
 from tasks_app.db.server import database_name
 from tasks_app.errors import CollectorError
+from tasks_app.management.argparse_words import translate_argparse, translate_options
 from tasks_app.management.output import write_for_terminal
 
 
@@ -33,8 +34,11 @@ class TranslatedCommand(BaseCommand):
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         write_for_terminal()
+        translate_argparse()
         self.help = gettext(self.help)
-        return super().create_parser(*args, **kwargs)
+        parser = super().create_parser(*args, **kwargs)
+        translate_options(parser)
+        return parser
 
 
 class CollectorCommand(TranslatedCommand, ABC):

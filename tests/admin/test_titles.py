@@ -73,9 +73,9 @@ def test_list_leads_to_the_form_and_the_form_not_to_itself(model):
 @pytest.mark.parametrize(
     ("model", "english", "chinese"),
     [
-        ("auth_group", "3 groups", "用户组共 3 条"),
-        ("tasks_app_collectionplan", "0 collection plans", "定时采集共 0 条"),
-        ("tasks_app_collectiontask", "0 tasks", "任务共 0 条"),
+        ("auth_group", "3 groups", "共 3 条记录"),
+        ("tasks_app_collectionplan", "0 collection plans", "共 0 条记录"),
+        ("tasks_app_collectiontask", "0 tasks", "共 0 条记录"),
     ],
 )
 def test_total_of_a_list_has_a_measure_word(model, english, chinese):

@@ -195,7 +195,7 @@ def test_listed_corrections_are_bounded_but_counted():
 @pytest.mark.parametrize(
     ("fields", "english", "chinese"),
     [
-        ({"high": 9.0}, "open 10, high 9, low 9.9, close 10", "开盘 10，最高 9，最低 9.9，收盘 10"),
+        ({"high": 9.0}, "open 10, high 9, low 9.9, close 10", "开盘价 10，最高价 9，最低价 9.9，收盘价 10"),
         ({"low": 0.0}, "zero or negative (low 0)", "最低 0"),
         ({"volume": -1}, "the volume -1 is not a valid number of shares", "成交量 -1"),
         ({"amount": -5.0}, "amount is negative (-5)", "amount 为负数（-5）"),
