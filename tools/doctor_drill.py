@@ -1,22 +1,24 @@
 """Breaks real installations, and runs `manage.py doctor` on each: `python -m tools.doctor_drill`.
 
-A database server that is stopped, a lock that is waited for, a wrong clock, a disk that is full or mounted
-read-only, a damaged file, workers that are killed, a Redis that ends. Prints each fault with what the doctor
-said of it. Exits with 1 if a fault was not reported, or was reported before it was there. What this machine
-lacks (the right to mount, Redis) is skipped aloud.
+A database server that is stopped or has no connection left, a lock that is waited for, a wrong clock, a disk
+that is full or mounted read-only, a journal that a reader lets grow, a damaged file, workers that are killed,
+a Redis that is full or ends, a calendar that ends, a time zone that is missing. Prints each fault with what
+the doctor said of it. Exits with 1 if a fault was not reported, or was reported before it was there. What
+this machine lacks (the right to mount, Redis) is skipped aloud.
 """
 
 import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from tools.postgresql import own_server
 from tools.worker_machine import ROOT, Machine, environment, eventually
 
 KEY = "only-for-the-drill-" * 4
+WAL_BYTES, WAL_PART = 1_100_000_000, 50_000_000
 LOCKED_SECONDS = 11.0  # the doctor counts from ten
 # Runs manage.py with a clock that is so many seconds ahead, as on a machine without NTP.
 AHEAD = (
@@ -114,8 +117,11 @@ def on_sqlite(folder: Path) -> list[str]:
     drill.expect_none("a backup", "backup_missing", "backup_old", COLLECTOR_BACKUP_DIR=str(backups))
     os.utime(backups / "db.sqlite3", (time.time() - 3 * 86_400,) * 2)
     drill.expect("a backup of three days ago", "backup_old", COLLECTOR_BACKUP_DIR=str(backups))
+    data_of_libraries(drill, folder)
     redis(drill, folder)
     disks(drill, folder)
+    low_disk(drill, folder)
+    held_journal(drill, folder)
     damage(folder / "db.sqlite3")
     drill.expect("a damaged page", "database_damaged", "--integrity")
     return drill.misses
@@ -146,11 +152,32 @@ def redis(drill: Drill, folder: Path) -> None:
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
         eventually(lambda: "cache_works" in drill.doctor(REDIS_URL=url)[1])
-        drill.expect_none("Redis", "redis_unreachable", REDIS_URL=url)
+        drill.expect_none("Redis", "redis_unreachable", "cache_broken", REDIS_URL=url)
+        subprocess.run(
+            [program.replace("-server", "-cli"), "-p", str(port), "config", "set", "maxmemory", "1"],
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        drill.expect("Redis full", "cache_broken", REDIS_URL=url)
     finally:
         server.kill()
         server.wait()
     drill.expect("Redis ended", "redis_unreachable", REDIS_URL=url)
+
+
+def data_of_libraries(drill: Drill, folder: Path) -> None:
+    """A calendar that ends, and a machine that lacks a time zone."""
+    stock = "from tasks_app.models import Stock; Stock.objects.create(market='CN', code='600519')"
+    drill.manage("shell", "--command", stock)
+    drill.expect("a year later, with this calendar", "calendar_ends", ahead=365 * 86_400.0)
+    package = folder / "empty" / "tzdata"  # in place of the package that zoneinfo falls back on
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    zones = folder / "zones"
+    shutil.copytree("/usr/share/zoneinfo", zones)
+    (zones / "Asia" / "Hong_Kong").unlink()
+    without = {"PYTHONTZPATH": str(zones), "PYTHONPATH": str(package.parent)}
+    drill.expect("a machine that lacks a time zone", "time_zone_data_missing", **without)
 
 
 def disks(drill: Drill, folder: Path) -> None:
@@ -167,8 +194,53 @@ def disks(drill: Drill, folder: Path) -> None:
         drill.expect("a disk of 8 MB", "disk_full", DATABASE_URL=url)
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         drill.expect("a disk that is mounted read-only", "database_read_only", DATABASE_URL=url)
+        exports = {"COLLECTOR_EXPORT_DIR": str(disk)}
+        drill.expect("a folder of exports on that disk", "folder_not_writable", **exports)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def low_disk(drill: Drill, folder: Path) -> None:
+    """A disk of 4 GB, a sparse file, which a file of exports fills but for 150 MB."""
+    image, disk = folder / "disk.img", folder / "large-disk"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(4_000_000_000)
+    for command in (
+        ["mkfs.ext4", "-q", "-m", "0", str(image)],
+        ["mount", "-o", "loop", str(image), str(disk)],
+    ):
+        if (
+            not shutil.which(command[0])
+            or subprocess.run(command, capture_output=True, check=False).returncode
+        ):
+            print(f"skipped: this user can't run {command[0]}")
+            return
+    try:
+        with (disk / "export.parquet").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - 150_000_000)
+        drill.expect("a disk of 4 GB with 150 MB left", "disk_low", COLLECTOR_EXPORT_DIR=str(disk))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def held_journal(drill: Drill, folder: Path) -> None:
+    """A reader of a copy stays open while a gigabyte is written."""
+    if shutil.disk_usage(folder).free < 4 * WAL_BYTES:
+        print("skipped: there is no room for a large journal")
+        return
+    file = folder / "held.sqlite3"
+    shutil.copy(folder / "db.sqlite3", file)
+    with closing(sqlite3.connect(file)) as reader, closing(sqlite3.connect(file)) as writer:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM django_migrations").fetchone()
+        writer.execute("CREATE TABLE filler (value BLOB)")
+        for _ in range(WAL_BYTES // WAL_PART):
+            with writer:
+                writer.execute("DELETE FROM filler")
+                writer.execute("INSERT INTO filler VALUES (zeroblob(?))", [WAL_PART])
+        url = f"sqlite:///{file}"
+        drill.expect("a reader that stays open while a gigabyte is written", "wal_large", DATABASE_URL=url)
 
 
 def damage(file: Path) -> None:
@@ -192,6 +264,7 @@ def on_postgresql(folder: Path) -> list[str]:
         drill.expect("a clock that is 90 s ahead", "clock_off", ahead=90.0)
         drill.expect("a clock that is two hours behind", "clock_wrong", ahead=-7200.0)
         waited_for(drill, url)
+        use_connections(drill, url)
         execute(url, "ALTER TABLE tasks_app_dailybar DISABLE TRIGGER USER")
         drill.expect("triggers switched off", "triggers_missing")
         drill.manage("migrate", "--verbosity", "0")
@@ -218,6 +291,18 @@ def waited_for(drill: Drill, url: str) -> None:
         holder.rollback()
         thread.join()
         waiter.rollback()
+
+
+def use_connections(drill: Drill, url: str) -> None:
+    """Programs that leave their connections open, until less than a tenth is free."""
+    import psycopg
+
+    with ExitStack() as stack:
+        first = stack.enter_context(psycopg.connect(url))
+        most = int(first.execute("SHOW max_connections").fetchone()[0])  # type: ignore[index]
+        for _ in range(int(most * 0.92)):
+            stack.enter_context(psycopg.connect(url))
+        drill.expect("connections that are left open", "connections_nearly_used")
 
 
 def execute(url: str, statement: str) -> None:

@@ -1,4 +1,9 @@
-"""What provokes each fault that the doctor names, by its code. A test demands that none is left out."""
+"""What provokes each fault that the doctor names, by its code. A test demands that none is left out.
+
+What a test can't break (disks, servers, other processes) it answers for; `tools/doctor_drill.py` breaks it
+really. Nothing does so for a server that is too old, a network disk, SQLite without a WAL, a transaction of a
+quarter of an hour, a calendar that can't be read, and an examination that fails for an unforeseen reason.
+"""
 
 import os
 import time
