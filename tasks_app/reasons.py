@@ -62,7 +62,7 @@ REASONS = {
     ),
     "list_job_lost": _("The workers that refreshed the stock list ended before they had it, three times."),
     "list_cut_short": _("The source's stock list is incomplete."),
-    "login_refused": _("The source refused the login."),
+    "login_refused": _("The source refused the sign-in."),
     "memory_limit": _("The request filled the worker's memory up to its limit (COLLECTOR_WORKER_MEMORY)."),
     "missing_here": _("Another source has a bar of this day, this one has none."),
     "missing_there": _("This source has a bar of this day, another one has none."),
@@ -113,7 +113,7 @@ REASONS = {
 UNCOMPARED = ("not_final", "nothing_sent", "same_source", "second_not_here", "too_slow", "worker_lost")
 # The sentences to store where they say more than the ones above.
 STORED_REASONS = {
-    "all_failed": gettext_noop("All %(total)d stocks failed. The first one is %(first)s"),
+    "all_failed": gettext_noop("Every stock failed (%(total)d). The first one is %(first)s"),
     "all_refused": gettext_noop("The source %(source)s refuses every request. %(reason)s"),
     "answer_too_large": gettext_noop(
         "The source's response is larger than %(limit)s, and was not read any further."
@@ -203,14 +203,14 @@ WARNINGS = {
     "day_not_ready": _(
         "%(source)s has the bars of a day from %(time)s (market time): %(day)s was not requested yet."
     ),
-    "left_aside": _("The source left %(count)s entries aside. %(message)s"),
+    "left_aside": _("Entries that the source left aside: %(count)s. %(message)s"),
     "no_quotes": _(
         "%(source)s has no quotes of %(days)s: none of the stocks asked first had one, although they had "
         "bars up to the session before. The others were not requested for these days."
     ),
     "nothing_left": _(
-        "Nothing was left to collect: the whole listed life of all %(stocks)s stocks of the list is already "
-        "answered, and full collection mode leaves such stocks out."
+        "Nothing was left to collect: the whole listed life of every stock of the list (%(stocks)s) is "
+        "already answered, and full collection mode leaves such stocks out."
     ),
     "source_not_here": _(
         "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
@@ -222,7 +222,7 @@ WARNINGS = {
         " %(message)s"
     ),
     "stock_list_kept": _(
-        "The stock list could not be read, so the stored list of %(stocks)s stocks is used. %(message)s"
+        "The stock list could not be read, so the stored list is used (stocks: %(stocks)s). %(message)s"
     ),
 }
 
@@ -271,12 +271,17 @@ def translated_reason(code: str) -> str:
     return "" if is_english or code not in REASONS else str(REASONS[code])
 
 
+def meaning(code: str) -> str:
+    """Returns what a code means in the reader's language; the code itself if it is not known here."""
+    return str(REASONS.get(code) or code)
+
+
 def explain(code: str, message: str) -> str:
     """Returns why something failed, in the reader's language: a stored sentence of ours is translated whole.
 
     Another message is shown as it is, in English after what its code means; the words of a vendor always are.
     """
-    if not (meaning := translated_reason(code)):
+    if not (translated := translated_reason(code)):
         return message
     with override("en"):
         template = str(STORED_REASONS.get(code) or REASONS[code])
@@ -284,7 +289,7 @@ def explain(code: str, message: str) -> str:
         numbers = {"d": int, "g": float, "s": str}
         params = {name: numbers[kind](found[name]) for name, kind in PLACEHOLDER.findall(template)}
         return gettext(template) % params
-    return join_sentences(meaning, message)
+    return join_sentences(translated, message)
 
 
 @cache

@@ -3,6 +3,8 @@
 `--update` adds what is missing, drops what is no longer used, and compiles the catalogue. Reads our own
 sources and the admin theme's, which has no Chinese translation. Needs no GNU gettext. What can be checked of
 the Chinese itself is checked as well: `tools.chinese`.
+
+A small English catalogue, edited by hand, has what Django and the theme say in other words than our pages.
 """
 
 import ast
@@ -22,6 +24,7 @@ from tools import chinese
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "tasks_app" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
+ENGLISH = ROOT / "tasks_app" / "locale" / "en" / "LC_MESSAGES" / "django.po"
 OURS = [ROOT / name for name in ("collector_site", "tasks_app", "templates")]
 THEME = [Path(unfold.__file__).parent / "templates", Path(unfold.__file__).parent]
 KEYWORDS = {
@@ -98,10 +101,10 @@ def is_translated(message: Message) -> bool:
         return str(translation.gettext(singular)) != singular
 
 
-def load() -> Catalog:
-    """Returns our catalogue."""
-    with CATALOGUE.open("rb") as file:
-        return pofile.read_po(file, locale="zh_Hans")
+def load(path: Path = CATALOGUE) -> Catalog:
+    """Returns our Chinese catalogue, or the one in a file."""
+    with path.open("rb") as file:
+        return pofile.read_po(file, locale=path.parent.parent.name)
 
 
 def problems(catalogue: Catalog) -> Iterator[str]:
@@ -121,8 +124,10 @@ def problems(catalogue: Catalog) -> Iterator[str]:
         for text in _strings(message.string) if message.id else ():
             for fault in chinese.faults(str(text)):
                 yield f"{fault}: {text}"
-    if compiled(catalogue) != CATALOGUE.with_suffix(".mo").read_bytes():
-        yield "django.mo is out of date: run python -m tools.translations --update"
+    for path, current in ((CATALOGUE, catalogue), (ENGLISH, load(ENGLISH))):
+        file = path.with_suffix(".mo")
+        if not file.exists() or compiled(current) != file.read_bytes():
+            yield f"{file.name} of {path.parent.parent.name} is out of date: run make messages"
 
 
 def is_plain(text: str) -> bool:
@@ -162,7 +167,8 @@ def update(catalogue: Catalog) -> None:
             catalogue.add((singular, plural) if plural else singular, context=context)
     with CATALOGUE.open("wb") as file:
         pofile.write_po(file, catalogue, width=110, sort_output=True, omit_header=False)
-    CATALOGUE.with_suffix(".mo").write_bytes(compiled(load()))
+    for path in (CATALOGUE, ENGLISH):
+        path.with_suffix(".mo").write_bytes(compiled(load(path)))
 
 
 def main() -> int:

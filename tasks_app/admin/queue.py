@@ -57,7 +57,7 @@ def _result(row: QueuedOrder) -> Any:
     if row.task_id:
         return formatting.task_link(row.task_id)
     if row.error_code:
-        return formatting.two_lines(row.error_code, row.error_message)
+        return formatting.two_lines(row.error_message, row.error_code)
     return formatting.EMPTY
 
 

@@ -51,8 +51,9 @@ def _days(call: RecordedCall) -> Any:
 def _result(call: RecordedCall) -> Any:
     if not call.error_code:
         return formatting.badge("good", "check_circle", _("answered"))
-    sentence = reasons.translated_reason(call.error_code) or _("taken for a failure")
-    return formatting.two_lines(formatting.badge("bad", "error", call.error_code), sentence)
+    return formatting.two_lines(
+        formatting.badge("bad", "error", _("taken for a failure")), reasons.meaning(call.error_code)
+    )
 
 
 def _stocks(call: RecordedCall) -> Any:

@@ -28,7 +28,7 @@ WORDS = {  # as Swagger UI writes them: in the reader's language
     "Links": pgettext_lazy("Swagger", "Links"),
     "No links": pgettext_lazy("Swagger", "No links"),
     "Loading...": pgettext_lazy("Swagger", "Loading…"),
-    "Logout": pgettext_lazy("Swagger", "Log out"),
+    "Logout": pgettext_lazy("Swagger", "Sign out"),
     "Media type": pgettext_lazy("Swagger", "Media type"),
     "Name": pgettext_lazy("Swagger", "Name"),
     "No parameters": pgettext_lazy("Swagger", "No parameters"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 
 from tasks_app.diagnostics.findings import Finding, fault, ok, operations, warning
 from tasks_app.diagnostics.texts import gettext_lazy as _
@@ -17,7 +18,7 @@ MOST_FILES = 10_000  # looked at
 SHRUNK = 0.5
 
 SEE = operations("backups")
-RECENT = ok("backup_recent", _("The newest backup is %(hours)s h old and has %(megabytes)s MB: %(path)s"))
+RECENT = ok("backup_recent", _("The newest backup is %(hours)s h old and takes %(size)s: %(path)s"))
 UNKNOWN = warning(
     "backups_unknown",
     _("The folder of the backups is unknown: COLLECTOR_BACKUP_DIR is not set."),
@@ -65,7 +66,7 @@ def examine() -> Iterator[Finding]:
     if hours > most:
         yield OLD(hours=f"{hours:,.1f}", most=most, path=newest[0].path)
     else:
-        yield RECENT(hours=f"{hours:,.1f}", megabytes=f"{newest[0].size / 1e6:,.1f}", path=newest[0].path)
+        yield RECENT(hours=f"{hours:,.1f}", size=filesizeformat(newest[0].size), path=newest[0].path)
     before = newest[1].size if len(newest) > 1 else 1
     if newest[0].size < SHRUNK * before:
         yield SMALL(path=newest[0].path, bytes=f"{newest[0].size:,}", before=f"{before:,}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 
 from tasks_app.db import disk_reserve, sqlite_priority
 from tasks_app.diagnostics.findings import Finding, fault, ok, operations, warning
@@ -17,10 +18,10 @@ from tasks_app.queue import dispatch
 MEGABYTE = 1_000_000
 FULL_BYTES, LOW_BYTES, LOW_SHARE = 100 * MEGABYTE, 1000 * MEGABYTE, 0.05
 
-ROOM = ok("disk_room", _("%(what)s: %(free)s MB free of %(total)s (%(path)s)"))
+ROOM = ok("disk_room", _("%(what)s: %(free)s free of %(total)s (%(path)s)"))
 LOW = warning(
     "disk_low",
-    _("%(what)s: only %(free)s MB of %(total)s are free (%(path)s)."),
+    _("%(what)s: only %(free)s of %(total)s are free (%(path)s)."),
     _(
         "Make room: old exports, old tasks (COLLECTOR_RETENTION_DAYS), raw answers"
         " (COLLECTOR_RAW_ANSWERS_MB)."
@@ -29,7 +30,7 @@ LOW = warning(
 )
 FULL = fault(
     "disk_full",
-    _("%(what)s: only %(free)s MB of %(total)s are free (%(path)s). The next write may fail."),
+    _("%(what)s: only %(free)s of %(total)s are free (%(path)s). The next write may fail."),
     _("Make room now, then retry the task that failed as disk_full. What was stored stays."),
     operations("sqlite"),
 )
@@ -94,7 +95,4 @@ def _examine(what: Any, path: Path, is_written: bool) -> Iterator[Finding]:
         kind = LOW
     if is_written and usage.free < FULL_BYTES:
         kind = FULL
-    megabytes = {
-        name: f"{value / MEGABYTE:,.0f}" for name, value in (("free", usage.free), ("total", usage.total))
-    }
-    yield kind(what=what, path=path, **megabytes)
+    yield kind(what=what, path=path, free=filesizeformat(usage.free), total=filesizeformat(usage.total))

@@ -14,27 +14,27 @@ REQUESTS_PER_LANE = 16  # at once, at most: what a lane can send in a second if 
 
 USED = ok(
     "lanes_used",
-    _("Lanes of the running task: %(lanes)d, of which %(busy)d have a worker; workers: %(workers)d."),
+    _("Workers: %(workers)d. At most %(lanes)d may work on the running task at once; %(busy)d do."),
 )
-ENOUGH = ok("lanes_enough", _("The next task may use %(lanes)d lanes; workers: %(workers)d."))
+ENOUGH = ok("lanes_enough", _("Workers: %(workers)d. At most %(lanes)d may work on the next task at once."))
 BY_SOURCE = ok(
     "lanes_limited_by_source",
     _(
-        "%(lanes)d lanes for %(workers)d workers: %(source)s takes requests of %(lanes)d workers"
-        " at once, no more."
+        "Workers: %(workers)d. At most %(lanes)d may work on a task at once: %(source)s takes requests"
+        " of no more."
     ),
 )
 BY_RATE = ok(
     "lanes_limited_by_rate",
     _(
-        "%(lanes)d lanes for %(workers)d workers suffice: the rate of %(source)s, %(rate)s"
-        " requests a second, is the limit."
+        "Workers: %(workers)d. At most %(lanes)d may work on a task at once, which suffice: the rate of"
+        " %(source)s, %(rate)s requests a second, is the limit."
     ),
 )
 IDLE = warning(
     "workers_idle",
     _(
-        "More workers are alive (%(workers)d) than the running task has lanes (%(lanes)d): some"
+        "More workers are alive (%(workers)d) than may work on the running task at once (%(lanes)d): some"
         " have nothing to do."
     ),
     _(
@@ -45,7 +45,7 @@ IDLE = warning(
 )
 FEW = warning(
     "fan_out_low",
-    _("More workers are alive (%(workers)d) than the next task may use (%(lanes)d lanes)."),
+    _("More workers are alive (%(workers)d) than may work on the next task at once (%(lanes)d)."),
     _("Set COLLECTOR_FAN_OUT=%(workers)d, now %(fan_out)d, on all machines and restart."),
     runbook("CollectorWorkersIdle"),
 )

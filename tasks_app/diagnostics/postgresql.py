@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection
+from django.template.defaultfilters import filesizeformat
 
 from tasks_app.diagnostics.findings import Finding, fault, ok, operations, warning
 from tasks_app.diagnostics.guard_names import Guards
@@ -16,9 +17,7 @@ TRANSACTION_SECONDS = 900.0  # beyond what a bulk read may take
 USED_SHARE = 0.9
 SWITCHES = ("autovacuum", "track_counts")  # without both, no table is ever cleaned up
 
-SIZE = ok(
-    "database_size", _("The database has %(megabytes)s MB; %(used)d of %(most)d connections are in use.")
-)
+SIZE = ok("database_size", _("The database takes %(size)s; %(used)d of %(most)d connections are in use."))
 READ_ONLY = fault(
     "database_read_only",
     _("The server takes no writes: it is a standby, or default_transaction_read_only is on."),
@@ -94,7 +93,7 @@ def examine() -> Iterator[Finding]:
     yield from _lasting()
     if off := _without_autovacuum():
         yield AUTOVACUUM_OFF(names=join(off))
-    yield SIZE(megabytes=f"{size / 1_000_000:,.1f}", used=used, most=most)
+    yield SIZE(size=filesizeformat(size), used=used, most=most)
 
 
 def _lasting() -> Iterator[Finding]:

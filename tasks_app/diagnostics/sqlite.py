@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from django.db import connection
+from django.template.defaultfilters import filesizeformat
 
 from tasks_app.db import sqlite_priority
 from tasks_app.diagnostics.findings import Finding, fault, ok, operations, warning
@@ -18,7 +19,7 @@ LARGE_WAL = 1000 * MEGABYTE
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "glusterfs", "ceph"})
 MOUNTS = Path("/proc/self/mounts")
 
-SIZE = ok("database_size", _("The file takes %(megabytes)s MB; %(free)s MB of them are free for new rows."))
+SIZE = ok("database_size", _("The file takes %(size)s, of which %(free)s are free for new rows."))
 NOT_WAL = fault(
     "journal_mode",
     _("SQLite's journal mode is %(mode)s, not WAL: readers and writers block each other."),
@@ -42,7 +43,7 @@ ON_NETWORK = fault(
 )
 WAL_LARGE = warning(
     "wal_large",
-    _("The file -wal has %(megabytes)s MB. It can't be merged while one reader stays open."),
+    _("The file -wal has %(size)s. It can't be merged while one reader stays open."),
     _("End what reads for so long, a forgotten sqlite3 shell or a bulk read; then restart the workers."),
     operations("sqlite"),
 )
@@ -86,8 +87,8 @@ def examine() -> Iterator[Finding]:
         yield NOT_WAL(mode=mode)
     wal = Path(f"{file}-wal")
     if (wal_bytes := wal.stat().st_size if wal.exists() else 0) > LARGE_WAL:
-        yield WAL_LARGE(megabytes=f"{wal_bytes / MEGABYTE:,.0f}")
-    yield SIZE(megabytes=f"{pages * size / MEGABYTE:,.1f}", free=f"{free * size / MEGABYTE:,.1f}")
+        yield WAL_LARGE(size=filesizeformat(wal_bytes))
+    yield SIZE(size=filesizeformat(pages * size), free=filesizeformat(free * size))
 
 
 def is_damage(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app.conf import Conf
 from tasks_app.engine import item_planner
@@ -116,11 +116,9 @@ class _SourceCheck:
             yield self._check_day()
         code = self.codes[0]
         if market in traits.factor_markets:
-            factors = _("%(count)s factors")
-            yield self._make("factors", partial(source.fetch_factors, market, code), _counter(factors))
+            yield self._make("factors", partial(source.fetch_factors, market, code), _count_factors)
         if market in traits.action_markets:
-            actions = _("%(count)s corporate actions")
-            yield self._make("actions", partial(source.fetch_actions, market, code, None), _counter(actions))
+            yield self._make("actions", partial(source.fetch_actions, market, code, None), _count_actions)
 
     def _make(
         self, capability: str, request: Callable[[], Any], describe: Callable[[Any], str]
@@ -146,7 +144,7 @@ class _SourceCheck:
         if not symbols:
             return ""
         self.codes = _choose(symbols, self.market)
-        return _("%(count)s stocks") % {"count": f"{len(symbols):,}"}
+        return ngettext("%(count)s stock", "%(count)s stocks", len(symbols)) % {"count": f"{len(symbols):,}"}
 
     def _check_day(self) -> CapabilityCheck:
         days = trading_days_for(self.market, self.name)
@@ -154,11 +152,8 @@ class _SourceCheck:
         if self.traits.selects_days and not self.source.offers_day(self.market, day):
             text = _("it does not offer %(day)s now") % {"day": day}
             return CapabilityCheck("day", self.market, found=text, is_skipped=True)
-        text = _("bars of %(count)s stocks on %(day)s")
         request = partial(self.source.fetch_day, self.market, day, self.adjust)
-        return self._make(
-            "day", request, lambda bars: text % {"count": f"{len(bars):,}", "day": day} if bars else ""
-        )
+        return self._make("day", request, partial(_describe_day, day))
 
     def _request(self, code: str) -> Request:
         last = trading_days_for(self.market, self.name).last_closed
@@ -178,7 +173,17 @@ def _describe_bars(answer: Answer) -> str:
     if not answer:
         return ""
     params = {"count": len(answer), "first": answer[0].day, "last": answer[-1].day}
-    return _("%(count)s bars from %(first)s to %(last)s") % params
+    text = ngettext(
+        "%(count)s bar from %(first)s to %(last)s", "%(count)s bars from %(first)s to %(last)s", len(answer)
+    )
+    return text % params
+
+
+def _describe_day(day: date, bars: Mapping[str, Any]) -> str:
+    if not bars:
+        return ""
+    text = ngettext("bars of %(count)s stock on %(day)s", "bars of %(count)s stocks on %(day)s", len(bars))
+    return text % {"count": f"{len(bars):,}", "day": day}
 
 
 def _describe_batch(answers: Mapping[str, Answer | SourceError]) -> str:
@@ -186,9 +191,16 @@ def _describe_batch(answers: Mapping[str, Answer | SourceError]) -> str:
     for answer in answers.values():
         if isinstance(answer, SourceError):
             raise answer
-    return _("bars of %(count)s stocks") % {"count": len(answers)} if any(answers.values()) else ""
+    text = ngettext("bars of %(count)s stock", "bars of %(count)s stocks", len(answers))
+    return text % {"count": len(answers)} if any(answers.values()) else ""
 
 
-def _counter(text: str) -> Callable[[Sequence[Any]], str]:
-    """Returns what counts an answer; a stock may well have no factors and corporate actions."""
-    return lambda rows: text % {"count": len(rows)}
+def _count_factors(rows: Sequence[Any]) -> str:
+    """A stock may well have none."""
+    return ngettext("%(count)s factor", "%(count)s factors", len(rows)) % {"count": len(rows)}
+
+
+def _count_actions(rows: Sequence[Any]) -> str:
+    """A stock may well have none."""
+    text = ngettext("%(count)s corporate action", "%(count)s corporate actions", len(rows))
+    return text % {"count": len(rows)}

@@ -21,7 +21,7 @@ def describe_comparison(task: CollectionTask) -> str:
         "source": task.verify_with,
     }
     if task.verify_sample < WHOLE:
-        sentence += _(", in a sample of %(percent)s %%") % {"percent": task.verify_sample}
+        sentence += _(", in a sample of %(percent)s%%") % {"percent": task.verify_sample}
     if task.uncompared_count:
         text = ngettext(
             ", %(count)s stock not compared", ", %(count)s stocks not compared", task.uncompared_count

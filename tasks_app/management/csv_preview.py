@@ -230,7 +230,7 @@ def print_preview(preview: dict[str, Any], console: Console) -> None:
         console.print(table)
     files = ngettext("%(count)s file can be read", "%(count)s files can be read", len(readable))
     totals = [
-        files % {"count": f"{len(readable):,}"} + _(" (%(bars)s bars)") % {"bars": f"{preview['bars']:,}"},
+        files % {"count": f"{len(readable):,}"} + _(" (bars: %(bars)s)") % {"bars": f"{preview['bars']:,}"},
         _("%(count)s can't be read") % {"count": f"{len(unreadable):,}"},
         _("%(count)s ignored") % {"count": f"{len(preview['ignored']):,}"},
     ]
@@ -305,7 +305,7 @@ def _unreadable_table(files: list[dict[str, Any]]) -> Table:
             table.add_row(name, line_ranges(lines), Text(message, style="red"))
             name = ""
         if (more := file["problem_count"] - len(file["problems"])) > 0:
-            table.add_row("", "", _("and %(count)d more lines") % {"count": more})
+            table.add_row("", "", _("and further lines: %(count)d") % {"count": more})
     return table
 
 

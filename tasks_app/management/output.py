@@ -62,7 +62,7 @@ def progress_text(task: CollectionTask) -> str:
     if not task.planned_at and task.end_time:
         return _("The plan was not completed.") if task.total_stocks else _("No stock list was read.")
     if not task.planned_at and task.total_stocks:
-        return _("planning, %(count)s stocks so far") % {"count": f"{task.total_stocks:,}"}
+        return _("planning, stocks so far: %(count)s") % {"count": f"{task.total_stocks:,}"}
     if not task.planned_at:
         return _("reading the stock list")
     text = _("%(done)s/%(total)s stocks  %(bars)s bars  %(failed)s failed") % {
@@ -215,7 +215,7 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         rows.append((_("waiting"), pause))
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several
         counts = {key: f"{number:,}" for key, number in share.items()}
-        rows.append((source, _("%(stocks)s stocks, %(bars)s new or corrected bars") % counts))
+        rows.append((source, _("stocks: %(stocks)s; new or corrected bars: %(bars)s") % counts))
     for params in selectors.warnings(task.pk):
         rows.append((_("warning"), reasons.translated_warning(params)))
     if reason := reasons.explain(task.error_code, task.error_message):

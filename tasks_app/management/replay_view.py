@@ -121,7 +121,7 @@ def _print(console: Console, found: Summary) -> None:
     for change in found.changes:
         console.print(_line(change), soft_wrap=True)
     if rest := found.fields.total() - len(found.changes):
-        console.print(_("… and %(count)s further values.") % {"count": f"{rest:,}"})
+        console.print(_("… further values: %(count)s") % {"count": f"{rest:,}"})
     for failure in found.failures:
         text = _("%(code)s: nothing can be derived from answer %(id)s: %(error)s")
         values = {"code": failure.code, "id": failure.call_id, "error": failure.error}

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core import signing
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models import Incident
+from tasks_app.models import CollectionTask, Incident
 from tasks_app.models.notices import NoticeEvent
+from tasks_app.models.states import TaskStatus
 
 SALT = "tasks_app.notices.links"
 MAX_AGE = 7 * 86_400  # seconds for which a signed link works
@@ -46,15 +48,22 @@ def page_path(incident: Incident) -> str:
 
 
 def actions(incident: Incident) -> Iterator[Action]:
-    """Yields what can be done about an open incident."""
+    """Yields what can be done about an open incident: a retry only of a task that left something."""
     if incident.closed_at:
         return
     task = str(incident.params.get("task") or "")
-    if incident.event in RETRIED and task:
+    if incident.event in RETRIED and task and _may_have_left(task):
         yield Action(RETRY, incident.pk, task)
     if incident.event == NoticeEvent.PLAN_LATE and task:
         yield Action(CANCEL, incident.pk, task)
     yield Action(SILENCE, incident.pk)
+
+
+def _may_have_left(task_id: str) -> bool:
+    """Whether a retry of the ended task has stocks to collect, or may have: those of the tasks before it."""
+    own = Q(planned_at=None) | Q(success_count__lt=F("total_stocks"))
+    ended = CollectionTask.objects.filter(own | Q(continues__isnull=False), pk=task_id)
+    return ended.exclude(status=TaskStatus.RUNNING).exists()
 
 
 def action_path(action: Action) -> str:

@@ -71,7 +71,7 @@ _SENTENCES = {
     GapKind.NOT_ASKED: lambda: _("not requested yet"),
     GapKind.REFUSED: lambda: _("%(source)s sent a bar that was refused (requested on %(day)s)"),
     GapKind.EMPTY: lambda: _("%(source)s had no bar (requested on %(day)s)"),
-    GapKind.NO_QUOTES: lambda: _("%(source)s had no bar of %(stocks)s stocks asked for (on %(day)s)"),
+    GapKind.NO_QUOTES: lambda: _("%(source)s had no bar of any stock asked for: %(stocks)s (on %(day)s)"),
     GapKind.NOT_RECORDED: lambda: _("requested; the reason was not recorded at that time"),
     GapKind.SUSPENDED: lambda: _("suspended, according to %(source)s (requested on %(day)s)"),
     GapKind.BEFORE: lambda: _("the bars of %(source)s begin on %(bound)s (requested on %(day)s)"),

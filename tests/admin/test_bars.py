@@ -52,6 +52,54 @@ def test_adjustment_filter_needs_a_code():
     assert "By adjustment" not in text_of(client.get(url(BARS)))
 
 
+def test_bars_of_a_code_filter_by_source_and_task():
+    task, other = make_ended("completed"), make_ended("completed")
+    items = [each.items.first().pk for each in (task, other)]
+    make_bar("000001", market="CN", item_id=items[0])
+    make_bar("000001", "2024-01-03", market="CN", item_id=items[1])
+    DailyBar.objects.filter(day="2024-01-03").update(source="first")
+    make_bar("000001", "2024-01-04", market="CN")
+    client = superuser_client()
+
+    def days(**query):
+        changelist = client.get(url(BARS), query).context["cl"]
+        return [bar.day.day for bar in changelist.result_list]
+
+    assert days(q="000001") == [4, 3, 2]
+    assert days(q="000001", source="first") == [3]
+    assert days(q="000001", task__id__exact=task.pk) == [2]
+    assert days(q="000001", task__id__exact=task.pk, source="first") == []
+    assert days(q="000001", task__id__exact="no-task") == []
+    assert days(source="first") == [], "without a code no index serves it"
+    text = text_of(client.get(url(BARS), {"q": "000001"}))
+    assert "By source" in text and "By task" in text
+    assert "By task" not in text_of(client.get(url(BARS)))
+
+
+def test_bars_of_a_code_are_found_by_the_unique_index():
+    """Of twenty million bars a filter reads those of the code, whatever else it asks for."""
+    task = make_task()
+    rows = DailyBar.objects.filter(market__in=["CN", "HK", "US"], symbol__in=["AAPL"])
+    for narrowed in (rows.filter(source="sample"), rows.filter(item__task_id=task.pk)):
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("SET enable_seqscan = off")  # the table is empty
+        plan = narrowed.order_by("market", "symbol", "adjust", "-day")[:101].explain()
+        assert "one_bar_per_day" in plan or "(market=? AND symbol=?)" in plan, plan
+
+
+def test_item_leads_to_its_bars():
+    task = make_task()
+    item = task.items.first()
+    make_bar(item.code, market="CN", item_id=item.pk)
+    client = superuser_client()
+    page = client.get(url("tasks_app_collectionitem_change", item.pk)).content.decode()
+    address = f"{url(BARS)}?q={item.code}&amp;task__id__exact={task.pk}"
+    assert address in page
+    found = client.get(address.replace("&amp;", "&")).context["cl"].result_list
+    assert [bar.symbol for bar in found] == [item.code]
+
+
 def test_bar_shows_its_numbers():
     make_bar(change_pct=1.5, prev_close=None)
     text = text_of(superuser_client().get(url(BARS)))
@@ -97,7 +145,7 @@ def test_day_filter_keeps_filters_and_search():
         .get(url(BARS), {"q": "AAPL", "market__exact": "US", "since": "2024-01-01"})
         .content.decode()
     )
-    form = body[body.index("sc-period") :]
+    form = body[body.rindex("sc-period") :]
     form = form[: form.index("</form>")]
     for name, value in (("q", "AAPL"), ("market__exact", "US")):
         assert f'<input type="hidden" name="{name}" value="{value}">' in form

@@ -78,7 +78,7 @@ def test_running_task_shows_its_progress():
     body = superuser_client().get(url("index"))
     text = text_of(body)
     assert "Running now" in text
-    assert "2 of 3 stocks (66 %), 1 failed" in text
+    assert "2 of 3 stocks (66%), 1 failed" in text
     assert "just now" in text
     assert url(f"{TASKS}_cancel", task.pk) in body.content.decode()
     assert url(f"{TASKS}_change", task.pk) in body.content.decode()
@@ -104,7 +104,7 @@ def test_last_result_is_shown_when_none_runs():
     body = superuser_client().get(url("index"))
     text = text_of(body)
     assert "Last result" in text
-    assert "1 of 1 stock (100 %), 1 failed" in text
+    assert "1 of 1 stock (100%), 1 failed" in text
     assert url("start") in body.content.decode()
     assert url(f"{TASKS}_retry", task.pk) in body.content.decode()
     assert url(f"{TASKS}_cancel", task.pk) not in body.content.decode()
@@ -284,7 +284,7 @@ def test_changed_part_is_sent():
     lifecycle.record(lifecycle.claim(make_lane(task, 1), 1)[0], Outcome(ItemState.SUCCEEDED))
     response = refresh(client, "live", etag)
     assert response.status_code == 200
-    assert "3 of 3 stocks (100 %), 1 failed" in response.json()["html"]
+    assert "3 of 3 stocks (100%), 1 failed" in response.json()["html"]
 
 
 @pytest.mark.any_database

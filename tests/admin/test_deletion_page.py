@@ -41,7 +41,7 @@ def test_page_counts_first_and_deletes_nothing(client, stored):
 def test_confirmed_selection_is_deleted_and_listed(client, stored):
     response = post(client, market="SIM", first="2024-06-03", last="2024-06-07", confirmed="yes")
     assert response.url == url("delete_data")
-    assert messages_of(response) == "Deleted: 10 bars in 2 series of the source simulated."
+    assert messages_of(response) == "Deleted of the source simulated: bars 10, series 2."
     assert DailyBar.objects.count() == stored - 10
     record = DataDeletion.objects.get()
     assert (record.user_name, record.channel) == ("staff", "admin")

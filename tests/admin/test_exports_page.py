@@ -44,7 +44,7 @@ def test_export_is_started_shown_and_completed(client, root):
     assert "quotes Parquet · all markets staff" in text
     assert "waits for a worker" in text
     work()
-    assert " written anew, in " in text_of(client.get(url("exports")))
+    assert ", of which written anew: " in text_of(client.get(url("exports")))
 
 
 def test_selection_is_shown(client):

@@ -96,7 +96,7 @@ def test_item_shows_its_attempts():
     for words in (
         "first",
         "1,234 ms",
-        "odd",
+        "failed",
         "Not now.",
         "h:7",
         "second",

@@ -117,7 +117,7 @@ def test_processed_stock_sends_changed_parts_only():
     body = json.loads(reader.refresh().content)
     assert {"head", "chart"} <= body["parts"].keys() <= {"head", "chart", "events"}
     assert body["cells"][1] == "1s2p"
-    assert body["said"] == "1 of 3 stocks (33 %), 0 failed"
+    assert body["said"] == "1 of 3 stocks (33%), 0 failed"
     assert reader.refresh().status_code == 304
 
 
@@ -298,7 +298,7 @@ def test_timeline_has_a_time_for_each_step_reached():
     ]
     assert stages == [("started", "done"), ("planned", "done"), ("collecting", "now"), ("end", "ahead")]
     text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
-    assert "50 of 100 stocks (50 %), 0 failed" in text
+    assert "50 of 100 stocks (50%), 0 failed" in text
     assert "stocks/min" in text
 
 

@@ -172,6 +172,18 @@ def test_signed_link_asks_and_then_retries_with_the_right_of_who_follows_it():
     assert silence.verb == "silence" and not silence.task
 
 
+def test_retry_is_offered_only_for_what_a_task_left():
+    make_ended("failed")
+    incident = Incident.objects.get()
+    assert [each.verb for each in links.actions(incident)] == ["retry", "silence"]
+    whole = make_ended("completed")
+    assert whole.success_count == whole.total_stocks
+    incident.params = {**incident.params, "task": str(whole.pk)}
+    assert [each.verb for each in links.actions(incident)] == ["silence"], "every stock was collected"
+    incident.params = {**incident.params, "task": "00000000-0000-4000-8000-000000000000"}
+    assert [each.verb for each in links.actions(incident)] == ["silence"], "the task was deleted"
+
+
 def test_signed_link_cancels_what_keeps_a_plan_waiting():
     task = make_task()
     incident = make_incident(

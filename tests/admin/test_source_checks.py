@@ -77,7 +77,8 @@ def test_failed_requests_are_told(client, monkeypatch):
     work()
     text = page(client)
     assert "1 of 5 failed" in text
-    assert "throttled" in text
+    assert "failed Not now." in text
+    assert "throttled" not in text, "a code is no word"
     assert "Not now." in text
 
 

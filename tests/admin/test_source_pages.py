@@ -116,7 +116,7 @@ def test_page_shows_the_last_days_and_todays_quota(client, settings):
     response = client.get(url("source", "first"))
     text = text_of(response)
     assert "12 of 5,000 permits today; resets 00:00 Asia/Shanghai" in text
-    assert "timeout 1" in text
+    assert "The source did not respond in time. (1)" in text
     assert [(row["permits"], row["requests"], row["median"]) for row in response.context["newest"]] == [
         ("12 of 5,000", "3", "≤ 300 ms")
     ]

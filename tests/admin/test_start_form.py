@@ -589,6 +589,58 @@ def test_newest_day_of_a_source_is_a_session_that_is_ready(at_shanghai, moment, 
     assert descriptions.newest_day("first", calendars.load_calendars()["CN"]) == day
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2026-09-30 10:00",  # before the close of a session
+        "2026-09-30 18:00",  # after it
+        "2026-09-26 12:00",  # a Saturday
+        "2026-09-27 23:59",  # a Sunday
+        "2026-10-05 12:00",  # the National Day holidays
+        "2026-02-18 09:00",  # the Spring Festival
+        "2026-01-01 00:30",  # a new year
+        "2024-02-29 12:00",  # a year before has no such day
+    ],
+)
+def test_proposed_days_contain_the_newest_session_that_is_due(at_shanghai, monkeypatch, moment, is_first):
+    if not is_first:
+        make_ended("completed", source="first")
+    at_shanghai(moment)
+    now = datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo("Asia/Shanghai"))
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    context = superuser_client().get(f"{url('start')}?source=first").context
+    first, last = (context["form"][name].value() for name in ("start_date", "end_date"))
+    assert (
+        first
+        <= descriptions.newest_day("first", calendars.load_calendars()["CN"])
+        <= last
+        == timezone.localdate()
+    )
+    assert (last - first).days >= 364
+    preset = next(one for one in context["presets"] if one["name"] == ("all" if is_first else "1y"))
+    assert (first, last) == (preset["start"], preset["end"])
+    assert "problems" not in context
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(("ahead", "goes_on"), [(30, True), (0, True), (-30, False)])
+def test_proposed_days_are_those_of_a_preset(settings, monkeypatch, ahead, goes_on, is_first):
+    """A source whose data end later has bars of today: its last day is not proposed before it is there."""
+    settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
+    today = timezone.localdate()
+    monkeypatch.setattr(First, "last_day", today + timedelta(days=ahead), raising=False)
+    registry.traits.cache_clear()
+    if not is_first:
+        make_ended("completed", source="first")
+    context = superuser_client().get(f"{url('start')}?source=first").context
+    name = "all" if is_first or not goes_on else "1y"
+    preset = next(one for one in context["presets"] if one["name"] == name)
+    shown = [context["form"][field].value() for field in ("start_date", "end_date")]
+    assert shown == [preset["start"], preset["end"]]
+    assert shown[1] == (today if goes_on else today + timedelta(days=ahead))
+
+
 def test_markets_with_different_newest_days_are_named(at_shanghai, monkeypatch):
     at_shanghai("2026-10-05 12:00")
     monkeypatch.setattr(First, "markets", ("CN", "HK"))

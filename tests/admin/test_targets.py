@@ -48,7 +48,7 @@ def test_operator_makes_a_target_and_its_scope_stays():
     target.refresh_from_db()
     assert (target.market, target.at.hour) == ("CN", 18)
     text = text_of(client.get(url(f"{TARGETS}_changelist")))
-    for words in ("A-shares", "18:00", "Asia/Shanghai", "at least 99.5 % of the stocks"):
+    for words in ("A-shares", "18:00", "Asia/Shanghai", "at least 99.5% of the stocks"):
         assert words in text
 
 
@@ -124,7 +124,7 @@ def test_page_says_what_is_missing_and_why(session):
     page = url("target", session.target_id)
     client = client_of(roles.VIEWER)
     text = text_of(client.get(page))
-    assert "Stored now: 1 bars; 3 stocks are missing, 1 have no bar for a reason." in text
+    assert "Stored bars now: 1. Stocks missing: 3, without a bar for a reason: 1." in text
     assert "deadline passed" in text
     for line in (
         "600002 600002 Inc. failed: No answer in 30 s.",

@@ -112,7 +112,7 @@ def test_page_shows_counts_failures_and_events():
     for words in (
         str(task.pk),
         "cancelled",
-        "2 of 3 stocks (66 %), 1 failed",
+        "2 of 3 stocks (66%), 1 failed",
         "Cancelled after 0 s. Not collected: 1.",
         "timeout",
         "No answer in 30 s.",
@@ -126,8 +126,8 @@ def test_page_shows_counts_failures_and_events():
 def test_failed_task_page_begins_with_the_reason():
     task = make_ended("failed")
     body = superuser_client().get(url(f"{TASKS}_change", task.pk)).content.decode()
-    assert "All 1 stocks failed" in body
-    assert body.index("All 1 stocks failed") < body.index("Activity log")
+    assert "Every stock failed (1)" in body
+    assert body.index("Every stock failed (1)") < body.index("Activity log")
 
 
 def test_page_links_to_its_own_items_only():
@@ -232,7 +232,7 @@ def test_refused_bar_is_told_beside_the_stocks_and_in_the_log():
     task = make_task(stock_codes=("000001",))
     finish(task, collected=1, refused=1)
     task.refresh_from_db()
-    assert panels.progress_sentence(task) == "1 of 1 stock (100 %), 0 failed, 1 bar refused"
+    assert panels.progress_sentence(task) == "1 of 1 stock (100%), 0 failed, 1 bar refused"
     ended = events.describe_event(task.events.get(kind="completed"))
     assert (ended["tone"], ended["icon"]) == ("warn", "error_outline")
 

@@ -74,7 +74,7 @@ def test_list_leads_to_the_form_and_the_form_not_to_itself(model):
     ("model", "english", "chinese"),
     [
         ("auth_group", "3 groups", "共 3 条记录"),
-        ("tasks_app_collectionplan", "0 collection plans", "共 0 条记录"),
+        ("tasks_app_collectionplan", "0 plans", "共 0 条记录"),
         ("tasks_app_collectiontask", "0 tasks", "共 0 条记录"),
     ],
 )

@@ -73,14 +73,14 @@ def test_yielded_task_shows_where_its_rest_is(client):
     assert "It waits in the queue as order" in text
     assert "Why it failed" not in text
     assert "Retry failed and remaining" not in text
-    assert "1 of 3 stocks (33 %), 0 failed" in text
+    assert "1 of 3 stocks (33%), 0 failed" in text
     finish(CollectionTask.objects.get(status="running"))
     rest = order_queue.start_next()
     assert f"It goes on as task {str(rest.pk)[:8]}" in page(client, task)
     overview = text_of(client.get(url("index")))
-    assert "The whole run · 1 of 3 stocks (33 %), 0 failed" in overview
+    assert "The whole run · 1 of 3 stocks (33%), 0 failed" in overview
     finish(rest)
-    assert "3 of 3 stocks (100 %), 0 failed" in page(client, rest)
+    assert "3 of 3 stocks (100%), 0 failed" in page(client, rest)
 
 
 def test_page_of_a_yielded_task_changes_until_its_chain_has_ended(client):
@@ -92,7 +92,7 @@ def test_page_of_a_yielded_task_changes_until_its_chain_has_ended(client):
     snapshots.snapshots.clear()  # a version is shown for a second
     again = client.get(live, headers={"If-None-Match": first["ETag"]})
     assert again.json()["final"]
-    assert "3 of 3 stocks (100 %), 0 failed" in again.json()["parts"]["head"][1]
+    assert "3 of 3 stocks (100%), 0 failed" in again.json()["parts"]["head"][1]
 
 
 def test_withdrawn_rest_may_be_retried(client):

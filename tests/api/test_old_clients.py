@@ -102,7 +102,9 @@ def test_error_message_is_null_without_an_error(client):
     finish(task)
     assert client.get(f"{BASE}/status/{task.pk}").json()["error_message"] is None
     failed = make_ended("failed")
-    assert client.get(f"{BASE}/status/{failed.pk}").json()["error_message"].startswith("All 1 stocks failed")
+    assert (
+        client.get(f"{BASE}/status/{failed.pk}").json()["error_message"].startswith("Every stock failed (1)")
+    )
 
 
 def test_stock_list_is_of_china_by_default(client):

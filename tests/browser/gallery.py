@@ -29,6 +29,9 @@ WIDTHS: dict[str, dict[str, Any]] = {
     "phone": {"viewport": PHONE, "is_mobile": True, "has_touch": True},
 }
 MAX_HEIGHT = 2600  # of a picture, in CSS pixels
+# Of visitors without a session: the sign-in pages, one that does not exist, a link that is too old.
+VISITOR_PAGES = ("/admin/login/", "/api/auth/login/", "/no-such-page", "/accounts/set-password/MQ/old-token/")
+REFUSED_PAGES = ("/admin/system/", "/admin/start/")  # as the viewer sees them: 403
 API_PAGES = ("/api/", "/api/data-collection/", "/api/data-collection/tasks", "/api/docs")
 # Bytes are counted as they were sent; the document's own entry is the navigation.
 WEIGHT = """() => {
@@ -40,8 +43,10 @@ WEIGHT = """() => {
 }"""
 
 
-def window(browser: Browser, site: Site, language: str, theme: str, width: str) -> BrowserContext:
-    """Returns a context of the administrator with an empty cache."""
+def window(
+    browser: Browser, site: Site, language: str, theme: str, width: str, *, role: str | None = "administrator"
+) -> BrowserContext:
+    """Returns a context of a role, or of a visitor who has not signed in, with an empty cache."""
     context = browser.new_context(
         base_url=site.url,
         locale=LANGUAGES[language],
@@ -50,14 +55,16 @@ def window(browser: Browser, site: Site, language: str, theme: str, width: str) 
         timezone_id="Asia/Shanghai",
         **WIDTHS[width],
     )
-    set_user(context, "administrator", site.url)
+    if role:
+        set_user(context, role, site.url)
     return context
 
 
 def every_url(browser: Browser, site: Site, word: str) -> list[str]:
     """Returns a path of each kind of page: the main ones, and those that links of theirs lead to."""
     context = window(browser, site, "en", "light", "wide")
-    start = [site.url + path for path in [*main_pages(site).values(), *API_PAGES]]
+    pages = [path for path in main_pages(site).values() if path not in VISITOR_PAGES]
+    start = [site.url + path for path in [*pages, *API_PAGES]]
     checks = page_checks.crawl(context.new_page(), ProblemLog(context), start, site.url, "none")
     urls = [check.url.removeprefix(site.url) for check in checks]
     context.close()
@@ -115,6 +122,14 @@ def take(browser: Browser, site: Site, folder: Path, word: str) -> None:
             settle(page, url)
             photograph(page, folder / f"{name_of(url)}.{language}.{theme}.{width}.png")
         context.close()
+        for role, paths in ((None, VISITOR_PAGES), ("viewer", REFUSED_PAGES)):
+            context = window(browser, site, language, theme, width, role=role)
+            page = context.new_page()
+            for url in (path for path in paths if word in path):
+                settle(page, url)
+                name = f"{name_of(url)}-of-{role or 'a-visitor'}"
+                photograph(page, folder / f"{name}.{language}.{theme}.{width}.png")
+            context.close()
 
 
 def main() -> int:

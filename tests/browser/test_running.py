@@ -64,15 +64,15 @@ def test_started_task_progresses_to_its_end(open_as: Open, site: Site) -> None:
     expect(page.get_by_text(re.compile("was started. It collects 17 stocks"))).to_be_visible()
     mark_document(page)
     expect_status(page, "running")
-    expect_progress(page, "0 of 17 stocks (0 %), 0 failed")
+    expect_progress(page, "0 of 17 stocks (0%), 0 failed")
     assert width(page) == 0
     site.answers.release(7)
-    expect_progress(page, "7 of 17 stocks (41 %)")
+    expect_progress(page, "7 of 17 stocks (41%)")
     assert 0 < width(page) < 500
     expect_status(page, "running")
     site.answers.release_all()
     expect_status(page, "completed · with failures")
-    expect_progress(page, "17 of 17 stocks (100 %), 2 failed")
+    expect_progress(page, "17 of 17 stocks (100%), 2 failed")
     assert width(page) == 882
     expect(page.get_by_role("link", name="Retry failed and remaining")).to_be_visible()
     expect(page.get_by_role("link", name="Cancel the task")).to_have_count(0)
@@ -148,7 +148,7 @@ def test_failure_group_is_retried(open_as: Open, site: Site) -> None:
     page.get_by_role("button", name="Yes, start it").click()
     expect(page).not_to_have_url(re.compile(task))
     expect_status(page, "failed")
-    expect_progress(page, "3 of 3 stocks (100 %), 3 failed")
+    expect_progress(page, "3 of 3 stocks (100%), 3 failed")
     expect(page.get_by_role("link", name=task[:8]).first).to_be_visible()
 
 

@@ -1,4 +1,4 @@
-"""Signing in by role, and the language of the login page."""
+"""Signing in by role, and the language of the sign-in page."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.browser.conftest import Open, sign_in
 from tests.browser.live_site import Site
 from tests.browser.roles import ROLES
 
-WELCOME = {"en-US": "Log in", "zh-CN": "登录", "fr-FR": "Log in"}
+WELCOME = {"en-US": "Sign in", "zh-CN": "登录", "fr-FR": "Sign in"}
 
 
 @pytest.mark.parametrize("role", ROLES)

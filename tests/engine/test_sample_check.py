@@ -110,6 +110,6 @@ def test_verify_prints_a_table(configure, collected, capsys):
     with pytest.raises(SystemExit):
         call_command("csvfolder", "verify", "--source", "first", "--days", "3")
     text = " ".join(capsys.readouterr().out.split())
-    assert "1 days differ" in text
+    assert "days that differ: 1" in text
     assert "2024-01-04: close 10.5 ≠ 10.7" in text
     assert "0 of 2 stocks agree with the source first on all days." in text

@@ -50,8 +50,8 @@ def test_plan_is_visible_while_it_grows(task):
         status = payloads.task_statuses([task])[0]
         seen.append((status["total_stocks"], status["progress"], task.items.count()))
         assert task.planned_at is None
-        assert panels.progress_sentence(task) == f"Planning: {task.total_stocks} stocks so far …"
-        assert output.progress_text(task) == f"planning, {task.total_stocks} stocks so far"
+        assert panels.progress_sentence(task) == f"Planning, stocks so far: {task.total_stocks} …"
+        assert output.progress_text(task) == f"planning, stocks so far: {task.total_stocks}"
 
     lifecycle.plan(make_lane(task), CODES, look)
     assert seen == [(2, 0, 2), (4, 0, 4)]

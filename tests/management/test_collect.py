@@ -429,7 +429,7 @@ def test_summary_groups_failures_by_code() -> None:
     shown = collect("status", str(task.pk))
     assert "1 × It is not listed. (000001)" in shown
     assert "1,234" in shown
-    assert "The source left 2 entries aside. a.csv: it is empty" in " ".join(shown.split())
+    assert "Entries that the source left aside: 2. a.csv: it is empty" in " ".join(shown.split())
 
 
 @pytest.fixture

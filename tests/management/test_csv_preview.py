@@ -27,7 +27,7 @@ def test_readable_files_are_shown(tmp_path, capsys):
     assert exit_code == 0
     for text in ("CN 600000", "GBK", "lots of 100", "BaoStock", "2024-01-02 – 2024-01-07", "+ 1 suspended"):
         assert text in output
-    assert "2 files can be read (11 bars)" in output
+    assert "2 files can be read (bars: 11)" in output
 
 
 def test_unreadable_files_are_shown_and_exit_with_1(tmp_path, capsys):
@@ -87,7 +87,7 @@ def test_archives_are_shown_by_what_can_be_read_in_them(tmp_path, capsys):
     assert [note["code"] for note in good["notes"]] == ["left_out"]
     assert (bad["file"], bad["problems"][0]["code"]) == ("market.zip: 600004", "other_code")
     output, _ = run_preview(capsys, tmp_path)
-    assert "1 file can be read (6 bars)" in output
+    assert "1 file can be read (bars: 6)" in output
 
 
 def test_preview_in_chinese(tmp_path, capsys, monkeypatch):

@@ -34,7 +34,7 @@ def stored() -> int:
 
 def test_without_yes_it_only_counts(stored: int) -> None:
     text = run("--source", "simulated")
-    assert f"SIM: {stored} bars in 2 series, 2024-01-17 to 2024-12-31" in text
+    assert f"SIM: bars {stored}, series 2, 2024-01-17 to 2024-12-31" in text
     assert "Nothing was deleted. To delete it, add --yes." in text
     assert DailyBar.objects.count() == stored
     assert not DataDeletion.objects.exists()

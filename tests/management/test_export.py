@@ -26,7 +26,7 @@ def run(*words):
 def test_export_and_import_print_what_they_did(tmp_path):
     store("CN", "600000", DAYS)
     text = run("export", "--out", tmp_path)
-    assert re.search(r"rows in (\d+) parts, of which \1 were written anew\.", text)
+    assert re.search(r"Parts: (\d+), of which written anew: \1\.", text)
     payload = json.loads(run("export", "--out", tmp_path, "--json"))
     assert payload["written_parts"] == 0
     assert payload["is_consistent"]

@@ -123,7 +123,7 @@ def test_comparison_is_one_sentence():
     task = CollectionTask(verify_with="baostock", compared_count=52_192, differing_count=3)
     assert describe_comparison(task) == "3 of 52,192 bars differ from baostock"
     task.verify_sample, task.uncompared_count = 20, 4
-    assert describe_comparison(task).endswith(", in a sample of 20 %, 4 stocks not compared")
+    assert describe_comparison(task).endswith(", in a sample of 20%, 4 stocks not compared")
     task.skipped_count = 250
     assert describe_comparison(task).endswith("; bars that were stored before are not compared")
     task.force_update = True  # which requests them again

@@ -133,7 +133,7 @@ def test_day_without_quotes_of_any_stock_names_the_source():
     task = make_task(source="recording", market="CN", stock_codes=("600001",))
     for n in range(5):
         silent_days.add_answers(task, f"{n:06d}", [LAST], None)
-    sentence = f"recording had no bar of 5 stocks asked for (on {today()})"
+    sentence = f"recording had no bar of any stock asked for: 5 (on {today()})"
     assert reasons() == ({"no_quotes": [LAST]}, {sentence})
 
 

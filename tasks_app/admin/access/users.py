@@ -17,13 +17,13 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _, gettext_lazy
 from unfold.forms import AdminPasswordChangeForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tasks_app import roles
 from tasks_app.admin.access import sessions, sign_ins
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_AUDIT
 from tasks_app.admin.access.user_forms import NewUserForm, UserForm
+from tasks_app.admin.access.widgets import CheckboxList
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.formatting import EMPTY, Breadcrumb
 from tasks_app.admin.common.keys import KeyCheckedAdmin
@@ -213,7 +213,7 @@ def _access_problem(user: User) -> str:
 
 def _as_checkboxes(make: Any, db_field: Any, request: Any, **kwargs: Any) -> Any:
     """Returns the field with a checkbox for each choice: two lists and arrows need a manual."""
-    field = make(db_field, request, widget=UnfoldAdminCheckboxSelectMultipleWidget(), **kwargs)
+    field = make(db_field, request, widget=CheckboxList(), **kwargs)
     if field is not None:
         field.widget = getattr(field.widget, "widget", field.widget)  # without links beside it
     return field

@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Stock
@@ -85,16 +86,20 @@ class ItemTaskFilter(TaskFilter):
 
 
 class ErrorCodeFilter(SimpleListFilter):
-    """The error codes that occur in the shown task."""
+    """The reasons of failures that occur in the shown task."""
 
-    title = _("error code")
+    title = _("reason")
     parameter_name = "error_code"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, str]]:
         newest_first = CollectionTask.objects.order_by("-start_time", "-id")
         task = task_from_query(request) or newest_first.values_list("pk", flat=True).first()
         codes = [group["error_code"] for group in selectors.error_groups(task)] if task else []
-        return [(code, code) for code in dict.fromkeys([*codes, *filter(None, [self.value()])]) if code]
+        return [
+            (code, reasons.meaning(code))
+            for code in dict.fromkeys([*codes, *filter(None, [self.value()])])
+            if code
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[CollectionItem]) -> QuerySet[CollectionItem]:
         return queryset.filter(error_code=self.value()) if self.value() else queryset
@@ -117,6 +122,27 @@ class RequiresCodeFilter(ListFilter):
         return narrowed
 
 
+class _SelectFilter(SimpleListFilter):
+    """A filter as a select field, which takes fewer bytes than a link for each choice."""
+
+    template = "admin/tasks_app/select.html"
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yields the options, and the search and the other filters that the form keeps."""
+        selected = self.value() or ""
+        options = [("", _("All")), *((str(value), text) for value, text in self.lookup_choices)]
+        yield {
+            "name": self.parameter_name,
+            "options": [(value, text, value == selected) for value, text in options],
+            "others": [
+                (name, value)
+                for name, values in changelist.filter_params.items()
+                for value in values
+                if name != self.parameter_name
+            ],
+        }
+
+
 class _AdjustFilter(SimpleListFilter):
     title = _("adjustment")
     parameter_name = "adjust__exact"
@@ -131,8 +157,16 @@ class _AdjustFilter(SimpleListFilter):
         return queryset.filter(adjust="" if self.value() == self.unadjusted else self.value())
 
 
-class AdjustFilter(RequiresCodeFilter, _AdjustFilter):
+class AdjustFilter(RequiresCodeFilter, _SelectFilter, _AdjustFilter):
     """The adjustment of a code's bars; needs a search for the code."""
+
+
+class BarSourceFilter(RequiresCodeFilter, _SelectFilter, SourceFilter):
+    """The source of a code's bars; needs a search for the code."""
+
+
+class BarTaskFilter(RequiresCodeFilter, _SelectFilter, ItemTaskFilter):
+    """The task that stored a code's bars: a newest one or the address's; needs a search for the code."""
 
 
 class PeriodFilter(ListFilter, ABC):

@@ -83,11 +83,11 @@ def progress_bar(task: CollectionTask) -> SafeString:
     done = f"{number(task.processed_stocks)}/{number(task.total_stocks)}"
     return format_html(
         '<span class="sc-progress sc-{}"><progress max="100" value="{}" aria-label="{}"></progress>'
-        "<span><b>{}%</b> {}</span></span>",
+        "<span><b>{}</b> {}</span></span>",
         task_style(task)[0],
         task.progress,
         _("progress"),
-        task.progress,
+        percent(task.progress, 0),
         done,
     )
 
@@ -200,11 +200,11 @@ def price(value: float | None) -> str:
     return number(value, max(2, len(f"{value:.4f}".rstrip("0").partition(".")[2])))
 
 
-def percent(value: float | None, *, signed: bool = False) -> str:
-    """Returns a percentage. `signed` adds a plus, since red means a rise in China and a fall in the West."""
+def percent(value: float | None, places: int = 2, *, signed: bool = False) -> str:
+    """Returns a percentage, "33%". `signed` adds a plus: red means a rise in China and a fall in the West."""
     if value is None:
         return EMPTY
-    return f"{'+' if signed and value > 0 else ''}{number(value, 2)}%"
+    return f"{'+' if signed and value > 0 else ''}{number(value, places)}%"
 
 
 def monospace(text: str) -> SafeString:

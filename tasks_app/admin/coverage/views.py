@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors, lifecycle
 from tasks_app.admin.access.forbidden import require_permission
@@ -71,7 +71,11 @@ def _start(request: HttpRequest, order: orders.Order) -> HttpResponse:
     task = lifecycle.start(order, actions.actor_for(request.user), today=orders.latest_today())
     messages.success(
         request,
-        _("Task %(id)s was started: it collects the missing days of %(stocks)s stocks.")
+        ngettext(
+            "Task %(id)s was started: it collects the missing days of %(stocks)s stock.",
+            "Task %(id)s was started: it collects the missing days of %(stocks)s stocks.",
+            task.total_stocks,
+        )
         % {"id": formatting.short_id(task.pk), "stocks": formatting.number(task.total_stocks)},
     )
     may_view = request.user.has_perm(VIEW_TASKS)
@@ -151,8 +155,8 @@ def _render(request: HttpRequest, form: AreaForm | None, answer: dict[str, Any])
         **answer,
         "legend": [
             ("full", "100", _("all expected bars")),
-            ("high", "95", _("90 % and more")),
-            ("half", "70", _("50 % and more")),
+            ("high", "95", _("90% and more")),
+            ("half", "70", _("50% and more")),
             ("low", "20", _("less than half")),
             ("zero", "0", _("none of them")),
             ("none", "·", _("no bar is expected")),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.utils.translation import gettext as _, pgettext
+from django.utils.translation import gettext as _, ngettext, pgettext
 
 from tasks_app.admin.common import formatting
 from tasks_app.queue.dispatch import ClusterStatus
@@ -32,11 +32,13 @@ def _describe_limiter(limiter: LimiterStatus) -> dict[str, Any]:
         LimiterState.UNLIMITED: ("plain", "all_inclusive", _("no limit")),
     }
     shown = badges[limiter.state] if limiter.was_asked else ("plain", "schedule", _("not asked yet"))
-    today = formatting.number(limiter.requests_today)
+    requests = ngettext("%(count)s request today", "%(count)s requests today", limiter.requests_today)
     return {
         "source": limiter.source,
         "badge": formatting.badge(*shown),
         "until": formatting.timestamp(limiter.paused_until) if limiter.paused_until else "",
-        "today": _("%(count)s requests today") % {"count": today} if limiter.requests_today else "",
+        "today": requests % {"count": formatting.number(limiter.requests_today)}
+        if limiter.requests_today
+        else "",
         "reason": limiter.reason,
     }

@@ -66,7 +66,7 @@ def _delete(request: HttpRequest, selection: Selection) -> bool:
 
 
 def _describe(record: DataDeletion) -> str:
-    text = _("Deleted: %(bars)s bars in %(series)s series of the source %(source)s.")
+    text = _("Deleted of the source %(source)s: bars %(bars)s, series %(series)s.")
     counts = {name: formatting.number(getattr(record, name)) for name in ("bars", "series")}
     return text % {**counts, "source": record.source}
 

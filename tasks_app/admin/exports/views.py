@@ -164,6 +164,6 @@ def _result(export: Export) -> str:
         return errors.describe(export.error)
     if export.state != ExportState.COMPLETED or export.ended_at is None:
         return ""
-    text = _("%(rows)s rows in %(parts)s parts, %(written)s written anew, in %(duration)s")
+    text = _("rows: %(rows)s; parts: %(parts)s, of which written anew: %(written)s; in %(duration)s")
     counts = {name: formatting.number(getattr(export, name)) for name in ("rows", "parts", "written")}
     return text % {**counts, "duration": durations.format_duration(export.ended_at - export.at)}

@@ -102,6 +102,9 @@ class ChannelForm(AddressForm):
 class RuleForm(forms.ModelForm[NoticeRule]):
     """A rule of a channel. A new one counts with the values that it is offered with."""
 
+    class Meta:
+        labels = {"severity": _("Minimum severity")}
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Gives each field its name: in a table of forms the labels are only in the table's head."""
         super().__init__(*args, **kwargs)
@@ -125,6 +128,7 @@ class PingForm(AddressForm):
     class Meta:
         model = NoticePing
         fields = ["name", "enabled", "seconds"]
+        labels = {"seconds": _("Interval (seconds)")}
         help_texts = {
             "seconds": _("Let the monitoring service alert after twice this time without a request.")
         }

@@ -7,7 +7,7 @@ from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import errors
 from tasks_app.admin.access.forbidden import require_permission
@@ -65,7 +65,11 @@ def _reason(plan: CollectionPlan, error: errors.CollectorError) -> dict[str, str
 
 def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan, page: str) -> HttpResponse:
     effects = [
-        _("It collects the last %(days)s days of the market %(market)s from %(source)s.")
+        ngettext(
+            "It collects the last day of the market %(market)s from %(source)s.",
+            "It collects the last %(days)s days of the market %(market)s from %(source)s.",
+            plan.days,
+        )
         % {"days": formatting.number(plan.days), "market": plan.market, "source": plan.source},
         _("The run is recorded under your name."),
         _("The plan's own next run stays as it is."),
@@ -82,7 +86,7 @@ def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan,
         confirm_label=_("Run now"),
         cancel_url=page,
         breadcrumbs=[
-            Breadcrumb(_("Collection plans"), formatting.admin_url("collectionplan")),
+            Breadcrumb(_("Plans"), formatting.admin_url("collectionplan")),
             Breadcrumb(plan.name, page),
         ],
         danger=False,

@@ -63,6 +63,7 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
 
     form = PlanForm
     list_title, add_title = _("Plans"), _("Add a plan")
+    verbose_names = (_("plan"), _("plans"))
     history_subject = "plan"
     list_display = ["name", "state", "scope", "schedule", "next_runs", "last_run", "last_result"]
     list_filter = ["enabled", "market"]

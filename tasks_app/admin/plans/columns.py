@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
@@ -32,7 +32,9 @@ def state(plan: CollectionPlan) -> SafeString:
 
 def scope(plan: CollectionPlan) -> SafeString:
     """Returns market, source and number of days."""
-    days = _("the last %(days)s days") % {"days": formatting.number(plan.days)}
+    days = ngettext("the last day", "the last %(days)s days", plan.days) % {
+        "days": formatting.number(plan.days)
+    }
     kind = "" if plan.kind == InstrumentKind.STOCK else f" · {plan.get_kind_display()}"
     return formatting.two_lines(f"{synthetic.mark(plan.market)}{kind} · {plan.source}", days)
 

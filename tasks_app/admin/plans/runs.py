@@ -96,12 +96,16 @@ def _link(attempt: StepAttempt) -> SafeString | str:
         link = formatting.task_link(attempt.task_id) if task else formatting.deleted_task(attempt.task_id)
         if attempt.overtook_id:
             text = _("{}, overtook {}")
-            return format_html(text, link, formatting.task_link(attempt.overtook_id))
+            both = format_html(text, link, formatting.task_link(attempt.overtook_id))
+            return format_html("<span>{}</span>", both)  # one item of the row: no gap before the comma
         return link
     if attempt.export_id:
         return formatting.link(reverse("admin:exports"), _("export %(id)s") % {"id": attempt.export_id})
     if attempt.result:
-        text = _("%(size)s stocks, %(added)s new") % attempt.result
+        text = ngettext(
+            "%(size)s stock, %(added)s new", "%(size)s stocks, %(added)s new", attempt.result["size"]
+        )
+        text %= attempt.result
         return format_html("<span>{}</span>", text)
     return ""
 

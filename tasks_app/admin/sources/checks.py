@@ -95,7 +95,7 @@ def _brought_something(result: dict[str, Any]) -> bool:
 def _row(result: dict[str, Any]) -> dict[str, Any]:
     state: SafeString | str = formatting.EMPTY
     if not result["works"]:
-        state = formatting.badge("bad", "error", result["error_code"])
+        state = formatting.badge("bad", "error", _("failed"))
     elif _brought_something(result):
         state = formatting.badge("good", "check_circle", _("works"))
     return {

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks.throughput_chart import HEIGHT, WIDTH, bar, round_up
-from tasks_app.reasons import translated_reason
+from tasks_app.reasons import meaning
 from tasks_app.throttle import history, quotas
 from tasks_app.throttle.history import DayOfSource, Kind
 from tasks_app.throttle.quotas import Quota
@@ -72,7 +72,7 @@ def _row(day: DayOfSource) -> dict[str, Any]:
         "requests": formatting.number(day.requests),
         **{kind: formatting.number(count) for kind, count in day.kinds.items()},
         "codes": [
-            {"code": code, "count": formatting.number(count), "meaning": translated_reason(code)}
+            {"code": code, "count": formatting.number(count), "meaning": meaning(code)}
             for code, count in sorted(day.codes.items(), key=lambda pair: -pair[1])
         ],
         "median": _at_most(day.median),

@@ -47,13 +47,11 @@ def initial_values(request: HttpRequest) -> dict[str, Any]:
         return values_from_order(missing)
     newest = CollectionTask.objects.order_by("-start_time", "-id").first()
     market, source = _market_and_source(request, newest)
-    preset = {preset["name"]: preset for preset in presets(market)}["1y" if newest else "all"]
-    start, end = preset["start"], preset["end"]
-    if source and (last := (traits := registry.traits(source, settings.COLLECTOR)).last_day):
-        start, end = traits.first_day or start, last
+    is_whole = newest is None or source in _ended_sources(timezone.localdate())
+    preset = {preset["name"]: preset for preset in presets(market, source)}["all" if is_whole else "1y"]
     codes = tuple(code_lists.split_codes(request.GET.get("codes", ""))[: order.MAX_CODES]) or None
     adjust = newest.adjust if newest and newest.source == source else ""
-    return values_from_order(Order(start, end, codes, market, source, adjust))
+    return values_from_order(Order(preset["start"], preset["end"], codes, market, source, adjust))
 
 
 def presets(market: str, source: str = "") -> list[dict[str, Any]]:

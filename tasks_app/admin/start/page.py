@@ -84,7 +84,7 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "unknown_codes": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",
         "fallbacks": ", ".join(form.order.fallbacks or ()),
         "verify_with": form.order.verify_with,
-        "verify_sample": form.order.verify_sample,
+        "verify_sample": formatting.percent(form.order.verify_sample, 0),
     }
 
 

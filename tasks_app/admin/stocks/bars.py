@@ -12,7 +12,7 @@ from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin, without_fields
 from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
-from tasks_app.admin.common.filters import AdjustFilter, DayFilter
+from tasks_app.admin.common.filters import AdjustFilter, BarSourceFilter, BarTaskFilter, DayFilter
 from tasks_app.admin.raw_answers import call_link
 from tasks_app.admin.stocks.day_badges import day_badges
 from tasks_app.market import synthetic
@@ -76,7 +76,7 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         *("moved", "marks", "shares", "money", "origin"),
     ]
     list_display_links = ["session"]
-    list_filter = ["market", AdjustFilter, DayFilter]
+    list_filter = ["market", AdjustFilter, BarSourceFilter, BarTaskFilter, DayFilter]
     list_per_page = 100
     ordering = ["market", "symbol", "adjust", "-day"]
     search_fields = ["symbol"]

@@ -7,7 +7,7 @@ from django.db.models import Count, Max
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import reasons
 from tasks_app.admin.common import formatting
@@ -88,7 +88,9 @@ def describe_correction(row: Correction) -> SafeString | str:
             "close": _plain(row.before.get("close"))
         }
     if not row.before or not row.after:
-        return _("%(count)s bars changed as a whole") % {"count": formatting.number(row.bars)}
+        return ngettext("%(count)s bar changed as a whole", "%(count)s bars changed as a whole", row.bars) % {
+            "count": formatting.number(row.bars)
+        }
     titles = _column_titles()
     pairs = [
         _("%(name)s: %(before)s → %(after)s")

@@ -46,6 +46,7 @@ class TargetForm(forms.ModelForm[Target]):
     class Meta:
         model = Target
         fields = ["name", "enabled", *SCOPE, "minimum", "at", "days_after"]
+        labels = {"minimum": _("Minimum completeness (%)")}
         help_texts = {
             "minimum": _("Stocks without a bar for a recorded reason, such as a suspension, are left out."),
             "days_after": _("0 is the day of the session itself, 1 the next calendar day."),

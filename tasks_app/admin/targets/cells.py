@@ -46,7 +46,7 @@ def demand(minimum: Any) -> str:
     if minimum == WHOLE:
         return _("every stock that is not suspended")
     share = f"{minimum:.2f}".rstrip("0").rstrip(".")
-    return _("at least %(share)s %% of the stocks that are not suspended") % {"share": share}
+    return _("at least %(share)s%% of the stocks that are not suspended") % {"share": share}
 
 
 def due(target: Target) -> SafeString:

@@ -100,9 +100,9 @@ def compared_with(task: CollectionTask) -> str:
     """Returns the second source, and its sample unless that is the whole."""
     if task.verify_sample == WHOLE or not task.verify_with:
         return task.verify_with or formatting.EMPTY
-    return _("%(source)s, %(percent)s %% of the stocks") % {
+    return _("%(source)s, %(percent)s of the stocks") % {
         "source": task.verify_with,
-        "percent": task.verify_sample,
+        "percent": formatting.percent(task.verify_sample, 0),
     }
 
 
@@ -163,13 +163,13 @@ def retried_from(task: CollectionTask) -> SafeString | str:
 def summary_line(task: CollectionTask) -> SafeString:
     """Returns a task in one line, linked."""
     return format_html(
-        "{} {} <span>{} · {} · {}</span> <span>{}%</span>",
+        "{} {} <span>{} · {} · {}</span> <span>{}</span>",
         formatting.task_link(task.pk),
         status_label(task),
         synthetic.mark(task.market),
         task.source,
         formatting.date_range(task.start_date, task.end_date),
-        task.progress,
+        formatting.percent(task.progress, 0),
     )
 
 

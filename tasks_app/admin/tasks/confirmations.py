@@ -7,6 +7,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _, ngettext
 
+from tasks_app import reasons
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks import columns
@@ -124,7 +125,7 @@ def confirm_retry(
         request,
         [task],
         title=_("Retry the task"),
-        question=question % {"code": error_code},
+        question=question % {"code": reasons.meaning(error_code)},
         effects=[*_retry_size(task, error_code), *_retry_effects()],
         confirm_label=_("Yes, start it"),
         hidden={"error_code": error_code},

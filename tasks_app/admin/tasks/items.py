@@ -30,11 +30,15 @@ def _bars(item: CollectionItem) -> str:
     return " / ".join(map(formatting.number, rows))
 
 
+def _bars_url(item: CollectionItem) -> str:
+    return formatting.admin_url("dailybar", **{"q": item.code, TASK_PARAMETER: item.task_id})
+
+
 def _error(item: CollectionItem) -> Any:
     if not item.error_code:
         return formatting.EMPTY
     sentence = reasons.translated_reason(item.error_code) or item.error_message
-    return formatting.two_lines(item.error_code, Truncator(sentence).chars(80))
+    return formatting.two_lines(Truncator(sentence).chars(80), item.error_code)
 
 
 def _differing(item: CollectionItem) -> str:
@@ -73,7 +77,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         % {"count": formatting.number(attempt.bars)},
         "empty": gettext("no bars"),
         "answered": gettext("answered"),
-        "error": attempt.error_code,
+        "error": gettext("failed"),
     }
     sentence = reasons.translated_reason(attempt.error_code) or attempt.error_message
     shared = gettext("for %(count)s stocks at once") % {"count": formatting.number(attempt.stocks)}
@@ -112,7 +116,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     search_help_text = _("Stock code")
     fieldsets = [
         (None, {"fields": ["of_task", "stock", "status", "attempts"]}),
-        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged"]}),
+        (_("Bars"), {"fields": ["collected", "corrected", "skipped", "refused", "flagged", "stored_bars"]}),
         (_("Answer"), {"fields": ["answered", "raw_answers", "note"]}),
         (_("Comparison"), {"fields": ["compared", "differing", "why_not_compared"]}),
         (_("Failure"), {"fields": ["error_code", "error_message"]}),
@@ -135,6 +139,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     skipped = count(_("already stored"), "rows_skipped")
     refused = count(_("refused"), "rows_refused")
     flagged = count(_("flagged"), "rows_flagged")
+    stored_bars = cell(_("its bars"), lambda item: formatting.link(_bars_url(item), _("Show")))
     compared = count(_("bars compared"), "rows_compared")
     differing = cell(_("bars that differ"), _differing)
     why_not_compared = cell(_("not compared"), _why_not_compared)

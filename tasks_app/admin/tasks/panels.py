@@ -110,22 +110,24 @@ def action_urls(task: CollectionTask, may: TaskPermissions) -> dict[str, Any]:
 
 
 def progress_sentence(task: CollectionTask) -> str:
-    """Returns the progress as text: "3,210 of 5,120 stocks (62 %), 14 failed"."""
+    """Returns the progress as text: "3,210 of 5,120 stocks (62%), 14 failed"."""
     if task.planned_at is None and task.total_stocks:
-        text = _("The plan was not completed.") if task.end_time else _("Planning: %(count)s stocks so far …")
+        text = (
+            _("The plan was not completed.") if task.end_time else _("Planning, stocks so far: %(count)s …")
+        )
         return text % {"count": formatting.number(task.total_stocks)}
     if task.planned_at is None:
         return _("No stock list was read.") if task.end_time else _("Reading the stock list …")
     refused = ngettext(", %(count)s bar refused", ", %(count)s bars refused", task.refused_count)
     text = ngettext(
-        "%(done)s of %(total)s stock (%(percent)d %%), %(failed)s failed",
-        "%(done)s of %(total)s stocks (%(percent)d %%), %(failed)s failed",
+        "%(done)s of %(total)s stock (%(percent)s), %(failed)s failed",
+        "%(done)s of %(total)s stocks (%(percent)s), %(failed)s failed",
         task.total_stocks,
     )
     return text % {
         "done": formatting.number(task.processed_stocks),
         "total": formatting.number(task.total_stocks),
-        "percent": task.progress,
+        "percent": formatting.percent(task.progress, 0),
         "failed": formatting.number(task.failed_count),
     } + (refused % {"count": formatting.number(task.refused_count)} if task.refused_count else "")
 
@@ -158,7 +160,11 @@ def bar_segments(task: CollectionTask) -> dict[str, int]:
 
 def page_title(task: CollectionTask) -> str:
     """Returns the browser tab's title: progress or status first."""
-    state = f"{task.progress} %" if task.status == TaskStatus.RUNNING else task.get_result_display()
+    state = (
+        formatting.percent(task.progress, 0)
+        if task.status == TaskStatus.RUNNING
+        else task.get_result_display()
+    )
     if task.paused_at:
         state = f"{_('paused')} · {state}"
     return f"{state} · {formatting.short_id(task.pk)}"
@@ -181,7 +187,7 @@ def timeline(task: CollectionTask, speed: Pace, now: datetime) -> list[Step]:
         ),
         Step(
             (_("paused") if task.paused_at else _("collecting")) if running else _("collected"),
-            f"{task.progress} %",
+            formatting.percent(task.progress, 0),
             format_rate(task, speed),
             _collecting_stage(task, current),
             "pause_circle" if task.paused_at else "sync" if running else "download_done",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, gettext_lazy, ngettext
 
@@ -64,7 +65,7 @@ def describe_row(upload: Upload) -> dict[str, Any]:
         "pk": upload.pk,
         "name": upload.name,
         "of": describe_destination(upload),
-        "size": describe_size(upload.size),
+        "size": filesizeformat(upload.size),
         "at": formatting.timestamp(upload.ended_at or upload.at),
         "by": upload.user_name,
         "state": describe_state(upload, report),
@@ -86,11 +87,6 @@ def describe_destination(upload: Upload) -> str:
     """Returns the market and adjustment that were chosen."""
     market = Market(upload.market).label if upload.market else _("market according to the codes")
     return f"{market} · {Adjust(upload.adjust).label}"
-
-
-def describe_size(size: int) -> str:
-    """Returns a number of bytes in MB or KB."""
-    return f"{size / MEGABYTE:,.1f} MB" if size >= MEGABYTE else f"{size / 1024:,.1f} KB"
 
 
 def describe_report(report: Report) -> dict[str, Any]:

@@ -106,12 +106,12 @@ def _describe(check: StockCheck) -> str:
         return _("not compared: %(reason)s") % {"reason": check.error}
     texts = []
     if check.differing:
-        texts.append(_("%(count)d days differ") % {"count": check.differing})
+        texts.append(_("days that differ: %(count)d") % {"count": check.differing})
     for day, columns in check.differences:
         values = ", ".join(f"{name} {mine} ≠ {other}" for name, (mine, other) in columns.items())
         texts.append(f"{day}: {values}")
     if check.lacking:
         days = ", ".join(map(str, check.lacking[:3])) + " …" * (len(check.lacking) > 3)
-        text = _("%(count)d days are not in the other source: %(days)s")
+        text = _("days that the other source lacks: %(count)d (%(days)s)")
         texts.append(text % {"count": len(check.lacking), "days": days})
     return "\n".join(texts) or _("equal")

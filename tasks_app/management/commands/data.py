@@ -71,7 +71,7 @@ def _print_contents(console: Console, contents: Contents) -> None:
     if contents.is_empty:
         console.print(_("The source has stored nothing of this."))
     for each in contents.markets:
-        text = _("%(market)s: %(bars)s bars in %(series)s series, %(first)s to %(last)s")
+        text = _("%(market)s: bars %(bars)s, series %(series)s, %(first)s to %(last)s")
         values = {**vars(each), "bars": f"{each.bars:,}", "series": f"{each.series:,}"}
         console.print(text % values, soft_wrap=True)
     names = ("corrections", "findings", "adjustments", "lists", "raw_answers")

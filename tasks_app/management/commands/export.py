@@ -145,7 +145,7 @@ def _print_end(console: Console, export: ExportRun) -> None:
         "parts": f"{len(manifest.parts):,}",
         "written": f"{export.written:,}",
     }
-    text = _("The export has %(rows)s rows in %(parts)s parts, of which %(written)s were written anew.")
+    text = _("Rows of the export: %(rows)s. Parts: %(parts)s, of which written anew: %(written)s.")
     console.print(text % counts, soft_wrap=True)
     console.print(_("Checksum: %(checksum)s") % {"checksum": manifest.checksum}, soft_wrap=True)
     if not manifest.is_consistent:

@@ -47,7 +47,7 @@ class Command(CollectorCommand):
             payload = {"folder": str(folder.resolve()), "files": step.total, "rows": step.rows}
             self.stdout.write(payloads.dumps(payload), ending="\n")
         else:
-            text = _("Imported: %(rows)s rows from %(files)s files.")
+            text = _("Imported. Rows: %(rows)s, files: %(files)s.")
             console.print(text % {"rows": f"{step.rows:,}", "files": f"{step.total:,}"}, soft_wrap=True)
 
     def _discard(self, console: Console, *, is_confirmed: bool) -> None:
@@ -66,7 +66,7 @@ class Command(CollectorCommand):
             payload = {"folder": record.folder, "rows": counts, "discarded": is_confirmed, "deleted": deleted}
             self.stdout.write(payloads.dumps(payload), ending="\n")
         elif is_confirmed:
-            console.print(_("Discarded: %(rows)s rows deleted.") % {"rows": f"{deleted:,}"}, soft_wrap=True)
+            console.print(_("Discarded. Deleted rows: %(rows)s.") % {"rows": f"{deleted:,}"}, soft_wrap=True)
         else:
             console.print(_("Nothing was deleted. To delete it, add --yes."), soft_wrap=True)
 

@@ -34,12 +34,13 @@ TEMPLATES = {
     "column_missing": gettext_noop("no column for %(missing)s; there are: %(columns)s"),
     "column_twice": gettext_noop("two columns for %(column)s: %(columns)s"),
     "day_file_adjusted": gettext_noop(
-        "通达信's .day files are unadjusted, but the folder is that of adjusted ones"
+        "Tongdaxin (通达信) .day files are unadjusted, but the folder is that of adjusted ones"
     ),
     "day_file_cut": gettext_noop("it is cut off, or no .day file: its records have 32 bytes"),
     "day_file_kind": gettext_noop("the units of .day files of securities such as %(value)s are not known"),
     "day_file_market": gettext_noop(
-        "通达信's .day files of other markets than mainland China have another layout; export them as text"
+        "Tongdaxin (通达信) .day files of other markets than mainland China have another layout; "
+        "export them as text"
     ),
     "day_file_units": gettext_noop(
         "the amounts do not fit prices in steps of %(price)s and volumes in %(volume)s, as .day files of such"

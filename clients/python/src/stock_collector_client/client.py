@@ -123,7 +123,7 @@ class Client:
             if seen["status"] != "running" and not (seen.get("chain") or {}).get("goes_on"):
                 return seen
             if end is not None and time.monotonic() >= end:
-                raise TimeoutError(f"Task {task_id} is still running: {seen['progress']} %.")
+                raise TimeoutError(f"Task {task_id} is still running: {seen['progress']}%.")
             time.sleep(every)
 
     def cancel(self, task_id: str) -> Json:
