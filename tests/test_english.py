@@ -69,6 +69,14 @@ def test_user_forms_use_one_word():
     assert not [text_of(page) for page in pages if OTHER_WORDS.search(text_of(page))]
 
 
+@pytest.mark.django_db
+@pytest.mark.any_database
+def test_user_page_lists_all_permissions_in_few_bytes():
+    page = superuser_client().get(url("auth_user_change", make_user("mei").pk)).content
+    assert page.count(b'name="user_permissions"') > 50
+    assert len(page) < 80_000
+
+
 def test_percentages_have_one_form():
     assert [formatting.percent(value, 0) for value in (None, 33, 100)] == ["–", "33%", "100%"]
     texts = [text for message in translations.load() for text in (message.id, message.string) if text]

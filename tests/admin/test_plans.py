@@ -353,7 +353,13 @@ def test_page_shows_the_last_runs_with_their_steps():
     PlanRun.objects.update(is_late=True, skipped=2)
     page = client.get(url(f"{PLANS}_change", plan.pk))
     text = text_of(page)
-    for words in ("1 daily bars", "2 daily bars", "skipped", "late: it waited", "2 later times were skipped"):
+    for words in (
+        "1. daily bars",
+        "2. daily bars",
+        "skipped",
+        "late: it waited",
+        "2 later times were skipped",
+    ):
         assert words in text
     assert url("tasks_app_collectiontask_change", task.pk) in page.content.decode()
     for page in (url("tasks_app_collectiontask_changelist"), url("tasks_app_collectiontask_change", task.pk)):

@@ -112,7 +112,7 @@ def test_foreign_error_code_keeps_its_message(client):
     assert response.json()[0]["message"] == "Their own sentence."
 
 
-ENGLISH = re.compile("Log in|Log out|Are you sure|Media type|Content:|Framework|request on the|Any other")
+ENGLISH = re.compile("Sign in|Sign out|Are you sure|Media type|Content:|Framework|request on the|Any other")
 
 
 @pytest.mark.any_database

@@ -79,7 +79,7 @@ def describe_wait(plan: CollectionPlan | None) -> str:
 
 def _describe_step(step: RunStep) -> dict[str, Any]:
     return {
-        "name": f"{step.position} {StepKind(step.kind).label}",
+        "name": f"{step.position}. {StepKind(step.kind).label}",
         "state": _badge(step.state, _label(step.state)),
         "attempts": format_html_join(" ", "{}", ((_link(attempt),) for attempt in step.attempts)),
     }

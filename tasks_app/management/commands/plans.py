@@ -215,7 +215,7 @@ def _step_line(step: plan_runs.RunStep) -> str:
     tasks = " ".join(str(attempt.task_id)[:8] for attempt in step.attempts if attempt.task_id)
     overtaken = [str(attempt.overtook_id)[:8] for attempt in step.attempts if attempt.overtook_id]
     note = _("overtook %(tasks)s") % {"tasks": " ".join(overtaken)} if overtaken else ""
-    return f"{step.position} {StepKind(step.kind).label}: {step.state} {tasks} {note}".rstrip()
+    return f"{step.position}. {StepKind(step.kind).label}: {step.state} {tasks} {note}".rstrip()
 
 
 def _problem(rows: Sequence[CollectionPlan]) -> int:
