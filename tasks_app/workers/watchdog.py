@@ -186,7 +186,7 @@ def _prune() -> None:
     days = settings.COLLECTOR.retention_days
     deleted = retention.prune(days)
     if deleted.tasks:
-        logger.info("a task that ended more than %d days ago was pruned", days)
+        logger.info("tasks that ended more than %d days ago were pruned: %d", days, deleted.tasks)
     forgotten = versions.prune(settings.COLLECTOR.version_days)
     others = exports.prune(days) or order_queue.prune(days) or dispatch.prune_failures() or notices.prune()
     if not (deleted.total or forgotten or others or audit.prune(settings.COLLECTOR.audit_days)):

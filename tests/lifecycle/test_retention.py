@@ -16,7 +16,7 @@ from django.utils import timezone
 from django_q.models import Failure, Success
 
 from tasks_app import errors, lifecycle
-from tasks_app.lifecycle import completion, retention
+from tasks_app.lifecycle import chains, completion, retention
 from tasks_app.lifecycle.retention import DeletedRows, prune
 from tasks_app.models import (
     CollectionItem,
@@ -29,11 +29,14 @@ from tasks_app.models import (
     Stock,
     TaskEvent,
 )
+from tasks_app.models.states import ItemState
 from tasks_app.workers import watchdog
 from tests.admin.helpers import superuser_client, text_of, url
 from tests.factories import (
     ACTOR,
     TODAY,
+    finish,
+    make_continued,
     make_ended,
     make_order,
     make_plan,
@@ -144,6 +147,53 @@ def test_running_task_is_never_deleted():
     assert CollectionItem.objects.count() == len(CODES)
 
 
+def make_old_chain(days=100):
+    """Returns an old chain of two parts, of which the latter could not collect its three stocks."""
+    with ending(days):
+        task, rest = make_continued(done=0)
+        finish(rest, ItemState.FAILED, error_code="timeout")
+    rest.refresh_from_db()
+    return task, rest
+
+
+def test_chain_is_kept_until_its_last_part_has_expired():
+    with ending(days=100):
+        task, rest = make_continued(done=0)
+    prune_all(30)
+    assert ids() == {task.pk, rest.pk}, "it runs"
+    finish(rest)
+    prune_all(30)
+    assert ids() == {task.pk, rest.pk}, "it has just ended"
+    assert chains.chains_of([rest])[rest.pk].completed == 3
+
+
+def test_expired_chain_is_deleted_as_one():
+    task, rest = make_old_chain()
+    overtaker = ids() - {task.pk, rest.pk}
+    whole, batches = chains.chains_of([rest]), []
+    while {task.pk, rest.pk} & ids():
+        assert chains.chains_of([rest]) == whole
+        assert [retention.is_being_deleted(each) for each in (task, rest)] == [bool(batches)] * 2
+        batches.append(prune(30, batch=3))
+    assert [batch.tasks for batch in batches] == [*[0] * (len(batches) - 1), 2]
+    assert sum(batch.items for batch in batches) == 6
+    assert ids() == overtaker
+
+
+def test_chain_whose_deletion_has_begun_is_not_retried():
+    _task, rest = make_old_chain()
+    prune(30, batch=1)
+    with pytest.raises(errors.TaskNotFound):
+        lifecycle.retry(rest.pk, ACTOR)
+
+
+def test_chain_whose_first_part_was_deleted_is_deleted_too():
+    task, _rest = make_old_chain()
+    CollectionTask.objects.filter(pk=task.pk).delete()
+    prune_all(30)
+    assert not ids()
+
+
 def test_market_data_is_kept_unchanged():
     task = make_collected()
     item = task.items.first()
@@ -189,7 +239,7 @@ def test_batch_costs_a_constant_number_of_queries():
 
 def test_oldest_task_is_found_by_an_index():
     """SQLite says so itself; PostgreSQL would not bother for a few rows, unless it is response to."""
-    make_old()
+    make_old_chain()
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off")
@@ -204,11 +254,12 @@ def test_oldest_task_is_found_by_an_index():
 def test_concurrent_hosts_delete_each_row_once():
     for days in range(40, 48):
         make_old(days=days)
+    make_old_chain(days=50)
     items = CollectionItem.objects.count()
     gone = []
     assert not run_on_hosts(4, lambda: gone.extend(prune_all(30, batch=2)))
     gone.extend(prune_all(30))  # a host that finds the last task taken is content
-    assert (sum(batch.tasks for batch in gone), sum(batch.items for batch in gone)) == (8, items)
+    assert (sum(batch.tasks for batch in gone), sum(batch.items for batch in gone)) == (11, items)
     assert not ids()
 
 
