@@ -130,3 +130,8 @@ class TargetSession(models.Model):
 
     def __str__(self) -> str:
         return f"{self.target_id} {self.session}"
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it was complete by its deadline, as far as is known."""
+        return self.complete_at is not None and self.complete_at <= self.deadline

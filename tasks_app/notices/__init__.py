@@ -11,6 +11,15 @@ from tasks_app.notices.incidents import (
     close_matching,
     open_incident,
     reconcile,
+    record_past,
 )
 
-__all__ = ["Cause", "close_incident", "close_incidents", "close_matching", "open_incident", "reconcile"]
+__all__ = [
+    "Cause",
+    "close_incident",
+    "close_incidents",
+    "close_matching",
+    "open_incident",
+    "reconcile",
+    "record_past",
+]

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app.models import Incident
@@ -44,6 +45,23 @@ def open_incident(event: NoticeEvent, cause: Cause, *, again: bool = False) -> N
             revision=F("revision") + int(news),
             changed_at=Now(),
         )
+
+
+def record_past(event: NoticeEvent, cause: Cause, began_at: datetime, ended_at: datetime) -> None:
+    """Records an incident between two moments (aware) that was over before it was observed. Nobody is told.
+
+    Nothing if an incident of the cause lasted at some time between them. One that begins with the end of this
+    one is the same, and is given its beginning and severity.
+    """
+    known = Incident.objects.filter(event=event, key=cause.key)
+    until = Q(closed_at__isnull=True) | Q(closed_at__gt=began_at)
+    if known.filter(until, opened_at__lt=ended_at).exists():
+        return
+    following = known.filter(opened_at=ended_at, closed_at__isnull=False)
+    if not following.update(opened_at=began_at, severity=cause.severity):
+        facts = {"market": cause.market, "severity": cause.severity, "params": cause.params}
+        times = {"opened_at": began_at, "closed_at": ended_at}
+        Incident.objects.create(event=event, key=cause.key, routed=1, **facts, **times)
 
 
 def close_incident(event: NoticeEvent, key: str, by: str = "") -> bool:

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
 
@@ -140,8 +141,14 @@ def _record(
         return
     judged = {} if state == TargetState.PENDING else {"state": state, "judged_at": Now()}
     unchanged = _pending(row).filter(deadline=row.deadline, looked_at=row.looked_at)
-    if unchanged.update(**values, **judged) and judged:
-        logger.info("session %s of the target %s: %s", row.session, row.target.name, state)
+    with transaction.atomic():
+        if not unchanged.update(**values, **judged) or not judged:
+            return
+        row.state, row.missing = state, found["missing"]
+        if state != TargetState.MET:
+            ends = filter(None, (complete_at, following))
+            incidents.record_past(row, min(ends))
+    logger.info("session %s of the target %s: %s", row.session, row.target.name, state)
 
 
 def _judgement(

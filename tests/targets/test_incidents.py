@@ -7,7 +7,7 @@ from tasks_app.models.notices import Severity
 from tasks_app.notices import texts
 from tasks_app.targets import incidents, judgement
 from tests.admin.helpers import url
-from tests.targets.factories import SESSION, at, make_target, seal, store
+from tests.targets.factories import NEXT_SESSION, SESSION, at, make_target, seal, store
 
 pytestmark = pytest.mark.django_db
 
@@ -59,3 +59,70 @@ def test_session_that_was_met_is_no_incident():
     judgement.judge(at("30 18:00"))
     incidents.report(at("30 18:00"))
     assert not Incident.objects.exists()
+
+
+# ---------------------------------------------------------------- while no watchdog ran
+
+
+def past():
+    """Returns the recorded incidents: session, beginning, end, severity and what is to be told."""
+    rows = Incident.objects.order_by("opened_at")
+    return [
+        (
+            row.params["session"],
+            row.opened_at,
+            row.closed_at,
+            Severity(row.severity),
+            row.revision - row.routed,
+        )
+        for row in rows
+    ]
+
+
+def test_session_that_was_late_meanwhile_is_recorded_and_nobody_is_told():
+    make_target()
+    seal(at("30 18:00"))
+    judgement.judge(at("30 19:00"))
+    judgement.judge(at("30 19:01"))
+    assert past() == [("2024-04-30", at("30 17:30"), at("30 18:00"), Severity.WARNING, 0)]
+    assert texts.over(Incident.objects.get()).startswith("It is over. It lasted from 2024-04-30 09:30")
+
+
+def test_session_that_is_still_behind_opens_an_incident_at_once():
+    make_target()
+    judgement.judge(at("05-06 17:45"))
+    incident = Incident.objects.get()
+    assert (incident.closed_at, incident.severity) == (None, Severity.CRITICAL)
+    assert (incident.params["session"], incident.routed) == ("2024-05-06", 0)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "recorded"),
+    [
+        ("05-06 17:00", ("2024-04-30", "30 17:30", "05-06 17:30", Severity.WARNING)),
+        ("05-06 18:00", ("2024-05-06", "30 17:30", "05-06 18:00", Severity.CRITICAL)),
+    ],
+)
+def test_session_that_was_missed_meanwhile_is_recorded_with_the_one_after_it(sealed, recorded):
+    make_target()
+    seal(at(sealed), day=NEXT_SESSION)
+    judgement.judge(at("05-06 19:00"))
+    session, begin, end, severity = recorded
+    assert past() == [(session, at(begin), at(end), severity, 0)]
+
+
+def test_missed_sessions_in_a_row_are_one_incident():
+    make_target(since=at("26 09:00"))
+    seal(at("05-06 17:00"), day=NEXT_SESSION)
+    judgement.judge(at("05-06 19:00"))
+    assert past() == [("2024-04-30", at("26 17:30"), at("05-06 17:30"), Severity.CRITICAL, 0)]
+
+
+def test_session_that_was_late_while_an_earlier_incident_was_open_is_a_part_of_that():
+    target = make_target(since=at("29 09:00"))
+    judgement.judge(at("29 17:31"))
+    Incident.objects.update(opened_at=at("29 17:31"))
+    seal(at("30 18:00"))
+    judgement.judge(at("30 19:00"))
+    assert target.sessions.get(session=SESSION).state == "late"
+    assert Incident.objects.get().closed_at is not None
