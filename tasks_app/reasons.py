@@ -82,6 +82,7 @@ REASONS = {
     "plan_lost": _("Workers were lost or failed repeatedly while they read the stock list."),
     "price_not_positive": _("An unadjusted price is zero or negative."),
     "prices_out_of_order": _("A bar's low, open, close and high contradict each other."),
+    "rest_withdrawn": _("A user withdrew the rest of the task from the queue."),
     "same_source": _("The stock was collected from the second source itself."),
     "second_not_here": _("The second source is not installed or not configured on the worker's machine."),
     "series_cut": _("The adjusted series was rebased, but the source sent only part of it."),

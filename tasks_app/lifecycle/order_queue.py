@@ -35,6 +35,18 @@ def waiting() -> QuerySet[QueuedOrder]:
     return QueuedOrder.objects.filter(state=QueuedOrderState.WAITING).order_by(*IN_ORDER)
 
 
+def rest_ahead_of(priority: int) -> QueuedOrder | None:
+    """Returns the rest of a yielded task that starts before due plans of this priority; None without one.
+
+    It is the first order of its priority: one before which a user has moved another waits for that one, as
+    it does for plans.
+    """
+    first_ones: dict[int, QueuedOrder] = {}
+    for row in waiting().filter(priority__gte=priority):
+        first_ones.setdefault(row.priority, row)
+    return next((row for row in first_ones.values() if row.continues_id), None)
+
+
 def start_or_queue(
     order: Order,
     actor: Actor,
@@ -151,7 +163,7 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
     plan_id = _plan_of(first)  # which goes on with the task
     with sqlite_priority.interactive_write(), locked_plan(plan_id), locked_slot():
         row = due.first()
-        if row is None or _plan_of(row) != plan_id:  # the latter starts in the next round
+        if row is None or row.pk != first.pk:  # another one became the first: it starts in the next round
             return None
         try:
             require_free_slot()

@@ -15,12 +15,13 @@ from django.db.models.functions import Now
 
 from tasks_app import errors, reasons
 from tasks_app.db.functions import Clock
-from tasks_app.lifecycle import chains, user_actions, yielding
+from tasks_app.lifecycle import chains, order_queue, user_actions, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
 from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import OPEN_RUNS, TASK_KINDS, AttemptState, OnFailure, RunState, StepKind
+from tasks_app.models.queued_orders import QueuedOrderState
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.orders import order as orders, plan_steps
 from tasks_app.queue import dispatch
@@ -33,6 +34,10 @@ BY_TASK = {TaskStatus.FAILED: AttemptState.FAILED, TaskStatus.CANCELLED: Attempt
 
 class StaleRun(Exception):
     """The step was begun or ended by another process."""
+
+
+class RestGoesFirst(Exception):
+    """The rest of a task that yielded waits in the queue, and starts before the step."""
 
 
 def open_runs() -> QuerySet[PlanRun]:
@@ -88,17 +93,19 @@ def step_of(run: PlanRun) -> dict[str, Any]:
     return step
 
 
-def start_task(run: PlanRun, actor: Actor, **key: Any) -> CollectionTask:
+def start_task(run: PlanRun, actor: Actor, *, after_rest: bool = False, **key: Any) -> CollectionTask:
     """Begins the step that the run is at, a task: its order, or in a retry what the attempt before left.
 
     A task that yields to the plan ends first, in the same transaction. `key` is the idempotency key of a
-    user's start, with its digest. Raises `StaleRun`, and what `start` and `retry` raise; then nothing has
-    changed.
+    user's start, with its digest. Raises `StaleRun`, and what `start` and `retry` raise; `RestGoesFirst` if
+    it is to begin `after_rest` and one waits that goes before it. Then nothing has changed.
     """
     with locked_plan(run.plan_id), locked_slot():
         attempt = take_step(run)
         plan = CollectionPlan.objects.get(runs=run)
         overtaken = yielding.end_for(plan, actor)
+        if after_rest and overtaken is None:
+            _require_no_rest_ahead(run, plan)
         task = _start_or_retry(run, actor, **key)
         named = {"plan_id": run.plan_id, "plan_name": run.plan_name, "priority": plan.priority}
         CollectionTask.objects.filter(pk=task.pk).update(**named)
@@ -106,6 +113,13 @@ def start_task(run: PlanRun, actor: Actor, **key: Any) -> CollectionTask:
         CollectionPlan.objects.filter(runs=run).update(last_task=task)
     task.refresh_from_db()
     return task
+
+
+def _require_no_rest_ahead(run: PlanRun, plan: CollectionPlan) -> None:
+    """Raises `RestGoesFirst`. What this run has overtaken goes on after all of its steps."""
+    rest = order_queue.rest_ahead_of(plan.priority)
+    if rest and not run.attempts.filter(overtook=rest.continues_id).exists():
+        raise RestGoesFirst
 
 
 def _start_or_retry(run: PlanRun, actor: Actor, **key: Any) -> CollectionTask:
@@ -279,8 +293,19 @@ def _settle_task(attempt: StepAttempt) -> None:
         is_incomplete = task.outcome == TaskOutcome.WITH_FAILURES and task.failed_count
         has_failures = chain.failed if chain else is_incomplete
         end_step(attempt, AttemptState.WITH_FAILURES if has_failures else AttemptState.COMPLETED)
+    elif task.has_yielded:
+        _settle_rest(attempt, task)
     elif task.status != TaskStatus.RUNNING:
         end_step(attempt, BY_TASK[TaskStatus(task.status)], task.error_code, task.error_message)
+
+
+def _settle_rest(attempt: StepAttempt, task: CollectionTask) -> None:
+    """Ends a step whose task yielded and does not go on: its rest was refused, or withdrawn by a user."""
+    rest = chains.queued_rest(task)
+    if rest and rest.state == QueuedOrderState.REFUSED:
+        end_step(attempt, AttemptState.REFUSED, rest.error_code, rest.error_message)
+    else:  # orders that left the queue are deleted after a while: the refusal of a rest is settled before
+        end_step(attempt, AttemptState.CANCELLED, "rest_withdrawn", reasons.stored_reason("rest_withdrawn"))
 
 
 def _recover_job(attempt: StepAttempt) -> None:
@@ -319,17 +344,16 @@ def _end_run(run: PlanRun) -> None:
         AttemptState.CANCELLED: RunState.CANCELLED,
     }
     state = next((by_step[each] for each in by_step if each in outcomes.values()), RunState.COMPLETED)
-    failed = [position for position, outcome in outcomes.items() if outcome in FAILED]
+    causes = (AttemptState.CANCELLED,) if state == RunState.CANCELLED else FAILED
+    failed = [position for position, outcome in outcomes.items() if outcome in causes]
     bad = run.attempts.filter(position__in=failed).order_by("position", "-attempt").first()
-    why = {"error_code": "", "error_message": ""}
-    if bad and state in (RunState.FAILED, RunState.REFUSED):
-        why = {"error_code": bad.error_code, "error_message": bad.error_message}
+    why = {"error_code": bad.error_code, "error_message": bad.error_message} if bad else {}
     if not open_runs().filter(pk=run.pk).update(state=state, ended_at=Now(), waiting_since=None, **why):
         raise StaleRun
     plan = CollectionPlan.objects.filter(runs=run)
     if bad and bad.task_id:
         plan = plan.filter(~Q(last_task=bad.task_id))
-    if any(why.values()):
+    if any(why.values()) and state != RunState.CANCELLED:  # whoever cancels knows it
         plan.update(**why)
 
 

@@ -16,7 +16,7 @@ from tasks_app.exports.places import named_folder
 from tasks_app.exports.selection import PARQUET, Selection
 from tasks_app.lifecycle import plan_runs, selectors, yielding
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.plan_runs import StaleRun
+from tasks_app.lifecycle.plan_runs import RestGoesFirst, StaleRun
 from tasks_app.models import CollectionPlan, CollectionTask, Export, PlanRun, StepAttempt
 from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import TASK_KINDS, AttemptState, RunState, StepKind
@@ -37,7 +37,8 @@ def start_due(*priorities: Priority) -> None:
     """Begins a run of the first plan that is due, of these priorities, by default of all.
 
     While a task or a run of the plan goes on, due plans wait; but a task of a lower priority is asked to
-    yield. Raises `django.db.Error` when the database is unavailable.
+    yield. They also wait for the rest of one that yielded, if it is of their priority or a higher one.
+    Raises `django.db.Error` when the database is unavailable.
     """
     due = _due_plans().filter(priority__in=priorities or Priority.values)
     for plan in due.select_related("created_by").order_by("-priority", "next_at", "pk")[:MAX_PLANS]:
@@ -134,9 +135,9 @@ def _start_step(run: PlanRun) -> None:
         elif (running := selectors.get_running_task()) and not _may_overtake(run, running):
             plan_runs.mark_waiting(run)
         else:
-            task = plan_runs.start_task(run, plan_runs.actor_of(run))
+            task = plan_runs.start_task(run, plan_runs.actor_of(run), after_rest=True)
             logger.info("plan %s started task %s, step %d", run.plan_name, task.pk, run.position)
-    except (errors.TaskAlreadyRunning, ExportRunning):
+    except (errors.TaskAlreadyRunning, ExportRunning, RestGoesFirst):
         plan_runs.mark_waiting(run)
     except (errors.OrderError, errors.ImportUnfinished, ExportError) as error:
         logger.warning("step %d of plan %s was refused: %s", run.position, run.plan_name, error)
@@ -177,9 +178,9 @@ def _start(plan: CollectionPlan, now: datetime) -> None:
                 return
             run = plan_runs.begin(plan, actor, now, **due)
             if plan_runs.step_of(run)["kind"] in TASK_KINDS:
-                task = plan_runs.start_task(run, actor)
+                task = plan_runs.start_task(run, actor, after_rest=True)
                 logger.info("plan %s started task %s", plan.name, task.pk)
-    except (errors.TaskAlreadyRunning, errors.PlanRunning):
+    except (errors.TaskAlreadyRunning, errors.PlanRunning, RestGoesFirst):
         _mark_waiting(plan)
     except (errors.OrderError, errors.ImportUnfinished) as error:  # tried again at the next time
         logger.warning("plan %s was refused: %s", plan.name, error)

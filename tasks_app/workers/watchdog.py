@@ -119,7 +119,8 @@ def tick() -> None:
     _rescue()
     plan_scheduler.continue_runs()  # first: the next step of a run goes before another plan
     for priority in sorted(Priority, reverse=True):
-        plan_scheduler.start_due(priority)  # before orders of the same priority: plans have a time
+        # Before orders of the same priority: plans have a time. But they wait for the rest of a yielded task.
+        plan_scheduler.start_due(priority)
         _start_queued(priority)
     plan_scheduler.end_needless_yield()
     exports.recover()

@@ -15,12 +15,14 @@ from tests.factories import make_order
 from tools.worker_machine import Machine, eventually
 
 
-def make_due_plan() -> CollectionPlan:
-    """Creates a plan of two steps, each of which requests one stock."""
+def make_due_plan(name: str, steps: int, priority: Priority) -> CollectionPlan:
+    """Creates a plan of so many steps, each of which requests one stock."""
     due = timezone.now() - timedelta(seconds=1)
     fields = {"market": "SIM", "source": "held", "stock_codes": ["000001"], "force_update": True}
-    plan = CollectionPlan.objects.create(name="daily", at=time(18), rhythm="daily", next_at=due, **fields)
-    for position in (1, 2):
+    plan = CollectionPlan.objects.create(
+        name=name, priority=priority, at=time(18), rhythm="daily", next_at=due, **fields
+    )
+    for position in range(1, steps + 1):
         PlanStep.objects.create(plan=plan, position=position, kind="bars")
     return plan
 
@@ -39,7 +41,7 @@ def test_yield_loses_and_repeats_nothing_whatever_is_killed(database: str, tmp_p
             collections.wait_for_requests(2)
             collections.answers.release(2)
             held = {line.pid: line.code for line in collections.wait_for_requests(4)}
-            plan = make_due_plan()
+            plan = make_due_plan("daily", 2, Priority.NORMAL)
             eventually(lambda: collections.task.yielding_at, what="the yield")
             killed, other = held
             os.kill(killed, signal.SIGKILL)
@@ -52,18 +54,21 @@ def test_yield_loses_and_repeats_nothing_whatever_is_killed(database: str, tmp_p
             assert (yielded.error_code, yielded.success_count) == ("yielded", 3)
             os.kill(machine.current().watchdog, signal.SIGKILL)  # before the first step ends
             first = running_of(plan)
+            weekly = make_due_plan("weekly", 1, Priority.LOW)
             collections.answers.release(1)
             eventually(lambda: running_of(plan) not in (None, first), what="the second step")
             os.kill(machine.current().watchdog, signal.SIGKILL)  # before the last step ends
             collections.answers.release(1)
             eventually(lambda: running_of(None), what="the continuation")
             collections.answers.release_all()
-            eventually(lambda: not CollectionTask.objects.filter(status="running").exists(), what="the end")
+            last = CollectionTask.objects.filter(plan=weekly, status="completed")
+            eventually(last.exists, what="the plan of the rest's priority")
             rest = CollectionTask.objects.get(continues=collections.pk)
             assert (rest.status, rest.success_count) == ("completed", STOCKS - 3)
-            assert CollectionTask.objects.count() == 4
+            assert rest.end_time and rest.end_time <= last.get().start_time
+            assert CollectionTask.objects.count() == 5
             assert QueuedOrder.objects.get().task_id == rest.pk
-            assert sorted(collections.repeated()) == sorted(["000001", "000001", held[killed]])
+            assert sorted(collections.repeated()) == sorted(["000001", "000001", "000001", held[killed]])
             assert held[other] not in rest.items.values_list("code", flat=True)
             assert DailyBar.objects.filter(day__lte=make_order().end_date).count() == STOCKS * BARS
         finally:

@@ -1,6 +1,7 @@
 """A running task makes way for a due plan of a higher priority, and its rest goes on after it as one run."""
 
 from datetime import timedelta
+from unittest.mock import patch
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -16,6 +17,7 @@ from tasks_app.models import (
     CollectionLane,
     CollectionPlan,
     CollectionTask,
+    Incident,
     PlanRun,
     PlanStep,
     QueuedOrder,
@@ -24,6 +26,7 @@ from tasks_app.models import (
 from tasks_app.models.events import Channel
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
+from tasks_app.orders import order as orders
 from tasks_app.workers import plan_scheduler, watchdog
 from tests.factories import (
     ACTOR,
@@ -59,6 +62,12 @@ def end_lease(claim):
     CollectionLane.objects.filter(task_id=claim.lane.task_id).update(lease_until=past)
 
 
+def make_steps(plan, count=2):
+    for position in range(1, count + 1):
+        PlanStep.objects.create(plan=plan, position=position, kind="bars")
+    return plan
+
+
 def go_on():
     """Ends the running task; a watchdog's round then starts what is next. Returns that."""
     finish(running())
@@ -85,8 +94,8 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     finish(rest)
     rest.refresh_from_db()
     assert chains.chains_of([task, rest]) == {
-        task.pk: (3, 3, 0, 2, False, rest.pk),
-        rest.pk: (3, 3, 0, 2, False, None),
+        task.pk: (3, 3, 0, 2, False, 1, None, rest.pk),
+        rest.pk: (3, 3, 0, 2, False, 2, task.pk, None),
     }
     kinds = ["started", "yielding", "yielded", "continued"]
     assert list(task.events.values_list("kind", flat=True)) == kinds
@@ -385,7 +394,48 @@ def test_run_of_an_overtaken_plan_ends_when_its_rest_is_withdrawn():
     watchdog.tick()
     order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
     watchdog.tick()
-    assert PlanRun.objects.get(plan=slow).state == "cancelled"
+    run, attempt = PlanRun.objects.get(plan=slow), StepAttempt.objects.get(run__plan=slow)
+    assert (run.state, run.error_code, attempt.error_code) == ("cancelled", *["rest_withdrawn"] * 2)
+    assert run.error_message == "A user withdrew the rest of the task from the queue."
+    slow.refresh_from_db()
+    assert slow.error_code == "", "no plan that was refused"
+
+
+def test_withdrawal_is_no_refusal_of_the_plan_when_its_run_goes_on():
+    slow = make_steps(make_plan(name="backfill", priority=LOW))
+    slow.steps.update(on_failure="continue")
+    watchdog.tick()
+    make_plan(name="daily")
+    watchdog.tick()
+    order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
+    finish(running())
+    watchdog.tick()
+    assert running().plan == slow
+    finish(running())
+    watchdog.tick()
+    run = PlanRun.objects.get(plan=slow)
+    slow.refresh_from_db()
+    assert (run.state, run.error_code, slow.error_code) == ("cancelled", "rest_withdrawn", "")
+
+
+def test_run_of_an_overtaken_plan_says_why_its_rest_was_refused():
+    slow = make_plan(name="backfill", priority=LOW)
+    watchdog.tick()
+    make_plan(name="daily")
+    watchdog.tick()
+    finish(running(), collected=3)
+    with patch.object(orders, "find_source", side_effect=errors.UnknownSource(source="gone", known="")):
+        watchdog.tick()
+    watchdog.tick()
+    order, run = QueuedOrder.objects.get(), PlanRun.objects.get(plan=slow)
+    assert (order.state, order.error_code) == ("refused", "unknown_source")
+    assert (run.state, run.error_code, run.error_message) == (
+        "refused",
+        "unknown_source",
+        order.error_message,
+    )
+    slow.refresh_from_db()
+    assert (Incident.objects.get().event, slow.error_code) == ("task_failed", ""), "one incident"
 
 
 def test_task_that_is_not_planned_yields_its_whole_order():
@@ -410,6 +460,72 @@ def test_rest_starts_before_other_orders_of_its_priority():
     watchdog.tick()
     queued = [row.continues_id or row.pk for row in order_queue.waiting()]
     assert queued == [task.pk, other.pk]
+
+
+def test_rest_starts_before_due_plans_of_its_priority():
+    task, other = make_yielded(), make_plan(name="other", priority=LOW)
+    rest = go_on()
+    other.refresh_from_db()
+    assert (rest.continues, bool(other.waiting_since)) == (task, True)
+    assert go_on().plan == other
+
+
+def test_due_plan_of_a_higher_priority_starts_before_the_rest():
+    task, other = make_yielded(), make_plan(name="other")
+    assert go_on().plan == other
+    assert go_on().continues == task
+
+
+def test_due_plan_does_not_take_the_slot_that_the_rest_is_about_to_take():
+    make_yielded()
+    other = make_plan(name="other", priority=LOW)
+    finish(running())  # after a watchdog has looked at the queue in its round
+    plan_scheduler.start_due(LOW)
+    other.refresh_from_db()
+    assert not CollectionTask.objects.filter(status="running").exists()
+    assert (bool(other.waiting_since), PlanRun.objects.filter(plan=other).exists()) == (True, False)
+
+
+def test_rest_starts_before_the_next_step_of_a_plan_of_its_priority():
+    other = make_steps(make_plan(name="other", priority=LOW))
+    watchdog.tick()
+    finish(running())
+    task = make_task(priority=LOW)  # started by a user before the next step was
+    watchdog.tick()
+    make_plan(name="daily")
+    watchdog.tick()
+    run = PlanRun.objects.get(plan=other)
+    assert (run.state, run.position, running().plan_name) == ("waiting", 2, "daily")
+    assert go_on().continues == task
+    assert go_on().plan == other
+
+
+@pytest.mark.parametrize("priority", [LOW, NORMAL])
+def test_run_that_overtook_ends_before_the_rest_starts(priority):
+    task, plan = make_task(priority=LOW), make_steps(make_plan())
+    watchdog.tick()
+    order_queue.move(QueuedOrder.objects.get().pk, ACTOR, priority=priority)
+    assert (go_on().plan, PlanRun.objects.get().position) == (plan, 2)
+    assert go_on().continues == task
+
+
+def test_order_that_a_user_moved_before_the_rest_starts_before_it():
+    task, other = make_yielded(), make_queued_order(priority=LOW)
+    plan = make_plan(name="other", priority=LOW)
+    order_queue.move(other.pk, ACTOR, position=1)
+    assert go_on().plan == plan
+    moved = go_on()
+    other.refresh_from_db()
+    assert other.task_id == moved.pk
+    assert go_on().continues == task
+
+
+def test_users_may_start_while_only_a_rest_waits():
+    make_yielded()
+    other = make_plan(name="other", priority=LOW)
+    finish(running())
+    assert plan_actions.run(other.pk, ACTOR)
+    assert running().plan == other
 
 
 def test_plans_start_by_their_priority():
@@ -438,6 +554,17 @@ def test_task_is_kept_while_its_rest_waits():
     assert not retention.expired(moment).exists()
     order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
     assert retention.expired(moment).get() == task
+
+
+def test_first_part_is_kept_while_the_rest_of_a_later_one_waits():
+    task = make_yielded()
+    rest = go_on()
+    make_plan(name="again", priority=HIGH)
+    watchdog.tick()
+    expired = retention.expired(1e-9)
+    assert not expired.filter(pk__in=[task.pk, rest.pk]).exists()
+    order_queue.withdraw(QueuedOrder.objects.get(state="waiting").pk, ACTOR)
+    assert expired.filter(pk__in=[task.pk, rest.pk]).count() == 2
 
 
 @pytest.mark.parametrize(
