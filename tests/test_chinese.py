@@ -9,6 +9,7 @@ from babel.messages import pofile
 from django.template import Context, Template
 from django.utils.translation import gettext, override, pgettext
 
+from tasks_app.admin.common import django_sentences
 from tasks_app.market import synthetic
 from tasks_app.models import Incident
 from tasks_app.models.quotes import Market
@@ -120,6 +121,15 @@ def test_markets_have_one_name_each():
     assert [synthetic.mark(market) for market in ("CN", "XX")] == ["CN", "XX"]
 
 
+def test_sentences_of_django_address_the_reader_as_the_pages_do():
+    with override("zh-hans"):
+        assert not [text for text in map(gettext, django_sentences.SENTENCES) if list(chinese.faults(text))]
+        hint, fault = (
+            str(text % {"min_length": 8}) for text in (django_sentences.HINT, django_sentences.TOO_SHORT)
+        )
+    assert (hint, fault) == ("密码至少须有 8 个字符。", "密码太短，至少须有 8 个字符。")
+
+
 def test_words_of_django_are_replaced_on_purpose_only():
     theirs = {}
     for path in Path(django.__file__).parent.rglob("locale/zh_Hans/LC_MESSAGES/django.po"):
@@ -127,4 +137,5 @@ def test_words_of_django_are_replaced_on_purpose_only():
             theirs |= {message.id: message.string for message in pofile.read_po(file) if not message.context}
     ours = {message.id: message.string for message in translations.load() if not message.context}
     shared = {text for text in ours.keys() & theirs.keys() if text and isinstance(text, str)}
-    assert {text for text in shared if ours[text] != theirs[text] and theirs[text]} == RETRANSLATED
+    replaced = {text for text in shared if ours[text] != theirs[text] and theirs[text]}
+    assert replaced == RETRANSLATED | set(django_sentences.SENTENCES)
