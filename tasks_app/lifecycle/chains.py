@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from tasks_app.lifecycle import selectors
 from tasks_app.models import CollectionItem, CollectionTask, QueuedOrder
@@ -65,30 +65,24 @@ def is_part(task: CollectionTask) -> bool:
 
 
 def chains_of(tasks: Iterable[CollectionTask]) -> dict[UUID, Chain]:
-    """Returns the chains of those tasks that belong to one, by the tasks' ids, with two queries at most."""
+    """Returns the chains of those tasks that belong to one, by the tasks' ids.
+
+    With one query at most: between two of them a rest could leave the queue and start, and be in neither.
+    """
     asked = [task for task in tasks if is_part(task)]
     if not asked:
         return {}
-    firsts = {task.chain_id for task in asked}
-    parts: dict[UUID, list[CollectionTask]] = defaultdict(list)
-    for row in parts_of_chains(firsts).only(*COLUMNS):
+    parts: dict[UUID, list[Any]] = defaultdict(list)
+    has_rest = Exists(waiting_rests().filter(continues=OuterRef("pk")))
+    for row in parts_of_chains({task.chain_id for task in asked}).only(*COLUMNS).annotate(has_rest=has_rest):
         parts[row.chain_id].append(row)
-    waiting = _with_waiting_rest([rows[-1].pk for rows in parts.values() if rows[-1].has_yielded])
-    return {task.pk: _sum(task, parts[task.chain_id], waiting) for task in asked}
+    return {task.pk: _sum(task, parts[task.chain_id]) for task in asked}
 
 
-def _with_waiting_rest(task_ids: list[UUID]) -> set[UUID]:
-    """Returns those of the tasks whose rest waits in the queue."""
-    if not task_ids:
-        return set()
-    orders = waiting_rests().filter(continues__in=task_ids)
-    return {key for key in orders.values_list("continues", flat=True) if key}
-
-
-def _sum(task: CollectionTask, parts: list[CollectionTask], waiting: set[UUID]) -> Chain:
+def _sum(task: CollectionTask, parts: list[Any]) -> Chain:
     """A part that was continued leaves its unprocessed stocks to the next: only the last one's count."""
     completed, failed = (sum(getattr(part, name) for part in parts) for name in COUNTERS[1:3])
-    last = parts[-1] if parts else task
+    last: Any = parts[-1] if parts else task
     left = last.total_stocks - last.processed_stocks
     ids = [part.pk for part in parts]
     return Chain(
@@ -96,7 +90,7 @@ def _sum(task: CollectionTask, parts: list[CollectionTask], waiting: set[UUID]) 
         completed,
         failed,
         len(parts),
-        goes_on=last.status == TaskStatus.RUNNING or last.pk in waiting,
+        goes_on=last.status == TaskStatus.RUNNING or bool(parts and last.has_rest),
         number=ids.index(task.pk) + 1 if task.pk in ids else len(parts),
         previous=task.continues_id if task.continues_id in ids else None,
         continued_by=next((part.pk for part in parts if part.continues_id == task.pk), None),

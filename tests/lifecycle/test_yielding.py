@@ -102,6 +102,12 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     assert task.events.get(kind="yielded").channel == "schedule"
 
 
+def test_chain_is_read_at_one_moment(django_assert_num_queries):
+    task = make_yielded()
+    with django_assert_num_queries(1):  # its rest may leave the queue and start at any time
+        assert chains.chains_of([task])[task.pk].goes_on
+
+
 def test_run_of_the_plan_says_what_it_overtook():
     task = make_yielded()
     attempt = StepAttempt.objects.get()
