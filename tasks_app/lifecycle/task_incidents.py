@@ -12,6 +12,7 @@ from tasks_app.lifecycle import chains
 from tasks_app.lifecycle.chains import Chain
 from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionPlan, CollectionTask, QueuedOrder
+from tasks_app.models.events import Channel
 from tasks_app.models.notices import NoticeEvent
 from tasks_app.models.states import TaskOutcome, TaskStatus
 from tasks_app.notices import Cause
@@ -60,8 +61,10 @@ def report_refused_order(row: QueuedOrder, code: str, reason: str) -> None:
 def end_refusals(actor: Actor, market: str, ordered_at: datetime | None) -> None:
     """Ends the incidents of refused orders of whoever has ordered a task of the market since then.
 
-    `ordered_at` is when they did so; None is now. A worker that starts a plan's task has ordered nothing.
+    `ordered_at` is when they did so; None is now. Nobody orders what the schedule starts for them.
     """
+    if actor.channel == Channel.SCHEDULE:
+        return
     by: dict[str, Any] = {"user": actor.name} if actor.name else {"user": "", "channel": actor.channel.value}
     notices.close_matching(NoticeEvent.ORDER_REFUSED, market, by, opened_until=ordered_at or Now())
 

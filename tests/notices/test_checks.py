@@ -179,7 +179,7 @@ def test_refusal_is_over_when_its_user_orders_that_market_again():
     earlier = make_queued_order(ann, priority=Priority.LOW)
     row = refuse_order(ann)
     assert order_queue.start_next().pk == QueuedOrder.objects.get(pk=earlier.pk).task_id
-    for other in (ben, WORKER, ACTOR):
+    for other in (ben, WORKER, ACTOR, Actor(Channel.SCHEDULE, ann.user)):
         lifecycle.cancel(CollectionTask.objects.get(status="running").pk, ACTOR)
         lifecycle.start(make_order(), other, today=TODAY)
     assert opened() == {"order_refused": f"order:{row.pk}"}
