@@ -59,7 +59,7 @@ def check_source_settings(**_: Any) -> list[CheckMessage]:
 def check_sources(**_: Any) -> list[CheckMessage]:
     """Checks that every source of COLLECTOR_SOURCES loads as a source, and that the default source exists.
 
-    A source of an installed package that can't be used is a warning: nobody may have asked for it.
+    Any other source that can't be used is a warning: nobody may have asked for it.
     """
     conf = settings.COLLECTOR
     broken, named = registry.broken(conf), dict(conf.sources)
@@ -69,7 +69,7 @@ def check_sources(**_: Any) -> list[CheckMessage]:
         ]
     left_out = {**registry.clashes(conf), **broken}
     warnings: list[CheckMessage] = [
-        Warning(f"The installed source “{name}” is not used: {why}.", id="collector.W001")
+        Warning(f"The source “{name}” is not used: {why}.", id="collector.W001")
         for name, why in left_out.items()
     ]
     sources = registry.available(conf)

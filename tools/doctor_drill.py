@@ -166,7 +166,7 @@ def redis(drill: Drill, folder: Path) -> None:
 
 
 def data_of_libraries(drill: Drill, folder: Path) -> None:
-    """A calendar that ends, and a machine that lacks a time zone."""
+    """A calendar that ends, and machines that lack a time zone, or all but UTC."""
     stock = "from tasks_app.models import Stock; Stock.objects.create(market='CN', code='600519')"
     drill.manage("shell", "--command", stock)
     drill.expect("a year later, with this calendar", "calendar_ends", ahead=365 * 86_400.0)
@@ -178,6 +178,11 @@ def data_of_libraries(drill: Drill, folder: Path) -> None:
     (zones / "Asia" / "Hong_Kong").unlink()
     without = {"PYTHONTZPATH": str(zones), "PYTHONPATH": str(package.parent)}
     drill.expect("a machine that lacks a time zone", "time_zone_data_missing", **without)
+    utc = folder / "utc"
+    utc.mkdir()
+    shutil.copy(zones / "UTC", utc)
+    without["PYTHONTZPATH"] = str(utc)
+    drill.expect("a machine that has UTC only", "time_zone_data_missing", **without)
 
 
 def disks(drill: Drill, folder: Path) -> None:

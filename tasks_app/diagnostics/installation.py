@@ -30,12 +30,12 @@ def examine() -> Iterator[Finding]:
     """Takes no query."""
     found = versions.versions()
     yield VERSION(version=found["collector"], **{name: found[name] for name in ("code", "python", "django")})
-    if unknown := unknown_variables():
-        yield VARIABLE_UNKNOWN(names=join(unknown))
     missing = [
         zone for zone in sorted({*MARKET_TIME_ZONES.values(), settings.TIME_ZONE}) if not _is_known(zone)
     ]
     yield ZONE_MISSING(names=join(missing)) if missing else ZONES()
+    if unknown := unknown_variables():
+        yield VARIABLE_UNKNOWN(names=join(unknown))
 
 
 def unknown_variables() -> list[str]:

@@ -125,7 +125,8 @@ def _usable(users: Mapping[str, set[str]]) -> Iterator[Finding]:
         if problem:
             yield UNUSABLE(source=name, users=join(sorted(users[name])), reason=problem)
     broken = registry.broken(conf)
-    for name in sorted(broken.keys() - users.keys()):
+    # What a built-in one may lack is its time zone: that is a finding of the installation.
+    for name in sorted(broken.keys() - users.keys() - registry.BUILT_IN.keys()):
         yield BROKEN(source=name, reason=broken[name])
     usable = [entry.name for entry in entries.values() if not entry.problem]
     others = [name for name, entry in entries.items() if entry.problem and name not in {*users, *broken}]

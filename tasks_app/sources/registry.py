@@ -97,15 +97,15 @@ def _clash(name: str, points: Sequence[EntryPoint]) -> str:
 
 @cache
 def broken(conf: Conf) -> dict[str, str]:
-    """Returns what is wrong with each third party's source that can't be used, by name.
+    """Returns what is wrong with each source that can't be used, by name; built-in ones may lack a time zone.
 
     An installed source with the name of a built-in one is left out; see `clashes`.
     """
     problems = {}
     for name, path in paths(conf).items():
-        if BUILT_IN.get(name) == path:
-            continue
-        if name not in dict(conf.sources) and (clash := _clash(name, installed_sources()[name])):
+        is_built_in = BUILT_IN.get(name) == path
+        is_installed = not is_built_in and name not in dict(conf.sources)
+        if is_installed and (clash := _clash(name, installed_sources()[name])):
             problems[name] = clash
             continue
         try:
@@ -113,7 +113,8 @@ def broken(conf: Conf) -> dict[str, str]:
         except InvalidSource as error:
             problems[name] = str(error)
         except Exception as error:  # a third party's module may raise anything
-            problems[name] = f"{path} can't be loaded: {type(error).__name__}: {error}"
+            if not is_built_in:
+                problems[name] = f"{path} can't be loaded: {type(error).__name__}: {error}"
     return problems
 
 
@@ -133,6 +134,8 @@ def hidden(conf: Conf) -> dict[str, str]:
             if (error.name or "").startswith("tasks_app"):  # our own fault, not a missing dependency
                 raise
             settings[name] = ""
+        except InvalidSource:
+            continue  # it is broken
         else:
             if needs and not getattr(conf, needs):
                 settings[name] = f"COLLECTOR_{needs.upper()}"

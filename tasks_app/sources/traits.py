@@ -135,7 +135,9 @@ def _limits(source: type[Source], costs: Mapping[str, int]) -> Limits:
     try:
         ZoneInfo(zone)
     except (TypeError, ValueError, OSError, KeyError) as error:
-        raise InvalidSource(f"its time_zone must be the name of a time zone, not {zone!r}") from error
+        raise InvalidSource(
+            f"its time_zone must be the name of a time zone whose data are installed, not {zone!r}"
+        ) from error
     quotas = [_number(source, name) for name in ("per_minute", "per_hour", "daily")]
     if costs and max(costs.values()) > min(filter(None, quotas), default=math.inf):
         raise InvalidSource("its cost is larger than a quota")

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from django.core.management import call_command
 
-from tasks_app.diagnostics import settings_values
+from tasks_app.diagnostics import installation, settings_values
+from tasks_app.sources import traits
 from tests.diagnostics.faults import FAULTS
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +70,17 @@ def test_file_that_is_no_database_is_told_as_damaged(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert json.loads(done.stdout)["areas"][0]["findings"][0]["code"] == "database_damaged"
+
+
+def test_missing_time_zones_are_told_although_no_source_loads(site, monkeypatch):
+    for module in (installation, traits):
+        monkeypatch.setattr(module, "ZoneInfo", Mock(side_effect=ZoneInfoNotFoundError))
+    site.conf(lease=15.5)  # sources are read once for the same settings
+    printed = as_json()
+    found = {each["code"] for area in printed["areas"] for each in area["findings"]}
+    assert {"time_zone_data_missing", "source_unusable"} <= found
+    assert not {"check_failed", "source_broken"} & found
+    assert printed["settings"]
 
 
 def test_missing_tables_are_told_once(site):

@@ -93,7 +93,10 @@ def test_days_are_served_in_declared_markets(base, attributes, served):
         ({"daily": -1}, "its daily must be"),
         ({"in_flight": None}, "its in_flight must be"),
         ({"most_workers": float("inf")}, "its most_workers must be"),
-        ({"time_zone": "Nowhere/City"}, "its time_zone must be the name of a time zone, not 'Nowhere/City'"),
+        (
+            {"time_zone": "Nowhere/City"},
+            "its time_zone must be the name of a time zone whose data are installed, not 'Nowhere/City'",
+        ),
         ({"time_zone": 8}, "its time_zone must be"),
         ({"day_markets": "CN"}, "its day_markets must be some of 'CN', 'HK', 'US', 'SIM'"),
         (
