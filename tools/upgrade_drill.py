@@ -2,8 +2,8 @@
 
 A new database is made by one migration that replaces the first 59. This makes another one by those, as an
 earlier version did, on SQLite and on PostgreSQL, and prints what differs: columns, indexes, constraints,
-triggers. Exits with 1 if anything does. `python -m tools.upgrade_drill 0040_totals` migrates the database at
-DATABASE_URL up to that migration, and does nothing else.
+triggers, numbers of rows. Exits with 1 if anything does. `python -m tools.upgrade_drill 0040_totals` migrates
+the database at DATABASE_URL up to that migration, and does nothing else.
 """
 
 import os
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import django
+from django.apps import apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
@@ -40,8 +41,6 @@ DEFINITIONS = {
 
 def migrate_by_replaced(name: str) -> None:
     """Migrates this process's database to one of the migrations that were replaced."""
-    from django.apps import apps
-
     executor = MigrationExecutor(connection)
     executor.loader = MigrationLoader(connection, replace_migrations=False)
     others = [key for key in executor.loader.graph.leaf_nodes() if key[0] != APP]
@@ -51,13 +50,15 @@ def migrate_by_replaced(name: str) -> None:
 
 
 def definitions() -> Iterator[str]:
-    """Yields a line for each part of the schema of this process's database."""
+    """Yields a line for each part of the schema of this process's database, and for each table's rows."""
     with connection.cursor() as cursor:
         cursor.execute(DEFINITIONS[connection.vendor])
         for name, text in cursor.fetchall():
             # SQLite keeps no lengths. A column that was added later stands behind the others of its table.
             parts = re.split(r", (?=CONSTRAINT|\")", re.sub(r"varchar\(\d+\)", "varchar", text))
             yield f"{name}: {' | '.join(sorted(part.rstrip(')') for part in parts))}"
+    for model in apps.get_models():
+        yield f"{model._meta.db_table}: {model._default_manager.count()} rows"
 
 
 def schema_after(url: str, *commands: list[str]) -> set[str]:
@@ -94,7 +95,7 @@ def main() -> int:
         files = (f"sqlite:///{Path(folder) / name}.sqlite3" for name in ("new", "upgraded"))
         for vendor, (new, upgraded) in {"SQLite": files, "PostgreSQL": (one, other)}.items():
             fresh, older = schema_after(new, NEW), schema_after(upgraded, UPGRADED, NEW)
-            print(f"{vendor}: {len(fresh)} definitions in a new database, {len(older)} in an upgraded one")
+            print(f"{vendor}: {len(fresh)} parts of a new database, {len(older)} of an upgraded one")
             print("".join(f"  new:      {line}\n" for line in sorted(fresh - older)), end="")
             print("".join(f"  upgraded: {line}\n" for line in sorted(older - fresh)), end="")
             failed = failed or fresh != older

@@ -3,6 +3,7 @@
 A database that an earlier version has made is still migrated by these, one after another.
 """
 
+import datetime
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.expressions
@@ -13,9 +14,12 @@ from django.conf import settings
 from django.db import migrations, models
 
 
-def add_synthetic_source(apps, schema_editor):
-    """Stores that the quotes of the source `simulated` are made up, as 0010_move_synthetic_quotes does."""
+def add_first_rows(apps, schema_editor):
+    """Stores what 0010_move_synthetic_quotes and 0013_merge_spellings_of_codes do: of which source the quotes are
+    made up, and that Facebook's code has changed."""
     apps.get_model("tasks_app", "SyntheticSource").objects.get_or_create(name="simulated")
+    changed = {"market": "US", "old_code": "FB", "new_code": "META", "changed_on": datetime.date(2022, 6, 9)}
+    apps.get_model("tasks_app", "CodeChange").objects.get_or_create(**changed)
 
 
 class Migration(migrations.Migration):
@@ -1494,5 +1498,5 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['-at', '-id'], name='audit_by_time'), models.Index(fields=['user_name', '-at', '-id'], name='audit_by_user'), models.Index(fields=['subject', '-at', '-id'], name='audit_by_subject'), models.Index(fields=['subject', 'user_name', '-at', '-id'], name='audit_by_subject_and_user'), models.Index(fields=['verb', '-at', '-id'], name='audit_by_verb')],
             },
         ),
-        migrations.RunPython(add_synthetic_source, migrations.RunPython.noop),
+        migrations.RunPython(add_first_rows, migrations.RunPython.noop),
     ]
