@@ -1,8 +1,10 @@
 """The English texts: one word for one thing, on Django's own pages, too, and words in place of codes."""
 
 import re
+from html import escape
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils.translation import override
@@ -10,12 +12,28 @@ from django.utils.translation import override
 from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import events
+from tasks_app.models import (
+    CollectionPlan,
+    Correction,
+    Finding,
+    Incident,
+    NoticeChannel,
+    NoticePing,
+    QueuedOrder,
+    RecordedCall,
+    Target,
+)
 from tests.admin.helpers import superuser_client, text_of, url
 from tests.factories import make_user, sign_in
 from tools import translations
 
 # An icon's name, such as "logout", is in the text of a page.
 OTHER_WORDS = re.compile(r"\blog (in|out)\b|logged|username|welcome back", re.IGNORECASE)
+# Lists whose names alone do not say what is in them.
+EXPLAINED = (
+    *(CollectionPlan, Correction, Finding, Incident, NoticeChannel, NoticePing),
+    *(QueuedOrder, RecordedCall, Target),
+)
 
 
 def catalogue():
@@ -90,3 +108,12 @@ def test_codes_in_events_are_words(language):
         meaning = str(reasons.REASONS["all_failed"])
         assert [str(value) for _, value in events.named_parameters({"code": "all_failed"})] == [meaning]
         assert reasons.meaning("of_another_version") == "of_another_version"
+
+
+@pytest.mark.django_db
+@pytest.mark.any_database
+@pytest.mark.parametrize("model", EXPLAINED, ids=lambda model: model.__name__)
+def test_empty_list_says_what_its_rows_are(model):
+    explanation = str(site.get_model_admin(model).explanation)
+    page = superuser_client().get(url(f"tasks_app_{model._meta.model_name}_changelist"), follow=True)
+    assert escape(explanation) in text_of(page)

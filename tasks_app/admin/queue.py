@@ -94,6 +94,7 @@ class QueuedOrderAdmin(ReadOnlyAdmin[QueuedOrder]):
     """Queued orders to view, move and withdraw; only `lifecycle.order_queue` changes them."""
 
     actions = ["move_first", "move_up", "move_down", "withdraw_selected"]
+    explanation = gettext_lazy("An order waits here while another task runs, and then starts by itself.")
     list_display = ["number", "status", "position", "importance", "scope", "queued", "result"]
     list_filter = ["state", "priority"]
     ordering = order_queue.IN_ORDER

@@ -71,6 +71,7 @@ def _stocks(call: RecordedCall) -> Any:
 class RecordedCallAdmin(ReadOnlyAdmin[RecordedCall]):
     """The newest calls first; filtered by source, or by code, each with an index."""
 
+    explanation = _("What the sources in COLLECTOR_RAW_ANSWERS send is kept here.")
     list_display = ["at", "source", "asked", "of_market", "days", "result"]
     list_filter = [SourceFilter]
     list_per_page = 100

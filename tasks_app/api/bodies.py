@@ -45,7 +45,7 @@ class StartBody(InputSerializer):
     stock_codes = StockCodesField(**OPTIONAL, help_text="Only these stocks. Default: all stocks.")
     test_mode = StrictBooleanField(**OPTIONAL, help_text="Only the first five stocks.")
     full_collection_mode = StrictBooleanField(
-        **OPTIONAL, help_text="Only stocks whose whole listed life is not answered in this adjustment."
+        **OPTIONAL, help_text="Only stocks whose full history is not collected in this adjustment."
     )
     market = s.CharField(
         **OPTIONAL_TEXT,
@@ -84,7 +84,7 @@ class StartBody(InputSerializer):
         **OPTIONAL,
         min_value=1,
         max_value=100,
-        help_text="How many percent of the stocks are compared. Default: 100.",
+        help_text="The share of the stocks that is compared, in percent. Default: 100.",
     )
 
     queue = StrictBooleanField(

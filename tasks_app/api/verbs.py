@@ -33,7 +33,7 @@ START = Verb(
 )
 ESTIMATE = Verb(
     _("Estimate a collection"),
-    _("Starts nothing, and asks no source."),
+    _("Starts nothing, and sends no request to a source."),
     examples.TWO_STOCKS.value,
 )
 CANCEL = Verb(

@@ -147,7 +147,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help=_("only say what it would need and when it would end")
     )
     parser.add_argument(
-        "--full", action="store_true", help=_("only stocks whose whole listed life is not answered yet")
+        "--full", action="store_true", help=_("only stocks whose full history is not collected yet")
     )
     parser.add_argument("--force", action="store_true", help=_("request stored days again"))
     parser.add_argument(

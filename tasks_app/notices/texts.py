@@ -17,7 +17,7 @@ from tasks_app.sentences import join_sentences
 SENTENCES = {
     NoticeEvent.TASK_FAILED: gettext_lazy("The task %(task)s of %(market)s from %(source)s failed."),
     NoticeEvent.TASK_WITH_FAILURES: gettext_lazy(
-        "The task %(task)s of %(market)s from %(source)s lacks stocks or bars: stocks failed: "
+        "The task %(task)s of %(market)s from %(source)s is incomplete. Stocks failed: "
         "%(failed)s of %(total)s."
     ),
     NoticeEvent.TASK_WITHOUT_BARS: gettext_lazy(

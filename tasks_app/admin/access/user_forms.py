@@ -35,7 +35,7 @@ class UserForm(UserChangeForm[User]):
                 "Switch off instead of deleting: the user can't sign in, and tokens stop working."
             ),
             "is_staff": _("Without it, the API can still be used with a token."),
-            "is_superuser": _("Has every permission, whatever the groups say."),
+            "is_superuser": _("If on, the user has every permission, regardless of groups."),
             "groups": _("The user has the permissions of all of them."),
             "user_permissions": _("In addition to those of the groups. Usually none."),
         }

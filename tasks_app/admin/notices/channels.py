@@ -78,6 +78,7 @@ class ChannelAdmin(AddressAdmin):
     """Addresses are entered and never shown. A test message goes the way of every other one."""
 
     form = ChannelForm
+    explanation = _("A notice channel sends incidents by e-mail, to a chat group or to a web address.")
     list_title, add_title = _("Notice channels"), _("Add a notice channel")
     inlines = [RuleInline]
     list_display = ["name", "state", "address_kind", "language", "last_sent"]
@@ -163,6 +164,10 @@ class PingAdmin(AddressAdmin):
     """Dead man's switches."""
 
     form = PingForm
+    explanation = _(
+        "A dead man's switch sends a monitoring service a request at regular intervals. If the requests "
+        "stop, the collector is down, and the service alerts you."
+    )
     list_title, add_title = _("Dead man's switches"), _("Add a dead man's switch")
     list_display = ["name", "state", "address_kind", "seconds", "last_ping"]
     readonly_fields = ["address_kind", "state", "last_ping"]

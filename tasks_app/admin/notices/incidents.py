@@ -54,6 +54,10 @@ class OpenFilter(SimpleListFilter):
 class IncidentAdmin(ReadOnlyAdmin[Incident]):
     """Incidents begin and end by what is observed; a user may silence or close one."""
 
+    explanation = gettext_lazy(
+        "Failed tasks, late plans, paused sources and the like are listed here. An incident ends once its "
+        "cause is gone."
+    )
     list_display = ["severity_badge", "what", "market_name", "since", "over_since", "how_often"]
     list_display_links = ["what"]
     list_filter = [OpenFilter, "event", "market", "severity"]
@@ -80,7 +84,7 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
     page = cell(gettext_lazy("page"), columns.page)
     since = timestamp(gettext_lazy("began at"), "opened_at")
     over_since = cell(gettext_lazy("ended at"), columns.over_since, TIME)
-    how_often = count(gettext_lazy("times"), "times")
+    how_often = count(gettext_lazy("occurrences"), "times")
     silenced = cell(gettext_lazy("silenced until"), columns.silenced)
 
     def get_urls(self) -> list[Any]:

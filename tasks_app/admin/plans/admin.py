@@ -37,7 +37,9 @@ class StepInline(StackedInline[PlanStep, CollectionPlan]):
     extra = 0
     max_num = MAX_STEPS
     verbose_name = _("step")
-    verbose_name_plural = _("Steps, one after another; without any the plan collects what is above")
+    verbose_name_plural = _(
+        "Steps, run one after another; without steps, the plan collects what is set above"
+    )
 
     def get_formset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, *args, **kwargs)
@@ -62,6 +64,7 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
     """
 
     form = PlanForm
+    explanation = _("A plan starts a collection at set times, such as every trading day.")
     list_title, add_title = _("Plans"), _("Add a plan")
     verbose_names = (_("plan"), _("plans"))
     history_subject = "plan"

@@ -54,8 +54,8 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         label=_("Compare with"), help_text=VERIFY_HELP, required=False, widget=UnfoldAdminSelectWidget
     )
     verify_sample = forms.IntegerField(
-        label=_("Sample in percent"),
-        help_text=_("How many percent of the stocks are compared."),
+        label=_("Sample (%)"),
+        help_text=_("The share of the stocks that is compared."),
         min_value=1,
         max_value=100,
         initial=orders.WHOLE,
@@ -81,7 +81,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
         help_texts = {
             "days": _("Days that are already stored are not requested again, so a long range costs little."),
             "export_to": _(
-                "When the collection has ended, stored data are exported into this folder below that of all "
+                "After the collection, stored data is exported to this folder inside the folder of all "
                 "exports. Leave empty for none."
             ),
             "export_layout": _("Parquet exports everything; the other formats what this plan collects."),

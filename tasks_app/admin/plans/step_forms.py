@@ -52,8 +52,8 @@ class StepForm(forms.ModelForm[PlanStep]):
         ]
         help_texts = {
             "days": _("Leave empty for the days of the plan."),
-            "verify_sample": _("How many percent of the stocks are compared."),
-            "export_to": _("A folder below that of all exports."),
+            "verify_sample": _("The share of the stocks that is compared."),
+            "export_to": _("A folder inside the folder of all exports."),
             "retries": _("A retry collects only the stocks that failed."),
         }
 

@@ -33,7 +33,7 @@ FURTHER_HELP = _(
 )
 VERIFY_HELP = _(
     "A second source. Its bars of the same stocks and days are compared, not stored: differences beyond "
-    "rounding are listed as findings. It costs requests there."
+    "rounding are listed as findings. Comparing costs requests to it."
 )
 MODES = ("test_mode", "full_collection_mode", "force_update")
 
@@ -51,8 +51,8 @@ class OrderForm(forms.Form):
     )
     verify_with = forms.ChoiceField(label=_("Compare with"), help_text=VERIFY_HELP, required=False)
     verify_sample = forms.IntegerField(
-        label=_("Sample in percent"),
-        help_text=_("How many percent of the stocks are compared."),
+        label=_("Sample (%)"),
+        help_text=_("The share of the stocks that is compared."),
         min_value=1,
         max_value=100,
         initial=orders.WHOLE,
@@ -85,7 +85,7 @@ class OrderForm(forms.Form):
     full_collection_mode = forms.BooleanField(
         label=_("Full collection mode"),
         help_text=_(
-            "Collects only stocks whose whole listed life, from the listing to now, is not answered yet."
+            "Collects only stocks whose full history, from the listing to now, is not collected yet."
         ),
         required=False,
     )

@@ -75,6 +75,7 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
 class CorrectionAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by code with an index."""
 
+    explanation = _("Stored bars for which a source later had other values are listed here.")
     list_display = ["of_stock", "session", "what", "origin", "at", "task", "stock"]
     list_filter = [ItemTaskFilter]
     fieldsets = [
@@ -93,6 +94,7 @@ class CorrectionAdmin(_DataQualityAdmin):
 class FindingAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by kind, or by code with an index."""
 
+    explanation = _("Bars that a check refused or flagged, or on which two sources differ, are listed here.")
     list_display = ["of_stock", "session", "state", "why", "values_sent", "at", "task", "stock"]
     list_filter = ["kind", ItemTaskFilter]
     fieldsets = [

@@ -80,6 +80,7 @@ class TargetAdmin(TitledAdmin, KeyCheckedAdmin, CappedList, ModelAdmin[Target]):
     """Adding, changing and deleting need a permission each; Django's log says who did it."""
 
     form = TargetForm
+    explanation = _("A target says by when the bars of each session have to be stored.")
     list_title, add_title = _("Targets"), _("Add a target")
     list_display = ["page", "scope", "due", "last"]
     list_display_links = None

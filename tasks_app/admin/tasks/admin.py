@@ -68,7 +68,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
     progress = cell(_("progress"), columns.progress_with_chain)
     succeeded = count(_("succeeded"), "success_count")
     failed = cell(_("failed"), columns.failed, NUMERIC)
-    bars = cell(_("bars collected"), columns.bars, NUMERIC)
+    bars = cell(_("bars"), columns.bars, NUMERIC)
     scope = cell(_("scope"), columns.scope)
     started = cell(pgettext_lazy("column", "started"), columns.started)
     duration = cell(_("duration"), columns.duration, NUMERIC)

@@ -26,7 +26,7 @@ class OrderAnswer(Answer):
         allow_blank=True, help_text="The second source, whose bars are compared and not stored."
     )
     verify_sample = s.IntegerField(
-        min_value=1, max_value=100, help_text="How many percent of the stocks are compared."
+        min_value=1, max_value=100, help_text="The share of the stocks that is compared, in percent."
     )
     retry_of = s.UUIDField(allow_null=True, help_text="The task that this one retries.")
     priority = s.ChoiceField(PRIORITY_NAMES, help_text="A due plan of a higher one overtakes the task.")
