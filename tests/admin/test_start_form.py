@@ -293,6 +293,17 @@ def test_codes_come_from_the_query_string():
     assert (values["market"], values["scope"], values["stock_codes"]) == ("SIM", "some", "600000 600519")
 
 
+@pytest.mark.parametrize(
+    ("days", "are_taken"), [("2024-01-02/2024-01-07", True), ("2024-01-02/", False), ("soon/later", False)]
+)
+def test_days_come_from_the_query_string(days, are_taken):
+    start, end = days.split("/")
+    values = form_values(superuser_client(), f"?source=sample&start_date={start}&end_date={end}&adjust=x")
+    assert (values["start_date"] == date(2024, 1, 2)) is are_taken
+    assert (values["end_date"] == date(2024, 1, 7)) is are_taken
+    assert values["adjust"] == ""
+
+
 # ---------------------------------------------------------------- the file
 
 

@@ -1,9 +1,12 @@
 """The pages of uploads: files are checked, shown, and taken over into the folder of the source `csv`."""
 
+import html
 import json
+import re
 import zipfile
 from dataclasses import replace
 from io import BytesIO
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from django.conf import settings
@@ -65,6 +68,13 @@ def act(client, row, action, **fields):
     return client.post(url("upload", row.pk), {"action": action, **fields})
 
 
+def start_link(client, row):
+    """Returns the address to which the button of a file that was taken over leads."""
+    button = r'href="([^"]+)"[^>]*>\s*Collect now'
+    found = re.search(button, client.get(url("upload", row.pk)).content.decode())
+    return urlsplit(html.unescape(found[1]))
+
+
 def zip_of(**members):
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -109,7 +119,7 @@ def test_preview_in_chinese(client):
 def test_taken_file_is_read_by_the_source_and_logged(client, folder):
     row = staged(client)
     response = act(client, row, "take")
-    assert response.url == url("uploads")
+    assert response.url == url("upload", row.pk)
     assert "Taken over as 600000.csv. Bars: 6, rows left out: 0." in messages_of(response)
     assert len(CsvSource(folder).fetch(Request("CN", "600000", day(0), day(9)))) == 6
     row.refresh_from_db()
@@ -121,6 +131,62 @@ def test_taken_file_is_read_by_the_source_and_logged(client, folder):
         ("created", "Uploaded.", "600000.csv"),
         ("changed", "Taken over as 600000.csv. Bars: 6, rows left out: 0.", "600000.csv"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("600000.csv", {}, {"market": "CN", "adjust": "", "codes": "600000"}),
+        ("600000_qfq.csv", {}, {"market": "CN", "adjust": "qfq", "codes": "600000"}),
+        ("00700.csv", {"market": "HK"}, {"market": "HK", "adjust": "", "codes": "00700"}),
+    ],
+)
+def test_taken_file_leads_to_the_start_form_filled_in(folder, name, fields, expected):
+    client = staff_client("upload_files", "start_task")
+    row = staged(client, name, akshare_csv(name[: name.index(".")].removesuffix("_qfq")), **fields)
+    act(client, row, "take")
+    link = start_link(client, row)
+    days = {"start_date": day(0).isoformat(), "end_date": day(5).isoformat()}
+    assert dict(parse_qsl(link.query, keep_blank_values=True)) == {"source": "csv", **expected, **days}
+    values = client.get(link.geturl()).context["form"].initial
+    assert (values["source"], values["stock_codes"]) == ("csv", expected["codes"])
+    assert (values["start_date"], values["end_date"]) == (day(0), day(5))
+
+
+def test_file_of_many_stocks_leads_to_a_start_of_the_whole_folder(folder):
+    client = staff_client("upload_files", "start_task")
+    codes = [f"60000{n}" for n in (0, 4, 6, 7, 8, 9)]
+    row = staged(client, "market.zip", zip_of(**{f"c{code}": akshare_csv(code) for code in codes}))
+    act(client, row, "take")
+    assert "codes" not in parse_qs(start_link(client, row).query)
+
+
+@pytest.mark.any_database
+def test_start_is_offered_only_to_whom_may_start(client):
+    row = staged(client)
+    act(client, row, "take")
+    assert "Collect now" not in text_of(client.get(url("upload", row.pk)))
+
+
+def test_list_says_that_a_file_is_checked_on_its_own_page(client, monkeypatch):
+    monkeypatch.setattr(views, "SECONDS", -1.0)
+    upload(client, "market.zip", zip_of(c600000=akshare_csv(), c600004=akshare_csv("600004")))
+    row = Upload.objects.get()
+    link = f'<a href="{url("upload", row.pk)}" class="sc-link">'
+    page = client.get(url("uploads")).content.decode()
+    assert f"{link}Not checked yet: open it to check</a>" in page
+    assert "being checked" not in page
+    client.post(url("upload_check", row.pk))
+    assert f"{link}Checked 1 of 2: open it to go on</a>" in client.get(url("uploads")).content.decode()
+    client.post(url("upload_check", row.pk))
+    assert "open it to" not in client.get(url("uploads")).content.decode()
+
+
+@pytest.mark.any_database
+def test_list_in_chinese_says_what_is_unchecked(client):
+    client.cookies["django_language"] = "zh-hans"
+    upload(client)
+    assert "尚未检查：打开即开始检查" in text_of(client.get(url("uploads")))
 
 
 @pytest.mark.any_database

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from tasks_app.admin.access.permissions import VIEW_TARGETS, VIEW_TASKS
 from tasks_app.admin.start.forms import values_from_order
-from tasks_app.conf import ALL_MARKETS, SYNTHETIC_MARKET
+from tasks_app.conf import ADJUSTS, ALL_MARKETS, SYNTHETIC_MARKET
 from tasks_app.errors import TargetNotFound
 from tasks_app.market import benchmarks
 from tasks_app.models import CollectionTask
@@ -36,8 +36,9 @@ def initial_values(request: HttpRequest) -> dict[str, Any]:
 
     With `?target=` and `?session=` those that collect what the session lacks.
 
-    `?market=`, `?source=` and `?codes=` override the newest task's. The first collection is of all days, and
-    so is every one of a source whose data do not go on.
+    `?market=`, `?source=`, `?codes=` and `?adjust=` override the newest task's, `?start_date=` with
+    `?end_date=` its days. The first collection is of all days, and so is every one of a source whose data do
+    not go on.
     """
     if earlier := _earlier_task(request):
         codes = tuple(earlier.stock_codes or ()) or None
@@ -51,7 +52,10 @@ def initial_values(request: HttpRequest) -> dict[str, Any]:
     preset = {preset["name"]: preset for preset in presets(market, source)}["all" if is_whole else "1y"]
     codes = tuple(code_lists.split_codes(request.GET.get("codes", ""))[: order.MAX_CODES]) or None
     adjust = newest.adjust if newest and newest.source == source else ""
-    return values_from_order(Order(preset["start"], preset["end"], codes, market, source, adjust))
+    if request.GET.get("adjust") in ADJUSTS:
+        adjust = request.GET["adjust"]
+    start, end = _requested_days(request) or (preset["start"], preset["end"])
+    return values_from_order(Order(start, end, codes, market, source, adjust))
 
 
 def presets(market: str, source: str = "") -> list[dict[str, Any]]:
@@ -125,6 +129,15 @@ def _earlier_task(request: HttpRequest) -> CollectionTask | None:
     if not request.user.has_perm(VIEW_TASKS):
         return None
     return CollectionTask.objects.filter(pk=task_id).first()
+
+
+def _requested_days(request: HttpRequest) -> tuple[date, date] | None:
+    """Returns the days in the address; None without both."""
+    try:
+        start, end = (date.fromisoformat(request.GET.get(name, "")) for name in ("start_date", "end_date"))
+    except ValueError:
+        return None
+    return start, end
 
 
 def _missing_of_target(request: HttpRequest) -> Order | None:

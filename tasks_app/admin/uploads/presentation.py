@@ -1,5 +1,7 @@
 """What the pages of uploads show of a file and of the report on it."""
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from django.template.defaultfilters import filesizeformat
@@ -13,7 +15,10 @@ from tasks_app.models.uploads import UploadState
 from tasks_app.quotes import uploads
 from tasks_app.quotes.file_preview import Report
 from tasks_app.quotes.uploads import TablePreview
+from tasks_app.sources.csv_folder.codes import parse_code
 from tasks_app.sources.csv_folder.column_mapping import NOT_USED
+from tasks_app.sources.csv_folder.layout import identify
+from tasks_app.sources.csv_folder.problems import UnreadableFile
 
 MEGABYTE = 2**20
 SHOWN_PROBLEMS = 20
@@ -69,6 +74,7 @@ def describe_row(upload: Upload) -> dict[str, Any]:
         "at": formatting.timestamp(upload.ended_at or upload.at),
         "by": upload.user_name,
         "state": describe_state(upload, report),
+        "unchecked": _describe_unchecked(upload, report),
         "bars": formatting.number(report.bars if report.done else None),
         "left_out": formatting.number(report.left_out if _has_known_rows(report) else None),
     }
@@ -81,6 +87,35 @@ def describe_state(upload: Upload, report: Report) -> SafeString:
     if upload.state == UploadState.CHECKED and report.problem_count:
         return formatting.badge("warn", "warning", _("partly readable"))
     return formatting.badge(*STATE_STYLES[UploadState(upload.state)], upload.get_state_display())
+
+
+def _describe_unchecked(upload: Upload, report: Report) -> str:
+    """Returns what is left to check of a file, "" for none: it is checked while its own page is open."""
+    if upload.state != UploadState.CHECKING:
+        return ""
+    if not report.done:
+        return _("Not checked yet: open it to check")
+    counts = {"done": formatting.number(report.done), "total": formatting.number(report.total)}
+    return _("Checked %(done)s of %(total)s: open it to go on") % counts
+
+
+def start_values(upload: Upload, report: Report) -> dict[str, str]:
+    """Returns the start form's values for a collection of an upload's stocks and days from the folder.
+
+    More stocks than the report names are left to the folder's list.
+    """
+    market, adjust, codes = upload.market, upload.adjust, report.first_stocks
+    with suppress(UnreadableFile):  # a name of an older version perhaps
+        file = identify(Path(upload.name), market, adjust)
+        market, adjust = file.market, file.adjust
+    if not market:
+        by_code = {code: parse_code(code)[0] for code in codes}
+        market = next(iter(by_code.values()), "CN")
+        codes = [code for code in codes if by_code[code] == market]
+    values = {"source": "csv", "market": market, "adjust": adjust}
+    if report.stocks <= len(report.first_stocks):
+        values["codes"] = ",".join(codes)
+    return values | {"start_date": report.first_day, "end_date": report.last_day}
 
 
 def describe_destination(upload: Upload) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -197,7 +198,7 @@ def _take(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
     _log(request, upload, AuditVerb.CHANGED, text)
     next_step = _("The next collection from the source csv reads it.")
     messages.success(request, join_sentences(audit.translated(text), next_step))
-    return False
+    return True
 
 
 def _discard(request: HttpRequest, folder: UploadFolder, upload: Upload) -> bool:
@@ -251,7 +252,7 @@ def _render_upload(request: HttpRequest, upload: Upload) -> HttpResponse:
         "columns_open": not report.bars or bool(meanings),
         "exists": is_waiting and target.exists(),
         "target": Path(target).relative_to(folder.folder),
-        "start_url": f"{reverse('admin:start')}?source=csv&market={upload.market or 'CN'}"
+        "start_url": f"{reverse('admin:start')}?{urlencode(presentation.start_values(upload, report))}"
         if upload.state == UploadState.TAKEN and request.user.has_perm(START_TASK)
         else "",
     }
