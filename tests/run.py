@@ -54,8 +54,13 @@ ON_ANY_DATABASE = (
     "api/test_permissions.py",
     "api/test_plans.py",  # requests and responses; orders/test_plans.py makes, changes and starts
     "api/test_wsgi.py",
+    "queue/test_django_q_settings.py",  # no queries
+    "test_chinese.py",
+    "test_command_lines.py",
     "test_conf.py",
+    "test_english.py",
     "test_errors.py",
+    "test_logs.py",
     "test_mutations.py",
     # What the engine does with answers, refusals and silent days. It writes by quotes/upsert and lifecycle,
     # whose tests run on both; test_slice, test_day_fetches and the planners' tests stay on both as well.

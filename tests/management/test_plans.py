@@ -76,7 +76,7 @@ def test_plan_is_made_with_steps_and_its_runs_are_listed(tmp_path):
     task = json.loads(run("run", "nightly", "--json")[1])["task_id"]
     text = run("runs", "nightly")[1]
     assert f"1. daily bars: running {task[:8]}" in text
-    assert "2 stock list: pending" in text
+    assert "2. stock list: pending" in text
     assert json.loads(run("runs", "nightly", "--json")[1])[0]["steps"][0]["attempts"][0]["task_id"] == task
 
 
