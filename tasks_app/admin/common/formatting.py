@@ -98,8 +98,8 @@ def number(value: float | None, places: int = 0) -> str:
 
 
 def date_range(first: date, last: date) -> SafeString:
-    """Returns a range of days as ISO dates, which read the same everywhere."""
-    return format_html('<span class="sc-nowrap">{} – {}</span>', first, last)
+    """Returns a range of days as ISO dates, which read the same everywhere; it may break at the dash."""
+    return format_html('<span class="sc-nowrap">{} – <span class="sc-nowrap">{}</span></span>', first, last)
 
 
 def timestamp(value: datetime | None, *, seconds: bool = True, names_zone: bool = True) -> SafeString | str:
