@@ -115,7 +115,7 @@ def test_lists_of_words_have_chinese_separators():
 def test_markets_have_one_name_each():
     """Lists have room for a short name: in Chinese it is the one that forms show, in English the code."""
     with override("zh-hans"):
-        names = {market: str(Market(market).label) for market in ("CN", "HK", "US")}
+        names = {market: str(Market(market).label) for market in ("CN", "HK", "US", "SIM")}
         assert {market: synthetic.mark(market) for market in names} == names
         assert headline(Incident(event="task_failed", market="CN")) == "任务失败 · A股"
     assert [synthetic.mark(market) for market in ("CN", "XX")] == ["CN", "XX"]

@@ -31,6 +31,7 @@ WORDS = {  # not a word of ours, or one for which there is another: why
     "校正": "to correct is 修正",
     "略过": "to leave out is 略去",
     "未比较": "to compare is 比对",
+    "答复": "what a source answers is an 应答",
     "请求正文": "a request's body is 请求体",
     "当日K线": "当日 and K线 are two words",
     "该日K线": "该日 and K线 are two words",

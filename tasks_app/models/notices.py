@@ -6,7 +6,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tasks_app.models.quotes import Market
+from tasks_app.models.quotes import Market, short_name
 
 LONGEST_GROUPING, SHORTEST_PING, LONGEST_PING = 3600, 30, 86_400  # seconds
 
@@ -85,7 +85,7 @@ class Incident(models.Model):
         ]
 
     def __str__(self) -> str:
-        return " · ".join(filter(None, (str(self.get_event_display()), self.market)))
+        return " · ".join(filter(None, (str(self.get_event_display()), short_name(self.market))))
 
 
 class NoticeChannel(models.Model):

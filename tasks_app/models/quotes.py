@@ -17,6 +17,7 @@ SHORT_NAMES = {  # a list shows the codes, which for readers of Chinese are word
     Market.CN: pgettext_lazy("market", "CN"),
     Market.HK: pgettext_lazy("market", "HK"),
     Market.US: pgettext_lazy("market", "US"),
+    Market.SIM: pgettext_lazy("market", "SIM"),
 }
 
 

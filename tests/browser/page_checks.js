@@ -42,6 +42,11 @@ const focused = () => {
     return [...texts];
   },
 
+  // Returns the lines of the page as they are shown, with the spaces between neighbouring elements.
+  lines() {
+    return document.body.innerText.split("\n");
+  },
+
   links() {
     return [...document.querySelectorAll("a[href]:not([download])")].map((link) => link.href);
   },

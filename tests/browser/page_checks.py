@@ -39,6 +39,7 @@ class PageCheck:
     links: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     language: str = ""
     phone: str = ""
     wide: str = ""
@@ -109,7 +110,8 @@ def check_page(page: Page, log: ProblemLog, url: str) -> PageCheck:
 def check_wide(page: Page, check: PageCheck) -> None:
     """Checks what a wide window shows, which is more than a phone does."""
     check.wide = overflow(page)
-    check.texts, check.moving = run_script(page, "texts"), run_script(page, "moving")
+    check.texts, check.lines = run_script(page, "texts"), run_script(page, "lines")
+    check.moving = run_script(page, "moving")
     check.mouse_only = run_script(page, "mouseOnly")
 
 

@@ -1,6 +1,8 @@
 """Checks of every page that an administrator can reach by links, in both languages."""
 
 import os
+import re
+from collections.abc import Iterable
 
 import pytest
 
@@ -49,6 +51,18 @@ def test_pages_declare_their_language(pages: list[PageCheck], language: str) -> 
 def test_chinese_pages_have_no_english_left(pages: list[PageCheck], language: str) -> None:
     if language == "zh-CN":
         assert page_checks.faults(pages, lambda page: list(untranslated.english_texts(page.texts))) == ""
+
+
+def spaced_punctuation(lines: Iterable[str]) -> list[str]:
+    """Returns the lines with a space after full-width punctuation, which brings its own; “ · ” separates parts."""
+    return [line for line in lines if re.search("[。，、；：！？（）] +[^\\s·]", line)]
+
+
+def test_chinese_punctuation_has_no_space_after_it(pages: list[PageCheck], language: str) -> None:
+    assert spaced_punctuation(["已完成。 共 3 只", "共 3 只， 2 只成功"])
+    if language == "zh-CN":
+        assert any("。" in line for page in pages for line in page.lines)
+        assert page_checks.faults(pages, lambda page: spaced_punctuation(page.lines)) == ""
 
 
 def test_pages_fit_a_phone(pages: list[PageCheck]) -> None:

@@ -19,7 +19,7 @@ DJANGO_CATALOGUES = [
 ALLOWED = (
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",  # a task's id may look like words
     r"viewer|operator|administrator|[Aa]dmin",
-    r"AAPL|FB|GOOG|IBM|MSFT|SIM\d+|Simulated \d+|[A-Z][\w.&' -]+ (?:Inc|Corp|Co)\.?",
+    r"AAPL|FB|GOOG|IBM|MSFT|SIM\d*|Simulated \d+|[A-Z][\w.&' -]+ (?:Inc|Corp|Co)\.?",
     r"cn-daily|sample|simulated|drill|csv|akshare|baostock|python manage\.py (?:worker|calendar import FILE)",
     r"(?:/[\w.-]+){2,}",  # the path of a file
     r"The drill refuses \w+\.",

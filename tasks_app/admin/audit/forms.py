@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 
 from tasks_app.admin.common.fields import day_field
 from tasks_app.lifecycle.audit_log import SUBJECTS, VERBS, Filters
@@ -17,7 +17,7 @@ class FilterForm(forms.Form):
     """Who, what kind of object, which verb, from and to which day; all of them may be empty."""
 
     who = forms.CharField(label=_("User name"), max_length=150, required=False)
-    subject = forms.ChoiceField(label=_("What"), choices=[EVERY, *SUBJECTS.items()], required=False)
+    subject = forms.ChoiceField(label=pgettext_lazy("audit", "What"), choices=[EVERY, *SUBJECTS.items()], required=False)
     verb = forms.ChoiceField(label=_("Event"), choices=[EVERY, *VERBS.items()], required=False)
     first = day_field(_("From day"), required=False)
     last = day_field(_("To day"), required=False)

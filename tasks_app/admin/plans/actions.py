@@ -16,6 +16,7 @@ from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks.actions import actor_for
 from tasks_app.lifecycle import plan_actions, selectors
+from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan
 from tasks_app.orders import plan_steps
 
@@ -70,7 +71,7 @@ def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan,
             "It collects the last %(days)s days of the market %(market)s from %(source)s.",
             plan.days,
         )
-        % {"days": formatting.number(plan.days), "market": plan.market, "source": plan.source},
+        % {"days": formatting.number(plan.days), "market": synthetic.mark(plan.market), "source": plan.source},
         _("The run is recorded under your name."),
         _("The plan's own next run stays as it is."),
     ]

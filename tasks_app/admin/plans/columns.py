@@ -17,6 +17,7 @@ from tasks_app.models.plans import Rhythm
 from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import InstrumentKind
 from tasks_app.orders import plans
+from tasks_app.sentences import list_words
 
 SWITCH_FORM = "plan-switch"  # it follows the list: a form within the list's own is none
 
@@ -45,7 +46,7 @@ def schedule(plan: CollectionPlan) -> SafeString:
     zone = MARKET_TIME_ZONES[plan.market]
     if plan.priority != Priority.NORMAL:
         zone += f" · {_('priority')}: {plan.get_priority_display()}"
-    return formatting.two_lines(f"{often}, {plan.at:%H:%M}", zone)
+    return formatting.two_lines(list_words([often, f"{plan.at:%H:%M}"], clauses=True), zone)
 
 
 def next_runs(plan: CollectionPlan) -> SafeString | str:

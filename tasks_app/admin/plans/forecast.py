@@ -15,6 +15,7 @@ from tasks_app.lifecycle import durations
 from tasks_app.models import CollectionPlan
 from tasks_app.orders import forecasts, order as orders, plans
 from tasks_app.orders.forecasts import Forecast
+from tasks_app.sentences import join_sentences
 
 
 def describe(plan: CollectionPlan) -> SafeString:
@@ -50,7 +51,7 @@ def _figures(found: Forecast) -> list[str]:
         _("Requests:"): unknown if estimate.requests is None else requests,
         _("Duration:"): durations.format_estimate(estimate.low, estimate.high) or unknown,
     }
-    return [*(f"{name} {value}" for name, value in figures.items()), *forecasts.describe(found)]
+    return [*(join_sentences(name, value) for name, value in figures.items()), *forecasts.describe(found)]
 
 
 def _lines(lines: Iterable[str]) -> SafeString:
