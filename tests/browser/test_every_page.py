@@ -54,7 +54,7 @@ def test_chinese_pages_have_no_english_left(pages: list[PageCheck], language: st
 
 
 def spaced_punctuation(lines: Iterable[str]) -> list[str]:
-    """Returns the lines with a space after full-width punctuation, which brings its own; “ · ” separates parts."""
+    """Returns the lines with a space after full-width punctuation; “ · ” may follow, it separates parts."""
     return [line for line in lines if re.search("[。，、；：！？（）] +[^\\s·]", line)]
 
 

@@ -17,7 +17,9 @@ class FilterForm(forms.Form):
     """Who, what kind of object, which verb, from and to which day; all of them may be empty."""
 
     who = forms.CharField(label=_("User name"), max_length=150, required=False)
-    subject = forms.ChoiceField(label=pgettext_lazy("audit", "What"), choices=[EVERY, *SUBJECTS.items()], required=False)
+    subject = forms.ChoiceField(
+        label=pgettext_lazy("audit", "What"), choices=[EVERY, *SUBJECTS.items()], required=False
+    )
     verb = forms.ChoiceField(label=_("Event"), choices=[EVERY, *VERBS.items()], required=False)
     first = day_field(_("From day"), required=False)
     last = day_field(_("To day"), required=False)

@@ -71,7 +71,11 @@ def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan,
             "It collects the last %(days)s days of the market %(market)s from %(source)s.",
             plan.days,
         )
-        % {"days": formatting.number(plan.days), "market": synthetic.mark(plan.market), "source": plan.source},
+        % {
+            "days": formatting.number(plan.days),
+            "market": synthetic.mark(plan.market),
+            "source": plan.source,
+        },
         _("The run is recorded under your name."),
         _("The plan's own next run stays as it is."),
     ]
