@@ -1,4 +1,5 @@
-# `make run` starts everything; `make test` proves it. Needs Python 3.11 or newer and make.
+# `make run` starts everything, on port 8000 or `make run PORT=8001`; `make test` proves it. Needs Python 3.11 or
+# newer and make.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 	lint-migrations lint-translations lint-vendored lint-deploy hooks format lock messages clean
 
 run: $(VENV)/.installed
-	$(BIN)/python manage.py quickstart
+	$(BIN)/python manage.py quickstart $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tests.run
@@ -104,10 +105,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	@echo "Installing packages (about 120 MB to download): half a minute to several minutes …"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	@echo "Installing packages, with those of the tests (more than 120 MB to download) …"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/.installed
 

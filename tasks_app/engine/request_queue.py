@@ -281,7 +281,7 @@ class RequestQueue:
     def _record(self, item: StockRequest, claim_more: int = 0) -> list[Claim]:
         """Records a stock with its bars. Returns the new claims."""
         progress = item.adjustment
-        bars = progress.bars or ()
+        bars = () if progress.bars is None else progress.bars  # without a bar it may still say why
         return self.recorder.store(
             item, bars, days_are_complete=progress.days_are_complete, claim_more=claim_more
         )

@@ -185,6 +185,13 @@ def _result(task: CollectionTask) -> Text:
     return Text(task.get_result_display(), style=COLOURS[task.outcome or task.status])
 
 
+def _no_bars_text(task: CollectionTask) -> str:
+    """Returns which options choose the days, after what the source said about one of the stocks."""
+    noted = task.items.exclude(note="").order_by("position").first()
+    text = _("Other days are requested with --start-date and --end-date.")
+    return f"{noted.code}: {noted.note}\n{text}" if noted else text
+
+
 def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
     elapsed = durations.format_duration(durations.task_duration(task))
     kind = "" if task.kind == InstrumentKind.STOCK else task.get_kind_display()
@@ -211,6 +218,8 @@ def _summary_rows(task: CollectionTask) -> list[tuple[str, str | Text]]:
         rows.extend((name, str(other)) for name, other in others.items() if other)
     if comparison := comparisons.describe_comparison(task):
         rows.append((_("comparison"), comparison))
+    if task.outcome == TaskOutcome.NO_BARS:
+        rows.append((_("note"), _no_bars_text(task)))
     if pause := pause_text(task):
         rows.append((_("waiting"), pause))
     for source, share in selectors.shares_by_source([task])[task.pk].items():  # if there were several

@@ -279,6 +279,15 @@ def test_watch_exit_code_tells_how_the_task_ended(end: str, code: int) -> None:
     assert said.get(end, "completed · no bars in these days" if end == "no_bars" else end) in out.getvalue()
 
 
+def test_summary_without_bars_repeats_a_note_and_names_the_options_of_days() -> None:
+    task = make_outcome("no_bars")
+    task.items.filter(code="000002").update(note="the files hold 2021-01-04 to 2024-12-31")
+    text = " ".join(collect("status", str(task.pk)).split())
+    assert "note 000002: the files hold 2021-01-04 to 2024-12-31 Other days are requested with" in text
+    assert "--start-date and --end-date" in text
+    assert "--start-date" not in collect("status", str(make_outcome("nothing_new").pk))
+
+
 @pytest.mark.any_database
 def test_wrong_option_does_not_exit_like_a_task_with_failures(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -591,6 +591,26 @@ def test_bars_of_other_sources_stay_when_a_file_lacks_them(folder):
     assert set(DailyBar.objects.values_list("day", flat=True)) == {day(0), day(1), day(2), day(4), day(5)}
 
 
+def test_files_of_other_days_say_which_days_they_hold(tmp_path):
+    head, *lines = akshare_csv().splitlines()
+    write_file(tmp_path, "600000.csv", "\n".join([head, *reversed(lines), ""]))
+    answer = fetch(tmp_path, start=day(30), end=day(60))
+    assert answer == []
+    assert answer.notes == ("none of the requested days; the files hold 2024-01-02 to 2024-01-07",)
+    assert fetch(tmp_path, start=day(5), end=day(60)).notes == ()
+
+
+@pytest.mark.django_db
+def test_answer_without_bars_keeps_its_notes_and_suspended_days(folder):
+    write_file(folder, "600000.csv", baostock_csv())
+    task = collect(start_date=day(2), end_date=day(2))
+    first, last, reason, *_ = Series.objects.get(symbol="600000").absences[0]
+    assert (task.outcome, first, last, reason) == ("no_bars", "2024-01-04", "2024-01-04", "suspended")
+    assert task.items.get().note == "lines left out because they are days without trading (suspended): 1"
+    later = collect(start_date=day(60), end_date=day(70))
+    assert later.items.get().note.startswith("none of the requested days; the files hold 2024-01-02 to")
+
+
 @pytest.mark.django_db
 def test_item_says_what_was_left_out_and_the_task_what_was_left_aside(folder):
     write_file(folder, "600000.csv", baostock_csv())

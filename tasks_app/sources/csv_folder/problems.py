@@ -138,6 +138,7 @@ NOTE_TEMPLATES = {
     "misfit": gettext_noop("the column %(column)s does not fit the prices; its values are left out"),
     "noise": gettext_noop("prices rounded by less than a ten-millionth (10.300000000000002): %(count)d"),
     "other_codes": gettext_noop("lines left out because their code is not a stock's: %(count)d (%(codes)s)"),
+    "other_days": gettext_noop("none of the requested days; the files hold %(first)s to %(last)s"),
     "ratio": gettext_noop("the column %(column)s has ratios, which were converted to percentages"),
     "repeated": gettext_noop("lines left out because another line says the same: %(count)d"),
     "suspended": gettext_noop("lines left out because they are days without trading (suspended): %(count)d"),

@@ -97,6 +97,8 @@ class CsvSource:
         days = [day for day in suspended if request.start <= day <= request.end]
         if days:
             notes.append(Note("suspended", {"count": len(days)}))
+        if bars and not within and not days:
+            notes.append(Note("other_days", {"first": bars[0].day, "last": bars[-1].day}))
         return Answer(within, suspended=days, notes=[note.describe() for note in notes])
 
     def knows(self, key: SeriesKey) -> bool:
