@@ -91,10 +91,12 @@ REASONS = {
     ),
     "session_in_use": _("The vendor allows one session at a time, and a task may have it."),
     "setting_missing": _("A setting of the source, such as its token, is missing or malformed."),
-    "source_busy": _("The source was busy or unreachable."),
+    "source_busy": _("The source was busy or out of order."),
     "source_error": _("The source failed."),
     "source_missing": _("No worker with the source installed and configured was active for too long."),
-    "source_paused": _("The source is paused: it refused repeatedly, or the day's requests are used up."),
+    "source_paused": _(
+        "The source is paused: requests failed repeatedly, or the day's requests are used up."
+    ),
     "source_raised": _("The source's code raised an error."),
     "source_refused": _("The source refused the request."),
     "source_unusable": _("The source can't be used: it can't even be set up, as without a token."),
@@ -106,6 +108,7 @@ REASONS = {
     "too_slow": _("The second source's rate left no time to ask it."),
     "units_changed": _("The source has changed the unit of its volumes: this program needs an update."),
     "unknown_stock": _("The source does not know this stock."),
+    "unreachable": _("The source can't be reached: check the network, the proxy and the firewall."),
     "value_differs": _("Two sources differ by more than rounding."),
     "worker_lost": _("Workers were lost while they collected this stock."),
     "yielded": _("It yielded to a plan of a higher priority; its rest is collected by another task."),
@@ -137,6 +140,10 @@ STORED_REASONS = {
     ),
     "source_unusable": gettext_noop("The source %(source)s can't be used on %(host)s: %(reason)s"),
     "timeout": gettext_noop("The source did not respond within %(seconds)g s."),
+    "unreachable": gettext_noop(
+        "%(vendor)s can't be reached (%(problem)s): check the network, the proxy and the firewall, or choose"
+        " another source."
+    ),
     "worker_lost": gettext_noop(
         "Workers lost while they collected only this stock: %(isolated)d. "
         "The last worker lost with it %(end)s."
@@ -291,6 +298,16 @@ def explain(code: str, message: str) -> str:
         params = {name: numbers[kind](found[name]) for name, kind in PLACEHOLDER.findall(template)}
         return gettext(template) % params
     return join_sentences(translated, message)
+
+
+def is_unreachable(message: str) -> bool:
+    """Returns whether a source's stored sentence says that no connection to its vendor was made."""
+    return bool(_sentence_pattern(STORED_REASONS["unreachable"]).fullmatch(message))
+
+
+def translated_unreachable(message: str) -> str:
+    """Returns such a sentence in the reader's language, any other one as it is."""
+    return explain("unreachable", message) if is_unreachable(message) else message
 
 
 @cache

@@ -18,7 +18,7 @@ from tasks_app.engine.answers import CheckedSource
 from tasks_app.lifecycle import selectors
 from tasks_app.market.codes import canonical_or_same
 from tasks_app.quotes.trading_days import trading_days_for
-from tasks_app.reasons import sanitize_message
+from tasks_app.reasons import sanitize_message, translated_unreachable
 from tasks_app.sources import registry
 from tasks_app.sources.base import Answer, Request, SourceError, Symbol
 from tasks_app.sources.traits import SourceTraits
@@ -134,7 +134,7 @@ class _SourceCheck:
             if not found:
                 code, error = NOTHING_SENT, _("The source sent nothing at all.")
         except SourceError as failure:
-            code, error = failure.code, sanitize_message(str(failure))
+            code, error = failure.code, translated_unreachable(sanitize_message(str(failure)))
         seconds = time.monotonic() - began
         return CapabilityCheck(
             capability, self.market, seconds, found, code, error, is_empty=is_empty and not code

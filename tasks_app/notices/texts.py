@@ -53,6 +53,7 @@ REFUSED_OF_NOBODY = gettext_lazy(
     "The queue refused the order #%(order)s of %(market)s from %(source)s (%(code)s), which was queued by "
     "%(channel)s. It does not start any more: remove the cause, then order it again."
 )
+UNREACHABLE = gettext_lazy("The source %(source)s is paused until %(until_at)s: it can't be reached.")
 QUEUE_STUCK = gettext_lazy("Jobs have waited for a worker for %(seconds)s seconds, and none takes them.")
 
 
@@ -82,6 +83,8 @@ def _template(incident: Incident) -> Any:
         return WAITING
     if incident.event == NoticeEvent.ORDER_REFUSED and not incident.params.get("user"):
         return REFUSED_OF_NOBODY
+    if incident.event == NoticeEvent.SOURCE_PAUSED and incident.params.get("code") == "unreachable":
+        return UNREACHABLE
     if incident.event == NoticeEvent.NO_WORKER and incident.params.get("seconds"):
         return QUEUE_STUCK
     return SENTENCES[NoticeEvent(incident.event)]

@@ -160,6 +160,20 @@ class Transient(SourceError):
     code = "source_busy"
 
 
+def unreachable(
+    vendor: str, problem: str, *, code: str = "unreachable", retry_after: float | None = None
+) -> Transient:
+    """Returns the error for a connection that was not made: the vendor has neither answered nor refused.
+
+    `reasons.STORED_REASONS` has the same sentence, which pages translate.
+    """
+    text = (
+        f"{vendor} can't be reached ({problem}): check the network, the proxy and the firewall, or choose"
+        " another source."
+    )
+    return Transient(text, code=code, retry_after=retry_after)
+
+
 class Permanent(SourceError):
     """A retry will not help. The stock fails, or goes to the next source of the fallback chain."""
 

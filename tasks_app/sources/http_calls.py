@@ -24,7 +24,7 @@ from requests import sessions
 from requests.adapters import HTTPAdapter
 
 from tasks_app.sources import raw_answers
-from tasks_app.sources.base import Permanent, SourceError, Transient
+from tasks_app.sources.base import Permanent, SourceError, Transient, unreachable
 from tasks_app.sources.permits import use_permit
 
 MIN_SECONDS = 0.05
@@ -158,7 +158,7 @@ def json_of(response: requests.Response | None) -> Any:
 def transport_error(error: Exception, response: requests.Response | None, vendor: str) -> SourceError | None:
     """Returns what an exception or status means if no response with data came; None if one did."""
     if isinstance(error, (requests.Timeout, TimeoutError)) or "Read timed out" in str(error):
-        return Transient(f"{vendor} did not respond in time.", code="timeout")
+        return _timeout(error, vendor)
     if isinstance(error, requests.ConnectionError):
         return _connection_error(error, vendor)
     if response is not None and response.status_code >= 400:
@@ -179,12 +179,19 @@ def host_of(error: Exception, response: requests.Response | None) -> str:
     return urlsplit(getattr(request, "url", None) or "").hostname or ""
 
 
+def _timeout(error: Exception, vendor: str) -> Transient:
+    if isinstance(error, requests.ConnectTimeout):
+        return unreachable(vendor, "ConnectTimeout", code="timeout")
+    return Transient(f"{vendor} did not respond in time.", code="timeout")
+
+
 def _connection_error(error: requests.ConnectionError, vendor: str) -> Transient:
     """Distinguishes a connection closed without a response from one that was never made."""
     if any(sign in repr(error) for sign in SIGNS_OF_A_CLOSED_CONNECTION):
         text = f"{vendor} closed the connection without a response, which is how it bans."
         return Transient(text, code="blacklisted", retry_after=BAN_SECONDS)
-    return Transient(f"{vendor} is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
+    reason = getattr(error.args[0], "reason", error) if error.args else error
+    return unreachable(vendor, type(reason).__name__, retry_after=BUSY_SECONDS)
 
 
 def http_error(response: requests.Response, vendor: str) -> SourceError:

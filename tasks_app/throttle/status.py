@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from tasks_app import reasons
 from tasks_app.models import SourceGate
 from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
@@ -102,7 +103,7 @@ def status_of_row(source: str, limits: Limits, row: Any, cost: int = 1, holder: 
         state, until = LimiterState.PAUSED, row.held_until
         reason = _("The source is being checked, and its vendor allows one session at a time.")
     elif row.open_until and row.open_until > row.now:
-        state, until, reason = LimiterState.PAUSED, row.open_until, row.reason
+        state, until, reason = LimiterState.PAUSED, row.open_until, reasons.translated_unreachable(row.reason)
         current = replace(current, refusal_code=row.refusal_code if row.refuses_all else "")
     elif limits.daily and requests_today + cost > limits.daily:
         midnight = datetime.combine(today + timedelta(days=1), time.min, ZoneInfo(limits.time_zone))

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from tasks_app import notices
+from tasks_app import notices, reasons
 from tasks_app.conf import MARKETS
 from tasks_app.db import sqlite_priority
 from tasks_app.db.functions import database_now
@@ -106,7 +106,8 @@ def check_sources() -> None:
 
 def _paused(gate: SourceGate) -> Cause:
     until = gate.open_until.isoformat(timespec="minutes") if gate.open_until else ""
-    facts = {"source": gate.source, "until_at": until, "code": gate.refusal_code, "reason": gate.reason}
+    code = "unreachable" if reasons.is_unreachable(gate.reason) else gate.refusal_code
+    facts = {"source": gate.source, "until_at": until, "code": code, "reason": gate.reason}
     return Cause(gate.source, params=facts)
 
 

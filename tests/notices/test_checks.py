@@ -31,6 +31,7 @@ from tasks_app.models.states import ItemState
 from tasks_app.notices import Cause, addresses, lost_workers, open_incident, pings, retention, texts
 from tasks_app.orders import order
 from tasks_app.queue import dispatch
+from tasks_app.sources.base import unreachable
 from tasks_app.workers import notice_checks, plan_scheduler
 from tests.factories import (
     ACTOR,
@@ -234,6 +235,22 @@ def test_paused_source_is_an_incident_until_it_answers():
     SourceGate.objects.update(open_until=None, refusals=0)
     notice_checks.check_sources()
     assert opened() == {}
+
+
+def test_paused_source_that_is_out_of_reach_has_refused_nothing():
+    until, reason = timezone.now() + timedelta(hours=2), str(unreachable("Eastmoney", "ProxyError"))
+    SourceGate.objects.create(source="akshare", open_until=until, refusals=5, reason=reason)
+    notice_checks.check_sources()
+    incident = Incident.objects.get(event="source_paused")
+    sentence = texts.sentence(incident)
+    assert "it can't be reached. Eastmoney can't be reached (ProxyError): check the network" in sentence
+    assert "refuse" not in sentence
+    with translation.override("zh-hans"):
+        sentence = texts.sentence(incident)
+        assert "无法连接 Eastmoney（ProxyError）：请检查网络、代理和防火墙，或改用其他数据源。" in sentence
+        assert "拒绝" not in sentence
+        shown = notice_checks.status.status_of("akshare").reason
+        assert shown.startswith("无法连接 Eastmoney（ProxyError）")
 
 
 def test_used_quota_of_the_day_is_an_incident(settings):

@@ -17,6 +17,7 @@ import requests
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 
+from tasks_app import reasons
 from tasks_app.conf import Conf
 from tasks_app.engine import slice
 from tasks_app.models import (
@@ -32,7 +33,7 @@ from tasks_app.quotes import csv_export
 from tasks_app.quotes.adjusted_prices import find_basis
 from tasks_app.source_settings import InvalidSetting
 from tasks_app.sources import http_calls, registry
-from tasks_app.sources.akshare import calls, client, codes, frames, stock_lists
+from tasks_app.sources.akshare import calls, client, codes, errors, frames, stock_lists
 from tasks_app.sources.akshare.completeness import History, require_all_bars
 from tasks_app.sources.akshare.source import AkshareSource, any_weekday
 from tasks_app.sources.akshare.throttle_probe import TRUSTED_SECONDS, TRUSTED_TIMES, ThrottleProbe
@@ -297,7 +298,15 @@ def test_bans_in_a_row_lengthen_the_pause(vendor):
 def test_unreachable_address_is_not_a_ban(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     error = fetch_error(make_source())
-    assert (type(error), error.code) == (Transient, "source_busy")
+    assert (type(error), error.code, error.retry_after) == (Transient, "unreachable", 30)
+    assert reasons.is_unreachable(str(error)), error
+    assert "ProxyError" in str(error)
+
+
+def test_connection_that_is_not_made_in_time_is_told_as_unreachable():
+    error = errors.interpret(requests.ConnectTimeout(), None)
+    assert error.code == "timeout", "which alone does not concern the whole source"
+    assert reasons.is_unreachable(str(error)), error
 
 
 # The cookie (case cli-08: Eastmoney closes the line to clients without a browser's).

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from django.db.models.functions import Now
 
+from tasks_app import reasons
 from tasks_app.conf import Conf
 from tasks_app.models import (
     AdjustmentFactor,
@@ -336,6 +337,21 @@ def test_vendor_error_codes_are_told_apart(source, vendor, vendor_error_code, ki
     assert vendor_error_code in str(error)
 
 
+def test_unreachable_server_is_told_as_such():
+    with socket.socket() as taken:  # bound, but not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with closing(BaostockSource(address, timeout=60)) as new_source:
+            error = fetch_error(new_source)
+    assert (type(error), error.code, error.retry_after) == (Transient, "unreachable", None)
+    assert reasons.is_unreachable(str(error)) and address in str(error)
+
+
+def test_only_the_servers_errors_are_its_words():
+    assert str(vendor_error("10004006", "无效")) == "BaoStock says: 无效 (10004006)"
+    assert str(vendor_error("10002007", "网络接收错误。")).startswith("BaoStock's client reports: ")
+
+
 def test_blacklisted_address_pauses_for_hours(source, vendor):
     source.end_session()
     vendor.failures = {"login": "10001011"}
@@ -401,13 +417,6 @@ def test_hanging_server_times_out_and_kills_the_client(source, vendor, no_patien
     assert no_patience.elapsed == pytest.approx(60)
     eventually(lambda: has_ended(client_pid), 60)
     assert len(fetch(source)) == 10
-
-
-def test_unreachable_server_is_transient():
-    with closing(BaostockSource("127.0.0.1:1", timeout=60)) as source:
-        error = fetch_error(source)
-    assert isinstance(error, Transient)
-    assert "服务器连接失败" in str(error)  # the client only prints it
 
 
 # The client's process.

@@ -30,6 +30,8 @@ from tasks_app.sources.permits import use_permit
 from tasks_app.sources.shared_process.server import Server, run
 
 NETWORK = "10002"  # how the codes of network errors begin
+NOT_CONNECTED = "服务器连接失败"  # what the client prints when it can't connect, before other errors
+UNREACHABLE = "unreachable"
 NO_KEY = "0"  # as the client itself writes it
 CLOSE_SECONDS = 1.0  # for the server to close its end, too
 NO_PERMIT = "no_permit"
@@ -167,6 +169,10 @@ def respond(session: Session, request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # the vendor's client fails on the response
         session.logged_in = False
         code, message = contants.BSERR_PARSE_DATA_ERR, f"{type(error).__name__}: {error}"
+    if code.startswith(NETWORK) and NOT_CONNECTED in printed.getvalue():
+        has_key = session.api_key.startswith("bs-")  # as the client chooses
+        host = contants.BAOSTOCK_VIP_SERVER_IP if has_key else contants.BAOSTOCK_SERVER_IP
+        return {"code": UNREACHABLE, "message": f"{host}:{contants.BAOSTOCK_SERVER_PORT}"}
     if code.startswith(NETWORK):  # the client only prints what went wrong
         message = " ".join([message, *printed.getvalue().replace("login success!", "").split()])
     return {"code": code, "message": message}

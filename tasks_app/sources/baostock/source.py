@@ -31,6 +31,7 @@ from tasks_app.sources.base import (
     Transient,
     UnknownStock,
     check_served,
+    unreachable,
 )
 from tasks_app.sources.cn_codes import SHORT, exchange_of, index_code, kind_of, split_index
 from tasks_app.sources.market_time import market_now, market_today
@@ -59,6 +60,7 @@ END_SECONDS = 2.0  # to log out at the end of a slice
 # Longer than any holiday: within it a listed stock has rows, since suspended days have rows, too.
 MAX_GAP = timedelta(days=15)
 HOUR = 3600.0
+NETWORK = "10002"  # how the codes of network errors begin: the client's own, not the server's
 
 # Our errors by the vendor's codes. Network errors, which begin with 10002, and unknown codes are Transient.
 _ERRORS: dict[str, Callable[[str], SourceError]] = {
@@ -260,6 +262,8 @@ class BaostockSource:
         if response.get("code") == "no_permit":
             message, code, retry_after = response["error"]
             raise Transient(message, code=code, retry_after=retry_after)
+        if response.get("code") == "unreachable":
+            raise unreachable("BaoStock", response["message"])
         if "code" in response:
             raise vendor_error(response["code"], response["message"])
         if not response["rows"]:
@@ -287,7 +291,8 @@ class BaostockSource:
 def vendor_error(code: str, message: str) -> SourceError:
     """Returns the vendor's error as one of ours."""
     make_error = _ERRORS.get(code, Transient)
-    return make_error(f"BaoStock says: {message} ({code})")
+    speaker = "BaoStock's client reports" if code.startswith(NETWORK) else "BaoStock says"
+    return make_error(f"{speaker}: {message} ({code})")
 
 
 def vendor_code(code: str) -> str:

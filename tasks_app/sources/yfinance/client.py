@@ -23,7 +23,7 @@ from yfinance.exceptions import YFException, YFPricesMissingError
 from yfinance.scrapers.history import PriceHistory
 
 from tasks_app.sources import raw_answers
-from tasks_app.sources.base import Permanent, SourceError, Transient, UnknownStock
+from tasks_app.sources.base import Permanent, SourceError, Transient, UnknownStock, unreachable
 from tasks_app.sources.http_calls import (
     BAN_SECONDS,
     BUSY_SECONDS,
@@ -39,6 +39,11 @@ config.debug.hide_exceptions = False  # or a failure would be an empty table
 
 PAGE = 250
 CLOSED = (CurlECode.GOT_NOTHING, CurlECode.RECV_ERROR)
+NOT_CONNECTED = (
+    CurlECode.COULDNT_RESOLVE_PROXY,
+    CurlECode.COULDNT_RESOLVE_HOST,
+    CurlECode.COULDNT_CONNECT,
+)
 NO_DAYS = "Data doesn't exist for startDate"
 
 
@@ -174,6 +179,14 @@ def _chart_of(scope: CallScope) -> dict[str, Any]:
     return results[0]
 
 
+def _connection_error(error: curl_cffi.CurlError) -> Transient:
+    """Distinguishes a connection that was not made from a response that broke off."""
+    name = type(error).__name__
+    if error.code in NOT_CONNECTED:
+        return unreachable("Yahoo", name, retry_after=BUSY_SECONDS)
+    return Transient(f"Yahoo's response broke off: {name}.", retry_after=BUSY_SECONDS)
+
+
 def _interpret(error: Exception, response: Any) -> SourceError:
     """Returns what an exception of the client means, given the last response."""
     if isinstance(error, Timeout):
@@ -182,7 +195,7 @@ def _interpret(error: Exception, response: Any) -> SourceError:
         text = "Yahoo closed the connection without a response, which is how it bans."
         return Transient(text, code="blacklisted", retry_after=BAN_SECONDS)
     if isinstance(error, curl_cffi.CurlError) and not isinstance(error, HTTPError):
-        return Transient(f"Yahoo is out of reach: {type(error).__name__}.", retry_after=BUSY_SECONDS)
+        return _connection_error(error)
     if json_of(response) is None and (found := transport_error(error, response, "Yahoo")):
         return found
     if isinstance(error, YFException):
