@@ -280,8 +280,10 @@ def test_watch_exit_code_tells_how_the_task_ended(end: str, code: int) -> None:
 
 
 def test_summary_without_bars_repeats_a_note_and_names_the_options_of_days() -> None:
-    task = make_outcome("no_bars")
-    task.items.filter(code="000002").update(note="the files hold 2021-01-04 to 2024-12-31")
+    task = make_task(stock_codes=("000001", "000002"))
+    first, second = lifecycle.claim(make_lane(task), 2)
+    lifecycle.record(first, Outcome(ItemState.SUCCEEDED))
+    lifecycle.record(second, Outcome(ItemState.SUCCEEDED, note="the files hold 2021-01-04 to 2024-12-31"))
     text = " ".join(collect("status", str(task.pk)).split())
     assert "note 000002: the files hold 2021-01-04 to 2024-12-31 Other days are requested with" in text
     assert "--start-date and --end-date" in text
