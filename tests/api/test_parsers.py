@@ -62,8 +62,8 @@ def test_short_content_length_cuts_the_body(client):
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b'{"a": 1,}', "请求正文不是 JSON：第 1 行第 9 列。"),
-        (b'{"a": NaN}', "请求正文不是 JSON：其中有数字无法读取。"),
+        (b'{"a": 1,}', "请求体不是 JSON：第 1 行第 9 列。"),
+        (b'{"a": NaN}', "请求体不是 JSON：其中有数字无法读取。"),
     ],
 )
 def test_body_error_in_chinese(client, body, detail):
