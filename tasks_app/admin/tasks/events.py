@@ -33,7 +33,7 @@ EVENT_STYLES = {
     EventKind.CONTINUED: ("info", "play_arrow"),
     EventKind.WARNED: ("bad", "warning"),
 }
-PARAMETER_NAMES = {
+PARAMETER_NAMES = {  # in the order in which they are shown
     "market": gettext_lazy("market"),
     "source": gettext_lazy("source"),
     "fallbacks": gettext_lazy("further sources"),
@@ -55,8 +55,8 @@ PARAMETER_NAMES = {
     "priority": gettext_lazy("priority"),
     "position": gettext_lazy("position"),
     "plan": gettext_lazy("plan"),
-    "continues": gettext_lazy("continues"),
     "queued_order": gettext_lazy("started by the queue as order"),
+    "continues": gettext_lazy("continues"),
     "task_id": gettext_lazy("task"),
     "task": gettext_lazy("task"),
     "run": gettext_lazy("run of the plan"),
@@ -139,7 +139,10 @@ def _request(event: TaskEvent) -> list[tuple[str, Any]]:
 
 
 def named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Returns (name, value) of the parameters with a value; those of a request are unwrapped."""
+    """Returns (name, value) of the parameters with a value; those of a request are unwrapped.
+
+    In the order of `PARAMETER_NAMES`, others last: PostgreSQL does not keep that in which they were stored.
+    """
     flat = {**params.get("order", {}), **{key: value for key, value in params.items() if key != "order"}}
     if {"start_date", "end_date"} <= flat.keys():
         flat["days"] = formatting.date_range(flat.pop("start_date"), flat.pop("end_date"))
@@ -148,7 +151,8 @@ def named_parameters(params: dict[str, Any]) -> list[tuple[str, Any]]:
     if not flat.get("verify_with"):
         flat.pop("verify_sample", None)
     filled = {key: value for key, value in flat.items() if value not in (None, "", [], False)}
-    return [(str(PARAMETER_NAMES.get(key, key)), _value(key, value)) for key, value in filled.items()]
+    named = {key: filled[key] for key in (*PARAMETER_NAMES, *filled) if key in filled}
+    return [(str(PARAMETER_NAMES.get(key, key)), _value(key, value)) for key, value in named.items()]
 
 
 def _value(key: str, value: Any) -> Any:
