@@ -35,12 +35,16 @@ class Chain(NamedTuple):
 
     @property
     def remaining(self) -> int:
-        return self.total - self.completed - self.failed
+        return self.total - self.processed
+
+    @property
+    def processed(self) -> int:
+        return self.completed + self.failed
 
     @property
     def percent(self) -> int:
         """The share of the stocks that are done, rounded down."""
-        return 100 * (self.completed + self.failed) // max(1, self.total)
+        return 100 * self.processed // max(1, self.total)
 
 
 def parts_of_chains(firsts: Collection[UUID]) -> QuerySet[CollectionTask]:

@@ -78,7 +78,7 @@ def chain_text(chain: Chain) -> str:
     """Returns the progress of a whole chain, in stocks."""
     text = _("%(done)s/%(total)s stocks  %(failed)s failed  in %(parts)s tasks")
     return text % {
-        "done": f"{chain.completed + chain.failed:,}",
+        "done": f"{chain.processed:,}",
         "total": f"{chain.total:,}",
         "failed": f"{chain.failed:,}",
         "parts": chain.parts,

@@ -87,7 +87,7 @@ class ProgressBar(Display):
             self.row = self.progress.add_task(output.short_id(task.pk), total=None, text="")
         total, completed = task.total_stocks, task.processed_stocks
         if chain:
-            total, completed = chain.total, chain.completed + chain.failed
+            total, completed = chain.total, chain.processed
         self.progress.update(
             self.row,
             total=total if task.planned_at else None,

@@ -78,6 +78,21 @@ def task_style(task: CollectionTask) -> tuple[str, str]:
     return ("warn", "pause_circle") if task.paused_at else STATUS_STYLES[task.outcome or task.status]
 
 
+def stocks_done(done: int, total: int, percentage: int, failed: int) -> str:
+    """Returns the progress of a task or of a chain as text: "3,210 of 5,120 stocks (62%), 14 failed"."""
+    text = ngettext(
+        "%(done)s of %(total)s stock (%(percent)s), %(failed)s failed",
+        "%(done)s of %(total)s stocks (%(percent)s), %(failed)s failed",
+        total,
+    )
+    return text % {
+        "done": number(done),
+        "total": number(total),
+        "percent": percent(percentage, 0),
+        "failed": number(failed),
+    }
+
+
 def progress_bar(task: CollectionTask) -> SafeString:
     """Returns a bar, the percentage, and the processed stocks of all."""
     done = f"{number(task.processed_stocks)}/{number(task.total_stocks)}"

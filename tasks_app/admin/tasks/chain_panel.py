@@ -38,18 +38,7 @@ def build_chain_context(task: CollectionTask) -> dict[str, Any]:
 
 def progress_sentence(chain: Chain) -> str:
     """Returns the progress of the whole run as text."""
-    text = ngettext(
-        "%(done)s of %(total)s stock (%(percent)s), %(failed)s failed",
-        "%(done)s of %(total)s stocks (%(percent)s), %(failed)s failed",
-        chain.total,
-    )
-    done = chain.completed + chain.failed
-    return text % {
-        "done": formatting.number(done),
-        "total": formatting.number(chain.total),
-        "percent": formatting.percent(chain.percent, 0),
-        "failed": formatting.number(chain.failed),
-    }
+    return formatting.stocks_done(chain.processed, chain.total, chain.percent, chain.failed)
 
 
 def describe_rest(task: CollectionTask, chain: Chain) -> SafeString | str:

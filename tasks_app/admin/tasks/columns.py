@@ -67,9 +67,9 @@ def progress_with_chain(task: CollectionTask) -> SafeString:
     bar, chain = formatting.progress_bar(task), _chain_of(task)
     if chain is None or chain.parts == 1 or chain.number < chain.parts:
         return bar
-    done, total = chain.completed + chain.failed, chain.total
-    values = {"percent": chain.percent, "done": formatting.number(done), "total": formatting.number(total)}
-    return formatting.two_lines(bar, _("whole run: %(percent)s%% %(done)s/%(total)s") % values)
+    values = {"done": formatting.number(chain.processed), "total": formatting.number(chain.total)}
+    values["percent"] = formatting.percent(chain.percent, 0)
+    return formatting.two_lines(bar, _("whole run: %(percent)s %(done)s/%(total)s") % values)
 
 
 def _chain_of(task: CollectionTask) -> Chain | None:

@@ -119,17 +119,8 @@ def progress_sentence(task: CollectionTask) -> str:
     if task.planned_at is None:
         return _("No stock list was read.") if task.end_time else _("Reading the stock list …")
     refused = ngettext(", %(count)s bar refused", ", %(count)s bars refused", task.refused_count)
-    text = ngettext(
-        "%(done)s of %(total)s stock (%(percent)s), %(failed)s failed",
-        "%(done)s of %(total)s stocks (%(percent)s), %(failed)s failed",
-        task.total_stocks,
-    )
-    return text % {
-        "done": formatting.number(task.processed_stocks),
-        "total": formatting.number(task.total_stocks),
-        "percent": formatting.percent(task.progress, 0),
-        "failed": formatting.number(task.failed_count),
-    } + (refused % {"count": formatting.number(task.refused_count)} if task.refused_count else "")
+    text = formatting.stocks_done(task.processed_stocks, task.total_stocks, task.progress, task.failed_count)
+    return text + (refused % {"count": formatting.number(task.refused_count)} if task.refused_count else "")
 
 
 def pause_sentence(task: CollectionTask) -> str:
