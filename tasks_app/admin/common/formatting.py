@@ -127,7 +127,7 @@ def timestamp(value: datetime | None, *, seconds: bool = True, names_zone: bool 
         local.isoformat(timespec="seconds"),
         f"{local:%Y-%m-%d %H:%M:%S%z} {timezone.get_current_timezone_name()}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
-        format_html(' <span class="sc-quiet">{}</span>', time_zones.current_name()) if names_zone else "",
+        format_html(' <span>{}</span>', time_zones.current_name()) if names_zone else "",
     )
 
 

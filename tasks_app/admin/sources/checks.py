@@ -14,7 +14,6 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import START_TASK, VIEW_SOURCES
 from tasks_app.admin.common import formatting
 from tasks_app.admin.sources.descriptions import capability_title
-from tasks_app.db.functions import database_now
 from tasks_app.lifecycle import source_checks
 from tasks_app.models import SourceCheck
 from tasks_app.models.quotes import Market
@@ -57,10 +56,10 @@ def form_context(request: HttpRequest, name: str) -> dict[str, Any] | None:
 
 def context_of(name: str) -> dict[str, Any] | None:
     """Returns the last check of a source; None if it was never checked."""
-    check = SourceCheck.objects.filter(pk=name).first()
+    check = SourceCheck.objects.annotate(is_over=source_checks.OVER).filter(pk=name).first()
     if check is None:
         return None
-    runs = check.ended_at is None and check.alive_until > database_now()
+    runs = not check.is_over
     return {
         "source": name,
         "market": Market(check.market).label,
