@@ -76,7 +76,7 @@ def _missing(row: MarketDay) -> dict[str, Any]:
         "unsealed_reason": contents.unsealed_reason.value,
         "missing_count": len(codes),
         "missing": [
-            {"code": code, "reason": reasons[code].kind.value, "message": reasons[code].describe()}
+            {"code": code, "reason": reasons[code].kind.value, "message": reasons[code].describe(row.market)}
             for code in codes[:NAMED]
         ],
     }

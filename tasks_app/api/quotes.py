@@ -67,7 +67,7 @@ class QuoteViewSet(BrowsableViewSet):
         query = validated_query(GapQuery, request)
         stock = Stock.objects.get(market=market, code=_stored_code(market, code))
         found = read_gaps(stock, query["adjust"], query.get("start"), query.get("end"))
-        return Response([_gap(gap) for gap in found[: query["limit"]]])
+        return Response([_gap(market, gap) for gap in found[: query["limit"]]])
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Streams of bars are the only CSV; anything else, errors above all, is JSON."""
@@ -106,14 +106,14 @@ def _moment(request: Request) -> versions.Moment | None:
     return versions.moment_of(text) if text else None
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def _gap(market: str, gap: Gap) -> dict[str, Any]:
     reason = gap.reason
     return {
         "first_day": gap.first,
         "last_day": gap.last,
         "days": len(gap.days),
         "reason": reason.kind.value,
-        "message": reason.describe(),
+        "message": reason.describe(market),
         "source": reason.source or None,
         "requested_on": reason.asked_on,
         "bound": reason.bound,

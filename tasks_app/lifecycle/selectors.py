@@ -21,6 +21,7 @@ from tasks_app.models.states import ItemState, TaskStatus
 Shares = dict[str, dict[str, int]]
 DETAILS = 100
 SAMPLES = 5
+NEWEST_TASKS = 20  # of a market, in which a stock's item is looked for
 HEAVY_COLUMNS = ("stock_codes", "unknown_codes")  # up to 10,000 codes each, and rarely displayed
 _FIELDS = CollectionTask._meta.concrete_fields
 LIGHT_COLUMNS = [field.attname for field in _FIELDS if field.name not in HEAVY_COLUMNS]
@@ -76,6 +77,14 @@ def failed_details(tasks: Iterable[CollectionTask]) -> dict[UUID, list[str]]:
     for task_id, code, message in first.values_list("task_id", "code", "error_message"):
         details[task_id].append(f"{code}: {message}")
     return details
+
+
+def newest_item(market: str, code: str) -> CollectionItem | None:
+    """Returns the item of a stock in the newest of the market's last tasks that has it."""
+    tasks = CollectionTask.objects.filter(market=market).order_by("-start_time", "-id")
+    newest = list(tasks.values_list("pk", flat=True)[:NEWEST_TASKS])
+    items = CollectionItem.objects.filter(task__in=newest, code=code).defer("attempt_log")
+    return items.order_by("-task__start_time", "-task_id").first()
 
 
 def shares_by_source(tasks: Iterable[CollectionTask]) -> dict[UUID, Shares]:

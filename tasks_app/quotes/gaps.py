@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django.db.models import TextChoices
 from django.utils.translation import gettext as _
 
+from tasks_app import time_zones
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.market import calendars, code_changes, silent_days
 from tasks_app.market.calendars import Calendar
@@ -56,11 +57,15 @@ class Reason:
         """Whether the days have not been requested yet."""
         return self.kind is GapKind.NOT_ASKED
 
-    def describe(self) -> str:
-        """Returns one sentence, without full stop, in the reader's language."""
+    def describe(self, market: str) -> str:
+        """Returns one sentence, without full stop, in the reader's language.
+
+        The day of the request is told with its zone, which may not be the reader's: only the day is stored.
+        """
         return _SENTENCES[self.kind]() % {
             "source": self.source,
             "day": self.asked_on,
+            "zone": time_zones.name_of(MARKET_TIME_ZONES[market]),
             "bound": self.bound,
             "stocks": self.stocks,
             "note": f" ({self.note})" if self.note else "",
@@ -69,13 +74,15 @@ class Reason:
 
 _SENTENCES = {
     GapKind.NOT_ASKED: lambda: _("not requested yet"),
-    GapKind.REFUSED: lambda: _("%(source)s sent a bar that was refused (requested on %(day)s)"),
-    GapKind.EMPTY: lambda: _("%(source)s had no bar (requested on %(day)s)"),
-    GapKind.NO_QUOTES: lambda: _("%(source)s had no bar of any stock asked for: %(stocks)s (on %(day)s)"),
+    GapKind.REFUSED: lambda: _("%(source)s sent a bar that was refused (requested on %(day)s, %(zone)s)"),
+    GapKind.EMPTY: lambda: _("%(source)s had no bar (requested on %(day)s, %(zone)s)"),
+    GapKind.NO_QUOTES: lambda: _(
+        "%(source)s had no bar of any stock asked for: %(stocks)s (on %(day)s, %(zone)s)"
+    ),
     GapKind.NOT_RECORDED: lambda: _("requested; the reason was not recorded at that time"),
-    GapKind.SUSPENDED: lambda: _("suspended, according to %(source)s (requested on %(day)s)"),
-    GapKind.BEFORE: lambda: _("the bars of %(source)s begin on %(bound)s (requested on %(day)s)"),
-    GapKind.AFTER: lambda: _("the bars of %(source)s end on %(bound)s (requested on %(day)s)"),
+    GapKind.SUSPENDED: lambda: _("suspended, according to %(source)s (requested on %(day)s, %(zone)s)"),
+    GapKind.BEFORE: lambda: _("the bars of %(source)s begin on %(bound)s (requested on %(day)s, %(zone)s)"),
+    GapKind.AFTER: lambda: _("the bars of %(source)s end on %(bound)s (requested on %(day)s, %(zone)s)"),
     GapKind.CLOSED: lambda: _("the market was closed, according to the calendar%(note)s"),
 }
 

@@ -92,7 +92,8 @@ def explain_missing(shortfall: Shortfall, codes: Sequence[str], now: datetime | 
 def explain_reasons(shortfall: Shortfall, codes: Sequence[str]) -> list[Lack]:
     """Returns the recorded reasons of those of the codes that have one."""
     names, known = _names(shortfall.target, codes), shortfall.contents.reasons
-    return [Lack(code, names.get(code, ""), known[code].describe()) for code in codes if code in known]
+    market = shortfall.target.market
+    return [Lack(code, names.get(code, ""), known[code].describe(market)) for code in codes if code in known]
 
 
 def _names(target: Target, codes: Sequence[str]) -> dict[str, str]:

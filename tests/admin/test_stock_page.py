@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from datetime import date, timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import strip_tags
 
 from tasks_app.admin.stocks import data_quality
 from tasks_app.market import calendars
@@ -88,7 +90,7 @@ def test_page_says_which_series_are_computed_and_from_what():
     stock = make_halved_stock()
     client = superuser_client()
     text = text_of(client.get(page(stock), {"adjust": "qfq"}))
-    assert "forward adjusted 3 · computed" in text
+    assert "forward adjusted 3 (computed)" in text
     assert "Computed from the unadjusted bars and what baostock sent on" in text
     assert "Show the series as a source sent it" not in text
     assert data(client, stock, adjust="qfq").json()["close"] == [5.0, 5.0, 5.0]
@@ -97,7 +99,7 @@ def test_page_says_which_series_are_computed_and_from_what():
     body = client.get(page(stock), {"adjust": "qfq"}).content.decode()
     assert "?adjust=qfq&amp;basis=stored" in body
     text = text_of(client.get(page(stock), {"adjust": "qfq", "basis": "stored"}))
-    assert "forward adjusted 3 · stored" in text
+    assert "forward adjusted 3 (stored)" in text
     assert "Stored as a source sent it. Show the series as computed" in text
     assert data(client, stock, adjust="qfq", basis="stored").json()["close"] == [7, 7, 7]
     file = client.get(url("tasks_app_stock_csv", stock.pk), {"adjust": "qfq"})
@@ -224,7 +226,7 @@ def test_gaps_have_their_reasons_and_no_holidays():
     make_series(stock, 0, 2, 4, 9, covered=answered)
     Series.objects.update(absences=[["2024-01-09", "2024-01-09", "suspended", "csv", "2024-02-01", None]])
     assert gaps_of(superuser_client(), stock) == {
-        "suspended, according to csv (requested on 2024-02-01)": ["2024-01-09"],
+        "suspended, according to csv (requested on 2024-02-01, New York time)": ["2024-01-09"],
         "not requested yet": ["2024-01-11", "2024-01-16"],  # the 15th: Martin Luther King
     }
 
@@ -245,18 +247,20 @@ def test_gap_table_lists_not_requested_first():
     make_series(stock, 0, 2, 4, covered=[["2024-01-11", "2024-01-12"]])
     gaps = superuser_client().get(page(stock)).context["gaps"]
     assert [(row["days"], row["sessions"], row["why"]) for row in gaps["rows"]] == [
-        ("2024-01-09", "1", "not requested yet"),
+        ("2024-01-09", "1", ""),
         ("2024-01-11", "1", "requested; the reason was not recorded at that time"),
     ]
-    assert ([count for _, count in gaps["totals"]], gaps["more"]) == (["1", "1"], 0)
+    words = [re.sub(r".*</span>(?=\w)|</span>", "", badge) for badge in gaps["totals"]]
+    assert words == ["not requested 1", "reason not recorded 1"]
+    assert (gaps["sessions"], gaps["more"]) == (2, 0)
 
 
 def test_stock_without_bars_shows_what_was_answered():
     stock = make_stock(market="CN", code="600000", delisted_on=date(2024, 1, 9))
     absence = ["2024-01-08", "2024-01-09", "empty", "baostock", "2024-02-01", None]
     Series.objects.create(market="CN", symbol="600000", absences=[absence])
-    text = text_of(superuser_client().get(page(stock)))
-    assert "baostock had no bar (requested on 2024-02-01)" in text
+    gap = superuser_client().get(page(stock)).context["gaps"]["rows"][0]
+    assert strip_tags(gap["why"]) == "baostock had no bar (requested on 2024-02-01, Beijing time)"
 
 
 @pytest.mark.any_database
@@ -559,3 +563,29 @@ def test_made_up_stocks_are_listed_where_their_market_is_named_or_alone():
     make_stock()
     assert (listed(), listed("?market__exact=SIM")) == (["US"], ["SIM"])
     assert client.get(url("tasks_app_stock_change", Stock.objects.get(market="SIM").pk)).status_code == 200
+
+
+def test_stock_without_bars_tells_of_its_last_failure():
+    stock, client = make_stock("000007", "SIM"), superuser_client()
+    assert "has been collected yet" in text_of(client.get(page(stock)))
+    task = make_task(stock_codes=("000007", "000008"))
+    failure = {"state": "failed", "error_code": "source_refused", "error_message": "Not this one."}
+    assert task.items.filter(code="000007").update(**failure, finished_at="2024-03-01T08:00Z") == 1
+    answer = client.get(page(stock))
+    text = text_of(answer)
+    assert "the last task that requested it" in text
+    assert "Not this one." in text
+    body, item = answer.content.decode(), task.items.get(code="000007")
+    assert url("tasks_app_collectiontask_change", task.pk) in body
+    assert url("tasks_app_collectionitem_change", item.pk) in body
+    assert "Not this one." not in text_of(staff_client("view_stock", "view_dailybar").get(page(stock)))
+
+
+def test_prices_of_a_page_have_the_same_decimals():
+    stock, client = make_stock(), superuser_client()
+    make_series(stock, 0, low=9.1234)
+    make_series(make_stock("MSFT"), 0)
+    rows = client.get(page(stock)).context["table"]["rows"]
+    assert rows[0]["prices"] == ["10.0000", "12.5000", "9.1234", "11.0000"]
+    rows = client.get(page(Stock.objects.get(code="MSFT"))).context["table"]["rows"]
+    assert rows[0]["prices"] == ["10.00", "12.50", "9.25", "11.00"]

@@ -332,7 +332,7 @@ def test_gaps_say_why_days_have_no_bar(client):
             "last_day": "2024-01-05",
             "days": 1,
             "reason": "after",
-            "message": "the bars of sample end on 2024-01-04 (requested on 2024-02-01)",
+            "message": "the bars of sample end on 2024-01-04 (requested on 2024-02-01, New York time)",
             "source": "sample",
             "requested_on": "2024-02-01",
             "bound": "2024-01-04",
@@ -340,7 +340,7 @@ def test_gaps_say_why_days_have_no_bar(client):
     ]
     assert client.get(f"{BASE}/quotes/US/AAPL/gaps?end=2024-01-04").json() == []
     chinese = client.get(f"{BASE}/quotes/US/AAPL/gaps", headers={"Accept-Language": "zh-hans"}).json()
-    assert chinese[0]["message"] == "sample 的 K线止于 2024-01-04（请求于 2024-02-01）"
+    assert chinese[0]["message"] == "sample 的 K线止于 2024-01-04（请求于纽约时间 2024-02-01）"
     assert client.get(f"{BASE}/quotes/US/NONE/gaps").status_code == 404
     assert client.get(f"{BASE}/quotes/US/AAPL/gaps?limit=0").status_code == 400
 

@@ -4,9 +4,11 @@ A task has the same failures each time, and a retry fails for the same stocks ag
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
-from tasks_app.sources.base import Bar, Permanent, Request
+from tasks_app.sources.base import Bar, Permanent, Request, Symbol
+from tasks_app.sources.cn_codes import listed_exchange
 from tests.fakes.held_source import HeldSource
 
 FAILING_SUFFIX = "7"
@@ -16,6 +18,10 @@ class FailingSource(HeldSource):
     name: ClassVar[str] = "drill"
     markets: ClassVar[tuple[str, ...]] = ("CN",)
     synthetic: ClassVar[bool] = False
+
+    def symbols(self, market: str) -> Sequence[Symbol]:
+        listed = super().symbols(market)
+        return [replace(symbol, exchange=listed_exchange(symbol.code)) for symbol in listed]
 
     def fetch(self, request: Request) -> Sequence[Bar]:
         bars = super().fetch(request)

@@ -33,7 +33,7 @@ def reasons(code="600000", adjust=""):
     for gap in found[::-1]:
         kinds.setdefault(gap.reason.kind.value, []).extend(gap.days)
     kinds.pop("closed", None)
-    return kinds, {gap.reason.describe() for gap in found if gap.reason.kind != GapKind.CLOSED}
+    return kinds, {gap.reason.describe("CN") for gap in found if gap.reason.kind != GapKind.CLOSED}
 
 
 def today():
@@ -43,7 +43,7 @@ def today():
 def test_kind_of_line_missing_from_a_file_is_not_suspended():
     set_bars("600000", [day for day in sessions(FIRST, LAST) if day != DAY])
     collect()
-    assert reasons() == ({"empty": [DAY]}, {f"recording had no bar (requested on {today()})"})
+    assert reasons() == ({"empty": [DAY]}, {f"recording had no bar (requested on {today()}, Beijing time)"})
 
 
 def test_day_is_suspended_only_where_the_source_says_so(monkeypatch):
@@ -53,8 +53,8 @@ def test_day_is_suspended_only_where_the_source_says_so(monkeypatch):
     assert reasons() == (
         {"suspended": DAYS[:1], "empty": DAYS[1:2]},
         {
-            f"suspended, according to recording (requested on {today()})",
-            f"recording had no bar (requested on {today()})",
+            f"suspended, according to recording (requested on {today()}, Beijing time)",
+            f"recording had no bar (requested on {today()}, Beijing time)",
         },
     )
 
@@ -76,8 +76,8 @@ def test_source_whose_bars_begin_and_end_says_so():
     assert reasons() == (
         {"before": days[:3], "after": days[10:]},
         {
-            f"the bars of recording begin on 2024-03-06 (requested on {today()})",
-            f"the bars of recording end on 2024-03-14 (requested on {today()})",
+            f"the bars of recording begin on 2024-03-06 (requested on {today()}, Beijing time)",
+            f"the bars of recording end on 2024-03-14 (requested on {today()}, Beijing time)",
         },
     )
 
@@ -122,7 +122,7 @@ def test_older_refusal_is_known_from_its_finding():
     Finding.objects.create(market="CN", symbol="600000", day=DAY, kind="refused", code="bad_volume")
     assert reasons() == (
         {"refused": [DAY]},
-        {f"the source sent a bar that was refused (requested on {today()})"},
+        {f"the source sent a bar that was refused (requested on {today()}, Beijing time)"},
     )
 
 
@@ -133,7 +133,7 @@ def test_day_without_quotes_of_any_stock_names_the_source():
     task = make_task(source="recording", market="CN", stock_codes=("600001",))
     for n in range(5):
         silent_days.add_answers(task, f"{n:06d}", [LAST], None)
-    sentence = f"recording had no bar of any stock asked for: 5 (on {today()})"
+    sentence = f"recording had no bar of any stock asked for: 5 (on {today()}, Beijing time)"
     assert reasons() == ({"no_quotes": [LAST]}, {sentence})
 
 
@@ -143,7 +143,7 @@ def test_closed_weekdays_are_closed_by_the_calendar():
     DailyBar.objects.filter(day=DAY).delete()
     CalendarDay.objects.create(market="CN", day=DAY, is_session=False, note="a typhoon")
     gap = read_gaps(Stock.objects.get(), "", None, None)[0]
-    assert (gap.days, gap.reason.describe()) == (
+    assert (gap.days, gap.reason.describe("CN")) == (
         (DAY,),
         "the market was closed, according to the calendar (a typhoon)",
     )

@@ -1,6 +1,7 @@
 """Formats values for pages: badges, links, numbers, times. Colours only repeat what the text says."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, ngettext
 
@@ -18,6 +19,7 @@ from tasks_app.models import CollectionTask
 from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 
 EMPTY = "–"
+_DAYS = re.compile(r"(\d{4}-\d\d-\d\d)")
 STATUS_STYLES: Mapping[str, tuple[str, str]] = {
     TaskStatus.RUNNING: ("info", "sync"),
     TaskOutcome.COMPLETE: ("good", "check_circle"),
@@ -127,7 +129,7 @@ def timestamp(value: datetime | None, *, seconds: bool = True, names_zone: bool 
         local.isoformat(timespec="seconds"),
         f"{local:%Y-%m-%d %H:%M:%S%z} {timezone.get_current_timezone_name()}",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
-        format_html(' <span>{}</span>', time_zones.current_name()) if names_zone else "",
+        format_html(" <span>{}</span>", time_zones.current_name()) if names_zone else "",
     )
 
 
@@ -208,11 +210,28 @@ def nowrap(text: str) -> SafeString:
     return format_html('<span class="sc-nowrap">{}</span>', text)
 
 
-def price(value: float | None) -> str:
-    """Returns a price with two to four decimals, as many as it has."""
-    if value is None:
-        return EMPTY
-    return number(value, max(2, len(f"{value:.4f}".rstrip("0").partition(".")[2])))
+def keep_days(text: str) -> SafeString:
+    """Returns a sentence whose days stay on one line each."""
+    parts = ((nowrap(part) if n % 2 else part,) for n, part in enumerate(_DAYS.split(text)))
+    return format_html_join("", "{}", parts)
+
+
+def price(value: float | None, places: int = 2) -> str:
+    """Returns a price with two to four decimals, as many as it has, but at least `places`."""
+    return EMPTY if value is None else number(value, max(places, _decimals(value)))
+
+
+def align_prices(bars: Iterable[Any]) -> None:
+    """Gives each bar as `places` the decimals of the price that has most, so that columns align."""
+    bars = list(bars)
+    prices = (value for bar in bars for value in (bar.open, bar.high, bar.low, bar.close))
+    places = max(map(_decimals, prices), default=2)
+    for bar in bars:
+        bar.places = places
+
+
+def _decimals(value: float) -> int:
+    return max(2, len(f"{value:.4f}".rstrip("0").partition(".")[2]))
 
 
 def percent(value: float | None, places: int = 2, *, signed: bool = False) -> str:

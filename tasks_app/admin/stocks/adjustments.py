@@ -16,11 +16,13 @@ from tasks_app.quotes.adjustment_payloads import action_tables
 MAX_ACTIONS = 60  # of each source
 
 
-def kind_name(basis: Basis, bars: int) -> str:
-    """Returns whether a series is computed or stored; "" for unadjusted or no bars."""
+def describe_size(basis: Basis, bars: int) -> str:
+    """Returns the number of bars of a series, and whether it is computed or stored if it is adjusted."""
+    count = formatting.number(bars)
     if basis.adjust == Adjust.NONE or not bars:
-        return ""
-    return _("computed") if basis.kind == COMPUTED else _("stored")
+        return count
+    text = _("%(count)s (computed)") if basis.kind == COMPUTED else _("%(count)s (stored)")
+    return text % {"count": count}
 
 
 def describe_basis(

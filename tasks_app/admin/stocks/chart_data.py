@@ -55,7 +55,7 @@ def chart_columns(stock: Stock, basis: Basis, *, with_tasks: bool) -> dict[str, 
         "tasks": [str(task) for task in tasks],
         "by": [index_of.get(task, -1) for task in by],
         "codes": _code_changes(rows),
-        "gaps": _gaps(inner_gaps),
+        "gaps": _gaps(stock.market, inner_gaps),
         "corrected": _marked_days(Correction.objects.filter(**marked)),
         "flagged": _marked_days(Finding.objects.filter(**marked, kind="flagged", day__isnull=False)),
     }
@@ -89,13 +89,14 @@ def _marked_days(rows: QuerySet[Any]) -> list[str]:
     return [day.isoformat() for day in sorted(days)]
 
 
-def _gaps(some_gaps: Iterable[gaps.Gap]) -> list[dict[str, Any]]:
+def _gaps(market: str, some_gaps: Iterable[gaps.Gap]) -> list[dict[str, Any]]:
     """Returns the newest days without a bar, by reason."""
     days: dict[gaps.Reason, list[date]] = {}
     for gap in list(some_gaps)[:MAX_GAPS][::-1]:
         days.setdefault(gap.reason, []).extend(gap.days)
     return [
-        {"open": reason.is_open, "why": reason.describe(), "steps": _steps(on)} for reason, on in days.items()
+        {"open": reason.is_open, "why": reason.describe(market), "steps": _steps(on)}
+        for reason, on in days.items()
     ]
 
 

@@ -4,12 +4,11 @@ from itertools import groupby
 from typing import Any
 
 from django.db.models import Count, Max
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, ngettext
 
-from tasks_app import reasons
+from tasks_app import reasons, time_zones
 from tasks_app.admin.common import formatting
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import FindingKind
@@ -19,20 +18,22 @@ from tasks_app.quotes.gaps import GapKind
 MAX_ROWS = 30  # of gaps, corrections and findings each
 
 
-def build_gap_table(all_gaps: list[gaps.Gap]) -> dict[str, Any]:
+def build_gap_table(market: str, all_gaps: list[gaps.Gap]) -> dict[str, Any]:
     """Returns the newest gaps by kind, those not requested first, and how many sessions each kind has."""
     order = list(GapKind)
     by_kind = sorted(all_gaps, key=lambda gap: order.index(gap.reason.kind))  # stable: newest first
     totals = {kind: gaps.sessions_in(group) for kind, group in groupby(by_kind, lambda gap: gap.reason.kind)}
     return {
-        "rows": [_gap(gap) for gap in by_kind[:MAX_ROWS]],
+        "rows": [_gap(market, gap) for gap in by_kind[:MAX_ROWS]],
         "more": max(0, len(all_gaps) - MAX_ROWS),
-        "totals": [(kind_badge(kind), formatting.number(count)) for kind, count in totals.items()],
+        "sessions": sum(totals.values()),
+        "sessions_text": formatting.number(sum(totals.values())),
+        "totals": [kind_badge(kind, formatting.number(count)) for kind, count in totals.items()],
     }
 
 
-def kind_badge(kind: GapKind) -> SafeString:
-    """Returns a badge: why days have no bar, in a word."""
+def kind_badge(kind: GapKind, count: str = "") -> SafeString:
+    """Returns a badge: why days have no bar, in a word, and how many they are."""
     tone, icon, word = {
         GapKind.NOT_ASKED: ("warn", "help", _("not requested")),
         GapKind.REFUSED: ("bad", "block", _("bar refused")),
@@ -44,15 +45,17 @@ def kind_badge(kind: GapKind) -> SafeString:
         GapKind.AFTER: ("plain", "last_page", _("after the source's bars")),
         GapKind.CLOSED: ("plain", "event_busy", _("closed")),
     }[kind]
-    return formatting.badge(tone, icon, word)
+    return formatting.badge(tone, icon, f"{word} {count}" if count else word)
 
 
-def _gap(gap: gaps.Gap) -> dict[str, Any]:
+def _gap(market: str, gap: gaps.Gap) -> dict[str, Any]:
     return {
         "days": formatting.date_range(gap.first, gap.last) if len(gap.days) > 1 else gap.first.isoformat(),
         "sessions": formatting.number(len(gap.days)),
         "kind": kind_badge(gap.reason.kind),
-        "why": gap.reason.describe(),
+        "why": ""
+        if gap.reason.is_open
+        else formatting.keep_days(gap.reason.describe(market)),  # the badge says it
     }
 
 
@@ -120,8 +123,8 @@ def recent_findings(stock: Stock, adjust: str) -> list[dict[str, Any]]:
             "kind": finding_badge(row),
             "why": finding_sentence(row),
             "values": describe_values(row),
-            "times": _("found %(count)s times, the last time on %(day)s")
-            % {"count": formatting.number(times[row.pk]), "day": timezone.localdate(row.found_at)}
+            "times": _("found %(count)s times, the last time at %(time)s")
+            % {"count": formatting.number(times[row.pk]), "time": time_zones.write(row.found_at)}
             if times[row.pk] > 1
             else "",
         }

@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext as _, ngettext
 
+from tasks_app import reasons
 from tasks_app.admin.access.permissions import START_TASK, VIEW_RAW_ANSWERS, VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
@@ -20,9 +21,11 @@ from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.stocks import adjustments, chart_data, data_quality
 from tasks_app.admin.stocks.day_badges import day_badges, is_not_told
 from tasks_app.db import keyset
+from tasks_app.lifecycle import selectors
 from tasks_app.market import benchmarks, code_changes
 from tasks_app.models import Correction, DailyBar, Finding, Stock
 from tasks_app.models.quotes import Adjust, FindingKind, InstrumentKind
+from tasks_app.models.states import ItemState
 from tasks_app.quotes import raw_answers, summary as stored
 from tasks_app.quotes.adjusted_prices import BASES, Basis, StockPrices, basis_bars
 from tasks_app.quotes.daily_limits import DailyLimits
@@ -97,7 +100,11 @@ def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
     if not summary.bars:
         return formatting.badge("plain", "inbox", _("nothing stored"))
     if summary.behind:
-        text = ngettext("%(count)s session behind", "%(count)s sessions behind", summary.behind)
+        text = ngettext(
+            "behind: %(count)s session not requested",
+            "behind: %(count)s sessions not requested",
+            summary.behind,
+        )
         return formatting.badge("warn", "schedule", text % {"count": formatting.number(summary.behind)})
     return formatting.badge("good", "check_circle", _("up to date"))
 
@@ -116,7 +123,25 @@ def build_detail_context(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "may": may,
         "stored": False,
     }
-    return {**context, **_bars(request, stock)} if may["bars"] else context
+    if not may["bars"]:
+        return context
+    context |= _bars(request, stock)
+    if not context["stored"] and request.user.has_perm(VIEW_TASKS):
+        context["failed_item"] = _newest_failure(stock)
+    return context
+
+
+def _newest_failure(stock: Stock) -> dict[str, Any] | None:
+    """Returns what became of the stock in the newest task that asked for it, if it failed there."""
+    item = selectors.newest_item(stock.market, stock.code)
+    if item is None or item.state != ItemState.FAILED:
+        return None
+    return {
+        "url": formatting.admin_url("collectionitem", "change", item.pk),
+        "task": formatting.task_link(item.task_id),
+        "at": formatting.timestamp(item.finished_at, seconds=False),
+        "reason": reasons.explain(item.error_code, item.error_message),
+    }
 
 
 def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
@@ -136,7 +161,12 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
             _("first and last day"),
             summary.first and summary.last and formatting.date_range(summary.first, summary.last),
         ),
-        (_("full history collected"), formatting.timestamp(stock.full_collection_date)),
+        (
+            _("full history collected"),
+            formatting.timestamp(stock.full_collection_date)
+            if stock.full_collection_date
+            else _("not completed"),
+        ),
     ]
     return [(name, value) for name, value in pairs if value]
 
@@ -201,7 +231,7 @@ def _bars(request: HttpRequest, stock: Stock) -> dict[str, Any]:
         "chart": _chart(stock, query) if days else None,
         "csv_url": reverse("admin:tasks_app_stock_csv", args=[stock.pk]),
         "table": table(request, stock, rows.filter(**query.days), query, basis),
-        "gaps": data_quality.build_gap_table(chart_data.find_gaps(stock, basis, days)),
+        "gaps": data_quality.build_gap_table(stock.market, chart_data.find_gaps(stock, basis, days)),
         "calendar_url": f"{reverse('admin:calendar')}?{urlencode({'market': stock.market})}",
         "corrections": data_quality.recent_corrections(stock, basis.read_adjust),
         "findings": data_quality.recent_findings(stock, basis.read_adjust),
@@ -215,8 +245,7 @@ def _adjust(prices: StockPrices, page: str, value: str, query: BarQuery) -> dict
     others = {name: text for name, text in query.query.items() if name != "basis"}
     return {
         "name": Adjust(value).label,
-        "bars": formatting.number(bars),
-        "how": adjustments.kind_name(basis, bars),
+        "bars": adjustments.describe_size(basis, bars),
         "url": f"{page}?{urlencode({**others, 'adjust': value})}",
         "current": value == query.adjust,
     }
@@ -243,6 +272,7 @@ def _chart(stock: Stock, query: BarQuery) -> dict[str, Any]:
             "corrected": _("corrected"),
             "flagged": _("flagged"),
             "none": _("no bar:"),
+            "loading": _("Loading the chart…"),
             "failed": _("The chart could not be loaded. The table below has all bars."),
         },
     }
@@ -266,6 +296,7 @@ def table(request: HttpRequest, stock: Stock, rows: Any, query: BarQuery, basis:
     for bar in bars.rows:
         basis.adjust_bar(bar)
         bar.call_id = calls.get(bar.pk)
+    formatting.align_prices(bars.rows)
     return {
         "rows": [_row(bar, notes, day_badges(of_days[bar.day]), stock.code, with_tasks) for bar in bars.rows],
         "with_tasks": with_tasks,
@@ -314,7 +345,7 @@ def _row(
         marks.append(formatting.badge("plain", "history", _("as %(code)s") % {"code": bar.symbol}))
     return {
         "day": bar.day.isoformat(),
-        "prices": [formatting.price(value) for value in (bar.open, bar.high, bar.low, bar.close)],
+        "prices": [formatting.price(value, bar.places) for value in (bar.open, bar.high, bar.low, bar.close)],
         "change": formatting.percent(bar.change_pct, signed=True),
         "volume": formatting.number(bar.volume),
         "amount": formatting.number(bar.amount),

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _, gettext_noop
 from rich.box import SIMPLE
 from rich.table import Table
 
+from tasks_app import time_zones
 from tasks_app.conf import ALL_MARKETS
 from tasks_app.lifecycle import payloads
 from tasks_app.management import cli_arguments, output
@@ -100,8 +101,12 @@ class Command(CollectorCommand):
             kind = _("trading day") if row.is_session else _("closed")
             console.print(_("corrected:"), row.day, kind, row.note, soft_wrap=True)
         for silent in silent_days.find(calendar.market, first, last):
-            text = _("%(source)s had no quotes of %(stocks)d stocks (last asked on %(day)s)")
-            params = {"source": silent.source, "stocks": silent.stocks, "day": silent.asked_at.date()}
+            text = _("%(source)s had no quotes of %(stocks)d stocks (last asked at %(time)s)")
+            params = {
+                "source": silent.source,
+                "stocks": silent.stocks,
+                "time": time_zones.write(silent.asked_at),
+            }
             console.print(_("no quotes:"), silent.day, text % params, soft_wrap=True)
 
 

@@ -200,9 +200,12 @@
   }
 
   async function start() {
+    box.textContent = texts.loading;
+    box.setAttribute("aria-busy", "true");
     const response = await fetch(config.data, { headers: { Accept: "application/json" } });
     if (!response.ok) throw new Error(String(response.status));
     const days = parse(await response.json());
+    box.textContent = "";
     if (!days.length) return;
     const drawn = draw(days);
     offerRanges(drawn.chart, days);
@@ -210,7 +213,9 @@
     box.dataset.ready = String(days.length);
   }
 
-  start().catch((error) => {
+  const end = () => box.removeAttribute("aria-busy");
+  start().then(end, (error) => {
+    end();
     box.hidden = true;
     values.textContent = texts.failed;
     values.setAttribute("role", "alert");
