@@ -15,8 +15,11 @@ django.setup()
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
 from django.contrib.auth.hashers import make_password  # noqa: E402
 from django.contrib.auth.models import Group, User  # noqa: E402
+from django.contrib.auth.signals import user_logged_in  # noqa: E402
+from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.contrib.sessions.models import Session  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.test import RequestFactory  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from tasks_app import lifecycle  # noqa: E402
@@ -29,6 +32,7 @@ from tests.browser.roles import PASSWORD, ROLES, session_of  # noqa: E402
 from tests.factories import finish, make_continued, make_raw_answer  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0.0.0 Safari/537.36"
 TODAY = orders.latest_today()
 # More than the five years that a chart offers. A worker seals each day, which takes milliseconds.
 SAMPLE = Order(start_date=date(2007, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")
@@ -47,13 +51,18 @@ def make_users() -> dict[str, User]:
 
 
 def sign_in(user: User) -> None:
-    """Creates the session of a user who is named after a role."""
+    """Creates the session of a user who is named after a role, and records it as a sign-in."""
     data = {
         SESSION_KEY: str(user.pk),
         BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
         HASH_SESSION_KEY: user.get_session_auth_hash(),
     }
-    Session.objects.save(session_of(user.get_username()), data, timezone.now() + timedelta(days=1))
+    key = session_of(user.get_username())
+    Session.objects.save(key, data, timezone.now() + timedelta(days=1))
+    request = RequestFactory().post("/admin/login/", HTTP_USER_AGENT=BROWSER)
+    request.session = SessionStore(key)
+    user_logged_in.send(User, request=request, user=user)
+    request.session.save()
 
 
 def start(order: Order, user: User) -> CollectionTask:
