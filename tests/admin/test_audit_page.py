@@ -19,7 +19,7 @@ from tasks_app.models.events import Channel
 from tasks_app.models.queued_orders import Priority
 from tasks_app.orders.order import Order
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
-from tests.factories import make_continued, make_queued_order, make_task, make_user
+from tests.factories import make_continued, make_plan, make_queued_order, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -103,6 +103,56 @@ def test_history_of_an_object_is_its_part_of_the_record():
     client, ann = superuser_client(), make_user()
     page = client.get(url("auth_user_history", ann.pk))
     assert page.url == f"{url('audit')}?subject=user&object={ann.pk}"
+
+
+def test_history_names_its_object_and_leads_back_to_it():
+    client, ann = superuser_client(), make_user()
+    name, page_of_ann = ann.get_username(), url("auth_user_change", ann.pk)
+    page = client.get(url("audit"), {"subject": "user", "object": ann.pk})
+    assert page.context["title"] == f"History of user {name}"
+    assert f'href="{page_of_ann}"' in page.content.decode()
+    assert f'href="{url("audit")}?subject=user"' in page.content.decode()
+    assert f"User {name} close" in text_of(page)
+    chinese = client.get(
+        url("audit"), {"subject": "user", "object": ann.pk}, headers={"Accept-Language": "zh-hans"}
+    )
+    assert chinese.context["title"] == f"用户 {name} 的历史"
+
+
+def test_history_of_what_nothing_is_recorded_of_says_so():
+    client, plan = superuser_client(), make_plan(market="SIM")
+    wanted = {"subject": "plan", "object": plan.pk}
+    assert "No change of this plan has been recorded." in text_of(client.get(url("audit"), wanted))
+    assert "Nothing matches these filters." in text_of(client.get(url("audit"), {**wanted, "who": "mei"}))
+    chinese = text_of(client.get(url("audit"), wanted, headers={"Accept-Language": "zh-hans"}))
+    assert "还没有此定时采集的操作记录。" in chinese
+
+
+def test_history_of_a_deleted_object_keeps_its_name():
+    client, ann = superuser_client(), make_user("ann")
+    client.post(url("auth_user_delete", ann.pk), {"post": "yes"})
+    page = client.get(url("audit"), {"subject": "user", "object": ann.pk})
+    assert page.context["title"] == "History of user ann"
+    assert url("auth_user_change", ann.pk) not in page.content.decode()
+
+
+def test_history_links_nothing_that_its_reader_may_not_see():
+    ann = make_user("ann")
+    page = staff_client("view_auditevent").get(url("audit"), {"subject": "user", "object": ann.pk})
+    assert url("auth_user_change", ann.pk) not in page.content.decode()
+    assert "History of user #" in page.context["title"]
+
+
+def test_what_the_program_did_is_the_systems():
+    task = make_task()
+    lifecycle.cancel(task.pk, Actor(Channel.SCHEDULE))
+    page = superuser_client().get(url("audit"), {"subject": "task", "object": str(task.pk)})
+    assert "system block cancelled task" in text_of(page)
+
+
+def test_single_page_has_no_links_to_others():
+    client = superuser_client()
+    assert "Previous" not in text_of(client.get(url("audit")))
 
 
 def test_file_holds_all_and_no_formula():

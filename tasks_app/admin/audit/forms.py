@@ -30,6 +30,8 @@ class FilterForm(forms.Form):
         self.fields["who"].widget.attrs |= {"list": "au-names", "autocomplete": "off", "spellcheck": "false"}
         for name, field in self.fields.items():
             field.widget.attrs["aria-describedby"] = f"ss-{name}-error"
+        if self.data.get("object"):  # it is an object of this subject: of another one it would be nothing
+            self.fields["subject"].widget = forms.HiddenInput()
 
     @property
     def names(self) -> list[str]:

@@ -14,11 +14,13 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from tasks_app import reasons
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import EXPORT_AUDIT, VIEW_AUDIT
+from tasks_app.admin.audit import objects
 from tasks_app.admin.audit.forms import FilterForm
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
@@ -33,6 +35,7 @@ from tasks_app.models.queued_orders import QueueEventKind
 from tasks_app.quotes.csv_export import stream_response
 
 SIZE = 50
+PROGRAM = {Channel.SCHEDULE, Channel.WORKER}  # through which no user acts
 SHOWN_CHARACTERS = 300
 CSV_COLUMNS = ("at", "user_name", "channel", "address", "subject", "verb", "object_id", "name", "detail")
 STYLES: dict[str, tuple[str, str]] = {
@@ -74,20 +77,42 @@ def audit_view(request: HttpRequest) -> HttpResponse:
     except ValidationError:
         return redirect(_address(query))
     page = audit_log.page(form.filters, position, SIZE) if is_valid else None
-    title = _("Audit")
     context = {
         **admin.site.each_context(request),
-        "title": title,
-        "breadcrumbs": [Breadcrumb(title)],
+        "title": _("Audit"),
+        "breadcrumbs": [Breadcrumb(_("Audit"))],
+        **(_about_object(request, form.filters, query) if is_valid and form.filters.object_id else {}),
         "form": form,
         "rows": [describe(entry) for entry in page.rows] if page else [],
-        "links": page_links(page, lambda **place: _address({**query, **place})) if page else [],
+        "links": page_links(page, lambda **place: _address({**query, **place}))
+        if page and (page.after or not page.is_first)
+        else [],
         "is_filtered": any(query.values()),
         "csv_url": f"{reverse('admin:audit_csv')}?{urlencode(query)}"
         if is_valid and request.user.has_perm(EXPORT_AUDIT)
         else "",
     }
     return TemplateResponse(request, "admin/audit/audit.html", context)
+
+
+def _about_object(request: HttpRequest, wanted: Filters, query: dict[str, Any]) -> dict[str, Any]:
+    """Returns the title, the trail and the filter of a page about one object, and why it may be empty."""
+    rest = {name: value for name, value in query.items() if name != "object"}
+    if not wanted.subject:
+        return {"chip": wanted.object_id, "without_chip": _address(rest)}
+    about = objects.find(request, wanted.subject, wanted.object_id)
+    title = _("History of %(kind)s %(name)s") % {"kind": about.kind, "name": about.name}
+    is_all = not any(value for name, value in rest.items() if name != "subject")
+    trail = about.list_crumb or Breadcrumb(_("Audit"), reverse("admin:audit")), Breadcrumb(title)
+    nothing = _("No change of this %(kind)s has been recorded.") % {"kind": about.kind}
+    return {
+        "title": title,
+        "breadcrumbs": trail,
+        "chip": f"{capfirst(str(about.kind))} {about.name}",
+        "without_chip": _address(rest),
+        "about": about,
+        "nothing": nothing if is_all else "",
+    }
 
 
 def csv_view(request: HttpRequest) -> HttpResponseBase:
@@ -107,7 +132,7 @@ def describe(entry: Entry) -> dict[str, Any]:
     is_task = entry.subject == TASK
     return {
         "at": formatting.timestamp(entry.at),
-        "user": entry.user_name or formatting.EMPTY,
+        "user": entry.user_name or (_("system") if entry.channel in PROGRAM else formatting.EMPTY),
         "channel": Channel(entry.channel).label if entry.channel in Channel.values else entry.channel,
         "address": entry.address,
         "what": audit_log.subject_label(entry.subject),
