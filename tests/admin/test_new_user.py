@@ -1,5 +1,6 @@
 """A user is made on one page and can sign in: by a password, or by a link; what is odd is warned about."""
 
+import html
 import re
 
 import pytest
@@ -37,6 +38,19 @@ def test_user_with_a_role_signs_in():
 def test_user_without_a_role_is_warned_about():
     assert "mei is in no group and can't sign in" in messages_of(add(superuser_client(), role=""))
     assert not signs_in()
+
+
+def test_help_speaks_of_the_users_password_not_of_the_readers():
+    client = superuser_client()
+    pages = [url("auth_user_add"), url("auth_user_password_change", User.objects.get().pk)]
+    for page in pages:
+        text = html.unescape(text_of(client.get(page)))
+        assert "The password can't be too similar to the user's name or e-mail address." in text
+        assert "The password must contain at least" in text
+        assert "Your password" not in text
+        chinese = text_of(client.get(page, headers={"Accept-Language": "zh-hans"}))
+        assert "密码不能与用户的姓名或邮箱过于相似。" in chinese
+        assert "您的密码" not in chinese
 
 
 def test_user_of_a_link_sets_the_password_once():

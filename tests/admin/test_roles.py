@@ -198,6 +198,14 @@ def test_administrator_cannot_change_a_superuser(page):
     assert root.check_password("pass-word-1")
 
 
+def test_administrator_reads_in_words_who_may_do_everything():
+    root, ann, client = make_user("root", is_superuser=True), make_user("ann"), client_of(roles.ADMINISTRATOR)
+    text = text_of(client.get(url("auth_user_change", ann.pk)))
+    assert "May do everything block No Only a superuser can change this." in text
+    assert "shield_person Yes Only a superuser" in text_of(client.get(url("auth_user_change", root.pk)))
+    assert "root shield_person superuser" in text_of(client.get(url("auth_user_changelist")))
+
+
 def test_superuser_can_change_superusers():
     root = make_user("root", is_superuser=True, is_staff=True)
     client = Client()

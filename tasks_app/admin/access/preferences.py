@@ -32,7 +32,7 @@ class PreferenceForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        site = _("as the site: %(zone)s") % {"zone": time_zones.name_of(time_zones.default_zone())}
+        site = _("Site default (%(zone)s)") % {"zone": time_zones.name_of(time_zones.default_zone())}
         field: Any = self.fields["time_zone"]
         field.choices = [("", site), *time_zones.choices()]
 

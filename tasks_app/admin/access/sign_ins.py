@@ -6,13 +6,14 @@ from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, pgettext
 
 from tasks_app.admin.audit.views import describe
 from tasks_app.admin.common import formatting
 from tasks_app.db.keyset import Position
 from tasks_app.lifecycle import audit_log
 from tasks_app.models.audit import SESSION
+from tasks_app.sentences import list_words
 
 SHOWN = 10
 
@@ -35,6 +36,26 @@ def account_state(user: User) -> SafeString:
     if not user.is_staff:
         return formatting.badge("plain", "api", _("API only"))
     return formatting.badge("good", "check_circle", _("active"))
+
+
+def role(user: User) -> SafeString | str:
+    """Returns the user's groups; of a superuser that no group matters."""
+    groups = list_words(group.name for group in user.groups.all())
+    if not user.is_superuser:
+        return groups or formatting.EMPTY
+    badge = formatting.badge("info", "shield_person", _("superuser"))
+    return formatting.two_lines(badge, groups) if groups else badge
+
+
+def superuser_state(user: User) -> SafeString:
+    """Returns whether the user may do everything, and who can change it."""
+    state = ("info", "shield_person", _("Yes")) if user.is_superuser else ("plain", "block", _("No"))
+    text = _("Only a superuser can change this. A superuser has every permission, regardless of groups.")
+    return formatting.two_lines(formatting.badge(*state), text)
+
+
+def last_sign_in(user: User) -> SafeString | str:
+    return formatting.timestamp(user.last_login) if user.last_login else pgettext("sign-in", "never")
 
 
 def password_state(user: User) -> SafeString:

@@ -16,9 +16,13 @@ from unfold.widgets import (
 from tasks_app.lifecycle import tokens
 from tasks_app.models.access import TokenScope
 
-SCOPES = [
+OF_USER = [
     (TokenScope.READ.value, _("read: everything that the user sees, no changes")),
     (TokenScope.OPERATE.value, _("operate: everything that the user may do")),
+]
+OF_READER = [
+    (TokenScope.READ.value, _("read: everything that you see, no changes")),
+    (TokenScope.OPERATE.value, _("operate: everything that you may do")),
 ]
 LONGEST_DAYS = 3650
 
@@ -34,7 +38,7 @@ class OwnTokenForm(forms.Form):
     )
     scope = forms.ChoiceField(
         label=_("Scope"),
-        choices=SCOPES,
+        choices=OF_READER,
         initial=TokenScope.READ.value,
         widget=UnfoldAdminRadioSelectWidget(),
     )
@@ -66,6 +70,8 @@ class TokenForm(OwnTokenForm):
 
     def __init__(self, issuer: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(issuer, *args, **kwargs)
+        scope: Any = self.fields["scope"]
+        scope.choices = OF_USER
         active = User.objects.filter(is_active=True).order_by("username")
         users: Any = self.fields["user"]
         users.initial = issuer

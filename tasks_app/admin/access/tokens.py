@@ -42,6 +42,7 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
     """Tokens are never changed. A token's URL holds its public key, never the digest."""
 
     list_display = ["owner", "name", "key", "scope", "issued", "expires", "used", "revoke"]
+    labelled = ("name", "key")  # on a phone
     list_display_links = ["owner"]
     verbose_names = (_("API token"), TITLE)
     list_select_related = ["user", "details"]

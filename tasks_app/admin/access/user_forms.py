@@ -3,14 +3,53 @@
 from typing import Any
 
 from django import forms
+from django.contrib.auth import password_validation
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group, User
-from django.utils.translation import gettext_lazy as _
-from unfold.forms import UserCreationForm
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy as _, ngettext
+from unfold.forms import AdminPasswordChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-USER_NAME_HELP = _("Letters, digits and @ . + - _, at most 150.")
+USER_NAME_HELP = _("Letters, digits and @ . + - _, up to 150 characters.")
 BY_PASSWORD, BY_LINK = "true", "false"  # the values of Django's field
+
+
+def _help_of(validator: Any) -> str:
+    """Returns what a validator demands of somebody else's password: Django's words are "your password"."""
+    match validator:
+        case password_validation.UserAttributeSimilarityValidator():
+            return gettext("The password can't be too similar to the user's name or e-mail address.")
+        case password_validation.MinimumLengthValidator():
+            text = ngettext(
+                "The password must contain at least %(count)d character.",
+                "The password must contain at least %(count)d characters.",
+                validator.min_length,
+            )
+            return text % {"count": validator.min_length}
+        case password_validation.CommonPasswordValidator():
+            return gettext("The password can't be a commonly used password.")
+        case password_validation.NumericPasswordValidator():
+            return gettext("The password can't be entirely numeric.")
+    return str(validator.get_help_text())
+
+
+def _help_for_others() -> SafeString:
+    """Returns what is demanded of another user's password, as a list."""
+    validators = password_validation.get_default_password_validators()
+    items = format_html_join("", "<li>{}</li>", ((_help_of(each),) for each in validators))
+    return format_html("<ul>{}</ul>", items)
+
+
+class OthersPasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
+    """The password that an administrator sets for a user."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        first, again = self.fields["password1"], self.fields["password2"]
+        first.label, first.help_text = _("New password"), _help_for_others()
+        again.label, again.help_text = _("The new password again"), ""
 
 
 class UserForm(UserChangeForm[User]):
@@ -66,6 +105,7 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].label, self.fields["username"].help_text = _("User name"), USER_NAME_HELP
+        self.fields["password1"].help_text = _help_for_others()
         self.fields["password2"].label, self.fields["password2"].help_text = _("The same password again"), ""
         choice: Any = self.fields["usable_password"]
         choice.label = _("First sign-in")

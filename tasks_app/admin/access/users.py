@@ -15,20 +15,18 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
-from django.utils.translation import gettext as _, gettext_lazy
-from unfold.forms import AdminPasswordChangeForm
+from django.utils.translation import get_language, gettext as _, gettext_lazy, pgettext_lazy
 
 from tasks_app import roles
 from tasks_app.admin.access import sessions, sign_ins
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_AUDIT
-from tasks_app.admin.access.user_forms import NewUserForm, UserForm
+from tasks_app.admin.access.user_forms import NewUserForm, OthersPasswordForm, UserForm
 from tasks_app.admin.access.widgets import CheckboxList
-from tasks_app.admin.common.columns import cell, timestamp
-from tasks_app.admin.common.formatting import EMPTY, Breadcrumb
+from tasks_app.admin.common.columns import TIME, cell
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.common.keys import KeyCheckedAdmin
 from tasks_app.admin.common.titles import TitledAdmin
-from tasks_app.sentences import list_words
 
 if TYPE_CHECKING:  # unfold is untyped; its classes extend Django's
     from django.contrib.admin import ModelAdmin
@@ -50,6 +48,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
 
     list_title, add_title = gettext_lazy("Users"), gettext_lazy("Add a user")
     list_display = ("user_name", "full_name", "group_names", "state", "signed_in_at")
+    labelled = ("full_name", "group_names")  # on a phone
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     filter_horizontal = ()
     form = UserForm
@@ -61,7 +60,9 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
         ),
         (gettext_lazy("Permissions"), {"fields": ("groups", "is_superuser", "user_permissions")}),
     )
-    readonly_fields = ("password_state", "password_state_and_link", "signed_in_at", "sign_ins")
+    readonly_fields = (
+        *("password_state", "password_state_and_link", "signed_in_at", "sign_ins", "superuser_state"),
+    )
     add_form = NewUserForm
     change_form_outer_after_template = "admin/access/user_sessions.html"
     add_fieldsets = (
@@ -69,16 +70,15 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
         (gettext_lazy("Signing in"), {"fields": ("usable_password", "password1", "password2")}),
     )
     user_name = cell(gettext_lazy("user name"), lambda user: user.get_username())
-    group_names = cell(
-        gettext_lazy("groups"), lambda user: list_words(group.name for group in user.groups.all()) or EMPTY
-    )
-    full_name = cell(gettext_lazy("name"), lambda user: user.get_full_name())
+    group_names = cell(gettext_lazy("groups"), sign_ins.role)
+    full_name = cell(pgettext_lazy("person", "name"), lambda user: user.get_full_name())
     state = cell(gettext_lazy("state"), sign_ins.account_state)
     password_state = cell(gettext_lazy("password"), sign_ins.password_state)
     password_state_and_link = cell(gettext_lazy("password"), sign_ins.password_state_and_link)
-    signed_in_at = timestamp(gettext_lazy("last sign-in"), "last_login")
+    signed_in_at = cell(gettext_lazy("last sign-in"), sign_ins.last_sign_in, TIME)
+    superuser_state = cell(gettext_lazy("May do everything"), sign_ins.superuser_state)
     sign_ins = cell(gettext_lazy("last sign-ins"), lambda user: sign_ins.table(user.get_username()))
-    change_password_form = AdminPasswordChangeForm
+    change_password_form = OthersPasswordForm
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: Any, **kwargs: Any) -> Any:
         """Without the menu that adds a group: it opens by mouse only, and groups have a page of their own."""
@@ -95,8 +95,13 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Adds the last sign-ins for those who may see the audit record; no link that only leads to a 403."""
         fieldsets = super().get_fieldsets(request, obj)
+        if str(get_language()).startswith("zh"):
+            fieldsets = [_family_name_first(each) for each in fieldsets]
         if obj is not None and not self.has_change_permission(request, obj):
-            fieldsets = [_without_link(fieldset) for fieldset in fieldsets]
+            name = "password_state"
+            fieldsets = [_replace_field(each, f"{name}_and_link", name) for each in fieldsets]
+        if obj is not None and not (request.user.is_superuser and self.has_change_permission(request, obj)):
+            fieldsets = [_replace_field(each, "is_superuser", "superuser_state") for each in fieldsets]
         if obj is not None and request.user.has_perm(VIEW_AUDIT):
             fieldsets = [*fieldsets, (_("Sign-ins"), {"fields": ["sign_ins"]})]
         return fieldsets
@@ -143,7 +148,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
             response.context_data["breadcrumbs"] = [
                 Breadcrumb(self.list_title, reverse("admin:auth_user_changelist")),
                 Breadcrumb(user.get_username(), reverse("admin:auth_user_change", args=[user.pk])),
-                Breadcrumb(_("Password")),
+                Breadcrumb(_("Set another password") if user.has_usable_password() else _("Set a password")),
             ]
         return response
 
@@ -219,11 +224,17 @@ def _as_checkboxes(make: Any, db_field: Any, request: Any, **kwargs: Any) -> Any
     return field
 
 
-def _without_link(fieldset: Any) -> Any:
-    """Returns a group of fields in which the state of the password has no link."""
+def _family_name_first(fieldset: Any) -> Any:
+    """Returns a group of fields with the names in the order of Chinese."""
+    swapped = {"first_name": "last_name", "last_name": "first_name"}
     name, options = fieldset
-    fields = [field.removesuffix("_and_link") for field in options["fields"]]
-    return name, {**options, "fields": fields}
+    return name, {**options, "fields": [swapped.get(field, field) for field in options["fields"]]}
+
+
+def _replace_field(fieldset: Any, old: str, new: str) -> Any:
+    """Returns a group of fields with another one in the place of `old`."""
+    name, options = fieldset
+    return name, {**options, "fields": [new if field == old else field for field in options["fields"]]}
 
 
 def _limit_permissions(field: Any) -> Any:

@@ -8,6 +8,11 @@ SENTENCES = (
     gettext_noop("The {name} “{obj}” was changed successfully. You may edit it again below."),
     gettext_noop("The {name} “{obj}” was changed successfully. You may add another {name} below."),
     gettext_noop("Your password was changed."),
+    gettext_noop("Save and add another"),
+    gettext_noop("Enter a new password for the user <strong>%(username)s</strong>."),
+    gettext_noop("Password change"),
+    gettext_noop("New password confirmation"),
+    gettext_noop("Enter the same password as before, for verification."),
     gettext_noop(
         "Please enter your old password, for security’s sake, and then enter your new password "
         "twice so we can verify you typed it in correctly."
