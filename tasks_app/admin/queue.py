@@ -33,6 +33,7 @@ STYLES = {
     QueuedOrderState.WITHDRAWN: ("plain", "block"),
     QueuedOrderState.REFUSED: ("bad", "error"),
 }
+ALL = "all"  # a parameter of the address: also orders that wait no more
 WAITING = {"state__exact": QueuedOrderState.WAITING.value}
 
 
@@ -40,16 +41,17 @@ def _state(row: QueuedOrder) -> SafeString:
     return formatting.badge(*STYLES[QueuedOrderState(row.state)], row.get_state_display())
 
 
-def _scope(row: QueuedOrder) -> SafeString:
+def _scope(row: QueuedOrder, with_codes: bool = True) -> SafeString:
     days: SafeString | str = formatting.date_range(row.values["start_date"], row.values["end_date"])
-    if row.continues_id:
+    if row.continues_id and with_codes:
         days = format_html("{} · {}", days, _codes(row))
     return formatting.two_lines(f"{synthetic.mark(row.market)} · {row.source}", days)
 
 
-def _queued(row: QueuedOrder) -> SafeString:
-    by = _("queued by %(user)s") % {"user": row.user_name} if row.user_name else formatting.EMPTY
-    return formatting.two_lines(formatting.timestamp(row.queued_at, seconds=False), by)
+def _queued(row: QueuedOrder) -> SafeString | str:
+    at = formatting.timestamp(row.queued_at, seconds=False)
+    by = _("queued by %(user)s") % {"user": row.user_name}
+    return formatting.two_lines(at, by) if row.user_name else at
 
 
 def _result(row: QueuedOrder) -> Any:
@@ -93,29 +95,33 @@ def _events(row: QueuedOrder) -> SafeString:
 class QueuedOrderAdmin(ReadOnlyAdmin[QueuedOrder]):
     """Queued orders to view, move and withdraw; only `lifecycle.order_queue` changes them."""
 
+    all_query = f"?{ALL}=1"
     actions = ["move_first", "move_up", "move_down", "withdraw_selected"]
     explanation = gettext_lazy("An order waits here while another task runs, and then starts by itself.")
     list_display = ["number", "status", "position", "importance", "scope", "queued", "result"]
+    labelled = ("position", "importance", "scope", "queued", "result")  # on a phone
     list_filter = ["state", "priority"]
     ordering = order_queue.IN_ORDER
     fieldsets = [
         (
             pgettext_lazy("request", "Order"),
-            {"fields": ["status", "position", "importance", "scope", "codes", "modes", "result"]},
+            {"fields": ["status", "position", "importance", "order_scope", "codes", "modes", "result"]},
         ),
         (gettext_lazy("History"), {"fields": ["queued", "left_at", "events"]}),
     ]
 
-    number = cell(gettext_lazy("order"), lambda row: row.pk)
+    number = cell(gettext_lazy("order"), lambda row: f"#{row.pk}")
     status = cell(gettext_lazy("status"), _state)
     position = cell(gettext_lazy("position"), lambda row: order_queue.position_of(row) or formatting.EMPTY)
     importance = cell(gettext_lazy("priority"), lambda row: row.get_priority_display())
     scope = cell(gettext_lazy("scope"), _scope)
     queued = cell(gettext_lazy("queued at"), _queued)
     result = cell(gettext_lazy("result"), _result)
+    started = cell(gettext_lazy("started task"), _result)
+    order_scope = cell(gettext_lazy("scope"), lambda row: _scope(row, with_codes=False))
     codes = cell(gettext_lazy("stock codes"), _codes)
     modes = cell(gettext_lazy("modes"), _modes)
-    left_at = timestamp(gettext_lazy("left the queue at"), "ended_at")
+    left_at = timestamp(gettext_lazy("left the queue at"), "ended_at", seconds=False)
     events = cell(gettext_lazy("events"), _events)
 
     def has_reorder_permission(self, request: HttpRequest) -> bool:
@@ -130,9 +136,34 @@ class QueuedOrderAdmin(ReadOnlyAdmin[QueuedOrder]):
         for action in request.POST.getlist("action"):
             if action in needed:
                 require_permission(request, needed[action])
-        if request.method == "GET" and not request.GET and self.has_view_permission(request):
+        if ALL in request.GET:
+            query = request.GET.copy()
+            del query[ALL]
+            request.GET = query  # type: ignore[assignment]
+        elif request.method == "GET" and not request.GET and self.has_view_permission(request):
             return redirect(formatting.admin_url("queuedorder", **WAITING))
         return super().changelist_view(request, {"title": _("Queued orders"), **(extra_context or {})})
+
+    def get_fieldsets(self, request: HttpRequest, obj: QueuedOrder | None = None) -> Any:
+        """Says of an order that became a task that it did."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not obj.task_id:
+            return fieldsets
+        return [
+            (name, {"fields": ["started" if field == "result" else field for field in options["fields"]]})
+            for name, options in fieldsets
+        ]
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        title = _("Order #%(number)s") % {"number": context["original"].pk}
+        context["title"] = title
+        context["breadcrumbs"] = [
+            Breadcrumb(_("Queued orders"), formatting.admin_url("queuedorder", **WAITING)),
+            Breadcrumb(title),
+        ]
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(permissions=["reorder"], description=gettext_lazy("Move to the front"))
     def move_first(self, request: HttpRequest, queryset: QuerySet[QueuedOrder]) -> None:

@@ -73,6 +73,7 @@ class RecordedCallAdmin(ReadOnlyAdmin[RecordedCall]):
 
     explanation = _("What the sources in COLLECTOR_RAW_ANSWERS send is kept here.")
     list_display = ["at", "source", "asked", "of_market", "days", "result"]
+    labelled = ("source", "asked", "days")  # on a phone
     list_filter = [SourceFilter]
     list_per_page = 100
     ordering = ["-id"]

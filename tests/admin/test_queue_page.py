@@ -38,6 +38,22 @@ def test_list_begins_with_the_waiting_orders():
     assert "simulated" in text_of(response)
 
 
+def test_empty_list_says_which_filter_is_set_and_leads_to_all():
+    client = superuser_client()
+    page = client.get(url(LIST), follow=True)
+    text = text_of(page)
+    assert "Nothing matches these filters." in text
+    assert "waiting close" in text
+    assert 'href="?all=1"' in page.content.decode()
+    assert client.get(url(LIST), {"all": "1"}).context["cl"].active_filters == []
+
+
+def test_page_of_an_order_is_named_by_its_number():
+    row = make_queued_order()
+    page = superuser_client().get(url("tasks_app_queuedorder_change", row.pk))
+    assert page.context["title"] == f"Order #{row.pk}"
+
+
 def test_actions_move_orders():
     first, second, third = (make_queued_order() for _ in range(3))
     client = staff_client("view_queuedorder", "reorder_queue")

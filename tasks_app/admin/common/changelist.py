@@ -69,19 +69,23 @@ class Column(NamedTuple):
     title: Any
     css: str
     sort: SortLink | None = None
+    is_labelled: bool = False
 
     @property
     def attributes(self) -> SafeString | str:
         """The attributes of each cell: its classes, and the title that a phone shows beside the value."""
         if self.css in (NUMERIC, TIME):
             return format_html(' class="{}" data-l="{}"', self.css, capfirst(self.title))
+        if self.is_labelled:
+            return format_html(' data-l="{}"', capfirst(self.title))
         return format_html(' class="{}"', self.css) if self.css else ""
 
 
 class RowsChangeList(ChangeList):
     """A list whose rows are written by admin/tasks_app/rows.html, on a phone in two or three lines.
 
-    Those of the theme have a kilobyte of classes for each value, and a card for each row on a phone.
+    Those of the theme have a kilobyte of classes for each value, and a card for each row on a phone. There
+    the titles of numbers, of times and of the columns that the admin names in `labelled` stand beside values.
     """
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
@@ -92,11 +96,29 @@ class RowsChangeList(ChangeList):
     @cached_property
     def columns(self) -> list[Column]:
         found = []
+        labelled = getattr(self.model_admin, "labelled", ())
         for name in self.list_display:
             title, attribute = label_for_field(name, self.model, self.model_admin, return_attr=True)
             title = _select_all() if name == CHECKBOX else title
-            found.append(Column(str(name), title, getattr(attribute, "css", ""), self._sort_link(str(name))))
+            css, sort = getattr(attribute, "css", ""), self._sort_link(str(name))
+            found.append(Column(str(name), title, css, sort, name in labelled))
         return found
+
+    @cached_property
+    def active_filters(self) -> list[tuple[Any, Any, str]]:
+        """Returns the title and the value of each filter that is set, and the address without it."""
+        found = []
+        for spec in self.filter_specs if self.has_active_filters else []:
+            chosen: Any = next((each for each in spec.choices(self) if each.get("selected")), {})
+            if spec.used_parameters and chosen.get("display"):
+                rest = self.get_query_string(remove=[name for name in spec.expected_parameters() if name])
+                found.append((spec.title, chosen["display"], self.all_query if rest == "?" else rest))
+        return found
+
+    @property
+    def all_query(self) -> str:
+        """The address of the list without search and filters."""
+        return getattr(self.model_admin, "all_query", "?")
 
     def _sort_link(self, name: str) -> SortLink | None:
         """Returns the link in the title of a column that the list can be sorted by."""

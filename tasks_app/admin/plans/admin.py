@@ -69,6 +69,7 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
     verbose_names = (_("plan"), _("plans"))
     history_subject = "plan"
     list_display = ["name", "state", "scope", "schedule", "next_runs", "last_run", "last_result"]
+    labelled = ("scope", "schedule", "last_result")  # on a phone
     list_filter = ["enabled", "market"]
     search_fields = ["name"]
     search_help_text = _("Name")

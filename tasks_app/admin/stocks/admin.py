@@ -57,6 +57,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     """
 
     list_display = ["code", "name", "market", "kind", "exchange", "state", "stored", "days", "full_history"]
+    labelled = ("kind", "exchange", "days")  # on a phone
     list_filter = ["market", "kind", StoredFilter, ListingFilter, "full_collection_completed"]
     list_per_page = 100
     ordering = ["market", "code"]

@@ -77,6 +77,7 @@ class CorrectionAdmin(_DataQualityAdmin):
 
     explanation = _("Stored bars for which a source later had other values are listed here.")
     list_display = ["of_stock", "session", "what", "origin", "at", "task", "stock"]
+    labelled = ("session", "origin", "task")  # on a phone
     list_filter = [ItemTaskFilter]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
@@ -96,6 +97,7 @@ class FindingAdmin(_DataQualityAdmin):
 
     explanation = _("Bars that a check refused or flagged, or on which two sources differ, are listed here.")
     list_display = ["of_stock", "session", "state", "why", "values_sent", "at", "task", "stock"]
+    labelled = ("session", "task")  # on a phone
     list_filter = ["kind", ItemTaskFilter]
     fieldsets = [
         (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why", "values_sent"]}),

@@ -83,6 +83,7 @@ class TargetAdmin(TitledAdmin, KeyCheckedAdmin, CappedList, ModelAdmin[Target]):
     explanation = _("A target says by when the bars of each session have to be stored.")
     list_title, add_title = _("Targets"), _("Add a target")
     list_display = ["page", "scope", "due", "last"]
+    labelled = ("scope", "due", "last")  # on a phone
     list_display_links = None
     list_filter = ["enabled", "market"]
     search_fields = ["name"]
