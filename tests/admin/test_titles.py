@@ -18,7 +18,7 @@ FORMS = {
     "tasks_app_collectionplan": ("Plans", "Add a plan", "新建定时采集"),
     "tasks_app_target": ("Targets", "Add a target", "新建时效目标"),
     "tasks_app_noticechannel": ("Notice channels", "Add a notice channel", "新建通知渠道"),
-    "tasks_app_noticeping": ("Dead man's switches", "Add a dead man's switch", "新建失联报警"),
+    "tasks_app_noticeping": ("Dead man's switches", "Add a dead man's switch", "新建失联告警"),
 }
 
 

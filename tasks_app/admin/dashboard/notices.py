@@ -36,7 +36,7 @@ def build_notices_context(request: HttpRequest) -> dict[str, Any]:
 
 def _describe(incident: Incident) -> dict[str, Any]:
     return {
-        "badge": columns.severity(incident),
+        "badge": columns.severity_or_over(incident),
         "link": formatting.link(
             formatting.admin_url("incident", "change", incident.pk), columns.headline(incident)
         ),

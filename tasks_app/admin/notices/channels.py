@@ -82,6 +82,7 @@ class ChannelAdmin(AddressAdmin):
     list_title, add_title = _("Notice channels"), _("Add a notice channel")
     inlines = [RuleInline]
     list_display = ["name", "state", "address_kind", "language", "last_sent"]
+    labelled = ("address_kind", "language")  # on a phone
     change_form_outer_before_template = "admin/notices/channel.html"
     readonly_fields = ["address_kind"]
 
@@ -170,6 +171,7 @@ class PingAdmin(AddressAdmin):
     )
     list_title, add_title = _("Dead man's switches"), _("Add a dead man's switch")
     list_display = ["name", "state", "address_kind", "seconds", "last_ping"]
+    labelled = ("address_kind", "seconds")  # on a phone
     readonly_fields = ["address_kind", "state", "last_ping"]
 
     state = cell(_("status"), columns.ping_state)

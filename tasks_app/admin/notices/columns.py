@@ -25,11 +25,20 @@ DELIVERIES = {
 
 
 def severity(incident: Incident) -> SafeString:
-    """Returns the severity as a badge; of one that is over, that it is."""
-    if incident.closed_at:
-        return formatting.badge("good", "check_circle", _("over"))
     tone, icon = SEVERITIES[Severity(incident.severity)]
     return formatting.badge(tone, icon, incident.get_severity_display())
+
+
+def state(incident: Incident) -> SafeString:
+    """Returns whether it is open or over."""
+    if incident.closed_at:
+        return formatting.badge("plain", "task_alt", _("over"))
+    return formatting.badge("warn", "pending", _("open"))
+
+
+def severity_or_over(incident: Incident) -> SafeString:
+    """Returns the severity; of one that is over, that it is."""
+    return state(incident) if incident.closed_at else severity(incident)
 
 
 def headline(incident: Incident) -> str:
@@ -53,7 +62,9 @@ def page(incident: Incident) -> SafeString | str:
     """Returns a link to the page of what it is about, unless that is its own."""
     path = links.page_path(incident)
     own = formatting.admin_url("incident", "change", incident.pk)
-    return formatting.EMPTY if path == own else formatting.link(path, _("Open the page"))
+    if path == own:
+        return formatting.EMPTY
+    return formatting.link(path, _("Open the task") if incident.params.get("task") else _("Open the page"))
 
 
 def silenced(incident: Incident) -> SafeString | str:

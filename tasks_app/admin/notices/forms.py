@@ -28,6 +28,16 @@ class AddressForm(forms.ModelForm[Any]):
     address = AddressField()
     parse = staticmethod(addresses.parse_channel)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "address" not in self.fields:
+            return
+        address = self.fields["address"]
+        if self.instance.url:
+            address.label, address.help_text = _("New address"), KEEP
+        else:
+            address.required = True
+
     def clean_address(self) -> str:
         text = str(self.cleaned_data["address"]).strip()
         if not text:
@@ -80,6 +90,10 @@ class ChannelForm(AddressForm):
             *("name", "enabled", "language", "time_zone", "quiet_from", "quiet_until", "critical_always"),
             "grouping",
         ]
+        labels = {
+            "critical_always": _("Critical incidents also in quiet hours"),
+            "grouping": _("Grouping (seconds)"),
+        }
         help_texts = {
             "grouping": _("Incidents that begin within this time are sent in one message."),
         }
@@ -88,9 +102,6 @@ class ChannelForm(AddressForm):
         super().__init__(*args, **kwargs)
         zones: Any = self.fields["time_zone"]
         zones.choices = [(name, name) for name in sorted(available_timezones())]
-        if self.instance.url:
-            self.fields["address"].label = _("New address")
-            self.fields["address"].help_text = KEEP
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
@@ -130,11 +141,5 @@ class PingForm(AddressForm):
         fields = ["name", "enabled", "seconds"]
         labels = {"seconds": _("Interval (seconds)")}
         help_texts = {
-            "seconds": _("Let the monitoring service alert after twice this time without a request.")
+            "seconds": _("Set the monitoring service to alert after twice this time without a request.")
         }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.url:
-            self.fields["address"].label = _("New address")
-            self.fields["address"].help_text = KEEP

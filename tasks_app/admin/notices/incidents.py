@@ -58,7 +58,8 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
         "Failed tasks, late plans, paused sources and the like are listed here. An incident ends once its "
         "cause is gone."
     )
-    list_display = ["severity_badge", "what", "market_name", "since", "over_since", "how_often"]
+    list_display = ["severity_badge", "state", "what", "market_name", "since", "over_since", "how_often"]
+    labelled = ("market_name",)  # on a phone
     list_display_links = ["what"]
     list_filter = [OpenFilter, "event", "market", "severity"]
     ordering = ["-opened_at", "-id"]
@@ -68,20 +69,22 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
         css = {"all": ["tasks_app/notices.css"]}
 
     fieldsets = [
-        (None, {"fields": ["severity_badge", "headline", "sentence", "market_name", "page"]}),
+        (None, {"fields": ["severity_badge", "state", "headline", "sentence", "market_name", "page"]}),
         (gettext_lazy("Times"), {"fields": ["since", "over_since", "how_often", "silenced"]}),
     ]
     readonly_fields = [
-        *("severity_badge", "headline", "sentence", "market_name", "page", "since", "over_since"),
-        *("how_often", "silenced"),
+        *("severity_badge", "state", "headline", "sentence", "market_name", "page", "task_page"),
+        *("since", "over_since", "how_often", "silenced"),
     ]
 
-    severity_badge = cell(gettext_lazy("status"), columns.severity)
+    severity_badge = cell(gettext_lazy("severity"), columns.severity)
+    state = cell(gettext_lazy("status"), columns.state)
     what = cell(gettext_lazy("incident"), columns.what)
     headline = cell(gettext_lazy("incident"), columns.headline)
     sentence = cell(gettext_lazy("what happened"), columns.sentence)
     market_name = cell(gettext_lazy("market"), columns.market)
-    page = cell(gettext_lazy("page"), columns.page)
+    page = cell(gettext_lazy("related page"), columns.page)
+    task_page = cell(gettext_lazy("related task"), columns.page)
     since = timestamp(gettext_lazy("began at"), "opened_at")
     over_since = cell(gettext_lazy("ended at"), columns.over_since, TIME)
     how_often = count(gettext_lazy("occurrences"), "times")
@@ -94,6 +97,16 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
             for verb in (SILENCE, CLOSE)
         ]
         return [*own, *super().get_urls()]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Incident | None = None) -> Any:
+        """Calls the link to a task by its name."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not obj.params.get("task"):
+            return fieldsets
+        return [
+            (name, {"fields": ["task_page" if field == "page" else field for field in options["fields"]]})
+            for name, options in fieldsets
+        ]
 
     def verb_view(self, request: HttpRequest, incident_id: int, verb: str) -> HttpResponse:
         """GET asks for confirmation, POST silences or closes."""
