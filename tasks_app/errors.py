@@ -6,10 +6,10 @@ what the stored codes of stocks and tasks mean is in `reasons.py`.
 
 from typing import TYPE_CHECKING, Any
 
-from django.utils.translation import gettext, gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy as _, pgettext
 
 from tasks_app import command_lines
-from tasks_app.sentences import join_sentences
+from tasks_app.sentences import join_sentences, list_words
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
@@ -29,7 +29,15 @@ class CollectorError(Exception):
         super().__init__(self.code, params)
 
     def __str__(self) -> str:
-        return str(self.template) % {"manage": command_lines.manage(), **self.params}
+        return str(self.template) % {"manage": command_lines.manage(), **self.params, **self._market_names()}
+
+    def _market_names(self) -> dict[str, str]:
+        """Returns the parameters that are markets as lists name these: codes, which in Chinese are words."""
+        found = {name: str(self.params[name]) for name in ("market", "markets") if name in self.params}
+        return {
+            name: list_words(pgettext("market", code) for code in text.split(", "))
+            for name, text in found.items()
+        }
 
 
 class OrderError(CollectorError):

@@ -82,3 +82,10 @@ def test_stored_reasons_are_english_for_any_reader():
         )
         assert reasons.stored_reason("no_worker", seconds=900.0).endswith("for 900 s.")
     assert reasons.STORED_REASONS.keys() <= reasons.REASONS.keys()
+
+
+def test_markets_have_the_names_of_pages():
+    error = errors.MarketNotServed(source="simulated", market="CN", markets="SIM, HK")
+    assert str(error) == "The source “simulated” does not support the market CN, only SIM, HK."
+    with translation.override("zh-hans"):
+        assert str(error) == "数据源“simulated”不支持A股，仅支持模拟行情、港股。"

@@ -8,6 +8,7 @@ from tasks_app.diagnostics.findings import Finding, fault, ok, operations, warni
 from tasks_app.diagnostics.texts import gettext_lazy as _
 from tasks_app.market import calendars
 from tasks_app.models import CollectionPlan, Stock
+from tasks_app.models.quotes import short_name
 from tasks_app.sources.market_time import market_today
 
 SOON = timedelta(days=45)  # China announces next year's holidays in November
@@ -40,11 +41,11 @@ def examine(today: date | None = None) -> Iterator[Finding]:
         calendar, day = known[market], today or market_today(market)
         end = calendar.published.end
         if not calendar.published.days:
-            yield UNREADABLE(market=market)
+            yield UNREADABLE(market=short_name(market))
             continue
         # A day that somebody corrected is known: imports of a coming year cover it without a hole.
         end = max([end, *(corrected for corrected in calendar.overrides if corrected.year > end.year)])
-        yield (ENDS if end < day + SOON else KNOWN)(market=market, end=end)
+        yield (ENDS if end < day + SOON else KNOWN)(market=short_name(market), end=end)
 
 
 def _markets_in_use() -> set[str]:

@@ -74,8 +74,8 @@ CHECKED = ok("source_checked", _("The last check of %(source)s (%(at)s) found th
 NO_THROTTLE = warning(
     "throttle_off",
     _(
-        "COLLECTOR_NO_THROTTLE is on: no rate, no quota and no breaker protects the vendors, who"
-        " may ban this address."
+        "COLLECTOR_NO_THROTTLE is on: rate limits, quotas and circuit breakers are switched off, and"
+        " vendors may ban this address."
     ),
     _("It is for drills only. Remove it, and restart everything."),
     SEE,

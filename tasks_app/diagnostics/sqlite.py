@@ -19,7 +19,7 @@ LARGE_WAL = 1000 * MEGABYTE
 NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "glusterfs", "ceph"})
 MOUNTS = Path("/proc/self/mounts")
 
-SIZE = ok("database_size", _("The file takes %(size)s, of which %(free)s are free for new rows."))
+SIZE = ok("database_size", _("The file takes %(size)s, of which %(free)s can be reused."))
 NOT_WAL = fault(
     "journal_mode",
     _("SQLite's journal mode is %(mode)s, not WAL: readers and writers block each other."),

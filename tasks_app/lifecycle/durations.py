@@ -16,11 +16,13 @@ def task_duration(task: CollectionTask, now: datetime | None = None) -> timedelt
 
 
 def format_duration(length: timedelta) -> str:
-    """Returns the two largest units: "3 d 4 h", "3 h 5 min", "5 min 12 s", "12 s". Never negative."""
-    seconds = max(0, int(length.total_seconds()))
+    """Returns the two largest units: "3 d 4 h", "3 h 5 min", "5 min 12 s", "12 s"; or "less than 1 s"."""
+    seconds = int(length.total_seconds())
+    if seconds < 1:
+        return _("less than %(time)s") % {"time": _format("1", "s")}
     counts = {"d": seconds // 86_400, "h": seconds // 3600 % 24, "min": seconds // 60 % 60, "s": seconds % 60}
     units = list(counts)
-    first = next((n for n, unit in enumerate(units) if counts[unit]), len(units) - 1)
+    first = next(n for n, unit in enumerate(units) if counts[unit])
     return " ".join(_format(str(counts[unit]), unit) for unit in units[first : first + 2])
 
 

@@ -1,6 +1,7 @@
 """The overview: the current task, the last runs, workers and sources, stored data, and its refresh."""
 
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -30,7 +31,15 @@ from tests.admin.helpers import (
     text_of,
     url,
 )
-from tests.factories import ACTOR, make_ended, make_lane, make_outcome, make_queued_order, make_task
+from tests.factories import (
+    ACTOR,
+    make_ended,
+    make_lane,
+    make_outcome,
+    make_queued_order,
+    make_task,
+    make_yielded,
+)
 
 # Marked any_database: words and buttons of rows that other tests of this file read on PostgreSQL, versions of
 # parts, and numbers of queries.
@@ -163,6 +172,14 @@ def test_heights_of_runs_are_proportional(monkeypatch):
     assert context["longest_run"] == overview.durations.format_duration(timedelta(seconds=200))
 
 
+def test_yielded_run_has_a_mark_of_its_own():
+    task = make_yielded()
+    body = part(superuser_client(), "overview")
+    assert re.search(rf'{task.pk}/change/" class="sd-run sd-yielded"', body)
+    assert 'data-state="yielded"' in body
+    assert 'id="sd-yielded"' in body
+
+
 def test_strip_ends_with_the_newest_runs(monkeypatch):
     monkeypatch.setattr("tasks_app.admin.dashboard.overview.RUNS", 2)
     tasks = [make_ended("cancelled") for _ in range(3)]
@@ -179,7 +196,8 @@ def test_paused_source_shows_end_and_reason(settings):
 
 
 @pytest.mark.parametrize(("was_asked", "word"), [(False, "not asked yet"), (True, "open")])
-def test_source_without_a_request_is_not_called_open(was_asked, word, monkeypatch):
+def test_source_without_a_request_is_not_called_open(was_asked, word, monkeypatch, settings):
+    settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=False)
     monkeypatch.setattr(registry, "available", lambda conf: {"csv": None})
     monkeypatch.setattr(registry, "limits", lambda name, conf: Limits(rate=2.0))
     if was_asked:
@@ -193,11 +211,11 @@ def test_market_with_stocks_and_no_bars_has_no_green_check():
     make_ended("cancelled")  # SIM, without a stock of its own
     part_of = part(superuser_client(), "overview")
     text = strip_tags(part_of)
-    assert "China A-shares unadjusted · no source yet 3 0 – inbox 3 without bars as of" in text
+    assert "China A-shares unadjusted · not collected yet 3 0 – inbox 3 with nothing stored as of" in text
     assert "up to date" not in text
 
 
-def test_green_check_means_that_nothing_of_the_market_is_missing():
+def test_each_source_has_the_state_of_its_own_stocks():
     last = calendars.load_calendar("CN").latest_session()
     make_series("000001", last)
     client = superuser_client()
@@ -205,9 +223,8 @@ def test_green_check_means_that_nothing_of_the_market_is_missing():
     Stock.objects.create(market="CN", code="000002")
     cache.delete(coverage.cache_key())
     text = strip_tags(part(client, "overview"))
-    assert "done up to date" in text
-    assert "inbox 1 without bars" in text
-    assert "check_circle up to date" not in text
+    assert "check_circle up to date" in text
+    assert "inbox 1 with nothing stored" in text
 
 
 def test_stocks_behind_are_shown_with_the_number_of_sessions_and_linked():
@@ -219,7 +236,10 @@ def test_stocks_behind_are_shown_with_the_number_of_sessions_and_linked():
         make_series(f"{n:06d}", days[-1 - behind])
     client = superuser_client()
     html = part(client, "overview")
-    sentence = "2 by 1, 1 by 2–5, 1 by 21+ sessions; at most 30"
+    sentence = (
+        "2 stocks are 1 session behind, 1 stock is 2–5 sessions behind, "
+        "1 stock is more than 20 sessions behind, the furthest 30"
+    )
     assert f"history 4 behind {sentence} as of" in strip_tags(html)
     (link,) = re.findall(r'href="([^"]+stored=behind[^"]+)"', html)
     assert client.get(link.replace("&amp;", "&")).context["cl"].result_count == 4
@@ -374,3 +394,16 @@ def test_first_steps_end_with_bars_of_a_vendor():
 
 def test_first_steps_are_for_users_who_may_start():
     assert first_steps_of(staff_client("view_collectiontask", "view_series")) == ""
+
+
+@pytest.mark.parametrize(("has_limited_ones", "tone"), [(True, "sc-warn"), (False, "sc-plain")])
+def test_limits_that_are_switched_off_take_one_line(has_limited_ones, tone, settings, monkeypatch):
+    settings.COLLECTOR = replace(settings.COLLECTOR, no_throttle=True)
+    available = registry.available
+    monkeypatch.setattr(registry, "available", lambda conf: {"sample": available(conf)["sample"]})
+    rate = 1.0 if has_limited_ones else 0.0
+    monkeypatch.setattr(registry, "limits", lambda name, conf: Limits(rate=0.0 if conf.no_throttle else rate))
+    html = part(superuser_client(), "overview")
+    assert html.count("limits switched off (COLLECTOR_NO_THROTTLE)") == 1
+    assert tone in system_status.limits_off()
+    assert "no limit" not in html

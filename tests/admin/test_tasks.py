@@ -113,7 +113,7 @@ def test_page_shows_counts_failures_and_events():
         str(task.pk),
         "cancelled",
         "2 of 3 stocks (66%), 1 failed",
-        "Cancelled after 0 s. Not collected: 1.",
+        "Cancelled after less than 1 s. Not collected: 1.",
         "timeout",
         "No answer in 30 s.",
         "000002",

@@ -33,7 +33,7 @@ def test_faults_come_first_with_what_to_do(client, site):
     FAULTS["backups_unknown"](site)
     FAULTS["no_workers"](site)
     text = page(client)
-    assert "Faults: 1, warnings: 1." in text
+    assert "1 fault, 1 warning" in text
     assert text.index("No active workers in the last 3 s") < text.index("COLLECTOR_BACKUP_DIR is not set")
     assert "docs/runbook.md#collectornoworkers" in text
 

@@ -12,7 +12,9 @@ from tasks_app.models import CollectionTask
 @pytest.mark.parametrize(
     ("length", "text"),
     [
-        (timedelta(seconds=-3), "0 s"),
+        (timedelta(seconds=-3), "less than 1 s"),
+        (timedelta(milliseconds=999), "less than 1 s"),
+        (timedelta(seconds=1), "1 s"),
         (timedelta(seconds=59.9), "59 s"),
         (timedelta(minutes=5, seconds=12), "5 min 12 s"),
         (timedelta(hours=3, minutes=5, seconds=9), "3 h 5 min"),

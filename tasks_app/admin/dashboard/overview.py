@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from tasks_app.admin.access.permissions import VIEW_TARGETS
 from tasks_app.admin.common import formatting
@@ -15,6 +16,7 @@ from tasks_app.lifecycle import durations, selectors
 from tasks_app.market import synthetic
 from tasks_app.models import CollectionPlan, CollectionTask
 from tasks_app.models.states import TaskOutcome, TaskStatus, describe_result
+from tasks_app.models.tasks import YIELDED
 from tasks_app.orders import plans
 from tasks_app.queue import dispatch
 from tasks_app.quotes import coverage, sealed_days
@@ -32,6 +34,7 @@ def build_overview_context(request: HttpRequest) -> dict[str, Any]:
         "legend": _legend(),
         "clusters": dispatch.live_clusters(),
         "limiters": system_status.source_limiters(),
+        "limits_off": system_status.limits_off(),
         "waiting": formatting.number(dispatch.waiting_jobs()),
         "database": server.database_version(),
         **notices.build_notices_context(request),
@@ -67,7 +70,7 @@ def _legend() -> list[tuple[str, str]]:
     """Returns the states that a run may end in, with their names."""
     outcomes = [(outcome, describe_result(TaskStatus.COMPLETED, outcome)) for outcome in TaskOutcome.values]
     others = [(str(status), str(status.label)) for status in (TaskStatus.FAILED, TaskStatus.CANCELLED)]
-    return outcomes + others
+    return [*outcomes, *others, (YIELDED, _("yielded"))]
 
 
 def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _describe_run(task: CollectionTask, longest: float) -> dict[str, Any]:
     height = round(max(MIN_HEIGHT, MAX_HEIGHT * scale))
     return {
         "url": formatting.task_url(task.pk),
-        "state": task.outcome or task.status,
+        "state": YIELDED if task.has_yielded else task.outcome or task.status,
         "name": task.get_result_display(),
         "x": 3 if is_thin else 1,
         "width": 4 if is_thin else 8,

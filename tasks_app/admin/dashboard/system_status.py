@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from django.conf import settings
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, ngettext, pgettext
 
 from tasks_app.admin.common import formatting
+from tasks_app.admin.sources import descriptions
 from tasks_app.queue.dispatch import ClusterStatus
+from tasks_app.sources import registry
 from tasks_app.throttle import status
 from tasks_app.throttle.status import LimiterState, LimiterStatus
 
@@ -19,8 +23,24 @@ def describe_workers(clusters: list[ClusterStatus]) -> str:
     )
 
 
+def limits_off() -> SafeString | str:
+    """Returns a line for all sources if limits are switched off, "" if not: a warning if vendors have any."""
+    conf = settings.COLLECTOR
+    if not conf.no_throttle:
+        return ""
+    is_risky = any(descriptions.are_limits_off(name) for name in registry.available(conf))
+    return formatting.badge(
+        *(("warn", "warning") if is_risky else ("plain", "info")), descriptions.limits_off()
+    )
+
+
 def source_limiters() -> list[dict[str, Any]]:
-    """Returns for each source whether requests pass, and if not, until when and why. Takes one query."""
+    """Returns for each source whether requests pass, and if not, until when and why. Takes one query.
+
+    While the limits are switched off nothing is known of any source: [].
+    """
+    if settings.COLLECTOR.no_throttle:
+        return []
     return [_describe_limiter(limiter) for limiter in status.all_statuses()]
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 
 from django.conf import settings
@@ -43,6 +44,25 @@ def capability_title(capability: str) -> str:
 def capability_names(entry: SourceEntry) -> str:
     """Returns what the source can be asked for, as a list in words."""
     return list_words(map(capability_title, entry.capabilities))
+
+
+def are_limits_off(name: str) -> bool:
+    """Returns whether the available source would have limits, were they not switched off."""
+    conf = settings.COLLECTOR
+    if not conf.no_throttle:
+        return False
+    return bool(describe_limits(registry.limits(name, replace(conf, no_throttle=False))))
+
+
+def limits_in_force(entry: SourceEntry) -> str:
+    """Returns how many requests the source is sent at most, or that nothing limits them, and why."""
+    if are_limits_off(entry.name):
+        return limits_off()
+    return describe_limits(entry.limits) or _("no limit")
+
+
+def limits_off() -> str:
+    return _("limits switched off (%(variable)s)") % {"variable": "COLLECTOR_NO_THROTTLE"}
 
 
 def describe_limits(limits: Limits) -> str:

@@ -134,7 +134,8 @@ def _describe(entry: SourceEntry) -> dict[str, Any]:
         "markets": list_words(map(short_name, entry.markets)),
         "adjusts": list_words(Adjust(adjust).label for adjust in entry.adjusts),
         "capabilities": descriptions.capability_names(entry),
-        "limits": descriptions.describe_limits(entry.limits),
+        "limits": descriptions.limits_in_force(entry) if entry.markets else "",
+        "limits_are_off": bool(entry.markets) and descriptions.are_limits_off(entry.name),
         "ready_at": entry.ready_at,
         "first_day": entry.first_day and entry.first_day.isoformat(),
         "status": formatting.badge("bad", "error", _("can't be used"))
@@ -149,7 +150,7 @@ def _setting_row(status: SettingStatus) -> dict[str, Any]:
         "name": status.setting.name,
         "help": _(status.setting.help) if status.setting.help else "",
         "variable": status.variable,
-        "shown": status.shown or formatting.EMPTY,
+        "shown": _grouped(status.shown) or formatting.EMPTY,
         "origin": _origin(status),
         "is_secret": status.setting.secret,
         "is_stored": status.is_stored,
@@ -160,6 +161,11 @@ def _setting_row(status: SettingStatus) -> dict[str, Any]:
     }
 
 
+def _grouped(text: str) -> str:
+    """Returns a whole number with grouped thousands, anything else as it is."""
+    return formatting.number(int(text)) if text.isdecimal() and not text.startswith("0") else text
+
+
 def _origin(status: SettingStatus) -> SafeString:
     """Returns a badge that says where the value in force comes from."""
     if status.origin == "environment":
@@ -167,7 +173,7 @@ def _origin(status: SettingStatus) -> SafeString:
     if status.origin == "stored":
         return formatting.badge("good", "lock", _("stored here"))
     if status.origin == "missing":
-        return formatting.badge("bad", "error", _("missing"))
+        return formatting.badge("bad", "error", _("not set"))
     return formatting.badge("plain", "tune", _("default"))
 
 

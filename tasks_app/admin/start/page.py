@@ -81,6 +81,7 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "by_day": formatting.number(estimate.by_day) if estimate.by_day else "",
         "duration": durations.format_estimate(estimate.low, estimate.high),
         "limit": descriptions.describe_limits(estimate.limits),
+        "limits_off": descriptions.limits_off() if descriptions.are_limits_off(form.order.source) else "",
         "unknown_codes": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",
         "fallbacks": ", ".join(form.order.fallbacks or ()),
         "verify_with": form.order.verify_with,
@@ -129,7 +130,7 @@ def _describe(
     return {
         "capabilities": descriptions.capability_names(entry),
         "days": descriptions.describe_days(entry, calendars),
-        "limits": descriptions.describe_limits(entry.limits),
+        "limits": descriptions.limits_in_force(entry),
         "speed": list_words(filter(None, (speed, left)), clauses=True),
     }
 

@@ -98,14 +98,14 @@ def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
     if stock.delisted_on:
         return formatting.badge("plain", "block", _("delisted"))
     if not summary.bars:
-        return formatting.badge("plain", "inbox", _("nothing stored"))
+        return formatting.badge("none", "inbox", _("nothing stored"))
     if summary.behind:
         text = ngettext(
             "behind: %(count)s session not requested",
             "behind: %(count)s sessions not requested",
             summary.behind,
         )
-        return formatting.badge("warn", "schedule", text % {"count": formatting.number(summary.behind)})
+        return formatting.badge("warn", "history", text % {"count": formatting.number(summary.behind)})
     return formatting.badge("good", "check_circle", _("up to date"))
 
 

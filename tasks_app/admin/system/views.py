@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _, pgettext
+from django.utils.translation import gettext as _, ngettext, pgettext
 from django.views.decorators.http import require_safe
 
 from tasks_app import command_lines
@@ -20,6 +20,7 @@ from tasks_app.diagnostics.findings import Finding, Severity
 from tasks_app.diagnostics.report import AreaReport, Report
 from tasks_app.diagnostics.settings_values import SettingValue
 from tasks_app.models import WorkerMachine
+from tasks_app.sentences import list_words
 
 TONES = {
     Severity.OK: ("good", "check_circle"),
@@ -61,8 +62,12 @@ def _verdict(found: Report) -> SafeString:
     faults, warnings = found.count(Severity.FAULT), found.count(Severity.WARNING)
     if found.worst is Severity.OK:
         return formatting.badge(*TONES[Severity.OK], _("All is well."))
-    text = _("Faults: %(faults)d, warnings: %(warnings)d.") % {"faults": faults, "warnings": warnings}
-    return formatting.badge(*TONES[found.worst], text)
+    counts = [
+        ngettext("%(count)s fault", "%(count)s faults", faults) % {"count": formatting.number(faults)},
+        ngettext("%(count)s warning", "%(count)s warnings", warnings)
+        % {"count": formatting.number(warnings)},
+    ]
+    return formatting.badge(*TONES[found.worst], list_words(counts, clauses=True))
 
 
 def _describe_area(area: AreaReport) -> dict[str, Any]:
@@ -90,16 +95,22 @@ def _describe_machine(machine: WorkerMachine) -> dict[str, Any]:
         "workers": machine.workers,
         "version": machine.versions.get("collector", ""),
         "code": machine.versions.get(versions.CODE, ""),
-        "clock": f"{machine.clock_offset:+,.1f} s",
+        "clock": _offset(machine.clock_offset),
         "seen": formatting.timestamp(machine.seen_at),
     }
+
+
+def _offset(seconds: float) -> str:
+    """Returns by how much a clock is ahead, "+1.5 s", or behind, "-1.5 s"; "0.0 s" for neither."""
+    rounded = round(seconds, 1)
+    return _("%(n)s s") % {"n": f"{rounded:+,.1f}" if rounded else "0.0"}
 
 
 def _describe_setting(value: SettingValue) -> dict[str, Any]:
     badges = {
         "environment": ("info", "terminal", _("from the environment")),
         "stored": ("good", "lock", _("stored on its page")),
-        "missing": ("plain", "remove", _("missing")),
+        "missing": ("plain", "remove", _("not set")),
         "default": ("plain", "tune", _("default")),
     }
     return {

@@ -117,6 +117,8 @@ def progress_sentence(task: CollectionTask) -> str:
         )
         return text % {"count": formatting.number(task.total_stocks)}
     if task.planned_at is None:
+        if task.status == TaskStatus.CANCELLED and not task.has_yielded:
+            return _("Cancelled before the stock list was read.")
         return _("No stock list was read.") if task.end_time else _("Reading the stock list …")
     refused = ngettext(", %(count)s bar refused", ", %(count)s bars refused", task.refused_count)
     text = formatting.stocks_done(task.processed_stocks, task.total_stocks, task.progress, task.failed_count)
