@@ -185,7 +185,7 @@ def make_yielded(done: int = 1, **fields: Any) -> CollectionTask:
     for claim in lifecycle.claim(lane, done):
         lifecycle.record(claim, Outcome(ItemState.SUCCEEDED, collected=3))
     lifecycle.close(lane)
-    make_plan(name=f"plan {CollectionPlan.objects.count()}")
+    make_plan(name=f"plan {CollectionPlan.objects.count()}", market="SIM")
     plan_scheduler.start_due()
     task.refresh_from_db()
     assert task.has_yielded

@@ -6,6 +6,7 @@ for a stock list, `folder`, `layout`, `market`, `adjust` and `stock_codes` for a
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any
@@ -95,6 +96,17 @@ def check_steps(plan: CollectionPlan, steps: Sequence[PlanStep]) -> None:
             check_step(plan, step)
         except errors.OrderError as error:
             raise errors.InvalidStep(step=number, reason=str(error)) from error
+
+
+def find_problem(plan: CollectionPlan) -> str:
+    """Returns why a saved plan is not valid any more, as its form would say; "" if it is."""
+    draft = copy(plan)
+    try:
+        plans.check_order(draft)
+        check_steps(draft, list(plan.steps.order_by("position")))
+    except errors.OrderError as error:
+        return str(error)
+    return ""
 
 
 def check_step(plan: CollectionPlan, step: PlanStep) -> None:

@@ -227,11 +227,14 @@ def test_time_until_is_told_in_its_largest_unit(seconds, words):
 
 def test_plan_is_run_now_after_a_question():
     user = make_user("ann", "run_plan", "view_collectionplan", "view_collectiontask", is_staff=True)
-    client, plan = Client(), make_plan(next_at=timezone.now() + timedelta(hours=3))
+    client, plan = Client(), make_plan(market="SIM", next_at=timezone.now() + timedelta(hours=3))
     client.force_login(user)
     assert "Run now" in text_of(client.get(url(f"{PLANS}_changelist")))
     address = url(f"{PLANS}_run", plan.pk)
-    assert "Run this plan now?" in text_of(client.get(address))
+    text = text_of(client.get(address))
+    assert "Run this plan now?" in text
+    stocks = "the last 30 days of 3 stocks (000001, 000002, 000003)"
+    assert f"It collects {stocks}, market SIM (synthetic), from simulated." in text
     assert not CollectionTask.objects.exists(), "a question starts nothing"
     response = client.post(address)
     task = CollectionTask.objects.get()
@@ -244,6 +247,31 @@ def test_plan_is_run_now_after_a_question():
         assert response.url == url(f"{PLANS}_change", plan.pk)
         assert f"was not run. A task is already running: {task.pk}" in messages_of(response)
     assert CollectionTask.objects.count() == 1
+
+
+@pytest.mark.any_database
+def test_plan_that_is_not_valid_any_more_says_so_everywhere_and_is_not_run():
+    plan, client = make_plan(market="CN", source="simulated"), superuser_client()
+    reason = "The source “simulated” does not support the market CN, only SIM."
+    question = client.get(url(f"{PLANS}_run", plan.pk))
+    assert reason in text_of(question)
+    assert b'class="sc-disabled" disabled' in question.content
+    for page in (url(f"{PLANS}_changelist"), url(f"{PLANS}_change", plan.pk)):
+        assert f"Not valid any more. {reason}" in text_of(client.get(page))
+    response = client.post(url(f"{PLANS}_run", plan.pk))
+    assert f"was not run. {reason}" in messages_of(response)
+    assert not CollectionTask.objects.exists()
+
+
+@pytest.mark.any_database
+def test_question_names_the_whole_market_and_the_steps():
+    plan = make_plan(market="SIM", stock_codes=None, days=1, enabled=False, next_at=None)
+    PlanStep.objects.create(plan=plan, position=1, kind="stock_list")
+    PlanStep.objects.create(plan=plan, position=2, kind="bars")
+    text = text_of(superuser_client().get(url(f"{PLANS}_run", plan.pk)))
+    assert "It collects the last day of the whole market SIM (synthetic) from simulated." in text
+    assert "Its steps: stock list, daily bars." in text
+    assert "The plan is switched off and stays so." in text
 
 
 def test_plan_is_switched_in_the_list():

@@ -14,7 +14,7 @@ from tasks_app.models.audit import AuditEvent
 from tasks_app.source_settings import MASK, Setting
 from tasks_app.throttle.history import RequestCounter
 from tasks_app.throttle.limiter import limiter_for
-from tests.admin.helpers import messages_of, staff_client, text_of, url
+from tests.admin.helpers import messages_of, staff_client, superuser_client, text_of, url
 from tests.fakes.scripted_sources import First
 
 pytestmark = pytest.mark.django_db

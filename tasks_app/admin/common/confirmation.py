@@ -23,10 +23,12 @@ def render_confirmation(
     breadcrumbs: Iterable[Breadcrumb] = (),
     hidden: Mapping[str, Any] | None = None,
     danger: bool = True,
+    obstacle: str = "",
 ) -> HttpResponse:
     """Returns a page with the question, the objects that the action is about, and its effects.
 
-    Confirming posts the `hidden` fields, whose values may be lists, to the page's own URL.
+    Confirming posts the `hidden` fields, whose values may be lists, to the page's own URL. It is disabled by
+    an `obstacle`, which says why.
     """
     fields = (hidden or {}).items()
     context = {
@@ -40,6 +42,7 @@ def render_confirmation(
         "breadcrumbs": [*breadcrumbs, Breadcrumb(title)],
         "hidden": {name: value if isinstance(value, list) else [value] for name, value in fields},
         "danger": danger,
+        "obstacle": obstacle,
         "media": admin.media,
     }
     return TemplateResponse(request, "admin/tasks_app/confirm.html", context)

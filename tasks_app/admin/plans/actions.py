@@ -17,8 +17,11 @@ from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.admin.tasks.actions import actor_for
 from tasks_app.lifecycle import plan_actions, selectors
 from tasks_app.market import synthetic
+from tasks_app.market.codes import name_codes
 from tasks_app.models import CollectionPlan
+from tasks_app.models.quotes import InstrumentKind
 from tasks_app.orders import plan_steps
+from tasks_app.sentences import list_words
 
 
 def run(admin: ModelAdmin[Any], request: HttpRequest, plan_id: int) -> HttpResponse:
@@ -30,11 +33,16 @@ def run(admin: ModelAdmin[Any], request: HttpRequest, plan_id: int) -> HttpRespo
     page = formatting.admin_url("collectionplan", "change", plan.pk)
     if plan_steps.export_folders(plan):
         require_permission(request, EXPORT_DATA)
+    problem = plan_steps.find_problem(plan)
+    if problem and request.method == "POST":
+        reason = {"name": plan.name, "reason": problem}
+        messages.error(request, _("“%(name)s” was not run. %(reason)s") % reason)
+        return redirect(page)
     try:
         if running := selectors.get_running_task():
             raise errors.TaskAlreadyRunning(task_id=running.pk)
         if request.method != "POST":
-            return _confirm(admin, request, plan, page)
+            return _confirm(admin, request, plan, page, problem)
         task = plan_actions.run(plan.pk, actor_for(request.user)).task
     except errors.CollectorError as error:
         messages.error(request, _("“%(name)s” was not run. %(reason)s") % _reason(plan, error))
@@ -64,20 +72,16 @@ def _reason(plan: CollectionPlan, error: errors.CollectorError) -> dict[str, str
     return {"name": plan.name, "reason": str(error)}
 
 
-def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan, page: str) -> HttpResponse:
+def _confirm(
+    admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan, page: str, problem: str
+) -> HttpResponse:
     effects = [
-        ngettext(
-            "It collects the last day of the market %(market)s from %(source)s.",
-            "It collects the last %(days)s days of the market %(market)s from %(source)s.",
-            plan.days,
-        )
-        % {
-            "days": formatting.number(plan.days),
-            "market": synthetic.mark(plan.market),
-            "source": plan.source,
-        },
+        _what_it_collects(plan),
+        *_steps(plan),
         _("The run is recorded under your name."),
-        _("The plan's own next run stays as it is."),
+        _("The plan's own next run stays as it is.")
+        if plan.enabled
+        else _("The plan is switched off and stays so."),
     ]
     folders = plan_steps.export_folders(plan)
     effects += [_("Data are exported into the folder “%(folder)s”.") % {"folder": name} for name in folders]
@@ -95,4 +99,47 @@ def _confirm(admin: ModelAdmin[Any], request: HttpRequest, plan: CollectionPlan,
             Breadcrumb(plan.name, page),
         ],
         danger=False,
+        obstacle=problem,
     )
+
+
+def _what_it_collects(plan: CollectionPlan) -> str:
+    """Returns the days, the stocks or the market, and the source of a plan, in a sentence."""
+    params = {
+        "days": formatting.number(plan.days),
+        "market": synthetic.mark(plan.market),
+        "source": plan.source,
+    }
+    codes = plan.stock_codes or []
+    if not codes and plan.kind != InstrumentKind.STOCK:
+        text = ngettext(
+            "It collects the last day of the market %(market)s (%(kind)s) from %(source)s.",
+            "It collects the last %(days)s days of the market %(market)s (%(kind)s) from %(source)s.",
+            plan.days,
+        )
+        return text % {**params, "kind": plan.get_kind_display()}
+    if not codes:
+        text = ngettext(
+            "It collects the last day of the whole market %(market)s from %(source)s.",
+            "It collects the last %(days)s days of the whole market %(market)s from %(source)s.",
+            plan.days,
+        )
+        return text % params
+    days = ngettext("the last day", "the last %(days)s days", plan.days) % params
+    text = ngettext(
+        "It collects %(range)s of %(count)s stock (%(codes)s), market %(market)s, from %(source)s.",
+        "It collects %(range)s of %(count)s stocks (%(codes)s), market %(market)s, from %(source)s.",
+        len(codes),
+    )
+    return text % {
+        **params,
+        "range": days,
+        "count": formatting.number(len(codes)),
+        "codes": name_codes(codes),
+    }
+
+
+def _steps(plan: CollectionPlan) -> list[str]:
+    """Returns the names of the plan's own steps in a sentence; [] for a plan without any."""
+    names = [step.get_kind_display() for step in plan.steps.order_by("position")]
+    return [_("Its steps: %(steps)s.") % {"steps": list_words(names)}] if names else []

@@ -37,9 +37,7 @@ class StepInline(StackedInline[PlanStep, CollectionPlan]):
     extra = 0
     max_num = MAX_STEPS
     verbose_name = _("step")
-    verbose_name_plural = _(
-        "Steps, run one after another; without steps, the plan collects what is set above"
-    )
+    verbose_name_plural = _("Steps, one after another; without any, the plan collects what is set above")
 
     def get_formset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, *args, **kwargs)
@@ -85,7 +83,7 @@ class PlanAdmin(TitledAdmin, UnloggedAdmin, KeyCheckedAdmin, CappedList, ModelAd
     ]
     readonly_fields = ("forecast", "updating_forecast")
 
-    state = cell(_("status"), columns.state)
+    state = cell(_("status"), columns.state_and_problem)
     scope = cell(_("scope"), columns.scope)
     schedule = cell(_("when"), columns.schedule)
     next_runs = cell(_("next runs"), columns.next_runs, TIME)

@@ -16,8 +16,8 @@ from tasks_app.models import CollectionPlan
 from tasks_app.models.plans import Rhythm
 from tasks_app.models.priorities import Priority
 from tasks_app.models.quotes import InstrumentKind
-from tasks_app.orders import plans
-from tasks_app.sentences import list_words
+from tasks_app.orders import plan_steps, plans
+from tasks_app.sentences import join_sentences, list_words
 
 SWITCH_FORM = "plan-switch"  # it follows the list: a form within the list's own is none
 
@@ -29,6 +29,18 @@ def state(plan: CollectionPlan) -> SafeString:
     if plan.waiting_since:
         return formatting.status_badge("pending", _("waiting for another task"))
     return formatting.badge("good", "check_circle", _("on"))
+
+
+def state_and_problem(plan: CollectionPlan) -> SafeString:
+    """Returns the state, and below it why the plan is not valid any more."""
+    problem = plan_steps.find_problem(plan)
+    return formatting.two_lines(state(plan), invalid_badge(problem)) if problem else state(plan)
+
+
+def invalid_badge(problem: str) -> SafeString:
+    """Returns why a plan can't run as it is, as a badge with a sentence."""
+    text = join_sentences(_("Not valid any more."), problem)
+    return format_html('<span class="pl-problem">{}</span>', formatting.badge("bad", "error", text))
 
 
 def scope(plan: CollectionPlan) -> SafeString:

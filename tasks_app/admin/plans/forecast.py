@@ -45,6 +45,9 @@ def updating(plan: CollectionPlan) -> SafeString:
 
 def _figures(found: Forecast) -> list[str]:
     unknown, estimate = _("unknown"), found.estimate
+    if estimate.stocks is None and estimate.requests is None and estimate.low is None:
+        text = _("Unknown until the stock list of this market has been read.")
+        return [text, *forecasts.describe(found)]
     requests = _("at most %(requests)s") % {"requests": formatting.number(estimate.requests)}
     figures = {
         _("Stocks:"): unknown if estimate.stocks is None else formatting.number(estimate.stocks),

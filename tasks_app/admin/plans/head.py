@@ -9,7 +9,7 @@ from tasks_app.admin.access.permissions import CHANGE_PLAN, RUN_PLAN, START_TASK
 from tasks_app.admin.plans import columns, runs
 from tasks_app.conf import MARKET_TIME_ZONES
 from tasks_app.models import CollectionPlan
-from tasks_app.orders import plans
+from tasks_app.orders import plan_steps, plans
 
 
 def describe(plan: CollectionPlan, user: User | AnonymousUser) -> dict[str, Any]:
@@ -18,6 +18,7 @@ def describe(plan: CollectionPlan, user: User | AnonymousUser) -> dict[str, Any]
     may_switch = user.has_perm(CHANGE_PLAN) and user.has_perm(START_TASK)
     return {
         "state": columns.state(plan),
+        "problem": columns.invalid_badge(problem) if (problem := plan_steps.find_problem(plan)) else "",
         "wait": runs.describe_wait(plan) if plan.waiting_since else "",
         "time_zone": MARKET_TIME_ZONES[plan.market],
         "runs": [columns.run_time(run, plan.market, now) for run in plans.following_runs(plan, now)],

@@ -36,7 +36,7 @@ def describe(plan: CollectionPlan) -> list[dict[str, Any]]:
 def _describe_run(run: PlanRun) -> dict[str, Any]:
     by = _("for %(user)s") % {"user": run.user_name} if run.user_name else ""
     return {
-        "at": formatting.timestamp(run.due_at or run.started_at, seconds=False),
+        "at": formatting.timestamp(run.started_at, seconds=False),
         "by": by if run.due_at else f"{_('run now')} {by}".strip(),
         "state": _badge(run.state, RunState(run.state).label),
         "notes": _notes(run),
@@ -45,8 +45,13 @@ def _describe_run(run: PlanRun) -> dict[str, Any]:
     }
 
 
-def _notes(run: PlanRun) -> list[str]:
-    notes = [_("late: it waited for another task")] if run.is_late else []
+def _notes(run: PlanRun) -> list[Any]:
+    notes = []
+    if run.due_at and run.started_at and run.due_at.replace(second=0) != run.started_at.replace(second=0):
+        due = formatting.timestamp(run.due_at, seconds=False, names_zone=False)
+        notes.append(format_html(_("due {}"), due))
+    if run.is_late:
+        notes.append(_("late: it waited for another task"))
     if run.skipped:
         text = ngettext("%(count)s later time was skipped", "%(count)s later times were skipped", run.skipped)
         notes.append(text % {"count": formatting.number(run.skipped)})

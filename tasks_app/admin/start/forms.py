@@ -28,13 +28,18 @@ FORM_MESSAGES: dict[type[errors.CollectorError], Any] = {  # the errors' own nam
     errors.FutureStart: _("The first day is in the future. There are no quotes yet."),
 }
 FURTHER_HELP = _(
-    "Tried in this order for stocks that fail, such as “baostock, akshare”; “none” for none. "
-    "Leave empty for those of COLLECTOR_FALLBACKS."
+    "Tried in this order for stocks that fail, such as “baostock, akshare”. Empty: as COLLECTOR_FALLBACKS "
+    "says; “none”: no further source."
 )
 VERIFY_HELP = _(
-    "A second source. Its bars of the same stocks and days are compared, not stored: differences beyond "
+    "A second source. Its bars of the same stocks and days are compared, not stored; differences beyond "
     "rounding are listed as findings. Comparing costs requests to it."
 )
+FULL_HELP = _(
+    "Leaves out stocks whose whole history, from the listing to now, is collected already. The days stay "
+    "the same."
+)
+FORCE_HELP = _("Requests days again that are already stored.")
 MODES = ("test_mode", "full_collection_mode", "force_update")
 
 
@@ -84,26 +89,27 @@ class OrderForm(forms.Form):
     )
     full_collection_mode = forms.BooleanField(
         label=_("Full collection mode"),
-        help_text=_(
-            "Collects only stocks whose full history, from the listing to now, is not collected yet."
-        ),
+        help_text=FULL_HELP,
         required=False,
     )
     force_update = forms.BooleanField(
         label=_("Force update"),
-        help_text=_("Requests days again that are already stored."),
+        help_text=FORCE_HELP,
         required=False,
     )
     queue = forms.BooleanField(
         label=_("Queue if a task is running"),
-        help_text=_("The order then starts by itself once no task runs. Else the start is refused."),
+        help_text=_(
+            "Ticked: the order waits, and starts by itself once the running task has ended. Not ticked: "
+            "while a task runs, the start is refused."
+        ),
         required=False,
     )
     priority = forms.ChoiceField(
         label=_("Priority"),
         help_text=_(
-            "A plan of a higher priority that is due overtakes the task, which then goes on by itself. Of "
-            "waiting orders, those of a higher priority start first."
+            "A due plan with a higher priority interrupts the task, which resumes by itself afterwards. Of "
+            "waiting orders, those with a higher priority start first."
         ),
         choices=PRIORITY_NAMES,
         initial="normal",
