@@ -9,7 +9,7 @@ import pytest
 from django.views.debug import get_default_exception_reporter_filter
 
 from tasks_app.lifecycle import audit, source_settings
-from tasks_app.models import SourceAgreement, SourceSetting
+from tasks_app.models import Finding, SourceAgreement, SourceSetting
 from tasks_app.models.audit import AuditEvent
 from tasks_app.source_settings import MASK, Setting
 from tasks_app.throttle.history import RequestCounter
@@ -151,11 +151,23 @@ def test_agreement_is_summed_by_pair_and_shown_by_month(client):
     add_agreement(date(2024, 2, 1), compared=8, differing=0, worst=0.0)
     add_agreement(date(2024, 3, 1), source="third", other_source="fourth", differing=7)
     response = client.get(url("agreement"))
-    assert "3 (≤ 1.23%) of 52,200" in text_of(response)
+    assert "3 (max. 1.23%) of 52,200" in text_of(response)
     assert "third / fourth" not in text_of(client.get(url("agreement"), {"of": "second"}))
     (address,) = re.findall(r'href="([^"]+other_source=second[^"]*)"', response.content.decode())
     months = text_of(client.get(unescape(address)))
     assert re.search(r"2024-03 .* 3 \(.* of 52,192 .* 2024-02 .* 0 of 8", months)
+
+
+def test_agreement_links_the_findings_if_there_are_any():
+    client, words = superuser_client(), "Show these differences in Findings"
+    add_agreement(date(2024, 3, 1))
+    assert words not in text_of(client.get(url("agreement")))
+    key = {"market": "CN", "symbol": "600000", "day": date(2024, 3, 1), "kind": "differs"}
+    Finding.objects.create(**key, code="value_differs", source="first", other_source="second")
+    page = client.get(url("agreement"))
+    assert words in text_of(page)
+    (address,) = re.findall(r'href="([^"]+kind__exact=differs)"', page.content.decode())
+    assert client.get(address).context["cl"].result_count == 1
 
 
 def test_agreement_has_pages_of_two_years(client):

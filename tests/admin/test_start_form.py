@@ -683,7 +683,7 @@ def test_speed_follows_the_limits(settings, monkeypatch, limits, batch_size, wor
 
 def test_source_without_its_token_says_so_and_is_refused(settings, monkeypatch):
     settings.COLLECTOR = scripted_sources.without_token(settings.COLLECTOR, monkeypatch)
-    client, problem = superuser_client(), "Can&#x27;t be used: ValueError: VENDOR_TOKEN is not set"
+    client, problem = superuser_client(), "Can&#x27;t be used. ValueError: VENDOR_TOKEN is not set"
     assert problem in text_of(client.get(url("start")))
     response = client.post(url("start"), make_post(market="CN", source="first"))
     assert "VENDOR_TOKEN is not set" in response.context["form"].errors["source"][0]
@@ -710,3 +710,13 @@ def test_benchmarks_are_added_without_a_script():
 def test_kind_that_the_source_lacks_is_an_error_at_its_field():
     response = superuser_client().post(url("start"), make_post(scope="all", stock_codes="", kind="index"))
     assert "has no list of this kind" in response.context["form"].errors["kind"][0]
+
+
+def test_source_that_can_not_be_used_is_disabled_with_the_reason(monkeypatch):
+    monkeypatch.setattr(registry, "missing_setting", lambda name, conf: "A_TOKEN" if name == "sample" else "")
+    monkeypatch.setattr(registry, "why_unusable", lambda name, conf: "")
+    page = superuser_client().get(url("start"))
+    assert "Can't be used. It needs A_TOKEN." in unescape(text_of(page))
+    radios = re.findall(r'<input type="radio"\s+name="source"[^>]+>', page.content.decode())
+    is_disabled = {re.search('value="([^"]+)"', one)[1]: "disabled data-unusable" in one for one in radios}
+    assert is_disabled == {name: name == "sample" for name in registry.available(django_settings.COLLECTOR)}

@@ -24,10 +24,20 @@ from django.utils import timezone  # noqa: E402
 
 from tasks_app import lifecycle  # noqa: E402
 from tasks_app.lifecycle.events import Actor  # noqa: E402
-from tasks_app.models import CollectionItem, CollectionPlan, CollectionTask, SourceAgreement  # noqa: E402
+from tasks_app.models import (  # noqa: E402
+    CollectionItem,
+    CollectionPlan,
+    CollectionTask,
+    DailyBar,
+    SourceAgreement,
+)
 from tasks_app.models.events import Channel  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
+from tasks_app.quotes.findings import record_differences  # noqa: E402
+from tasks_app.quotes.source_comparison import Difference  # noqa: E402
+from tasks_app.quotes.upsert import Provenance  # noqa: E402
+from tasks_app.sources.base import Request  # noqa: E402
 from tests.browser.roles import PASSWORD, ROLES, session_of  # noqa: E402
 from tests.factories import finish, make_continued, make_raw_answer  # noqa: E402
 from tools.in_process import work  # noqa: E402
@@ -70,11 +80,20 @@ def start(order: Order, user: User) -> CollectionTask:
 
 
 def add_agreement() -> None:
-    """Adds a month of comparisons to the ledger: of some fields, and with one difference."""
-    row = {"source": "drill", "other_source": "csv", "market": "CN", "month": date(2024, 3, 1)}
+    """Adds a month of comparisons of the drill's bars: of some fields, with the differences as findings."""
+    bars = DailyBar.objects.filter(market="CN", source="drill", adjust="").order_by("-day", "symbol")
+    month = bars[0].day.replace(day=1)
+    bars = bars.filter(day__gte=month)
+    row = {"source": "drill", "other_source": "csv", "market": "CN", "month": month}
     for field, differing, worst in (("day", 0, 0.0), ("close", 3, 0.0123), ("volume", 0, 0.0)):
-        counts = {"compared": 52_192, "differing": differing, "worst": worst}
+        counts = {"compared": bars.count(), "differing": differing, "worst": worst}
         SourceAgreement.objects.create(**row, **counts, field=field)
+    for bar, share in zip(bars[:3], (0.0123, 0.004, 0.002), strict=True):
+        close = float(bar.close)
+        difference = Difference(bar.day, "value_differs", {"close": close}, {"close": close * (1 + share)})
+        request = Request(market="CN", code=bar.symbol, start=bar.day, end=bar.day, adjust="")
+        item = CollectionItem.objects.filter(task__source="drill", code=bar.symbol, state="succeeded").first()
+        record_differences(request, Provenance("drill", item.pk if item else 0), "csv", [difference])
 
 
 def add_chain() -> None:

@@ -46,7 +46,7 @@ def _describe_run(run: PlanRun) -> dict[str, Any]:
 
 
 def _notes(run: PlanRun) -> list[Any]:
-    notes = []
+    notes: list[Any] = []
     if run.due_at and run.started_at and run.due_at.replace(second=0) != run.started_at.replace(second=0):
         due = formatting.timestamp(run.due_at, seconds=False, names_zone=False)
         notes.append(format_html(_("due {}"), due))

@@ -16,6 +16,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_SOURCES
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.formatting import Breadcrumb
+from tasks_app.models import Finding
 from tasks_app.models.agreement import ComparedField
 from tasks_app.models.quotes import Adjust, FindingKind, short_name
 from tasks_app.quotes import source_agreement
@@ -75,7 +76,7 @@ def _count(count: FieldCount | None) -> SafeString | str:
         return formatting.EMPTY
     text = formatting.number(count.differing)
     if count.worst:
-        text += f" (≤ {_percent(count.worst)})"
+        text = _("%(count)s (max. %(difference)s)") % {"count": text, "difference": _percent(count.worst)}
     compared = _("of %(count)s") % {"count": formatting.number(count.compared)}
     return formatting.two_lines(text, compared)
 
@@ -88,12 +89,15 @@ def _percent(share: float) -> str:
 def _render(
     request: HttpRequest, title: str, context: dict[str, Any], trail: list[Breadcrumb]
 ) -> HttpResponse:
-    findings = formatting.admin_url("finding", kind__exact=FindingKind.DIFFERS.value)
+    may_list = request.user.has_perm("tasks_app.view_finding")
+    has_findings = may_list and Finding.objects.filter(kind=FindingKind.DIFFERS).exists()
     shared = {
         **admin.site.each_context(request),
         "title": title,
         "breadcrumbs": [*trail, Breadcrumb(title)],
         "fields": [field.label for field in ComparedField],
-        "findings": findings if request.user.has_perm("tasks_app.view_finding") else "",
+        "findings": formatting.admin_url("finding", kind__exact=FindingKind.DIFFERS.value)
+        if has_findings
+        else "",
     }
     return TemplateResponse(request, "admin/sources/agreement.html", {**shared, **context})

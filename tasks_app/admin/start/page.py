@@ -24,7 +24,7 @@ from tasks_app.models import Stock
 from tasks_app.models.quotes import Adjust, Market, short_name
 from tasks_app.orders import code_lists, forecasts
 from tasks_app.reasons import sanitize_message
-from tasks_app.sentences import list_words
+from tasks_app.sentences import join_sentences, list_words
 from tasks_app.sources import registry
 from tasks_app.throttle import source_list, status
 from tasks_app.throttle.source_list import SourceEntry
@@ -114,6 +114,7 @@ def _sources(form: OrderForm) -> list[dict[str, Any]]:
             "market_names": list_words(map(short_name, source.markets)),
             "adjust_names": list_words(Adjust(adjust).label for adjust in source.adjusts),
             **_describe(source_list.describe(name, conf), limiters[name], calendars),
+            "is_unusable": bool(source_list.why_unusable(name, conf)),
             "problem": _describe_problem(limiters[name]),
             "is_synthetic": registry.traits(name, conf).is_synthetic,
             "checked": name == selected,
@@ -138,7 +139,7 @@ def _describe(
 def _describe_problem(limiter: LimiterStatus) -> str:
     """Returns why the source can't be used now; "" if it can."""
     if reason := source_list.why_unusable(limiter.source, settings.COLLECTOR):
-        return _("Can't be used: %(reason)s") % {"reason": sanitize_message(reason)}
+        return join_sentences(_("Can't be used."), sanitize_message(reason))
     if limiter.refusal_code:
         return _("It refused every request: %(reason)s A new task asks it once more.") % {
             "reason": limiter.reason

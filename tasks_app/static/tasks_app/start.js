@@ -24,18 +24,34 @@
     if (first) first.checked = true;
     else for (const input of inputs) input.checked = false; /* the server says what is missing */
   };
+  const labelOf = (input) => input?.closest("label").textContent.trim() ?? "";
+  /* says beside a group of choices which of them the source does not offer */
+  const explain = (line, inputs) => {
+    const names = inputs.filter((input) => input.disabled).map(labelOf).join(document.documentElement.lang.startsWith("zh") ? "、" : ", ");
+    line.hidden = !names || !fields.source.value;
+    line.textContent = line.hidden ? "" : form.dataset.notOffered.replace("{source}", fields.source.value).replace("{names}", names);
+  };
   const updateForm = () => {
     const sources = radios("source"), adjusts = radios("adjust");
-    for (const source of sources) source.disabled = !source.dataset.markets.split(" ").includes(fields.market.value);
+    for (const source of sources) {
+      const isServed = source.dataset.markets.split(" ").includes(fields.market.value);
+      source.disabled = !isServed || "unusable" in source.dataset;
+      const why = source.closest("label").querySelector("[data-why]");
+      why.hidden = isServed;
+      why.textContent = isServed ? "" : form.dataset.notServed.replace("{market}", labelOf(radios("market").find((one) => one.checked)));
+    }
     checkAnEnabledOne(sources);
     const served = sources.find((source) => source.checked)?.dataset.adjusts.split(",") ?? adjusts.map((adjust) => adjust.value);
     for (const adjust of adjusts) adjust.disabled = !served.includes(adjust.value);
     checkAnEnabledOne(adjusts);
+    explain(byId("ss-adjust-note"), adjusts);
     byId("ss-some").hidden = fields.scope.value !== "some";
     const source = sources.find((one) => one.checked), kinds = radios("kind");
     const hasKinds = source?.dataset.kindMarkets.split(" ").includes(fields.market.value) ?? false;
     for (const kind of kinds) kind.disabled = kind.value !== "stock" && !(hasKinds && source.dataset.kinds.split(" ").includes(kind.value));
     checkAnEnabledOne(kinds);
+    explain(byId("ss-kind-note"), kinds);
+    fields.verify_sample.disabled = !fields.verify_with.value;
     byId("ss-all").hidden = fields.scope.value !== "all";
     byId("ss-benchmarks").hidden = !(hasKinds && source.dataset.kinds.split(" ").includes("index"));
     for (const button of presetButtons) {
