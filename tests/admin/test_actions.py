@@ -123,7 +123,7 @@ def test_action_is_refused_without_csrf_token(verb):
 
 def test_retry_asks_then_starts_and_opens_a_new_task():
     old, client = make_ended("failed"), superuser_client()
-    assert "failed and unprocessed stocks" in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
+    assert "unprocessed stock of this task?" in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
     assert old.retries.count() == 0
     answer = client.post(url(f"{TASKS}_retry", old.pk))
     new = old.retries.get()
@@ -178,9 +178,10 @@ def test_retry_page_counts_its_stocks():
         lifecycle.record(claim, Outcome(ItemState.FAILED, error_code="timeout"))
     lifecycle.cancel(old.pk, ACTOR)
     client = superuser_client()
-    assert "It collects 3 stocks." in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
+    question = text_of(client.get(url(f"{TASKS}_retry", old.pk)))
+    assert "Retry the 3 failed and unprocessed stocks of this task?" in question
     kind = client.get(url(f"{TASKS}_retry", old.pk), {"error_code": "timeout"})
-    assert "It collects 2 stocks." in text_of(kind)
+    assert "Retry the 2 stocks of this task that failed with" in text_of(kind)
 
 
 def retry(client, *tasks, **answer):

@@ -386,6 +386,10 @@ def test_chart_has_a_round_scale_and_a_table():
     assert drawn.zone == timezone.get_current_timezone_name()
     assert drawn.succeeded.count("M") == 3
     assert drawn.failed.count("M") == 2
+    assert drawn.unit == "stocks per 5 s"
+    seconds = [Bucket(began + n * timedelta(seconds=1), timedelta(seconds=1), 1, 0) for n in range(3)]
+    assert throughput_chart.build_chart(seconds).unit == "stocks per second"
+    assert throughput_chart.build_chart(seconds[:2]) is None
     assert throughput_chart.build_chart([]) is None
 
 

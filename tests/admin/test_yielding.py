@@ -114,7 +114,7 @@ def test_retry_of_the_last_part_counts_the_failures_of_the_chain(client):
     finish(rest)
     assert "Retry failed and remaining" in page(client, rest)
     question = text_of(client.get(url("tasks_app_collectiontask_retry", rest.pk)))
-    assert "It collects 1 stock." in question
+    assert "Retry the 1 failed or unprocessed stock of this task?" in question
 
 
 def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):

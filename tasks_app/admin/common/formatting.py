@@ -154,8 +154,8 @@ def icon(name: str) -> SafeString:
 
 
 def start_and_end(start: datetime | None, end: datetime | None) -> SafeString:
-    """Returns two times, one above the other; the last one names the zone of both."""
-    return two_lines(timestamp(start, names_zone=end is None), timestamp(end))
+    """Returns two times, one above the other."""
+    return two_lines(timestamp(start), timestamp(end))
 
 
 def two_lines(first: Any, second: Any) -> SafeString:

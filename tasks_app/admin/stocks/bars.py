@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin, without_fields
-from tasks_app.admin.common.columns import cell, count, percent, price, timestamp
+from tasks_app.admin.common.columns import NUMERIC, cell, count, percent, price, timestamp
 from tasks_app.admin.common.filters import AdjustFilter, BarSourceFilter, BarTaskFilter, DayFilter
 from tasks_app.admin.raw_answers import call_link
 from tasks_app.admin.stocks.day_badges import day_badges
@@ -42,7 +42,13 @@ class BarChangeList(KeysetChangeList):
         limits = DailyLimits().load([(bar.market, bar.symbol) for bar in rows])
         for bar in rows:
             bar.limits = limits.of_bar(bar)
+        formatting.align_prices(rows)
         self.result_list = rows
+
+
+def _price(bar: Any, value: float) -> str:
+    """Returns a price, in the list with as many decimals as the others of the page."""
+    return formatting.price(value, getattr(bar, "places", 2))
 
 
 def _limits(bar: Any) -> dict[str, Any]:
@@ -85,17 +91,17 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         (None, {"fields": ["stock", "market", "adjust", "session"]}),
         (_("Prices"), {"fields": ["opened", "highest", "lowest", "closed", "previous", "moved", "swing"]}),
         (_("Price limits"), {"fields": ["limits", "marks"]}),
-        (_("Trade"), {"fields": ["shares", "money", "turned_over"]}),
+        (_("Trading"), {"fields": ["shares", "money", "turned_over"]}),
         (_("Origin"), {"fields": ["source", "collected", "raw_answer"]}),
     ]
 
     code = cell(_("code"), lambda bar: stock_link(bar, code_cell(bar)), "sc-key")
     stock = cell(_("code"), lambda bar: stock_link(bar, bar.symbol))
     session = cell(_("day"), lambda bar: bar.day.isoformat(), "sc-key")
-    opened = price(_("open"), "open")
-    highest = price(_("high"), "high")
-    lowest = price(_("low"), "low")
-    closed = price(_("close"), "close")
+    opened = cell(_("open"), lambda bar: _price(bar, bar.open), NUMERIC)
+    highest = cell(_("high"), lambda bar: _price(bar, bar.high), NUMERIC)
+    lowest = cell(_("low"), lambda bar: _price(bar, bar.low), NUMERIC)
+    closed = cell(_("close"), lambda bar: _price(bar, bar.close), NUMERIC)
     previous = price(_("previous close"), "prev_close")
     moved = percent(_("change %"), "change_pct", signed=True)
     swing = percent(_("amplitude %"), "amplitude")

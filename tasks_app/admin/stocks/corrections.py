@@ -51,7 +51,7 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     of_stock = cell(_("code"), code_cell, "sc-key")
     session = cell(_("day"), lambda row: row.day and formatting.nowrap(row.day.isoformat()))
     task = cell(_("task"), _task)
-    stock = cell(_("stock"), lambda row: stock_link(row, _("Chart")))
+    stock = cell(_("Chart"), lambda row: stock_link(row, _("Chart")))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Joins the items that still exist: of a deleted item the row has only the id."""

@@ -115,18 +115,27 @@ def confirm_retry(
     admin: ModelAdmin[Any], request: HttpRequest, task: CollectionTask, error_code: str
 ) -> HttpResponse:
     """Returns the confirmation page of a retry, of all that is left or of one kind of failure."""
-    question = _("Start a new task with all failed and unprocessed stocks of this one?")
+    many = count_to_retry(task, error_code) if task.planned_at else 0
+    question = ngettext(
+        "Retry the %(count)s failed or unprocessed stock of this task?",
+        "Retry the %(count)s failed and unprocessed stocks of this task?",
+        many,
+    )
     if task.planned_at is None:
         question = _("Start a new task with the request of this one, whose plan was not completed?")
     if error_code:
-        question = _("Start a new task with the stocks of this one that failed with “%(code)s”?")
+        question = ngettext(
+            "Retry the %(count)s stock of this task that failed with “%(code)s”?",
+            "Retry the %(count)s stocks of this task that failed with “%(code)s”?",
+            many,
+        )
     return _render(
         admin,
         request,
         [task],
         title=_("Retry the task"),
-        question=question % {"code": reasons.meaning(error_code)},
-        effects=[*_retry_size(task, error_code), *_retry_effects()],
+        question=question % {"code": reasons.meaning(error_code), "count": formatting.number(many)},
+        effects=_retry_effects(),
         confirm_label=_("Yes, start it"),
         hidden={"error_code": error_code},
         danger=False,
@@ -186,22 +195,18 @@ def _cancel_counts(task: CollectionTask) -> list[str]:
     return [stops % params, stays % params]
 
 
-def _retry_size(task: CollectionTask, error_code: str) -> list[str]:
-    """Returns how many stocks the retry collects; nothing for a task without a stock list."""
-    if not task.planned_at:
-        return []
-    is_alone = not (error_code or task.continues_id)
-    many = task.total_stocks - task.success_count if is_alone else count_to_retry(task, error_code)
-    text = ngettext("It collects %(count)s stock.", "It collects %(count)s stocks.", many)
-    return [text % {"count": formatting.number(many)}]
-
-
 def count_to_retry(task: CollectionTask, error_code: str) -> int:
-    return chains.items_to_retry(task, error_code).count()
+    """Returns how many stocks the retry collects."""
+    is_alone = not (error_code or task.continues_id)
+    return (
+        task.total_stocks - task.success_count
+        if is_alone
+        else chains.items_to_retry(task, error_code).count()
+    )
 
 
 def _retry_effects() -> list[str]:
     return [
-        _("The new task has the same source, days and modes, and is linked to this one."),
-        _("This task does not change. Only one task runs at a time."),
+        _("A new task with the same source, days and modes collects them; this task does not change."),
+        _("While another task runs, the start is refused: only one runs at a time."),
     ]

@@ -87,7 +87,9 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "source": attempt.source or formatting.EMPTY,
         "purpose": PURPOSES.get(attempt.purpose, attempt.purpose) if attempt.source else formatting.EMPTY,
         "shared": shared if attempt.stocks > 1 else "",
-        "latency": formatting.EMPTY if latency is None else f"{formatting.number(latency)} ms",
+        "latency": formatting.EMPTY
+        if latency is None
+        else gettext("%(count)s ms") % {"count": formatting.number(latency)},
         "result": formatting.badge(*RESULTS[attempt.result], texts[attempt.result]),
         "message": Truncator(sentence).chars(200),
         "worker": attempt.worker or formatting.EMPTY,
@@ -126,7 +128,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
 
     of_task = cell(_("task"), lambda item: formatting.task_link(item.task_id))
     stock = cell(_("stock"), lambda item: _stock(item, item.code))
-    chart = cell(_("stock"), lambda item: _stock(item, _("Chart")))
+    chart = cell(_("Chart"), lambda item: _stock(item, _("Chart")))
     status = cell(_("state"), lambda item: formatting.status_badge(item.state, item.get_state_display()))
     tries = count(_("attempts"), "attempts")
     bars = cell(_("bars: collected / corrected / stored / refused"), _bars, NUMERIC)
@@ -140,7 +142,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     skipped = count(_("already stored"), "rows_skipped")
     refused = count(_("refused"), "rows_refused")
     flagged = count(_("flagged"), "rows_flagged")
-    stored_bars = cell(_("its bars"), lambda item: formatting.link(_bars_url(item), _("Show")))
+    stored_bars = cell(_("its stored bars"), lambda item: formatting.link(_bars_url(item), _("View")))
     compared = count(_("bars compared"), "rows_compared")
     differing = cell(_("bars that differ"), _differing)
     why_not_compared = cell(_("not compared"), _why_not_compared)

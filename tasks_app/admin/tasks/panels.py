@@ -247,7 +247,12 @@ def headline_counts(task: CollectionTask) -> list[dict[str, Any]]:
         # The grid below counts the two apart.
         _count_of_items(task, _("succeeded or skipped"), task.success_count, state__in="succeeded,skipped"),
         _count_of_items(task, _("failed"), task.failed_count, state__exact=ItemState.FAILED),
-        _count_of_items(task, _("not processed"), waiting, state__in="pending,claimed"),
+        _count_of_items(
+            task,
+            _("not processed") if task.status == TaskStatus.RUNNING else str(ItemState.PENDING.label),
+            waiting,
+            state__in="pending,claimed",
+        ),
         {
             "name": _("bars collected"),
             "value": formatting.number(task.collected_count),

@@ -4,9 +4,10 @@ One path per outcome keeps sixty bars at two kilobytes; a table beside the chart
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from tasks_app import time_zones
 from tasks_app.admin.common import formatting
@@ -15,6 +16,7 @@ from tasks_app.lifecycle.progress import Bucket
 
 WIDTH, HEIGHT, GAP = 600, 120, 1
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
+LEAST = 3  # intervals: fewer make no chart
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Chart:
     succeeded: str
     failed: str
     top: str
-    width: str
+    unit: str
     first: str
     last: str
     zone: str
@@ -33,8 +35,8 @@ class Chart:
 
 
 def build_chart(buckets: list[Bucket]) -> Chart | None:
-    """Returns the chart of these intervals; None without any."""
-    if not buckets:
+    """Returns the chart of these intervals; None of so few that it would be one or two blocks."""
+    if len(buckets) < LEAST:
         return None
     highest = max(bucket.succeeded + bucket.failed for bucket in buckets)
     top = round_up(highest)
@@ -52,13 +54,22 @@ def build_chart(buckets: list[Bucket]) -> Chart | None:
         succeeded="".join(succeeded),
         failed="".join(failed),
         top=formatting.number(top),
-        width=durations.format_duration(buckets[0].width),
+        unit=_unit(buckets[0].width),
         first=_clock(ends[0], dated),
         last=f"{_clock(ends[1], dated)} {zone}",
         zone=zone,
         rows=[_row(bucket, dated) for bucket in buckets if bucket.succeeded or bucket.failed],
         most=formatting.number(highest),
     )
+
+
+def _unit(width: timedelta) -> str:
+    """Returns what the chart counts: stocks per interval."""
+    if width == timedelta(seconds=1):
+        return _("stocks per second")
+    if width == timedelta(minutes=1):
+        return _("stocks per minute")
+    return _("stocks per %(time)s") % {"time": durations.format_duration(width)}
 
 
 def round_up(count: int) -> int:
