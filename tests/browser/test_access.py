@@ -1,4 +1,4 @@
-"""Accessibility of the main pages: axe-core in light and dark, and the keyboard."""
+"""The main pages in English: their width, and their accessibility by axe-core and the keyboard."""
 
 import pytest
 from playwright.sync_api import Page
@@ -13,19 +13,28 @@ MAX_ROWS = 10  # of a table; further ones are alike
 
 
 @pytest.mark.parametrize("name", PAGE_NAMES)
-def test_page_is_accessible_in_both_themes_and_by_keyboard(open_as: Open, site: Site, name: str) -> None:
-    """One load for all checks. The page does not refresh itself meanwhile: it would replace its controls."""
+def test_page_fits_and_is_accessible(open_as: Open, site: Site, name: str) -> None:
+    """One load for all checks. The page does not refresh itself meanwhile: it would replace its controls.
+
+    The menu, which is the same on all pages, takes a third of the time. The overview is checked with it.
+    """
     role = None if name == "sign-in" else "administrator"
     page = open_as(role, main_pages(site)[name], refresh=0, reduced_motion="reduce")
     page.wait_for_function(page_checks.SETTLED)
     page_checks.run_script(page, "shortenTables", MAX_ROWS)
+    wide = page_checks.overflow(page)
+    page.set_viewport_size(page_checks.PHONE)
+    phone = page_checks.overflow(page)
+    page.set_viewport_size(page_checks.WIDE)
+    if name not in ("dashboard", "sign-in"):
+        page.locator("#nav-sidebar").evaluate("menu => menu.replaceChildren()")
     missed, hidden_focus = find_keyboard_faults(page)
     light = axe.violations(page)
     page.emulate_media(color_scheme="dark")
     page.evaluate("() => document.documentElement.classList.add('dark')")  # as the theme's switch does
     page.wait_for_function("document.getAnimations().length === 0")
     dark = axe.violations(page, "color-contrast")  # nothing else depends on colours
-    assert (missed, hidden_focus, light, dark) == ([], {}, [], [])
+    assert (wide, phone, missed, hidden_focus, light, dark) == ("", "", [], {}, [], [])
 
 
 def find_keyboard_faults(page: Page) -> tuple[list[str], dict[int, str]]:
