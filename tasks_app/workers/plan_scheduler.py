@@ -40,7 +40,7 @@ def start_due(*priorities: Priority) -> None:
     yield. They also wait for the rest of one that yielded, if it is of their priority or a higher one.
     Raises `django.db.Error` when the database is unavailable.
     """
-    due = _due_plans().filter(priority__in=priorities or Priority.values)
+    due = _with_runs(due_plans()).filter(priority__in=priorities or Priority.values)
     for plan in due.select_related("created_by").order_by("-priority", "next_at", "pk")[:MAX_PLANS]:
         with logs.bind(plan=plan.name, request_id=logs.new_request_id()):
             task = selectors.get_running_task()
@@ -50,12 +50,14 @@ def start_due(*priorities: Priority) -> None:
                 _mark_waiting(plan)
 
 
-def _due_plans() -> QuerySet[Any]:
-    """Returns the plans that are due, with the database's `now` and whether a run of theirs is open."""
-    has_run = Exists(plan_runs.open_runs().filter(plan=OuterRef("pk")))
-    return CollectionPlan.objects.filter(enabled=True, next_at__lte=Now()).annotate(
-        now=Now(), has_run=has_run
-    )
+def due_plans() -> QuerySet[CollectionPlan]:
+    """Returns the plans that are due by the database's clock."""
+    return CollectionPlan.objects.filter(enabled=True, next_at__lte=Now())
+
+
+def _with_runs(due: QuerySet[CollectionPlan]) -> QuerySet[Any]:
+    """Adds the database's `now` to the plans and whether a run of theirs is open."""
+    return due.annotate(now=Now(), has_run=Exists(plan_runs.open_runs().filter(plan=OuterRef("pk"))))
 
 
 def _may_begin(plan: Any, task: CollectionTask) -> bool:
@@ -78,7 +80,7 @@ def end_needless_yield() -> None:
     task = selectors.get_running_task()
     if task is None or task.yielding_at is None:
         return
-    if _due_plans().filter(priority__gt=task.priority, has_run=False).exists():
+    if _with_runs(due_plans()).filter(priority__gt=task.priority, has_run=False).exists():
         return
     waiting = plan_runs.due_runs().filter(plan__priority__gt=task.priority)
     if any(plan_runs.step_of(run)["kind"] in TASK_KINDS for run in waiting):

@@ -118,7 +118,7 @@ def tick() -> None:
     """Runs one round. Raises `django.db.Error` when the database is unavailable."""
     _rescue()
     plan_scheduler.continue_runs()  # first: the next step of a run goes before another plan
-    for priority in sorted(Priority, reverse=True):
+    for priority in _priorities_to_start():
         # Before orders of the same priority: plans have a time. But they wait for the rest of a yielded task.
         plan_scheduler.start_due(priority)
         _start_queued(priority)
@@ -130,6 +130,13 @@ def tick() -> None:
     sealed_days.sweep(SEALING_SECONDS)
     judgement.judge()
     notice_rounds.run()
+
+
+def _priorities_to_start() -> list[Priority]:
+    """Returns the priorities of due plans and waiting orders, the highest first: mostly none."""
+    due = plan_scheduler.due_plans().order_by().values_list("priority")
+    found = due.union(order_queue.waiting().order_by().values_list("priority"))
+    return sorted((Priority(priority) for (priority,) in found), reverse=True)
 
 
 def _start_queued(least: Priority) -> None:
