@@ -44,6 +44,7 @@ soak: $(VENV)/.installed-dev $(BROWSER)
 	$(BIN)/python -m tools.chaos --database sqlite --seconds 600
 	$(BIN)/python -m tools.chaos --database postgresql --seconds 600
 	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/lifecycle/test_state_machine.py
+	SOAK_EXAMPLES=50 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/quotes/test_known_bars.py
 	SOAK_EXAMPLES=200 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/api/test_openapi.py -k fuzzed
 	SOAK_PAGES=1 $(BIN)/python -m tests.browser -k test_every_page
 	FUZZ_REQUESTS=12000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/security/test_odd_requests.py

@@ -1,5 +1,6 @@
 """Bars of many series as they were at a moment, read at once: the same as read one by one."""
 
+import os
 import random
 from datetime import date, timedelta
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.django_db
 CODES = ("000001", "000002", "000003", "000004")
 COLUMNS = ["day", "close", "volume", "amount", "is_st", "source", "collected_at"]
 FIRST = date(2024, 1, 1)
+SEEDS = int(os.environ.get("SOAK_EXAMPLES", "2"))
 
 
 def new_bar(chance: random.Random, code: str, day: date) -> DailyBar:
@@ -51,7 +53,7 @@ def values_of(bars: at_once.Bars, spans: list[Span]) -> list[tuple[object, ...]]
     return [(spans[part].code, *values) for part, *values in zip(bars.part.tolist(), *columns, strict=True)]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_many_series_at_once_are_what_each_of_them_was(monkeypatch, seed):
     chance, numbers = random.Random(seed), []
     for _ in range(12):
