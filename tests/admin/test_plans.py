@@ -72,7 +72,7 @@ def test_saved_plan_has_next_run_and_creator():
         "SIM (synthetic) · simulated",
         "the last 30 days",
         "every day, 18:00",
-        "Asia/Shanghai",
+        "Beijing time",
     ):
         assert words in text
 
@@ -408,4 +408,4 @@ def test_overview_lists_next_and_waiting_plans():
 
 
 def test_overview_says_when_no_plan_is_active():
-    assert "No active plans" in text_of(superuser_client().get(url("index")))
+    assert "No active plans." in text_of(superuser_client().get(url("index")))

@@ -159,7 +159,7 @@ def _render(request: HttpRequest, form: AreaForm | None, answer: dict[str, Any])
             ("half", "70", _("50% and more")),
             ("low", "20", _("less than half")),
             ("zero", "0", _("none of them")),
-            ("none", "·", _("no bar is expected")),
+            ("none", "·", _("no bars expected")),
             ("high hm-open", "95", _("framed: some days are still to be collected")),
         ],
     }

@@ -8,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, ngettext
 
+from tasks_app import time_zones
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
 from tasks_app.conf import MARKET_TIME_ZONES
@@ -55,7 +56,7 @@ def scope(plan: CollectionPlan) -> SafeString:
 def schedule(plan: CollectionPlan) -> SafeString:
     """Returns how often it runs, at what time of day, and in which time zone."""
     often = plan.get_weekday_display() if plan.rhythm == Rhythm.WEEKLY else plan.get_rhythm_display()
-    zone = MARKET_TIME_ZONES[plan.market]
+    zone = time_zones.name_of(MARKET_TIME_ZONES[plan.market])
     if plan.priority != Priority.NORMAL:
         zone += f" · {_('priority')}: {plan.get_priority_display()}"
     return formatting.two_lines(list_words([often, f"{plan.at:%H:%M}"], clauses=True), zone)
