@@ -90,7 +90,9 @@ def add_agreement() -> None:
         SourceAgreement.objects.create(**row, **counts, field=field)
     for bar, share in zip(bars[:3], (0.0123, 0.004, 0.002), strict=True):
         close = float(bar.close)
-        difference = Difference(bar.day, "value_differs", {"close": close}, {"close": close * (1 + share)})
+        difference = Difference(
+            bar.day, "value_differs", {"close": close}, {"close": round(close * (1 + share), 2)}
+        )
         request = Request(market="CN", code=bar.symbol, start=bar.day, end=bar.day, adjust="")
         item = CollectionItem.objects.filter(task__source="drill", code=bar.symbol, state="succeeded").first()
         record_differences(request, Provenance("drill", item.pk if item else 0), "csv", [difference])
