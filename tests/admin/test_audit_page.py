@@ -51,6 +51,7 @@ def test_page_shows_what_was_done_to_queued_orders():
     text = text_of(page)
     for words in ("queued", "moved", "withdrawn", f"#{row.pk}", "priority high"):
         assert words in text
+    assert f'href="{url("tasks_app_queuedorder_change", row.pk)}"' in page.content.decode()
 
 
 def test_start_by_the_queue_names_its_order_and_what_it_continues():

@@ -54,11 +54,11 @@ class TokenAdmin(ReadOnlyAdmin[Any]):
     name = cell(_("name"), lambda token: describe(token)["name"])
     key = cell(_("begins with"), lambda token: formatting.monospace(f"{token.token_key[:8]}…"))
     scope = cell(pgettext_lazy("token", "scope"), lambda token: describe(token)["scope"])
-    issued = timestamp(_("issued at"), "created")
+    issued = timestamp(_("issued at"), "created", seconds=False)
     expires = cell(_("expires at"), lambda token: describe(token)["expires"], TIME)
     used = cell(_("last used at"), lambda token: describe(token)["used"], TIME)
     revoke = cell(
-        _("revoke"),
+        _("actions"),
         lambda token: formatting.link(
             reverse("admin:knox_authtoken_delete", args=[token.token_key]), _("Revoke")
         ),
@@ -145,7 +145,7 @@ def describe(token: AuthToken) -> dict[str, Any]:
         "name": (details.name if details else "") or formatting.EMPTY,
         "key": f"{token.token_key[:8]}…",
         "scope": formatting.badge(tone, icon, scope.label),
-        "issued": formatting.timestamp(token.created),
+        "issued": formatting.timestamp(token.created, seconds=False),
         "expires": formatting.badge("bad", "event_busy", _("expired")) if is_expired else expires,
         "used": formatting.timestamp(used_at, seconds=False) if used_at else _("not yet"),
         "token_key": token.token_key,

@@ -97,7 +97,7 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
         Group.objects.order_by("name"),
         label=_("Group"),
         required=False,
-        empty_label=_("none: the user can't sign in to these pages"),
+        empty_label=_("none (API only)"),
         help_text=_("The user gets its permissions."),
         widget=UnfoldAdminSelectWidget(),
     )

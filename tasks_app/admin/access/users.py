@@ -49,6 +49,7 @@ class StaffUserAdmin(TitledAdmin, KeyCheckedAdmin, UserAdmin[User], ModelAdmin[U
     list_title, add_title = gettext_lazy("Users"), gettext_lazy("Add a user")
     list_display = ("user_name", "full_name", "group_names", "state", "signed_in_at")
     labelled = ("full_name", "group_names")  # on a phone
+    search_help_text = gettext_lazy("User name, name or e-mail")
     list_filter = ("is_active", "is_staff", "is_superuser", "groups")
     filter_horizontal = ()
     form = UserForm
@@ -183,6 +184,7 @@ class StaffGroupAdmin(TitledAdmin, KeyCheckedAdmin, GroupAdmin, ModelAdmin[Group
 
     list_title, add_title = gettext_lazy("Groups"), gettext_lazy("Add a group")
     verbose_names = (gettext_lazy("group"), gettext_lazy("groups"))
+    search_help_text = gettext_lazy("Name")
     filter_horizontal = ()
 
     class Media:

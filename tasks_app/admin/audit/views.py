@@ -28,7 +28,7 @@ from tasks_app.admin.common.paginator import page_links
 from tasks_app.admin.tasks import events
 from tasks_app.db import keyset
 from tasks_app.lifecycle import audit, audit_log
-from tasks_app.lifecycle.audit_log import TASK, Entry, Filters
+from tasks_app.lifecycle.audit_log import QUEUED_ORDER, TASK, Entry, Filters
 from tasks_app.models.audit import AuditVerb
 from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.queued_orders import QueueEventKind
@@ -129,17 +129,25 @@ def csv_view(request: HttpRequest) -> HttpResponseBase:
 def describe(entry: Entry) -> dict[str, Any]:
     """Returns an entry for a page."""
     tone, icon = STYLES.get(entry.verb, ("plain", "help"))
-    is_task = entry.subject == TASK
     return {
         "at": formatting.timestamp(entry.at),
         "user": entry.user_name or (_("system") if entry.channel in PROGRAM else formatting.EMPTY),
         "channel": Channel(entry.channel).label if entry.channel in Channel.values else entry.channel,
         "address": entry.address,
         "what": audit_log.subject_label(entry.subject),
-        "name": formatting.task_link(UUID(entry.object_id)) if is_task else entry.name,
+        "name": _name(entry),
         "verb": formatting.badge(tone, icon, audit_log.VERBS.get(entry.verb, entry.verb)),
         "params": _params(entry),
     }
+
+
+def _name(entry: Entry) -> Any:
+    """Returns the name of the object; of a task and of a queued order with a link to its page."""
+    if entry.subject == TASK:
+        return formatting.task_link(UUID(entry.object_id))
+    if entry.subject == QUEUED_ORDER:
+        return formatting.link(formatting.admin_url("queuedorder", "change", entry.object_id), entry.name)
+    return entry.name
 
 
 def _params(entry: Entry) -> list[tuple[str, Any]]:
