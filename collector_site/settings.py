@@ -278,6 +278,10 @@ SPECTACULAR_SETTINGS = {
     "TAGS": [
         {"name": "tasks", "description": "Start, watch, cancel and retry collections."},
         {"name": "quotes", "description": "Collected quotes."},
+        {
+            "name": "records",
+            "description": "Findings, corrections, agreement of sources, calendar, events and targets.",
+        },
         {"name": "health", "description": "Probes."},
     ],
     "ENUM_NAME_OVERRIDES": {

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app import reasons
@@ -20,6 +21,7 @@ from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.admin.common.columns import cell, timestamp
 from tasks_app.admin.common.filters import SourceFilter
+from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.market import synthetic
 from tasks_app.market.codes import codes_of_any_market
 from tasks_app.models import RawAnswer, RecordedCall, RecordedStock
@@ -67,12 +69,20 @@ def _stocks(call: RecordedCall) -> Any:
     return format_html_join(" ", "{}", [*links, *more]) or formatting.EMPTY
 
 
+def _first_stock(call: Any) -> Any:
+    """Returns the call's stock, in the list; of several the first, followed by "…"."""
+    if not call.first_stock:
+        return formatting.EMPTY
+    text = f"{call.first_stock} …" if call.second_stock else call.first_stock
+    return formatting.link(formatting.stock_url(call.market, call.first_stock, adjust=call.adjust), text)
+
+
 @admin.register(RecordedCall)
 class RecordedCallAdmin(ReadOnlyAdmin[RecordedCall]):
     """The newest calls first; filtered by source, or by code, each with an index."""
 
     explanation = _("What the sources in COLLECTOR_RAW_ANSWERS send is kept here.")
-    list_display = ["at", "source", "asked", "of_market", "days", "result"]
+    list_display = ["at", "source", "stock", "asked", "of_market", "days", "result"]
     labelled = ("source", "asked", "days")  # on a phone
     list_filter = [SourceFilter]
     list_per_page = 100
@@ -91,6 +101,7 @@ class RecordedCallAdmin(ReadOnlyAdmin[RecordedCall]):
         lambda call: formatting.two_lines(synthetic.mark(call.market), call.get_adjust_display()),
     )
     days = cell(_("days"), _days)
+    stock = cell(_("stock"), _first_stock)
     stocks_asked = cell(_("stocks"), _stocks)
     result = cell(_("result"), _result)
     asked_at_time = timestamp(_("asked at"), "asked_at")
@@ -101,6 +112,15 @@ class RecordedCallAdmin(ReadOnlyAdmin[RecordedCall]):
         name = "tasks_app_recordedcall_download"
         own = [path("<int:call_id>/<int:position>/download/", wrap(download_view), name=name)]
         return [*own, *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RecordedCall]:
+        """Adds the first two stocks of each call: it may have thousands."""
+        stocks = RecordedStock.objects.filter(call_id=OuterRef("pk")).order_by("pk").values("symbol")
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(first_stock=Subquery(stocks[:1]), second_stock=Subquery(stocks[1:2]))
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[RecordedCall], search_term: str
@@ -116,6 +136,16 @@ class RecordedCallAdmin(ReadOnlyAdmin[RecordedCall]):
     ) -> HttpResponse:
         context = {"responses": _responses(object_id), **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        call: RecordedCall = context["original"]
+        breadcrumbs = [
+            Breadcrumb(capfirst(self.opts.verbose_name_plural), formatting.admin_url("recordedcall")),
+            Breadcrumb(f"{call.source} #{call.pk}"),
+        ]
+        return super().render_change_form(request, {**context, "breadcrumbs": breadcrumbs}, *args, **kwargs)
 
 
 def _responses(call_id: str) -> list[dict[str, Any]]:

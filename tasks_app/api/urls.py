@@ -83,11 +83,12 @@ task_paths = [
     ),
     path("current-task", tasks({"get": "current"}, **_page(_("Current task"), staff_page="index"))),
     path(
-        "tasks", tasks({"get": "list"}, **_page(_("Tasks"), staff_page="tasks_app_collectiontask_changelist"))
+        "tasks",
+        tasks({"get": "list"}, **_page(_("List of tasks"), staff_page="tasks_app_collectiontask_changelist")),
     ),
     path(
         "status/<str:task_id>",
-        tasks({"get": "status"}, **_page(_("Task"), staff_page="tasks_app_collectiontask_change")),
+        tasks({"get": "status"}, **_page(_("One task"), staff_page="tasks_app_collectiontask_change")),
     ),
     path(
         "tasks/<str:task_id>",
@@ -126,14 +127,17 @@ task_paths = [
 queue_paths = [
     path(
         "queue",
-        queue({"get": "list"}, **_page(_("Queued orders"), staff_page="tasks_app_queuedorder_changelist")),
+        queue(
+            {"get": "list"},
+            **_page(_("List of queued orders"), staff_page="tasks_app_queuedorder_changelist"),
+        ),
     ),
     path(
         "queue/<str:order_id>",
         queue(
             {"get": "retrieve", "patch": "partial_update", "delete": "destroy"},
             **_page(
-                _("Queued order"),
+                _("One queued order"),
                 QueuePermissions,
                 staff_page="tasks_app_queuedorder_changelist",
                 patch=verbs.MOVE_ORDER,
@@ -148,7 +152,7 @@ plan_paths = [
         plans(
             {"get": "list", "post": "create"},
             **_page(
-                _("Plans"),
+                _("List of plans"),
                 PlanPermissions,
                 staff_page="tasks_app_collectionplan_changelist",
                 post=verbs.MAKE_PLAN,
@@ -160,7 +164,7 @@ plan_paths = [
         plans(
             {"get": "retrieve", "patch": "partial_update", "delete": "destroy"},
             **_page(
-                _("Plan"),
+                _("One plan"),
                 PlanPermissions,
                 staff_page="tasks_app_collectionplan_change",
                 patch=verbs.CHANGE_PLAN,
@@ -200,7 +204,8 @@ data_paths = [
     path(
         "bars",
         bulk(
-            {"get": "bars", "post": "query"}, **_page(_("Bars in bulk"), CanReadInBulk, post=verbs.READ_BARS)
+            {"get": "bars", "post": "query"},
+            **_page(_("Read bars of many stocks"), CanReadInBulk, post=verbs.READ_BARS),
         ),
     ),
     path("changes", changes({"get": "changes"}, **_page(_("Changes of stored data")))),
@@ -228,14 +233,14 @@ export_paths = [
         "exports",
         exports(
             {"get": "list", "post": "create"},
-            **_page(_("Exports"), ExportPermissions, staff_page="exports", post=verbs.START_EXPORT),
+            **_page(_("List of exports"), ExportPermissions, staff_page="exports", post=verbs.START_EXPORT),
         ),
     ),
     path(
         "exports/<str:export_id>",
         exports(
             {"get": "retrieve", "delete": "destroy"},
-            **_page(_("Export"), ExportPermissions, staff_page="exports", delete=verbs.CANCEL_EXPORT),
+            **_page(_("One export"), ExportPermissions, staff_page="exports", delete=verbs.CANCEL_EXPORT),
         ),
     ),
 ]

@@ -28,7 +28,7 @@ class Verb:
 
 START = Verb(
     _("Start a collection"),
-    _("Starts a task; a 400 names the task that runs already."),
+    _("Starts a task. While another one runs, the response is 400 and names it."),
     examples.TWO_STOCKS.value,
 )
 ESTIMATE = Verb(
@@ -60,7 +60,7 @@ MOVE_ORDER = Verb(
 )
 WITHDRAW_ORDER = Verb(_("Withdraw the queued order"), _("It leaves the queue and will not start."))
 MAKE_PLAN = Verb(
-    _("Make a plan"),
+    _("Create a plan"),
     _("It collects at its next time; see “next_at”."),
     examples.A_PLAN.value,
 )

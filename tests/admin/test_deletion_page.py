@@ -102,3 +102,10 @@ def test_page_needs_its_own_permission(stored, permission):
     assert post(client, confirmed="yes").status_code == 403
     assert DailyBar.objects.count() == stored
     assert "delete-data" not in client.get(url("index")).content.decode()
+
+
+def test_known_sources_are_offered_and_a_linked_one(client, stored):
+    text = client.get(url("delete_data"), {"source": "gone"}).content.decode()
+    for name in ("simulated", "sample", "gone"):
+        assert f'<option value="{name}"' in text
+    assert '<option value="gone" selected>' in text

@@ -63,6 +63,8 @@ def test_bar_item_source_and_list_lead_to_the_call(call):
         assert f"/recordedcall/{call.pk}/change/" in reader.get(page).content.decode(), page
     rows = reader.get("/admin/tasks_app/recordedcall/?source=told&q=000001").content.decode()
     assert f'href="{call.pk}/change/' in rows  # relative to the list
+    assert "/admin/tasks_app/stock/of/" in rows
+    assert ">000001" in rows
     assert "recordedcall/?source=told" in reader.get("/admin/sources/told/").content.decode()
 
 

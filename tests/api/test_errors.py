@@ -120,8 +120,8 @@ ENGLISH = re.compile("Sign in|Sign out|Are you sure|Media type|Content:|Framewor
     ("where", "title"),
     [
         ("historical", "启动采集"),
-        ("status/{task}", "任务"),
-        ("tasks", "任务"),
+        ("status/{task}", "单个任务"),
+        ("tasks", "任务列表"),
         ("tasks/{task}", "取消任务"),
         ("tasks/{task}/items", "股票明细"),
         ("tasks/{task}/errors", "失败分类"),

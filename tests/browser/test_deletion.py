@@ -12,6 +12,7 @@ def test_keyboard_counts_first_and_deletes_nothing(open_as: Open, site: Site) ->
     page = open_as("administrator", PAGE)
     page.get_by_label("Source").focus()
     page.keyboard.type("sample")
+    page.get_by_role("button", name="Count the bars").focus()
     page.keyboard.press("Enter")
     found = page.locator("#dd-found")
     expect(found.get_by_role("heading", name="Delete this?")).to_be_visible()

@@ -1,6 +1,6 @@
 """The page of the trading calendar: shows a market's year, corrects days, imports a file of corrections."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import groupby
 from operator import attrgetter
@@ -26,7 +26,10 @@ from tasks_app.market.calendars import Calendar
 from tasks_app.models import CalendarDay
 from tasks_app.models.audit import AuditVerb
 from tasks_app.models.quotes import Market
+from tasks_app.sentences import list_words
 from tasks_app.sources.market_time import market_today
+
+EXAMPLE = "market,day,status,note\nCN,2025-01-28,closed,Spring Festival\nUS,2025-01-09,closed,"
 
 
 def urls() -> list[URLPattern]:
@@ -114,6 +117,7 @@ def _render(request: HttpRequest, form: CorrectionForm) -> HttpResponse:
         "is_beyond": sessions.beyond,
         "months": list(_months(calendar, first, last)),
         "corrections": list(_corrections(market, first, last)),
+        "example": EXAMPLE,
         "without_quotes": list(_days_without_quotes(calendar, first, last)),
     }
     return TemplateResponse(request, "admin/calendar/calendar.html", context)
@@ -128,9 +132,14 @@ def _months(calendar: Calendar, first: date, last: date) -> Any:
         yield {
             "name": f"{first.year}-{month:02}",
             "sessions": len(sessions),
-            "closed": ", ".join(f"{day:%d}" for day in weekdays if day.month == month and day not in days),
-            "weekend": ", ".join(f"{day:%d}" for day in sessions if day.weekday() > 4),
+            "closed": _days(day for day in weekdays if day.month == month and day not in days),
+            "weekend": _days(day for day in sessions if day.weekday() > 4),
         }
+
+
+def _days(days: Iterable[date]) -> str:
+    """Returns days of one month, "9, 12"; "" for none."""
+    return list_words(day.day for day in days)
 
 
 def _corrections(market: str, first: date, last: date) -> Any:

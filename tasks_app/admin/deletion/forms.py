@@ -7,19 +7,19 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from tasks_app.admin.common.fields import day_field
-from tasks_app.models import StockList, SyntheticSource
+from tasks_app.models import CollectionTask, StockList, SyntheticSource
 from tasks_app.models.quotes import Market
 from tasks_app.quotes.deletion import Selection
 from tasks_app.sources import registry
 
 
 class SelectionForm(forms.Form):
-    """A valid form has the `selection`. The source is free text: it may have been uninstalled since."""
+    """A valid form has the `selection`. Any source may be named, though only known ones are offered."""
 
     source = forms.CharField(
         label=_("Source"),
         max_length=32,
-        widget=forms.TextInput(attrs={"list": "dd-sources", "autocomplete": "off", "spellcheck": "false"}),
+        widget=forms.Select,
         error_messages={"required": _("Name the source whose data are to be deleted.")},
     )
     market = forms.ChoiceField(
@@ -34,12 +34,20 @@ class SelectionForm(forms.Form):
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
             field.widget.attrs["aria-describedby"] = f"ss-{name}-error"
+        names = [str(self["source"].value() or ""), *self.source_names()]
+        widget: Any = self.fields["source"].widget
+        widget.choices = [
+            ("", _("Choose a source")),
+            *((name, name) for name in dict.fromkeys(names) if name),
+        ]
 
     def source_names(self) -> list[str]:
-        """Returns the names to propose: of the sources here, and of those that have left traces."""
+        """Returns the names to offer: of the sources here, and of those that have left traces."""
         lists = StockList.objects.values_list("source", flat=True).distinct()
+        tasks = CollectionTask.objects.order_by().values_list("source", flat=True).distinct()
         synthetic = SyntheticSource.objects.values_list("name", flat=True)
-        return list(dict.fromkeys([*registry.available(settings.COLLECTOR), *lists, *synthetic]))
+        found = {*registry.available(settings.COLLECTOR), *lists, *tasks, *synthetic}
+        return sorted(found)
 
     def clean(self) -> dict[str, Any]:
         data = self.cleaned_data

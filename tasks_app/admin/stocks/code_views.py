@@ -25,6 +25,7 @@ from tasks_app.models import CodeAlias, CodeChange, Stock, StockImport
 from tasks_app.models.audit import AuditVerb
 from tasks_app.models.quotes import Market
 
+EXAMPLE = "old_code,new_code,changed_on\nFB,META,2022-06-09"
 SHOWN = 500  # aliases or changes; Beijing's change alone has 248
 IMPORTS = 20
 UNDONE = gettext_noop(
@@ -190,6 +191,7 @@ def _render(request: HttpRequest, invalid: CodesForm | None = None) -> HttpRespo
         "aliases": CodeAlias.objects.filter(market=market).order_by("alias")[:SHOWN],
         "changes": CodeChange.objects.filter(market=market).order_by("-changed_on", "old_code")[:SHOWN],
         "imports": list(_imports(market)),
+        "example": EXAMPLE,
     }
     return TemplateResponse(request, "admin/codes/codes.html", context)
 

@@ -51,7 +51,8 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
     of_stock = cell(_("code"), code_cell, "sc-key")
     session = cell(_("day"), lambda row: row.day and formatting.nowrap(row.day.isoformat()))
     task = cell(_("task"), _task)
-    stock = cell(_("Chart"), lambda row: stock_link(row, _("Chart")))
+    chart = cell(_("Chart"), lambda row: stock_link(row, _("Chart")))
+    stock = cell(_("stock"), lambda row: stock_link(row, row.symbol))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Joins the items that still exist: of a deleted item the row has only the id."""
@@ -75,12 +76,12 @@ class _DataQualityAdmin(ReadOnlyAdmin[Any]):
 class CorrectionAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by code with an index."""
 
-    explanation = _("Stored bars for which a source later had other values are listed here.")
-    list_display = ["of_stock", "session", "what", "origin", "at", "task", "stock"]
+    explanation = _("When a source later has other values for a stored bar, the change is recorded here.")
+    list_display = ["of_stock", "session", "what", "origin", "at", "task", "chart"]
     labelled = ("session", "origin", "task")  # on a phone
     list_filter = [ItemTaskFilter]
     fieldsets = [
-        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "what", "bars"]}),
+        (None, {"fields": ["stock", "market", "adjust", "session", "what", "bars"]}),
         (_("Origin"), {"fields": ["origin", "previous", "replayed", "at", "task"]}),
     ]
 
@@ -96,11 +97,11 @@ class FindingAdmin(_DataQualityAdmin):
     """Ordered by id, the newest first; filtered by kind, or by code with an index."""
 
     explanation = _("Bars that a check refused or flagged, or on which two sources differ, are listed here.")
-    list_display = ["of_stock", "session", "state", "why", "values_sent", "at", "task", "stock"]
+    list_display = ["of_stock", "session", "state", "why", "values_sent", "at", "task", "chart"]
     labelled = ("session", "task")  # on a phone
     list_filter = ["kind", ItemTaskFilter]
     fieldsets = [
-        (None, {"fields": ["stock", "symbol", "market", "adjust", "session", "state", "why", "values_sent"]}),
+        (None, {"fields": ["stock", "market", "adjust", "session", "state", "why", "values_sent"]}),
         (_("Origin"), {"fields": ["found_by", "other", "at", "task"]}),
     ]
 

@@ -40,6 +40,13 @@ CHUNK, DRAIN_CHUNKS = 65_536, 160  # of a body that is too large: read and throw
 FORM_BYTES = 65_536  # of the fields beside the files
 
 
+EXAMPLE = (
+    "code,date,open,high,low,close,volume(shares)\n"
+    "600000,2024-01-02,6.63,6.68,6.60,6.62,21362400\n"
+    "000001,2024-01-02,9.39,9.42,9.21,9.21,115835200"
+)
+
+
 def urls() -> list[URLPattern]:
     """Returns the paths of the pages, in the admin's namespace."""
     wrap = admin.site.admin_view
@@ -221,6 +228,7 @@ def _render_list(request: HttpRequest, form: UploadForm, status: int = 200) -> H
         "title": title,
         "breadcrumbs": [Breadcrumb(title)],
         "form": form,
+        "example": EXAMPLE,
         "folder": settings.COLLECTOR.csv_dir,
         "limit": settings.COLLECTOR.csv_upload_mb,
         "limit_bytes": settings.COLLECTOR.csv_upload_mb * presentation.MEGABYTE,

@@ -66,7 +66,7 @@ PLANS = operation(
 PLAN = operation("plan", "One plan", [PLAN_ID], responses.PlanAnswer, NO_PLAN, tag="plans")
 CREATE_PLAN = operation(
     "create_plan",
-    "Make a plan",
+    "Create a plan",
     [],
     responses.PlanAnswer,
     BAD_PLAN | TOO_LARGE | NOT_JSON,
