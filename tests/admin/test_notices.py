@@ -255,3 +255,19 @@ def test_dead_mans_switch_is_stored_encrypted():
     refused = client.post(url("tasks_app_noticeping_add"), {**form, "name": "b", "address": "ftp://a/b"})
     assert "https://" in text_of(refused)
     assert NoticePing.objects.count() == 1
+
+
+def test_severity_stands_apart_from_the_state():
+    incident, client = make_incident(), staff_client("view_incident", "silence_incident")
+    page = url("tasks_app_incident_changelist")
+    assert "warning warning pending open" in text_of(client.get(page))
+    assert "警告 pending 未结束" in text_of(client.get(page, headers={"Accept-Language": "zh-hans"}))
+    client.post(url("tasks_app_incident_close", incident.pk))
+    assert "warning warning task_alt over" in text_of(client.get(page))
+
+
+def test_incident_of_a_task_leads_to_the_task():
+    incident = make_incident(NoticeEvent.TASK_FAILED, key="x", task=str(make_task().pk))
+    text = text_of(staff_client("view_incident").get(url("tasks_app_incident_change", incident.pk)))
+    assert "Related task Open the task" in text
+    assert "No notice has been sent yet." in text

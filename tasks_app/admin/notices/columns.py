@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext as _, pgettext
 
 from tasks_app.admin.common import formatting
 from tasks_app.market import synthetic
@@ -33,7 +33,7 @@ def state(incident: Incident) -> SafeString:
     """Returns whether it is open or over."""
     if incident.closed_at:
         return formatting.badge("plain", "task_alt", _("over"))
-    return formatting.badge("warn", "pending", _("open"))
+    return formatting.badge("warn", "pending", pgettext("incident", "open"))
 
 
 def severity_or_over(incident: Incident) -> SafeString:

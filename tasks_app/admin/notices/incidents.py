@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
-from django.utils.translation import gettext as _, gettext_lazy
+from django.utils.translation import gettext as _, gettext_lazy, pgettext
 
 from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import CANCEL_TASK, RETRY_TASK, SILENCE_INCIDENT
@@ -42,7 +42,7 @@ class OpenFilter(SimpleListFilter):
     parameter_name = "is"
 
     def lookups(self, request: Any, model_admin: Any) -> Any:
-        return [("open", _("open")), ("over", _("over"))]
+        return [("open", pgettext("incident", "open")), ("over", _("over"))]
 
     def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() in ("open", "over"):
