@@ -89,6 +89,8 @@ def test_sentences_are_joined_as_their_language_does():
 def test_sentences_below_each_other_in_a_template_show_no_space():
     text = "{% load sentences %}{% sentences %}甲。\n{{ value }}\nA.\nB.{% endsentences %}"
     assert Template(text).render(Context({"value": "<乙>。"})) == "甲。&lt;乙&gt;。A.\nB."
+    text = "{% load sentences %}{% sentences %}甲。\n<span>\n乙。\n</span>\n丙。{% endsentences %}"
+    assert Template(text).render(Context()) == "甲。<span>乙。</span>丙。"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "templates").rglob("*.html")), ids=str)

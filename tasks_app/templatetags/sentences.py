@@ -13,4 +13,4 @@ register = template.Library()
 @register.simple_block_tag
 def sentences(content: str) -> SafeString:
     """Returns the content without the line breaks after “。”, which a browser would show as spaces."""
-    return mark_safe(re.sub(rf"(?<=[{FULL_STOPS}])(</span>)?\s+", r"\1", content))  # noqa: S308 - escaped by its tags
+    return mark_safe(re.sub(rf"(?<=[{FULL_STOPS}])\s*(</?span[^>]*>)?\s+", r"\1", content))  # noqa: S308 - escaped by its tags
