@@ -218,8 +218,8 @@ MUTATIONS = (
     Mutation(
         "old tasks are deleted by their end",
         "tasks_app/lifecycle/retention.py",
-        "start_time__lt=since, end_time__lt=since",
-        "start_time__lt=since",
+        "of_chains.filter(chain_end__lt=since)",
+        "of_chains",
         "tests/lifecycle/test_retention.py",
     ),
     Mutation(

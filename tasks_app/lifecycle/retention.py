@@ -46,7 +46,7 @@ def expired(days: int) -> QuerySet[CollectionTask]:
     if not days:
         return CollectionTask.objects.none()
     since = Now() - timedelta(days=days)
-    past = CollectionTask.objects.filter(~Q(status=RUNNING), start_time__lt=since, end_time__lt=since)
+    past = CollectionTask.objects.filter(~Q(status=RUNNING), start_time__lt=since)
     # Only the last part of each: for an old chain that is kept, its parts would be read for each of them.
     last = CollectionTask.objects.filter(first_part=OuterRef("chain")).order_by("-start_time")
     end = Subquery(last.values(end=Coalesce("end_time", Now()))[:1])
