@@ -113,7 +113,8 @@ def record_lock(sender: Any, request: HttpRequest | None, username: str | None, 
 def record_user_of_command(sender: Any, instance: User, created: bool, raw: bool = False, **_: Any) -> None:
     """Records a user that is made, or whose password is changed, outside of a request: by a command."""
     is_new_password = getattr(instance, "_password", None) is not None
-    if raw or logs.bound("request_id") or not (created or is_new_password):
+    is_request = logs.bound("request_id") and not logs.bound("command")  # our own commands have both
+    if raw or is_request or not (created or is_new_password):
         return
     record(
         AuditVerb.CREATED if created else AuditVerb.CHANGED,

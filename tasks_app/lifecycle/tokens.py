@@ -17,6 +17,7 @@ USE_PRECISION = timedelta(minutes=1)  # a token that is used all the time costs 
 UNRECORDED_USE = Q(details__isnull=False) & (
     Q(details__last_used_at__isnull=True) | Q(details__last_used_at__lt=Now() - USE_PRECISION)
 )
+SUBJECT = "authtoken"  # of the audit record
 logger = logging.getLogger(__name__)
 
 
@@ -26,6 +27,16 @@ def issue(user: User, name: str, scope: TokenScope, lifetime: timedelta | None) 
         token, secret = AuthToken.objects.create(user, expiry=lifetime)
         token.details = ApiToken.objects.create(token=token, name=name, scope=scope)
     return token, str(secret)
+
+
+def described(token: AuthToken) -> dict[str, str]:
+    """Returns what the audit record says of a token, without its digest."""
+    details = getattr(token, "details", None)
+    return {
+        "object_id": token.token_key,
+        "name": f"{token.user.get_username()} {token.token_key[:8]}",
+        "detail": f"{details.name} ({details.scope})" if details else "",
+    }
 
 
 def scope_of(token: AuthToken) -> TokenScope:

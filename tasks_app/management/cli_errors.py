@@ -45,8 +45,10 @@ class CollectorCommand(TranslatedCommand, ABC):
     """A command that implements `run` and may raise `CollectorError`."""
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name = type(self).__module__.rpartition(".")[2]
+        fields = logs.bind(request_id=logs.new_request_id(), command=name)
         try:
-            with friendly_database_errors(), quiet_log(), logs.bind(request_id=logs.new_request_id()):
+            with friendly_database_errors(), quiet_log(), fields:
                 self.run(*args, **options)
         except CollectorError as error:
             self.report_error(error)

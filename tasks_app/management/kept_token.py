@@ -12,13 +12,17 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from knox.crypto import hash_token
 from knox.models import AuthToken
 
-from tasks_app.lifecycle import tokens
+from tasks_app.lifecycle import audit, tokens
+from tasks_app.lifecycle.events import Actor
 from tasks_app.models.access import TokenScope
+from tasks_app.models.audit import AuditVerb
+from tasks_app.models.events import Channel
 
 NAME = "quickstart"
 _TOKEN = re.compile(r"[!-~]{1,256}")
@@ -31,7 +35,9 @@ def keep_token(user: User) -> str:
     kept = _read(path)
     if kept and _works(kept, user):
         return kept
-    token, secret = tokens.issue(user, NAME, TokenScope.OPERATE, None)
+    with transaction.atomic():
+        token, secret = tokens.issue(user, NAME, TokenScope.OPERATE, None)
+        audit.record(AuditVerb.CREATED, tokens.SUBJECT, Actor(Channel.COMMAND), **tokens.described(token))
     try:
         _write(path, secret)
     except OSError as error:

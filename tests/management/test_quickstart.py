@@ -23,7 +23,7 @@ from rich.console import Console
 from tasks_app import lifecycle
 from tasks_app.management import bootstrap, kept_token, progress_view, web_server
 from tasks_app.management.commands.quickstart import ACTOR, SAMPLE, Command
-from tasks_app.models import ApiToken, CollectionTask
+from tasks_app.models import ApiToken, AuditEvent, CollectionTask
 from tasks_app.orders import order
 from tests.factories import make_task, make_user
 from tools.in_process import work
@@ -90,6 +90,28 @@ def test_later_start_keeps_password_and_token(command: Command) -> None:
     assert Client().get("/api/data-collection/tasks", headers=headers).status_code == 200
     command.announce(second)
     assert "as before" in printed(command)
+
+
+def test_first_start_leaves_a_record_of_its_user_and_token(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web_server.listen("127.0.0.1", 0) as listener:
+        monkeypatch.setattr(command, "run", lambda: command.prepare(listener, no_collect=True))
+        for _ in range(2):
+            command.handle()
+    token = AuthToken.objects.get()
+    columns = ("verb", "subject", "channel", "object_id", "object_name", "detail")
+    assert list(AuditEvent.objects.order_by("pk").values_list(*columns)) == [
+        ("created", "user", "command", str(User.objects.get().pk), "admin", ""),
+        (
+            "created",
+            "authtoken",
+            "command",
+            token.token_key,
+            f"admin {token.token_key[:8]}",
+            "quickstart (operate)",
+        ),
+    ]
 
 
 def test_token_is_kept_for_its_user_only(token_file: Path) -> None:

@@ -157,13 +157,5 @@ def _list_url() -> str:
 
 
 def log(request: HttpRequest, token: Any, verb: AuditVerb) -> None:
-    """Adds to the audit record, without the digest."""
-    row = getattr(token, "details", None)
-    audit.record_request(
-        request,
-        verb,
-        "authtoken",
-        object_id=token.token_key,
-        name=f"{token.user.get_username()} {token.token_key[:8]}",
-        detail=f"{row.name} ({row.scope})" if row else "",
-    )
+    """Adds to the audit record."""
+    audit.record_request(request, verb, tokens.SUBJECT, **tokens.described(token))
