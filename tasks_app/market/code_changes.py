@@ -5,10 +5,12 @@ from datetime import date
 from typing import NamedTuple
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from tasks_app import errors
 from tasks_app.history.versions import Moment, known_rows
+from tasks_app.market.calendars import DAY
 from tasks_app.market.codes import MAX_NAMED
 from tasks_app.models import CodeChange
 
@@ -72,6 +74,24 @@ def moved_days(changes: Iterable[CodePair]) -> dict[str, date]:
         else:
             moved[old] = until
     return moved
+
+
+def is_traded() -> Q:
+    """Returns the condition that further sessions of a stock are expected: not delisted, and no new code."""
+    became_another = Exists(CodeChange.objects.filter(market=OuterRef("market"), old_code=OuterRef("code")))
+    return Q(delisted_on__isnull=True) & ~Q(became_another)
+
+
+def last_day(market: str, code: str) -> date:
+    """Returns the day before a code became another one; `date.max` for one that did not."""
+    change = successor(market, code)
+    return change.changed_on - DAY if change else date.max
+
+
+def last_days(market: str) -> dict[str, date]:
+    """Returns `last_day` of each code of the market that became another one."""
+    changes = CodeChange.objects.filter(market=market)
+    return {old: changed_on - DAY for old, changed_on in changes.values_list("old_code", "changed_on")}
 
 
 def successor(market: str, code: str) -> CodeChange | None:

@@ -53,7 +53,7 @@ def all_valid(columns: Sequence[Column], first: date, last: date, floor: float, 
             and all(math.isfinite(sum(column)) for column in rest)
             and all(min(rest[place], default=0) >= 0 for place in NEVER_NEGATIVE)
         )
-    except (TypeError, OverflowError):
+    except (TypeError, ArithmeticError):  # a Decimal beside a NaN can't be compared
         return False
 
 

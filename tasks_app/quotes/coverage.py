@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
+from tasks_app.market import code_changes
 from tasks_app.models import DailyBar, Series, Stock
 from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.quotes import freshness, summary
@@ -30,7 +31,8 @@ class Coverage:
 
     `source` is None for the listed stocks that have no bar under this adjustment: the `empty` ones. Other
     stocks are `complete`, or `behind` the market's latest session, `behind_by` so many sessions. A delisted
-    stock with bars is complete: no more sessions of it are expected. Its bars may be from several sources.
+    stock with bars is complete, and so is a code that became another: no more sessions of it are expected.
+    Its bars may be from several sources.
     """
 
     market: str
@@ -63,7 +65,7 @@ class Coverage:
         self.first_day = min(filter(None, (self.first_day, row["first"])))
         self.last_day = max(filter(None, (self.last_day, row["last"])))
         self.updated_at = max(filter(None, (self.updated_at, row["updated"])))
-        missing = 0 if row["is_delisted"] else sessions.after(row["known_until"])
+        missing = 0 if row["is_over"] else sessions.after(row["known_until"])
         if not missing:
             self.complete += row["stocks"]
             return
@@ -119,15 +121,14 @@ def _stored(kind: str) -> list[Any]:
         day=OuterRef("last_day"),
     )
     same = Stock.objects.filter(market=OuterRef("market"), code=OuterRef("symbol"))
-    delisted = same.filter(delisted_on__isnull=False)
     stored = Series.objects.filter(bars__gt=0)
     stored = stored.filter(Exists(same.filter(kind=kind))) if kind else stored
     series = stored.annotate(
         source=Coalesce(Subquery(newest.values("source")[:1]), Value("")),
         known_until=KNOWN_UNTIL,
-        is_delisted=Exists(delisted),
+        is_over=Exists(same.exclude(code_changes.is_traded())),
     )
-    alike = series.values("market", "adjust", "source", "known_until", "is_delisted")
+    alike = series.values("market", "adjust", "source", "known_until", "is_over")
     return list(
         alike.annotate(
             stocks=Count("pk"),
@@ -140,7 +141,7 @@ def _stored(kind: str) -> list[Any]:
 
 
 def _listed_markets(stocks: QuerySet[Stock]) -> set[str]:
-    listed = stocks.filter(delisted_on__isnull=True)
+    listed = stocks.filter(code_changes.is_traded())
     return set(listed.order_by().values_list("market", flat=True).distinct())
 
 
@@ -159,7 +160,7 @@ def _without_bars(
     """Yields the groups in which listed stocks have no bar."""
     adjusts = sorted({adjust for _, adjust in groups})
     counts = {f"n{n}": Count("pk", filter=summary.is_empty(adjust)) for n, adjust in enumerate(adjusts)}
-    listed = stocks.filter(delisted_on__isnull=True).order_by()
+    listed = stocks.filter(code_changes.is_traded()).order_by()
     markets: Any = listed.values("market").annotate(**counts) if counts else ()
     empty = {row["market"]: row for row in markets}
     for market, adjust in groups:

@@ -205,6 +205,7 @@ def _parts(
     spans = _spans(stock) if joined and not adjust else [(stock, (date.min, date.max))]
     key = {"market": stock.market, "adjust": adjust, "symbol__in": [one.code for one, _ in spans]}
     rows = {row.symbol: row for row in Series.objects.filter(**key)}
+    until = code_changes.last_day(stock.market, stock.code)
     for one, (first, last) in spans:
         series, days = rows.get(one.code), [day for day in bar_days if first <= day <= last]
         starts = list(_starts(days, series))
@@ -213,7 +214,7 @@ def _parts(
         if not starts:
             continue
         begin = max(min(starts), one.listed_on or date.min, first)
-        end = min(one.delisted_on or date.max, calendar.latest_session(), last)
+        end = min(one.delisted_on or date.max, until, calendar.latest_session(), last)
         if begin <= end:
             yield _Part(one, series, (begin, end))
 

@@ -17,7 +17,7 @@ import orjson
 from django.db.models import TextField, Value
 from django.db.models.functions import Cast
 
-from tasks_app.market import boards, calendars, silent_days
+from tasks_app.market import boards, calendars, code_changes, silent_days
 from tasks_app.models import DailyBar, Series, Stock
 from tasks_app.quotes import absences, date_ranges, month_counts
 from tasks_app.quotes.absences import AbsentDays
@@ -210,8 +210,16 @@ def _outside(begin: int, end: int, holes: Iterable[tuple[int, int]]) -> Iterator
 
 
 def _listed(market: str) -> list[Listed]:
+    """Returns the market's stocks; one whose code became another is delisted here on its last day."""
     rows = Stock.objects.filter(market=market).order_by("code").values_list(*STOCK_COLUMNS)
-    return [Listed(*row) for row in rows]
+    last_days = code_changes.last_days(market)
+    stocks = [Listed(*row) for row in rows]
+    return [
+        stock._replace(delisted_on=min(stock.delisted_on or date.max, last_days[stock.code]))
+        if stock.code in last_days
+        else stock
+        for stock in stocks
+    ]
 
 
 def _stored(market: str, adjust: str, codes: Sequence[str] | None = None) -> dict[str, Stored]:

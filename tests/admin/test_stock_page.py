@@ -327,8 +327,8 @@ def test_chart_queries_do_not_grow_with_bars():
 
     # Two of them ask why days have no bar: refused ones, and those of which nobody has quotes. Four ask for
     # earlier codes, three for factors and corporate actions.
-    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 20
-    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 23
+    assert queries(lambda: data(client, few)) == queries(lambda: data(client, many)) <= 21
+    assert queries(lambda: client.get(page(few))) == queries(lambda: client.get(page(many))) <= 25
 
 
 # ---------------------------------------------------------------- the table and the file
@@ -394,6 +394,7 @@ def test_page_links_the_earlier_and_the_later_code():
         shown = client.get(page(stock)).content.decode()
         assert f"/of/US/{other}/" in shown
         assert f"{other} ({text})" in shown
+        assert ("now NEW" in shown) == (stock == old)
     exported = lines(client.get(url("tasks_app_stock_csv", new.pk)))
     assert [row[1] for row in exported[1:]] == ["OLD.US", "OLD.US", "NEW.US"]
 

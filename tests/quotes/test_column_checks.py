@@ -57,6 +57,11 @@ def test_column_checks_agree_with_bar_checks(changes, adjust, is_st, left_out):
         column_checks.to_columns = columns
 
 
+def test_numbers_that_can_not_be_compared_are_left_to_the_check_per_bar():
+    bars = [make_bar(0)._replace(high=Decimal("10.1")), make_bar(1)._replace(high=float("nan"))]
+    assert not column_checks.all_valid(column_checks.to_columns(bars), FIRST, TODAY, 0.0, 10**12)
+
+
 def test_valid_response_passes_every_column_check():
     bars = [make_bar(place) for place in range(6)]
     columns = column_checks.to_columns(bars)

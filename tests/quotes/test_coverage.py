@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app.market import calendars
-from tasks_app.models import DailyBar, Series, Stock
+from tasks_app.models import CodeChange, DailyBar, Series, Stock
 from tasks_app.quotes import coverage, summary
 from tasks_app.quotes.coverage import Coverage
 
@@ -115,6 +115,18 @@ def test_delisted_stock_is_neither_behind_nor_empty(days: Sequence[date]) -> Non
     (row,) = coverage.compute_coverage()
     assert (row.stocks, row.complete, row.behind, row.empty) == (1, 1, 0, 0)
     assert summary.summarize([gone])[gone.pk].behind == 0
+
+
+def test_code_that_became_another_is_neither_behind_nor_empty(days: Sequence[date]) -> None:
+    old = store("000001", days[-30])
+    bare = Stock.objects.create(market="CN", code="000002")
+    for code in ("000001", "000002"):
+        CodeChange.objects.create(market="CN", old_code=code, new_code=f"9{code}", changed_on=days[-9])
+    (row,) = coverage.compute_coverage()
+    assert (row.stocks, row.complete, row.behind, row.empty) == (1, 1, 0, 0)
+    found = summary.summarize([old, bare])
+    assert [(one.behind, one.new_code) for one in found.values()] == [(0, "9000001"), (None, "9000002")]
+    assert not Stock.objects.filter(summary.is_behind()).exists()
 
 
 def test_stock_is_as_far_behind_as_its_best_adjustment(days: Sequence[date]) -> None:

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app.market import boards, calendars
-from tasks_app.models import Series, Stock
+from tasks_app.models import CodeChange, Series, Stock
 from tasks_app.quotes import heat_map, month_counts
 from tasks_app.quotes.heat_map import Listed, Months, SessionSum
 from tasks_app.quotes.trading_days import SessionDays
@@ -78,6 +78,15 @@ def test_delisted_stock_and_the_future_expect_nothing():
     stock = store("600000", listed_on=date(2000, 1, 4), delisted_on=date(2024, 2, 20))
     later = cells(stock, Months("CN", MARCH, month_counts.month_of(date(2100, 1, 1))))
     assert (later[0][3], later[-1][3]) == ("after", "future")
+
+
+def test_code_that_became_another_expects_nothing_since(months):
+    store("600000", listed_on=date(2000, 1, 4))
+    CodeChange.objects.create(market="CN", old_code="600000", new_code="600999", changed_on="2024-03-04")
+    (stock,) = heat_map.stocks_of("CN")
+    assert [(cell[0], cell[3]) for cell in cells(stock, months)] == [(15, ""), (1, ""), (0, "after")]
+    (missing,) = heat_map.missing_days("CN", "", [stock], months)
+    assert (missing.sessions, missing.last) == (16, date(2024, 3, 1))
 
 
 def test_boards_add_their_stocks_up(months):

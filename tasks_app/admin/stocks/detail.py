@@ -97,6 +97,9 @@ def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
     """Returns the state of the stored bars as a badge."""
     if stock.delisted_on:
         return formatting.badge("plain", "block", _("delisted"))
+    if summary.new_code:
+        text = _("now %(code)s") % {"code": summary.new_code}
+        return formatting.badge("plain", "arrow_forward", text)
     if not summary.bars:
         return formatting.badge("none", "inbox", _("nothing stored"))
     if summary.behind:
