@@ -232,7 +232,7 @@ class NothingToCollect(OrderError):
     field = "stock_codes"
     template = _(
         "Nothing to collect in the market %(market)s: the whole listed life of these stocks is already "
-        "answered, and full collection mode leaves such stocks out."
+        "answered, and completely collected stocks are to be skipped."
     )
 
 

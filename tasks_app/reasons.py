@@ -188,10 +188,10 @@ FINDINGS = {
     "value_differs": _("%(day)s: %(source)s and %(other)s differ by more than rounding."),
 }
 
-# Why a task of full collection mode had nothing to collect.
+# Why a task that skips completely collected stocks had nothing to collect.
 NOTHING_LEFT = _(
     "Nothing was left to collect: the whole listed life of every stock of the list is already answered, and "
-    "full collection mode leaves such stocks out."
+    "completely collected stocks are to be skipped."
 )
 
 # The sentences of warnings, by code. Their placeholders are the parameters of the event.
@@ -218,7 +218,7 @@ WARNINGS = {
     ),
     "nothing_left": _(
         "Nothing was left to collect: the whole listed life of every stock of the list (%(stocks)s) is "
-        "already answered, and full collection mode leaves such stocks out."
+        "already answered, and completely collected stocks are to be skipped."
     ),
     "source_not_here": _(
         "The workers on %(host)s leave this task to others: the source “%(source)s” is not installed or "
@@ -296,8 +296,16 @@ def explain(code: str, message: str) -> str:
     if found := _sentence_pattern(template).fullmatch(message):
         numbers = {"d": int, "g": float, "s": str}
         params = {name: numbers[kind](found[name]) for name, kind in PLACEHOLDER.findall(template)}
+        if code == "all_failed":
+            params["first"] = _code_and_reason(str(params["first"]))
         return gettext(template) % params
     return join_sentences(translated, message)
+
+
+def _code_and_reason(text: str) -> str:
+    """Returns a stored “code: reason” with the reader's punctuation."""
+    code, colon, reason = text.partition(": ")
+    return gettext("%(code)s: %(reason)s") % {"code": code, "reason": reason} if colon else text
 
 
 def is_unreachable(message: str) -> bool:

@@ -46,7 +46,7 @@ def test_reasons_are_translated_for_chinese_readers():
 STORED = {  # a sentence as it is stored, and how a Chinese reader gets it
     "all_failed": (
         {"total": 3, "first": "000007: Too many."},
-        "全部 3 只股票均采集失败，第一只是 000007: Too many.",
+        "全部 3 只股票均采集失败，第一只是 000007：Too many.",
     ),
     "no_worker": ({"seconds": 900.0}, "该任务已有 900 秒没有工作进程在处理。"),
     "disk_full": ({}, ""),  # is stored as what its code means

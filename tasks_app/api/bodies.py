@@ -93,7 +93,7 @@ class StartBody(InputSerializer):
     priority = s.ChoiceField(
         PRIORITY_NAMES,
         **OPTIONAL,
-        help_text="A due plan of a higher priority overtakes the task, which goes on after it. Queued orders "
+        help_text="The task yields to a due plan of a higher priority, and goes on after it. Queued orders "
         "of a higher one start first. Default: normal.",
     )
 

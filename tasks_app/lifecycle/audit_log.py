@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import BigIntegerField, IntegerField, Model, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy as _, pgettext_lazy
 
 from tasks_app.db import keyset
 from tasks_app.db.keyset import OrderColumn, Page, Position
@@ -58,8 +58,21 @@ SUBJECTS: dict[str, Any] = {
     "codealias": _("alias of a code"),
     "codechange": _("change of a code"),
 }
+# How a verb is called as something that happened, where its kind's own word also names a state.
+HAPPENED: dict[str, Any] = {
+    "changed": pgettext_lazy("event", "changed"),
+    "created": pgettext_lazy("event", "created"),
+    "failed": pgettext_lazy("event", "failed"),
+    "moved": pgettext_lazy("event", "moved"),
+    "paused": pgettext_lazy("event", "paused"),
+    "queued": pgettext_lazy("event", "queued"),
+    "refused": pgettext_lazy("event", "refused"),
+    "resumed": pgettext_lazy("event", "resumed"),
+    "retried": pgettext_lazy("event", "retried"),
+    "warned": pgettext_lazy("event", "warned"),
+}
 VERBS: dict[str, Any] = {
-    verb: label
+    verb: HAPPENED.get(verb, label)
     for kinds in (AuditVerb, PlanEventKind, QueueEventKind, EventKind)
     for verb, label in kinds.choices
 }

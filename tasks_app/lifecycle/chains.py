@@ -32,6 +32,7 @@ class Chain(NamedTuple):
     number: int
     previous: UUID | None
     continued_by: UUID | None
+    is_continuing: bool  # whether that task still runs
 
     @property
     def remaining(self) -> int:
@@ -89,6 +90,7 @@ def _sum(task: CollectionTask, parts: list[Any]) -> Chain:
     last: Any = parts[-1] if parts else task
     left = last.total_stocks - last.processed_stocks
     ids = [part.pk for part in parts]
+    rest = next((part for part in parts if part.continues_id == task.pk), None)
     return Chain(
         completed + failed + left,
         completed,
@@ -97,7 +99,8 @@ def _sum(task: CollectionTask, parts: list[Any]) -> Chain:
         goes_on=last.status == TaskStatus.RUNNING or bool(parts and last.has_rest),
         number=ids.index(task.pk) + 1 if task.pk in ids else len(parts),
         previous=task.continues_id if task.continues_id in ids else None,
-        continued_by=next((part.pk for part in parts if part.continues_id == task.pk), None),
+        continued_by=rest.pk if rest else None,
+        is_continuing=rest is not None and rest.status == TaskStatus.RUNNING,
     )
 
 

@@ -160,7 +160,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 def _add_priority(parser: argparse.ArgumentParser, default: str | None) -> None:
     names = [name for name, _label in PRIORITY_NAMES]
     text = _(
-        "a due plan of a higher one overtakes the task, which goes on after it; queued orders of a higher "
+        "the task yields to a due plan of a higher one, and goes on after it; queued orders of a higher "
         "one start first"
     )
     if default:

@@ -121,7 +121,7 @@ def over(incident: Incident) -> str:
     assert incident.closed_at is not None  # noqa: S101 - the caller has asked
     times = {"since": clock(incident.opened_at), "until": clock(incident.closed_at)}
     if incident.closed_by:
-        return _("Closed by %(user)s. It lasted from %(since)s to %(until)s.") % {
+        return _("Marked as over by %(user)s. It lasted from %(since)s to %(until)s.") % {
             "user": incident.closed_by,
             **times,
         }

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 from io import StringIO
 
 import pytest
@@ -14,8 +15,8 @@ from tasks_app.admin.tasks import events
 from tasks_app.exports.selection import Selection
 from tasks_app.lifecycle import order_queue
 from tasks_app.lifecycle.events import Actor
-from tasks_app.models import AuditEvent, CollectionPlan, QueuedOrder
-from tasks_app.models.events import Channel
+from tasks_app.models import AuditEvent, CollectionPlan, QueuedOrder, TaskEvent
+from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.queued_orders import Priority
 from tasks_app.orders.order import Order
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
@@ -110,14 +111,14 @@ def test_history_names_its_object_and_leads_back_to_it():
     client, ann = superuser_client(), make_user()
     name, page_of_ann = ann.get_username(), url("auth_user_change", ann.pk)
     page = client.get(url("audit"), {"subject": "user", "object": ann.pk})
-    assert page.context["title"] == f"History of user {name}"
+    assert page.context["title"] == f"History of user “{name}”"
     assert f'href="{page_of_ann}"' in page.content.decode()
     assert f'href="{url("audit")}?subject=user"' in page.content.decode()
-    assert f"User {name} close" in text_of(page)
+    assert f"User “{name}” close" in text_of(page)
     chinese = client.get(
         url("audit"), {"subject": "user", "object": ann.pk}, headers={"Accept-Language": "zh-hans"}
     )
-    assert chinese.context["title"] == f"用户 {name} 的历史"
+    assert chinese.context["title"] == f"用户“{name}”的历史"
 
 
 def test_history_of_what_nothing_is_recorded_of_says_so():
@@ -133,7 +134,7 @@ def test_history_of_a_deleted_object_keeps_its_name():
     client, ann = superuser_client(), make_user("ann")
     client.post(url("auth_user_delete", ann.pk), {"post": "yes"})
     page = client.get(url("audit"), {"subject": "user", "object": ann.pk})
-    assert page.context["title"] == "History of user ann"
+    assert page.context["title"] == "History of user “ann”"
     assert url("auth_user_change", ann.pk) not in page.content.decode()
 
 
@@ -141,7 +142,7 @@ def test_history_links_nothing_that_its_reader_may_not_see():
     ann = make_user("ann")
     page = staff_client("view_auditevent").get(url("audit"), {"subject": "user", "object": ann.pk})
     assert url("auth_user_change", ann.pk) not in page.content.decode()
-    assert "History of user #" in page.context["title"]
+    assert "History of user “#" in page.context["title"]
 
 
 def test_what_the_program_did_is_the_systems():
@@ -149,6 +150,17 @@ def test_what_the_program_did_is_the_systems():
     lifecycle.cancel(task.pk, Actor(Channel.SCHEDULE))
     page = superuser_client().get(url("audit"), {"subject": "task", "object": str(task.pk)})
     assert "system block cancelled task" in text_of(page)
+
+
+def test_command_and_the_queue_are_told_as_who_did_it():
+    task, client = make_task(), superuser_client()
+    order = {"queued_order": 1}
+    TaskEvent.objects.create(task=task, kind=EventKind.STARTED, channel=Channel.COMMAND)
+    TaskEvent.objects.create(task=task, kind=EventKind.CONTINUED, channel=Channel.COMMAND, params=order)
+    for address in (url("audit"), url("tasks_app_collectiontask_change", task.pk)):
+        text = text_of(client.get(address))
+        assert re.search(r"command line.{0,80}started|started.{0,20} command line", text)
+        assert re.search(r"system.{0,40}continued.{0,80} queue|continued system queue", text)
 
 
 def test_single_page_has_no_links_to_others():

@@ -218,6 +218,31 @@ def test_filter_by_task_uses_an_index():
         assert "_by_item" in rows.explain() or connection.vendor == "postgresql"  # which scans small tables
 
 
+def test_difference_is_titled_and_told_in_words():
+    key = {
+        "market": "CN",
+        "symbol": "000001",
+        "day": "2024-01-02",
+        "kind": "differs",
+        "code": "value_differs",
+    }
+    sources = {
+        "source": "drill",
+        "other_source": "csv",
+        "values": {"close": 2.5},
+        "other_values": {"close": 3},
+    }
+    row = Finding.objects.create(**key, **sources, message="Old.", params={"source": "drill", "other": "csv"})
+    client, page = superuser_client(), url("tasks_app_finding_change", row.pk)
+    response = client.get(page)
+    assert response.context["title"] == "000001 · 2024-01-02 · differs"
+    assert "value_differs" not in str(response.context["breadcrumbs"])
+    assert "close: 2.5 (drill), 3 (csv)" in text_of(response)
+    assert "收盘价：2.5（drill），3（csv）" in text_of(
+        client.get(page, headers={"Accept-Language": "zh-hans"})
+    )
+
+
 def test_finding_shows_the_values_of_its_bar():
     item = make_ended("completed").items.get()
     key = {"market": "SIM", "symbol": "000001", "item": item, "kind": "refused", "message": "Old."}

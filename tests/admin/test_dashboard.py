@@ -238,7 +238,7 @@ def test_stocks_behind_are_shown_with_the_number_of_sessions_and_linked():
     html = part(client, "overview")
     sentence = (
         "2 stocks are 1 session behind, 1 stock is 2–5 sessions behind, "
-        "1 stock is more than 20 sessions behind, the furthest 30"
+        "1 stock is more than 20 sessions behind, the furthest by 30 sessions"
     )
     assert f"history 4 behind {sentence} as of" in strip_tags(html)
     (link,) = re.findall(r'href="([^"]+stored=behind[^"]+)"', html)

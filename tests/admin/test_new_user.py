@@ -53,6 +53,15 @@ def test_help_speaks_of_the_users_password_not_of_the_readers():
         assert "您的密码" not in chinese
 
 
+def test_own_password_has_the_words_of_the_other_pages_and_a_way_back():
+    client = superuser_client()
+    text = html.unescape(text_of(client.get(url("password_change"))))
+    assert "New password again" in text and "Cancel" in text
+    assert "The password can't be a commonly used password." in text
+    chinese = text_of(client.get(url("password_change"), headers={"Accept-Language": "zh-hans"}))
+    assert chinese.count("再次输入新密码") == 1, "the help does not repeat the label"
+
+
 def test_user_of_a_link_sets_the_password_once():
     response = add(superuser_client(), usable_password="false", password1="", password2="")
     assert "no-store" in response["Cache-Control"]

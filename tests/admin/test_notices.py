@@ -257,11 +257,25 @@ def test_dead_mans_switch_is_stored_encrypted():
     assert NoticePing.objects.count() == 1
 
 
+def test_channel_names_its_time_zone_as_the_preferences_do():
+    client = superuser_client()
+    choices = dict(
+        client.get(url("tasks_app_noticechannel_add")).context["adminform"].form.fields["time_zone"].choices
+    )
+    assert choices["Asia/Shanghai"] == "Asia/Shanghai (Beijing time)"
+    assert "EST" not in choices
+    channel = NoticeChannel.objects.create(
+        name="old", url=addresses.encrypt("jsons://a.example"), time_zone="EST"
+    )
+    page = client.get(url("tasks_app_noticechannel_change", channel.pk))
+    assert "EST" in dict(page.context["adminform"].form.fields["time_zone"].choices), "what is stored stays"
+
+
 def test_severity_stands_apart_from_the_state():
     incident, client = make_incident(), staff_client("view_incident", "silence_incident")
     page = url("tasks_app_incident_changelist")
     assert "warning warning pending open" in text_of(client.get(page))
-    assert "警告 pending 未结束" in text_of(client.get(page, headers={"Accept-Language": "zh-hans"}))
+    assert "警告 pending 未恢复" in text_of(client.get(page, headers={"Accept-Language": "zh-hans"}))
     client.post(url("tasks_app_incident_close", incident.pk))
     assert "warning warning task_alt over" in text_of(client.get(page))
 

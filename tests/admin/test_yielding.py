@@ -81,6 +81,11 @@ def test_yielded_task_shows_where_its_rest_is(client):
     assert "The whole run · 1 of 3 stocks (33%), 0 failed" in overview
     finish(rest)
     assert "3 of 3 stocks (100%), 0 failed" in page(client, rest)
+    snapshots.snapshots.clear()  # a version is shown for a second
+    text = page(client, task)
+    assert f"It was continued as task {str(rest.pk)[:8]}" in text
+    assert f"Not collected 2 continued by task {str(rest.pk)[:8]}" in text
+    assert "Pending" not in text.partition("Activity log")[0]
 
 
 def test_page_of_a_yielded_task_changes_until_its_chain_has_ended(client):
@@ -182,7 +187,7 @@ def test_plan_page_says_what_it_overtook_and_why_it_waits(client):
     task = make_yielded()
     plan = CollectionPlan.objects.get()
     address = url("tasks_app_collectionplan_change", plan.pk)
-    assert f"overtook {str(task.pk)[:8]}" in text_of(client.get(address))
+    assert f"task {str(task.pk)[:8]} yielded to it" in text_of(client.get(address))
     finish(CollectionTask.objects.get(status="running"))
     rest = order_queue.start_next()
     make_claim(rest)

@@ -94,8 +94,8 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     finish(rest)
     rest.refresh_from_db()
     assert chains.chains_of([task, rest]) == {
-        task.pk: (3, 3, 0, 2, False, 1, None, rest.pk),
-        rest.pk: (3, 3, 0, 2, False, 2, task.pk, None),
+        task.pk: (3, 3, 0, 2, False, 1, None, rest.pk, False),
+        rest.pk: (3, 3, 0, 2, False, 2, task.pk, None, False),
     }
     kinds = ["started", "yielding", "yielded", "continued"]
     assert list(task.events.values_list("kind", flat=True)) == kinds

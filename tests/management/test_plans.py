@@ -48,7 +48,7 @@ def test_plan_has_a_priority_and_its_runs_say_what_they_overtook():
     assert "priority: high" in run("list")[1]
     task = make_yielded()
     printed = run("runs", task.yields_to_name)[1]
-    assert "overtook" in printed
+    assert "yielded to it" in printed
     assert str(task.pk)[:8] in printed
     assert re.search(r"\d\d:\d\d UTC", printed), "when, with the zone's name"
 

@@ -5,16 +5,20 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _, gettext_noop, ngettext
+from django.views.decorators.debug import sensitive_post_parameters
 
 from tasks_app.admin.access import sign_ins
 from tasks_app.admin.access.browser_names import browser_name
+from tasks_app.admin.access.user_forms import OwnPasswordForm
 from tasks_app.admin.common import confirmation, formatting
 from tasks_app.admin.common.formatting import Breadcrumb
 from tasks_app.lifecycle import audit, user_sessions
@@ -26,10 +30,29 @@ def urls() -> list[URLPattern]:
     """Returns the paths of one's own page, in the admin's namespace."""
     wrap = admin.site.admin_view
     return [
+        path("password_change/", wrap(own_password_view), name="password_change"),  # before the theme's
         path("my-sessions/", wrap(my_sessions_view), name="my_sessions"),
         path("my-sessions/end-others/", wrap(end_others_view), name="my_sessions_end_others"),
         path("my-sessions/<int:session_id>/end/", wrap(end_view), name="my_sessions_end"),
     ]
+
+
+@sensitive_post_parameters()
+def own_password_view(request: HttpRequest) -> HttpResponseBase:
+    """Changes the user's own password."""
+    title = _("Change the password")
+    context = {
+        **admin.site.each_context(request),
+        "title": title,
+        "breadcrumbs": [Breadcrumb(_("My sessions"), reverse("admin:my_sessions")), Breadcrumb(title)],
+    }
+    view = PasswordChangeView.as_view(
+        form_class=OwnPasswordForm,
+        success_url=reverse("admin:password_change_done"),
+        extra_context=context,
+        title=title,
+    )
+    return view(request)
 
 
 def my_sessions_view(request: HttpRequest) -> HttpResponse:

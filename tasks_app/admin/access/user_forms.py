@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy as _, ngettext
-from unfold.forms import AdminPasswordChangeForm, UserCreationForm
+from unfold.forms import AdminOwnPasswordChangeForm, AdminPasswordChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 USER_NAME_HELP = _("Letters, digits and @ . + - _, up to 150 characters.")
@@ -35,11 +35,17 @@ def _help_of(validator: Any) -> str:
     return str(validator.get_help_text())
 
 
-def _help_for_others() -> SafeString:
-    """Returns what is demanded of another user's password, as a list."""
+def help_of_validators() -> SafeString:
+    """Returns what is demanded of a password, one's own or another user's, as a list."""
     validators = password_validation.get_default_password_validators()
     items = format_html_join("", "<li>{}</li>", ((_help_of(each),) for each in validators))
     return format_html("<ul>{}</ul>", items)
+
+
+def name_passwords(first: forms.Field, again: forms.Field) -> None:
+    """Gives a new password and its repetition the same words on every page."""
+    first.label, first.help_text = gettext("New password"), help_of_validators()
+    again.label, again.help_text = gettext("New password again"), ""
 
 
 class OthersPasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
@@ -47,9 +53,15 @@ class OthersPasswordForm(AdminPasswordChangeForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        first, again = self.fields["password1"], self.fields["password2"]
-        first.label, first.help_text = _("New password"), _help_for_others()
-        again.label, again.help_text = _("The new password again"), ""
+        name_passwords(self.fields["password1"], self.fields["password2"])
+
+
+class OwnPasswordForm(AdminOwnPasswordChangeForm):  # type: ignore[misc]
+    """One's own new password, with the words of the one for another user."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        name_passwords(self.fields["new_password1"], self.fields["new_password2"])
 
 
 class UserForm(UserChangeForm[User]):
@@ -98,15 +110,14 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
         label=_("Group"),
         required=False,
         empty_label=_("none (API only)"),
-        help_text=_("The user gets its permissions."),
+        help_text=_("The user gets its permissions. A user without a group can't sign in to these pages."),
         widget=UnfoldAdminSelectWidget(),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].label, self.fields["username"].help_text = _("User name"), USER_NAME_HELP
-        self.fields["password1"].help_text = _help_for_others()
-        self.fields["password2"].label, self.fields["password2"].help_text = _("The same password again"), ""
+        name_passwords(self.fields["password1"], self.fields["password2"])
         choice: Any = self.fields["usable_password"]
         choice.label = _("First sign-in")
         choice.choices = [

@@ -253,6 +253,8 @@ def _permission_label(permission: Permission) -> str:
     kind, codename = permission.content_type, permission.codename
     verbs = {"add": _("Add"), "change": _("Change"), "delete": _("Delete"), "view": _("View")}
     verb = verbs.get(codename.removesuffix(f"_{kind.model}"), _(permission.name))
+    if codename == "silence_incident":
+        verb = _("Can silence an incident and mark it as over")
     return f"{_('API token') if kind.model == 'authtoken' else kind.name} · {verb}"
 
 

@@ -30,12 +30,11 @@ from tasks_app.db import keyset
 from tasks_app.lifecycle import audit, audit_log
 from tasks_app.lifecycle.audit_log import QUEUED_ORDER, TASK, Entry, Filters
 from tasks_app.models.audit import AuditVerb
-from tasks_app.models.events import Channel, EventKind
+from tasks_app.models.events import EventKind
 from tasks_app.models.queued_orders import QueueEventKind
 from tasks_app.quotes.csv_export import stream_response
 
 SIZE = 50
-PROGRAM = {Channel.SCHEDULE, Channel.WORKER}  # through which no user acts
 SHOWN_CHARACTERS = 300
 CSV_COLUMNS = ("at", "user_name", "channel", "address", "subject", "verb", "object_id", "name", "detail")
 STYLES: dict[str, tuple[str, str]] = {
@@ -101,14 +100,15 @@ def _about_object(request: HttpRequest, wanted: Filters, query: dict[str, Any]) 
     if not wanted.subject:
         return {"chip": wanted.object_id, "without_chip": _address(rest)}
     about = objects.find(request, wanted.subject, wanted.object_id)
-    title = _("History of %(kind)s %(name)s") % {"kind": about.kind, "name": about.name}
+    named = {"kind": about.kind, "name": about.name}
+    title = _("History of %(kind)s “%(name)s”") % named
     is_all = not any(value for name, value in rest.items() if name != "subject")
     trail = about.list_crumb or Breadcrumb(_("Audit"), reverse("admin:audit")), Breadcrumb(title)
     nothing = _("No change of this %(kind)s has been recorded.") % {"kind": about.kind}
     return {
         "title": title,
         "breadcrumbs": trail,
-        "chip": f"{capfirst(str(about.kind))} {about.name}",
+        "chip": capfirst(_("%(kind)s “%(name)s”") % named),
         "without_chip": _address(rest),
         "about": about,
         "nothing": nothing if is_all else "",
@@ -131,8 +131,8 @@ def describe(entry: Entry) -> dict[str, Any]:
     tone, icon = STYLES.get(entry.verb, ("plain", "help"))
     return {
         "at": formatting.timestamp(entry.at),
-        "user": entry.user_name or (_("system") if entry.channel in PROGRAM else formatting.EMPTY),
-        "channel": Channel(entry.channel).label if entry.channel in Channel.values else entry.channel,
+        "user": events.who_did(entry.user_name, entry.channel, entry.detail),
+        "channel": events.channel_name(entry.user_name, entry.channel, entry.detail),
         "address": entry.address,
         "what": audit_log.subject_label(entry.subject),
         "name": _name(entry),

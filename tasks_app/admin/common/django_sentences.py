@@ -11,12 +11,6 @@ SENTENCES = (
     gettext_noop("Save and add another"),
     gettext_noop("Enter a new password for the user <strong>%(username)s</strong>."),
     gettext_noop("Password change"),
-    gettext_noop("New password confirmation"),
-    gettext_noop("Enter the same password as before, for verification."),
-    gettext_noop(
-        "Please enter your old password, for security’s sake, and then enter your new password "
-        "twice so we can verify you typed it in correctly."
-    ),
     gettext_noop("Your old password was entered incorrectly. Please enter it again."),
     gettext_noop("Your password can’t be too similar to your other personal information."),
     gettext_noop("Your password can’t be a commonly used password."),

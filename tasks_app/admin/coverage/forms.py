@@ -52,7 +52,12 @@ class WindowForm(forms.Form):
 class AreaForm(WindowForm):
     """Stocks and months of which the missing days are collected: named stocks, or boards; else the market."""
 
-    boards = forms.MultipleChoiceField(label=_("Boards"), required=False, widget=forms.CheckboxSelectMultiple)
+    boards = forms.MultipleChoiceField(
+        label=_("Boards"),
+        help_text=_("Stock codes take precedence over boards. Leave both empty for the whole market."),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+    )
     codes = forms.CharField(
         label=_("Stock codes"),
         required=False,
@@ -62,6 +67,11 @@ class AreaForm(WindowForm):
 
     def __init__(self, *args: Any, boards: list[tuple[str, str]], market: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if market != Market.CN:  # whose stocks have boards; elsewhere their exchange counts
+            self.fields["boards"].label = _("Exchanges")
+            self.fields["boards"].help_text = _(
+                "Stock codes take precedence over exchanges. Leave both empty for the whole market."
+            )
         for name in ("market", "adjust"):
             self.fields[name].widget = forms.HiddenInput()
         choices: dict[str, Any] = {"boards": boards, "source": [(name, name) for name in _sources(market)]}

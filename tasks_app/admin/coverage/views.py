@@ -134,6 +134,7 @@ def _render(request: HttpRequest, form: AreaForm | None, answer: dict[str, Any])
     columns = cells.columns(months.first, months.last)
     board = request.GET.get("board", "")
     rows, after = _rows(request, shown, board, months)
+    is_cn = shown["market"] == Market.CN
     query = {"market": shown["market"], "adjust": shown["adjust"]}
     query |= {name: column.name for name, column in (("since", columns[0]), ("until", columns[-1]))}
     context = {
@@ -146,6 +147,8 @@ def _render(request: HttpRequest, form: AreaForm | None, answer: dict[str, Any])
         "columns": columns,
         "rows": [_describe(row, columns, query, is_board=not board) for row in rows],
         "board": boards.label_of(board) if board else "",
+        "board_word": _("Board") if is_cn else _("exchange"),
+        "all_boards_word": _("All boards") if is_cn else _("All exchanges"),
         "all_boards": f"?{urlencode(query)}",
         "first_page": f"?{urlencode({**query, 'board': board})}" if request.GET.get("after") else "",
         "next_page": f"?{urlencode({**query, 'board': board, 'after': after})}" if after else "",
@@ -157,10 +160,14 @@ def _render(request: HttpRequest, form: AreaForm | None, answer: dict[str, Any])
             ("full", "100", _("all expected bars")),
             ("high", "95", _("90% and more")),
             ("half", "70", _("50% and more")),
-            ("low", "20", _("less than half")),
+            ("low", "20", _("less than 50%")),
             ("zero", "0", _("none of them")),
             ("none", "·", _("no bars expected")),
-            ("high hm-open", "95", _("framed: some days are still to be collected")),
+            (
+                "high hm-open",
+                "95",
+                _("framed: some days are still to be collected. Days that no source has do not count"),
+            ),
         ],
     }
     return TemplateResponse(request, "admin/coverage/coverage.html", context)

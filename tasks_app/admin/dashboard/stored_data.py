@@ -82,7 +82,10 @@ def _behind_by(row: Coverage) -> str:
         return ""
     counts = [_are_behind(name, row.behind_by[name]) for name in RANGES if row.behind_by[name]]
     if row.most_behind > 1:
-        counts.append(_("the furthest %(count)s") % {"count": formatting.number(row.most_behind)})
+        text = ngettext(
+            "the furthest by %(count)s session", "the furthest by %(count)s sessions", row.most_behind
+        )
+        counts.append(text % {"count": formatting.number(row.most_behind)})
     return list_words(counts, clauses=True)
 
 

@@ -30,7 +30,7 @@ def limits_off() -> SafeString | str:
         return ""
     is_risky = any(descriptions.are_limits_off(name) for name in registry.available(conf))
     return formatting.badge(
-        *(("warn", "warning") if is_risky else ("plain", "info")), descriptions.limits_off()
+        *(("warn", "warning") if is_risky else ("plain", "info")), descriptions.explain_limits_off()
     )
 
 

@@ -91,7 +91,7 @@ class ChannelAdmin(AddressAdmin):
 
     state = cell(_("status"), columns.channel_state)
     address_kind = cell(_("address"), columns.address)
-    last_sent = timestamp(_("last message"), "last_sent_at")
+    last_sent = timestamp(_("last notice"), "last_sent_at")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Offers messages in the language of whoever adds the channel."""
@@ -103,7 +103,7 @@ class ChannelAdmin(AddressAdmin):
         quiet = ["quiet_from", "quiet_until", "critical_always", "grouping"]
         return [
             (None, {"fields": ["name", "enabled", *stored, *entered]}),
-            (_("Messages"), {"fields": ["language", "time_zone", *quiet]}),
+            (_("Notices"), {"fields": ["language", "time_zone", *quiet]}),
         ]
 
     def _may_edit(self, request: HttpRequest, obj: Any) -> bool:

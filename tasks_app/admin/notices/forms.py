@@ -1,12 +1,12 @@
 """The forms of channels, their rules, and dead man's switches."""
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from tasks_app import time_zones
 from tasks_app.models import NoticeChannel, NoticePing, NoticeRule
 from tasks_app.notices import addresses
 
@@ -68,7 +68,7 @@ class ChannelForm(AddressForm):
     )
     time_zone = forms.ChoiceField(
         label=_("Time zone"),
-        help_text=_("Applies to the quiet hours and to the times in messages."),
+        help_text=_("Applies to the quiet hours and to the times in notices."),
         initial="Asia/Shanghai",
         widget=UnfoldAdminSelectWidget,
     )
@@ -79,7 +79,7 @@ class ChannelForm(AddressForm):
         label=_("Quiet until"),
         required=False,
         help_text=_(
-            "Messages of the quiet hours are sent when they end, unless the incident has ended by then."
+            "Notices of the quiet hours are sent when they end, unless the incident is over by then."
         ),
         widget=UnfoldAdminTextInputWidget(attrs=TIME),
     )
@@ -95,13 +95,16 @@ class ChannelForm(AddressForm):
             "grouping": _("Grouping (seconds)"),
         }
         help_texts = {
-            "grouping": _("Incidents that begin within this time are sent in one message."),
+            "grouping": _("Incidents that begin within this time are sent in one notice."),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         zones: Any = self.fields["time_zone"]
-        zones.choices = [(name, name) for name in sorted(available_timezones())]
+        zones.choices = time_zones.choices()
+        stored = self.instance.time_zone
+        if stored and stored not in dict(zones.choices):  # such as EST, which is offered no more
+            zones.choices = [*zones.choices, (stored, stored)]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()

@@ -52,11 +52,11 @@ class OpenFilter(SimpleListFilter):
 
 @admin.register(Incident)
 class IncidentAdmin(ReadOnlyAdmin[Incident]):
-    """Incidents begin and end by what is observed; a user may silence or close one."""
+    """Incidents begin and end by what is observed; a user may silence one, or mark it as over."""
 
     explanation = gettext_lazy(
-        "Failed tasks, late plans, paused sources and the like are listed here. An incident ends once its "
-        "cause is gone."
+        "Failed tasks, late plans, paused sources and the like are listed here. An incident is over once "
+        "its cause is gone."
     )
     list_display = ["severity_badge", "state", "what", "market_name", "since", "over_since", "how_often"]
     labelled = ("market_name",)  # on a phone
@@ -86,7 +86,7 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
     page = cell(gettext_lazy("related page"), columns.page)
     task_page = cell(gettext_lazy("related task"), columns.page)
     since = timestamp(gettext_lazy("began at"), "opened_at")
-    over_since = cell(gettext_lazy("ended at"), columns.over_since, TIME)
+    over_since = cell(gettext_lazy("over since"), columns.over_since, TIME)
     how_often = count(gettext_lazy("occurrences"), "times")
     silenced = cell(gettext_lazy("silenced until"), columns.silenced)
 
@@ -150,7 +150,7 @@ def _answer(request: HttpRequest, action: Action) -> HttpResponse:
 def _carry_out(request: HttpRequest, action: Action) -> HttpResponse:
     verb, name = (actions.silence if action.verb == SILENCE else actions.close), request.user.get_username()
     if verb(action.incident, name):
-        done = _("Silenced for 24 hours.") if action.verb == SILENCE else _("Closed.")
+        done = _("Silenced for 24 hours.") if action.verb == SILENCE else _("Marked as over.")
         messages.success(request, done)
     else:
         messages.warning(request, _("It is over already; nothing was changed."))
@@ -176,7 +176,7 @@ def _confirm(request: HttpRequest, action: Action, incident: Incident | None) ->
             _("Yes, start it"),
         ),
         SILENCE: (_("Silence the incident"), _("Silence this incident for 24 hours?"), _("Yes, silence it")),
-        CLOSE: (_("Close the incident"), _("Close this incident?"), _("Yes, close it")),
+        CLOSE: (_("Mark the incident as over"), _("Mark this incident as over?"), _("Yes, mark it")),
     }
     effects = {
         CANCEL: [_("What it has stored stays.")],
@@ -216,7 +216,7 @@ def _verbs(request: HttpRequest, incident: Incident) -> list[dict[str, Any]]:
     """Returns the buttons of an open incident that the user may press."""
     if incident.closed_at:
         return []
-    texts = {**links.LABELS, CLOSE: _("Close the incident")}
+    texts = {**links.LABELS, CLOSE: _("Mark the incident as over")}
     found = [*links.actions(incident), Action(CLOSE, incident.pk)]
     return [
         {

@@ -13,7 +13,7 @@ from unfold.widgets import (
 )
 
 from tasks_app import errors
-from tasks_app.admin.start.forms import FORCE_HELP, FULL_HELP, FURTHER_HELP, VERIFY_HELP
+from tasks_app.admin.start.forms import FORCE_HELP, FULL_HELP, FULL_LABEL, FURTHER_HELP, VERIFY_HELP
 from tasks_app.exports.places import named_folder
 from tasks_app.models import CollectionPlan
 from tasks_app.models.quotes import Market
@@ -78,7 +78,7 @@ class PlanForm(forms.ModelForm[CollectionPlan]):
     class Meta:
         model = CollectionPlan
         fields = ["name", "enabled", *ORDER_FIELDS, "rhythm", "weekday", "at", "priority", *EXPORT_FIELDS]
-        labels = {"kind": _("Kind of security")}
+        labels = {"kind": _("Kind of security"), "full_collection_mode": FULL_LABEL}
         help_texts = {
             "full_collection_mode": FULL_HELP,
             "force_update": FORCE_HELP,

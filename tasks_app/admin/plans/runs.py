@@ -48,7 +48,7 @@ def _describe_run(run: PlanRun) -> dict[str, Any]:
 def _notes(run: PlanRun) -> list[Any]:
     notes: list[Any] = []
     if run.due_at and run.started_at and run.due_at.replace(second=0) != run.started_at.replace(second=0):
-        due = formatting.timestamp(run.due_at, seconds=False, names_zone=False)
+        due = formatting.timestamp(run.due_at, seconds=False)
         notes.append(format_html(_("due {}"), due))
     if run.is_late:
         notes.append(_("late: it waited for another task"))
@@ -100,7 +100,7 @@ def _link(attempt: StepAttempt) -> SafeString | str:
         task = attempt.task
         link = formatting.task_link(attempt.task_id) if task else formatting.deleted_task(attempt.task_id)
         if attempt.overtook_id:
-            text = _("{}, overtook {}")
+            text = _("{}, task {} yielded to it")
             both = format_html(text, link, formatting.task_link(attempt.overtook_id))
             return format_html("<span>{}</span>", both)  # one item of the row: no gap before the comma
         return link

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from django.conf import settings
-from django.utils.translation import gettext as _, ngettext
+from django.utils.translation import gettext as _, ngettext, pgettext
 
 from tasks_app import time_zones
 from tasks_app.admin.common import formatting
@@ -41,6 +41,22 @@ def capability_title(capability: str) -> str:
     return names[capability]
 
 
+def setting_title(name: str) -> str:
+    """Returns the words for a setting of a built-in source; of another source's setting its name."""
+    names = {
+        "rate": pgettext("limit", "Rate"),
+        "per_minute": _("Limit per minute"),
+        "per_hour": _("Limit per hour"),
+        "daily": _("Daily limit"),
+        "token": _("Token"),
+        "api_key": _("API key"),
+        "address": _("Server"),
+        "cookie": _("Browser cookie"),
+        "user_agent": _("Browser User-Agent"),
+    }
+    return names.get(name, name)
+
+
 def capability_names(entry: SourceEntry) -> str:
     """Returns what the source can be asked for, as a list in words."""
     return list_words(map(capability_title, entry.capabilities))
@@ -62,6 +78,12 @@ def limits_in_force(entry: SourceEntry) -> str:
 
 
 def limits_off() -> str:
+    """Returns the words for a row. The pages name the variable once, see `explain_limits_off`."""
+    return _("limits switched off")
+
+
+def explain_limits_off() -> str:
+    """Returns which variable has switched off the limits."""
     return _("limits switched off (%(variable)s)") % {"variable": "COLLECTOR_NO_THROTTLE"}
 
 

@@ -54,7 +54,8 @@ def sources_view(request: HttpRequest) -> HttpResponse:
         }
         for entry in source_list.all_sources(settings.COLLECTOR)
     ]
-    return _render(request, "sources", _("Sources"), {"rows": rows})
+    context = {"rows": rows, "limits_are_off": any(row["limits_are_off"] for row in rows)}
+    return _render(request, "sources", _("Sources"), context)
 
 
 @sensitive_post_parameters("value")
@@ -148,6 +149,7 @@ def _describe(entry: SourceEntry) -> dict[str, Any]:
 def _setting_row(status: SettingStatus) -> dict[str, Any]:
     return {
         "name": status.setting.name,
+        "title": descriptions.setting_title(status.setting.name),
         "help": _(status.setting.help) if status.setting.help else "",
         "variable": status.variable,
         "shown": _grouped(status.shown) or formatting.EMPTY,

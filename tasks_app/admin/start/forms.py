@@ -35,9 +35,10 @@ VERIFY_HELP = _(
     "A second source. Its bars of the same stocks and days are compared, not stored; differences beyond "
     "rounding are listed as findings. Comparing costs requests to it."
 )
+FULL_LABEL = _("Skip completely collected stocks")
 FULL_HELP = _(
-    "Leaves out stocks whose whole history, from the listing to now, is collected already. The days stay "
-    "the same."
+    "Leaves out stocks whose whole history, from the listing on, has been collected once in this adjustment: "
+    "their newer days are not requested either. Of the other stocks only the chosen days are requested."
 )
 FORCE_HELP = _("Requests days again that are already stored.")
 MODES = ("test_mode", "full_collection_mode", "force_update")
@@ -88,7 +89,7 @@ class OrderForm(forms.Form):
         required=False,
     )
     full_collection_mode = forms.BooleanField(
-        label=_("Full collection mode"),
+        label=FULL_LABEL,
         help_text=FULL_HELP,
         required=False,
     )
@@ -108,7 +109,7 @@ class OrderForm(forms.Form):
     priority = forms.ChoiceField(
         label=_("Priority"),
         help_text=_(
-            "A due plan with a higher priority interrupts the task, which resumes by itself afterwards. Of "
+            "The task yields to a due plan with a higher priority, and goes on by itself after it. Of "
             "waiting orders, those with a higher priority start first."
         ),
         choices=PRIORITY_NAMES,

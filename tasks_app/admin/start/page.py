@@ -81,7 +81,9 @@ def build_estimate_context(request: HttpRequest, form: OrderForm) -> dict[str, A
         "by_day": formatting.number(estimate.by_day) if estimate.by_day else "",
         "duration": durations.format_estimate(estimate.low, estimate.high),
         "limit": descriptions.describe_limits(estimate.limits),
-        "limits_off": descriptions.limits_off() if descriptions.are_limits_off(form.order.source) else "",
+        "limits_off": descriptions.explain_limits_off()
+        if descriptions.are_limits_off(form.order.source)
+        else "",
         "unknown_codes": describe_unknown_codes(estimate.unknown) if estimate.unknown else "",
         "fallbacks": ", ".join(form.order.fallbacks or ()),
         "verify_with": form.order.verify_with,

@@ -14,7 +14,7 @@ from tasks_app.admin.access.forbidden import require_permission
 from tasks_app.admin.access.permissions import VIEW_TASKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin, Sorting
-from tasks_app.admin.common.columns import NUMERIC, cell, timestamp
+from tasks_app.admin.common.columns import NUMERIC, TIME, cell
 from tasks_app.admin.common.filters import ListingFilter, StoredFilter
 from tasks_app.admin.stocks import chart_data, detail
 from tasks_app.conf import SYNTHETIC_MARKET
@@ -73,7 +73,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     change_form_template = "admin/tasks_app/stock.html"
     fieldsets = [(None, {"fields": ["code"]})]
 
-    full_history = timestamp(_("full history collected"), "full_collection_date")
+    full_history = cell(_("full history"), detail.full_history, TIME)
     state = cell(_("state"), lambda stock: detail.state_badge(stock, stock.summary))
     stored = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars), NUMERIC)
     days = cell(_("first and last day"), _days)

@@ -12,9 +12,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _, gettext_lazy, gettext_noop, ngettext
 
-from tasks_app import errors
+from tasks_app import command_lines, errors
 from tasks_app.admin.access.forbidden import require_permission
-from tasks_app.admin.access.permissions import CHANGE_STOCKS, VIEW_STOCKS
+from tasks_app.admin.access.permissions import CHANGE_STOCKS, UPLOAD_FILES, VIEW_STOCKS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.confirmation import render_confirmation
 from tasks_app.admin.common.formatting import Breadcrumb
@@ -192,6 +192,8 @@ def _render(request: HttpRequest, invalid: CodesForm | None = None) -> HttpRespo
         "changes": CodeChange.objects.filter(market=market).order_by("-changed_on", "old_code")[:SHOWN],
         "imports": list(_imports(market)),
         "example": EXAMPLE,
+        "manage": command_lines.manage(),
+        "uploads": reverse("admin:uploads") if request.user.has_perm(UPLOAD_FILES) else "",
     }
     return TemplateResponse(request, "admin/codes/codes.html", context)
 

@@ -105,6 +105,15 @@ class FindingAdmin(_DataQualityAdmin):
         (_("Origin"), {"fields": ["found_by", "other", "at", "task"]}),
     ]
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Titles the page by the stock, the day and the word of the kind."""
+        row: Finding = context["original"]
+        parts = (row.symbol, row.day and row.day.isoformat(), row.get_kind_display())
+        title = " · ".join(str(part) for part in parts if part)
+        listed = Breadcrumb(self._list_name(), formatting.admin_url("finding"))
+        context |= {"title": title, "breadcrumbs": [listed, Breadcrumb(title)]}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     state = cell(_("state"), data_quality.finding_badge)
     why = cell(_("reason"), _why, LONG)
     values_sent = cell(_("values of the bar"), data_quality.describe_values)

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext as _, ngettext
+from django.utils.translation import get_language, gettext as _, ngettext, pgettext
 
 from tasks_app import reasons
 from tasks_app.admin.access.permissions import START_TASK, VIEW_RAW_ANSWERS, VIEW_TASKS
@@ -165,13 +165,19 @@ def facts(stock: Stock, summary: stored.Summary) -> list[tuple[str, Any]]:
             summary.first and summary.last and formatting.date_range(summary.first, summary.last),
         ),
         (
-            _("full history collected"),
-            formatting.timestamp(stock.full_collection_date)
-            if stock.full_collection_date
-            else _("not completed"),
+            _("full history"),
+            full_history(stock),
         ),
     ]
     return [(name, value) for name, value in pairs if value]
+
+
+def full_history(stock: Stock) -> SafeString | str:
+    """Returns whether the whole history was collected once, and when."""
+    if not stock.full_collection_date:
+        return pgettext("full history", "incomplete")
+    at = formatting.timestamp(stock.full_collection_date)
+    return formatting.two_lines(pgettext("full history", "complete"), at)
 
 
 def _benchmark(stock: Stock) -> SafeString | str:

@@ -32,6 +32,7 @@ def build_chain_context(task: CollectionTask) -> dict[str, Any]:
             },
             "parts": [columns.summary_line(part) for part in reversed(parts)],
             "rest": describe_rest(task, chain),
+            "continued_by": chain.continued_by,
         }
     }
 
@@ -46,7 +47,8 @@ def describe_rest(task: CollectionTask, chain: Chain) -> SafeString | str:
     if not task.has_yielded:
         return ""
     if chain.continued_by:
-        return format_html(_("It goes on as task {}."), formatting.task_link(chain.continued_by))
+        text = _("It goes on as task {}.") if chain.is_continuing else _("It was continued as task {}.")
+        return format_html(text, formatting.task_link(chain.continued_by))
     order = chains.queued_rest(task)
     if order is None:
         return _("It does not go on: its order has left the queue.")

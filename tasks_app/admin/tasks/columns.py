@@ -24,7 +24,7 @@ START = "admin:start"
 MAX_CODES_SHOWN = 12
 MODES = {
     "test_mode": gettext_lazy("test mode"),
-    "full_collection_mode": gettext_lazy("full collection mode"),
+    "full_collection_mode": gettext_lazy("skips completely collected stocks"),
     "force_update": gettext_lazy("force update"),
 }
 

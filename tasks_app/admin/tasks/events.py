@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _, gettext_lazy
 from tasks_app import reasons
 from tasks_app.admin.common import formatting
 from tasks_app.admin.tasks import columns
+from tasks_app.lifecycle import audit_log
 from tasks_app.models import TaskEvent
 from tasks_app.models.events import Channel, EventKind
 from tasks_app.models.plan_runs import StepKind
@@ -18,6 +19,7 @@ from tasks_app.models.quotes import Adjust, InstrumentKind, Market
 from tasks_app.models.transfers import ExportLayout
 from tasks_app.sentences import list_words
 
+PROGRAM = {Channel.SCHEDULE, Channel.WORKER}  # through which no user acts
 EVENT_STYLES = {
     EventKind.STARTED: ("info", "play_arrow"),
     EventKind.PLANNED: ("info", "list_alt"),
@@ -122,13 +124,37 @@ def describe_event(event: TaskEvent) -> dict[str, Any]:
         tone, icon = formatting.task_style(event.task)
     return {
         "at": formatting.timestamp(event.at),
-        "kind": event.get_kind_display(),
+        "kind": audit_log.VERBS.get(event.kind, event.kind),
         "tone": tone,
         "icon": icon,
-        "user": event.user_name or formatting.EMPTY,
-        "channel": event.get_channel_display(),
+        "user": who_did(event.user_name, event.channel, event.params),
+        "channel": channel_name(event.user_name, event.channel, event.params),
         "params": [("", warning)] if warning else [*named_parameters(event.params), *_request(event)],
     }
+
+
+def who_did(user_name: str, channel: str, params: Any) -> Any:
+    """Returns who did it: a user by name, else the system or whoever typed a command."""
+    if user_name:
+        return user_name
+    if channel in PROGRAM or _is_of_queue(params):
+        return _("system")
+    return _("command line") if channel == Channel.COMMAND else formatting.EMPTY
+
+
+def channel_name(user_name: str, channel: str, params: Any) -> Any:
+    """Returns through which channel it was done.
+
+    What nobody's name stands beside, and the queue has started, keeps in the table the channel of its order.
+    """
+    if not user_name and channel not in PROGRAM and _is_of_queue(params):
+        return _("queue")
+    return Channel(channel).label if channel in Channel.values else channel
+
+
+def _is_of_queue(params: Any) -> bool:
+    """Whether an event's parameters are those of a start by the queue."""
+    return isinstance(params, dict) and bool(params.get("queued_order") or params.get("continues"))
 
 
 def _request(event: TaskEvent) -> list[tuple[str, Any]]:

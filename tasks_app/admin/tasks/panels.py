@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _, ngettext
 
 from tasks_app import command_lines, reasons, time_zones
@@ -62,6 +63,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
     newest_events = list(task.events.order_by("-id")[:MAX_EVENTS])
     retries = task.retries.order_by("-start_time")[:MAX_RETRIES]
     running = task.status == TaskStatus.RUNNING
+    chain = chain_panel.build_chain_context(task)
     return {
         "task": task,
         "running": running,
@@ -75,7 +77,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "most_listed": MAX_FINDINGS if task.differing_count > MAX_FINDINGS else 0,
         "steps": timeline(task, speed, now),
         "bar": bar_segments(task),
-        "numbers": headline_counts(task),
+        "numbers": headline_counts(task, (chain["chain"] or {}).get("continued_by")),
         "per_minute": format_rate(task, speed),
         "left": _("paused") if task.paused_at else durations.format_estimate(speed.low, speed.high),
         "lanes": lane_states(task) if running else [],
@@ -88,7 +90,7 @@ def build_panels_context(task: CollectionTask, may: TaskPermissions, now: dateti
         "groups": list_failure_groups(task, newest_events),
         "events": [events.describe_event(event) for event in newest_events],
         "retries": [columns.summary_line(retry) for retry in retries],
-        **chain_panel.build_chain_context(task),
+        **chain,
         **action_urls(task, may),
     }
 
@@ -239,20 +241,27 @@ def lane_states(task: CollectionTask) -> list[dict[str, Any]]:
     ]
 
 
-def headline_counts(task: CollectionTask) -> list[dict[str, Any]]:
-    """Returns the counts in the page's head, each with a link to its items."""
+def headline_counts(task: CollectionTask, continued_by: UUID | None = None) -> list[dict[str, Any]]:
+    """Returns the counts in the page's head, each with a link to its items.
+
+    What a task left to `continued_by` is no longer to come here: that task collects it.
+    """
     waiting = task.total_stocks - task.processed_stocks
+    left = str(ItemState.PENDING.label)
+    if task.status == TaskStatus.RUNNING:
+        left = _("not processed")
+    elif continued_by:
+        left = _("not collected")
+    note = format_html(_("continued by task {}"), formatting.task_link(continued_by)) if continued_by else ""
     return [
         _count_of_items(task, _("stocks"), task.total_stocks),
         # The grid below counts the two apart.
         _count_of_items(task, _("succeeded or skipped"), task.success_count, state__in="succeeded,skipped"),
         _count_of_items(task, _("failed"), task.failed_count, state__exact=ItemState.FAILED),
-        _count_of_items(
-            task,
-            _("not processed") if task.status == TaskStatus.RUNNING else str(ItemState.PENDING.label),
-            waiting,
-            state__in="pending,claimed",
-        ),
+        {
+            **_count_of_items(task, left, waiting, state__in="pending,claimed"),
+            "note": note if waiting else "",
+        },
         {
             "name": _("bars collected"),
             "value": formatting.number(task.collected_count),

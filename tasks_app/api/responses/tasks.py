@@ -29,7 +29,7 @@ class OrderAnswer(Answer):
         min_value=1, max_value=100, help_text="The share of the stocks that is compared, in percent."
     )
     retry_of = s.UUIDField(allow_null=True, help_text="The task that this one retries.")
-    priority = s.ChoiceField(PRIORITY_NAMES, help_text="A due plan of a higher one overtakes the task.")
+    priority = s.ChoiceField(PRIORITY_NAMES, help_text="The task yields to a due plan of a higher one.")
 
 
 class ChainAnswer(Answer):

@@ -214,7 +214,7 @@ def _run_table(runs: Sequence[PlanRun]) -> Table:
 def _step_line(step: plan_runs.RunStep) -> str:
     tasks = " ".join(str(attempt.task_id)[:8] for attempt in step.attempts if attempt.task_id)
     overtaken = [str(attempt.overtook_id)[:8] for attempt in step.attempts if attempt.overtook_id]
-    note = _("overtook %(tasks)s") % {"tasks": " ".join(overtaken)} if overtaken else ""
+    note = _("%(tasks)s yielded to it") % {"tasks": " ".join(overtaken)} if overtaken else ""
     return f"{step.position}. {StepKind(step.kind).label}: {step.state} {tasks} {note}".rstrip()
 
 
