@@ -72,6 +72,7 @@ def test_list_cancel_needs_permission():
 def test_cancel_page_asks_and_changes_nothing():
     running = make_task()
     text = text_of(superuser_client().get(url(f"{TASKS}_cancel", running.pk)))
+    assert "Keep it running" in text
     assert "Cancel this task?" in text
     assert "Yes, cancel it" in text
     assert status(running) == "running"
@@ -168,6 +169,7 @@ def test_cancel_page_counts_what_stops_and_stays():
     lifecycle.record(good, Outcome(ItemState.SUCCEEDED, collected=720))
     lifecycle.record(bad, Outcome(ItemState.FAILED, error_code="timeout"))
     text = text_of(superuser_client().get(url(f"{TASKS}_cancel", running.pk)))
+    assert "Keep it running" in text
     assert "1 stock will not be collected." in text
     assert "Stays: the processed stocks (2, of which failed: 1) and the bars collected (720)." in text
 

@@ -126,6 +126,19 @@ def test_administrator_ends_the_sessions_of_a_user(mei):
     assert {(event.user_name, event.object_name) for event in events} == {("staff", "mei")}
 
 
+def test_question_says_whose_sessions_end_and_how_many(mei):
+    administrator, session = staff_client("view_user", "change_user"), row_of(signed_in())
+    here = signed_in(browser=CHROME)
+    own = text_of(here.get(url("my_sessions_end", session.pk)))
+    one = text_of(administrator.get(url("auth_user_end_session", mei.pk, session.pk)))
+    both = text_of(administrator.get(url("auth_user_end_sessions", mei.pk)))
+    assert "Sign out of this session?" in own
+    assert "Sign mei out of this session?" in one and "Whoever uses it has" in one
+    assert "Sign mei out of these 2 sessions?" in both and "Whoever uses them has" in both
+    for page in (own, one, both):
+        assert "Back" in page and "Keep it running" not in page
+
+
 def test_session_belongs_to_the_user_of_its_page(mei):
     bob, other = make_user("bob", is_staff=True), signed_in()
     administrator = staff_client("view_user", "change_user")

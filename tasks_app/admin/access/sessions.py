@@ -129,17 +129,33 @@ def _end(request: HttpRequest, user: Any, rows: Any, back: str, trail: Iterable[
     return confirmation.render_confirmation(
         admin.site.get_model_admin(User),
         request,
-        title=_("Sign out"),
-        question=_("End these sessions of %(user)s?") % {"user": user},
-        effects=[_("Whoever uses them has to sign in again. API tokens stay valid.")],
+        **_question(user, len(rows), is_own=user == request.user),
         objects=[
             formatting.two_lines(browser_name(row.user_agent) or formatting.EMPTY, row.address)
             for row in rows
         ],
-        confirm_label=_("Yes, sign out"),
         cancel_url=back,
         breadcrumbs=trail,
     )
+
+
+def _question(user: Any, many: int, *, is_own: bool) -> dict[str, Any]:
+    """Returns the confirmation's texts. Sentences of their own for one session: Chinese has no plural."""
+    if many == 1:
+        own, other = _("Sign out of this session?"), _("Sign %(user)s out of this session?")
+        return {
+            "title": _("End the session"),
+            "question": (own if is_own else other) % {"user": user},
+            "effects": [_("Whoever uses it has to sign in again. API tokens stay valid.")],
+            "confirm_label": _("Yes, sign out"),
+        }
+    own, other = _("Sign out of these %(many)d sessions?"), _("Sign %(user)s out of these %(many)d sessions?")
+    return {
+        "title": _("End the sessions"),
+        "question": (own if is_own else other) % {"user": user, "many": many},
+        "effects": [_("Whoever uses them has to sign in again. API tokens stay valid.")],
+        "confirm_label": _("Yes, sign out of all"),
+    }
 
 
 def _describe(row: UserSession, request: HttpRequest, user: User | None = None) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def render_confirmation(
     effects: Iterable[Any],
     confirm_label: Any,
     cancel_url: str,
+    cancel_label: Any = "",
     breadcrumbs: Iterable[Breadcrumb] = (),
     hidden: Mapping[str, Any] | None = None,
     danger: bool = True,
@@ -27,6 +28,7 @@ def render_confirmation(
 ) -> HttpResponse:
     """Returns a page with the question, the objects that the action is about, and its effects.
 
+    The way back is called "Back" unless `cancel_label` names what stays as it is.
     Confirming posts the `hidden` fields, whose values may be lists, to the page's own URL. It is disabled by
     an `obstacle`, which says why.
     """
@@ -39,6 +41,7 @@ def render_confirmation(
         "effects": list(effects),
         "confirm_label": confirm_label,
         "cancel_url": cancel_url,
+        "cancel_label": cancel_label,
         "breadcrumbs": [*breadcrumbs, Breadcrumb(title)],
         "hidden": {name: value if isinstance(value, list) else [value] for name, value in fields},
         "danger": danger,

@@ -201,6 +201,7 @@ def _confirm(request: HttpRequest, action: Action, incident: Incident | None) ->
         cancel_url=back,
         breadcrumbs=[Breadcrumb(_("Incidents"), formatting.admin_url("incident"))],
         danger=action.verb == CANCEL,
+        cancel_label=_("Keep it running") if action.verb == CANCEL else "",
     )
 
 

@@ -27,6 +27,7 @@ def confirm_cancel(admin: ModelAdmin[Any], request: HttpRequest, task: Collectio
         question=_("Cancel this task?"),
         effects=[*_cancel_counts(task), *_cancel_effects()],
         confirm_label=_("Yes, cancel it"),
+        cancel_label=_("Keep it running"),
     )
 
 
@@ -44,6 +45,7 @@ def confirm_cancel_selected(
         question=ngettext("Cancel %(many)d task?", "Cancel %(many)d tasks?", many) % {"many": many},
         effects=[*_cancel_effects(), _("Tasks that have already ended are not changed.")],
         confirm_label=ngettext("Yes, cancel it", "Yes, cancel them", many),
+        cancel_label=_("Keep it running") if many == 1 else _("Keep them running"),
     )
 
 
@@ -67,6 +69,7 @@ def confirm_pause(
             *([_("Tasks that are not running are not changed.")] if action else []),
         ],
         confirm_label=_("Yes, pause it"),
+        cancel_label=_("Keep it running") if many == 1 else _("Keep them running"),
     )
 
 
