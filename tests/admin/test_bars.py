@@ -107,6 +107,22 @@ def test_bar_shows_its_numbers():
         assert words in text
 
 
+def test_bar_shows_its_prices_with_equal_decimals_in_list_and_page():
+    bar = make_bar(close=11.1234)
+    client = superuser_client()
+    for page in (url(BARS), url("tasks_app_dailybar_change", bar.pk)):
+        assert "10.0000" in text_of(client.get(page))
+
+
+def test_list_of_bars_names_the_time_zone_once():
+    make_bar("AAPL")
+    make_bar("MSFT")
+    page = superuser_client().get(url(BARS)).content.decode()
+    head = page.partition("<thead>")[2].partition("</thead>")[0]
+    assert "Source, time (UTC)" in head
+    assert "</span></time>" not in page
+
+
 def test_bar_without_amount_has_an_empty_cell():
     """The style sheet draws a dash in it on a wide page, and hides it on a phone."""
     make_bar(amount=None)

@@ -480,7 +480,13 @@ def test_stocks_filter_by_stored_bars_and_listing():
     assert found(client, listing="delisted") == ["GONE"]
     assert found(client, listing="listed") == ["GOOD", "LATE", "NONE"]
     text = text_of(client.get(url("tasks_app_stock_changelist")))
-    for words in ("behind", "up to date", "delisted", "nothing stored", f"2024-01-08 – {latest}"):
+    for words in (
+        "sessions not requested",
+        "up to date",
+        "delisted",
+        "nothing stored",
+        f"2024-01-08 – {latest}",
+    ):
         assert words in text
 
 

@@ -72,6 +72,20 @@ const focused = () => {
     return `${wide}px too wide: ${worst.join(" | ")}`;
   },
 
+  // Returns the tables that are wider than the card, or the box that cuts or scrolls them. A grid, which the keyboard
+  // moves through, may scroll: its heads stay in view.
+  cutTables() {
+    const isHolder = (element) => element.matches(".sc-card") || getComputedStyle(element).overflowX !== "visible";
+    return [...document.querySelectorAll("table:not([role=grid])")].flatMap((table) => {
+      if (!table.checkVisibility()) return [];
+      let holder = table.parentElement;
+      while (holder !== document.body && !isHolder(holder)) holder = holder.parentElement;
+      const room = holder.getBoundingClientRect().left + holder.clientLeft + holder.clientWidth - parseFloat(getComputedStyle(holder).paddingRight);
+      const over = Math.round(table.getBoundingClientRect().left + table.scrollWidth - room);
+      return over > 1 ? [`a table is ${over}px wider than its card: "${table.innerText.trim().slice(0, 30)}"`] : [];
+    }).join(" | ");
+  },
+
   // Returns elements that react to the mouse but cannot be reached by keyboard.
   mouseOnly() {
     const reachable = "a[href], button, input, select, textarea, summary, label, [tabindex], option, [contenteditable]";

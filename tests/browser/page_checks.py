@@ -109,10 +109,15 @@ def check_page(page: Page, log: ProblemLog, url: str) -> PageCheck:
 
 def check_wide(page: Page, check: PageCheck) -> None:
     """Checks what a wide window shows, which is more than a phone does."""
-    check.wide = overflow(page)
+    check.wide = wide_overflow(page)
     check.texts, check.lines = run_script(page, "texts"), run_script(page, "lines")
     check.moving = run_script(page, "moving")
     check.mouse_only = run_script(page, "mouseOnly")
+
+
+def wide_overflow(page: Page) -> str:
+    """Returns what is wider than the window, or the tables that are wider than their cards."""
+    return overflow(page) or str(run_script(page, "cutTables"))
 
 
 def overflow(page: Page) -> str:

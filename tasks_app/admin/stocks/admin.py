@@ -74,7 +74,7 @@ class StockAdmin(ReadOnlyAdmin[Stock]):
     fieldsets = [(None, {"fields": ["code"]})]
 
     full_history = cell(_("full history"), detail.full_history, TIME)
-    state = cell(_("state"), lambda stock: detail.state_badge(stock, stock.summary))
+    state = cell(_("state"), lambda stock: detail.state_cell(stock, stock.summary))
     stored = cell(_("bars"), lambda stock: formatting.number(stock.summary.bars), NUMERIC)
     days = cell(_("first and last day"), _days)
 

@@ -5,9 +5,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.functional import lazy
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext_lazy as _
 
+from tasks_app import time_zones
 from tasks_app.admin.access.permissions import VIEW_RAW_ANSWERS
 from tasks_app.admin.common import formatting
 from tasks_app.admin.common.changelist import KeysetChangeList, ReadOnlyAdmin, without_fields
@@ -30,7 +32,11 @@ def code_cell(row: Any) -> Any:
 
 def stock_link(row: Any, text: Any) -> Any:
     """Returns a link to the stock's page in the row's adjustment."""
-    return formatting.link(formatting.stock_url(row.market, row.symbol, adjust=row.adjust), text)
+    return formatting.link(_stock_url(row), text)
+
+
+def _stock_url(row: Any) -> str:
+    return formatting.stock_url(row.market, row.symbol, adjust=row.adjust)
 
 
 class BarChangeList(KeysetChangeList):
@@ -47,13 +53,20 @@ class BarChangeList(KeysetChangeList):
 
 
 def _price(bar: Any, value: float) -> str:
-    """Returns a price, in the list with as many decimals as the others of the page."""
-    return formatting.price(value, getattr(bar, "places", 2))
+    """Returns a price with as many decimals as the others of the page."""
+    if not hasattr(bar, "places"):
+        formatting.align_prices([bar])
+    return formatting.price(value, bar.places)
 
 
 def _limits(bar: Any) -> dict[str, Any]:
     """Returns the columns of `quotes.daily_limits`; looked up for the page of a single bar."""
     return getattr(bar, "limits", None) or DailyLimits().of_bar(bar)
+
+
+def _origin_title() -> str:
+    """Returns the title of source and time: it names the zone once for all rows."""
+    return _("source, time (%(zone)s)") % {"zone": time_zones.current_name()}
 
 
 def _badges(bar: Any) -> Any:
@@ -81,6 +94,7 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         *("code", "session", "opened", "highest", "lowest", "closed"),
         *("moved", "marks", "shares", "money", "origin"),
     ]
+    labelled = ("origin",)  # on a phone
     list_display_links = ["session"]
     list_filter = ["market", AdjustFilter, BarSourceFilter, BarTaskFilter, DayFilter]
     list_per_page = 100
@@ -95,7 +109,10 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
         (_("Origin"), {"fields": ["source", "collected", "raw_answer"]}),
     ]
 
-    code = cell(_("code"), lambda bar: stock_link(bar, code_cell(bar)), "sc-key")
+    # without the class of other links: a page of 100 rows has to stay light
+    code = cell(
+        _("code"), lambda bar: format_html('<a href="{}">{}</a>', _stock_url(bar), code_cell(bar)), "sc-key"
+    )
     stock = cell(_("code"), lambda bar: stock_link(bar, bar.symbol))
     session = cell(_("day"), lambda bar: bar.day.isoformat(), "sc-key")
     opened = cell(_("open"), lambda bar: _price(bar, bar.open), NUMERIC)
@@ -111,8 +128,10 @@ class BarAdmin(ReadOnlyAdmin[DailyBar]):
     money = count(_("amount"), "amount")
     turned_over = percent(_("turnover %"), "turnover")
     origin = cell(
-        _("source"),
-        lambda bar: formatting.two_lines(bar.source, formatting.timestamp(bar.collected_at, seconds=False)),
+        lazy(_origin_title, str)(),
+        lambda bar: formatting.two_lines(
+            bar.source, formatting.timestamp(bar.collected_at, seconds=False, names_zone=False)
+        ),
     )
     collected = timestamp(_("collected at"), "collected_at")
     raw_answer = cell(_("raw answer"), _raw_answer)

@@ -112,6 +112,16 @@ def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
     return formatting.badge("good", "check_circle", _("up to date"))
 
 
+def state_cell(stock: Stock, summary: stored.Summary) -> SafeString:
+    """Returns the state for a list: how far the stock is behind stands below the badge."""
+    if stock.delisted_on or not summary.bars or not summary.behind:
+        return state_badge(stock, summary)
+    text = ngettext("%(count)s session not requested", "%(count)s sessions not requested", summary.behind)
+    return formatting.two_lines(
+        formatting.badge("warn", "history", _("behind")), text % {"count": formatting.number(summary.behind)}
+    )
+
+
 def build_detail_context(request: HttpRequest, stock: Stock) -> dict[str, Any]:
     """Returns the template context. It is bounded, however much is stored."""
     summary = stored.summarize([stock])[stock.pk]

@@ -43,7 +43,7 @@ class TaskAdmin(ReadOnlyAdmin[CollectionTask]):
         *("short_id", "state", "progress", "succeeded", "failed", "bars"),
         *("scope", "started", "duration"),
     ]
-    labelled = ("scope", "started")  # on a phone
+    labelled = ("progress", "scope", "started")  # on a phone
     list_filter = ["status", "outcome", "market", SourceFilter, "start_time", StartedFilter]
     list_select_related = ["created_by"]
     list_defer = (*selectors.HEAVY_COLUMNS, "error_message")

@@ -114,14 +114,14 @@ def scope(task: CollectionTask) -> SafeString:
     )
 
 
-def started(task: CollectionTask) -> SafeString:
+def started(task: CollectionTask) -> SafeString | str:
     """Returns when the task was started, and by whom or by which plan."""
-    by: SafeString | str = formatting.EMPTY
+    time = formatting.timestamp(task.start_time, seconds=False)
     if task.plan_id:
-        by = plan_link(task)
-    elif task.created_by:
-        by = _("by %(user)s") % {"user": task.created_by}
-    return formatting.two_lines(formatting.timestamp(task.start_time, seconds=False), by)
+        return formatting.two_lines(time, plan_link(task))
+    if task.created_by:
+        return formatting.two_lines(time, _("by %(user)s") % {"user": task.created_by})
+    return time
 
 
 def plan_link(task: CollectionTask) -> SafeString | str:

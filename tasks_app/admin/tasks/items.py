@@ -105,7 +105,7 @@ class ItemAdmin(ReadOnlyAdmin[CollectionItem]):
     """The items of one task at a time, in the task's order, which its index serves."""
 
     list_display = ["code", "of_task", "status", "tries", "bars", "error", "times", "chart"]
-    labelled = ("of_task", "times")  # on a phone
+    labelled = ("of_task", "error", "times")  # on a phone
     change_form_template = "admin/tasks_app/item.html"
     list_filter = [TaskFilter, "state", ErrorCodeFilter]
     list_per_page = 100
