@@ -53,6 +53,15 @@ def test_operator_makes_a_target_and_its_scope_stays():
         assert words in text
 
 
+def test_empty_list_offers_to_add_to_those_who_may():
+    page, button = url(f"{TARGETS}_changelist"), f'href="{url(f"{TARGETS}_add")}"'
+    shown = client_of(roles.OPERATOR).get(page).content.decode()
+    assert shown.count(button) == 2, "the button, and the one of the page's head"
+    assert button not in client_of(roles.VIEWER).get(page).content.decode()
+    total = shown.partition('<nav class="sc-pages"')[2].partition("</nav>")[0]
+    assert total and "<ul>" not in total, "links of no pages would indent the total"
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [

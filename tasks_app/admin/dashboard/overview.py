@@ -62,7 +62,7 @@ def build_runs_context() -> dict[str, Any]:
     tasks = list(newest.defer(*selectors.HEAVY_COLUMNS, "error_message")[:RUNS])
     ended = [durations.task_duration(task) for task in tasks if task.status != TaskStatus.RUNNING]
     longest = max(ended, default=timedelta())
-    runs = [_describe_run(task, max(1.0, longest.total_seconds())) for task in reversed(tasks)]
+    runs = [_describe_run(task, longest.total_seconds() or 1.0) for task in reversed(tasks)]
     return {"runs": runs, "longest_run": durations.format_duration(longest) if ended else ""}
 
 
