@@ -95,9 +95,7 @@ def pause_text(task: CollectionTask) -> str:
         text = _("paused by %(user)s since %(time)s") if task.paused_by else _("paused since %(time)s")
         return text % {"user": task.paused_by, "time": since}
     if task.yielding_at:
-        return _("makes way for the plan “%(plan)s” once its requests have ended") % {
-            "plan": task.yields_to_name
-        }
+        return _("yields to the plan “%(plan)s” once its requests have ended") % {"plan": task.yields_to_name}
     if repeated := selectors.repeated_stock_list(task):
         return repeated
     limiter = limiter_status.status_of(task.source) if task.status == TaskStatus.RUNNING else None

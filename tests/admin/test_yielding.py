@@ -60,10 +60,10 @@ def test_task_that_makes_way_says_for_what_and_what_it_waits_for(client):
     make_claim(task)
     yielding.ask(task.pk, make_plan(), WORKER)
     text = page(client, task)
-    assert "It makes way for the plan “nightly”" in text
+    assert "It is yielding to the plan “nightly”" in text
     assert "1 is under way" in text
     assert "running · yielding" in text
-    assert "It makes way for the plan" in text_of(client.get(url("index")))
+    assert "It is yielding to the plan" in text_of(client.get(url("index")))
 
 
 def test_yielded_task_shows_where_its_rest_is(client):
@@ -193,7 +193,7 @@ def test_plan_page_says_what_it_overtook_and_why_it_waits(client):
     make_claim(rest)
     yielding.ask(rest.pk, plan, WORKER)
     CollectionPlan.objects.update(waiting_since=rest.start_time)
-    assert "makes way once 1 request has ended" in text_of(client.get(address))
+    assert "yields once 1 request has ended" in text_of(client.get(address))
     lifecycle.pause(rest.pk, ACTOR)
     assert "is paused, and keeps its place" in text_of(client.get(address))
 

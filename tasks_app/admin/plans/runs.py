@@ -75,8 +75,8 @@ def describe_wait(plan: CollectionPlan | None) -> str:
         return ""
     held = yielding.count_held(task.pk)
     text = ngettext(
-        "task %(id)s makes way once %(count)s request has ended",
-        "task %(id)s makes way once %(count)s requests have ended",
+        "task %(id)s yields once %(count)s request has ended",
+        "task %(id)s yields once %(count)s requests have ended",
         held,
     )
     return text % {**names, "count": formatting.number(held)}

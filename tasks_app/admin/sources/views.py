@@ -152,7 +152,7 @@ def _setting_row(status: SettingStatus) -> dict[str, Any]:
         "title": descriptions.setting_title(status.setting.name),
         "help": _(status.setting.help) if status.setting.help else "",
         "variable": status.variable,
-        "shown": _grouped(status.shown) or formatting.EMPTY,
+        "shown": _grouped(status.shown),
         "origin": _origin(status),
         "is_secret": status.setting.secret,
         "is_stored": status.is_stored,
@@ -176,6 +176,8 @@ def _origin(status: SettingStatus) -> SafeString:
         return formatting.badge("good", "lock", _("stored here"))
     if status.origin == "missing":
         return formatting.badge("bad", "error", _("not set"))
+    if not status.shown:
+        return formatting.badge("plain", "tune", _("not set"))
     return formatting.badge("plain", "tune", _("default"))
 
 

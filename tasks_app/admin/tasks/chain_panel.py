@@ -62,14 +62,14 @@ def describe_rest(task: CollectionTask, chain: Chain) -> SafeString | str:
 
 
 def yield_sentence(task: CollectionTask) -> str:
-    """Returns for which plan a running task makes way; "" for one that does not."""
+    """Returns for which plan a running task yields; "" for one that does not."""
     if task.yielding_at is None:
         return ""
-    return _("It makes way for the plan “%(plan)s”") % {"plan": task.yields_to_name}
+    return _("It is yielding to the plan “%(plan)s”") % {"plan": task.yields_to_name}
 
 
 def describe_wait(task: CollectionTask) -> str:
-    """Returns what a task that makes way still waits for, and what follows."""
+    """Returns what a yielding task still waits for, and what follows."""
     held = yielding.count_held(task.pk)
     text = ngettext(
         "No further stock begins; %(count)s is under way. What is left goes on by itself after the plan.",

@@ -184,9 +184,9 @@ class TaskAnswer(OrderAnswer):
     plan = TaskPlanAnswer(allow_null=True, help_text="The plan that ordered the task.")
     yielding_at = s.DateTimeField(
         allow_null=True,
-        help_text="Since when a running task makes way for a plan: it ends once its requests have ended.",
+        help_text="Since when a running task yields to a plan: it ends once its requests have ended.",
     )
-    yielded_to = TaskPlanAnswer(allow_null=True, help_text="The plan for which it makes or made way.")
+    yielded_to = TaskPlanAnswer(allow_null=True, help_text="The plan to which it yields or yielded.")
     continues = s.UUIDField(allow_null=True, help_text="The task that yielded, whose rest this one collects.")
     continued_by = s.UUIDField(
         allow_null=True, help_text="The task that collects the rest of this one, once that has started."
