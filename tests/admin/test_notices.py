@@ -285,3 +285,9 @@ def test_incident_of_a_task_leads_to_the_task():
     text = text_of(staff_client("view_incident").get(url("tasks_app_incident_change", incident.pk)))
     assert "Related task Open the task" in text
     assert "No notice has been sent yet." in text
+
+
+def test_incident_is_titled_by_all_that_it_is_about():
+    incident = make_incident(NoticeEvent.TASK_FAILED, key="y", task=str(make_task().pk), source="drill")
+    page = staff_client("view_incident").get(url("tasks_app_incident_change", incident.pk))
+    assert page.context["title"].endswith("drill")

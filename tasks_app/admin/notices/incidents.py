@@ -116,9 +116,12 @@ class IncidentAdmin(ReadOnlyAdmin[Incident]):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> Any:
         incident = self.get_object(request, object_id)
-        context = (
-            {"verbs": _verbs(request, incident), "deliveries": _deliveries(incident)} if incident else {}
-        )
+        context: dict[str, Any] = {}
+        if incident:
+            title = columns.headline(incident)
+            trail = [Breadcrumb(_("Incidents"), formatting.admin_url("incident")), Breadcrumb(title)]
+            context = {"verbs": _verbs(request, incident), "deliveries": _deliveries(incident)}
+            context |= {"title": title, "breadcrumbs": trail}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **context})
 
 
