@@ -36,9 +36,9 @@ VERIFY_HELP = _(
     "rounding are listed as findings. Comparing costs requests to it."
 )
 FULL_LABEL = _("Skip completely collected stocks")
-FULL_HELP = _(
-    "Leaves out stocks whose whole history, from the listing on, has been collected once in this adjustment: "
-    "their newer days are not requested either. Of the other stocks only the chosen days are requested."
+FULL_HELP = _(  # beside a switch, where it has one line
+    "Leaves out stocks whose whole history was collected once, newer days included. For others the days "
+    "stay as chosen."
 )
 FORCE_HELP = _("Requests days again that are already stored.")
 MODES = ("test_mode", "full_collection_mode", "force_update")
