@@ -114,7 +114,7 @@ def state_badge(stock: Stock, summary: stored.Summary) -> SafeString:
 
 def state_cell(stock: Stock, summary: stored.Summary) -> SafeString:
     """Returns the state for a list: how far the stock is behind stands below the badge."""
-    if stock.delisted_on or not summary.bars or not summary.behind:
+    if stock.delisted_on or summary.new_code or not (summary.bars and summary.behind):
         return state_badge(stock, summary)
     text = ngettext("%(count)s session not requested", "%(count)s sessions not requested", summary.behind)
     return formatting.two_lines(
