@@ -143,6 +143,10 @@ class Site:
         tasks = self.api("GET", "tasks")
         return next(str(t["task_id"]) for t in tasks if t["status"] != "running" and t["failed_count"] > 1)
 
+    def first_task(self) -> str:
+        """Returns the id of the oldest task, which took two minutes."""
+        return str(self.api("GET", "tasks")[-1]["task_id"])
+
     def yielded_task(self) -> str:
         """Returns the id of the newest task that yielded to a plan."""
         return next(str(t["task_id"]) for t in self.api("GET", "tasks") if t["yielded_to"])

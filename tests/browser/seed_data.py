@@ -39,7 +39,7 @@ from tasks_app.quotes.source_comparison import Difference  # noqa: E402
 from tasks_app.quotes.upsert import Provenance  # noqa: E402
 from tasks_app.sources.base import Request  # noqa: E402
 from tests.browser.roles import PASSWORD, ROLES, session_of  # noqa: E402
-from tests.factories import finish, make_continued, make_raw_answer  # noqa: E402
+from tests.factories import finish, make_continued, make_raw_answer, make_run  # noqa: E402
 from tools.in_process import work  # noqa: E402
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0.0.0 Safari/537.36"
@@ -105,11 +105,18 @@ def add_chain() -> None:
     CollectionPlan.objects.update(enabled=False, next_at=None)
 
 
+def add_slow_task(user: User) -> None:
+    """Adds a cancelled task of two minutes, whose chart has many intervals: those of the others have one."""
+    slow = make_run(24, range(60, 110, 5), planned=120, failed=2)
+    lifecycle.cancel(slow.pk, Actor(Channel.ADMIN, user))
+
+
 def main() -> None:
     call_command("migrate", verbosity=0)
     users = make_users()
     for user in users.values():
         sign_in(user)
+    add_slow_task(users["operator"])
     start(SAMPLE, users["administrator"])
     work()
     make_raw_answer(CollectionItem.objects.get(code="AAPL"), b'{"rows": [["2013-03-01", 430.47]]}\n' * 200)
