@@ -70,7 +70,7 @@ def test_saved_plan_has_next_run_and_creator():
     for words in (
         "nightly",
         "SIM (synthetic) · simulated",
-        "the last 30 days",
+        "the last 30 days · 2 stocks",
         "every day, 18:00",
         "Beijing time",
     ):

@@ -127,7 +127,8 @@ def test_limits_that_are_switched_off_are_said_to_be(client, settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, rates=(("first", 0.25),), no_throttle=True)
     text = text_of(client.get(url("source", "first")))
     assert "Limits: limits switched off" in text
-    assert "All limits are switched off (COLLECTOR_NO_THROTTLE): those below are not in force." in text
+    off = "All limits are switched off (COLLECTOR_NO_THROTTLE): the limits below are not in force"
+    assert f"{off}, the other settings are." in text
     text = text_of(client.get(url("sources")))
     assert text.count("COLLECTOR_NO_THROTTLE") == 1, "once above the table, not in each row"
     assert "limits switched off" in text

@@ -45,12 +45,15 @@ def invalid_badge(problem: str) -> SafeString:
 
 
 def scope(plan: CollectionPlan) -> SafeString:
-    """Returns market, source and number of days."""
-    days = ngettext("the last day", "the last %(days)s days", plan.days) % {
+    """Returns market, source and number of days, and of stocks if it names them."""
+    what = ngettext("the last day", "the last %(days)s days", plan.days) % {
         "days": formatting.number(plan.days)
     }
+    if codes := plan.stock_codes:
+        stocks = ngettext("%(count)s stock", "%(count)s stocks", len(codes))
+        what += f" · {stocks % {'count': formatting.number(len(codes))}}"
     kind = "" if plan.kind == InstrumentKind.STOCK else f" · {plan.get_kind_display()}"
-    return formatting.two_lines(f"{synthetic.mark(plan.market)}{kind} · {plan.source}", days)
+    return formatting.two_lines(f"{synthetic.mark(plan.market)}{kind} · {plan.source}", what)
 
 
 def schedule(plan: CollectionPlan) -> SafeString:
