@@ -202,10 +202,10 @@ def _parts(
     stock: Stock, adjust: str, bar_days: Sequence[date], calendar: Calendar, *, joined: bool = True
 ) -> Iterator[_Part]:
     """Yields the parts of a security that have days to look at, the latest code first."""
-    spans = _spans(stock) if joined and not adjust else [(stock, (date.min, date.max))]
+    until = code_changes.last_day(stock.market, stock.code)
+    spans = _spans(stock, until) if joined and not adjust else [(stock, (date.min, until))]
     key = {"market": stock.market, "adjust": adjust, "symbol__in": [one.code for one, _ in spans]}
     rows = {row.symbol: row for row in Series.objects.filter(**key)}
-    until = code_changes.last_day(stock.market, stock.code)
     for one, (first, last) in spans:
         series, days = rows.get(one.code), [day for day in bar_days if first <= day <= last]
         starts = list(_starts(days, series))
@@ -214,17 +214,17 @@ def _parts(
         if not starts:
             continue
         begin = max(min(starts), one.listed_on or date.min, first)
-        end = min(one.delisted_on or date.max, until, calendar.latest_session(), last)
+        end = min(one.delisted_on or date.max, calendar.latest_session(), last)
         if begin <= end:
             yield _Part(one, series, (begin, end))
 
 
-def _spans(stock: Stock) -> list[tuple[Stock, DateRange]]:
-    """Returns the security's codes and the days on which each was its code, the latest first."""
+def _spans(stock: Stock, last: date) -> list[tuple[Stock, DateRange]]:
+    """Returns the security's codes and the days of each, the latest first, which ends on `last`."""
     earlier = code_changes.predecessors(stock.market, stock.code)
     stocks = Stock.objects.filter(market=stock.market, code__in=[one.code for one in earlier])
     known = {one.code: one for one in stocks} if earlier else {}
-    spans, current, last = list[tuple[Stock, DateRange]](), stock, date.max
+    spans, current = list[tuple[Stock, DateRange]](), stock
     for one in earlier:
         spans.append((current, (one.until, last)))
         current = known.get(one.code) or Stock(market=stock.market, code=one.code)
