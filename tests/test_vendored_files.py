@@ -1,10 +1,6 @@
 """The files of others that are kept here are the very ones that were published."""
 
-import pytest
-
 from tools import vendored_files
-
-pytestmark = pytest.mark.any_database
 
 
 def test_vendored_files_match_their_digests():

@@ -12,7 +12,7 @@ from tasks_app.sources.base import Symbol
 from tests.admin.helpers import messages_of, staff_client, text_of, url
 from tests.run import ROOT
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 ALIAS = {"action": "alias", "market": "US", "alias": "brkb", "code": "BRK-B"}
 CHANGE = {"action": "change", "market": "CN", "old": "838163.BJ", "new": "920163", "changed_on": "2025-10-09"}
 

@@ -41,8 +41,6 @@ from tests.factories import (
     make_yielded,
 )
 
-# Marked any_database: words and buttons of rows that other tests of this file read on PostgreSQL, versions of
-# parts, and numbers of queries.
 pytestmark = pytest.mark.django_db
 
 
@@ -73,7 +71,6 @@ def count_queries(client, address):
     return len(caught)
 
 
-@pytest.mark.any_database
 def test_new_site_shows_first_steps(clusters):
     text = text_of(superuser_client().get(url("index")))
     assert "Nothing collected yet" in text
@@ -95,7 +92,6 @@ def test_running_task_shows_its_progress():
     assert b'class="sd-bad" x="333" width="334"' in body.content
 
 
-@pytest.mark.any_database
 def test_waiting_orders_are_counted_and_linked():
     make_task()
     client = superuser_client()
@@ -119,7 +115,6 @@ def test_last_result_is_shown_when_none_runs():
     assert url(f"{TASKS}_cancel", task.pk) not in body.content.decode()
 
 
-@pytest.mark.any_database
 def test_missing_worker_shows_a_banner(clusters):
     clusters.clear()
     make_task()
@@ -129,14 +124,12 @@ def test_missing_worker_shows_a_banner(clusters):
     assert "no active workers in the last 3 s" in text
 
 
-@pytest.mark.any_database
 def test_live_worker_shows_no_banner():
     text = text_of(superuser_client().get(url("index")))
     assert "No active workers" not in text
     assert "alpha 71 2" in text
 
 
-@pytest.mark.any_database
 def test_workers_of_several_hosts_are_summed(clusters):
     clusters.append(ClusterStatus("beta", 5, "Idle", 4))
     make_half_done()
@@ -161,7 +154,6 @@ def test_strip_shows_every_run_with_its_status():
     assert positions == sorted(positions)
 
 
-@pytest.mark.any_database
 def test_heights_of_runs_are_proportional(monkeypatch):
     seconds = {
         make_ended(status).pk: took for status, took in (("failed", 0), ("cancelled", 50), ("completed", 200))
@@ -187,7 +179,6 @@ def test_strip_ends_with_the_newest_runs(monkeypatch):
     assert [str(task.pk) in body for task in tasks] == [False, True, True]
 
 
-@pytest.mark.any_database
 def test_paused_source_shows_end_and_reason(settings):
     later = timezone.now() + timedelta(hours=2)
     SourceGate.objects.create(source="baostock", open_until=later, refusals=5, reason="It refuses us.")
@@ -245,7 +236,6 @@ def test_stocks_behind_are_shown_with_the_number_of_sessions_and_linked():
     assert client.get(link.replace("&amp;", "&")).context["cl"].result_count == 4
 
 
-@pytest.mark.any_database
 def test_stored_data_are_counted_once_a_minute():
     make_series("000001", date(2024, 12, 31))
     coverage.cached_coverage()
@@ -254,7 +244,6 @@ def test_stored_data_are_counted_once_a_minute():
     assert len(caught) == 0
 
 
-@pytest.mark.any_database
 def test_stored_data_need_a_permission():
     make_series("000001", date(2024, 12, 31))
     make_ended("completed")
@@ -275,7 +264,6 @@ def refresh(client, name, etag):
     return client.get(url(f"dashboard_{name}"), headers={"If-None-Match": etag})
 
 
-@pytest.mark.any_database
 def test_unchanged_part_is_an_empty_304():
     make_ended("completed")
     client = superuser_client()
@@ -286,7 +274,6 @@ def test_unchanged_part_is_an_empty_304():
         assert "no-store" in again.headers["Cache-Control"]
 
 
-@pytest.mark.any_database
 def test_page_names_the_version_it_shows():
     make_ended("completed")
     client = superuser_client()
@@ -296,7 +283,6 @@ def test_page_names_the_version_it_shows():
         assert refresh(client, shown.name, shown.etag).status_code == 304
 
 
-@pytest.mark.any_database
 def test_changed_part_is_sent():
     task = make_half_done()
     client = superuser_client()
@@ -307,7 +293,6 @@ def test_changed_part_is_sent():
     assert "3 of 3 stocks (100%), 1 failed" in response.json()["html"]
 
 
-@pytest.mark.any_database
 def test_state_changes_only_with_task_or_status():
     task = make_task()
     client = superuser_client()
@@ -318,7 +303,6 @@ def test_state_changes_only_with_task_or_status():
     assert client.get(url("dashboard_live")).json()["state"] != state
 
 
-@pytest.mark.any_database
 def test_part_shows_only_permitted_buttons():
     running = make_task()
     viewer, canceller = (
@@ -330,13 +314,11 @@ def test_part_shows_only_permitted_buttons():
     assert cancel in part(canceller, "live")
 
 
-@pytest.mark.any_database
 def test_live_part_is_small():
     make_half_done()
     assert len(superuser_client().get(url("dashboard_live")).content) < 5_000
 
 
-@pytest.mark.any_database
 def test_page_and_parts_take_few_queries():
     for _ in range(5):
         make_ended("cancelled")
@@ -351,7 +333,6 @@ def test_page_and_parts_take_few_queries():
     assert count_queries(client, url("dashboard_overview")) <= 10
 
 
-@pytest.mark.any_database
 def test_idle_part_takes_few_queries():
     make_ended("completed")
     assert count_queries(superuser_client(), url("dashboard_live")) <= 5  # with the number of queued orders

@@ -15,7 +15,7 @@ from tests.exports.helpers import WHOLE
 from tests.factories import ACTOR
 from tools.in_process import work
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]  # tests/exports run on both
+pytestmark = pytest.mark.django_db
 FIELDS = {"name": "quotes", "layout": "parquet", "market": "", "adjust": "all", "first": "", "last": ""}
 
 

@@ -22,8 +22,6 @@ from tasks_app.throttle import status
 from tests.admin.helpers import TASKS, make_half_done, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, make_ended, make_lane, make_run, make_task, make_user
 
-# Marked any_database: when and for whom the parts are rendered, which is decided in Python. The SQL of the
-# grid, the chart and the groups runs on PostgreSQL in the unmarked tests and in lifecycle/test_progress.py.
 pytestmark = pytest.mark.django_db
 
 
@@ -80,7 +78,6 @@ def record(task, state=ItemState.SUCCEEDED, **outcome):
     lifecycle.close(lane)
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(("kind", "queries"), [("superuser", 3), ("viewer", 5), ("operator", 5)])
 def test_unchanged_page_is_a_cheap_304(kind, queries):
     task = make_run(total=700, ages=[float(n) for n in range(600)], planned=600, failed=200)
@@ -96,7 +93,6 @@ def test_unchanged_page_is_a_cheap_304(kind, queries):
     assert whole_size(answer) < 1000
 
 
-@pytest.mark.any_database
 def test_heartbeat_alone_sends_no_part():
     task = make_run(total=700, ages=[float(n) for n in range(600)], planned=600)
     reader = Reader(superuser_client(), task)
@@ -121,7 +117,6 @@ def test_processed_stock_sends_changed_parts_only():
     assert reader.refresh().status_code == 304
 
 
-@pytest.mark.any_database
 def test_counters_render_once_per_second_for_all_users():
     task, client = make_run(total=500, ages=[1.0] * 100, planned=100), superuser_client()
     readers = [Reader(client, task) for _ in range(3)]
@@ -135,7 +130,6 @@ def test_counters_render_once_per_second_for_all_users():
         assert len(caught) <= 3
 
 
-@pytest.mark.any_database
 def test_end_shows_at_once_and_is_final():
     task = make_task()
     reader = Reader(superuser_client(), task)
@@ -147,7 +141,6 @@ def test_end_shows_at_once_and_is_final():
     assert reader.refresh().status_code == 304
 
 
-@pytest.mark.any_database
 def test_time_dependent_parts_update_in_ten_seconds(monkeypatch, next_bucket):
     reader = Reader(superuser_client(), make_task())
     pause_sources(monkeypatch)
@@ -156,7 +149,6 @@ def test_time_dependent_parts_update_in_ten_seconds(monkeypatch, next_bucket):
     assert "429 five times." in json.loads(reader.refresh().content)["parts"]["notices"][1]
 
 
-@pytest.mark.any_database
 def test_ended_task_is_never_rendered_again(next_bucket):
     reader = Reader(superuser_client(), make_ended("failed"))
     next_bucket()
@@ -165,7 +157,6 @@ def test_ended_task_is_never_rendered_again(next_bucket):
     assert len(caught) <= 3
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("ended", [True, False])
 def test_two_web_processes_render_the_same(ended):
     """Otherwise a page whose requests reach both in turn would be sent its parts again and again."""
@@ -185,7 +176,6 @@ def pause_sources(monkeypatch):
     return until
 
 
-@pytest.mark.any_database
 def test_buttons_follow_each_users_permissions():
     task = make_task()
     heads = {
@@ -208,7 +198,6 @@ def test_buttons_follow_each_users_permissions():
     assert "/retry/" not in head
 
 
-@pytest.mark.any_database
 def test_refresh_is_403_without_permission_and_404_if_gone():
     task = make_task()
     assert staff_client("cancel_task").get(url(f"{TASKS}_live", task.pk)).status_code == 403
@@ -218,7 +207,6 @@ def test_refresh_is_403_without_permission_and_404_if_gone():
     )
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("through", ["user", "group"])
 def test_task_permissions_come_from_user_and_group(through):
     user = make_user("ann", is_staff=True)
@@ -251,7 +239,6 @@ def test_cells_are_runs_of_states_in_task_order():
     assert grid.encode_states(task.pk) == "1k1f1p"
 
 
-@pytest.mark.any_database
 def test_cells_of_6000_stocks_are_one_query(django_assert_num_queries):
     task = make_run(total=6000, ages=[1.0] * 3000, planned=60, failed=300)
     with django_assert_num_queries(1):
@@ -281,7 +268,6 @@ def test_block_of_cells_costs_the_same_anywhere(django_assert_max_num_queries):
         assert client.get(url(f"{TASKS}_stocks", task.pk), {"block": odd}).json() == []
 
 
-@pytest.mark.any_database
 def test_cell_details_need_permission_for_items():
     task = make_task()
     assert staff_client("view_collectiontask").get(url(f"{TASKS}_stocks", task.pk)).status_code == 403
@@ -302,7 +288,6 @@ def test_timeline_has_a_time_for_each_step_reached():
     assert "stocks/min" in text
 
 
-@pytest.mark.any_database
 def test_planning_task_says_so():
     text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task(stock_codes=None).pk)))
     assert "Reading the stock list …" in text
@@ -321,7 +306,6 @@ def test_empty_full_collection_says_why_once():
     assert not list(panels._data_notices(task))
 
 
-@pytest.mark.any_database
 def test_paused_source_notice_has_reason_and_time(monkeypatch):
     until = pause_sources(monkeypatch)
     text = text_of(superuser_client().get(url(f"{TASKS}_change", make_task().pk)))
@@ -330,7 +314,6 @@ def test_paused_source_notice_has_reason_and_time(monkeypatch):
     assert f"{timezone.localtime(until):%H:%M:%S}" in text
 
 
-@pytest.mark.any_database
 def test_notices_count_unknown_codes_and_bad_bars():
     task = make_task()
     CollectionTask.objects.filter(pk=task.pk).update(
@@ -363,7 +346,6 @@ def test_failure_groups_have_times_and_a_retry():
     assert f"{url(f'{TASKS}_retry', task.pk)}?error_code=timeout" in body
 
 
-@pytest.mark.any_database
 def test_events_name_their_parameters():
     task = make_ended("failed")
     new = lifecycle.retry(task.pk, ACTOR, "")
@@ -377,7 +359,6 @@ def test_events_name_their_parameters():
 # ---------------------------------------------------------------- the chart
 
 
-@pytest.mark.any_database
 def test_chart_has_a_round_scale_and_a_table():
     width = timedelta(seconds=5)
     began = timezone.now()
@@ -393,7 +374,6 @@ def test_chart_has_a_round_scale_and_a_table():
     assert throughput_chart.build_chart([]) is None
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(("count", "top"), [(0, 1), (1, 1), (7, 8), (11, 20), (253, 300), (1001, 2000)])
 def test_scale_ends_at_a_round_number(count, top):
     assert throughput_chart.round_up(count) == top

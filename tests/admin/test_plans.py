@@ -249,7 +249,6 @@ def test_plan_is_run_now_after_a_question():
     assert CollectionTask.objects.count() == 1
 
 
-@pytest.mark.any_database
 def test_plan_that_is_not_valid_any_more_says_so_everywhere_and_is_not_run():
     plan, client = make_plan(market="CN", source="simulated"), superuser_client()
     reason = "The source “simulated” does not support the market CN, only SIM."
@@ -263,7 +262,6 @@ def test_plan_that_is_not_valid_any_more_says_so_everywhere_and_is_not_run():
     assert not CollectionTask.objects.exists()
 
 
-@pytest.mark.any_database
 def test_question_names_the_whole_market_and_the_steps():
     plan = make_plan(market="SIM", stock_codes=None, days=1, enabled=False, next_at=None)
     PlanStep.objects.create(plan=plan, position=1, kind="stock_list")

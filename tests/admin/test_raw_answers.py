@@ -12,7 +12,7 @@ from tests.factories import make_task
 from tests.fakes.recorded_source import DAYS, with_recorded_sources
 from tools.in_process import work
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from tasks_app.models import Stock
 from tests.admin.helpers import staff_client, superuser_client, url
 from tests.factories import make_plan, make_task
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 
 def make_stock(code, market="CN", name=""):

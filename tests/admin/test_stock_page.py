@@ -31,8 +31,6 @@ from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import make_task, make_user
 
-# Marked any_database: words, permissions and forms of rows that other tests of this file and of quotes/ read
-# on PostgreSQL, and numbers of queries.
 pytestmark = pytest.mark.django_db
 MONDAY = date(2024, 1, 8)  # the first of three plain weeks in New York, but for Monday the 15th
 
@@ -85,7 +83,6 @@ def make_halved_stock():
 # ---------------------------------------------------------------- the page
 
 
-@pytest.mark.any_database
 def test_page_says_which_series_are_computed_and_from_what():
     stock = make_halved_stock()
     client = superuser_client()
@@ -108,7 +105,6 @@ def test_page_says_which_series_are_computed_and_from_what():
     ] * 3
 
 
-@pytest.mark.any_database
 def test_page_warns_of_an_ex_day_without_a_factor():
     stock = make_halved_stock()
     AdjustmentTable.objects.update(lacks=MONDAY + timedelta(2))
@@ -144,7 +140,6 @@ def test_page_shows_stock_and_series_facts():
         assert words in text
 
 
-@pytest.mark.any_database
 def test_empty_stock_links_to_the_start_form():
     stock = make_stock()
     body = superuser_client().get(page(stock)).content.decode()
@@ -152,7 +147,6 @@ def test_empty_stock_links_to_the_start_form():
     assert f'{url("start")}?market=US&amp;codes=AAPL"' in body
 
 
-@pytest.mark.any_database
 def test_start_link_needs_permission():
     stock = make_stock()
     body = staff_client("view_stock", "view_dailybar").get(page(stock)).content.decode()
@@ -160,7 +154,6 @@ def test_start_link_needs_permission():
     assert "codes=AAPL" not in body
 
 
-@pytest.mark.any_database
 def test_page_opens_with_the_stored_adjustment():
     stock, client = make_stock(), superuser_client()
     make_series(stock, 0, adjust="hfq")
@@ -169,7 +162,6 @@ def test_page_opens_with_the_stored_adjustment():
     assert "No bars stored: forward adjusted" in text_of(client.get(page(stock), {"adjust": "qfq"}))
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(("language", "rising"), [("en", "green"), ("zh-hans", "red")])
 def test_rising_color_follows_the_language(language, rising):
     stock = make_stock()
@@ -180,7 +172,6 @@ def test_rising_color_follows_the_language(language, rising):
     assert legend in text_of(answer)
 
 
-@pytest.mark.any_database
 def test_page_has_no_inline_code_and_credits_chart():
     stock = make_stock()
     make_series(stock, 0)
@@ -263,7 +254,6 @@ def test_stock_without_bars_shows_what_was_answered():
     assert strip_tags(gap["why"]) == "baostock had no bar (requested on 2024-02-01, Beijing time)"
 
 
-@pytest.mark.any_database
 def test_reasons_are_in_the_readers_language():
     stock, client = make_stock(), superuser_client()
     make_series(stock, 0, 2)
@@ -309,7 +299,6 @@ def test_chart_is_304_until_it_changes():
     assert again() == 200
 
 
-@pytest.mark.any_database
 def test_chart_queries_do_not_grow_with_bars():
     few, many = make_stock("FEW"), make_stock("MANY")
     make_series(few, 0)
@@ -373,7 +362,6 @@ def test_csv_has_requested_days_and_adjustment():
     assert len(lines(client.get(address))) == 6
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(("code", "told"), [("000001", "000001.SZ"), ("-1", "'-1.CN"), ("@A", "'@A.CN")])
 def test_csv_codes_are_no_numbers_or_formulas(code, told):
     stock = make_stock(code, "CN")
@@ -415,7 +403,6 @@ def test_chart_and_table_follow_a_change_of_code():
     assert len(data(client, old).json()["close"]) == 2, "the earlier code shows its own bars"
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("part", ["data", "csv"])
 def test_bars_need_permission(part):
     stock = make_stock()
@@ -425,7 +412,6 @@ def test_bars_need_permission(part):
     assert staff_client("view_dailybar", name="reader").get(address).status_code == 200
 
 
-@pytest.mark.any_database
 def test_page_hides_bars_and_tasks_without_permission():
     stock, task = make_stock("000001", "CN"), make_task(stock_codes=("000001",))
     make_series(stock, 0, item=CollectionItem.objects.get(task=task))
@@ -490,7 +476,6 @@ def test_stocks_filter_by_stored_bars_and_listing():
         assert words in text
 
 
-@pytest.mark.any_database
 def test_stock_list_queries_do_not_grow():
     client, address = superuser_client(), url("tasks_app_stock_changelist")
 
@@ -508,7 +493,6 @@ def test_stock_list_queries_do_not_grow():
     assert queries() == few <= 8
 
 
-@pytest.mark.any_database
 def test_json_is_compact():
     stock = make_stock()
     make_series(stock, 0)
@@ -516,7 +500,6 @@ def test_json_is_compact():
     assert body == json.dumps(json.loads(body), separators=(",", ":"))
 
 
-@pytest.mark.any_database
 def test_address_by_code_keeps_any_parameter():
     stock = make_stock()
     query = {"page": "2024-02-30", "model": "x", "args": "1", "self": "2"}

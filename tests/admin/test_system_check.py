@@ -3,11 +3,8 @@
 import subprocess
 import sys
 
-import pytest
-
 from tools.worker_machine import ROOT
 
-pytestmark = pytest.mark.any_database
 SCRIPT = """
 import django
 django.setup()

@@ -17,8 +17,6 @@ from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tests.admin.helpers import ITEMS, TASKS, make_half_done, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, finish, make_claim, make_ended, make_outcome, make_task
 
-# Marked any_database: words, colours and buttons of rows that other tests of this file read on PostgreSQL,
-# and numbers of queries, which do not differ by database.
 pytestmark = pytest.mark.django_db
 
 
@@ -32,7 +30,6 @@ def test_list_shows_status_progress_and_counts():
     assert "2024-01-01 – 2024-12-31" in text
 
 
-@pytest.mark.any_database
 def test_list_queries_do_not_grow_with_tasks():
     client = superuser_client()
 
@@ -92,7 +89,6 @@ def test_search_finds_tasks_by_id_prefix_only():
         assert not client.get(page, {"q": term}).context["cl"].result_list
 
 
-@pytest.mark.any_database
 def test_list_cannot_be_sorted():
     answer = superuser_client().get(f"{url(f'{TASKS}_changelist')}?o=2.3")
     assert answer.context["cl"].queryset.query.order_by == ("-start_time", "-id")
@@ -146,7 +142,6 @@ def test_page_links_a_retry_and_its_origin():
     assert url(f"{TASKS}_change", old.pk) in client.get(url(f"{TASKS}_change", new.pk)).content.decode()
 
 
-@pytest.mark.any_database
 def test_page_queries_do_not_grow_with_items():
     client = superuser_client()
 
@@ -162,7 +157,6 @@ def test_page_queries_do_not_grow_with_items():
     assert queries(small) == queries(big) <= 13
 
 
-@pytest.mark.any_database
 def test_buttons_follow_permissions_and_status():
     running, looker = make_half_done(), staff_client("view_collectiontask")
     client = superuser_client()
@@ -179,13 +173,11 @@ def test_buttons_follow_permissions_and_status():
     assert shown(looker) == (False, False)
 
 
-@pytest.mark.any_database
 def test_unknown_task_redirects_to_the_overview():
     answer = superuser_client().get(url(f"{TASKS}_change", "8" * 32))
     assert (answer.status_code, answer.url) == (302, url("index"))
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("outcome", TaskOutcome.values)
 def test_outcome_is_shown_wherever_the_task_is(outcome):
     task, client = make_outcome(outcome), superuser_client()
@@ -199,7 +191,6 @@ def test_outcome_is_shown_wherever_the_task_is(outcome):
             assert ("No bar was" in text_of(answer)) == (outcome in {"nothing_new", "no_bars"})
 
 
-@pytest.mark.any_database
 def test_outcomes_have_colours_and_icons_of_their_own():
     styles = [STATUS_STYLES[state] for state in (*TaskOutcome, *TaskStatus) if state != TaskStatus.COMPLETED]
     for kind in zip(*styles, strict=True):
@@ -213,7 +204,6 @@ def test_list_is_filtered_by_outcome():
         assert list(answer.context["cl"].result_list) == [task]
 
 
-@pytest.mark.any_database
 def test_bars_collected_are_one_number_everywhere():
     """The corrected ones are a number of their own: the page used to add them."""
     task = make_task(stock_codes=("000001",))
@@ -237,7 +227,6 @@ def test_refused_bar_is_told_beside_the_stocks_and_in_the_log():
     assert (ended["tone"], ended["icon"]) == ("warn", "error_outline")
 
 
-@pytest.mark.any_database
 def test_pages_of_a_task_keep_the_way_back_to_it():
     task, client = make_ended("failed"), superuser_client()
     page = url(f"{TASKS}_change", task.pk)

@@ -11,7 +11,7 @@ from tasks_app.models import CollectionPlan
 from tests.admin.helpers import staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, make_plan, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 FORMS = {
     "auth_user": ("Users", "Add a user", "新建用户"),
     "auth_group": ("Groups", "Add a group", "新建用户组"),

@@ -92,7 +92,6 @@ def test_file_waits_where_no_source_reads_it(client, folder):
     assert not CsvSource(folder).knows(("CN", "", "600000"))
 
 
-@pytest.mark.any_database
 def test_preview_says_what_is_taken_and_left_out_and_why(client):
     row = staged(client, "sh.600000.csv", baostock_csv())
     text = text_of(client.get(url("upload", row.pk)))
@@ -109,7 +108,6 @@ def test_preview_says_what_is_taken_and_left_out_and_why(client):
     assert "600000.csv market according to the codes · unadjusted" in text_of(client.get(url("uploads")))
 
 
-@pytest.mark.any_database
 def test_preview_in_chinese(client):
     client.cookies["django_language"] = "zh-hans"
     row = staged(client, "sh.600000.csv", baostock_csv())
@@ -161,7 +159,6 @@ def test_file_of_many_stocks_leads_to_a_start_of_the_whole_folder(folder):
     assert "codes" not in parse_qs(start_link(client, row).query)
 
 
-@pytest.mark.any_database
 def test_start_is_offered_only_to_whom_may_start(client):
     row = staged(client)
     act(client, row, "take")
@@ -182,14 +179,12 @@ def test_list_says_that_a_file_is_checked_on_its_own_page(client, monkeypatch):
     assert "open it to" not in client.get(url("uploads")).content.decode()
 
 
-@pytest.mark.any_database
 def test_list_in_chinese_says_what_is_unchecked(client):
     client.cookies["django_language"] = "zh-hans"
     upload(client)
     assert "尚未检查：打开即开始检查" in text_of(client.get(url("uploads")))
 
 
-@pytest.mark.any_database
 def test_audit_tells_each_reader_in_his_language(client):
     act(client, staged(client), "take")
     reader = superuser_client()
@@ -199,7 +194,6 @@ def test_audit_tells_each_reader_in_his_language(client):
     assert "已导入为 600000.csv。" in reader.get(url("audit_csv")).getvalue().decode()
 
 
-@pytest.mark.any_database
 def test_chosen_market_and_adjustment_are_folders(client, folder):
     row = staged(client, market="CN", adjust="qfq")
     act(client, row, "take")
@@ -225,7 +219,6 @@ def test_unknown_columns_are_named_and_remembered(client, folder):
     assert (mapping.header[0], mapping.meanings["qty"], mapping.user_name) == ("dt", "volume(lots)", "staff")
 
 
-@pytest.mark.any_database
 def test_columns_that_do_not_exist_are_refused(client):
     row = staged(client, "600000.csv", UNKNOWN)
     response = act(client, row, "columns", **{"column-0": "rm -rf"})
@@ -247,7 +240,6 @@ def test_large_file_is_checked_in_parts(client, monkeypatch):
     assert "files left out of the archive: 1, such as notes.csv" in text
 
 
-@pytest.mark.any_database
 def test_stock_that_differs_from_the_folder_is_told(client, folder):
     write_file(folder, "600000.csv", akshare_csv())
     row = staged(
@@ -273,7 +265,6 @@ def test_existing_file_is_replaced_only_when_asked(client, folder):
     assert audit.translated(AuditEvent.objects.latest("pk").detail) == replaced
 
 
-@pytest.mark.any_database
 def test_unreadable_file_is_not_taken(client, folder):
     row = staged(client, "600000.csv", "Bought on Monday.\n")
     assert "can&#x27;t be read" in text_of(client.get(url("uploads")))
@@ -290,7 +281,6 @@ def test_discarded_file_is_gone(client, folder):
         assert "it has changed meanwhile" in messages_of(act(client, row, action))
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -309,7 +299,6 @@ def test_name_that_is_not_plain_is_refused(client, folder, name, sentence):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("name", ["../../600000.csv", "..\\600000.csv", "/etc/600000.csv"])
 def test_path_in_a_name_leads_nowhere(client, folder, name):
     body = (
@@ -324,7 +313,6 @@ def test_path_in_a_name_leads_nowhere(client, folder, name):
     assert (folder / "600000.csv").is_file()
 
 
-@pytest.mark.any_database
 def test_folder_that_is_a_link_is_not_followed(client, folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (folder / "CN").symlink_to(tmp_path / "elsewhere")
@@ -335,7 +323,6 @@ def test_folder_that_is_a_link_is_not_followed(client, folder, tmp_path):
     assert row.state == "checked"
 
 
-@pytest.mark.any_database
 def test_body_beyond_the_limit_is_not_read(client, monkeypatch):
     monkeypatch.setattr(settings, "COLLECTOR", replace(settings.COLLECTOR, csv_upload_mb=1))
     response = upload(client, content=b"0" * (2**20 + 100_000))
@@ -351,14 +338,12 @@ def test_body_beyond_the_limit_is_not_read(client, monkeypatch):
     assert not Upload.objects.exists()
 
 
-@pytest.mark.any_database
 def test_full_disk_is_said(client, monkeypatch):
     monkeypatch.setattr(uploads, "MIN_FREE_BYTES", 2**70)
     assert "no room" in messages_of(upload(client))
     monkeypatch.undo()
 
 
-@pytest.mark.any_database
 def test_several_files_at_once(client):
     files = [SimpleUploadedFile(f"60000{n}.csv", akshare_csv(f"60000{n}").encode()) for n in (0, 4)]
     response = client.post(url("uploads"), {"file": [*files, SimpleUploadedFile("x.doc", b"x")]})
@@ -367,7 +352,6 @@ def test_several_files_at_once(client):
     assert list(Upload.objects.order_by("pk").values_list("name", flat=True)) == ["600000.csv", "600004.csv"]
 
 
-@pytest.mark.any_database
 def test_empty_form_and_empty_file_are_refused(client):
     assert "Choose a file." in text_of(client.post(url("uploads"), {"market": ""}))
     assert "the file is empty" in messages_of(upload(client, content=b""))
@@ -400,7 +384,6 @@ def test_pages_need_their_permission_and_csrf(folder):
     assert not Upload.objects.exists()
 
 
-@pytest.mark.any_database
 def test_page_without_a_folder_says_what_to_set(client, monkeypatch):
     monkeypatch.setattr(settings, "COLLECTOR", replace(settings.COLLECTOR, csv_dir=""))
     assert "COLLECTOR_CSV_DIR" in text_of(client.get(url("uploads")))
@@ -408,7 +391,6 @@ def test_page_without_a_folder_says_what_to_set(client, monkeypatch):
     assert client.get(url("upload", 1)).status_code == 404
 
 
-@pytest.mark.any_database
 def test_unit_in_a_heading_is_kept_when_other_columns_are_named(client):
     content = UNKNOWN.replace("dt,px_open,px_high,px_low,px_last,qty", "dt,open,high,low,close,volume(lots)")
     row = staged(client, "600000.csv", content)

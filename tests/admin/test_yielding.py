@@ -27,7 +27,7 @@ from tests.factories import (
     make_yielded,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]  # lifecycle/test_yielding.py is on both
+pytestmark = pytest.mark.django_db
 TASK, LIST = "tasks_app_collectiontask_change", "tasks_app_collectiontask_changelist"
 
 

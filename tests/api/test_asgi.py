@@ -2,12 +2,10 @@
 
 import asyncio
 
-import pytest
 from asgiref.testing import ApplicationCommunicator
 
 from collector_site.asgi import application
 
-pytestmark = pytest.mark.any_database
 SCOPE = {"type": "http", "method": "GET", "path": "/healthz", "headers": [(b"host", b"localhost")]}
 
 

@@ -26,7 +26,6 @@ def test_thousand_invalid_codes_get_a_short_error(client):
     assert len(client.post(START, order).content) < 2000
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
 def test_other_content_type_is_unsupported(client, content_type):
     response = send(client, b"x", content_type=content_type)
@@ -38,7 +37,6 @@ def test_unsatisfiable_accept_is_406(client):
     assert (response.status_code, response.json()["code"]) == (406, "not_acceptable")
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("method", "where", "allowed"),
     [
@@ -70,7 +68,6 @@ def test_browser_gets_html_with_login_link():
     assert client_of().get("/api/auth/login/").status_code == 200
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("where", ["tasks", "current-task", "stock-list", "historical"])
 def test_browser_gets_html(client, where):
     make_task()
@@ -115,7 +112,6 @@ def test_foreign_error_code_keeps_its_message(client):
 ENGLISH = re.compile("Sign in|Sign out|Are you sure|Media type|Content:|Framework|request on the|Any other")
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("where", "title"),
     [

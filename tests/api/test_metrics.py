@@ -11,7 +11,7 @@ from tasks_app.metrics.collector import DatabaseCollector
 from tests.api.factories import client_of
 from tests.factories import make_outcome, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database, pytest.mark.usefixtures("own_cache")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_cache")]
 SECRET = "a-secret-of-the-scraper-0123"
 
 

@@ -237,7 +237,6 @@ def test_response_keys_equal_the_schema(schema):
         assert row.keys() == set(schemas[name]["required"])
 
 
-@pytest.mark.any_database
 @pytest.mark.django_db(transaction=True)
 def test_fuzzed_responses_match_the_schema(live_server, tmp_path, monkeypatch):
     # All requests use one connection, and one to the database. Without this, wsgiref's last packet of each

@@ -429,7 +429,6 @@ def test_bars_have_the_days_limits_and_where_they_come_from(client):
     assert (line["limit_up"], line["limits_from"], line["at_limit"]) == ("11.0", "computed", "up")
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("path", ["stock-list", "coverage", "tasks", "quotes/US/AAPL/gaps"])
 def test_moment_is_refused_where_it_has_no_effect(path):
     make_stock("US", "AAPL")

@@ -11,7 +11,7 @@ from tasks_app.api.root import RootView
 from tests.api.factories import BASE, START, client_of
 from tests.factories import make_plan, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 HTML = {"Accept": "text/html"}
 
 

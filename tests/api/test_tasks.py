@@ -112,7 +112,6 @@ def test_unlisted_codes_are_named_and_left_out(client):
     assert "999999" in response["message"]
 
 
-@pytest.mark.any_database  # refused before it is stored
 @pytest.mark.parametrize(
     ("fields", "field", "part"),
     [

@@ -15,7 +15,7 @@ from tests.browser.live_site import Site
 from tests.browser.page_checks import PageCheck
 
 LANGUAGES = {"en-US": "en", "zh-CN": "zh-hans"}
-IS_SOAK = bool(os.environ.get("SOAK_PAGES"))
+IS_SOAK = bool(os.environ.get("SOAK"))
 
 
 @pytest.fixture(scope="session", params=LANGUAGES if IS_SOAK else ["zh-CN"])

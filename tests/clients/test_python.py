@@ -19,7 +19,7 @@ from tasks_app.quotes.bulk_read import panel
 from tests.api.factories import make_bars, make_stock
 from tests.factories import finish, make_continued, make_ended, make_task, make_user
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]  # it knows no database
+pytestmark = pytest.mark.django_db
 DAY = date(2024, 1, 1)
 
 

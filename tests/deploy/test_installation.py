@@ -17,8 +17,6 @@ from tasks_app import conf
 from tasks_app.source_settings import Setting, declared, variable_of
 from tasks_app.sources import registry
 
-pytestmark = pytest.mark.any_database
-
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy"
 ENVIRONMENT = (FOLDER / "collector.env.example").read_text()

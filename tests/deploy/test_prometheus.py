@@ -12,8 +12,6 @@ import pytest
 
 from tests.metrics.samples import family_names
 
-pytestmark = pytest.mark.any_database
-
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy"
 ALERTS = (FOLDER / "prometheus/alerts.yml").read_text()

@@ -123,7 +123,6 @@ def test_odd_day_is_replaced_by_single_requests(configure, monkeypatch, name):
     assert TaskEvent.objects.get(params__code="by_day_failed").params["reason"].startswith("2024-03-01: ")
 
 
-@pytest.mark.any_database
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["number", "none", "hostile", "raises", "exits", "mute_error"])
 def test_odd_offer_of_a_day_is_replaced_by_single_requests(configure, monkeypatch, name):

@@ -16,8 +16,6 @@ from tasks_app.workers import memory
 from tests.fakes.clock import Event
 from tools.worker_machine import PATIENCE
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def held(clock):

@@ -97,7 +97,6 @@ def test_stock_absent_from_a_day_is_not_requested_again(configure_days):
     assert again.status == "completed"
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     "fields",
     [
@@ -111,7 +110,6 @@ def test_many_days_or_few_stocks_use_single_requests(configure_days, fields):
     assert set(requests()) == set(task.items.values_list("code", flat=True))
 
 
-@pytest.mark.any_database
 def test_adjustment_without_days_uses_single_requests(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "day_adjusts", ("",), raising=False)
     configure_days(scripted_sources.whole_market)
@@ -200,7 +198,6 @@ def test_suspect_is_requested_by_itself(configure_days):
     assert sorted(requests()) == ["000001", "2024-03-01", "2024-03-04"]
 
 
-@pytest.mark.any_database
 def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
     configure_days(scripted_sources.whole_market)
@@ -235,7 +232,6 @@ def test_hung_day_request_replaces_the_worker(configure_days, monkeypatch, clock
     assert task.events.filter(kind="warned", params__code="by_day_failed").exists()
 
 
-@pytest.mark.any_database
 def test_failed_day_is_retried_and_costs_no_attempt(configure_days):
     failed = []
 
@@ -261,7 +257,6 @@ def raise_unexpected(day):
     raise ZeroDivisionError("a vendor's bug")
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("days", "attempts"),
     [
@@ -397,7 +392,6 @@ def test_days_count_as_requests_of_the_limiter(configure_days):
     assert len(ByDay.calls) == 3
 
 
-@pytest.mark.any_database
 def test_cache_holds_at_most_days_at_once(configure_days):
     configure_days(scripted_sources.whole_market, days_at_once=2)
     collect()
@@ -406,7 +400,6 @@ def test_cache_holds_at_most_days_at_once(configure_days):
     assert all(len(cache.days) <= 2 for cache in day_fetches._caches.values())
 
 
-@pytest.mark.any_database
 def test_simulated_days_equal_its_single_stocks(settings):
     source = SimulatedSource(Simulated(stocks=3))
     day = source.fetch_day("SIM", FRIDAY, "")

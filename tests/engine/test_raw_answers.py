@@ -121,7 +121,6 @@ def test_no_secret_is_kept():
     assert json.loads(exchange.asked)["code"] == "000001"
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     "asked",
     [
@@ -140,7 +139,6 @@ def test_secret_parameter_is_masked_and_changes_no_match(asked):
         assert recorder.replayed(asked.replace("hidden-word", "another")) == exchange
 
 
-@pytest.mark.any_database
 def test_secret_parameter_is_masked_where_the_address_begins_with_a_known_secret(monkeypatch):
     monkeypatch.setattr(source_settings, "_secrets", {})
     source_settings.remember_secret("https://vendor.example/")
@@ -176,7 +174,6 @@ def test_cancelled_task_keeps_no_answer(monkeypatch):
     assert not RecordedCall.objects.exists()
 
 
-@pytest.mark.any_database
 def test_shared_process_passes_the_raw_answer_on(conf):
     request = Request("CN", "000001", DAYS[0], DAYS[-1])
     call = MethodCall("tests.fakes.recorded_source", "Told", "told", conf, "fetch", (request,), True)
@@ -306,7 +303,6 @@ def test_scope_of_days_and_markets(conf):
     assert not list(replay.replay(Scope("told", "HK"), conf))
 
 
-@pytest.mark.any_database
 def test_replay_opens_no_socket():
     with recorder.replaying([], datetime.now(UTC)), socket.socket() as client:
         with pytest.raises(NotRecorded):
@@ -376,7 +372,6 @@ def test_deleting_data_deletes_the_raw_answers():
     assert not RawContent.objects.exists()
 
 
-@pytest.mark.any_database
 def test_too_large_call_is_not_kept():
     kept = Recording()
     for size in (recorder.MAX_BYTES, 1):

@@ -10,8 +10,6 @@ from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import First, Second, make_bar
 from tools.in_process import work
 
-# Marked any_database: what the slice counts in Python. The counters' SQL runs on PostgreSQL in
-# throttle/test_limiter.py, a stock's change of source in the unmarked tests and in test_source_router.py.
 pytestmark = pytest.mark.django_db
 CODES = tuple(f"{n:06d}" for n in range(1, 41))
 
@@ -36,7 +34,6 @@ def collect(**fields):
     return task
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("error", "requests"),
     [
@@ -58,7 +55,6 @@ def test_refusal_of_every_stock_fails_the_task_at_once_or_after_three(configure,
     assert task.items.filter(state="pending").count() == len(CODES) - task.processed_stocks
 
 
-@pytest.mark.any_database
 def test_wrong_token_is_shown_as_the_sources_pause(configure):
     configure(first=refuse(SourceRefusal("Your token is wrong.", code="login_refused")))
     collect()
@@ -70,7 +66,6 @@ def test_wrong_token_is_shown_as_the_sources_pause(configure):
     )
 
 
-@pytest.mark.any_database
 def test_token_that_expires_is_asked_once(configure):
     configure(first=refuse(Permanent("Expired.", code="login_refused"), after=10))
     task = collect()
@@ -79,7 +74,6 @@ def test_token_that_expires_is_asked_once(configure):
     assert DailyBar.objects.count() == 10
 
 
-@pytest.mark.any_database
 def test_odd_stocks_in_a_row_do_not_stop_a_source_that_delivers(configure):
     def script(request):
         if "000010" <= request.code < "000019":
@@ -92,7 +86,6 @@ def test_odd_stocks_in_a_row_do_not_stop_a_source_that_delivers(configure):
     assert task.failed_count == 9
 
 
-@pytest.mark.any_database
 def test_columns_that_change_within_a_run_fail_the_task(configure):
     configure(first=refuse(Permanent("Other columns.", code="columns_changed"), after=10))
     task = collect()
@@ -100,7 +93,6 @@ def test_columns_that_change_within_a_run_fail_the_task(configure):
     assert (task.status, task.error_code) == ("failed", "columns_changed")
 
 
-@pytest.mark.any_database
 def test_unclear_refusal_counts_while_its_sentence_is_the_same(configure):
     configure(first=refuse(Permanent("The vendor answers 401.")))
     task = collect()
@@ -109,7 +101,6 @@ def test_unclear_refusal_counts_while_its_sentence_is_the_same(configure):
     assert task.error_message.endswith("The vendor answers 401.")
 
 
-@pytest.mark.any_database
 def test_source_whose_code_fails_for_every_stock_is_not_asked_by_every_stock(configure):
     def script(request):
         return {}["data"]
@@ -120,7 +111,6 @@ def test_source_whose_code_fails_for_every_stock_is_not_asked_by_every_stock(con
     assert task.error_code == "source_raised"
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("make_error", [UnknownStock, Permanent])
 def test_refusals_that_name_their_stock_are_those_of_stocks(configure, make_error):
     def script(request):
@@ -132,7 +122,6 @@ def test_refusals_that_name_their_stock_are_those_of_stocks(configure, make_erro
     assert task.error_code == "all_failed"
 
 
-@pytest.mark.any_database
 def test_unclear_refusal_does_not_stop_a_source_that_delivers(configure):
     configure(first=refuse(Permanent("Not this one."), after=1))
     task = collect()

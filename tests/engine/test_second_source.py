@@ -176,7 +176,6 @@ def test_failed_stock_is_not_compared(configure):
     assert Second.calls == []
 
 
-@pytest.mark.any_database
 def test_sample_is_the_same_for_a_task_and_a_share_of_the_stocks():
     task = SimpleNamespace(pk=UUID(int=7), verify_with="second", verify_sample=20)
     codes = [f"{n:06d}" for n in range(2000)]

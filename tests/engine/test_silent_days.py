@@ -15,9 +15,7 @@ from tests.fakes.scripted_sources import DAY, STOCKS, ByDay, First, Second, make
 
 pytestmark = pytest.mark.django_db
 # The second one fetches in another way, and reads and writes the same rows.
-either_source = pytest.mark.parametrize(
-    "source", ["first", pytest.param("by_day", marks=pytest.mark.any_database)]
-)
+either_source = pytest.mark.parametrize("source", ["first", "by_day"])
 FRIDAY, MONDAY, TUESDAY = DAY, DAY + timedelta(days=3), DAY + timedelta(days=4)
 
 

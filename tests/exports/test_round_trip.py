@@ -111,7 +111,6 @@ def test_pandas_reads_the_bars_as_one_dataset(tmp_path):
     assert list(codes) == ["BRK.B", "BRKA"], "in the order of bytes, whatever the database's collation"
 
 
-@pytest.mark.any_database  # no query
 def test_every_table_is_exported_or_named_with_a_reason():
     models = apps.get_models(include_auto_created=True)
     known = {model._meta.label_lower for model in models if not model._meta.proxy}
@@ -121,7 +120,6 @@ def test_every_table_is_exported_or_named_with_a_reason():
     assert not exported & tables.NOT_EXPORTED.keys()
 
 
-@pytest.mark.any_database  # no query
 def test_every_column_of_a_bar_is_exported():
     columns = {field.attname for field in DailyBar._meta.concrete_fields} - {"id", "market"}
     assert columns == {"symbol", *bars.COLUMNS} - {"code"}
@@ -152,7 +150,6 @@ def test_damaged_file_is_named_before_anything_is_imported(tmp_path):
     assert not Stock.objects.exists()
 
 
-@pytest.mark.any_database  # refused by the manifest
 def test_what_is_no_whole_export_is_refused(tmp_path):
     with pytest.raises(errors.NoExport, match="No such file"):
         bring_back(tmp_path)
@@ -164,7 +161,6 @@ def test_what_is_no_whole_export_is_refused(tmp_path):
         bring_back(tmp_path / "us")
 
 
-@pytest.mark.any_database
 def test_export_of_a_later_version_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(restore, "table_of", lambda path: None)
     export(tmp_path)

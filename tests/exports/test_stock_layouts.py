@@ -199,7 +199,6 @@ def test_export_of_an_adjustment_that_no_stock_has_is_refused(tmp_path, adjust):
             export(tmp_path / "parquet", select("parquet", adjust))
 
 
-@pytest.mark.any_database  # no query
 def test_layout_of_stocks_needs_a_market_and_an_adjustment():
     assert set(LAYOUTS) == set(ExportLayout.values)
     for selection in (Selection("qlib"), Selection("qlib", "CN"), Selection("csv-vnpy", adjust="")):

@@ -290,7 +290,6 @@ def test_summary_without_bars_repeats_a_note_and_names_the_options_of_days() -> 
     assert "--start-date" not in collect("status", str(make_outcome("nothing_new").pk))
 
 
-@pytest.mark.any_database
 def test_wrong_option_does_not_exit_like_a_task_with_failures(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         Command().run_from_argv(["manage.py", "collect", "watch", "--nonsense"])

@@ -21,7 +21,6 @@ def texts(parser):
             yield action.help
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize("name", OURS)
 def test_help_is_in_the_language_of_the_terminal(name, monkeypatch):
     for locale, pattern in (("zh_CN.UTF-8", "[\u4e00-\u9fff]"), ("en_US.UTF-8", "^[^\u4e00-\u9fff]+$")):
@@ -32,7 +31,6 @@ def test_help_is_in_the_language_of_the_terminal(name, monkeypatch):
         assert heading.startswith("用法：" if locale.startswith("zh") else "usage: ")
 
 
-@pytest.mark.any_database
 def test_errors_of_arguments_are_in_the_language_of_the_terminal(monkeypatch, capsys):
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
     command = load_command_class("tasks_app", "collect")

@@ -8,8 +8,6 @@ from tasks_app.market.calendars import Calendar, load_calendar
 from tasks_app.market.price_limits import DayPrices, LimitRules, NameHistory, limit_rules_for
 from tasks_app.models import Stock
 
-pytestmark = pytest.mark.any_database
-
 LISTED = date(2010, 1, 4)
 DAY = date(2024, 3, 5)
 

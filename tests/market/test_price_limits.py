@@ -7,8 +7,6 @@ import pytest
 from tasks_app.market.price_limits import PriceLimits, price_limit_for
 from tasks_app.models import Stock
 
-pytestmark = pytest.mark.any_database
-
 DAY = date(2024, 3, 1)
 
 

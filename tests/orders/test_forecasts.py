@@ -33,7 +33,6 @@ def at(day, hour=0, minute=0, second=0):
     return datetime(2026, 3, day, hour, minute, second, tzinfo=ZONE)
 
 
-@pytest.mark.any_database
 @pytest.mark.parametrize(
     ("requests", "cost", "given", "end"),
     [

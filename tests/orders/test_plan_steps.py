@@ -11,7 +11,7 @@ from tasks_app.models import PlanStep
 from tasks_app.orders import plan_steps, plans
 from tests.factories import make_plan
 
-pytestmark = [pytest.mark.django_db, pytest.mark.any_database]
+pytestmark = pytest.mark.django_db
 
 
 def us_plan(**fields):

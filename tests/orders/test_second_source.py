@@ -118,7 +118,6 @@ def test_plan_of_the_api_and_the_command_orders_a_comparison():
     assert (plan.verify_with, plan.verify_sample) == ("second", 9)
 
 
-@pytest.mark.any_database
 def test_comparison_is_one_sentence():
     task = CollectionTask(verify_with="baostock", compared_count=52_192, differing_count=3)
     assert describe_comparison(task) == "3 of 52,192 bars differ from baostock"

@@ -3,13 +3,11 @@
 from datetime import date, timedelta
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, strategies as st
 
 from tasks_app.quotes import absences
 from tasks_app.quotes.absences import AbsentDays, AnsweredRequest
 
-pytestmark = pytest.mark.any_database
 MONDAY, ASKED = date(2024, 3, 4), date(2024, 4, 1)
 
 

@@ -65,7 +65,6 @@ def test_prices_take_the_factor_of_their_day():
     assert closes("") == [10.0, 11.0, 5.6, 5.5, 6.0]
 
 
-@pytest.mark.any_database
 def test_documented_factors_of_the_vendor_are_taken_as_they_are():
     days = [date(2015, 6, 22), date(2015, 6, 23), date(2016, 6, 22), date(2016, 6, 23), date(2024, 6, 3)]
     store([16.96, 17.01, 18.0, 15.5, 8.25], days=days)

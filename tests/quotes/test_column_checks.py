@@ -3,14 +3,11 @@
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-import pytest
 from hypothesis import given, settings, strategies as st
 
 from tasks_app.market.price_limits import PriceLimits
 from tasks_app.quotes import column_checks, validation
 from tasks_app.sources.base import Bar, Request
-
-pytestmark = pytest.mark.any_database
 
 FIRST = date(2024, 3, 1)
 TODAY = date(2024, 3, 20)

@@ -7,8 +7,6 @@ import pytest
 from tasks_app.quotes import corrections
 from tasks_app.sources.base import Bar
 
-pytestmark = pytest.mark.any_database
-
 BAR = Bar(date(2024, 3, 1), 10.0, 10.5, 9.5, 10.2, 1_000)
 
 

@@ -3,12 +3,9 @@
 from datetime import date
 from itertools import pairwise
 
-import pytest
 from hypothesis import given, strategies as st
 
 from tasks_app.quotes import date_ranges
-
-pytestmark = pytest.mark.any_database
 
 DAY = date(2024, 3, 1)
 DAYS = st.integers(0, 60).map(lambda n: date.fromordinal(DAY.toordinal() + n))

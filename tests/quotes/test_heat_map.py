@@ -166,7 +166,6 @@ def test_queries_do_not_grow_with_stocks():
         ("HK", "00700", "stock", "", "stock"),
     ],
 )
-@pytest.mark.any_database
 def test_board_of_a_code(market, code, kind, exchange, board):
     assert boards.board_of(market, code, kind, exchange) == board
     assert boards.label_of(board)

@@ -7,7 +7,6 @@ import pytest
 from tasks_app.quotes.source_comparison import Side, compare
 from tests.fakes.recording_source import make_bar
 
-pytestmark = pytest.mark.any_database  # no database
 DAY = date(2024, 3, 1)
 
 

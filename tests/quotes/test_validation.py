@@ -10,8 +10,6 @@ from tasks_app.quotes import validation
 from tasks_app.quotes.validation import Context
 from tasks_app.sources.base import Bar, Request
 
-pytestmark = pytest.mark.any_database
-
 DAY = date(2024, 3, 1)
 BAR = Bar(DAY, 10.0, 10.5, 9.5, 10.2, 1_000)
 REQUEST = Request("CN", "600000", date(2024, 1, 1), date(2024, 12, 31))

@@ -19,7 +19,6 @@ from tasks_app.reasons import bounded_repr, sanitize_message
 from tasks_app.source_settings import MASK
 from tasks_app.sources.base import Transient
 
-pytestmark = pytest.mark.any_database
 SECRET = "vendor<'s>-s3cret"
 
 

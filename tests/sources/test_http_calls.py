@@ -6,8 +6,6 @@ from tasks_app.sources import permits
 from tasks_app.sources.http_calls import call_scope
 from tasks_app.sources.permits import granting_permits, take_permit
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.mark.parametrize(("fresh_seconds", "count"), [(60.0, 2), (-1.0, 3)], ids=["in time", "late"])
 def test_first_request_takes_a_permit_only_when_it_is_late(monkeypatch, fresh_seconds, count):

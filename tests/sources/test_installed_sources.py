@@ -8,7 +8,6 @@ from tasks_app import checks
 from tasks_app.conf import Conf
 from tasks_app.sources import registry
 
-pytestmark = pytest.mark.any_database
 GOOD, OTHER = "tests.fakes.scripted_sources:First", "tests.fakes.scripted_sources:Second"
 
 

@@ -24,7 +24,7 @@ from tests.fakes.clock import Clock
 from tests.fakes.own_process_source import DAY, SEED_OF_OWN_PERMITS, OwnProcessSource
 from tools.worker_machine import eventually
 
-pytestmark = [pytest.mark.any_database, pytest.mark.xdist_group("shared_process")]
+pytestmark = pytest.mark.xdist_group("shared_process")
 CONF = Conf(fetch_timeout=60.0, worker_memory=1_000_000)
 
 

@@ -24,7 +24,6 @@ from tests.sources.vendors import STOCKS, VENDORS
 from tools.in_process import work
 
 pytestmark = [
-    pytest.mark.any_database,
     pytest.mark.xdist_group("clients"),  # to import the clients and pandas takes seconds in each process
 ]
 ROOT = Path(__file__).parents[2]

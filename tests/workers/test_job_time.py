@@ -7,8 +7,6 @@ import pytest
 from tasks_app.workers import job_time, process_state
 from tasks_app.workers.process_state import ProcessState
 
-pytestmark = pytest.mark.any_database
-
 
 @pytest.fixture
 def alarm(monkeypatch):
