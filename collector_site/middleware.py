@@ -71,15 +71,17 @@ class SessionUseMiddleware:
 
 
 class NoNulMiddleware:
-    """Answers 404 to an admin page's path that holds NUL, with which PostgreSQL refuses to compare a text.
+    """Keeps NUL, with which PostgreSQL refuses to compare a text, from the database.
 
-    The API says itself what is wrong with its paths.
+    An admin page's path with one is answered with 404; the API says itself what is wrong with its paths.
+    A cookie may hold one as "\\000", and then counts as not sent: it names no session.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\0" not in value}
         return self.get_response(request)
 
     def process_view(
