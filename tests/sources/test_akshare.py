@@ -255,7 +255,14 @@ def test_missing_day_is_a_permanent_error():
 
 
 @pytest.mark.parametrize(
-    ("market", "code"), [("CN", "600000"), ("CN", "510300"), ("HK", "00700"), ("US", "105.AAPL")]
+    ("market", "code"),
+    [
+        ("CN", "600000"),
+        *(
+            pytest.param(*other, marks=pytest.mark.soak)
+            for other in (("CN", "510300"), ("HK", "00700"), ("US", "105.AAPL"))
+        ),
+    ],
 )
 @pytest.mark.parametrize(
     ("mode", "meaning"),
@@ -525,9 +532,13 @@ def test_new_listing_is_not_hidden_by_the_cache(vendor):
 
 
 @pytest.mark.parametrize(
-    ("kind", "host"), [("sse", "query.sse.com.cn"), ("szse", "www.szse.cn"), ("bse", "www.bse.cn")]
+    ("kind", "host", "mode"),
+    [
+        ("sse", "query.sse.com.cn", "ban"),
+        ("szse", "www.szse.cn", "captcha"),
+        ("bse", "www.bse.cn", "502"),
+    ],
 )
-@pytest.mark.parametrize("mode", ["ban", "captcha", "502"])
 def test_failing_exchange_fails_the_list_by_name(vendor, kind, host, mode):
     vendor.failures = {kind: mode}
     with pytest.raises(Transient, match=rf"^{host} .*\.$"):
@@ -681,10 +692,12 @@ def collect(*codes, rounds=4, **order):
     task = make_task(stock_codes=codes or None, **{**defaults, **order})
     for _ in range(rounds):
         work()
+        task.refresh_from_db()
+        if task.status != "running":
+            break
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
         SourceGate.objects.update(open_until=None, next_at=None)
         watchdog.tick()
-    task.refresh_from_db()
     return task
 
 
@@ -705,7 +718,13 @@ def test_whole_market_is_collected(engine, vendor):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("market", "code"), [("HK", "00700"), ("US", "IBM"), ("CN", "510300"), ("CN", "900901")]
+    ("market", "code"),
+    [
+        ("US", "IBM"),
+        ("CN", "510300"),
+        pytest.param("HK", "00700", marks=pytest.mark.soak),
+        pytest.param("CN", "900901", marks=pytest.mark.soak),
+    ],
 )
 def test_other_markets_and_funds_are_collected(engine, vendor, market, code):
     task = collect(code, market=market)
@@ -849,7 +868,10 @@ def test_refused_factors_leave_the_bars(engine, vendor):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("mode", "code"), [("twelve", "columns_changed"), ("shares", "units_changed")])
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [("twelve", "columns_changed"), pytest.param("shares", "units_changed", marks=pytest.mark.soak)],
+)
 def test_changed_interface_fails_the_stock(engine, vendor, mode, code):
     vendor.failures = {"1.600000": mode}
     task = collect("600000", "000001")
@@ -915,8 +937,8 @@ def make_throttled_task(engine, vendor, modes):
     [
         (["null", "null"], 2, "throttles"),
         (["ban"], 1, "bans"),
-        (["captcha"], 1, "captcha"),
-        (["429"], 1, "429"),
+        pytest.param(["captcha"], 1, "captcha", marks=pytest.mark.soak),
+        pytest.param(["429"], 1, "429", marks=pytest.mark.soak),
     ],
 )
 def test_refusing_vendor_is_paused_and_retried(engine, vendor, modes, requests_made, reason):
@@ -932,8 +954,10 @@ def test_refusing_vendor_is_paused_and_retried(engine, vendor, modes, requests_m
         SourceGate.objects.update(open_until=Now(), next_at=None)
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
         run_slices(3)
+        task.refresh_from_db()
+        if task.status != "running":
+            break
         watchdog.tick()
-    task.refresh_from_db()
     assert (task.status, task.success_count, task.failed_count) == ("completed", 3, 0)
     assert all(stored_days(code) for code in ("600000", "000001", "600519"))
 

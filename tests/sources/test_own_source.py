@@ -121,10 +121,12 @@ def test_example_collects_through_the_engine(conf):
     task = make_task(source="vendor", market="US", stock_codes=None, start_date=date(2024, 3, 1))
     for _ in range(4):
         work()
+        task.refresh_from_db()
+        if task.status != "running":
+            break
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
         SourceGate.objects.update(open_until=None, next_at=None)
         watchdog.tick()
-    task.refresh_from_db()
     assert (task.status, task.success_count, task.collected_count) == ("completed", 2, 4)
     assert Stock.objects.get(code="ACME").name == "ACME Inc."
     bar = DailyBar.objects.get(symbol="ACME", day=date(2024, 3, 4))
