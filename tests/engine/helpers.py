@@ -30,15 +30,16 @@ def run_one_slice():
 def run_all_attempts(task, rounds):
     """Runs slices and the watchdog in turns until the task has ended, at most so many `rounds`.
 
-    Stocks that wait for their next attempt are due at once.
+    Stocks that wait for their next attempt are due at once. No watchdog runs after the end: a round of it
+    takes as long as ten stocks.
     """
     for _ in range(rounds):
         work()
-        CollectionItem.objects.filter(state="pending").update(not_before=Now())
-        watchdog.tick()
         task.refresh_from_db()
         if task.status != "running":
             break
+        CollectionItem.objects.filter(state="pending").update(not_before=Now())
+        watchdog.tick()
 
 
 def end_pause():

@@ -37,7 +37,14 @@ from tools.odd_answers import BARS, DAYS, STOCK_LISTS, TORN, OddAnswer
 
 CONF = Conf(answer_max_bars=1000)
 LEFT = LeftAside("a.csv", "x" * 100_000)
+# One of each way in which reading a list ends.
+ODD_LISTS = ("none", "exits", "memory_error", "hostile_row", "raises_midway", "endless", "code_torn")
 SYMBOLS = [Symbol(f"{n:06d}", f"Stock {n}", "SSE", date(2001, 8, 27)) for n in range(1, 4)]
+
+
+def in_short(names, *some):
+    """Returns the names; those that are not among `some` run in `make soak` only."""
+    return [pytest.param(name, marks=() if name in some else pytest.mark.soak) for name in names]
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def test_odd_answer_fails_its_stock_at_the_first_attempt(answer_oddly):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", STOCK_LISTS)
+@pytest.mark.parametrize("name", in_short(STOCK_LISTS, *ODD_LISTS))
 def test_odd_stock_list_fails_the_task_at_the_first_attempt(configure, monkeypatch, name):
     configure(answer_max_mb=1)
     odd = STOCK_LISTS[name]
@@ -107,7 +114,7 @@ def test_odd_stock_list_is_replaced_by_the_stored_one(configure, monkeypatch):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", DAYS)
+@pytest.mark.parametrize("name", in_short(DAYS, "hostile", "exits", "list_of_bars", "code_torn"))
 def test_odd_day_is_replaced_by_single_requests(configure, monkeypatch, name):
     day_fetches._caches.clear()
     odd = DAYS[name]
@@ -124,7 +131,9 @@ def test_odd_day_is_replaced_by_single_requests(configure, monkeypatch, name):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", ["number", "none", "hostile", "raises", "exits", "mute_error"])
+@pytest.mark.parametrize(
+    "name", in_short(["number", "none", "hostile", "raises", "exits", "mute_error"], "hostile", "exits")
+)
 def test_odd_offer_of_a_day_is_replaced_by_single_requests(configure, monkeypatch, name):
     day_fetches._caches.clear()
     odd = DAYS[name]

@@ -117,7 +117,9 @@ def test_transient_error_of_one_stock_is_tried_again(collect):
     assert counts(task) == ("completed", 9, 0, 9)
 
 
-@pytest.mark.parametrize("answer", [None, [], "text", {1: 2}])
+@pytest.mark.parametrize(
+    "answer", [None, {1: 2}, *(pytest.param(odd, marks=pytest.mark.soak) for odd in ([], "text"))]
+)
 def test_malformed_batch_is_requested_one_by_one(collect, answer):
     task = collect(lambda requests: answer)
     assert counts(task) == ("completed", 9, 0, 9)

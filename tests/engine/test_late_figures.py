@@ -54,7 +54,7 @@ def spans():
     return [(request.start, request.end) for request in RecordingSource.requests]
 
 
-@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("place", [0, 4, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 2, 3))])
 def test_revised_newest_bar_is_corrected_by_the_next_ordinary_order(place):
     collect(DAYS[0], DAYS[9])
     late = DAYS[9 - place]
@@ -82,7 +82,7 @@ def rescale(days, ratio):
 
 
 @pytest.mark.parametrize("known", [10, 11], ids=["before the split", "a session after it"])
-@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.97, 3.0])
+@pytest.mark.parametrize("ratio", [0.97, *(pytest.param(n, marks=pytest.mark.soak) for n in (0.1, 0.5, 3.0))])
 def test_kind_of_past_that_its_vendor_adjusted_is_kept(known, ratio):
     """A split's ratio on all prices is no late figure: the series stays unadjusted, and a finding says so."""
     RecordingSource.bars[CODE, ""] = [make_bar(day, 20 + n / 8) for n, day in enumerate(DAYS)]
@@ -234,7 +234,7 @@ def test_market_updated_by_days_corrects_its_newest_bars(by_day):
     collect_market(DAYS[0], DAYS[3])
     by_day[DAYS[3]] = 38_355
     task, calls = collect_market(DAYS[0], DAYS[4])
-    assert sorted(calls) == [day.isoformat() for day in DAYS[:5]], "five requests for ten stocks"
+    assert sorted(calls) == [day.isoformat() for day in DAYS[:5]], "five requests for all stocks"
     assert (task.collected_count, task.corrected_count) == (STOCKS, STOCKS)
     assert task.skipped_count == 3 * STOCKS
 

@@ -10,7 +10,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Bar, Permanent, Request, Symbol, Transient, UnknownStock
 
 DAY = date(2024, 3, 1)
-STOCKS = 10  # on the list of each source
+STOCKS = 6  # on the list of each source
 Fetch = Callable[[Request], Sequence[Bar]]
 
 
