@@ -3,12 +3,9 @@
 import importlib.util
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
-from pathlib import Path
 from types import FunctionType
 from zoneinfo import ZoneInfo
 
@@ -46,7 +43,6 @@ from tests.fakes.clock import Clock
 from tests.fakes.eastmoney_server import LAST, Security, run_server, sessions
 from tools.in_process import work
 
-ROOT = Path(__file__).parents[2]
 pytestmark = [
     pytest.mark.skipif(
         importlib.util.find_spec("akshare") is None,
@@ -630,16 +626,6 @@ def test_list_with_yesterdays_quotes_is_refused(vendor):
 # The registry.
 
 
-def test_listing_sources_does_not_import_akshare():
-    check = "import sys; from tasks_app.conf import Conf; from tasks_app.sources import registry\n"
-    check += "source = registry.get_source('akshare', Conf())\n"
-    check += "print(sorted({'akshare', 'pandas', 'requests'} & set(sys.modules)), source.name)"
-    result = subprocess.run(
-        [sys.executable, "-c", check], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    assert result.stdout == "[] akshare\n"
-
-
 def test_lazy_package_has_the_functions_of_the_whole_one():
     package = client.LazyPackage()
     whole = {name for name, value in vars(client.akshare).items() if isinstance(value, FunctionType)}
@@ -648,15 +634,6 @@ def test_lazy_package_has_the_functions_of_the_whole_one():
     assert package.stock_zh_a_hist is client.akshare.stock_zh_a_hist
     with pytest.raises(AttributeError, match="no attribute 'no_such'"):
         package.no_such  # noqa: B018
-
-
-def test_source_is_hidden_without_its_client():
-    check = "import sys; sys.modules['akshare'] = None\n"
-    check += "from tasks_app.conf import Conf; from tasks_app.sources import registry\n"
-    check += "assert registry.hidden(Conf())['akshare'] == ''\n"
-    check += "assert 'akshare' not in registry.available(Conf())\n"
-    check += "assert 'sample' in registry.available(Conf())"
-    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
 
 def test_limits_and_timeout_come_from_the_settings():

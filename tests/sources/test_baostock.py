@@ -641,21 +641,6 @@ def test_client_output_is_not_printed(server, vendor, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_module_imports_neither_pandas_nor_django():
-    check = "import sys, tasks_app.sources.baostock.source; "
-    check += "sys.exit(bool({'pandas', 'django', 'baostock'} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
-
-
-def test_source_is_hidden_without_its_client():
-    check = "import sys; sys.modules['baostock'] = None\n"
-    check += "from tasks_app.conf import Conf; from tasks_app.sources import registry\n"
-    check += "assert registry.hidden(Conf())['baostock'] == ''\n"
-    check += "assert 'baostock' not in registry.available(Conf())\n"
-    check += "assert 'sample' in registry.available(Conf())"
-    subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
-
-
 def test_source_is_made_from_the_settings():
     own = (("COLLECTOR_BAOSTOCK_ADDRESS", "127.0.0.1:1"), ("COLLECTOR_BAOSTOCK_RATE", "4"))
     conf = Conf(fetch_timeout=10.0, environment=own)

@@ -183,12 +183,34 @@ def test_missing_key_is_named(vendor, settings):
     assert vendor.own[0][0] in registry.why_unusable(vendor.source, settings.COLLECTOR)
 
 
-def test_listing_the_sources_imports_no_client():
-    heavy = "{'akshare', 'tushare', 'yfinance', 'curl_cffi', 'requests', 'pandas', 'django'}"
-    check = "import sys\nfrom tasks_app.conf import Conf\nfrom tasks_app.sources import registry\n"
-    check += f"registry.available(Conf())\nfound = {heavy} & set(sys.modules)\n"
-    check += "sys.exit(str(found) if found else 0)"
-    done = subprocess.run(
-        [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def run(script: str) -> None:
+    """Runs a script in a process of its own, where nothing is imported yet."""
+    command = [sys.executable, "-c", f"import sys\nfrom tasks_app.conf import Conf\n{script}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_making_the_sources_imports_no_client_and_no_django():
+    run("""
+from tasks_app.sources import registry, sample
+from tasks_app.sources.csv_folder import source
+tokens = {"COLLECTOR_TUSHARE_TOKEN": "made-up", "COLLECTOR_TIINGO_TOKEN": "made-up"}
+conf = Conf(environment=tuple(tokens.items()))
+for name in registry.available(conf):
+    registry.get_source(name, conf)
+sample.bars_by_code()
+heavy = {"akshare", "baostock", "tushare", "yfinance", "curl_cffi", "requests", "pandas", "pyarrow", "django"}
+found = heavy & set(sys.modules)
+sys.exit(str(found) if found else 0)
+""")
+
+
+def test_source_is_hidden_without_its_client():
+    run("""
+clients = ("akshare", "baostock", "tushare", "yfinance")
+sys.modules |= dict.fromkeys(clients)
+from tasks_app.sources import registry
+assert {registry.hidden(Conf())[client] for client in clients} == {""}
+assert not set(clients) & set(registry.available(Conf()))
+assert "sample" in registry.available(Conf())
+""")
