@@ -26,8 +26,9 @@ from tools.in_process import work
 pytestmark = pytest.mark.django_db
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_stock_list_waits_for_the_limiter(configure_short_slices):
-    configure_short_slices(daily_caps=(("first", 1),))
+    configure_short_slices(daily_caps=(("first", 1),), heartbeat=0.2)
     SourceGate.objects.create(source="first", open_until=Now() + timedelta(hours=1), reason="Banned.")
     task = make_first_task(stock_codes=None)
     for _ in range(12):  # more slices than workers may be lost during planning
@@ -64,6 +65,7 @@ def plan_refused(configure_short_slices, monkeypatch):
     return plan
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_refused_stock_list_opens_the_breaker(plan_refused):
     task = plan_refused()
     assert task.status == "failed"
@@ -112,6 +114,7 @@ def hung_list(configure_short_slices, monkeypatch, clock):
     return at_heartbeat
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_drain_does_not_wait_for_the_stock_list(hung_list, monkeypatch, clock):
     hung_list(lambda: monkeypatch.setattr(shutdown, "is_requested", lambda: True))
     task = make_first_task(stock_codes=None)
@@ -123,6 +126,7 @@ def test_drain_does_not_wait_for_the_stock_list(hung_list, monkeypatch, clock):
     assert OrmQ.objects.count() == 1, "its successor"
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_cancel_during_the_stock_list_replaces_the_worker(hung_list, clock):
     task = make_first_task(stock_codes=None)
     hung_list(lambda: cancel_if_running(task))
@@ -130,9 +134,10 @@ def test_cancel_during_the_stock_list_replaces_the_worker(hung_list, clock):
     assert QConf.MAX_RSS == 1
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_hung_list_replaces_the_worker_after_the_stored_one_was_used(hung_list, settings):
     stock_list.sync("CN", "first", [Symbol("000001")], today=date(2024, 3, 1))
-    settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0)
+    settings.COLLECTOR = replace(settings.COLLECTOR, list_max_age=0.0, heartbeat=1.0)
     hung_list(lambda: None)
     task = make_first_task(stock_codes=None)
     run_one_slice()
@@ -184,9 +189,10 @@ def test_cancel_between_two_batches_of_stocks_stores_no_further_one(configure, m
     assert not StockList.objects.exists()
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_cancel_after_the_last_batch_of_stocks_stores_no_list(configure, monkeypatch):
     configure(heartbeat=60.0)
-    cancel_before_batch(monkeypatch, 4)  # which is empty
+    cancel_before_batch(monkeypatch, 3)  # which is empty
     assert Stock.objects.count() == STOCKS
     assert not StockList.objects.exists()
     assert stock_list.fresh_codes("CN", "first", 60.0) is None
@@ -258,6 +264,7 @@ def list_fails_by_network(configure_short_slices, monkeypatch, clock):
     return plan
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_stock_list_is_requested_again_after_a_network_error(list_fails_by_network):
     task = list_fails_by_network(2)
     assert (task.status, task.total_stocks, task.error_code) == ("completed", STOCKS, "")
@@ -267,6 +274,7 @@ def test_stock_list_is_requested_again_after_a_network_error(list_fails_by_netwo
     assert "Attempt 1 of 3" in sentence and sentence.endswith("Connection reset by peer.")
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_stock_list_that_fails_each_time_fails_the_task(list_fails_by_network):
     task = list_fails_by_network(3)
     assert (task.status, task.error_code) == ("failed", "network")

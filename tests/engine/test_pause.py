@@ -12,7 +12,7 @@ from tasks_app.models import CollectionTask, DailyBar
 from tests.engine.helpers import make_first_task, run_one_slice
 from tests.factories import ACTOR, make_task
 from tests.fakes.broken_sources import BrokenSource, with_broken_source
-from tests.fakes.scripted_sources import First, make_bar
+from tests.fakes.scripted_sources import STOCKS, First, make_bar
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
@@ -76,4 +76,4 @@ def test_stock_list_is_requested_only_after_the_resume(configure, monkeypatch):
     lifecycle.resume(task.pk, ACTOR)
     work()
     task.refresh_from_db()
-    assert (task.status, First.calls.count("list"), task.total_stocks) == ("completed", 1, 10)
+    assert (task.status, First.calls.count("list"), task.total_stocks) == ("completed", 1, STOCKS)

@@ -5,13 +5,12 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.core.cache.backends.dummy import DummyCache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tasks_app import errors, lifecycle
 from tasks_app.lifecycle.events import Actor
-from tasks_app.market import calendars, exchange_sessions
+from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.events import Channel, EventKind
 from tasks_app.sources import registry
@@ -360,15 +359,9 @@ def test_day_imported_as_closed_is_not_missing():
 
 
 def test_days_beyond_the_calendar_warn_once(settings, monkeypatch):
-    published = exchange_sessions.load_sessions("CN")[1]
     end = date(2024, 3, 15)
-    monkeypatch.setattr(
-        exchange_sessions,
-        "load_sessions",
-        lambda market: (end, tuple(day for day in published if day <= end)),
-    )
-    monkeypatch.setattr(calendars, "_load_published", calendars._load_published.__wrapped__)
-    monkeypatch.setattr(calendars, "caches", {"exchange_sessions": DummyCache("none", {})})
+    days = tuple(day for day in calendars.load_calendar("CN").published.days if day <= end)
+    monkeypatch.setattr(calendars, "_load_published", lambda *_: calendars.PublishedSessions(end, days))
     set_bars("600000", sessions(FIRST, LAST))
     settings.COLLECTOR = replace(settings.COLLECTOR, fan_out=1)
     task = collect("600000", "600001", last=LAST)

@@ -86,6 +86,7 @@ def test_slice_keeps_the_rate(configure, clock):
     assert gaps == pytest.approx([(1 + SPARE) / 20] * 11, abs=jitter)
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_further_requests_of_a_call_keep_the_rate_and_count(configure, clock):
     times = []
 
@@ -106,6 +107,7 @@ def test_further_requests_of_a_call_keep_the_rate_and_count(configure, clock):
     assert 20 * sum(gaps) / len(gaps) <= 1 / 0.95
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_calls_that_take_turns_lose_no_permit(configure, clock, monkeypatch):
     """Each makes two requests in a process that the machine shares, for which another call waits."""
     monkeypatch.setenv("NO_PROXY", f"test-{os.getpid()}")  # no other test's process
@@ -127,6 +129,7 @@ def test_calls_that_take_turns_lose_no_permit(configure, clock, monkeypatch):
     assert 15 / took >= 0.95 * 20
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_first_permit_that_a_call_takes_itself_may_be_refused(configure_short_slices, monkeypatch):
     """Nothing was sent, so the stock waits as before; the vendor's history does not show it."""
     monkeypatch.setattr(First, "takes_first_permit", True, raising=False)
@@ -145,6 +148,7 @@ def test_first_permit_that_a_call_takes_itself_may_be_refused(configure_short_sl
     assert set(task.items.filter(state="pending").values_list("error_code", flat=True)) == {""}
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_rest_of_a_call_is_tried_again_where_the_day_is_used_up(configure_short_slices):
     def two_pages(request):
         take_permit()
@@ -158,6 +162,7 @@ def test_rest_of_a_call_is_tried_again_where_the_day_is_used_up(configure_short_
     assert SourceGate.objects.get().refusals == 0
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_no_throttle_keeps_no_rate(configure, clock):
     configure(rates=(("first", 0.01),), no_throttle=True)
     make_first_task()
@@ -174,6 +179,7 @@ def test_used_up_daily_cap_costs_no_attempt(configure_short_slices):
     assert task.items.filter(state="pending", attempts=0).count() == 2
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_status_shows_the_used_up_daily_cap(configure_short_slices):
     configure_short_slices(daily_caps=(("first", 1),))
     task = make_first_task()
@@ -247,6 +253,7 @@ def test_ban_pauses_at_once_and_costs_no_attempt(configure_short_slices):
     assert source_message(task) == "Come back in an hour."
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_slice_at_a_blocked_source_ends_in_time(configure, clock):
     configure(daily_caps=(("first", 1),), fan_out=1, slice_seconds=60.0, heartbeat=5.0)
     make_first_task()
@@ -255,6 +262,7 @@ def test_slice_at_a_blocked_source_ends_in_time(configure, clock):
     assert OrmQ.objects.count() == 1
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_cancel_stops_requests_before_their_time(waiting_task, clock, monkeypatch):
     beat = lifecycle.beat
     monkeypatch.setattr(lifecycle, "beat", lambda lane: (cancel_if_running(waiting_task), beat(lane)))
@@ -265,6 +273,7 @@ def test_cancel_stops_requests_before_their_time(waiting_task, clock, monkeypatc
     assert QConf.MAX_RSS == 400_000, "no request was sent, so no process must be replaced"
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_drain_does_not_wait_for_reserved_times(waiting_task, clock, monkeypatch):
     beat = lifecycle.beat
 
@@ -296,6 +305,7 @@ class InFlight:
         return [scripted_sources.make_bar()]
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_slow_source_has_several_requests_in_flight(configure, clock, monkeypatch):
     monkeypatch.setattr(First, "in_flight", 0)
     in_flight = InFlight(clock)
@@ -305,6 +315,7 @@ def test_slow_source_has_several_requests_in_flight(configure, clock, monkeypatc
     assert in_flight.most == 4
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_source_limits_requests_and_workers(configure, clock, monkeypatch):
     monkeypatch.setattr(First, "most_workers", 1)
     in_flight = InFlight(clock)
@@ -338,6 +349,7 @@ def test_suspect_is_requested_while_nothing_else_is_in_flight(configure, clock, 
     assert First.calls[:2] == list(codes[:2])
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_worker_with_an_abandoned_request_takes_no_suspect(configure, clock):
     configure(first=lambda request: clock.sleep(inf), fetch_timeout=1.0, slice_seconds=60.0, fan_out=1)
     task = make_first_task()
@@ -348,6 +360,7 @@ def test_worker_with_an_abandoned_request_takes_no_suspect(configure, clock):
     assert OrmQ.objects.exists()
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_request_that_runs_out_of_memory_beside_others_is_tried_again_alone(configure, clock):
     def script(request):
         clock.sleep(0.2)

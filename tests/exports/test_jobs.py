@@ -89,6 +89,7 @@ def test_lost_worker_is_followed_by_another_one(tmp_path, monkeypatch):
     assert (export.state, export.losses) == ("completed", 1)
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_export_fails_with_a_reason_when_its_workers_are_lost_again_and_again(tmp_path):
     export = jobs.start(tmp_path, WHOLE, ACTOR)
     for generation in range(jobs.MAX_LOSSES):
@@ -100,6 +101,7 @@ def test_export_fails_with_a_reason_when_its_workers_are_lost_again_and_again(tm
     assert errors.describe(export.error).startswith("5 workers in a row were lost")
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_deleted_job_is_queued_again(tmp_path, settings):
     export = jobs.start(tmp_path, WHOLE, ACTOR)
     OrmQ.objects.all().delete()
@@ -131,6 +133,7 @@ def test_cancelled_export_publishes_nothing(tmp_path):
     jobs.start(tmp_path, WHOLE, ACTOR)
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_export_that_publishes_is_not_cancelled(tmp_path):
     export = jobs.start(tmp_path, WHOLE, ACTOR)
     Export.objects.update(phase="publishing")
@@ -158,6 +161,7 @@ def test_export_of_a_killed_command_gives_way(tmp_path):
     assert errors.describe(export.error).startswith("The command was interrupted")
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_folder_that_can_not_be_written_fails_the_export(tmp_path):
     (tmp_path / "file").touch()
     export = jobs.start(tmp_path / "file", WHOLE, ACTOR)
@@ -167,6 +171,7 @@ def test_folder_that_can_not_be_written_fails_the_export(tmp_path):
     assert "can't be written" in errors.describe(export.error)
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_folder_of_another_host_is_named(tmp_path):
     export = jobs.start(tmp_path, WHOLE, ACTOR)
     Export.objects.update(host="elsewhere")
@@ -175,6 +180,7 @@ def test_folder_of_another_host_is_named(tmp_path):
     assert "is not the folder of elsewhere" in errors.describe(export.error)
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_busy_folder_is_tried_again(tmp_path):
     store("CN", "600000", DAYS)
     export = jobs.start(tmp_path, WHOLE, ACTOR)
@@ -191,6 +197,7 @@ def test_busy_folder_is_tried_again(tmp_path):
     assert export.state == "completed"
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_old_exports_are_pruned(tmp_path):
     for days, state in ((10, "completed"), (1, "cancelled")):
         ended = timezone.now() - timedelta(days=days)
@@ -223,6 +230,7 @@ def test_plan_exports_once_after_its_task_however_it_ended(export_dir):
     assert export.selection == WHOLE.as_dict()
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_plan_waits_for_its_folder_and_records_what_is_wrong(export_dir, settings):
     make_plan(export_to="nightly")
     plan_scheduler.start_due()
@@ -238,6 +246,7 @@ def test_plan_waits_for_its_folder_and_records_what_is_wrong(export_dir, setting
     assert (run.state, CollectionPlan.objects.get().error_code) == ("refused", "no_export_folder")
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_failed_export_is_the_failure_of_its_run(export_dir):
     make_plan(export_to="nightly")
     plan_scheduler.start_due()

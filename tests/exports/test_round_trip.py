@@ -67,11 +67,14 @@ def test_import_into_an_empty_database_is_bit_by_bit(tmp_path):
 
 
 @pytest.mark.usefixtures("stored")
-def test_new_rows_get_ids_above_all_imported_ones(tmp_path):
+def test_imported_rows_are_not_discarded_and_new_ones_get_ids_above_theirs(tmp_path):
     export(tmp_path)
     last_event = CollectionTask.objects.get().events.order_by("-pk").first().pk
     empty_database()
     bring_back(tmp_path)
+    with pytest.raises(errors.NothingToDiscard):
+        next(discard.discard())
+    assert DailyBar.objects.exists()
     task = make_task()
     assert task.events.get().pk > last_event
     item = CollectionItem.objects.create(task=task, position=7, code="1")
@@ -279,13 +282,3 @@ def test_no_day_is_sealed_while_an_import_is_unfinished(interrupted):
     settle()
     assert sealed_days.sweep(60) == 0
     assert not MarketDay.objects.exists()
-
-
-@pytest.mark.usefixtures("stored")
-def test_finished_import_is_not_discarded(tmp_path):
-    export(tmp_path)
-    empty_database()
-    bring_back(tmp_path)
-    with pytest.raises(errors.NothingToDiscard):
-        next(discard.discard())
-    assert DailyBar.objects.exists()

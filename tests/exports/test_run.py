@@ -89,6 +89,7 @@ def test_second_export_looks_at_the_numbered_changes_only(tmp_path, written, sca
     assert export(tmp_path, name="4").written == 0
 
 
+@pytest.mark.any_database  # files, not rows
 def test_change_of_what_is_not_selected_writes_nothing(tmp_path, written, scanned):
     for code in ("600000", "600001"):
         store("CN", code, DAYS)
@@ -133,6 +134,7 @@ def test_without_its_number_all_bars_are_looked_at(tmp_path, written, scanned, w
     assert bar_parts(written) == [NEW]
 
 
+@pytest.mark.any_database  # files, not rows
 def test_file_of_a_year_without_bars_is_removed(tmp_path):
     store("CN", "600000", DAYS)
     export(tmp_path, name="1")
@@ -143,6 +145,7 @@ def test_file_of_a_year_without_bars_is_removed(tmp_path):
     assert (tmp_path / NEW).exists()
 
 
+@pytest.mark.any_database  # files, not rows
 def test_lost_file_is_written_again(tmp_path, written):
     store("CN", "600000", DAYS)
     export(tmp_path, name="1")
@@ -152,6 +155,7 @@ def test_lost_file_is_written_again(tmp_path, written):
     assert bar_parts(written) == [NEW]
 
 
+@pytest.mark.any_database  # files, not rows
 @pytest.mark.parametrize("name", ["first", "second"])
 def test_killed_export_goes_on_after_the_last_whole_part(tmp_path, written, monkeypatch, name):
     store("CN", "600000", DAYS)
@@ -168,6 +172,7 @@ def test_killed_export_goes_on_after_the_last_whole_part(tmp_path, written, monk
     assert manifest.parts[NEW].rows == 2
 
 
+@pytest.mark.any_database  # files, not rows
 def test_scan_that_was_left_is_taken_up(tmp_path, monkeypatch):
     monkeypatch.setattr(parquet.versions.batches, "__defaults__", (1,))
     for code in ("600000", "600001", "600002"):
@@ -184,6 +189,7 @@ def test_scan_that_was_left_is_taken_up(tmp_path, monkeypatch):
     assert export(tmp_path, name="one").manifest.parts[NEW].rows == 6
 
 
+@pytest.mark.any_database  # files, not rows
 def test_interrupted_publication_is_finished_by_the_next_run(tmp_path, monkeypatch):
     store("CN", "600000", DAYS)
     export(tmp_path, name="1")
@@ -211,6 +217,7 @@ def test_interrupted_publication_is_finished_by_the_next_run(tmp_path, monkeypat
     assert read(tmp_path).parts[NEW].files != before.parts[NEW].files
 
 
+@pytest.mark.any_database  # files, not rows
 def test_export_beside_a_collection_says_so(tmp_path):
     store("CN", "600000", DAYS)
     assert export(tmp_path, name="1").manifest.is_consistent
@@ -260,6 +267,7 @@ def test_two_exports_into_one_folder_are_refused(tmp_path):
     export(tmp_path, name="2")
 
 
+@pytest.mark.any_database  # files, not rows
 def test_migrated_database_is_exported_anew(tmp_path, written, monkeypatch):
     store("CN", "600000", DAYS)
     export(tmp_path, name="1")

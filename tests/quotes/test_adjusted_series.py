@@ -29,6 +29,7 @@ def test_dividend_reloads_the_whole_series():
     assert (series.bars, series.covered) == (len(days), [["2024-03-01", "2024-04-30"]])
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 def test_unchanged_series_grows_by_its_increment():
     days = sessions(FIRST, date(2024, 4, 30))
     set_bars("600000", days, "hfq", close=1234.5678)
@@ -40,6 +41,7 @@ def test_unchanged_series_grows_by_its_increment():
     assert not Correction.objects.exists()
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 def test_truncated_series_replaces_nothing():
     days = sessions(FIRST, date(2024, 4, 30))
     set_bars("600000", days, "qfq")
@@ -53,6 +55,7 @@ def test_truncated_series_replaces_nothing():
     assert set(DailyBar.objects.values_list("close", flat=True)) == {9.5}
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 @pytest.mark.parametrize(
     "left",
     [
@@ -72,6 +75,7 @@ def test_partial_response_loses_no_stored_day(left):
     assert Series.objects.get().covered == [], "it must still be requested as a whole"
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 def test_response_with_a_hole_loses_no_stored_day():
     days = sessions(date(2023, 11, 1), LAST)
     set_bars("600000", days, "qfq")
@@ -81,6 +85,7 @@ def test_response_with_a_hole_loses_no_stored_day():
     assert DailyBar.objects.count() == len(days)
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 def test_partial_response_leaves_no_day_answered():
     days = sessions(date(2024, 1, 2), date(2024, 4, 30))
     stored = [day for day in days if day <= LAST]
@@ -94,6 +99,7 @@ def test_partial_response_leaves_no_day_answered():
     assert DailyBar.objects.filter(close=10.0).count() == len(stored)
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 def test_rebased_series_may_lack_its_listing_day():
     days = sessions(FIRST, LAST)
     set_bars("600000", days, "qfq")
@@ -115,6 +121,7 @@ def test_days_missing_after_a_rebase_are_deleted():
     assert Series.objects.get().bars == DailyBar.objects.count() == len(days) - 2
 
 
+@pytest.mark.any_database  # judged in Python; others replace and delete
 def test_only_adjusted_prices_may_be_negative():
     bars = [make_bar(day, -178.13) for day in sessions(FIRST, LAST)]
     RecordingSource.bars["600000", "qfq"] = RecordingSource.bars["600000", ""] = bars

@@ -33,6 +33,7 @@ def listed(kind):
     return list(Finding.objects.filter(kind=kind).values_list("code", "day"))
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_sound_bars_have_no_findings():
     item = collect_bars(make_month())
     assert (item.rows_refused, item.rows_flagged) == (0, 0)
@@ -77,12 +78,14 @@ def test_doubtful_bar_is_stored_flagged_and_listed(fields, code):
         assert getattr(DailyBar.objects.get(day=DAY), name) == value
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_bar_on_a_closed_day_is_flagged():
     item = collect_bars([*make_month(), make_bar(date(2024, 3, 10))])
     assert item.rows_flagged == 1
     assert listed("flagged") == [("not_a_session", date(2024, 3, 10))]
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_market_without_limits_flags_no_jump():
     bars = [make_bar(day, 10.0 if day < DAY else 6.0) for day in sessions(FIRST, LAST, "US")]
     assert collect_bars(bars, "AAPL", "US").rows_flagged == 0
@@ -112,6 +115,7 @@ def test_jump_that_is_told_is_not_flagged(told_by):
     assert collect_bars(bars, "AAPL", "US").rows_flagged == 0
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 @pytest.mark.parametrize(("after", "flagged"), [(4.0, 0), (1.0, 1)])
 def test_fall_of_a_stock_whose_splits_are_told_is_believed_up_to_four_fifths(after, flagged):
     adjustment_data.replace_actions("US", "AAPL", "any", CorporateActions(), LAST)
@@ -119,6 +123,7 @@ def test_fall_of_a_stock_whose_splits_are_told_is_believed_up_to_four_fifths(aft
     assert collect_bars(bars, "AAPL", "US").rows_flagged == flagged
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_past_that_its_source_adjusts_for_a_split_is_flagged():
     days = sessions(FIRST, LAST, "US")
     collect_bars([make_bar(day, 1000.0) for day in days[:10]], "AAPL", "US", last=days[9])
@@ -128,6 +133,7 @@ def test_past_that_its_source_adjusts_for_a_split_is_flagged():
     assert Correction.objects.count() == 5
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_split_adjusted_past_is_replaced_as_a_whole():
     days = sessions(FIRST, LAST, "US")
     for close, last in ((1000.0, days[9]), (100.0, days[-1])):
@@ -137,6 +143,7 @@ def test_split_adjusted_past_is_replaced_as_a_whole():
     assert (item.rows_corrected, item.rows_flagged) == (10, 0)
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_increment_is_measured_by_the_stored_close():
     collect_bars(make_month()[:10])
     item = collect_bars(
@@ -152,6 +159,7 @@ def test_increment_is_measured_by_the_stored_close():
     assert listed("flagged") == [("jump_beyond_limit", sessions(FIRST, LAST)[10])]
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_first_sessions_after_listing_have_no_limit():
     bars = [make_bar(day, 10.0 if day == DAY else 16.0) for day in sessions(DAY, LAST)]
     for _ in range(2):
@@ -235,6 +243,7 @@ def test_refused_bar_keeps_its_values():
     }
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_older_finding_keeps_its_english_sentence():
     with override("zh-hans"):
         text = reasons.describe_finding("bad_volume", "2024-01-02: the volume -1 is bad.", "2024-01-02", None)
@@ -242,5 +251,6 @@ def test_older_finding_keeps_its_english_sentence():
     assert reasons.describe_finding("of_another_version", "Odd.", "", {"n": "1"}) == "Odd."
 
 
+@pytest.mark.any_database  # judged in Python; others store and list
 def test_every_sentence_of_a_finding_has_its_code_explained():
     assert set(reasons.FINDINGS) <= set(reasons.REASONS)

@@ -40,6 +40,7 @@ def today():
     return market_today("CN").isoformat()
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_kind_of_line_missing_from_a_file_is_not_suspended():
     set_bars("600000", [day for day in sessions(FIRST, LAST) if day != DAY])
     collect()
@@ -59,6 +60,7 @@ def test_day_is_suspended_only_where_the_source_says_so(monkeypatch):
     )
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_kind_of_days_requested_twice_are_not_not_requested(monkeypatch):
     monkeypatch.setattr(calendars, "last_closed_day", lambda market, now=None: LAST)
     days = sessions(FIRST, LAST)
@@ -69,6 +71,7 @@ def test_kind_of_days_requested_twice_are_not_not_requested(monkeypatch):
     assert Series.objects.get().covered[-1][1] < LAST.isoformat(), "they are requested again, all the same"
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_source_whose_bars_begin_and_end_says_so():
     set_bars("600000", sessions(FIRST, LAST)[3:10])
     collect()
@@ -99,6 +102,7 @@ def test_bar_that_comes_later_ends_the_gap():
     assert (reasons(), Series.objects.get().absences) == (({}, set()), [])
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_days_beside_the_request_are_not_requested_yet():
     days = sessions(FIRST, LAST)
     set_bars("600000", days)
@@ -106,6 +110,7 @@ def test_days_beside_the_request_are_not_requested_yet():
     assert reasons() == ({"not_asked": days[5:]}, {"not requested yet"})
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_older_answers_have_no_recorded_reason():
     days = sessions(FIRST, LAST)
     set_bars("600000", [day for day in days if day != DAY])
@@ -137,6 +142,7 @@ def test_day_without_quotes_of_any_stock_names_the_source():
     assert reasons() == ({"no_quotes": [LAST]}, {sentence})
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_closed_weekdays_are_closed_by_the_calendar():
     set_bars("600000", sessions(FIRST, LAST))
     collect()
@@ -167,6 +173,7 @@ def test_rebased_series_keeps_its_reasons():
     assert reasons(adjust="qfq")[0] == {"empty": [DAY]}
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_read_is_limited_to_the_asked_days():
     set_bars("600000", sessions(FIRST, LAST)[:1])
     collect()
@@ -176,6 +183,7 @@ def test_read_is_limited_to_the_asked_days():
     assert read_gaps(stock, "qfq", None, None) == []
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_days_without_quotes_are_not_missing_where_every_day_counts():
     days, march = TradingDays("CN"), [date(2024, 3, n) for n in range(1, 6)]
     window, silent = (march[0], march[4]), set(march[::2])
@@ -184,6 +192,7 @@ def test_days_without_quotes_are_not_missing_where_every_day_counts():
     assert days.missing_range(window, [(march[0], march[2])], silent) == (march[3], march[3])
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_gaps_follow_a_change_of_code():
     """Each day's reason is that of the code which the security had on it."""
     days = sessions(FIRST, LAST)

@@ -145,9 +145,13 @@ WITHDRAWALS = {  # what the reasons become, and the days of May that are unseale
     "not covered": ({"covered": []}, set()),
     "counted": ({"bars": 7}, set()),
 }
+FURTHER = {"asked again", "two of three", "answered to the next", "not covered", "counted"}
 
 
-@pytest.mark.parametrize("case", WITHDRAWALS)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.soak if case in FURTHER else ()) for case in WITHDRAWALS],
+)
 def test_withdrawn_reason_unseals_exactly_its_days(case):
     days = [DAY - timedelta(1), DAY, DAY + timedelta(1)]
     add("600000", *days)
@@ -214,6 +218,7 @@ def make_silent_answer(day, code):
     return SilentAnswer.objects.create(**fields)
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_day_without_a_bar_says_so(client):
     day = DAY.isoformat()
     add("600001", absent=[[day, day, "suspended", "recording", day, None]])
@@ -261,6 +266,7 @@ def test_adjusted_bars_and_funds_leave_a_day_of_stocks_sealed():
     assert MarketDay.objects.filter(kind="etf").count() == 1
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_day_before_a_change_of_code_needs_the_old_code_only():
     add("600000", DAY)
     add("600001", DAY + timedelta(1))
@@ -269,6 +275,7 @@ def test_day_before_a_change_of_code_needs_the_old_code_only():
     assert sweep() == 2
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_day_is_not_sealed_while_a_task_of_the_market_runs_and_looked_at_after_its_end():
     add("600000", DAY)
     add("600001")
@@ -314,6 +321,7 @@ def test_checksum_can_be_computed_from_a_copy_as_the_documentation_says(client):
     assert row().checksum == sha256((line + line.replace("600002", "600010")).encode()).hexdigest()
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_paths_of_days_refuse_what_is_no_session(client):
     assert client.get(f"{BASE}/days/CN/2024-05-05").status_code == 404
     assert client.get(f"{BASE}/days/XX/2024-05-07").status_code == 404
@@ -357,6 +365,7 @@ def test_request_waits_until_the_day_is_sealed_without_a_transaction(client, mon
     assert held.now == 3, "it was answered at the next look"
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_request_is_answered_after_its_time_with_what_the_day_lacks(client, monkeypatch):
     add("600000", DAY)
     make_stock("CN", "600001")
@@ -370,6 +379,7 @@ def test_request_is_answered_after_its_time_with_what_the_day_lacks(client, monk
     assert held.now == 7
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_so_many_requests_wait_that_threads_are_left(client, monkeypatch):
     add("600000", DAY)
     answers = []
@@ -398,6 +408,7 @@ def wait(*arguments, day="2024-05-07", market="cn"):
     return 0, out.getvalue()
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_command_waits_until_the_day_is_sealed():
     add("600000", DAY)
     make_stock("CN", "600001")
@@ -412,6 +423,7 @@ def test_command_waits_until_the_day_is_sealed():
     assert '"sealed":true' in wait("--json")[1].replace(" ", "")
 
 
+@pytest.mark.any_database  # no trigger and no statement of its own
 def test_overview_shows_the_last_sealed_day():
     add("600000", DAY)
     sweep()

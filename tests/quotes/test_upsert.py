@@ -41,6 +41,7 @@ def test_representation_is_no_correction():
     assert not Correction.objects.exists()
 
 
+@pytest.mark.any_database  # the same statement with other values
 def test_missing_value_keeps_the_stored_one():
     set_bars("600000", sessions(FIRST, LAST))
     change_bar(amount=10_050.0, turnover=1.5)
@@ -50,6 +51,7 @@ def test_missing_value_keeps_the_stored_one():
     assert DailyBar.objects.get(day=DAY).turnover == 1.5
 
 
+@pytest.mark.any_database  # the same statement with other values
 def test_new_value_is_filled_in_and_counted():
     set_bars("600000", sessions(FIRST, LAST))
     collect()
@@ -58,6 +60,7 @@ def test_new_value_is_filled_in_and_counted():
     assert Correction.objects.get().before == {"turnover": None}
 
 
+@pytest.mark.any_database  # the same statement with other values
 def test_corrected_prices_clear_values_not_sent():
     set_bars("600000", sessions(FIRST, LAST))
     change_bar(change_pct=1.5)
@@ -67,6 +70,7 @@ def test_corrected_prices_clear_values_not_sent():
     assert DailyBar.objects.get(day=DAY).change_pct is None
 
 
+@pytest.mark.any_database  # the same statement with other values
 def test_agreeing_source_changes_nothing():
     set_bars("600000", sessions(FIRST, LAST))
     change_bar(volume=155_421_643, amount=1_554_216_430.0, turnover=0.8009)
@@ -78,6 +82,7 @@ def test_agreeing_source_changes_nothing():
     assert (bar.source, bar.volume, bar.turnover) == ("recording", 155_421_643, 0.8009)
 
 
+@pytest.mark.any_database  # the same statement with other values
 def test_conflicting_source_corrects():
     set_bars("600000", sessions(FIRST, LAST))
     collect()
