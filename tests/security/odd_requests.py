@@ -244,9 +244,13 @@ def names_in_page(page: str) -> tuple[set[str], set[str]]:
 
 
 def odd_requests(words: Vocabulary, seed: int, count: int) -> Iterator[OddRequest]:
-    """Yields `count` requests to every route in turn: OPTIONS, all parameters at once, then random ones."""
+    """Yields `count` requests to every route in turn: OPTIONS, all parameters at once, then random ones.
+
+    A count that would not reach beyond the first random one of each is spread over these three rounds.
+    """
     by_route = routes()
-    for number in range(count):
+    rounds = 3 * len(by_route)
+    for number in range(count) if count > rounds else range(0, rounds, -(-rounds // count)):
         random, route = Random(f"{seed}/{number}"), by_route[number % len(by_route)]
         if number < len(by_route):
             yield OddRequest("OPTIONS", words.paths[route])

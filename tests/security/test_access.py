@@ -1,4 +1,7 @@
-"""Every path × every kind of user: what each may open, and that nobody else changes anything."""
+"""Every path × every kind of user: what each may open, and that nobody else changes anything.
+
+Who may more than another is tried on what the other must not do; on everything that both may, in `make soak`.
+"""
 
 import pytest
 from django.apps import apps
@@ -129,8 +132,16 @@ def test_every_admin_path_is_classified():
     assert {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} == classified
 
 
-@pytest.mark.parametrize("kind", ["anonymous", "plain"])
-@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.any_database  # redirected before any query but the user's
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("anonymous", "get"),
+        ("plain", "post"),
+        pytest.param("anonymous", "post", marks=pytest.mark.soak),
+        pytest.param("plain", "get", marks=pytest.mark.soak),
+    ],
+)
 def test_admin_asks_non_staff_to_log_in(kind, method):
     paths, client = admin_paths(), logged_in_client(kind)
     before, wrong = row_counts(), {}
@@ -144,15 +155,25 @@ def test_admin_asks_non_staff_to_log_in(kind, method):
     assert row_counts() == before
 
 
+@pytest.mark.any_database  # the superuser opens the same pages there
 @pytest.mark.usefixtures("bare_403")
-@pytest.mark.parametrize("kind", ["reader", "operator"])
-def test_staff_open_only_permitted_pages(kind):
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [
+        ("reader", set()),
+        ("operator", ALLOWED["reader"]),
+        pytest.param("operator", set(), marks=pytest.mark.soak),
+    ],
+    ids=["reader", "operator", "operator-everything"],
+)
+def test_staff_open_only_permitted_pages(kind, seen):
     paths, client = admin_paths(), logged_in_client(kind)
     statuses = {
         name: client.get(path).status_code
         for name, path in paths.items()
-        if name not in OPEN | HELPERS | {"logout"}
+        if name not in OPEN | HELPERS | {"logout"} and page_name(name) not in seen
     }
+    assert len(statuses) > 40
     assert not wrong_statuses(kind, statuses)
 
 
@@ -178,13 +199,25 @@ def wrong_statuses(kind: str, statuses: dict[str, int]) -> dict[str, int]:
     }
 
 
+EVERYTHING = {page_name(name.removeprefix("admin:")) for name, _ in ADMIN} - OPEN - {"logout"}
+
+
+@pytest.mark.any_database  # refused before any query but the user's
 @pytest.mark.usefixtures("bare_403")
-@pytest.mark.parametrize("kind", ["reader", "operator"])
-def test_staff_without_permission_change_nothing(kind):
+@pytest.mark.parametrize(
+    ("kind", "pages"),
+    [
+        ("reader", ALLOWED["operator"] - ALLOWED["reader"]),
+        ("operator", EVERYTHING - ACTIONS),
+        pytest.param("reader", EVERYTHING, marks=pytest.mark.soak),
+    ],
+    ids=["reader", "operator", "reader-everywhere"],
+)
+def test_staff_without_permission_change_nothing(kind, pages):
     paths, client = admin_paths(), logged_in_client(kind)
     before, wrong = row_counts(), {}
     for name, path in paths.items():
-        if name in ACTIONS | OPEN | {"logout"}:
+        if page_name(name) not in pages:
             continue
         data = {"post": "yes", "name": "x", "action": "delete_selected", "_selected_action": ["1"]}
         status = client.post(path, data).status_code
@@ -194,6 +227,7 @@ def test_staff_without_permission_change_nothing(kind):
     assert row_counts() == before
 
 
+@pytest.mark.any_database  # refused before any query but the user's
 @pytest.mark.usefixtures("bare_403")
 def test_superuser_can_not_add_or_delete_engine_rows():
     paths, client, before = admin_paths(), logged_in_client("superuser"), row_counts()
@@ -205,6 +239,7 @@ def test_superuser_can_not_add_or_delete_engine_rows():
     assert row_counts() | {"sessions.Session": 0} == before | {"sessions.Session": 0}
 
 
+@pytest.mark.any_database  # refused, or one usual search
 @pytest.mark.parametrize("kind", ["reader", "operator"])
 def test_admin_search_hides_forbidden_tables(kind):
     make_rows()
@@ -280,18 +315,47 @@ def test_every_other_path_is_classified():
     assert {route for _, route in OTHER} == set(RULES)
 
 
-@pytest.mark.parametrize("kind", USER_KINDS)
-@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
-def test_path_and_method_are_open_as_classified(kind, method):
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def next_to_the_border(kind: str, rules: dict[str, int], method: str) -> bool:
+    """Tells whether this kind is the lowest that may use the method, or the highest that may not."""
+    return method in rules and RANK[kind] in {rules[method], rules[method] - 1}
+
+
+def wrong_operations(kind: str, operations: list[tuple[str, str]]) -> dict[str, int]:
+    """Returns the statuses of the operations that are not as their path is classified."""
     user, wrong = make_user_of_kind(kind), {}
     client = client_of(user)
-    for route, rules in RULES.items():
+    for route, method in operations:
         status = getattr(client, method)(path_of(route)).status_code
         if route == LOGOUT:
             client = client_of(user)
-        if status not in expected(rules, method, kind):
-            wrong[route] = status
-    assert not wrong
+        if status not in expected(RULES[route], method, kind):
+            wrong[f"{method} {route}"] = status
+    return wrong
+
+
+ALL_OPERATIONS = [(route, method) for route in RULES for method in METHODS]
+
+
+def test_superuser_may_use_exactly_the_methods_of_each_path():
+    """What has no rule is served to nobody: a superuser would be served."""
+    assert not wrong_operations("superuser", ALL_OPERATIONS)
+
+
+@pytest.mark.any_database  # refused before any query but the user's, or as for the superuser
+@pytest.mark.parametrize("kind", USER_KINDS[:-1])
+def test_operation_is_open_from_its_kind_of_user_on(kind):
+    operations = [each for each in ALL_OPERATIONS if next_to_the_border(kind, RULES[each[0]], each[1])]
+    assert len(operations) > 5
+    assert not wrong_operations(kind, operations)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", USER_KINDS[:-1])
+def test_path_and_method_are_open_as_classified(kind):
+    assert not wrong_operations(kind, ALL_OPERATIONS)
 
 
 def expected(rules: dict[str, int], method: str, kind: str) -> set[int]:

