@@ -26,6 +26,7 @@ from tests.fakes.scripted_sources import with_scripted_sources
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
+any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
 FIRST, LAST = date(2024, 1, 1), date(2024, 3, 29)
 PRICES = {"open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 100}
 KEY = {"market": "CN", "symbol": "600000", "adjust": ""}
@@ -87,6 +88,7 @@ def test_everything_of_the_source_is_deleted_and_recorded():
     assert CollectionTask.objects.get() == task
 
 
+@any_database
 def test_deleted_days_are_collected_again():
     task = collect()
     delete()
@@ -110,6 +112,7 @@ def test_only_the_days_asked_for_are_deleted():
     assert collect().collected_count == record.bars
 
 
+@any_database
 def test_bars_of_other_sources_stay():
     days = make_mixed("csv", "first")
     record = delete(Selection("csv", "CN"))
@@ -146,6 +149,7 @@ def test_findings_and_corrections_of_deleted_bars_go_with_them():
     assert not {type(row).objects.filter(pk=row.pk).exists() for row in mine} - {False}
 
 
+@any_database
 def test_nothing_is_deleted_while_a_task_runs():
     collect()
     running = make_task()
@@ -170,6 +174,7 @@ def test_task_started_between_two_batches_ends_the_deletion(monkeypatch):
     assert Series.objects.get().bars == DailyBar.objects.count()
 
 
+@any_database
 def test_deletion_goes_on_where_it_was_stopped(monkeypatch):
     task = collect()
     monkeypatch.setattr(deletion, "BATCH", 10)
@@ -186,6 +191,7 @@ def test_batch_is_small(monkeypatch, django_assert_max_num_queries):
         assert next(batches).bars <= 100 + 65  # one series more than a batch
 
 
+@any_database
 def test_deletion_is_recorded_with_its_user():
     collect()
     user = make_user("ann")
@@ -202,6 +208,7 @@ def test_deletion_is_recorded_with_its_user():
     assert (record.user, record.user_name) == (None, "ann")
 
 
+@any_database
 def test_real_stocks_stay_without_their_bars(settings, monkeypatch):
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
     collect(source="first", stock_codes=("600000",))
@@ -211,6 +218,7 @@ def test_real_stocks_stay_without_their_bars(settings, monkeypatch):
     assert not DailyBar.objects.exists()
 
 
+@any_database
 def test_factors_and_actions_go_with_all_days_of_their_source():
     day = date(2024, 3, 5)
     for source in ("csv", "first"):

@@ -28,6 +28,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
 LOW, NORMAL, HIGH = Priority.LOW, Priority.NORMAL, Priority.HIGH
 LEFT = [state for state in QueuedOrderState if state != QueuedOrderState.WAITING]
 
@@ -42,11 +43,13 @@ def numbers():
     return [row.pk for row in order_queue.waiting()]
 
 
+@any_database
 def test_order_starts_at_once_when_nothing_runs():
     assert isinstance(queue(), CollectionTask)
     assert not QueuedOrder.objects.exists()
 
 
+@any_database
 def test_order_is_queued_while_a_task_runs_and_starts_after_it():
     user, running = make_user(), make_task()
     row = queue(actor=Actor(Channel.API, user), stock_codes=("000002",))
@@ -62,6 +65,7 @@ def test_order_is_queued_while_a_task_runs_and_starts_after_it():
     assert list(row.events.values_list("kind", "channel")) == [("queued", "api"), ("started", "worker")]
 
 
+@any_database
 def test_order_starts_once_however_often_it_is_tried():
     make_queued_order()
     assert isinstance(order_queue.start_next(), CollectionTask)
@@ -70,6 +74,7 @@ def test_order_starts_once_however_often_it_is_tried():
     assert order_queue.start_next() is None
 
 
+@any_database
 def test_order_waits_behind_others_of_its_priority_although_nothing_runs():
     first = make_queued_order()
     second = queue()
@@ -83,6 +88,7 @@ def test_higher_priority_starts_first_then_the_lower_place():
     assert order_queue.start_next(HIGH).pk == QueuedOrder.objects.get(pk=high.pk).task_id
 
 
+@any_database
 def test_due_plan_starts_before_orders_of_its_priority():
     make_queued_order()
     plan = make_plan()
@@ -109,6 +115,7 @@ def test_move_changes_position_and_priority():
     assert numbers() == [first.pk, third.pk, second.pk]
 
 
+@any_database
 def test_withdrawn_order_does_not_start():
     row = make_queued_order()
     order_queue.withdraw(row.pk, ACTOR)
@@ -116,6 +123,7 @@ def test_withdrawn_order_does_not_start():
     assert not CollectionTask.objects.exists()
 
 
+@any_database
 def test_order_that_is_refused_at_its_start_keeps_the_reason():
     row, after = make_queued_order(), make_queued_order()
     QueuedOrder.objects.filter(pk=row.pk).update(order={**row.order, "source": "gone"})
@@ -125,6 +133,7 @@ def test_order_that_is_refused_at_its_start_keeps_the_reason():
     assert order_queue.start_next().pk == QueuedOrder.objects.get(pk=after.pk).task_id
 
 
+@any_database
 @pytest.mark.parametrize("verb", [order_queue.move, order_queue.withdraw])
 @pytest.mark.parametrize("state", LEFT)
 def test_no_verb_changes_an_order_that_has_left(state, verb):
@@ -137,6 +146,7 @@ def test_no_verb_changes_an_order_that_has_left(state, verb):
         verb(0, ACTOR)
 
 
+@any_database
 def test_queue_is_bounded(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, queue_limit=1)
     make_task()
@@ -145,6 +155,7 @@ def test_queue_is_bounded(settings):
         queue()
 
 
+@any_database
 def test_invalid_order_is_refused_when_it_is_queued():
     make_task()
     with pytest.raises(errors.OrderError):
@@ -165,6 +176,7 @@ def test_idempotency_key_returns_the_queued_order():
     assert queue(actor=actor, idempotency_key="one").state == "started"
 
 
+@any_database
 def test_idempotency_key_returns_the_task_that_started_at_once():
     actor = Actor(Channel.API, make_user())
     task = queue(actor=actor, idempotency_key="one")
@@ -183,6 +195,7 @@ def test_database_refuses_what_no_queued_order_can_be(fields):
         QueuedOrder.objects.filter(pk=row.pk).update(**fields)
 
 
+@any_database
 def test_order_is_the_same_after_it_was_stored():
     fields = {"stock_codes": ("000002",), "force_update": True, "fallbacks": (), "market": "SIM"}
     assert order_queue.order_of(make_queued_order(**fields)) == make_order(**fields)

@@ -16,6 +16,7 @@ from tests.factories import ACTOR, make_claim, make_lane, make_task
 from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
+any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
 
 SUCCEEDED, SKIPPED, FAILED = ItemState.SUCCEEDED, ItemState.SKIPPED, ItemState.FAILED
 NEW, CORRECTED = Outcome(SUCCEEDED, collected=3), Outcome(SUCCEEDED, corrected=1)
@@ -39,19 +40,19 @@ def end_with(*ends: Outcome, **fields: Any) -> CollectionTask:
     [
         ([NEW, NEW], "complete"),
         ([CORRECTED], "complete"),
-        ([FLAGGED], "complete"),
-        ([NEW, EMPTY], "complete"),
-        ([NEW, STORED], "complete"),
+        pytest.param([FLAGGED], "complete", marks=pytest.mark.soak),
+        pytest.param([NEW, EMPTY], "complete", marks=pytest.mark.soak),
+        pytest.param([NEW, STORED], "complete", marks=pytest.mark.soak),
         ([NEW, LOST], "with_failures"),
         ([EMPTY, LOST], "with_failures"),
-        ([STORED, LOST], "with_failures"),
+        pytest.param([STORED, LOST], "with_failures", marks=pytest.mark.soak),
         ([NEW, REFUSED], "with_failures"),
         ([STORED, STORED], "nothing_new"),
         ([UNCHANGED], "nothing_new"),
-        ([STORED, EMPTY], "nothing_new"),
+        pytest.param([STORED, EMPTY], "nothing_new", marks=pytest.mark.soak),
         ([EMPTY, EMPTY], "no_bars"),
-        ([CLOSED, CLOSED], "no_bars"),
-        ([EMPTY, CLOSED], "no_bars"),
+        pytest.param([CLOSED, CLOSED], "no_bars", marks=pytest.mark.soak),
+        pytest.param([EMPTY, CLOSED], "no_bars", marks=pytest.mark.soak),
     ],
 )
 def test_completed_task_says_what_it_brought(ends: list[Outcome], outcome: str) -> None:
@@ -60,6 +61,7 @@ def test_completed_task_says_what_it_brought(ends: list[Outcome], outcome: str) 
     assert CollectionTask.objects.filter(outcome=outcome).get() == task
 
 
+@any_database
 def test_stored_data_are_counted_anew_when_a_task_has_ended(
     own_cache: None, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -70,6 +72,7 @@ def test_stored_data_are_counted_anew_when_a_task_has_ended(
     assert [row.empty for row in coverage.cached_coverage()] == [1]
 
 
+@any_database
 def test_left_out_code_is_a_failure() -> None:
     task = end_with(NEW)
     running = make_task(stock_codes=("000001",))
@@ -79,6 +82,7 @@ def test_left_out_code_is_a_failure() -> None:
     assert (task.outcome, running.outcome) == ("complete", "with_failures")
 
 
+@any_database
 def test_plan_without_stocks_brings_nothing_new() -> None:
     """That no stock was asked for says nothing about bars of these days."""
     task = make_task(stock_codes=None)
@@ -87,7 +91,10 @@ def test_plan_without_stocks_brings_nothing_new() -> None:
     assert (task.status, task.outcome) == ("completed", "nothing_new")
 
 
-@pytest.mark.parametrize("end", [NEW, STORED, EMPTY])
+@any_database
+@pytest.mark.parametrize(
+    "end", [NEW, *(pytest.param(end, marks=pytest.mark.soak) for end in (STORED, EMPTY))]
+)
 def test_retry_has_an_outcome_of_its_own(end: Outcome) -> None:
     old = end_with(NEW, LOST)
     new = lifecycle.retry(old.pk, ACTOR)
@@ -136,6 +143,7 @@ def collect(first: date, last: date) -> CollectionTask:
     return task
 
 
+@any_database
 def test_run_that_brought_nothing_says_why() -> None:
     first, again = (collect(date(2013, 2, 4), date(2013, 2, 8)) for _ in range(2))
     weekend = collect(date(2013, 2, 2), date(2013, 2, 3))

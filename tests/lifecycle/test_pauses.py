@@ -28,6 +28,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
 HOUR = timedelta(hours=1)
 
 
@@ -51,6 +52,7 @@ def test_pause_keeps_the_status_and_the_slot():
         make_task()
 
 
+@any_database
 def test_pause_and_resume_are_refused_in_the_wrong_state():
     task = make_task()
     with pytest.raises(errors.TaskNotPaused):
@@ -61,6 +63,7 @@ def test_pause_and_resume_are_refused_in_the_wrong_state():
     assert list(task.events.values_list("kind", flat=True)) == ["started", "paused"]
 
 
+@any_database
 @pytest.mark.parametrize("verb", [lifecycle.pause, lifecycle.resume])
 def test_unknown_task_can_not_be_paused(verb):
     with pytest.raises(errors.TaskNotFound):
@@ -85,6 +88,7 @@ def test_queued_slices_do_not_begin_after_a_pause():
     make_lane(task)
 
 
+@any_database
 def test_running_slice_claims_nothing_and_is_told():
     task = make_task()
     lane = make_lane(task)
@@ -106,6 +110,7 @@ def test_suspect_is_not_claimed_while_paused():
     assert len(lifecycle.claim(lane, 1)) == 1
 
 
+@any_database
 def test_closed_slice_has_no_successor_until_the_resume():
     task = make_task()
     lane = make_lane(task)
@@ -120,6 +125,7 @@ def test_closed_slice_has_no_successor_until_the_resume():
     assert OrmQ.objects.count() == 2
 
 
+@any_database
 def test_result_under_way_is_recorded_and_may_be_the_last():
     task = make_task(stock_codes=("000001",))
     claim = make_claim(task)
@@ -129,6 +135,7 @@ def test_result_under_way_is_recorded_and_may_be_the_last():
     assert (task.status, task.paused_at, task.paused_by, task.collected_count) == ("completed", None, "", 3)
 
 
+@any_database
 def test_cancel_ends_a_paused_task():
     task = make_task()
     pause(task)
@@ -137,6 +144,7 @@ def test_cancel_ends_a_paused_task():
     assert make_task().status == "running"
 
 
+@any_database
 def test_silence_does_not_fail_a_paused_task(settings):
     task = make_task()
     pause(task)
@@ -151,6 +159,7 @@ def test_silence_does_not_fail_a_paused_task(settings):
     assert (task.status, selectors.is_unattended(task)) == ("running", False)
 
 
+@any_database
 def test_blocked_source_is_given_time_after_a_resume(settings):
     task = make_task()
     long_ago = Now() - timedelta(seconds=settings.COLLECTOR.source_give_up + 60)
@@ -161,6 +170,7 @@ def test_blocked_source_is_given_time_after_a_resume(settings):
     assert not is_stalled(task.pk, settings.COLLECTOR)
 
 
+@any_database
 def test_lost_planners_do_not_fail_a_paused_task():
     task = make_task(stock_codes=None)
     for _ in range(9):
@@ -173,6 +183,7 @@ def test_lost_planners_do_not_fail_a_paused_task():
     assert (task.status, task.events.filter(kind="rescued").count()) == ("running", 10)
 
 
+@any_database
 def test_worker_lost_during_a_pause_leaves_its_stock_for_later():
     task = make_task()
     claim = make_claim(task)

@@ -19,6 +19,7 @@ from tasks_app.workers import plan_scheduler, watchdog
 from tests.factories import ACTOR, finish, make_ended, make_lane, make_plan, make_task, run_on_hosts
 
 pytestmark = pytest.mark.django_db
+any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
 
 
 def make_chain(*steps, **fields):
@@ -52,6 +53,7 @@ def get_run():
     return PlanRun.objects.get()
 
 
+@any_database
 def test_plan_without_steps_is_a_run_of_one():
     plan = make_plan()
     watchdog.tick()
@@ -81,6 +83,7 @@ def test_steps_follow_each_other_one_task_at_a_time():
     assert get_run().state == "completed"
 
 
+@any_database
 def test_failed_step_stops_the_run_or_lets_it_go_on():
     make_chain({"kind": "bars", "on_failure": "continue"}, "bars", "bars")
     go_on()
@@ -94,6 +97,7 @@ def test_failed_step_stops_the_run_or_lets_it_go_on():
     assert not CollectionTask.objects.filter(status="running").exists()
 
 
+@any_database
 def test_retry_collects_only_the_failed_stocks():
     make_chain({"kind": "bars", "retries": 2}, "bars")
     go_on()
@@ -128,6 +132,7 @@ def test_retry_waits_for_its_time():
     assert running_task().retry_of is not None
 
 
+@any_database
 def test_cancelled_task_is_not_retried():
     make_chain({"kind": "bars", "retries": 3}, "bars")
     go_on()
@@ -136,6 +141,7 @@ def test_cancelled_task_is_not_retried():
     assert (get_run().state, attempts()) == ("cancelled", [(1, 1, "bars", "cancelled")])
 
 
+@any_database
 def test_next_step_waits_for_a_persons_task_up_to_a_bound(settings):
     make_chain("bars", "bars")
     go_on()
@@ -157,6 +163,7 @@ def test_next_step_waits_for_a_persons_task_up_to_a_bound(settings):
     assert CollectionPlan.objects.get().error_code == "step_waited"
 
 
+@any_database
 def test_step_that_can_not_begin_is_recorded_and_the_run_goes_on():
     make_chain("bars", {"kind": "bars", "source": "gone", "on_failure": "continue"}, "bars")
     go_on()
@@ -169,6 +176,7 @@ def test_step_that_can_not_begin_is_recorded_and_the_run_goes_on():
     assert "gone" in CollectionPlan.objects.get().error_message
 
 
+@any_database
 def test_refused_late_and_skipped_times_are_recorded():
     plan = make_plan(source="gone")
     due = plan.next_at
@@ -186,6 +194,7 @@ def test_refused_late_and_skipped_times_are_recorded():
     assert (run.due_at, run.is_late, run.skipped) == (earlier, True, 2)
 
 
+@any_database
 def test_plan_waits_while_its_run_goes_on():
     plan = make_chain({"kind": "bars", "retries": 1, "retry_wait": 5})
     go_on()
@@ -199,6 +208,7 @@ def test_plan_waits_while_its_run_goes_on():
         plan_actions.run(plan.pk, ACTOR)
 
 
+@any_database
 def test_changed_steps_concern_the_next_run():
     plan = make_chain("bars", "bars")
     go_on()
@@ -217,6 +227,7 @@ def test_deleted_plan_ends_its_run_and_leaves_its_history():
     assert CollectionTask.objects.count() == 1
 
 
+@any_database
 def test_stock_list_is_refreshed_by_a_job():
     make_chain("stock_list", "bars")
     go_on()
@@ -234,6 +245,7 @@ def test_stock_list_is_refreshed_by_a_job():
     assert running_task().plan_name == "nightly"
 
 
+@any_database
 def test_list_that_can_not_be_had_fails_its_step():
     make_chain("stock_list", "bars", source="gone")
     go_on()
@@ -243,6 +255,7 @@ def test_list_that_can_not_be_had_fails_its_step():
     assert (get_run().state, get_run().error_code) == ("failed", "unknown_source")
 
 
+@any_database
 def test_lost_job_is_queued_again_and_given_up_after_three():
     make_chain("stock_list")
     go_on()
@@ -270,6 +283,7 @@ def test_database_refuses_a_second_start_of_an_attempt():
         PlanRun.objects.create(plan=get_run().plan, plan_name="nightly", channel="api")
 
 
+@any_database
 def test_round_without_open_run_costs_one_query():
     make_plan(next_at=timezone.now() + timedelta(days=1))
     with CaptureQueriesContext(connection) as caught:

@@ -406,7 +406,7 @@ def _snapshot(task: CollectionTask) -> Any:
 
 @pytest.mark.django_db
 def test_no_interleaving_breaks_a_promise(small: None) -> None:
-    usual = "10" if connection.vendor == "sqlite" else "5"  # the same steps take twice as long on PostgreSQL
+    usual = "5" if connection.vendor == "sqlite" else "3"  # the same steps take twice as long on PostgreSQL
     quiet = settings(
         max_examples=int(os.environ.get("SOAK_EXAMPLES", usual)),
         stateful_step_count=40,

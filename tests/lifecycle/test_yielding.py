@@ -43,6 +43,7 @@ from tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
 LOW, NORMAL, HIGH = Priority.LOW, Priority.NORMAL, Priority.HIGH
 SUCCEEDED = Outcome(ItemState.SUCCEEDED, collected=3)
 FAILED = Outcome(ItemState.FAILED, error_code="timeout", error_message="too slow")
@@ -102,19 +103,23 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     assert task.events.get(kind="yielded").channel == "schedule"
 
 
-def test_chain_is_read_at_one_moment(django_assert_num_queries):
-    task = make_yielded()
-    with django_assert_num_queries(1):  # its rest may leave the queue and start at any time
-        assert chains.chains_of([task])[task.pk].goes_on
-
-
+@any_database
 def test_run_of_the_plan_says_what_it_overtook():
     task = make_yielded()
     attempt = StepAttempt.objects.get()
     assert (attempt.overtook, attempt.task, attempt.run.is_late) == (task, running(), False)
 
 
-@pytest.mark.parametrize(("own", "other"), [(LOW, LOW), (NORMAL, NORMAL), (NORMAL, LOW), (HIGH, HIGH)])
+@any_database
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (LOW, LOW),
+        (NORMAL, LOW),
+        pytest.param(NORMAL, NORMAL, marks=pytest.mark.soak),
+        pytest.param(HIGH, HIGH, marks=pytest.mark.soak),
+    ],
+)
 def test_no_plan_overtakes_a_task_of_its_own_priority_or_a_higher_one(own, other):
     task, plan = make_task(priority=own), make_plan(priority=other)
     watchdog.tick()
@@ -124,6 +129,7 @@ def test_no_plan_overtakes_a_task_of_its_own_priority_or_a_higher_one(own, other
     assert not yielding.ask(task.pk, plan, WORKER), "the condition is the update's"
 
 
+@any_database
 def test_requests_under_way_end_first():
     task = make_task(priority=LOW)
     lane = make_lane(task)
@@ -144,6 +150,7 @@ def test_requests_under_way_end_first():
     assert codes(go_on()) == ["000002", "000003"]
 
 
+@any_database
 def test_task_does_not_end_while_a_worker_holds_a_stock_or_a_lane():
     task, plan = make_task(priority=LOW), make_plan()
     lane = make_lane(task)
@@ -181,6 +188,7 @@ def test_lost_worker_holds_nobody_up():
         lifecycle.record(claim, SUCCEEDED)
 
 
+@any_database
 def test_dead_worker_releases_its_stock_before_its_lease_ends():
     task = make_task(priority=LOW)
     claim = make_claim(task)
@@ -191,6 +199,7 @@ def test_dead_worker_releases_its_stock_before_its_lease_ends():
     assert codes(go_on()) == ["000001", "000002", "000003"]
 
 
+@any_database
 def test_attempts_of_stocks_carry_over():
     task = make_task(priority=LOW)
     lane = make_lane(task)
@@ -203,6 +212,7 @@ def test_attempts_of_stocks_carry_over():
     assert item.not_before > timezone.now()
 
 
+@any_database
 def test_queued_slices_of_a_task_that_yields_do_not_begin():
     task = make_task(priority=LOW)
     make_claim(task)
@@ -218,6 +228,7 @@ def test_queued_slices_of_a_task_that_yields_do_not_begin():
     assert not OrmQ.objects.exists()
 
 
+@any_database
 def test_paused_task_keeps_the_slot():
     task = make_task(priority=LOW)
     lifecycle.pause(task.pk, ACTOR)
@@ -227,6 +238,7 @@ def test_paused_task_keeps_the_slot():
     assert not yielding.ask(task.pk, plan, WORKER)
 
 
+@any_database
 def test_pause_ends_the_yield():
     task = make_task(priority=LOW)
     claim = make_claim(task)
@@ -244,6 +256,7 @@ def test_pause_ends_the_yield():
     )
 
 
+@any_database
 def test_cancel_ends_a_task_that_yields_for_good():
     task, plan = make_task(priority=LOW), make_plan()
     make_claim(task)
@@ -255,6 +268,7 @@ def test_cancel_ends_a_task_that_yields_for_good():
     assert not QueuedOrder.objects.exists()
 
 
+@any_database
 def test_task_whose_last_stock_ends_meanwhile_is_completed():
     task, plan = make_task(priority=LOW, stock_codes=("000001",)), make_plan()
     claim = make_claim(task)
@@ -267,6 +281,7 @@ def test_task_whose_last_stock_ends_meanwhile_is_completed():
     assert not QueuedOrder.objects.exists()
 
 
+@any_database
 @pytest.mark.parametrize("change", [{"enabled": False, "next_at": None}, {"priority": LOW}])
 def test_task_goes_on_when_no_plan_waits_any_more(change):
     task = make_task(priority=LOW)
@@ -282,6 +297,7 @@ def test_task_goes_on_when_no_plan_waits_any_more(change):
     assert OrmQ.objects.exists()
 
 
+@any_database
 def test_task_goes_on_when_the_plan_is_refused():
     task = make_task(priority=LOW)
     plan = make_plan(source="gone")
@@ -292,6 +308,7 @@ def test_task_goes_on_when_the_plan_is_refused():
     assert not QueuedOrder.objects.exists()
 
 
+@any_database
 def test_plan_whose_run_goes_on_asks_nobody_to_yield():
     plan = make_plan()
     PlanStep.objects.create(plan=plan, position=1, kind="bars", retries=1, retry_wait=5)
@@ -309,6 +326,7 @@ def test_plan_whose_run_goes_on_asks_nobody_to_yield():
     assert StepAttempt.objects.get(attempt=2).overtook == task
 
 
+@any_database
 def test_stock_list_is_refreshed_beside_the_task():
     task, plan = make_task(priority=LOW), make_plan(market="SIM")
     for position, kind in enumerate(("stock_list", "bars"), 1):
@@ -335,6 +353,7 @@ def test_chain_of_many_parts_is_one_run():
     assert list(chains.parts_of(second)) == [first, second, third]
 
 
+@any_database
 def test_last_part_completes_although_all_of_its_own_stocks_failed():
     make_yielded(done=2)
     rest = go_on()
@@ -363,9 +382,13 @@ def test_retry_collects_the_failures_of_the_whole_chain():
     assert (codes(again), again.priority) == (["000001", "000003"], LOW)
 
 
-def test_withdrawn_continuation_ends_the_chain():
-    task = make_yielded()
+def test_withdrawn_continuation_ends_the_chain(django_assert_num_queries):
+    task, moment = make_yielded(), 1e-9  # days
+    with django_assert_num_queries(1):  # its rest may leave the queue and start at any time
+        assert chains.chains_of([task])[task.pk].goes_on
+    assert not retention.expired(moment).exists(), "it is kept while its rest waits"
     order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
+    assert retention.expired(moment).get() == task
     finish(running())
     watchdog.tick()
     assert not CollectionTask.objects.filter(status="running").exists()
@@ -374,6 +397,7 @@ def test_withdrawn_continuation_ends_the_chain():
     assert codes(lifecycle.retry(task.pk, ACTOR)) == ["000002", "000003"]
 
 
+@any_database
 def test_run_of_an_overtaken_plan_goes_on_with_the_rest():
     slow = make_plan(name="backfill", priority=LOW)
     watchdog.tick()
@@ -393,6 +417,7 @@ def test_run_of_an_overtaken_plan_goes_on_with_the_rest():
     assert PlanRun.objects.get(plan=slow).state == "completed"
 
 
+@any_database
 def test_run_of_an_overtaken_plan_ends_when_its_rest_is_withdrawn():
     slow = make_plan(name="backfill", priority=LOW)
     watchdog.tick()
@@ -407,6 +432,7 @@ def test_run_of_an_overtaken_plan_ends_when_its_rest_is_withdrawn():
     assert slow.error_code == "", "no plan that was refused"
 
 
+@any_database
 def test_withdrawal_is_no_refusal_of_the_plan_when_its_run_goes_on():
     slow = make_steps(make_plan(name="backfill", priority=LOW))
     slow.steps.update(on_failure="continue")
@@ -424,6 +450,7 @@ def test_withdrawal_is_no_refusal_of_the_plan_when_its_run_goes_on():
     assert (run.state, run.error_code, slow.error_code) == ("cancelled", "rest_withdrawn", "")
 
 
+@any_database
 def test_run_of_an_overtaken_plan_says_why_its_rest_was_refused():
     slow = make_plan(name="backfill", priority=LOW)
     watchdog.tick()
@@ -444,6 +471,7 @@ def test_run_of_an_overtaken_plan_says_why_its_rest_was_refused():
     assert (Incident.objects.get().event, slow.error_code) == ("task_failed", ""), "one incident"
 
 
+@any_database
 def test_task_that_is_not_planned_yields_its_whole_order():
     task = make_task(priority=LOW, stock_codes=None)
     lane = make_lane(task)
@@ -459,6 +487,7 @@ def test_task_that_is_not_planned_yields_its_whole_order():
     assert chains.chains_of([task])[task.pk].total == 1
 
 
+@any_database
 def test_rest_starts_before_other_orders_of_its_priority():
     other = make_queued_order(priority=LOW)
     task = make_task(priority=LOW)
@@ -468,20 +497,18 @@ def test_rest_starts_before_other_orders_of_its_priority():
     assert queued == [task.pk, other.pk]
 
 
-def test_rest_starts_before_due_plans_of_its_priority():
-    task, other = make_yielded(), make_plan(name="other", priority=LOW)
+@any_database
+def test_rest_starts_after_due_plans_of_a_higher_priority_and_before_those_of_its_own():
+    task = make_yielded()
+    low, normal = make_plan(name="low", priority=LOW), make_plan(name="normal")
+    assert go_on().plan == normal
     rest = go_on()
-    other.refresh_from_db()
-    assert (rest.continues, bool(other.waiting_since)) == (task, True)
-    assert go_on().plan == other
+    low.refresh_from_db()
+    assert (rest.continues, bool(low.waiting_since)) == (task, True)
+    assert go_on().plan == low
 
 
-def test_due_plan_of_a_higher_priority_starts_before_the_rest():
-    task, other = make_yielded(), make_plan(name="other")
-    assert go_on().plan == other
-    assert go_on().continues == task
-
-
+@any_database
 def test_due_plan_does_not_take_the_slot_that_the_rest_is_about_to_take():
     make_yielded()
     other = make_plan(name="other", priority=LOW)
@@ -492,6 +519,7 @@ def test_due_plan_does_not_take_the_slot_that_the_rest_is_about_to_take():
     assert (bool(other.waiting_since), PlanRun.objects.filter(plan=other).exists()) == (True, False)
 
 
+@any_database
 def test_rest_starts_before_the_next_step_of_a_plan_of_its_priority():
     other = make_steps(make_plan(name="other", priority=LOW))
     watchdog.tick()
@@ -506,7 +534,8 @@ def test_rest_starts_before_the_next_step_of_a_plan_of_its_priority():
     assert go_on().plan == other
 
 
-@pytest.mark.parametrize("priority", [LOW, NORMAL])
+@any_database
+@pytest.mark.parametrize("priority", [pytest.param(LOW, marks=pytest.mark.soak), NORMAL])
 def test_run_that_overtook_ends_before_the_rest_starts(priority):
     task, plan = make_task(priority=LOW), make_steps(make_plan())
     watchdog.tick()
@@ -515,6 +544,7 @@ def test_run_that_overtook_ends_before_the_rest_starts(priority):
     assert go_on().continues == task
 
 
+@any_database
 def test_order_that_a_user_moved_before_the_rest_starts_before_it():
     task, other = make_yielded(), make_queued_order(priority=LOW)
     plan = make_plan(name="other", priority=LOW)
@@ -526,6 +556,7 @@ def test_order_that_a_user_moved_before_the_rest_starts_before_it():
     assert go_on().continues == task
 
 
+@any_database
 def test_users_may_start_while_only_a_rest_waits():
     make_yielded()
     other = make_plan(name="other", priority=LOW)
@@ -534,6 +565,7 @@ def test_users_may_start_while_only_a_rest_waits():
     assert running().plan == other
 
 
+@any_database
 def test_plans_start_by_their_priority():
     plans = {priority: make_plan(name=priority.name, priority=priority) for priority in (LOW, NORMAL, HIGH)}
     order = make_queued_order(priority=NORMAL)
@@ -546,6 +578,7 @@ def test_plans_start_by_their_priority():
     assert QueuedOrder.objects.get().pk == order.pk
 
 
+@any_database
 def test_rest_whose_task_was_deleted_is_refused():
     task = make_yielded()
     finish(running())
@@ -553,13 +586,6 @@ def test_rest_whose_task_was_deleted_is_refused():
     watchdog.tick()
     order = QueuedOrder.objects.get()
     assert (order.state, order.error_code) == ("refused", "task_not_found")
-
-
-def test_task_is_kept_while_its_rest_waits():
-    task, moment = make_yielded(), 1e-9  # days
-    assert not retention.expired(moment).exists()
-    order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
-    assert retention.expired(moment).get() == task
 
 
 def test_first_part_is_kept_while_the_rest_of_a_later_one_waits():
@@ -573,22 +599,19 @@ def test_first_part_is_kept_while_the_rest_of_a_later_one_waits():
     assert expired.filter(pk__in=[task.pk, rest.pk]).count() == 2
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"yielding_at": Now()},
-        {"yields_to": 7},
-        {"error_code": "yielded"},
-        {"yields_to_name": "nightly"},
-        {"priority": 2},
-        {"priority": -2},
-        {"continues": "00000000000000000000000000000001"},
-    ],
-)
-def test_database_refuses_half_a_yield(fields):
+def test_database_refuses_half_a_yield():
     for task in (make_ended("cancelled"), make_task()):
-        with pytest.raises(IntegrityError), transaction.atomic():
-            CollectionTask.objects.filter(pk=task.pk).update(**fields)
+        for fields in (
+            {"yielding_at": Now()},
+            {"yields_to": 7},
+            {"error_code": "yielded"},
+            {"yields_to_name": "nightly"},
+            {"priority": 2},
+            {"priority": -2},
+            {"continues": "00000000000000000000000000000001"},
+        ):
+            with pytest.raises(IntegrityError), transaction.atomic():
+                CollectionTask.objects.filter(pk=task.pk).update(**fields)
 
 
 def test_database_refuses_a_pause_of_a_task_that_yields():
@@ -623,6 +646,7 @@ def test_yield_that_was_decided_before_has_no_effect():
     assert yielding.end_for(plan, WORKER) is None
 
 
+@any_database
 def test_run_now_of_a_plan_overtakes_nobody():
     make_task(priority=LOW)
     plan = make_plan(priority=HIGH, next_at=timezone.now() + timedelta(days=1))
@@ -630,6 +654,7 @@ def test_run_now_of_a_plan_overtakes_nobody():
         plan_actions.run(plan.pk, ACTOR)
 
 
+@any_database
 def test_priority_is_part_of_what_an_idempotency_key_stands_for():
     actor = Actor(Channel.API, make_user())
     start = {"today": timezone.now().date(), "idempotency_key": "one"}
@@ -672,7 +697,7 @@ def test_continuation_of_a_plans_task_and_a_run_of_the_plan_do_not_deadlock():
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("_attempt", range(3))
+@pytest.mark.parametrize("_attempt", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 2))])
 def test_cancel_and_the_end_of_the_yield_have_one_outcome(_attempt):
     task, plan = make_task(priority=LOW), make_plan()
     assert yielding.ask(task.pk, plan, WORKER)

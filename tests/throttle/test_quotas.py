@@ -14,6 +14,9 @@ from tasks_app.throttle.limiter import Blocked, Permit, limiter_for
 from tasks_app.throttle.windows import PARTS, windows_of
 
 pytestmark = pytest.mark.django_db
+any_database = (
+    pytest.mark.any_database
+)  # the arithmetic is Python's, and its statements are the same for every load
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def most_within(times, length):
     [
         ({"per_minute": 20}, 60, 20),
         ({"per_minute": 30, "rate": 1}, 60, 30),
-        ({"per_minute": 60, "rate": 1}, 60, 60),
+        pytest.param({"per_minute": 60, "rate": 1}, 60, 60, marks=pytest.mark.soak),
         ({"per_hour": 40}, 3600, 40),
     ],
 )
@@ -61,7 +64,7 @@ def test_full_load_reaches_its_quota_and_is_never_over(make_limiter, clock, limi
     assert len(times) >= 0.95 * 5 * most
 
 
-@pytest.mark.parametrize("most", [12, 240])
+@pytest.mark.parametrize("most", [12, pytest.param(240, marks=pytest.mark.soak)])
 def test_vendor_slower_than_the_rate_gets_its_quota(make_limiter, clock, most):
     limiter = make_limiter(per_minute=most, rate=8)
     latency = 5 * 45 / most - 0.5  # of 5 requests at once, a little faster than the quota
@@ -70,7 +73,8 @@ def test_vendor_slower_than_the_rate_gets_its_quota(make_limiter, clock, most):
     assert len(times) >= 0.95 * 10 * most
 
 
-@pytest.mark.parametrize("seed", range(4))
+@any_database
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2, 3))])
 def test_uneven_load_is_never_over_in_any_window(make_limiter, clock, seed):
     dice = random.Random(seed)
     limiter = make_limiter(per_minute=12, rate=dice.choice([0, 0.5, 2]), per_hour=150)
@@ -106,6 +110,7 @@ def test_rest_of_a_quota_is_reserved(make_limiter):
     assert limiter.reserve(5).seconds == pytest.approx(60, abs=0.1)
 
 
+@any_database
 def test_used_up_hour_is_shown_with_its_end_and_a_minute_is_not(make_limiter):
     make_limiter(per_minute=2).reserve(2)
     assert not status.status_of("simulated").is_blocked
@@ -120,6 +125,7 @@ def test_used_up_hour_is_shown_with_its_end_and_a_minute_is_not(make_limiter):
     assert status.status_of("simulated").state == "capped"
 
 
+@any_database
 @pytest.mark.parametrize("limits", [{"per_hour": 10}, {"daily": 10}])
 def test_source_whose_rest_suffices_for_no_stock_is_shown_as_used_up(
     make_limiter, monkeypatch, settings, limits
@@ -139,6 +145,7 @@ def test_source_whose_rest_suffices_for_no_stock_is_shown_as_used_up(
         registry.traits.cache_clear()
 
 
+@any_database
 def test_short_retry_after_does_not_add_to_a_full_quota(make_limiter):
     limiter = make_limiter(per_minute=2)
     limiter.reserve(2)
@@ -157,6 +164,7 @@ def test_rest_of_a_quota_too_small_for_a_request_is_said(make_limiter, expensive
         assert len(limiter.reserve(1)) == 1
 
 
+@any_database
 def test_groups_of_permits_are_few():
     window, permits = windows_of(Limits(rate=100.0, per_hour=20_000))[0], []
     for number in range(20_000):
