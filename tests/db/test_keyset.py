@@ -41,7 +41,7 @@ def all_pages(rows, ordering, size, *, backwards=False):
 
 
 @pytest.mark.parametrize("ordering", [BARS, ["-market", "symbol", "-adjust", "day"], ["day", "-id"], ["-pk"]])
-@pytest.mark.parametrize("size", [1, 4, 7, 100])
+@pytest.mark.parametrize("size", [4, 100, *(pytest.param(size, marks=pytest.mark.soak) for size in (1, 7))])
 def test_pages_hold_every_row_once_in_order(ordering, size):
     make_bars(("US", "AAPL", ""), ("US", "AAPL", "qfq"), ("CN", "000001", ""), ("HK", "00001", "hfq"))
     rows = DailyBar.objects.all()
@@ -55,7 +55,7 @@ def test_pages_hold_every_row_once_in_order(ordering, size):
 
 
 @pytest.mark.parametrize("ordering", [["last_day", "market", "code"], ["-last_day", "-market", "-code"]])
-@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize("size", [2, *(pytest.param(size, marks=pytest.mark.soak) for size in (1, 3, 100))])
 @pytest.mark.parametrize("with_day", [0, 2, 5])
 def test_rows_without_a_value_are_last_in_either_direction(ordering, size, with_day):
     days = [date(2024, 1, 1 + n // 2) if n < with_day else None for n in range(5)]
