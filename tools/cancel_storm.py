@@ -171,7 +171,7 @@ def two_workers() -> Iterator[None]:
     def work(_: int) -> str:
         while not stop.is_set():
             if not work_one():
-                time.sleep(0.001)
+                time.sleep(0.005)
         return "done"
 
     workers = Simultaneous(2, work)

@@ -81,9 +81,9 @@ class Collections:
         eventually(lambda: len(self.requests()) >= count, what=f"{count} requests")
         return self.requests()
 
-    def start_and_answer(self, count: int) -> dict[int, str]:
+    def start_and_answer(self, count: int, **order: Any) -> dict[int, str]:
         """Starts a task and answers so many requests. Returns the codes that its two processes then hold."""
-        self.start()
+        self.start(**order)
         self.wait_for_requests(2)
         self.answers.release(count)
         requests = self.wait_for_requests(count + 2)
@@ -119,12 +119,13 @@ class Collections:
         eventually(lambda: not OrmQ.objects.exists(), what="the end of all slices")
 
     def assert_complete(self, stocks: int = STOCKS, bars: int = BARS) -> None:
-        """Every stock succeeded, and every bar is there once."""
+        """Every stock succeeded, and each of its bars is there once."""
         task = self.task
         assert (task.status, task.success_count, task.failed_count) == ("completed", stocks, 0)
         assert task.collected_count + task.skipped_count == stocks * bars
-        assert len({line.code for line in self.requests()}) == stocks
-        assert DailyBar.objects.count() == stocks * bars
+        codes = {line.code for line in self.requests()}
+        assert len(codes) == stocks
+        assert DailyBar.objects.filter(symbol__in=codes).count() == stocks * bars
 
 
 def _lines(log: Path) -> list[RequestLine]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import dj_database_url
 import psycopg
+import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
@@ -28,6 +29,11 @@ from tools.worker_machine import ROOT, environment
 def on_postgresql() -> bool:
     """Whether this run of the suite is the one on PostgreSQL."""
     return "postgresql" in settings.DATABASES["default"]["ENGINE"]
+
+
+def soak_on_sqlite(test: Any) -> Any:
+    """Marks a test of both databases that the suite runs on PostgreSQL only."""
+    return test if on_postgresql() else pytest.mark.soak(test)
 
 
 def manage(url: str, *arguments: str, **extra: str) -> str:

@@ -26,7 +26,7 @@ def shared_processes() -> list[int]:
     return [pid for pid in marked(MARK) if "source_main" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
-@pytest.mark.any_database
+@pytest.mark.soak  # tests/sources/test_shared_process.py has the same with a made-up client
 @pytest.mark.skipif(
     importlib.util.find_spec("akshare") is None,
     reason="akshare is not installed: pip install -r requirements-akshare.txt",
@@ -41,7 +41,8 @@ def test_real_client_sends_one_request_at_a_time_from_one_process(database_url: 
         try:
             machine.start()
             order = ["--source", "akshare", "--start-date", "2024-06-03", "--end-date", "2024-06-14"]
-            manage(database_url, "collect", "start", *order, "--codes", "600000,300750,920002", **extra)
+            order += ["--codes", "600000,300750,920002"]
+            manage(database_url, "collect", "--skip-checks", "start", *order, **extra)
             eventually(lambda: rows(database_url, ENDED), what="the task's end")
             assert rows(database_url, ENDED) == [("completed", 3)]
             sizes = [peak_megabytes(pid) for pid in machine.current().workers]

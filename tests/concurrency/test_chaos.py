@@ -10,21 +10,31 @@ import time
 
 import pytest
 
-from tests.concurrency.own_database import on_postgresql
+from tests.concurrency.own_database import soak_on_sqlite
 from tools.worker_machine import ROOT, environment
 
 SEED = os.environ.get("CHAOS_SEED") or str(time.time_ns() % 10_000)
 LOSSES = ("queue tenfold", "cache flushed", "queue lost")
 KILLS = ("busy worker", "watchdog", "idle worker", "whole lot")
-# On SQLite those of the queue and of a claim. The others are idle processes and whole machines, which
-# test_supervisor and test_promises kill on SQLite as well; `make soak` has all of them there for ten minutes.
-SQLITE_LOSSES, SQLITE_KILLS = ("queue tenfold", "queue lost"), ("busy worker",)
+# Those whose processes are back soon. test_supervisor.py kills idle ones, test_promises.py all at once.
+QUICK_KILLS = ("busy worker", "watchdog")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-def test_result_is_that_of_an_undisturbed_run(database_url: str) -> None:
-    losses, kills = (LOSSES, KILLS) if on_postgresql() else (SQLITE_LOSSES, SQLITE_KILLS)
-    options = {"strikes": ",".join(losses + kills), "seed": SEED, "stocks": 60}
+@soak_on_sqlite
+def test_result_after_quick_faults_is_that_of_an_undisturbed_run(database_url: str) -> None:
+    assert_nothing_changes(database_url, LOSSES, QUICK_KILLS, stocks=30, machines=1)
+
+
+@pytest.mark.soak
+def test_result_after_all_faults_is_that_of_an_undisturbed_run(database_url: str) -> None:
+    assert_nothing_changes(database_url, LOSSES, KILLS, stocks=60, machines=2)
+
+
+def assert_nothing_changes(
+    database_url: str, losses: tuple[str, ...], kills: tuple[str, ...], stocks: int, machines: int
+) -> None:
+    options = {"strikes": ",".join(losses + kills), "seed": SEED, "stocks": stocks, "machines": machines}
     flags = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "tools.chaos", f"--database={database_url}", "--expire", *flags]
     done = subprocess.run(

@@ -31,6 +31,7 @@ only_sqlite = pytest.mark.skipif(on_postgresql(), reason="SQLite's")
 only_postgresql = pytest.mark.skipif(not on_postgresql(), reason="PostgreSQL's")
 pytestmark = pytest.mark.xdist_group("database_loss")  # the tests share a server and a worker machine
 STOCKS, BARS = 40, 250  # more than the small disks hold
+FEW = tuple(f"{number:06d}" for number in range(1, 9))
 LARGE = {"COLLECTOR_SIMULATED_STOCKS": str(STOCKS), "COLLECTOR_SIMULATED_BARS": str(BARS)}
 
 
@@ -49,7 +50,7 @@ def working(url: str, folder: Path) -> Iterator[tuple[Collections, Machine]]:
 @only_sqlite
 def test_write_lock_longer_than_a_lease_is_waited_for(database: str, tmp_path: Path) -> None:
     with working(database, tmp_path) as (collections, _):
-        held = collections.start_and_answer(2)
+        held = collections.start_and_answer(2, stock_codes=FEW)
         file = database.removeprefix("sqlite:///")
         with closing(sqlite3.connect(file, isolation_level=None, timeout=PATIENCE)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -61,7 +62,7 @@ def test_write_lock_longer_than_a_lease_is_waited_for(database: str, tmp_path: P
                 )
             other.execute("COMMIT")
         collections.finish()
-        collections.assert_complete(STOCKS, BARS)
+        collections.assert_complete(len(FEW), BARS)
         repeated = collections.repeated()
         assert set(repeated) <= set(held.values())
         assert len(repeated) == len(set(repeated))
@@ -110,10 +111,12 @@ def _terminate_all_but(own: "psycopg.Connection[Any]", pids: list[int]) -> None:
 
 
 @only_postgresql
-@pytest.mark.parametrize("lose", [restart, cut_connections, take_all_connections])
+@pytest.mark.parametrize(
+    "lose", [restart, pytest.param(cut_connections, marks=pytest.mark.soak), take_all_connections]
+)
 def test_lost_server_is_survived(server: Any, lose: Callable[[Any, Callable[[str], None]], None]) -> None:
     own, collections, machine = server
-    held = collections.start_and_answer(2)
+    held = collections.start_and_answer(2, stock_codes=FEW)
     logged = len(machine.log())
 
     def noticed(words: str) -> None:
@@ -123,7 +126,7 @@ def test_lost_server_is_survived(server: Any, lose: Callable[[Any, Callable[[str
     lose(own, noticed)
     collections.end_leases(held)
     collections.finish()
-    collections.assert_complete(STOCKS, BARS)
+    collections.assert_complete(len(FEW), BARS)
     assert sorted(collections.repeated()) == sorted(held.values())
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from tasks_app import lifecycle
 from tests.concurrency.collection import STOCKS, Collections
-from tests.concurrency.own_database import configured
+from tests.concurrency.own_database import configured, soak_on_sqlite
 from tests.factories import ACTOR
 from tools.worker_machine import Machine, eventually
 
 
+@soak_on_sqlite
 def test_paused_task_outlives_its_workers_and_loses_nothing(database: str, tmp_path: Path) -> None:
     collections = Collections(tmp_path)
     with configured(**collections.environment):

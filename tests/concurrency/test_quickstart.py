@@ -24,6 +24,8 @@ from tools.worker_machine import PATIENCE, ROOT, environment, eventually, marked
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="children die with their parent on Linux only"
 )
+# On PostgreSQL the same programs run in test_promises.py, test_chaos.py and others.
+pytestmark = pytest.mark.any_database
 BARS = 12_154
 TASKS = (
     "SELECT status, source, collected_count, skipped_count FROM tasks_app_collectiontask ORDER BY start_time"
@@ -124,10 +126,20 @@ def ask(access: dict[str, Any], path: str) -> Any:
         return json.load(answer)
 
 
-def test_first_start_collects_and_sigterm_stops(
-    empty_url: str, tmp_path: Path, runs: list[Quickstart]
+def kill_and_see_another(run: Quickstart, words: str) -> None:
+    """Kills the child that was started with these words, and waits for its successor."""
+    victim = run.child(words)
+    assert victim
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: run.child(words) not in (None, victim), what=words)
+
+
+@linux_only
+def test_first_start_collects_restarts_its_worker_and_is_stopped_by_sigterm_only(
+    empty_url: str, tmp_path: Path, runs: list[Quickstart], django_db_blocker: Any
 ) -> None:
-    run = Quickstart(empty_url, tmp_path, "--port", "0")
+    answers = HeldAnswers(tmp_path / "answers")
+    run = Quickstart(empty_url, tmp_path, "--port", "0", **answers.environment)
     runs.append(run)
     access = run.ready()
     assert list(access) == ["url", "admin_url", "user", "password", "token"]
@@ -136,12 +148,22 @@ def test_first_start_collects_and_sigterm_stops(
     eventually(lambda: rows(empty_url, TASKS)[0][0] != "running", what="the sample collection")
     (task,) = ask(access, "tasks")
     assert (task["status"], task["collected_count"]) == ("completed", BARS)
+
+    kill_and_see_another(run, "manage.py worker")
+    with own_database.opened(empty_url, django_db_blocker):
+        held = start_held(answers)
+    status, said = interrupt_watch(empty_url, **answers.environment)
+    assert status == 1
+    assert f"collect cancel {held[:8]}" in said
+    assert rows(empty_url, TASKS)[1] == ("running", "held", 0, 0)
+
+    answers.release_all()
     assert run.stop(signal.SIGTERM) == 0
     run.leaves_nothing()
     assert "Traceback" not in run.err.read_text()
 
 
-@pytest.mark.any_database
+@pytest.mark.soak
 def test_once_collects_the_sample(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
     run = Quickstart(database_url, tmp_path, "--once")
     runs.append(run)
@@ -152,14 +174,18 @@ def test_once_collects_the_sample(database_url: str, tmp_path: Path, runs: list[
     run.leaves_nothing()
 
 
-@pytest.mark.any_database
-def test_ctrl_c_ends_watching_only(database: str, tmp_path: Path, runs: list[Quickstart]) -> None:
-    answers = HeldAnswers(tmp_path / "answers")
+def start_held(answers: HeldAnswers) -> str:
+    """Starts a task of one stock, whose request is not answered. Returns its id."""
     answers.hold()
     with own_database.configured(**answers.environment):
         order = make_order(source="held", stock_codes=("000001",))
-        task = str(lifecycle.start(order, ACTOR, today=order.end_date).pk)
+        return str(lifecycle.start(order, ACTOR, today=order.end_date).pk)
 
+
+@pytest.mark.soak
+def test_ctrl_c_of_once_ends_watching_only(database: str, tmp_path: Path, runs: list[Quickstart]) -> None:
+    answers = HeldAnswers(tmp_path / "answers")
+    task = start_held(answers)
     run = Quickstart(database, tmp_path, "--once", **answers.environment)
     runs.append(run)
     eventually(lambda: "0/1 stocks" in run.out.read_text(), what="a first line")
@@ -167,17 +193,13 @@ def test_ctrl_c_ends_watching_only(database: str, tmp_path: Path, runs: list[Qui
     assert run.stop(signal.SIGINT) == 1
     assert "Traceback" not in run.err.read_text()
     run.leaves_nothing()
-
-    status, said = interrupt_watch(database, **answers.environment)
-    assert status == 1
-    assert f"collect cancel {task[:8]}" in said
     assert rows(database, TASKS) == [("running", "held", 0, 0)]
 
 
 def interrupt_watch(url: str, **extra: str) -> tuple[int, str]:
     """Sends Ctrl-C to `collect watch` after its first line. Returns exit code and the rest."""
     with subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "collect", "watch"],
+        [sys.executable, str(ROOT / "manage.py"), "collect", "--skip-checks", "watch"],
         env=environment(url, **extra),
         stdout=subprocess.PIPE,
         text=True,
@@ -194,10 +216,10 @@ def interrupt_watch(url: str, **extra: str) -> tuple[int, str]:
     return watching.returncode, rest
 
 
-@pytest.mark.any_database
-@pytest.mark.parametrize("option", ["--once", "--no-collect"])
+@pytest.mark.parametrize("option", ["--once", pytest.param("--no-collect", marks=pytest.mark.soak)])
 def test_unreachable_database_is_reported(option: str, tmp_path: Path, runs: list[Quickstart]) -> None:
-    run = Quickstart("postgresql://ann:s3cret@127.0.0.1:1/quotes", tmp_path, option, "--port", "0")
+    url = "postgresql://ann:s3cret@127.0.0.1:1/quotes"
+    run = Quickstart(url, tmp_path, option, "--port", "0", "--skip-checks")
     runs.append(run)
     assert run.wait() == 1
     said = run.err.read_text()
@@ -207,7 +229,7 @@ def test_unreachable_database_is_reported(option: str, tmp_path: Path, runs: lis
     run.leaves_nothing()
 
 
-@pytest.mark.any_database
+@pytest.mark.soak
 @linux_only
 def test_killed_programs_are_restarted_or_leave_nothing(
     database_url: str, tmp_path: Path, runs: list[Quickstart]
@@ -216,10 +238,7 @@ def test_killed_programs_are_restarted_or_leave_nothing(
     runs.append(run)
     access = run.ready()
     for words in ("manage.py worker", "-m gunicorn"):
-        victim = run.child(words)
-        assert victim
-        os.kill(victim, signal.SIGKILL)
-        eventually(lambda words=words, victim=victim: run.child(words) not in (None, victim), what=words)
+        kill_and_see_another(run, words)
         assert ask(access, "tasks") == []
     run.stop(signal.SIGKILL)
     run.leaves_nothing()

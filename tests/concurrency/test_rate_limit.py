@@ -26,6 +26,7 @@ from tools.worker_machine import Machine, eventually
 
 pytestmark = pytest.mark.xdist_group("rate_limit")  # the tests share a worker machine
 RATES = {"fast": 20.0, "slow": 0.9, "rare": 0.001}
+FAST_STOCKS = 25  # more than the rate of a second
 FAKES = "tests.fakes.held_source"
 HELD = f"{FAKES}:HeldSource"
 SETTINGS = {
@@ -100,13 +101,13 @@ def start(collections: Collections, source: str, stocks: int) -> None:
 
 def start_on_both(collections: Collections) -> None:
     """Starts a task of which each process has requested a stock, and gets no answer yet."""
-    start(collections, "fast", 40)
+    start(collections, "fast", FAST_STOCKS)
     eventually(lambda: len({line.pid for line in collections.requests()}) == 2, what="both processes")
 
 
 def test_two_processes_keep_the_rate_together(collections: Collections) -> None:
     start_on_both(collections)
-    assert collections.finish().success_count == 40
+    assert collections.finish().success_count == FAST_STOCKS
     reserved = reserved_times("fast")
     assert most_within(reserved, 1.0) <= RATES["fast"]
     assert_none_early(collections, reserved)
@@ -117,7 +118,7 @@ def test_rate_is_kept_when_a_process_is_killed(collections: Collections) -> None
     victim = collections.requests()[0].pid
     os.kill(victim, signal.SIGKILL)
     collections.end_leases([victim])
-    assert collections.finish().success_count == 40
+    assert collections.finish().success_count == FAST_STOCKS
     reserved = reserved_times("fast")
     assert most_within(reserved, 1.0) <= RATES["fast"]
     assert_none_early(collections, reserved)

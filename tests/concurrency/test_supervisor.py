@@ -196,7 +196,10 @@ def test_killed_supervisor_leaves_no_orphans(machine: Machine, jobs: Jobs) -> No
     assert not jobs.pids("ended")
 
 
-@pytest.mark.parametrize("way", WAYS_TO_STOP)
+@pytest.mark.parametrize(
+    "way",  # test_quickstart.py and test_poison.py stop one as systemd does
+    [pytest.param("systemd", marks=pytest.mark.soak), "Ctrl-C", "KillMode=control-group"],
+)
 def test_stop_lets_jobs_end(machine: Machine, jobs: Jobs, way: str) -> None:
     jobs.queue(job.until_drained)
     jobs.queue(job.held)
@@ -217,6 +220,7 @@ def test_slices_hand_back_within_ten_seconds() -> None:
     assert seconds < 10 < supervisor.DRAIN_SECONDS
 
 
+@pytest.mark.soak
 def test_sigterm_during_start_stops(own_machine: Machine) -> None:
     own_machine.start(wait=False)
     eventually(lambda: "worker started" in own_machine.log())

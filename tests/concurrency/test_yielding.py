@@ -10,7 +10,7 @@ from django.utils import timezone
 from tasks_app.models import CollectionItem, CollectionPlan, CollectionTask, DailyBar, PlanStep, QueuedOrder
 from tasks_app.models.priorities import Priority
 from tests.concurrency.collection import BARS, STOCKS, Collections
-from tests.concurrency.own_database import configured
+from tests.concurrency.own_database import configured, soak_on_sqlite
 from tests.factories import make_order
 from tools.worker_machine import Machine, eventually
 
@@ -31,6 +31,7 @@ def running_of(plan: CollectionPlan | None) -> CollectionTask | None:
     return CollectionTask.objects.filter(status="running", plan=plan).first()
 
 
+@soak_on_sqlite
 def test_yield_loses_and_repeats_nothing_whatever_is_killed(database: str, tmp_path: Path) -> None:
     collections = Collections(tmp_path)
     with configured(**collections.environment):
