@@ -196,7 +196,10 @@ def cells_of(table):
     }
 
 
-@pytest.mark.parametrize("cells", [4, 28, 2**21])  # of four codes: one day, seven and all
+@pytest.mark.parametrize(  # of four codes: one day, seven and all
+    "cells",
+    [4, pytest.param(28, marks=pytest.mark.soak), pytest.param(2**21, marks=pytest.mark.any_database)],
+)
 def test_panel_has_the_values_of_the_rows(client, renamed, monkeypatch, cells):
     monkeypatch.setattr(panel, "CELLS", cells)
     make_bars(Stock.objects.get(code="A"), 2, date(2024, 3, 1), is_st=True, limit_up=2.5, amount=3.5)
@@ -213,7 +216,10 @@ def test_panel_has_the_values_of_the_rows(client, renamed, monkeypatch, cells):
         assert (told[b"order"], told[b"column"]) == (b"day", column.encode())
 
 
-@pytest.mark.parametrize("query", ["adjust=qfq", "adjust=hfq", "adjust=split"])
+@pytest.mark.any_database  # a panel of what test_adjusted_prices_equal_those_of_the_single_read reads
+@pytest.mark.parametrize(
+    "query", ["adjust=qfq", "adjust=split", pytest.param("adjust=hfq", marks=pytest.mark.soak)]
+)
 def test_panel_has_adjusted_values(client, adjustable, query):
     for column in ("close", "volume"):
         rows = rows_of(client, f"{query}&columns=code,day,{column}", "CN")
@@ -221,6 +227,7 @@ def test_panel_has_adjusted_values(client, adjustable, query):
         assert cells_of(table) == {(row["code"], row["day"]): row[column] for row in rows}
 
 
+@pytest.mark.any_database  # filled in after the rows are read
 def test_panel_has_the_named_codes_and_null_where_a_bar_is_missing(client):
     for code, first in (("000001", 1), ("000002", 2)):
         make_series("CN", code, 1, date(2024, 1, first), volume=0)
@@ -244,6 +251,7 @@ def test_panel_continues_behind_any_day(client, renamed):
     assert panel_of(client, "cursor=9999-12-31").num_rows == 0
 
 
+@pytest.mark.any_database  # written after the rows are read
 def test_panel_in_every_format(client):
     make_series("CN", "000001", 3)
     make_series("CN", "600519", 1, date(2024, 1, 2), close=1.9)
@@ -275,6 +283,7 @@ def test_adjustment_that_no_stock_has_is_refused(client):
     assert client.get(f"{URL}?market=US&adjust=qfq&as_of={number}").status_code == 400
 
 
+@pytest.mark.any_database  # counted in Python
 def test_panel_of_too_many_codes_is_refused(client, monkeypatch):
     for code in ("A", "B", "C"):
         make_series("US", code, 1)
@@ -307,6 +316,7 @@ def test_panel_as_of_a_change_is_the_same_after_corrections(client, renamed):
         ("market=US&layout=wide&cursor=A,2024-01-01", "cursor"),
         ("market=US&layout=wide&cursor=2024-02-30", "cursor"),
         ("market=XX", "market"),
+        ("market=XX&format=arrow", "market"),
         ("", "market"),
         ("market=US&start=2024-02-01&end=2024-01-01", "end"),
         ("market=US&start=1", "start"),
@@ -326,7 +336,7 @@ def test_panel_as_of_a_change_is_the_same_after_corrections(client, renamed):
         ("market=US&format=xlsx", "format"),
     ],
 )
-@pytest.mark.parametrize("form", ["json", "arrow"])
+@pytest.mark.parametrize("form", ["json", pytest.param("arrow", marks=pytest.mark.soak)])
 def test_invalid_parameter_is_rejected_in_json(client, query, field, form):
     response = client.get(f"{URL}?format={form}&{query}" if "format" not in query else f"{URL}?{query}")
     assert (response.status_code, response.headers["Content-Type"]) == (400, "application/json")
@@ -340,6 +350,7 @@ def test_body_with_codes_as_numbers_is_rejected(client):
         assert (response.status_code, list(response.json()["errors"])) == (400, ["codes"])
 
 
+@pytest.mark.any_database  # written after the rows are read
 def test_csv_has_codes_that_stay_text(client):
     make_series("CN", "000001", 1)
     make_series("US", "-1.2", 1)
@@ -353,6 +364,7 @@ def test_csv_has_codes_that_stay_text(client):
     assert len(position) == 1
 
 
+@pytest.mark.any_database  # written after the rows are read
 def test_parquet_has_the_schema_and_row_groups(client):
     make_series("US", "A", 3)
     response = client.get(f"{URL}?market=US", headers={"Accept": "application/vnd.apache.parquet"})
@@ -360,6 +372,7 @@ def test_parquet_has_the_schema_and_row_groups(client):
     assert (file.metadata.num_rows, file.schema_arrow.metadata[b"market"]) == (3, b"US")
 
 
+@pytest.mark.any_database  # nothing to read
 @pytest.mark.parametrize("form", ["json", "csv", "arrow", "parquet"])
 def test_no_bars_are_a_whole_answer(client, form):
     body = body_of(client.get(f"{URL}?market=US&format={form}"))
@@ -371,6 +384,7 @@ def test_no_bars_are_a_whole_answer(client, form):
         assert body == (b"[]" if form == "json" else body.splitlines()[0] + b"\n")
 
 
+@pytest.mark.any_database  # compressed after the rows are read
 def test_text_is_compressed_where_the_client_can_read_it(client):
     make_series("US", "A", 3)
     plain = body_of(client.get(f"{URL}?market=US"))
@@ -387,6 +401,7 @@ def test_text_is_compressed_where_the_client_can_read_it(client):
     body_of(arrow)
 
 
+@pytest.mark.any_database  # refused before any query but the user's
 def test_reading_in_bulk_needs_its_permission():
     client = client_of(make_user("plain"))
     response = client.get(f"{URL}?market=US")
@@ -396,15 +411,29 @@ def test_reading_in_bulk_needs_its_permission():
     )
 
 
-@pytest.mark.parametrize("rows", [2, 10, 100])
-@pytest.mark.parametrize("form", ["arrow", "parquet", "csv", "json"])
+@pytest.mark.parametrize(
+    ("form", "rows"),
+    [
+        ("arrow", 2),
+        pytest.param("parquet", 2, marks=pytest.mark.any_database),
+        pytest.param("csv", 2, marks=pytest.mark.any_database),
+        pytest.param("json", 2, marks=pytest.mark.any_database),
+        pytest.param("parquet", 100, marks=pytest.mark.any_database),
+        *(
+            pytest.param(form, rows, marks=pytest.mark.soak)
+            for form in ("arrow", "parquet", "csv", "json")
+            for rows in (10, 100)
+            if (form, rows) != ("parquet", 100)
+        ),
+    ],
+)
 def test_read_as_of_a_change_gives_the_same_bytes_in_each_format(client, monkeypatch, form, rows):
     """However the rows were read, and in whichever groups."""
     monkeypatch.setattr(batches, "ROWS", rows)
     monkeypatch.setattr(known_bars, "GROUP", rows)
     monkeypatch.setattr(formats, "ROW_GROUP", rows)
     for code in ("000001", "000002", "000003"):
-        make_series("CN", code, 9, source="recording")
+        make_series("CN", code, 5, source="recording")
     address = f"{URL}?market=CN&format={form}&columns={','.join(COLUMNS)}&as_of={settle()}"
     before = body_of(client.get(address))
     bars_of("CN", "000002", "").filter(day=date(2024, 1, 2)).update(close=1.8)

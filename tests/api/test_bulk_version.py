@@ -79,7 +79,7 @@ def test_collection_that_brings_nothing_keeps_the_version(stocks):
     assert not any(reader.is_changed() for reader in readers)
 
 
-@pytest.mark.parametrize("query", ["", "layout=wide&"])
+@pytest.mark.parametrize("query", ["", pytest.param("layout=wide&", marks=pytest.mark.soak)])
 def test_other_days_stocks_markets_and_adjustments_keep_the_version(stocks, query):
     days, one = Reader(f"{query}start={DAY}&end={DAY}"), Reader(f"{query}codes=000001")
     make_series("US", "A", 3)

@@ -39,30 +39,30 @@ def make_records():
     return item.task_id
 
 
+FOUND = {
+    "": 6,
+    "market=CN": 3,
+    "market=cn&code=sh600519": 3,
+    "market=CN&code=000001": 0,
+    "market=US&start=2024-03-02": 2,
+    "market=US&start=2024-03-02&end=2024-3-2": 1,
+    "market=US&code=AAPL&end=2024-03-02": 2,
+    "task={task}": 3,
+    "task={task}&start=2024-03-03": 1,
+    "task={task}&market=US": 0,
+    "task=00000000-0000-4000-8000-000000000000": 0,
+}
+
+
 @pytest.mark.parametrize("path", ["findings", "corrections"])
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("", 6),
-        ("market=CN", 3),
-        ("market=cn&code=sh600519", 3),
-        ("market=CN&code=000001", 0),
-        ("market=US&start=2024-03-02", 2),
-        ("market=US&start=2024-03-02&end=2024-3-2", 1),
-        ("market=US&code=AAPL&end=2024-03-02", 2),
-        ("task={task}", 3),
-        ("task={task}&start=2024-03-03", 1),
-        ("task={task}&market=US", 0),
-        ("task=00000000-0000-4000-8000-000000000000", 0),
-    ],
-)
-def test_records_of_bars_are_filtered_and_paged(client, path, query, found):
+def test_records_of_bars_are_filtered_and_paged(client, path):
     task = make_records()
-    rows, pages = follow_links(client, f"{BASE}/{path}?limit=2&{query.format(task=task)}")
-    assert (len({row["id"] for row in rows}), len(rows)) == (found, found)
-    assert pages == max(1, -(-found // 2))
-    ids = [row["id"] for row in rows]
-    assert ids == sorted(ids, reverse=True), "later days were found later here"
+    for query, found in FOUND.items():
+        rows, pages = follow_links(client, f"{BASE}/{path}?limit=2&{query.format(task=task)}")
+        assert (query, len({row["id"] for row in rows}), len(rows)) == (query, found, found)
+        assert pages == max(1, -(-found // 2))
+        ids = [row["id"] for row in rows]
+        assert ids == sorted(ids, reverse=True), "later days were found later here"
 
 
 def test_finding_and_correction_say_what_was_found(client):
@@ -83,6 +83,7 @@ def test_days_and_codes_need_their_market(client, query):
         assert (response.status_code, list(response.json()["errors"])) == (400, ["market"])
 
 
+@pytest.mark.any_database  # refused before any query
 @pytest.mark.parametrize("query", ["task=x", "task=urn:uuid:00000000-0000-4000-8000-000000000000"])
 def test_malformed_task_is_rejected(client, query):
     for path in ("findings", "events"):
@@ -102,6 +103,7 @@ def test_events_are_filtered_and_paged(client):
     assert (started["channel"], started["params"]["order"]["source"]) == ("command", "simulated")
 
 
+@pytest.mark.any_database  # cut after the row is read
 def test_long_list_of_codes_is_cut(client):
     task = make_task(stock_codes=tuple(f"{n:06}" for n in range(150)))
     order = get(client, f"events?task={task.pk}&kind=started")[0]["params"]["order"]
@@ -152,7 +154,7 @@ def test_plans_are_listed_by_name(client):
     assert (rows[1]["made_by"], rows[1]["at"], rows[1]["stock_codes"][0]) == ("ann", "18:00", "000001")
 
 
-@pytest.mark.parametrize("plan", ["0", "7", "x", "-1", "9" * 30, "٣"])
+@pytest.mark.parametrize("plan", ["7", "x", "9" * 30, "٣"])
 def test_unknown_plan_is_404(client, plan):
     response = client.get(f"{BASE}/plans/{plan}")
     assert (response.status_code, response.json()["code"]) == (404, "plan_not_found")

@@ -241,13 +241,20 @@ def test_status_shows_counters_and_failures(client):
 
 
 def test_status_shows_first_hundred_failures(client):
-    task = make_task(stock_codes=tuple(f"{n:06}" for n in range(120)))
+    task = make_task(stock_codes=tuple(f"{n:06}" for n in range(102)))
     finish(task, ItemState.FAILED, error_message="no answer")
     details = client.get(f"{BASE}/status/{task.pk}").json()["failed_details"]
     assert (len(details), details[0], details[-1]) == (100, "000000: no answer", "000099: no answer")
 
 
-@pytest.mark.parametrize("bad", ["nonsense", "1", str(uuid.UUID(int=7)), "%00", "%F0%9F%92%A9", "x" * 500])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        str(uuid.UUID(int=7)),
+        "%00",
+        *(pytest.param(bad, marks=pytest.mark.soak) for bad in ("nonsense", "1", "%F0%9F%92%A9", "x" * 500)),
+    ],
+)
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -430,13 +437,13 @@ def test_poll_fails_task_without_workers(client, path, monkeypatch):
     assert task.error_code == "no_worker"
 
 
-@pytest.mark.parametrize("outcome", TaskOutcome.values)
-def test_outcome_of_a_task_is_answered_and_filtered(client, outcome):
+def test_outcome_of_a_task_is_answered_and_filtered(client):
     tasks = {str(make_outcome(one).pk): one for one in TaskOutcome.values}
-    listed = client.get(f"{BASE}/tasks?outcome={outcome}").json()
-    assert [(tasks[task["task_id"]], task["outcome"]) for task in listed] == [(outcome, outcome)]
-    status = client.get(f"{BASE}/status/{listed[0]['task_id']}").json()
-    assert (status["status"], status["outcome"]) == ("completed", outcome)
+    for outcome in TaskOutcome.values:
+        listed = client.get(f"{BASE}/tasks?outcome={outcome}").json()
+        assert [(tasks[task["task_id"]], task["outcome"]) for task in listed] == [(outcome, outcome)]
+        status = client.get(f"{BASE}/status/{listed[0]['task_id']}").json()
+        assert (status["status"], status["outcome"]) == ("completed", outcome)
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled", "running"])
