@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.concurrency.collection import Collections
-from tests.concurrency.own_database import configured, on_postgresql
+from tests.concurrency.own_database import configured, on_postgresql, soak_on_sqlite
 from tools import cancel_storm
 from tools.worker_machine import Machine, eventually
 
@@ -29,6 +29,7 @@ def test_nothing_is_written_after_cancel(database: str, by: str) -> None:
     assert seen[cancel_storm.MET] == MET, f"too few met a write: {seen}"
 
 
+@soak_on_sqlite
 def test_cancel_frees_workers_for_the_next_task(database: str, tmp_path: Path) -> None:
     collections = Collections(tmp_path)
     with configured(**collections.environment):

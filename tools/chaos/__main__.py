@@ -35,7 +35,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--strikes", help="faults to inject, comma separated, instead of random ones")
     parser.add_argument("--stocks", type=int, default=300, help="per collection")
-    parser.add_argument("--machines", type=int, choices=(1, 2), default=2, help="with workers")
+    parser.add_argument(
+        "--small", action="store_true", help="one worker machine and no web server, whose start takes seconds"
+    )
     parser.add_argument("--hold", type=float, default=20, help="seconds that SQLite's write lock is held")
     parser.add_argument("--away", type=float, default=3, help="seconds that PostgreSQL is stopped")
     parser.add_argument("--redis", default="", help="the URL of a Redis that may be flushed (else: files)")
@@ -81,7 +83,7 @@ def main() -> int:
         from tools.chaos.site import ChaosSite
 
         print(f"seed {options.seed}", flush=True)
-        with ChaosSite(folder, url, uuid.uuid4().hex, server, options.machines) as site:
+        with ChaosSite(folder, url, uuid.uuid4().hex, server, options.small) as site:
             return report.report(drill.Drill(site, options).run())
 
 

@@ -11,7 +11,11 @@ from itertools import count
 from django.db import Error, connection
 from django.db.models import Count, F, Q, Sum
 
+from tasks_app import lifecycle
+from tasks_app.lifecycle.events import Actor
 from tasks_app.models import CollectionItem, CollectionTask
+from tasks_app.models.events import Channel
+from tasks_app.orders.order import Order
 from tasks_app.sources.simulated.exchange import symbol_at
 from tools.chaos import faults
 from tools.chaos.faults import FaultContext
@@ -137,9 +141,16 @@ class Drill:
         return CollectionTask.objects.filter(status="running").exists()
 
     def _begin(self) -> None:
-        """Starts the next collection over HTTP, retrying; the idempotency key makes it one task."""
+        """Starts the next collection over HTTP, retrying; the idempotency key makes it one task.
+
+        Without a web server it is started in this process.
+        """
         number, size = next(self.numbers), self.options.stocks
         codes = [symbol_at(n).code for n in range(number * size, (number + 1) * size)]
+        if self.site.web is None:
+            own = Order(FIRST_DAY, LAST_DAY, market=MARKET, source="simulated", stock_codes=tuple(codes))
+            lifecycle.start(own, Actor(Channel.COMMAND), today=LAST_DAY)
+            return
         days = {"start_date": str(FIRST_DAY), "end_date": str(LAST_DAY)}
         order = {**days, "market": MARKET, "source": "simulated", "stock_codes": codes}
         deadline = time.monotonic() + GIVE_UP_SECONDS

@@ -84,7 +84,7 @@ def whole_lot(context: FaultContext) -> bool:
 
 
 def web(context: FaultContext) -> bool:
-    return context.site.kill([context.site.web.process.pid]) == 1
+    return context.site.web is not None and context.site.kill([context.site.web.process.pid]) == 1
 
 
 def queue_lost(context: FaultContext) -> bool:
@@ -176,4 +176,5 @@ def possible(site: ChaosSite) -> list[str]:
 
 def draw(rng: random.Random, site: ChaosSite) -> str:
     """A kill, or one time in eight a loss."""
-    return rng.choice(possible(site) if rng.random() < 1 / 8 else list(KILLS))
+    kills = [name for name in KILLS if name != "web" or site.web]
+    return rng.choice(possible(site) if rng.random() < 1 / 8 else kills)

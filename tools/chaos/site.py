@@ -1,4 +1,7 @@
-"""The system under test: worker machines and a web server on one database, restarted as by systemd."""
+"""The system under test: two worker machines and a web server on one database, restarted as by systemd.
+
+A small site is one worker machine.
+"""
 
 import json
 import os
@@ -66,15 +69,15 @@ class Web:
 class ChaosSite:
     """Everything that may be killed. All its processes carry a mark; no other process is signalled."""
 
-    def __init__(self, folder: Path, url: str, mark: str, server: Any, machines: int = 2) -> None:
+    def __init__(self, folder: Path, url: str, mark: str, server: Any, small: bool = False) -> None:
         self.folder, self.mark, self.server = folder, mark, server
         self.log_file = folder / "requests"
         if not connection.introspection.table_names():  # else its tables are up to date
             bootstrap.migrate_database()
         assert not CollectionTask.objects.exists(), "the database holds tasks: give me an empty one"
-        self.web = Web(folder, url, mark)
+        self.web = None if small else Web(folder, url, mark)
         self.machines = []
-        for name in ("one", "two")[:machines]:
+        for name in ("one",) if small else ("one", "two"):
             (folder / name).mkdir()
             self.machines.append(Machine(folder / name, url, MARK=mark))
         self.restarts = 0
@@ -86,9 +89,10 @@ class ChaosSite:
             machine.start(wait=False)
         for machine in self.machines:
             eventually(machine.processes, START_SECONDS, "the start of all processes")
-        eventually(
-            lambda: web_server.is_responding(self.web.listener), START_SECONDS, "the web server's start"
-        )
+        if web := self.web:
+            eventually(
+                lambda: web_server.is_responding(web.listener), START_SECONDS, "the web server's start"
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +107,7 @@ class ChaosSite:
             if machine.supervisor and machine.supervisor.poll() is not None:
                 machine.start(wait=False)
                 self.restarts += 1
-        if self.web.process.poll() is not None:
+        if self.web and self.web.process.poll() is not None:
             self.web.start()
             self.restarts += 1
 
@@ -188,7 +192,8 @@ class ChaosSite:
         return int(settings.COLLECTOR.fan_out * settings.COLLECTOR.in_flight)
 
     def _roots(self) -> list[subprocess.Popen[bytes]]:
-        return [machine.supervisor for machine in self.machines if machine.supervisor] + [self.web.process]
+        supervisors = [machine.supervisor for machine in self.machines if machine.supervisor]
+        return [*supervisors, self.web.process] if self.web else supervisors
 
 
 def _pid(worker: str) -> int:
