@@ -62,8 +62,9 @@ def requested_days():
 
 
 def test_two_days_of_a_market_cost_two_requests(configure_days):
-    configure_days(scripted_sources.whole_market)
+    configure_days(scripted_sources.whole_market, daily_caps=(("by_day", 3),))  # the limiter counts them
     task = collect()
+    assert len(ByDay.calls) == 3, "the stock list, too"
     assert sorted(requests()) == ["2024-03-01", "2024-03-04"]
     assert task.status == "completed"
     assert task.success_count == STOCKS
@@ -190,14 +191,6 @@ def test_lane_notes_a_day_only_while_it_is_in_flight(configure_days, monkeypatch
     assert set(seen) == {(False, False), (True, True)}
 
 
-def test_suspect_is_requested_by_itself(configure_days):
-    configure_days(scripted_sources.whole_market)
-    task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
-    task.items.filter(code="000001").update(losses=1)
-    work()
-    assert sorted(requests()) == ["000001", "2024-03-01", "2024-03-04"]
-
-
 def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == MONDAY, raising=False)
     configure_days(scripted_sources.whole_market)
@@ -206,7 +199,7 @@ def test_day_not_offered_is_not_requested(configure_days, monkeypatch):
     assert len(requests()) == STOCKS
 
 
-def test_suspect_is_requested_before_the_source_is_asked_for_a_day(configure_days, monkeypatch):
+def test_suspect_is_requested_by_itself_before_the_source_is_asked_for_a_day(configure_days, monkeypatch):
     def offers_day(self, market, day):
         ByDay.calls.append("offers")
         return True
@@ -217,6 +210,7 @@ def test_suspect_is_requested_before_the_source_is_asked_for_a_day(configure_day
     task.items.filter(code="000001").update(losses=1)
     work()
     assert ByDay.calls[:2] == ["000001", "offers"]
+    assert sorted(set(requests()) - {"offers"}) == ["000001", "2024-03-01", "2024-03-04"]
 
 
 def test_hung_day_request_replaces_the_worker(configure_days, monkeypatch, clock):
@@ -383,13 +377,6 @@ def test_hung_day_is_given_up_for_all_processes(configure_days, clock):
     assert task.success_count == STOCKS
     assert len(requested_days()) == 1
     assert QConf.MAX_RSS == 1, "the worker process must be replaced, or its thread continues the request"
-
-
-def test_days_count_as_requests_of_the_limiter(configure_days):
-    configure_days(scripted_sources.whole_market, daily_caps=(("by_day", 3),))
-    task = collect()
-    assert task.status == "completed"
-    assert len(ByDay.calls) == 3
 
 
 def test_cache_holds_at_most_days_at_once(configure_days):

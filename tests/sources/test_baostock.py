@@ -398,7 +398,7 @@ def test_broken_answer_is_transient(source, vendor, mode):
     assert len(fetch(source)) == 10
 
 
-@pytest.mark.parametrize("mode", ["close", "gone"])
+@pytest.mark.parametrize("mode", ["close", pytest.param("gone", marks=pytest.mark.soak)])
 def test_server_closing_mid_answer_ends_the_client(source, vendor, mode):
     client_pid = warm_up(source)._client.pid
     vendor.failures = {KLINES: [mode]}
@@ -809,7 +809,7 @@ def test_session_that_does_not_end_fails_no_task(engine, vendor, monkeypatch, ca
     ("mode", "code"),
     [
         ("renamed", "columns_changed"),
-        ("close", "connection_closed"),
+        pytest.param("close", "connection_closed", marks=pytest.mark.soak),
         pytest.param("10001004", "client_outdated", marks=pytest.mark.soak),
     ],
 )

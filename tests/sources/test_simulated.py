@@ -175,7 +175,7 @@ def test_hung_request_times_out_after_a_minute() -> None:
 @pytest.mark.parametrize("setting", ["failure_rate", "throttle_rate", "empty_rate"])
 def test_rate_is_met_over_many_requests(setting: str) -> None:
     rates: dict[str, Any] = {setting: 0.25}
-    errors = failures(make_simulated(**rates), make_request(), 2000)
+    errors = failures(make_simulated(**rates), make_request(start=TODAY), 2000)
     assert 400 < len(errors) < 600
 
 
@@ -183,7 +183,7 @@ def test_rates_add_up() -> None:
     source = make_simulated(
         failure_rate=0.2, throttle_rate=0.2, empty_rate=0.2, hang_rate=0.2, sleep=lambda seconds: None
     )
-    codes = [error.code for error in failures(source, make_request(), 2000)]
+    codes = [error.code for error in failures(source, make_request(start=TODAY), 2000)]
     assert {code: 320 < codes.count(code) < 480 for code in codes} == dict.fromkeys(
         ["source_error", "throttled", "empty_answer", "timeout"], True
     )
@@ -239,9 +239,9 @@ for _ in range(300):
 def test_log_lines_of_processes_do_not_mix(tmp_path: Path) -> None:
     log = tmp_path / "requests.log"
     command = [sys.executable, "-c", SCRIPT, str(log)]
-    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     lines = log.read_text().splitlines()
-    assert len(lines) == 900
+    assert len(lines) == 600
     assert {line.split()[1] for line in lines} == {str(process.pid) for process in processes}
     assert all(re.fullmatch(r"\d+\.\d{6} \d+ 000001", line) for line in lines)
