@@ -114,7 +114,15 @@ def adjustable():
     make_series("CN", "600002", 2, adjust="qfq")
 
 
-@pytest.mark.parametrize("query", ["adjust=qfq", "adjust=hfq", "adjust=split", "adjust=hfq&basis=computed"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "adjust=qfq",
+        "adjust=split",
+        pytest.param("adjust=hfq", marks=pytest.mark.any_database),  # the tables of qfq
+        pytest.param("adjust=hfq&basis=computed", marks=pytest.mark.any_database),
+    ],
+)
 def test_adjusted_prices_equal_those_of_the_single_read(client, adjustable, query):
     names = ("code", "day", "open", "high", "low", "close", "prev_close", "volume", "change")
     columns = ",".join((*names, "adjust", "basis", "factor_source"))
@@ -128,6 +136,7 @@ def test_adjusted_prices_equal_those_of_the_single_read(client, adjustable, quer
     ]
 
 
+@pytest.mark.any_database  # told by what the other reads read
 def test_named_stock_without_factors_is_told(client, adjustable):
     response = client.get(f"{URL}?market=CN&codes=600000,600002&adjust=qfq&basis=computed")
     assert response.status_code == 400

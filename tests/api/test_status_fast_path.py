@@ -93,6 +93,7 @@ def test_bearer_prefix_takes_fast_path(poll, token, paths):
     assert is_fast(poll(paths[0], HTTP_AUTHORIZATION=f"bearer  {token[1]}"))
 
 
+@pytest.mark.any_database  # refused by one look-up, which the others do
 @pytest.mark.parametrize("header", ["", "Token", "Token a b", "Token \x00", "Basic eDp5", "Token nope"])
 def test_invalid_token_is_unauthorized(poll, paths, header):
     for path in paths:
@@ -114,6 +115,7 @@ def test_token_ends_with_expiry_user_or_deletion(poll, token, paths):
     assert poll(path).status_code == 401
 
 
+@pytest.mark.any_database  # refused before any query
 @pytest.mark.parametrize("form", ["{{{}}}", "urn:uuid:{}", "-{}-"])
 def test_id_in_other_uuid_form_is_not_found(poll, form):
     path = f"status/{form.format(make_task().pk)}"
@@ -128,6 +130,7 @@ def test_unknown_task_gets_404_from_view(poll, path):
     assert response.json()["detail"]
 
 
+@pytest.mark.any_database  # left to the view before any query
 def test_browser_head_and_query_go_to_view(poll, paths, token):
     for path in paths:
         assert "text/html" in poll(path, HTTP_ACCEPT="text/html,*/*")["Content-Type"]
@@ -136,6 +139,7 @@ def test_browser_head_and_query_go_to_view(poll, paths, token):
     assert not is_fast(poll("current-task?format=json"))
 
 
+@pytest.mark.any_database  # refused before any query
 def test_foreign_host_is_rejected(poll, paths, settings):
     settings.ALLOWED_HOSTS = ["ours.example"]
     for path in paths:

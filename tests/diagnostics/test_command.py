@@ -62,6 +62,7 @@ def test_database_that_is_away_is_a_fault_and_the_rest_is_examined(site):
     assert "The newest backup is" in text
 
 
+@pytest.mark.any_database  # of SQLite
 def test_file_that_is_no_database_is_told_as_damaged(tmp_path):
     file = tmp_path / "d.sqlite3"
     file.write_bytes(b"\xff" * 8192)
@@ -72,6 +73,7 @@ def test_file_that_is_no_database_is_told_as_damaged(tmp_path):
     assert json.loads(done.stdout)["areas"][0]["findings"][0]["code"] == "database_damaged"
 
 
+@pytest.mark.any_database  # known before any query
 def test_missing_time_zones_are_told_although_no_source_loads(site, monkeypatch):
     for module in (installation, traits):
         monkeypatch.setattr(module, "ZoneInfo", Mock(side_effect=ZoneInfoNotFoundError))
@@ -83,6 +85,7 @@ def test_missing_time_zones_are_told_although_no_source_loads(site, monkeypatch)
     assert printed["settings"]
 
 
+@pytest.mark.any_database  # an error ends the transaction of the test on PostgreSQL
 def test_missing_tables_are_told_once(site):
     from django.db import connection
 
@@ -106,6 +109,7 @@ def test_json_has_findings_versions_and_settings(site):
     assert {"variable": "COLLECTOR_LEASE", "value": "15.0", "origin": "default"} in printed["settings"]
 
 
+@pytest.mark.any_database  # masked in Python
 def test_secrets_are_masked(site, monkeypatch):
     monkeypatch.setenv(
         "DATABASE_URL", "postgresql://ann:pass-word@db.example.org/quotes?sslpassword=other-word"
@@ -123,6 +127,7 @@ def test_secrets_are_masked(site, monkeypatch):
     assert shown["REDIS_URL"]["value"] == "redis://:********@cache.example.org/0"
 
 
+@pytest.mark.any_database  # masked in Python
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
@@ -137,12 +142,14 @@ def test_addresses_are_shown_without_passwords(address, shown):
     assert settings_values.masked_url(address) == shown
 
 
+@pytest.mark.any_database  # read without a query
 def test_settings_of_sources_tell_their_origin(site):
     text = doctor("--show-settings")[1]
     (line,) = [line for line in text.splitlines() if line.startswith("COLLECTOR_AKSHARE_RATE")]
     assert line.split() == ["COLLECTOR_AKSHARE_RATE", "0.25", "default"]
 
 
+@pytest.mark.any_database  # told before any query
 def test_malformed_setting_is_a_fault(tmp_path):
     command = [sys.executable, "manage.py", "doctor"]
     environment = {**os.environ, "COLLECTOR_LEASE": "long", "DATABASE_URL": f"sqlite:///{tmp_path}/d.sqlite3"}

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -43,7 +44,7 @@ from tests.factories import (
     make_task,
     make_yielded,
 )
-from tests.metrics.samples import family_names, read, value
+from tests.metrics.samples import Samples, family_names, read, value
 from tests.targets.factories import at, make_target, seal
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_cache", "limited")]
@@ -148,6 +149,14 @@ def judge(sealed: str | None) -> None:
     judgement.judge(at("30 18:00"))
 
 
+def complete() -> None:
+    make_outcome("complete")
+
+
+def take_permits() -> None:
+    limiter().reserve(2)
+
+
 DAY = timezone.now().date() - timedelta(days=400)
 PLAN = {"plan": "nightly"}
 TARGET = {"target": "A-shares", "market": "CN"}
@@ -155,11 +164,11 @@ COMPLETE = {**SIM, "status": "completed", "outcome": "complete"}
 # By the family: a sample of it (its name and labels), what makes it move, and by how much; a function tells
 # whether the new value is right where it depends on the time. Further ones are tested below.
 MOVES: dict[str, tuple[str, dict[str, str], Callable[[], object], Any]] = {
-    "tasks_total": ("", COMPLETE, lambda: make_outcome("complete"), 1),
+    "tasks_total": ("", COMPLETE, complete, 1),
     "last_task_end_timestamp_seconds": (
         "",
         COMPLETE,
-        lambda: make_outcome("complete"),
+        complete,
         lambda at: at > 1.7e9,
     ),
     "items_total": ("", {**SIM, "result": "succeeded"}, record_one, 1),
@@ -178,10 +187,10 @@ MOVES: dict[str, tuple[str, dict[str, str], Callable[[], object], Any]] = {
     "lanes": ("", {"state": "busy"}, lambda: make_lane(make_task()), 1),
     "source_requests_total": ("", {**SOURCE, "outcome": "refused", "code": "throttled"}, count_requests, 1),
     "source_request_duration_seconds": ("_sum", {**SOURCE, "outcome": "refused"}, count_requests, 2),
-    "source_permits_total": ("", SOURCE, lambda: limiter().reserve(2), 2),
-    "source_wait_seconds_total": ("", SOURCE, lambda: limiter().reserve(2), lambda wait: 0.5 <= wait < 1),
-    "source_permits_today": ("", SOURCE, lambda: limiter().reserve(2), 2),
-    "source_daily_cap": ("", SOURCE, lambda: limiter().reserve(1), 50),
+    "source_permits_total": ("", SOURCE, take_permits, 2),
+    "source_wait_seconds_total": ("", SOURCE, take_permits, lambda wait: 0.5 <= wait < 1),
+    "source_permits_today": ("", SOURCE, take_permits, 2),
+    "source_daily_cap": ("", SOURCE, take_permits, 50),
     "source_refusals": ("", SOURCE, refuse, 1),
     "source_breaker_open": ("", SOURCE, refuse, 1),
     "source_pause_seconds": ("", SOURCE, refuse, lambda left: 0 < left <= 66),
@@ -220,13 +229,28 @@ MOVES: dict[str, tuple[str, dict[str, str], Callable[[], object], Any]] = {
 }
 
 
-@pytest.mark.parametrize("family", MOVES)
-def test_metric_moves(family):
-    suffix, labels, happen, expected = MOVES[family]
-    assert not value(family + suffix, **labels)
+# The families that one event moves are read after it at once.
+EVENTS = {
+    happen: [family for family in MOVES if MOVES[family][2] is happen] for _, _, happen, _ in MOVES.values()
+}
+
+
+@cache
+def before() -> Samples:
+    """Returns what is read before anything happens, which is the same in each test."""
+    return read()
+
+
+@pytest.mark.parametrize("happen", EVENTS, ids=["+".join(families) for families in EVENTS.values()])
+def test_metrics_move(happen):
+    old = before()
     happen()
-    found = value(family + suffix, **labels)
-    assert expected(found) if callable(expected) else found == expected
+    new = read()
+    for family in EVENTS[happen]:
+        suffix, labels, _, expected = MOVES[family]
+        key = (f"collector_{family}{suffix}", frozenset(labels.items()))
+        assert not old.get(key)
+        assert expected(new[key]) if callable(expected) else new[key] == expected
 
 
 def test_every_metric_is_seen_to_move():
