@@ -12,6 +12,7 @@ from tests.factories import make_ended, make_task, make_user, sign_in
 
 pytestmark = pytest.mark.django_db
 NO_ROLE = "nobody"
+ROLES = [NO_ROLE, roles.VIEWER, roles.OPERATOR, roles.ADMINISTRATOR]  # each may do what those before may
 VIEWERS, OPERATORS, ADMINISTRATORS = (
     {roles.VIEWER, roles.OPERATOR, roles.ADMINISTRATOR},
     {roles.OPERATOR, roles.ADMINISTRATOR},
@@ -90,7 +91,7 @@ def test_migrate_command_creates_the_roles():
 # ---------------------------------------------------------------- each page and action, for each role
 
 PAGES = [
-    ("index", VIEWERS | {NO_ROLE}),
+    ("index", {*ROLES}),
     (f"{TASKS}_changelist", VIEWERS),
     (f"{TASKS}_change", VIEWERS),
     ("tasks_app_stock_changelist", VIEWERS),
@@ -112,26 +113,34 @@ ACTIONS = [
     ("auth_user_add", {}, ADMINISTRATORS),
     ("knox_authtoken_add", {}, ADMINISTRATORS),
 ]
-ROLES = [NO_ROLE, roles.VIEWER, roles.OPERATOR, roles.ADMINISTRATOR]
 
 
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("page", "allowed"), PAGES, ids=[page for page, _ in PAGES])
+def with_each_role(table):
+    """Returns each row with each role. The suite has the two at the border: each includes the one before it."""
+    params = []
+    for name, *row, allowed in table:
+        border = len(ROLES) - len(allowed)
+        for number, role in enumerate(ROLES):
+            marks = [] if number in (border - 1, border) else pytest.mark.soak
+            params.append(pytest.param(name, *row, allowed, role, marks=marks, id=f"{name}-{role}"))
+    return params
+
+
+@pytest.mark.parametrize(("page", "allowed", "role"), with_each_role(PAGES))
 def test_page_opens_only_for_permitted_roles(page, allowed, role):
     args = [make_task().pk] if page.endswith("_change") else []
     response = client_of(role).get(url(page, *args))
     assert response.status_code == (200 if role in allowed else 403)
 
 
-@pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("action", "data", "allowed"), ACTIONS, ids=[action for action, *_ in ACTIONS])
+@pytest.mark.parametrize(("action", "data", "allowed", "role"), with_each_role(ACTIONS))
 def test_action_is_done_only_for_permitted_roles(action, data, allowed, role):
     args = [make_ended("failed").pk] if action.startswith(TASKS) else []
     response = client_of(role).post(url(action, *args), data)
     assert (response.status_code != 403) == (role in allowed)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", [pytest.param(NO_ROLE, marks=pytest.mark.soak), *ROLES[1:]])
 def test_buttons_appear_only_for_permitted_roles(role):
     running = make_task()
     body = client_of(role).get(url("index")).content.decode()
@@ -144,11 +153,11 @@ def test_buttons_appear_only_for_permitted_roles(role):
 @pytest.mark.parametrize(
     ("page", "permission"),
     [
-        ("start", "Can start a collection"),
+        pytest.param("start", "Can start a collection", marks=pytest.mark.soak),
         (f"{TASKS}_cancel", "Can cancel a collection"),
-        (f"{TASKS}_retry", "Can retry a collection"),
+        pytest.param(f"{TASKS}_retry", "Can retry a collection", marks=pytest.mark.soak),
         ("auth_user_changelist", "Can view: users"),
-        ("knox_authtoken_add", "Can add: auth tokens"),
+        pytest.param("knox_authtoken_add", "Can add: auth tokens", marks=pytest.mark.soak),
     ],
 )
 def test_forbidden_page_names_the_permission(page, permission):
@@ -188,7 +197,10 @@ def test_administrator_cannot_create_a_superuser():
     assert (ann.username, ann.is_superuser) == ("anna", False)
 
 
-@pytest.mark.parametrize("page", ["auth_user_change", "auth_user_delete", "auth_user_password_change"])
+@pytest.mark.parametrize(
+    "page",
+    ["auth_user_change", pytest.param("auth_user_delete", marks=pytest.mark.soak), "auth_user_password_change"],
+)
 def test_administrator_cannot_change_a_superuser(page):
     root, client = make_user("root", is_superuser=True), client_of(roles.ADMINISTRATOR)
     data = {"username": "mine", "password1": "a-long-pass-1", "password2": "a-long-pass-1", "post": "yes"}
