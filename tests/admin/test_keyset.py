@@ -31,6 +31,7 @@ def shown(answer):
     return [task.pk for task in answer.context["cl"].result_list]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_page_links_reach_all_rows_and_keep_filters(pages_of_two):
     ended = [make_ended("failed" if n % 3 else "completed").pk for n in range(8)]
     failed = [pk for n, pk in enumerate(ended) if n % 3][::-1]
@@ -94,6 +95,7 @@ def test_later_page_costs_no_more_queries(pages_of_two):
         ({"outcome__exact": "complete"}, "tasks_by_outcome"),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_task_filters_use_an_index_in_list_order(query, index):
     same = {"status": "completed", "market": "US", "source": "other", "end_time": timezone.now()}
     same |= {"start_date": "2024-01-01", "end_date": "2024-01-02"}

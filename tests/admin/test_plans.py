@@ -46,6 +46,7 @@ def make_post(**fields):
     return {name: value for name, value in {**defaults, **fields}.items() if value is not None}
 
 
+@pytest.mark.usefixtures("without_html")
 def test_plan_is_not_compared_with_its_own_source():
     client = client_of(roles.OPERATOR)
     response = client.post(url(f"{PLANS}_add"), make_post(verify_with="simulated"))
@@ -77,6 +78,7 @@ def test_saved_plan_has_next_run_and_creator():
         assert words in text
 
 
+@pytest.mark.usefixtures("without_html")
 def test_plan_that_exports_needs_the_permission_to_export(settings, tmp_path):
     settings.COLLECTOR = replace(settings.COLLECTOR, export_dir=str(tmp_path))
     client = client_of(roles.OPERATOR)
@@ -139,6 +141,7 @@ def test_plan_that_could_not_start_now_says_why():
     assert "gone" in text.split("If it started now", 1)[1]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_disabled_plan_has_no_next_run():
     plan, client = make_plan(error_code="odd", error_message="Odd."), superuser_client()
     client.post(url(f"{PLANS}_change", plan.pk), make_post(enabled=None))
@@ -165,6 +168,7 @@ def test_disabled_plan_has_no_next_run():
         ),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_invalid_plan_has_an_error_at_each_wrong_field(fields, expected):
     response = superuser_client().post(url(f"{PLANS}_add"), make_post(**fields))
     errors = response.context["adminform"].form.errors
@@ -193,6 +197,7 @@ def test_plan_has_fallbacks_of_its_own(text, stored):
         pytest.param(roles.ADMINISTRATOR, 200, 302, marks=pytest.mark.soak),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_plan_pages_open_only_for_permitted_roles(role, looks, changes):
     plan, client = make_plan(), client_of(role)
     assert client.get(url(f"{PLANS}_changelist")).status_code == looks
@@ -365,6 +370,7 @@ INVALID_STEPS = [
 ]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_invalid_step_is_an_error_beside_its_field_or_row():
     steps = make_steps(*({"days": "2", **step} for step, *_ in INVALID_STEPS))
     response = superuser_client().post(url(f"{PLANS}_add"), make_post(**steps))

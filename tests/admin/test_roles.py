@@ -134,6 +134,7 @@ def test_page_opens_only_for_permitted_roles(page, allowed, role):
 
 
 @pytest.mark.parametrize(("action", "data", "allowed", "role"), with_each_role(ACTIONS))
+@pytest.mark.usefixtures("without_html")
 def test_action_is_done_only_for_permitted_roles(action, data, allowed, role):
     args = [make_ended("failed").pk] if action.startswith(TASKS) else []
     response = client_of(role).post(url(action, *args), data)
@@ -199,7 +200,11 @@ def test_administrator_cannot_create_a_superuser():
 
 @pytest.mark.parametrize(
     "page",
-    ["auth_user_change", pytest.param("auth_user_delete", marks=pytest.mark.soak), "auth_user_password_change"],
+    [
+        "auth_user_change",
+        pytest.param("auth_user_delete", marks=pytest.mark.soak),
+        "auth_user_password_change",
+    ],
 )
 def test_administrator_cannot_change_a_superuser(page):
     root, client = make_user("root", is_superuser=True), client_of(roles.ADMINISTRATOR)

@@ -43,12 +43,14 @@ def listed(client, **query):
         ("-market", "DEABC"),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_order_of_the_address(stocks, order, codes):
     assert listed(superuser_client(), o=order) == codes
 
 
 @pytest.mark.any_database
 @pytest.mark.parametrize(("order", "codes"), [("-bars", "CADBE"), ("last_day", "CDAEB")])
+@pytest.mark.usefixtures("without_html")
 def test_pages_keep_the_order(stocks, monkeypatch, order, codes):
     monkeypatch.setattr("tasks_app.admin.stocks.admin.StockAdmin.list_per_page", 2)
     client, shown, address = superuser_client(), "", f"?o={order}"

@@ -128,6 +128,7 @@ def test_error_is_at_its_field_and_input_is_kept(fields, field, sentence):
     assert not CollectionTask.objects.exists()
 
 
+@pytest.mark.usefixtures("without_html")
 def test_all_errors_are_shown_at_once():
     fields = {"source": "gone", "start_date": "soon", "scope": "some", "stock_codes": " ,， \n"}
     response = superuser_client().post(url("start"), make_post(**fields))
@@ -139,6 +140,7 @@ def test_all_errors_are_shown_at_once():
     }
 
 
+@pytest.mark.usefixtures("without_html")
 def test_unknown_codes_alone_are_an_error_of_the_field():
     make_list()
     response = superuser_client().post(url("start"), make_post(stock_codes="999999"))
@@ -190,12 +192,14 @@ def test_start_without_csrf_token_is_rejected():
     "button",
     [{"check": "1"}, *further(({"preset": "5y"},), ({},))],
 )
+@pytest.mark.usefixtures("without_html")
 def test_only_the_start_button_starts(button):
     response = superuser_client().post(url("start"), {**make_post(start=None), **button})
     assert response.status_code == 200
     assert not CollectionTask.objects.exists()
 
 
+@pytest.mark.usefixtures("without_html")
 def test_preset_fills_in_the_dates_without_a_script():
     form = superuser_client().post(url("start"), make_post(start=None, preset="all")).context["form"]
     assert form["start_date"].value() == "1990-12-19"
@@ -210,6 +214,7 @@ def test_preset_fills_in_the_dates_without_a_script():
         ("all", "2000-03-01"),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_presets_of_a_source_whose_data_ended_have_quotes(preset, start):
     post = make_post(start=None, preset=preset, market="US", source="sample", stock_codes="AAPL")
     context = superuser_client().post(url("start"), post).context
@@ -236,6 +241,7 @@ def test_form_of_a_new_site_has_the_default_source():
     assert "Paused until" not in text_of(page)
 
 
+@pytest.mark.usefixtures("without_html")
 def test_form_repeats_the_newest_task_for_one_year(settings, monkeypatch):
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
     make_ended("completed", source="first", adjust="qfq")
@@ -244,6 +250,7 @@ def test_form_repeats_the_newest_task_for_one_year(settings, monkeypatch):
     assert 364 <= (values["end_date"] - values["start_date"]).days <= 366
 
 
+@pytest.mark.usefixtures("without_html")
 def test_form_takes_the_parameters_of_an_earlier_task():
     old = make_ended("failed", adjust="hfq", force_update=True)
     values = form_values(superuser_client(), f"?from={old.pk}")
@@ -252,6 +259,7 @@ def test_form_takes_the_parameters_of_an_earlier_task():
     assert (values["scope"], values["stock_codes"]) == ("some", "000001")
 
 
+@pytest.mark.usefixtures("without_html")
 def test_form_never_proposes_made_up_quotes_by_itself():
     make_ended("completed")
     client = superuser_client()
@@ -283,15 +291,18 @@ def test_form_refuses_made_up_quotes_of_a_real_market():
     "query",
     [*further(("?from=x",)), "?from=00000000-0000-4000-8000-000000000000"],
 )
+@pytest.mark.usefixtures("without_html")
 def test_missing_earlier_task_is_ignored(query):
     assert form_values(superuser_client(), query)["source"] == "sample"
 
 
+@pytest.mark.usefixtures("without_html")
 def test_earlier_task_needs_the_view_permission():
     old = make_ended("failed")
     assert form_values(staff_client("start_task"), f"?from={old.pk}")["stock_codes"] == ""
 
 
+@pytest.mark.usefixtures("without_html")
 def test_codes_come_from_the_query_string():
     values = form_values(superuser_client(), "?market=SIM&source=simulated&codes=600000,600519")
     assert (values["market"], values["scope"], values["stock_codes"]) == ("SIM", "some", "600000 600519")
@@ -305,6 +316,7 @@ def test_codes_come_from_the_query_string():
         *further(("soon/later", False)),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_days_come_from_the_query_string(days, are_taken):
     start, end = days.split("/")
     values = form_values(superuser_client(), f"?source=sample&start_date={start}&end_date={end}&adjust=x")
@@ -353,6 +365,7 @@ def test_file_alone_selects_its_stocks():
     assert CollectionTask.objects.get().stock_codes == ["600000"]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_file_codes_are_kept_when_the_form_has_errors():
     file = upload(b"600000\n000001\n")
     form = superuser_client().post(url("start"), make_post(end_date="2020-01-01", file=file)).context["form"]
@@ -360,6 +373,7 @@ def test_file_codes_are_kept_when_the_form_has_errors():
     assert form["scope"].value() == "some"
 
 
+@pytest.mark.usefixtures("without_html")
 def test_large_file_is_an_error_of_its_field():
     file = upload(b"600000\n" * 80_000)
     form = superuser_client().post(url("start"), make_post(file=file)).context["form"]
@@ -525,6 +539,7 @@ def test_limits_leave_time_for_so_many_requests(limits, seconds):
     assert estimates.least_seconds(100, limits) == seconds
 
 
+@pytest.mark.usefixtures("without_html")
 def test_fallbacks_are_chosen_on_the_form(settings, monkeypatch):
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
     client = superuser_client()
@@ -535,6 +550,7 @@ def test_fallbacks_are_chosen_on_the_form(settings, monkeypatch):
     assert again.context["form"]["fallbacks"].value() == "second, third"
 
 
+@pytest.mark.usefixtures("without_html")
 def test_unfit_fallback_is_an_error_of_its_field(settings, monkeypatch):
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
     fields = {"market": "CN", "source": "first", "fallbacks": "sample"}
@@ -622,6 +638,7 @@ def test_newest_day_of_a_source_is_a_session_that_is_ready(at_shanghai, moment, 
         ),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_proposed_days_contain_the_newest_session_that_is_due(at_shanghai, monkeypatch, moment, is_first):
     if not is_first:
         make_ended("completed", source="first")
@@ -650,6 +667,7 @@ def test_proposed_days_contain_the_newest_session_that_is_due(at_shanghai, monke
         *further((30, True, False), (30, True, True), (0, True, True), (-30, False, True)),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_proposed_days_are_those_of_a_preset(settings, monkeypatch, ahead, goes_on, is_first):
     """A source whose data end later has bars of today: its last day is not proposed before it is there."""
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
@@ -713,6 +731,7 @@ def test_source_that_refused_every_request_says_so(settings, monkeypatch):
     assert "It refused every request: Your token is wrong. A new task asks it once more." in shown
 
 
+@pytest.mark.usefixtures("without_html")
 def test_benchmarks_are_added_without_a_script():
     post = make_post(start=None, preset="benchmarks", market="CN", source="csv", stock_codes="600519")
     form = superuser_client().post(url("start"), post).context["form"]
@@ -721,6 +740,7 @@ def test_benchmarks_are_added_without_a_script():
     assert form["scope"].value() == "some"
 
 
+@pytest.mark.usefixtures("without_html")
 def test_kind_that_the_source_lacks_is_an_error_at_its_field():
     response = superuser_client().post(url("start"), make_post(scope="all", stock_codes="", kind="index"))
     assert "has no list of this kind" in response.context["form"].errors["kind"][0]

@@ -233,6 +233,7 @@ def test_corrected_calendar_corrects_the_gaps():
     assert before["ETag"] != after["ETag"]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_gap_table_lists_not_requested_first():
     stock = make_stock(delisted_on=MONDAY + timedelta(4))
     make_series(stock, 0, 2, 4, covered=[["2024-01-11", "2024-01-12"]])
@@ -246,6 +247,7 @@ def test_gap_table_lists_not_requested_first():
     assert (gaps["sessions"], gaps["more"]) == (2, 0)
 
 
+@pytest.mark.usefixtures("without_html")
 def test_stock_without_bars_shows_what_was_answered():
     stock = make_stock(market="CN", code="600000", delisted_on=date(2024, 1, 9))
     absence = ["2024-01-08", "2024-01-09", "empty", "baostock", "2024-02-01", None]
@@ -323,6 +325,7 @@ def test_chart_queries_do_not_grow_with_bars():
 # ---------------------------------------------------------------- the table and the file
 
 
+@pytest.mark.usefixtures("without_html")
 def test_table_pages_by_key_newest_first():
     stock, client = make_stock(), superuser_client()
     make_series(stock, *range(120))
@@ -334,6 +337,7 @@ def test_table_pages_by_key_newest_first():
     assert met == [(MONDAY + timedelta(n)).isoformat() for n in reversed(range(120))]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_table_shows_the_requested_days():
     stock, client = make_stock(), superuser_client()
     make_series(stock, *range(5))

@@ -74,6 +74,7 @@ def test_empty_list_offers_to_add_to_those_who_may():
         ({"market": "XX"}, "market"),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_form_refuses_what_no_session_could_meet(fields, field):
     assert list(form_errors(client_of(roles.OPERATOR), **fields)) == [field]
     assert not Target.objects.exists()
@@ -83,6 +84,7 @@ def test_deadline_on_the_next_day_may_be_in_the_morning():
     assert not form_errors(client_of(roles.OPERATOR), market="US", at="08:00", days_after="1")
 
 
+@pytest.mark.usefixtures("without_html")
 def test_each_verb_needs_its_permission():
     target = make_target()
     pages = {"changelist": (), "add": (), "change": (target.pk,), "delete": (target.pk,)}
@@ -150,6 +152,7 @@ def test_page_says_what_is_missing_and_why(session):
     assert "600002" not in reasons
 
 
+@pytest.mark.usefixtures("without_html")
 def test_missing_stocks_are_paged(session):
     for number in range(60):
         store(f"601{number:03}", None)
@@ -162,6 +165,7 @@ def test_missing_stocks_are_paged(session):
     assert "600002" in str(client.get(page + second["first_page"]).context["chosen"]["lacks"][0]["code"])
 
 
+@pytest.mark.usefixtures("without_html")
 def test_button_fills_in_the_start_form_with_exactly_what_is_missing(session):
     client = client_of(roles.OPERATOR)
     address = client.get(url("target", session.target_id)).context["chosen"]["collect_url"]
@@ -190,6 +194,7 @@ def test_overview_shows_each_target_s_last_session():
     assert "All targets" not in text_of(staff_client("view_collectiontask").get(url("index")))
 
 
+@pytest.mark.usefixtures("without_html")
 def test_page_shows_the_last_thirty_sessions(monkeypatch):
     monkeypatch.setattr(judgement, "BUDGET", math.inf)  # all in one call, however busy the machine is
     target = make_target(since=at("01-02 09:00"))

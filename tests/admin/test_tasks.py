@@ -59,6 +59,7 @@ def test_list_queries_do_not_grow_with_tasks():
         ("start_time__gte=2001-01-01+00:00:00Z", 2),
     ],
 )
+@pytest.mark.usefixtures("without_html")
 def test_list_is_filtered(query, found):
     make_ended("failed")
     make_ended("completed")
@@ -66,6 +67,7 @@ def test_list_is_filtered(query, found):
     assert answer.context["cl"].result_count == found
 
 
+@pytest.mark.usefixtures("without_html")
 def test_list_is_filtered_by_start_day():
     task, client, page = make_task(), superuser_client(), url(f"{TASKS}_changelist")
     today = task.start_time.date().isoformat()
@@ -80,6 +82,7 @@ def test_list_is_filtered_by_start_day():
         assert client.get(page, {"until": nonsense}).status_code == 302
 
 
+@pytest.mark.usefixtures("without_html")
 def test_search_finds_tasks_by_id_prefix_only():
     first, _ = make_ended("failed"), make_ended("completed")
     client, page = superuser_client(), url(f"{TASKS}_changelist")
@@ -89,6 +92,7 @@ def test_search_finds_tasks_by_id_prefix_only():
         assert not client.get(page, {"q": term}).context["cl"].result_list
 
 
+@pytest.mark.usefixtures("without_html")
 def test_list_cannot_be_sorted():
     answer = superuser_client().get(f"{url(f'{TASKS}_changelist')}?o=2.3")
     assert answer.context["cl"].queryset.query.order_by == ("-start_time", "-id")
@@ -197,6 +201,7 @@ def test_outcomes_have_colours_and_icons_of_their_own():
         assert len(set(kind)) == len(styles)
 
 
+@pytest.mark.usefixtures("without_html")
 def test_list_is_filtered_by_outcome():
     tasks, client = {outcome: make_outcome(outcome) for outcome in TaskOutcome.values}, superuser_client()
     for outcome, task in tasks.items():
