@@ -25,6 +25,7 @@ def test_bars_are_sorted_by_code_and_newest_day():
     assert [(bar.symbol, bar.day.day) for bar in rows] == [("AAPL", 3), ("AAPL", 2), ("MSFT", 2)]
 
 
+@pytest.mark.usefixtures("without_html")
 def test_bar_search_takes_exact_code_in_any_case():
     make_bar("AAPL")
     make_bar("AAPLX")
@@ -35,6 +36,7 @@ def test_bar_search_takes_exact_code_in_any_case():
     assert not client.get(url(BARS), {"q": "AAP"}).context["cl"].result_list
 
 
+@pytest.mark.usefixtures("without_html")
 def test_bars_filter_by_market_and_adjustment():
     make_bar("000001", market="CN")
     make_bar("000001", market="CN", adjust="qfq")
@@ -209,6 +211,7 @@ def test_bars_page_reads_the_unique_index():
         assert "Seq Scan" not in plan
 
 
+@pytest.mark.usefixtures("without_html")
 def test_findings_and_corrections_are_filtered_by_task():
     mine, other = make_ended("completed"), make_ended("completed")
     key = {"market": "SIM", "symbol": "000001", "day": "2024-01-02"}

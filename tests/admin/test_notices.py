@@ -60,6 +60,7 @@ def test_channel_is_stored_encrypted_and_shown_masked():
 
 
 @pytest.mark.parametrize(("accepted", "language"), [("en", "en"), ("zh-CN", "zh-hans")])
+@pytest.mark.usefixtures("without_html")
 def test_new_channel_offers_messages_in_the_readers_language(accepted, language):
     page = superuser_client().get(url("tasks_app_noticechannel_add"), headers={"Accept-Language": accepted})
     assert page.context["adminform"].form["language"].value() == language
@@ -81,11 +82,16 @@ def test_channel_keeps_its_address_unless_another_one_is_entered():
     ("address", "problem"),
     [
         ("", "required"),
-        ("https://example.com/hook", "jsons://"),
         ("dbus://", "own machine"),
-        ("nonsense://a/b", "does not know"),
-        ("no address", "not an address"),
         ("slack://one", "a part is missing"),
+        *(
+            pytest.param(*row, marks=pytest.mark.soak)
+            for row in (
+                ("https://example.com/hook", "jsons://"),
+                ("nonsense://a/b", "does not know"),
+                ("no address", "not an address"),
+            )
+        ),
     ],
 )
 def test_malformed_address_is_refused_and_not_shown_again(address, problem):
@@ -257,6 +263,7 @@ def test_dead_mans_switch_is_stored_encrypted():
     assert NoticePing.objects.count() == 1
 
 
+@pytest.mark.usefixtures("without_html")
 def test_channel_names_its_time_zone_as_the_preferences_do():
     client = superuser_client()
     choices = dict(

@@ -27,6 +27,7 @@ def make_row(model):
 
 
 @pytest.mark.parametrize("model", READ_ONLY)
+@pytest.mark.usefixtures("without_html")
 def test_superuser_cannot_add_change_or_delete(model):
     row, client = make_row(model), superuser_client()
     page = f"tasks_app_{model}"

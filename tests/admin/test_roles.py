@@ -12,7 +12,7 @@ from tests.factories import make_ended, make_task, make_user, sign_in
 
 pytestmark = pytest.mark.django_db
 NO_ROLE = "nobody"
-ROLES = [NO_ROLE, roles.VIEWER, roles.OPERATOR, roles.ADMINISTRATOR]  # each may do what those before may
+ROLES = [NO_ROLE, roles.VIEWER, roles.OPERATOR, roles.ADMINISTRATOR]
 VIEWERS, OPERATORS, ADMINISTRATORS = (
     {roles.VIEWER, roles.OPERATOR, roles.ADMINISTRATOR},
     {roles.OPERATOR, roles.ADMINISTRATOR},
@@ -116,7 +116,7 @@ ACTIONS = [
 
 
 def with_each_role(table):
-    """Returns each row with each role. The suite has the two at the border: each includes the one before it."""
+    """Returns each row with each role; the suite has those at the border. Each includes the one before it."""
     params = []
     for name, *row, allowed in table:
         border = len(ROLES) - len(allowed)

@@ -100,7 +100,8 @@ def test_titles_of_columns_lead_to_the_orders(stocks):
 
 
 @pytest.mark.parametrize("order", ["bars", "-bars", "last_day", "-last_day"])
-def test_page_reads_a_range_of_the_index_of_its_order(order):
+def test_page_reads_a_range_of_the_index_of_its_order(monkeypatch, order):
+    monkeypatch.setattr("tasks_app.admin.stocks.admin.StockAdmin.list_per_page", 5)
     Stock.objects.bulk_create(
         Stock(market="US", code=f"S{n:03}", bars=n % 7, last_day=NEW if n % 7 else None) for n in range(300)
     )

@@ -48,6 +48,7 @@ def test_time_names_its_zone(zone, english, chinese):
             assert time_zones.write(AT) == chinese
 
 
+@pytest.mark.usefixtures("without_html")
 def test_reader_chooses_a_zone_and_may_take_it_back(client, reader):
     assert zone_of_page(client) == "UTC"
     answer = client.post(url("preferences"), {"time_zone": "America/New_York"})
@@ -67,17 +68,20 @@ def test_unknown_zone_is_refused(client):
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(("is_set", "zone"), [(False, "北京时间"), (True, "UTC")])
+@pytest.mark.usefixtures("without_html")
 def test_reader_of_chinese_has_chinas_zone_unless_the_site_has_one(client, settings, is_set, zone):
     settings.TIME_ZONE_IS_SET = is_set
     assert zone_of_page(client, **CHINESE) == zone
 
 
+@pytest.mark.usefixtures("without_html")
 def test_choice_comes_before_the_language(client, reader):
     UserPreference.objects.create(user=reader, time_zone="Asia/Hong_Kong")
     client.force_login(reader)
     assert zone_of_page(client, **CHINESE) == "香港时间"
 
 
+@pytest.mark.usefixtures("without_html")
 def test_zone_of_one_request_is_not_the_next_ones(client, reader):
     UserPreference.objects.create(user=reader, time_zone="Asia/Tokyo")
     client.force_login(reader)

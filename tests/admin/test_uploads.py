@@ -134,7 +134,9 @@ def test_taken_file_is_read_by_the_source_and_logged(client, folder):
 @pytest.mark.parametrize(
     ("name", "fields", "expected"),
     [
-        ("600000.csv", {}, {"market": "CN", "adjust": "", "codes": "600000"}),
+        pytest.param(
+            *("600000.csv", {}, {"market": "CN", "adjust": "", "codes": "600000"}), marks=pytest.mark.soak
+        ),
         ("600000_qfq.csv", {}, {"market": "CN", "adjust": "qfq", "codes": "600000"}),
         ("00700.csv", {"market": "HK"}, {"market": "HK", "adjust": "", "codes": "00700"}),
     ],
