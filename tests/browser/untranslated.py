@@ -23,7 +23,7 @@ ALLOWED = (
     r"cn-daily|sample|simulated|drill|csv|akshare|baostock|python manage\.py (?:worker|calendar import FILE)",
     r"(?:/[\w.-]+){2,}",  # the path of a file
     r"The drill refuses \w+\.",
-    r"[0-9a-f]{8} (?:CN|HK|US|SIM)|Lightweight Charts™|English",
+    r"NYSE|[0-9a-f]{8} (?:CN|HK|US|SIM)|Lightweight Charts™|English",
     r"Authorization: Token \w*|Content-Type|Stock collector|User-Agent|API Key|API token|Uptime Kuma",
     r"YYYY-MM(?:-DD)?",  # how a day or month is written
 )
