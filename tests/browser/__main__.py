@@ -1,4 +1,7 @@
-"""Runs the browser tests: `python -m tests.browser [pytest arguments]`. Prints why when they cannot run."""
+"""Runs the browser tests: `python -m tests.browser [pytest arguments]`. Prints why when they cannot run.
+
+With SOAK=1 those that are marked with soak, too.
+"""
 
 import os
 import subprocess
@@ -23,7 +26,8 @@ def run(arguments: list[str], out: IO[str] = sys.stdout, migrated: str = "") -> 
     # In one process, with one site and one browser: a second pair costs a quarter more processor time, and
     # saves eight seconds of these tests alone, but none beside the other parts of tests.run.
     configuration = ["-c", str(FOLDER / "pytest.ini")]
-    command = [sys.executable, "-m", "pytest", *configuration, str(FOLDER), *arguments]
+    everything = ["-m", ""] if os.environ.get("SOAK") else []
+    command = [sys.executable, "-m", "pytest", *configuration, str(FOLDER), *everything, *arguments]
     environment = {**os.environ, "MIGRATED_DATABASE_URL": migrated}
     return subprocess.run(
         command, cwd=requirements.ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False

@@ -65,7 +65,7 @@ def every_url(browser: Browser, site: Site, word: str) -> list[str]:
     context = window(browser, site, "en", "light", "wide")
     pages = [path for path in main_pages(site).values() if path not in VISITOR_PAGES]
     start = [site.url + path for path in [*pages, *API_PAGES]]
-    checks = page_checks.crawl(context.new_page(), ProblemLog(context), start, site.url, "none")
+    checks = page_checks.crawl(context.new_page(), ProblemLog(context), start, site.url, with_filters=False)
     urls = [check.url.removeprefix(site.url) for check in checks]
     context.close()
     return [url for url in urls if word in url]

@@ -26,7 +26,6 @@ PRESENTATION_PARAMS = {
     "o",
 }  # the page shows the same rows without them
 MAX_PAGES = 90
-ONE_FILTER = "/admin/#?filter"  # the kind of all lists with a filter, where one of them is enough
 MAX_ROWS = 30  # of a table; further ones are alike
 SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
 
@@ -53,26 +52,23 @@ def run_script(page: Page, function: str, *numbers: int) -> Any:
     return page.evaluate(f"() => {{ {helpers}\n return ({{{functions}.{function}(...{list(numbers)}) }}")
 
 
-def page_kind(url: str, filters_of: str = "all") -> str:
+def page_kind(url: str, is_filter_a_kind: bool = True) -> str:
     """Returns the URL without ids, numbers and values: pages of one kind come from one template.
 
-    A list with a filter, whichever it is, is a kind of its own by `filters_of` "all", one kind with all other
-    such lists by "one", and the list without it by "none".
+    A list with a filter, whichever it is, is a kind of its own, or else one with the list without it.
     """
     parts = urlsplit(url)
     path = re.sub(r"/(?:CN|HK|US|SIM)/[^/]+", "/M/C", NUMBERS.sub("#", parts.path))
     path = re.sub(r"/sources/[^/]+", "/sources/S", path)
     filters = {key for key, _ in parse_qsl(parts.query, keep_blank_values=True)} - PRESENTATION_PARAMS
-    if len(filters) != 1 or filters_of == "none":
-        return f"{path}?"
-    return f"{path}?filter" if filters_of == "all" else ONE_FILTER
+    return f"{path}?filter" if len(filters) == 1 and is_filter_a_kind else f"{path}?"
 
 
 def crawl(
-    page: Page, log: ProblemLog, start: Iterable[str], base: str, filters_of: str
+    page: Page, log: ProblemLog, start: Iterable[str], base: str, *, with_filters: bool
 ) -> Iterator[PageCheck]:
     """Yields a check of each kind of page below /admin/ that links lead to, beginning with `start`."""
-    queue, kinds = list(start), {page_kind(url, filters_of) for url in start}
+    queue, kinds = list(start), {page_kind(url, with_filters) for url in start}
     done = 0
     while queue:
         done += 1
@@ -81,7 +77,7 @@ def crawl(
         yield check
         for url in check.links:
             wanted = url.startswith(f"{base}/admin/") and not SKIPPED.search(url)
-            kind = page_kind(url := url.split("#")[0], filters_of)
+            kind = page_kind(url := url.split("#")[0], with_filters)
             if wanted and kind not in kinds:
                 kinds.add(kind)
                 queue.append(url)
@@ -91,7 +87,7 @@ def check_page(page: Page, log: ProblemLog, url: str) -> PageCheck:
     """Opens a page and checks it at both widths, beginning with that of the window: resizing costs most."""
     before = len(log.problems)
     page.goto(url)
-    page.wait_for_function(SETTLED)
+    settle(page)
     language = page.locator("html").get_attribute("lang") or ""
     check = PageCheck(url, links=run_script(page, "links"), language=language)
     run_script(page, "shortenTables", MAX_ROWS)
@@ -122,9 +118,18 @@ def wide_overflow(page: Page) -> str:
 
 def overflow(page: Page) -> str:
     """Returns what is wider than the window, once scripts have had time to adapt to its size."""
+    if not (found := run_script(page, "overflow")):
+        return ""
     with contextlib.suppress(TimeoutError):
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=20_000)
-    return str(run_script(page, "overflow"))
+        found = run_script(page, "overflow")
+    return str(found)
+
+
+def settle(page: Page) -> None:
+    """Waits until the page has what it loads after itself. To wait costs more than to ask first."""
+    if not page.evaluate(SETTLED):
+        page.wait_for_function(SETTLED)
 
 
 def faults(pages: Iterable[PageCheck], fault: Callable[[PageCheck], Any]) -> str:

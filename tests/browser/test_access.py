@@ -6,13 +6,13 @@ from playwright.sync_api import Page
 from tests.browser import axe, page_checks
 from tests.browser.conftest import Open
 from tests.browser.live_site import Site
-from tests.browser.main_pages import PAGE_NAMES, main_pages
+from tests.browser.main_pages import EACH_NAME, main_pages
 
 MAX_TAB_STOPS = 400
 MAX_ROWS = 10  # of a table; further ones are alike
 
 
-@pytest.mark.parametrize("name", PAGE_NAMES)
+@pytest.mark.parametrize("name", EACH_NAME)
 def test_page_fits_and_is_accessible(open_as: Open, site: Site, name: str) -> None:
     """One load for all checks. The page does not refresh itself meanwhile: it would replace its controls.
 
@@ -20,7 +20,7 @@ def test_page_fits_and_is_accessible(open_as: Open, site: Site, name: str) -> No
     """
     role = None if name == "sign-in" else "administrator"
     page = open_as(role, main_pages(site)[name], refresh=0, reduced_motion="reduce")
-    page.wait_for_function(page_checks.SETTLED)
+    page_checks.settle(page)
     page_checks.run_script(page, "shortenTables", MAX_ROWS)
     wide = page_checks.wide_overflow(page)
     page.set_viewport_size(page_checks.PHONE)
@@ -37,7 +37,7 @@ def test_page_fits_and_is_accessible(open_as: Open, site: Site, name: str) -> No
     assert (wide, phone, missed, hidden_focus, light, dark) == ("", "", [], {}, [], [])
 
 
-@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("language", ["en-US", pytest.param("zh-CN", marks=pytest.mark.soak)])
 def test_long_lists_fit_a_small_laptop(open_as: Open, site: Site, language: str) -> None:
     """The lists with the most columns. A table that the card cuts is found, too."""
     page = open_as("administrator", "/healthz", language=language)

@@ -24,9 +24,3 @@ def test_keyboard_counts_first_and_deletes_nothing(open_as: Open, site: Site) ->
     page.keyboard.press("Enter")
     expect(page.locator("#dd-found")).to_have_count(0)
     expect(page.get_by_text("Nothing has been deleted yet.")).to_be_visible()
-
-
-def test_operator_is_not_offered_the_page(open_as: Open) -> None:
-    page = open_as("operator", "/admin/")
-    expect(page.locator(f"a[href='{PAGE}']")).to_have_count(0)
-    assert page.request.get(PAGE).status == 403

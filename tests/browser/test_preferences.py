@@ -25,7 +25,9 @@ def test_language_switch_is_remembered(open_as: Open) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
-@pytest.mark.parametrize(("choice", "scheme"), [("Dark", "light"), ("Light", "dark")])
+@pytest.mark.parametrize(
+    ("choice", "scheme"), [("Dark", "light"), pytest.param("Light", "dark", marks=pytest.mark.soak)]
+)
 def test_theme_switch_overrides_the_system(open_as: Open, choice: str, scheme: str) -> None:
     page = open_as("viewer", "/admin/tasks_app/collectiontask/", color_scheme=scheme)
     expect(page.locator("html")).to_have_class(re.compile("dark") if scheme == "dark" else re.compile("^$"))

@@ -177,6 +177,7 @@ def test_list_follows_a_running_task(open_clocked: Open, site: Site, running: st
     assert is_same_document(page)
 
 
+@pytest.mark.soak  # tests/admin/test_roles.py proves it page by page, without a browser
 def test_viewer_sees_no_actions_and_gets_403(open_as: Open, site: Site, running: str) -> None:
     failed = site.failed_task()
     verbs = [f"{TASKS}{running}/cancel/", f"{TASKS}{failed}/retry/", "/admin/start/"]

@@ -7,7 +7,7 @@ from tests.browser.conftest import PHONE, Open
 from tests.browser.live_site import Site
 
 
-@pytest.mark.parametrize("language", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("language", [pytest.param("en-US", marks=pytest.mark.soak), "zh-CN"])
 def test_chart_is_drawn_and_range_is_chosen(open_as: Open, site: Site, language: str) -> None:
     page = open_as("viewer", f"/admin/tasks_app/stock/{site.stock('US', 'MSFT')}/change/", language)
     values = page.locator("#st-values")

@@ -35,9 +35,3 @@ def test_file_beyond_the_limit_is_not_sent(open_as: Open, tmp_path: Path) -> Non
     page.get_by_role("button", name="Upload and check").click()
     expect(page.get_by_role("alert")).to_contain_text("The files are larger than")
     assert page.url.endswith(PAGE)
-
-
-def test_operator_is_not_offered_the_page(open_as: Open) -> None:
-    page = open_as("operator", "/admin/")
-    expect(page.locator(f"a[href='{PAGE}']")).to_have_count(0)
-    assert page.request.get(PAGE).status == 403
