@@ -63,7 +63,7 @@ def test_check_is_asked_for_made_and_told(client):
     ]
     text = page(client)
     assert "asked for by" in text
-    assert "10 stocks" in text
+    assert f"{scripted_sources.STOCKS} stocks" in text
     row = text.split("adjustment factors")[-1].split("corporate actions")[0]
     assert ("works" in row, "0 factors" in row) == (False, True)  # nothing came: no green tick
 
