@@ -68,7 +68,8 @@ def test_environment_file_has_the_default_of_a_source(variable):
 def test_environment_file_passes_the_checks_for_production():
     assert SET["DJANGO_SECRET_KEY"] == ""  # nobody may copy one
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    environment = {**kept, **DEFAULTS, **SET, "DATABASE_URL": "sqlite:////tmp/unused", "REDIS_URL": ""}
+    unreachable = {"REDIS_URL": "redis://127.0.0.1:1/0"}  # which is no bad setting
+    environment = {**kept, **DEFAULTS, **SET, "DATABASE_URL": "sqlite:////tmp/unused", **unreachable}
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
 
     def check(**extra: str) -> subprocess.CompletedProcess[str]:

@@ -346,7 +346,7 @@ def test_task_that_a_worker_may_finish_is_left_alone_by_the_terminal(settings: A
     assert task.status == "running"
 
 
-@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("terminal", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_watch_shows_progress_to_the_end(terminal: bool) -> None:
     task = lifecycle.start(
         cli_arguments.build_order({**START, "source": "sample"}), ACTOR, today=order.latest_today()

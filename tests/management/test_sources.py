@@ -45,7 +45,7 @@ def test_check_asks_for_each_capability_through_the_limiter(sources, monkeypatch
         0,
         ["list", "bars", "day", "factors", "actions"],
     )
-    assert "10 stocks" in text
+    assert f"{scripted_sources.STOCKS} stocks" in text
     assert SourceGate.objects.get(pk="teller").requests_today == len(Teller.calls) == 5
 
 
