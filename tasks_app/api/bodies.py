@@ -8,7 +8,7 @@ from tasks_app.api.fields import (
     AS_OF,
     OPTIONAL,
     OPTIONAL_TEXT,
-    InputSerializer,
+    BodySerializer,
     MarketField,
     StockCodesField,
     StrictBody,
@@ -39,7 +39,7 @@ def _folder_name(value: str) -> str:
     return value
 
 
-class StartBody(InputSerializer):
+class StartBody(BodySerializer):
     start_date = StrictDateField(help_text="First day, YYYY-MM-DD.")
     end_date = StrictDateField(help_text="Last day, YYYY-MM-DD.")
     stock_codes = StockCodesField(**OPTIONAL, help_text="Only these stocks. Default: all stocks.")
@@ -104,7 +104,7 @@ class StartBody(InputSerializer):
         return tuple(value)
 
 
-class RetryBody(InputSerializer):
+class RetryBody(BodySerializer):
     error_code = s.CharField(**OPTIONAL_TEXT, max_length=40, help_text="Only failures with this code.")
 
 
@@ -223,7 +223,7 @@ class PlanBody(PlanChanges):
     at = TimeOfDayField(help_text="HH:MM in the market's time zone.")
 
 
-class QueueChanges(InputSerializer):
+class QueueChanges(BodySerializer):
     position = StrictIntegerField(
         **OPTIONAL, min_value=1, max_value=1000, help_text="Among the orders of its priority: 1 is the first."
     )

@@ -13,6 +13,7 @@ from rest_framework.exceptions import ValidationError
 
 from tasks_app.api.fields import (
     AS_OF,
+    BodySerializer,
     InputSerializer,
     MarketField,
     StrictBooleanField,
@@ -101,6 +102,10 @@ class BulkParameters(InputSerializer):
     compression = s.ChoiceField(
         COMPRESSIONS, default="", help_text="Of Arrow's buffers (default lz4) and Parquet's pages (zstd)."
     )
+
+
+class BulkBody(BodySerializer, BulkParameters):
+    pass
 
 
 def from_query_string(parameters: QueryDict) -> dict[str, Any]:

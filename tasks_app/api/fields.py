@@ -156,12 +156,22 @@ class TaskIdField(s.Field[Any, Any, Any, Any]):
 
 
 class InputSerializer(s.Serializer[Any]):
-    """A null means the same as a key left out, as clients of the old service mean it."""
+    """Values of a query string or a body. A null is dropped before any field sees it."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):  # of other values REST framework says what is wrong
             data = {name: value for name, value in data.items() if value is not None}
         return super().to_internal_value(data)
+
+
+class BodySerializer(InputSerializer):
+    """A null means the same as a key left out, as clients of the old service mean it."""
+
+    def get_fields(self) -> dict[str, s.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        for field in fields.values():
+            field.allow_null = not field.required  # the schema says so; a query string has no null
+        return fields
 
 
 class QuerySerializer(InputSerializer):
@@ -194,7 +204,7 @@ class TextField(s.CharField):
         return super().to_internal_value(data)
 
 
-class StrictBody(InputSerializer):
+class StrictBody(BodySerializer):
     """Refuses a key that it does not know: without it the request would mean something else."""
 
     def to_internal_value(self, data: Any) -> Any:

@@ -83,6 +83,9 @@ def test_codes_are_named_in_any_spelling(client):
         assert [row["code"] for row in rows_of(client, codes, "CN")] == ["000001", "600519"]
     posted = client.post(f"{URL}?format=arrow", {"market": "CN", "codes": ["600519", "000001"], "limit": 1})
     assert [row["code"] for row in table_of(posted).to_pylist()] == ["000001"]
+    nulls = {"market": "CN", "codes": None, "columns": None, "adjust": None, "as_of": None}
+    rows = table_of(client.post(f"{URL}?format=arrow", nulls)).to_pylist()
+    assert [row["code"] for row in rows] == ["000001", "000002", "600519"], "a null is as if left out: all"
 
 
 def test_all_columns_equal_those_of_the_single_read(client):

@@ -111,6 +111,18 @@ def test_schema_has_exactly_the_operations(schema):
         assert operations[key]["summary"]
 
 
+def test_optional_keys_of_bodies_may_be_null(schema):
+    components, bodies = schema["components"]["schemas"], {"PlanStepBody"}
+    for operation in (each for path in schema["paths"].values() for each in path.values()):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            bodies.add(content["schema"]["$ref"].rpartition("/")[2])
+    assert bodies >= {"StartBody", "BulkBody", "PlanBody", "PatchedPlanChanges", "ExportBody"}
+    for name in bodies:
+        body = components[name]
+        nullable = {key for key, value in body["properties"].items() if value.get("nullable")}
+        assert nullable == body["properties"].keys() - set(body.get("required", ())), name
+
+
 def json_values(node, key):
     """Yields the dictionaries under this key at any depth."""
     if isinstance(node, dict):

@@ -161,6 +161,9 @@ def test_plan_is_made_and_changed_with_its_steps(client):
     assert PlanEvent.objects.get().params["steps"] == plan["steps"]
     assert client.patch(address, {"days": 4}).json()["steps"] == plan["steps"]
     assert client.get(PLANS).json()[0]["steps"] == plan["steps"]
+    with_null = {"steps": [steps[0], {**steps[1], "on_failure": None}], "name": None}
+    changed = client.patch(address, with_null).json()
+    assert (changed["steps"][1]["on_failure"], changed["name"]) == ("stop", "nightly"), "as if left out"
     bad = client.patch(address, {"steps": [*steps, {"kind": "bars", "source": "nobody"}]})
     assert (bad.status_code, bad.json()["code"]) == (400, "invalid_step")
     assert bad.json()["errors"]["steps"][0].startswith("Step 3: Unknown source")

@@ -4,7 +4,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from tasks_app.api import examples, queries
-from tasks_app.api.bulk_query import BulkParameters
+from tasks_app.api.bulk_query import BulkBody, BulkParameters
 from tasks_app.api.openapi.components import (
     IF_NONE_MATCH,
     INVALID,
@@ -146,7 +146,7 @@ BULK_POST = operation(
     BULK_FORMATS | INVALID | TOO_MANY | TOO_LARGE | NOT_JSON,
     description=_BULK_DESCRIPTION,
     tag="quotes",
-    request={JSON: BulkParameters},
+    request={JSON: BulkBody},
     examples=[examples.CLOSES_OF_TWO],
 )
 FACTORS = operation(
