@@ -125,15 +125,15 @@ class PlanStepBody(StrictBody):
     """A step; only the keys of its kind count."""
 
     kind = s.ChoiceField(StepKind.choices)
-    source = s.CharField(  # type: ignore[assignment]
+    source = TextField(  # type: ignore[assignment]
         required=False, allow_blank=True, max_length=32, help_text="Default: the plan's."
     )
     days = StrictIntegerField(
         **OPTIONAL, min_value=1, max_value=LONGEST_DAYS, help_text="Default: the plan's."
     )
-    verify_with = s.CharField(required=False, allow_blank=True, max_length=32)
+    verify_with = TextField(required=False, allow_blank=True, max_length=32)
     verify_sample = StrictIntegerField(required=False, min_value=1, max_value=100)
-    export_to = s.CharField(required=False, allow_blank=True, max_length=64)
+    export_to = TextField(required=False, allow_blank=True, max_length=64)
     export_layout = s.ChoiceField(ExportLayout.choices, required=False)
     retries = StrictIntegerField(required=False, min_value=0, max_value=MAX_RETRIES, help_text="Default: 0.")
     retry_wait = StrictIntegerField(
@@ -169,7 +169,7 @@ class PlanChanges(StrictBody):
     stock_codes = StockCodesField(**OPTIONAL, help_text="Null or empty: the whole stock list.")
     full_collection_mode = StrictBooleanField(required=False)
     force_update = StrictBooleanField(required=False)
-    verify_with = s.CharField(
+    verify_with = TextField(
         required=False,
         allow_blank=True,
         max_length=32,
@@ -189,7 +189,7 @@ class PlanChanges(StrictBody):
         help_text="When it is due, a running task of a lower priority yields, and goes on after it. Default: "
         "normal.",
     )
-    export_to = s.CharField(
+    export_to = TextField(
         required=False,
         allow_blank=True,
         max_length=64,

@@ -169,6 +169,8 @@ def test_plan_is_made_and_changed_with_its_steps(client):
     assert bad.json()["errors"]["steps"][0].startswith("Step 3: Unknown source")
     unknown = client.patch(address, {"steps": [{"kind": "bars", "sauce": "x"}]})
     assert (unknown.status_code, list(unknown.json()["errors"])) == (400, ["steps"])
+    number = client.patch(address, {"steps": [{"kind": "stock_list", "verify_with": 7}]})
+    assert (number.status_code, list(number.json()["errors"])) == (400, ["steps"])
     assert client.patch(address, {"steps": []}).json()["steps"] == []
 
 
