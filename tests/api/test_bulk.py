@@ -180,11 +180,13 @@ def test_all_codes_have_each_day_of_a_renamed_stock_once(client, renamed):
     assert [row["code"] for row in apart] == ["A", *["FB"] * 6, *["META"] * 4, *["TFB"] * 4]
 
 
-def test_cursor_continues_behind_any_row(client, renamed, monkeypatch):
+def test_cursor_continues_behind_its_row(client, renamed, monkeypatch):
     monkeypatch.setattr(stored_bars, "ROWS", 3)
     whole = rows_of(client)
-    for number, row in enumerate(whole):
-        rest = rows_of(client, f"cursor={row['code']},{row['day']}")
+    codes = [row["code"] for row in whole]
+    lasts = {len(codes) - 1 - codes[::-1].index(code) for code in codes}
+    for number in (1, *lasts):  # within a stock, and at the border of each two
+        rest = rows_of(client, f"cursor={codes[number]},{whole[number]['day']}")
         assert rest == whole[number + 1 :]
     pages, cursor = [], ""
     while page := rows_of(client, f"limit=4{cursor}"):
@@ -210,14 +212,17 @@ def cells_of(table):
 
 @pytest.mark.parametrize(  # of four codes: one day, seven and all
     "cells",
-    [4, pytest.param(28, marks=pytest.mark.soak), pytest.param(2**21, marks=pytest.mark.any_database)],
+    [
+        pytest.param(4, marks=pytest.mark.any_database),
+        *(pytest.param(cells, marks=pytest.mark.soak) for cells in (28, 2**21)),
+    ],
 )
 def test_panel_has_the_values_of_the_rows(client, renamed, monkeypatch, cells):
     monkeypatch.setattr(panel, "CELLS", cells)
     make_bars(Stock.objects.get(code="A"), 2, date(2024, 3, 1), is_st=True, limit_up=2.5, amount=3.5)
     Series.objects.filter(symbol="A").update(bars=3, last_day=date(2024, 3, 2))
     rows = rows_of(client, f"columns=code,day,{','.join(PANEL_COLUMNS)}")
-    for column in ("close", "amount", "limit_up", "volume", "is_st"):
+    for column in ("close", "limit_up", "volume", "is_st"):  # a number, one of few bars, and of other kinds
         table = panel_of(client, f"columns={column}")
         assert table.schema.names == ["day", "A", "FB", "META", "TFB"]
         assert table["day"].to_pylist() == sorted({row["day"] for row in rows})
@@ -251,10 +256,11 @@ def test_panel_has_the_named_codes_and_null_where_a_bar_is_missing(client):
     assert panel_of(client, "start=2025-01-01&codes=000001", "CN").schema.names == ["day", "000001"]
 
 
-def test_panel_continues_behind_any_day(client, renamed):
+@pytest.mark.any_database  # from a later day on, as any other panel
+def test_panel_continues_behind_its_day(client, renamed):
     whole = panel_of(client, "").to_pylist()
-    for number, row in enumerate(whole):
-        assert panel_of(client, f"cursor={row['day']}").to_pylist() == whole[number + 1 :]
+    for number in (0, len(whole) - 1):
+        assert panel_of(client, f"cursor={whole[number]['day']}").to_pylist() == whole[number + 1 :]
     pages, cursor = [], ""
     while page := panel_of(client, f"limit=2{cursor}").to_pylist():
         pages += page

@@ -34,6 +34,7 @@ def elsewhere():
         thread.submit(connections.close_all).result()
 
 
+@pytest.mark.any_database  # counted in this process
 @on_own_connection
 def test_reads_beyond_the_places_are_refused(client, monkeypatch, elsewhere):
     make_series("US", "A", 1)
@@ -47,6 +48,7 @@ def test_reads_beyond_the_places_are_refused(client, monkeypatch, elsewhere):
     body_of(client.get(f"{URL}?market=US"))
 
 
+@pytest.mark.any_database  # the place is freed in this process
 @on_own_connection
 def test_client_that_hangs_up_frees_the_place(client, monkeypatch):
     monkeypatch.setattr(stored_bars, "ROWS", 2)
@@ -74,6 +76,7 @@ def fail_after(batches):
     return failing
 
 
+@pytest.mark.any_database  # test_lost_connection_cuts_the_stream_off fails there
 @on_own_connection
 def test_failure_in_mid_stream_cuts_it_off(client, monkeypatch):
     monkeypatch.setattr(stored_bars, "ROWS", 2)
@@ -102,10 +105,9 @@ def end_connection(pid):
 
 
 @on_own_connection
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no connection to lose")
 @pytest.mark.parametrize("layout", ["long", "wide"])
 def test_lost_connection_cuts_the_stream_off(client, monkeypatch, elsewhere, layout):
-    if connection.vendor != "postgresql":
-        pytest.skip("SQLite has no connection to lose")
     monkeypatch.setattr(stored_bars, "ROWS", 1)
     monkeypatch.setattr(parts, "CODES", 1)
     monkeypatch.setattr("tasks_app.quotes.bulk_read.panel.CELLS", 3)
@@ -148,6 +150,7 @@ def test_failure_of_the_first_query_is_an_error_response(client, monkeypatch):
     assert client.get(f"{URL}?market=US&format=arrow").status_code == 500
 
 
+@pytest.mark.any_database  # the clock of this process
 @on_own_connection
 def test_read_that_takes_too_long_is_cut_off(client, monkeypatch):
     make_series("US", "A", 2)

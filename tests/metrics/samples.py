@@ -16,7 +16,12 @@ def read() -> Samples:
 
 def value(name: str, /, **labels: str) -> float | None:
     """Returns one sample now; None if there is none."""
-    return read().get((f"collector_{name}", frozenset(labels.items())))
+    return value_in(read(), name, **labels)
+
+
+def value_in(samples: Samples, name: str, /, **labels: str) -> float | None:
+    """Returns one of these samples; None if it is not there."""
+    return samples.get((f"collector_{name}", frozenset(labels.items())))
 
 
 def family_names() -> set[str]:
