@@ -13,12 +13,15 @@ def controlled_clock(clock):
 
 @pytest.fixture
 def configure(settings, monkeypatch):
-    """Returns a function that sets the scripts of the scripted sources and values of the settings."""
+    """Returns a function that sets the scripts of the scripted sources and values of the settings.
+
+    One worker at a time collects, unless the test says otherwise: a further one finds nothing left to do.
+    """
     # A slice that has abandoned a call lowers it, so that its worker process is replaced.
     monkeypatch.setattr(QConf, "MAX_RSS", 400_000)
 
     def set_scripts_and_settings(**values):
-        values = {"slice_seconds": 5.0, **values}
+        values = {"slice_seconds": 5.0, "fan_out": 1, **values}
         settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch, **values)
 
     return set_scripts_and_settings

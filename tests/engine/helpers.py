@@ -1,5 +1,6 @@
 """Slices one at a time, and what they leave behind."""
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from django.db.models.functions import Now
@@ -7,7 +8,9 @@ from django_q.models import OrmQ
 
 from tasks_app import lifecycle
 from tasks_app.engine import slice
-from tasks_app.models import CollectionItem, CollectionTask, SourceGate
+from tasks_app.models import CollectionItem, CollectionTask, DailyBar, Series, SourceGate
+from tasks_app.quotes import month_counts
+from tasks_app.sources.base import Bar
 from tasks_app.workers import watchdog
 from tests.factories import ACTOR, make_task
 from tools.in_process import work
@@ -40,6 +43,23 @@ def run_all_attempts(task, rounds):
             break
         CollectionItem.objects.filter(state="pending").update(not_before=Now())
         watchdog.tick()
+
+
+def store(source: str, bars_by_code: Mapping[str, Iterable[Bar]]):
+    """Stores bars as an earlier task has left them: all days from the first to the last one are answered.
+
+    A task that collects them takes twenty times as long.
+    """
+    rows, series = [], []
+    for code, bars in bars_by_code.items():
+        new = [DailyBar(market="CN", symbol=code, source=source, **bar._asdict()) for bar in bars]
+        days = [row.day for row in new]
+        months = month_counts.dump(month_counts.count_days(days))
+        span = {"first_day": days[0], "last_day": days[-1], "covered": [[str(days[0]), str(days[-1])]]}
+        series.append(Series(market="CN", symbol=code, bars=len(days), months=months, **span))
+        rows += new
+    DailyBar.objects.bulk_create(rows)
+    Series.objects.bulk_create(series)
 
 
 def end_pause():

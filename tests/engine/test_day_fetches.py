@@ -17,7 +17,7 @@ from tasks_app.market import calendars
 from tasks_app.models import CollectionItem, CollectionTask, DailyBar, TaskEvent
 from tasks_app.sources.base import Request, Transient
 from tasks_app.sources.simulated.source import SimulatedSource
-from tests.engine.helpers import run_all_attempts, run_one_slice
+from tests.engine.helpers import run_all_attempts, run_one_slice, store
 from tests.factories import make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import STOCKS, ByDay
@@ -146,7 +146,7 @@ def lose_worker(monkeypatch):
 
 
 def test_days_are_given_up_after_three_lost_workers(configure_days, lose_worker):
-    configure_days(scripted_sources.whole_market, fan_out=1)
+    configure_days(scripted_sources.whole_market)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     for _ in range(3):
         lose_worker(task, "fetch_day")
@@ -163,7 +163,7 @@ def test_days_are_given_up_after_three_lost_workers(configure_days, lose_worker)
 
 
 def test_workers_lost_with_single_stocks_give_up_no_days(configure_days, lose_worker):
-    configure_days(scripted_sources.whole_market, fan_out=1)
+    configure_days(scripted_sources.whole_market)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     CollectionTask.objects.update(start_date=FRIDAY - timedelta(days=60))  # too many days for whole ones
     for _ in range(3):
@@ -176,7 +176,7 @@ def test_workers_lost_with_single_stocks_give_up_no_days(configure_days, lose_wo
 
 
 def test_lane_notes_a_day_only_while_it_is_in_flight(configure_days, monkeypatch):
-    configure_days(scripted_sources.whole_market, fan_out=1)
+    configure_days(scripted_sources.whole_market)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     original, seen = call_pool.CallPool.next, []
 
@@ -205,7 +205,7 @@ def test_suspect_is_requested_by_itself_before_the_source_is_asked_for_a_day(con
         return True
 
     monkeypatch.setattr(ByDay, "offers_day", offers_day, raising=False)
-    configure_days(scripted_sources.whole_market, fan_out=1)
+    configure_days(scripted_sources.whole_market)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     task.items.filter(code="000001").update(losses=1)
     work()
@@ -215,7 +215,7 @@ def test_suspect_is_requested_by_itself_before_the_source_is_asked_for_a_day(con
 
 def test_hung_day_request_replaces_the_worker(configure_days, monkeypatch, clock):
     monkeypatch.setattr(ByDay, "offers_day", lambda *args: clock.sleep(inf), raising=False)
-    configure_days(scripted_sources.whole_market, fan_out=1)
+    configure_days(scripted_sources.whole_market)
     task = make_increment(stock_codes=tuple(scripted_sources.whole_market(MONDAY)))
     while_asked = Now() + timedelta(seconds=day_fetches.OFFER_SECONDS / 2)
     task.items.exclude(code="000001").update(losses=1, not_before=while_asked)
@@ -288,16 +288,13 @@ def truncate(size):
     return lambda day: dict(list(scripted_sources.whole_market(day).items())[:size])
 
 
-def store_friday(configure_days, size=STOCKS):
-    """Collects Friday for so many stocks, so that Monday is expected to have them."""
-    configure_days(truncate(size), by_day=fetch_single_stock)
-    collect(end_date=FRIDAY)
-    day_fetches._caches.clear()
-    ByDay.calls.clear()
+def store_friday(size=STOCKS):
+    """Stores the bars of Friday of so many stocks, so that Monday is expected to have them."""
+    store("by_day", {code: [bar] for code, bar in truncate(size)(FRIDAY).items()})
 
 
 def test_truncated_days_warn_and_use_single_requests(configure_days):
-    store_friday(configure_days)
+    store_friday()
     configure_days(truncate(1), by_day=fetch_single_stock)
     task = collect(**ONLY_MONDAY)
     assert task.status == "completed"
@@ -309,7 +306,7 @@ def test_truncated_days_warn_and_use_single_requests(configure_days):
 
 
 def test_truncated_day_is_retried(configure_days):
-    store_friday(configure_days)
+    store_friday()
     sizes = [STOCKS, 3]
 
     def days(day):
@@ -324,7 +321,7 @@ def test_truncated_day_is_retried(configure_days):
 
 
 def test_second_day_is_checked_like_the_first(configure_days):
-    store_friday(configure_days)
+    store_friday()
     configure_days(lambda day: truncate(STOCKS if day == MONDAY else 1)(day), by_day=fetch_single_stock)
     task = collect(start_date=MONDAY, end_date=MONDAY + timedelta(days=1))
     assert task.events.filter(kind="warned").count() == 1
@@ -332,7 +329,7 @@ def test_second_day_is_checked_like_the_first(configure_days):
 
 
 def test_only_recently_traded_stocks_are_expected(configure_days):
-    store_friday(configure_days, size=5)
+    store_friday(size=5)
     configure_days(truncate(4))
     task = collect(**ONLY_MONDAY)
     assert requests() == [MONDAY.isoformat()]
@@ -341,7 +338,7 @@ def test_only_recently_traded_stocks_are_expected(configure_days):
 
 
 def test_check_of_a_day_costs_one_query(configure_days):
-    store_friday(configure_days)
+    store_friday()
     configure_days(scripted_sources.whole_market)
     with CaptureQueriesContext(connection) as caught:
         collect(**ONLY_MONDAY)

@@ -10,6 +10,7 @@ from tasks_app.engine import day_fetches
 from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, Correction, DailyBar, Finding, Series
 from tasks_app.sources import registry
+from tests.engine.helpers import store
 from tests.factories import ACTOR, make_order
 from tests.fakes import recording_source, scripted_sources
 from tests.fakes.recording_source import RecordingSource, make_bar, set_bars
@@ -44,6 +45,11 @@ def collect(first, last, **fields):
     return task
 
 
+def store_bars(days):
+    """Stores the stock's bars of these days as the source sends them now."""
+    store("recording", {CODE: [bar for bar in RecordingSource.bars[CODE, ""] if bar.day in days]})
+
+
 def revise(day, **fields):
     """Has the source send other values of a day from now on."""
     bars = RecordingSource.bars[CODE, ""]
@@ -56,7 +62,7 @@ def spans():
 
 @pytest.mark.parametrize("place", [0, 4, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 2, 3))])
 def test_revised_newest_bar_is_corrected_by_the_next_ordinary_order(place):
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     late = DAYS[9 - place]
     revise(late, volume=38_355)
     task = collect(DAYS[0], DAYS[10])
@@ -86,7 +92,7 @@ def rescale(days, ratio):
 def test_kind_of_past_that_its_vendor_adjusted_is_kept(known, ratio):
     """A split's ratio on all prices is no late figure: the series stays unadjusted, and a finding says so."""
     RecordingSource.bars[CODE, ""] = [make_bar(day, 20 + n / 8) for n, day in enumerate(DAYS)]
-    collect(DAYS[0], DAYS[known - 1])
+    store_bars(DAYS[:known])
     before = list(DailyBar.objects.values_list("day", "close", "volume"))
     rescale(DAYS[:10], ratio)
     task = collect(DAYS[0], DAYS[known])
@@ -98,7 +104,7 @@ def test_kind_of_past_that_its_vendor_adjusted_is_kept(known, ratio):
 
 
 def test_two_late_figures_are_no_adjusted_past():
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     revise(DAYS[8], close=10.9, high=11.5)
     revise(DAYS[9], close=10.9, high=11.5)
     assert collect(DAYS[0], DAYS[10]).corrected_count == 2
@@ -106,26 +112,26 @@ def test_two_late_figures_are_no_adjusted_past():
 
 
 def test_forced_update_takes_the_adjusted_past():
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     rescale(DAYS[:10], 0.5)
     assert collect(DAYS[0], DAYS[9], force_update=True).corrected_count == 10
 
 
 def test_older_bars_are_not_compared():
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     revise(DAYS[4], volume=38_355)
     assert collect(DAYS[0], DAYS[10]).corrected_count == 0
 
 
 def test_order_that_lacks_nothing_makes_no_request_to_compare():
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     revise(DAYS[9], volume=38_355)
     task = collect(DAYS[0], DAYS[9])
     assert (spans(), task.corrected_count, task.skipped_count) == ([], 0, 10)
 
 
 def test_order_of_one_day_counts_only_its_own_bars():
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     revise(DAYS[9], volume=38_355)
     task = collect(DAYS[10], DAYS[10])
     assert spans() == [(DAYS[5], DAYS[10])]
@@ -135,7 +141,7 @@ def test_order_of_one_day_counts_only_its_own_bars():
 def test_suspended_stock_compares_its_own_last_five_bars():
     traded = [*DAYS[:6], *DAYS[12:]]
     set_bars(CODE, traded)
-    collect(DAYS[0], DAYS[12])
+    store_bars(DAYS[:13])
     collect(DAYS[0], DAYS[13])
     assert spans() == [(DAYS[2], DAYS[13])]
 
@@ -167,7 +173,7 @@ def test_comparison_does_not_flag_the_same_bar_again():
 
 
 def test_revision_that_makes_no_sense_keeps_the_stored_bar():
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     revise(DAYS[9], high=1.0)
     task = collect(DAYS[0], DAYS[10])
     assert (task.status, task.refused_count, task.collected_count) == ("completed", 1, 1)
@@ -177,7 +183,7 @@ def test_revision_that_makes_no_sense_keeps_the_stored_bar():
 @pytest.mark.parametrize(("place", "status"), [(10, "failed"), (9, "completed")], ids=["new", "compared"])
 def test_stock_fails_if_its_only_new_bar_is_refused(place, status):
     set_bars(CODE, DAYS[: place + 1])
-    collect(DAYS[0], DAYS[9])
+    store_bars(DAYS[:10])
     revise(DAYS[place], high=1.0)
     task = collect(DAYS[0], DAYS[10])
     assert (task.status, task.refused_count) == (status, 1)
@@ -224,6 +230,11 @@ def by_day(settings, monkeypatch):
     return volumes
 
 
+def store_market(days):
+    bars = [scripted_sources.make_bar(day=day) for day in days]
+    store("by_day", {f"{n:06d}": bars for n in range(1, STOCKS + 1)})
+
+
 def collect_market(first, last):
     ByDay.calls.clear()
     task = collect(first, last, source="by_day", stock_codes=None)
@@ -231,7 +242,7 @@ def collect_market(first, last):
 
 
 def test_market_updated_by_days_corrects_its_newest_bars(by_day):
-    collect_market(DAYS[0], DAYS[3])
+    store_market(DAYS[:4])
     by_day[DAYS[3]] = 38_355
     task, calls = collect_market(DAYS[0], DAYS[4])
     assert sorted(calls) == [day.isoformat() for day in DAYS[:5]], "five requests for all stocks"
@@ -240,7 +251,7 @@ def test_market_updated_by_days_corrects_its_newest_bars(by_day):
 
 
 def test_day_that_cannot_be_compared_is_left_out(by_day, monkeypatch):
-    collect_market(DAYS[0], DAYS[3])
+    store_market(DAYS[:4])
     monkeypatch.setattr(ByDay, "offers_day", lambda self, market, day: day == DAYS[4], raising=False)
     registry.traits.cache_clear()
     task, calls = collect_market(DAYS[0], DAYS[4])
@@ -249,7 +260,7 @@ def test_day_that_cannot_be_compared_is_left_out(by_day, monkeypatch):
 
 
 def test_failing_day_to_compare_does_not_cost_a_request_per_stock(by_day, monkeypatch):
-    collect_market(DAYS[0], DAYS[3])
+    store_market(DAYS[:4])
     script = ByDay.days
 
     def days(day):

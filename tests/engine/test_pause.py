@@ -31,7 +31,7 @@ def pause_on(monkeypatch, task, name):
 
 
 def test_stock_in_hand_is_recorded_and_no_other_requested(configure, monkeypatch):
-    configure(fan_out=1)
+    configure()
     monkeypatch.setattr(First, "script", staticmethod(lambda request: [make_bar()]))
     task = make_first_task()
     pause_on(monkeypatch, task, "record_and_claim")
@@ -42,7 +42,7 @@ def test_stock_in_hand_is_recorded_and_no_other_requested(configure, monkeypatch
 
 
 def test_resumed_task_asks_for_the_rest_only(configure, monkeypatch):
-    configure(fan_out=1)
+    configure()
     task = make_first_task()
     with monkeypatch.context() as patch:
         pause_on(patch, task, "record_and_claim")
@@ -68,7 +68,7 @@ def test_hung_request_is_left_within_seconds(settings, monkeypatch, clock):
 
 
 def test_stock_list_is_requested_only_after_the_resume(configure, monkeypatch):
-    configure(fan_out=1)
+    configure()
     task = make_first_task(stock_codes=None)
     lifecycle.pause(task.pk, ACTOR)
     work()

@@ -339,7 +339,7 @@ def test_suspect_is_requested_while_nothing_else_is_in_flight(configure, clock, 
         in_flight.discard(request.code)
         return [scripted_sources.make_bar()]
 
-    configure(first=script, in_flight=4, fan_out=1)
+    configure(first=script, in_flight=4)
     task = make_first_task(stock_codes=codes)
     task.items.filter(code__in=codes[:2]).update(losses=1)
     work()
@@ -351,7 +351,7 @@ def test_suspect_is_requested_while_nothing_else_is_in_flight(configure, clock, 
 
 @pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_worker_with_an_abandoned_request_takes_no_suspect(configure, clock):
-    configure(first=lambda request: clock.sleep(inf), fetch_timeout=1.0, slice_seconds=60.0, fan_out=1)
+    configure(first=lambda request: clock.sleep(inf), fetch_timeout=1.0, slice_seconds=60.0)
     task = make_first_task()
     task.items.update(losses=1)
     run_one_slice()
@@ -368,7 +368,7 @@ def test_request_that_runs_out_of_memory_beside_others_is_tried_again_alone(conf
             raise MemoryError
         return [scripted_sources.make_bar()]
 
-    configure(first=script, in_flight=3, fan_out=1)
+    configure(first=script, in_flight=3)
     task = make_first_task()
     run_one_slice()
     assert QConf.MAX_RSS == 1, "the process is replaced"

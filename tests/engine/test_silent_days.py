@@ -9,7 +9,7 @@ from tasks_app.engine.source_router import SourceState
 from tasks_app.market import calendars, silent_days
 from tasks_app.models import DailyBar, Series, SilentAnswer
 from tasks_app.models.events import EventKind
-from tests.engine.helpers import run_all_attempts
+from tests.engine.helpers import run_all_attempts, store
 from tests.factories import make_task
 from tests.fakes.scripted_sources import DAY, STOCKS, ByDay, First, Second, make_bar
 
@@ -49,6 +49,11 @@ def vendor(configure, monkeypatch):
     return set_days
 
 
+def store_friday(source="first"):
+    """Stores the bars of Friday of the whole market, as a task before has left them."""
+    store(source, {f"{n:06d}": [make_bar(day=FRIDAY)] for n in range(1, STOCKS + 1)})
+
+
 def collect(source, first, last=None, **fields):
     """Collects the whole market; returns the ended task and what was requested."""
     task = make_task(source=source, stock_codes=None, start_date=first, end_date=last or first, **fields)
@@ -59,8 +64,7 @@ def collect(source, first, last=None, **fields):
 
 @either_source
 def test_kind_of_unknown_holiday_costs_a_few_requests_and_a_late_day_is_collected(vendor, source):
-    vendor(FRIDAY, closed=FRIDAY)
-    collect(source, FRIDAY)
+    store_friday(source)
     vendor(FRIDAY, closed=MONDAY)  # nobody has quotes of Monday, which the calendar calls a session
     task, requests = collect(source, MONDAY)
     assert len([call for call in requests if "-" not in call]) == silent_days.WITNESSES
@@ -82,8 +86,7 @@ def test_kind_of_unknown_holiday_costs_a_few_requests_and_a_late_day_is_collecte
 
 @pytest.mark.parametrize("source", ["first", pytest.param("by_day", marks=pytest.mark.soak)])
 def test_holiday_is_settled_once_later_bars_came(vendor, source):
-    vendor(FRIDAY, closed=FRIDAY)
-    collect(source, FRIDAY)
+    store_friday(source)
     vendor(FRIDAY, TUESDAY, closed=TUESDAY)
     task, _ = collect(source, MONDAY, TUESDAY)
     assert task.collected_count == STOCKS
@@ -98,8 +101,7 @@ def test_days_beyond_the_calendar_are_settled_in_the_same_way(vendor, monkeypatc
     calendar = calendars.load_calendar("CN").published
     days = tuple(day for day in calendar.days if day <= FRIDAY)
     monkeypatch.setattr(calendars, "_load_published", lambda *_: calendars.PublishedSessions(FRIDAY, days))
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     vendor(FRIDAY, closed=MONDAY)
     task, requests = collect("first", MONDAY)
     assert len(requests) == silent_days.WITNESSES
@@ -108,8 +110,7 @@ def test_days_beyond_the_calendar_are_settled_in_the_same_way(vendor, monkeypatc
 
 
 def test_forced_order_settles_the_day_anew(vendor):
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     vendor(FRIDAY, closed=MONDAY)
     for _ in range(2):
         First.calls.clear()
@@ -118,8 +119,7 @@ def test_forced_order_settles_the_day_anew(vendor):
 
 
 def test_suspended_stocks_are_no_witnesses(vendor):
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     old = FRIDAY - timedelta(days=30)
     silent = [f"{n:06d}" for n in range(1, 4)]
     DailyBar.objects.filter(symbol__in=silent).update(day=old)
@@ -132,8 +132,7 @@ def test_suspended_stocks_are_no_witnesses(vendor):
 def test_requests_in_flight_are_held_back_until_the_day_is_settled(vendor, monkeypatch):
     monkeypatch.setattr(First, "in_flight", 16)
     monkeypatch.setattr(First, "rate", 1000.0)
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     vendor(FRIDAY, closed=MONDAY)
     _, requests = collect("first", MONDAY)
     assert len(requests) == silent_days.WITNESSES
@@ -143,8 +142,7 @@ def test_requests_in_flight_are_held_back_until_the_day_is_settled(vendor, monke
 def test_day_is_settled_by_the_fallbacks_too_before_it_is_skipped(vendor, configure, has_quotes):
     chain = (("CN", ("first", "second")),)
     configure(fallbacks=chain)
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     configure(fallbacks=chain, second=lambda request: [make_bar(day=MONDAY)] if has_quotes else [])
     vendor(FRIDAY, closed=MONDAY)
     task, requests = collect("first", MONDAY)
@@ -164,8 +162,7 @@ def test_day_is_settled_by_the_fallbacks_too_before_it_is_skipped(vendor, config
 
 def test_blocked_fallback_does_not_keep_a_day_open(vendor, configure, monkeypatch):
     configure(fallbacks=(("CN", ("first", "second")),))
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     vendor(FRIDAY, closed=MONDAY)
     monkeypatch.setattr(SourceState, "is_blocked_for_long", lambda source: source.name == "second")
     task, requests = collect("first", MONDAY)
@@ -174,8 +171,7 @@ def test_blocked_fallback_does_not_keep_a_day_open(vendor, configure, monkeypatc
 
 
 def test_one_bar_of_the_day_has_all_stocks_requested(vendor, configure):
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     vendor(FRIDAY, closed=MONDAY)
     configure(first=lambda request: [make_bar(day=MONDAY)] if request.code == "000002" else [])
     _, requests = collect("first", MONDAY)
@@ -197,8 +193,7 @@ def test_answers_of_other_tasks_settle_nothing_unless_proven(vendor):
 
 
 def test_small_task_notes_nothing(vendor, settings):
-    vendor(FRIDAY, closed=FRIDAY)
-    collect("first", FRIDAY)
+    store_friday()
     vendor(FRIDAY, closed=MONDAY)
     task = make_task(source="first", stock_codes=("000001",), start_date=MONDAY, end_date=MONDAY)
     run_all_attempts(task, rounds=3)

@@ -399,7 +399,7 @@ def test_thread_that_can_not_start_makes_its_stock_a_suspect(configure, monkeypa
     def start(thread):
         raise RuntimeError("can't start new thread")
 
-    configure(fan_out=1)
+    configure()
     task = make_first_task()
     monkeypatch.setattr(threading.Thread, "start", start)
     monkeypatch.setattr(memory, "is_scarce", lambda: True)
@@ -410,7 +410,7 @@ def test_thread_that_can_not_start_makes_its_stock_a_suspect(configure, monkeypa
 
 
 def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkeypatch):
-    configure(fan_out=1)
+    configure()
     task = make_first_task()
     with monkeypatch.context() as patch:
         fail_to_store(patch, KeyError("a bug"))
@@ -428,7 +428,7 @@ def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkey
 
 @pytest.mark.parametrize(("error", "suspects"), [(OperationalError, 0), (ProgrammingError, 1)])
 def test_lost_database_makes_no_suspects(configure, monkeypatch, error, suspects):
-    configure(fan_out=1)
+    configure()
     task = make_first_task()
     fail_to_store(monkeypatch, error("no such thing"))
     with pytest.raises(error):

@@ -198,7 +198,7 @@ def test_fallback_outlives_the_end_of_its_slice(configure_chain, settings, clock
         clock.sleep(0.3)
         return scripted_sources.unknown_stock(request)
 
-    configure_chain(first=slow, slice_seconds=0.2, fan_out=1)
+    configure_chain(first=slow, slice_seconds=0.2)
     task = make_first_task(stock_codes=(CODE,))
     assert OrmQ.objects.count() == 1
     run_one_slice()
