@@ -9,8 +9,8 @@ from tasks_app.lifecycle import Outcome, progress
 from tasks_app.models import CollectionTask
 from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
-from tests.factories import ACTOR, make_ended, make_lane, make_task
+from tests.admin.helpers import TASKS, make_ended, messages_of, staff_client, superuser_client, text_of, url
+from tests.factories import ACTOR, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 LIST = f"{TASKS}_changelist"

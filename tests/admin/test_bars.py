@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 
 from tasks_app.models import Correction, DailyBar, Finding
-from tests.admin.helpers import superuser_client, text_of, url
-from tests.factories import make_ended, make_task
+from tests.admin.helpers import make_ended, superuser_client, text_of, url
+from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
 BARS = "tasks_app_dailybar_changelist"

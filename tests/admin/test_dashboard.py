@@ -24,6 +24,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tests.admin.helpers import (
     TASKS,
+    make_ended,
     make_half_done,
     staff_client,
     strip_tags,
@@ -31,15 +32,7 @@ from tests.admin.helpers import (
     text_of,
     url,
 )
-from tests.factories import (
-    ACTOR,
-    make_ended,
-    make_lane,
-    make_outcome,
-    make_queued_order,
-    make_task,
-    make_yielded,
-)
+from tests.factories import ACTOR, make_lane, make_outcome, make_queued_order, make_task, make_yielded
 
 pytestmark = pytest.mark.django_db
 

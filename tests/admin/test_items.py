@@ -8,8 +8,8 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import ITEMS, TASKS, superuser_client, text_of, url
-from tests.factories import finish, make_ended, make_lane, make_task
+from tests.admin.helpers import ITEMS, TASKS, make_ended, superuser_client, text_of, url
+from tests.factories import finish, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 

@@ -19,8 +19,16 @@ from tasks_app.models import CollectionTask, Stock
 from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState
 from tasks_app.throttle import status
-from tests.admin.helpers import TASKS, make_half_done, staff_client, superuser_client, text_of, url
-from tests.factories import ACTOR, make_ended, make_lane, make_run, make_task, make_user
+from tests.admin.helpers import (
+    TASKS,
+    make_ended,
+    make_half_done,
+    staff_client,
+    superuser_client,
+    text_of,
+    url,
+)
+from tests.factories import ACTOR, make_lane, make_run, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 

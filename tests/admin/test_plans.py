@@ -16,9 +16,9 @@ from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun,
 from tasks_app.models.states import ItemState
 from tasks_app.orders import plans
 from tasks_app.workers import plan_scheduler
-from tests.admin.helpers import messages_of, superuser_client, text_of, url
+from tests.admin.helpers import make_ended, messages_of, superuser_client, text_of, url
 from tests.admin.test_roles import client_of
-from tests.factories import finish, make_ended, make_plan, make_user
+from tests.factories import finish, make_plan, make_user
 
 pytestmark = pytest.mark.django_db
 PLANS = "tasks_app_collectionplan"

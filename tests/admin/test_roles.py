@@ -7,8 +7,8 @@ from django.core.management import call_command
 from django.test import Client
 
 from tasks_app import roles
-from tests.admin.helpers import TASKS, text_of, url
-from tests.factories import make_ended, make_task, make_user, sign_in
+from tests.admin.helpers import TASKS, make_ended, text_of, url
+from tests.factories import make_task, make_user, sign_in
 
 pytestmark = pytest.mark.django_db
 NO_ROLE = "nobody"

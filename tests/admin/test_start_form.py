@@ -25,8 +25,8 @@ from tasks_app.sources.base import Limits
 from tasks_app.throttle import source_list
 from tasks_app.throttle.source_list import SourceEntry
 from tasks_app.throttle.status import LimiterState, LimiterStatus
-from tests.admin.helpers import TASKS, messages_of, staff_client, superuser_client, text_of, url
-from tests.factories import ACTOR, TODAY, make_ended, make_order, make_task
+from tests.admin.helpers import TASKS, make_ended, messages_of, staff_client, superuser_client, text_of, url
+from tests.factories import ACTOR, TODAY, make_order, make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import First, with_scripted_sources
 

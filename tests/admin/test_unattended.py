@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tasks_app import lifecycle
-from tests.admin.helpers import TASKS, superuser_client, text_of, url
-from tests.factories import ACTOR, age_heartbeat, make_ended, make_lane, make_task
+from tests.admin.helpers import TASKS, make_ended, superuser_client, text_of, url
+from tests.factories import ACTOR, age_heartbeat, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
 SAID = "No worker is processing this task"

@@ -12,7 +12,7 @@ from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionPlan, CollectionTask, QueuedOrder
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import superuser_client, text_of, url
+from tests.admin.helpers import make_ended, superuser_client, text_of, url
 from tests.admin.test_plans import make_post
 from tests.admin.test_queue_page import FORM
 from tests.factories import (
@@ -20,7 +20,6 @@ from tests.factories import (
     finish,
     make_claim,
     make_continued,
-    make_ended,
     make_lane,
     make_plan,
     make_task,
@@ -93,6 +92,9 @@ def test_page_of_a_yielded_task_changes_until_its_chain_has_ended(client):
     live = url("tasks_app_collectiontask_live", task.pk)
     first = client.get(live)
     assert not first.json()["final"]
+    with translation.override("zh-hans"):
+        text = text_of(client.get(url(TASK, task.pk), headers={"Accept-Language": "zh-hans"}))
+    assert f"由任务 {str(rest.pk)[:8]} 接续" in text
     finish(rest, collected=3)
     snapshots.snapshots.clear()  # a version is shown for a second
     again = client.get(live, headers={"If-None-Match": first["ETag"]})
@@ -100,9 +102,12 @@ def test_page_of_a_yielded_task_changes_until_its_chain_has_ended(client):
     assert "3 of 3 stocks (100%), 0 failed" in again.json()["parts"]["head"][1]
 
 
-def test_withdrawn_rest_may_be_retried(client):
-    task = make_yielded()
-    order_queue.withdraw(QueuedOrder.objects.get().pk, ACTOR)
+def test_queue_says_whose_rest_an_order_is_and_once_withdrawn_it_may_be_retried(client):
+    task, order = make_yielded(), QueuedOrder.objects.get()
+    words = f"the rest of task {str(task.pk)[:8]}"
+    assert words in text_of(client.get(url("tasks_app_queuedorder_changelist"), follow=True))
+    assert words in text_of(client.get(url("tasks_app_queuedorder_change", order.pk)))
+    order_queue.withdraw(order.pk, ACTOR)
     text = page(client, task)
     assert "was withdrawn from the queue" in text
     assert "Retry failed and remaining" in text
@@ -122,6 +127,13 @@ def test_retry_of_the_last_part_counts_the_failures_of_the_chain(client):
     assert "Retry the 1 failed or unprocessed stock of this task?" in question
 
 
+def finish_one(task):
+    """Collects the next stock of a task, and ends the slice."""
+    lane = make_lane(task)
+    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(ItemState.SUCCEEDED, collected=1))
+    lifecycle.close(lane)
+
+
 def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):
     task = make_yielded()
     assert "to the plan “plan 0” · the rest waits in the queue" in text_of(client.get(url(LIST)))
@@ -135,29 +147,14 @@ def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):
     assert text.count("whole run") == 1
     chinese = text_of(client.get(url(LIST), headers={"Accept-Language": "zh-hans"}))
     assert "第 2 部分，共 2 部分" in chinese
-
-
-def finish_one(task):
-    """Collects the next stock of a task, and ends the slice."""
-    lane = make_lane(task)
-    lifecycle.record(lifecycle.claim(lane, 1)[0], Outcome(ItemState.SUCCEEDED, collected=1))
-    lifecycle.close(lane)
-
-
-def test_middle_of_a_chain_leads_to_both_its_neighbours(client):
-    first, middle = make_continued()
-    finish_one(middle)
-    yielding.ask(middle.pk, plan := make_plan(name="urgent"), WORKER)
+    yielding.ask(rest.pk, plan := make_plan(name="urgent"), WORKER)
     yielding.end_for(plan, WORKER)
     last = order_queue.start_next()
     text = text_of(client.get(url(LIST)))
-    for words in (
-        f"part 2 of 3 · continues {str(first.pk)[:8]}",
-        f"to the plan “urgent” · continued by {str(last.pk)[:8]}",
-    ):
-        assert words in text
-    CollectionTask.objects.filter(pk=first.pk).delete()
-    assert f"part 1 of 2 · continues {str(first.pk)[:8]} (deleted)" in text_of(client.get(url(LIST)))
+    assert f"part 2 of 3 · continues {str(task.pk)[:8]}" in text, "the middle leads to both its neighbours"
+    assert f"to the plan “urgent” · continued by {str(last.pk)[:8]}" in text
+    CollectionTask.objects.filter(pk=task.pk).delete()
+    assert f"part 1 of 2 · continues {str(task.pk)[:8]} (deleted)" in text_of(client.get(url(LIST)))
 
 
 def test_list_of_chains_takes_two_more_queries(client):
@@ -169,18 +166,10 @@ def test_list_of_chains_takes_two_more_queries(client):
     make_ended("completed")
     queries()  # what a process asks once only is not counted
     without = queries()
-    for _ in range(3):
+    for _ in range(2):
         _, rest = make_continued()
         lifecycle.cancel(rest.pk, ACTOR)
         assert queries() <= without + 2
-
-
-def test_queue_says_whose_rest_an_order_is(client):
-    task = make_yielded()
-    order = QueuedOrder.objects.get()
-    words = f"the rest of task {str(task.pk)[:8]}"
-    assert words in text_of(client.get(url("tasks_app_queuedorder_changelist"), follow=True))
-    assert words in text_of(client.get(url("tasks_app_queuedorder_change", order.pk)))
 
 
 def test_plan_page_says_what_it_overtook_and_why_it_waits(client):
@@ -196,10 +185,3 @@ def test_plan_page_says_what_it_overtook_and_why_it_waits(client):
     assert "yields once 1 request has ended" in text_of(client.get(address))
     lifecycle.pause(rest.pk, ACTOR)
     assert "is paused, and keeps its place" in text_of(client.get(address))
-
-
-def test_pages_of_a_chain_are_in_chinese_too(client):
-    task, rest = make_continued()
-    with translation.override("zh-hans"):
-        text = text_of(client.get(url(TASK, task.pk), headers={"Accept-Language": "zh-hans"}))
-    assert f"由任务 {str(rest.pk)[:8]} 接续" in text
