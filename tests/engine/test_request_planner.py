@@ -14,6 +14,7 @@ from tasks_app.market import calendars
 from tasks_app.models import CalendarDay, DailyBar, Series, Stock, TaskEvent
 from tasks_app.models.events import Channel, EventKind
 from tasks_app.sources import registry
+from tests.engine.helpers import store
 from tests.factories import make_order
 from tests.fakes.recording_source import RecordingSource, sessions, set_bars, with_recording_source
 from tools.in_process import work
@@ -44,6 +45,12 @@ def collect(*codes, first=FIRST, last=LAST, **fields):
     return task
 
 
+def keep(code, days, source="recording"):
+    """Stores these days of the stock, as a task before has left them, and has the source send them, too."""
+    set_bars(code, days)
+    store(source, {code: RecordingSource.bars[code, ""]})
+
+
 def take_requests():
     """Returns the code, first and last day of each request since the last call."""
     ranges = [(request.code, request.start, request.end) for request in RecordingSource.requests]
@@ -72,9 +79,8 @@ def test_complete_stock_costs_no_request():
 
 
 def test_increment_requests_missing_sessions_and_the_last_five():
+    keep("600000", sessions(FIRST, LAST))
     set_bars("600000", sessions(FIRST, date(2024, 4, 30)))
-    collect("600000")
-    take_requests()
     task = collect("600000", last=date(2024, 4, 7))
     # 29 March was the last session of the month; from 4 to 7 April the market was closed.
     assert take_requests() == [("600000", date(2024, 3, 25), date(2024, 4, 3))]
@@ -87,9 +93,8 @@ def test_increment_requests_missing_sessions_and_the_last_five():
 
 
 def test_one_request_covers_both_missing_ends():
+    keep("600000", sessions(FIRST, LAST))
     set_bars("600000", sessions(date(2024, 2, 1), date(2024, 4, 30)))
-    collect("600000")
-    take_requests()
     collect("600000", first=date(2024, 2, 1), last=date(2024, 4, 30))
     assert take_requests() == [("600000", date(2024, 2, 1), date(2024, 4, 30))]
     series = Series.objects.get()
@@ -108,8 +113,7 @@ def test_suspended_day_is_not_requested_again():
 
 
 def test_skipped_bars_are_those_of_the_tasks_days():
-    set_bars("600000", sessions(FIRST, LAST))
-    collect("600000")
+    keep("600000", sessions(FIRST, LAST))
     task = collect("600000", first=date(2024, 3, 11), last=date(2024, 3, 15))
     assert task.collected_count == 0
     assert task.skipped_count == 5
@@ -216,19 +220,15 @@ def test_growing_source_answers_only_for_its_bars():
 
 
 def test_stored_listing_makes_a_history_full_without_a_request():
-    set_bars("600000", sessions(FIRST, CLOSED))
-    collect("600000", last=CLOSED)
+    keep("600000", sessions(FIRST, CLOSED))
+    Stock.objects.create(market="CN", code="600000", listed_on=FIRST)
     assert not is_full()
-    Stock.objects.update(listed_on=FIRST)
-    take_requests()
     collect("600000", last=CLOSED, full_collection_mode=True)
     assert (take_requests(), is_full()) == ([], True)
 
 
 def test_force_update_requests_all_days():
-    set_bars("600000", sessions(FIRST, LAST))
-    collect("600000")
-    take_requests()
+    keep("600000", sessions(FIRST, LAST))
     task = collect("600000", force_update=True)
     assert take_requests() == [("600000", FIRST, LAST)]
     assert task.collected_count == 0
@@ -247,9 +247,9 @@ def test_newest_days_without_bars_are_requested_again(monkeypatch):
 
 def test_empty_response_does_not_answer_newest_days(monkeypatch):
     days = sessions(date(2024, 6, 3), CLOSED)
-    set_bars("600000", days[:-1])
+    keep("600000", days[:-1])
+    keep("600001", days[:-1])
     set_bars("600001", days)
-    collect("600001", "600000", first=days[0], last=days[-2])
     RecordingSource.bars["600000", ""] = []  # as a throttling vendor responds
     collect("600001", "600000", first=days[0], last=CLOSED)
     set_bars("600000", days)
@@ -330,9 +330,7 @@ def test_refused_recent_bar_is_requested_again():
 
 def test_growing_source_is_requested_beyond_its_bars():
     days = sessions(FIRST, LAST)
-    set_bars("600000", days[3:10])
-    collect("600000", source="growing")
-    take_requests()
+    keep("600000", days[3:10], "growing")
     set_bars("600000", days)
     assert collect("600000", source="growing").collected_count == len(days) - 7
 
@@ -350,10 +348,8 @@ def test_failed_stock_is_requested_again_as_a_whole():
 
 
 def test_day_imported_as_closed_is_not_missing():
-    set_bars("600000", sessions(FIRST, LAST))
-    collect("600000", last=date(2024, 3, 28))
+    keep("600000", sessions(FIRST, date(2024, 3, 28)))
     CalendarDay.objects.create(market="CN", day=LAST, is_session=False, note="a typhoon")
-    take_requests()
     collect("600000")
     assert take_requests() == []
 
@@ -376,8 +372,7 @@ def test_days_beyond_the_calendar_warn_once(settings, monkeypatch):
 def test_planner_reads_many_stocks_per_query(settings):
     codes = [f"60{n:04d}" for n in range(12)]
     for code in codes:
-        set_bars(code, [FIRST])
-    collect(*codes, last=FIRST)
+        keep(code, [FIRST])
     with CaptureQueriesContext(connection) as queries:
         collect(*codes, last=FIRST)
     reads = [query for query in queries.captured_queries if 'FROM "tasks_app_stock"' in query["sql"]]

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from datetime import date
 
 import pytest
@@ -63,20 +62,6 @@ def test_corrections_win_in_both_directions():
     assert calendars.load_calendar("CN").sessions(*GOLDEN_WEEK).days == (date(2024, 10, 5), date(2024, 10, 8))
     calendar = calendars.load_calendar("CN")
     assert (calendar.is_session(date(2024, 9, 30)), calendar.is_session(date(2024, 10, 5))) == (False, True)
-
-
-def test_no_process_imports_pandas():
-    script = """
-import django, sys
-django.setup()
-from datetime import date
-from tasks_app.market import calendars
-from tasks_app.engine import slice
-import collector_site.urls
-assert len(calendars.Calendar("CN", {}).sessions(date(2024, 1, 1), date(2024, 12, 31)).days) == 242
-sys.exit("pandas" in sys.modules)
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 # The command.

@@ -11,12 +11,12 @@ FIRST, LAST = date(2024, 3, 1), date(2024, 3, 29)
 DAY = date(2024, 3, 13)
 
 
-def collect(code="600000", first=FIRST, last=LAST, source="recording", **fields):
-    """Collects one stock from the recording source; returns its item."""
-    order = make_order(source=source, stock_codes=(code,), start_date=first, end_date=last, **fields)
+def collect(code="600000", *others, first=FIRST, last=LAST, source="recording", **fields):
+    """Collects stocks from the recording source; returns the item of the first one."""
+    order = make_order(source=source, stock_codes=(code, *others), start_date=first, end_date=last, **fields)
     task = lifecycle.start(order, ACTOR, today=TODAY)
     work()
-    return task.items.get()
+    return task.items.get(code=code)
 
 
 def change_bar(day=DAY, adjust="", **fields):

@@ -28,6 +28,14 @@ def make_month(**fields):
     return [bar._replace(**fields) if bar.day == DAY else bar for bar in RecordingSource.bars["x", ""]]
 
 
+def collect_months(changes):
+    """Collects a month of a stock for each of these changed fields; returns the items in this order."""
+    codes = [f"60{n:04d}" for n in range(len(changes))]
+    for code, fields in zip(codes, changes, strict=True):
+        RecordingSource.bars[code, ""] = make_month(**fields)
+    return list(collect(*codes).task.items.order_by("position"))
+
+
 def listed(kind):
     """Returns code and day of each stored finding of this kind."""
     return list(Finding.objects.filter(kind=kind).values_list("code", "day"))
@@ -41,41 +49,38 @@ def test_sound_bars_have_no_findings():
 
 
 @pytest.mark.any_database  # judged in Python; others store and list
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
-        ({"high": 9.0}, "prices_out_of_order"),
-        ({"low": 0.0}, "price_not_positive"),
-        ({"volume": -1}, "bad_volume"),
-        ({"amount": -5.0}, "negative_value"),
-        ({"turnover": float("nan")}, "not_a_number"),
-    ],
-)
-def test_impossible_bar_is_refused_and_listed(fields, code):
-    item = collect_bars(make_month(**fields))
-    assert (item.state, item.rows_refused, item.rows_collected) == ("succeeded", 1, 20)
-    assert listed("refused") == [(code, DAY)]
+def test_impossible_bar_is_refused_and_listed():
+    changes = {
+        "prices_out_of_order": {"high": 9.0},
+        "price_not_positive": {"low": 0.0},
+        "bad_volume": {"volume": -1},
+        "negative_value": {"amount": -5.0},
+        "not_a_number": {"turnover": float("nan")},
+    }
+    for item, code in zip(collect_months(changes.values()), changes, strict=True):
+        assert (item.state, item.rows_refused, item.rows_collected) == ("succeeded", 1, 20), code
+        finding = Finding.objects.get(item=item)
+        assert (finding.kind, finding.code, finding.day) == ("refused", code, DAY)
     assert not DailyBar.objects.filter(day=DAY).exists()
 
 
 @pytest.mark.any_database  # judged in Python; others store and list
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
+def test_doubtful_bar_is_stored_flagged_and_listed():
+    changes = [
         ({"amount": 2_000_000.0}, "amount_outside_range"),
         ({"amount": 100.0}, "amount_outside_range"),
         ({"high": 11.5}, "jump_beyond_limit"),
         ({"prev_close": 8.0}, "jump_beyond_limit"),
-    ],
-)
-def test_doubtful_bar_is_stored_flagged_and_listed(fields, code):
-    item = collect_bars(make_month(**{"volume": 100_000, **fields}))
-    assert (item.state, item.rows_flagged, item.rows_collected) == ("succeeded", 1, 21)
-    assert listed("flagged") == [(code, DAY)]
-    item.task.refresh_from_db()
-    assert item.task.flagged_count == 1
-    for name, value in fields.items():
-        assert getattr(DailyBar.objects.get(day=DAY), name) == value
+    ]
+    items = collect_months([{"volume": 100_000, **fields} for fields, _ in changes])
+    for item, (fields, code) in zip(items, changes, strict=True):
+        assert (item.state, item.rows_flagged, item.rows_collected) == ("succeeded", 1, 21), fields
+        finding = Finding.objects.get(item=item)
+        assert (finding.kind, finding.code, finding.day) == ("flagged", code, DAY)
+        bar = DailyBar.objects.get(symbol=item.code, day=DAY)
+        assert {name: getattr(bar, name) for name in fields} == fields
+    items[0].task.refresh_from_db()
+    assert items[0].task.flagged_count == len(changes)
 
 
 @pytest.mark.any_database  # judged in Python; others store and list
@@ -199,35 +204,33 @@ def test_listed_corrections_are_bounded_but_counted():
     assert Correction.objects.get(before__isnull=True).bars == len(days) - 500
 
 
+NUMBERS = [
+    ({"high": 9.0}, "open 10, high 9, low 9.9, close 10", "开盘价 10，最高价 9，最低价 9.9，收盘价 10"),
+    ({"low": 0.0}, "zero or negative (low 0)", "最低 0"),
+    ({"volume": -1}, "the volume -1 is not a valid number of shares", "成交量 -1"),
+    ({"amount": -5.0}, "amount is negative (-5)", "amount 为负数（-5）"),
+    ({"close": float("nan")}, "close is missing or not a number (nan)", "close 缺失或不是数值（nan）"),
+    (
+        {"amount": 2e6, "volume": 100_000},
+        "is 20.0000, outside low 9.9 to high 10.1",
+        "为 20.0000，不在最低 9.9 至最高 10.1",
+    ),
+    ({"high": 11.5}, "9.9 to 11.5 is more than 10%", "9.9 至 11.5 超过前收盘"),
+]
+
+
 @pytest.mark.any_database  # judged in Python; others store and list
-@pytest.mark.parametrize(
-    ("fields", "english", "chinese"),
-    [
-        ({"high": 9.0}, "open 10, high 9, low 9.9, close 10", "开盘价 10，最高价 9，最低价 9.9，收盘价 10"),
-        ({"low": 0.0}, "zero or negative (low 0)", "最低 0"),
-        ({"volume": -1}, "the volume -1 is not a valid number of shares", "成交量 -1"),
-        ({"amount": -5.0}, "amount is negative (-5)", "amount 为负数（-5）"),
-        ({"close": float("nan")}, "close is missing or not a number (nan)", "close 缺失或不是数值（nan）"),
-        (
-            {"amount": 2e6, "volume": 100_000},
-            "is 20.0000, outside low 9.9 to high 10.1",
-            "为 20.0000，不在最低 9.9 至最高 10.1",
-        ),
-        ({"high": 11.5}, "9.9 to 11.5 is more than 10%", "9.9 至 11.5 超过前收盘"),
-    ],
-)
-def test_finding_has_the_same_numbers_in_both_languages(fields, english, chinese):
-    collect_bars(make_month(**fields))
-    finding = Finding.objects.get()
-    assert english in finding.message
-
-    def sentence():
-        return reasons.describe_finding(finding.code, finding.message, finding.day, finding.params)
-
-    assert sentence() == finding.message
-    with override("zh-hans"):
-        assert chinese in sentence()
-        assert sentence().startswith("2024-03-13：")
+def test_finding_has_the_same_numbers_in_both_languages():
+    items = collect_months([fields for fields, _, _ in NUMBERS])
+    for item, (_, english, chinese) in zip(items, NUMBERS, strict=True):
+        finding = Finding.objects.get(item=item)
+        told = finding.code, finding.message, finding.day, finding.params
+        assert english in finding.message
+        assert reasons.describe_finding(*told) == finding.message
+        with override("zh-hans"):
+            sentence = reasons.describe_finding(*told)
+        assert chinese in sentence
+        assert sentence.startswith("2024-03-13：")
 
 
 def test_refused_bar_keeps_its_values():

@@ -71,11 +71,27 @@ if find_spec("tushare"):
 MAKERS["csv"] = lambda: PREPARED["csv"]
 SERVED += [("csv", "CN"), ("csv", "HK"), ("csv", "US")]
 # Further markets of sources that treat them alike, and a source that reads the same bars from another host.
-FURTHER = {("akshare", "HK"), ("yfinance", "CN"), ("yfinance", "HK"), ("csv", "HK"), ("sina", "CN")}
-each_served = pytest.mark.parametrize(
-    ("name", "market"),
-    [pytest.param(*pair, marks=pytest.mark.soak if pair in FURTHER else ()) for pair in SERVED],
-)
+FURTHER = {
+    ("akshare", "HK"),
+    ("yfinance", "CN"),
+    ("yfinance", "HK"),
+    ("csv", "HK"),
+    ("csv", "US"),
+    ("sina", "CN"),
+}
+
+
+def each_but(further: set[tuple[str, str]]) -> pytest.MarkDecorator:
+    """Runs a test with every source and market, but with these `further` ones in `make soak` only."""
+    return pytest.mark.parametrize(
+        ("name", "market"),
+        [pytest.param(*pair, marks=pytest.mark.soak if pair in further else ()) for pair in SERVED],
+    )
+
+
+each_served = each_but(FURTHER)
+# Those that hold something between two requests, or another client's code.
+each_client = each_but(FURTHER | {("tencent", "CN"), ("akshare", "US"), ("sample", "US")})
 UNUSED = ("NOSUCH", "999999", "", "\uff11", "SIM-1", "0_0001", "+00001", "00")
 
 
@@ -198,7 +214,7 @@ def test_bars_are_ascending_within_the_request_finite_and_consistent(name: str, 
             assert_valid(bar)
 
 
-@each_served
+@each_client
 def test_same_request_gets_the_same_answer(name: str, market: str) -> None:
     one, other = MAKERS[name](), MAKERS[name]()
     assert one.symbols(market) == other.symbols(market)
@@ -239,7 +255,7 @@ def test_list_of_an_unserved_market_is_refused(name: str) -> None:
         MAKERS[name]().symbols("XX")
 
 
-@each_served
+@each_client
 def test_threads_may_fetch_at_once(name: str, market: str) -> None:
     source = MAKERS[name]()
     wide = request_for(name, market, source.symbols(market)[0].code)
