@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -37,6 +37,7 @@ from tools.in_process import work
 CODES = tuple(f"{n:06d}" for n in range(1, 4))
 DAYS = [date(2024, 3, n) for n in (1, 4, 5)]
 COUNTERS = ("collected", "corrected", "skipped", "refused")
+COLUMNS = [field.attname for field in CollectionTask._meta.concrete_fields]
 PAST = "2020-01-01T00:00:00Z"
 WEIGHTS = {
     "worker steps": 8,
@@ -270,22 +271,22 @@ class LifeCycleMachine(RuleBasedStateMachine):
 
     @invariant()
     def ended_tasks_never_change(self) -> None:
-        for task in CollectionTask.objects.exclude(status="running"):
-            now = _snapshot(task)
-            assert self.ended.setdefault(task.pk, now) == now
+        for pk, now in _snapshots(CollectionTask.objects.exclude(status="running")).items():
+            assert self.ended.setdefault(pk, now) == now
 
     @invariant()
     def counters_are_sums_and_never_fall(self) -> None:
-        for task in CollectionTask.objects.all():
-            rows = list(task.items.values("state", *(f"rows_{name}" for name in COUNTERS)))
-            states = [row["state"] for row in rows]
+        for task in CollectionTask.objects.prefetch_related("items"):
+            rows = list(task.items.all())
+            states = [row.state for row in rows]
             assert task.success_count == states.count("succeeded")
             assert task.failed_count == states.count("failed")
             assert task.processed_stocks == task.success_count + task.failed_count <= task.total_stocks
             assert task.processed_stocks >= self.processed.get(task.pk, 0)
             self.processed[task.pk] = task.processed_stocks
             for name in COUNTERS:
-                assert getattr(task, f"{name}_count") == sum(row[f"rows_{name}"] for row in rows), name
+                of_rows = sum(getattr(row, f"rows_{name}") for row in rows)
+                assert getattr(task, f"{name}_count") == of_rows, name
 
     @invariant()
     def bars_are_stored_once_per_succeeded_stock(self) -> None:
@@ -350,14 +351,13 @@ class LifeCycleMachine(RuleBasedStateMachine):
 
     def attempt(self, step: Any) -> bool:
         """Runs a worker's step; returns False if it raised `StaleClaim`, which must leave no trace."""
-        before = [_snapshot(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
+        before = _snapshots(CollectionTask.objects.all())
         try:
             with transaction.atomic():
                 step()
             return True
         except errors.StaleClaim:
-            after = [_snapshot(task) for task in CollectionTask.objects.order_by("start_time", "pk")]
-            assert after == before
+            assert _snapshots(CollectionTask.objects.all()) == before
             return False
 
     def check_fresh_workers_end_the_task(self) -> None:
@@ -397,11 +397,13 @@ def _write(claim: Claim, state: ItemState, more: int) -> list[Claim]:
     return lifecycle.record_and_claim(claim, Outcome(state, **counts), more)
 
 
-def _snapshot(task: CollectionTask) -> Any:
-    """Returns all that must not change once the task has ended; a retry still adds an event."""
-    items = list(task.items.order_by("pk").values_list("pk", "state", "fence", "attempts", "rows_collected"))
-    row = CollectionTask.objects.filter(pk=task.pk).values().get()
-    return row, items
+def _snapshots(tasks: QuerySet[CollectionTask]) -> dict[UUID, Any]:
+    """Returns by task all that must not change once it has ended; a retry still adds an event."""
+    items: dict[UUID, list[Any]] = {}
+    fields = "task", "pk", "state", "fence", "attempts", "rows_collected"
+    for task, *item in CollectionItem.objects.filter(task__in=tasks).order_by("pk").values_list(*fields):
+        items.setdefault(task, []).append(item)
+    return {row["pk"]: (row, items.get(row["pk"], [])) for row in tasks.values("pk", *COLUMNS)}
 
 
 @pytest.mark.django_db
