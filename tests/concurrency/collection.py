@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 from django_q.models import OrmQ
 
@@ -41,6 +41,7 @@ class Collections:
         self.log = folder / "requests"
         self.logs = [self.log]
         self.earlier: dict[Path, int] = {}
+        self.requested: set[str] = set()  # by earlier tasks
         self.pk: Any = None
 
     @property
@@ -60,6 +61,7 @@ class Collections:
         """Starts a task whose requests are held. Bars that are stored already are requested again."""
         self.answers.hold()
         self.earlier = {log: len(_lines(log)) for log in self.logs}
+        self.requested = {line.code for log in self.logs for line in _lines(log)}
         OrmQ.objects.all().delete()  # what killed workers have taken and not finished
         order = {"source": "held", "stock_codes": None, "force_update": True, **order}
         today = make_order().end_date
@@ -119,13 +121,16 @@ class Collections:
         eventually(lambda: not OrmQ.objects.exists(), what="the end of all slices")
 
     def assert_complete(self, stocks: int = STOCKS, bars: int = BARS) -> None:
-        """Every stock succeeded, and each of its bars is there once."""
+        """Every stock succeeded, each of its bars is there once, and nothing else that no task requested."""
         task = self.task
         assert (task.status, task.success_count, task.failed_count) == ("completed", stocks, 0)
         assert task.collected_count + task.skipped_count == stocks * bars
         codes = {line.code for line in self.requests()}
         assert len(codes) == stocks
-        assert DailyBar.objects.filter(symbol__in=codes).count() == stocks * bars
+        stored = DailyBar.objects.order_by().values_list("symbol").annotate(count=Count("pk"))
+        counts = dict(stored)
+        assert {code: counts.pop(code, 0) for code in codes} == dict.fromkeys(codes, bars)
+        assert counts.keys() <= self.requested
 
 
 def _lines(log: Path) -> list[RequestLine]:

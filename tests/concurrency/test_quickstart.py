@@ -3,20 +3,26 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from tasks_app import lifecycle
+from tasks_app.db import server
+from tasks_app.management import bootstrap, cli_errors
+from tasks_app.management.processes import ManagedProcess, ProcessGroup, StopSignals
 from tests.concurrency import own_database
-from tests.concurrency.own_database import on_postgresql, rows
+from tests.concurrency.own_database import rows
 from tests.factories import ACTOR, make_order
 from tests.fakes.held_source import HeldAnswers
 from tools.worker_machine import PATIENCE, ROOT, environment, eventually, marked
@@ -32,18 +38,23 @@ TASKS = (
 )
 
 
-@pytest.fixture
-def empty_url(template_url: str, tmp_path: Path) -> Iterator[str]:
-    """A database without a single table; on PostgreSQL one without rows.
+LATEST_TABLE = "SELECT name FROM sqlite_master WHERE name = 'axes_accessattemptexpiration'"
 
-    That an empty PostgreSQL is migrated is what the template's own migration shows, and it takes seconds.
-    """
-    source = template_url
-    if not on_postgresql():
-        source = f"sqlite:///{tmp_path / 'empty'}"
-        (tmp_path / "empty").touch()
-    with own_database.copied(source, tmp_path) as url:
-        yield url
+
+@pytest.fixture
+def empty_url(tmp_path: Path) -> str:
+    """An SQLite file without a single table."""
+    (tmp_path / "empty").touch()
+    return f"sqlite:///{tmp_path / 'empty'}"
+
+
+@pytest.fixture
+def outdated(database_url: str) -> str:
+    """A database without rows, and without the last table of an app: to create all tables takes seconds."""
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as file, file:
+        file.execute("DROP TABLE axes_accessattemptexpiration")
+        file.execute("DELETE FROM django_migrations WHERE name = '0010_accessattemptexpiration'")
+    return database_url
 
 
 class Quickstart:
@@ -135,40 +146,56 @@ def kill_and_see_another(run: Quickstart, words: str) -> None:
 
 
 @linux_only
-def test_first_start_collects_restarts_its_worker_and_is_stopped_by_sigterm_only(
-    empty_url: str, tmp_path: Path, runs: list[Quickstart], django_db_blocker: Any
+def test_start_migrates_and_collects_until_sigterm(
+    outdated: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
-    answers = HeldAnswers(tmp_path / "answers")
-    run = Quickstart(empty_url, tmp_path, "--port", "0", **answers.environment)
+    run = Quickstart(outdated, tmp_path, "--port", "0")
     runs.append(run)
     access = run.ready()
     assert list(access) == ["url", "admin_url", "user", "password", "token"]
     assert access["admin_url"] == f"{access['url']}/admin/"
     assert (access["user"], len(access["password"]) >= 12) == ("admin", True)
-    eventually(lambda: rows(empty_url, TASKS)[0][0] != "running", what="the sample collection")
+    assert rows(outdated, LATEST_TABLE) == [("axes_accessattemptexpiration",)]
+    eventually(lambda: rows(outdated, TASKS)[0][0] != "running", what="the sample collection")
     (task,) = ask(access, "tasks")
     assert (task["status"], task["collected_count"]) == ("completed", BARS)
 
-    kill_and_see_another(run, "manage.py worker")
-    with own_database.opened(empty_url, django_db_blocker):
-        held = start_held(answers)
-    status, said = interrupt_watch(empty_url, **answers.environment)
-    assert status == 1
-    assert f"collect cancel {held[:8]}" in said
-    assert rows(empty_url, TASKS)[1] == ("running", "held", 0, 0)
-
-    answers.release_all()
     assert run.stop(signal.SIGTERM) == 0
     run.leaves_nothing()
     assert "Traceback" not in run.err.read_text()
 
 
+@linux_only
+def test_killed_program_is_started_again_and_ends_with_its_group(tmp_path: Path) -> None:
+    """With programs that begin at once. The real ones are killed by the soak test below."""
+    said: list[str] = []
+    waits = ["-c", "import signal; signal.pause()"]
+    kept = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with ProcessGroup(said.append, StopSignals()) as group:
+            for name in ("killed", "other"):
+                group.add(ManagedProcess(name, waits, stop_timeout=PATIENCE))
+            killed, other = (program.process for program in group.processes)
+            killed.kill()
+            killed.wait()
+            group.restart_dead()
+            group.restart_dead()
+            assert said == ["The killed has ended. Starting it again."]
+            successor = group.processes[0].process
+            assert (successor.poll(), successor is killed) == (None, False)
+            assert group.processes[1].process is other
+        assert {successor.returncode, other.returncode} == {-signal.SIGTERM}
+    finally:
+        for signum, handler in kept.items():
+            signal.signal(signum, handler)
+
+
 @pytest.mark.soak
-def test_once_collects_the_sample(database_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
-    run = Quickstart(database_url, tmp_path, "--once")
+def test_once_makes_all_tables_and_collects(empty_url: str, tmp_path: Path, runs: list[Quickstart]) -> None:
+    run = Quickstart(empty_url, tmp_path, "--once")
     runs.append(run)
     assert run.wait() == 0, run.err.read_text()
-    assert rows(database_url, TASKS) == [("completed", "sample", BARS, 0)]
+    assert rows(empty_url, TASKS) == [("completed", "sample", BARS, 0)]
     assert f"{BARS:,}" in run.out.read_text()
     assert "Traceback" not in run.err.read_text()
     run.leaves_nothing()
@@ -196,6 +223,15 @@ def test_ctrl_c_of_once_ends_watching_only(database: str, tmp_path: Path, runs: 
     assert rows(database, TASKS) == [("running", "held", 0, 0)]
 
 
+@pytest.mark.soak
+def test_ctrl_c_of_watch_ends_watching_only(database: str, tmp_path: Path) -> None:
+    answers = HeldAnswers(tmp_path / "answers")
+    task = start_held(answers)
+    status, said = interrupt_watch(database, **answers.environment)
+    assert (status, f"collect cancel {task[:8]}" in said) == (1, True)
+    assert rows(database, TASKS) == [("running", "held", 0, 0)]
+
+
 def interrupt_watch(url: str, **extra: str) -> tuple[int, str]:
     """Sends Ctrl-C to `collect watch` after its first line. Returns exit code and the rest."""
     with subprocess.Popen(
@@ -216,7 +252,22 @@ def interrupt_watch(url: str, **extra: str) -> tuple[int, str]:
     return watching.returncode, rest
 
 
-@pytest.mark.parametrize("option", ["--once", pytest.param("--no-collect", marks=pytest.mark.soak)])
+def test_unreachable_database_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OperationalError("connection refused")
+
+    place = {"NAME": "quotes", "USER": "ann", "PASSWORD": "s3cret", "HOST": "127.0.0.1", "PORT": "1"}
+    away = SimpleNamespace(vendor="postgresql", settings_dict=place, ensure_connection=refuse)
+    monkeypatch.setattr(cli_errors, "connection", away)
+    monkeypatch.setattr(server, "connection", away)
+    with pytest.raises(cli_errors.DatabaseUnavailable) as error:
+        bootstrap.migrate_database()
+    assert "postgresql://ann@127.0.0.1:1/quotes does not respond: connection refused" in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("option", ["--once", "--no-collect"])
 def test_unreachable_database_is_reported(option: str, tmp_path: Path, runs: list[Quickstart]) -> None:
     url = "postgresql://ann:s3cret@127.0.0.1:1/quotes"
     run = Quickstart(url, tmp_path, option, "--port", "0", "--skip-checks")
