@@ -87,6 +87,8 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     task.refresh_from_db()
     assert (task.status, task.error_code, task.yields_to_name) == ("cancelled", "yielded", "nightly")
     assert (running().plan, running().priority) == (plan, NORMAL)
+    attempt = StepAttempt.objects.get()
+    assert (attempt.overtook, attempt.task, attempt.run.is_late) == (task, running(), False)
     order = QueuedOrder.objects.get()
     assert (order.state, order.continues, order.priority, order.created_by) == ("waiting", task, LOW, user)
     rest = go_on()
@@ -101,13 +103,6 @@ def test_due_plan_overtakes_and_the_rest_goes_on_after_it():
     kinds = ["started", "yielding", "yielded", "continued"]
     assert list(task.events.values_list("kind", flat=True)) == kinds
     assert task.events.get(kind="yielded").channel == "schedule"
-
-
-@any_database
-def test_run_of_the_plan_says_what_it_overtook():
-    task = make_yielded()
-    attempt = StepAttempt.objects.get()
-    assert (attempt.overtook, attempt.task, attempt.run.is_late) == (task, running(), False)
 
 
 @any_database
@@ -173,16 +168,20 @@ def test_plan_counts_as_waiting_when_requests_take_long():
     assert plan.waiting_since is not None
 
 
-def test_lost_worker_holds_nobody_up():
+def test_lost_worker_holds_nobody_up_and_attempts_carry_over():
     task = make_task(priority=LOW)
-    claim = make_claim(task)
+    lane = make_lane(task)
+    lifecycle.requeue(lifecycle.claim(lane, 1)[0], "timeout", "too slow", 60)
+    (claim,) = lifecycle.claim(lane, 1)
     make_plan()
     watchdog.tick()
     end_lease(claim)
     watchdog.tick()
     rest = go_on()
     assert codes(rest) == ["000001", "000002", "000003"]
-    lost = rest.items.get(code="000001")
+    tried, lost = rest.items.get(code="000001"), rest.items.get(code="000002")
+    assert (tried.attempts, tried.error_code, tried.error_message) == (1, "timeout", "too slow")
+    assert tried.not_before > timezone.now()
     assert (lost.losses, lost.error_code, len(lost.attempt_log)) == (1, "worker_lost", 1)
     with pytest.raises(errors.StaleClaim):
         lifecycle.record(claim, SUCCEEDED)
@@ -190,26 +189,11 @@ def test_lost_worker_holds_nobody_up():
 
 @any_database
 def test_dead_worker_releases_its_stock_before_its_lease_ends():
-    task = make_task(priority=LOW)
+    task, plan = make_task(priority=LOW), make_plan()
     claim = make_claim(task)
-    make_plan()
     watchdog.tick()
     lifecycle.rescue_lane(claim.lane, -9)
-    watchdog.tick()
-    assert codes(go_on()) == ["000001", "000002", "000003"]
-
-
-@any_database
-def test_attempts_of_stocks_carry_over():
-    task = make_task(priority=LOW)
-    lane = make_lane(task)
-    lifecycle.requeue(lifecycle.claim(lane, 1)[0], "timeout", "too slow", 60)
-    lifecycle.close(lane)
-    make_plan()
-    watchdog.tick()
-    item = go_on().items.get(code="000001")
-    assert (item.attempts, item.error_code, item.error_message) == (1, "timeout", "too slow")
-    assert item.not_before > timezone.now()
+    assert yielding.end_for(plan, WORKER) == task
 
 
 @any_database
@@ -345,21 +329,17 @@ def test_chain_of_many_parts_is_one_run():
     lifecycle.close(lane)
     make_plan(name="again", priority=HIGH)
     watchdog.tick()
+    expired = retention.expired(1e-9).filter(pk__in=[first.pk, second.pk])
+    assert not expired.exists(), "every part is kept while the rest of the last one waits"
     third = go_on()
     assert (third.continues, third.first_part, codes(third)) == (second, first, ["000003"])
     chain = chains.chains_of([first])[first.pk]
     assert (chain.total, chain.completed, chain.failed, chain.remaining, chain.parts) == (3, 1, 1, 1, 3)
     assert chain.continued_by == second.pk
     assert list(chains.parts_of(second)) == [first, second, third]
-
-
-@any_database
-def test_last_part_completes_although_all_of_its_own_stocks_failed():
-    make_yielded(done=2)
-    rest = go_on()
-    finish(rest, ItemState.FAILED, error_code="timeout")
-    rest.refresh_from_db()
-    assert (rest.status, rest.outcome) == ("completed", "with_failures")
+    finish(third, ItemState.FAILED, error_code="timeout")
+    third.refresh_from_db()
+    assert (third.status, third.outcome) == ("completed", "with_failures"), "an earlier part has stored bars"
 
 
 def test_retry_collects_the_failures_of_the_whole_chain():
@@ -586,17 +566,6 @@ def test_rest_whose_task_was_deleted_is_refused():
     watchdog.tick()
     order = QueuedOrder.objects.get()
     assert (order.state, order.error_code) == ("refused", "task_not_found")
-
-
-def test_first_part_is_kept_while_the_rest_of_a_later_one_waits():
-    task = make_yielded()
-    rest = go_on()
-    make_plan(name="again", priority=HIGH)
-    watchdog.tick()
-    expired = retention.expired(1e-9)
-    assert not expired.filter(pk__in=[task.pk, rest.pk]).exists()
-    order_queue.withdraw(QueuedOrder.objects.get(state="waiting").pk, ACTOR)
-    assert expired.filter(pk__in=[task.pk, rest.pk]).count() == 2
 
 
 def test_database_refuses_half_a_yield():
