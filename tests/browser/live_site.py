@@ -26,7 +26,7 @@ SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "tests.browser.site_settings",
     "COLLECTOR_SOURCES": "drill=tests.browser.failing_source:FailingSource",
     "COLLECTOR_SIMULATED_STOCKS": str(STOCKS),
-    "COLLECTOR_SIMULATED_BARS": "250",
+    "COLLECTOR_SIMULATED_BARS": "60",
     "COLLECTOR_FETCH_TIMEOUT": "1200",
     "COLLECTOR_HEARTBEAT": "300",
     "COLLECTOR_LEASE": "1200",

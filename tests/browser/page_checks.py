@@ -26,7 +26,7 @@ PRESENTATION_PARAMS = {
     "o",
 }  # the page shows the same rows without them
 MAX_PAGES = 90
-MAX_ROWS = 30  # of a table; further ones are alike
+MAX_ROWS = 15  # of a table; further ones are alike
 SETTLED = "!document.querySelector('.htmx-request, [aria-busy=true]')"
 
 

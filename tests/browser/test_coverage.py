@@ -31,16 +31,13 @@ def drag(page: Page, first: int, last: int) -> None:
     page.mouse.up()
 
 
-def test_two_clicks_mark_an_area_also_after_a_drag(page: Page) -> None:
+def test_area_is_marked_by_a_drag_two_clicks_and_the_keyboard(page: Page) -> None:
     drag(page, 2, 4)
     assert months(page) == ("2012-03", "2012-05")
     cell(page, 6).click()
     assert months(page) == ("2012-07", "2012-07")
     cell(page, 8).click()
     assert months(page) == ("2012-07", "2012-09")
-
-
-def test_shift_extends_from_where_one_is(page: Page) -> None:
     drag(page, 2, 4)
     cell(page, 8).focus()
     page.keyboard.press("ArrowRight")
@@ -49,7 +46,7 @@ def test_shift_extends_from_where_one_is(page: Page) -> None:
     assert months(page) == ("2012-10", "2012-12")
 
 
-def test_legend_hides_a_category_by_the_keyboard(page: Page) -> None:
+def test_legend_works_by_the_keyboard_and_the_first_visible_month_is_whole(page: Page) -> None:
     key = page.get_by_role("button", name="framed")
     key.press("Space")
     assert key.get_attribute("aria-pressed") == "false"
@@ -59,9 +56,6 @@ def test_legend_hides_a_category_by_the_keyboard(page: Page) -> None:
         "true",
         "",
     )
-
-
-def test_first_visible_month_is_whole(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_function("document.querySelector('.hm-box').scrollLeft > 0")
     cut = """() => {

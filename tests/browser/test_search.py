@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Open
 
 
-def test_search_opens_a_stock_by_keyboard(open_as: Open) -> None:
+def test_search_opens_a_stock_and_closes_by_keyboard(open_as: Open) -> None:
     page = open_as("viewer", "/admin/")
     page.keyboard.press("Control+k")
     box = page.get_by_role("searchbox", name="Search", exact=True)
@@ -17,10 +17,6 @@ def test_search_opens_a_stock_by_keyboard(open_as: Open) -> None:
     box.press("Enter")
     expect(page).to_have_url(re.compile(r"/stock/\d+/change/"))
     expect(page.locator("h1, h2").first).to_be_visible()
-
-
-def test_search_closes_by_keyboard(open_as: Open) -> None:
-    page = open_as("viewer", "/admin/")
     page.get_by_role("button", name="Search Ctrl K").click()
     box = page.get_by_role("searchbox", name="Search", exact=True)
     box.press_sequentially("nonsense")

@@ -21,12 +21,17 @@ def test_chart_is_drawn_and_range_is_chosen(open_as: Open, site: Site, language:
     expect(values).to_contain_text("2013-02-28")
 
 
-def test_bars_are_downloaded(open_as: Open, site: Site) -> None:
+def test_bars_are_downloaded_and_are_cards_of_labelled_values_on_a_phone(open_as: Open, site: Site) -> None:
     page = open_as("viewer", f"/admin/tasks_app/stock/{site.stock('US', 'MSFT')}/change/")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as CSV").click()
     lines = download.value.path().read_text().splitlines()
     assert len(lines) == 1_552
+    page.set_viewport_size(PHONE)
+    box = page.locator(".st-wide")
+    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+    volume = page.locator(".st-table td[data-label=Volume]").first
+    assert volume.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Volume"'
 
 
 def test_chart_says_that_it_loads(open_as: Open, site: Site) -> None:
@@ -47,12 +52,3 @@ def test_chart_says_that_it_loads(open_as: Open, site: Site) -> None:
     expect(chart.locator("canvas")).not_to_have_count(0)
     expect(chart).not_to_contain_text("Loading the chart…")
     expect(page.locator("[aria-busy]")).to_have_count(0)
-
-
-def test_bars_are_cards_of_labelled_values_on_a_phone(open_as: Open, site: Site) -> None:
-    page = open_as("viewer", f"/admin/tasks_app/stock/{site.stock('US', 'MSFT')}/change/")
-    page.set_viewport_size(PHONE)
-    box = page.locator(".st-wide")
-    assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
-    volume = page.locator(".st-table td[data-label=Volume]").first
-    assert volume.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Volume"'
