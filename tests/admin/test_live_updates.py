@@ -105,7 +105,7 @@ def test_unchanged_page_is_a_cheap_304(kind, queries):
 
 
 def test_heartbeat_alone_sends_no_part():
-    task = make_run(total=700, ages=[float(n) for n in range(600)], planned=600)
+    task = make_run(total=70, ages=[float(n) for n in range(60)], planned=60)
     reader = Reader(superuser_client(), task)
     CollectionTask.objects.filter(pk=task.pk).update(heartbeat_at=F("heartbeat_at") + timedelta(seconds=1))
     with CaptureQueriesContext(connection) as caught:

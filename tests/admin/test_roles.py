@@ -104,41 +104,33 @@ PAGES = [
     ("knox_authtoken_changelist", ADMINISTRATORS),
 ]
 ACTIONS = [
-    ("start", {}, OPERATORS),
-    ("start_estimate", {}, OPERATORS),
-    ("plan_forecast", {}, OPERATORS),
-    ("start_file", {}, OPERATORS),
-    (f"{TASKS}_cancel", {}, OPERATORS),
-    (f"{TASKS}_retry", {}, OPERATORS),
-    ("auth_user_add", {}, ADMINISTRATORS),
-    ("knox_authtoken_add", {}, ADMINISTRATORS),
+    ("start", OPERATORS),
+    ("start_estimate", OPERATORS),
+    ("plan_forecast", OPERATORS),
+    ("start_file", OPERATORS),
+    (f"{TASKS}_cancel", OPERATORS),
+    (f"{TASKS}_retry", OPERATORS),
+    ("auth_user_add", ADMINISTRATORS),
+    ("knox_authtoken_add", ADMINISTRATORS),
 ]
 
 
-def with_each_role(table):
-    """Returns each row with each role; the suite has those at the border. Each includes the one before it."""
-    params = []
-    for name, *row, allowed in table:
-        border = len(ROLES) - len(allowed)
-        for number, role in enumerate(ROLES):
-            marks = [] if number in (border - 1, border) else pytest.mark.soak
-            params.append(pytest.param(name, *row, allowed, role, marks=marks, id=f"{name}-{role}"))
-    return params
-
-
-@pytest.mark.parametrize(("page", "allowed", "role"), with_each_role(PAGES))
-def test_page_opens_only_for_permitted_roles(page, allowed, role):
-    args = [make_task().pk] if page.endswith("_change") else []
-    response = client_of(role).get(url(page, *args))
-    assert response.status_code == (200 if role in allowed else 403)
-
-
-@pytest.mark.parametrize(("action", "data", "allowed", "role"), with_each_role(ACTIONS))
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.usefixtures("without_html")
-def test_action_is_done_only_for_permitted_roles(action, data, allowed, role):
-    args = [make_ended("failed").pk] if action.startswith(TASKS) else []
-    response = client_of(role).post(url(action, *args), data)
-    assert (response.status_code != 403) == (role in allowed)
+def test_page_opens_only_for_permitted_roles(role):
+    task, client = make_task(), client_of(role)
+    for page, allowed in PAGES:
+        response = client.get(url(page, *([task.pk] if page.endswith("_change") else [])))
+        assert response.status_code == (200 if role in allowed else 403), page
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.usefixtures("without_html")
+def test_action_is_done_only_for_permitted_roles(role):
+    task, client = make_ended("failed"), client_of(role)
+    for action, allowed in ACTIONS:
+        response = client.post(url(action, *([task.pk] if action.startswith(TASKS) else [])))
+        assert (response.status_code != 403) == (role in allowed), action
 
 
 @pytest.mark.parametrize("role", [pytest.param(NO_ROLE, marks=pytest.mark.soak), *ROLES[1:]])

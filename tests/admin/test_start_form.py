@@ -105,26 +105,25 @@ def test_second_press_starts_nothing_more_and_a_changed_form_needs_another():
     assert client.post(url("start"), make_post(end_date="2024-06-30", key=key)).status_code == 302
 
 
-@pytest.mark.parametrize(
-    ("fields", "field", "sentence"),
-    [
+def test_error_is_at_its_field_and_input_is_kept():
+    client = superuser_client()
+    wrong = {"market": "US", "source": "sample", "adjust": "qfq"}
+    for fields, field, sentence in (
         ({"end_date": "2023-01-01"}, "end_date", "The last day is before the first one."),
         ({"start_date": "2199-01-01", "end_date": "2199-01-02"}, "start_date", "is in the future"),
         ({"source": "sample"}, "market", "does not support the market SIM"),
-        ({"market": "US", "source": "sample", "adjust": "qfq"}, "adjust", "does not support the adjustment"),
+        (wrong, "adjust", "does not support the adjustment"),
         ({"stock_codes": "6000/0"}, "stock_codes", "Malformed stock codes: “6000/0”"),
-    ],
-)
-def test_error_is_at_its_field_and_input_is_kept(fields, field, sentence):
-    posted = make_post(**fields)
-    response = superuser_client().post(url("start"), posted)
-    form = response.context["form"]
-    assert response.status_code == 200
-    assert sentence in form.errors[field][0]
-    assert sentence in text_of(response).replace("&#x27;", "'")
-    assert {name: form[name].value() for name in posted if name != "start"} == {
-        name: value for name, value in posted.items() if name != "start"
-    }
+    ):
+        posted = make_post(**fields)
+        response = client.post(url("start"), posted)
+        form = response.context["form"]
+        assert response.status_code == 200
+        assert sentence in form.errors[field][0]
+        assert sentence in text_of(response).replace("&#x27;", "'")
+        assert {name: form[name].value() for name in posted if name != "start"} == {
+            name: value for name, value in posted.items() if name != "start"
+        }
     assert not CollectionTask.objects.exists()
 
 
@@ -480,20 +479,18 @@ def test_estimate_ignores_a_single_outlier():
     assert "Based on the last 5 runs of this source." in estimate_text(superuser_client())
 
 
-@pytest.mark.parametrize(
-    ("language", "text"),
-    [
-        ("en", "Paused until 2999-01-02 03:04:05 UTC: too many <requests>"),
-        ("zh-hans", "暂停至 2999-01-02 11:04:05 北京时间：too many <requests>"),
-    ],
-)
-def test_paused_source_shows_end_and_reason(settings, language, text):
+def test_paused_source_shows_end_and_reason(settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, rates=(("simulated", 0.5),), no_throttle=False)
     until = datetime(2999, 1, 2, 3, 4, 5, tzinfo=UTC)
     SourceGate.objects.create(source="simulated", open_until=until, reason="too many <requests>")
-    with translation.override(None):  # it would stay for the tests after this one
-        page = superuser_client().get(url("start"), headers={"Accept-Language": language})
-    assert text in unescape(text_of(page))
+    client = superuser_client()
+    for language, text in {
+        "en": "Paused until 2999-01-02 03:04:05 UTC: too many <requests>",
+        "zh-hans": "暂停至 2999-01-02 11:04:05 北京时间：too many <requests>",
+    }.items():
+        with translation.override(None):  # it would stay for the next one
+            page = client.get(url("start"), headers={"Accept-Language": language})
+        assert text in unescape(text_of(page))
 
 
 def make_conf(**fields):

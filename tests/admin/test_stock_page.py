@@ -140,15 +140,11 @@ def test_page_shows_stock_and_series_facts():
         assert words in text
 
 
-def test_empty_stock_links_to_the_start_form():
+def test_empty_stock_links_to_the_start_form_for_those_who_may():
     stock = make_stock()
     body = superuser_client().get(page(stock)).content.decode()
     assert "Nothing stored yet" in body
     assert f'{url("start")}?market=US&amp;codes=AAPL"' in body
-
-
-def test_start_link_needs_permission():
-    stock = make_stock()
     body = staff_client("view_stock", "view_dailybar").get(page(stock)).content.decode()
     assert "Nothing stored yet" in body
     assert "codes=AAPL" not in body
@@ -162,22 +158,19 @@ def test_page_opens_with_the_stored_adjustment():
     assert "No bars stored: forward adjusted" in text_of(client.get(page(stock), {"adjust": "qfq"}))
 
 
-@pytest.mark.parametrize(("language", "rising"), [("en", "green"), ("zh-hans", "red")])
-def test_rising_color_follows_the_language(language, rising):
-    stock = make_stock()
+def test_rising_color_follows_the_language_and_page_has_no_inline_code():
+    stock, client = make_stock(), superuser_client()
     make_series(stock, 0)
-    answer = superuser_client().get(page(stock), headers={"Accept-Language": language})
-    assert answer.context["chart"]["rising"] == rising
-    legend = {"green": "rises: green, hollow", "red": "涨：红色空心"}[rising]
-    assert legend in text_of(answer)
-
-
-def test_page_has_no_inline_code_and_credits_chart():
-    stock = make_stock()
-    make_series(stock, 0)
-    body = superuser_client().get(page(stock)).content.decode()
+    for language, rising, legend in (
+        ("zh-hans", "red", "涨：红色空心"),
+        ("en", "green", "rises: green, hollow"),
+    ):
+        answer = client.get(page(stock), headers={"Accept-Language": language})
+        assert answer.context["chart"]["rising"] == rising
+        assert legend in text_of(answer)
+    body = answer.content.decode()
     main = body[body.index('id="content-main"') :]
-    assert 'href="https://www.tradingview.com/"' in main
+    assert 'href="https://www.tradingview.com/"' in main, "it credits the chart"
     assert " style=" not in main[: main.index("modal-overlay")]
 
 
@@ -414,13 +407,13 @@ def test_chart_and_table_follow_a_change_of_code():
     assert len(data(client, old).json()["close"]) == 2, "the earlier code shows its own bars"
 
 
-@pytest.mark.parametrize("part", ["data", "csv"])
-def test_bars_need_permission(part):
+def test_bars_need_permission():
     stock = make_stock()
     make_series(stock, 0)
-    address = url(f"tasks_app_stock_{part}", stock.pk)
-    assert staff_client("view_stock").get(address).status_code == 403
-    assert staff_client("view_dailybar", name="reader").get(address).status_code == 200
+    looker, reader = staff_client("view_stock"), staff_client("view_dailybar", name="reader")
+    for part in ("data", "csv"):
+        address = url(f"tasks_app_stock_{part}", stock.pk)
+        assert [client.get(address).status_code for client in (looker, reader)] == [403, 200], part
 
 
 def test_page_hides_bars_and_tasks_without_permission():

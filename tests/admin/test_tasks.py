@@ -189,31 +189,26 @@ def test_unknown_task_redirects_to_the_overview():
     assert (answer.status_code, answer.url) == (302, url("index"))
 
 
-@pytest.mark.parametrize("outcome", TaskOutcome.values)
-def test_outcome_is_shown_wherever_the_task_is(outcome):
-    task, client = make_outcome(outcome), superuser_client()
-    tone, icon = STATUS_STYLES[outcome]
-    badge = f"{icon} {task.get_result_display()}"
-    for page in (url("index"), url(f"{TASKS}_changelist"), url(f"{TASKS}_change", task.pk)):
-        answer = client.get(page)
-        assert badge in text_of(answer)
-        assert f'class="sc-label sc-{tone}"' in answer.content.decode()
-        if page != url(f"{TASKS}_changelist"):
-            assert ("No bar was" in text_of(answer)) == (outcome in {"nothing_new", "no_bars"})
+def test_outcome_is_shown_wherever_the_task_is_and_the_list_is_filtered_by_it():
+    client, filtered = superuser_client(), url(f"{TASKS}_changelist") + "?outcome__exact="
+    tasks = {}
+    for outcome in TaskOutcome.values:
+        task = tasks[outcome] = make_outcome(outcome)
+        tone, icon = STATUS_STYLES[outcome]
+        for page in (url("index"), url(f"{TASKS}_change", task.pk), filtered + outcome):
+            answer = client.get(page)
+            assert f"{icon} {task.get_result_display()}" in text_of(answer)
+            assert f'class="sc-label sc-{tone}"' in answer.content.decode()
+            if not page.startswith(filtered):
+                assert ("No bar was" in text_of(answer)) == (outcome in {"nothing_new", "no_bars"})
+        assert list(answer.context["cl"].result_list) == [task]
+    assert list(client.get(f"{filtered}complete").context["cl"].result_list) == [tasks["complete"]]
 
 
 def test_outcomes_have_colours_and_icons_of_their_own():
     styles = [STATUS_STYLES[state] for state in (*TaskOutcome, *TaskStatus) if state != TaskStatus.COMPLETED]
     for kind in zip(*styles, strict=True):
         assert len(set(kind)) == len(styles)
-
-
-@pytest.mark.usefixtures("without_html")
-def test_list_is_filtered_by_outcome():
-    tasks, client = {outcome: make_outcome(outcome) for outcome in TaskOutcome.values}, superuser_client()
-    for outcome, task in tasks.items():
-        answer = client.get(f"{url(f'{TASKS}_changelist')}?outcome__exact={outcome}")
-        assert list(answer.context["cl"].result_list) == [task]
 
 
 def test_bars_collected_are_one_number_everywhere():
