@@ -13,7 +13,7 @@ from django_q.conf import Conf as QConf
 from django_q.models import OrmQ
 
 from tasks_app import lifecycle, reasons
-from tasks_app.lifecycle import worker_actions
+from tasks_app.lifecycle import recovery, worker_actions
 from tasks_app.market import stock_list
 from tasks_app.models import CollectionItem, CollectionTask, SourceGate, Stock, StockList, TaskEvent
 from tasks_app.sources.base import Symbol, Transient
@@ -27,11 +27,12 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.any_database  # the same rows again; what differs is in this process
-def test_stock_list_waits_for_the_limiter(configure_short_slices):
+def test_stock_list_waits_for_the_limiter(configure_short_slices, monkeypatch):
+    monkeypatch.setattr(recovery, "PLAN_ATTEMPTS", 2)
     configure_short_slices(daily_caps=(("first", 1),), heartbeat=0.2)
     SourceGate.objects.create(source="first", open_until=Now() + timedelta(hours=1), reason="Banned.")
     task = make_first_task(stock_codes=None)
-    for _ in range(12):  # more slices than workers may be lost during planning
+    for _ in range(4):  # more slices than workers may be lost during planning
         run_one_slice()
         lifecycle.rescue(task.pk)
     assert First.calls == []

@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 from tasks_app import lifecycle, reasons
 from tasks_app.conf import Simulated
 from tasks_app.engine import item_planner, recorder, slice
-from tasks_app.lifecycle import payloads
+from tasks_app.lifecycle import payloads, recovery
 from tasks_app.market import calendars
 from tasks_app.models import CollectionLane, CollectionTask, DailyBar, Stock, StockList
 from tasks_app.queue import dispatch
@@ -298,6 +298,7 @@ def test_host_without_the_source_declines(settings, caplog):
 
 @pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
 def test_source_on_no_host_fails_the_task(settings, codes, monkeypatch):
+    monkeypatch.setattr(recovery, "PLAN_ATTEMPTS", 2)
     # As if the watchdog had watched the task for long enough.
     monkeypatch.setattr(watchdog.silence, "seconds", lambda task: math.inf)
     without_source = settings.COLLECTOR
@@ -305,7 +306,7 @@ def test_source_on_no_host_fails_the_task(settings, codes, monkeypatch):
     task = make_task(source="broken", stock_codes=codes)
     CollectionTask.objects.update(heartbeat_at=Now() - timedelta(seconds=without_source.abandon_after - 60))
     settings.COLLECTOR = without_source
-    for _ in range(11):  # once more than workers may be lost during planning
+    for _ in range(3):  # once more than workers may be lost during planning
         work()
         lifecycle.rescue(task.pk, math.inf)
     watchdog.tick()

@@ -67,14 +67,17 @@ def test_import_into_an_empty_database_is_bit_by_bit(tmp_path):
 
 
 @pytest.mark.usefixtures("stored")
-def test_imported_rows_are_not_discarded_and_new_ones_get_ids_above_theirs(tmp_path):
+def test_import_needs_an_empty_database_and_new_rows_get_ids_above_its_own(tmp_path):
     export(tmp_path)
+    with pytest.raises(errors.DatabaseNotEmpty, match=r"daily bars, .*stocks, .*tasks"):
+        bring_back(tmp_path)
+    assert not DataImport.objects.exists()
     last_event = CollectionTask.objects.get().events.order_by("-pk").first().pk
     empty_database()
     bring_back(tmp_path)
     with pytest.raises(errors.NothingToDiscard):
         next(discard.discard())
-    assert DailyBar.objects.exists()
+    assert DailyBar.objects.exists(), "imported rows are not discarded"
     task = make_task()
     assert task.events.get().pk > last_event
     item = CollectionItem.objects.create(task=task, position=7, code="1")
@@ -82,7 +85,7 @@ def test_imported_rows_are_not_discarded_and_new_ones_get_ids_above_theirs(tmp_p
 
 
 @pytest.mark.usefixtures("stored")
-def test_files_are_the_same_from_either_database(tmp_path):
+def test_files_are_the_same_from_either_database_and_one_dataset_for_pandas(tmp_path):
     export(tmp_path)
     lines = gzip.decompress((tmp_path / "tables/correction-000000.jsonl.gz").read_bytes()).splitlines()
     names, row = map(json.loads, lines)
@@ -95,11 +98,11 @@ def test_files_are_the_same_from_either_database(tmp_path):
     task = dict(zip(*map(json.loads, users), strict=True))
     assert task["created_by_id"] is None, "users are not exported"
     assert "outcome" not in task, "the database generates it"
+    check_dataset(tmp_path)
 
 
-@pytest.mark.usefixtures("stored")
-def test_pandas_reads_the_bars_as_one_dataset(tmp_path):
-    export(tmp_path)
+def check_dataset(tmp_path):
+    """Asserts that pandas reads the bars of the export as one dataset."""
     frame = pandas.read_parquet(tmp_path / "bars")
     assert len(frame) == 7
     assert frame.groupby(["market", "year"], observed=True).size().to_dict() == {
@@ -127,14 +130,6 @@ def test_every_column_of_a_bar_is_exported():
     columns = {field.attname for field in DailyBar._meta.concrete_fields} - {"id", "market"}
     assert columns == {"symbol", *bars.COLUMNS} - {"code"}
     assert set(upsert.STORED_COLUMNS) == columns | {"market"}
-
-
-@pytest.mark.usefixtures("stored")
-def test_import_is_refused_where_something_is_stored(tmp_path):
-    export(tmp_path)
-    with pytest.raises(errors.DatabaseNotEmpty, match=r"daily bars, .*stocks, .*tasks"):
-        bring_back(tmp_path)
-    assert not DataImport.objects.exists()
 
 
 @pytest.mark.usefixtures("stored")

@@ -33,7 +33,7 @@ def validate(bars, adjust, is_st):
         return type(error)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 11), ODD_VALUES), max_size=3),
     st.sampled_from(["", "qfq"]),

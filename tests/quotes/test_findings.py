@@ -8,7 +8,7 @@ from django.utils.translation import override
 
 from tasks_app import reasons
 from tasks_app.models import Correction, DailyBar, Finding, Stock
-from tasks_app.quotes import adjustment_data
+from tasks_app.quotes import adjustment_data, findings
 from tasks_app.sources.base import CorporateAction, CorporateActions, Factor
 from tests.fakes.recording_source import RecordingSource, make_bar, sessions, set_bars
 from tests.quotes.helpers import DAY, FIRST, LAST, collect
@@ -193,15 +193,16 @@ def test_correction_names_the_source_before():
     assert (correction.previous_source, correction.source) == ("other", "recording")
 
 
-def test_listed_corrections_are_bounded_but_counted():
-    days = sessions(date(2020, 1, 2), date(2023, 12, 29))
+def test_listed_corrections_are_bounded_but_counted(monkeypatch):
+    monkeypatch.setattr(findings, "MAX_CORRECTIONS", 15)
+    days = sessions(FIRST, LAST)
     set_bars("600000", days)
-    collect(first=days[0], last=days[-1])
+    collect()
     set_bars("600000", days, close=10.05)
-    item = collect(first=days[0], last=days[-1], force_update=True)
+    item = collect(force_update=True)
     assert item.rows_corrected == len(days)
-    assert Correction.objects.count() == 501
-    assert Correction.objects.get(before__isnull=True).bars == len(days) - 500
+    assert Correction.objects.count() == 16
+    assert Correction.objects.get(before__isnull=True).bars == len(days) - 15
 
 
 NUMBERS = [

@@ -718,6 +718,7 @@ def test_collecting_again_requests_nothing(engine, vendor):
     assert vendor.count() == requests_made
 
 
+@pytest.mark.soak  # an answer without these days is the engine's own tests
 @pytest.mark.django_db
 def test_suspended_days_leave_no_bar(engine, vendor):
     task = collect("000002", end_date=MAY[1])

@@ -541,7 +541,7 @@ def own_server():
         yield fake
 
 
-@pytest.mark.parametrize("code", ["600000", "000001"])
+@pytest.mark.parametrize("code", [pytest.param("600000", marks=pytest.mark.soak), "000001"])
 def test_killed_worker_leaves_no_orphan(own_server, code):
     own_server.failures = {"sz.000001": "hang"}
     command = [sys.executable, "-c", WORKER_SCRIPT, own_server.address, code]
@@ -696,6 +696,7 @@ def test_whole_market_is_collected(engine, vendor):
     assert bar.low <= bar.amount / bar.volume <= bar.high
 
 
+@pytest.mark.soak  # the source names them, and an answer's suspended days are the engine's own tests
 @pytest.mark.django_db
 def test_suspended_days_leave_no_bar(engine, vendor):
     task = collect("000001", start_date=date(2024, 3, 4), end_date=date(2024, 3, 8))
@@ -724,15 +725,21 @@ def with_adjustment_data(engine):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("adjust", ["qfq", "hfq"])
-def test_computed_series_is_the_vendors_own_bar_by_bar(engine, vendor, adjust):
+def test_computed_series_is_the_vendors_own_bar_by_bar(engine, vendor):
     span = {"start_date": date(2024, 3, 1), "end_date": FRIDAY}
     dividends = ((date(2024, 4, 25), 1.8), (date(2024, 6, 5), 1.0335))
     vendor.listings["sz.300750"] = replace(vendor.listings["sz.300750"], dividends=dividends)
-    collect("300750", adjust=adjust, **span)
+    for adjust in ("qfq", "hfq"):
+        collect("300750", adjust=adjust, **span)
     with_adjustment_data(engine)
     collect("300750", **span)
     vendor.listings["sz.300750"] = next(listing for listing in LISTINGS if listing.code == "sz.300750")
+    for adjust in ("qfq", "hfq"):
+        check_computed_series(adjust)
+
+
+def check_computed_series(adjust):
+    """Asserts that the stored series of March to June is the one that is computed."""
     own, computed = (find_basis("CN", "300750", adjust, wanted) for wanted in ("stored", "computed"))
     assert computed.source == "baostock"
     rows = [
@@ -820,6 +827,7 @@ def test_failing_stock_does_not_stop_the_rest(engine, vendor, mode, code):
     assert task.items.get(code="000001").error_code == code
 
 
+@pytest.mark.soak  # a source's time-out is told above; what the engine makes of one, in its own tests
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clock", "no_patience")
 def test_hanging_server_fails_the_stock_as_timeout(engine, vendor):

@@ -125,7 +125,7 @@ def check_replay(server: Any, vendor: Any, conf: Any) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("clock")
-@each_vendor("akshare-US", "tushare-CN")
+@each_vendor("tushare-CN")
 def test_refusing_vendor_pauses_its_source_and_costs_no_stock(server, vendor, settings):
     settings.COLLECTOR = replace(settings.COLLECTOR, **limited(vendor), max_attempts=3, slice_seconds=2.0)
     server.failures = dict(vendor.refusal)
