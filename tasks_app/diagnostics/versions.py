@@ -40,12 +40,18 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def versions() -> dict[str, str]:
-    """Returns the versions by name: ours, a digest of our code, Python's, and those of the main packages."""
-    found = {"collector": own_version(), CODE: code_digest(), "python": platform.python_version()}
+@cache
+def _installed() -> dict[str, str]:
+    found = {}
     for program in PROGRAMS:
         try:
             found[program] = metadata.version(program)
         except metadata.PackageNotFoundError:  # psycopg on a machine that uses SQLite, for example
             found[program] = ""
     return found
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions by name: ours, a digest of our code, Python's, and those of the main packages."""
+    ours = {"collector": own_version(), CODE: code_digest(), "python": platform.python_version()}
+    return ours | _installed()

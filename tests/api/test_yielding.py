@@ -5,7 +5,7 @@ import pytest
 from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome, order_queue, payloads, yielding
 from tasks_app.lifecycle.events import WORKER
-from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, QueuedOrder, StepAttempt
+from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, QueuedOrder
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
 from tests.api.factories import BASE, client_of
@@ -54,7 +54,13 @@ def test_task_without_a_chain_says_so(client):
     assert [payload[key] for key in keys] == [None] * 5
 
 
-def test_chain_is_one_run_with_one_progress(client):
+def waiting(client, task):
+    """Returns the stocks of the task's run that wait, as (code, id of the task that has them)."""
+    rows = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "status": "pending"}).json()
+    return [(row["code"], row["task_id"]) for row in rows]
+
+
+def test_chain_is_one_run_with_one_progress(client, django_assert_max_num_queries):
     task = make_yielded()
     plan = CollectionPlan.objects.get()
     payload = status(client, task)
@@ -64,22 +70,26 @@ def test_chain_is_one_run_with_one_progress(client):
     assert payload["chain"] == CHAIN
     queued = client.get(f"{BASE}/queue").json()[0]
     assert (queued["continues"], queued["priority"], queued["position"]) == (str(task.pk), "low", 1)
+    assert waiting(client, task) == [(code, str(task.pk)) for code in ("000002", "000003")]
+    attempt = client.get(f"{BASE}/plans/{plan.pk}/runs").json()[0]["steps"][0]["attempts"][0]
+    assert attempt["overtook"] == str(task.pk)
     finish(CollectionTask.objects.get(status="running"))
     rest = order_queue.start_next()
+    assert waiting(client, task) == [(code, str(rest.pk)) for code in ("000002", "000003")]
+    again = client.post(f"{BASE}/tasks/{task.pk}/retry")
+    assert (again.status_code, again.json()["code"]) == (400, "task_goes_on")
+    with django_assert_max_num_queries(12):  # the list asks for chains once
+        keys = [row["task_id"] for row in client.get(f"{BASE}/tasks").json() if row["chain"]]
+    assert sorted(keys) == sorted([str(task.pk), str(rest.pk)])
+    # The version of a status is made of its summary, which changes with the last part.
+    assert payloads.task_status_summary(task)["chain"]["completed"] == 1
     finish(rest, collected=3)
+    assert payloads.task_status_summary(task)["chain"]["completed"] == 3
     payload, last = status(client, task), status(client, rest)
     assert (payload["continued_by"], last["continues"]) == (str(rest.pk), str(task.pk))
     done = {**CHAIN, "completed": 3, "remaining": 0, "parts": 2, "goes_on": False}
     assert payload["chain"] == last["chain"] == done
     assert (last["progress"], last["total_stocks"], last["outcome"]) == (100, 2, "complete")
-
-
-def test_version_of_a_yielded_tasks_status_changes_with_its_chain():
-    task, rest = make_continued()
-    before = payloads.task_status_summary(task)
-    finish(rest, collected=3)
-    after = payloads.task_status_summary(task)
-    assert (before["chain"]["completed"], after["chain"]["completed"]) == (1, 3)
 
 
 def test_items_of_a_chain_have_each_stock_once(client):
@@ -97,16 +107,6 @@ def test_items_of_a_chain_have_each_stock_once(client):
         assert pages == rows
     found = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "code": "000003"}).json()
     assert [row["task_id"] for row in found] == [str(rest.pk)]
-
-
-def test_stocks_that_wait_are_those_of_the_last_part(client):
-    task = make_yielded()
-    rows = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "status": "pending"}).json()
-    assert [row["code"] for row in rows] == ["000002", "000003"]
-    finish(CollectionTask.objects.get(status="running"))
-    rest = order_queue.start_next()
-    rows = client.get(f"{BASE}/tasks/{task.pk}/items", {"chain": "true", "status": "pending"}).json()
-    assert {row["task_id"] for row in rows} == {str(rest.pk)}
 
 
 def test_errors_of_a_chain_are_grouped_over_its_tasks(client):
@@ -145,26 +145,9 @@ def test_withdrawn_rest_ends_the_chain(client):
     assert (again.status_code, again.json()["stock_codes"]) == (200, ["000002", "000003"])
 
 
-def test_task_that_goes_on_is_not_retried(client):
-    task, _ = make_continued()
-    response = client.post(f"{BASE}/tasks/{task.pk}/retry")
-    assert (response.status_code, response.json()["code"]) == (400, "task_goes_on")
-
-
-def test_list_asks_for_chains_once(client, django_assert_max_num_queries):
-    task, rest = make_continued()
-    with django_assert_max_num_queries(12):
-        keys = [row["task_id"] for row in client.get(f"{BASE}/tasks").json() if row["chain"]]
-    assert sorted(keys) == sorted([str(task.pk), str(rest.pk)])
-
-
-def test_plan_has_a_priority_and_its_run_says_what_it_overtook(client):
+def test_plan_has_a_priority(client):
     made = client.post(f"{BASE}/plans", {"name": "daily", "at": "18:00", "priority": "high", "market": "SIM"})
     assert made.json()["priority"] == "high"
     assert PlanEvent.objects.get().params["priority"] == "high"
     changed = client.patch(f"{BASE}/plans/{made.json()['id']}", {"priority": "low"})
     assert (changed.json()["priority"], CollectionPlan.objects.get().priority) == ("low", Priority.LOW)
-    task = make_yielded()
-    plan = StepAttempt.objects.get().run.plan_id
-    attempt = client.get(f"{BASE}/plans/{plan}/runs").json()[0]["steps"][0]["attempts"][0]
-    assert attempt["overtook"] == str(task.pk)

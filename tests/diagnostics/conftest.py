@@ -29,11 +29,27 @@ def folder(session_folder: Path) -> Path:
     return session_folder
 
 
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `collectstatic` leaves, for tests that only read it."""
+    root = tmp_path_factory.mktemp("static")
+    shutil.copytree(str(finders.find("tasks_app")), root / "tasks_app")
+    return root
+
+
+@pytest.fixture
+def collected(settings: Any, static_root: Path) -> Any:
+    """The settings, with the collected static files."""
+    settings.STATIC_ROOT = static_root
+    return settings
+
+
 @pytest.fixture
 def site(
-    db: None, own_cache: None, settings: Any, monkeypatch: pytest.MonkeyPatch, folder: Path
+    db: None, own_cache: None, collected: Any, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> Iterator[Site]:
     """An installation for production without a fault: workers, a backup, collected files, secure cookies."""
+    settings = collected
     site = Site(settings, monkeypatch, folder)
     settings.IS_LOCAL = False
     settings.ALLOWED_HOSTS = ["quotes.example.org"]
@@ -41,8 +57,6 @@ def site(
     settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_HSTS_SECONDS, settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = 3600, True
     settings.SECURE_HSTS_PRELOAD = True
-    settings.STATIC_ROOT = folder / "static"
-    shutil.copytree(str(finders.find("tasks_app")), settings.STATIC_ROOT / "tasks_app")
     backups = folder / "backups"
     backups.mkdir()
     for number in range(2):

@@ -6,6 +6,7 @@ quarter of an hour, a calendar that can't be read, and an examination that fails
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -168,6 +169,7 @@ def run_elsewhere(site: Site) -> None:
 
 
 def change_static_file(site: Site) -> None:
+    site.settings.STATIC_ROOT = shutil.copytree(site.settings.STATIC_ROOT, site.folder / "changed")
     (site.settings.STATIC_ROOT / "tasks_app" / "admin.css").write_text("old")
 
 

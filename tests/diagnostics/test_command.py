@@ -62,6 +62,7 @@ def test_database_that_is_away_is_a_fault_and_the_rest_is_examined(site):
     assert "The newest backup is" in text
 
 
+@pytest.mark.soak  # test_faults has the finding; a whole program, the drills of the doctor
 @pytest.mark.any_database  # of SQLite
 def test_file_that_is_no_database_is_told_as_damaged(tmp_path):
     file = tmp_path / "d.sqlite3"
