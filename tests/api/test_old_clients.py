@@ -7,6 +7,8 @@ import pytest
 from django.test import override_settings
 from knox.models import AuthToken
 
+from tasks_app.api.bodies import StartBody
+from tasks_app.api.fields import validated
 from tasks_app.models import CollectionTask
 from tests.api.factories import BASE, START, client_of, make_stock
 from tests.factories import finish, make_ended, make_task, make_user
@@ -50,8 +52,9 @@ def test_form_body_is_still_refused(client):
     ("sent", "meant"),
     [(1, True), (0, False), ("1", True), ("yes", True), ("No", False), ("TRUE", True), (False, False)],
 )
-def test_words_and_digits_are_booleans(client, sent, meant):
-    assert start(client, test_mode=sent).json()["test_mode"] is meant
+def test_words_and_digits_are_booleans(sent, meant):
+    order = {"start_date": "2024-01-01", "end_date": "2024-01-02", "test_mode": sent}
+    assert validated(StartBody, order)["test_mode"] is meant
 
 
 @pytest.mark.parametrize("sent", [2, -1, 1.0, "on", "", [], {}])

@@ -12,8 +12,6 @@ from tests.factories import make_user
 pytestmark = pytest.mark.django_db
 ID = uuid.UUID(int=1)
 READS = [
-    f"status/{ID}",
-    "tasks",
     "current-task",
     "stock-list",
     "coverage",
@@ -37,7 +35,14 @@ VERBS = [
 PERMISSIONS = [permission for *_, permission in VERBS]
 
 
-@pytest.mark.parametrize("path", READS)
+# security/test_access.py asks for each path with and without a login.
+@pytest.mark.parametrize(
+    "path",
+    [
+        path if path in ("tasks", f"status/{ID}") else pytest.param(path, marks=pytest.mark.soak)
+        for path in READS
+    ],
+)
 def test_reading_needs_only_a_login(path):
     response = client_of().get(f"{BASE}/{path}")
     assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Token")

@@ -33,7 +33,7 @@ from tests.security.url_paths import fill_route
 from tests.security.users import make_rows, make_user_of_kind
 
 pytestmark = pytest.mark.django_db
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "100"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "60"))
 SEED = int(os.environ.get("FUZZ_SEED", "12"))
 UNREADY = "/readyz"  # answers 503 because the tests have no worker
 

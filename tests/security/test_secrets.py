@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.apps import apps
 from django.conf.global_settings import PASSWORD_HASHERS as DEFAULT_HASHERS
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import get_hasher
 from django.core.serializers import serialize
 from django.test import Client
 from knox.models import AuthToken
@@ -45,7 +44,6 @@ REQUESTS = [
     ("get", f"{BASE}/tasks"),
     ("get", "/readyz"),
     ("get", "/healthz"),
-    ("get", "/api/schema"),
     ("get", "/api/docs"),
 ]
 
@@ -78,7 +76,7 @@ def test_failing_site_reveals_no_secret(debug):
     statuses = {request: status for request, (status, _) in responses.items()}
     assert statuses["get /admin/"] == 500
     assert statuses[f"get {BASE}/tasks"] == statuses["get /readyz"] == 503
-    assert statuses["get /healthz"] == statuses["get /api/docs"] == statuses["get /api/schema"] == 200
+    assert statuses["get /healthz"] == statuses["get /api/docs"] == 200
     assert "Traceback" not in responses["get /admin/"][1]  # but the log has it
     assert "Traceback" in log
     ready = json.loads(responses["get /readyz"][1])
@@ -137,9 +135,9 @@ def test_token_is_stored_as_digest_only():
 def test_password_hash_has_600_000_iterations(settings):
     """The suite's own hasher is a cheap one."""
     settings.PASSWORD_HASHERS = runpy.run_path(SETTINGS).get("PASSWORD_HASHERS", DEFAULT_HASHERS)
-    found = re.match(r"pbkdf2_sha256\$(\d+)\$", make_password("x"))
-    assert found
-    assert int(found[1]) >= 600_000
+    hasher = get_hasher()
+    assert hasher.algorithm == "pbkdf2_sha256"
+    assert hasher.iterations >= 600_000
 
 
 @pytest.mark.django_db
