@@ -2,11 +2,13 @@
 
 from functools import cache
 from typing import NamedTuple
+from unittest.mock import patch
 
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseForbidden
 from django.test import Client
 
+from collector_site import urls
 from tests.api.factories import make_bars, make_stock
 from tests.factories import make_ended, sign_in
 from tests.security.url_paths import OTHER, admin_paths, path_of
@@ -27,11 +29,15 @@ def responses(kind: str) -> Responses:
     """Returns the responses to this kind of user, for every path except those that log out.
 
     They are made once for all tests of the xdist_group "responses", which only read them. No row is kept.
+    Of the pages that refuse, the last has its text: the others differ in the permission that they name.
     """
     with transaction.atomic():
         admin, client = admin_paths(), html_client(kind)
         make_ended("cancelled")
-        by_path = {path: client.get(path) for path in all_paths(admin)}
+        with patch.object(urls, "handler403", lambda *_args, **_kwargs: HttpResponseForbidden()):
+            by_path = {path: client.get(path) for path in all_paths(admin)}
+        refused = [path for path in admin.values() if path in by_path and by_path[path].status_code == 403]
+        by_path |= {path: client.get(path) for path in refused[-1:]}
         transaction.set_rollback(True)
     return Responses(by_path, admin)
 
