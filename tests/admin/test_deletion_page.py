@@ -1,15 +1,17 @@
 """The page that deletes what a source stored."""
 
+from datetime import date
+
 import pytest
 
 from tasks_app.admin.deletion import views
-from tasks_app.models import DailyBar, DataDeletion
+from tasks_app.models import DailyBar, DataDeletion, Series
 from tasks_app.quotes import deletion
 from tests.admin.helpers import messages_of, staff_client, text_of, url
 from tests.factories import make_task
-from tools.in_process import work
 
 pytestmark = pytest.mark.django_db
+DAYS = [date(2024, 1, 17), *(date(2024, 6, day) for day in range(3, 8)), date(2024, 12, 31)]
 
 
 @pytest.fixture
@@ -19,10 +21,16 @@ def client():
 
 @pytest.fixture
 def stored():
-    """Collects two made-up stocks; returns the number of their bars."""
-    make_task(stock_codes=("000001", "000002"))
-    work()
-    return DailyBar.objects.count()
+    """Stores bars of two made-up stocks; returns their number."""
+    prices, key = dict.fromkeys(("open", "high", "low", "close"), 10), {"market": "SIM"}
+    for symbol in ("000001", "000002"):
+        DailyBar.objects.bulk_create(
+            DailyBar(symbol=symbol, day=day, source="simulated", volume=1, **key, **prices) for day in DAYS
+        )
+        Series.objects.create(
+            symbol=symbol, bars=len(DAYS), first_day=DAYS[0], last_day=DAYS[-1], covered=[], **key
+        )
+    return 2 * len(DAYS)
 
 
 def post(client, **fields):
@@ -50,7 +58,7 @@ def test_confirmed_selection_is_deleted_and_listed(client, stored):
 
 
 def test_long_deletion_goes_on_with_another_press(client, stored, monkeypatch):
-    monkeypatch.setattr(deletion, "BATCH", 10)
+    monkeypatch.setattr(deletion, "BATCH", 5)
     times = iter([0.0, 0.0, 100.0])
     monkeypatch.setattr(views.time, "monotonic", lambda: next(times))
     response = post(client, confirmed="yes")
@@ -75,17 +83,14 @@ def test_running_task_keeps_the_data(client, stored):
     assert not DataDeletion.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
+def test_malformed_selection_deletes_nothing(client, stored):
+    for fields, sentence in (
         ({"source": " "}, "Name the source whose data are to be deleted."),
         ({"market": "XX"}, "Select a valid choice"),
         ({"first": "2024-02-30"}, "Enter a valid date."),
         ({"first": "2024-02-01", "last": "2024-01-01"}, "The last day is before the first one."),
-    ],
-)
-def test_malformed_selection_deletes_nothing(client, stored, fields, sentence):
-    assert sentence in text_of(post(client, **fields, confirmed="yes"))
+    ):
+        assert sentence in text_of(post(client, **fields, confirmed="yes"))
     assert DailyBar.objects.count() == stored
 
 
