@@ -1,5 +1,6 @@
 """Deleting what a source stored: what goes, what stays, and that no task runs beside it."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -78,10 +79,12 @@ def test_contents_are_counted_and_nothing_is_deleted():
     assert deletion.count_contents(Selection("csv")).is_empty
 
 
-def test_everything_of_the_source_is_deleted_and_recorded():
+def test_everything_of_the_source_is_deleted_and_recorded(settings):
+    simulated = replace(settings.COLLECTOR.simulated, stocks=12)
+    settings.COLLECTOR = replace(settings.COLLECTOR, simulated=simulated)
     task = collect(stock_codes=None, test_mode=True)
     record = delete()
-    assert (record.bars, record.series, record.stocks) == (task.collected_count, 5, 5400)
+    assert (record.bars, record.series, record.stocks) == (task.collected_count, 5, 12)
     assert record.ended_at
     for model in (DailyBar, Series, Stock, StockList):
         assert not model.objects.exists()
