@@ -282,22 +282,17 @@ def test_days_that_one_source_does_not_have_yet_are_not_compared(configure, monk
     assert reasons_of(task) == {stored_reason("not_final")}
 
 
-def test_findings_of_a_comparison_are_deleted_with_their_task(configure, monkeypatch):
-    configure(second=closes_at(11.5))
-    compare()
-    monkeypatch.setattr(retention, "expired", lambda days: CollectionTask.objects.all())
-    assert retention.prune(1).tasks == 1
-    assert not Finding.objects.exists()
-    assert SourceAgreement.objects.exists()
-
-
-def test_database_lists_a_difference_once(configure):
+def test_database_lists_a_difference_once_until_its_task_is_deleted(configure, monkeypatch):
     configure(second=closes_at(11.5))
     compare()
     finding = Finding.objects.first()
     finding.pk = None
     with pytest.raises(IntegrityError), transaction.atomic():
         finding.save()
+    monkeypatch.setattr(retention, "expired", lambda days: CollectionTask.objects.all())
+    assert retention.prune(1).tasks == 1
+    assert not Finding.objects.exists()
+    assert SourceAgreement.objects.exists()
 
 
 def test_session_of_a_second_source_is_in_use(configure, settings, monkeypatch):

@@ -79,18 +79,6 @@ def test_second_task_skips_every_bar(small_market):
 
 
 @pytest.mark.any_database  # the same rows again; what differs is in this process
-def test_sample_is_12154_bars_of_5_stocks():
-    task = make_task(
-        source="sample", stock_codes=None, start_date=date(2000, 1, 1), end_date=date(2013, 12, 31)
-    )
-    work()
-    task.refresh_from_db()
-    assert task.market == "US"
-    assert task.success_count == 5
-    assert task.collected_count == 12_154
-
-
-@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_test_mode_takes_five_stocks(small_market):
     task = make_task(stock_codes=None, test_mode=True)
     work()
