@@ -2,6 +2,7 @@
 
 from io import BytesIO
 
+import django.utils.cache
 import pytest
 from django.http import StreamingHttpResponse
 from django.test.client import RequestFactory
@@ -39,7 +40,8 @@ def call_wsgi(method, path, **environ):
 @pytest.mark.parametrize(
     "path", ["/healthz", "/readyz", "/api/data-collection/tasks", "/api/x", "/static/no"]
 )
-def test_head_has_headers_of_get_and_no_body(path):
+def test_head_has_headers_of_get_and_no_body(path, monkeypatch):
+    monkeypatch.setattr(django.utils.cache, "http_date", lambda _: "of both")  # of `Expires`, in seconds
     same = {"HTTP_X_REQUEST_ID": "of-both-requests"}
     status, headers, body = call_wsgi("GET", path, **same)
     assert (bool(body), call_wsgi("HEAD", path, **same)) == (True, (status, headers, b""))
