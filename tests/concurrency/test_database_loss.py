@@ -93,21 +93,26 @@ def take_all_connections(server: Any, noticed: Callable[[str], None]) -> None:
     """Every connection that the server has, also those of whoever used it."""
     with ExitStack() as stack:
         ours: list[psycopg.Connection[Any]] = []
-        for _ in range(2):  # the second time for those that the first one cuts
+
+        def all_are_ours() -> bool:
+            """Takes the free ones, and cuts those of others, who may have been quicker and are cut again."""
             with suppress(psycopg.OperationalError):
                 while True:
                     ours.append(stack.enter_context(psycopg.connect(server.get_uri(), autocommit=True)))
-            _terminate_all_but(ours[0], [one.info.backend_pid for one in ours])
+            return not _terminate_all_but(ours[0], [one.info.backend_pid for one in ours])
+
+        eventually(all_are_ours, what="all connections")
         noticed("too many clients")
         assert all(one.execute("SELECT 1").fetchone() for one in ours)
 
 
-def _terminate_all_but(own: "psycopg.Connection[Any]", pids: list[int]) -> None:
-    own.execute(
+def _terminate_all_but(own: "psycopg.Connection[Any]", pids: list[int]) -> int:
+    """Returns the number of connections that were cut."""
+    return own.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE backend_type = 'client backend' AND NOT pid = ANY(%s)",
         [pids],
-    )
+    ).rowcount
 
 
 @only_postgresql
