@@ -192,11 +192,17 @@ def make_yielded(done: int = 1, **fields: Any) -> CollectionTask:
     return task
 
 
+def start_next() -> CollectionTask | QueuedOrder | None:
+    """Starts the first waiting order, as a watchdog's round does: once the runs of plans have gone on."""
+    plan_scheduler.continue_runs()
+    return order_queue.start_next()
+
+
 def make_continued(**fields: Any) -> tuple[CollectionTask, CollectionTask]:
     """Returns such a task, and the running one that continues it."""
     task = make_yielded(**fields)
     finish(CollectionTask.objects.get(status="running"), collected=3)
-    rest = order_queue.start_next()
+    rest = start_next()
     assert isinstance(rest, CollectionTask)
     return task, rest
 

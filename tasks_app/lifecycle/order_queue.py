@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
-from tasks_app.lifecycle import selectors, task_incidents
+from tasks_app.lifecycle import run_order, selectors, task_incidents
 from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import continue_yielded, digest_of, find_started, start
@@ -152,7 +152,7 @@ def withdraw(order_id: int, actor: Actor) -> QueuedOrder:
 
 
 def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder | None:
-    """Starts the first waiting order, if it has at least this priority and no task runs.
+    """Starts the first waiting order of at least this priority, if no task runs and no step of a run is next.
 
     Returns the task; the order, if it was refused, which it then says itself; None if nothing was to be
     done. Exactly one of several callers starts an order: its end and its task are one transaction.
@@ -167,6 +167,8 @@ def start_next(least: Priority = Priority.LOW) -> CollectionTask | QueuedOrder |
             return None
         try:
             require_free_slot()
+            if run_order.goes_before_order(row):  # its task ended after this round had gone on with runs
+                return None
             task = _start(row, Actor(Channel(row.channel), row.created_by))
         except (errors.TaskAlreadyRunning, errors.ImportUnfinished):
             return None  # it waits on

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from tasks_app import errors, reasons
 from tasks_app.db.functions import Clock
-from tasks_app.lifecycle import chains, order_queue, user_actions, yielding
+from tasks_app.lifecycle import chains, order_queue, run_order, user_actions, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, StepAttempt
@@ -36,8 +36,8 @@ class StaleRun(Exception):
     """The step was begun or ended by another process."""
 
 
-class RestGoesFirst(Exception):
-    """The rest of a task that yielded waits in the queue, and starts before the step."""
+class NotNext(Exception):
+    """The rest of a task that yielded, or another run's next step, starts before the step."""
 
 
 def open_runs() -> QuerySet[PlanRun]:
@@ -93,19 +93,19 @@ def step_of(run: PlanRun) -> dict[str, Any]:
     return step
 
 
-def start_task(run: PlanRun, actor: Actor, *, after_rest: bool = False, **key: Any) -> CollectionTask:
+def start_task(run: PlanRun, actor: Actor, *, in_turn: bool = False, **key: Any) -> CollectionTask:
     """Begins the step that the run is at, a task: its order, or in a retry what the attempt before left.
 
     A task that yields to the plan ends first, in the same transaction. `key` is the idempotency key of a
-    user's start, with its digest. Raises `StaleRun`, and what `start` and `retry` raise; `RestGoesFirst` if
-    it is to begin `after_rest` and one waits that goes before it. Then nothing has changed.
+    user's start, with its digest. Raises `StaleRun`, and what `start` and `retry` raise; `NotNext` if it
+    is to begin `in_turn` and something waits that goes before it. Then nothing has changed.
     """
     with locked_plan(run.plan_id), locked_slot():
         attempt = take_step(run)
         plan = CollectionPlan.objects.get(runs=run)
         overtaken = yielding.end_for(plan, actor)
-        if after_rest and overtaken is None:
-            _require_no_rest_ahead(run, plan)
+        if in_turn and overtaken is None:
+            _require_turn(run, plan)
         task = _start_or_retry(run, actor, **key)
         named = {"plan_id": run.plan_id, "plan_name": run.plan_name, "priority": plan.priority}
         CollectionTask.objects.filter(pk=task.pk).update(**named)
@@ -115,11 +115,13 @@ def start_task(run: PlanRun, actor: Actor, *, after_rest: bool = False, **key: A
     return task
 
 
-def _require_no_rest_ahead(run: PlanRun, plan: CollectionPlan) -> None:
-    """Raises `RestGoesFirst`. What this run has overtaken goes on after all of its steps."""
+def _require_turn(run: PlanRun, plan: CollectionPlan) -> None:
+    """Raises `NotNext`. What this run has overtaken goes on after all of its steps."""
     rest = order_queue.rest_ahead_of(plan.priority)
     if rest and not run.attempts.filter(overtook=rest.continues_id).exists():
-        raise RestGoesFirst
+        raise NotNext
+    if run_order.goes_before_run(run, plan.priority):
+        raise NotNext
 
 
 def _start_or_retry(run: PlanRun, actor: Actor, **key: Any) -> CollectionTask:

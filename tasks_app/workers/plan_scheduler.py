@@ -16,7 +16,7 @@ from tasks_app.exports.places import named_folder
 from tasks_app.exports.selection import PARQUET, Selection
 from tasks_app.lifecycle import plan_runs, selectors, yielding
 from tasks_app.lifecycle.events import Actor
-from tasks_app.lifecycle.plan_runs import RestGoesFirst, StaleRun
+from tasks_app.lifecycle.plan_runs import NotNext, StaleRun
 from tasks_app.models import CollectionPlan, CollectionTask, Export, PlanRun, StepAttempt
 from tasks_app.models.events import Channel
 from tasks_app.models.plan_runs import TASK_KINDS, AttemptState, RunState, StepKind
@@ -92,9 +92,11 @@ def end_needless_yield() -> None:
 def continue_runs() -> None:
     """Ends the steps whose work has ended, and begins those that are due; one that can't begin is recorded.
 
-    Raises `django.db.Error` when the database is unavailable.
+    Runs of a higher priority go first, then the older ones, as `run_order` has it. Raises `django.db.Error`
+    when the database is unavailable.
     """
-    for run in plan_runs.open_runs().select_related("user", "plan").annotate(now=Now())[:MAX_PLANS]:
+    runs = plan_runs.open_runs().select_related("user", "plan").annotate(now=Now())
+    for run in runs.order_by("-plan__priority", "pk")[:MAX_PLANS]:
         try:
             with logs.bind(plan=run.plan_name, request_id=logs.new_request_id()):
                 _continue(run)
@@ -137,9 +139,9 @@ def _start_step(run: PlanRun) -> None:
         elif (running := selectors.get_running_task()) and not _may_overtake(run, running):
             plan_runs.mark_waiting(run)
         else:
-            task = plan_runs.start_task(run, plan_runs.actor_of(run), after_rest=True)
+            task = plan_runs.start_task(run, plan_runs.actor_of(run), in_turn=True)
             logger.info("plan %s started task %s, step %d", run.plan_name, task.pk, run.position)
-    except (errors.TaskAlreadyRunning, ExportRunning, RestGoesFirst):
+    except (errors.TaskAlreadyRunning, ExportRunning, NotNext):
         plan_runs.mark_waiting(run)
     except (errors.OrderError, errors.ImportUnfinished, ExportError) as error:
         logger.warning("step %d of plan %s was refused: %s", run.position, run.plan_name, error)
@@ -180,9 +182,9 @@ def _start(plan: CollectionPlan, now: datetime) -> None:
                 return
             run = plan_runs.begin(plan, actor, now, **due)
             if plan_runs.step_of(run)["kind"] in TASK_KINDS:
-                task = plan_runs.start_task(run, actor, after_rest=True)
+                task = plan_runs.start_task(run, actor, in_turn=True)
                 logger.info("plan %s started task %s", plan.name, task.pk)
-    except (errors.TaskAlreadyRunning, errors.PlanRunning, RestGoesFirst):
+    except (errors.TaskAlreadyRunning, errors.PlanRunning, NotNext):
         _mark_waiting(plan)
     except (errors.OrderError, errors.ImportUnfinished) as error:  # tried again at the next time
         logger.warning("plan %s was refused: %s", plan.name, error)

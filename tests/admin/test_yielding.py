@@ -24,6 +24,7 @@ from tests.factories import (
     make_plan,
     make_task,
     make_yielded,
+    start_next,
 )
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +75,7 @@ def test_yielded_task_shows_where_its_rest_is(client):
     assert "Retry failed and remaining" not in text
     assert "1 of 3 stocks (33%), 0 failed" in text
     finish(CollectionTask.objects.get(status="running"))
-    rest = order_queue.start_next()
+    rest = start_next()
     assert f"It goes on as task {str(rest.pk)[:8]}" in page(client, task)
     overview = text_of(client.get(url("index")))
     assert "The whole run · 1 of 3 stocks (33%), 0 failed" in overview
@@ -120,7 +121,7 @@ def test_retry_of_the_last_part_counts_the_failures_of_the_chain(client):
     lifecycle.close(lane)
     yielding.ask(first.pk, plan := make_plan(), WORKER)
     yielding.end_for(plan, WORKER)
-    rest = order_queue.start_next()
+    rest = start_next()
     finish(rest)
     assert "Retry failed and remaining" in page(client, rest)
     question = text_of(client.get(url("tasks_app_collectiontask_retry", rest.pk)))
@@ -138,7 +139,7 @@ def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):
     task = make_yielded()
     assert "to the plan “plan 0” · the rest waits in the queue" in text_of(client.get(url(LIST)))
     finish(CollectionTask.objects.get(status="running"), collected=3)
-    rest = order_queue.start_next()
+    rest = start_next()
     finish_one(rest)
     text = text_of(client.get(url(LIST)))
     assert f"part 1 of 2 · to the plan “plan 0” · continued by {str(rest.pk)[:8]}" in text
@@ -149,7 +150,7 @@ def test_list_says_to_what_a_task_yielded_and_how_it_goes_on(client):
     assert "第 2 部分，共 2 部分" in chinese
     yielding.ask(rest.pk, plan := make_plan(name="urgent"), WORKER)
     yielding.end_for(plan, WORKER)
-    last = order_queue.start_next()
+    last = start_next()
     text = text_of(client.get(url(LIST)))
     assert f"part 2 of 3 · continues {str(task.pk)[:8]}" in text, "the middle leads to both its neighbours"
     assert f"to the plan “urgent” · continued by {str(last.pk)[:8]}" in text
@@ -178,7 +179,7 @@ def test_plan_page_says_what_it_overtook_and_why_it_waits(client):
     address = url("tasks_app_collectionplan_change", plan.pk)
     assert f"task {str(task.pk)[:8]} yielded to it" in text_of(client.get(address))
     finish(CollectionTask.objects.get(status="running"))
-    rest = order_queue.start_next()
+    rest = start_next()
     make_claim(rest)
     yielding.ask(rest.pk, plan, WORKER)
     CollectionPlan.objects.update(waiting_since=rest.start_time)

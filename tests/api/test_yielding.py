@@ -3,7 +3,7 @@
 import pytest
 
 from tasks_app import lifecycle
-from tasks_app.lifecycle import Outcome, order_queue, payloads, yielding
+from tasks_app.lifecycle import Outcome, payloads, yielding
 from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, QueuedOrder
 from tasks_app.models.priorities import Priority
@@ -19,6 +19,7 @@ from tests.factories import (
     make_task,
     make_user,
     make_yielded,
+    start_next,
 )
 
 pytestmark = pytest.mark.django_db
@@ -74,7 +75,7 @@ def test_chain_is_one_run_with_one_progress(client, django_assert_max_num_querie
     attempt = client.get(f"{BASE}/plans/{plan.pk}/runs").json()[0]["steps"][0]["attempts"][0]
     assert attempt["overtook"] == str(task.pk)
     finish(CollectionTask.objects.get(status="running"))
-    rest = order_queue.start_next()
+    rest = start_next()
     assert waiting(client, task) == [(code, str(rest.pk)) for code in ("000002", "000003")]
     again = client.post(f"{BASE}/tasks/{task.pk}/retry")
     assert (again.status_code, again.json()["code"]) == (400, "task_goes_on")
@@ -116,7 +117,7 @@ def test_errors_of_a_chain_are_grouped_over_its_tasks(client):
     lifecycle.close(lane)
     yielding.ask(first.pk, plan := make_plan(), WORKER)
     yielding.end_for(plan, WORKER)
-    rest = order_queue.start_next()
+    rest = start_next()
     (own,) = client.get(f"{BASE}/tasks/{first.pk}/errors").json()
     assert (own["count"], "task_ids" in own) == (1, False)
     finish(rest, ItemState.FAILED, error_code="timeout")

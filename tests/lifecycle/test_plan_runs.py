@@ -12,11 +12,21 @@ from django.utils import timezone
 
 from tasks_app import lifecycle
 from tasks_app.engine import stock_list_job
-from tasks_app.lifecycle import Outcome, plan_actions, plan_runs
+from tasks_app.lifecycle import Outcome, order_queue, plan_actions, plan_runs
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, PlanStep, StepAttempt, Stock, StockList
+from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
 from tasks_app.workers import plan_scheduler, watchdog
-from tests.factories import ACTOR, finish, make_ended, make_lane, make_plan, make_task, run_on_hosts
+from tests.factories import (
+    ACTOR,
+    finish,
+    make_ended,
+    make_lane,
+    make_order,
+    make_plan,
+    make_task,
+    run_on_hosts,
+)
 
 pytestmark = pytest.mark.django_db
 any_database = pytest.mark.any_database  # what these tests query, the others of this file query on PostgreSQL
@@ -326,3 +336,45 @@ def test_last_tasks_become_runs_by_the_migration():
     assert (run.position, plan_runs.step_of(run)["folder"]) == (2, "nightly")
     assert not CollectionPlan.objects.filter(export_due=True).exists()
     assert not PlanRun.objects.filter(started_at__gt=F("ended_at")).exists()
+
+
+@pytest.mark.parametrize("kind", ["order", "plan", "step"])
+def test_next_step_goes_before_what_a_round_finds_after_the_end_of_its_task(kind):
+    chain = make_chain("bars", "bars", name="chain")
+    go_on()
+    priority = Priority.LOW if kind == "order" else Priority.NORMAL
+    if kind == "order":
+        queue_order(priority)
+    elif kind == "plan":
+        make_plan(name="other", priority=priority)
+    else:  # a younger run of the same priority, between its own steps
+        younger = make_plan(name="other", priority=priority, enabled=False, next_at=None)
+        steps = [{**get_run().steps[0]}] * 2
+        PlanRun.objects.create(plan=younger, plan_name="other", steps=steps, state="waiting", position=2)
+    finish(running_task())  # after this round has gone on with runs
+    if kind == "step":
+        with pytest.raises(plan_runs.NotNext):
+            plan_runs.start_task(PlanRun.objects.get(plan=younger), ACTOR, in_turn=True)
+    else:
+        plan_scheduler.start_due()
+        assert order_queue.start_next() is None
+    assert not CollectionTask.objects.filter(status="running").exists()
+    watchdog.tick()
+    assert (running_task().plan_id, PlanRun.objects.get(plan=chain).position) == (chain.pk, 2)
+    finish(running_task())
+    watchdog.tick()
+    assert running_task().plan_id != chain.pk, "the run has ended"
+
+
+def test_order_does_not_wait_for_the_time_of_a_retry():
+    make_chain({"kind": "bars", "retries": 1, "retry_wait": 60})
+    go_on()
+    queue_order(Priority.LOW)
+    go_on(ItemState.FAILED)
+    assert get_run().state == "waiting"
+    assert order_queue.start_next() is not None
+
+
+def queue_order(priority):
+    order = make_order(stock_codes=("000009",))
+    return order_queue.start_or_queue(order, ACTOR, today=order.end_date, priority=priority)

@@ -643,6 +643,7 @@ def test_of_simultaneous_watchdogs_one_ends_and_continues_the_task():
     assert QueuedOrder.objects.get().continues == task
     assert CollectionTask.objects.count() == 2
     finish(running())
+    plan_scheduler.continue_runs()
     assert run_on_hosts(4, order_queue.start_next) == []
     assert CollectionTask.objects.filter(continues=task).count() == 1
 
@@ -655,6 +656,7 @@ def test_continuation_of_a_plans_task_and_a_run_of_the_plan_do_not_deadlock():
     make_plan(name="daily")
     plan_scheduler.start_due()
     finish(running())
+    plan_scheduler.continue_runs()
     actions = iter([order_queue.start_next, lambda: plan_actions.run(slow.pk, ACTOR)] * 2)
 
     def act():

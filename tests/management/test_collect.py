@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from rich.console import Console
 
 from tasks_app import lifecycle
-from tasks_app.lifecycle import Outcome, order_queue, payloads
+from tasks_app.lifecycle import Outcome, payloads
 from tasks_app.management import cli_arguments, output, progress_view
 from tasks_app.management.commands.collect import Command
 from tasks_app.models import CollectionTask, QueuedOrder, SourceGate
@@ -34,6 +34,7 @@ from tests.factories import (
     make_task,
     make_user,
     make_yielded,
+    start_next,
 )
 from tests.fakes.clock import Clock
 from tests.fakes.scripted_sources import without_token
@@ -390,7 +391,7 @@ def test_watch_follows_a_chain_to_its_last_task() -> None:
     def tend() -> None:
         if (row := QueuedOrder.objects.get()).state == "waiting":
             finish(CollectionTask.objects.get(status="running"))
-            order_queue.start_next()
+            start_next()
         elif rest := CollectionTask.objects.filter(pk=row.task_id, status="running").first():
             finish(rest)
 

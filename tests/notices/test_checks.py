@@ -10,7 +10,7 @@ from django.utils import timezone, translation
 from django_q.models import OrmQ
 
 from tasks_app import errors, lifecycle
-from tasks_app.lifecycle import Outcome, order_queue
+from tasks_app.lifecycle import Outcome
 from tasks_app.lifecycle.events import WORKER, Actor
 from tasks_app.market import calendars
 from tasks_app.market.calendars import Calendar, PublishedSessions
@@ -47,6 +47,7 @@ from tests.factories import (
     make_task,
     make_user,
     make_yielded,
+    start_next,
 )
 from tests.notices.conftest import deliver
 from tools.in_process import work
@@ -95,7 +96,7 @@ def test_task_that_yields_is_no_incident_and_its_chain_is_one_cause():
     plan_scheduler.start_due()
     assert opened() == {}
     finish(CollectionTask.objects.get(status="running"), collected=1)
-    rest = order_queue.start_next()
+    rest = start_next()
     finish(rest, collected=1)
     assert opened() == {"task_with_failures": f"task:{first.pk}"}
     params = Incident.objects.get().params
@@ -109,7 +110,7 @@ def test_refused_rest_of_a_task_is_an_incident():
     finish(CollectionTask.objects.get(status="running"), collected=1)
     refusal = errors.UnknownSource(source="simulated", known="csv")
     with patch.object(order, "find_source", side_effect=refusal):
-        order_queue.start_next()
+        start_next()
     assert opened() == {"task_failed": f"task:{first.pk}"}
     params = Incident.objects.get().params
     assert (params["task"], params["code"]) == (str(first.pk), "unknown_source")
@@ -146,7 +147,7 @@ def refuse_order(actor, **fields):
     """Queues an order whose source is gone when its turn comes."""
     row = make_queued_order(actor, **fields)
     QueuedOrder.objects.filter(pk=row.pk).update(order={**row.order, "source": "gone"})
-    assert order_queue.start_next().state == "refused"
+    assert start_next().state == "refused"
     return row
 
 
@@ -179,7 +180,7 @@ def test_refusal_is_over_when_its_user_orders_that_market_again():
     ann, ben = (Actor(Channel.API, make_user(name)) for name in ("ann", "ben"))
     earlier = make_queued_order(ann, priority=Priority.LOW)
     row = refuse_order(ann)
-    assert order_queue.start_next().pk == QueuedOrder.objects.get(pk=earlier.pk).task_id
+    assert start_next().pk == QueuedOrder.objects.get(pk=earlier.pk).task_id
     for other in (ben, WORKER, ACTOR, Actor(Channel.SCHEDULE, ann.user)):
         lifecycle.cancel(CollectionTask.objects.get(status="running").pk, ACTOR)
         lifecycle.start(make_order(), other, today=TODAY)
@@ -187,7 +188,7 @@ def test_refusal_is_over_when_its_user_orders_that_market_again():
     lifecycle.cancel(CollectionTask.objects.get(status="running").pk, ACTOR)
     make_queued_order(ann)
     assert opened() == {"order_refused": f"order:{row.pk}"}
-    order_queue.start_next()
+    start_next()
     assert opened() == {}
 
 
