@@ -2,11 +2,13 @@
 
 import json
 import re
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -357,6 +359,21 @@ def test_watch_shows_progress_to_the_end(terminal: bool) -> None:
     ended = progress_view.TaskWatcher(console, on_poll=work).until_end(task.pk)
     assert (ended.status, ended.collected_count) == ("completed", 12_154)
     assert "5/5 stocks  12,154 bars  0 failed" in out.getvalue()
+
+
+def test_ctrl_c_ends_watching_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task()
+
+    def interrupt(_seconds: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress_view, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+    out = StringIO()
+    with pytest.raises(SystemExit, match="1"):
+        call_command("collect", "watch", str(task.pk), stdout=out)
+    assert f"collect cancel {str(task.pk)[:8]}" in out.getvalue()
+    task.refresh_from_db()
+    assert task.status == "running"
 
 
 def test_paused_task_is_said_to_be_paused() -> None:
