@@ -111,6 +111,20 @@ MUTATIONS = (
         "tests/lifecycle/test_yielding.py",
     ),
     Mutation(
+        "a run's next step goes before waiting orders",
+        "tasks_app/lifecycle/order_queue.py",
+        "if run_order.goes_before_order(row):",
+        "if False:",
+        "tests/lifecycle/test_plan_runs.py",
+    ),
+    Mutation(
+        "a run's next step goes before due plans",
+        "tasks_app/lifecycle/plan_runs.py",
+        "if run_order.goes_before_run(run, plan.priority):",
+        "if False:",
+        "tests/lifecycle/test_plan_runs.py",
+    ),
+    Mutation(
         "a paused task gets no slices",
         "tasks_app/lifecycle/recovery.py",
         "if not CollectionTask.objects.filter(may_claim(task_id), pk=task_id).exists()",
