@@ -9,7 +9,7 @@ from django.conf import settings
 from tasks_app import errors
 from tasks_app.engine import item_planner
 from tasks_app.engine.source_check import LINE_SECONDS
-from tasks_app.lifecycle import plan_runs
+from tasks_app.lifecycle import plan_runs, run_order
 from tasks_app.lifecycle.plan_runs import StaleRun
 from tasks_app.market import stock_list
 from tasks_app.models import StepAttempt
@@ -46,7 +46,7 @@ def _refresh(attempt: StepAttempt) -> dict[str, int]:
 
     Raises `OrderError`, `SourceError`, and `StaleRun` when another worker has taken the job.
     """
-    step, conf = plan_runs.step_of(attempt.run), settings.COLLECTOR
+    step, conf = run_order.step_of(attempt.run), settings.COLLECTOR
     market, name, kind = step["market"], step["source"], step["of"]
     orders.check_market(market, orders.get_source(name, conf))
     symbols = item_planner.fetch_stock_list_now(name, market, conf, kind)

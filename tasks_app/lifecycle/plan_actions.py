@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from tasks_app import errors
 from tasks_app.db import sqlite_priority
 from tasks_app.db.functions import database_now
-from tasks_app.lifecycle import plan_runs
+from tasks_app.lifecycle import plan_runs, run_order
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.slot import locked_plan, locked_slot, require_free_slot
 from tasks_app.lifecycle.user_actions import digest_of, find_started
@@ -139,7 +139,7 @@ def run(plan_id: int, actor: Actor, idempotency_key: str | None = None) -> Start
         CollectionPlan.objects.filter(pk=plan.pk).update(last_at=Now())
         begun = plan_runs.begin(plan, actor, now)
         task = None
-        if plan_runs.step_of(begun)["kind"] in TASK_KINDS:
+        if run_order.step_of(begun)["kind"] in TASK_KINDS:
             task = plan_runs.start_task(begun, actor, idempotency_key=idempotency_key, digest=digest)
         params = {"run": begun.pk, **({"task": str(task.pk)} if task else {})}
         _record(plan, PlanEventKind.RUN, actor, params)

@@ -45,12 +45,6 @@ def open_runs() -> QuerySet[PlanRun]:
     return PlanRun.objects.filter(state__in=OPEN_RUNS).order_by("pk")
 
 
-def due_runs() -> QuerySet[PlanRun]:
-    """Returns the runs whose next step or attempt may begin."""
-    is_due = Q(not_before__isnull=True) | Q(not_before__lte=Clock())
-    return PlanRun.objects.filter(is_due, state=RunState.WAITING)
-
-
 def begin(plan: CollectionPlan, actor: Actor, now: datetime, **fields: Any) -> PlanRun:
     """Creates a run of the plan, whose first step waits. Raises `PlanRunning` while another one is open.
 
@@ -85,12 +79,6 @@ def record_refused(plan: CollectionPlan, actor: Actor, error: errors.CollectorEr
         error_message=str(error),
         **fields,
     )
-
-
-def step_of(run: PlanRun) -> dict[str, Any]:
-    """Returns the values of the step that the run is at."""
-    step: dict[str, Any] = run.steps[run.position - 1]
-    return step
 
 
 def start_task(run: PlanRun, actor: Actor, *, in_turn: bool = False, **key: Any) -> CollectionTask:
@@ -133,7 +121,7 @@ def _start_or_retry(run: PlanRun, actor: Actor, **key: Any) -> CollectionTask:
             return user_actions.retry(before.task.pk, actor)
         except (errors.TaskNotFound, errors.NothingToRetry):  # it was deleted, or ended before its plan
             pass
-    order = plan_steps.read_order(step_of(run)["order"])
+    order = plan_steps.read_order(run_order.step_of(run)["order"])
     return user_actions.start(order, actor, today=orders.latest_today(), **key)
 
 
@@ -150,7 +138,7 @@ def take_step(run: PlanRun) -> StepAttempt:
     """Makes the step that waits the running one, in the caller's transaction. Raises `StaleRun`."""
     if not _waiting(run).update(state=RunState.RUNNING, waiting_since=None, not_before=None):
         raise StaleRun
-    kind = step_of(run)["kind"]
+    kind = run_order.step_of(run)["kind"]
     return StepAttempt.objects.create(run=run, position=run.position, attempt=run.attempt, kind=kind)
 
 
@@ -361,7 +349,7 @@ def _end_run(run: PlanRun) -> None:
 
 def _waiting(run: PlanRun) -> QuerySet[PlanRun]:
     """Returns the run, if it still waits with the attempt that the caller saw, and may begin it."""
-    return due_runs().filter(pk=run.pk, position=run.position, attempt=run.attempt)
+    return run_order.due_runs().filter(pk=run.pk, position=run.position, attempt=run.attempt)
 
 
 def _own(attempt: StepAttempt) -> QuerySet[StepAttempt]:

@@ -1,11 +1,13 @@
-"""Runs of plans whose next task is about to start: what has to wait for it does not take its place."""
+"""Whose turn it is: what waits does not take the place of a run's next task, which is about to start."""
 
-from django.db.models import Q
+from typing import Any
+
+from django.db.models import Q, QuerySet
 
 from tasks_app.db.functions import Clock
 from tasks_app.lifecycle import chains
-from tasks_app.models import PlanRun, QueuedOrder
-from tasks_app.models.plan_runs import TASK_KINDS, RunState
+from tasks_app.models import PlanRun, QueuedOrder, StepAttempt
+from tasks_app.models.plan_runs import TASK_KINDS, AttemptState, RunState
 from tasks_app.models.states import TaskStatus
 
 
@@ -29,20 +31,27 @@ def goes_before_run(run: PlanRun, priority: int) -> bool:
     return _is_between_tasks(Q(plan__priority__gt=priority) | Q(plan__priority=priority, pk__lt=run.pk))
 
 
+def due_runs() -> QuerySet[PlanRun]:
+    """Returns the runs whose next step or attempt may begin."""
+    is_due = Q(not_before__isnull=True) | Q(not_before__lte=Clock())
+    return PlanRun.objects.filter(is_due, state=RunState.WAITING)
+
+
+def step_of(run: PlanRun) -> dict[str, Any]:
+    """Returns the values of the step that the run is at."""
+    step: dict[str, Any] = run.steps[run.position - 1]
+    return step
+
+
+def may_begin_a_task(runs: Q) -> bool:
+    """Whether the step that one of these runs waits with is a task, and due."""
+    return any(step_of(run)["kind"] in TASK_KINDS for run in due_runs().filter(runs))
+
+
 def _is_between_tasks(runs: Q) -> bool:
     """Whether one of the runs has ended a task, or may begin one, and no watchdog has gone on with it yet."""
-    found = PlanRun.objects.filter(runs, state__in=[RunState.RUNNING, RunState.WAITING]).distinct()
-    return any(_has_ended_its_task(run) or _may_begin_a_task(run) for run in found)
-
-
-def _may_begin_a_task(run: PlanRun) -> bool:
-    if run.state != RunState.WAITING or run.steps[run.position - 1]["kind"] not in TASK_KINDS:
-        return False
-    is_due = Q(not_before__isnull=True) | Q(not_before__lte=Clock())
-    return PlanRun.objects.filter(is_due, pk=run.pk).exists()
-
-
-def _has_ended_its_task(run: PlanRun) -> bool:
-    attempt = run.attempts.select_related("task").filter(position=run.position, attempt=run.attempt).first()
-    task = attempt.task if attempt and run.state == RunState.RUNNING else None
-    return task is not None and task.status != TaskStatus.RUNNING and not chains.goes_on(task)
+    attempts = StepAttempt.objects.filter(run__in=PlanRun.objects.filter(runs), state=AttemptState.RUNNING)
+    ended = attempts.filter(task__isnull=False).exclude(task__status=TaskStatus.RUNNING)
+    return may_begin_a_task(runs) or any(
+        attempt.task and not chains.goes_on(attempt.task) for attempt in ended.select_related("task")
+    )

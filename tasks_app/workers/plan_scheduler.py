@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from tasks_app import errors, logs, reasons
@@ -14,7 +14,7 @@ from tasks_app.exports.errors import ExportError, ExportRunning
 from tasks_app.exports.layouts import require_exportable
 from tasks_app.exports.places import named_folder
 from tasks_app.exports.selection import PARQUET, Selection
-from tasks_app.lifecycle import plan_runs, selectors, yielding
+from tasks_app.lifecycle import plan_runs, run_order, selectors, yielding
 from tasks_app.lifecycle.events import Actor
 from tasks_app.lifecycle.plan_runs import NotNext, StaleRun
 from tasks_app.models import CollectionPlan, CollectionTask, Export, PlanRun, StepAttempt
@@ -82,8 +82,7 @@ def end_needless_yield() -> None:
         return
     if _with_runs(due_plans()).filter(priority__gt=task.priority, has_run=False).exists():
         return
-    waiting = plan_runs.due_runs().filter(plan__priority__gt=task.priority)
-    if any(plan_runs.step_of(run)["kind"] in TASK_KINDS for run in waiting):
+    if run_order.may_begin_a_task(Q(plan__priority__gt=task.priority)):
         return
     if yielding.resume(task.pk):
         logger.info("task %s goes on: no plan waits for it any more", task.pk)
@@ -130,7 +129,7 @@ def _settle(run: PlanRun) -> None:
 
 def _start_step(run: PlanRun) -> None:
     """Begins the step that waits, or records why it waits on or can't begin. Raises `StaleRun`."""
-    step = plan_runs.step_of(run)
+    step = run_order.step_of(run)
     try:
         if step["kind"] == StepKind.STOCK_LIST:
             plan_runs.start_stock_list(run)
@@ -158,7 +157,7 @@ def _may_overtake(run: PlanRun, task: CollectionTask) -> bool:
 
 def _start_export(run: PlanRun) -> None:
     """Exports everything, or what the plan collects in a layout that holds one market and adjustment."""
-    step = plan_runs.step_of(run)
+    step = run_order.step_of(run)
     selection = Selection()
     if step["layout"] != PARQUET:
         selection = Selection(step["layout"], step["market"], step["adjust"], tuple(step["stock_codes"]))
@@ -181,7 +180,7 @@ def _start(plan: CollectionPlan, now: datetime) -> None:
             if not _advance(plan, next_at):
                 return
             run = plan_runs.begin(plan, actor, now, **due)
-            if plan_runs.step_of(run)["kind"] in TASK_KINDS:
+            if run_order.step_of(run)["kind"] in TASK_KINDS:
                 task = plan_runs.start_task(run, actor, in_turn=True)
                 logger.info("plan %s started task %s", plan.name, task.pk)
     except (errors.TaskAlreadyRunning, errors.PlanRunning, NotNext):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tasks_app import lifecycle
 from tasks_app.engine import stock_list_job
-from tasks_app.lifecycle import Outcome, order_queue, plan_actions, plan_runs
+from tasks_app.lifecycle import Outcome, order_queue, plan_actions, plan_runs, run_order
 from tasks_app.models import CollectionPlan, CollectionTask, PlanRun, PlanStep, StepAttempt, Stock, StockList
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
@@ -333,7 +333,7 @@ def test_last_tasks_become_runs_by_the_migration():
     assert set(CollectionTask.objects.values_list("plan_name", flat=True)) == {"done", "due"}
     plan_scheduler.continue_runs()
     run = PlanRun.objects.get(plan=due)
-    assert (run.position, plan_runs.step_of(run)["folder"]) == (2, "nightly")
+    assert (run.position, run_order.step_of(run)["folder"]) == (2, "nightly")
     assert not CollectionPlan.objects.filter(export_due=True).exists()
     assert not PlanRun.objects.filter(started_at__gt=F("ended_at")).exists()
 
