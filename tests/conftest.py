@@ -29,14 +29,15 @@ collect_ignore = ["browser"]  # a run of its own: `make browser`
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """Hides from the garbage collector what collection makes: half a million objects that live to the end.
 
     To look through them again and again would take a twentieth of the processor time, and so would the usual
     thresholds: what a test leaves behind is mostly freed without the collector, and fits into memory.
     """
     gc.disable()
-    import collector_site.urls  # noqa: F401  registers the admin's pages, which tests import one by one
+    if not session.config.getoption("numprocesses", None):  # else xdist's workers collect
+        import collector_site.urls  # noqa: F401  registers the admin's pages, which tests import one by one
 
     result = yield
     gc.freeze()

@@ -71,8 +71,8 @@ POSTGRESQL_TOO = (
 )
 # More in sum than two cores, because tests of real processes wait most of the time: SQLite's last 100
 # seconds, alone with two workers, left a third of both cores idle. Not more, because each begins with seconds
-# of imports.
-WORKERS = {"SQLite": "3", "PostgreSQL": "2"}
+# of imports. The usual part on PostgreSQL ends first even in one process, which needs no imports of a second.
+WORKERS = {"SQLite": "3", "PostgreSQL": "2" if SOAK else "0"}
 FEW_MODULES = 30  # that each process may well compile for itself
 NEEDED_BYTES = 3_000_000_000  # of a folder in memory: twice of what a run writes
 
