@@ -1,5 +1,6 @@
 """Provides PostgreSQL for tests and benchmarks."""
 
+import atexit
 import os
 import tempfile
 import uuid
@@ -20,6 +21,8 @@ def own_server() -> Iterator[Any]:
             yield server
         finally:
             server.cleanup()
+            # Else it would create its lock again when this process ends, with the folder around it.
+            atexit.unregister(server._cleanup)
 
 
 @contextmanager
