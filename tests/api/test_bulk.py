@@ -287,6 +287,7 @@ def test_panel_in_every_format(client):
     assert [row["day"].isoformat() for row in parquet.to_pylist()] == [row["day"] for row in rows]
 
 
+@pytest.mark.any_database  # told by one usual look-up
 def test_adjustment_that_no_stock_has_is_refused(client):
     make_series("US", "A", 3)
     number = settle()

@@ -76,6 +76,7 @@ def test_refused_stock_list_opens_the_breaker(plan_refused):
     assert row.reason == "Banned."
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_refused_list_probe_keeps_the_breaker_open(plan_refused):
     make_first_task(stock_codes=None)
     work()
@@ -147,6 +148,7 @@ def test_hung_list_replaces_the_worker_after_the_stored_one_was_used(hung_list, 
     assert QConf.MAX_RSS == 1
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_drain_leaves_the_rest_of_a_plan_to_the_next_slice(configure_short_slices, monkeypatch):
     configure_short_slices()
     monkeypatch.setattr(worker_actions, "PLAN_BATCH", 4)
@@ -199,6 +201,7 @@ def test_cancel_after_the_last_batch_of_stocks_stores_no_list(configure, monkeyp
     assert stock_list.fresh_codes("CN", "first", 60.0) is None
 
 
+@pytest.mark.any_database  # tests/lifecycle rescues lost plans there
 def test_repeatedly_lost_plan_fails_the_task(configure_short_slices):
     configure_short_slices()
     task = make_first_task(stock_codes=None)
@@ -220,6 +223,7 @@ def lose_planner(exit_code):
     lifecycle.rescue_lane(lane, exit_code)
 
 
+@pytest.mark.any_database  # tests/lifecycle rescues lost plans there
 def test_plan_that_fills_the_memory_twice_fails_the_task(configure_short_slices):
     configure_short_slices()
     task = make_first_task(stock_codes=None)

@@ -73,6 +73,7 @@ def source_message(task):
     return payloads.task_statuses([selectors.get_task(task.pk)])[0]["source_message"]
 
 
+@pytest.mark.any_database  # test_rate_limit.py keeps it there with real processes
 def test_slice_keeps_the_rate(configure, clock):
     times = []
     configure(rates=(("first", 20.0),), first=lambda request: times.append(clock.elapsed) or [])
@@ -170,6 +171,7 @@ def test_no_throttle_keeps_no_rate(configure, clock):
     assert not SourceGate.objects.exists()
 
 
+@pytest.mark.any_database  # told by the limiter, whose statements tests/throttle runs there
 def test_used_up_daily_cap_costs_no_attempt(configure_short_slices):
     configure_short_slices(daily_caps=(("first", 1),))
     task = make_first_task()
@@ -190,6 +192,7 @@ def test_status_shows_the_used_up_daily_cap(configure_short_slices):
     assert not status["unattended"]
 
 
+@pytest.mark.any_database  # told by the limiter, whose statements tests/throttle runs there
 def test_task_continues_on_the_next_day(configure_short_slices):
     configure_short_slices(daily_caps=(("first", 1),))
     task = make_first_task()
@@ -206,6 +209,7 @@ def test_task_continues_on_the_next_day(configure_short_slices):
     assert len(First.calls) >= 2
 
 
+@pytest.mark.any_database  # test_rate_limit.py opens it there with real processes
 def test_refusals_open_the_breaker(open_breaker):
     task = open_breaker()
     assert len(First.calls) == 2
@@ -214,6 +218,7 @@ def test_refusals_open_the_breaker(open_breaker):
     assert attempts == 1, "the refusal that opens the breaker costs no attempt"
 
 
+@pytest.mark.any_database  # test_rate_limit.py pauses it there with real processes
 def test_paused_source_gets_no_request(open_breaker):
     task = open_breaker()
     heartbeat = CollectionTask.objects.get().heartbeat_at
@@ -223,6 +228,7 @@ def test_paused_source_gets_no_request(open_breaker):
     assert CollectionTask.objects.get().heartbeat_at > heartbeat, "the lane keeps its heartbeat"
 
 
+@pytest.mark.any_database  # test_rate_limit.py probes there with real processes
 def test_one_request_probes_after_the_pause(open_breaker):
     open_breaker(slice_seconds=1.0)
     end_pause()
@@ -231,6 +237,7 @@ def test_one_request_probes_after_the_pause(open_breaker):
     assert SourceGate.objects.get().refusals == 3
 
 
+@pytest.mark.any_database  # told by the limiter, whose statements tests/throttle runs there
 def test_task_completes_once_the_source_responds(open_breaker, monkeypatch):
     task = open_breaker()
     monkeypatch.setattr(First, "script", staticmethod(scripted_sources.closes_at(11.0)))
@@ -244,6 +251,7 @@ def test_task_completes_once_the_source_responds(open_breaker, monkeypatch):
     assert SourceGate.objects.get().refusals == 0
 
 
+@pytest.mark.any_database  # told by the limiter, whose statements tests/throttle runs there
 def test_ban_pauses_at_once_and_costs_no_attempt(configure_short_slices):
     configure_short_slices(rates=LIMITED, first=scripted_sources.banned)
     task = make_first_task()
@@ -326,6 +334,7 @@ def test_source_limits_requests_and_workers(configure, clock, monkeypatch):
     assert in_flight.most == 1
 
 
+@pytest.mark.any_database  # claims of suspects are tested there by test_transitions.py
 def test_suspect_is_requested_while_nothing_else_is_in_flight(configure, clock, monkeypatch):
     monkeypatch.setattr(First, "in_flight", 0)
     companions, in_flight = {}, set()

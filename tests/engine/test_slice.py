@@ -103,6 +103,7 @@ def test_full_collection_leaves_out_full_stocks(small_market, monkeypatch):
     assert Stock.objects.filter(full_collection_completed=True).count() == 7
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_bad_response_fails_its_stock(broken_source):
     errors = {
         "RAISES": "source_raised",
@@ -284,6 +285,7 @@ def test_host_without_the_source_declines(settings, caplog):
     assert [event.params["source"] for event in task.events.filter(kind="warned")] == ["broken"]
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 @pytest.mark.parametrize("codes", [("GOOD",), None], ids=["stocks", "market"])
 def test_source_on_no_host_fails_the_task(settings, codes, monkeypatch):
     monkeypatch.setattr(recovery, "PLAN_ATTEMPTS", 2)
@@ -314,6 +316,7 @@ def start_hours_ago(task):
     lifecycle.rescue(task.pk)
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_source_paused_for_too_long_fails_the_task(configure_short_slices):
     configure_short_slices(rates=(("first", 1000.0),), first=scripted_sources.banned, source_give_up=3600.0)
     task = make_first_task()
@@ -398,6 +401,7 @@ def test_thread_that_can_not_start_makes_its_stock_a_suspect(configure, monkeypa
     assert task.items.filter(losses=1, error_code="worker_lost").exists()
 
 
+@pytest.mark.any_database  # the same rows again; what differs is in this process
 def test_unexpected_error_of_a_slice_makes_its_stocks_suspects(configure, monkeypatch):
     configure()
     task = make_first_task()

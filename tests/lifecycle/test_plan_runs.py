@@ -76,6 +76,7 @@ def test_plan_without_steps_is_a_run_of_one():
     assert attempts() == [(1, 1, "bars", "completed")]
 
 
+@any_database
 def test_steps_follow_each_other_one_task_at_a_time():
     make_chain("bars", {"kind": "factors", "days": 3}, {"kind": "bars", "days": 2}, days=9)
     go_on()
@@ -128,6 +129,7 @@ def test_retry_collects_only_the_failed_stocks():
     assert get_run().state == "completed"
 
 
+@any_database
 def test_retry_waits_for_its_time():
     make_chain({"kind": "bars", "retries": 1, "retry_wait": 5})
     go_on()
@@ -338,7 +340,9 @@ def test_last_tasks_become_runs_by_the_migration():
     assert not PlanRun.objects.filter(started_at__gt=F("ended_at")).exists()
 
 
-@pytest.mark.parametrize("kind", ["order", "plan", "step"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("order", marks=any_database), pytest.param("plan", marks=any_database), "step"]
+)
 def test_next_step_goes_before_what_a_round_finds_after_the_end_of_its_task(kind):
     chain = make_chain("bars", "bars", name="chain")
     go_on()
@@ -366,6 +370,7 @@ def test_next_step_goes_before_what_a_round_finds_after_the_end_of_its_task(kind
     assert running_task().plan_id != chain.pk, "the run has ended"
 
 
+@any_database
 def test_order_does_not_wait_for_the_time_of_a_retry():
     make_chain({"kind": "bars", "retries": 1, "retry_wait": 60})
     go_on()

@@ -160,6 +160,7 @@ def make_old_chain(days=100):
     return task, rest
 
 
+@pytest.mark.any_database  # the next test asks the same there
 def test_chain_is_kept_until_its_last_part_has_expired():
     with ending(days=100):
         task, rest = make_continued(done=0)

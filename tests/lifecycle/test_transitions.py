@@ -444,6 +444,7 @@ def test_report_of_a_dead_worker_leaves_other_slices_alone(state):
     assert claim is None or claim.item.exists()
 
 
+@any_database
 def test_start_ends_a_task_whose_stocks_were_lost():
     """A start rescues the running task first; here its stock was lost with its last attempt."""
     old = make_task(stock_codes=("000001",))

@@ -168,6 +168,7 @@ def test_plan_counts_as_waiting_when_requests_take_long():
     assert plan.waiting_since is not None
 
 
+@any_database
 def test_lost_worker_holds_nobody_up_and_attempts_carry_over():
     task = make_task(priority=LOW)
     lane = make_lane(task)
@@ -342,6 +343,7 @@ def test_chain_of_many_parts_is_one_run():
     assert (third.status, third.outcome) == ("completed", "with_failures"), "an earlier part has stored bars"
 
 
+@any_database
 def test_retry_collects_the_failures_of_the_whole_chain():
     task = make_task(priority=LOW)
     lane = make_lane(task)
@@ -362,6 +364,7 @@ def test_retry_collects_the_failures_of_the_whole_chain():
     assert (codes(again), again.priority) == (["000001", "000003"], LOW)
 
 
+@any_database
 def test_withdrawn_continuation_ends_the_chain(django_assert_num_queries):
     task, moment = make_yielded(), 1e-9  # days
     with django_assert_num_queries(1):  # its rest may leave the queue and start at any time

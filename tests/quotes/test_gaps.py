@@ -47,6 +47,7 @@ def test_kind_of_line_missing_from_a_file_is_not_suspended():
     assert reasons() == ({"empty": [DAY]}, {f"recording had no bar (requested on {today()}, Beijing time)"})
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_day_is_suspended_only_where_the_source_says_so(monkeypatch):
     bars = [make_bar(day) for day in sessions(FIRST, LAST) if day not in DAYS[:2]]
     monkeypatch.setattr(RecordingSource, "fetch", lambda self, request: Answer(bars, suspended=DAYS[:1]))
@@ -85,6 +86,7 @@ def test_source_whose_bars_begin_and_end_says_so():
     )
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_refused_bar_is_a_reason_of_its_own_even_after_twenty(monkeypatch):
     set_bars("600000", sessions(FIRST, LAST))
     RecordingSource.bars["600000", ""] = [
@@ -119,6 +121,7 @@ def test_older_answers_have_no_recorded_reason():
     assert reasons()[0] == {"not_recorded": [DAY]}
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_older_refusal_is_known_from_its_finding():
     days = sessions(FIRST, LAST)
     set_bars("600000", [day for day in days if day != DAY])
@@ -131,6 +134,7 @@ def test_older_refusal_is_known_from_its_finding():
     )
 
 
+@pytest.mark.any_database  # told in Python from the same rows
 def test_day_without_quotes_of_any_stock_names_the_source():
     days = sessions(FIRST, LAST)
     set_bars("600000", days)
