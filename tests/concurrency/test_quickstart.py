@@ -149,7 +149,9 @@ def kill_and_see_another(run: Quickstart, words: str) -> None:
 def test_start_migrates_and_collects_until_sigterm(
     outdated: str, tmp_path: Path, runs: list[Quickstart]
 ) -> None:
-    run = Quickstart(outdated, tmp_path, "--port", "0")
+    """With one worker, without Django's checks and with a cheap hash of the password."""
+    quick = {"DJANGO_SETTINGS_MODULE": "tests.settings"}
+    run = Quickstart(outdated, tmp_path, "--port", "0", "--workers", "1", "--skip-checks", **quick)
     runs.append(run)
     access = run.ready()
     assert list(access) == ["url", "admin_url", "user", "password", "token"]
