@@ -31,6 +31,7 @@ SETTINGS = {
     "COLLECTOR_HEARTBEAT": "300",
     "COLLECTOR_LEASE": "1200",
     "COLLECTOR_NO_THROTTLE": "1",
+    "COLLECTOR_WATCHDOG_INTERVAL": "10",  # no test waits for a round
 }
 
 
@@ -118,7 +119,7 @@ class Site:
 
     def start_task(self, **order: Any) -> str:
         """Starts a task of the failing source over the API and returns its id. It requests every stock."""
-        dates = {"start_date": "2024-01-01", "end_date": "2024-12-31"}
+        dates = {"start_date": "2024-01-01", "end_date": "2024-01-31"}  # the watchdog looks at each day
         body = {**dates, "source": "drill", "force_update": True, **order}
         response = self.api("POST", "historical", body)
         assert response, f"not started: {body}"

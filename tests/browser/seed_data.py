@@ -25,15 +25,20 @@ from django.utils import timezone  # noqa: E402
 from tasks_app import lifecycle  # noqa: E402
 from tasks_app.lifecycle.events import Actor  # noqa: E402
 from tasks_app.models import (  # noqa: E402
+    Change,
+    ChangePosition,
     CollectionItem,
     CollectionPlan,
     CollectionTask,
     DailyBar,
+    MarketDay,
     SourceAgreement,
 )
 from tasks_app.models.events import Channel  # noqa: E402
+from tasks_app.models.quotes import InstrumentKind  # noqa: E402
 from tasks_app.orders import order as orders  # noqa: E402
 from tasks_app.orders.order import Order  # noqa: E402
+from tasks_app.quotes import sealed_days  # noqa: E402
 from tasks_app.quotes.findings import record_differences  # noqa: E402
 from tasks_app.quotes.source_comparison import Difference  # noqa: E402
 from tasks_app.quotes.upsert import Provenance  # noqa: E402
@@ -44,7 +49,7 @@ from tools.in_process import work  # noqa: E402
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64) Chrome/131.0.0.0 Safari/537.36"
 TODAY = orders.latest_today()
-# More than the five years that a chart offers. A worker seals each day, which takes milliseconds.
+# More than the five years that a chart offers.
 SAMPLE = Order(start_date=date(2007, 1, 1), end_date=date(2013, 12, 31), market="US", source="sample")
 YEAR = Order(
     start_date=TODAY - timedelta(days=365), end_date=TODAY - timedelta(days=1), market="CN", source="drill"
@@ -111,6 +116,14 @@ def add_slow_task(user: User) -> None:
     lifecycle.cancel(slow.pk, Actor(Channel.ADMIN, user))
 
 
+def leave_one_day_to_seal() -> None:
+    """Leaves the last day of the sample to the site's workers: all 2,000 days would take them five seconds."""
+    number = Change.objects.order_by("number").values_list("number", flat=True).last()
+    ChangePosition.objects.update_or_create(pk=sealed_days.POSITION, defaults={"number": number})
+    last = DailyBar.objects.filter(market="US").latest("day").day
+    MarketDay.objects.create(market="US", kind=InstrumentKind.STOCK, day=last)
+
+
 def main() -> None:
     call_command("migrate", verbosity=0)
     users = make_users()
@@ -130,6 +143,7 @@ def main() -> None:
     cancelled = start(YEAR, users["operator"])
     lifecycle.cancel(cancelled.pk, Actor(Channel.ADMIN, users["administrator"]))
     add_agreement()
+    leave_one_day_to_seal()
 
 
 if __name__ == "__main__":
