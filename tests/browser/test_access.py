@@ -19,7 +19,7 @@ def test_page_fits_and_is_accessible(open_as: Open, site: Site, name: str) -> No
     The menu, which is the same on all pages, takes a third of the time. The overview is checked with it.
     """
     role = None if name == "sign-in" else "administrator"
-    page = open_as(role, "/healthz", refresh=0, reduced_motion="reduce")
+    page = open_as(role, "/healthz", refresh=0)
     page.set_viewport_size(page_checks.PHONE)
     page.goto(main_pages(site)[name])
     page_checks.settle(page)

@@ -33,7 +33,7 @@ def language(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def pages(site: Site, desk: Desk, language: str) -> list[PageCheck]:
     """Returns the checks of the pages; they are opened once."""
-    page = desk.open("administrator", language, reduced_motion="reduce")
+    page = desk.open("administrator", language)
     named, tasks = (
         main_pages(site),
         [task_page(site.tasks(status)[0]) for status in ("completed", "cancelled")],

@@ -29,7 +29,8 @@ def test_language_switch_is_remembered(open_as: Open) -> None:
     ("choice", "scheme"), [("Dark", "light"), pytest.param("Light", "dark", marks=pytest.mark.soak)]
 )
 def test_theme_switch_overrides_the_system(open_as: Open, choice: str, scheme: str) -> None:
-    page = open_as("viewer", "/admin/tasks_app/collectiontask/", color_scheme=scheme)
+    media = {"color_scheme": scheme, "reduced_motion": "no-preference"}
+    page = open_as("viewer", "/admin/tasks_app/collectiontask/", **media)
     expect(page.locator("html")).to_have_class(re.compile("dark") if scheme == "dark" else re.compile("^$"))
     open_account(page)
     page.get_by_role("button", name=choice).click()

@@ -56,7 +56,7 @@ def fill_in(page: Page, codes: str) -> None:
 
 def test_started_task_progresses_to_its_end(open_as: Open, site: Site) -> None:
     site.answers.hold()
-    page = open_as("operator", "/admin/start/")
+    page = open_as("operator", "/admin/start/", reduced_motion="no-preference")
     fill_in(page, " ".join([*CODES, FAILING_CODES]))
     expect(page.locator("#ss-estimate")).to_contain_text("17")
     page.get_by_role("button", name="Start").last.click()
