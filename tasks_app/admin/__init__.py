@@ -14,6 +14,7 @@ from tasks_app.admin import queue, raw_answers, search
 from tasks_app.admin.access import my_tokens, preferences, sessions, tokens, users
 from tasks_app.admin.audit import views as audit_views
 from tasks_app.admin.calendar import views as calendar_views
+from tasks_app.admin.common import side_bar
 from tasks_app.admin.common.formatting import EMPTY
 from tasks_app.admin.coverage import views as coverage_views
 from tasks_app.admin.dashboard import views as dashboard_views
@@ -77,6 +78,7 @@ PAGES = (
 # The theme's own knows tables only, and keeps results for five minutes without regard to the language.
 site.search = search.search_view
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
+site.get_sidebar_list = side_bar.sections
 # Every page asks for this list, none shows it but an app's own: to make it takes an eighth of a page's time.
 list_of = site.get_app_list
 site.get_app_list = lambda request, app_label=None: (

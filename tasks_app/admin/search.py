@@ -5,7 +5,6 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from tasks_app.admin.access.permissions import VIEW_SOURCES, VIEW_TASKS
-from tasks_app.admin.common import formatting
+from tasks_app.admin.common import formatting, side_bar
 from tasks_app.lifecycle import selectors
 from tasks_app.market import codes, synthetic
 from tasks_app.models import CollectionPlan, CollectionTask, Stock
@@ -67,12 +66,10 @@ def _tasks(request: HttpRequest, term: str) -> Iterator[Result]:
 
 def _pages(request: HttpRequest, term: str) -> Iterator[Result]:
     """Yields the side bar's pages whose title, in the reader's language, contains the term."""
-    site: Any = admin.site
-    for section in site.get_sidebar_list(request):
+    for section in side_bar.sections(request):
         for item in section["items"]:
-            is_like = term.casefold() in str(item["title"]).casefold()
-            if is_like and item["has_permission"]:
-                yield Result(str(item["title"]), _("Page"), str(item["link"]), item["icon"])
+            if term.casefold() in str(item["title"]).casefold():
+                yield Result(str(item["title"]), _("Page"), item["link"], item["icon"])
 
 
 def _plans(request: HttpRequest, term: str) -> Iterator[Result]:
