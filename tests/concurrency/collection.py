@@ -54,7 +54,7 @@ class Collections:
             "COLLECTOR_SIMULATED_LOG": str(self.log),
             "COLLECTOR_LEASE": "600",
             "COLLECTOR_FETCH_TIMEOUT": "600",
-            "COLLECTOR_WATCHDOG_INTERVAL": "0.2",
+            "COLLECTOR_WATCHDOG_INTERVAL": "0.5",
         }
 
     def start(self, priority: Priority = Priority.NORMAL, **order: Any) -> None:
