@@ -15,7 +15,7 @@ from tests.browser.problem_log import ProblemLog
 from tests.browser.roles import PASSWORD, session_of
 
 TIMEOUT = 60_000  # ms; only a broken page takes as long, however busy the machine is
-MEDIA = {"color_scheme": "light", "reduced_motion": "reduce"}  # unless a test wants others: motion costs frames
+MEDIA = {"color_scheme": "light", "reduced_motion": "reduce"}  # unless a test wants others
 Open = Callable[..., Page]
 __all__ = ["PHONE", "WIDE", "Open"]
 

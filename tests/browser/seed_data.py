@@ -117,7 +117,7 @@ def add_slow_task(user: User) -> None:
 
 
 def leave_one_day_to_seal() -> None:
-    """Leaves the last day of the sample to the site's workers: all 2,000 days would take them five seconds."""
+    """Leaves the last day of the sample to the site's workers: all 2,000 days would take seconds."""
     number = Change.objects.order_by("number").values_list("number", flat=True).last()
     ChangePosition.objects.update_or_create(pk=sealed_days.POSITION, defaults={"number": number})
     last = DailyBar.objects.filter(market="US").latest("day").day
