@@ -16,17 +16,20 @@ from django.test import Client
 from knox.models import AuthToken
 
 from tasks_app.lifecycle import selectors
+from tasks_app.source_settings import MASK
 from tests.api.factories import BASE
 from tests.factories import make_user
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = str(ROOT / "collector_site" / "settings.py")
 KEY, PASSWORD, CACHE, TOKEN = "k3y-" * 16, "pg-s3cret-word", "redis-s3cret-word", "t0ken" * 12
-SECRETS = (KEY, PASSWORD, CACHE, TOKEN)
+VENDOR = "vend0r-s3cret-word"  # as a client of a source may say it in a warning
+SECRETS = (KEY, PASSWORD, CACHE, TOKEN, VENDOR)
 # Database and cache are unavailable. Each request's META holds the environment, as under runserver.
 REQUEST_SCRIPT = f"""
-import json, os, sys, django
+import json, os, sys, warnings, django
 django.setup()
+warnings.warn(f"asked with {{os.environ['COLLECTOR_ANY_TOKEN']}}")
 from django.test import Client
 client = Client(SERVER_NAME="localhost", headers={{"Authorization": "Token {TOKEN}"}})
 client.raise_request_exception = False
@@ -55,11 +58,12 @@ def request_failing_site(debug: str) -> tuple[dict[str, tuple[int, str]], str]:
         "DJANGO_SETTINGS_MODULE": "collector_site.settings",
         "DJANGO_DEBUG": debug,
         "DJANGO_SECRET_KEY": KEY,
+        "COLLECTOR_ANY_TOKEN": VENDOR,
         "DJANGO_LOG_LEVEL": "DEBUG",
         "DATABASE_URL": f"postgresql://someone:{PASSWORD}@127.0.0.1:1/none",
         "REDIS_URL": f"redis://:{CACHE}@127.0.0.1:1/0",
     }
-    command = [sys.executable, "-c", REQUEST_SCRIPT, json.dumps(REQUESTS)]
+    command = [sys.executable, "-W", "always", "-c", REQUEST_SCRIPT, json.dumps(REQUESTS)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
@@ -73,6 +77,7 @@ def test_failing_site_reveals_no_secret(debug):
     }
     assert not {request: secrets for request, secrets in leaks.items() if secrets}
     assert not [secret for secret in SECRETS if secret in log]
+    assert f"asked with {MASK}" in log
     statuses = {request: status for request, (status, _) in responses.items()}
     assert statuses["get /admin/"] == 500
     assert statuses[f"get {BASE}/tasks"] == statuses["get /readyz"] == 503
