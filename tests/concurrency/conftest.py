@@ -9,6 +9,14 @@ import pytest
 from tests.concurrency import own_database
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs the supervisor's tests in their order: they share a machine, and those that stop it come last."""
+    shared = [item for item in items if item.path.name == "test_supervisor.py"]
+    ordered = iter(sorted(shared, key=lambda item: item.location[1] or 0))
+    items[:] = [next(ordered) if item in shared else item for item in items]
+
+
 @pytest.fixture(scope="session")
 def template_url(django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[str]:
     """An empty, migrated database, made once."""
