@@ -111,10 +111,9 @@ except EnvError as error:
     sys.exit(f"Settings: {error}")
 
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    # Its pages are imported by urls.py, not by workers, which start a third sooner and are 20 MB smaller.
-    "django.contrib.admin.apps.SimpleAdminConfig",
+    "collector_site.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
