@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -67,20 +68,52 @@ def test_environment_file_has_the_defaults_of_the_sources():
         assert (setting.parse(text) if text else "") == setting.default, variable
 
 
-def test_environment_file_passes_the_checks_for_production():
+PRODUCTION = {**DEFAULTS, **SET, "DATABASE_URL": "sqlite:////tmp/unused"}
+KEY = "x9Kq-" * 4 + "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFG"
+# The pages are checked before anything else imports them, as the checks of the URLs do, which come next.
+CHECK = f"""
+import sys, django
+django.setup()
+from datetime import date
+from django.contrib import admin
+from django.core import checks
+from django.core.cache import caches
+from django.core.cache.backends.filebased import FileBasedCache
+from django.core.management import call_command
+assert not admin.site._registry, "the pages are imported by every process"
+checked = []
+original = admin.ModelAdmin.check
+admin.ModelAdmin.check = lambda self, **options: checked.append(self.model) or original(self, **options)
+checks.run_checks(tags=[checks.Tags.admin])
+assert admin.site._registry.keys() <= set(checked)
+assert len(checked) > 5
+call_command("check", deploy=True, fail_level="WARNING")
+from tasks_app.engine import slice
+from tasks_app.market import calendars
+caches["exchange_sessions"] = FileBasedCache("{ROOT}/.cache/exchange_sessions", {{}})
+assert len(calendars.Calendar("CN", {{}}).sessions(date(2024, 1, 1), date(2024, 12, 31)).days) == 242
+assert "collector_site.urls" in sys.modules
+assert "pandas" not in sys.modules
+"""
+
+
+def test_environment_file_needs_a_key(monkeypatch):
     assert SET["DJANGO_SECRET_KEY"] == ""  # nobody may copy one
+    for name, text in PRODUCTION.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(SystemExit, match="DJANGO_SECRET_KEY"):
+        runpy.run_path(str(ROOT / "collector_site/settings.py"))
+
+
+def test_environment_file_passes_the_checks_for_production():
+    """The checks reach every page, which only the URLs import. Nothing of the service imports pandas."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     unreachable = {"REDIS_URL": "redis://127.0.0.1:1/0"}  # which is no bad setting
-    environment = {**kept, **DEFAULTS, **SET, "DATABASE_URL": "sqlite:////tmp/unused", **unreachable}
-    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
-
-    def check(**extra: str) -> subprocess.CompletedProcess[str]:
-        settings = {**environment, **extra}
-        return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
-
-    assert "DJANGO_SECRET_KEY" in check().stderr
-    done = check(DJANGO_SECRET_KEY="x9Kq-" * 4 + "abcdefghijklmnopqrstuvwxyz-0123456789-ABCDEFG")
-    assert done.returncode == 0, done.stderr
+    own = {"DJANGO_SECRET_KEY": KEY, "DJANGO_SETTINGS_MODULE": "collector_site.settings", **unreachable}
+    command = [sys.executable, "-c", CHECK]
+    environment = {**kept, **PRODUCTION, **own}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
