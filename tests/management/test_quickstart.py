@@ -6,6 +6,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,11 @@ from rich.console import Console
 
 from tasks_app import lifecycle
 from tasks_app.management import bootstrap, kept_token, progress_view, web_server
+from tasks_app.management.commands import quickstart
 from tasks_app.management.commands.quickstart import ACTOR, SAMPLE, Command
 from tasks_app.models import ApiToken, AuditEvent, CollectionTask
 from tasks_app.orders import order
+from tasks_app.orders.order import Order
 from tests.factories import make_task, make_user
 from tools.in_process import work
 from tools.worker_machine import PATIENCE, eventually
@@ -56,17 +60,26 @@ def collect(command: Command) -> CollectionTask:
     return command.collect(progress_view.TaskWatcher(command.console, on_poll=work))
 
 
-def test_once_continues_the_task_of_a_killed_run(command: Command) -> None:
-    left = lifecycle.start(SAMPLE, ACTOR, today=order.latest_today())
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Order:
+    """The last weeks of the sample, in place of all of it, which tests/concurrency collects."""
+    last_weeks = replace(SAMPLE, start_date=date(2013, 2, 1))
+    monkeypatch.setattr(quickstart, "SAMPLE", last_weeks)
+    return last_weeks
+
+
+def test_once_continues_the_task_of_a_killed_run(command: Command, short: Order) -> None:
+    left = lifecycle.start(short, ACTOR, today=order.latest_today())
     ended = collect(command)
     assert (ended.pk, ended.status) == (left.pk, "completed")
 
 
+@pytest.mark.usefixtures("short")
 def test_once_waits_for_another_task(command: Command) -> None:
     other = make_task(stock_codes=("000001", "000002"))
     ended = collect(command)
     other.refresh_from_db()
-    assert (other.status, ended.source, ended.collected_count) == ("completed", "sample", 12_154)
+    assert (other.status, ended.source, ended.collected_count) == ("completed", "sample", 100)
     assert str(other.pk) in printed(command)
 
 
