@@ -45,9 +45,10 @@ def require_free_slot() -> None:
     The caller holds the lock of the slot, so that the answer stays true until its transaction ends.
     """
     running = CollectionTask.objects.filter(status=RUNNING)
-    for task_id in running.values_list("pk", flat=True):
+    found = list(running.values_list("pk", flat=True))
+    for task_id in found:
         with suppress(errors.StaleClaim):  # it has just ended by itself
             rescue(task_id)
-    if still_running := running.first():
+    if found and (still_running := running.first()):
         error = errors.TaskIsPaused if still_running.paused_at else errors.TaskAlreadyRunning
         raise error(task_id=still_running.pk)
