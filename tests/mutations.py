@@ -400,8 +400,8 @@ MUTATIONS = (
     Mutation(
         "nothing is deleted or started beside a running task",
         "tasks_app/lifecycle/slot.py",
-        "if still_running := running.first():",
-        "if still_running := running.none().first():",
+        "if found and (still_running := running.first()):",
+        "if found and (still_running := running.none().first()):",
         "tests/lifecycle/test_data_deletion.py",
     ),
     Mutation(
