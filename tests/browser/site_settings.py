@@ -1,6 +1,11 @@
-"""The settings of the site under test: as installed, but browsers keep static files for an hour."""
+"""The settings of the site under test: as installed, but browsers keep static files for an hour.
+
+One process serves it: a second one would compile every template once more.
+"""
 
 from collector_site.settings import *  # noqa: F403
+from tasks_app.management import web_server
 
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 3600
+web_server.WORKERS = 1
