@@ -71,7 +71,7 @@ class Desk:
         self._shared = self.context.new_page()
         self._is_free = True
 
-    def open(self, role: str | None, language: str = "en-US", refresh: float = 0.25, **media: Any) -> Page:
+    def open(self, role: str | None, language: str = "en-US", refresh: float = 2, **media: Any) -> Page:
         """Returns a page of a user of that role (None: anonymous), which shows nothing of the site yet.
 
         Those that it shows refresh themselves every `refresh` seconds, until the user chooses.

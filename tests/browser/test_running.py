@@ -11,6 +11,7 @@ from tests.browser.main_pages import TASKS, task_page
 
 CODES = [f"{board}{number:04d}" for number in range(1, 6) for board in ("00", "30", "60")]
 FAILING_CODES = "000007, 300007"
+SOON = 0.25  # seconds until a page that waits for a task asks again
 
 pytestmark = pytest.mark.usefixtures("idle")
 
@@ -56,7 +57,7 @@ def fill_in(page: Page, codes: str) -> None:
 
 def test_started_task_progresses_to_its_end(open_as: Open, site: Site) -> None:
     site.answers.hold()
-    page = open_as("operator", "/admin/start/", reduced_motion="no-preference")
+    page = open_as("operator", "/admin/start/", refresh=SOON, reduced_motion="no-preference")
     fill_in(page, " ".join([*CODES, FAILING_CODES]))
     expect(page.locator("#ss-estimate")).to_contain_text("17")
     page.get_by_role("button", name="Start").last.click()
@@ -95,7 +96,7 @@ def test_form_errors_stand_next_to_their_fields(open_as: Open) -> None:
 
 
 def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site, running: str) -> None:
-    page = open_as("operator", task_page(running))
+    page = open_as("operator", task_page(running), refresh=SOON)
     site.answers.release(7)
     expect_progress(page, "7 of 24 stocks")
     page.get_by_role("link", name="Cancel the task").click()
@@ -115,7 +116,7 @@ def test_cancel_asks_first_and_ends_the_task(open_as: Open, site: Site, running:
 
 
 def test_overview_shows_running_task_without_reload(open_as: Open, site: Site) -> None:
-    page = open_as("operator", "/admin/")
+    page = open_as("operator", "/admin/", refresh=SOON)
     mark_document(page)
     expect(page.get_by_role("heading", name="Running now")).to_have_count(0)
     site.answers.hold()
@@ -132,7 +133,7 @@ def test_overview_shows_running_task_without_reload(open_as: Open, site: Site) -
 
 
 def test_cancel_by_another_user_shows_on_open_page(open_as: Open, site: Site, running: str) -> None:
-    page = open_as("viewer", task_page(running))
+    page = open_as("viewer", task_page(running), refresh=SOON)
     mark_document(page)
     expect_status(page, "running")
     site.api("DELETE", f"tasks/{running}")
@@ -142,7 +143,7 @@ def test_cancel_by_another_user_shows_on_open_page(open_as: Open, site: Site, ru
 
 def test_failure_group_is_retried(open_as: Open, site: Site) -> None:
     task = site.start_task(stock_codes=["000001", "000007", "300007", "600007"])
-    page = open_as("operator", task_page(task))
+    page = open_as("operator", task_page(task), refresh=SOON)
     expect_status(page, "completed · with failures")
     page.get_by_role("link", name=re.compile("Retry these")).click()
     page.get_by_role("button", name="Yes, start it").click()
@@ -241,7 +242,7 @@ def hide(page: Page, hidden: bool) -> None:
 
 
 def test_task_page_works_on_a_phone(open_on_phone: Open, site: Site, running: str) -> None:
-    page = open_on_phone("operator", task_page(running))
+    page = open_on_phone("operator", task_page(running), refresh=SOON)
     site.answers.release(7)
     expect_progress(page, "7 of 24 stocks")
     page.wait_for_function("wide => document.documentElement.scrollWidth <= wide", arg=PHONE["width"])
