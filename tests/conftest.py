@@ -62,16 +62,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: [part not in item.path.parts for part in first])
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Returns what gives tests to the processes of `tests.run`, or None for what other runs ask for."""
-    if config.getoption("dist") != "loadgroup":
-        return None
-    from tests.scheduling import Scheduling
-
-    return Scheduling(config, log)
-
-
 @pytest.fixture(autouse=True)
 def language() -> Iterator[None]:
     """Starts every test in English: a request's language stays with its thread, which tests share."""
