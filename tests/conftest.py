@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.apps import apps
 from django.core.cache import cache
 from django.db import connection
-from django.db.models.signals import post_migrate
 from django.utils import timezone, translation
 from hypothesis import HealthCheck, settings as hypothesis_settings
 
@@ -78,40 +76,46 @@ def fresh_permits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def synthetic_source_kept() -> None:
-    """Puts a row of a migration back after each flush: a test with transaction=True empties all tables."""
-    from tasks_app.models import SyntheticSource
-
-    def put_back(using: str, **_: Any) -> None:
-        SyntheticSource.objects.using(using).get_or_create(name="simulated")
-
-    post_migrate.connect(put_back, sender=apps.get_app_config("tasks_app"), weak=False)
-
-
-@pytest.fixture(scope="session", autouse=True)
 def quick_flush() -> None:
-    """Has a flush empty what a trigger keeps on SQLite, and on PostgreSQL only the tables that have rows.
+    """Has a flush empty only the tables that have rows, also that which a trigger keeps on SQLite.
 
-    SQLite deletes row by row. PostgreSQL makes new files of each table and index: of 80, in a third of a
-    second. Permissions stay: Django would create the same ones again.
+    PostgreSQL makes new files of each table and index: of 80, in a third of a second. Permissions stay: they
+    would be the same ones again.
     """
+    from django.core.management.commands import flush
+
     from tasks_app.db.triggers import AUDIT
 
     operations = type(connection.ops)
     sql_flush = operations.sql_flush
 
-    def without_trigger(self: Any, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
-        return [f"DROP TRIGGER IF EXISTS {AUDIT}_kept", *sql_flush(self, style, tables, **options)]
-
     def of_filled_tables(self: Any, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
-        found = (f"SELECT '{table}' WHERE EXISTS (SELECT FROM {self.quote_name(table)})" for table in tables)
+        found = (
+            f"SELECT '{table}' WHERE EXISTS (SELECT 1 FROM {self.quote_name(table)})" for table in tables
+        )
         with connection.cursor() as cursor:
             cursor.execute(" UNION ALL ".join(found))
             filled = {table for (table,) in cursor.fetchall()} - {"auth_permission", "django_content_type"}
+        if connection.vendor == "sqlite":
+            return [
+                f"DROP TRIGGER IF EXISTS {AUDIT}_kept",
+                *sql_flush(self, style, sorted(filled), **options),
+            ]
         return list(sql_flush(self, style, sorted(filled), **{**options, "allow_cascade": True}))
 
-    quick = without_trigger if connection.vendor == "sqlite" else of_filled_tables
-    setattr(operations, "sql_flush", quick)  # noqa: B010 - mypy forbids the assignment
+    setattr(operations, "sql_flush", of_filled_tables)  # noqa: B010 - mypy forbids the assignment
+    setattr(flush, "emit_post_migrate_signal", put_back)  # noqa: B010
+
+
+def put_back(verbosity: int, interactive: bool, db: str) -> None:
+    """Creates anew what a flush has taken away and migrations have made."""
+    from tasks_app import roles
+    from tasks_app.db import triggers
+    from tasks_app.models import SyntheticSource
+
+    triggers.install(db)
+    roles.create_groups(db)
+    SyntheticSource.objects.using(db).get_or_create(name="simulated")
 
 
 @pytest.fixture(scope="session")
