@@ -77,7 +77,7 @@ def fresh_permits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_flush() -> None:
-    """Has a flush empty only the tables that have rows, also that which a trigger keeps on SQLite.
+    """Has a flush empty only the tables that have rows, even those that a trigger protects on SQLite.
 
     PostgreSQL makes new files of each table and index: of 80, in a third of a second. Permissions stay: they
     would be the same ones again.
@@ -108,7 +108,10 @@ def quick_flush() -> None:
 
 
 def put_back(verbosity: int, interactive: bool, db: str) -> None:
-    """Creates anew what a flush has taken away and migrations have made."""
+    """Creates anew what a flush has taken away and migrations have made.
+
+    In place of the signal post_migrate, which would also have Django look for permissions to create.
+    """
     from tasks_app import roles
     from tasks_app.db import triggers
     from tasks_app.models import SyntheticSource

@@ -79,10 +79,10 @@ PAGES = (
 site.search = search.search_view
 site.extra_urls = lambda: [url for page in PAGES for url in page.urls()]
 site.get_sidebar_list = side_bar.sections
-# Every page asks for this list, none shows it but an app's own: to make it takes an eighth of a page's time.
-list_of = site.get_app_list
+# Every page asks for this list, which takes an eighth of a page's time, but only an app's own page shows it.
+app_list = site.get_app_list
 site.get_app_list = lambda request, app_label=None: (
-    list_of(request, app_label) if app_label else SimpleLazyObject(lambda: list_of(request))
+    app_list(request, app_label) if app_label else SimpleLazyObject(lambda: app_list(request))
 )
 # Django's own; in its Chinese a name stands between spaces, and a first step is "another" one.
 gettext_noop("Add another %(verbose_name)s")

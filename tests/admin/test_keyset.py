@@ -30,7 +30,6 @@ def shown(answer):
     return [task.pk for task in answer.context["cl"].result_list]
 
 
-@pytest.mark.any_database  # tests/db/test_keyset.py reads the pages there
 @pytest.mark.usefixtures("without_html")
 def test_page_links_reach_all_rows_and_keep_filters(pages_of_two):
     ended = [make_ended("failed" if n % 3 else "completed").pk for n in range(8)]
@@ -46,7 +45,7 @@ def test_page_links_reach_all_rows_and_keep_filters(pages_of_two):
     assert links(second)["First"] == {"status__exact": "failed"}
 
 
-@pytest.mark.any_database  # tests/db/test_keyset.py reads the pages there
+@pytest.mark.any_database  # the test before reads filtered pages there
 def test_new_filter_starts_at_the_first_page(pages_of_two):
     for _ in range(3):
         make_ended("failed")
@@ -63,7 +62,7 @@ def test_invalid_key_leads_to_the_list(pages_of_two):
     assert (answer.status_code, answer.url) == (302, f"{url(TASK_LIST)}?e=1")
 
 
-@pytest.mark.any_database  # tests/db/test_keyset.py reads the pages there
+@pytest.mark.any_database  # the test before reads filtered pages there
 def test_action_reaches_tasks_of_a_later_page(pages_of_two):
     tasks = [make_ended("failed") for _ in range(3)]
     client = superuser_client()

@@ -84,7 +84,7 @@ def any_machine(
 def machine(
     machines: list[Machine], jobs: Jobs, url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Machine:
-    """Returns one that starts a process that dies without a long delay."""
+    """Returns one that soon replaces a process that dies."""
     is_quick = machines and "starting it again in 2.0 s" not in machines[-1].log()
     if is_quick and works(machines[-1], jobs):
         return machines[-1]

@@ -99,6 +99,8 @@ assert "pandas" not in sys.modules
 
 def test_environment_file_needs_a_key(monkeypatch):
     assert SET["DJANGO_SECRET_KEY"] == ""  # nobody may copy one
+    for name in [name for name in os.environ if name.startswith("COLLECTOR_")]:
+        monkeypatch.delenv(name)
     for name, text in PRODUCTION.items():
         monkeypatch.setenv(name, text)
     with pytest.raises(SystemExit, match="DJANGO_SECRET_KEY"):

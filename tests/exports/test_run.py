@@ -40,7 +40,7 @@ def bar_parts(written):
     return found
 
 
-@pytest.mark.any_database  # test_second_export_looks_at_the_numbered_changes_only reads the same
+@pytest.mark.any_database  # test_export_as_of_a_change_… reads and deletes the same there
 def test_only_changed_years_are_written_again(tmp_path, written):
     store("CN", "600000", DAYS)
     assert export(tmp_path, name="1").written > 2
@@ -115,7 +115,8 @@ def test_change_of_what_is_not_selected_writes_nothing(tmp_path, written, scanne
     "why",
     [
         "forgotten",
-        pytest.param("another database", marks=pytest.mark.any_database),  # the manifest's file differs
+        # Only the manifest differs.
+        pytest.param("another database", marks=pytest.mark.any_database),
         pytest.param("older export", marks=pytest.mark.any_database),
     ],
 )

@@ -202,7 +202,6 @@ def test_worker_lost_during_a_pause_leaves_its_stock_for_later():
     assert CollectionTask.objects.get(pk=task.pk).status == "completed"
 
 
-@any_database
 def test_time_of_pauses_does_not_count_for_the_pace():
     task = make_run(1000, [90.0 - n for n in range(80)], planned=100.0)
     before = progress.estimate_pace(task)

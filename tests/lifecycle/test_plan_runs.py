@@ -129,7 +129,6 @@ def test_retry_collects_only_the_failed_stocks():
     assert get_run().state == "completed"
 
 
-@any_database
 def test_retry_waits_for_its_time():
     make_chain({"kind": "bars", "retries": 1, "retry_wait": 5})
     go_on()

@@ -29,7 +29,6 @@ def test_pace_of_a_steady_run_has_a_narrow_range():
     assert minutes(found.high) - minutes(found.low) < 2
 
 
-@any_database
 def test_pace_of_a_slowing_run_has_a_wide_range():
     now = timezone.now()
     ages = [600 + n * 0.1 for n in range(500)] + [n * 6.0 for n in range(50)]

@@ -83,6 +83,11 @@ def test_once_waits_for_another_task(command: Command) -> None:
     assert str(other.pk) in printed(command)
 
 
+def test_two_processes_serve_the_site() -> None:
+    with web_server.listen("127.0.0.1", 0) as listener:
+        assert "--workers=2" in web_server.gunicorn_command(listener)
+
+
 def test_first_start_begins_the_sample_collection_once(command: Command) -> None:
     with web_server.listen("127.0.0.1", 0) as listener:
         command.prepare(listener, no_collect=True)
