@@ -93,7 +93,7 @@ const PROBLEMS = { final: "final", forbidden: "forbidden", gone: "gone", signed_
 function showState(state) {
   const hasProblem = state.kind in PROBLEMS;
   age.hidden = hasProblem;
-  age.textContent = `${state.kind === "paused" ? `${texts.paused} ` : ""}${texts.updated.replace("{time}", formatDuration(refresher.age))}`;
+  age.textContent = (state.kind === "paused" ? texts.paused : texts.updated).replace("{time}", formatDuration(refresher.age));
   page.classList.toggle("sc-stale", hasProblem && state.kind !== "final");
   page.classList.toggle("sc-over", state.kind === "final");
   const text = hasProblem ? sentence(state) : "";
@@ -120,7 +120,7 @@ function showProblem(state, text) {
 function sentence(state) {
   const wait = formatDuration(Math.ceil(Math.max(0, (refresher.retryAt - performance.now()) / 1000)));
   const text = texts[PROBLEMS[state.kind]].replace("{time}", formatDuration(refresher.age)).replace("{status}", state.status);
-  if (state.kind === "final") return sawItRunning ? `${live.said}. ${text}` : text;
+  if (state.kind === "final") return sawItRunning ? texts.ended.replace("{progress}", live.said) : text;
   return text.replace("{wait}", wait);
 }
 
