@@ -60,7 +60,7 @@ def make_half_done() -> CollectionTask:
     return task
 
 
-def make_ended(status: str, **fields: Any) -> CollectionTask:
+def insert_ended(status: str, **fields: Any) -> CollectionTask:
     """Returns a task that has ended as `status`: its rows as the verbs leave them, in a tenth of their time.
 
     A failed one has no incident. Where that matters, `make_ended` of the factories makes it by the verbs.

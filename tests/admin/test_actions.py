@@ -9,7 +9,7 @@ from tasks_app.lifecycle import Outcome, progress
 from tasks_app.models import CollectionTask
 from tasks_app.models.events import EventKind
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import TASKS, make_ended, messages_of, staff_client, superuser_client, text_of, url
+from tests.admin.helpers import TASKS, insert_ended, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def status(task):
 
 
 def test_list_cancel_asks_first_and_names_tasks():
-    done, running = make_ended("completed"), make_task()
+    done, running = insert_ended("completed"), make_task()
     text = text_of(post_cancel(superuser_client(), done, running))
     assert "Cancel 2 tasks?" in text
     assert str(done.pk)[:8] in text
@@ -37,7 +37,7 @@ def test_list_cancel_asks_first_and_names_tasks():
 
 
 def test_list_cancel_reports_on_each_task():
-    done, broken, running = make_ended("completed"), make_ended("failed"), make_task()
+    done, broken, running = insert_ended("completed"), insert_ended("failed"), make_task()
     answer = post_cancel(superuser_client(), done, broken, running, confirmed="yes")
     words = messages_of(answer)
     assert answer.status_code == 302
@@ -48,7 +48,7 @@ def test_list_cancel_reports_on_each_task():
 
 
 def test_list_cancel_of_ended_task_changes_nothing():
-    done = make_ended("completed")
+    done = insert_ended("completed")
     assert messages_of(post_cancel(superuser_client(), done, confirmed="yes")) == (
         f"Task {str(done.pk)[:8]} was already completed; nothing was changed."
     )
@@ -91,7 +91,7 @@ def test_cancel_post_cancels_and_records_the_user():
 
 
 def test_cancel_page_of_ended_task_asks_nothing():
-    done, client = make_ended("failed"), superuser_client()
+    done, client = insert_ended("failed"), superuser_client()
     assert "There is nothing to cancel: the task is failed." in messages_of(
         client.get(url(f"{TASKS}_cancel", done.pk))
     )
@@ -123,7 +123,7 @@ def test_action_is_refused_without_csrf_token():
 
 
 def test_retry_asks_then_starts_and_opens_a_new_task():
-    old, client = make_ended("failed"), superuser_client()
+    old, client = insert_ended("failed"), superuser_client()
     assert "unprocessed stock of this task?" in text_of(client.get(url(f"{TASKS}_retry", old.pk)))
     assert old.retries.count() == 0
     answer = client.post(url(f"{TASKS}_retry", old.pk))
@@ -144,11 +144,11 @@ def test_retry_by_error_code_takes_only_its_stocks():
 
 
 def test_refused_retry_says_why():
-    done, client = make_ended("completed"), superuser_client()
+    done, client = insert_ended("completed"), superuser_client()
     answer = client.post(url(f"{TASKS}_retry", done.pk))
     assert answer.url == url(f"{TASKS}_change", done.pk)
     assert "has no matching failed or unprocessed stocks" in messages_of(answer)
-    broken, running = make_ended("failed"), make_task()
+    broken, running = insert_ended("failed"), make_task()
     assert f"A task is already running: {running.pk}" in messages_of(
         client.post(url(f"{TASKS}_retry", broken.pk))
     )
@@ -157,7 +157,7 @@ def test_refused_retry_says_why():
 def test_action_message_escapes_input_only():
     assert lifecycle.cancel(make_task().pk, ACTOR).status == "cancelled"
     answer = superuser_client().get(
-        url(f"{TASKS}_retry", make_ended("failed").pk), {"error_code": "<script>x"}
+        url(f"{TASKS}_retry", insert_ended("failed").pk), {"error_code": "<script>x"}
     )
     assert b"<script>x" not in answer.content
 
@@ -192,7 +192,7 @@ def retry(client, *tasks, **answer):
 
 
 def test_list_retry_reports_on_each_task():
-    broken, done = make_ended("failed"), make_ended("completed")
+    broken, done = insert_ended("failed"), insert_ended("completed")
     client = superuser_client()
     text = text_of(retry(client, broken, done))
     assert "Retry 1 task?" in text and str(done.pk)[:8] not in text, "nothing of the other one is left"
@@ -204,7 +204,7 @@ def test_list_retry_reports_on_each_task():
 
 
 def test_list_retry_needs_permission():
-    broken, looker = make_ended("failed"), staff_client("view_collectiontask", "cancel_task")
+    broken, looker = insert_ended("failed"), staff_client("view_collectiontask", "cancel_task")
     assert "retry_selected" not in looker.get(url(LIST)).content.decode()
     assert retry(looker, broken, confirmed="yes").status_code == 403
     assert broken.retries.count() == 0
@@ -233,7 +233,7 @@ def test_pause_asks_first_then_pauses_and_resumes():
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
 def test_list_pauses_and_resumes_after_asking(verb):
-    done, running, client = make_ended("completed"), make_task(), superuser_client()
+    done, running, client = insert_ended("completed"), make_task(), superuser_client()
     if verb == "resume":
         lifecycle.pause(running.pk, ACTOR)
     data = {"action": f"{verb}_selected", "index": "0", "_selected_action": [done.pk, running.pk]}
@@ -252,13 +252,13 @@ def retry_page(client, task, **query):
 
 
 def test_retry_of_a_task_without_stocks_left_is_not_offered():
-    done, client = make_ended("completed"), superuser_client()
+    done, client = insert_ended("completed"), superuser_client()
     response = retry_page(client, done)
     assert response.status_code == 302
     assert "There is nothing to retry" in messages_of(response)
     data = {"action": "retry_selected", "index": "0", "_selected_action": [done.pk]}
     assert "None of these tasks has stocks left to retry" in messages_of(client.post(url(LIST), data))
-    broken = make_ended("failed")
+    broken = insert_ended("failed")
     assert retry_page(client, broken, error_code="of_no_stock").status_code == 302
     assert retry_page(client, broken).status_code == 200
 
@@ -282,14 +282,14 @@ def test_retry_of_a_task_without_a_plan_says_that_it_begins_anew():
     ],
 )
 def test_timeline_of_an_ended_task_ends_in_its_outcome(state, stages):
-    task = make_ended(state)
+    task = insert_ended(state)
     now = timezone.now()
     steps = panels.timeline(task, progress.estimate_pace(task, now), now)
     assert [step.stage for step in steps] == stages
 
 
 def test_failures_that_were_retried_are_marked():
-    task = make_ended("failed")
+    task = insert_ended("failed")
     code = task.items.get().error_code
     client, page = superuser_client(), url(f"{TASKS}_change", task.pk)
     assert "retried in task" not in text_of(client.get(page))

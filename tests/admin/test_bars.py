@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 
 from tasks_app.models import Correction, DailyBar, Finding
-from tests.admin.helpers import make_ended, superuser_client, text_of, url
+from tests.admin.helpers import insert_ended, superuser_client, text_of, url
 from tests.factories import make_task
 
 pytestmark = pytest.mark.django_db
@@ -55,7 +55,7 @@ def test_adjustment_filter_needs_a_code():
 
 
 def test_bars_of_a_code_filter_by_source_and_task():
-    task, other = make_ended("completed"), make_ended("completed")
+    task, other = insert_ended("completed"), insert_ended("completed")
     items = [each.items.first().pk for each in (task, other)]
     make_bar("000001", market="CN", item_id=items[0])
     make_bar("000001", "2024-01-03", market="CN", item_id=items[1])
@@ -213,7 +213,7 @@ def test_bars_page_reads_the_unique_index():
 
 @pytest.mark.usefixtures("without_html")
 def test_findings_and_corrections_are_filtered_by_task():
-    mine, other = make_ended("completed"), make_ended("completed")
+    mine, other = insert_ended("completed"), insert_ended("completed")
     key = {"market": "SIM", "symbol": "000001", "day": "2024-01-02"}
     for task in (mine, other):
         item = task.items.get()
@@ -233,7 +233,7 @@ def test_findings_and_corrections_are_filtered_by_task():
 
 def test_filter_by_task_uses_an_index():
     for table in (Finding, Correction):
-        rows = table.objects.filter(item__task_id=make_ended("completed").pk).order_by("-id")[:100]
+        rows = table.objects.filter(item__task_id=insert_ended("completed").pk).order_by("-id")[:100]
         assert "_by_item" in rows.explain() or connection.vendor == "postgresql"  # which scans small tables
 
 
@@ -263,7 +263,7 @@ def test_difference_is_titled_and_told_in_words():
 
 
 def test_finding_shows_the_values_of_its_bar():
-    item = make_ended("completed").items.get()
+    item = insert_ended("completed").items.get()
     key = {"market": "SIM", "symbol": "000001", "item": item, "kind": "refused", "message": "Old."}
     params = {"volume": "-1"}
     values = {"open": 10.5, "volume": -1, "amount": None}

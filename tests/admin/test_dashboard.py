@@ -24,7 +24,7 @@ from tasks_app.sources import registry
 from tasks_app.sources.base import Limits
 from tests.admin.helpers import (
     TASKS,
-    make_ended,
+    insert_ended,
     make_half_done,
     staff_client,
     strip_tags,
@@ -98,7 +98,7 @@ def test_waiting_orders_are_counted_and_linked():
 
 
 def test_last_result_is_shown_when_none_runs():
-    task = make_ended("failed")
+    task = insert_ended("failed")
     body = superuser_client().get(url("index"))
     text = text_of(body)
     assert "Last result" in text
@@ -133,7 +133,7 @@ def test_workers_of_several_hosts_are_summed_in_a_small_part(clusters):
 
 def test_strip_shows_every_run_with_its_status():
     ended = [make_outcome(outcome) for outcome in TaskOutcome.values]
-    ended += [make_ended(status) for status in ("failed", "cancelled")]
+    ended += [insert_ended(status) for status in ("failed", "cancelled")]
     body = superuser_client().get(url("index")).content.decode()
     assert "The last 6 runs" in body
     links = [
@@ -151,7 +151,8 @@ def test_strip_shows_every_run_with_its_status():
 
 def test_heights_of_runs_are_proportional(monkeypatch):
     seconds = {
-        make_ended(status).pk: took for status, took in (("failed", 0), ("cancelled", 50), ("completed", 200))
+        insert_ended(status).pk: took
+        for status, took in (("failed", 0), ("cancelled", 50), ("completed", 200))
     }
     monkeypatch.setattr(overview.durations, "task_duration", lambda task: timedelta(seconds=seconds[task.pk]))
     context = overview.build_runs_context()
@@ -169,7 +170,7 @@ def test_yielded_run_has_a_mark_of_its_own():
 
 def test_strip_ends_with_the_newest_runs(monkeypatch):
     monkeypatch.setattr("tasks_app.admin.dashboard.overview.RUNS", 2)
-    tasks = [make_ended("cancelled") for _ in range(3)]
+    tasks = [insert_ended("cancelled") for _ in range(3)]
     body = part(superuser_client(), "overview")
     assert [str(task.pk) in body for task in tasks] == [False, True, True]
 
@@ -194,7 +195,7 @@ def test_source_without_a_request_is_not_called_open(was_asked, word, monkeypatc
 def test_market_with_stocks_and_no_bars_has_no_green_check():
     Stock.objects.bulk_create(Stock(market="CN", code=f"{n:06d}") for n in range(1, 4))
     Stock.objects.create(market="CN", code="000009", delisted_on=date(2024, 1, 2))
-    make_ended("cancelled")  # SIM, without a stock of its own
+    insert_ended("cancelled")  # SIM, without a stock of its own
     part_of = part(superuser_client(), "overview")
     text = strip_tags(part_of)
     assert "China A-shares unadjusted · not collected yet 3 0 – inbox 3 with nothing stored as of" in text
@@ -241,7 +242,7 @@ def test_stored_data_are_counted_once_a_minute():
 
 def test_stored_data_need_a_permission():
     make_series("000001", date(2024, 12, 31))
-    make_ended("completed")
+    insert_ended("completed")
     assert "Stored data" not in text_of(staff_client("view_collectiontask").get(url("index")))
     both = staff_client("view_collectiontask", "view_dailybar", name="both")
     assert "Stored data" in text_of(both.get(url("index")))
@@ -260,7 +261,7 @@ def refresh(client, name, etag):
 
 
 def test_page_names_the_version_it_shows_and_an_unchanged_part_is_an_empty_304():
-    make_ended("completed")
+    insert_ended("completed")
     client = superuser_client()
     page = client.get(url("index"))
     for shown in page.context["parts"]:
@@ -304,7 +305,7 @@ def test_part_shows_only_permitted_buttons():
 
 def test_page_and_parts_take_few_queries():
     for _ in range(5):
-        make_ended("cancelled")
+        insert_ended("cancelled")
     make_half_done()
     make_series("000001", date(2024, 12, 31))
     client = superuser_client()
@@ -317,7 +318,7 @@ def test_page_and_parts_take_few_queries():
 
 
 def test_idle_part_takes_few_queries():
-    make_ended("completed")
+    insert_ended("completed")
     assert count_queries(superuser_client(), url("dashboard_live")) <= 5  # with the number of queued orders
 
 

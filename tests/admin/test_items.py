@@ -8,7 +8,7 @@ from tasks_app import lifecycle
 from tasks_app.lifecycle import Outcome
 from tasks_app.lifecycle.attempts import Attempt
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import ITEMS, TASKS, make_ended, superuser_client, text_of, url
+from tests.admin.helpers import ITEMS, TASKS, insert_ended, superuser_client, text_of, url
 from tests.factories import finish, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +47,7 @@ def test_items_filter_by_state_error_and_code():
 
 @pytest.mark.usefixtures("without_html")
 def test_items_default_to_the_newest_task():
-    old, client = make_ended("failed", stock_codes=("600000",)), superuser_client()
+    old, client = insert_ended("failed", stock_codes=("600000",)), superuser_client()
     make_task()
     assert codes(items(client)) == ["000001", "000002", "000003"]
     assert codes(items(client, old)) == ["600000"]
@@ -57,8 +57,8 @@ def test_items_default_to_the_newest_task():
 def test_item_list_queries_do_not_grow():
     client = superuser_client()
     small, big = (
-        make_ended("failed"),
-        make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 13))),
+        insert_ended("failed"),
+        insert_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 13))),
     )
 
     def queries(task):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tasks_app.admin.common.changelist import ReadOnlyAdmin
 from tasks_app.models import CollectionTask
-from tests.admin.helpers import TASKS, make_ended, superuser_client, text_of, url
+from tests.admin.helpers import TASKS, insert_ended, superuser_client, text_of, url
 
 pytestmark = pytest.mark.django_db
 TASK_LIST = f"{TASKS}_changelist"
@@ -32,7 +32,7 @@ def shown(answer):
 
 @pytest.mark.usefixtures("without_html")
 def test_page_links_reach_all_rows_and_keep_filters(pages_of_two):
-    ended = [make_ended("failed" if n % 3 else "completed").pk for n in range(8)]
+    ended = [insert_ended("failed" if n % 3 else "completed").pk for n in range(8)]
     failed = [pk for n, pk in enumerate(ended) if n % 3][::-1]
     client, page = superuser_client(), url(TASK_LIST)
     first = client.get(page, {"status__exact": "failed"})
@@ -48,7 +48,7 @@ def test_page_links_reach_all_rows_and_keep_filters(pages_of_two):
 @pytest.mark.any_database  # the test before reads filtered pages there
 def test_new_filter_starts_at_the_first_page(pages_of_two):
     for _ in range(3):
-        make_ended("failed")
+        insert_ended("failed")
     client = superuser_client()
     second = client.get(url(TASK_LIST), links(client.get(url(TASK_LIST)))["Next"])
     body = second.content.decode()
@@ -64,7 +64,7 @@ def test_invalid_key_leads_to_the_list(pages_of_two):
 
 @pytest.mark.any_database  # the test before reads filtered pages there
 def test_action_reaches_tasks_of_a_later_page(pages_of_two):
-    tasks = [make_ended("failed") for _ in range(3)]
+    tasks = [insert_ended("failed") for _ in range(3)]
     client = superuser_client()
     address = f"{url(TASK_LIST)}?before=end"
     data = {"action": "cancel_selected", "index": "0", "_selected_action": [tasks[0].pk]}
@@ -73,7 +73,7 @@ def test_action_reaches_tasks_of_a_later_page(pages_of_two):
 
 def test_later_page_costs_no_more_queries(pages_of_two):
     for _ in range(5):
-        make_ended("failed")
+        insert_ended("failed")
     client, page = superuser_client(), url(TASK_LIST)
 
     def queries(**place):

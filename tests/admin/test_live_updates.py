@@ -21,7 +21,7 @@ from tasks_app.models.states import ItemState
 from tasks_app.throttle import status
 from tests.admin.helpers import (
     TASKS,
-    make_ended,
+    insert_ended,
     make_half_done,
     staff_client,
     superuser_client,
@@ -161,7 +161,7 @@ def test_time_dependent_parts_update_in_ten_seconds(monkeypatch, next_bucket):
 
 
 def test_ended_task_is_never_rendered_again(next_bucket):
-    reader = Reader(superuser_client(), make_ended("failed"))
+    reader = Reader(superuser_client(), insert_ended("failed"))
     next_bucket()
     with CaptureQueriesContext(connection) as caught:
         assert reader.refresh().status_code == 304
@@ -171,7 +171,7 @@ def test_ended_task_is_never_rendered_again(next_bucket):
 @pytest.mark.parametrize("ended", [True, False])
 def test_two_web_processes_render_the_same(ended):
     """Otherwise a page whose requests reach both in turn would be sent its parts again and again."""
-    task = make_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
+    task = insert_ended("failed") if ended else make_run(total=100, ages=[99.0] * 20, planned=100)
     reader = Reader(superuser_client(), task)
     live_updates.snapshots.snapshots.clear()
     assert reader.refresh().status_code == 304
@@ -358,7 +358,7 @@ def test_failure_groups_have_times_and_a_retry():
 
 
 def test_events_name_their_parameters():
-    task = make_ended("failed")
+    task = insert_ended("failed")
     new = lifecycle.retry(task.pk, ACTOR, "")
     text = text_of(superuser_client().get(url(f"{TASKS}_change", task.pk)))
     assert "market Synthetic quotes" in text

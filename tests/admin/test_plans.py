@@ -16,7 +16,7 @@ from tasks_app.models import CollectionPlan, CollectionTask, PlanEvent, PlanRun,
 from tasks_app.models.states import ItemState
 from tasks_app.orders import plans
 from tasks_app.workers import plan_scheduler
-from tests.admin.helpers import make_ended, messages_of, superuser_client, text_of, url
+from tests.admin.helpers import insert_ended, messages_of, superuser_client, text_of, url
 from tests.admin.test_roles import client_of
 from tests.factories import finish, make_plan, make_user
 
@@ -410,7 +410,7 @@ def test_page_shows_the_last_runs_with_their_steps():
 
 
 def test_overview_lists_next_and_waiting_plans():
-    make_ended("completed")
+    insert_ended("completed")
     make_plan(name="soon", next_at=timezone.now() + timedelta(hours=1))
     make_plan(name="stuck", waiting_since=timezone.now())
     make_plan(name="asleep", enabled=False, next_at=None)

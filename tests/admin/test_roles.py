@@ -7,7 +7,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from tasks_app import roles
-from tests.admin.helpers import TASKS, make_ended, text_of, url
+from tests.admin.helpers import TASKS, insert_ended, text_of, url
 from tests.factories import make_task, make_user, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -127,7 +127,7 @@ def test_page_opens_only_for_permitted_roles(role):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.usefixtures("without_html")
 def test_action_is_done_only_for_permitted_roles(role):
-    task, client = make_ended("failed"), client_of(role)
+    task, client = insert_ended("failed"), client_of(role)
     for action, allowed in ACTIONS:
         response = client.post(url(action, *([task.pk] if action.startswith(TASKS) else [])))
         assert (response.status_code != 403) == (role in allowed), action

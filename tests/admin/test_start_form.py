@@ -25,7 +25,7 @@ from tasks_app.sources.base import Limits
 from tasks_app.throttle import source_list
 from tasks_app.throttle.source_list import SourceEntry
 from tasks_app.throttle.status import LimiterState, LimiterStatus
-from tests.admin.helpers import TASKS, make_ended, messages_of, staff_client, superuser_client, text_of, url
+from tests.admin.helpers import TASKS, insert_ended, messages_of, staff_client, superuser_client, text_of, url
 from tests.factories import ACTOR, TODAY, make_order, make_task
 from tests.fakes import scripted_sources
 from tests.fakes.scripted_sources import First, with_scripted_sources
@@ -243,7 +243,7 @@ def test_form_of_a_new_site_has_the_default_source():
 @pytest.mark.usefixtures("without_html")
 def test_form_repeats_the_newest_task_for_one_year(settings, monkeypatch):
     settings.COLLECTOR = with_scripted_sources(settings.COLLECTOR, monkeypatch)
-    make_ended("completed", source="first", adjust="qfq")
+    insert_ended("completed", source="first", adjust="qfq")
     values = form_values(superuser_client())
     assert (values["source"], values["market"], values["adjust"]) == ("first", "CN", "qfq")
     assert 364 <= (values["end_date"] - values["start_date"]).days <= 366
@@ -251,7 +251,7 @@ def test_form_repeats_the_newest_task_for_one_year(settings, monkeypatch):
 
 @pytest.mark.usefixtures("without_html")
 def test_form_takes_the_parameters_of_an_earlier_task():
-    old = make_ended("failed", adjust="hfq", force_update=True)
+    old = insert_ended("failed", adjust="hfq", force_update=True)
     values = form_values(superuser_client(), f"?from={old.pk}")
     assert (values["start_date"], values["end_date"]) == (date(2024, 1, 1), date(2024, 12, 31))
     assert (values["adjust"], values["force_update"], values["test_mode"]) == ("hfq", True, False)
@@ -260,7 +260,7 @@ def test_form_takes_the_parameters_of_an_earlier_task():
 
 @pytest.mark.usefixtures("without_html")
 def test_form_never_proposes_made_up_quotes_by_itself():
-    make_ended("completed")
+    insert_ended("completed")
     client = superuser_client()
     assert form_values(client)["source"] == "sample"
     assert form_values(client, "?market=US")["source"] == "sample"
@@ -297,7 +297,7 @@ def test_missing_earlier_task_is_ignored(query):
 
 @pytest.mark.usefixtures("without_html")
 def test_earlier_task_needs_the_view_permission():
-    old = make_ended("failed")
+    old = insert_ended("failed")
     assert form_values(staff_client("start_task"), f"?from={old.pk}")["stock_codes"] == ""
 
 
@@ -456,7 +456,7 @@ def test_estimate_counts_the_list_after_the_modes():
 
 
 def test_estimate_follows_the_last_tasks():
-    done = make_ended("completed")
+    done = insert_ended("completed")
     CollectionTask.objects.filter(pk=done.pk)
     order = orders.resolve(make_order(stock_codes=("1", "2")), TODAY, make_conf())
     estimate = estimates.estimate(order, make_conf())
@@ -517,7 +517,7 @@ def test_estimate_without_history_says_at_least():
 
 @pytest.mark.parametrize(("force", "tasks"), [(False, 1), (True, 0)])
 def test_estimate_of_a_forced_update_ignores_other_tasks(force, tasks):
-    make_ended("completed")
+    insert_ended("completed")
     order = orders.resolve(make_order(stock_codes=("1", "2"), force_update=force), TODAY, make_conf())
     assert estimates.estimate(order, make_conf()).tasks == tasks
 
@@ -566,7 +566,7 @@ def test_estimate_names_the_running_task():
 
 def test_page_and_estimate_take_few_queries():
     make_list(30)
-    make_ended("completed")
+    insert_ended("completed")
     client = superuser_client()
     client.get(url("start"))
     with CaptureQueriesContext(connection) as page:
@@ -638,7 +638,7 @@ def test_newest_day_of_a_source_is_a_session_that_is_ready(at_shanghai, moment, 
 @pytest.mark.usefixtures("without_html")
 def test_proposed_days_contain_the_newest_session_that_is_due(at_shanghai, monkeypatch, moment, is_first):
     if not is_first:
-        make_ended("completed", source="first")
+        insert_ended("completed", source="first")
     at_shanghai(moment)
     now = datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo("Asia/Shanghai"))
     monkeypatch.setattr(timezone, "now", lambda: now)
@@ -672,7 +672,7 @@ def test_proposed_days_are_those_of_a_preset(settings, monkeypatch, ahead, goes_
     monkeypatch.setattr(First, "last_day", today + timedelta(days=ahead), raising=False)
     registry.traits.cache_clear()
     if not is_first:
-        make_ended("completed", source="first")
+        insert_ended("completed", source="first")
     context = superuser_client().get(f"{url('start')}?source=first").context
     name = "all" if is_first or not goes_on else "1y"
     preset = next(one for one in context["presets"] if one["name"] == name)

@@ -17,7 +17,7 @@ from tasks_app.models.states import ItemState, TaskOutcome, TaskStatus
 from tests.admin.helpers import (
     ITEMS,
     TASKS,
-    make_ended,
+    insert_ended,
     make_half_done,
     staff_client,
     superuser_client,
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 
 def test_list_shows_status_progress_and_counts():
     for status in ("completed", "failed", "cancelled"):
-        make_ended(status)
+        insert_ended(status)
     task = make_half_done()
     text = text_of(superuser_client().get(url(f"{TASKS}_changelist")))
     for word in ("running", "completed", "failed", "cancelled", "66% 2/3", "12,154", str(task.pk)[:8]):
@@ -47,19 +47,19 @@ def test_list_queries_do_not_grow_with_tasks():
             client.get(url(f"{TASKS}_changelist"))
         return len(caught)
 
-    make_ended("completed")
-    make_ended("failed")
+    insert_ended("completed")
+    insert_ended("failed")
     queries()  # what a process asks once only, such as the content types, is not counted
     few = queries()
     for _ in range(6):
-        make_ended("cancelled")
+        insert_ended("cancelled")
     assert queries() == few <= 5
 
 
 @pytest.mark.usefixtures("without_html")
 def test_list_is_filtered():
-    make_ended("failed")
-    make_ended("completed")
+    insert_ended("failed")
+    insert_ended("completed")
     client = superuser_client()
     for query, found in {
         "status__exact=failed": 1,
@@ -91,7 +91,7 @@ def test_list_is_filtered_by_start_day():
 
 @pytest.mark.usefixtures("without_html")
 def test_search_finds_tasks_by_id_prefix_only():
-    first, _ = make_ended("failed"), make_ended("completed")
+    first, _ = insert_ended("failed"), insert_ended("completed")
     client, page = superuser_client(), url(f"{TASKS}_changelist")
     for term in (str(first.pk)[:8], str(first.pk), first.pk.hex.upper()):
         assert [task.pk for task in client.get(page, {"q": term}).context["cl"].result_list] == [first.pk]
@@ -108,7 +108,7 @@ def test_list_cannot_be_sorted():
 def test_long_list_is_counted_up_to_the_cap(monkeypatch):
     monkeypatch.setattr(CappedPaginator, "limit", 2)
     for _ in range(3):
-        make_ended("failed")
+        insert_ended("failed")
     assert "More than 2 tasks" in text_of(superuser_client().get(url(f"{TASKS}_changelist")))
 
 
@@ -131,7 +131,7 @@ def test_page_shows_counts_failures_and_events():
 
 
 def test_failed_task_page_begins_with_the_reason():
-    task = make_ended("failed")
+    task = insert_ended("failed")
     body = superuser_client().get(url(f"{TASKS}_change", task.pk)).content.decode()
     assert "Every stock failed (1)" in body
     assert body.index("Every stock failed (1)") < body.index("Activity log")
@@ -146,7 +146,7 @@ def test_page_links_to_its_own_items_only():
 
 
 def test_page_links_a_retry_and_its_origin():
-    old = make_ended("failed")
+    old = insert_ended("failed")
     new = lifecycle.retry(old.pk, ACTOR)
     client = superuser_client()
     assert url(f"{TASKS}_change", new.pk) in client.get(url(f"{TASKS}_change", old.pk)).content.decode()
@@ -162,8 +162,8 @@ def test_page_queries_do_not_grow_with_items():
             client.get(url(f"{TASKS}_change", task.pk))
         return len(caught)
 
-    small = make_ended("failed")
-    big = make_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 13)))
+    small = insert_ended("failed")
+    big = insert_ended("failed", stock_codes=tuple(f"{n:06d}" for n in range(1, 13)))
     queries(small)  # what a process asks once only, such as the content types, is not counted
     assert queries(small) == queries(big) <= 13
 
@@ -235,7 +235,7 @@ def test_refused_bar_is_told_beside_the_stocks_and_in_the_log():
 
 
 def test_pages_of_a_task_keep_the_way_back_to_it():
-    task, client = make_ended("failed"), superuser_client()
+    task, client = insert_ended("failed"), superuser_client()
     page = url(f"{TASKS}_change", task.pk)
     item = client.get(url("tasks_app_collectionitem_change", task.items.get().pk))
     assert page in [step.link for step in item.context["breadcrumbs"]]

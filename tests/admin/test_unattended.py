@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tasks_app import lifecycle
-from tests.admin.helpers import TASKS, make_ended, superuser_client, text_of, url
+from tests.admin.helpers import TASKS, insert_ended, superuser_client, text_of, url
 from tests.factories import ACTOR, age_heartbeat, make_lane, make_task
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_worker_ends_the_warning(page, settings):
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_ended_task_shows_no_warning(page, status):
-    task = make_ended(status)
+    task = insert_ended(status)
     age_heartbeat(task, 86_400)
     assert SAID not in page(task)
 

@@ -12,7 +12,7 @@ from tasks_app.lifecycle.events import WORKER
 from tasks_app.models import CollectionPlan, CollectionTask, QueuedOrder
 from tasks_app.models.priorities import Priority
 from tasks_app.models.states import ItemState
-from tests.admin.helpers import make_ended, superuser_client, text_of, url
+from tests.admin.helpers import insert_ended, superuser_client, text_of, url
 from tests.admin.test_plans import make_post
 from tests.admin.test_queue_page import FORM
 from tests.factories import (
@@ -164,7 +164,7 @@ def test_list_of_chains_takes_two_more_queries(client):
             client.get(url(LIST))
         return len(caught)
 
-    make_ended("completed")
+    insert_ended("completed")
     queries()  # what a process asks once only is not counted
     without = queries()
     for _ in range(2):
