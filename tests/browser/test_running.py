@@ -139,6 +139,8 @@ def test_cancel_by_another_user_shows_on_open_page(open_as: Open, site: Site, ru
     site.api("DELETE", f"tasks/{running}")
     expect_status(page, "cancelled")
     assert is_same_document(page)
+    said = "0 of 24 stocks (0%), 0 failed. The task has ended; this page no longer changes."
+    expect(page.locator("#sc-state")).to_have_text(said)
 
 
 def test_failure_group_is_retried(open_as: Open, site: Site) -> None:

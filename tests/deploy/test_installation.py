@@ -52,11 +52,16 @@ def test_environment_file_names_every_variable_once_and_no_other():
     assert set(names) == own | variables_read() | source_settings().keys()
 
 
-def test_environment_file_has_the_defaults(monkeypatch):
+def set_environment(monkeypatch, variables):
+    """Sets these variables, and unsets all other settings of ours that the machine may have."""
     for name in [name for name in os.environ if name.startswith("COLLECTOR_")]:
         monkeypatch.delenv(name)
-    for name, text in DEFAULTS.items():
+    for name, text in variables.items():
         monkeypatch.setenv(name, text)
+
+
+def test_environment_file_has_the_defaults(monkeypatch):
+    set_environment(monkeypatch, DEFAULTS)
     assert replace(conf.read(Env()), environment=()) == conf.Conf()
 
 
@@ -99,10 +104,7 @@ assert "pandas" not in sys.modules
 
 def test_environment_file_needs_a_key(monkeypatch):
     assert SET["DJANGO_SECRET_KEY"] == ""  # nobody may copy one
-    for name in [name for name in os.environ if name.startswith("COLLECTOR_")]:
-        monkeypatch.delenv(name)
-    for name, text in PRODUCTION.items():
-        monkeypatch.setenv(name, text)
+    set_environment(monkeypatch, PRODUCTION)
     with pytest.raises(SystemExit, match="DJANGO_SECRET_KEY"):
         runpy.run_path(str(ROOT / "collector_site/settings.py"))
 
